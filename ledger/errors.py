@@ -1,0 +1,36 @@
+"""What can go wrong, with fields rather than prose to parse."""
+
+from __future__ import annotations
+
+
+class LedgerError(Exception):
+    """A fault of this project's own; everything it raises on purpose stands below it."""
+
+
+class DatabaseAwayError(LedgerError):
+    """Postgres cannot be reached or went away in mid-sentence: nothing was acknowledged, the same call may succeed later."""
+
+
+class TooManyOpenPaymentsError(LedgerError):
+    """The user already has as many open pending payments as one user may have."""
+
+    def __init__(self, open_max: int) -> None:
+        super().__init__(f"more than {open_max} open payments")
+        self.open_max = open_max
+
+
+class PaymentIdTakenError(LedgerError):
+    """The `payment_id` that a Web App asked for stands for another payment already."""
+
+
+class InsufficientCreditsError(LedgerError):
+    """The balance does not cover what was to be spent; nothing was."""
+
+    def __init__(self, *, balance: int, wanted: int) -> None:
+        super().__init__(f"balance {balance}, wanted {wanted}")
+        self.balance = balance
+        self.wanted = wanted
+
+
+class SpendingDisagreesError(LedgerError):
+    """The idempotency key was used before, for another user or another amount; nothing was spent."""
