@@ -1,0 +1,314 @@
+-- The schema as it is now, to be read from top to bottom: people, money, what is owed to them, who may do what.
+-- It runs once, on an empty database. Rules that must always hold stand here as constraints named for the rule,
+-- so that no code path, race or operator at a prompt can break them.
+
+-- People -------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE users (
+    telegram_id bigint PRIMARY KEY,
+    language text NOT NULL DEFAULT 'en',
+    username text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    unreachable_at timestamptz,
+    CONSTRAINT language_is_spoken_here CHECK (language IN ('uk', 'en'))
+);
+COMMENT ON COLUMN users.unreachable_at IS 'Since when the user has blocked the bot or left Telegram; null while messages arrive.';
+
+-- Who paid on Buy Me a Coffee. Which user that is follows from the charges, so it is not kept a second time here.
+CREATE TABLE supporters (
+    supporter_id text PRIMARY KEY,
+    name text,
+    email text,
+    first_seen_at timestamptz NOT NULL DEFAULT now(),
+    last_seen_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
+
+-- Money: intended, announced, moved, credited ------------------------------------------------------------------------
+
+CREATE TABLE pending_payments (
+    payment_id varchar(100) PRIMARY KEY,
+    user_id bigint NOT NULL,
+    telegram_id bigint NOT NULL REFERENCES users,
+    amount numeric(10, 2) NOT NULL,
+    currency varchar(10) NOT NULL DEFAULT 'USD',
+    status varchar(20) NOT NULL DEFAULT 'pending',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    bmc_data jsonb,
+    request_key text,
+    ended_at timestamptz,
+    CONSTRAINT status_is_known CHECK (status IN ('pending', 'completed', 'expired', 'cancelled')),
+    CONSTRAINT amount_is_positive CHECK (amount > 0),
+    CONSTRAINT completed_has_its_time CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
+    CONSTRAINT requested_once UNIQUE (request_key)
+);
+COMMENT ON COLUMN pending_payments.user_id IS 'The telegram_id again: the name that Web Apps use for it.';
+COMMENT ON COLUMN pending_payments.bmc_data IS 'What completed the payment: charge key, event, amount and currency. Nothing personal.';
+COMMENT ON COLUMN pending_payments.request_key IS 'The Telegram message that asked for it: a repeated update finds its payment.';
+CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
+CREATE INDEX pending_payments_status ON pending_payments (status);
+CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
+CREATE INDEX pending_payments_open ON pending_payments (amount, currency, created_at) WHERE status = 'pending';
+
+CREATE FUNCTION refuse_a_second_end() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'payment % ended as %', OLD.payment_id, OLD.status
+    USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'pending_payment_ends_once';
+END
+$$;
+
+CREATE TRIGGER pending_payment_ends_once
+BEFORE UPDATE OF status ON pending_payments
+FOR EACH ROW WHEN (OLD.status <> 'pending' AND NEW.status IS DISTINCT FROM OLD.status)
+EXECUTE FUNCTION refuse_a_second_end();
+
+-- The inbox: every signed event, as it came.
+CREATE TABLE bmc_events (
+    event_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    delivery_key text NOT NULL,
+    type text,
+    live_mode boolean,
+    attempt integer,
+    body bytea,
+    digest bytea NOT NULL,
+    outcome text NOT NULL,
+    charge_key text,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    blanked_at timestamptz,
+    CONSTRAINT delivered_once UNIQUE (delivery_key),
+    CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
+    CONSTRAINT outcome_is_known CHECK (outcome IN (
+        'credited', 'unmatched', 'refunded', 'recorded', 'duplicate', 'disagrees', 'test', 'unknown', 'unreadable', 'legacy',
+        'failed'
+    ))
+);
+COMMENT ON COLUMN bmc_events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
+COMMENT ON COLUMN bmc_events.digest IS 'SHA-256 of what the event says, whatever the order of its keys: tells a repeat from a contradiction.';
+CREATE INDEX bmc_events_received_at ON bmc_events (received_at);
+CREATE INDEX bmc_events_charge_key ON bmc_events (charge_key);
+CREATE INDEX bmc_events_unblanked ON bmc_events (received_at) WHERE body IS NOT NULL;
+
+CREATE TABLE charges (
+    charge_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    charge_key text NOT NULL,
+    family text NOT NULL,
+    bmc_id text,
+    transaction_id text,
+    psp_id text,
+    supporter_id text REFERENCES supporters,
+    amount numeric,
+    currency text NOT NULL,
+    note text,
+    paid_at timestamptz NOT NULL,
+    state text NOT NULL DEFAULT 'unmatched',
+    method text,
+    reasons jsonb NOT NULL DEFAULT '[]',
+    payment_id varchar(100) REFERENCES pending_payments,
+    telegram_id bigint REFERENCES users,
+    flag text,
+    is_paid boolean NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    matched_at timestamptz,
+    refunded_at timestamptz,
+    CONSTRAINT recorded_once UNIQUE (charge_key),
+    CONSTRAINT state_is_known CHECK (state IN ('matched', 'unmatched', 'dismissed', 'refunded')),
+    CONSTRAINT method_is_known CHECK (method IN (
+        'code', 'corrected_code', 'subscription', 'known_supporter', 'amount_and_time', 'operator'
+    )),
+    CONSTRAINT money_is_positive CHECK (amount > 0 AND amount < 1e9),
+    CONSTRAINT paid_has_its_amount CHECK (amount IS NOT NULL OR NOT is_paid),
+    CONSTRAINT matched_has_its_user CHECK (state <> 'matched' OR (telegram_id IS NOT NULL AND method IS NOT NULL)),
+    CONSTRAINT unmatched_has_no_user CHECK (state <> 'unmatched' OR telegram_id IS NULL),
+    CONSTRAINT refunded_has_its_time CHECK ((state = 'refunded') = (refunded_at IS NOT NULL))
+);
+COMMENT ON COLUMN charges.note IS 'The supporter''s own words, codes are read from them; null once the retention time is over.';
+COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
+COMMENT ON COLUMN charges.reasons IS 'Why the match was decided so: the rules asked, and why each candidate lost.';
+COMMENT ON COLUMN charges.flag IS 'Why an operator should look although the user was credited: second_charge, late.';
+CREATE INDEX charges_bmc_id ON charges (family, bmc_id);
+CREATE INDEX charges_psp_id ON charges (psp_id) WHERE psp_id IS NOT NULL;
+CREATE INDEX charges_supporter_id ON charges (supporter_id) WHERE supporter_id IS NOT NULL;
+CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
+CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
+CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL;
+
+-- The ledger. It only grows: a mistake is reversed by a new entry.
+CREATE TABLE credits (
+    credit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    telegram_id bigint NOT NULL REFERENCES users,
+    kind text NOT NULL,
+    credits bigint NOT NULL,
+    charge_id bigint REFERENCES charges,
+    cause text,
+    idempotency_key text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT kind_is_known CHECK (kind IN ('payment', 'refund', 'spend', 'adjustment')),
+    CONSTRAINT sign_fits_the_kind CHECK (
+        CASE kind WHEN 'payment' THEN credits >= 0 WHEN 'refund' THEN credits <= 0 WHEN 'spend' THEN credits < 0 ELSE credits <> 0 END
+    ),
+    CONSTRAINT money_has_its_charge CHECK (kind NOT IN ('payment', 'refund') OR charge_id IS NOT NULL),
+    CONSTRAINT other_has_its_cause CHECK (kind IN ('payment', 'refund') OR cause IS NOT NULL),
+    CONSTRAINT spent_once UNIQUE (idempotency_key)
+);
+COMMENT ON COLUMN credits.cause IS 'Why, in words: what the credits were spent on, or the reason of an adjustment.';
+CREATE UNIQUE INDEX credited_once ON credits (charge_id, kind) WHERE kind IN ('payment', 'refund');
+CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
+
+CREATE TABLE balances (
+    telegram_id bigint PRIMARY KEY REFERENCES users,
+    balance bigint NOT NULL
+);
+COMMENT ON TABLE balances IS 'The sum of each user''s credits, kept by a trigger; below zero only after a refund of spent credits.';
+
+CREATE FUNCTION refuse_a_changed_ledger() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'credits are never changed or deleted: add a reversing entry'
+    USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'ledger_only_grows';
+END
+$$;
+
+CREATE TRIGGER ledger_only_grows
+BEFORE UPDATE OR DELETE OR TRUNCATE ON credits
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_a_changed_ledger();
+
+-- Runs as the owner, so that no service needs the right to write balances. Ordered, so that two batches cannot deadlock.
+CREATE FUNCTION add_to_balances() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.balances AS held (telegram_id, balance)
+    SELECT added.telegram_id, sum(added.credits)
+      FROM added
+     GROUP BY added.telegram_id
+     ORDER BY added.telegram_id
+    ON CONFLICT (telegram_id) DO UPDATE SET balance = held.balance + EXCLUDED.balance;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER balance_is_the_sum
+AFTER INSERT ON credits
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
+
+-- How a bot in any language uses the credits: spends *amount* of them once per key and returns the new balance.
+-- A repeat with the same key spends nothing and answers as the first did.
+-- Raises CL001 when the balance does not suffice, CL002 when the key stands for another user or amount.
+CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
+DECLARE
+    held bigint;
+    spent record;
+BEGIN
+    IF spend_credits.amount IS NULL OR spend_credits.amount <= 0 THEN
+        RAISE EXCEPTION 'amount must be a positive number of credits' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF coalesce(btrim(spend_credits.reason), '') = '' OR coalesce(btrim(spend_credits.idempotency_key), '') = '' THEN
+        RAISE EXCEPTION 'reason and idempotency_key must not be empty' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- The row lock makes spenders of one user take turns; what the second reads is what the first left.
+    SELECT b.balance INTO held FROM public.balances AS b WHERE b.telegram_id = spend_credits.telegram_id FOR UPDATE;
+
+    SELECT c.telegram_id AS spender, -c.credits AS amount INTO spent
+      FROM public.credits AS c
+     WHERE c.idempotency_key = spend_credits.idempotency_key;
+    IF found THEN
+        IF spent.spender <> spend_credits.telegram_id OR spent.amount <> spend_credits.amount THEN
+            RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
+        END IF;
+        RETURN held;
+    END IF;
+
+    IF coalesce(held, 0) < spend_credits.amount THEN
+        RAISE EXCEPTION 'the balance does not suffice'
+        USING ERRCODE = 'CL001', DETAIL = format('balance %s, wanted %s', coalesce(held, 0), spend_credits.amount);
+    END IF;
+
+    INSERT INTO public.credits (telegram_id, kind, credits, cause, idempotency_key)
+    VALUES (spend_credits.telegram_id, 'spend', -spend_credits.amount, spend_credits.reason, spend_credits.idempotency_key);
+    RETURN held - spend_credits.amount;
+END
+$$;
+
+-- What is owed to people -----------------------------------------------------------------------------------------------
+
+CREATE TABLE notifications (
+    notification_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    telegram_id bigint,
+    kind text NOT NULL,
+    facts jsonb NOT NULL DEFAULT '{}',
+    fact_key text,
+    status text NOT NULL DEFAULT 'pending',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    due_at timestamptz NOT NULL DEFAULT now(),
+    attempts integer NOT NULL DEFAULT 0,
+    sent_at timestamptz,
+    message_id bigint,
+    CONSTRAINT told_once UNIQUE (fact_key),
+    CONSTRAINT status_is_known CHECK (status IN ('pending', 'sent', 'unreachable', 'dead', 'addressed')),
+    CONSTRAINT sent_has_its_time CHECK ((status = 'sent') = (sent_at IS NOT NULL))
+);
+COMMENT ON TABLE notifications IS 'The outbox. A claim moves due_at ahead by the lease, so that a killed sender''s rows come up again.';
+COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which alone knows them, makes it one row each (addressed).';
+COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal, the text itself is made when it is sent.';
+COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told once.';
+CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
+CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
+
+CREATE TABLE operator_actions (
+    action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    operator_id bigint NOT NULL,
+    action text NOT NULL,
+    charge_id bigint REFERENCES charges,
+    credit_id bigint REFERENCES credits,
+    reason text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE operator_actions IS 'Who decided what, when and why.';
+
+-- Who may do what: one role a service, each with the least it needs. Passwords come from files (passwords.sh). -----------
+
+REVOKE ALL ON SCHEMA public FROM public;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM public;
+
+CREATE ROLE webhook LOGIN CONNECTION LIMIT 20;
+CREATE ROLE bot LOGIN CONNECTION LIMIT 20;
+CREATE ROLE janitor LOGIN CONNECTION LIMIT 10;
+CREATE ROLE spender NOLOGIN;
+COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role lets it read balances and call spend_credits.';
+
+ALTER ROLE webhook SET statement_timeout = '10s';
+ALTER ROLE bot SET statement_timeout = '10s';
+ALTER ROLE janitor SET statement_timeout = '60s';
+ALTER ROLE webhook SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE bot SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE janitor SET idle_in_transaction_session_timeout = '30s';
+
+GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
+
+-- Settling: the webhook when an event comes, the janitor when a charge becomes matchable later.
+GRANT SELECT ON users, balances, credits TO webhook, janitor;
+GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
+GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
+GRANT SELECT, INSERT, UPDATE ON charges TO webhook, janitor;
+GRANT INSERT ON credits, notifications TO webhook, janitor;
+GRANT SELECT, INSERT ON bmc_events TO webhook;
+
+-- Keeping house.
+GRANT SELECT, UPDATE (body, blanked_at, outcome) ON bmc_events TO janitor;
+GRANT SELECT ON notifications TO janitor;
+
+-- Talking to people.
+GRANT SELECT, INSERT, UPDATE ON users TO bot;
+GRANT SELECT, INSERT, UPDATE (status, ended_at) ON pending_payments TO bot;
+GRANT SELECT, INSERT, UPDATE ON notifications TO bot;
+GRANT SELECT ON charges, credits, balances TO bot;
+GRANT SELECT, INSERT ON operator_actions TO bot;
+
+GRANT SELECT ON balances TO spender;
+GRANT EXECUTE ON FUNCTION spend_credits(bigint, bigint, text, text) TO spender, bot;
