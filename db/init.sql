@@ -301,7 +301,7 @@ GRANT SELECT, INSERT ON bmc_events TO webhook;
 
 -- Keeping house.
 GRANT SELECT, UPDATE (body, blanked_at, outcome) ON bmc_events TO janitor;
-GRANT SELECT ON notifications TO janitor;
+GRANT SELECT, DELETE ON notifications TO janitor;
 
 -- Talking to people.
 GRANT SELECT, INSERT, UPDATE ON users TO bot;

@@ -1,0 +1,88 @@
+"""The connection to Postgres and the statements that go over it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import aiosql
+import asyncpg
+import asyncpg.pool
+
+from ledger.errors import DatabaseAwayError
+
+# In quotes, because the classes are generic only in the type stubs.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+QUERIES = Path(__file__).parent.parent / "queries.sql"
+COMMAND_TIMEOUT_SECONDS = 15.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+PASSING_ERRORS = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+"""What is raised when the database is away, starting, stopping, full or busy: the same call may succeed later."""
+
+
+@functools.cache
+def statements() -> dict[str, str]:
+    """Read the text of every statement in `queries.sql`, by name."""
+    queries = aiosql.from_path(QUERIES, "asyncpg", mandatory_parameters=False)
+    return {name: str(getattr(queries, name).sql) for name in queries.available_queries if not name.endswith("_cursor")}
+
+
+def sql(name: str) -> str:
+    return statements()[name]
+
+
+def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
+    """
+    Prepare a pool that connects when it is first used: a service may start before its database does.
+
+    Open it with `async with`, or await it.
+    """
+    return asyncpg.create_pool(
+        database_url,
+        min_size=0,
+        max_size=size_max,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=COMMAND_TIMEOUT_SECONDS,
+        init=prepare_connection,
+    )
+
+
+async def prepare_connection(db: Connection) -> None:
+    """Let `jsonb` come and go as Python values."""
+    await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+@asynccontextmanager
+async def connected(pool: Pool) -> AsyncIterator[Connection]:
+    """
+    Lend a connection.
+
+    Raises:
+        DatabaseAwayError: It could not be had, or broke while it was used.
+    """
+    try:
+        async with pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as db:
+            yield db
+    except PASSING_ERRORS as error:
+        raise DatabaseAwayError from error
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """Lend a connection for one transaction: all of it is committed at the end, or none of it ever was."""
+    async with connected(pool) as db, db.transaction():
+        yield db

@@ -1,0 +1,267 @@
+"""Settle events in the database: load what they touch, let the pure fold decide, write all of it in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from ledger.codes import Reading, read_codes
+from ledger.events import ChargeFacts, Event
+from ledger.matching import CLOCK_SLACK, Flag, Reason, Rules, Why
+from ledger.model import (
+    ChargeKey,
+    ChargeState,
+    DeliveryKey,
+    Family,
+    Method,
+    Outcome,
+    PaymentStatus,
+    PendingPayment,
+)
+from ledger.settling import Book, Charge, EventRecord, Settlement, read_notes, rematch, settle
+from ledger.store.database import sql, transaction
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from ledger.store.database import Connection, Pool
+
+Known = TypeVar("Known")
+
+
+async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> list[Outcome]:
+    """
+    Settle a batch in one transaction and return each event's outcome, in the order given.
+
+    Once this returns, everything is on disk. What was recorded before changes nothing and comes back as DUPLICATE.
+
+    Raises:
+        DatabaseAwayError: Nothing was written; the same batch may be settled later.
+        asyncpg.PostgresError: The database refused something in the batch; nothing was written.
+    """
+    readings = read_notes(events)
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        book = await _load_book(db, events, readings, rules)
+        done = settle(events, book, rules, readings)
+        await _write(db, done, now)
+    return done.outcomes
+
+
+async def keep_failed_event(pool: Pool, event: Event) -> None:
+    """Keep an event that could not be settled, raw, and tell the operators; once however often it comes."""
+    async with transaction(pool) as db:
+        await _keep_events(db, [EventRecord(event, event.delivery_key, Outcome.FAILED)])
+        facts = {"type": (event.type or "")[:100] or None}
+        await db.execute(
+            sql("queue_notifications"), [None], ["event_unreadable"], [facts], [f"failed:{event.delivery_key}"]
+        )
+        await db.execute(sql("announce"))
+
+
+async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
+    """Match waiting charges again, by what is known by now; return how many found their user."""
+    # By then the amount is no longer a clue to the time: whoever opened a payment since may be somebody else.
+    rules = replace(rules, fallback=False)
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        charges = [_charge(row) for row in await db.fetch(sql("find_charges"), keys, [], [])]
+        waiting = [charge for charge in charges if charge.waits]
+        book = await _load_book_for_charges(db, waiting)
+        found = [rematch(charge, book, rules, now=now) for charge in waiting]
+        for done in found:
+            await _write(db, done, now)
+    return sum(bool(done.payment_credits) for done in found)
+
+
+async def _load_book(db: Connection, events: Sequence[Event], readings: Mapping[str, Reading], rules: Rules) -> Book:
+    facts = [event.charge for event in events if event.charge]
+    book = Book(digests=await _load_digests(db, events))
+    if not facts:
+        return book
+    named = [(str(charge.family), charge.bmc_id) for charge in facts if charge.bmc_id and not charge.family.is_subscription]
+    rows = await db.fetch(
+        sql("find_charges"), [charge.key for charge in facts], [family for family, _ in named], [bmc_id for _, bmc_id in named]
+    )
+    guessable = [charge for charge in facts if rules.fallback and charge.amount and not readings[charge.note].holds_code]
+    rows += await _fetch_waiting(db, guessable, rules)
+    book.charges = {charge.key: charge for charge in map(_charge, rows)}
+    await _load_users(db, book, [charge.psp_id for charge in facts], [_supporter_id(charge) for charge in facts])
+    await _load_payments(db, book, readings.values(), guessable, rules)
+    return book
+
+
+async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
+    book = Book()
+    await _load_users(db, book, [charge.psp_id for charge in charges], [charge.supporter_id for charge in charges])
+    await _load_payments(db, book, [read_codes(charge.note or "") for charge in charges], [], None)
+    return book
+
+
+async def _load_digests(db: Connection, events: Sequence[Event]) -> dict[DeliveryKey, bytes]:
+    keys = [event.delivery_key for event in events]
+    contradictions = [f"{event.delivery_key}:{event.digest.hex()}" for event in events]
+    rows = await db.fetch(sql("find_digests"), [*keys, *contradictions])
+    return {row["delivery_key"]: row["digest"] for row in rows}
+
+
+async def _fetch_waiting(db: Connection, charges: Sequence[ChargeFacts], rules: Rules) -> list[asyncpg.Record]:
+    window = rules.fallback_window
+    return await db.fetch(
+        sql("find_waiting_charges"),
+        [charge.amount for charge in charges],
+        [charge.currency for charge in charges],
+        [charge.paid_at - window for charge in charges],
+        [charge.paid_at + window for charge in charges],
+    )
+
+
+async def _load_users(
+    db: Connection, book: Book, psp_ids: Iterable[str | None], supporter_ids: Iterable[str | None]
+) -> None:
+    subscriptions = [psp_id for psp_id in psp_ids if psp_id]
+    if subscriptions:
+        for row in await db.fetch(sql("find_users_of_subscriptions"), subscriptions):
+            book.subscribers[row["psp_id"]] = book.subscribers.get(row["psp_id"], frozenset()) | {row["telegram_id"]}
+    supporters = [supporter_id for supporter_id in supporter_ids if supporter_id]
+    if supporters:
+        for row in await db.fetch(sql("find_users_of_supporters"), supporters):
+            known = book.supporters.get(row["supporter_id"], frozenset())
+            book.supporters[row["supporter_id"]] = known | {row["telegram_id"]}
+
+
+async def _load_payments(
+    db: Connection, book: Book, readings: Iterable[Reading], guessable: Sequence[ChargeFacts], rules: Rules | None
+) -> None:
+    codes = {code for reading in readings for code in reading.codes | reading.corrections}
+    users = {user for users in book.supporters.values() for user in users}
+    window = rules.fallback_window if rules else CLOCK_SLACK
+    rows = await db.fetch(
+        sql("find_candidate_payments"),
+        sorted(codes),
+        sorted(users),
+        [charge.amount for charge in guessable],
+        [charge.currency for charge in guessable],
+        [charge.paid_at - window for charge in guessable],
+        [charge.paid_at + CLOCK_SLACK for charge in guessable],
+    )
+    book.payments |= {payment.payment_id: payment for payment in map(_payment, rows)}
+
+
+async def _write(db: Connection, done: Settlement, now: datetime) -> None:
+    """Write a settlement in the order in which the tables refer to each other; a step with nothing to write is left out."""
+    if done.events:
+        await _keep_events(db, done.events)
+    if done.supporters:
+        seen = list(done.supporters.values())
+        columns = [one.supporter_id for one in seen], [one.name for one in seen], [one.email for one in seen]
+        await db.execute(sql("meet_supporters"), *columns, now)
+    if done.charges:
+        await db.execute(sql("keep_charges"), [_row_of(charge) for charge in done.charges.values()])
+    if done.payment_credits:
+        users, credits = zip(*done.payment_credits.values(), strict=True)
+        await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits)
+    if done.refunded:
+        await _reverse(db, done.refunded)
+    if done.completions:
+        paid = [one.payment_id for one in done.completions], [_completion_row(one.charge) for one in done.completions]
+        await db.execute(sql("complete_payments"), *paid, now)
+    if done.notices:
+        await _queue(db, done)
+        await db.execute(sql("announce"))
+
+
+async def _keep_events(db: Connection, records: Sequence[EventRecord]) -> None:
+    await db.execute(
+        sql("keep_events"),
+        [record.delivery_key for record in records],
+        [record.event.type for record in records],
+        [record.event.live_mode for record in records],
+        [record.event.attempt for record in records],
+        [record.event.body for record in records],
+        [record.event.digest for record in records],
+        [record.outcome for record in records],
+        [record.charge_key for record in records],
+        [record.event.received_at for record in records],
+    )
+
+
+async def _reverse(db: Connection, keys: Iterable[ChargeKey]) -> None:
+    rows = await db.fetch(sql("reverse_refunded_charges"), sorted(keys))
+    if rows:
+        await db.execute(sql("tell_operators_of_overdrafts"), [row["telegram_id"] for row in rows])
+
+
+async def _queue(db: Connection, done: Settlement) -> None:
+    await db.execute(
+        sql("queue_notifications"),
+        [notice.telegram_id for notice in done.notices],
+        [notice.kind for notice in done.notices],
+        [dict(notice.facts) for notice in done.notices],
+        [notice.fact_key for notice in done.notices],
+    )
+
+
+def _completion_row(charge: Charge) -> dict[str, str]:
+    return {
+        "charge_key": charge.key,
+        "amount": f"{charge.amount:f}",
+        "currency": charge.currency,
+        "paid_at": charge.paid_at.isoformat(),
+    }
+
+
+def _row_of(charge: Charge) -> dict[str, object]:
+    return {
+        "charge_key": charge.key,
+        "family": charge.family,
+        "bmc_id": charge.bmc_id,
+        "transaction_id": charge.transaction_id,
+        "psp_id": charge.psp_id,
+        "supporter_id": charge.supporter_id,
+        "amount": None if charge.amount is None else f"{charge.amount:f}",
+        "currency": charge.currency,
+        "note": charge.note,
+        "paid_at": charge.paid_at.isoformat(),
+        "state": charge.state,
+        "is_paid": charge.is_paid,
+        "method": charge.method,
+        "reasons": [_reason_row(reason) for reason in charge.reasons],
+        "payment_id": charge.payment_id,
+        "telegram_id": charge.telegram_id,
+        "flag": charge.flag,
+        "matched_at": charge.matched_at and charge.matched_at.isoformat(),
+        "refunded_at": charge.refunded_at and charge.refunded_at.isoformat(),
+    }
+
+
+def _reason_row(reason: Reason) -> dict[str, object]:
+    row = {"rule": reason.rule, "why": reason.why, "payment_id": reason.payment_id, "telegram_id": reason.telegram_id}
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _charge(row: asyncpg.Record) -> Charge:
+    values = dict(row)
+    return Charge(
+        key=values.pop("charge_key"),
+        family=Family(values.pop("family")),
+        state=ChargeState(values.pop("state")),
+        method=_optional(Method, values.pop("method")),
+        flag=_optional(Flag, values.pop("flag")),
+        reasons=tuple(_reason(reason) for reason in values.pop("reasons")),
+        **values,
+    )
+
+
+def _reason(row: Mapping[str, object]) -> Reason:
+    return Reason(**{**row, "rule": Method(row["rule"]), "why": Why(row["why"])})  # type: ignore[arg-type]  # our own JSON
+
+
+def _optional(kind: Callable[[str], Known], value: str | None) -> Known | None:
+    return None if value is None else kind(value)
+
+
+def _payment(row: asyncpg.Record) -> PendingPayment:
+    return PendingPayment(**{**row, "status": PaymentStatus(row["status"])})

@@ -1,0 +1,87 @@
+"""
+Keep house in the database: end what was never paid, forget what need not be kept, match what became matchable, check.
+
+Every task works in batches of bounded size, each in a transaction of its own, and stops quietly when another janitor is
+at it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from ledger.matching import Rules
+from ledger.store.database import Connection, Pool, connected, sql, transaction
+from ledger.store.settle import rematch_charges
+
+BATCH_MAX = 500
+REMATCH_BATCH_MAX = 100
+
+WorkOnBatch = Callable[[Connection], Awaitable[int]]
+
+
+class Lock(enum.IntEnum):
+    """Which janitor does what: one number a task."""
+
+    EXPIRE = 1
+    BLANK = 2
+
+
+async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime) -> int:
+    """End the pending payments opened before that time and tell their users; return how many."""
+
+    async def expire(db: Connection) -> int:
+        expired = await db.fetch(sql("expire_payments"), now, opened_before, BATCH_MAX)
+        if expired:
+            await db.execute(sql("announce"))
+        return len(expired)
+
+    return await _in_batches(pool, Lock.EXPIRE, expire)
+
+
+async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) -> int:
+    """
+    Forget raw bodies, notes, names and addresses older than that time, and notifications that are done with.
+
+    The keys by which a repeat is known and all that the ledger rests on stay. Returns how many rows were changed.
+    """
+
+    async def blank(db: Connection) -> int:
+        rows = len(await db.fetch(sql("blank_events"), now, before, BATCH_MAX))
+        for statement in ("blank_notes", "blank_supporters", "delete_old_notifications"):
+            rows += len(await db.fetch(sql(statement), before, BATCH_MAX))
+        return rows
+
+    return await _in_batches(pool, Lock.BLANK, blank)
+
+
+async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
+    """Match every waiting charge again; return how many found their user. Two at once do no harm: settling takes turns."""
+    found, after = 0, 0
+    while True:
+        async with connected(pool) as db:
+            rows = await db.fetch(sql("find_unmatched_charges"), after, REMATCH_BATCH_MAX)
+        if not rows:
+            return found
+        found += await rematch_charges(pool, [row["charge_key"] for row in rows], rules, now=now)
+        after = rows[-1]["charge_id"]
+
+
+async def measure_drift(pool: Pool) -> int:
+    """Measure by how many credits the balances differ from the sums of their entries: anything but 0 is a fault."""
+    async with connected(pool) as db:
+        drift: int = await db.fetchval(sql("measure_drift"))
+    return drift
+
+
+async def _in_batches(pool: Pool, lock: Lock, work: WorkOnBatch) -> int:
+    done = 0
+    while True:
+        async with transaction(pool) as db:
+            if not await db.fetchval(sql("try_lock_task"), int(lock)):
+                return done
+            batch = await work(db)
+        done += batch
+        if batch == 0:
+            return done

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from ledger.store.database import open_pool
+from services.janitor.schedule import run_tasks
+from services.janitor.settings import JanitorSettings
+from services.janitor.tasks import BlankPersonalFields, CheckBalances, ExpirePayments, RematchCharges
+from services.runtime.health import health_server, reaches_database
+from services.runtime.process import run_service
+
+log = structlog.stdlib.get_logger()
+
+
+async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
+    async with (
+        open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
+        health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+    ):
+        log.info("janitor ready")
+        tasks = [
+            ExpirePayments(pool, settings.pending_ttl),
+            RematchCharges(pool, settings.rules),
+            BlankPersonalFields(pool, settings.retention),
+            CheckBalances(pool),
+        ]
+        await run_tasks(tasks, stop, clock=lambda: datetime.now(UTC))
+
+
+if __name__ == "__main__":
+    run_service("janitor", JanitorSettings, work)

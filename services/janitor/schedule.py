@@ -1,0 +1,52 @@
+"""Run each task again and again, none waiting for another, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from ledger.errors import DatabaseAwayError
+from services.janitor.metrics import LAST_SUCCESS, ROWS, RUNS
+from services.janitor.tasks import Task
+
+log = structlog.stdlib.get_logger()
+
+Clock = Callable[[], datetime]
+
+
+async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) -> None:
+    for task in tasks:
+        for outcome in ("done", "failed", "database_away"):
+            RUNS.labels(task.name, outcome)
+    async with asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(_repeat(task, stop, clock))
+
+
+async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
+    while not stop.is_set():
+        RUNS.labels(task.name, await _run(task, clock())).inc()
+        try:
+            await asyncio.wait_for(stop.wait(), task.period.total_seconds())
+        except TimeoutError:
+            continue
+
+
+async def _run(task: Task, now: datetime) -> str:
+    try:
+        rows = await task.run_once(now)
+    except DatabaseAwayError:
+        log.warning("task put off, the database is away", task=task.name)
+        return "database_away"
+    except Exception:
+        # One broken task must not keep the others from their work; its age since the last success raises the alarm.
+        log.exception("task failed", task=task.name)
+        return "failed"
+    if rows:
+        log.info("task done", task=task.name, rows=rows)
+    ROWS.labels(task.name).inc(rows)
+    LAST_SUCCESS.labels(task.name).set(now.timestamp())
+    return "done"

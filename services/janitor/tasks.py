@@ -1,0 +1,79 @@
+"""The tasks: each runs once when told to, for a time that is passed in, and says how many rows it changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from ledger.matching import Rules
+from ledger.store.database import Pool
+from ledger.store.upkeep import blank_personal_fields, expire_payments, measure_drift, rematch_waiting_charges
+from services.janitor.metrics import BALANCE_DRIFT
+
+log = structlog.stdlib.get_logger()
+
+
+class Task(Protocol):
+    """Something to be done every *period*."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def period(self) -> timedelta: ...
+
+    async def run_once(self, now: datetime) -> int: ...
+
+
+@dataclass(frozen=True)
+class ExpirePayments:
+    pool: Pool
+    ttl: timedelta
+    name: str = "expire_payments"
+    period: timedelta = timedelta(minutes=1)
+
+    async def run_once(self, now: datetime) -> int:
+        return await expire_payments(self.pool, now=now, opened_before=now - self.ttl)
+
+
+@dataclass(frozen=True)
+class RematchCharges:
+    """Settling matches a charge when it comes; this finds what made it matchable later, such as a code recorded after it."""
+
+    pool: Pool
+    rules: Rules
+    name: str = "rematch_charges"
+    period: timedelta = timedelta(seconds=15)
+
+    async def run_once(self, now: datetime) -> int:
+        return await rematch_waiting_charges(self.pool, self.rules, now=now)
+
+
+@dataclass(frozen=True)
+class BlankPersonalFields:
+    pool: Pool
+    retention: timedelta
+    name: str = "blank_personal_fields"
+    period: timedelta = timedelta(hours=1)
+
+    async def run_once(self, now: datetime) -> int:
+        return await blank_personal_fields(self.pool, now=now, before=now - self.retention)
+
+
+@dataclass(frozen=True)
+class CheckBalances:
+    """Returns the drift, which is 0 unless somebody went round the ledger."""
+
+    pool: Pool
+    name: str = "check_balances"
+    period: timedelta = timedelta(minutes=1)
+
+    async def run_once(self, now: datetime) -> int:
+        drift = await measure_drift(self.pool)
+        BALANCE_DRIFT.set(drift)
+        if drift:
+            log.error("balances differ from the ledger", drift_credits=drift)
+        return drift

@@ -1,0 +1,57 @@
+"""A port of its own, which the proxy does not know, for `/healthz` and `/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import REGISTRY, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+
+from ledger.errors import DatabaseAwayError
+from ledger.store.database import Pool, connected, sql
+
+HealthCheck = Callable[[], Awaitable[bool]]
+
+
+@asynccontextmanager
+async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[None]:
+    """Answer on *port* of all interfaces for as long as the context lasts."""
+    disable_created_metrics()
+
+    async def answer_health(_request: web.Request) -> web.Response:
+        healthy = await is_healthy()
+        return web.json_response({"healthy": healthy}, status=200 if healthy else 503)
+
+    app = web.Application()
+    app.router.add_get("/healthz", answer_health)
+    app.router.add_get("/metrics", answer_metrics)
+    async with listening(app, port):
+        yield
+
+
+async def answer_metrics(request: web.Request) -> web.Response:
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+
+
+@asynccontextmanager
+async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[None]:
+    """Serve *app*; at the end take no more and give the requests that are under way *drain_seconds* to be answered."""
+    # What is signed are the raw bytes, so nothing may unpack a body on its way.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds, auto_decompress=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def reaches_database(pool: Pool) -> bool:
+    try:
+        async with connected(pool) as db:
+            return await db.fetchval(sql("ping")) is True
+    except DatabaseAwayError:
+        return False

@@ -1,0 +1,38 @@
+"""The life of a process: settings or one clear line, logs, then work until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from services.runtime.logs import configure_logging
+from services.runtime.settings import Known, SettingsError, read_settings
+
+EXIT_MISCONFIGURED = 78
+"""EX_CONFIG of sysexits.h: a restart will not help."""
+
+
+def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
+    """
+    Run *work* with its settings and the event that says "stop", which it awaits to end in order.
+
+    Exits with 78 and a line for each problem when the settings are wrong.
+    """
+    try:
+        settings = read_settings(kind, os.environ)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"{name}: {problem}", file=sys.stderr)
+        raise SystemExit(EXIT_MISCONFIGURED) from None
+    configure_logging(level=settings.LOG_LEVEL, service=name)
+    asyncio.run(_run_until_signalled(settings, work))
+
+
+async def _run_until_signalled(settings: Known, work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+    await work(settings, stop)

@@ -1,0 +1,143 @@
+"""
+Read the settings from the environment, once, and say in one line each what is wrong with them.
+
+A service declares the settings it needs as a subclass of `Settings`; those that several need stand here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from ledger.errors import LedgerError
+from ledger.matching import Rules
+from ledger.model import Rates
+
+
+class SettingsError(LedgerError):
+    """Settings are missing or malformed; *problems* has a line for each, without its value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseModel):
+    """What every process needs. A field is named as its variable; its description says what to write."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    DATABASE_URL: Annotated[SecretStr, Field(description="postgresql://ROLE:PASSWORD@HOST:5432/DATABASE")]
+    HEALTH_PORT: Annotated[int, Field(default=9000, ge=1, le=65535, description="a free port for /healthz and /metrics")]
+    LOG_LEVEL: Annotated[
+        str, Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+    ]
+
+
+Known = TypeVar("Known", bound=Settings)
+
+
+def read_settings(kind: type[Known], environ: Mapping[str, str]) -> Known:
+    """
+    Read each setting from NAME, or from the file that NAME_FILE names; an empty one counts as missing.
+
+    Raises:
+        SettingsError: With a line for each that is missing or malformed.
+    """
+    values, problems = _collect(kind, environ)
+    try:
+        settings = kind.model_validate(values)
+    except ValidationError as error:
+        problems += [_problem(kind, str(one["loc"][0]), values) for one in error.errors()]
+        raise SettingsError(sorted(set(problems))) from None  # the original repeats the values
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    values, problems = {}, []
+    for name in kind.model_fields:
+        value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
+        if value and path:
+            problems.append(f"{name} and {name}_FILE are both set: keep one of them")
+        elif path:
+            try:
+                value = Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                problems.append(f"{name}_FILE: {path} cannot be read ({error.strerror}): check the path and who may read it")
+        if value:
+            values[name] = value
+    return values, problems
+
+
+def _problem(kind: type[Settings], name: str, values: Mapping[str, str]) -> str:
+    what = "is malformed" if name in values else "is missing"
+    return f"{name} {what}: write {kind.model_fields[name].description}"
+
+
+def parse_rates(text: object) -> object:
+    """Read `USD=100,EUR=110`: credits for one unit of each currency."""
+    if not isinstance(text, str):
+        return text
+    rates: dict[str, Decimal] = {}
+    for part in text.split(","):
+        currency, _, rate = (piece.strip() for piece in part.partition("="))
+        if not re.fullmatch("[A-Z]{3,10}", currency) or currency in rates:
+            raise ValueError("not a currency, or named twice")
+        rates[currency] = parse_positive(rate)
+    return rates
+
+
+def parse_positive(text: str) -> Decimal:
+    """Read a decimal number above zero, below a billion."""
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+    if not number.is_finite() or not 0 < number < 10**9:
+        raise ValueError("not above zero")
+    return number
+
+
+def parse_list(text: object) -> object:
+    """Read a comma-separated list; blanks around its parts do not count."""
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+def parse_switch(text: object) -> object:
+    """Read `on` or `off`."""
+    if isinstance(text, str):
+        switch = {"on": True, "off": False}.get(text.lower())
+        if switch is None:
+            raise ValueError("neither on nor off")
+        return switch
+    return text
+
+
+class MatchingSettings(Settings):
+    """What decides to whom a charge belongs and what it is worth."""
+
+    CREDITS_PER_UNIT: Annotated[
+        dict[str, Decimal],
+        BeforeValidator(parse_rates),
+        Field(description="the credits for one unit of each currency you take, such as USD=100,EUR=110"),
+    ]
+    FALLBACK_MATCH: Annotated[bool, BeforeValidator(parse_switch), Field(default=True, description="on or off")]
+    FALLBACK_WINDOW_MINUTES: Annotated[
+        int, Field(default=60, ge=1, le=1440, description="a whole number of minutes from 1 to 1440")
+    ]
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            rates=Rates(self.CREDITS_PER_UNIT),
+            fallback=self.FALLBACK_MATCH,
+            fallback_window=timedelta(minutes=self.FALLBACK_WINDOW_MINUTES),
+        )

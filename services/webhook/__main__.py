@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from ledger.store.database import open_pool
+from ledger.store.settle import keep_failed_event, settle_events
+from services.runtime.health import health_server, listening, reaches_database
+from services.runtime.process import run_service
+from services.webhook.app import make_app
+from services.webhook.settings import WebhookSettings
+from services.webhook.writer import Writer
+
+log = structlog.stdlib.get_logger()
+
+DRAIN_SECONDS = 20.0
+
+
+async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
+    async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
+        writer = Writer(
+            settle=lambda events: settle_events(pool, events, settings.rules, now=datetime.now(UTC)),
+            keep_failed=lambda event: keep_failed_event(pool, event),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(writer.run())
+            async with (
+                health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+                listening(make_app(writer, settings.secrets), settings.BMC_WEBHOOK_PORT, drain_seconds=DRAIN_SECONDS),
+            ):
+                log.info("webhook ready")
+                await stop.wait()
+            # Every request under way has been answered by now, so nothing waits to be written.
+            writing.cancel()
+
+
+if __name__ == "__main__":
+    run_service("webhook", WebhookSettings, work)

@@ -1,0 +1,86 @@
+"""The HTTP side of the webhook: one route, and for each kind of request one answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import web
+
+from ledger.errors import DatabaseAwayError
+from ledger.events import read_event
+from services.webhook.metrics import DELIVERIES, DURATION, UNVERIFIED_EVENT, Refusal, event_label
+from services.webhook.signature import HEADER, is_signed
+from services.webhook.writer import OverloadedError, Writer
+
+log = structlog.stdlib.get_logger()
+
+PATH = "/bmc-webhook"
+BODY_BYTES_MAX = 256 * 1024
+RETRY_AFTER_SECONDS = "5"
+
+
+def make_app(writer: Writer, secrets: Sequence[bytes]) -> web.Application:
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.router.add_post(PATH, Deliveries(writer, secrets).take)
+    app.on_response_prepare.append(_hide_server)
+    return app
+
+
+class Deliveries:
+    """Answers one delivery after the other. The answers show up in BMC's delivery log, so they say nothing of a person."""
+
+    def __init__(self, writer: Writer, secrets: Sequence[bytes]) -> None:
+        self._writer = writer
+        self._secrets = secrets
+
+    async def take(self, request: web.Request) -> web.Response:
+        if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
+            return _refuse(Refusal.TOO_LARGE, 413)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refuse(Refusal.TOO_LARGE, 413)
+        except (ConnectionError, web.RequestPayloadError):
+            # The sender went away half-way; nobody reads this answer.
+            return _refuse(Refusal.ABORTED, 400)
+        if not is_signed(body, request.headers.getall(HEADER, []), self._secrets):
+            return _refuse(Refusal.BAD_SIGNATURE, 401)
+        with DURATION.time():
+            return await self._settle(body)
+
+    async def _settle(self, body: bytes) -> web.Response:
+        event = read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex)
+        try:
+            outcome = await self._writer.submit(event)
+        except DatabaseAwayError:
+            return _refuse(Refusal.DATABASE_AWAY, 503)
+        except OverloadedError:
+            return _refuse(Refusal.OVERLOADED, 503)
+        DELIVERIES.labels(event_label(event.type), outcome).inc()
+        log.info(
+            "event settled",
+            outcome=outcome,
+            event=event_label(event.type),
+            delivery_key=event.delivery_key,
+            charge_key=event.charge.key if event.charge else None,
+        )
+        return web.json_response({"outcome": outcome})
+
+
+def _refuse(refusal: Refusal, status: int) -> web.Response:
+    DELIVERIES.labels(UNVERIFIED_EVENT, refusal).inc()
+    log.warning("delivery refused", refusal=refusal, status=status)
+    response = web.json_response({"error": refusal}, status=status)
+    if status == 503:
+        response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if refusal in (Refusal.TOO_LARGE, Refusal.ABORTED):
+        # The rest of the body may still come; nobody wants to read it.
+        response.force_close()
+    return response
+
+
+async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)

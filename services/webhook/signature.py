@@ -1,0 +1,29 @@
+"""
+Tell a delivery of Buy Me a Coffee from anybody else's.
+
+The header `x-signature-sha256` is the hex HMAC-SHA256 of the raw body under the webhook's own secret; nothing else is
+signed. Source: http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+
+HEADER = "x-signature-sha256"
+HEX_DIGEST = re.compile("[0-9a-fA-F]{64}", re.ASCII)
+
+
+def is_signed(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]) -> bool:
+    """
+    Tell whether the one signature fits the body under any of the secrets, in constant time.
+
+    More than one header is refused: which of them a proxy or a library picks is anybody's guess.
+    """
+    if len(signatures) != 1 or not HEX_DIGEST.fullmatch(signatures[0]):
+        return False
+    given = signatures[0].lower()
+    fits = [hmac.compare_digest(given, hmac.new(secret, body, hashlib.sha256).hexdigest()) for secret in secrets]
+    return any(fits)

@@ -1,0 +1,119 @@
+"""
+The one writer of the process: events that come while a commit is under way go together into the next one.
+
+At low load nothing waits for a batch to fill; at high load the price of a commit is shared. Each caller is answered only
+after its own commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from ledger.errors import DatabaseAwayError, LedgerError
+from ledger.events import Event
+from ledger.model import Outcome
+from services.webhook.metrics import BATCH_SIZE
+
+log = structlog.stdlib.get_logger()
+
+BATCH_MAX = 64
+WAITING_MAX = 256
+"""With bodies of at most 256 KiB, 64 MiB wait at the most."""
+
+Settle = Callable[[Sequence[Event]], Awaitable[list[Outcome]]]
+KeepFailed = Callable[[Event], Awaitable[None]]
+
+
+class OverloadedError(LedgerError):
+    """More events wait than memory should hold; nothing of this one was kept."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    event: Event
+    outcome: asyncio.Future[Outcome]
+
+
+class Writer:
+    """Settles what is submitted; `run` must be running."""
+
+    def __init__(self, *, settle: Settle, keep_failed: KeepFailed) -> None:
+        self._settle = settle
+        self._keep_failed = keep_failed
+        self._waiting: deque[_Waiting] = deque()
+        self._work = asyncio.Event()
+
+    async def submit(self, event: Event) -> Outcome:
+        """
+        Settle an event together with those that came at the same time; returns once it is on disk.
+
+        Raises:
+            OverloadedError: Too many wait already.
+            DatabaseAwayError: It could not be written.
+        """
+        if len(self._waiting) >= WAITING_MAX:
+            raise OverloadedError
+        waiting = _Waiting(event, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._work.set()
+        return await waiting.outcome
+
+    async def run(self) -> None:
+        while True:
+            await self._work.wait()
+            batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
+            if not self._waiting:
+                self._work.clear()
+            await self._settle_batch(batch)
+
+    async def _settle_batch(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            outcomes = await self._settle([one.event for one in batch])
+        except DatabaseAwayError as error:
+            for one in batch:
+                _fail(one, error)
+        except Exception:
+            # Whatever one event brings up, its neighbours must not pay for it: each gets a transaction of its own.
+            log.warning("batch refused, settling one by one", events=len(batch), exc_info=True)
+            for one in batch:
+                await self._settle_alone(one)
+        else:
+            BATCH_SIZE.observe(len(batch))
+            for one, outcome in zip(batch, outcomes, strict=True):
+                _succeed(one, outcome)
+
+    async def _settle_alone(self, one: _Waiting) -> None:
+        try:
+            [outcome] = await self._settle([one.event])
+        except DatabaseAwayError as error:
+            _fail(one, error)
+        except Exception:
+            log.exception("event refused, kept raw for the operator", delivery_key=one.event.delivery_key)
+            await self._keep(one)
+        else:
+            _succeed(one, outcome)
+
+    async def _keep(self, one: _Waiting) -> None:
+        try:
+            await self._keep_failed(one.event)
+        except DatabaseAwayError as error:
+            _fail(one, error)
+        except Exception as error:  # not even kept: the answer must not be a 2xx, and the writer must live on
+            _fail(one, error)
+        else:
+            _succeed(one, Outcome.FAILED)
+
+
+def _succeed(one: _Waiting, outcome: Outcome) -> None:
+    if not one.outcome.done():
+        one.outcome.set_result(outcome)
+
+
+def _fail(one: _Waiting, error: Exception) -> None:
+    if not one.outcome.done():
+        one.outcome.set_exception(error)

@@ -1,0 +1,55 @@
+"""A real Postgres for the session, and for each test a database of its own, made from `db/init.sql`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from pytest_docker.plugin import get_docker_services
+
+from ledger.store.database import Pool, open_pool
+
+COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_address() -> Iterator[str]:
+    """HOST:PORT of a running Postgres; its database `ledger` is the schema that each test gets a copy of."""
+    project = f"coffee-ledger-tests-db-{os.getpid()}"
+    with get_docker_services("docker compose", str(COMPOSE_FILE), project, ["up --detach --wait"], ["down --volumes"]) as up:
+        yield f"127.0.0.1:{up.port_for('db', 5432)}"
+
+
+@pytest.fixture
+async def database(postgres_address: str) -> AsyncIterator[str]:
+    """The name of a fresh database."""
+    name = f"test_{next(numbers)}"
+    admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE ledger")
+    yield name
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+def role_url(postgres_address: str, database: str) -> Callable[[str], str]:
+    """The address of the test's database for a role: `role_url("webhook")`."""
+    return lambda role: f"postgresql://{role}@{postgres_address}/{database}"
+
+
+@pytest.fixture
+def database_url(role_url: Callable[[str], str]) -> str:
+    """The address for the owner of the database."""
+    return role_url("ledger_owner")
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """A pool of the owner, for arranging and for looking."""
+    async with open_pool(database_url) as pool:
+        yield pool

@@ -1,0 +1,144 @@
+"""The schema keeps its rules against everybody, and knows every statement that is sent to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+
+from ledger.store.database import Pool, statements
+
+
+@pytest.mark.parametrize("name", sorted(statements()))
+async def test_every_statement_prepares_against_a_fresh_schema(pool: Pool, name: str) -> None:
+    async with pool.acquire() as db:
+        prepared = await db.prepare(statements()[name])
+
+        assert prepared.get_query() == statements()[name]
+
+
+@pytest.fixture
+async def user(pool: Pool) -> int:
+    await pool.execute("INSERT INTO users (telegram_id) VALUES (7)")
+    return 7
+
+
+@pytest.fixture
+async def charge(pool: Pool) -> int:
+    charge_id: int = await pool.fetchval(
+        "INSERT INTO charges (charge_key, family, amount, currency, paid_at, is_paid)"
+        " VALUES ('donation:pi_1', 'donation', 5, 'USD', now(), true) RETURNING charge_id"
+    )
+    return charge_id
+
+
+CREDIT = "INSERT INTO credits (charge_id, kind, telegram_id, credits) VALUES ($1, 'payment', 7, 500)"
+
+
+async def test_a_second_payment_credit_for_one_charge_is_refused(pool: Pool, user: int, charge: int) -> None:
+    await pool.execute(CREDIT, charge)
+
+    with pytest.raises(asyncpg.UniqueViolationError, match="credited_once"):
+        await pool.execute(CREDIT, charge)
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE credits SET credits = 1", "DELETE FROM credits", "TRUNCATE credits CASCADE"]
+)
+async def test_the_ledger_only_grows(pool: Pool, user: int, charge: int, change: str) -> None:
+    await pool.execute(CREDIT, charge)
+
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never changed or deleted"):
+        await pool.execute(change)
+
+    assert await pool.fetchval("SELECT sum(credits) FROM credits") == 500
+
+
+async def test_a_balance_is_the_sum_of_its_entries(pool: Pool, user: int, charge: int) -> None:
+    await pool.execute(CREDIT, charge)
+    await pool.execute(
+        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES (7, 'adjustment', 20, 'a'), (7, 'spend', -30, 'b')"
+    )
+
+    assert await pool.fetchval("SELECT balance FROM balances WHERE telegram_id = 7") == 490
+
+
+@pytest.mark.parametrize("ended", ["completed", "expired", "cancelled"])
+@pytest.mark.parametrize("again", ["pending", "completed", "expired", "cancelled"])
+async def test_a_pending_payment_ends_once(pool: Pool, user: int, ended: str, again: str) -> None:
+    await pool.execute(
+        "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, status, completed_at)"
+        " VALUES ('K7QM2XHD', 7, 7, 5, $1::text, CASE WHEN $1::text = 'completed' THEN now() END)",
+        ended,
+    )
+
+    end_again = pool.execute("UPDATE pending_payments SET status = $1", again)
+
+    if again == ended:
+        await end_again
+    else:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="ended as"):
+            await end_again
+
+
+async def test_the_nine_columns_that_others_rely_on_are_as_promised(pool: Pool) -> None:
+    columns = await pool.fetch(
+        "SELECT column_name, data_type, coalesce(character_maximum_length, numeric_precision) AS size, numeric_scale AS scale"
+        "  FROM information_schema.columns WHERE table_name = 'pending_payments' ORDER BY ordinal_position LIMIT 9"
+    )
+
+    assert [tuple(column) for column in columns] == [
+        ("payment_id", "character varying", 100, None),
+        ("user_id", "bigint", 64, 0),
+        ("telegram_id", "bigint", 64, 0),
+        ("amount", "numeric", 10, 2),
+        ("currency", "character varying", 10, None),
+        ("status", "character varying", 20, None),
+        ("created_at", "timestamp with time zone", None, None),
+        ("completed_at", "timestamp with time zone", None, None),
+        ("bmc_data", "jsonb", None, None),
+    ]
+
+
+FORBIDDEN = {
+    "webhook": [
+        "UPDATE balances SET balance = 1",
+        "UPDATE bmc_events SET body = NULL",
+        "DELETE FROM bmc_events",
+        "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
+        "UPDATE pending_payments SET amount = 1",
+        "UPDATE notifications SET status = 'sent'",
+        "SELECT spend_credits(7, 1, 'a', 'b')",
+    ],
+    "bot": [
+        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES (7, 'adjustment', 1, 'a')",
+        "UPDATE charges SET state = 'dismissed'",
+        "SELECT body FROM bmc_events",
+        "SELECT email FROM supporters",
+        "UPDATE pending_payments SET amount = 1",
+    ],
+    "janitor": [
+        "DELETE FROM bmc_events",
+        "UPDATE bmc_events SET delivery_key = 'x'",
+        "UPDATE balances SET balance = 1",
+        "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
+        "SELECT spend_credits(7, 1, 'a', 'b')",
+    ],
+    "spender": [],
+}
+
+
+@pytest.mark.parametrize(("role", "statement"), [(role, one) for role, many in FORBIDDEN.items() for one in many])
+async def test_a_service_may_do_no_more_than_its_work(role_url: Callable[[str], str], role: str, statement: str) -> None:
+    db = await asyncpg.connect(role_url(role))
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await db.execute(statement)
+
+    await db.close()
+
+
+@pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])
+async def test_no_role_has_a_default_password(pool: Pool, role: str) -> None:
+    assert await pool.fetchval("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = $1", role)
