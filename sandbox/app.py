@@ -1,0 +1,68 @@
+"""The one web application: both stand-ins, wired together."""
+
+import time
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from sandbox.background import Background
+from sandbox.bmc.checkout import Checkout
+from sandbox.bmc.dashboard import Dashboard
+from sandbox.bmc.deliveries import Deliveries
+from sandbox.bmc.payments import Payments
+from sandbox.bmc.webhook import Webhook
+from sandbox.counters import Counter
+from sandbox.postman import Postman
+from sandbox.refusals import refuse_bad_fields
+from sandbox.settings import Settings
+from sandbox.telegram.acting import Acting
+from sandbox.telegram.bot_api import BotApi
+from sandbox.telegram.screens import Screens
+from sandbox.telegram.state import Telegram
+from sandbox.telegram.webhook import Pusher
+from sandbox.templates import page
+
+_BODY_BYTES_MAX = 50 * 1024 * 1024
+
+
+def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web.Application:
+    """Return the sandbox; *answer_timeout_seconds* is how long BMC waits for an answer to its webhook."""
+    background = Background()
+    postman = Postman(door=settings.webhook_url, public_host=settings.webhook_host)
+
+    telegram = Telegram(settings.bot_token)
+    pusher = Pusher(telegram.webhook, telegram.updates, postman)
+
+    webhook = Webhook(settings.webhook_url, settings.bmc_secret)
+    payments = Payments(time.time)
+    deliveries = Deliveries(
+        webhook,
+        postman,
+        background,
+        retry_seconds=settings.retry_seconds,
+        answer_timeout_seconds=answer_timeout_seconds,
+    )
+
+    async def run_background(app: web.Application) -> AsyncIterator[None]:
+        background.start(pusher.run())
+        yield
+        await background.close()
+        await postman.close()
+
+    app = web.Application(middlewares=[refuse_bad_fields], client_max_size=_BODY_BYTES_MAX)
+    app.cleanup_ctx.append(run_background)
+    app.add_routes([web.get("/", show_start), web.get("/healthz", say_healthy)])
+    app.add_routes(BotApi(telegram).routes())
+    app.add_routes(Acting(telegram).routes())
+    app.add_routes(Screens(telegram).routes())
+    app.add_routes(Dashboard(webhook, payments, deliveries).routes())
+    app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())
+    return app
+
+
+async def show_start(request: web.Request) -> web.Response:
+    return page("start.html")
+
+
+async def say_healthy(request: web.Request) -> web.Response:
+    return web.json_response({"ok": True})

@@ -1,0 +1,29 @@
+"""Tasks that outlive the request that started them."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from sandbox.journal import log
+
+
+class Background:
+    """Keeps its tasks alive (asyncio itself holds only weak references) and ends them with the process."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _finish(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("sandbox: a background task failed", exc_info=error)

@@ -1,0 +1,1 @@
+"""A stand-in for Buy Me a Coffee: a page to pay on, and the webhook it sends."""

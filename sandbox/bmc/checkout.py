@@ -1,0 +1,184 @@
+"""The page people pay on, and everything they can do with a payment afterwards."""
+
+import re
+from decimal import Decimal, InvalidOperation
+
+from aiohttp import web
+
+from sandbox.bmc.bodies import Event, payment_data, subscription_data
+from sandbox.bmc.deliveries import Deliveries
+from sandbox.bmc.payments import Kind, Order, Payment, Payments, Status, Subscription, supporter_id_of
+from sandbox.counters import Counter
+from sandbox.fields import FieldError, Fields, read_fields
+from sandbox.journal import log
+from sandbox.refusals import conflict, not_found, read_choice
+from sandbox.templates import page
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_AMOUNT_MAX = Decimal("10000000")
+
+
+class Checkout:
+    def __init__(self, payments: Payments, deliveries: Deliveries, *, event_ids: Counter) -> None:
+        self._payments = payments
+        self._deliveries = deliveries
+        self._event_ids = event_ids
+
+    def routes(self) -> list[web.RouteDef]:
+        payment = "/bmc/payments/{transaction_id}"
+        subscription = "/bmc/subscriptions/{psp_id}"
+        return [
+            web.post(f"{payment}/refund", self.refund),
+            web.post(f"{payment}/answer", self.answer),
+            web.post(f"{subscription}/renew", self.renew),
+            web.post(f"{subscription}/cancel", self.cancel),
+            web.post(f"{subscription}/pause", self.pause),
+            web.post(r"/bmc/{slug:[\w.\-]+}/checkout", self.pay),
+            web.get(r"/bmc/{slug:[\w.\-]+}", self.show),
+        ]
+
+    async def show(self, request: web.Request) -> web.Response:
+        return page("checkout.html", slug=request.match_info["slug"])
+
+    async def pay(self, request: web.Request) -> web.Response:
+        order = read_order(await read_fields(request))
+        if order.kind.is_subscription:
+            return self._start(self._payments.subscribe(order))
+        payment = self._payments.pay(order)
+        log.info("bmc: %s %s paid", order.kind.value, payment.transaction_id)
+        return web.json_response(
+            {
+                "transaction_id": payment.transaction_id,
+                "id": payment.id,
+                "event_id": self._report_payment(payment, "created"),
+                "supporter_id": order.supporter_id,
+            }
+        )
+
+    async def refund(self, request: web.Request) -> web.Response:
+        payment = self._payment(request)
+        if payment.is_refunded:
+            raise conflict("it was refunded before")
+        refunded = self._payments.refund(payment)
+        return web.json_response({"event_id": self._report_payment(refunded, "refunded")})
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer the shop item's question after paying."""
+        payment = self._payment(request)
+        if payment.order.kind is not Kind.EXTRA_PURCHASE:
+            raise conflict("only shop items ask a question")
+        answer = (await read_fields(request)).need_text("answer")
+        answered = self._payments.answer(payment, answer)
+        return web.json_response({"event_id": self._report_payment(answered, "updated")})
+
+    async def renew(self, request: web.Request) -> web.Response:
+        renewed = self._payments.renew(self._active_subscription(request))
+        return web.json_response(
+            {
+                "event_id": self._report_subscription(renewed, "updated"),
+                "current_period_start": renewed.period_start,
+            }
+        )
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        feedback = (await read_fields(request)).text("feedback")
+        cancelled = self._payments.cancel(self._subscription(request), feedback)
+        return web.json_response({"event_id": self._report_subscription(cancelled, "cancelled")})
+
+    async def pause(self, request: web.Request) -> web.Response:
+        paused = self._payments.pause(self._active_subscription(request))
+        return web.json_response({"event_id": self._report_subscription(paused, "paused")})
+
+    def _start(self, subscription: Subscription) -> web.Response:
+        # One charge, two events; in the published pair `.updated` has the lower event id.
+        updated = self._report_subscription(subscription, "updated")
+        started = self._report_subscription(subscription, "started")
+        log.info("bmc: %s %s started", subscription.order.kind.value, subscription.psp_id)
+        return web.json_response(
+            {
+                "psp_id": subscription.psp_id,
+                "id": subscription.id,
+                "event_id": started,
+                "event_ids": [updated, started],
+                "supporter_id": subscription.order.supporter_id,
+                "current_period_start": subscription.period_start,
+            }
+        )
+
+    def _report_payment(self, payment: Payment, happening: str) -> int:
+        return self._report(f"{payment.order.kind.value}.{happening}", payment_data(payment))
+
+    def _report_subscription(self, subscription: Subscription, happening: str) -> int:
+        return self._report(f"{subscription.order.kind.value}.{happening}", subscription_data(subscription))
+
+    def _report(self, event_type: str, data: dict[str, object]) -> int:
+        event = Event(event_id=self._event_ids.next(), type=event_type, created=self._payments.second(), data=data)
+        self._deliveries.send(event)
+        return event.event_id
+
+    def _payment(self, request: web.Request) -> Payment:
+        payment = self._payments.payments.get(request.match_info["transaction_id"])
+        if payment is None:
+            raise not_found("no such payment")
+        return payment
+
+    def _subscription(self, request: web.Request) -> Subscription:
+        subscription = self._payments.subscriptions.get(request.match_info["psp_id"])
+        if subscription is None:
+            raise not_found("no such subscription")
+        return subscription
+
+    def _active_subscription(self, request: web.Request) -> Subscription:
+        subscription = self._subscription(request)
+        if subscription.status is not Status.ACTIVE:
+            raise conflict(f"the subscription is {subscription.status.value}")
+        return subscription
+
+
+def read_order(fields: Fields) -> Order:
+    kind = read_choice(fields, "kind", Kind) if fields.text("kind") else Kind.DONATION
+    note = fields.text("note") or ""
+    email = (fields.text("email") or "").strip() or None
+    info = fields.text("additional_info")
+    if kind is Kind.COMMISSION_ORDER and info is None:
+        # A commission's form has one free field; what people write there does not come as a note.
+        note, info = "", note
+    return Order(
+        kind=kind,
+        amount=_read_amount(fields, kind),
+        currency=_read_currency(fields),
+        supporter_id=_read_supporter_id(fields, email),
+        note=note,
+        name=(fields.text("name") or "").strip(),
+        email=email,
+        is_private=fields.flag("private"),
+        pays_fee=fields.flag("pays_fee"),
+        answer=fields.text("answer") or None,
+        additional_info=info,
+    )
+
+
+def _read_amount(fields: Fields, kind: Kind) -> Decimal:
+    try:
+        amount = Decimal(fields.need_text("amount").strip())
+    except InvalidOperation as error:
+        raise FieldError("amount", "must be a number") from error
+    if not amount.is_finite() or amount < 0 or amount > _AMOUNT_MAX:
+        raise FieldError("amount", "must be positive, and payable")
+    if amount == 0 and kind is not Kind.EXTRA_PURCHASE:
+        raise FieldError("amount", "must be positive: only shop items can be free")
+    if amount != amount.quantize(Decimal("0.01")):
+        raise FieldError("amount", "must have at most two decimal places")
+    return amount
+
+
+def _read_currency(fields: Fields) -> str:
+    currency = (fields.text("currency") or "USD").strip().upper()
+    if not _CURRENCY.fullmatch(currency):
+        raise FieldError("currency", "must be a code of three letters, such as USD")
+    return currency
+
+
+def _read_supporter_id(fields: Fields, email: str | None) -> int:
+    given = fields.integer("supporter_id") if fields.text("supporter_id") else None
+    return supporter_id_of(email) if given is None else given

@@ -1,0 +1,207 @@
+"""Sending events, and the log of what was answered."""
+
+import asyncio
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.background import Background
+from sandbox.bell import Bell
+from sandbox.bmc.bodies import Event, wire
+from sandbox.bmc.misbehaviour import REQUEST_FAULTS, Fault, Misbehaviour
+from sandbox.bmc.webhook import Webhook, sign
+from sandbox.journal import log
+from sandbox.postman import Answer, NoAnswer, Postman
+
+_KEPT_MAX = 5_000
+_ANSWER_TEXT_MAX = 2_000
+# "Up to 4 more deliveries with exponential delay." The delays themselves are not public.
+_ATTEMPTS_MAX = 5
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One request and what came back."""
+
+    event_id: int
+    type: str
+    attempt: int
+    at: datetime
+    outcome: Answer | NoAnswer
+
+    @property
+    def is_success(self) -> bool:
+        return isinstance(self.outcome, Answer) and self.outcome.is_success
+
+    def as_read(self) -> dict[str, Any]:
+        answered = self.outcome if isinstance(self.outcome, Answer) else None
+        return {
+            "event_id": self.event_id,
+            "type": self.type,
+            "attempt": self.attempt,
+            "status": answered.status if answered else None,
+            "answer": answered.text[:_ANSWER_TEXT_MAX] if answered else None,
+            "error": self.outcome.reason if isinstance(self.outcome, NoAnswer) else None,
+            "at": self.at.isoformat(timespec="milliseconds"),
+        }
+
+
+class Deliveries:
+    """
+    Sends every event by itself, so nothing keeps them in order.
+
+    A disabled webhook gets nothing, and what it missed is not sent later.
+    """
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        postman: Postman,
+        background: Background,
+        *,
+        retry_seconds: float,
+        answer_timeout_seconds: float = 10.0,
+    ) -> None:
+        self.misbehaviour = Misbehaviour()
+        self._webhook = webhook
+        self._postman = postman
+        self._background = background
+        self._retry_seconds = retry_seconds
+        self._answer_timeout_seconds = answer_timeout_seconds
+        self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
+        self._under_way: Counter[int] = Counter()
+        # Each rings after an event's first request, so that a held-back one knows it was overtaken.
+        self._overtaken: list[asyncio.Event] = []
+        self._refunds_sent: dict[str, asyncio.Event] = {}
+        self._changed = Bell()
+
+    def send(self, event: Event) -> None:
+        if not self._webhook.enabled:
+            log.info("bmc: event %d %s not sent: the webhook is disabled", event.event_id, event.type)
+            return
+        self._under_way[event.event_id] += 1
+        self._background.start(self._deliver(event))
+
+    async def send_once(self, event: Event) -> Delivery | None:
+        """Send as the dashboard's test button does: one request, its answer shown. None: the webhook is disabled."""
+        if not self._webhook.enabled:
+            return None
+        return await self._post(event, attempt=1)
+
+    async def wait_for(self, event_id: int, *, seconds: float) -> None:
+        """Return when the event was answered 2xx or given up, at the latest after *seconds*."""
+        await self._changed.wait_until(lambda: not self._under_way[event_id], seconds=seconds)
+
+    def read(self, event_id: int | None = None) -> list[Delivery]:
+        return [delivery for delivery in self._log if event_id in (None, delivery.event_id)]
+
+    async def _deliver(self, event: Event) -> None:
+        try:
+            await self._hold_back(event)
+            copies = 2 if self.misbehaviour.take(Fault.TWICE) else 1
+            await asyncio.gather(*(self._send_until_accepted(event) for _ in range(copies)))
+        finally:
+            self._under_way[event.event_id] -= 1
+            if not self._under_way[event.event_id]:
+                del self._under_way[event.event_id]
+            self._changed.ring()
+
+    async def _send_until_accepted(self, event: Event) -> None:
+        for attempt in range(1, _ATTEMPTS_MAX + 1):
+            if not self._webhook.enabled:
+                return
+            delivery = await self._post(event, attempt=attempt)
+            self._note_sent(event)
+            if delivery.is_success:
+                return
+            if attempt < _ATTEMPTS_MAX:
+                await asyncio.sleep(self._retry_seconds * 2 ** (attempt - 1))
+        log.info("bmc: event %d %s given up", event.event_id, event.type)
+
+    async def _post(self, event: Event, *, attempt: int) -> Delivery:
+        body, headers = self._request(event, attempt=attempt)
+        outcome = await self._postman.post(
+            self._webhook.url, body=body, headers=headers, timeout_seconds=self._answer_timeout_seconds
+        )
+        delivery = Delivery(event.event_id, event.type, attempt, datetime.now(UTC), outcome)
+        self._log.append(delivery)
+        if delivery.is_success:
+            self._webhook.note_success()
+        else:
+            self._webhook.note_failure()
+        log.info(
+            "bmc: event %d %s attempt %d: %s",
+            event.event_id,
+            event.type,
+            attempt,
+            f"answered {outcome.status}" if isinstance(outcome, Answer) else outcome.reason,
+        )
+        self._changed.ring()
+        return delivery
+
+    def _request(self, event: Event, *, attempt: int) -> tuple[bytes, dict[str, str]]:
+        body = wire(event, attempt=attempt)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "BMC-HTTPS-ROBOT",
+            "x-signature-sha256": sign(self._webhook.secret, body),
+        }
+        faults = {fault for fault in REQUEST_FAULTS if self.misbehaviour.take(fault)}
+        if Fault.ALTERED in faults:
+            body = _alter(event, attempt=attempt)
+        if Fault.WRONG_SIGNATURE in faults:
+            headers["x-signature-sha256"] = sign(f"not {self._webhook.secret}", body)
+        if Fault.NO_SIGNATURE in faults:
+            del headers["x-signature-sha256"]
+        return body, headers
+
+    async def _hold_back(self, event: Event) -> None:
+        if late := self.misbehaviour.take(Fault.LATE):
+            await asyncio.sleep(late.seconds)
+        if event.type.endswith(".created") and (rule := self.misbehaviour.take(Fault.ONLY_REFUND_FIRST)):
+            await self._wait_for_refund(str(event.data["transaction_id"]), rule.seconds)
+        if rule := self.misbehaviour.take(Fault.OUT_OF_ORDER):
+            await self._wait_to_be_overtaken(rule.seconds)
+
+    async def _wait_for_refund(self, transaction_id: str, seconds: float) -> None:
+        sent = self._refunds_sent.setdefault(transaction_id, asyncio.Event())
+        await _wait(sent, seconds)
+        self._refunds_sent.pop(transaction_id, None)
+
+    async def _wait_to_be_overtaken(self, seconds: float) -> None:
+        overtaken = asyncio.Event()
+        self._overtaken.append(overtaken)
+        await _wait(overtaken, seconds)
+
+    def _note_sent(self, event: Event) -> None:
+        for overtaken in self._overtaken:
+            overtaken.set()
+        self._overtaken.clear()
+        if event.type.endswith(".refunded"):
+            sent = self._refunds_sent.get(str(event.data["transaction_id"]))
+            if sent is not None:
+                sent.set()
+
+
+def _alter(event: Event, *, attempt: int) -> bytes:
+    """Return the body of somebody who would like a hundred times the credits."""
+    altered = {**event.data, "amount": event.data["amount"] * 100}
+    return wire(
+        Event(
+            event_id=event.event_id,
+            type=event.type,
+            created=event.created,
+            data=altered,
+            live_mode=event.live_mode,
+        ),
+        attempt=attempt,
+    )
+
+
+async def _wait(happened: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await happened.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,56 @@
+"""Faults of the webhook on demand."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    TWICE = "twice"
+    LATE = "late"
+    OUT_OF_ORDER = "out_of_order"
+    ONLY_REFUND_FIRST = "only_refund_first"
+    ALTERED = "altered"
+    WRONG_SIGNATURE = "wrong_signature"
+    NO_SIGNATURE = "no_signature"
+
+
+# These spoil single requests, so that a retry may succeed; the others change the way of a whole event.
+REQUEST_FAULTS = (Fault.ALTERED, Fault.WRONG_SIGNATURE, Fault.NO_SIGNATURE)
+_SECONDS = {Fault.LATE: 5.0, Fault.OUT_OF_ORDER: 30.0, Fault.ONLY_REFUND_FIRST: 120.0}
+
+
+@dataclass
+class Rule:
+    """
+    The next *times* deliveries meet the fault.
+
+    *seconds*: how late, or how long at most an event is held back for another to overtake it.
+    """
+
+    fault: Fault
+    times: int
+    seconds: float
+
+
+def rule(fault: Fault, *, times: int, seconds: float | None) -> Rule:
+    return Rule(fault, times, _SECONDS.get(fault, 0.0) if seconds is None else seconds)
+
+
+class Misbehaviour:
+    def __init__(self) -> None:
+        self.rules: list[Rule] = []
+
+    def add(self, new: Rule) -> None:
+        self.rules.append(new)
+
+    def clear(self) -> None:
+        self.rules.clear()
+
+    def take(self, fault: Fault) -> Rule | None:
+        """Return the rule for that fault and use it up once."""
+        found = next((one for one in self.rules if one.fault is fault), None)
+        if found is not None:
+            found.times -= 1
+            if found.times <= 0:
+                self.rules.remove(found)
+        return found

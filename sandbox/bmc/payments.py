@@ -1,0 +1,169 @@
+"""What people paid: one-time payments and subscriptions."""
+
+import calendar
+import hashlib
+import math
+import secrets
+import string
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+
+from sandbox.counters import Counter
+
+_KEPT_MAX = 10_000
+_STRIPE_SIGNS = string.ascii_letters + string.digits
+
+
+class Kind(Enum):
+    DONATION = "donation"
+    EXTRA_PURCHASE = "extra_purchase"
+    COMMISSION_ORDER = "commission_order"
+    WISHLIST_PAYMENT = "wishlist_payment"
+    RECURRING_DONATION = "recurring_donation"
+    MEMBERSHIP = "membership"
+
+    @property
+    def is_subscription(self) -> bool:
+        return self in (Kind.RECURRING_DONATION, Kind.MEMBERSHIP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What somebody filled in at the checkout. No name and no e-mail: a guest who left them blank."""
+
+    kind: Kind
+    amount: Decimal
+    currency: str
+    supporter_id: int
+    note: str = ""
+    name: str = ""
+    email: str | None = None
+    is_private: bool = False
+    pays_fee: bool = False
+    answer: str | None = None
+    additional_info: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    order: Order
+    id: int
+    transaction_id: str
+    created_at: int
+    refunded_at: int | None = None
+
+    @property
+    def is_refunded(self) -> bool:
+        return self.refunded_at is not None
+
+
+class Status(Enum):
+    ACTIVE = "active"
+    CANCELED = "canceled"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    order: Order
+    id: int
+    psp_id: str
+    started_at: int
+    period_start: int
+    period_end: int
+    status: Status = Status.ACTIVE
+    canceled_at: int | None = None
+    paused_at: int | None = None
+    feedback: str | None = None
+
+
+class Payments:
+    """Everything that was ever paid here, the oldest forgotten first."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._ids = Counter(epoch_seconds=1_760_000_000)
+        self.payments: OrderedDict[str, Payment] = OrderedDict()
+        self.subscriptions: OrderedDict[str, Subscription] = OrderedDict()
+
+    def pay(self, order: Order) -> Payment:
+        payment = Payment(
+            order=order,
+            id=self._ids.next(),
+            transaction_id=f"pi_3{_stripe_signs()}",
+            created_at=self.second(),
+        )
+        return self.keep_payment(payment)
+
+    def subscribe(self, order: Order) -> Subscription:
+        now = self.second()
+        subscription = Subscription(
+            order=order,
+            id=self._ids.next(),
+            psp_id=f"sub_1{_stripe_signs()}",
+            started_at=now,
+            period_start=now,
+            period_end=month_after(now),
+        )
+        return self.keep_subscription(subscription)
+
+    def refund(self, payment: Payment) -> Payment:
+        return self.keep_payment(replace(payment, refunded_at=self.second()))
+
+    def answer(self, payment: Payment, answer: str) -> Payment:
+        return self.keep_payment(replace(payment, order=replace(payment.order, answer=answer)))
+
+    def renew(self, subscription: Subscription) -> Subscription:
+        """Begin the next period where the last one ends, though that day has not come yet."""
+        start = subscription.period_end
+        return self.keep_subscription(replace(subscription, period_start=start, period_end=month_after(start)))
+
+    def cancel(self, subscription: Subscription, feedback: str | None) -> Subscription:
+        return self.keep_subscription(
+            replace(subscription, status=Status.CANCELED, canceled_at=self.second(), feedback=feedback)
+        )
+
+    def pause(self, subscription: Subscription) -> Subscription:
+        return self.keep_subscription(replace(subscription, status=Status.PAUSED, paused_at=self.second()))
+
+    def keep_payment(self, payment: Payment) -> Payment:
+        self.payments[payment.transaction_id] = payment
+        if len(self.payments) > _KEPT_MAX:
+            self.payments.popitem(last=False)
+        return payment
+
+    def keep_subscription(self, subscription: Subscription) -> Subscription:
+        self.subscriptions[subscription.psp_id] = subscription
+        if len(self.subscriptions) > _KEPT_MAX:
+            self.subscriptions.popitem(last=False)
+        return subscription
+
+    def second(self) -> int:
+        """
+        Return the current second, rounded up.
+
+        Nobody at a real checkout pays within the second in which the bot wrote the code down, a test does; rounded
+        down, its payment would come before its own code.
+        """
+        return math.ceil(self._now())
+
+
+def supporter_id_of(email: str | None) -> int:
+    """Return the same id for the same e-mail, across restarts too; a guest without one is somebody new every time."""
+    key = email.strip().lower() if email else secrets.token_hex(8)
+    return 10_000_000 + int(hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12], 16) % 90_000_000
+
+
+def month_after(second: int) -> int:
+    day = datetime.fromtimestamp(second, UTC)
+    year, month = (day.year + 1, 1) if day.month == 12 else (day.year, day.month + 1)
+    last_day = calendar.monthrange(year, month)[1]
+    return int(day.replace(year=year, month=month, day=min(day.day, last_day)).timestamp())
+
+
+def _stripe_signs() -> str:
+    return "".join(secrets.choice(_STRIPE_SIGNS) for _ in range(23))

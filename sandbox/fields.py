@@ -1,0 +1,114 @@
+"""The fields of a request, whichever of the usual ways they came: JSON, form, multipart or query."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiohttp import web
+from aiohttp.web_request import FileField
+
+Value = TypeVar("Value")
+
+
+class FieldError(Exception):
+    """A field is missing or of the wrong kind."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name = name
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came with a request; its content is not kept."""
+
+    file_name: str
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Named values, each read as the type it is wanted in; None where the field is absent."""
+
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str | None:
+        value = self.values.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, bool | int | float):
+            return json.dumps(value)
+        raise FieldError(name, "must be a string")
+
+    def integer(self, name: str) -> int | None:
+        value = self.values.get(name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        try:
+            return int(value)
+        except (TypeError, ValueError) as error:
+            raise FieldError(name, "must be an integer") from error
+
+    def seconds(self, name: str) -> float | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        try:
+            seconds = float(value)
+        except (TypeError, ValueError) as error:
+            raise FieldError(name, "must be a number of seconds") from error
+        if not 0 <= seconds <= 3600:
+            raise FieldError(name, "must be from 0 to 3600 seconds")
+        return seconds
+
+    def flag(self, name: str) -> bool:
+        value = self.values.get(name)
+        return value.lower() in ("true", "1", "on", "yes") if isinstance(value, str) else bool(value)
+
+    def decoded(self, name: str) -> Any:
+        """Return a JSON value, which forms carry as JSON text."""
+        value = self.values.get(name)
+        if not isinstance(value, str) or not value:
+            return value or None
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise FieldError(name, "must be JSON") from error
+
+    def need_text(self, name: str) -> str:
+        return _need(name, self.text(name))
+
+    def need_integer(self, name: str) -> int:
+        return _need(name, self.integer(name))
+
+
+async def read_fields(request: web.Request) -> Fields:
+    """Read query and body; the body wins."""
+    if request.content_type == "application/json":
+        return Fields({**request.query, **await _read_json(request)})
+    form = await request.post()
+    return Fields({**request.query, **{name: _form_value(value) for name, value in form.items()}})
+
+
+async def _read_json(request: web.Request) -> dict[str, Any]:
+    raw = await request.read()
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError as error:
+        raise FieldError("body", "is not JSON") from error
+    if not isinstance(body, dict):
+        raise FieldError("body", "must be a JSON object")
+    return body
+
+
+def _form_value(value: str | bytes | bytearray | FileField) -> str | Upload:
+    if isinstance(value, FileField):
+        return Upload(value.filename)
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def _need(name: str, value: Value | None) -> Value:
+    if value is None:
+        raise FieldError(name, "is required")
+    return value

@@ -1,0 +1,11 @@
+"""One plain line on stdout per notable thing: never a token, a secret, a note or a message's text."""
+
+import logging
+import sys
+
+log = logging.getLogger("sandbox")
+
+
+def start_journal() -> None:
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)

@@ -1,0 +1,74 @@
+"""Posting webhooks to the product, through the same front door as the real senders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from yarl import URL
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    text: str
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """The connection failed, or nothing came in time."""
+
+    reason: str
+
+
+class Postman:
+    """
+    Posts to *door* under the name *public_host*, and to any other address as it is.
+
+    Inside a compose network the public name leads nowhere, so an address at *public_host* goes to the door as well.
+    """
+
+    def __init__(self, *, door: URL, public_host: str) -> None:
+        self._door = door
+        self._public_host = public_host
+        self._session: ClientSession | None = None
+
+    async def post(
+        self, url: URL, *, body: bytes, headers: Mapping[str, str], timeout_seconds: float
+    ) -> Answer | NoAnswer:
+        target = self._target(url)
+        at_door = target.host == self._door.host
+        server_name = self._public_host if at_door and target.scheme == "https" else None
+        try:
+            async with self._open_session().post(
+                target,
+                data=body,
+                headers={**headers, "Host": self._public_host} if at_door else headers,
+                server_hostname=server_name,
+                allow_redirects=False,
+                timeout=ClientTimeout(total=timeout_seconds),
+            ) as response:
+                return Answer(response.status, await response.text(errors="replace"))
+        except TimeoutError:
+            return NoAnswer(f"no answer within {timeout_seconds:g} s")
+        except (ClientError, OSError, ValueError) as error:
+            return NoAnswer(f"{type(error).__name__}: {error}")
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _target(self, url: URL) -> URL:
+        if url.host != self._public_host:
+            return url
+        return url.with_scheme(self._door.scheme).with_host(self._door.host or "").with_port(self._door.port)
+
+    def _open_session(self) -> ClientSession:
+        if self._session is None:
+            # No verification: the proxy's own CA is internal. No connection reuse: a connection that the proxy
+            # closed while idle would look like a failed delivery.
+            self._session = ClientSession(connector=TCPConnector(ssl=False, force_close=True, limit=200))
+        return self._session

@@ -1,0 +1,94 @@
+"""What the environment says, read once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from yarl import URL
+
+Value = TypeVar("Value")
+
+
+class SettingError(Exception):
+    """A setting is missing or makes no sense; *name* says which, *advice* what to write."""
+
+    def __init__(self, name: str, advice: str) -> None:
+        super().__init__(f"{name} {advice}")
+        self.name = name
+        self.advice = advice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    bot_token: str = field(repr=False)
+    bmc_secret: str = field(repr=False)
+    webhook_url: URL
+    webhook_host: str
+    retry_seconds: float = 2.0
+    # Its neighbours in the compose network must reach it; compose publishes it on loopback only.
+    host: str = "0.0.0.0"
+    port: int = 8090
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    webhook_url = _read(environ, "SANDBOX_WEBHOOK_URL", _url)
+    return Settings(
+        bot_token=_read(environ, "SANDBOX_BOT_TOKEN", _token),
+        bmc_secret=_read(environ, "SANDBOX_BMC_SECRET", str),
+        webhook_url=webhook_url,
+        webhook_host=_read(environ, "SANDBOX_WEBHOOK_HOST", str, default=webhook_url.host or ""),
+        retry_seconds=_read(environ, "SANDBOX_RETRY_SECONDS", _seconds, default="2"),
+        host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),
+        port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
+    )
+
+
+def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], Value], *, default: str | None = None) -> Value:
+    raw = _raw(environ, name) or default
+    if raw is None:
+        raise SettingError(name, f"is missing: set it, or {name}_FILE to the path of a file that holds it.")
+    try:
+        return parse(raw)
+    except ValueError as error:
+        raise SettingError(name, str(error)) from error
+
+
+def _raw(environ: Mapping[str, str], name: str) -> str:
+    path = environ.get(f"{name}_FILE")
+    if not path:
+        return environ.get(name, "").strip()
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingError(f"{name}_FILE", f"names {path}, which cannot be read: {error.strerror}.") from error
+
+
+def _token(raw: str) -> str:
+    bot_id, _, key = raw.partition(":")
+    if not (bot_id.isdecimal() and key):
+        raise ValueError("must look like a bot token, 123456789:letters-and-digits.")
+    return raw
+
+
+def _url(raw: str) -> URL:
+    url = URL(raw)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("must be the address BMC posts to, for example https://proxy/bmc-webhook.")
+    return url
+
+
+def _port(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) < 65536:
+        raise ValueError("must be a port number from 1 to 65535.")
+    return int(raw)
+
+
+def _seconds(raw: str) -> float:
+    try:
+        seconds = float(raw)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise ValueError("must be a number of seconds from 0 to 3600.")
+    return seconds

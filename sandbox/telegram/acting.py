@@ -1,0 +1,225 @@
+"""Acting as the people on the other side of the bot, and making Telegram misbehave."""
+
+import math
+import time
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.fields import Fields, read_fields
+from sandbox.journal import log
+from sandbox.refusals import conflict, not_found, read_choice, refuse
+from sandbox.telegram.chats import Chat, Message
+from sandbox.telegram.entities import Formatted, read_plain, with_detected
+from sandbox.telegram.messages import as_bot_api
+from sandbox.telegram.misbehaviour import EVERY_METHOD, Fault, Rule
+from sandbox.telegram.people import Person, Standing
+from sandbox.telegram.state import Telegram
+
+_TEXT_MAX = 4096
+_WEB_APP_DATA_BYTES_MAX = 4096
+_WAIT_SECONDS_MAX = 60.0
+
+
+class Acting:
+    def __init__(self, telegram: Telegram) -> None:
+        self._telegram = telegram
+
+    def routes(self) -> list[web.RouteDef]:
+        chat = r"/telegram/chats/{user_id:\d{1,15}}"
+        return [
+            web.post("/telegram/users", self.change_person),
+            web.get(chat, self.read_chat),
+            web.post(f"{chat}/messages", self.send_text),
+            web.post(f"{chat}/press", self.press),
+            web.post(f"{chat}/web_app_data", self.send_web_app_data),
+            web.post(f"{chat}/block", self.block),
+            web.post(f"{chat}/unblock", self.unblock),
+            web.post(f"{chat}/delete", self.delete_account),
+            web.post("/telegram/misbehave", self.misbehave),
+            web.delete("/telegram/misbehave", self.behave),
+            web.post("/telegram/pause", self.pause),
+            web.post("/telegram/resume", self.resume),
+            web.get("/telegram/calls", self.read_calls),
+        ]
+
+    async def change_person(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        person = self._telegram.people.get_or_create(fields.need_integer("id"))
+        person.first_name = fields.text("first_name") or person.first_name
+        if "username" in fields.values:
+            person.username = fields.text("username") or None
+        person.language_code = fields.text("language_code") or person.language_code
+        return web.json_response(person.as_user())
+
+    async def read_chat(self, request: web.Request) -> web.Response:
+        chat = self._chat(request)
+        fields = await read_fields(request)
+        after = fields.integer("after") or 0
+        await chat.changed.wait_until(
+            lambda: _has_news(chat, fields, after), seconds=min(fields.seconds("wait") or 0, _WAIT_SECONDS_MAX)
+        )
+        return web.json_response(
+            {
+                "messages": [message.as_read() for message in chat.newer_than(after)],
+                "callback_answers": [answer.as_read() for answer in chat.callback_answers],
+                "reply_keyboard": chat.reply_keyboard,
+                "standing": chat.person.standing.value,
+                "version": chat.version,
+            }
+        )
+
+    async def send_text(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        content = with_detected(read_plain(fields.need_text("text")))
+        if not 1 <= len(content.text) <= _TEXT_MAX:
+            raise refuse(f"text must have 1 to {_TEXT_MAX} characters")
+        return self._say(self._open_chat(request), content, {}, copies=_copies(fields))
+
+    async def send_web_app_data(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        data = fields.need_text("data")
+        if not 1 <= len(data.encode("utf-8", "replace")) <= _WEB_APP_DATA_BYTES_MAX:
+            raise refuse(f"data must have 1 to {_WEB_APP_DATA_BYTES_MAX} bytes")
+        extra = {"web_app_data": {"data": data, "button_text": fields.text("button_text") or "Support"}}
+        return self._say(self._open_chat(request), Formatted(""), extra, copies=_copies(fields))
+
+    async def press(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        chat = self._open_chat(request)
+        wanted = fields.need_text("button")
+        found = chat.find_pressable(wanted, fields.integer("message_id"), stale=fields.flag("stale"))
+        if found is None:
+            raise not_found(f"no message shows the button {wanted!r}")
+        message, button = found
+        if "callback_data" not in button:
+            # Links and copy buttons are the client's own business: the bot hears nothing of them.
+            return web.json_response({"button": button, "message_id": message.message_id})
+        query_id = self._telegram.ask(chat)
+        query = {
+            "id": query_id,
+            "from": chat.person.as_user(),
+            "message": self._pressed_message(chat, message, inaccessible=fields.flag("inaccessible")),
+            "chat_instance": str(chat.person.id),
+            "data": button["callback_data"],
+        }
+        update_id = self._telegram.updates.add("callback_query", query, copies=_copies(fields))
+        log.info("telegram: %d pressed a button of message %d", chat.person.id, message.message_id)
+        return web.json_response(
+            {"callback_query_id": query_id, "update_id": update_id, "message_id": message.message_id}
+        )
+
+    async def block(self, request: web.Request) -> web.Response:
+        return self._change_standing(request, Standing.BLOCKED)
+
+    async def unblock(self, request: web.Request) -> web.Response:
+        return self._change_standing(request, Standing.OPEN)
+
+    async def delete_account(self, request: web.Request) -> web.Response:
+        """Delete the person's account; Telegram tells the bot nothing."""
+        person = self._person(request)
+        person.standing = Standing.DELETED
+        self._telegram.chats.of(person).touch()
+        return web.json_response({"standing": person.standing.value})
+
+    async def misbehave(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        rule = Rule(
+            method=(fields.text("method") or EVERY_METHOD).lower(),
+            fault=read_choice(fields, "kind", Fault),
+            times=fields.integer("times") or 1,
+            retry_after_seconds=fields.integer("retry_after") or 2,
+            user_id=fields.integer("user_id"),
+            takes_effect=fields.flag("takes_effect"),
+        )
+        self._telegram.misbehaviour.add(rule)
+        return web.json_response({"ok": True})
+
+    async def behave(self, request: web.Request) -> web.Response:
+        self._telegram.misbehaviour.clear()
+        return web.json_response({"ok": True})
+
+    async def pause(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        self._telegram.misbehaviour.pause(fields.need_text("method").lower())
+        return web.json_response({"paused": self._telegram.misbehaviour.paused})
+
+    async def resume(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        method = fields.text("method")
+        self._telegram.misbehaviour.resume(method.lower() if method else None)
+        return web.json_response({"paused": self._telegram.misbehaviour.paused})
+
+    async def read_calls(self, request: web.Request) -> web.Response:
+        method = request.query.get("method")
+        return web.json_response([call.as_read() for call in self._telegram.calls.in_order(method)])
+
+    def _say(self, chat: Chat, content: Formatted, extra: dict[str, Any], *, copies: int) -> web.Response:
+        message = Message(
+            self._telegram.chats.message_ids.next(),
+            from_bot=False,
+            date=math.floor(time.time()),
+            content=content,
+            extra=extra,
+        )
+        chat.add(message)
+        update_id = self._telegram.updates.add("message", as_bot_api(self._telegram, chat, message), copies=copies)
+        log.info("telegram: message %d from %d, update %d", message.message_id, chat.person.id, update_id)
+        return web.json_response({"message_id": message.message_id, "update_id": update_id})
+
+    def _pressed_message(self, chat: Chat, message: Message, *, inaccessible: bool) -> dict[str, Any]:
+        if inaccessible:
+            return {"chat": chat.person.as_chat(), "message_id": message.message_id, "date": 0}
+        return as_bot_api(self._telegram, chat, message)
+
+    def _change_standing(self, request: web.Request, standing: Standing) -> web.Response:
+        person = self._person(request)
+        if person.standing is Standing.DELETED:
+            raise conflict("the account was deleted")
+        was_blocked = person.standing is Standing.BLOCKED
+        person.standing = standing
+        chat = self._telegram.chats.of(person)
+        chat.touch()
+        if was_blocked is (standing is Standing.BLOCKED):
+            return web.json_response({"standing": standing.value, "update_id": None})
+        update_id = self._telegram.updates.add("my_chat_member", self._membership_change(person, standing))
+        return web.json_response({"standing": standing.value, "update_id": update_id})
+
+    def _membership_change(self, person: Person, standing: Standing) -> dict[str, Any]:
+        bot = self._telegram.bot_user()
+        member = {"user": bot, "status": "member"}
+        kicked = {"user": bot, "status": "kicked", "until_date": 0}
+        old, new = (member, kicked) if standing is Standing.BLOCKED else (kicked, member)
+        return {
+            "chat": person.as_chat(),
+            "from": person.as_user(),
+            "date": math.floor(time.time()),
+            "old_chat_member": old,
+            "new_chat_member": new,
+        }
+
+    def _person(self, request: web.Request) -> Person:
+        return self._telegram.people.get_or_create(int(request.match_info["user_id"]))
+
+    def _chat(self, request: web.Request) -> Chat:
+        return self._telegram.chats.of(self._person(request))
+
+    def _open_chat(self, request: web.Request) -> Chat:
+        """Return the chat for something its person does; the first thing they do opens it to the bot."""
+        person = self._person(request)
+        if person.standing in (Standing.BLOCKED, Standing.DELETED):
+            raise conflict(f"the person cannot write: {person.standing.value}")
+        person.standing = Standing.OPEN
+        return self._telegram.chats.of(person)
+
+
+def _has_news(chat: Chat, fields: Fields, after: int) -> bool:
+    if (query_id := fields.text("callback_query_id")) is not None:
+        return chat.is_answered(query_id)
+    if (version := fields.integer("version")) is not None:
+        return chat.version > version
+    return bool(chat.newer_than(after))
+
+
+def _copies(fields: Fields) -> int:
+    return min(max(fields.integer("repeat") or 1, 1), 10)

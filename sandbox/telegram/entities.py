@@ -1,0 +1,241 @@
+"""
+Reading formatted text as Telegram reads it.
+
+Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22; the refusals are worded as td's parse_html does.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from html import unescape
+from typing import Any
+
+from yarl import URL
+
+_TYPES = {
+    "b": "bold",
+    "strong": "bold",
+    "i": "italic",
+    "em": "italic",
+    "u": "underline",
+    "ins": "underline",
+    "s": "strikethrough",
+    "strike": "strikethrough",
+    "del": "strikethrough",
+    "tg-spoiler": "spoiler",
+    "code": "code",
+    "pre": "pre",
+    "blockquote": "blockquote",
+    "a": "text_link",
+    "span": "spoiler",
+    "tg-emoji": "custom_emoji",
+}
+_CHARACTER = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});?")
+_TAG_NAME = re.compile(r"[^\s>]*")
+_END_TAG_NAME = re.compile(r"[^\s>]*")
+_ATTRIBUTE = re.compile(
+    r"""\s*(?P<name>[^\s=>/"']+)(?:\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[A-Za-z0-9.\-]+)))?"""
+)
+_COMMAND = re.compile(r"(?<![\w/])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?")
+_LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]]")
+_BLANKS = " \t\n\r\v\f"
+
+
+class MarkupError(Exception):
+    """The text cannot be read; the message is Telegram's."""
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A stretch of text; offset and length count UTF-16 code units, as everywhere in Telegram."""
+
+    type: str
+    offset: int
+    length: int
+    url: str | None = None
+    language: str | None = None
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+    def as_field(self) -> dict[str, Any]:
+        field: dict[str, Any] = {"offset": self.offset, "length": self.length, "type": self.type}
+        if self.url is not None:
+            field["url"] = self.url
+        if self.language is not None:
+            field["language"] = self.language
+        return field
+
+
+@dataclass(frozen=True)
+class Formatted:
+    text: str
+    entities: tuple[Entity, ...] = ()
+
+    def entity_fields(self) -> list[dict[str, Any]]:
+        return [entity.as_field() for entity in self.entities]
+
+
+def read_html(source: str) -> Formatted:
+    """
+    Read parse_mode=HTML.
+
+    Raises:
+        MarkupError: A tag is unknown, unclosed or closed in the wrong order.
+    """
+    return trim(_HtmlReader(source).read())
+
+
+def read_plain(source: str) -> Formatted:
+    return trim(Formatted(source))
+
+
+def with_detected(formatted: Formatted) -> Formatted:
+    """Add the entities Telegram finds by itself: commands and links."""
+    found = [
+        Entity(kind, utf16_length(formatted.text[: match.start()]), utf16_length(match.group()))
+        for kind, pattern in (("bot_command", _COMMAND), ("url", _LINK))
+        for match in pattern.finditer(formatted.text)
+    ]
+    free = [new for new in found if not any(_overlap(new, old) for old in formatted.entities)]
+    links = [new for new in free if new.type == "url"]
+    commands = [new for new in free if new.type != "url" and not any(_overlap(new, link) for link in links)]
+    return replace(formatted, entities=_in_order([*formatted.entities, *links, *commands]))
+
+
+def trim(formatted: Formatted) -> Formatted:
+    """Cut the blanks around the text and shift its entities, dropping those that had only blanks."""
+    text = formatted.text.strip(_BLANKS)
+    start = utf16_length(formatted.text) - utf16_length(formatted.text.lstrip(_BLANKS))
+    length = utf16_length(text)
+    moved = [
+        replace(entity, offset=max(entity.offset - start, 0), length=end - max(entity.offset - start, 0))
+        for entity in formatted.entities
+        if (end := min(entity.end - start, length)) > max(entity.offset - start, 0)
+    ]
+    return Formatted(text, _in_order(moved))
+
+
+def utf16_length(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+@dataclass
+class _OpenTag:
+    name: str
+    offset: int
+    attributes: dict[str, str]
+
+
+class _HtmlReader:
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._at = 0
+        self._text: list[str] = []
+        self._length = 0
+        self._open: list[_OpenTag] = []
+        self._entities: list[Entity] = []
+
+    def read(self) -> Formatted:
+        while self._at < len(self._source):
+            if self._source.startswith("</", self._at):
+                self._read_end_tag()
+            elif self._source[self._at] == "<":
+                self._read_start_tag()
+            else:
+                self._read_character()
+        if self._open:
+            raise MarkupError(f'Can\'t find end tag corresponding to start tag "{self._open[-1].name}"')
+        return Formatted("".join(self._text), _in_order(self._entities))
+
+    def _read_character(self) -> None:
+        # Telegram knows four named characters and leaves every other ampersand as it stands.
+        match = _CHARACTER.match(self._source, self._at)
+        raw = match.group() if match else self._source[self._at]
+        self._at += len(raw)
+        character = unescape(raw) if match else raw
+        self._text.append(character)
+        self._length += utf16_length(character)
+
+    def _read_start_tag(self) -> None:
+        begin = self._at
+        name = self._take(_TAG_NAME, begin + 1).lower()
+        if self._at >= len(self._source):
+            raise MarkupError(f"Unclosed start tag at byte offset {self._byte(begin)}")
+        if name not in _TYPES:
+            raise MarkupError(f'Unsupported start tag "{name}" at byte offset {self._byte(begin)}')
+        attributes = self._read_attributes(name, begin)
+        if name == "span" and attributes.get("class") != "tg-spoiler":
+            raise MarkupError(f'Tag "span" must have class "tg-spoiler" at byte offset {self._byte(begin)}')
+        self._open.append(_OpenTag(name, self._length, attributes))
+
+    def _read_attributes(self, name: str, begin: int) -> dict[str, str]:
+        attributes: dict[str, str] = {}
+        while not self._take(re.compile(r"\s*>"), self._at):
+            match = _ATTRIBUTE.match(self._source, self._at)
+            if match is None and not self._source[self._at :].strip():
+                raise MarkupError(f"Unclosed start tag at byte offset {self._byte(begin)}")
+            if match is None:
+                raise MarkupError(f'Empty attribute name in the tag "{name}" at byte offset {self._byte(begin)}')
+            attributes[match["name"].lower()] = unescape(match["double"] or match["single"] or match["bare"] or "")
+            self._at = match.end()
+        return attributes
+
+    def _read_end_tag(self) -> None:
+        begin = self._at
+        if not self._open:
+            raise MarkupError(f"Unexpected end tag at byte offset {self._byte(begin)}")
+        name = self._take(_END_TAG_NAME, begin + 2).lower()
+        if not self._take(re.compile(r"\s*>"), self._at):
+            raise MarkupError(f"Unclosed end tag at byte offset {self._byte(begin)}")
+        tag = self._open.pop()
+        if name not in ("", tag.name):
+            raise MarkupError(
+                f'Unmatched end tag at byte offset {self._byte(begin)}, expected "</{tag.name}>", found "</{name}>"'
+            )
+        self._close(tag)
+
+    def _close(self, tag: _OpenTag) -> None:
+        if self._length == tag.offset:
+            return
+        entity = Entity(_TYPES[tag.name], tag.offset, self._length - tag.offset)
+        if tag.name == "a":
+            url = _link(tag.attributes.get("href") or "".join(self._text))
+            if url is None:
+                return
+            entity = replace(entity, url=url)
+        if tag.name == "code" and self._open and self._open[-1].name == "pre":
+            language = tag.attributes.get("class", "").removeprefix("language-")
+            self._open[-1].attributes["language"] = language
+            return
+        if tag.name == "pre" and tag.attributes.get("language"):
+            entity = replace(entity, language=tag.attributes["language"])
+        self._entities.append(entity)
+
+    def _take(self, pattern: re.Pattern[str], at: int) -> str:
+        match = pattern.match(self._source, at)
+        self._at = match.end() if match else at
+        return match.group() if match else ""
+
+    def _byte(self, at: int) -> int:
+        return len(self._source[:at].encode("utf-8", "surrogatepass"))
+
+
+def _link(raw: str) -> str | None:
+    """Return the address as Telegram keeps it; None for one that it drops without an error."""
+    try:
+        url = URL(raw)
+    except ValueError:
+        return None
+    if url.scheme not in ("http", "https", "tg") or not url.host:
+        return None
+    is_bare_host = url.scheme != "tg" and raw == f"{url.scheme}://{url.raw_authority}"
+    return f"{raw}/" if is_bare_host else raw
+
+
+def _overlap(one: Entity, other: Entity) -> bool:
+    return one.offset < other.end and other.offset < one.end
+
+
+def _in_order(entities: list[Entity]) -> tuple[Entity, ...]:
+    return tuple(sorted(entities, key=lambda entity: (entity.offset, -entity.length)))

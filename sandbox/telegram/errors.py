@@ -1,0 +1,26 @@
+"""Refusals of the Bot API."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ApiError(Exception):
+    """An answer with ok = false, worded as Telegram words it."""
+
+    code: int
+    description: str
+    retry_after_seconds: int | None = None
+
+    def as_body(self) -> dict[str, object]:
+        body: dict[str, object] = {"ok": False, "error_code": self.code, "description": self.description}
+        if self.retry_after_seconds is not None:
+            body["parameters"] = {"retry_after": self.retry_after_seconds}
+        return body
+
+
+def bad_request(problem: str) -> ApiError:
+    return ApiError(400, f"Bad Request: {problem}")
+
+
+def too_many_requests(retry_after_seconds: int) -> ApiError:
+    return ApiError(429, f"Too Many Requests: retry after {retry_after_seconds}", retry_after_seconds)

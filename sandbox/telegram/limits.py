@@ -1,0 +1,58 @@
+"""How fast a bot may send."""
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+
+_CHATS_MAX = 10_000
+
+
+@dataclass
+class Bucket:
+    """A token bucket; time comes from the caller."""
+
+    per_second: float
+    burst: int
+    tokens: float
+    filled_at: float
+
+    def wait_seconds(self, now: float) -> float:
+        """Return how long until a token is there; 0 when there is one."""
+        self.tokens = min(self.burst, self.tokens + (now - self.filled_at) * self.per_second)
+        self.filled_at = now
+        # The allowance keeps a caller who waited exactly as long as told from being refused by a rounding error.
+        return max(0.0, (1 - self.tokens - 1e-6) / self.per_second)
+
+    def take(self) -> None:
+        self.tokens -= 1
+
+
+class SendLimits:
+    """
+    About 30 messages a second over all, one a second in one chat with short bursts forgiven.
+
+    Source: https://core.telegram.org/bots/faq, read 2026-11-22. The sizes of the bursts are not published.
+    """
+
+    def __init__(self) -> None:
+        self._overall: Bucket | None = None
+        self._chats: OrderedDict[int, Bucket] = OrderedDict()
+
+    def refusal_seconds(self, chat_id: int, now: float) -> int | None:
+        """Count one send; return None when it may go, else the whole seconds to wait, and count nothing."""
+        if self._overall is None:
+            self._overall = Bucket(per_second=30, burst=30, tokens=30, filled_at=now)
+        chat = self._chat(chat_id, now)
+        wait = max(self._overall.wait_seconds(now), chat.wait_seconds(now))
+        if wait > 0:
+            return math.ceil(wait)
+        self._overall.take()
+        chat.take()
+        return None
+
+    def _chat(self, chat_id: int, now: float) -> Bucket:
+        if chat_id not in self._chats:
+            self._chats[chat_id] = Bucket(per_second=1, burst=5, tokens=5, filled_at=now)
+            if len(self._chats) > _CHATS_MAX:
+                self._chats.popitem(last=False)
+        return self._chats[chat_id]

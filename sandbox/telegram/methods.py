@@ -1,0 +1,386 @@
+"""
+The Bot API's methods.
+
+Source: https://core.telegram.org/bots/api, read 2026-11-22.
+"""
+
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from yarl import URL
+
+from sandbox.fields import Fields, Upload
+from sandbox.journal import log
+from sandbox.telegram.chats import CallbackAnswer, Chat, Message
+from sandbox.telegram.entities import Entity, Formatted, MarkupError, read_html, read_plain, with_detected
+from sandbox.telegram.errors import ApiError, bad_request, too_many_requests
+from sandbox.telegram.keyboards import check_markup, is_inline
+from sandbox.telegram.messages import as_bot_api
+from sandbox.telegram.people import Standing
+from sandbox.telegram.state import Telegram
+
+Method = Callable[[Telegram, Fields], Awaitable[Any]]
+
+_TEXT_MAX = 4096
+_CAPTION_MAX = 1024
+_POLL_SECONDS_MAX = 50
+# Not published; late answers are refused after about a minute.
+_QUERY_SECONDS_MAX = 60
+_COMMAND = re.compile(r"/?[a-z0-9_]{1,32}")
+_SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
+
+
+async def get_me(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    return {
+        **telegram.bot_user(),
+        "can_join_groups": True,
+        "can_read_all_group_messages": False,
+        "supports_inline_queries": False,
+        "can_connect_to_business": False,
+        "has_main_web_app": False,
+    }
+
+
+async def get_updates(telegram: Telegram, fields: Fields) -> list[dict[str, Any]]:
+    if telegram.webhook.url:
+        raise ApiError(
+            409,
+            "Conflict: can't use getUpdates method while webhook is active; "
+            "use deleteWebhook to delete the webhook first",
+        )
+    telegram.updates.want(fields.decoded("allowed_updates"))
+    if (offset := fields.integer("offset")) is not None:
+        telegram.updates.confirm_before(offset)
+    found = await telegram.updates.poll(
+        limit=min(max(fields.integer("limit") or 100, 1), 100),
+        timeout_seconds=min(max(fields.integer("timeout") or 0, 0), _POLL_SECONDS_MAX),
+    )
+    return [update.as_body() for update in found]
+
+
+async def set_webhook(telegram: Telegram, fields: Fields) -> bool:
+    raw = fields.text("url") or ""
+    secret_token = fields.text("secret_token")
+    # Plain HTTP is what a local Bot API server takes as well; Telegram's own wants HTTPS.
+    if raw and (URL(raw).scheme not in ("http", "https") or not URL(raw).host):
+        raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
+    if secret_token is not None and not _SECRET_TOKEN.fullmatch(secret_token):
+        raise bad_request("secret token contains unallowed characters")
+    telegram.updates.want(fields.decoded("allowed_updates"))
+    _drop_pending(telegram, fields)
+    telegram.webhook.set(raw, secret_token=secret_token, max_connections=fields.integer("max_connections") or 40)
+    log.info("telegram: webhook %s", "set" if raw else "removed")
+    return True
+
+
+async def delete_webhook(telegram: Telegram, fields: Fields) -> bool:
+    _drop_pending(telegram, fields)
+    telegram.webhook.set("", secret_token=None, max_connections=40)
+    return True
+
+
+async def get_webhook_info(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    webhook = telegram.webhook
+    body: dict[str, Any] = {
+        "url": webhook.url,
+        "has_custom_certificate": False,
+        "pending_update_count": len(telegram.updates.pending),
+    }
+    if webhook.url:
+        body["max_connections"] = webhook.max_connections
+    if webhook.last_error is not None:
+        body |= {"last_error_date": webhook.last_error_at, "last_error_message": webhook.last_error}
+    if telegram.updates.allowed:
+        body["allowed_updates"] = sorted(telegram.updates.allowed)
+    return body
+
+
+async def send_message(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    chat = _writable_chat(telegram, fields)
+    content = _read_content(fields, "text", length_max=_TEXT_MAX)
+    return _send(telegram, chat, content, fields, extra={})
+
+
+async def send_photo(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    chat = _writable_chat(telegram, fields)
+    content = _read_caption(fields)
+    file = {"file_id": f"photo-{_file_name(fields, 'photo')}", "file_unique_id": "photo"}
+    return _send(telegram, chat, content, fields, extra={"photo": [{**file, "width": 90, "height": 90}]})
+
+
+async def send_document(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    chat = _writable_chat(telegram, fields)
+    content = _read_caption(fields)
+    name = _file_name(fields, "document")
+    file = {"file_id": f"document-{name}", "file_unique_id": "document", "file_name": name}
+    return _send(telegram, chat, content, fields, extra={"document": file})
+
+
+async def edit_message_text(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    chat, message = _editable_message(telegram, fields)
+    if message.has_media:
+        raise bad_request("there is no text in the message to edit")
+    content = _read_content(fields, "text", length_max=_TEXT_MAX)
+    return _edit(telegram, chat, message, content, _read_inline_markup(fields))
+
+
+async def edit_message_reply_markup(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    chat, message = _editable_message(telegram, fields)
+    return _edit(telegram, chat, message, message.content, _read_inline_markup(fields))
+
+
+async def delete_message(telegram: Telegram, fields: Fields) -> bool:
+    chat = _writable_chat(telegram, fields)
+    if chat.messages.pop(fields.need_integer("message_id"), None) is None:
+        raise bad_request("message to delete not found")
+    chat.touch()
+    return True
+
+
+async def answer_callback_query(telegram: Telegram, fields: Fields) -> bool:
+    query_id = fields.need_text("callback_query_id")
+    query = telegram.queries.get(query_id)
+    if query is None or time.monotonic() - query.asked_at > _QUERY_SECONDS_MAX:
+        raise bad_request("query is too old and response timeout expired or query ID is invalid")
+    text = fields.text("text")
+    if text is not None and len(text) > 200:
+        raise bad_request("MESSAGE_TOO_LONG")
+    answer = CallbackAnswer(query_id, text or None, fields.flag("show_alert"), fields.text("url"))
+    query.chat.callback_answers.append(answer)
+    query.chat.touch()
+    return True
+
+
+async def send_chat_action(telegram: Telegram, fields: Fields) -> bool:
+    _writable_chat(telegram, fields)
+    fields.need_text("action")
+    return True
+
+
+async def get_chat(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    return {**_known_chat(telegram, fields).person.as_chat(), "accent_color_id": 0, "max_reaction_count": 11}
+
+
+async def set_my_commands(telegram: Telegram, fields: Fields) -> bool:
+    commands = fields.decoded("commands") or []
+    if not isinstance(commands, list) or len(commands) > 100:
+        raise bad_request("BOT_COMMANDS_TOO_MUCH")
+    telegram.profile["commands", _audience(telegram, fields)] = [_read_command(command) for command in commands]
+    return True
+
+
+async def get_my_commands(telegram: Telegram, fields: Fields) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = telegram.profile.get(("commands", _audience(telegram, fields)), [])
+    return found
+
+
+async def delete_my_commands(telegram: Telegram, fields: Fields) -> bool:
+    telegram.profile.pop(("commands", _audience(telegram, fields)), None)
+    return True
+
+
+async def set_chat_menu_button(telegram: Telegram, fields: Fields) -> bool:
+    if fields.integer("chat_id") is not None:
+        _known_chat(telegram, fields)
+    button = fields.decoded("menu_button") or {"type": "default"}
+    telegram.profile["menu_button", str(fields.integer("chat_id"))] = button
+    return True
+
+
+async def get_chat_menu_button(telegram: Telegram, fields: Fields) -> Any:
+    return telegram.profile.get(("menu_button", str(fields.integer("chat_id"))), {"type": "commands"})
+
+
+async def say_true(telegram: Telegram, fields: Fields) -> bool:
+    return True
+
+
+def profile_text_setter(name: str, *, length_max: int) -> Method:
+    async def set_text(telegram: Telegram, fields: Fields) -> bool:
+        text = fields.text(name) or ""
+        if len(text) > length_max:
+            raise bad_request(f"{name.upper()}_TOO_LONG")
+        telegram.profile[name, fields.text("language_code") or ""] = text
+        return True
+
+    return set_text
+
+
+def profile_text_getter(name: str) -> Method:
+    async def get_text(telegram: Telegram, fields: Fields) -> dict[str, str]:
+        return {name: telegram.profile.get((name, fields.text("language_code") or ""), "")}
+
+    return get_text
+
+
+# Telegram reads method names in any case.
+METHODS: dict[str, Method] = {
+    "getme": get_me,
+    "getupdates": get_updates,
+    "setwebhook": set_webhook,
+    "deletewebhook": delete_webhook,
+    "getwebhookinfo": get_webhook_info,
+    "sendmessage": send_message,
+    "sendphoto": send_photo,
+    "senddocument": send_document,
+    "editmessagetext": edit_message_text,
+    "editmessagereplymarkup": edit_message_reply_markup,
+    "deletemessage": delete_message,
+    "answercallbackquery": answer_callback_query,
+    "sendchataction": send_chat_action,
+    "getchat": get_chat,
+    "setmycommands": set_my_commands,
+    "getmycommands": get_my_commands,
+    "deletemycommands": delete_my_commands,
+    "setchatmenubutton": set_chat_menu_button,
+    "getchatmenubutton": get_chat_menu_button,
+    "setmyname": profile_text_setter("name", length_max=64),
+    "getmyname": profile_text_getter("name"),
+    "setmydescription": profile_text_setter("description", length_max=512),
+    "getmydescription": profile_text_getter("description"),
+    "setmyshortdescription": profile_text_setter("short_description", length_max=120),
+    "getmyshortdescription": profile_text_getter("short_description"),
+    "close": say_true,
+    "logout": say_true,
+}
+
+
+def _send(
+    telegram: Telegram, chat: Chat, content: Formatted, fields: Fields, *, extra: dict[str, Any]
+) -> dict[str, Any]:
+    markup = check_markup(fields.decoded("reply_markup"))
+    refusal_seconds = telegram.limits.refusal_seconds(chat.person.id, time.monotonic())
+    if refusal_seconds is not None:
+        raise too_many_requests(refusal_seconds)
+    message = Message(
+        telegram.chats.message_ids.next(),
+        from_bot=True,
+        date=math.floor(time.time()),
+        content=content,
+        reply_markup=markup,
+        extra=extra,
+    )
+    chat.add(message)
+    log.info("telegram: message %d to %d", message.message_id, chat.person.id)
+    return as_bot_api(telegram, chat, message)
+
+
+def _edit(
+    telegram: Telegram, chat: Chat, message: Message, content: Formatted, markup: dict[str, Any] | None
+) -> dict[str, Any]:
+    if content == message.content and markup == message.reply_markup:
+        raise bad_request(
+            "message is not modified: specified new message content and reply markup are exactly the same "
+            "as a current content and reply markup of the message"
+        )
+    message.content = content
+    message.change_markup(markup)
+    message.edit_date = math.floor(time.time())
+    chat.touch()
+    return as_bot_api(telegram, chat, message)
+
+
+def _known_chat(telegram: Telegram, fields: Fields) -> Chat:
+    raw = fields.text("chat_id")
+    if not raw:
+        raise bad_request("chat_id is empty")
+    person = telegram.people.get(int(raw)) if re.fullmatch(r"-?\d{1,18}", raw) else None
+    if person is None or person.standing is Standing.STRANGER:
+        raise bad_request("chat not found")
+    return telegram.chats.of(person)
+
+
+def _writable_chat(telegram: Telegram, fields: Fields) -> Chat:
+    chat = _known_chat(telegram, fields)
+    if chat.person.standing is Standing.BLOCKED:
+        raise ApiError(403, "Forbidden: bot was blocked by the user")
+    if chat.person.standing is Standing.DELETED:
+        raise ApiError(403, "Forbidden: user is deactivated")
+    return chat
+
+
+def _editable_message(telegram: Telegram, fields: Fields) -> tuple[Chat, Message]:
+    chat = _writable_chat(telegram, fields)
+    message = chat.messages.get(fields.need_integer("message_id"))
+    if message is None:
+        raise bad_request("message to edit not found")
+    if not message.from_bot:
+        raise bad_request("message can't be edited")
+    return chat, message
+
+
+def _read_inline_markup(fields: Fields) -> dict[str, Any] | None:
+    markup = check_markup(fields.decoded("reply_markup"))
+    if markup is not None and not is_inline(markup):
+        raise bad_request("inline keyboard expected")
+    return markup
+
+
+def _read_caption(fields: Fields) -> Formatted:
+    if not fields.text("caption"):
+        return Formatted("")
+    return _read_content(fields, "caption", length_max=_CAPTION_MAX)
+
+
+def _read_content(fields: Fields, name: str, *, length_max: int) -> Formatted:
+    source = fields.text(name) or ""
+    content = with_detected(_read_formatted(fields, source))
+    if not content.text:
+        raise bad_request(f"message {name} is empty")
+    if len(content.text) > length_max:
+        raise bad_request("message is too long" if name == "text" else "message caption is too long")
+    return content
+
+
+def _read_formatted(fields: Fields, source: str) -> Formatted:
+    mode = (fields.text("parse_mode") or "").lower()
+    if mode not in ("", "html"):
+        # Telegram reads Markdown as well; this stand-in does not.
+        raise bad_request("unsupported parse_mode")
+    if mode == "html":
+        try:
+            return read_html(source)
+        except MarkupError as error:
+            raise bad_request(f"can't parse entities: {error}") from error
+    entities = fields.decoded("entities") or fields.decoded("caption_entities") or []
+    return Formatted(source, tuple(map(_read_entity, entities))) if entities else read_plain(source)
+
+
+def _read_entity(raw: Any) -> Entity:
+    try:
+        return Entity(raw["type"], int(raw["offset"]), int(raw["length"]), raw.get("url"), raw.get("language"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise bad_request("can't parse MessageEntity") from error
+
+
+def _read_command(raw: Any) -> dict[str, str]:
+    if not isinstance(raw, dict) or not _COMMAND.fullmatch(str(raw.get("command"))):
+        raise bad_request("BOT_COMMAND_INVALID")
+    if not 1 <= len(str(raw.get("description", ""))) <= 256:
+        raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
+    return {"command": raw["command"].removeprefix("/"), "description": raw["description"]}
+
+
+def _audience(telegram: Telegram, fields: Fields) -> str:
+    scope = fields.decoded("scope") or {"type": "default"}
+    if scope.get("type") == "chat":
+        _known_chat(telegram, Fields(scope))
+    return f"{scope.get('type')} {scope.get('chat_id', '')} {fields.text('language_code') or ''}"
+
+
+def _drop_pending(telegram: Telegram, fields: Fields) -> None:
+    if fields.flag("drop_pending_updates"):
+        telegram.updates.pending.clear()
+
+
+def _file_name(fields: Fields, name: str) -> str:
+    value = fields.values.get(name)
+    attached = fields.values.get(str(value).removeprefix("attach://"), value)
+    if isinstance(attached, Upload):
+        return attached.file_name
+    if not isinstance(attached, str) or not attached:
+        raise bad_request(f"there is no {name} in the request")
+    return attached

@@ -1,0 +1,75 @@
+"""Faults on demand."""
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+
+EVERY_METHOD = "*"
+
+
+class Fault(Enum):
+    TOO_MANY_REQUESTS = "too_many_requests"
+    SERVER_ERROR = "server_error"
+    HANG = "hang"
+    RESET = "reset"
+    NOT_JSON = "not_json"
+    CONFLICT = "conflict"
+
+
+@dataclass
+class Rule:
+    """
+    The next *times* calls of *method* fail.
+
+    With *takes_effect* the call does its work and only the answer is lost: what makes a send's outcome unknown.
+    """
+
+    method: str
+    fault: Fault
+    times: int = 1
+    retry_after_seconds: int = 2
+    user_id: int | None = None
+    takes_effect: bool = False
+
+    def fits(self, method: str, chat_id: int | None) -> bool:
+        return self.method in (EVERY_METHOD, method) and self.user_id in (None, chat_id)
+
+
+class Misbehaviour:
+    """Method names are compared in lower case, as Telegram compares them."""
+
+    def __init__(self) -> None:
+        self.rules: list[Rule] = []
+        self._pauses: dict[str, asyncio.Event] = {}
+
+    def add(self, rule: Rule) -> None:
+        self.rules.append(rule)
+
+    def take(self, method: str, chat_id: int | None) -> Rule | None:
+        """Return the fault that this call must meet, and use it up."""
+        rule = next((rule for rule in self.rules if rule.fits(method, chat_id)), None)
+        if rule is not None:
+            rule.times -= 1
+            if rule.times <= 0:
+                self.rules.remove(rule)
+        return rule
+
+    def clear(self) -> None:
+        self.rules.clear()
+
+    @property
+    def paused(self) -> list[str]:
+        return sorted(self._pauses)
+
+    def pause(self, method: str) -> None:
+        self._pauses.setdefault(method, asyncio.Event())
+
+    def resume(self, method: str | None) -> None:
+        for name in list(self._pauses) if method is None else [method]:
+            if (pause := self._pauses.pop(name, None)) is not None:
+                pause.set()
+
+    async def wait_while_paused(self, method: str) -> None:
+        for name in (EVERY_METHOD, method):
+            if (pause := self._pauses.get(name)) is not None:
+                await pause.wait()

@@ -1,0 +1,56 @@
+"""The people who have Telegram."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+_PEOPLE_MAX = 10_000
+
+
+class Standing(Enum):
+    """What a person is to the bot."""
+
+    STRANGER = "stranger"  # never wrote: Telegram lets no bot write first
+    OPEN = "open"
+    BLOCKED = "blocked"
+    DELETED = "deleted"
+
+
+@dataclass
+class Person:
+    id: int
+    first_name: str
+    username: str | None = None
+    language_code: str = "en"
+    standing: Standing = Standing.STRANGER
+
+    def as_user(self) -> dict[str, Any]:
+        return {"id": self.id, "is_bot": False, **self._names(), "language_code": self.language_code}
+
+    def as_chat(self) -> dict[str, Any]:
+        return {"id": self.id, **self._names(), "type": "private"}
+
+    def _names(self) -> dict[str, str]:
+        names = {"first_name": self.first_name}
+        return names if self.username is None else {**names, "username": self.username}
+
+
+class People:
+    """Everybody known here; the oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._people: OrderedDict[int, Person] = OrderedDict()
+
+    def get(self, user_id: int) -> Person | None:
+        return self._people.get(user_id)
+
+    def get_or_create(self, user_id: int) -> Person:
+        if user_id not in self._people:
+            self._people[user_id] = Person(user_id, first_name=f"User {user_id}")
+            if len(self._people) > _PEOPLE_MAX:
+                self._people.popitem(last=False)
+        return self._people[user_id]
+
+    def newest_first(self) -> list[Person]:
+        return list(reversed(self._people.values()))

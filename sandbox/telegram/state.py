@@ -1,0 +1,61 @@
+"""All that the Telegram stand-in knows."""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.counters import Counter
+from sandbox.telegram.calls import Calls
+from sandbox.telegram.chats import Chat, Chats
+from sandbox.telegram.limits import SendLimits
+from sandbox.telegram.misbehaviour import Misbehaviour
+from sandbox.telegram.people import People
+from sandbox.telegram.updates import Updates
+from sandbox.telegram.webhook import Webhook
+
+_QUERIES_MAX = 1_000
+
+
+@dataclass(frozen=True)
+class CallbackQuery:
+    """A press that waits for its answer; *asked_at* is monotonic."""
+
+    chat: Chat
+    asked_at: float
+
+
+@dataclass
+class Telegram:
+    token: str = field(repr=False)
+    people: People = field(default_factory=People)
+    chats: Chats = field(default_factory=Chats)
+    updates: Updates = field(default_factory=Updates)
+    webhook: Webhook = field(default_factory=Webhook)
+    limits: SendLimits = field(default_factory=SendLimits)
+    misbehaviour: Misbehaviour = field(default_factory=Misbehaviour)
+    calls: Calls = field(default_factory=Calls)
+    queries: OrderedDict[str, CallbackQuery] = field(default_factory=OrderedDict)
+    query_ids: Counter = field(default_factory=lambda: Counter(epoch_seconds=1_690_000_000))
+    # What setMyCommands and its like said, by kind, scope and language.
+    profile: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    @property
+    def bot_id(self) -> int:
+        return int(self.token.partition(":")[0])
+
+    def bot_user(self) -> dict[str, Any]:
+        return {
+            "id": self.bot_id,
+            "is_bot": True,
+            "first_name": "Coffee Ledger",
+            "username": "coffee_ledger_sandbox_bot",
+        }
+
+    def ask(self, chat: Chat) -> str:
+        """Open a callback query and return its id."""
+        query_id = str(self.query_ids.next())
+        self.queries[query_id] = CallbackQuery(chat, time.monotonic())
+        if len(self.queries) > _QUERIES_MAX:
+            self.queries.popitem(last=False)
+        return query_id

@@ -1,0 +1,97 @@
+"""Updates that wait for the bot."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.bell import Bell
+from sandbox.counters import Counter
+from sandbox.telegram.errors import ApiError
+
+_PENDING_MAX = 10_000
+_NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+
+
+@dataclass
+class Update:
+    update_id: int
+    kind: str
+    payload: dict[str, Any]
+    copies: int = 1
+
+    def as_body(self) -> dict[str, Any]:
+        return {"update_id": self.update_id, self.kind: self.payload}
+
+
+@dataclass
+class _Poller:
+    terminated: bool = False
+
+
+class Updates:
+    """The queue. An update leaves it when the bot confirms it, and is given out again until then."""
+
+    def __init__(self) -> None:
+        self.pending: deque[Update] = deque(maxlen=_PENDING_MAX)
+        self.allowed: frozenset[str] = frozenset()
+        self.arrived = Bell()
+        self._ids = Counter(epoch_seconds=1_700_000_000)
+        self._poller: _Poller | None = None
+
+    def add(self, kind: str, payload: dict[str, Any], *, copies: int = 1) -> int:
+        """Queue an update unless the bot does not want its kind; return its id in either case."""
+        update_id = self._ids.next()
+        if self._is_wanted(kind):
+            self.pending.append(Update(update_id, kind, payload, copies))
+            self.arrived.ring()
+        return update_id
+
+    def want(self, kinds: Iterable[str] | None) -> None:
+        """Keep only these kinds from now on; None leaves the choice as it was, an empty list is the default choice."""
+        if kinds is not None:
+            self.allowed = frozenset(kinds)
+
+    def confirm_before(self, offset: int) -> None:
+        """
+        Forget what came before *offset*; a negative one counts from the end of the queue.
+
+        An update that is to come twice stays for one more round, as when the confirmation was lost on its way.
+        """
+        if offset < 0:
+            while len(self.pending) > -offset:
+                self.pending.popleft()
+            return
+        kept = [update for update in self.pending if update.update_id >= offset or self._comes_again(update)]
+        self.pending.clear()
+        self.pending.extend(kept)
+
+    async def poll(self, *, limit: int, timeout_seconds: float) -> list[Update]:
+        """Wait for updates; a poll that starts during another one ends that one with 409."""
+        if self._poller is not None:
+            self._poller.terminated = True
+            self.arrived.ring()
+        poller = self._poller = _Poller()
+        try:
+            await self.arrived.wait_until(lambda: poller.terminated or bool(self.pending), seconds=timeout_seconds)
+        finally:
+            if self._poller is poller:
+                self._poller = None
+        if poller.terminated:
+            raise ApiError(
+                409,
+                "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+            )
+        return list(self.pending)[:limit]
+
+    def take_delivered(self, update: Update) -> None:
+        """Forget an update that the bot's webhook accepted."""
+        if not self._comes_again(update) and update in self.pending:
+            self.pending.remove(update)
+
+    def _comes_again(self, update: Update) -> bool:
+        update.copies -= 1
+        return update.copies > 0
+
+    def _is_wanted(self, kind: str) -> bool:
+        return kind in self.allowed if self.allowed else kind not in _NOT_BY_DEFAULT

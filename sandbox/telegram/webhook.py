@@ -1,0 +1,89 @@
+"""The bot's webhook: updates that Telegram pushes."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from sandbox.bell import Bell
+from sandbox.journal import log
+from sandbox.postman import NoAnswer, Postman
+from sandbox.telegram.updates import Update, Updates
+
+_ANSWER_TIMEOUT_SECONDS = 30
+_RETRY_SECONDS_MAX = 60.0
+
+
+@dataclass
+class Webhook:
+    """Where updates go; an empty *url* means that the bot polls."""
+
+    url: str = ""
+    secret_token: str | None = field(default=None, repr=False)
+    max_connections: int = 40
+    last_error_at: int | None = None
+    last_error: str | None = None
+    changed: Bell = field(default_factory=Bell)
+
+    def set(self, url: str, *, secret_token: str | None, max_connections: int) -> None:
+        self.url = url
+        self.secret_token = secret_token
+        self.max_connections = max_connections
+        self.last_error_at = self.last_error = None
+        self.changed.ring()
+
+    def note_error(self, message: str) -> None:
+        self.last_error_at = int(time.time())
+        self.last_error = message
+
+    def headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if self.secret_token is not None:
+            headers["X-Telegram-Bot-Api-Secret-Token"] = self.secret_token
+        return headers
+
+
+class Pusher:
+    """
+    Pushes one update at a time and repeats it until the bot answers 2xx.
+
+    A method call in the bot's answer is not carried out: Telegram would do so, this stand-in does not.
+    """
+
+    def __init__(self, webhook: Webhook, updates: Updates, postman: Postman, *, retry_seconds: float = 0.5) -> None:
+        self._webhook = webhook
+        self._updates = updates
+        self._postman = postman
+        self._retry_seconds = retry_seconds
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            if not await self._has_work():
+                continue
+            failures = 0 if await self._push(self._updates.pending[0]) else failures + 1
+            if failures:
+                await asyncio.sleep(min(self._retry_seconds * 2**failures, _RETRY_SECONDS_MAX))
+
+    async def _has_work(self) -> bool:
+        await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
+        # In short turns, since the webhook may be taken away while no update comes.
+        await self._updates.arrived.wait_until(lambda: bool(self._updates.pending), seconds=5)
+        return bool(self._webhook.url and self._updates.pending)
+
+    async def _push(self, update: Update) -> bool:
+        answer = await self._postman.post(
+            URL(self._webhook.url),
+            body=json.dumps(update.as_body()).encode(),
+            headers=self._webhook.headers(),
+            timeout_seconds=_ANSWER_TIMEOUT_SECONDS,
+        )
+        if not isinstance(answer, NoAnswer) and answer.is_success:
+            self._updates.take_delivered(update)
+            return True
+        problem = answer.reason if isinstance(answer, NoAnswer) else f"Wrong response from the webhook: {answer.status}"
+        self._webhook.note_error(problem)
+        log.info("telegram: the bot's webhook failed for update %d: %s", update.update_id, problem)
+        return False
