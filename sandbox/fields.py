@@ -69,8 +69,10 @@ class Fields:
     def decoded(self, name: str) -> Any:
         """Return a JSON value, which forms carry as JSON text."""
         value = self.values.get(name)
-        if not isinstance(value, str) or not value:
-            return value or None
+        if not isinstance(value, str):
+            return value
+        if not value:
+            return None
         try:
             return json.loads(value)
         except ValueError as error:

@@ -125,7 +125,7 @@ class Acting:
     async def misbehave(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
         rule = Rule(
-            method=(fields.text("method") or EVERY_METHOD).lower(),
+            method=fields.text("method") or EVERY_METHOD,
             fault=read_choice(fields, "kind", Fault),
             times=fields.integer("times") or 1,
             retry_after_seconds=fields.integer("retry_after") or 2,
@@ -151,8 +151,13 @@ class Acting:
         return web.json_response({"paused": self._telegram.misbehaviour.paused})
 
     async def read_calls(self, request: web.Request) -> web.Response:
-        method = request.query.get("method")
-        return web.json_response([call.as_read() for call in self._telegram.calls.in_order(method)])
+        """List the bot's calls; with *wait*, once there are at least *count* of them."""
+        fields = await read_fields(request)
+        calls, method, count = self._telegram.calls, fields.text("method"), fields.integer("count") or 1
+        await calls.changed.wait_until(
+            lambda: len(calls.in_order(method)) >= count, seconds=min(fields.seconds("wait") or 0, _WAIT_SECONDS_MAX)
+        )
+        return web.json_response([call.as_read() for call in calls.in_order(method)])
 
     def _say(self, chat: Chat, content: Formatted, extra: dict[str, Any], *, copies: int) -> web.Response:
         message = Message(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.bell import Bell
 from sandbox.fields import Upload
 
 _CALLS_PER_METHOD_MAX = 2_000
@@ -40,14 +41,16 @@ class Calls:
     def __init__(self) -> None:
         self._by_method: dict[str, deque[Call]] = {}
         self._numbers = itertools.count()
+        self.changed = Bell()
 
     def add(self, method: str, params: Mapping[str, Any]) -> Call:
         call = Call(next(self._numbers), method, _readable(params), datetime.now(UTC))
-        self._by_method.setdefault(method, deque(maxlen=_CALLS_PER_METHOD_MAX)).append(call)
+        self._by_method.setdefault(method.lower(), deque(maxlen=_CALLS_PER_METHOD_MAX)).append(call)
+        self.changed.ring()
         return call
 
     def in_order(self, method: str | None = None) -> list[Call]:
-        kept = self._by_method.values() if method is None else [self._by_method.get(method, deque())]
+        kept = self._by_method.values() if method is None else [self._by_method.get(method.lower(), deque())]
         return sorted(itertools.chain.from_iterable(kept), key=lambda call: call.number)
 
 

@@ -173,7 +173,7 @@ class _HtmlReader:
         attributes: dict[str, str] = {}
         while not self._take(re.compile(r"\s*>"), self._at):
             match = _ATTRIBUTE.match(self._source, self._at)
-            if match is None and not self._source[self._at :].strip():
+            if match is None and ">" not in self._source[self._at :]:
                 raise MarkupError(f"Unclosed start tag at byte offset {self._byte(begin)}")
             if match is None:
                 raise MarkupError(f'Empty attribute name in the tag "{name}" at byte offset {self._byte(begin)}')

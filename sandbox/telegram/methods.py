@@ -161,7 +161,13 @@ async def send_chat_action(telegram: Telegram, fields: Fields) -> bool:
 
 
 async def get_chat(telegram: Telegram, fields: Fields) -> dict[str, Any]:
-    return {**_known_chat(telegram, fields).person.as_chat(), "accent_color_id": 0, "max_reaction_count": 11}
+    gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
+    return {
+        **_known_chat(telegram, fields).person.as_chat(),
+        "accent_color_id": 0,
+        "max_reaction_count": 11,
+        "accepted_gift_types": dict.fromkeys(gifts, True),
+    }
 
 
 async def set_my_commands(telegram: Telegram, fields: Fields) -> bool:

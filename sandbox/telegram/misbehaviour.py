@@ -32,11 +32,11 @@ class Rule:
     takes_effect: bool = False
 
     def fits(self, method: str, chat_id: int | None) -> bool:
-        return self.method in (EVERY_METHOD, method) and self.user_id in (None, chat_id)
+        return self.method.lower() in (EVERY_METHOD, method) and self.user_id in (None, chat_id)
 
 
 class Misbehaviour:
-    """Method names are compared in lower case, as Telegram compares them."""
+    """Methods come here in lower case, as Telegram takes their names in any."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []

@@ -1,0 +1,50 @@
+"""Webhooks reach the product through its own front door, whatever name the door has outside."""
+
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox.world import Sandbox, open_sandbox
+
+
+async def test_an_address_under_the_public_name_goes_to_the_door(sandbox: Sandbox) -> None:
+    await sandbox.bot("setWebhook", url="https://pay.example/telegram-webhook")
+
+    await sandbox.post("/telegram/chats/1/messages", text="hello")
+
+    (received,) = await sandbox.product.wait_for(1)
+    assert (received.path, received.headers["host"]) == ("/telegram-webhook", "pay.example")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+async def test_a_door_with_a_certificate_of_its_own_ca_is_asked_for_by_the_public_name(tmp_path: Path) -> None:
+    names: list[str | None] = []
+    tls = self_signed(tmp_path)
+    tls.sni_callback = lambda connection, name, context: names.append(name)
+    async with open_sandbox(tls=tls) as sandbox:
+        paid = await sandbox.pay()
+
+        assert [delivery["status"] for delivery in await sandbox.settled(paid["event_id"])] == [200]
+
+    assert names == ["pay.example"]
+
+
+async def test_a_redirect_is_an_answer_and_not_followed(sandbox: Sandbox) -> None:
+    sandbox.product.statuses.append(307)
+
+    paid = await sandbox.pay()
+
+    assert [delivery["status"] for delivery in await sandbox.settled(paid["event_id"])] == [307, 200]
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=pay.example", "-days", "2"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

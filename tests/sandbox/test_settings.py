@@ -1,0 +1,77 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from sandbox.settings import SettingError, read_settings
+
+COMPLETE = {
+    "SANDBOX_BOT_TOKEN": "4242:abc",
+    "SANDBOX_BMC_SECRET": "secret",
+    "SANDBOX_WEBHOOK_URL": "https://proxy/bmc-webhook",
+}
+
+
+def test_what_is_not_set_has_a_sensible_default() -> None:
+    settings = read_settings(COMPLETE)
+
+    assert (settings.port, settings.retry_seconds, settings.webhook_host) == (8090, 2.0, "proxy")
+    assert settings.webhook_url == URL("https://proxy/bmc-webhook")
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("from a file\n")
+
+    settings = read_settings(COMPLETE | {"SANDBOX_BMC_SECRET_FILE": str(path)})
+
+    assert settings.bmc_secret == "from a file"
+
+
+def test_no_secret_shows_in_the_settings_representation() -> None:
+    shown = repr(read_settings(COMPLETE))
+
+    assert "4242:abc" not in shown
+    assert "'secret'" not in shown
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_a_missing_setting_is_named(name: str) -> None:
+    incomplete = {key: value for key, value in COMPLETE.items() if key != name}
+
+    with pytest.raises(SettingError, match=f"^{name} is missing") as refused:
+        read_settings(incomplete)
+
+    assert refused.value.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SANDBOX_BOT_TOKEN", "no-colon"),
+        ("SANDBOX_WEBHOOK_URL", "proxy/bmc-webhook"),
+        ("SANDBOX_PORT", "65536"),
+        ("SANDBOX_PORT", "http"),
+        ("SANDBOX_RETRY_SECONDS", "-1"),
+        ("SANDBOX_RETRY_SECONDS", "soon"),
+        ("SANDBOX_BMC_SECRET_FILE", "/nowhere/secret"),
+    ],
+)
+def test_a_malformed_setting_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name} "):
+        read_settings(COMPLETE | {name: value})
+
+
+def test_the_process_ends_with_one_sentence_when_a_setting_is_missing() -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SANDBOX_")}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "sandbox"], env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("SANDBOX_WEBHOOK_URL is missing")
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,154 @@
+"""The sandbox under test, and the product it talks to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
+
+from sandbox.app import make_app
+from sandbox.bell import Bell
+from sandbox.settings import Settings
+
+TOKEN = "4242:not-a-real-token"
+SECRET = "not-a-real-secret"
+DEADLINE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Received:
+    """One webhook as it came in."""
+
+    path: str
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return dict(json.loads(self.raw))
+
+    @property
+    def type(self) -> str:
+        return str(self.body["type"])
+
+
+@dataclass
+class Product:
+    """Takes webhooks and answers as told, 200 when told nothing."""
+
+    received: list[Received] = field(default_factory=list)
+    statuses: deque[int] = field(default_factory=deque)
+    default_status: int = 200
+    # So many of the next webhooks get no answer at all.
+    silences: int = 0
+    _arrived: Bell = field(default_factory=Bell)
+
+    async def take(self, request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.received.append(Received(request.path, headers, await request.read()))
+        self._arrived.ring()
+        if self.silences:
+            self.silences -= 1
+            await asyncio.Event().wait()
+        status = self.statuses.popleft() if self.statuses else self.default_status
+        return web.json_response({"seen": len(self.received)}, status=status)
+
+    async def wait_for(self, count: int) -> list[Received]:
+        assert await self._arrived.wait_until(lambda: len(self.received) >= count, seconds=DEADLINE_SECONDS)
+        return self.received
+
+    def types(self) -> list[str]:
+        return [one.type for one in self.received]
+
+
+class Sandbox:
+    """The sandbox, reached over HTTP as its users reach it."""
+
+    def __init__(self, client: TestClient[web.Request, web.Application], product: Product, product_url: URL) -> None:
+        self.client = client
+        self.product = product
+        self.product_url = product_url
+
+    @property
+    def url(self) -> URL:
+        return self.client.make_url("/")
+
+    async def get(self, path: str, **query: str | int) -> Any:
+        async with self.client.get(path, params=query) as response:
+            return await _json(response)
+
+    async def post(self, path: str, **fields: Any) -> Any:
+        async with self.client.post(path, json=fields) as response:
+            return await _json(response)
+
+    async def delete(self, path: str) -> Any:
+        async with self.client.delete(path) as response:
+            return await _json(response)
+
+    async def refused(self, path: str, **fields: Any) -> int:
+        async with self.client.post(path, json=fields) as response:
+            assert "error" in await response.json()
+            return response.status
+
+    async def bot(self, method: str, **params: Any) -> Any:
+        """Call the Bot API and return its result."""
+        body = await self.bot_answer(method, **params)
+        assert body["ok"], body
+        return body["result"]
+
+    async def bot_answer(self, method: str, *, token: str = TOKEN, **params: Any) -> dict[str, Any]:
+        async with self.client.post(f"/telegram/bot{token}/{method}", json=params) as response:
+            body = dict(await response.json())
+            assert response.status == body.get("error_code", 200)
+            return body
+
+    async def meet(self, user_id: int = 1) -> int:
+        """Let the person write to the bot, and the bot take note; return the id of that message."""
+        said = await self.post(f"/telegram/chats/{user_id}/messages", text="/start")
+        await self.bot("getUpdates", offset=said["update_id"] + 1)
+        return int(said["message_id"])
+
+    async def pay(self, **fields: Any) -> Any:
+        order = {"kind": "donation", "amount": 5, "currency": "USD", "name": "Alex", "email": "alex@example.com"}
+        return await self.post("/bmc/creator/checkout", **(order | fields))
+
+    async def settled(self, event_id: int) -> list[dict[str, Any]]:
+        """Return the event's deliveries once it was accepted or given up."""
+        return list(await self.get("/bmc/deliveries", event_id=event_id, wait=int(DEADLINE_SECONDS)))
+
+
+@asynccontextmanager
+async def open_sandbox(
+    *, answer_timeout_seconds: float = DEADLINE_SECONDS, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Sandbox]:
+    product = Product()
+    app = web.Application()
+    app.add_routes([web.post("/{any:.*}", product.take)])
+    server = TestServer(app)
+    await server.start_server(ssl=tls)
+    async with server:
+        product_url = server.make_url("/bmc-webhook")
+        settings = Settings(
+            bot_token=TOKEN,
+            bmc_secret=SECRET,
+            webhook_url=product_url,
+            webhook_host="pay.example",
+            retry_seconds=0.01,
+        )
+        async with TestClient(TestServer(make_app(settings, answer_timeout_seconds=answer_timeout_seconds))) as client:
+            yield Sandbox(client, product, product_url)
+
+
+async def _json(response: ClientResponse) -> Any:
+    body = await response.json()
+    assert response.status == 200, body
+    return body
