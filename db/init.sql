@@ -297,6 +297,8 @@ GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
 GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
 GRANT SELECT, INSERT, UPDATE ON charges TO webhook, janitor;
 GRANT INSERT ON credits, notifications TO webhook, janitor;
+-- ON CONFLICT reads the column it is about.
+GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON bmc_events TO webhook;
 
 -- Keeping house.

@@ -242,6 +242,10 @@ def _reason_row(reason: Reason) -> dict[str, object]:
     return {key: value for key, value in row.items() if value is not None}
 
 
+def _supporter_id(facts: ChargeFacts) -> str | None:
+    return facts.supporter.supporter_id if facts.supporter else None
+
+
 def _charge(row: asyncpg.Record) -> Charge:
     values = dict(row)
     return Charge(

@@ -8,7 +8,7 @@ import structlog
 from ledger.store.database import open_pool
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
-from services.janitor.tasks import BlankPersonalFields, CheckBalances, ExpirePayments, RematchCharges
+from services.janitor.tasks import BlankPersonalFields, CheckBalances, ExpirePayments, RematchCharges, Task
 from services.runtime.health import health_server, reaches_database
 from services.runtime.process import run_service
 
@@ -21,7 +21,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
         health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
     ):
         log.info("janitor ready")
-        tasks = [
+        tasks: list[Task] = [
             ExpirePayments(pool, settings.pending_ttl),
             RematchCharges(pool, settings.rules),
             BlankPersonalFields(pool, settings.retention),

@@ -12,13 +12,15 @@ from prometheus_client.exposition import choose_encoder
 from ledger.errors import DatabaseAwayError
 from ledger.store.database import Pool, connected, sql
 
+LINGERING_SECONDS = 1.0
+
 HealthCheck = Callable[[], Awaitable[bool]]
 
 
 @asynccontextmanager
 async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[None]:
     """Answer on *port* of all interfaces for as long as the context lasts."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it without annotations
 
     async def answer_health(_request: web.Request) -> web.Response:
         healthy = await is_healthy()
@@ -37,14 +39,25 @@ async def answer_metrics(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[None]:
-    """Serve *app*; at the end take no more and give the requests that are under way *drain_seconds* to be answered."""
-    # What is signed are the raw bytes, so nothing may unpack a body on its way.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds, auto_decompress=False)
+async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[int]:
+    """
+    Serve *app* and yield the port, which is a free one where 0 was asked for.
+
+    At the end it takes no more requests and gives those that are under way *drain_seconds* to be answered.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=drain_seconds,
+        # What is signed are the raw bytes, so nothing may unpack a body on its way.
+        auto_decompress=False,
+        # Closing at once, with bytes unread, would reset the connection and could lose the answer that says why.
+        lingering_time=LINGERING_SECONDS,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, port=port).start()
-        yield
+        yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
 

@@ -63,7 +63,7 @@ class Deliveries:
         log.info(
             "event settled",
             outcome=outcome,
-            event=event_label(event.type),
+            type=event_label(event.type),
             delivery_key=event.delivery_key,
             charge_key=event.charge.key if event.charge else None,
         )

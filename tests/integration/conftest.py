@@ -12,6 +12,8 @@ import pytest
 from pytest_docker.plugin import get_docker_services
 
 from ledger.store.database import Pool, open_pool
+from tests.integration.people import Ledger
+from tests.integration.webhook import Webhook, serve_webhook
 
 COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
 numbers = itertools.count()
@@ -53,3 +55,15 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     """A pool of the owner, for arranging and for looking."""
     async with open_pool(database_url) as pool:
         yield pool
+
+
+@pytest.fixture
+def ledger(pool: Pool) -> Ledger:
+    return Ledger(pool)
+
+
+@pytest.fixture
+async def webhook(role_url: Callable[[str], str]) -> AsyncIterator[Webhook]:
+    """The webhook service on a free port, with its own role in the database."""
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool) as webhook:
+        yield webhook

@@ -1,0 +1,67 @@
+"""Short ways to arrange and to look, straight in the database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from ledger.store.database import Pool
+
+ANNA, BOHDAN = 101, 202
+
+
+class Ledger:
+    """What the tests put in and what they see."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    async def open(
+        self, code: str, *, user: int = ANNA, amount: str = "5", currency: str = "USD", status: str = "pending", minutes_ago: float = 1
+    ) -> str:
+        """Put in a pending payment as the bot would."""
+        await self.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
+        created_at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+        await self.pool.execute(
+            "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, currency, status, created_at, completed_at)"
+            " VALUES ($1, $2, $2, $3, $4, $5::text, $6, CASE WHEN $5::text = 'completed' THEN $6::timestamptz END)",
+            code, user, Decimal(amount), currency, status, created_at,
+        )  # fmt: skip
+        return code
+
+    async def credits(self, kind: str | None = None) -> list[int]:
+        rows = await self.pool.fetch("SELECT credits FROM credits WHERE kind = coalesce($1, kind) ORDER BY credit_id", kind)
+        return [row["credits"] for row in rows]
+
+    async def balance(self, user: int = ANNA) -> int:
+        return await self.pool.fetchval("SELECT balance FROM balances WHERE telegram_id = $1", user) or 0
+
+    async def status(self, code: str) -> str:
+        found: str = await self.pool.fetchval("SELECT status FROM pending_payments WHERE payment_id = $1", code)
+        return found
+
+    async def charge(self) -> dict[str, Any]:
+        """The one charge there is."""
+        [row] = await self.pool.fetch("SELECT * FROM charges")
+        return dict(row)
+
+    async def told(self, user: int | None = None) -> list[str]:
+        """What this user, or the operators, are owed, in order."""
+        rows = await self.pool.fetch(
+            "SELECT kind FROM notifications WHERE telegram_id IS NOT DISTINCT FROM $1 ORDER BY notification_id", user
+        )
+        return [row["kind"] for row in rows]
+
+    async def facts(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.pool.fetchval("SELECT facts FROM notifications WHERE kind = $1", kind)
+        return found
+
+    async def outcomes(self) -> list[str]:
+        return [row["outcome"] for row in await self.pool.fetch("SELECT outcome FROM bmc_events ORDER BY event_no")]
+
+    async def drift(self) -> int:
+        found: int = await self.pool.fetchval(
+            "SELECT count(*) FROM balances AS b WHERE balance <> (SELECT sum(credits) FROM credits AS c WHERE c.telegram_id = b.telegram_id)"
+        )
+        return found

@@ -1,0 +1,326 @@
+"""What becomes of a charge: each way of a payment, its repeats, its refund, in whatever order they come."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tests.integration.bmc import a_payment, a_refund_of, a_subscription
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.webhook import RULES, Webhook
+
+from ledger.codes import check_sign
+from ledger.model import ChargeKey, PaymentId
+from ledger.store.settle import rematch_charges
+
+
+def code(seven: str) -> PaymentId:
+    return PaymentId(seven + check_sign(seven))
+
+
+CODE, OTHER_CODE = code("K7QM2XH"), code("P4RT9WE")
+
+
+async def test_a_payment_with_a_code_is_credited_for_what_was_paid(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, amount="10")
+
+    outcomes = await webhook.settle(a_payment(support_note=f"Дякую! {CODE}", amount=5))
+
+    assert outcomes == ["credited"]
+    assert await ledger.credits() == [500]
+    assert await ledger.balance() == 500
+    assert await ledger.status(CODE) == "completed"
+    assert await ledger.told(ANNA) == ["payment_credited"]
+    assert await ledger.facts("payment_credited") == {
+        "amount": "5",
+        "currency": "USD",
+        "credits": 500,
+        "method": "code",
+        "flag": None,
+        "code": CODE,
+        "picked_amount": "10.00",
+        "picked_currency": "USD",
+    }
+
+
+async def test_the_same_event_again_changes_nothing(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+
+    outcomes = await webhook.settle(payment, payment | {"attempt": 2})
+
+    assert outcomes == ["credited", "duplicate"]
+    assert await ledger.credits() == [500]
+    assert await ledger.told(ANNA) == ["payment_credited"]
+
+
+async def test_another_event_of_the_same_charge_credits_nobody_twice(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+
+    outcomes = await webhook.settle(payment, payment | {"event_id": 9})
+
+    assert outcomes == ["credited", "recorded"]
+    assert await ledger.credits() == [500]
+
+
+async def test_a_repeat_that_says_something_else_is_kept_and_changes_nothing(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+    other = payment | {"data": payment["data"] | {"amount": 500}}
+
+    outcomes = await webhook.settle(payment, other, other)
+
+    assert outcomes == ["credited", "disagrees", "duplicate"]
+    assert await ledger.credits() == [500]
+    assert await ledger.outcomes() == ["credited", "disagrees"]
+    assert await ledger.told() == ["event_disagrees"]
+
+
+async def test_a_charge_without_a_clue_waits_for_an_operator(ledger: Ledger, webhook: Webhook) -> None:
+    outcomes = await webhook.settle(a_payment(support_note="great work"))
+
+    assert outcomes == ["unmatched"]
+    assert (await ledger.charge())["state"] == "unmatched"
+    assert (await ledger.charge())["reasons"][0] == {"rule": "code", "why": "no_code"}
+    assert await ledger.told() == ["charge_unmatched"]
+    assert "great work" not in str(await ledger.facts("charge_unmatched"))
+
+
+async def test_amount_and_time_find_the_one_open_payment(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, amount="5")
+    await ledger.open(OTHER_CODE, user=BOHDAN, amount="7")
+
+    assert await webhook.settle(a_payment(amount=5)) == ["credited"]
+    assert await ledger.balance(ANNA) == 500
+    assert (await ledger.charge())["method"] == "amount_and_time"
+
+
+async def test_two_open_payments_of_one_amount_are_not_guessed_between(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    await ledger.open(OTHER_CODE, user=BOHDAN)
+
+    assert await webhook.settle(a_payment()) == ["unmatched"]
+    assert await ledger.credits() == []
+
+
+async def test_two_charges_of_one_amount_are_not_guessed_between(ledger: Ledger, webhook: Webhook) -> None:
+    await webhook.settle(a_payment())
+    await ledger.open(CODE)
+
+    assert await webhook.settle(a_payment()) == ["unmatched"]
+    assert await ledger.credits() == []
+
+
+async def test_a_slip_in_a_code_is_mended(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    slip = CODE[:3] + ("A" if CODE[3] != "A" else "B") + CODE[4:]
+
+    assert await webhook.settle(a_payment(support_note=slip)) == ["credited"]
+    assert (await ledger.charge())["method"] == "corrected_code"
+
+
+async def test_two_codes_in_one_note_go_to_a_person(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    await ledger.open(OTHER_CODE, user=BOHDAN)
+
+    assert await webhook.settle(a_payment(support_note=f"{CODE} {OTHER_CODE}")) == ["unmatched"]
+    assert [reason.get("telegram_id") for reason in (await ledger.charge())["reasons"]] == [ANNA, BOHDAN]
+
+
+async def test_a_late_payment_still_reaches_its_user(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, status="expired")
+
+    assert await webhook.settle(a_payment(support_note=CODE)) == ["credited"]
+    assert await ledger.status(CODE) == "expired"
+    assert (await ledger.facts("payment_credited"))["flag"] == "late"
+
+
+async def test_a_second_charge_with_a_spent_code_is_credited_and_flagged(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+
+    outcomes = await webhook.settle(a_payment(support_note=CODE), a_payment(support_note=CODE))
+
+    assert outcomes == ["credited", "credited"]
+    assert await ledger.balance() == 1000
+    assert await ledger.told() == ["charge_flagged"]
+
+
+async def test_a_currency_without_a_rate_waits_for_an_operator(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+
+    assert await webhook.settle(a_payment(support_note=CODE, currency="SEK")) == ["unmatched"]
+    assert (await ledger.charge())["reasons"][-1] == {
+        "rule": "code",
+        "why": "no_rate",
+        "payment_id": CODE,
+        "telegram_id": ANNA,
+    }
+    assert await ledger.status(CODE) == "pending"
+
+
+async def test_a_refund_takes_the_credits_back(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+    refund = a_refund_of(payment)
+
+    outcomes = await webhook.settle(payment, refund, refund, refund | {"event_id": 5})
+
+    assert outcomes == ["credited", "refunded", "duplicate", "recorded"]
+    assert await ledger.credits() == [500, -500]
+    assert (await ledger.charge())["state"] == "refunded"
+    assert await ledger.told(ANNA) == ["payment_credited", "payment_refunded"]
+
+
+async def test_a_refund_that_comes_first_is_applied_when_its_payment_comes(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+
+    outcomes = await webhook.settle(a_refund_of(payment), payment)
+
+    assert outcomes == ["refunded", "refunded"]
+    assert await ledger.credits() == [500, -500]
+    assert await ledger.balance() == 0
+    assert await ledger.status(CODE) == "pending"
+    assert await ledger.told(ANNA) == ["payment_refunded"]
+
+
+async def test_a_refund_without_a_transaction_finds_its_payment_by_bmcs_number(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+    refund = a_refund_of(payment)
+    del refund["data"]["transaction_id"]
+
+    await webhook.settle(payment, refund)
+
+    assert await ledger.balance() == 0
+    assert len(await ledger.pool.fetch("SELECT 1 FROM charges")) == 1
+
+
+async def test_a_refund_without_a_transaction_that_comes_first_is_found_too(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+    refund = a_refund_of(payment)
+    del refund["data"]["transaction_id"]
+
+    await webhook.settle(refund, payment)
+
+    assert await ledger.credits() == [500, -500]
+
+
+async def test_a_refund_of_spent_credits_leaves_a_debt_and_tells_the_operators(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE)
+    await webhook.settle(payment)
+    await ledger.pool.fetchval("SELECT spend_credits($1, 400, 'a game', 'spend-1')", ANNA)
+
+    await webhook.settle(a_refund_of(payment))
+
+    assert await ledger.balance() == -400
+    assert await ledger.told() == ["refund_overdrawn"]
+
+
+async def test_a_refund_of_a_charge_that_waits_ends_the_waiting(ledger: Ledger, webhook: Webhook) -> None:
+    payment = a_payment()
+
+    await webhook.settle(payment, a_refund_of(payment))
+
+    assert (await ledger.charge())["state"] == "refunded"
+    assert await ledger.credits() == []
+
+
+async def test_started_and_updated_of_one_charge_credit_once(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, amount="3")
+    started, updated = (a_subscription(f"membership.{verb}", support_note=CODE) for verb in ("started", "updated"))
+
+    assert await webhook.settle(updated, started) == ["credited", "recorded"]
+    assert await ledger.credits() == [300]
+
+
+async def test_a_renewal_credits_the_same_user_without_a_flag(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, amount="3")
+    renewal = a_subscription("membership.updated", period=1_783_000_000, support_note=CODE)
+
+    await webhook.settle(a_subscription(support_note=CODE), renewal)
+
+    assert await ledger.credits() == [300, 300]
+    assert await ledger.told() == []
+    assert await ledger.told(ANNA) == ["payment_credited", "payment_credited"]
+
+
+async def test_a_known_supporter_needs_no_code_the_next_time(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(support_note=CODE, supporter_id=77))
+    await ledger.open(OTHER_CODE, amount="9", minutes_ago=600)
+
+    assert await webhook.settle(a_payment(amount=9, supporter_id=77)) == ["credited"]
+    assert await ledger.balance() == 1400
+    assert await ledger.status(OTHER_CODE) == "completed"
+
+
+async def test_an_answer_that_comes_later_brings_the_code(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, amount="9")
+    bought = a_payment("extra_purchase.created", amount=8, extras=[{"question_answers": []}])
+    answered = bought | {
+        "type": "extra_purchase.updated",
+        "event_id": 1,
+        "data": bought["data"] | {"extras": [{"question_answers": [CODE]}]},
+    }
+
+    assert await webhook.settle(bought, answered, answered | {"event_id": 2}) == ["unmatched", "credited", "recorded"]
+    assert await ledger.credits() == [800]
+
+
+async def test_an_answer_may_come_before_its_purchase(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    bought = a_payment("extra_purchase.created", extras=[{"question_answers": []}])
+    answered = bought | {
+        "type": "extra_purchase.updated",
+        "event_id": 1,
+        "data": bought["data"] | {"extras": [{"question_answers": [CODE]}]},
+    }
+
+    assert await webhook.settle(answered, bought) == ["credited", "recorded"]
+    assert await ledger.credits() == [500]
+
+
+async def test_a_test_event_credits_nobody_and_says_that_the_connection_works(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    test = a_payment(support_note=CODE, live_mode=False) | {"event_id": 1}
+
+    assert await webhook.settle(test, test) == ["test", "test"]
+    assert await ledger.credits() == []
+    assert await ledger.told() == ["test_event", "test_event"]
+
+
+async def test_a_code_recorded_after_its_charge_is_matched_again(ledger: Ledger, webhook: Webhook) -> None:
+    older_form = f"{ANNA}_1732347758"
+    payment = a_payment(support_note=older_form)
+    await webhook.settle(payment)
+    await ledger.open(older_form)
+
+    key = ChargeKey(f"donation:{payment['data']['transaction_id']}")
+    found = await rematch_charges(ledger.pool, [key], RULES, now=datetime.now(UTC))
+
+    assert found == 1
+    assert await ledger.credits() == [500]
+    assert await ledger.status(older_form) == "completed"
+    assert await ledger.told(ANNA) == ["payment_credited"]
+
+
+async def test_amount_and_time_are_no_clue_the_second_time(ledger: Ledger, webhook: Webhook) -> None:
+    payment = a_payment()
+    await webhook.settle(payment)
+    await ledger.open(CODE)
+
+    key = ChargeKey(f"donation:{payment['data']['transaction_id']}")
+    found = await rematch_charges(ledger.pool, [key], RULES, now=datetime.now(UTC) + timedelta(minutes=1))
+
+    assert found == 0
+    assert await ledger.credits() == []
+
+
+async def test_a_code_reaches_its_user_whatever_else_the_note_holds(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    note = f"\0\ud800 <b>{CODE[:4]}—{CODE[4:]}</b> 🎉 " + "дякую " * 1000
+
+    assert await webhook.settle(a_payment(support_note=note)) == ["credited"]

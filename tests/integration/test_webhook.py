@@ -1,0 +1,268 @@
+"""What the webhook answers to whom, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from tests.integration.bmc import SECRET, a_payment, raw, sign
+from tests.integration.people import ANNA, Ledger
+from tests.integration.test_settling import CODE
+from tests.integration.webhook import Webhook, serve_webhook
+
+from ledger.codes import issue_code
+from ledger.store.database import open_pool
+from services.webhook.app import BODY_BYTES_MAX
+
+
+def counted(refusal: str) -> float:
+    found = REGISTRY.get_sample_value("bmc_webhook_deliveries_total", {"event": "unverified", "outcome": refusal})
+    return found or 0.0
+
+
+ODD_BODIES = {
+    "not JSON": b"coffee",
+    "empty": b"",
+    "deeply nested": b"[" * 100_000,
+    "an unknown type": b'{"type": "coffee.spilled", "live_mode": true, "event_id": 5, "data": {}}',
+    "a huge number": b'{"type": "donation.created", "data": {"id": 1, "amount": 1e400}}',
+    "digits without end": b'{"type": "donation.created", "data": {"id": ' + b"9" * 6000 + b', "amount": 5}}',
+    "NUL and lone surrogates": b'{"type": "donation.created", "data": {"id": "\\u0000\\ud800", "amount": 5, "support_note": "\\u0000\\udfff"}}',
+    "a type with NUL": b'{"type": "a\\u0000\\ud83d", "live_mode": true, "event_id": "\\u0000"}',
+    "raw bytes": bytes(range(256)),
+    "a legacy body": b'{"response": {"supporter_email": "", "total_amount": "3"}}',
+    "as large as may be": b'{"a": "' + b"x" * (BODY_BYTES_MAX - 9) + b'"}',
+    "long ids": raw(a_payment(id="7" * 5000, transaction_id="p" * 5000, supporter_id="s" * 5000, currency="C" * 5000)),
+    "a time beyond calendars": raw(a_payment(created_at=10**18) | {"created": -(10**18), "attempt": 10**18}),
+}
+
+
+@pytest.mark.parametrize("body", ODD_BODIES.values(), ids=ODD_BODIES.keys())
+async def test_a_signed_body_is_kept_byte_for_byte_whatever_it_holds(webhook: Webhook, ledger: Ledger, body: bytes) -> None:
+    status, _ = await webhook.post(body)
+    again, _ = await webhook.post(body)
+
+    assert (status, again) == (200, 200)
+    assert [row["body"] for row in await ledger.pool.fetch("SELECT body FROM bmc_events")] == [body]
+    assert await ledger.credits() == []
+
+
+GOOD = raw(a_payment(support_note=CODE))
+
+UNSIGNED = {
+    "no signature": {},
+    "wrong": {"x-signature-sha256": "0" * 64},
+    "of another secret": sign(GOOD, b"another"),
+    "not hex": {"x-signature-sha256": "z" * 64},
+    "too short": {"x-signature-sha256": sign(GOOD)["x-signature-sha256"][:-1]},
+    "too long": {"x-signature-sha256": sign(GOOD)["x-signature-sha256"] + "0"},
+    "empty": {"x-signature-sha256": ""},
+    "not ASCII": {"x-signature-sha256": "ї" * 64},
+    "the older header": {"x-bmc-signature": sign(GOOD)["x-signature-sha256"]},
+}
+
+
+@pytest.mark.parametrize("headers", UNSIGNED.values(), ids=UNSIGNED.keys())
+async def test_an_unsigned_body_changes_nothing_but_a_counter(
+    webhook: Webhook, ledger: Ledger, headers: dict[str, str]
+) -> None:
+    await ledger.open(CODE)
+    before = counted("bad_signature")
+
+    status, answer = await webhook.post(GOOD, headers=headers)
+
+    assert (status, answer) == (401, {"error": "bad_signature"})
+    assert await ledger.outcomes() == []
+    assert counted("bad_signature") == before + 1
+
+
+async def test_two_signature_headers_are_refused_though_one_is_right(webhook: Webhook, ledger: Ledger) -> None:
+    both = [("x-signature-sha256", sign(GOOD)["x-signature-sha256"]), ("x-signature-sha256", "0" * 64)]
+
+    async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=GOOD, headers=both) as answer:
+        assert answer.status == 401
+
+    assert await ledger.outcomes() == []
+
+
+@pytest.mark.parametrize("secret", [SECRET, b"an-older-secret"])
+async def test_any_of_the_secrets_will_do(webhook: Webhook, secret: bytes) -> None:
+    status, _ = await webhook.post(GOOD, secret=secret)
+
+    assert status == 200
+
+
+async def test_the_signature_may_be_written_in_capitals(webhook: Webhook) -> None:
+    status, _ = await webhook.post(GOOD, headers={"X-SIGNATURE-SHA256": sign(GOOD)["x-signature-sha256"].upper()})
+
+    assert status == 200
+
+
+async def test_a_packed_body_is_checked_as_it_came(webhook: Webhook, ledger: Ledger) -> None:
+    status, _ = await webhook.post(GOOD, headers=sign(GOOD) | {"Content-Encoding": "identity"})
+
+    assert status == 200
+    assert await ledger.pool.fetchval("SELECT body FROM bmc_events") == GOOD
+
+
+async def test_a_body_over_the_limit_is_refused_unread(webhook: Webhook, ledger: Ledger) -> None:
+    reader, writer = await asyncio.open_connection(*webhook.address.removeprefix("http://").split(":"))
+    head = f"POST /bmc-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY_BYTES_MAX + 1}\r\n\r\n"
+
+    writer.write(head.encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+
+    assert b" 413 " in answer.splitlines()[0]
+    assert await ledger.outcomes() == []
+    writer.close()
+
+
+async def test_a_body_over_the_limit_is_refused_though_it_hides_its_length(webhook: Webhook, ledger: Ledger) -> None:
+    async def endless() -> Any:
+        for _ in range(20):
+            yield b"x" * (BODY_BYTES_MAX // 16)
+
+    async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=endless()) as answer:
+        assert answer.status == 413
+
+    assert await ledger.outcomes() == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+async def test_another_method_is_not_allowed(webhook: Webhook, method: str) -> None:
+    async with webhook.session.request(method, f"{webhook.address}/bmc-webhook") as answer:
+        assert answer.status == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/bmc-webhook/", "/metrics", "/healthz", "/bmc-webhook/../metrics"])
+async def test_another_path_is_not_found(webhook: Webhook, path: str) -> None:
+    async with webhook.session.post(webhook.address + path, data=GOOD, headers=sign(GOOD)) as answer:
+        assert answer.status == 404
+
+
+async def test_an_answer_says_nothing_of_a_person_or_of_the_server(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE, supporter_name="Olena", supporter_email="olena@example.org", supporter_id=5)
+    body = raw(payment)
+
+    async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=body, headers=sign(body)) as answer:
+        text = await answer.text()
+
+    assert json.loads(text) == {"outcome": "credited"}
+    assert "Server" not in answer.headers
+
+
+async def test_without_the_database_nothing_is_acknowledged(role_url: Callable[[str], str]) -> None:
+    nowhere = role_url("webhook").replace(str(role_url("webhook").split(":")[2].split("/")[0]), "1")
+
+    async with open_pool(nowhere) as pool, serve_webhook(pool) as webhook:
+        async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=GOOD, headers=sign(GOOD)) as answer:
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_sender_that_goes_away_half_way_is_counted(
+    webhook: Webhook, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = counted("aborted")
+    _, writer = await asyncio.open_connection(*webhook.address.removeprefix("http://").split(":"))
+    writer.write(b"POST /bmc-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+    await writer.drain()
+
+    writer.transport.abort()
+
+    async with asyncio.timeout(5):
+        while counted("aborted") == before:
+            await asyncio.sleep(0)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_sender_that_goes_away_before_the_answer_has_been_heard(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    _, writer = await asyncio.open_connection(*webhook.address.removeprefix("http://").split(":"))
+    head = f"POST /bmc-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {len(GOOD)}\r\n"
+    head += f"x-signature-sha256: {sign(GOOD)['x-signature-sha256']}\r\n\r\n"
+
+    writer.write(head.encode() + GOOD)
+    await writer.drain()
+    writer.transport.abort()
+    await webhook.post(GOOD)
+
+    assert await ledger.credits() == [500]
+
+
+REFUSE_A_CHARGE = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'not this one';
+    END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON charges FOR EACH ROW WHEN (NEW.transaction_id = 'pi_bad') EXECUTE FUNCTION refuse()
+"""
+
+
+async def test_a_payment_that_the_database_refuses_does_not_fail_its_neighbours(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.pool.execute(REFUSE_A_CHARGE)
+    await ledger.open(CODE)
+    good, bad = a_payment(support_note=CODE), a_payment(transaction_id="pi_bad")
+    others = [a_payment(amount=amount) for amount in range(10, 20)]
+
+    answers = await asyncio.gather(*(webhook.post(event) for event in (others[0], bad, good, *others[1:])))
+
+    assert [status for status, _ in answers] == [200] * 12
+    assert sorted(await ledger.outcomes()) == ["credited", "failed", *["unmatched"] * 10]
+    assert await ledger.credits() == [500]
+    assert "event_unreadable" in await ledger.told()
+
+
+SENDERS, EVENTS, USERS = 32, 2000, 50
+
+
+async def test_a_crowd_of_senders_with_repeats_and_disorder_credits_each_charge_once(
+    webhook: Webhook, ledger: Ledger, role_url: Callable[[str], str]
+) -> None:
+    """32 senders, 2,000 deliveries of which 30 % are repeats, shuffled; two replicas of the service share the work."""
+    chance = random.Random(20261123)  # noqa: S311 — for a shuffle
+    codes = await _open_payments(ledger, chance)
+    events = [a_payment(support_note=chance.choice(codes), amount=chance.randint(1, 50)) for _ in range(EVENTS * 7 // 10)]
+    deliveries = events + chance.choices(events, k=EVENTS - len(events))
+    chance.shuffle(deliveries)
+
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool) as replica:
+        answers = await _send(deliveries, [webhook, replica])
+
+    assert answers == [200] * EVENTS
+    assert sorted(await ledger.credits()) == sorted(event["data"]["amount"] * 100 for event in events)
+    assert await ledger.drift() == 0
+    assert len(await ledger.outcomes()) == len(events)
+
+
+async def _open_payments(ledger: Ledger, chance: random.Random) -> list[str]:
+    return [await ledger.open(issue_code(chance), user=ANNA + number % USERS) for number in range(400)]
+
+
+async def _send(deliveries: list[dict[str, Any]], webhooks: list[Webhook]) -> list[int]:
+    queue = list(enumerate(deliveries))
+
+    async def sender() -> list[int]:
+        statuses = []
+        while queue:
+            number, event = queue.pop()
+            status, _ = await webhooks[number % len(webhooks)].post(event)
+            statuses.append(status)
+        return statuses
+
+    return [status for statuses in await asyncio.gather(*(sender() for _ in range(SENDERS))) for status in statuses]
+
+
+async def test_a_signature_is_refused_before_anybody_waits_for_the_database(role_url: Callable[[str], str]) -> None:
+    nowhere = role_url("webhook").replace("127.0.0.1", "127.0.0.255")
+
+    async with open_pool(nowhere) as pool, serve_webhook(pool) as webhook:
+        status, _ = await webhook.post(GOOD, headers={})
+
+    assert status == 401
+

@@ -1,0 +1,61 @@
+"""The webhook service, run in this process on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from ledger.matching import Rules
+from ledger.model import Rates
+from ledger.store.database import Pool
+from ledger.store.settle import keep_failed_event, settle_events
+from services.runtime.health import listening
+from services.webhook.app import make_app
+from services.webhook.writer import Writer
+from tests.integration.bmc import SECRET, raw, sign
+
+RULES = Rules(
+    rates=Rates({"USD": Decimal(100), "EUR": Decimal(110)}), fallback=True, fallback_window=timedelta(minutes=60)
+)
+
+
+class Webhook:
+    """Posts to the running service as BMC would."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self.session = session
+        self.address = address
+
+    async def post(
+        self, body: dict[str, Any] | bytes, *, headers: Mapping[str, str] | None = None, secret: bytes = SECRET
+    ) -> tuple[int, Any]:
+        """Sign and post; answers status and body."""
+        content = body if isinstance(body, bytes) else raw(body)
+        sent = sign(content, secret) if headers is None else headers
+        async with self.session.post(f"{self.address}/bmc-webhook", data=content, headers=sent) as answer:
+            return answer.status, await answer.json()
+
+    async def settle(self, *events: dict[str, Any]) -> list[str]:
+        """Post one event after the other; their outcomes."""
+        return [(await self.post(event))[1]["outcome"] for event in events]
+
+
+@asynccontextmanager
+async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webhook]:
+    writer = Writer(
+        settle=lambda events: settle_events(pool, events, rules, now=datetime.now(UTC)),
+        keep_failed=lambda event: keep_failed_event(pool, event),
+    )
+    writing = asyncio.create_task(writer.run())
+    app = make_app(writer, [b"an-older-secret", SECRET])
+    async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
+        yield Webhook(session, f"http://127.0.0.1:{port}")
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
