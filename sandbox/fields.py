@@ -75,7 +75,7 @@ class Fields:
             return None
         try:
             return json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FieldError(name, "must be JSON") from error
 
     def need_text(self, name: str) -> str:
@@ -97,7 +97,7 @@ async def _read_json(request: web.Request) -> dict[str, Any]:
     raw = await request.read()
     try:
         body = json.loads(raw) if raw else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FieldError("body", "is not JSON") from error
     if not isinstance(body, dict):
         raise FieldError("body", "must be a JSON object")

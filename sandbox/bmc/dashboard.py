@@ -123,5 +123,5 @@ class Dashboard:
         return await self.read_misbehaviour(request)
 
     async def behave(self, request: web.Request) -> web.Response:
-        self._deliveries.misbehaviour.clear()
+        self._deliveries.behave()
         return await self.read_misbehaviour(request)

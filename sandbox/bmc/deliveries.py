@@ -71,9 +71,10 @@ class Deliveries:
         self._answer_timeout_seconds = answer_timeout_seconds
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
-        # Each rings after an event's first request, so that a held-back one knows it was overtaken.
-        self._overtaken: list[asyncio.Event] = []
+        # Events held back: until the next one was sent, until a payment's refund was sent, or until their time.
+        self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
+        self._late: set[asyncio.Event] = set()
         self._changed = Bell()
 
     def send(self, event: Event) -> None:
@@ -95,6 +96,12 @@ class Deliveries:
 
     def read(self, event_id: int | None = None) -> list[Delivery]:
         return [delivery for delivery in self._log if event_id in (None, delivery.event_id)]
+
+    def behave(self) -> None:
+        """Clear all misbehaviour, and let go what it held back."""
+        self.misbehaviour.clear()
+        for released in (*self._overtaken, *self._refunds_sent.values(), *self._late):
+            released.set()
 
     async def _deliver(self, event: Event) -> None:
         try:
@@ -158,26 +165,20 @@ class Deliveries:
 
     async def _hold_back(self, event: Event) -> None:
         if late := self.misbehaviour.take(Fault.LATE):
-            await asyncio.sleep(late.seconds)
+            await _wait_in(self._late, late.seconds)
         if event.type.endswith(".created") and (rule := self.misbehaviour.take(Fault.ONLY_REFUND_FIRST)):
             await self._wait_for_refund(str(event.data["transaction_id"]), rule.seconds)
         if rule := self.misbehaviour.take(Fault.OUT_OF_ORDER):
-            await self._wait_to_be_overtaken(rule.seconds)
+            await _wait_in(self._overtaken, rule.seconds)
 
     async def _wait_for_refund(self, transaction_id: str, seconds: float) -> None:
         sent = self._refunds_sent.setdefault(transaction_id, asyncio.Event())
         await _wait(sent, seconds)
         self._refunds_sent.pop(transaction_id, None)
 
-    async def _wait_to_be_overtaken(self, seconds: float) -> None:
-        overtaken = asyncio.Event()
-        self._overtaken.append(overtaken)
-        await _wait(overtaken, seconds)
-
     def _note_sent(self, event: Event) -> None:
         for overtaken in self._overtaken:
             overtaken.set()
-        self._overtaken.clear()
         if event.type.endswith(".refunded"):
             sent = self._refunds_sent.get(str(event.data["transaction_id"]))
             if sent is not None:
@@ -197,6 +198,14 @@ def _alter(event: Event, *, attempt: int) -> bytes:
         ),
         attempt=attempt,
     )
+
+
+async def _wait_in(held: set[asyncio.Event], seconds: float) -> None:
+    """Wait until somebody sets what waits in *held*, at most *seconds*."""
+    released = asyncio.Event()
+    held.add(released)
+    await _wait(released, seconds)
+    held.discard(released)
 
 
 async def _wait(happened: asyncio.Event, seconds: float) -> None:

@@ -372,6 +372,8 @@ def _read_command(raw: Any) -> dict[str, str]:
 
 def _audience(telegram: Telegram, fields: Fields) -> str:
     scope = fields.decoded("scope") or {"type": "default"}
+    if not isinstance(scope, dict):
+        raise bad_request("can't parse BotCommandScope")
     if scope.get("type") == "chat":
         _known_chat(telegram, Fields(scope))
     return f"{scope.get('type')} {scope.get('chat_id', '')} {fields.text('language_code') or ''}"

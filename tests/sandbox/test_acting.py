@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from tests.sandbox.world import DEADLINE_SECONDS, Sandbox
+from tests.sandbox.world import Sandbox
 
 CANCEL = {"inline_keyboard": [[{"text": "Cancel", "callback_data": "c:1"}]]}
 
@@ -148,8 +148,3 @@ async def test_a_body_that_is_no_json_object_is_refused(sandbox: Sandbox) -> Non
         async with sandbox.client.post("/telegram/chats/1/messages", data=raw, headers=headers) as response:
             assert response.status == 400
             assert "error" in json.loads(await response.text())
-
-
-async def test_waiting_never_outlasts_its_limit(sandbox: Sandbox) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        await sandbox.get("/telegram/chats/1", after=0, wait="0.01")

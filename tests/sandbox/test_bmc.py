@@ -324,6 +324,17 @@ async def test_cleared_faults_meet_no_delivery(sandbox: Sandbox, product: Produc
     assert is_signed((await product.wait_for(1))[0])
 
 
+@pytest.mark.parametrize("kind", ["late", "out_of_order", "only_refund_first"])
+async def test_clearing_the_faults_lets_go_what_they_held_back(sandbox: Sandbox, product: Product, kind: str) -> None:
+    await sandbox.post("/bmc/misbehave", kind=kind, seconds=600)
+    paid = await sandbox.pay()
+    assert await sandbox.get("/bmc/deliveries") == []
+
+    await sandbox.delete("/bmc/misbehave")
+
+    assert [delivery["status"] for delivery in await sandbox.settled(paid["event_id"])] == [200]
+
+
 async def test_waiting_for_an_event_ends_with_the_wait(sandbox: Sandbox) -> None:
     await sandbox.post("/bmc/misbehave", kind="late", seconds=DEADLINE_SECONDS)
     paid = await sandbox.pay()
