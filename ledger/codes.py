@@ -136,12 +136,13 @@ def read_codes(text: str) -> Reading:
     prose, addresses = _set_addresses_apart(visible)
     by_shape = _spell(prose, keyboard=False)
     standing = _standing_codes(by_shape) + _standing_codes(_spell(prose, keyboard=True))
-    # Links are full of what looks like a code. One that is a code is read (`https://t.me/bot?start=K7QM2XHD`), no more.
+    # Links and long rows of signs are full of what looks like a code. One of ours is read, as in
+    # `https://t.me/bot?start=K7QM2XHD`; one that nobody knows says nothing about what the writer meant.
     linked = _standing_codes(_spell(addresses, keyboard=False))
     shapes = _shapes(by_shape)
-    older = _older_forms(visible)
+    found = dict.fromkeys([*_older_forms(visible), *standing, *_codes_at_ends(by_shape), *linked])
     return Reading(
-        codes=frozenset(list(dict.fromkeys([*older, *standing, *linked]))[:CODES_READ_MAX]),
+        codes=frozenset(islice(found, CODES_READ_MAX)),
         corrections=_correct_all(shapes),
         holds_code=bool(standing) or any(map(_is_meant, shapes)) or _OLDER_SHAPE.search(visible) is not None,
     )
@@ -218,7 +219,7 @@ def _spell(text: str, *, keyboard: bool) -> str:
 @lru_cache(maxsize=4096)
 def _spell_by_shape(char: str) -> str:
     for form in (char, unicodedata.normalize("NFKD", char)[:1]):
-        sign = form.upper().translate(_LOOK_ALIKES)
+        sign = form.translate(_LOOK_ALIKES).upper().translate(_LOOK_ALIKES)
         if len(sign) == 1 and sign.isascii() and sign.isalnum():
             return sign
     return _spell_other(char)
@@ -249,8 +250,20 @@ def _standing_codes(spelled: str) -> list[PaymentId]:
     for clause in spelled.split(_FOREIGN):
         words = _words(clause)
         found += _whole_codes(words)
-        found += (code for word in words for code in _glued_codes("".join(word)))
+        found += (code for word in words for code in _codes_glued_to_letters("".join(word)))
     return found
+
+
+def _codes_at_ends(spelled: str) -> list[PaymentId]:
+    """Find codes at either end of long words: `K7QM2XHDK7QM2XHD`, pasted twice."""
+    words = ("".join(word) for clause in spelled.split(_FOREIGN) for word in _words(clause))
+    ends = (end for word in words if _is_long(word) for end in (word[:CODE_LENGTH], word[-CODE_LENGTH:]))
+    return [PaymentId(end) for end in ends if is_code(end)]
+
+
+def _is_long(word: str) -> bool:
+    """Tell whether *word* is more than a code with a sign too many."""
+    return len(word) > CODE_LENGTH + 1
 
 
 def _words(clause: str) -> list[Sequence[str]]:
@@ -273,15 +286,14 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
                 break
 
 
-def _glued_codes(signs: str) -> Iterator[PaymentId]:
-    """Find a code glued to words (all digits are its own), or standing at either end of the signs."""
-    last = len(signs) - CODE_LENGTH
-    if last < 2:
+def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
+    """Find a code within `codeK7QM2XHDthanks`: it has all the digits."""
+    digits = [place for place, sign in enumerate(word) if sign in _DIGITS]
+    if not digits or not _is_long(word):
         return
-    digits = [place for place, sign in enumerate(signs) if sign in _DIGITS]
-    around_all_digits = range(max(0, digits[-1] - CODE_LENGTH + 1), min(digits[0], last) + 1) if digits else ()
-    for start in {0, *around_all_digits, last}:
-        if is_code(code := signs[start : start + CODE_LENGTH]):
+    first, last = max(0, digits[-1] - CODE_LENGTH + 1), min(digits[0], len(word) - CODE_LENGTH)
+    for start in range(first, last + 1):
+        if is_code(code := word[start : start + CODE_LENGTH]):
             yield PaymentId(code)
 
 
@@ -309,9 +321,10 @@ def _shapes(spelled: str) -> list[_Shape]:
 
 def _shapes_in(clause: str) -> Iterator[_Shape]:
     words = _words(clause)
-    groups = [group for word in words for group in word]
-    yield from (_Shape((group,), is_one_word=True) for group in groups)
+    yield from (_Shape((group,), is_one_word=True) for word in words for group in word)
     yield from (_Shape(tuple(word), is_one_word=True) for word in words)
+    # Many groups with dashes are something else, say `550e8400-e29b-41d4-a716-446655440000`: they pair with nothing.
+    groups = [group for word in words for group in (word if len(word) < _HALF else [""])]
     yield from (_Shape(pair, is_one_word=False) for pair in _pairs_beside_no_code(groups))
 
 

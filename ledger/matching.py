@@ -14,7 +14,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from ledger.codes import Reading
-from ledger.model import Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
+from ledger.model import (
+    Family,
+    Method,
+    PaymentId,
+    PaymentStatus,
+    PendingPayment,
+    Rates,
+    TelegramId,
+)
 
 CLOCK_SLACK = timedelta(minutes=1)
 """BMC's clock and ours may differ, and BMC rounds to seconds."""

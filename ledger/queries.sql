@@ -253,3 +253,130 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
   FROM balances
   FULL JOIN (SELECT telegram_id, sum(credits) AS credits FROM credits GROUP BY telegram_id) AS entered
     ON entered.telegram_id = balances.telegram_id;
+
+-- Bot -----------------------------------------------------------------------------------------------------------------
+
+-- name: meet_user
+-- Know a user, or know better; they can be reached, as they have just written.
+-- $1 Telegram id, $2 language, $3 username or null
+INSERT INTO users AS known (telegram_id, language, username)
+VALUES ($1, $2, $3)
+ON CONFLICT (telegram_id) DO UPDATE
+SET language = EXCLUDED.language, username = EXCLUDED.username, unreachable_at = NULL
+WHERE (known.language, known.username, known.unreachable_at) IS DISTINCT FROM (EXCLUDED.language, EXCLUDED.username, NULL);
+
+-- name: mark_unreachable
+-- $1 Telegram id, $2 now
+UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at IS NULL;
+
+-- name: lock_opening
+-- Pending payments are opened one at a time, until the end of the transaction: a new code looks at all that went before.
+SELECT pg_advisory_xact_lock(4711003);
+
+-- name: find_payment_of_request
+-- $1 request key
+SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE request_key = $1;
+
+-- name: find_payment
+-- $1 payment id
+SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE payment_id = $1;
+
+-- name: find_open_payments
+-- $1 Telegram id
+SELECT payment_id, telegram_id, amount, currency, status, created_at
+  FROM pending_payments
+ WHERE telegram_id = $1 AND status = 'pending'
+ ORDER BY created_at;
+
+-- name: find_taken_codes
+-- Which of these were ever given out.
+-- $1 payment ids
+SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []);
+
+-- name: open_payment
+-- $1 payment id, $2 Telegram id, $3 amount, $4 currency, $5 request key, $6 now
+INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, currency, request_key, created_at)
+VALUES ($1, $2, $2, $3, $4, $5, $6)
+RETURNING payment_id, telegram_id, amount, currency, status, created_at;
+
+-- name: cancel_payment
+-- Only one's own, only while it is open.
+-- $1 payment id, $2 Telegram id, $3 now
+UPDATE pending_payments
+   SET status = 'cancelled', ended_at = $3
+ WHERE payment_id = $1 AND telegram_id = $2 AND status = 'pending'
+RETURNING payment_id, telegram_id, amount, currency, status, created_at;
+
+-- name: find_balance
+-- $1 Telegram id
+SELECT balance FROM balances WHERE telegram_id = $1;
+
+-- name: find_history
+-- $1 Telegram id, $2 how many at most
+SELECT credits.kind, credits.credits, credits.created_at, credits.cause, charges.amount, charges.currency
+  FROM credits
+  LEFT JOIN charges USING (charge_id)
+ WHERE credits.telegram_id = $1
+ ORDER BY credits.credit_id DESC
+ LIMIT $2;
+
+-- name: address_operators
+-- What is owed to the operators becomes one row for each of them.
+-- $1 operators' Telegram ids
+WITH owed AS (
+    UPDATE notifications
+       SET status = 'addressed'
+     WHERE notification_id IN (
+               SELECT notification_id
+                 FROM notifications
+                WHERE telegram_id IS NULL AND status = 'pending'
+                ORDER BY notification_id
+                LIMIT 100
+                  FOR UPDATE SKIP LOCKED
+           )
+    RETURNING kind, facts, created_at
+)
+INSERT INTO notifications (telegram_id, kind, facts, created_at)
+SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at
+  FROM owed
+ CROSS JOIN unnest($1::bigint []) AS operators (telegram_id);
+
+-- name: claim_notifications
+-- Take what is due for as long as the lease lasts; what a killed sender had taken comes up again after it.
+-- $1 now, $2 end of the lease, $3 how many at most
+WITH claimed AS (
+    UPDATE notifications
+       SET due_at = $2, attempts = attempts + 1
+     WHERE notification_id IN (
+               SELECT notification_id
+                 FROM notifications
+                WHERE status = 'pending' AND telegram_id IS NOT NULL AND due_at <= $1
+                ORDER BY due_at, notification_id
+                LIMIT $3
+                  FOR UPDATE SKIP LOCKED
+           )
+    RETURNING notification_id, telegram_id, kind, facts, attempts, created_at
+)
+SELECT claimed.notification_id, claimed.telegram_id, claimed.kind, claimed.facts, claimed.attempts, claimed.created_at,
+       coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons
+  FROM claimed
+  LEFT JOIN users ON users.telegram_id = claimed.telegram_id
+  LEFT JOIN balances ON balances.telegram_id = claimed.telegram_id
+  LEFT JOIN charges ON charges.charge_key = claimed.facts ->> 'charge_key'
+ ORDER BY claimed.notification_id;
+
+-- name: mark_sent
+-- $1 notification id, $2 now, $3 Telegram's message id
+UPDATE notifications SET status = 'sent', sent_at = $2, message_id = $3 WHERE notification_id = $1 AND status = 'pending';
+
+-- name: put_off_notification
+-- $1 notification id, $2 when it is due again
+UPDATE notifications SET due_at = $2 WHERE notification_id = $1 AND status = 'pending';
+
+-- name: give_up_notification
+-- $1 notification id, $2 why: unreachable or dead
+UPDATE notifications SET status = $2 WHERE notification_id = $1 AND status = 'pending';
+
+-- name: find_next_due
+-- When the next notification is due; null when none is.
+SELECT min(due_at) FROM notifications WHERE status = 'pending';

@@ -17,11 +17,18 @@ from ledger.model import (
     Family,
     Method,
     Outcome,
-    PaymentStatus,
-    PendingPayment,
 )
-from ledger.settling import Book, Charge, EventRecord, Settlement, read_notes, rematch, settle
+from ledger.settling import (
+    Book,
+    Charge,
+    EventRecord,
+    Settlement,
+    read_notes,
+    rematch,
+    settle,
+)
 from ledger.store.database import sql, transaction
+from ledger.store.rows import payment_of
 
 if TYPE_CHECKING:
     import asyncpg
@@ -147,7 +154,7 @@ async def _load_payments(
         [charge.paid_at - window for charge in guessable],
         [charge.paid_at + CLOCK_SLACK for charge in guessable],
     )
-    book.payments |= {payment.payment_id: payment for payment in map(_payment, rows)}
+    book.payments |= {payment.payment_id: payment for payment in map(payment_of, rows)}
 
 
 async def _write(db: Connection, done: Settlement, now: datetime) -> None:
@@ -265,7 +272,3 @@ def _reason(row: Mapping[str, object]) -> Reason:
 
 def _optional(kind: Callable[[str], Known], value: str | None) -> Known | None:
     return None if value is None else kind(value)
-
-
-def _payment(row: asyncpg.Record) -> PendingPayment:
-    return PendingPayment(**{**row, "status": PaymentStatus(row["status"])})

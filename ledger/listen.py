@@ -1,0 +1,60 @@
+"""
+Listen to a channel of Postgres on a connection of its own.
+
+NOTIFY is a hint: it reaches only those who are connected at the time. So the listener is woken on every (re)connect too,
+and looks for itself on a timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import structlog
+
+from ledger.store.database import CONNECT_TIMEOUT_SECONDS, PASSING_ERRORS, sql
+
+log = structlog.stdlib.get_logger()
+
+CHANNEL = "payments"
+RECONNECT_SECONDS_MAX = 10.0
+CHECK_SECONDS = 15.0
+
+
+async def listen(database_url: str, wake: Callable[[], None], *, channel: str = CHANNEL) -> None:
+    """Call *wake* for every notification and after every connect, until cancelled; reconnect with a growing pause."""
+    pause_seconds = 0.25
+    while True:
+        try:
+            await _listen_once(database_url, wake, channel)
+        except PASSING_ERRORS as error:
+            log.warning("listening interrupted", channel=channel, error=type(error).__name__, retry_seconds=pause_seconds)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, RECONNECT_SECONDS_MAX)
+        else:
+            pause_seconds = 0.25
+
+
+async def _listen_once(database_url: str, wake: Callable[[], None], channel: str) -> None:
+    """Listen until the connection is lost; that it was up at all lets the next attempt come at once."""
+    db = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=CONNECT_TIMEOUT_SECONDS)
+    lost = asyncio.Event()
+    db.add_termination_listener(lambda *_: lost.set())
+    try:
+        await db.add_listener(channel, lambda *_: wake())
+        log.info("listening", channel=channel)
+        wake()
+        while not lost.is_set():
+            await _check(db, lost)
+    finally:
+        # Cancelled or lost: a polite farewell could wait for a server that is gone.
+        db.terminate()
+
+
+async def _check(db: asyncpg.Connection[asyncpg.Record], lost: asyncio.Event) -> None:
+    """Wait a while, then ask: a connection that a firewall forgot is silent for ever."""
+    try:
+        await asyncio.wait_for(lost.wait(), CHECK_SECONDS)
+    except TimeoutError:
+        await db.fetchval(sql("ping"))

@@ -1,0 +1,151 @@
+"""Users, their pending payments, and what they have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ledger.codes import near_codes
+from ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
+from ledger.model import (
+    CreditKind,
+    PaymentId,
+    PendingPayment,
+    TelegramId,
+)
+from ledger.store.database import Connection, Pool, connected, sql, transaction
+from ledger.store.rows import payment_of
+
+if TYPE_CHECKING:
+    pass
+
+OPEN_MAX = 10
+"""Open payments a user may have at a time; codes are many, but not endless, and nobody pays ten at once."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for: to pay this much. *key* names the message that asked, so that a repeat is known as one."""
+
+    key: str
+    telegram_id: TelegramId
+    amount: Decimal
+    currency: str
+    payment_id: PaymentId | None = None
+    """An older-form id that a Web App made; None: a fresh code is wanted."""
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One entry of the ledger; *amount* and *currency* are those of its charge, None where there is none."""
+
+    kind: CreditKind
+    credits: int
+    created_at: datetime
+    cause: str | None
+    amount: Decimal | None
+    currency: str | None
+
+
+async def meet_user(pool: Pool, telegram_id: TelegramId, *, language: str, username: str | None) -> None:
+    """Remember who wrote and in which language (`uk` or `en`) to speak to them; they can be reached again."""
+    async with connected(pool) as db:
+        await db.execute(sql("meet_user"), telegram_id, language, username)
+
+
+async def mark_unreachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
+    async with connected(pool) as db:
+        await db.execute(sql("mark_unreachable"), telegram_id, now)
+
+
+async def open_payment(
+    pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
+) -> PendingPayment:
+    """
+    Record a user's intention to pay; asked again by the same request, answer with the same payment.
+
+    An open payment of the same amount that is younger than *reuse_within* is shown again rather than doubled: two of
+    them would leave a payment without a code in doubt.
+
+    Raises:
+        TooManyOpenPaymentsError: Some have to be paid or cancelled first.
+        PaymentIdTakenError: The id that the Web App made stands for another payment.
+    """
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_opening"))
+        known = await db.fetchrow(sql("find_payment_of_request"), request.key)
+        if known is not None:
+            return payment_of(known)
+        open_now = [payment_of(row) for row in await db.fetch(sql("find_open_payments"), request.telegram_id)]
+        if request.payment_id is not None:
+            taken = await db.fetchrow(sql("find_payment"), request.payment_id)
+            if taken is not None:
+                return _same_or_refuse(payment_of(taken), request)
+        else:
+            again = _find_again(open_now, request, opened_after=now - reuse_within)
+            if again is not None:
+                return again
+        if len(open_now) >= OPEN_MAX:
+            raise TooManyOpenPaymentsError(OPEN_MAX)
+        payment_id = request.payment_id or await _draw_free_code(db, draw_code)
+        row = await db.fetchrow(
+            sql("open_payment"), payment_id, request.telegram_id, request.amount, request.currency, request.key, now
+        )
+        assert row is not None  # noqa: S101 — an INSERT … RETURNING answers or raises
+        return payment_of(row)
+
+
+async def cancel_payment(
+    pool: Pool, payment_id: PaymentId, telegram_id: TelegramId, *, now: datetime
+) -> PendingPayment | None:
+    """
+    Cancel a user's own payment and return it as it is now.
+
+    A payment that had ended before comes back with its own status; None: the user has no such payment.
+    """
+    async with transaction(pool) as db:
+        cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
+        row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
+    return payment_of(row) if row is not None and row["telegram_id"] == telegram_id else None
+
+
+async def find_open_payments(pool: Pool, telegram_id: TelegramId) -> list[PendingPayment]:
+    """Return a user's open payments, the oldest first."""
+    async with connected(pool) as db:
+        return [payment_of(row) for row in await db.fetch(sql("find_open_payments"), telegram_id)]
+
+
+async def find_balance(pool: Pool, telegram_id: TelegramId) -> int:
+    """Return how many credits a user has; below zero after a refund of credits that were spent."""
+    async with connected(pool) as db:
+        return await db.fetchval(sql("find_balance"), telegram_id) or 0
+
+
+async def find_history(pool: Pool, telegram_id: TelegramId, *, entries_max: int) -> list[HistoryEntry]:
+    """Return a user's newest entries, the newest first."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_history"), telegram_id, entries_max)
+    return [HistoryEntry(**{**row, "kind": CreditKind(row["kind"])}) for row in rows]
+
+
+async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) -> PaymentId:
+    """Draw until the code differs from every code ever given out in three places or more."""
+    while True:
+        code = draw_code()
+        if not await db.fetch(sql("find_taken_codes"), [code, *near_codes(code)]):
+            return code
+
+
+def _find_again(open_now: Sequence[PendingPayment], request: Request, *, opened_after: datetime) -> PendingPayment | None:
+    same = (payment for payment in open_now if (payment.amount, payment.currency) == (request.amount, request.currency))
+    return next((payment for payment in same if payment.created_at > opened_after), None)
+
+
+def _same_or_refuse(taken: PendingPayment, request: Request) -> PendingPayment:
+    same = (taken.telegram_id, taken.amount, taken.currency) == (request.telegram_id, request.amount, request.currency)
+    if not same:
+        raise PaymentIdTakenError
+    return taken

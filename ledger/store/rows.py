@@ -1,0 +1,14 @@
+"""Turn rows that several modules read into values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ledger.model import PaymentStatus, PendingPayment
+
+if TYPE_CHECKING:
+    import asyncpg
+
+
+def payment_of(row: asyncpg.Record) -> PendingPayment:
+    return PendingPayment(**{**row, "status": PaymentStatus(row["status"])})
