@@ -1,0 +1,412 @@
+# ruff: noqa: RUF001 - letters that look like others are what this file is about
+"""Codes: what the check sign catches, what reading survives, and that a slip never credits somebody else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from itertools import combinations
+from random import Random
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ledger.codes import (
+    ALPHABET,
+    CODE_LENGTH,
+    CODES_COUNT,
+    CODES_READ_MAX,
+    SHAPES_CORRECTED_MAX,
+    Reading,
+    check_sign,
+    is_code,
+    is_older_form,
+    issue_code,
+    near_codes,
+    older_form_owner,
+    read_codes,
+    show_code,
+)
+from ledger.model import PaymentId, TelegramId
+
+OLENA = PaymentId("K7QM2XHD")
+SAM = PaymentId("7QM2XHD5")
+"""Sam's code is Olena's moved by one sign."""
+
+WORDS = (
+    """
+дякую|на каву|код|за бота|ОСЬ МІЙ КОД|Ваш донат|гарного дня|привіт|2 кави|№
+thanks|my code is|THANKS|HAHA|a|I|you are great|2 coffees|code:|keep it up
+☕|❤️|👩‍💻|🇺🇦|🙏🏽|5️⃣
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+INVISIBLE = ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202a", "\u202c", "\ufe0f", "\u0332"]
+GAPS = ["", "-", " ", "\n", "\r\n", "\t", " - ", "–", "—", "−", "_", ".", "/", "•", "☕", "\u00a0", "\u2009", "\u3000"]
+LOOK_ALIKES = {
+    "A": "АаΑα", "B": "ВвΒβ", "C": "Сс", "E": "ЕеΕε", "H": "НнΗη", "J": "Јј", "K": "КкΚκ", "M": "МмΜμ", "N": "Νν",
+    "P": "РрΡρ", "Q": "Ԛԛ", "S": "Ѕѕ", "T": "ТтΤτ", "W": "Ԝԝ", "X": "ХхΧχ", "Y": "УуΥυ", "Z": "Ζζ",
+}  # fmt: skip
+
+
+def distance(one: str, other: str) -> int:
+    return sum(a != b for a, b in zip(one, other, strict=True))
+
+
+@cache
+def live_codes(count: int = 1000) -> frozenset[PaymentId]:
+    """Issue codes as the store does: none that was issued before, and none near one."""
+    chance = Random(20261122)
+    live: set[PaymentId] = set()
+    while len(live) < count:
+        code = issue_code(chance)
+        if live.isdisjoint({code, *near_codes(code)}):
+            live.add(code)
+    return frozenset(live)
+
+
+def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
+    """Match as the rules 1 and 2 do; None is a refusal."""
+    standing = reading.codes & live
+    found = standing or reading.corrections & live
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def swap(signs: str, place: int) -> str:
+    return signs[:place] + signs[place + 1] + signs[place] + signs[place + 2 :]
+
+
+codes = st.integers(min_value=0).map(lambda seed: issue_code(Random(seed)))
+codes_in_use = st.sampled_from(sorted(live_codes()))
+places = st.integers(0, CODE_LENGTH - 1)
+signs_typed = st.sampled_from(ALPHABET + "01OIL")
+words = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
+
+
+@st.composite
+def slips(draw: st.DrawFn) -> tuple[PaymentId, str]:
+    """Draw a code in use, and it again with one sign wrong, missing, too many, or swapped with the next."""
+    code = draw(codes_in_use)
+    place = draw(places)
+    sign = draw(signs_typed)
+    written = draw(
+        st.sampled_from(
+            [
+                code[:place] + sign + code[place + 1 :],
+                code[:place] + code[place + 1 :],
+                code[:place] + sign + code[place:],
+                code + sign,
+                swap(code, min(place, CODE_LENGTH - 2)),
+            ]
+        )
+    )
+    return code, written
+
+
+# Codes ---------------------------------------------------------------------------------------------------------------
+
+
+@given(codes)
+def test_an_issued_code_is_a_code_that_is_neither_word_nor_number(code: PaymentId) -> None:
+    halves = code[:4], code[4:]
+
+    assert is_code(code)
+    assert check_sign(code[:7]) == code[7]
+    assert all(any(sign.isdigit() for sign in half) and any(sign.isalpha() for sign in half) for half in halves)
+
+
+@given(codes)
+def test_every_wrong_sign_is_caught(code: PaymentId) -> None:
+    slips = {code[:place] + sign + code[place + 1 :] for place in range(CODE_LENGTH) for sign in ALPHABET} - {code}
+
+    assert len(slips) == CODE_LENGTH * (len(ALPHABET) - 1)
+    assert not any(map(is_code, slips))
+    assert not any(check_sign(slip[:7]) == slip[7] for slip in slips)
+
+
+@given(codes)
+def test_every_swap_of_two_signs_is_caught(code: PaymentId) -> None:
+    neighbours = {swap(code, place) for place in range(CODE_LENGTH - 1)} - {code}
+
+    assert not any(check_sign(slip[:7]) == slip[7] for slip in neighbours)
+
+
+@pytest.mark.parametrize("place", range(CODE_LENGTH - 1))
+def test_every_swap_of_every_two_neighbours_is_caught(place: int) -> None:
+    for first, second in combinations(ALPHABET, 2):
+        signs = "A" * place + first + second + "A" * (CODE_LENGTH - 2 - place)
+        code = signs[:7] + check_sign(signs[:7])
+        slip = swap(code, place)
+
+        assert slip == code or check_sign(slip[:7]) != slip[7]
+
+
+@settings(max_examples=5)
+@given(codes)
+def test_near_codes_are_all_codes_at_distance_two(code: PaymentId) -> None:
+    near = near_codes(code)
+
+    assert all(is_code(other) and distance(code, other) == 2 for other in near)
+    assert len(near) == sum(
+        is_code(code[:first] + one + code[first + 1 : second] + other + code[second + 1 :])
+        for first, second in combinations(range(CODE_LENGTH), 2)
+        for one in ALPHABET
+        for other in ALPHABET
+        if one != code[first] and other != code[second]
+    )
+
+
+def test_codes_in_use_differ_in_three_places() -> None:
+    live = live_codes()
+
+    assert len(live) == 1000
+    assert min(distance(one, other) for one, other in combinations(sorted(live), 2)) >= 3
+
+
+def test_the_number_of_codes_is_as_stated() -> None:
+    """Count halves by their part of the check sum, as there are too many codes to walk through."""
+    first, second = mixed_halves_by_sum(places=range(4)), mixed_halves_by_sum(places=range(4, 8))
+
+    assert sum(first[rest] * second[(1 - rest) % 31] for rest in range(31)) == CODES_COUNT
+
+
+def mixed_halves_by_sum(places: range) -> Counter[int]:
+    halves = Counter({(0, False, False): 1})
+    for weight in [pow(11, 7 - place, 31) for place in places]:
+        longer: Counter[tuple[int, bool, bool]] = Counter()
+        for (total, has_digit, has_letter), count in halves.items():
+            for value, sign in enumerate(ALPHABET):
+                key = (total + weight * value) % 31, has_digit or sign.isdigit(), has_letter or sign.isalpha()
+                longer[key] += count
+        halves = longer
+    return Counter({total: halves[total, True, True] for total in range(31)})
+
+
+def test_chance_is_passed_in() -> None:
+    assert issue_code(Random(7)) == issue_code(Random(7)) != issue_code(Random(8))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "K7QM-2XHD", "k7qm2xhd", "K7QM2XH", "K7QM2XHDD", "K7QM2XHB", "К7QM2XHD", "ABCDEFGH"]
+)
+def test_only_the_stored_form_is_a_code(text: str) -> None:
+    assert not is_code(text)
+
+
+def test_a_code_is_shown_with_a_dash_and_the_older_form_as_it_is() -> None:
+    assert show_code(OLENA) == "K7QM-2XHD"
+    assert show_code(PaymentId("123456789_1732347758")) == "123456789_1732347758"
+
+
+# The older form ------------------------------------------------------------------------------------------------------
+
+
+def test_the_older_form_names_its_owner() -> None:
+    assert is_older_form("123456789_1732347758")
+    assert older_form_owner(PaymentId("123456789_1732347758")) == TelegramId(123456789)
+
+
+@pytest.mark.parametrize(
+    "text",
+    """
+    _|123456789|123456789_|_1732347758|123456789_173234775|123456789_17323477580|0_1732347758|-5_1732347758
+    1e5_1732347758|123456789-1732347758|123456789_1732347758 |१२३_1732347758|12345678901234567_1732347758
+    """.strip()
+    .replace("\n    ", "|")
+    .split("|"),
+)
+def test_nothing_else_is_of_the_older_form(text: str) -> None:
+    assert not is_older_form(text)
+
+
+@given(st.integers(1, 9_999_999_999), st.integers(1_500_000_000, 2_500_000_000), words, words)
+def test_the_older_form_is_read_among_words(telegram_id: int, seconds: int, before: str, after: str) -> None:
+    payment_id = f"{telegram_id}_{seconds}"
+
+    assert is_older_form(payment_id)
+    assert payment_id in read_codes(f"{before}\n{payment_id}, {after}").codes
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+@given(codes, st.data())
+def test_case_gaps_and_invisible_characters_do_not_matter(code: PaymentId, data: st.DataObject) -> None:
+    gap = data.draw(st.sampled_from(GAPS))
+    grouped = data.draw(
+        st.sampled_from([code, gap.join(code), gap.join([code[:4], code[4:]]), gap.join([code[:3], code[3:]])])
+    )
+    written = "".join(
+        data.draw(st.sampled_from([char, char.lower()])) + data.draw(st.sampled_from(["", *INVISIBLE]))
+        for char in grouped
+    )
+
+    assert read_codes(written) == Reading(frozenset([code]), frozenset(), holds_code=True)
+
+
+@given(codes_in_use, words, words)
+def test_words_around_do_not_matter(code: PaymentId, before: str, after: str) -> None:
+    assert resolve(read_codes(f"{before} {show_code(code)} {after}"), live_codes()) == code
+    assert resolve(read_codes(f"{before}\n{code}, {after}"), live_codes()) == code
+
+
+@given(codes, st.sampled_from(["дя", "☕", "«", "від Юлії", ":", "\n", "謝謝"]))
+def test_a_code_may_stand_close_to_what_has_no_latin_shape(code: PaymentId, close: str) -> None:
+    assert read_codes(f"{close}{code}{close}").codes == {code}
+
+
+@given(codes, st.data())
+def test_cyrillic_and_greek_letters_are_read_by_their_shape(code: PaymentId, data: st.DataObject) -> None:
+    typed = "".join(data.draw(st.sampled_from(sign + LOOK_ALIKES.get(sign, ""))) for sign in code)
+
+    assert code in read_codes(f"код {typed}").codes
+
+
+@given(codes)
+def test_a_ukrainian_keyboard_left_on_is_understood(code: PaymentId) -> None:
+    keys = str.maketrans("ABCDEFGHJKMNPQRSTUVWXYZ", "ФИСВУАПРОЛЬТЗЙКІЕГМЦЧНЯ")
+
+    assert code in read_codes(show_code(code).translate(keys)).codes
+    assert code in read_codes(code.translate(keys).lower()).codes
+
+
+@given(codes, codes)
+def test_several_codes_are_all_read(one: PaymentId, other: PaymentId) -> None:
+    assert {one, other} <= read_codes(f"{show_code(one)} or {other}?").codes
+
+
+@given(st.text(max_size=200) | st.text(st.characters(), max_size=200) | st.text(ALPHABET + "01OIL- \n_", max_size=200))
+@example("\ud800K7QM\udfff2XHD\x00")
+@example("\x00" * 20)
+@example("İıßŉǰ")
+def test_any_text_can_be_read(text: str) -> None:
+    reading = read_codes(text)
+
+    assert all(is_code(found) or is_older_form(found) for found in reading.codes)
+    assert all(map(is_code, reading.corrections))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "-",
+        "7",
+        "a.",
+        "1_",
+        "К",
+        "é",
+        "\ud800",
+        "\u0315\u0327",
+        "\ufdfa",
+        "12345 ",
+        "12345_1732347758 ",
+        "@a ",
+        "A2 ",
+        "A2 B3 CDE ",
+        "K7QM ",
+        "K7QM2XHD",
+        "K7QM2XH ",
+        "K7QM-2XHD-",
+        "K7QMX2XHD-",
+        "http://K7QM2XHB ",
+    ],
+)
+def test_a_hostile_text_yields_a_bounded_reading(unit: str) -> None:
+    reading = read_codes((unit * 100_000)[:100_000])
+
+    assert len(reading.codes) <= CODES_READ_MAX
+    assert len(reading.corrections) <= SHAPES_CORRECTED_MAX * 15
+
+
+def test_a_text_full_of_codes_yields_a_bounded_reading() -> None:
+    chance = Random(1)
+    text = " ".join(issue_code(chance) for _ in range(12_000))
+    text_of_slips = " ".join(issue_code(chance)[:7] for _ in range(12_000))
+
+    assert len(read_codes(text).codes) == CODES_READ_MAX
+    assert read_codes(text_of_slips).corrections == frozenset()
+    assert read_codes(text_of_slips).holds_code
+
+
+# Slips ---------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=1000)
+@given(slips(), st.sampled_from(["", "-", " "]), words, words)
+def test_a_slip_is_corrected_or_refused_but_never_credited_to_another(
+    slip: tuple[PaymentId, str], gap: str, before: str, after: str
+) -> None:
+    code, written = slip
+    note = f"{before} \n{written[:4]}{gap}{written[4:]},\n {after}"
+
+    assert resolve(read_codes(note), live_codes()) in (code, None)
+
+
+@given(slips(), st.sampled_from(["", "-", " "]))
+def test_a_slip_in_a_code_alone_is_corrected(slip: tuple[PaymentId, str], gap: str) -> None:
+    """Refused only where two codes in use fit: no two of these 1,000 do."""
+    code, written = slip
+    note = f"{written[:4]}{gap}{written[4:]}"
+
+    assert resolve(read_codes(note), live_codes()) == code
+
+
+def test_every_single_slip_finds_its_own_code() -> None:
+    live = live_codes()
+    for code in sorted(live)[:15]:
+        for place, sign in [(place, sign) for place in range(CODE_LENGTH) for sign in ALPHABET]:
+            for written in (
+                code[:place] + sign + code[place + 1 :],
+                code[:place] + sign + code[place:],
+                code + sign,
+            ):
+                assert resolve(read_codes(written), live) == code
+        for place in range(CODE_LENGTH):
+            assert resolve(read_codes(code[:place] + code[place + 1 :]), live) == code
+        for place in range(CODE_LENGTH - 1):
+            assert resolve(read_codes(swap(code, place)), live) == code
+
+
+@pytest.mark.parametrize(
+    "written", ["K7QM2XHD5", "K7QM-2XHD5", "K7QM-2XHD-5", "K7QM 2XHD5", "K 7 Q M 2 X H D 5", "7QM2XHD"]
+)
+def test_a_slip_between_two_codes_in_use_is_refused(written: str) -> None:
+    reading = read_codes(written)
+
+    assert reading.codes == frozenset()
+    assert {OLENA, SAM} <= reading.corrections
+    assert resolve(reading, frozenset([OLENA, SAM])) is None
+
+
+@pytest.mark.parametrize("place", range(CODE_LENGTH - 1))
+def test_a_swap_that_is_one_wrong_sign_from_another_code_in_use_is_refused(place: int) -> None:
+    reading = read_codes(swap(OLENA, place))
+
+    assert OLENA in reading.corrections
+    assert len(reading.corrections) > 1
+    for other in reading.corrections - {OLENA}:
+        assert resolve(reading, frozenset([OLENA, other])) is None
+
+
+def test_a_code_that_stands_wins_over_what_is_near() -> None:
+    petro = PaymentId("J834FF47")
+    reading = read_codes("K7QM-2XHB, oh no: J834-FF47")
+
+    assert resolve(reading, frozenset([OLENA, petro])) == petro
+
+
+@pytest.mark.parametrize(
+    "text", ["K7QM2XHB", "K7QN-2XHB", "K7QM 2XHB", "DHX2MQ7K", "K70M-2XH0", "k-7-q-m-2-x-h-b", "5Z9PPMZ6"]
+)
+def test_what_is_meant_as_a_code_keeps_others_from_guessing(text: str) -> None:
+    assert read_codes(f"thanks {text} дякую").holds_code
+
+
+@pytest.mark.parametrize("text", ["2 coffees", "Privat24", "25-Dec-2026", "R2D2 and BB8", "HAHAHAHA", "+380671234567"])
+def test_a_word_and_a_number_are_not_meant_as_a_code(text: str) -> None:
+    reading = read_codes(f"thanks {text} дякую")
+
+    assert not reading.codes
+    assert not reading.holds_code
