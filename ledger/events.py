@@ -164,7 +164,9 @@ def _read_payment(family: Family, verb: str, data: Json, said_at: datetime) -> t
     return (EventKind.REFUNDED if is_refund else EventKind.PAID), charge
 
 
-def _read_subscription(family: Family, verb: str, data: Json, said_at: datetime) -> tuple[EventKind, ChargeFacts | None]:
+def _read_subscription(
+    family: Family, verb: str, data: Json, said_at: datetime
+) -> tuple[EventKind, ChargeFacts | None]:
     amount = _amount(data.get("amount"))
     if verb not in ("started", "updated") or _has_stopped(data) or amount == 0:
         return EventKind.NO_MONEY, None

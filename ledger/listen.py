@@ -29,7 +29,9 @@ async def listen(database_url: str, wake: Callable[[], None], *, channel: str = 
         try:
             await _listen_once(database_url, wake, channel)
         except PASSING_ERRORS as error:
-            log.warning("listening interrupted", channel=channel, error=type(error).__name__, retry_seconds=pause_seconds)
+            log.warning(
+                "listening interrupted", channel=channel, error=type(error).__name__, retry_seconds=pause_seconds
+            )
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, RECONNECT_SECONDS_MAX)
         else:

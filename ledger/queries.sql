@@ -143,7 +143,7 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
  WHERE telegram_id = ANY($1::bigint [])
    AND balance < 0;
 
--- name: complete_payments
+-- name: complete_payments!
 -- End pending payments whose charge came; one that was cancelled meanwhile stays so.
 -- $1 payment ids, $2 what completed them, JSON: arrays of one length; $3 now
 UPDATE pending_payments
@@ -256,7 +256,7 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
 
 -- Bot -----------------------------------------------------------------------------------------------------------------
 
--- name: meet_user
+-- name: meet_user!
 -- Know a user, or know better; they can be reached, as they have just written.
 -- $1 Telegram id, $2 language, $3 username or null
 INSERT INTO users AS known (telegram_id, language, username)
@@ -265,7 +265,7 @@ ON CONFLICT (telegram_id) DO UPDATE
 SET language = EXCLUDED.language, username = EXCLUDED.username, unreachable_at = NULL
 WHERE (known.language, known.username, known.unreachable_at) IS DISTINCT FROM (EXCLUDED.language, EXCLUDED.username, NULL);
 
--- name: mark_unreachable
+-- name: mark_unreachable!
 -- $1 Telegram id, $2 now
 UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at IS NULL;
 
@@ -365,15 +365,15 @@ SELECT claimed.notification_id, claimed.telegram_id, claimed.kind, claimed.facts
   LEFT JOIN charges ON charges.charge_key = claimed.facts ->> 'charge_key'
  ORDER BY claimed.notification_id;
 
--- name: mark_sent
+-- name: mark_sent!
 -- $1 notification id, $2 now, $3 Telegram's message id
 UPDATE notifications SET status = 'sent', sent_at = $2, message_id = $3 WHERE notification_id = $1 AND status = 'pending';
 
--- name: put_off_notification
+-- name: put_off_notification!
 -- $1 notification id, $2 when it is due again
 UPDATE notifications SET due_at = $2 WHERE notification_id = $1 AND status = 'pending';
 
--- name: give_up_notification
+-- name: give_up_notification!
 -- $1 notification id, $2 why: unreachable or dead
 UPDATE notifications SET status = $2 WHERE notification_id = $1 AND status = 'pending';
 

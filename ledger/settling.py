@@ -195,7 +195,7 @@ def _outcome(
 
 
 def _charge_facts(event: Event) -> ChargeFacts:
-    assert event.charge is not None  # noqa: S101 — the kind of event says that it is there
+    assert event.charge is not None
     return event.charge
 
 
@@ -210,7 +210,9 @@ def _settle_paid(
             _keep(charge, book, done)
         return Outcome.RECORDED, charge.key
     reading = readings[facts.note]
-    found = match(_question(charge, reading, is_renewal=facts.is_renewal), _candidates(charge, reading, book, rules), rules)
+    found = match(
+        _question(charge, reading, is_renewal=facts.is_renewal), _candidates(charge, reading, book, rules), rules
+    )
     if isinstance(found, Match):
         _apply_match(charge, found, book, rules, done, now=event.received_at)
         return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.key

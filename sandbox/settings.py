@@ -27,7 +27,7 @@ class Settings:
     webhook_host: str
     retry_seconds: float = 2.0
     # Its neighbours in the compose network must reach it; compose publishes it on loopback only.
-    host: str = "0.0.0.0"
+    host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
 
 
@@ -39,7 +39,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         webhook_url=webhook_url,
         webhook_host=_read(environ, "SANDBOX_WEBHOOK_HOST", str, default=webhook_url.host or ""),
         retry_seconds=_read(environ, "SANDBOX_RETRY_SECONDS", _seconds, default="2"),
-        host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),
+        host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see above
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
     )
 

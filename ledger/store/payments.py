@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from ledger.codes import near_codes
 from ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
@@ -18,9 +17,6 @@ from ledger.model import (
 )
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
-
-if TYPE_CHECKING:
-    pass
 
 OPEN_MAX = 10
 """Open payments a user may have at a time; codes are many, but not endless, and nobody pays ten at once."""
@@ -94,7 +90,7 @@ async def open_payment(
         row = await db.fetchrow(
             sql("open_payment"), payment_id, request.telegram_id, request.amount, request.currency, request.key, now
         )
-        assert row is not None  # noqa: S101 — an INSERT … RETURNING answers or raises
+        assert row is not None
         return payment_of(row)
 
 
@@ -139,7 +135,9 @@ async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) ->
             return code
 
 
-def _find_again(open_now: Sequence[PendingPayment], request: Request, *, opened_after: datetime) -> PendingPayment | None:
+def _find_again(
+    open_now: Sequence[PendingPayment], request: Request, *, opened_after: datetime
+) -> PendingPayment | None:
     same = (payment for payment in open_now if (payment.amount, payment.currency) == (request.amount, request.currency))
     return next((payment for payment in same if payment.created_at > opened_after), None)
 

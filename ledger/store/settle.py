@@ -88,11 +88,18 @@ async def _load_book(db: Connection, events: Sequence[Event], readings: Mapping[
     book = Book(digests=await _load_digests(db, events))
     if not facts:
         return book
-    named = [(str(charge.family), charge.bmc_id) for charge in facts if charge.bmc_id and not charge.family.is_subscription]
+    named = [
+        (str(charge.family), charge.bmc_id) for charge in facts if charge.bmc_id and not charge.family.is_subscription
+    ]
     rows = await db.fetch(
-        sql("find_charges"), [charge.key for charge in facts], [family for family, _ in named], [bmc_id for _, bmc_id in named]
+        sql("find_charges"),
+        [charge.key for charge in facts],
+        [family for family, _ in named],
+        [bmc_id for _, bmc_id in named],
     )
-    guessable = [charge for charge in facts if rules.fallback and charge.amount and not readings[charge.note].holds_code]
+    guessable = [
+        charge for charge in facts if rules.fallback and charge.amount and not readings[charge.note].holds_code
+    ]
     rows += await _fetch_waiting(db, guessable, rules)
     book.charges = {charge.key: charge for charge in map(_charge, rows)}
     await _load_users(db, book, [charge.psp_id for charge in facts], [_supporter_id(charge) for charge in facts])

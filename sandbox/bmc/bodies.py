@@ -208,7 +208,7 @@ def _support_type(kind: Kind) -> str:
     }[kind]
 
 
-def _word(fact: bool) -> str:
+def _word(fact: bool) -> str:  # noqa: FBT001 — the fact is all there is
     return "true" if fact else "false"
 
 

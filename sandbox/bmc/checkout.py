@@ -15,7 +15,7 @@ from sandbox.refusals import conflict, not_found, read_choice
 from sandbox.templates import page
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_AMOUNT_MAX = Decimal("10000000")
+_AMOUNT_MAX = Decimal(10000000)
 
 
 class Checkout:

@@ -11,8 +11,12 @@ from services.runtime.settings import MatchingSettings
 
 
 class JanitorSettings(MatchingSettings):
-    PENDING_TTL_HOURS: Annotated[int, Field(default=24, ge=1, le=8760, description="a whole number of hours from 1 to 8760")]
-    RETENTION_DAYS: Annotated[int, Field(default=90, ge=1, le=3650, description="a whole number of days from 1 to 3650")]
+    PENDING_TTL_HOURS: Annotated[
+        int, Field(default=24, ge=1, le=8760, description="a whole number of hours from 1 to 8760")
+    ]
+    RETENTION_DAYS: Annotated[
+        int, Field(default=90, ge=1, le=3650, description="a whole number of days from 1 to 3650")
+    ]
 
     @property
     def pending_ttl(self) -> timedelta:

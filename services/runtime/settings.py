@@ -34,7 +34,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     DATABASE_URL: Annotated[SecretStr, Field(description="postgresql://ROLE:PASSWORD@HOST:5432/DATABASE")]
-    HEALTH_PORT: Annotated[int, Field(default=9000, ge=1, le=65535, description="a free port for /healthz and /metrics")]
+    HEALTH_PORT: Annotated[
+        int, Field(default=9000, ge=1, le=65535, description="a free port for /healthz and /metrics")
+    ]
     LOG_LEVEL: Annotated[
         str, Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     ]
@@ -71,7 +73,9 @@ def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str
             try:
                 value = Path(path).read_text(encoding="utf-8").strip()
             except OSError as error:
-                problems.append(f"{name}_FILE: {path} cannot be read ({error.strerror}): check the path and who may read it")
+                problems.append(
+                    f"{name}_FILE: {path} cannot be read ({error.strerror}): check the path and who may read it"
+                )
         if value:
             values[name] = value
     return values, problems

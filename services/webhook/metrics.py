@@ -30,7 +30,9 @@ KNOWN_EVENTS = frozenset(
 )
 
 DELIVERIES = Counter(
-    "bmc_webhook_deliveries", "Requests to /bmc-webhook, by event type and by what became of them.", ["event", "outcome"]
+    "bmc_webhook_deliveries",
+    "Requests to /bmc-webhook, by event type and by what became of them.",
+    ["event", "outcome"],
 )
 DURATION = Histogram(
     "bmc_webhook_duration_seconds",

@@ -103,7 +103,7 @@ class Writer:
             await self._keep_failed(one.event)
         except DatabaseAwayError as error:
             _fail(one, error)
-        except Exception as error:  # not even kept: the answer must not be a 2xx, and the writer must live on
+        except Exception as error:  # noqa: BLE001 — not even kept: the answer must not be a 2xx, the writer must live on
             _fail(one, error)
         else:
             _succeed(one, Outcome.FAILED)

@@ -21,7 +21,14 @@ def a_payment(type_: str = "donation.created", *, live_mode: bool | None = True,
     """One event of a payment of 5 USD; a new event and a new payment each time, unless `id` or `transaction_id` say which."""
     number = next(_numbers)
     family = type_.partition(".")[0]
-    known = {"id": number, "object": "payment", "status": "succeeded", "amount": 5, "currency": "USD", "refunded": "false"}
+    known = {
+        "id": number,
+        "object": "payment",
+        "status": "succeeded",
+        "amount": 5,
+        "currency": "USD",
+        "refunded": "false",
+    }
     known |= {"transaction_id": f"pi_{number}", "support_note": "", "support_type": family}
     return {"type": type_, "live_mode": live_mode, "attempt": 1, "event_id": number, "data": known | data}
 

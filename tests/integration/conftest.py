@@ -23,7 +23,9 @@ numbers = itertools.count()
 def postgres_address() -> Iterator[str]:
     """HOST:PORT of a running Postgres; its database `ledger` is the schema that each test gets a copy of."""
     project = f"coffee-ledger-tests-db-{os.getpid()}"
-    with get_docker_services("docker compose", str(COMPOSE_FILE), project, ["up --detach --wait"], ["down --volumes"]) as up:
+    with get_docker_services(
+        "docker compose", str(COMPOSE_FILE), project, ["up --detach --wait"], ["down --volumes"]
+    ) as up:
         yield f"127.0.0.1:{up.port_for('db', 5432)}"
 
 

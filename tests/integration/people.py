@@ -18,7 +18,14 @@ class Ledger:
         self.pool = pool
 
     async def open(
-        self, code: str, *, user: int = ANNA, amount: str = "5", currency: str = "USD", status: str = "pending", minutes_ago: float = 1
+        self,
+        code: str,
+        *,
+        user: int = ANNA,
+        amount: str = "5",
+        currency: str = "USD",
+        status: str = "pending",
+        minutes_ago: float = 1,
     ) -> str:
         """Put in a pending payment as the bot would."""
         await self.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
@@ -31,7 +38,9 @@ class Ledger:
         return code
 
     async def credits(self, kind: str | None = None) -> list[int]:
-        rows = await self.pool.fetch("SELECT credits FROM credits WHERE kind = coalesce($1, kind) ORDER BY credit_id", kind)
+        rows = await self.pool.fetch(
+            "SELECT credits FROM credits WHERE kind = coalesce($1, kind) ORDER BY credit_id", kind
+        )
         return [row["credits"] for row in rows]
 
     async def balance(self, user: int = ANNA) -> int:

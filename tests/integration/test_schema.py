@@ -130,7 +130,9 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize(("role", "statement"), [(role, one) for role, many in FORBIDDEN.items() for one in many])
-async def test_a_service_may_do_no_more_than_its_work(role_url: Callable[[str], str], role: str, statement: str) -> None:
+async def test_a_service_may_do_no_more_than_its_work(
+    role_url: Callable[[str], str], role: str, statement: str
+) -> None:
     db = await asyncpg.connect(role_url(role))
 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

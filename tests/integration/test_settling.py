@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests.integration.bmc import a_payment, a_refund_of, a_subscription
-from tests.integration.people import ANNA, BOHDAN, Ledger
-from tests.integration.webhook import RULES, Webhook
-
 from ledger.codes import check_sign
 from ledger.model import ChargeKey, PaymentId
 from ledger.store.settle import rematch_charges
+from tests.integration.bmc import a_payment, a_refund_of, a_subscription
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.webhook import RULES, Webhook
 
 
 def code(seven: str) -> PaymentId:
@@ -184,7 +183,9 @@ async def test_a_refund_that_comes_first_is_applied_when_its_payment_comes(ledge
     assert await ledger.told(ANNA) == ["payment_refunded"]
 
 
-async def test_a_refund_without_a_transaction_finds_its_payment_by_bmcs_number(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_refund_without_a_transaction_finds_its_payment_by_bmcs_number(
+    ledger: Ledger, webhook: Webhook
+) -> None:
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE)
     refund = a_refund_of(payment)
@@ -207,7 +208,9 @@ async def test_a_refund_without_a_transaction_that_comes_first_is_found_too(ledg
     assert await ledger.credits() == [500, -500]
 
 
-async def test_a_refund_of_spent_credits_leaves_a_debt_and_tells_the_operators(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_refund_of_spent_credits_leaves_a_debt_and_tells_the_operators(
+    ledger: Ledger, webhook: Webhook
+) -> None:
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE)
     await webhook.settle(payment)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.integration.bmc import SECRET, a_payment, raw, sign
-from tests.integration.people import ANNA, Ledger
-from tests.integration.test_settling import CODE
-from tests.integration.webhook import Webhook, serve_webhook
 
 from ledger.codes import issue_code
 from ledger.store.database import open_pool
 from services.webhook.app import BODY_BYTES_MAX
+from tests.integration.bmc import SECRET, a_payment, raw, sign
+from tests.integration.people import ANNA, Ledger
+from tests.integration.test_settling import CODE
+from tests.integration.webhook import Webhook, serve_webhook
 
 
 def counted(refusal: str) -> float:
@@ -43,7 +43,9 @@ ODD_BODIES = {
 
 
 @pytest.mark.parametrize("body", ODD_BODIES.values(), ids=ODD_BODIES.keys())
-async def test_a_signed_body_is_kept_byte_for_byte_whatever_it_holds(webhook: Webhook, ledger: Ledger, body: bytes) -> None:
+async def test_a_signed_body_is_kept_byte_for_byte_whatever_it_holds(
+    webhook: Webhook, ledger: Ledger, body: bytes
+) -> None:
     status, _ = await webhook.post(body)
     again, _ = await webhook.post(body)
 
@@ -160,10 +162,13 @@ async def test_an_answer_says_nothing_of_a_person_or_of_the_server(webhook: Webh
 async def test_without_the_database_nothing_is_acknowledged(role_url: Callable[[str], str]) -> None:
     nowhere = role_url("webhook").replace(str(role_url("webhook").split(":")[2].split("/")[0]), "1")
 
-    async with open_pool(nowhere) as pool, serve_webhook(pool) as webhook:
-        async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=GOOD, headers=sign(GOOD)) as answer:
-            assert answer.status == 503
-            assert int(answer.headers["Retry-After"]) > 0
+    async with (
+        open_pool(nowhere) as pool,
+        serve_webhook(pool) as webhook,
+        webhook.session.post(f"{webhook.address}/bmc-webhook", data=GOOD, headers=sign(GOOD)) as answer,
+    ):
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
 
 
 async def test_a_sender_that_goes_away_half_way_is_counted(
@@ -177,7 +182,7 @@ async def test_a_sender_that_goes_away_half_way_is_counted(
     writer.transport.abort()
 
     async with asyncio.timeout(5):
-        while counted("aborted") == before:
+        while counted("aborted") == before:  # noqa: ASYNC110 — a Prometheus counter cannot be awaited
             await asyncio.sleep(0)
     assert not [record for record in caplog.records if record.exc_info]
 
@@ -204,7 +209,9 @@ REFUSE_A_CHARGE = """
 """
 
 
-async def test_a_payment_that_the_database_refuses_does_not_fail_its_neighbours(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_payment_that_the_database_refuses_does_not_fail_its_neighbours(
+    webhook: Webhook, ledger: Ledger
+) -> None:
     await ledger.pool.execute(REFUSE_A_CHARGE)
     await ledger.open(CODE)
     good, bad = a_payment(support_note=CODE), a_payment(transaction_id="pi_bad")
@@ -225,9 +232,11 @@ async def test_a_crowd_of_senders_with_repeats_and_disorder_credits_each_charge_
     webhook: Webhook, ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
     """32 senders, 2,000 deliveries of which 30 % are repeats, shuffled; two replicas of the service share the work."""
-    chance = random.Random(20261123)  # noqa: S311 — for a shuffle
+    chance = random.Random(20261123)
     codes = await _open_payments(ledger, chance)
-    events = [a_payment(support_note=chance.choice(codes), amount=chance.randint(1, 50)) for _ in range(EVENTS * 7 // 10)]
+    events = [
+        a_payment(support_note=chance.choice(codes), amount=chance.randint(1, 50)) for _ in range(EVENTS * 7 // 10)
+    ]
     deliveries = events + chance.choices(events, k=EVENTS - len(events))
     chance.shuffle(deliveries)
 
@@ -265,4 +274,3 @@ async def test_a_signature_is_refused_before_anybody_waits_for_the_database(role
         status, _ = await webhook.post(GOOD, headers={})
 
     assert status == 401
-

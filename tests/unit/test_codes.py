@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - letters that look like others are what this file is about
 """Codes: what the check sign catches, what reading survives, and that a slip never credits somebody else."""
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from ledger.codes import (
     CODES_COUNT,
     CODES_READ_MAX,
     SHAPES_CORRECTED_MAX,
+    TEXT_LENGTH_MAX,
     Reading,
     check_sign,
     is_code,
@@ -270,6 +270,18 @@ def test_a_ukrainian_keyboard_left_on_is_understood(code: PaymentId) -> None:
 
     assert code in read_codes(show_code(code).translate(keys)).codes
     assert code in read_codes(code.translate(keys).lower()).codes
+
+
+@pytest.mark.parametrize("word", ["you", "HEY", "2day", "A5B"])
+def test_words_beside_a_code_are_no_part_of_another(word: str) -> None:
+    assert read_codes(f"{word} K7QM-2XHD {word}") == Reading(frozenset([OLENA]), frozenset(), holds_code=True)
+
+
+def test_a_text_is_read_up_to_its_bound() -> None:
+    filler = "x" * (TEXT_LENGTH_MAX - len("K7QM-2XHD") - 1)
+
+    assert read_codes(f"{filler} K7QM-2XHD").codes == {OLENA}
+    assert read_codes(f"{filler}   K7QM-2XHD").codes == frozenset()
 
 
 @given(codes, codes)

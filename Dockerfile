@@ -1,0 +1,30 @@
+# One image for every process of ours; which one it is, the command says.
+FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
+
+FROM python:3.14.10-slim
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1 \
+    UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy
+
+RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=bind,source=requirements/runtime.lock,target=/tmp/runtime.lock \
+    uv venv /opt/venv && uv pip install --python /opt/venv --require-hashes --requirement /tmp/runtime.lock
+
+# A volume that is mounted here for the first time takes over the owner of the folder.
+RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor
+
+WORKDIR /app
+COPY ledger ledger
+COPY services services
+COPY sandbox sandbox
+RUN python -m compileall -q ledger services sandbox
+
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="coffee-ledger" org.opencontainers.image.revision=$REVISION
+USER 10001:10001
+CMD ["python", "-m", "services.webhook"]

@@ -1,0 +1,79 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+DEMO := docker compose --env-file .env.sandbox
+BIN := .venv/bin
+READY := .venv/.ready
+COMPOSE_MIN := 2.24
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Running -------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: docker ## Start the whole product on this machine, with no account anywhere
+	@$(DEMO) up --build --wait
+	@cat docs/demo.txt
+
+.PHONY: stop
+stop: docker ## Stop the demo and forget what was in it
+	@$(DEMO) down --volumes
+
+.PHONY: logs
+logs: docker ## Follow the demo's log lines
+	@$(DEMO) logs --follow --tail 50
+
+# Testing -------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: docker $(READY) ## Pass every test: unit, integration, end to end
+	@$(BIN)/pytest
+
+.PHONY: quick
+quick: $(READY) ## Pass the tests that need no Docker
+	@$(BIN)/pytest tests/unit tests/sandbox
+
+.PHONY: check
+check: docker $(READY) ## Run the linters and the type checker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/compose-lint compose.yaml --fail-on high
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/sqlfluff lint --disable-progress-bar db/init.sql ledger/queries.sql
+	$(BIN)/shellcheck db/passwords.sh .ci/run
+	docker run --rm --env PUBLIC_HOST=localhost --volume ./proxy/Caddyfile:/etc/caddy/Caddyfile:ro \
+	    $$($(DEMO) config --images proxy) caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile
+
+.PHONY: format
+format: $(READY) ## Put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(READY) ## Pin the newest versions of what requirements/*.in ask for
+	for set in runtime dev; do \
+	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
+	        --no-emit-find-links --custom-compile-command "make lock" requirements/$$set.in --output-file requirements/$$set.lock; \
+	done
+
+# What the others need ------------------------------------------------------------------------------------------------
+
+$(READY): requirements/dev.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed.")'
+	@echo "Setting up .venv …"
+	@python3 -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.lock
+	@touch $@
+
+.PHONY: docker
+docker:
+	@docker info >/dev/null 2>&1 || { echo "Docker does not answer: install it, start it, and see that you may use it (docker info)."; exit 1; }
+	@version=$$(docker compose version --short 2>/dev/null | sed 's/^v//') || true; \
+	[ -n "$$version" ] && printf '%s\n%s\n' $(COMPOSE_MIN) "$$version" | sort --check=quiet --version-sort || \
+	    { echo "Docker Compose $(COMPOSE_MIN) or newer is needed; this is $${version:-none}."; exit 1; }

@@ -1,0 +1,58 @@
+"""
+Hand each secret to the one service that needs it, as a file in a volume of its own; then end.
+
+Runs before everything else, without a network. What the operator wrote is written anew each time; the passwords of the
+database are drawn at random on the first start and kept from then on, because the database keeps them too.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path("/secrets")
+ROLES = ("webhook", "bot", "janitor")
+GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
+"""Settings that are secret, and the service each is for."""
+
+OWNER_ONLY = 0o400
+ALL_IN_THE_VOLUME = 0o444
+"""The database server runs as another user than the services do; only it mounts its volume."""
+
+
+def hand_out(root: Path, environ: Mapping[str, str]) -> None:
+    for name, service in GIVEN.items():
+        _write(root / service / name.lower(), environ[name], OWNER_ONLY)
+    _draw_once(root / "db" / "password_owner")
+    for role in ROLES:
+        password = _draw_once(root / "db" / f"password_{role}")
+        _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
+
+
+def _draw_once(file: Path) -> str:
+    if not file.exists():
+        _write(file, secrets.token_urlsafe(32), ALL_IN_THE_VOLUME)
+    return file.read_text(encoding="utf-8")
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    """Replace the file in one step: a reader sees the old secret or the new one, never half of it."""
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
+        stream.write(text)
+    new.replace(file)
+
+
+def main() -> None:
+    missing = [name for name in GIVEN if not os.environ.get(name, "").strip()]
+    if missing:
+        sys.exit(f"secrets: {' and '.join(missing)} must not be empty: see .env.example")
+    hand_out(ROOT, os.environ)
+
+
+if __name__ == "__main__":
+    main()
