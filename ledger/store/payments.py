@@ -35,6 +35,14 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Cancelling:
+    """A payment as it is after the attempt to cancel it; *is_new* False: it had ended before, its status says how."""
+
+    payment: PendingPayment
+    is_new: bool
+
+
+@dataclass(frozen=True)
 class HistoryEntry:
     """One entry of the ledger; *amount* and *currency* are those of its charge, None where there is none."""
 
@@ -96,16 +104,14 @@ async def open_payment(
 
 async def cancel_payment(
     pool: Pool, payment_id: PaymentId, telegram_id: TelegramId, *, now: datetime
-) -> PendingPayment | None:
-    """
-    Cancel a user's own payment and return it as it is now.
-
-    A payment that had ended before comes back with its own status; None: the user has no such payment.
-    """
+) -> Cancelling | None:
+    """Cancel a user's own payment, unless it has ended; None: the user has no such payment."""
     async with transaction(pool) as db:
         cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
         row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
-    return payment_of(row) if row is not None and row["telegram_id"] == telegram_id else None
+    if row is None or row["telegram_id"] != telegram_id:
+        return None
+    return Cancelling(payment_of(row), is_new=cancelled is not None)
 
 
 async def find_open_payments(pool: Pool, telegram_id: TelegramId) -> list[PendingPayment]:

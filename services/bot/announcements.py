@@ -1,0 +1,111 @@
+"""Put what is owed into words: pure functions from a notification to its text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, assert_never
+
+from ledger.codes import show_code
+from ledger.matching import Flag
+from ledger.model import Method, NotificationKind, PaymentId
+from ledger.store.outbox import Notification
+from services.bot.speech import Speech
+
+REASONS_MAX = 12
+"""Telegram takes 4,096 characters; a charge with more candidates than this is told by its first ones."""
+
+
+def announce(notification: Notification, speech: Speech) -> str:
+    """Write the message in Telegram's HTML."""
+    facts = notification.facts
+    match notification.kind:
+        case NotificationKind.PAYMENT_CREDITED:
+            return "\n".join([_credited(notification, speech), *_remarks(facts, speech)])
+        case NotificationKind.PAYMENT_REFUNDED:
+            return speech.say("payment-refunded", amount=_paid(facts, speech), balance=_balance(notification, speech))
+        case NotificationKind.PAYMENT_EXPIRED:
+            return speech.say("payment-expired", amount=_paid(facts, speech), code=_code(facts))
+        case NotificationKind.CHARGE_UNMATCHED:
+            head = speech.say("charge-unmatched", **_charge(facts, speech))
+            return "\n".join([head, *(_reason(reason, speech) for reason in notification.reasons[:REASONS_MAX])])
+        case NotificationKind.CHARGE_FLAGGED:
+            return speech.say("charge-flagged", code=_code(facts), **_charge(facts, speech))
+        case NotificationKind.REFUND_OVERDRAWN:
+            credits = speech.say("credits", credits=int(facts["balance"]))
+            return speech.say("refund-overdrawn", user=str(facts["telegram_id"]), credits=credits)
+        case (
+            NotificationKind.TEST_EVENT
+            | NotificationKind.EVENT_UNREADABLE
+            | NotificationKind.EVENT_UNKNOWN
+            | NotificationKind.EVENT_DISAGREES
+            | NotificationKind.LEGACY_WEBHOOK
+        ):
+            text = notification.kind.value.replace("_", "-")
+            return speech.say(text, type=facts.get("type") or speech.say("type-none"))
+        case _ as unhandled:
+            assert_never(unhandled)
+
+
+def _credited(notification: Notification, speech: Speech) -> str:
+    facts = notification.facts
+    return speech.say(
+        "payment-credited",
+        amount=_paid(facts, speech),
+        credits=int(facts["credits"]),
+        balance=_balance(notification, speech),
+    )
+
+
+def _remarks(facts: Mapping[str, Any], speech: Speech) -> list[str]:
+    """Say what was unusual about it."""
+    remarks = []
+    if facts.get("picked_amount") and _differs(facts):
+        remarks.append(speech.say("credited-differs", picked=_money(facts, "picked_", speech)))
+    if facts.get("method") == Method.CORRECTED_CODE:
+        remarks.append(speech.say("credited-corrected"))
+    if facts.get("flag") == Flag.LATE:
+        remarks.append(speech.say("credited-late"))
+    if facts.get("flag") == Flag.SECOND_CHARGE:
+        remarks.append(speech.say("credited-second"))
+    return remarks
+
+
+def _differs(facts: Mapping[str, Any]) -> bool:
+    same_amount = Decimal(facts["picked_amount"]) == Decimal(facts["amount"])
+    return not same_amount or facts["picked_currency"] != facts["currency"]
+
+
+def _charge(facts: Mapping[str, Any], speech: Speech) -> dict[str, str]:
+    return {
+        "amount": _paid(facts, speech),
+        "family": str(facts["family"]),
+        "time": speech.time(datetime.fromtimestamp(int(facts["paid_at"]), UTC)),
+        "charge": str(facts["charge_key"]),
+    }
+
+
+def _reason(reason: Mapping[str, Any], speech: Speech) -> str:
+    rule, why = speech.say(f"rule-{reason['rule']}"), speech.say(f"why-{reason['why']}")
+    if reason.get("telegram_id") is None:
+        return speech.say("reason", rule=rule, why=why)
+    code = show_code(PaymentId(reason["payment_id"])) if reason.get("payment_id") else "—"
+    return speech.say("reason-of", rule=rule, why=why, user=str(reason["telegram_id"]), code=code)
+
+
+def _paid(facts: Mapping[str, Any], speech: Speech) -> str:
+    return _money(facts, "", speech)
+
+
+def _money(facts: Mapping[str, Any], prefix: str, speech: Speech) -> str:
+    amount = facts.get(f"{prefix}amount")
+    return speech.money(Decimal(amount), str(facts[f"{prefix}currency"])) if amount is not None else "—"
+
+
+def _code(facts: Mapping[str, Any]) -> str:
+    return show_code(PaymentId(facts["code"])) if facts.get("code") else "—"
+
+
+def _balance(notification: Notification, speech: Speech) -> str:
+    return speech.say("credits", credits=notification.balance)

@@ -1,0 +1,32 @@
+"""What every handler of the conversation needs, in one value: the ledger, the settings, the clock and chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from ledger.model import PaymentId, Rates, TelegramId
+from ledger.store.database import Pool
+
+
+@dataclass(frozen=True)
+class Context:
+    pool: Pool
+    rates: Rates
+    amounts: tuple[Decimal, ...]
+    page_url: str
+    pending_ttl: timedelta
+    operators: tuple[TelegramId, ...]
+    draw_code: Callable[[], PaymentId]
+    clock: Callable[[], datetime]
+
+    @property
+    def currencies(self) -> list[str]:
+        return list(self.rates.per_unit)
+
+    @property
+    def currency(self) -> str:
+        """The currency of an amount that comes without one."""
+        return self.currencies[0]

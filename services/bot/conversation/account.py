@@ -1,0 +1,48 @@
+"""What a user has, and where it came from."""
+
+from __future__ import annotations
+
+from aiogram import Router
+from aiogram.filters import Command
+from aiogram.types import Message
+
+from ledger.model import TelegramId
+from ledger.store.payments import HistoryEntry, find_balance, find_history
+from services.bot.context import Context
+from services.bot.speech import Speech
+
+HISTORY_MAX = 10
+
+
+def make_router() -> Router:
+    router = Router(name="account")
+    router.message.register(tell_balance, Command("balance"))
+    router.message.register(tell_history, Command("history"))
+    return router
+
+
+async def tell_balance(message: Message, context: Context, speech: Speech) -> None:
+    assert message.from_user is not None
+    balance = await find_balance(context.pool, TelegramId(message.from_user.id))
+    await message.answer(speech.say("balance" if balance >= 0 else "balance-debt", credits=balance))
+
+
+async def tell_history(message: Message, context: Context, speech: Speech) -> None:
+    assert message.from_user is not None
+    entries = await find_history(context.pool, TelegramId(message.from_user.id), entries_max=HISTORY_MAX)
+    if not entries:
+        await message.answer(speech.say("history-empty"))
+        return
+    lines = [speech.say("history-title"), "", *(_describe(entry, speech) for entry in entries)]
+    await message.answer("\n".join(lines))
+
+
+def _describe(entry: HistoryEntry, speech: Speech) -> str:
+    paid = speech.money(entry.amount, entry.currency) if entry.amount is not None and entry.currency else ""
+    return speech.say(
+        f"history-{entry.kind}",
+        time=speech.time(entry.created_at),
+        credits=f"{entry.credits:+d}",
+        amount=paid,
+        cause=entry.cause or "",
+    )

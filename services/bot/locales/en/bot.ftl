@@ -1,0 +1,164 @@
+# What the bot says in English. Values arrive escaped; <b>, <i> and <code> are Telegram's HTML.
+
+credits = { $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}
+
+## Commands, as Telegram lists them
+
+command-pay = Support and receive credits
+command-balance = Your credits
+command-history = Your last credits
+command-cancel = Cancel an open payment
+command-paysupport = Help with a payment
+command-privacy = What is kept about you
+about = Support on Buy Me a Coffee, and your bonus credits arrive here by themselves.
+
+## Start, help, anything else
+
+start = Hello! Here you can support this project on Buy Me a Coffee, and your bonus credits arrive by themselves.
+
+    Send /pay to choose an amount.
+start-choose = Choose an amount
+unknown = I did not understand that. Send /pay to support, /balance to see your credits, or /paysupport if something went wrong.
+try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
+
+## Asking to pay
+
+choose-amount = Thank you! How much would you like to give? You can also send an amount of your own, such as <code>/pay { $example }</code>.
+amount-button = { $amount } · { $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}
+amount-unreadable = I could not read that amount. Send it like this: <code>/pay { $example }</code>
+amount-too-small = The smallest amount is { $least }. Try <code>/pay { $example }</code>
+amount-too-large = The largest amount is { $most }. Try <code>/pay { $example }</code>
+currency-unknown = That currency is not taken here. Choose one of these: { $currencies }. Try <code>/pay { $example }</code>
+payment-request = <b>{ $amount }</b> → <b>{ $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}</b>
+
+    Your code: <code>{ $code }</code>
+
+    1. Copy the code.
+    2. Open the page and pay { $amount }.
+    3. Paste the code into the note (“Say something nice…”).
+
+    Your credits arrive here by themselves, usually within seconds.
+copy-button = Copy the code
+page-button = Open Buy Me a Coffee
+cancel-button = Cancel
+too-many-open = You have { $count } open payments. Please pay or /cancel one of them first.
+web-app-unreadable = I could not read what the page sent, so nothing was changed. Please open it again, or send /pay.
+web-app-foreign = This request was made for another account, so nothing was changed. Please open the page from this chat.
+web-app-taken = This payment number is in use already, so nothing was changed. Please open the page again, or send /pay.
+
+## Cancelling
+
+cancel-nothing = You have no open payment.
+cancel-which = Which one shall be cancelled?
+cancel-choice = { $amount } · { $code }
+cancelled = Cancelled: { $amount }, code <code>{ $code }</code>. If you have paid already, your credits still arrive.
+cancelled-short = Cancelled.
+already-cancelled = This payment was cancelled before.
+already-expired = This payment has expired. If you paid with its code, your credits still arrive.
+already-completed = This payment has been paid. Thank you!
+button-old = This button is too old. Send /pay to start again.
+
+## What one has
+
+balance = You have <b>{ $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}</b>.
+balance-debt = You have <b>{ $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}</b>, because a payment was refunded after its credits had been spent. New credits fill the gap first.
+history-empty = There is nothing here yet. Send /pay to support and receive your first credits.
+history-title = Your last credits:
+history-payment = { $time }: <b>{ $credits }</b> for { $amount }
+history-refund = { $time }: <b>{ $credits }</b>, { $amount } refunded
+history-spend = { $time }: <b>{ $credits }</b>, { $cause }
+history-adjustment = { $time }: <b>{ $credits }</b>, { $cause }
+
+## Support and privacy
+
+paysupport = <b>Help with a payment</b>
+
+    • Credits usually arrive within seconds of the payment. /balance shows them, /history where they came from.
+    • Forgot the code, or mistyped it? The operator sees the payment and will match it to you. Nothing is lost.
+    • A payment is refunded by the page's owner on Buy Me a Coffee; its credits are then taken back.
+
+    Still missing something? Keep the receipt that Buy Me a Coffee sent you by e-mail, and write to the owner of this bot.
+privacy = <b>What is kept about you</b>
+
+    • Your Telegram number, language and username, to speak to you and to keep your credits.
+    • Your payments: amount, currency, time and code.
+    • What Buy Me a Coffee tells about a payment (name, e-mail address, note) is erased after a while; the entries of your credits stay.
+
+    Nothing is passed on to anybody. Buy Me a Coffee and Telegram have privacy rules of their own.
+
+## What users are told
+
+payment-credited = <b>Thank you!</b> { $amount } arrived: <b>+{ $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}</b>. You now have { $balance }.
+credited-differs = You had picked { $picked }; the credits are for what was paid.
+credited-late = The payment came after its code had run out, and still found you.
+credited-second = The same code was used once before, so this is a second payment. Both are yours.
+credited-corrected = The code had a small slip in it, and was recognised all the same.
+payment-refunded = Your payment of { $amount } was refunded, so its credits were taken back. You now have { $balance }.
+payment-expired = Your payment of { $amount } with the code <code>{ $code }</code> was not paid in time and has been closed. Paid already? Your credits still arrive. Otherwise send /pay whenever you like.
+
+## What operators are told
+
+charge-unmatched = <b>A payment waits for you</b>: { $amount } ({ $family }), { $time }
+    Charge: <code>{ $charge }</code>
+
+    It could not be matched to a user:
+charge-flagged = <b>A code was paid twice</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
+    Charge: <code>{ $charge }</code>
+    The user got the credits for both. If it was a mistake of theirs, refund one on Buy Me a Coffee.
+refund-overdrawn = <b>A refund came after its credits were spent</b>: user <code>{ $user }</code> now has { $credits }. They cannot spend until it is above zero again.
+test-event = <b>The connection works</b>: a test event of Buy Me a Coffee arrived, correctly signed. Nothing was credited.
+event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept as it came; look on Buy Me a Coffee what it was about.
+event-unknown = <b>Buy Me a Coffee sent an event of a kind unknown here</b>: { $type }. It is kept as it came and changed nothing.
+event-disagrees = <b>An event came twice with different content</b> ({ $type }). The first one counts; the second is kept beside it. Compare the payment on Buy Me a Coffee.
+legacy-webhook = <b>Buy Me a Coffee sent an event in its old format</b>, which lacks what is needed. Delete the webhook there and create it anew.
+
+## Why a rule did not match a payment; $rule names it
+
+rule-code = Code
+rule-corrected_code = Corrected code
+rule-subscription = Subscription
+rule-known_supporter = Known supporter
+rule-amount_and_time = Amount and time
+rule-operator = Operator
+why-no_code = no code in the note
+why-unknown_code = a code, but none of ours
+why-several_codes = several codes
+why-no_code_near = nothing close to a code in use
+why-several_codes_near = close to several codes
+why-code_not_live = close to a code that has ended
+why-no_subscription = not a subscription
+why-new_subscription = seen for the first time
+why-new_supporter = not seen before
+why-several_users = belongs to several users
+why-other_user = the supporter is known as another user
+why-no_open_payment = no open payment fits
+why-several_open_payments = several open payments fit
+why-other_amount = another amount
+why-other_currency = another currency
+why-outside_window = outside the time window
+why-other_charge_waits = another payment of this amount waits as well
+why-code_meant = a code was meant, so nothing is guessed
+why-renewal = a renewal answers no open payment
+why-switched_off = switched off
+why-no_rate = no rate for this currency in CREDITS_PER_UNIT
+reason = • { $rule }: { $why }
+reason-of = • { $rule }: { $why } (user <code>{ $user }</code>, code <code>{ $code }</code>)
+type-none = no type

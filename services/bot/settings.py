@@ -1,0 +1,93 @@
+"""What the bot needs to know."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from ledger.model import Rates, TelegramId
+from services.runtime.settings import Settings, parse_list, parse_positive, parse_rates
+
+
+def parse_amounts(text: object) -> object:
+    """Read `5,10,25`: amounts in the first currency of the rates."""
+    parts = parse_list(text)
+    return (
+        [parse_positive(part) if isinstance(part, str) else part for part in parts]
+        if isinstance(parts, list)
+        else parts
+    )
+
+
+class BotSettings(Settings):
+    BOT_TOKEN: Annotated[
+        SecretStr, Field(min_length=10, description="the token that @BotFather gave you, such as 123456:ABC-DEF")
+    ]
+    ADMIN_IDS: Annotated[
+        list[int],
+        BeforeValidator(parse_list),
+        Field(min_length=1, description="the Telegram ids of the operators, with commas between"),
+    ]
+    BMC_PAGE_URL: Annotated[
+        str,
+        Field(pattern=r"^https?://[^\s/]+/\S+$", description="the address of your page, https://buymeacoffee.com/YOU"),
+    ]
+    PUBLIC_HOST: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9.-]+$",
+            description="the name under which this machine is reached, such as pay.example.org",
+        ),
+    ]
+    CREDITS_PER_UNIT: Annotated[
+        dict[str, Decimal],
+        BeforeValidator(parse_rates),
+        Field(description="the credits for one unit of each currency you take, such as USD=100,EUR=110"),
+    ]
+    AMOUNTS: Annotated[
+        list[Decimal],
+        BeforeValidator(parse_amounts),
+        Field(
+            default=[Decimal(5), Decimal(10), Decimal(25), Decimal(50)],
+            min_length=1,
+            max_length=12,
+            description="the amounts to offer, with commas between, such as 5,10,25",
+        ),
+    ]
+    PENDING_TTL_HOURS: Annotated[
+        int, Field(default=24, ge=1, le=8760, description="a whole number of hours from 1 to 8760")
+    ]
+    TELEGRAM_API_URL: Annotated[
+        str,
+        Field(
+            default="https://api.telegram.org",
+            pattern=r"^https?://\S+$",
+            description="the address of a Bot API server, such as https://api.telegram.org",
+        ),
+    ]
+    BOT_WEBHOOK_URL: Annotated[
+        str | None,
+        Field(
+            default=None,
+            pattern=r"^https://\S+/telegram-webhook$",
+            description="https://PUBLIC_HOST/telegram-webhook, or nothing to ask Telegram for updates",
+        ),
+    ]
+    BOT_WEBHOOK_PORT: Annotated[
+        int, Field(default=8080, ge=1, le=65535, description="the port to take Telegram's updates on")
+    ]
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.CREDITS_PER_UNIT)
+
+    @property
+    def currency(self) -> str:
+        """The currency of an amount that comes without one."""
+        return next(iter(self.CREDITS_PER_UNIT))
+
+    @property
+    def operators(self) -> list[TelegramId]:
+        return [TelegramId(one) for one in self.ADMIN_IDS]

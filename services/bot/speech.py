@@ -1,0 +1,78 @@
+"""Speak to people in their language: all texts stand in `locales/`, in Fluent's format."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from babel.dates import format_datetime
+from babel.numbers import format_currency
+from fluent.runtime import FluentBundle, FluentResource
+
+from ledger.errors import LedgerError
+
+LOCALES = Path(__file__).parent / "locales"
+LANGUAGES = ("en", "uk")
+DEFAULT_LANGUAGE = "en"
+
+
+class TextError(LedgerError):
+    """A text is missing in a language, or does not fit the values it is given."""
+
+    def __init__(self, language: str, text: str) -> None:
+        super().__init__(f"{language}: {text}")
+        self.language = language
+        self.text = text
+
+
+class Speech:
+    """One language's texts."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        # Without the isolating marks, which would end up in codes that people copy.
+        self._bundle = FluentBundle([language], use_isolating=False)
+        self._bundle.add_resource(FluentResource((LOCALES / language / "bot.ftl").read_text(encoding="utf-8")))
+
+    def say(self, text: str, **values: str | int) -> str:
+        """
+        Give the text with the values put in, as Telegram's HTML; values are escaped.
+
+        Raises:
+            TextError: There is no such text, or it asks for a value that was not given.
+        """
+        if not self._bundle.has_message(text):
+            raise TextError(self.language, text)
+        safe = {name: html.escape(value) if isinstance(value, str) else value for name, value in values.items()}
+        pattern = self._bundle.get_message(text).value
+        said, errors = self._bundle.format_pattern(pattern, safe) if pattern else ("", ["empty"])
+        if errors:
+            raise TextError(self.language, text)
+        return str(said)
+
+    def label(self, text: str, **values: str | int) -> str:
+        """Give a text for a place that knows no HTML: a button, a command, an alert."""
+        return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))
+
+    def money(self, amount: Decimal, currency: str) -> str:
+        """Write an amount the way the language does: whole ones without their cents."""
+        cents = "" if amount == amount.to_integral_value() else ".00"
+        pattern = f"#,##0{cents}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤#,##0{cents}"
+        return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
+
+    def time(self, time: datetime) -> str:
+        return format_datetime(time, "d MMM y, HH:mm 'UTC'", locale=self.language)
+
+
+@functools.cache
+def speech(language: str) -> Speech:
+    return Speech(language)
+
+
+def language_of(language_code: str | None) -> str:
+    """Choose the language for a user by the IETF tag that Telegram tells, if any: Ukrainian, or else English."""
+    return "uk" if (language_code or "").lower().partition("-")[0] == "uk" else DEFAULT_LANGUAGE

@@ -1,0 +1,122 @@
+"""Telegram's side of the bot: the client, the commands it shows, and how updates come in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiogram import Bot, Dispatcher
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.enums import ParseMode
+from aiogram.exceptions import AiogramError
+from aiogram.types import BotCommand, LinkPreviewOptions
+from aiogram.webhook.aiohttp_server import SimpleRequestHandler
+from aiohttp import web
+
+from services.bot.settings import BotSettings
+from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, speech
+from services.runtime.health import listening
+
+log = structlog.stdlib.get_logger()
+
+WEBHOOK_PATH = "/telegram-webhook"
+REQUEST_SECONDS = 15.0
+POLLING_SECONDS = 25
+RETRY_SECONDS_MAX = 30.0
+COMMANDS = ("pay", "balance", "history", "cancel", "paysupport", "privacy")
+
+
+def make_bot(settings: BotSettings) -> Bot:
+    """Make the client; links in its messages show no preview."""
+    session = AiohttpSession(api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS)
+    properties = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True))
+    return Bot(settings.BOT_TOKEN.get_secret_value(), session=session, default=properties)
+
+
+async def introduce(bot: Bot) -> None:
+    """Tell Telegram what the bot is for and which commands it has, in each language."""
+    for language in LANGUAGES:
+        texts = speech(language)
+        commands = [BotCommand(command=name, description=texts.label(f"command-{name}")) for name in COMMANDS]
+        # What has no language is for all whose own has no list.
+        code = None if language == DEFAULT_LANGUAGE else language
+        await bot.set_my_commands(commands, language_code=code)
+        await bot.set_my_short_description(texts.label("about"), language_code=code)
+
+
+async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, stop: asyncio.Event) -> None:
+    """Take updates until told to stop: by asking for them, or where `BOT_WEBHOOK_URL` says so by being sent them."""
+    if settings.BOT_WEBHOOK_URL is None:
+        await _poll(bot, dispatcher, stop)
+    else:
+        await _serve(bot, dispatcher, settings, settings.BOT_WEBHOOK_URL, stop)
+
+
+async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
+    # Nothing pending is dropped: it may be somebody's payment.
+    await insist("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
+    await insist("say who the bot is", bot.me, stop)
+    if stop.is_set():
+        return
+    polling = asyncio.create_task(
+        dispatcher.start_polling(
+            bot,
+            handle_signals=False,
+            close_bot_session=False,
+            polling_timeout=POLLING_SECONDS,
+            tasks_concurrency_limit=100,
+            allowed_updates=dispatcher.resolve_used_update_types(),
+        )
+    )
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not polling.done():
+        await dispatcher.stop_polling()
+    await polling
+
+
+async def _serve(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event) -> None:
+    secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
+    app = web.Application()
+    # Answered only when handled: what fails on the way is sent again.
+    handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
+    app.router.add_post(WEBHOOK_PATH, handler.handle)
+    async with listening(app, settings.BOT_WEBHOOK_PORT, drain_seconds=10):
+        await insist(
+            "enter webhook mode",
+            lambda: bot.set_webhook(
+                url,
+                secret_token=secret,
+                drop_pending_updates=False,
+                allowed_updates=dispatcher.resolve_used_update_types(),
+            ),
+            stop,
+        )
+        await stop.wait()
+
+
+def webhook_secret(token: str) -> str:
+    """Derive what Telegram sends along to prove itself, so that there is no further secret to keep."""
+    return hmac.new(token.encode(), b"telegram-webhook", hashlib.sha256).hexdigest()
+
+
+async def insist(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
+    """Try until Telegram answers well, with growing pauses, or until told to stop."""
+    pause_seconds = 1.0
+    while not stop.is_set():
+        try:
+            await call()
+        except AiogramError as error:
+            log.warning("telegram does not answer", what=what, error=type(error).__name__, retry_seconds=pause_seconds)
+        else:
+            return
+        try:
+            await asyncio.wait_for(stop.wait(), pause_seconds)
+        except TimeoutError:
+            pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
