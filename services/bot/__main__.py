@@ -26,12 +26,16 @@ DRAIN_SECONDS = 10.0
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     database_url = settings.DATABASE_URL.get_secret_value()
-    async with open_pool(database_url) as pool, make_bot(settings) as bot:
+    async with (
+        open_pool(database_url) as pool,
+        make_bot(settings, is_patient=True) as bot,
+        make_bot(settings, is_patient=False) as messenger,
+    ):
         drain = Drain()
         dispatcher = Dispatcher(context=make_context(settings, pool))
         dispatcher.update.outer_middleware(drain)
         dispatcher.include_router(make_router())
-        notifier = Notifier(pool, send=sender(bot), operators=settings.operators, clock=lambda: datetime.now(UTC))
+        notifier = Notifier(pool, send=sender(messenger), operators=settings.operators, clock=lambda: datetime.now(UTC))
 
         async with health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)), asyncio.TaskGroup() as tasks:
             listening = tasks.create_task(listen(database_url, notifier.wake))

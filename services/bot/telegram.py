@@ -6,14 +6,18 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from aiogram import Bot, Dispatcher
 from aiogram.client.default import DefaultBotProperties
 from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.enums import ParseMode
-from aiogram.exceptions import AiogramError
+from aiogram.exceptions import AiogramError, TelegramNetworkError, TelegramRetryAfter, TelegramServerError
+from aiogram.methods import GetUpdates, TelegramMethod
+from aiogram.methods.base import TelegramType
 from aiogram.types import BotCommand, LinkPreviewOptions
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
@@ -28,12 +32,40 @@ WEBHOOK_PATH = "/telegram-webhook"
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
 RETRY_SECONDS_MAX = 30.0
+ANSWER_ATTEMPTS_MAX = 4
+ANSWER_PAUSE_SECONDS_MAX = 30.0
 COMMANDS = ("pay", "balance", "history", "cancel", "paysupport", "privacy")
 
 
-def make_bot(settings: BotSettings) -> Bot:
-    """Make the client; links in its messages show no preview."""
+class Patience(BaseRequestMiddleware):
+    """
+    Try an answer to a user again when Telegram is busy or does not answer; aiogram by itself never does.
+
+    Where no answer came, the message may have arrived: the user then reads the same twice, which is better than nothing.
+    The notifier does without: its queue remembers what is owed.
+    """
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Any:
+        for attempt in range(1, ANSWER_ATTEMPTS_MAX):
+            try:
+                return await make_request(bot, method)
+            except (TelegramRetryAfter, TelegramServerError, TelegramNetworkError) as error:
+                seconds = error.retry_after if isinstance(error, TelegramRetryAfter) else 2.0 ** (attempt - 1)
+                # Polling has a patience of its own, and nobody waits for an answer longer than this.
+                if isinstance(method, GetUpdates) or seconds > ANSWER_PAUSE_SECONDS_MAX:
+                    raise
+                log.warning("answer put off", method=type(method).__name__, error=type(error).__name__, attempt=attempt)
+                await asyncio.sleep(seconds)
+        return await make_request(bot, method)
+
+
+def make_bot(settings: BotSettings, *, is_patient: bool) -> Bot:
+    """Make a client; links in its messages show no preview."""
     session = AiohttpSession(api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS)
+    if is_patient:
+        session.middleware(Patience())
     properties = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True))
     return Bot(settings.BOT_TOKEN.get_secret_value(), session=session, default=properties)
 

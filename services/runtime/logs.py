@@ -32,8 +32,8 @@ def configure_logging(*, level: str, service: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # Its lines carry what people wrote to the bot; our own say what was done.
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # A line for each update says nothing that our own do not say better.
+    logging.getLogger("aiogram.event").setLevel(logging.WARNING)
 
 
 def _rendering() -> list[Processor]:
