@@ -41,7 +41,7 @@ async def answer_metrics(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[int]:
     """
-    Serve *app* and yield the port, which is a free one where 0 was asked for.
+    Serve *app* on all interfaces and yield the port; where 0 was asked for, it is a free one of the loopback interface.
 
     At the end it takes no more requests and gives those that are under way *drain_seconds* to be answered.
     """
@@ -56,7 +56,8 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, port=port).start()
+        # On all interfaces a free port would be two: one for IPv4, another for IPv6.
+        await web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port).start()
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
