@@ -334,10 +334,10 @@ WITH owed AS (
                 LIMIT 100
                   FOR UPDATE SKIP LOCKED
            )
-    RETURNING kind, facts, created_at
+    RETURNING kind, facts, created_at, due_at
 )
-INSERT INTO notifications (telegram_id, kind, facts, created_at)
-SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at
+INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
+SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at, owed.due_at
   FROM owed
  CROSS JOIN unnest($1::bigint []) AS operators (telegram_id);
 
