@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -71,6 +72,16 @@ class Ledger:
 
     async def drift(self) -> int:
         found: int = await self.pool.fetchval(
-            "SELECT count(*) FROM balances AS b WHERE balance <> (SELECT sum(credits) FROM credits AS c WHERE c.telegram_id = b.telegram_id)"
+            "SELECT count(*) FROM balances AS b"
+            " WHERE balance <> (SELECT sum(credits) FROM credits AS c WHERE c.telegram_id = b.telegram_id)"
         )
         return found
+
+    async def until_somebody_waits(self) -> None:
+        """Return once a statement waits for a lock: that cannot be awaited, so Postgres is asked over and over."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(10):
+            while not await self.pool.fetchval(waiting):
+                pass

@@ -1,0 +1,450 @@
+"""What a user asks for: opening, reusing and cancelling pending payments, the balance and the history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from ledger.codes import near_codes
+from ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
+from ledger.model import CreditKind, PaymentId, PaymentStatus, PendingPayment, TelegramId
+from ledger.store.database import Pool, open_pool
+from ledger.store.payments import (
+    OPEN_MAX,
+    Cancelling,
+    Request,
+    cancel_payment,
+    find_balance,
+    find_history,
+    find_open_payments,
+    mark_unreachable,
+    meet_user,
+    open_payment,
+)
+from tests.integration.bmc import a_payment, a_refund_of
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.test_settling import CODE, OTHER_CODE, code
+from tests.integration.webhook import Webhook
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+REUSE = timedelta(hours=12)
+OLDER_FORM = PaymentId(f"{ANNA}_1732347758")
+CODES = [code(seven) for seven in ("A2B3C4D", "E5F6G7H", "J8K9M2N", "P3Q4R5S", "T6U7V8W", "X9Y2Z3A")]
+CODES += [code(seven) for seven in ("B4C5D6E", "F7G8H9J", "K2M3N4P", "Q5R6S7T", "U8V9W2X", "Y3Z4A5B")]
+
+
+def request_of(
+    key: str = "message:1",
+    *,
+    user: int = ANNA,
+    amount: str = "5",
+    currency: str = "USD",
+    payment_id: PaymentId | None = None,
+) -> Request:
+    return Request(key, TelegramId(user), Decimal(amount), currency, payment_id)
+
+
+class Bot:
+    """Asks for payments as the bot does: with its role, and codes that the test hands in."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.codes: Iterator[PaymentId] = iter(CODES)
+
+    async def open(self, request: Request, *, now: datetime = NOW) -> PendingPayment:
+        return await open_payment(self.pool, request, draw_code=lambda: next(self.codes), now=now, reuse_within=REUSE)
+
+    async def cancel(self, payment_id: PaymentId, *, user: int = ANNA) -> Cancelling | None:
+        return await cancel_payment(self.pool, payment_id, TelegramId(user), now=NOW)
+
+
+@pytest.fixture
+async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Bot]:
+    async with open_pool(role_url("bot")) as pool:
+        for user in (ANNA, BOHDAN):
+            await meet_user(pool, TelegramId(user), language="uk", username=None)
+        yield Bot(pool)
+
+
+async def test_a_wish_is_kept_as_it_was_said(bot: Bot) -> None:
+    payment = await bot.open(request_of(amount="7.50", currency="EUR"))
+
+    assert payment == PendingPayment(
+        CODES[0], TelegramId(ANNA), Decimal("7.50"), "EUR", PaymentStatus.PENDING, created_at=NOW
+    )
+    assert await find_open_payments(bot.pool, TelegramId(ANNA)) == [payment]
+
+
+async def test_a_repeated_update_finds_its_payment(bot: Bot) -> None:
+    first = await bot.open(request_of())
+
+    again = await bot.open(request_of(), now=NOW + timedelta(days=30))
+
+    assert again == first
+
+
+async def test_a_repeated_update_finds_its_payment_though_it_has_ended(bot: Bot) -> None:
+    first = await bot.open(request_of())
+    await bot.cancel(first.payment_id)
+
+    again = await bot.open(request_of())
+
+    assert (again.payment_id, again.status) == (first.payment_id, PaymentStatus.CANCELLED)
+
+
+async def test_one_update_taken_by_two_at_once_opens_one_payment(bot: Bot, ledger: Ledger) -> None:
+    start = asyncio.Barrier(2)
+
+    async def take() -> PendingPayment:
+        await start.wait()
+        return await bot.open(request_of())
+
+    one, other = await asyncio.gather(take(), take())
+
+    assert one == other
+    assert await ledger.pool.fetchval("SELECT count(*) FROM pending_payments") == 1
+
+
+async def test_two_wishes_of_one_amount_at_once_open_one_payment(bot: Bot) -> None:
+    start = asyncio.Barrier(2)
+
+    async def take(key: str) -> PendingPayment:
+        await start.wait()
+        return await bot.open(request_of(key))
+
+    one, other = await asyncio.gather(take("message:1"), take("message:2"))
+
+    assert one == other
+
+
+async def test_a_young_open_payment_of_the_same_amount_is_shown_again(bot: Bot) -> None:
+    first = await bot.open(request_of("message:1"))
+
+    again = await bot.open(request_of("message:2", amount="5.00"), now=NOW + REUSE - timedelta(seconds=1))
+
+    assert again == first
+
+
+async def test_an_older_open_payment_is_not_shown_again(bot: Bot) -> None:
+    first = await bot.open(request_of("message:1"))
+
+    again = await bot.open(request_of("message:2"), now=NOW + REUSE)
+
+    assert again.payment_id != first.payment_id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request_of("message:2", amount="5.01"),
+        request_of("message:2", currency="EUR"),
+        request_of("message:2", user=BOHDAN),
+    ],
+    ids=["another amount", "another currency", "another user"],
+)
+async def test_another_wish_gets_a_payment_of_its_own(bot: Bot, other: Request) -> None:
+    first = await bot.open(request_of("message:1"))
+
+    second = await bot.open(other)
+
+    assert second.payment_id != first.payment_id
+    assert second.telegram_id == other.telegram_id
+
+
+async def test_an_ended_payment_is_not_shown_again(bot: Bot) -> None:
+    first = await bot.open(request_of("message:1"))
+    await bot.cancel(first.payment_id)
+
+    again = await bot.open(request_of("message:2"))
+
+    assert again.payment_id != first.payment_id
+
+
+async def test_a_user_has_no_more_than_ten_open_payments(bot: Bot) -> None:
+    payments = [await bot.open(request_of(f"message:{number}", amount=str(number))) for number in range(1, 11)]
+
+    with pytest.raises(TooManyOpenPaymentsError) as refused:
+        await bot.open(request_of("message:11", amount="11"))
+
+    assert refused.value.open_max == OPEN_MAX == len(payments)
+    assert await find_open_payments(bot.pool, TelegramId(ANNA)) == payments
+
+
+async def test_at_the_limit_what_is_open_is_still_shown_again(bot: Bot) -> None:
+    payments = [await bot.open(request_of(f"message:{number}", amount=str(number))) for number in range(1, 11)]
+
+    again = await bot.open(request_of("message:11", amount="3"))
+
+    assert again == payments[2]
+
+
+async def test_the_limit_is_each_users_own_and_counts_what_is_open(bot: Bot) -> None:
+    payments = [await bot.open(request_of(f"message:{number}", amount=str(number))) for number in range(1, 11)]
+    await bot.cancel(payments[0].payment_id)
+
+    await bot.open(request_of("message:11", amount="11"))
+    await bot.open(request_of("message:12", amount="12", user=BOHDAN))
+
+    assert len(await find_open_payments(bot.pool, TelegramId(ANNA))) == OPEN_MAX
+
+
+async def test_a_limit_is_not_run_over_by_a_crowd_of_wishes_at_once(bot: Bot) -> None:
+    start = asyncio.Barrier(OPEN_MAX + 2)
+
+    async def take(number: int) -> PendingPayment:
+        await start.wait()
+        return await bot.open(request_of(f"message:{number}", amount=str(number + 1)))
+
+    taken = await asyncio.gather(*(take(number) for number in range(OPEN_MAX + 2)), return_exceptions=True)
+
+    assert sum(isinstance(one, TooManyOpenPaymentsError) for one in taken) == 2
+    assert len(await find_open_payments(bot.pool, TelegramId(ANNA))) == OPEN_MAX
+
+
+async def test_the_limit_holds_for_ids_that_a_web_app_makes(bot: Bot) -> None:
+    for number in range(OPEN_MAX):
+        await bot.open(request_of(f"message:{number}", payment_id=PaymentId(f"{ANNA}_173234775{number}")))
+
+    with pytest.raises(TooManyOpenPaymentsError):
+        await bot.open(request_of("message:11", payment_id=PaymentId(f"{ANNA}_1732347999")))
+
+
+async def test_an_id_that_a_web_app_made_is_kept_as_it_is(bot: Bot) -> None:
+    payment = await bot.open(request_of(payment_id=OLDER_FORM))
+
+    assert payment.payment_id == OLDER_FORM
+    assert payment.status is PaymentStatus.PENDING
+
+
+async def test_an_id_that_a_web_app_made_gets_its_own_payment_beside_one_of_the_same_amount(bot: Bot) -> None:
+    """The id stands on the screen of the Web App already: the supporter will write that one and no other."""
+    first = await bot.open(request_of("message:1"))
+
+    payment = await bot.open(request_of("message:2", payment_id=OLDER_FORM))
+
+    assert payment.payment_id == OLDER_FORM != first.payment_id
+
+
+async def test_a_web_apps_id_sent_again_finds_its_payment(bot: Bot) -> None:
+    first = await bot.open(request_of("message:1", payment_id=OLDER_FORM))
+
+    again = await bot.open(request_of("message:2", payment_id=OLDER_FORM))
+
+    assert again == first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request_of("message:2", amount="6", payment_id=OLDER_FORM),
+        request_of("message:2", currency="EUR", payment_id=OLDER_FORM),
+        request_of("message:2", user=BOHDAN, payment_id=OLDER_FORM),
+    ],
+    ids=["another amount", "another currency", "another user"],
+)
+async def test_a_web_apps_id_stands_for_one_payment(bot: Bot, other: Request) -> None:
+    first = await bot.open(request_of("message:1", payment_id=OLDER_FORM))
+
+    with pytest.raises(PaymentIdTakenError):
+        await bot.open(other)
+
+    assert await find_open_payments(bot.pool, TelegramId(ANNA)) == [first]
+    assert await find_open_payments(bot.pool, TelegramId(BOHDAN)) == []
+
+
+async def test_a_web_apps_id_taken_by_two_at_once_opens_one_payment(bot: Bot) -> None:
+    start = asyncio.Barrier(2)
+
+    async def take(key: str) -> PendingPayment:
+        await start.wait()
+        return await bot.open(request_of(key, payment_id=OLDER_FORM))
+
+    one, other = await asyncio.gather(take("message:1"), take("message:2"))
+
+    assert one == other
+
+
+def differences(one: str, other: str) -> int:
+    return sum(sign != its for sign, its in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("status", ["pending", "completed", "expired", "cancelled"])
+async def test_a_code_differs_in_three_places_from_all_that_were_ever_given_out(
+    bot: Bot, ledger: Ledger, status: str
+) -> None:
+    """A slip in one code must never be another: not even in one that ended long ago, for late payments reach it."""
+    await ledger.open(CODE, user=BOHDAN, status=status)
+    near = sorted(near_codes(CODE))
+    bot.codes = iter([CODE, near[0], near[-1], OTHER_CODE])
+
+    payment = await bot.open(request_of())
+
+    assert payment.payment_id == OTHER_CODE
+    assert differences(CODE, near[0]) == 2
+    assert differences(CODE, OTHER_CODE) >= 3
+
+
+async def test_two_users_who_draw_one_code_at_once_get_two(bot: Bot) -> None:
+    start = asyncio.Barrier(2)
+    drawn = {ANNA: iter([CODE, OTHER_CODE]), BOHDAN: iter([CODE, OTHER_CODE])}
+
+    async def take(user: int) -> PaymentId:
+        await start.wait()
+        payment = await open_payment(
+            bot.pool,
+            request_of(f"message:{user}", user=user),
+            draw_code=lambda: next(drawn[user]),
+            now=NOW,
+            reuse_within=REUSE,
+        )
+        return payment.payment_id
+
+    assert sorted(await asyncio.gather(take(ANNA), take(BOHDAN))) == sorted([CODE, OTHER_CODE])
+
+
+async def test_one_cancels_ones_own_payment(bot: Bot, ledger: Ledger) -> None:
+    payment = await bot.open(request_of())
+
+    done = await bot.cancel(payment.payment_id)
+
+    assert done is not None
+    assert done.is_new
+    assert done.payment.status is PaymentStatus.CANCELLED
+    assert await ledger.pool.fetchval("SELECT ended_at FROM pending_payments") == NOW
+    assert await find_open_payments(bot.pool, TelegramId(ANNA)) == []
+
+
+async def test_nobody_cancels_the_payment_of_another(bot: Bot, ledger: Ledger) -> None:
+    payment = await bot.open(request_of())
+
+    done = await bot.cancel(payment.payment_id, user=BOHDAN)
+
+    assert done is None
+    assert await ledger.status(payment.payment_id) == "pending"
+
+
+async def test_there_is_nothing_to_cancel_under_a_code_that_nobody_was_given(bot: Bot) -> None:
+    assert await bot.cancel(CODE) is None
+
+
+@pytest.mark.parametrize("status", ["completed", "expired", "cancelled"])
+async def test_what_has_ended_is_not_cancelled_again(bot: Bot, ledger: Ledger, status: str) -> None:
+    await ledger.open(CODE, status=status)
+
+    done = await bot.cancel(CODE)
+
+    assert done is not None
+    assert not done.is_new
+    assert done.payment.status == status
+    assert await ledger.status(CODE) == status
+
+
+@pytest.mark.parametrize("first", ["cancel", "pay"])
+async def test_cancelling_and_paying_at_once_ends_the_payment_once_and_credits_what_was_paid(
+    bot: Bot, ledger: Ledger, webhook: Webhook, first: str
+) -> None:
+    """
+    A payment that was cancelled as its charge came is credited all the same: the money is there.
+
+    Whoever starts first need not come first; whichever does, all that is said and kept must agree.
+    """
+    await ledger.open(CODE)
+    start = asyncio.Barrier(2)
+
+    async def cancel() -> Cancelling | None:
+        await start.wait()
+        return await bot.cancel(CODE)
+
+    async def pay() -> list[str]:
+        await start.wait()
+        return await webhook.settle(a_payment(support_note=CODE))
+
+    if first == "cancel":
+        done, outcomes = await asyncio.gather(cancel(), pay())
+    else:
+        outcomes, done = await asyncio.gather(pay(), cancel())
+
+    assert outcomes == ["credited"]
+    assert done is not None
+    assert done.payment.status == await ledger.status(CODE) == ("cancelled" if done.is_new else "completed")
+    assert await ledger.credits() == [500]
+
+
+async def test_a_cancelling_that_waits_for_the_completion_finds_it_completed(bot: Bot, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    async with ledger.pool.acquire() as db, db.transaction():
+        await db.execute("UPDATE pending_payments SET status = 'completed', completed_at = now(), ended_at = now()")
+        cancelling = asyncio.create_task(bot.cancel(CODE))
+        await ledger.until_somebody_waits()
+
+    done = await cancelling
+
+    assert done is not None
+    assert (done.is_new, done.payment.status) == (False, PaymentStatus.COMPLETED)
+
+
+async def test_a_completion_that_waits_for_the_cancelling_credits_and_leaves_it_cancelled(
+    ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    async with ledger.pool.acquire() as db, db.transaction():
+        await db.execute("UPDATE pending_payments SET status = 'cancelled', ended_at = now()")
+        paying = asyncio.create_task(webhook.settle(a_payment(support_note=CODE)))
+        await ledger.until_somebody_waits()
+
+    assert await paying == ["credited"]
+    assert await ledger.status(CODE) == "cancelled"
+    assert await ledger.credits() == [500]
+
+
+async def test_who_never_paid_has_nothing(bot: Bot) -> None:
+    assert await find_balance(bot.pool, TelegramId(ANNA)) == 0
+    assert await find_history(bot.pool, TelegramId(ANNA), entries_max=10) == []
+
+
+async def test_the_history_tells_every_entry_with_the_money_behind_it_newest_first(
+    bot: Bot, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    await ledger.open(OTHER_CODE, user=BOHDAN)
+    payment = a_payment(support_note=CODE, amount=7.5, currency="EUR")
+    await webhook.settle(payment, a_payment(support_note=OTHER_CODE))
+    await bot.pool.execute("SELECT spend_credits($1, 25, 'a game', 'game-1')", ANNA)
+    await webhook.settle(a_refund_of(payment))
+
+    history = await find_history(bot.pool, TelegramId(ANNA), entries_max=10)
+
+    assert [(entry.kind, entry.credits, entry.amount, entry.currency, entry.cause) for entry in history] == [
+        (CreditKind.REFUND, -825, Decimal("7.5"), "EUR", None),
+        (CreditKind.SPEND, -25, None, None, "a game"),
+        (CreditKind.PAYMENT, 825, Decimal("7.5"), "EUR", None),
+    ]
+    assert await find_balance(bot.pool, TelegramId(ANNA)) == -25
+    assert await find_history(bot.pool, TelegramId(ANNA), entries_max=2) == history[:2]
+
+
+async def test_a_user_is_known_anew_by_what_they_last_said(bot: Bot, ledger: Ledger) -> None:
+    await mark_unreachable(bot.pool, TelegramId(ANNA), now=NOW)
+
+    await meet_user(bot.pool, TelegramId(ANNA), language="en", username="anna")
+
+    [user] = await ledger.pool.fetch("SELECT * FROM users WHERE telegram_id = $1", ANNA)
+    assert (user["language"], user["username"], user["unreachable_at"]) == ("en", "anna", None)
+
+
+async def test_since_when_a_user_is_unreachable_is_not_forgotten(bot: Bot, ledger: Ledger) -> None:
+    await mark_unreachable(bot.pool, TelegramId(ANNA), now=NOW)
+
+    await mark_unreachable(bot.pool, TelegramId(ANNA), now=NOW + timedelta(days=1))
+
+    assert await ledger.pool.fetchval("SELECT unreachable_at FROM users WHERE telegram_id = $1", ANNA) == NOW
+
+
+async def test_who_was_never_met_cannot_open_a_payment(bot: Bot) -> None:
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await bot.open(request_of(user=999))
