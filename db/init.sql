@@ -218,7 +218,7 @@ BEGIN
       FROM public.credits AS c
      WHERE c.idempotency_key = spend_credits.idempotency_key;
     IF found THEN
-        IF spent.spender <> spend_credits.telegram_id OR spent.amount <> spend_credits.amount THEN
+        IF (spent.spender, spent.amount) IS DISTINCT FROM (spend_credits.telegram_id, spend_credits.amount) THEN
             RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
         END IF;
         RETURN held;
@@ -230,7 +230,12 @@ BEGIN
     END IF;
 
     INSERT INTO public.credits (telegram_id, kind, credits, cause, idempotency_key)
-    VALUES (spend_credits.telegram_id, 'spend', -spend_credits.amount, spend_credits.reason, spend_credits.idempotency_key);
+    VALUES (spend_credits.telegram_id, 'spend', -spend_credits.amount, spend_credits.reason, spend_credits.idempotency_key)
+    ON CONFLICT (idempotency_key) DO NOTHING;
+    IF NOT found THEN
+        -- Used in this very moment, and by another user: one's own would have waited above.
+        RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
+    END IF;
     RETURN held - spend_credits.amount;
 END
 $$;
