@@ -12,6 +12,8 @@ from services.bot.context import Context
 from services.bot.speech import Speech
 
 HISTORY_MAX = 10
+CAUSE_LENGTH_MAX = 100
+"""Other bots write causes of any length, and Telegram refuses a message of more than 4,096 characters."""
 
 
 def make_router() -> Router:
@@ -44,5 +46,9 @@ def _describe(entry: HistoryEntry, speech: Speech) -> str:
         time=speech.time(entry.created_at),
         credits=f"{entry.credits:+d}",
         amount=paid,
-        cause=entry.cause or "",
+        cause=_shorten(entry.cause or ""),
     )
+
+
+def _shorten(cause: str) -> str:
+    return cause if len(cause) <= CAUSE_LENGTH_MAX else f"{cause[: CAUSE_LENGTH_MAX - 1]}…"

@@ -1,0 +1,86 @@
+"""The bot as it runs, its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from services.bot.__main__ import work
+from services.bot.settings import BotSettings
+from services.runtime.settings import read_settings
+from tests.bot.people import Person
+from tests.integration.conftest import database, database_url, ledger, pool, postgres_address, role_url, webhook
+from tests.integration.people import ANNA, BOHDAN
+from tests.sandbox.world import TOKEN, Sandbox, open_sandbox
+
+__all__ = ["database", "database_url", "ledger", "pool", "postgres_address", "role_url", "webhook"]
+
+OPERATOR = 900
+STOP_SECONDS_MAX = 15
+
+RunBot = Callable[..., AbstractAsyncContextManager[asyncio.Event]]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with open_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
+    """Run the bot for as long as the context lasts; yields the event that stops it. Settings may be overridden."""
+
+    @asynccontextmanager
+    async def run(**settings: str) -> AsyncIterator[asyncio.Event]:
+        environ = {
+            "DATABASE_URL": role_url("bot"),
+            "HEALTH_PORT": str(free_port()),
+            "BOT_TOKEN": TOKEN,
+            "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
+            "ADMIN_IDS": str(OPERATOR),
+            "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
+            "PUBLIC_HOST": "pay.example",
+            "CREDITS_PER_UNIT": "USD=100,EUR=110",
+            **settings,
+        }
+        stop = asyncio.Event()
+        running = asyncio.create_task(work(read_settings(BotSettings, environ), stop))
+        # A bot that ends by itself has failed; its error says more than a chat that stays silent.
+        running.add_done_callback(lambda _: stop.set())
+        yield stop
+        stop.set()
+        await asyncio.wait_for(running, STOP_SECONDS_MAX)
+
+    return run
+
+
+@pytest.fixture
+async def bot(run_bot: RunBot) -> AsyncIterator[asyncio.Event]:
+    async with run_bot() as stop:
+        yield stop
+
+
+@pytest.fixture
+async def anna(sandbox: Sandbox) -> Person:
+    return await Person(sandbox, ANNA).become(first_name="Anna", username="anna", language_code="en")
+
+
+@pytest.fixture
+async def bohdan(sandbox: Sandbox) -> Person:
+    return await Person(sandbox, BOHDAN).become(first_name="Богдан", language_code="uk")
+
+
+@pytest.fixture
+async def operator(sandbox: Sandbox) -> Person:
+    return await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="en")

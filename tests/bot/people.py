@@ -1,0 +1,89 @@
+"""The people of a conversation, who do what one does in Telegram: through the stand-in's HTTP interface."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledger.model import PaymentId
+from tests.sandbox.world import Sandbox
+
+DEADLINE_SECONDS = 10
+CODE = re.compile(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}\b")
+
+Message = dict[str, Any]
+
+
+@dataclass
+class Person:
+    """Somebody who has a private chat with the bot."""
+
+    sandbox: Sandbox
+    telegram_id: int
+    last_read: int = 0
+    heard: list[Message] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return f"/telegram/chats/{self.telegram_id}"
+
+    async def become(self, **traits: str) -> Person:
+        await self.sandbox.post("/telegram/users", id=self.telegram_id, **traits)
+        return self
+
+    async def say(self, text: str, **how: int) -> None:
+        self.last_read = (await self.sandbox.post(f"{self.path}/messages", text=text, **how))["message_id"]
+
+    async def send_form(self, data: str) -> None:
+        """Send what a Web App's page sends."""
+        self.last_read = (await self.sandbox.post(f"{self.path}/web_app_data", data=data))["message_id"]
+
+    async def hear(self) -> Message:
+        """Wait for the bot's next message."""
+        if not self.heard:
+            chat = await self.sandbox.get(self.path, after=self.last_read, wait=DEADLINE_SECONDS)
+            self.heard = [one for one in chat["messages"] if one["from"] == "bot"]
+            assert self.heard, "the bot said nothing"
+        message = self.heard.pop(0)
+        self.last_read = message["message_id"]
+        return message
+
+    async def ask(self, text: str) -> str:
+        """Say something, and wait for what the bot answers."""
+        await self.say(text)
+        return str((await self.hear())["text"])
+
+    async def ask_for_code(self, amount: str = "10") -> PaymentId:
+        """Ask to pay; the code as it is stored."""
+        return code_in(await self.ask(f"/pay {amount}"))
+
+    async def press(self, button: str, **which: Any) -> dict[str, Any]:
+        """Press a button by its text or its data; what answers the press."""
+        pressed = await self.sandbox.post(f"{self.path}/press", button=button, **which)
+        query_id = pressed["callback_query_id"]
+        chat = await self.sandbox.get(self.path, callback_query_id=query_id, wait=DEADLINE_SECONDS)
+        return next(one for one in chat["callback_answers"] if one["callback_query_id"] == query_id)
+
+    async def messages(self) -> list[Message]:
+        """Everything that the bot has said."""
+        chat = await self.sandbox.get(self.path)
+        return [one for one in chat["messages"] if one["from"] == "bot"]
+
+    async def texts(self) -> list[str]:
+        return [str(one["text"]) for one in await self.messages()]
+
+
+def code_in(text: str) -> PaymentId:
+    found = CODE.search(text)
+    assert found, text
+    return PaymentId(found[0].replace("-", ""))
+
+
+def buttons(message: Message) -> list[dict[str, Any]]:
+    markup = message["reply_markup"] or {"inline_keyboard": []}
+    return [button for row in markup["inline_keyboard"] for button in row]
+
+
+def labels(message: Message) -> list[str]:
+    return [button["text"] for button in buttons(message)]

@@ -1,0 +1,339 @@
+"""What users say, and what the bot answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ledger.codes import is_code, show_code
+from ledger.store.database import Pool
+from tests.bot.people import Person, buttons, code_in, labels
+from tests.integration.bmc import a_payment
+from tests.integration.people import ANNA, Ledger
+from tests.integration.webhook import Webhook
+
+pytestmark = pytest.mark.usefixtures("bot")
+
+
+async def test_the_first_words_lead_to_the_amounts(anna: Person) -> None:
+    await anna.say("/start")
+    welcome = await anna.hear()
+    await anna.press(labels(welcome)[0])
+
+    offer = await anna.hear()
+
+    assert "Buy Me a Coffee" in welcome["text"]
+    assert labels(offer) == ["$5 · 500 credits", "$10 · 1,000 credits", "$25 · 2,500 credits", "$50 · 5,000 credits"]
+
+
+async def test_a_start_by_a_link_is_a_start_whatever_the_link_says(anna: Person, ledger: Ledger, pool: Pool) -> None:
+    said = await anna.ask("/start pay_10000")
+
+    assert "Hello" in said
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+
+async def test_a_request_is_answered_with_a_code_to_copy_the_page_and_a_way_out(anna: Person, ledger: Ledger) -> None:
+    await anna.say("/pay 10")
+
+    answer = await anna.hear()
+
+    code = code_in(answer["text"])
+    assert is_code(code)
+    assert "$10" in answer["text"]
+    assert "1,000 credits" in answer["text"]
+    assert {"code"} == {one["type"] for one in answer["entities"]} - {"bold"}
+    copy, page, cancel = buttons(answer)
+    assert copy["copy_text"] == {"text": show_code(code)}
+    assert page["url"] == "https://buymeacoffee.com/creator"
+    assert cancel["callback_data"].endswith(code)
+    assert await ledger.status(code) == "pending"
+
+
+@pytest.mark.parametrize(
+    ("written", "amount", "currency"),
+    [("7.50 EUR", "7.50", "EUR"), ("10,50", "10.50", "USD"), ("€5", "5", "EUR"), ("20usd", "20", "USD")],
+)
+async def test_an_amount_is_taken_as_people_write_it(
+    anna: Person, pool: Pool, written: str, amount: str, currency: str
+) -> None:
+    code = await anna.ask_for_code(written)
+
+    row = await pool.fetchrow(
+        "SELECT amount::text, currency, telegram_id, user_id FROM pending_payments WHERE payment_id = $1", code
+    )
+    assert row is not None
+    assert (float(row["amount"]), row["currency"]) == (float(amount), currency)
+    assert (row["telegram_id"], row["user_id"]) == (ANNA, ANNA)
+
+
+async def test_a_button_asks_for_its_amount(anna: Person, ledger: Ledger) -> None:
+    await anna.say("/pay")
+    offer = await anna.hear()
+
+    await anna.press(labels(offer)[2])
+
+    answer = await anna.hear()
+    assert "$25" in answer["text"]
+    assert await ledger.status(code_in(answer["text"])) == "pending"
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("ten", "could not read"),
+        ("-5", "could not read"),
+        ("1e3", "could not read"),
+        ("10.555", "could not read"),
+        ("1,000", "could not read"),
+        ("NaN", "could not read"),
+        ("5 10", "could not read"),
+        ("<b>5</b>", "could not read"),
+        ("0.99", "smallest amount is $1"),
+        ("0", "smallest amount is $1"),
+        ("10000.01", "largest amount is $10,000"),
+        ("999999999", "largest amount is $10,000"),
+        ("5 GBP", "USD, EUR"),
+        ("5 <i>", "could not read"),
+    ],
+)
+async def test_an_amount_that_does_not_fit_is_explained_and_changes_nothing(
+    anna: Person, pool: Pool, written: str, hint: str
+) -> None:
+    said = await anna.ask(f"/pay {written}")
+
+    assert hint in said
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+
+async def test_ukrainian_is_spoken_with_who_speaks_it(bohdan: Person, pool: Pool) -> None:
+    said = [await bohdan.ask(words) for words in ("/start", "/pay 21", "/balance", "/privacy", "що?")]
+
+    assert all("і" in one for one in said)
+    assert "2\N{NO-BREAK SPACE}100 кредитів" in said[1]
+    assert "21\N{NO-BREAK SPACE}$" in said[1] or "21\N{NO-BREAK SPACE}USD" in said[1]
+    assert await pool.fetchval("SELECT language FROM users") == "uk"
+
+
+@pytest.mark.parametrize(
+    ("language_code", "spoken"), [("uk-UA", "Вітаємо"), ("ru", "Hello"), ("be", "Hello"), ("pt-br", "Hello")]
+)
+async def test_who_speaks_neither_language_is_spoken_to_in_english(
+    anna: Person, language_code: str, spoken: str
+) -> None:
+    await anna.become(language_code=language_code)
+
+    assert spoken in await anna.ask("/start")
+
+
+async def test_a_changed_language_is_followed(anna: Person, pool: Pool) -> None:
+    await anna.ask("/start")
+    await anna.become(language_code="uk")
+
+    said = await anna.ask("/start")
+
+    assert "Вітаємо" in said
+    assert await pool.fetchval("SELECT language FROM users") == "uk"
+
+
+async def test_the_same_amount_asked_for_again_shows_the_same_code(anna: Person) -> None:
+    first = await anna.ask_for_code("10")
+
+    again = await anna.ask_for_code("10.00")
+
+    assert first == again
+
+
+async def test_another_amount_or_user_gets_a_code_of_its_own(anna: Person, bohdan: Person) -> None:
+    codes = {await anna.ask_for_code("10"), await anna.ask_for_code("11"), await bohdan.ask_for_code("10")}
+
+    assert len(codes) == 3
+
+
+async def test_an_update_delivered_twice_records_one_payment(anna: Person, pool: Pool) -> None:
+    await anna.say("/pay 10", repeat=2)
+    first = code_in((await anna.hear())["text"])
+
+    # The repeat may be answered or not, but in a chat one thing comes after the other.
+    await anna.ask("/balance")
+
+    assert [first] == [row[0] for row in await pool.fetch("SELECT payment_id FROM pending_payments")]
+
+
+async def test_an_eleventh_open_payment_is_refused(anna: Person, ledger: Ledger, pool: Pool) -> None:
+    for number in range(10):
+        await ledger.open(f"code-{number}", amount=str(20 + number))
+
+    said = await anna.ask("/pay 10")
+
+    assert "10 open payments" in said
+    assert "/cancel" in said
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 10
+
+
+async def test_anything_else_gets_a_short_answer_that_leads_on(anna: Person) -> None:
+    for words in ("good morning", "/nonsense", "<b>5", "K7QM"):
+        said = await anna.ask(words)
+
+        assert "/pay" in said
+
+
+async def test_help_and_privacy_are_explained(anna: Person) -> None:
+    assert "refund" in await anna.ask("/paysupport")
+    assert "e-mail" in await anna.ask("/privacy")
+    assert "payment" in await anna.ask("/help")
+
+
+# What one has ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_has_nothing_is_told_so(anna: Person) -> None:
+    assert "0 credits" in await anna.ask("/balance")
+    assert "/pay" in await anna.ask("/history")
+
+
+async def test_the_history_tells_every_kind_of_entry(anna: Person, webhook: Webhook, pool: Pool) -> None:
+    code = await anna.ask_for_code("10")
+    await webhook.settle(a_payment(note=code, amount=10))
+    assert "Thank you" in (await anna.hear())["text"]
+    await pool.execute("SELECT spend_credits($1, 300, 'a song <by> & for you', 'song-1')", ANNA)
+    await pool.execute(
+        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES ($1, 'adjustment', 7, 'a present')", ANNA
+    )
+
+    history = await anna.ask("/history")
+    balance = await anna.ask("/balance")
+
+    lines = [line.split("UTC: ")[1] for line in history.splitlines() if "UTC" in line]
+    assert lines == ["+7, a present", "-300, a song <by> & for you", "+1000 for $10"]
+    assert "707 credits" in balance
+
+
+async def test_the_history_shows_the_newest_ten(anna: Person, pool: Pool) -> None:
+    await anna.ask("/start")
+    await pool.execute(
+        "INSERT INTO credits (telegram_id, kind, credits, cause) SELECT $1, 'adjustment', n, 'n' FROM generate_series(1, 12) AS n",
+        ANNA,
+    )
+
+    said = await anna.ask("/history")
+
+    assert [f"+{number}" for number in range(12, 2, -1)] == [
+        line.split("UTC: ")[1].split(",")[0] for line in said.splitlines() if "UTC" in line
+    ]
+
+
+async def test_a_long_story_behind_an_entry_does_not_silence_the_history(anna: Person, pool: Pool) -> None:
+    await anna.ask("/start")
+    await pool.execute(
+        "INSERT INTO credits (telegram_id, kind, credits, cause)"
+        " SELECT $1, 'adjustment', n, repeat('why? ', 500) FROM generate_series(1, 10) AS n",
+        ANNA,
+    )
+
+    assert "+10, why? why?" in await anna.ask("/history")
+
+
+async def test_who_is_below_zero_is_told_why(anna: Person, pool: Pool) -> None:
+    await anna.ask("/start")
+    await pool.execute(
+        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES ($1, 'adjustment', -50, 'x')", ANNA
+    )
+
+    said = await anna.ask("/balance")
+
+    assert "-50 credits" in said
+    assert "refunded" in said
+
+
+# Cancelling ----------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_to_cancel_is_said(anna: Person) -> None:
+    assert "no open payment" in await anna.ask("/cancel")
+
+
+async def test_the_only_open_payment_is_cancelled_at_once(anna: Person, ledger: Ledger) -> None:
+    code = await anna.ask_for_code("10")
+
+    said = await anna.ask("/cancel")
+
+    assert code == code_in(said)
+    assert await ledger.status(code) == "cancelled"
+
+
+async def test_of_several_open_payments_the_user_chooses(anna: Person, ledger: Ledger) -> None:
+    first, second = await anna.ask_for_code("10"), await anna.ask_for_code("20")
+    await anna.say("/cancel")
+    question = await anna.hear()
+
+    answer = await anna.press(next(label for label in labels(question) if show_code(second) in label))
+
+    assert "Cancelled" in answer["text"]
+    assert (await ledger.status(first), await ledger.status(second)) == ("pending", "cancelled")
+
+
+async def test_the_cancel_button_cancels_and_rewrites_its_message(anna: Person, ledger: Ledger) -> None:
+    code = await anna.ask_for_code("10")
+
+    answer = await anna.press("Cancel")
+
+    [message] = await anna.messages()
+    assert (answer["text"], answer["show_alert"]) == ("Cancelled.", False)
+    assert (message["edited"], message["reply_markup"]) == (True, None)
+    assert "Cancelled" in message["text"]
+    assert await ledger.status(code) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("completed", "has been paid"), ("expired", "has expired"), ("cancelled", "was cancelled")]
+)
+async def test_a_press_on_an_old_button_says_how_it_ended(
+    anna: Person, ledger: Ledger, pool: Pool, status: str, words: str
+) -> None:
+    code = await anna.ask_for_code("10")
+    await pool.execute(
+        "UPDATE pending_payments SET status = $2::text, completed_at = CASE WHEN $2::text = 'completed' THEN now() END"
+        " WHERE payment_id = $1",
+        code,
+        status,
+    )
+
+    answer = await anna.press("Cancel")
+
+    assert words in answer["text"]
+    assert answer["show_alert"]
+    assert status == await ledger.status(code)
+
+
+async def test_a_button_of_a_message_that_telegram_has_forgotten_still_works(anna: Person, ledger: Ledger) -> None:
+    code = await anna.ask_for_code("10")
+
+    answer = await anna.press("Cancel", inaccessible=True)
+
+    assert answer["text"] == "Cancelled."
+    assert await ledger.status(code) == "cancelled"
+
+
+async def test_nobody_cancels_for_another(anna: Person, bohdan: Person, ledger: Ledger, pool: Pool) -> None:
+    annas = await anna.ask_for_code("10")
+    bohdans = await bohdan.ask_for_code("10")
+    # As if the client had been tampered with: the button in Bohdan's chat names Anna's payment.
+    await pool.execute("UPDATE pending_payments SET telegram_id = $1 WHERE payment_id = $2", ANNA, bohdans)
+
+    answer = await bohdan.press("Скасувати")
+
+    assert answer["show_alert"]
+    assert (await ledger.status(annas), await ledger.status(bohdans)) == ("pending", "pending")
+
+
+async def test_a_hasty_user_is_answered_in_the_end(anna: Person) -> None:
+    await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/messages", text="/balance") for _ in range(8)))
+
+    async with asyncio.timeout(15):
+        while len(await anna.texts()) < 8:
+            chat = await anna.sandbox.get(anna.path)
+            await anna.sandbox.get(anna.path, after=chat["messages"][-1]["message_id"], wait=5)
+
+    assert {"You have 0 credits."} == set(await anna.texts())
