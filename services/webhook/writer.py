@@ -2,7 +2,8 @@
 The one writer of the process: events that come while a commit is under way go together into the next one.
 
 At low load nothing waits for a batch to fill; at high load the price of a commit is shared. Each caller is answered only
-after its own commit.
+after its own commit. A database that is away for a moment, because it restarts, is waited for: refusing costs the webhook,
+which BMC switches off after more than ten failures in a row.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ BATCH_MAX = 64
 WAITING_MAX = 256
 """With bodies of at most 256 KiB, 64 MiB wait at the most."""
 
+PATIENCE_SECONDS = 6.0
+"""How long an event waits for a database that is away. Nobody knows how long BMC waits for an answer; "quickly", it says."""
+
+RETRY_SECONDS = 0.2
+
 Settle = Callable[[Sequence[Event]], Awaitable[list[Outcome]]]
 KeepFailed = Callable[[Event], Awaitable[None]]
 
@@ -37,6 +43,8 @@ class OverloadedError(LedgerError):
 class _Waiting:
     event: Event
     outcome: asyncio.Future[Outcome]
+    until: float
+    """The time of the event loop's clock after which it is no longer worth waiting for the database."""
 
 
 class Writer:
@@ -58,7 +66,8 @@ class Writer:
         """
         if len(self._waiting) >= WAITING_MAX:
             raise OverloadedError
-        waiting = _Waiting(event, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(event, loop.create_future(), until=loop.time() + PATIENCE_SECONDS)
         self._waiting.append(waiting)
         self._work.set()
         return await waiting.outcome
@@ -75,8 +84,7 @@ class Writer:
         try:
             outcomes = await self._settle([one.event for one in batch])
         except DatabaseAwayError as error:
-            for one in batch:
-                _fail(one, error)
+            await self._put_off(batch, error)
         except Exception:
             # Whatever one event brings up, its neighbours must not pay for it: each gets a transaction of its own.
             log.warning("batch refused, settling one by one", events=len(batch), exc_info=True)
@@ -86,6 +94,18 @@ class Writer:
             BATCH_SIZE.observe(len(batch))
             for one, outcome in zip(batch, outcomes, strict=True):
                 _succeed(one, outcome)
+
+    async def _put_off(self, batch: Sequence[_Waiting], error: DatabaseAwayError) -> None:
+        """Let those wait on who may, at the head of the queue, and refuse the others. Settling twice would do no harm."""
+        now = asyncio.get_running_loop().time()
+        for one in reversed(batch):
+            if now + RETRY_SECONDS < one.until:
+                self._waiting.appendleft(one)
+            else:
+                _fail(one, error)
+        if self._waiting:
+            self._work.set()
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _settle_alone(self, one: _Waiting) -> None:
         try:

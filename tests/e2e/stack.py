@@ -1,0 +1,87 @@
+"""The running product: `compose.yaml` as the demo starts it, beside whatever else runs on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
+START_SECONDS_MAX = 600
+COMMAND_SECONDS_MAX = 120
+
+
+@dataclass(frozen=True)
+class Stack:
+    project: str
+    environment: Mapping[str, str]
+    https_port: int
+    sandbox_port: int
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+    @property
+    def webhook_url(self) -> str:
+        return f"https://localhost:{self.https_port}/bmc-webhook"
+
+    def compose(self, *words: str, seconds_max: int = COMMAND_SECONDS_MAX, **changed: str) -> str:
+        """Run a compose command, with settings *changed*; returns what it printed."""
+        command = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", self.project, *words]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.environment, **changed},
+            capture_output=True,
+            text=True,
+            timeout=seconds_max,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def sql(self, statement: str) -> str:
+        """Ask the database as its owner; rows as lines, columns with | between."""
+        psql = ("exec", "-T", "db", "psql", "-XAtq", "-U", "ledger_owner", "-d", "ledger", "-c", statement)
+        return self.compose(*psql).strip()
+
+
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    https_port, http_port, sandbox_port = _free_ports(3)
+    environment = {
+        "COMPOSE_PROJECT_NAME": f"coffee-ledger-tests-{os.getpid()}",
+        "HTTPS_PORT": str(https_port),
+        "HTTP_PORT": str(http_port),
+        "SANDBOX_PORT": str(sandbox_port),
+        "IMAGE_TAG": "tests",
+    }
+    stack = Stack(environment["COMPOSE_PROJECT_NAME"], environment, https_port, sandbox_port)
+    try:
+        stack.compose("up", "--detach", "--build", "--wait", *SERVICES, seconds_max=START_SECONDS_MAX)
+        yield stack
+    finally:
+        _keep_logs(stack)
+        stack.compose("down", "--volumes", "--remove-orphans")
+
+
+def _keep_logs(stack: Stack) -> None:
+    """Show what the services said; pytest prints it only beside a failure."""
+    print(stack.compose("logs", "--no-color", "--tail", "200"))
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

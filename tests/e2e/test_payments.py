@@ -1,0 +1,312 @@
+"""The way of a payment, through everything: Telegram, the proxy's TLS, the webhook, the database, and back to the chat."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.people import BuyMeACoffee, Person
+from tests.e2e.stack import Stack
+
+SECRET = b"sandbox-secret-that-signs-nothing-real"
+PAYLOADS = sorted((Path(__file__).parents[1] / "data" / "payloads").glob("*.json"))
+
+
+def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
+    return {"x-signature-sha256": hmac.new(secret, body, hashlib.sha256).hexdigest()}
+
+
+def credits_in(text: str) -> list[int]:
+    """The numbers of credits in a message, signs and thousands read."""
+    return [int(re.sub(r"[^\d-]", "", found)) for found in re.findall(r"(-?\d[\d, \u00a0]*) (?:credit|кредит)", text)]
+
+
+async def test_what_is_paid_with_a_code_is_credited_and_told(bmc: BuyMeACoffee, anna: Person) -> None:
+    code = await anna.ask_to_pay("7.50")
+
+    paid = await bmc.pay(amount="7.50", note=f"Thank you! {code}", email="anna@example.org", name="Anna")
+
+    assert credits_in(await anna.hear("Thank you")) == [750, 750]
+    assert await anna.balance() == 750
+    assert [attempt["status"] for attempt in await bmc.delivered(paid)] == [200]
+
+
+async def test_a_ukrainian_is_spoken_to_in_ukrainian(bmc: BuyMeACoffee, bohdan: Person) -> None:
+    code = await bohdan.ask_to_pay("5", "EUR")
+
+    await bmc.pay(amount="5", currency="EUR", note=f"дякую, код {code.lower()} 🎉")
+
+    assert credits_in(await bohdan.hear("Дякуємо")) == [550, 550]
+
+
+async def test_buttons_lead_from_an_amount_to_a_code_and_to_an_end(bmc: BuyMeACoffee, anna: Person) -> None:
+    await anna.say("/pay")
+    await anna.hear("How much")
+
+    await anna.press("pick:10:USD")
+    offered = await anna.hear("Your code")
+    answered = await anna.press("Cancel")
+
+    assert credits_in(offered) == [1000]
+    assert answered == "Cancelled."
+    assert "your credits still arrive" in await anna.see("Cancelled")
+
+
+async def test_a_web_app_may_ask_to_pay_by_its_own_number(bmc: BuyMeACoffee, anna: Person) -> None:
+    number = f"{anna.telegram_id}_1732347758"
+
+    await anna.send_from_web_app(json.dumps({"payment_id": number, "user_id": anna.telegram_id, "amount": 4}))
+    await anna.hear(number)
+    await bmc.pay(amount="4", note=f"code: {number}")
+
+    assert credits_in(await anna.hear("Thank you")) == [400, 400]
+
+
+async def test_a_delivery_that_comes_twice_credits_once(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
+    code = await anna.ask_to_pay("5")
+    await bmc.misbehave("twice", times=1)
+
+    paid = await bmc.pay(amount="5", note=code)
+    await anna.hear("Thank you")
+
+    assert [attempt["status"] for attempt in await bmc.delivered(paid)] == [200, 200]
+    assert await anna.balance() == 500
+    assert stack.sql(f"SELECT count(*) FROM credits WHERE telegram_id = {anna.telegram_id}") == "1"
+
+
+@pytest.mark.parametrize("fault", ["wrong_signature", "no_signature", "altered"])
+async def test_what_is_not_rightly_signed_is_refused_and_its_retry_credited(
+    bmc: BuyMeACoffee, anna: Person, fault: str
+) -> None:
+    code = await anna.ask_to_pay("5")
+    await bmc.misbehave(fault, times=1)
+
+    paid = await bmc.pay(amount="5", note=code)
+    await anna.hear("Thank you")
+
+    assert [attempt["status"] for attempt in await bmc.delivered(paid)] == [401, 200]
+    assert await anna.balance() == 500
+
+
+async def test_without_a_code_amount_and_time_decide(bmc: BuyMeACoffee, anna: Person, amount: str) -> None:
+    await anna.ask_to_pay(amount)
+
+    await bmc.pay(amount=amount, note="keep it up")
+
+    assert credits_in(await anna.hear("Thank you"))[0] == int(amount) * 100
+
+
+async def test_without_a_code_and_without_the_fallback_a_person_decides(
+    bmc: BuyMeACoffee, anna: Person, operator: Person, amount: str, stack: Stack
+) -> None:
+    await anna.ask_to_pay(amount)
+    stack.compose("up", "--detach", "--wait", "webhook", FALLBACK_MATCH="off")
+    try:
+        await bmc.pay(amount=amount, note="keep it up")
+    finally:
+        stack.compose("up", "--detach", "--wait", "webhook")
+
+    told = await operator.hear("A payment waits for you")
+
+    assert "Amount and time: switched off" in told
+    assert await anna.balance() == 0
+
+
+async def test_between_two_candidates_a_person_decides(
+    bmc: BuyMeACoffee, anna: Person, bohdan: Person, operator: Person, amount: str
+) -> None:
+    codes = [await person.ask_to_pay(amount) for person in (anna, bohdan)]
+
+    await bmc.pay(amount=amount, note="keep it up")
+    told = await operator.hear("A payment waits for you")
+
+    assert all(code in told for code in codes)
+    assert await anna.balance() == await bohdan.balance() == 0
+
+
+async def test_a_refund_takes_the_credits_back(bmc: BuyMeACoffee, anna: Person) -> None:
+    code = await anna.ask_to_pay("5")
+    paid = await bmc.pay(amount="5", note=code)
+    await anna.hear("Thank you")
+
+    await bmc.refund(paid)
+
+    assert credits_in(await anna.hear("refunded")) == [0]
+    assert await anna.balance() == 0
+
+
+async def test_a_refund_that_overtakes_its_payment_is_applied_when_that_comes(
+    bmc: BuyMeACoffee, anna: Person, stack: Stack
+) -> None:
+    code = await anna.ask_to_pay("5")
+    await bmc.misbehave("only_refund_first", times=1)
+    paid = await bmc.check_out(amount="5", note=code)
+
+    await bmc.refund(paid)
+    await bmc.delivered(paid)
+    await anna.hear("refunded")
+
+    entries = stack.sql(f"SELECT credits FROM credits WHERE telegram_id = {anna.telegram_id} ORDER BY credit_id")
+    assert entries.split() == ["500", "-500"]
+
+
+async def test_a_payment_after_its_time_still_reaches_its_user(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
+    code = await anna.ask_to_pay("5")
+    payment_id = code.replace("-", "")
+    stack.sql(f"UPDATE pending_payments SET created_at = now() - interval '25 hours' WHERE payment_id = '{payment_id}'")
+    stack.compose("restart", "janitor")
+    await anna.hear("not paid in time")
+
+    await bmc.pay(amount="5", note=code)
+
+    assert "after its code had run out" in await anna.hear("Thank you")
+    assert stack.sql(f"SELECT status FROM pending_payments WHERE payment_id = '{payment_id}'") == "expired"
+
+
+async def test_a_currency_without_a_rate_waits_for_a_person(bmc: BuyMeACoffee, anna: Person, operator: Person) -> None:
+    code = await anna.ask_to_pay("5")
+
+    await bmc.pay(amount="50", currency="SEK", note=code)
+    told = await operator.hear("A payment waits for you")
+
+    assert "no rate for this currency" in told
+    assert code in told
+    assert await anna.balance() == 0
+
+
+async def test_a_renewal_is_credited_without_anybody_doing_anything(bmc: BuyMeACoffee, anna: Person) -> None:
+    code = await anna.ask_to_pay("3")
+    subscription = await bmc.pay(kind="membership", amount="3", note=code)
+    await anna.hear("Thank you")
+
+    await bmc.renew(subscription)
+
+    assert credits_in(await anna.hear("Thank you")) == [300, 600]
+
+
+async def test_a_code_in_a_later_answer_finds_its_payment(bmc: BuyMeACoffee, anna: Person, amount: str) -> None:
+    code = await anna.ask_to_pay("9")
+    bought = await bmc.pay(kind="extra_purchase", amount=amount, note="")
+
+    await bmc.answer(bought, code)
+
+    assert "You had picked $9" in await anna.hear("Thank you")
+
+
+async def test_a_test_event_tells_the_operator_that_the_connection_works(
+    bmc: BuyMeACoffee, operator: Person, stack: Stack
+) -> None:
+    before = stack.sql("SELECT count(*) FROM credits")
+
+    await bmc.send_test()
+
+    assert "The connection works" in await operator.hear("connection")
+    assert stack.sql("SELECT count(*) FROM credits") == before
+
+
+async def test_who_pays_while_the_bot_is_down_is_told_when_it_is_back(
+    bmc: BuyMeACoffee, anna: Person, stack: Stack
+) -> None:
+    code = await anna.ask_to_pay("5")
+    stack.compose("kill", "bot")
+    await bmc.pay(amount="5", note=code)
+
+    stack.compose("up", "--detach", "--wait", "bot")
+
+    assert credits_in(await anna.hear("Thank you")) == [500, 500]
+
+
+async def test_what_is_written_while_the_bot_is_down_is_answered_when_it_is_back(anna: Person, stack: Stack) -> None:
+    stack.compose("stop", "bot")
+    await anna.say("/pay 5")
+
+    stack.compose("up", "--detach", "--wait", "bot")
+
+    assert "Your code" in await anna.hear()
+
+
+async def test_a_restart_of_the_webhook_loses_nothing(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
+    code = await anna.ask_to_pay("5")
+    restarting = asyncio.create_task(asyncio.to_thread(stack.compose, "restart", "webhook"))
+
+    paid = [await bmc.check_out(amount="5", note=code) for _ in range(20)]
+    await restarting
+    attempts = [await bmc.delivered(one) for one in paid]
+
+    assert all(attempt[-1]["status"] == 200 for attempt in attempts)
+    assert stack.sql(f"SELECT sum(credits) FROM credits WHERE telegram_id = {anna.telegram_id}") == "10000"
+
+
+async def test_a_restart_of_the_database_in_the_middle_of_traffic_loses_nothing(
+    bmc: BuyMeACoffee, anna: Person, stack: Stack
+) -> None:
+    code = await anna.ask_to_pay("5")
+    restarting = asyncio.create_task(asyncio.to_thread(stack.compose, "restart", "db"))
+
+    paid: list[Mapping[str, Any]] = []
+    while not restarting.done() or len(paid) < 20:
+        paid.append(await bmc.check_out(amount="5", note=code))
+        await bmc.post_raw(b"{}", {})  # paces the traffic by a real request
+    attempts = [await bmc.delivered(one) for one in paid]
+
+    assert all(attempt[-1]["status"] == 200 for attempt in attempts)
+    credited = stack.sql(f"SELECT count(*), sum(credits) FROM credits WHERE telegram_id = {anna.telegram_id}")
+    assert credited == f"{len(paid)}|{len(paid) * 500}"
+    assert drift(stack) == "0"
+
+
+def drift(stack: Stack) -> str:
+    return stack.sql(
+        "SELECT count(*) FROM balances AS b"
+        " WHERE balance <> (SELECT sum(credits) FROM credits AS c WHERE c.telegram_id = b.telegram_id)"
+    )
+
+
+@pytest.mark.parametrize("file", PAYLOADS, ids=lambda file: file.stem)
+async def test_what_bmc_really_sends_is_taken_through_the_proxy_and_kept(
+    bmc: BuyMeACoffee, stack: Stack, file: Path
+) -> None:
+    body = file.read_bytes()  # noqa: ASYNC240 — a file of a kilobyte
+    money = "SELECT (SELECT count(*) FROM charges), (SELECT count(*) FROM credits), (SELECT sum(balance) FROM balances)"
+
+    first = await bmc.post_raw(body, sign(body))
+    settled = stack.sql(money)
+    again = await bmc.post_raw(body, sign(body))
+
+    assert (first, again) == (200, 200)
+    assert stack.sql(f"SELECT count(*) > 0 FROM bmc_events WHERE body = '\\x{body.hex()}'::bytea") == "t"
+    assert stack.sql(money) == settled
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({}, 401), (sign(b"{}", b"another"), 401), (sign(b"{}"), 200)],
+    ids=["none", "wrong", "right"],
+)
+async def test_only_what_is_signed_passes(bmc: BuyMeACoffee, headers: dict[str, str], status: int) -> None:
+    assert await bmc.post_raw(b"{}", headers) == status
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/bmc-webhook/x", "/.env", "/api/"])
+async def test_nothing_else_is_to_be_found_from_outside(bmc: BuyMeACoffee, stack: Stack, path: str) -> None:
+    address = f"https://localhost:{stack.https_port}{path}"
+
+    async with bmc.session.get(address, ssl=False) as answer:
+        assert answer.status == 404
+        assert "Server" not in answer.headers
+
+
+def test_no_log_line_holds_what_must_not_be_kept(stack: Stack) -> None:
+    """Runs after the others: what they said, typed and paid must not stand in any service's log."""
+    logs = stack.compose("logs", "--no-color", "webhook", "bot", "janitor", "proxy", "db", "secrets")
+
+    for word in ("sandbox-token-that-opens", SECRET.decode(), "anna@example.org", "keep it up", "x-signature"):
+        assert word.lower() not in logs.lower()
