@@ -1,0 +1,477 @@
+"""Keeping house: each task run once for a time that is handed in, as the janitor's role."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from ledger.errors import DatabaseAwayError
+from ledger.store.database import Pool, open_pool
+from ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
+from services.janitor.schedule import run_tasks
+from services.janitor.tasks import BlankPersonalFields, CheckBalances, ExpirePayments, RematchCharges, Task
+from tests.integration.bmc import a_payment, raw
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.test_settling import CODE, OTHER_CODE
+from tests.integration.webhook import RULES, Webhook
+
+TTL = timedelta(hours=24)
+RETENTION = timedelta(days=90)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    async with open_pool(role_url("janitor")) as pool:
+        yield pool
+
+
+async def at_once(*tasks: Task, now: datetime) -> list[int]:
+    start = asyncio.Barrier(len(tasks))
+
+    async def run(task: Task) -> int:
+        await start.wait()
+        return await task.run_once(now)
+
+    return await asyncio.gather(*map(run, tasks))
+
+
+# Expiry --------------------------------------------------------------------------------------------------------------
+
+
+async def opened_at(ledger: Ledger, payment_id: str) -> datetime:
+    found: datetime = await ledger.pool.fetchval(
+        "SELECT created_at FROM pending_payments WHERE payment_id = $1", payment_id
+    )
+    return found
+
+
+async def test_a_payment_expires_when_its_time_is_over_and_not_before(janitor: Pool, ledger: Ledger) -> None:
+    await ledger.open(CODE, minutes_ago=60)
+    task, opened = ExpirePayments(janitor, TTL), await opened_at(ledger, CODE)
+
+    assert await task.run_once(opened + TTL) == 0
+    assert await ledger.status(CODE) == "pending"
+
+    assert await task.run_once(opened + TTL + SECOND) == 1
+    assert await ledger.status(CODE) == "expired"
+    assert await ledger.pool.fetchval("SELECT ended_at FROM pending_payments") == opened + TTL + SECOND
+
+
+async def test_who_has_not_paid_is_told_once(janitor: Pool, ledger: Ledger) -> None:
+    await ledger.open(CODE, amount="7.50", currency="EUR")
+    task, later = ExpirePayments(janitor, TTL), datetime.now(UTC) + 2 * TTL
+
+    await task.run_once(later)
+    await task.run_once(later)
+
+    assert await ledger.told(ANNA) == ["payment_expired"]
+    assert await ledger.facts("payment_expired") == {"code": CODE, "amount": "7.50", "currency": "EUR"}
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled", "expired"])
+async def test_what_has_ended_does_not_expire(janitor: Pool, ledger: Ledger, status: str) -> None:
+    await ledger.open(CODE, status=status)
+
+    assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 0
+    assert await ledger.status(CODE) == status
+    assert await ledger.told(ANNA) == []
+
+
+async def open_many(ledger: Ledger, count: int) -> None:
+    await ledger.open(CODE)
+    await ledger.pool.execute(
+        "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount)"
+        " SELECT 'many_' || number, $1, $1, 5 FROM generate_series(1, $2 - 1) AS number",
+        ANNA, count,
+    )  # fmt: skip
+
+
+async def count_expired(ledger: Ledger) -> tuple[int, int]:
+    """Payments that expired, and distinct payments whose user was told."""
+    [row] = await ledger.pool.fetch(
+        "SELECT (SELECT count(*) FROM pending_payments WHERE status = 'expired') AS expired,"
+        " (SELECT count(DISTINCT facts ->> 'code') FROM notifications WHERE kind = 'payment_expired') AS told"
+    )
+    return row["expired"], row["told"]
+
+
+async def test_more_than_a_batch_expires_in_one_run(janitor: Pool, ledger: Ledger) -> None:
+    count = BATCH_MAX + 1
+    await open_many(ledger, count)
+
+    assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == count
+    assert await count_expired(ledger) == (count, count)
+
+
+async def test_two_janitors_at_once_expire_each_payment_once(janitor: Pool, ledger: Ledger) -> None:
+    count = BATCH_MAX + 1
+    await open_many(ledger, count)
+    task, later = ExpirePayments(janitor, TTL), datetime.now(UTC) + 2 * TTL
+
+    rows = await at_once(task, task, now=later)
+    rows.append(await task.run_once(later))
+
+    assert sum(rows) == count
+    assert await count_expired(ledger) == (count, count)
+    assert len(await ledger.told(ANNA)) == count
+
+
+async def test_expiry_is_left_to_the_janitor_that_is_at_it(janitor: Pool, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    async with ledger.pool.acquire() as db, db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(4711002, 1)")
+
+        assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 0
+
+
+async def test_expiry_passes_over_a_payment_that_is_being_completed(janitor: Pool, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    await ledger.open(OTHER_CODE)
+    async with ledger.pool.acquire() as db, db.transaction():
+        await db.execute("SELECT FROM pending_payments WHERE payment_id = $1 FOR UPDATE", CODE)
+
+        assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 1
+
+    assert (await ledger.status(CODE), await ledger.status(OTHER_CODE)) == ("pending", "expired")
+
+
+async def test_a_payment_that_expired_is_credited_when_its_charge_comes_after_all(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL)
+
+    await webhook.settle(a_payment(support_note=CODE))
+
+    assert await ledger.balance() == 500
+    assert await ledger.told(ANNA) == ["payment_expired", "payment_credited"]
+
+
+# Blanking ------------------------------------------------------------------------------------------------------------
+
+PERSONAL: dict[str, Any] = {"supporter_id": 77, "supporter_name": "Olena", "supporter_email": "olena@example.org"}
+
+
+async def kept(ledger: Ledger) -> dict[str, Any]:
+    """What of a person is kept, and how many notifications."""
+    [row] = await ledger.pool.fetch(
+        "SELECT (SELECT body FROM bmc_events) AS body, (SELECT note FROM charges) AS note,"
+        " (SELECT name FROM supporters) AS name, (SELECT email FROM supporters) AS email,"
+        " (SELECT count(*) FROM notifications) AS notifications"
+    )
+    return dict(row)
+
+
+async def test_what_is_personal_is_forgotten_after_the_retention_and_not_before(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=f"For {CODE}", **PERSONAL)
+    before = datetime.now(UTC)
+    await webhook.settle(payment)
+    await ledger.pool.execute("UPDATE notifications SET status = 'sent', sent_at = now()")
+    task = BlankPersonalFields(janitor, RETENTION)
+
+    assert await task.run_once(before + RETENTION) == 0
+    assert await kept(ledger) == {
+        "body": raw(payment),
+        "note": f"For {CODE}",
+        "name": "Olena",
+        "email": "olena@example.org",
+        "notifications": 1,
+    }
+
+    later = datetime.now(UTC) + RETENTION + SECOND
+    assert await task.run_once(later) == 4
+    assert await kept(ledger) == {"body": None, "note": None, "name": None, "email": None, "notifications": 0}
+    assert await ledger.pool.fetchval("SELECT blanked_at FROM bmc_events") == later
+    assert await task.run_once(later) == 0
+
+
+async def test_a_repeat_is_known_as_one_after_everything_is_forgotten(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    payment = a_payment(support_note=CODE, **PERSONAL)
+    await webhook.settle(payment)
+    await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+
+    outcomes = await webhook.settle(payment, payment | {"attempt": 9}, payment | {"event_id": 5})
+
+    assert outcomes == ["duplicate", "duplicate", "recorded"]
+    assert await ledger.credits() == [500]
+    assert await ledger.balance() == 500
+
+
+async def test_the_ledger_stands_on_what_stays(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+    """The supporter is still known by the charge, though nobody remembers the name."""
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(support_note=CODE, **PERSONAL))
+    await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+    await ledger.open(OTHER_CODE, amount="9", minutes_ago=600)
+
+    outcomes = await webhook.settle(a_payment(amount=9, supporter_id=77))
+
+    assert outcomes == ["credited"]
+    assert await ledger.balance() == 1400
+    assert await ledger.drift() == 0
+
+
+async def test_what_is_still_owed_is_not_forgotten(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(support_note=CODE))
+
+    await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+
+    assert await ledger.told(ANNA) == ["payment_credited"]
+
+
+async def test_more_than_a_batch_is_forgotten_in_one_run(janitor: Pool, ledger: Ledger) -> None:
+    await ledger.pool.execute(
+        "INSERT INTO bmc_events (delivery_key, body, digest, outcome)"
+        " SELECT number, '', '', 'unknown' FROM generate_series(0, $1) AS number",
+        BATCH_MAX,
+    )
+    await ledger.pool.execute(
+        "INSERT INTO notifications (kind, status) SELECT 'test_event', 'dead' FROM generate_series(0, $1)", BATCH_MAX
+    )
+
+    rows = await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+
+    assert rows == 2 * (BATCH_MAX + 1)
+
+
+async def test_two_janitors_at_once_forget_each_thing_once(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+    await webhook.settle(*(a_payment(amount=amount, support_note="hello") for amount in range(1, 11)))
+    task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
+
+    rows = await at_once(task, task, now=later)
+    rows.append(await task.run_once(later))
+
+    assert sum(rows) == 20
+
+
+# Matching again ------------------------------------------------------------------------------------------------------
+
+
+async def test_an_id_of_a_web_app_that_was_recorded_after_its_charge_finds_its_user(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    older_form = f"{ANNA}_1732347758"
+    await webhook.settle(a_payment(support_note=older_form))
+    task = RematchCharges(janitor, RULES)
+    assert await task.run_once(datetime.now(UTC)) == 0
+    await ledger.open(older_form)
+
+    assert await task.run_once(datetime.now(UTC)) == 1
+    assert await task.run_once(datetime.now(UTC)) == 0
+
+    assert await ledger.credits() == [500]
+    assert await ledger.status(older_form) == "completed"
+    assert await ledger.told(ANNA) == ["payment_credited"]
+
+
+async def test_a_charge_of_a_supporter_who_became_known_since_finds_its_user(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    """Anna's first charge had no code; her second had one, and tells who the supporter is."""
+    await ledger.open(CODE, amount="9", minutes_ago=600)
+    assert await webhook.settle(a_payment(amount=9, supporter_id=77)) == ["unmatched"]
+    await ledger.open(OTHER_CODE)
+    await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))
+
+    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 1
+
+    assert sorted(await ledger.credits()) == [500, 900]
+    assert await ledger.status(CODE) == "completed"
+
+
+async def test_nobody_is_guessed_the_second_time(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+    await webhook.settle(a_payment())
+    await ledger.open(CODE)
+
+    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 0
+    assert await ledger.credits() == []
+
+
+@pytest.mark.parametrize("state", ["dismissed", "refunded"])
+async def test_a_charge_that_does_not_wait_is_not_matched_again(
+    janitor: Pool, ledger: Ledger, webhook: Webhook, state: str
+) -> None:
+    older_form = f"{ANNA}_1732347758"
+    await webhook.settle(a_payment(support_note=older_form))
+    await ledger.open(older_form)
+    await ledger.pool.execute(
+        "UPDATE charges SET state = $1::text, refunded_at = CASE WHEN $1::text = 'refunded' THEN now() END", state
+    )
+
+    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 0
+    assert await ledger.credits() == []
+
+
+async def test_every_waiting_charge_has_its_turn_though_those_before_it_stay(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    for first in range(1, REMATCH_BATCH_MAX + 1, 50):
+        await asyncio.gather(*(webhook.settle(a_payment(amount=amount)) for amount in range(first, first + 50)))
+    older_form = f"{ANNA}_1732347758"
+    await webhook.settle(a_payment(support_note=older_form, amount=5))
+    await ledger.open(older_form)
+
+    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 1
+    assert await ledger.credits() == [500]
+
+
+async def test_two_janitors_at_once_credit_a_charge_once(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+    owners = {f"{user}_1732347758": user for user in range(ANNA, ANNA + 10)}
+    await webhook.settle(*(a_payment(support_note=payment_id) for payment_id in owners))
+    for payment_id, user in owners.items():
+        await ledger.open(payment_id, user=user)
+    task = RematchCharges(janitor, RULES)
+
+    rows = await at_once(task, task, now=datetime.now(UTC))
+
+    assert sum(rows) == 10
+    assert await ledger.credits() == [500] * 10
+    assert await ledger.drift() == 0
+
+
+# Checking ------------------------------------------------------------------------------------------------------------
+
+
+def measured_drift() -> float | None:
+    return REGISTRY.get_sample_value("bmc_balance_drift_credits")
+
+
+async def test_balances_do_not_drift(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(support_note=CODE))
+    await ledger.pool.execute("SELECT spend_credits($1, 30, 'a game', 'game-1')", ANNA)
+
+    assert await CheckBalances(janitor).run_once(datetime.now(UTC)) == 0
+    assert measured_drift() == 0
+
+
+GOING_ROUND = {
+    "an entry without its balance": (
+        (
+            "ALTER TABLE credits DISABLE TRIGGER balance_is_the_sum;"
+            "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES (101, 'adjustment', 40, 'a');"
+            "ALTER TABLE credits ENABLE TRIGGER balance_is_the_sum"
+        ),
+        40,
+    ),
+    "a balance without its entry": ("INSERT INTO balances (telegram_id, balance) VALUES (202, -3)", 3),
+    "a changed balance": ("UPDATE balances SET balance = balance + 7", 7),
+    "a changed entry": (
+        (
+            "ALTER TABLE credits DISABLE TRIGGER ledger_only_grows;"
+            "UPDATE credits SET credits = 1;"
+            "ALTER TABLE credits ENABLE TRIGGER ledger_only_grows"
+        ),
+        99,
+    ),
+    "two that outweigh each other": (
+        "UPDATE balances SET balance = balance + 5; INSERT INTO balances (telegram_id, balance) VALUES (202, -5)",
+        10,
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "drift"), GOING_ROUND.values(), ids=GOING_ROUND.keys())
+async def test_going_round_the_ledger_shows(janitor: Pool, ledger: Ledger, statements: str, drift: int) -> None:
+    await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1), ($2)", ANNA, BOHDAN)
+    await ledger.pool.execute(
+        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES ($1, 'adjustment', 100, 'a')", ANNA
+    )
+
+    await ledger.pool.execute(statements)
+
+    assert await CheckBalances(janitor).run_once(datetime.now(UTC)) == drift
+    assert measured_drift() == drift
+
+
+# The schedule --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A task of the test's own."""
+
+    name: str
+    work: Callable[[datetime], Awaitable[int]]
+    period: timedelta = timedelta()
+
+    async def run_once(self, now: datetime) -> int:
+        return await self.work(now)
+
+
+def runs(task: str, outcome: str) -> float | None:
+    return REGISTRY.get_sample_value("bmc_janitor_runs_total", {"task": task, "outcome": outcome})
+
+
+async def test_tasks_go_on_after_one_that_fails_and_end_when_told_to() -> None:
+    stop, seen = asyncio.Event(), []
+
+    async def fail(now: datetime) -> int:
+        seen.append("fail")
+        raise RuntimeError("broken")
+
+    async def lose(now: datetime) -> int:
+        seen.append("lose")
+        raise DatabaseAwayError
+
+    async def work(now: datetime) -> int:
+        seen.append("work")
+        if min(seen.count("fail"), seen.count("lose"), seen.count("work")) >= 3:
+            stop.set()
+        return 2
+
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    tasks = [Stub("broken", fail), Stub("away", lose), Stub("sound", work)]
+    async with asyncio.timeout(10):
+        await run_tasks(tasks, stop, clock=lambda: now)
+
+    assert (runs("broken", "failed"), runs("broken", "done")) == (seen.count("fail"), 0)
+    assert (runs("away", "database_away"), runs("away", "done")) == (seen.count("lose"), 0)
+    assert (runs("sound", "done"), runs("sound", "failed")) == (seen.count("work"), 0)
+    assert REGISTRY.get_sample_value("bmc_janitor_rows_total", {"task": "sound"}) == 2 * seen.count("work")
+    last_success = "bmc_janitor_last_success_timestamp_seconds"
+    assert REGISTRY.get_sample_value(last_success, {"task": "sound"}) == now.timestamp()
+    assert REGISTRY.get_sample_value(last_success, {"task": "broken"}) is None
+
+
+async def test_a_task_under_way_is_ended_in_order() -> None:
+    stop, begun, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
+
+    async def work(now: datetime) -> int:
+        begun.set()
+        await go_on.wait()
+        ended.append(now)
+        return 0
+
+    running = asyncio.create_task(
+        run_tasks([Stub("slow", work, timedelta(hours=1))], stop, clock=lambda: datetime.now(UTC))
+    )
+    await begun.wait()
+    stop.set()
+    go_on.set()
+
+    async with asyncio.timeout(10):
+        await running
+    assert len(ended) == 1
+
+
+async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], str]) -> None:
+    nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
+
+    async with open_pool(nowhere) as pool:
+        with pytest.raises(DatabaseAwayError):
+            await ExpirePayments(pool, TTL).run_once(datetime.now(UTC))

@@ -1,0 +1,154 @@
+"""Listening to what Postgres announces, across lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from ledger.listen import listen
+from tests.integration.bmc import a_payment
+from tests.integration.people import Ledger
+from tests.integration.test_settling import CODE
+from tests.integration.webhook import Webhook
+
+PATIENCE_SECONDS = 10.0
+
+
+class Sleeper:
+    """Counts how often it was woken."""
+
+    def __init__(self) -> None:
+        self._wakes: asyncio.Queue[None] = asyncio.Queue()
+
+    def wake(self) -> None:
+        self._wakes.put_nowait(None)
+
+    async def woken(self) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._wakes.get()
+
+    @property
+    def is_asleep(self) -> bool:
+        return self._wakes.empty()
+
+
+@pytest.fixture
+async def sleeper(role_url: Callable[[str], str]) -> AsyncIterator[Sleeper]:
+    """Listens with the role of the bot."""
+    sleeper = Sleeper()
+    listening = asyncio.create_task(listen(role_url("bot"), sleeper.wake))
+    yield sleeper
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening
+
+
+async def test_connecting_wakes_because_something_may_have_been_missed(sleeper: Sleeper) -> None:
+    await sleeper.woken()
+
+    assert sleeper.is_asleep
+
+
+async def test_an_announcement_wakes(sleeper: Sleeper, ledger: Ledger) -> None:
+    await sleeper.woken()
+
+    await ledger.pool.execute("NOTIFY payments")
+
+    await sleeper.woken()
+    assert sleeper.is_asleep
+
+
+async def test_another_channel_does_not_wake(sleeper: Sleeper, ledger: Ledger) -> None:
+    await sleeper.woken()
+
+    await ledger.pool.execute("NOTIFY something_else")
+    await ledger.pool.execute("NOTIFY payments")
+
+    await sleeper.woken()
+    assert sleeper.is_asleep
+
+
+async def test_a_settled_payment_wakes(sleeper: Sleeper, ledger: Ledger, webhook: Webhook) -> None:
+    await sleeper.woken()
+    await ledger.open(CODE)
+
+    await webhook.settle(a_payment(support_note=CODE))
+
+    await sleeper.woken()
+
+
+async def test_a_repeat_lets_sleep(sleeper: Sleeper, ledger: Ledger, webhook: Webhook) -> None:
+    await sleeper.woken()
+    payment = a_payment()
+    await webhook.settle(payment)
+    await sleeper.woken()
+
+    await webhook.settle(payment)
+    await ledger.pool.execute("NOTIFY payments")
+
+    await sleeper.woken()
+    assert sleeper.is_asleep
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_listener_whose_connection_is_ended_comes_back_and_looks_for_itself(
+    sleeper: Sleeper, ledger: Ledger, times: int
+) -> None:
+    for _ in range(times):
+        await sleeper.woken()
+        await end_its_connection(ledger)
+
+    await sleeper.woken()
+    await ledger.pool.execute("NOTIFY payments")
+    await sleeper.woken()
+
+
+async def end_its_connection(ledger: Ledger) -> None:
+    """What an operator, a restart or a failing network does."""
+    ended = await ledger.pool.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = 'bot'"
+    )
+    assert ended == 1
+
+
+async def test_a_listener_starts_before_its_database(role_url: Callable[[str], str], ledger: Ledger) -> None:
+    sleeper = Sleeper()
+
+    async with starting_postgres(role_url("bot"), refusals=2) as database_url:
+        listening = asyncio.create_task(listen(database_url, sleeper.wake))
+        await sleeper.woken()
+        await ledger.pool.execute("NOTIFY payments")
+        await sleeper.woken()
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+
+
+@asynccontextmanager
+async def starting_postgres(database_url: str, *, refusals: int) -> AsyncIterator[str]:
+    """The same database at another address, where the first connections are ended at once."""
+    address = urlsplit(database_url)
+    attempts = itertools.count()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if next(attempts) < refusals:
+            writer.close()
+            return
+        its_reader, its_writer = await asyncio.open_connection(address.hostname, address.port)
+        await asyncio.gather(forward(reader, its_writer), forward(its_reader, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield database_url.replace(f":{address.port}/", f":{server.sockets[0].getsockname()[1]}/")
+
+
+async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while received := await reader.read(4096):
+            writer.write(received)
+    writer.close()
