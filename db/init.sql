@@ -85,7 +85,7 @@ CREATE TABLE bmc_events (
     ))
 );
 COMMENT ON COLUMN bmc_events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
-COMMENT ON COLUMN bmc_events.digest IS 'SHA-256 of what the event says, whatever the order of its keys: tells a repeat from a contradiction.';
+COMMENT ON COLUMN bmc_events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
 CREATE INDEX bmc_events_received_at ON bmc_events (received_at);
 CREATE INDEX bmc_events_charge_key ON bmc_events (charge_key);
 CREATE INDEX bmc_events_unblanked ON bmc_events (received_at) WHERE body IS NOT NULL;
@@ -184,7 +184,7 @@ BEGIN
       FROM added
      GROUP BY added.telegram_id
      ORDER BY added.telegram_id
-    ON CONFLICT (telegram_id) DO UPDATE SET balance = held.balance + EXCLUDED.balance;
+    ON CONFLICT (telegram_id) DO UPDATE SET balance = held.balance + excluded.balance;
     RETURN NULL;
 END
 $$;
@@ -259,7 +259,7 @@ CREATE TABLE notifications (
     CONSTRAINT sent_has_its_time CHECK ((status = 'sent') = (sent_at IS NOT NULL))
 );
 COMMENT ON TABLE notifications IS 'The outbox. A claim moves due_at ahead by the lease, so that a killed sender''s rows come up again.';
-COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which alone knows them, makes it one row each (addressed).';
+COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which knows them, makes it one row each.';
 COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal, the text itself is made when it is sent.';
 COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told once.';
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';

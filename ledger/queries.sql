@@ -25,7 +25,9 @@ SELECT charges.charge_key, charges.family, charges.bmc_id, charges.transaction_i
        charges.reasons, charges.payment_id, charges.telegram_id, charges.flag, charges.matched_at, charges.refunded_at
   FROM charges
  WHERE charges.charge_key = ANY($1::text [])
-    OR (charges.family, charges.bmc_id) IN (SELECT named.family, named.bmc_id FROM unnest($2::text [], $3::text []) AS named (family, bmc_id));
+    OR (charges.family, charges.bmc_id) IN (
+           SELECT named.family, named.bmc_id FROM unnest($2::text [], $3::text []) AS named (family, bmc_id)
+       );
 
 -- name: find_waiting_charges
 -- Unmatched charges of these amounts, around these times: each may be the one that an open payment waits for.
@@ -92,9 +94,9 @@ SELECT seen.supporter_id, seen.name, seen.email, $4, $4
   FROM unnest($1::text [], $2::text [], $3::text []) AS seen (supporter_id, name, email)
  ORDER BY seen.supporter_id
 ON CONFLICT (supporter_id) DO UPDATE
-SET name = coalesce(EXCLUDED.name, known.name),
-    email = coalesce(EXCLUDED.email, known.email),
-    last_seen_at = greatest(EXCLUDED.last_seen_at, known.last_seen_at);
+SET name = coalesce(excluded.name, known.name),
+    email = coalesce(excluded.email, known.email),
+    last_seen_at = greatest(excluded.last_seen_at, known.last_seen_at);
 
 -- name: keep_charges
 -- Record charges, or what changed of them. One object of $1 is one charge, its keys are the columns.
@@ -107,11 +109,11 @@ SELECT charge_key, family, bmc_id, transaction_id, psp_id, supporter_id, amount,
        reasons, payment_id, telegram_id, flag, matched_at, refunded_at
   FROM jsonb_populate_recordset(NULL::charges, $1::jsonb)
 ON CONFLICT (charge_key) DO UPDATE
-SET bmc_id = EXCLUDED.bmc_id, transaction_id = EXCLUDED.transaction_id, supporter_id = EXCLUDED.supporter_id,
-    amount = EXCLUDED.amount, currency = EXCLUDED.currency, note = EXCLUDED.note, paid_at = EXCLUDED.paid_at,
-    state = EXCLUDED.state, is_paid = EXCLUDED.is_paid, method = EXCLUDED.method, reasons = EXCLUDED.reasons,
-    payment_id = EXCLUDED.payment_id, telegram_id = EXCLUDED.telegram_id, flag = EXCLUDED.flag,
-    matched_at = EXCLUDED.matched_at, refunded_at = EXCLUDED.refunded_at;
+SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, supporter_id = excluded.supporter_id,
+    amount = excluded.amount, currency = excluded.currency, note = excluded.note, paid_at = excluded.paid_at,
+    state = excluded.state, is_paid = excluded.is_paid, method = excluded.method, reasons = excluded.reasons,
+    payment_id = excluded.payment_id, telegram_id = excluded.telegram_id, flag = excluded.flag,
+    matched_at = excluded.matched_at, refunded_at = excluded.refunded_at;
 
 -- name: credit_charges
 -- Credit each charge once: (charge_id, kind) is unique. A charge with no row here was credited before.
@@ -262,8 +264,8 @@ SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits
 INSERT INTO users AS known (telegram_id, language, username)
 VALUES ($1, $2, $3)
 ON CONFLICT (telegram_id) DO UPDATE
-SET language = EXCLUDED.language, username = EXCLUDED.username, unreachable_at = NULL
-WHERE (known.language, known.username, known.unreachable_at) IS DISTINCT FROM (EXCLUDED.language, EXCLUDED.username, NULL);
+SET language = excluded.language, username = excluded.username, unreachable_at = NULL
+WHERE (known.language, known.username, known.unreachable_at) IS DISTINCT FROM (excluded.language, excluded.username, NULL);
 
 -- name: mark_unreachable!
 -- $1 Telegram id, $2 now

@@ -43,7 +43,8 @@ class Person:
         pressed = await self._post(f"/telegram/chats/{self.telegram_id}/press", button=button)
         query = pressed["callback_query_id"]
         chat = await self._read(callback_query_id=query, wait=PATIENCE_SECONDS)
-        return next(one["text"] for one in chat["callback_answers"] if one["callback_query_id"] == query)
+        found: str | None = next(one["text"] for one in chat["callback_answers"] if one["callback_query_id"] == query)
+        return found
 
     async def send_from_web_app(self, data: str) -> None:
         sent = await self._post(f"/telegram/chats/{self.telegram_id}/web_app_data", data=data)

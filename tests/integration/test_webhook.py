@@ -32,7 +32,8 @@ ODD_BODIES = {
     "an unknown type": b'{"type": "coffee.spilled", "live_mode": true, "event_id": 5, "data": {}}',
     "a huge number": b'{"type": "donation.created", "data": {"id": 1, "amount": 1e400}}',
     "digits without end": b'{"type": "donation.created", "data": {"id": ' + b"9" * 6000 + b', "amount": 5}}',
-    "NUL and lone surrogates": b'{"type": "donation.created", "data": {"id": "\\u0000\\ud800", "amount": 5, "support_note": "\\u0000\\udfff"}}',
+    "NUL and lone surrogates": b'{"type": "donation.created", "data":'
+    b' {"id": "\\u0000\\ud800", "amount": 5, "support_note": "\\u0000\\udfff"}}',
     "a type with NUL": b'{"type": "a\\u0000\\ud83d", "live_mode": true, "event_id": "\\u0000"}',
     "raw bytes": bytes(range(256)),
     "a legacy body": b'{"response": {"supporter_email": "", "total_amount": "3"}}',
