@@ -1,0 +1,127 @@
+"""What a Web App's page sends is said by whoever holds the phone: it is believed in nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ledger.model import PaymentId
+from ledger.store.database import Pool
+from tests.bot.people import Person, code_in
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.sandbox.world import Sandbox
+
+pytestmark = pytest.mark.usefixtures("bot")
+
+OLDER_FORM = PaymentId(f"{ANNA}_1732347758")
+
+FRIENDLY = ("nothing was changed", "smallest amount", "largest amount", "currency is not taken")
+
+HOSTILE = [
+    " ",
+    "10",
+    '"10"',
+    "[]",
+    "null",
+    "not json",
+    "{",
+    "{}",
+    '{"amount": null}',
+    '{"amount": true}',
+    '{"amount": []}',
+    '{"amount": {"$gt": 0}}',
+    '{"amount": "ten"}',
+    '{"amount": NaN}',
+    '{"amount": Infinity}',
+    '{"amount": "NaN"}',
+    '{"amount": -10}',
+    '{"amount": 0}',
+    '{"amount": 0.99}',
+    '{"amount": 10.001}',
+    '{"amount": 10000.01}',
+    '{"amount": 1e999999}',
+    '{"amount": 1e-999999}',
+    '{"amount": ' + "9" * 4000 + "}",
+    '{"amount": 10, "currency": "GBP"}',
+    '{"amount": 10, "currency": ""}',
+    '{"amount": 10, "currency": "USD; DROP TABLE users"}',
+    '{"amount": 10, "currency": 840}',
+    '{"amount": 10, "currency": "<b>"}',
+    '{"amount": 10, "user_id": %d}' % BOHDAN,
+    '{"amount": 10, "user_id": "somebody"}',
+    '{"amount": 10, "user_id": -1}',
+    '{"amount": 10, "user_id": true}',
+    '{"amount": 10, "payment_id": "%d_1732347758"}' % BOHDAN,
+    '{"amount": 10, "payment_id": "SENDER_1732347758 "}',
+    '{"amount": 10, "payment_id": "SENDER_17323477581"}',
+    '{"amount": 10, "payment_id": "0SENDER_1732347758"}',
+    '{"amount": 10, "payment_id": "K7QM2XHD"}',
+    '{"amount": 10, "payment_id": "%s"}' % ("1" * 200),
+    '{"amount": 10, "payment_id": 12}',
+    '{"amount": 10, "payment_id": "\\u0000"}',
+    '{"amount": 10, "payment_id": "\\ud800"}',
+    "[" * 4000,
+    '{"a":' * 600 + "1" + "}" * 600,
+]
+
+
+async def test_an_amount_is_enough(anna: Person, ledger: Ledger) -> None:
+    await anna.send_form('{"amount": 12.5}')
+
+    answer = await anna.hear()
+
+    assert "$12.50" in answer["text"]
+    assert await ledger.status(code_in(answer["text"])) == "pending"
+
+
+async def test_all_that_a_page_may_say_is_taken(anna: Person, pool: Pool) -> None:
+    form = {"payment_id": OLDER_FORM, "user_id": ANNA, "amount": "7.50", "currency": "eur", "theme": "dark"}
+    await anna.send_form(json.dumps(form))
+
+    answer = await anna.hear()
+
+    row = await pool.fetchrow("SELECT payment_id, telegram_id, amount::text, currency, status FROM pending_payments")
+    assert row is not None
+    assert tuple(row) == (OLDER_FORM, ANNA, "7.50", "EUR", "pending")
+    assert OLDER_FORM in answer["text"]
+
+
+async def test_an_id_sent_again_is_the_same_payment(anna: Person, pool: Pool) -> None:
+    form = json.dumps({"payment_id": OLDER_FORM, "amount": 10})
+    await anna.send_form(form)
+    await anna.hear()
+
+    await anna.send_form(form)
+
+    assert OLDER_FORM in (await anna.hear())["text"]
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 1
+
+
+async def test_an_id_of_another_amount_is_taken(anna: Person, pool: Pool) -> None:
+    await anna.send_form(json.dumps({"payment_id": OLDER_FORM, "amount": 10}))
+    await anna.hear()
+
+    await anna.send_form(json.dumps({"payment_id": OLDER_FORM, "amount": 20}))
+
+    assert "in use already" in (await anna.hear())["text"]
+    assert await pool.fetchval("SELECT amount FROM pending_payments") == 10
+
+
+async def test_whatever_else_it_sends_gets_a_friendly_answer_and_changes_nothing(sandbox: Sandbox, pool: Pool) -> None:
+    # One sender each, as Telegram lets a bot write to one only once a second.
+    for sender, data in enumerate(HOSTILE, start=5000):
+        person = Person(sandbox, sender)
+        await person.send_form(data.replace("SENDER", str(sender)))
+
+        said = (await person.hear())["text"]
+
+        assert any(words in said for words in FRIENDLY), (data[:80], said)
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+
+async def test_who_speaks_for_another_is_refused_politely(anna: Person, pool: Pool) -> None:
+    await anna.send_form(json.dumps({"amount": 10, "user_id": BOHDAN}))
+
+    assert "another account" in (await anna.hear())["text"]
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
