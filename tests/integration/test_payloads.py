@@ -1,0 +1,228 @@
+"""
+Every body that Buy Me a Coffee was seen to send, posted as it is.
+
+Most are copies of "Send test", which moves no money; some were real money; some lack what would tell the charge.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.people import ANNA, Ledger
+from tests.integration.test_settling import CODE
+from tests.integration.webhook import Webhook
+
+PAYLOADS = Path(__file__).parent.parent / "data" / "payloads"
+
+
+@dataclass(frozen=True)
+class Money:
+    charge_key: str
+    amount: str
+    currency: str
+    credits: int
+    """What it is worth at 100 credits a dollar, 110 a euro."""
+    paid_at: int | None
+    """None: the event does not say, so the time of its receipt counts."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    outcome: str
+    """In an empty ledger, where nobody is known who could have paid."""
+    told: str | None
+    """What the operators hear."""
+    money: Money | None = None
+
+
+# Says `"live_mode": false`: it shows that the connection works, and no more, whatever else it says.
+A_TEST = Expected("test", "test_event")
+# Moves money, but names no period: what would keep its repeat under another type from counting twice?
+WITHOUT_PERIOD = Expected("unreadable", "event_unreadable")
+# Says that nothing more will be paid.
+AN_END = Expected("recorded", None)
+
+
+def paid(charge_key: str, amount: str, currency: str, credits: int, *, paid_at: int | None = None) -> Expected:
+    return Expected("unmatched", "charge_unmatched", Money(charge_key, amount, currency, credits, paid_at))
+
+
+EXPECTED = {
+    "commission_order.created--overlabels": paid(
+        "commission_order:pi_3McSHBJEtINljGAa1mx2Vjvk", "1050", "USD", 105_000
+    ),
+    "donation.created--django-buymeacoffee": A_TEST,
+    "donation.created--opencloudtouch-live-1eur-note-hidden-a": paid(
+        "donation:pi_3ExampleExampleExampl002", "1", "EUR", 110, paid_at=1780395283
+    ),
+    "donation.created--opencloudtouch-live-5eur": paid(
+        "donation:pi_3ExampleExampleExampl001", "5", "EUR", 550, paid_at=1780394550
+    ),
+    "donation.created--opencloudtouch-test": A_TEST,
+    "donation.created--overlabels-feature": paid(
+        "donation:pi_3Mc51bJEtINljGAa0zVykgUE", "5", "USD", 500, paid_at=1676544557
+    ),
+    "donation.created--premiereecoute": A_TEST,
+    "donation.created--premiereecoute-three-coffees": A_TEST,
+    "donation.created--premiereecoute-two-coffees": A_TEST,
+    "donation.refunded--opencloudtouch-test": A_TEST,
+    "donation.refunded--premiereecoute": A_TEST,
+    "extra_purchase.created--credit-packs-answered": paid(
+        "extra_purchase:pi_test", "1.99", "USD", 199, paid_at=1719825600
+    ),
+    "extra_purchase.created--credit-packs-unanswered": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
+    "extra_purchase.created--django-buymeacoffee": A_TEST,
+    # No live_mode: it may be somebody's money.
+    "extra_purchase.created--overlabels": paid("extra_purchase:pi_3Mc5I3JEtINljGAa0XZxB3XG", "75", "USD", 7_500),
+    "extra_purchase.updated--credit-packs": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
+    "legacy.pledges-update--buymeacoffee-webhook-page": Expected("legacy", "legacy_webhook"),
+    "membership.cancelled--django-buymeacoffee": A_TEST,
+    "membership.cancelled--shelfwright-at-period-end": AN_END,
+    "membership.started--django-buymeacoffee": A_TEST,
+    "membership.started--overlabels": WITHOUT_PERIOD,
+    "membership.started--webhook-tester-ui": A_TEST,
+    "membership.updated--shelfwright": WITHOUT_PERIOD,
+    "recurring_donation.cancelled--opencloudtouch-test": A_TEST,
+    "recurring_donation.started--opencloudtouch-live": paid(
+        "sub_1ExampleExampleExampl006:1780405603", "1", "EUR", 110, paid_at=1780405603
+    ),
+    "recurring_donation.started--opencloudtouch-test": A_TEST,
+    "recurring_donation.started--overlabels": WITHOUT_PERIOD,
+    "recurring_donation.updated--opencloudtouch-live": paid(
+        "sub_1ExampleExampleExampl006:1780405603", "1", "EUR", 110, paid_at=1780405603
+    ),
+    "wishlist_payment.created--overlabels": paid("wishlist_payment:pi_3Mc7U5JEtINljGAa0GWKxfuN", "10", "USD", 1_000),
+}
+MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
+
+every_payload = pytest.mark.parametrize("name", EXPECTED)
+
+
+def body_of(name: str) -> bytes:
+    return (PAYLOADS / f"{name}.json").read_bytes()
+
+
+async def state_of(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+    """All that money and promises are made of."""
+    tables = {
+        "charges": "charge_id",
+        "credits": "credit_id",
+        "balances": "telegram_id",
+        "pending_payments": "payment_id",
+    }
+    return {
+        table: [dict(row) for row in await ledger.pool.fetch(f"SELECT * FROM {table} ORDER BY {key}")]
+        for table, key in tables.items()
+    }
+
+
+def test_every_payload_is_decided_here() -> None:
+    assert {path.stem for path in PAYLOADS.glob("*.json")} == set(EXPECTED)
+
+
+@every_payload
+async def test_a_payload_is_kept_as_it_came_and_understood(webhook: Webhook, ledger: Ledger, name: str) -> None:
+    expected = EXPECTED[name]
+
+    status, answer = await webhook.post(body_of(name))
+
+    assert (status, answer) == (200, {"outcome": expected.outcome})
+    [event] = await ledger.pool.fetch("SELECT body, outcome, charge_key FROM bmc_events")
+    assert tuple(event) == (body_of(name), expected.outcome, expected.money.charge_key if expected.money else None)
+    assert await ledger.told() == ([expected.told] if expected.told else [])
+    assert await ledger.credits() == []
+
+
+@every_payload
+async def test_a_payload_moves_the_money_that_it_names_and_no_other(
+    webhook: Webhook, ledger: Ledger, name: str
+) -> None:
+    money = EXPECTED[name].money
+
+    before = datetime.now(UTC)
+    await webhook.post(body_of(name))
+
+    charges = await ledger.pool.fetch("SELECT charge_key, amount, currency, state, paid_at FROM charges")
+    if money is None:
+        assert charges == []
+        return
+    [charge] = charges
+    assert tuple(charge)[:4] == (money.charge_key, Decimal(money.amount), money.currency, "unmatched")
+    if money.paid_at is None:
+        assert before <= charge["paid_at"] <= datetime.now(UTC)
+    else:
+        assert charge["paid_at"] == datetime.fromtimestamp(money.paid_at, UTC)
+
+
+@every_payload
+async def test_a_payload_that_comes_again_changes_nothing(webhook: Webhook, ledger: Ledger, name: str) -> None:
+    await webhook.post(body_of(name))
+    before = await state_of(ledger)
+
+    status, answer = await webhook.post(body_of(name))
+
+    assert status == 200
+    assert answer["outcome"] == ("test" if EXPECTED[name] is A_TEST else "duplicate")
+    assert await state_of(ledger) == before
+
+
+@pytest.mark.parametrize(("name", "money"), MONEY.items(), ids=MONEY.keys())
+async def test_the_one_user_who_waits_to_have_paid_is_credited_for_the_amount_once(
+    webhook: Webhook, ledger: Ledger, name: str, money: Money
+) -> None:
+    """For what the creator's page charged, before fees and tips; not for `total_amount_charged`."""
+    await open_a_minute_before(ledger, money)
+
+    status, answer = await webhook.post(body_of(name))
+    after = await state_of(ledger)
+    await webhook.post(body_of(name))
+
+    assert (status, answer) == (200, {"outcome": "credited"})
+    assert await ledger.credits() == [money.credits]
+    assert await ledger.balance() == money.credits
+    assert await ledger.status(CODE) == "completed"
+    assert await state_of(ledger) == after
+
+
+async def open_a_minute_before(ledger: Ledger, money: Money) -> None:
+    now = datetime.now(UTC)
+    age_seconds = 60.0 if money.paid_at is None else now.timestamp() - money.paid_at + 60
+    await ledger.open(CODE, amount=money.amount, currency=money.currency, minutes_ago=age_seconds / 60)
+
+
+@every_payload
+async def test_a_payload_credits_nobody_who_did_not_want_to_pay_that(
+    webhook: Webhook, ledger: Ledger, name: str
+) -> None:
+    await ledger.open(CODE, amount="4321")
+
+    await webhook.post(body_of(name))
+
+    assert await ledger.credits() == []
+    assert await ledger.status(CODE) == "pending"
+    assert await ledger.told(ANNA) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_in_whatever_order_all_of_them_come_twice_there_is_one_charge_for_each_payment(
+    webhook: Webhook, ledger: Ledger, seed: int
+) -> None:
+    """`.created` and `.updated` of one purchase, `.started` and `.updated` of one month: one charge each."""
+    names = sorted(EXPECTED) * 2
+    random.Random(seed).shuffle(names)
+
+    statuses = [(await webhook.post(body_of(name)))[0] for name in names]
+
+    assert set(statuses) == {200}
+    charges = await ledger.pool.fetch("SELECT charge_key, amount, currency, state FROM charges")
+    assert sorted(map(tuple, charges)) == sorted(
+        {(money.charge_key, Decimal(money.amount), money.currency, "unmatched") for money in MONEY.values()}
+    )
+    assert await ledger.credits() == []
