@@ -36,6 +36,12 @@ test: docker $(READY) ## Pass every test: unit, integration, end to end
 quick: $(READY) ## Pass the tests that need no Docker
 	@$(BIN)/pytest tests/unit tests/sandbox
 
+.PHONY: bench
+bench: docker $(READY) ## Measure how fast payments are settled, beside a baseline
+	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull
+	@PYTHONPATH=. $(BIN)/python benchmarks/settling.py postgresql://ledger_owner@127.0.0.1:55433/ledger || true
+	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml down --volumes
+
 .PHONY: check
 check: docker $(READY) ## Run the linters and the type checker
 	$(BIN)/ruff check .
