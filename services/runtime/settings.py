@@ -56,29 +56,35 @@ def read_settings(kind: type[Known], environ: Mapping[str, str]) -> Known:
     try:
         settings = kind.model_validate(values)
     except ValidationError as error:
-        problems += [_problem(kind, str(one["loc"][0]), values) for one in error.errors()]
-        raise SettingsError(sorted(set(problems))) from None  # the original repeats the values
+        for name in {str(one["loc"][0]) for one in error.errors()}:
+            problems.setdefault(name, _problem(kind, name, values))
+        raise SettingsError(_lines(problems)) from None  # the original repeats the values
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(_lines(problems))
     return settings
 
 
-def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    values, problems = {}, []
+def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the values that were found and the problems there were in finding others, both by the setting's name."""
+    values: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for name in kind.model_fields:
         value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
         if value and path:
-            problems.append(f"{name} and {name}_FILE are both set: keep one of them")
+            problems[name] = f"{name} and {name}_FILE are both set: keep one of them"
         elif path:
             try:
                 value = Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                problems.append(
-                    f"{name}_FILE: {path} cannot be read ({error.strerror}): check the path and who may read it"
-                )
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                problems[name] = f"{name}_FILE: {path} cannot be read ({why}): check the path and who may read it"
         if value:
             values[name] = value
     return values, problems
+
+
+def _lines(problems: Mapping[str, str]) -> list[str]:
+    return [problems[name] for name in sorted(problems)]
 
 
 def _problem(kind: type[Settings], name: str, values: Mapping[str, str]) -> str:

@@ -1,0 +1,261 @@
+"""Reading settings: from the environment or from files, with one line for each that is wrong and never its value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from services.janitor.settings import JanitorSettings
+from services.runtime.settings import MatchingSettings, Settings, SettingsError, read_settings
+from services.webhook.settings import WebhookSettings
+
+URL = "postgresql://webhook:hunter2secret@db:5432/ledger"
+NEEDED = {"DATABASE_URL": URL, "CREDITS_PER_UNIT": "USD=100,EUR=110", "BMC_WEBHOOK_SECRETS": "a-signing-secret"}
+
+
+def environ(**changed: str | None) -> dict[str, str]:
+    """What the services need, with changes; None takes one away."""
+    return {name: value for name, value in {**NEEDED, **changed}.items() if value is not None}
+
+
+def read(**changed: str | None) -> WebhookSettings:
+    return read_settings(WebhookSettings, environ(**changed))
+
+
+def problems(kind: type[Settings], values: Mapping[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        read_settings(kind, values)
+    return refused.value.problems
+
+
+def problem(**changed: str | None) -> str:
+    """The one line that is printed."""
+    [line] = problems(WebhookSettings, environ(**changed))
+    return line
+
+
+def test_what_is_not_said_has_its_default() -> None:
+    settings = read()
+
+    assert (settings.HEALTH_PORT, settings.BMC_WEBHOOK_PORT, settings.LOG_LEVEL) == (9000, 8080, "INFO")
+    assert settings.rules.fallback
+    assert settings.rules.fallback_window == timedelta(minutes=60)
+
+
+def test_what_is_said_counts() -> None:
+    settings = read(HEALTH_PORT="9100", LOG_LEVEL="DEBUG", FALLBACK_MATCH="off", FALLBACK_WINDOW_MINUTES="30")
+
+    assert (settings.HEALTH_PORT, settings.LOG_LEVEL) == (9100, "DEBUG")
+    assert not settings.rules.fallback
+    assert settings.rules.fallback_window == timedelta(minutes=30)
+
+
+def test_blanks_around_a_value_do_not_count() -> None:
+    assert read(DATABASE_URL=f"  {URL}\n").DATABASE_URL.get_secret_value() == URL
+
+
+def test_what_stands_in_the_environment_besides_is_nobodys_business() -> None:
+    assert read(PATH="/bin", HEALTH_PORTS="x").HEALTH_PORT == 9000
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_missing_setting_is_named_with_what_to_write(name: str, empty: str | None) -> None:
+    line = problem(**{name: empty})
+
+    assert line == f"{name} is missing: write {WebhookSettings.model_fields[name].description}"
+
+
+def test_an_empty_setting_with_a_default_has_its_default() -> None:
+    assert read(HEALTH_PORT="", FALLBACK_MATCH=" ").HEALTH_PORT == 9000
+
+
+def test_every_problem_has_its_line() -> None:
+    lines = problems(WebhookSettings, {"HEALTH_PORT": "high", "LOG_LEVEL": "LOUD"})
+
+    assert [line.split()[0] for line in lines] == [
+        "BMC_WEBHOOK_SECRETS", "CREDITS_PER_UNIT", "DATABASE_URL", "HEALTH_PORT", "LOG_LEVEL",
+    ]  # fmt: skip
+
+
+def test_every_setting_says_what_to_write() -> None:
+    described = [
+        field.description for kind in (WebhookSettings, JanitorSettings) for field in kind.model_fields.values()
+    ]
+
+    assert all(described)
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_setting_may_come_as_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "database_url"
+    file.write_text(f"{URL}\n", encoding="utf-8")
+
+    settings = read(DATABASE_URL=None, DATABASE_URL_FILE=str(file))
+
+    assert settings.DATABASE_URL.get_secret_value() == URL
+
+
+def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
+    file = tmp_path / "database_url"
+    file.touch()
+
+    assert problem(DATABASE_URL=None, DATABASE_URL_FILE=str(file)).startswith("DATABASE_URL is missing: write ")
+
+
+def test_one_setting_has_one_source(tmp_path: Path) -> None:
+    file = tmp_path / "database_url"
+    file.write_text(URL, encoding="utf-8")
+
+    line = problem(DATABASE_URL_FILE=str(file))
+
+    assert line == "DATABASE_URL and DATABASE_URL_FILE are both set: keep one of them"
+
+
+def test_an_empty_variable_beside_a_file_is_no_second_source(tmp_path: Path) -> None:
+    """Compose sets a variable to nothing where the operator wrote nothing."""
+    file = tmp_path / "database_url"
+    file.write_text(URL, encoding="utf-8")
+
+    assert read(DATABASE_URL="", DATABASE_URL_FILE=str(file)).DATABASE_URL.get_secret_value() == URL
+
+
+def test_a_file_that_is_not_there_is_one_problem_not_two(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere"
+
+    line = problem(DATABASE_URL=None, DATABASE_URL_FILE=str(file))
+
+    assert line == (
+        f"DATABASE_URL_FILE: {file} cannot be read (No such file or directory): check the path and who may read it"
+    )
+
+
+def test_a_directory_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+    assert "cannot be read (Is a directory)" in problem(DATABASE_URL=None, DATABASE_URL_FILE=str(tmp_path))
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "database_url"
+    file.write_bytes(b"\xff\xfe\x00secret")
+
+    line = problem(DATABASE_URL=None, DATABASE_URL_FILE=str(file))
+
+    assert line.startswith(f"DATABASE_URL_FILE: {file} cannot be read (")
+    assert "secret" not in line
+
+
+def test_a_malformed_value_in_a_file_is_told_without_it(tmp_path: Path) -> None:
+    file = tmp_path / "rates"
+    file.write_text("USD=hunter2secret", encoding="utf-8")
+
+    line = problem(CREDITS_PER_UNIT=None, CREDITS_PER_UNIT_FILE=str(file))
+
+    assert line.startswith("CREDITS_PER_UNIT is malformed: write ")
+    assert "hunter2secret" not in line
+
+
+# Malformed values ----------------------------------------------------------------------------------------------------
+
+MALFORMED = {
+    "HEALTH_PORT": ["0", "65536", "-1", "high", "80.5", "0x50", "9000 9001"],
+    "BMC_WEBHOOK_PORT": ["0", "65536", "http"],
+    "LOG_LEVEL": ["LOUD", "info", "INFO\nDEBUG", "WARN"],
+    "FALLBACK_MATCH": ["yes", "1", "true", "onn"],
+    "FALLBACK_WINDOW_MINUTES": ["0", "1441", "1.5", "an hour"],
+    "BMC_WEBHOOK_SECRETS": [",", " , ,"],
+    "CREDITS_PER_UNIT": [
+        "100",
+        "USD",
+        "USD=",
+        "USD=0",
+        "USD=-1",
+        "USD=NaN",
+        "USD=Infinity",
+        "USD=1e9",
+        "usd=100",
+        "US=100",
+        "USD=100,",
+        "USD=100,USD=110",
+        "USD=100;EUR=110",
+        "USD:100",
+        "ГРН=4",
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
+def test_a_malformed_setting_is_named_with_what_to_write(name: str, value: str) -> None:
+    line = problem(**{name: value})
+
+    assert line == f"{name} is malformed: write {WebhookSettings.model_fields[name].description}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PENDING_TTL_HOURS", "0"), ("PENDING_TTL_HOURS", "8761"), ("RETENTION_DAYS", "0"), ("RETENTION_DAYS", "3651")],
+)
+def test_the_janitors_times_have_bounds(name: str, value: str) -> None:
+    [line] = problems(JanitorSettings, environ(**{name: value}))
+
+    assert line == f"{name} is malformed: write {JanitorSettings.model_fields[name].description}"
+
+
+def test_the_janitors_times_may_be_at_their_bounds() -> None:
+    least = read_settings(JanitorSettings, environ(PENDING_TTL_HOURS="1", RETENTION_DAYS="1"))
+    most = read_settings(JanitorSettings, environ(PENDING_TTL_HOURS="8760", RETENTION_DAYS="3650"))
+
+    assert (least.pending_ttl, least.retention) == (timedelta(hours=1), timedelta(days=1))
+    assert (most.pending_ttl, most.retention) == (timedelta(days=365), timedelta(days=3650))
+
+
+def test_a_value_never_stands_in_what_is_said_of_it() -> None:
+    wrong = "hunter2secret"
+    values = dict.fromkeys(WebhookSettings.model_fields, wrong)
+
+    with pytest.raises(SettingsError) as refused:
+        read_settings(WebhookSettings, values)
+
+    assert wrong not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    shown = repr(read()) + str(read())
+
+    assert "hunter2secret" not in shown
+    assert "a-signing-secret" not in shown
+
+
+# Rates, lists, switches ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        ("USD=100", {"USD": "100"}),
+        ("USD=100,EUR=110", {"USD": "100", "EUR": "110"}),
+        (" USD = 100 , EUR = 1.5 ", {"USD": "100", "EUR": "1.5"}),
+        ("JPY=0.01", {"JPY": "0.01"}),
+        ("USD=999999999", {"USD": "999999999"}),
+    ],
+)
+def test_rates_are_credits_for_one_unit_of_each_currency(text: str, rates: dict[str, str]) -> None:
+    settings = read_settings(MatchingSettings, environ(CREDITS_PER_UNIT=text))
+
+    assert {currency: Decimal(rate) for currency, rate in rates.items()} == settings.CREDITS_PER_UNIT
+
+
+def test_a_new_secret_stands_beside_the_old_one() -> None:
+    assert read(BMC_WEBHOOK_SECRETS=" new , old,").secrets == (b"new", b"old")
+
+
+@pytest.mark.parametrize(("text", "on"), [("on", True), ("off", False), ("ON", True), ("Off", False)])
+def test_a_switch_is_on_or_off(text: str, on: bool) -> None:
+    assert read(FALLBACK_MATCH=text).FALLBACK_MATCH is on
