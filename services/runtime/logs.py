@@ -44,6 +44,7 @@ def _rendering() -> list[Processor]:
         structlog.processors.ExceptionRenderer(errors),
         structlog.processors.JSONRenderer(ensure_ascii=False),
         redact,
+        escape_surrogates,
     ]
 
 
@@ -51,3 +52,8 @@ def redact(_logger: object, _method: str, line: EventDict | str) -> str:
     """Blot out what no line may show, on the finished line: a nested exception can bring it in as well."""
     text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
     return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
+
+
+def escape_surrogates(_logger: object, _method: str, line: EventDict | str) -> str:
+    r"""Write half a pair of surrogates, which no stream takes, as JSON can: `\ud800`."""
+    return str(line).encode("utf-8", "backslashreplace").decode("utf-8")

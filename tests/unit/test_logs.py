@@ -1,0 +1,233 @@
+"""What a log line looks like, and what never stands in one."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+import structlog
+
+from services.runtime.logs import configure_logging
+
+TOKEN = "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6"
+KEY = TOKEN.partition(":")[2]
+PASSWORD = "hunter2-_secret"
+DATABASE_URL = f"postgresql://bot:{PASSWORD}@db:5432/ledger"
+CALL = f"https://api.telegram.org/bot{TOKEN}/sendMessage"
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """All that was written to standard output; the logging of the test run is left as it was."""
+    root, aiogram, before = logging.getLogger(), logging.getLogger("aiogram.event"), structlog.get_config()
+    for logger in (root, aiogram):
+        monkeypatch.setattr(logger, "level", logger.level)
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(logging.Handler, "handleError", _raise_again)
+    output = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="utf-8", write_through=True))
+        configure_logging(level="INFO", service="bot")
+    yield lambda: output.getvalue().decode()
+    structlog.configure(**before)
+
+
+def _raise_again(_handler: logging.Handler, _record: logging.LogRecord) -> None:
+    """What cannot be logged is written, secrets and all, to standard error: that must not happen."""
+    raise  # noqa: PLE0704 — called where an error is handled
+
+
+@pytest.fixture
+def lines(written: Callable[[], str]) -> Lines:
+    return lambda: [json.loads(line) for line in written().splitlines()]
+
+
+def test_a_line_says_what_happened_with_its_values_as_fields(lines: Lines) -> None:
+    structlog.stdlib.get_logger("services.bot").info("charge credited", charge_id=7, credits=500)
+
+    [line] = lines()
+    assert datetime.fromisoformat(line.pop("at")).tzinfo is not None
+    assert line == {
+        "service": "bot",
+        "level": "info",
+        "logger": "services.bot",
+        "event": "charge credited",
+        "charge_id": 7,
+        "credits": 500,
+    }
+
+
+def test_a_librarys_record_has_the_same_shape(lines: Lines) -> None:
+    logging.getLogger("aiohttp.server").warning("odd request from %s", "a client")
+
+    [line] = lines()
+    assert datetime.fromisoformat(line.pop("at")).tzinfo is not None
+    assert line == {
+        "service": "bot",
+        "level": "warning",
+        "logger": "aiohttp.server",
+        "event": "odd request from a client",
+    }
+
+
+def test_what_happened_in_a_context_says_so(lines: Lines) -> None:
+    with structlog.contextvars.bound_contextvars(update_id=5):
+        structlog.stdlib.get_logger("services.bot").info("update handled")
+        logging.getLogger("aiogram").info("handled")
+
+    assert [line["update_id"] for line in lines()] == [5, 5]
+
+
+def test_each_event_is_one_line_whatever_it_holds(written: Callable[[], str]) -> None:
+    structlog.stdlib.get_logger("a").info("two\nlines", name="Оля\r\n🎉")
+
+    [line] = written().splitlines()
+    assert json.loads(line)["event"] == "two\nlines"
+    assert "Оля" in line
+
+
+def test_what_no_text_can_hold_is_written_all_the_same(lines: Lines) -> None:
+    """Half of a pair of surrogates, which JSON may carry and UTF-8 may not."""
+    structlog.stdlib.get_logger("a").info("odd", value="\ud800")
+
+    assert [line["value"] for line in lines()] == ["\ud800"]
+
+
+def test_what_is_below_the_level_is_not_written(written: Callable[[], str]) -> None:
+    structlog.stdlib.get_logger("a").debug("detail")
+    logging.getLogger("asyncio").debug("detail")
+    logging.getLogger("aiogram.event").info("Update id=5 is handled")
+
+    assert written() == ""
+
+
+def test_an_error_says_what_was_raised_and_where(lines: Lines) -> None:
+    try:
+        raise_with_a_cause()
+    except ValueError:
+        structlog.stdlib.get_logger("a").exception("task failed")
+
+    [line] = lines()
+    assert line["level"] == "error"
+    assert [raised["exc_type"] for raised in line["exception"]] == ["ValueError", "RuntimeError"]
+    assert line["exception"][0]["exc_value"] == "not sent"
+    assert line["exception"][0]["frames"][-1]["name"] == raise_with_a_cause.__name__
+
+
+# What never stands in a line -----------------------------------------------------------------------------------------
+
+
+def raise_plainly() -> None:
+    raise RuntimeError(f"cannot reach {CALL} for {DATABASE_URL}")
+
+
+def raise_with_a_cause() -> None:
+    try:
+        raise_plainly()
+    except RuntimeError as error:
+        raise ValueError("not sent") from error
+
+
+def raise_while_handling() -> None:
+    try:
+        raise_plainly()
+    except RuntimeError:
+        raise ValueError("not sent")  # noqa: B904 — the context that Python adds by itself is what is tested
+
+
+def raise_in_a_group() -> None:
+    raise ExceptionGroup(f"tasks of {CALL}", [ValueError(f"at {DATABASE_URL}"), ConnectionError(CALL)])
+
+
+def raise_with_arguments() -> None:
+    raise OSError(5, f"cannot reach {DATABASE_URL}", CALL)
+
+
+def raise_with_a_note() -> None:
+    error = ValueError("not sent")
+    error.add_note(f"while calling {CALL} for {DATABASE_URL}")
+    raise error
+
+
+def raise_beside_locals() -> None:
+    settings = {"token": TOKEN, "address": DATABASE_URL, "password": PASSWORD, "note": "a private note"}
+    raise ValueError(f"{len(settings)} settings")
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        raise_plainly,
+        raise_with_a_cause,
+        raise_while_handling,
+        raise_in_a_group,
+        raise_with_arguments,
+        raise_with_a_note,
+        raise_beside_locals,
+    ],
+)
+@pytest.mark.parametrize("logger", ["ours", "a library's"])
+def test_no_secret_comes_in_with_what_was_raised(
+    written: Callable[[], str], fail: Callable[[], None], logger: str
+) -> None:
+    try:
+        fail()
+    except Exception:
+        if logger == "ours":
+            structlog.stdlib.get_logger("a").exception("task failed")
+        else:
+            logging.getLogger("aiogram").exception("task failed")
+
+    line = written()
+    assert json.loads(line)["exception"]
+    assert_no_secret(line)
+    assert "a private note" not in line
+
+
+def test_no_secret_stands_in_message_or_fields(written: Callable[[], str]) -> None:
+    log = structlog.stdlib.get_logger("a")
+
+    log.info("calling %s", CALL, address=DATABASE_URL, call={"url": CALL, "at": [DATABASE_URL]}, token=TOKEN)
+    log.bind(token=TOKEN).warning("bound %s", DATABASE_URL)
+    logging.getLogger("aiohttp.client").info("GET %s for %s", CALL, DATABASE_URL)
+    log.info("an object", held=Holder())
+
+    lines = written().splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        json.loads(line)
+        assert_no_secret(line)
+
+
+class Holder:
+    def __repr__(self) -> str:
+        return f"<Bot {TOKEN} {DATABASE_URL}>"
+
+
+def test_what_is_blotted_out_still_tells_which_bot_and_which_role(written: Callable[[], str]) -> None:
+    structlog.stdlib.get_logger("a").info("calling", url=CALL, address=DATABASE_URL)
+
+    line = json.loads(written())
+    assert line["url"] == "https://api.telegram.org/bot123456789:<redacted>/sendMessage"
+    assert line["address"] == "postgresql://bot:<redacted>@db:5432/ledger"
+
+
+def test_what_is_no_secret_stays(written: Callable[[], str]) -> None:
+    structlog.stdlib.get_logger("a").info(
+        "event settled", delivery_key="live:580805:donation.created:donation:pi_3ExampleExampleExampl002"
+    )
+
+    assert json.loads(written())["delivery_key"] == "live:580805:donation.created:donation:pi_3ExampleExampleExampl002"
+
+
+def assert_no_secret(text: str) -> None:
+    assert KEY not in text
+    assert PASSWORD not in text
