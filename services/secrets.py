@@ -42,8 +42,10 @@ def _write(file: Path, text: str, mode: int) -> None:
     """Replace the file in one step: a reader sees the old secret or the new one, never half of it."""
     new = file.with_name(f".{file.name}.new")
     new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w", encoding="utf-8") as stream:
         stream.write(text)
+    # Afterwards, because what is asked for at the making is cut down by the umask.
+    new.chmod(mode)
     new.replace(file)
 
 

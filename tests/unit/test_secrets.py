@@ -1,0 +1,158 @@
+"""Handing out secrets: each to the one service that needs it, passwords drawn once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from services import secrets
+from services.secrets import hand_out
+
+GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEBHOOK_SECRETS": "new,old"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The volumes, mounted and empty."""
+    for volume in ("db", "webhook", "bot", "janitor"):
+        (tmp_path / volume).mkdir()
+    return tmp_path
+
+
+@pytest.fixture(params=[0o022, 0o077], ids=["usual umask", "strict umask"])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {str(file.relative_to(root)): file.read_text() for file in root.rglob("*") if file.is_file()}
+
+
+def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
+    hand_out(root, GIVEN | {"PATH": "/bin"})
+
+    assert set(contents(root)) == {
+        "bot/bot_token",
+        "bot/database_url",
+        "webhook/bmc_webhook_secrets",
+        "webhook/database_url",
+        "janitor/database_url",
+        "db/password_owner",
+        "db/password_webhook",
+        "db/password_bot",
+        "db/password_janitor",
+    }
+    assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
+    assert contents(root)["webhook/bmc_webhook_secrets"] == GIVEN["BMC_WEBHOOK_SECRETS"]
+
+
+@pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])
+def test_each_role_comes_with_the_password_that_the_database_was_given(root: Path, role: str) -> None:
+    hand_out(root, GIVEN)
+
+    address = urlsplit(contents(root)[f"{role}/database_url"])
+    assert (address.scheme, address.username, address.hostname, address.port) == ("postgresql", role, "db", 5432)
+    assert address.path == "/ledger"
+    assert address.password == contents(root)[f"db/password_{role}"]
+
+
+def test_passwords_are_long_and_no_two_are_the_same(root: Path) -> None:
+    hand_out(root, GIVEN)
+
+    passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
+    assert len(set(passwords)) == 4
+    assert min(map(len, passwords)) >= 43  # 32 bytes in base64
+
+
+def test_only_the_services_user_reads_its_secrets(root: Path, umask: None) -> None:
+    hand_out(root, GIVEN)
+
+    modes = {
+        oct(file.stat().st_mode & 0o777) for name in ("bot", "webhook", "janitor") for file in (root / name).iterdir()
+    }
+    assert modes == {"0o400"}
+
+
+def test_the_database_reads_the_passwords_as_another_user(root: Path, umask: None) -> None:
+    hand_out(root, GIVEN)
+
+    assert {oct(file.stat().st_mode & 0o777) for file in (root / "db").iterdir()} == {"0o444"}
+
+
+def test_passwords_stay_the_same_because_the_database_keeps_them_too(root: Path) -> None:
+    hand_out(root, GIVEN)
+    before = contents(root)
+
+    hand_out(root, GIVEN)
+
+    assert contents(root) == before
+
+
+def test_what_the_operator_changed_is_replaced(root: Path) -> None:
+    hand_out(root, GIVEN)
+    before = contents(root)
+
+    hand_out(root, GIVEN | {"BMC_WEBHOOK_SECRETS": "newest"})
+
+    assert contents(root) == before | {"webhook/bmc_webhook_secrets": "newest"}
+
+
+def test_an_address_that_was_lost_is_written_with_the_password_that_was_kept(root: Path) -> None:
+    hand_out(root, GIVEN)
+    before = contents(root)
+    (root / "bot" / "database_url").unlink()
+
+    hand_out(root, GIVEN)
+
+    assert contents(root) == before
+
+
+def test_what_a_crash_left_half_written_is_in_nobodys_way(root: Path) -> None:
+    (root / "bot" / ".bot_token.new").write_text("half")
+    (root / "db" / ".password_bot.new").write_text("half")
+
+    hand_out(root, GIVEN)
+
+    assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
+    assert not [name for name in contents(root) if name.endswith(".new")]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str]) -> None:
+    """Run the whole of it as the container does."""
+    monkeypatch.setattr(secrets, "ROOT", root)
+    for name in GIVEN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    secrets.main()
+
+
+def test_the_environment_is_where_the_secrets_come_from(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    run(monkeypatch, root, GIVEN)
+
+    assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({}, "BOT_TOKEN and BMC_WEBHOOK_SECRETS"),
+        (GIVEN | {"BOT_TOKEN": ""}, "BOT_TOKEN"),
+        (GIVEN | {"BMC_WEBHOOK_SECRETS": "  "}, "BMC_WEBHOOK_SECRETS"),
+    ],
+    ids=["both", "an empty one", "a blank one"],
+)
+def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
+    monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str], named: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, root, environ)
+
+    assert ended.value.code == f"secrets: {named} must not be empty: see .env.example"
+    assert contents(root) == {}
