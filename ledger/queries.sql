@@ -345,14 +345,14 @@ SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at, owed.due_a
 
 -- name: claim_notifications
 -- Take what is due for as long as the lease lasts; what a killed sender had taken comes up again after it.
--- $1 now, $2 end of the lease, $3 how many at most
+-- $1 now, $2 end of the lease, $3 how many at most, $4 users who must wait
 WITH claimed AS (
     UPDATE notifications
        SET due_at = $2, attempts = attempts + 1
      WHERE notification_id IN (
                SELECT notification_id
                  FROM notifications
-                WHERE status = 'pending' AND telegram_id IS NOT NULL AND due_at <= $1
+                WHERE status = 'pending' AND telegram_id <> ALL($4::bigint []) AND due_at <= $1
                 ORDER BY due_at, notification_id
                 LIMIT $3
                   FOR UPDATE SKIP LOCKED
@@ -381,4 +381,7 @@ UPDATE notifications SET status = $2 WHERE notification_id = $1 AND status = 'pe
 
 -- name: find_next_due
 -- When the next notification is due; null when none is.
-SELECT min(due_at) FROM notifications WHERE status = 'pending';
+-- $1 users who must wait
+SELECT min(due_at)
+  FROM notifications
+ WHERE status = 'pending' AND (telegram_id IS NULL OR telegram_id <> ALL($1::bigint []));

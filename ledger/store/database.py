@@ -30,6 +30,8 @@ PASSING_ERRORS = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
+    # What asyncpg says of a connection that was ended while nobody used it: "another operation is in progress".
+    asyncpg.InternalClientError,
 )
 """What is raised when the database is away, starting, stopping, full or busy: the same call may succeed later."""
 

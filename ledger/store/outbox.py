@@ -7,7 +7,7 @@ length of a lease, and what is not marked within it comes up again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -37,12 +37,21 @@ class Notification:
 
 
 async def claim_notifications(
-    pool: Pool, *, operators: Sequence[TelegramId], now: datetime, count_max: int
+    pool: Pool,
+    *,
+    operators: Sequence[TelegramId],
+    now: datetime,
+    count_max: int,
+    except_for: Collection[TelegramId] = (),
 ) -> list[Notification]:
-    """Take what is due, oldest first, until the lease ends; what is owed to the operators is addressed to each first."""
+    """
+    Take what is due, oldest first, until the lease ends; what is owed to the operators is addressed to each first.
+
+    What is owed to the users of *except_for* stays where it is: they are being written to already.
+    """
     async with transaction(pool) as db:
         await db.execute(sql("address_operators"), operators)
-        rows = await db.fetch(sql("claim_notifications"), now, now + LEASE, count_max)
+        rows = await db.fetch(sql("claim_notifications"), now, now + LEASE, count_max, list(except_for))
     return [
         Notification(**{**row, "kind": NotificationKind(row["kind"]), "reasons": row["reasons"] or ()}) for row in rows
     ]
@@ -64,8 +73,8 @@ async def give_up(pool: Pool, notification_id: int, *, why: Literal["unreachable
         await db.execute(sql("give_up_notification"), notification_id, why)
 
 
-async def find_next_due(pool: Pool) -> datetime | None:
-    """Return when something is due next, a lease included; None when nothing is owed."""
+async def find_next_due(pool: Pool, *, except_for: Collection[TelegramId] = ()) -> datetime | None:
+    """Return when something is due next, a lease included; None when nothing is owed to anybody else."""
     async with connected(pool) as db:
-        due: datetime | None = await db.fetchval(sql("find_next_due"))
+        due: datetime | None = await db.fetchval(sql("find_next_due"), list(except_for))
     return due

@@ -8,8 +8,9 @@ where no answer came a message may be sent again; it states the same fact.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -17,7 +18,6 @@ from typing import Protocol
 
 import structlog
 from aiogram.exceptions import (
-    AiogramError,
     TelegramBadRequest,
     TelegramForbiddenError,
     TelegramNotFound,
@@ -27,7 +27,15 @@ from aiogram.exceptions import (
 from ledger.errors import DatabaseAwayError
 from ledger.model import TelegramId
 from ledger.store.database import Pool
-from ledger.store.outbox import Notification, claim_notifications, find_next_due, give_up, mark_sent, put_off
+from ledger.store.outbox import (
+    LEASE,
+    Notification,
+    claim_notifications,
+    find_next_due,
+    give_up,
+    mark_sent,
+    put_off,
+)
 from ledger.store.payments import mark_unreachable
 from services.bot.announcements import announce
 from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_DELIVERIES, Delivery
@@ -37,8 +45,14 @@ from services.bot.speech import speech
 log = structlog.stdlib.get_logger()
 
 BATCH_MAX = 20
+CHATS_AT_ONCE_MAX = 20
+LEASE_LEFT_MIN = timedelta(seconds=25)
+"""What is not begun by then is left to the next claim: a send and its mark must fit into the lease."""
+
 SWEEP_SECONDS = 30.0
 DATABASE_PAUSE_SECONDS = 2.0
+MARK_PAUSE_SECONDS = 0.25
+MARK_SECONDS_MAX = 20.0
 ATTEMPTS_MAX = 30
 BACKOFF_SECONDS_MAX = 600.0
 
@@ -65,6 +79,8 @@ class Notifier:
         self._pace = Pace()
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
+        self._busy: dict[TelegramId, asyncio.Task[None]] = {}
+        """The chats that are being written to: each has one who writes, so that one that must wait holds up no other."""
 
     def wake(self) -> None:
         """Look into the outbox now."""
@@ -79,29 +95,41 @@ class Notifier:
         while not self._stop.is_set():
             self._hint.clear()
             try:
-                if not await self._deliver_batch():
-                    await self._wait_for_hint(await self._seconds_until_due())
+                await self._begin_what_is_due()
+                await self._wait_for_hint(await self._seconds_until_due())
             except DatabaseAwayError:
                 log.warning("outbox put off, the database is away", retry_seconds=DATABASE_PAUSE_SECONDS)
                 await self._wait_for_hint(DATABASE_PAUSE_SECONDS)
+        if self._busy:
+            await asyncio.wait(self._busy.values())
 
-    async def _deliver_batch(self) -> bool:
-        """Deliver what is due, chats side by side and each in order; False when nothing was."""
+    async def _begin_what_is_due(self) -> None:
+        """Claim for the chats that are free, and begin to write to each."""
+        if len(self._busy) >= CHATS_AT_ONCE_MAX:
+            return
+        now = self._clock()
         claimed = await claim_notifications(
-            self._pool, operators=self._operators, now=self._clock(), count_max=BATCH_MAX
+            self._pool, operators=self._operators, now=now, count_max=BATCH_MAX, except_for=self._busy
         )
-        by_chat = groupby(sorted(claimed, key=lambda one: one.telegram_id), key=lambda one: one.telegram_id)
-        results = await asyncio.gather(
-            *(self._deliver_in_order(list(theirs)) for _, theirs in by_chat), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return bool(claimed)
+        # Sorting keeps the order in which they were claimed within each chat.
+        for chat, theirs in groupby(sorted(claimed, key=lambda one: one.telegram_id), lambda one: one.telegram_id):
+            writing = asyncio.create_task(
+                self._deliver_in_order(list(theirs), begin_until=now + LEASE - LEASE_LEFT_MIN)
+            )
+            self._busy[chat] = writing
+            writing.add_done_callback(functools.partial(self._note_end, chat))
 
-    async def _deliver_in_order(self, notifications: Sequence[Notification]) -> None:
+    def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
+        """Let more be claimed for the chat."""
+        del self._busy[chat]
+        self._hint.set()
+        if not writing.cancelled() and (error := writing.exception()) is not None:
+            # The lease brings up again what it left.
+            log.error("delivery to a chat broke off", exc_info=error)
+
+    async def _deliver_in_order(self, notifications: Sequence[Notification], *, begin_until: datetime) -> None:
         for notification in notifications:
-            if await self._wait_for_place(notification.telegram_id):
+            if await self._wait_for_place(notification.telegram_id) and self._clock() < begin_until:
                 await self._deliver(notification)
             else:
                 # Not begun, so it need not wait for the end of its lease: the next to claim may have it at once.
@@ -109,10 +137,12 @@ class Notifier:
 
     async def _wait_for_place(self, chat: TelegramId) -> bool:
         """Wait for the chat's turn; False when it is time to stop."""
-        seconds = self._pace.reserve(chat, asyncio.get_running_loop().time())
-        if seconds > 0:
+        clock = asyncio.get_running_loop().time
+        seconds = self._pace.reserve(chat, clock())
+        while seconds > 0 and not self._stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), seconds)
+            seconds = self._pace.paused_seconds(clock())
         return not self._stop.is_set()
 
     async def _deliver(self, notification: Notification) -> None:
@@ -127,44 +157,68 @@ class Notifier:
         )
 
     async def _attempt(self, notification: Notification) -> Delivery:
-        text = announce(notification, speech(notification.language))
+        try:
+            text = announce(notification, speech(notification.language))
+        except Exception:
+            # It will not get better by itself, and must not keep the others from what they are owed.
+            log.exception(
+                "notification not put into words", notification_id=notification.notification_id, kind=notification.kind
+            )
+            return await self._give_up(notification)
         try:
             message_id = await self._send(notification.telegram_id, text)
-        except TelegramRetryAfter as error:
+        except Exception as error:  # noqa: BLE001 — each is either put off or given up
+            return await self._settle_failure(notification, error)
+        now = self._clock()
+        await self._write_down(
+            lambda: mark_sent(self._pool, notification.notification_id, message_id=message_id, now=now)
+        )
+        NOTIFICATION_LATENCY.observe((now - notification.created_at).total_seconds())
+        return Delivery.SENT
+
+    async def _settle_failure(self, notification: Notification, error: Exception) -> Delivery:
+        if isinstance(error, TelegramRetryAfter):
             self._pace.pause(error.retry_after, asyncio.get_running_loop().time())
             return await self._retry(notification, error.retry_after)
-        except TelegramForbiddenError:
+        if _means_gone(error):
             return await self._mark_unreachable(notification)
-        except (TelegramBadRequest, TelegramNotFound) as error:
-            if any(word in error.message.lower() for word in GONE):
-                return await self._mark_unreachable(notification)
-            log.exception("notification refused", notification_id=notification.notification_id, kind=notification.kind)
+        facts = {"error": type(error).__name__, "notification_id": notification.notification_id}
+        is_refused = isinstance(error, TelegramBadRequest | TelegramNotFound)
+        if is_refused or notification.attempts >= ATTEMPTS_MAX:
+            log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
             return await self._give_up(notification)
-        except AiogramError as error:
-            log.warning("notification not sent", error=type(error).__name__, attempt=notification.attempts)
-            if notification.attempts >= ATTEMPTS_MAX:
-                return await self._give_up(notification)
-            return await self._retry(notification, backoff_seconds(notification.attempts, random.random()))  # noqa: S311 — jitter
-        await mark_sent(self._pool, notification.notification_id, message_id=message_id, now=self._clock())
-        NOTIFICATION_LATENCY.observe((self._clock() - notification.created_at).total_seconds())
-        return Delivery.SENT
+        # aiogram itself breaks down over some answers of a server in trouble, so that whatever it raises may pass.
+        log.warning("notification not sent", attempt=notification.attempts, **facts)
+        return await self._retry(notification, backoff_seconds(notification.attempts, random.random()))  # noqa: S311 — jitter
 
     async def _retry(self, notification: Notification, seconds: float) -> Delivery:
         until = self._clock() + timedelta(seconds=seconds)
-        await put_off(self._pool, notification.notification_id, until=until)
+        await self._write_down(lambda: put_off(self._pool, notification.notification_id, until=until))
         return Delivery.RETRY
 
     async def _mark_unreachable(self, notification: Notification) -> Delivery:
-        await give_up(self._pool, notification.notification_id, why="unreachable")
-        await mark_unreachable(self._pool, notification.telegram_id, now=self._clock())
+        now = self._clock()
+        await self._write_down(lambda: give_up(self._pool, notification.notification_id, why="unreachable"))
+        await self._write_down(lambda: mark_unreachable(self._pool, notification.telegram_id, now=now))
         return Delivery.UNREACHABLE
 
     async def _give_up(self, notification: Notification) -> Delivery:
-        await give_up(self._pool, notification.notification_id, why="dead")
+        await self._write_down(lambda: give_up(self._pool, notification.notification_id, why="dead"))
         return Delivery.DEAD
 
+    async def _write_down(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what became of a send, if need be when the database is back: else the same would be sent once more."""
+        for _ in range(int(MARK_SECONDS_MAX / MARK_PAUSE_SECONDS)):
+            try:
+                return await write()
+            except DatabaseAwayError:
+                await asyncio.sleep(MARK_PAUSE_SECONDS)
+        return await write()
+
     async def _seconds_until_due(self) -> float:
-        due = await find_next_due(self._pool)
+        if len(self._busy) >= CHATS_AT_ONCE_MAX:
+            return SWEEP_SECONDS
+        due = await find_next_due(self._pool, except_for=self._busy)
         if due is None:
             return SWEEP_SECONDS
         return min(max((due - self._clock()).total_seconds(), 0.0), SWEEP_SECONDS)
@@ -172,6 +226,13 @@ class Notifier:
     async def _wait_for_hint(self, seconds: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hint.wait(), seconds)
+
+
+def _means_gone(error: Exception) -> bool:
+    if isinstance(error, TelegramForbiddenError):
+        return True
+    is_refused = isinstance(error, TelegramBadRequest | TelegramNotFound)
+    return is_refused and any(words in str(error).lower() for words in GONE)
 
 
 def backoff_seconds(attempt: int, chance: float) -> float:

@@ -19,13 +19,14 @@ class Pace:
 
     def __init__(self) -> None:
         self._next_any = 0.0
+        self._paused_until = 0.0
         self._next_in_chat: OrderedDict[int, float] = OrderedDict()
 
     def reserve(self, chat: int, now: float) -> float:
         """Take the next place for a message to *chat* and return the seconds until it comes."""
         burst_seconds = (BURST_IN_ONE_CHAT - 1) * SECONDS_BETWEEN_SAME_CHAT
         in_chat = max(self._next_in_chat.get(chat, 0.0), now - burst_seconds)
-        at = max(now, self._next_any, in_chat)
+        at = max(now, self._next_any, self._paused_until, in_chat)
         self._next_any = at + SECONDS_BETWEEN_ANY
         self._next_in_chat[chat] = in_chat + SECONDS_BETWEEN_SAME_CHAT
         self._next_in_chat.move_to_end(chat)
@@ -35,4 +36,8 @@ class Pace:
 
     def pause(self, seconds: float, now: float) -> None:
         """Send nothing at all for so long: Telegram asked for it."""
-        self._next_any = max(self._next_any, now + seconds)
+        self._paused_until = max(self._paused_until, now + seconds)
+
+    def paused_seconds(self, now: float) -> float:
+        """Return how much longer nothing may be sent; who got a place before a pause asks again when it comes."""
+        return max(self._paused_until - now, 0.0)

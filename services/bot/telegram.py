@@ -15,7 +15,13 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.enums import ParseMode
-from aiogram.exceptions import AiogramError, TelegramNetworkError, TelegramRetryAfter, TelegramServerError
+from aiogram.exceptions import (
+    AiogramError,
+    ClientDecodeError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import BotCommand, LinkPreviewOptions
@@ -51,7 +57,7 @@ class Patience(BaseRequestMiddleware):
         for attempt in range(1, ANSWER_ATTEMPTS_MAX):
             try:
                 return await make_request(bot, method)
-            except (TelegramRetryAfter, TelegramServerError, TelegramNetworkError) as error:
+            except (TelegramRetryAfter, TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
                 seconds = error.retry_after if isinstance(error, TelegramRetryAfter) else 2.0 ** (attempt - 1)
                 # Polling has a patience of its own, and nobody waits for an answer longer than this.
                 if isinstance(method, GetUpdates) or seconds > ANSWER_PAUSE_SECONDS_MAX:

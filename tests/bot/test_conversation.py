@@ -195,7 +195,7 @@ async def test_who_has_nothing_is_told_so(anna: Person) -> None:
 
 async def test_the_history_tells_every_kind_of_entry(anna: Person, webhook: Webhook, pool: Pool) -> None:
     code = await anna.ask_for_code("10")
-    await webhook.settle(a_payment(note=code, amount=10))
+    await webhook.settle(a_payment(support_note=code, amount=10))
     assert "Thank you" in (await anna.hear())["text"]
     await pool.execute("SELECT spend_credits($1, 300, 'a song <by> & for you', 'song-1')", ANNA)
     await pool.execute(

@@ -1,0 +1,68 @@
+"""Short ways to owe people messages, and to see what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.store.database import Pool
+from tests.integration.people import ANNA
+
+DEADLINE_SECONDS = 10
+
+CREDITED: Mapping[str, Any] = {"amount": "5", "currency": "USD", "credits": 500, "method": "code", "flag": None}
+UNMATCHED: Mapping[str, Any] = {
+    "charge_key": "donation:pi_1",
+    "family": "donation",
+    "amount": "5",
+    "currency": "USD",
+    "paid_at": 1_780_405_603,
+    "code": None,
+}
+
+
+class Outbox:
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    async def owe(
+        self, *users: int | None, kind: str = "payment_credited", facts: Mapping[str, Any] = CREDITED
+    ) -> list[int]:
+        """Queue a notification for each and announce them, as settling does; their ids."""
+        rows = await self.pool.fetch(
+            "INSERT INTO notifications (telegram_id, kind, facts)"
+            " SELECT *, $2::text, $3::jsonb FROM unnest($1::bigint []) RETURNING notification_id",
+            users,
+            kind,
+            facts,
+        )
+        await self.announce()
+        return [row["notification_id"] for row in rows]
+
+    async def announce(self) -> None:
+        await self.pool.execute("SELECT pg_notify('payments', '')")
+
+    async def become(self, status: str, *, count: int = 1) -> None:
+        """Wait until so many are in this state."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await self.count(status) < count:
+                await asyncio.sleep(0.02)  # noqa: ASYNC110 — the rows change in another process's table, which rings no bell
+
+    async def count(self, status: str) -> int:
+        found: int = await self.pool.fetchval("SELECT count(*) FROM notifications WHERE status = $1", status)
+        return found
+
+    async def states(self) -> dict[int, str]:
+        """The state of each user's last notification."""
+        rows = await self.pool.fetch("SELECT telegram_id, status FROM notifications ORDER BY notification_id")
+        return {row["telegram_id"]: row["status"] for row in rows}
+
+    async def end_leases(self) -> None:
+        """As if the lease had run out."""
+        await self.pool.execute("UPDATE notifications SET due_at = now() WHERE status = 'pending'")
+        await self.announce()
+
+    async def reachable(self, user: int = ANNA) -> bool:
+        found: bool = await self.pool.fetchval("SELECT unreachable_at IS NULL FROM users WHERE telegram_id = $1", user)
+        return found

@@ -1,0 +1,340 @@
+"""What people are owed to hear reaches them: whatever Telegram does, and once where that can be known."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from ledger.store.database import Pool
+from tests.bot.conftest import OPERATOR, RunBot
+from tests.bot.outbox import UNMATCHED, Outbox
+from tests.bot.people import DEADLINE_SECONDS, Person
+from tests.integration.bmc import a_payment, a_refund_of
+from tests.integration.people import ANNA, BOHDAN
+from tests.integration.webhook import Webhook
+from tests.sandbox.world import Sandbox
+
+THANKS = "Thank you! $5 arrived: +500 credits. You now have 0 credits."
+
+
+@pytest.fixture
+def outbox(pool: Pool) -> Outbox:
+    return Outbox(pool)
+
+
+async def met(*people: Person) -> None:
+    for person in people:
+        await person.ask("/start")
+
+
+async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
+    """The calls of sendMessage so far, once there are so many."""
+    wait = {"wait": DEADLINE_SECONDS} if count else {}
+    calls = await sandbox.get("/telegram/calls", method="sendMessage", count=count, **wait)
+    assert len(calls) >= count
+    return list(calls)
+
+
+def seconds_between(first: dict[str, Any], second: dict[str, Any]) -> float:
+    started, ended = (datetime.fromisoformat(one["at"]) for one in (first, second))
+    return (ended - started).total_seconds()
+
+
+# What is told ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_payment_is_told_as_soon_as_it_is_credited(anna: Person, webhook: Webhook) -> None:
+    code = await anna.ask_for_code("10")
+
+    await webhook.settle(a_payment(support_note=f"keep it up! {code}", amount=5))
+
+    said = (await anna.hear())["text"]
+    assert "$5 arrived: +500 credits" in said
+    assert "You now have 500 credits" in said
+    assert "You had picked $10" in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_refund_is_told_and_to_the_operators_where_its_credits_are_spent(
+    anna: Person, operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    await met(operator)
+    payment = a_payment(support_note=await anna.ask_for_code("5"))
+    await webhook.settle(payment)
+    await anna.hear()
+    await pool.execute("SELECT spend_credits($1, 400, 'a song', 'song-1')", ANNA)
+
+    await webhook.settle(a_refund_of(payment))
+
+    assert "You now have -400 credits" in (await anna.hear())["text"]
+    assert "user 101 now has -400 credits" in (await operator.hear())["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_operators_are_told_of_a_charge_that_fits_nobody_and_why(
+    anna: Person, operator: Person, webhook: Webhook
+) -> None:
+    await met(operator)
+    code = await anna.ask_for_code("5")
+    other = await anna.ask_for_code("7")
+
+    await webhook.settle(a_payment(support_note=f"{code} {other} from me", amount=9))
+
+    said = (await operator.hear())["text"]
+    assert "$9 (donation)" in said
+    assert f"several codes (user {ANNA}, code {code[:4]}-{code[4:]})" in said
+    assert "from me" not in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_ukrainian_operator_is_told_in_ukrainian(operator: Person, outbox: Outbox) -> None:
+    await operator.become(language_code="uk")
+    await met(operator)
+
+    await outbox.owe(None, kind="test_event", facts={"type": "donation.created"})
+
+    assert "З’єднання працює" in (await operator.hear())["text"]
+
+
+async def test_each_operator_is_told_and_one_who_never_came_holds_nobody_up(
+    run_bot: RunBot, anna: Person, operator: Person, outbox: Outbox
+) -> None:
+    async with run_bot(ADMIN_IDS=f"777,{OPERATOR},{ANNA}"):
+        await met(anna, operator)
+
+        await outbox.owe(None, kind="charge_unmatched", facts=UNMATCHED)
+
+        assert "waits for you" in (await operator.hear())["text"]
+        assert "waits for you" in (await anna.hear())["text"]
+        await outbox.become("unreachable")
+    assert await outbox.states() == {None: "addressed", 777: "unreachable", OPERATOR: "sent", ANNA: "sent"}
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_notification_that_cannot_be_put_into_words_is_given_up_and_the_others_go_on(
+    anna: Person, outbox: Outbox
+) -> None:
+    await met(anna)
+
+    await outbox.owe(ANNA, facts={"amount": "no number"})
+    await outbox.owe(ANNA)
+
+    assert (await anna.hear())["text"] == THANKS
+    await outbox.become("dead")
+
+
+# When Telegram is in a mood --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("kind", ["server_error", "not_json", "reset"])
+async def test_a_failed_send_is_tried_again(sandbox: Sandbox, anna: Person, outbox: Outbox, kind: str) -> None:
+    await met(anna)
+    await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
+
+    await outbox.owe(ANNA)
+
+    assert (await anna.hear())["text"] == THANKS
+    await outbox.become("sent")
+
+
+async def test_a_send_that_hangs_is_tried_again(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.bot.telegram.REQUEST_SECONDS", 0.5)
+    async with run_bot():
+        await met(anna)
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind="hang", user_id=ANNA)
+
+        await outbox.owe(ANNA)
+
+        assert (await anna.hear())["text"] == THANKS
+        await outbox.become("sent")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_telegram_is_obeyed_when_it_asks_to_wait(
+    sandbox: Sandbox, anna: Person, bohdan: Person, outbox: Outbox
+) -> None:
+    await met(anna, bohdan)
+    before = len(await sends(sandbox))
+    await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=2)
+
+    await outbox.owe(ANNA, BOHDAN)
+    await anna.hear()
+    await bohdan.hear()
+
+    refused, *sent = (await sends(sandbox))[before:]
+    assert refused["status"] == 429
+    late = [one for one in sent if seconds_between(refused, one) >= 1.9]
+    # The other chat's message may have been on its way already.
+    assert len(late) >= len(sent) - 1 > 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_answer_to_a_user_is_tried_again_as_well(sandbox: Sandbox, anna: Person) -> None:
+    await met(anna)
+    for kind in ("server_error", "not_json", "reset"):
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
+
+        assert "0 credits" in await anna.ask("/balance")
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("leave", ["block", "delete"])
+async def test_a_user_who_is_gone_is_not_written_to_again(
+    sandbox: Sandbox, anna: Person, bohdan: Person, outbox: Outbox, leave: str
+) -> None:
+    await met(anna, bohdan)
+    await sandbox.post(f"{anna.path}/{leave}")
+
+    await outbox.owe(ANNA, BOHDAN)
+
+    await bohdan.hear()
+    await outbox.become("unreachable")
+    assert await outbox.states() == {ANNA: "unreachable", BOHDAN: "sent"}
+    assert not await outbox.reachable()
+    assert [one["status"] for one in await sends(sandbox)].count(403) == 1
+
+
+@pytest.mark.usefixtures("bot")
+async def test_who_comes_back_is_reachable_again(sandbox: Sandbox, anna: Person, outbox: Outbox) -> None:
+    await met(anna)
+    await sandbox.post(f"{anna.path}/block")
+    await outbox.owe(ANNA)
+    await outbox.become("unreachable")
+    await sandbox.post(f"{anna.path}/unblock")
+
+    await anna.ask("/start")
+
+    assert await outbox.reachable()
+    await outbox.owe(ANNA)
+    assert (await anna.hear())["text"] == THANKS
+
+
+@pytest.mark.usefixtures("bot")
+async def test_one_chat_gets_its_messages_in_order_and_no_faster_than_telegram_allows(
+    sandbox: Sandbox, anna: Person, outbox: Outbox
+) -> None:
+    await met(anna)
+    facts = [{"amount": str(number), "currency": "USD", "credits": number} for number in range(1, 7)]
+
+    for one in facts:
+        await outbox.owe(ANNA, facts=one)
+    said = [(await anna.hear())["text"] for _ in facts]
+
+    assert [f"${number} arrived" in text for number, text in enumerate(said, start=1)] == [True] * 6
+    assert {one["status"] for one in await sends(sandbox)} == {200}
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_chat_that_must_wait_holds_up_nobody_else(anna: Person, bohdan: Person, outbox: Outbox) -> None:
+    await met(anna, bohdan)
+    await outbox.owe(*[ANNA] * 30)
+    await anna.hear()
+
+    async with asyncio.timeout(1.5):
+        await outbox.owe(BOHDAN)
+        await bohdan.hear()
+
+    assert await outbox.count("sent") < 30
+
+
+async def test_a_crowd_is_told_without_one_refusal(run_bot: RunBot, sandbox: Sandbox, outbox: Outbox) -> None:
+    crowd = range(3000, 3060)
+    for user in crowd:
+        await sandbox.meet(user)
+
+    await outbox.owe(*crowd)
+    async with run_bot():
+        await outbox.become("sent", count=len(crowd))
+
+    calls = await sends(sandbox)
+    assert {one["status"] for one in calls} == {200}
+    assert len(calls) == len(crowd)
+
+
+# When we stop, or are killed -------------------------------------------------------------------------------------------
+
+
+async def test_what_came_while_the_bot_was_down_is_told_at_the_next_start(
+    run_bot: RunBot, anna: Person, webhook: Webhook
+) -> None:
+    async with run_bot():
+        code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=code))
+
+    async with run_bot():
+        assert "+500 credits" in (await anna.hear())["text"]
+
+
+async def test_a_stop_ends_the_send_that_has_begun_and_nothing_is_told_twice(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox
+) -> None:
+    async with run_bot() as bot:
+        await met(anna)
+        await sandbox.post("/telegram/pause", method="sendMessage")
+        await outbox.owe(ANNA)
+        await sends(sandbox, count=2)
+        bot.stop.set()
+        await sandbox.post("/telegram/resume")
+    assert await outbox.states() == {ANNA: "sent"}
+
+    async with run_bot():
+        await outbox.end_leases()
+        await anna.ask("/balance")
+
+    assert (await anna.texts()).count(THANKS) == 1
+
+
+async def test_what_waits_for_its_turn_when_the_bot_stops_is_told_by_the_next(
+    run_bot: RunBot, anna: Person, outbox: Outbox
+) -> None:
+    async with run_bot():
+        await met(anna)
+        await outbox.owe(*[ANNA] * 6)
+        await anna.hear()
+
+    async with run_bot():
+        await outbox.become("sent", count=6)
+
+    assert (await anna.texts()).count(THANKS) == 6
+
+
+async def test_a_killed_bot_loses_nothing(run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox) -> None:
+    async with run_bot() as bot:
+        await met(anna)
+        await sandbox.post("/telegram/pause", method="sendMessage")
+        await outbox.owe(ANNA)
+        await sends(sandbox, count=2)
+        await bot.kill()
+    await sandbox.post("/telegram/resume")
+    assert await outbox.states() == {ANNA: "pending"}
+
+    async with run_bot():
+        await outbox.end_leases()
+        await outbox.become("sent")
+
+    assert THANKS in await anna.texts()
+
+
+async def test_a_lost_connection_to_the_database_makes_nobody_hear_twice(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox, pool: Pool
+) -> None:
+    async with run_bot():
+        await met(anna)
+        await sandbox.post("/telegram/pause", method="sendMessage")
+        await outbox.owe(ANNA)
+        await sends(sandbox, count=2)
+        await pool.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bot'")
+        await sandbox.post("/telegram/resume")
+
+        await outbox.become("sent")
+
+        await outbox.owe(ANNA, facts={"amount": "6", "currency": "USD", "credits": 600})
+        await outbox.become("sent", count=2)
+    assert [text.count("arrived") for text in await anna.texts()] == [0, 1, 1]
