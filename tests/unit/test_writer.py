@@ -1,0 +1,321 @@
+"""The one writer: what comes while a commit is under way goes together into the next, and each caller has its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from ledger.errors import DatabaseAwayError
+from ledger.events import Event, EventKind
+from ledger.model import DeliveryKey, Outcome
+from services.webhook import writer as writer_module
+from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+PATIENCE_SECONDS = 10.0
+
+
+class RefusedError(Exception):
+    """What the database says to an event that it cannot take."""
+
+
+def event(name: str) -> Event:
+    return Event(DeliveryKey(name), b"", EventKind.UNKNOWN, b"", NOW)
+
+
+class Database:
+    """Settles what it is given, batch by batch, as soon as the test lets it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.kept: list[str] = []
+        self.faults: dict[str, Exception] = {}
+        """Raised for a batch that holds the event of this name."""
+        self.absences = 0
+        """How many batches from now on find the database away."""
+        self.faults_in_keeping: dict[str, Exception] = {}
+        self._begun: asyncio.Queue[None] = asyncio.Queue()
+        self._commits = asyncio.Semaphore(0)
+
+    async def settle(self, events: Sequence[Event]) -> list[Outcome]:
+        names = [str(one.delivery_key) for one in events]
+        self.batches.append(names)
+        self._begun.put_nowait(None)
+        await self._commits.acquire()
+        if self.absences:
+            self.absences -= 1
+            raise DatabaseAwayError
+        for name in names:
+            if name in self.faults:
+                raise self.faults[name]
+        return [Outcome.CREDITED if name.startswith("paid") else Outcome.UNKNOWN for name in names]
+
+    async def keep(self, one: Event) -> None:
+        name = str(one.delivery_key)
+        if name in self.faults_in_keeping:
+            raise self.faults_in_keeping[name]
+        self.kept.append(name)
+
+    async def batch_begun(self) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._begun.get()
+
+    def commit(self, batches: int = 1) -> None:
+        for _ in range(batches):
+            self._commits.release()
+
+
+class Callers:
+    """Submit events side by side, as requests do."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+
+    async def submit(self, *names: str) -> list[asyncio.Task[Outcome]]:
+        """Start a caller for each; they have all handed in their event when this returns."""
+        callers = [asyncio.create_task(self.writer.submit(event(name))) for name in names]
+        await asyncio.sleep(0)  # no waiting for a time: the callers have their turn
+        return callers
+
+
+async def answers(callers: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | BaseException]:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await asyncio.gather(*callers, return_exceptions=True)
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Database:
+    """One that is asked again at once when it was away."""
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.0)
+    return Database()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event waits for a database that is away."""
+    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
+
+
+@pytest.fixture
+async def callers(database: Database) -> AsyncIterator[Callers]:
+    """Callers of a writer that runs."""
+    writer = Writer(settle=database.settle, keep_failed=database.keep)
+    writing = asyncio.create_task(writer.run())
+    yield Callers(writer)
+    assert not writing.done(), "the writer must outlive whatever happens"
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
+
+
+async def test_an_event_that_comes_alone_waits_for_no_other(database: Database, callers: Callers) -> None:
+    database.commit()
+
+    waiting = await callers.submit("paid")
+
+    assert await answers(waiting) == [Outcome.CREDITED]
+    assert database.batches == [["paid"]]
+
+
+async def test_what_comes_while_a_commit_is_under_way_goes_into_the_next(database: Database, callers: Callers) -> None:
+    waiting = await callers.submit("a")
+    await database.batch_begun()
+    waiting += await callers.submit("paid b", "c")
+    waiting += await callers.submit("d")
+
+    database.commit(2)
+
+    assert await answers(waiting) == [Outcome.UNKNOWN, Outcome.CREDITED, Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert database.batches == [["a"], ["paid b", "c", "d"]]
+
+
+async def test_nobody_is_answered_before_their_own_commit(database: Database, callers: Callers) -> None:
+    [first] = await callers.submit("a")
+    await database.batch_begun()
+    [second] = await callers.submit("b")
+
+    database.commit()
+    await answers([first])
+    await database.batch_begun()
+
+    assert not second.done()
+    database.commit()
+    assert await answers([second]) == [Outcome.UNKNOWN]
+
+
+async def test_a_batch_has_its_bound_and_keeps_the_order(database: Database, callers: Callers) -> None:
+    waiting = await callers.submit("first")
+    await database.batch_begun()
+    names = [f"event {number}" for number in range(BATCH_MAX + 1)]
+    waiting += await callers.submit(*names)
+
+    database.commit(3)
+    await answers(waiting)
+
+    assert database.batches == [["first"], names[:BATCH_MAX], names[BATCH_MAX:]]
+
+
+async def test_more_than_memory_should_hold_is_refused_at_once(database: Database, callers: Callers) -> None:
+    waiting = await callers.submit("first")
+    await database.batch_begun()
+    waiting += await callers.submit(*(f"event {number}" for number in range(WAITING_MAX)))
+
+    refused = await answers(await callers.submit("one too many"))
+
+    assert isinstance(refused[0], OverloadedError)
+    assert not any(caller.done() for caller in waiting)
+    database.commit(1 + WAITING_MAX // BATCH_MAX)
+    assert await answers(waiting) == [Outcome.UNKNOWN] * (1 + WAITING_MAX)
+    assert "one too many" not in [name for batch in database.batches for name in batch]
+
+
+async def test_after_the_rush_there_is_room_again(database: Database, callers: Callers) -> None:
+    waiting = await callers.submit("first")
+    await database.batch_begun()
+    waiting += await callers.submit(*(f"event {number}" for number in range(WAITING_MAX)))
+    database.commit(2 + WAITING_MAX // BATCH_MAX)
+    await answers(waiting)
+
+    assert await answers(await callers.submit("later")) == [Outcome.UNKNOWN]
+
+
+async def three_with_a_bad_one(database: Database, callers: Callers) -> list[asyncio.Task[Outcome]]:
+    """Callers of good, bad and other, who share a batch."""
+    [first] = await callers.submit("first")
+    await database.batch_begun()
+    waiting = await callers.submit("paid good", "bad", "other")
+    database.commit()
+    await first
+    return waiting
+
+
+async def test_an_event_that_the_database_refuses_is_kept_raw_and_its_neighbours_are_settled(
+    database: Database, callers: Callers
+) -> None:
+    database.faults["bad"] = RefusedError()
+    waiting = await three_with_a_bad_one(database, callers)
+
+    database.commit(4)
+
+    assert await answers(waiting) == [Outcome.CREDITED, Outcome.FAILED, Outcome.UNKNOWN]
+    assert database.batches[1:] == [["paid good", "bad", "other"], ["paid good"], ["bad"], ["other"]]
+    assert database.kept == ["bad"]
+
+
+@pytest.mark.parametrize("fault", [RefusedError(), DatabaseAwayError()], ids=["refused", "database away"])
+async def test_an_event_that_cannot_even_be_kept_is_not_acknowledged(
+    database: Database, callers: Callers, fault: Exception
+) -> None:
+    database.faults["bad"] = RefusedError()
+    database.faults_in_keeping["bad"] = fault
+    waiting = await three_with_a_bad_one(database, callers)
+
+    database.commit(4)
+
+    assert await answers(waiting) == [Outcome.CREDITED, fault, Outcome.UNKNOWN]
+
+
+async def test_a_database_that_is_away_for_a_moment_is_waited_for(database: Database, callers: Callers) -> None:
+    """Refusing would cost the webhook: after more than ten failures in a row BMC switches it off."""
+    database.absences = 3
+    waiting = await callers.submit("a", "paid b")
+
+    database.commit(4)
+
+    assert await answers(waiting) == [Outcome.UNKNOWN, Outcome.CREDITED]
+    assert database.batches == [["a", "paid b"]] * 4
+
+
+async def test_who_waits_for_the_database_stays_before_who_comes_later(database: Database, callers: Callers) -> None:
+    database.absences = 1
+    waiting = await callers.submit("a", "b")
+    await database.batch_begun()
+    waiting += await callers.submit("c")
+
+    database.commit(2)
+    await answers(waiting)
+
+    assert database.batches == [["a", "b"], ["a", "b", "c"]]
+
+
+async def test_when_patience_is_over_all_of_a_batch_fail_and_nothing_is_tried_one_by_one(
+    database: Database, impatient: None, callers: Callers
+) -> None:
+    database.absences = 1
+    waiting = await callers.submit("a", "b", "c")
+
+    database.commit()
+
+    assert [type(answer) for answer in await answers(waiting)] == [DatabaseAwayError] * 3
+    assert database.batches == [["a", "b", "c"]]
+    assert database.kept == []
+
+
+async def test_only_who_has_waited_long_enough_is_refused(
+    database: Database, impatient: None, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.absences = 1
+    waiting = await callers.submit("long")
+    await database.batch_begun()
+    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 60.0)
+    waiting += await callers.submit("paid not long")
+
+    database.commit(2)
+
+    refused, settled = await answers(waiting)
+    assert isinstance(refused, DatabaseAwayError)
+    assert settled is Outcome.CREDITED
+
+
+async def test_a_database_that_goes_away_one_by_one_fails_who_has_not_been_settled(
+    database: Database, callers: Callers
+) -> None:
+    database.faults["bad"] = RefusedError()
+    database.faults["other"] = DatabaseAwayError()
+    waiting = await three_with_a_bad_one(database, callers)
+
+    database.commit(4)
+
+    assert [type(answer) for answer in await answers(waiting)] == [Outcome, Outcome, DatabaseAwayError]
+
+
+async def test_the_writer_goes_on_when_the_database_is_back(
+    database: Database, impatient: None, callers: Callers
+) -> None:
+    database.absences = 1
+    database.commit(2)
+    await answers(await callers.submit("a"))
+
+    assert await answers(await callers.submit("a")) == [Outcome.UNKNOWN]
+
+
+async def test_a_caller_that_goes_away_while_it_waits_harms_nobody(database: Database, callers: Callers) -> None:
+    """Its event is settled all the same: it was signed, and the sender will ask again."""
+    [first] = await callers.submit("first")
+    await database.batch_begun()
+    gone, stays = await callers.submit("gone", "paid stays")
+
+    gone.cancel()
+    database.commit(2)
+
+    assert await answers([first, stays]) == [Outcome.UNKNOWN, Outcome.CREDITED]
+    assert database.batches == [["first"], ["gone", "paid stays"]]
+
+
+@pytest.mark.parametrize("fault", [None, RefusedError(), DatabaseAwayError()], ids=["settled", "refused", "away"])
+async def test_a_caller_that_goes_away_while_its_event_is_written_harms_nobody(
+    database: Database, impatient: None, callers: Callers, fault: Exception | None
+) -> None:
+    if fault is not None:
+        database.faults["gone"] = fault
+    [gone] = await callers.submit("gone")
+    await database.batch_begun()
+
+    gone.cancel()
+    database.commit(3)
+
+    assert await answers(await callers.submit("paid next")) == [Outcome.CREDITED]
