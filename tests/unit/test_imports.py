@@ -1,0 +1,41 @@
+"""Imports point one way, and only the bot knows Telegram: the contracts stand in pyproject.toml."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+
+
+def test_no_import_goes_against_the_contracts() -> None:
+    done = subprocess.run(
+        [LINT_IMPORTS, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 broken" in done.stdout
+
+
+def test_importing_a_module_does_nothing() -> None:
+    """Nothing is printed, and nothing is needed of the environment."""
+    modules = [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for top in ("ledger", "services")
+        for file in (ROOT / top).rglob("*.py")
+    ]
+    program = "\n".join(f"import {name}" for name in sorted(modules))
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
