@@ -139,6 +139,20 @@ async def test_a_claimer_does_not_wait_for_one_that_hangs(bots: list[Outbox]) ->
         assert await other.claim_ids() == [free]
 
 
+async def test_who_is_being_written_to_already_waits(outbox: Outbox) -> None:
+    """Messages to one chat go out in order, so a later one is not claimed while an earlier one is on its way."""
+    await outbox.owe(ANNA)
+    bohdans = await outbox.owe(BOHDAN)
+
+    claimed = await claim_notifications(
+        outbox.bot, operators=OPERATORS, now=NOW, count_max=10, except_for=[TelegramId(ANNA)]
+    )
+
+    assert [one.notification_id for one in claimed] == [bohdans]
+    assert await find_next_due(outbox.bot, except_for=[TelegramId(ANNA)]) == NOW + LEASE
+    assert await find_next_due(outbox.bot) == NOW
+
+
 async def test_what_is_owed_to_the_operators_goes_to_each_of_them(outbox: Outbox) -> None:
     await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED, facts={"amount": "5"})
 
