@@ -352,7 +352,7 @@ WITH claimed AS (
      WHERE notification_id IN (
                SELECT notification_id
                  FROM notifications
-                WHERE status = 'pending' AND telegram_id <> ALL($4::bigint []) AND due_at <= $1
+                WHERE status = 'pending' AND NOT telegram_id = ANY($4::bigint []) AND due_at <= $1
                 ORDER BY due_at, notification_id
                 LIMIT $3
                   FOR UPDATE SKIP LOCKED
@@ -384,4 +384,4 @@ UPDATE notifications SET status = $2 WHERE notification_id = $1 AND status = 'pe
 -- $1 users who must wait
 SELECT min(due_at)
   FROM notifications
- WHERE status = 'pending' AND (telegram_id IS NULL OR telegram_id <> ALL($1::bigint []));
+ WHERE status = 'pending' AND (telegram_id IS NULL OR NOT telegram_id = ANY($1::bigint []));

@@ -46,8 +46,8 @@ class Outbox:
     async def become(self, status: str, *, count: int = 1) -> None:
         """Wait until so many are in this state."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while await self.count(status) < count:
-                await asyncio.sleep(0.02)  # noqa: ASYNC110 — the rows change in another process's table, which rings no bell
+            while await self.count(status) < count:  # noqa: ASYNC110 — a table rings no bell
+                await asyncio.sleep(0.02)
 
     async def count(self, status: str) -> int:
         found: int = await self.pool.fetchval("SELECT count(*) FROM notifications WHERE status = $1", status)
