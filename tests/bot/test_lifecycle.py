@@ -1,0 +1,277 @@
+"""How the bot starts, stops, and gets by while Telegram or the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from ledger.store.database import Pool
+from services.bot.telegram import webhook_secret
+from tests.bot.conftest import RunBot, free_port
+from tests.bot.gate import Gate
+from tests.bot.outbox import Outbox
+from tests.bot.people import DEADLINE_SECONDS, Person, code_in
+from tests.integration.people import ANNA
+from tests.sandbox.world import TOKEN, Sandbox
+
+WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
+"""Not where the stand-in would find the bot: the tests push the updates themselves."""
+
+
+@pytest.fixture
+async def gate(role_url: Callable[[str], str]) -> AsyncIterator[Gate]:
+    address = urlsplit(role_url("bot"))
+    assert address.hostname
+    assert address.port
+    async with Gate(address.hostname, address.port).standing() as gate:
+        yield gate
+
+
+@pytest.fixture
+def gated_url(gate: Gate, role_url: Callable[[str], str]) -> str:
+    address = urlsplit(role_url("bot"))
+    return address._replace(netloc=f"{address.username}@127.0.0.1:{gate.port}").geturl()
+
+
+async def called(sandbox: Sandbox, method: str, *, count: int = 1) -> None:
+    """Wait until the bot has called a method so often."""
+    assert len(await sandbox.get("/telegram/calls", method=method, count=count, wait=DEADLINE_SECONDS)) >= count
+
+
+async def payments(pool: Pool) -> int:
+    found: int = await pool.fetchval("SELECT count(*) FROM pending_payments")
+    return found
+
+
+# Stopping ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_stop_answers_what_is_being_asked_and_nobody_is_answered_twice(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, pool: Pool
+) -> None:
+    async with run_bot() as bot:
+        await anna.ask("/start")
+        await sandbox.post("/telegram/pause", method="sendMessage")
+        await anna.say("/pay 10")
+        await called(sandbox, "sendMessage", count=2)
+        bot.stop.set()
+        await called(sandbox, "getUpdates")
+        await sandbox.post("/telegram/resume")
+    answer = await anna.hear()
+
+    async with run_bot():
+        await anna.ask("/balance")
+
+    assert code_in(answer["text"])
+    assert await payments(pool) == 1
+    assert sum("Your code" in text for text in await anna.texts()) == 1
+
+
+async def test_what_was_said_while_the_bot_was_down_is_answered_at_the_next_start(
+    run_bot: RunBot, anna: Person, pool: Pool
+) -> None:
+    async with run_bot():
+        await anna.ask("/start")
+    await anna.say("/pay 10")
+    await anna.send_form('{"amount": 20}')
+
+    async with run_bot():
+        assert "$20" in (await anna.hear())["text"] or "$20" in (await anna.hear())["text"]
+
+    assert await payments(pool) == 2
+
+
+# Telegram away -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_bot_that_starts_while_telegram_is_away_tries_on(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person
+) -> None:
+    for method in ("deleteWebhook", "getMe", "setMyCommands"):
+        await sandbox.post("/telegram/misbehave", method=method, kind="server_error", times=5)
+
+    async with run_bot():
+        await sandbox.delete("/telegram/misbehave")
+
+        assert "Hello" in await anna.ask("/start")
+
+
+async def test_polling_survives_every_fault(run_bot: RunBot, sandbox: Sandbox, anna: Person) -> None:
+    async with run_bot():
+        await anna.ask("/start")
+        for kind in ("server_error", "not_json", "reset"):
+            await sandbox.post("/telegram/misbehave", method="getUpdates", kind=kind)
+            await anna.say("/balance")
+
+            assert "0 credits" in (await anna.hear())["text"]
+
+
+async def test_commands_are_published_in_each_language(run_bot: RunBot, sandbox: Sandbox) -> None:
+    async with run_bot():
+        await called(sandbox, "setMyShortDescription", count=2)
+
+        english = await sandbox.bot("getMyCommands")
+        ukrainian = await sandbox.bot("getMyCommands", language_code="uk")
+
+    assert [one["command"] for one in english] == [one["command"] for one in ukrainian]
+    assert {"pay", "balance", "history", "cancel", "paysupport", "privacy"} <= {one["command"] for one in english}
+    assert all(one["description"] != two["description"] for one, two in zip(english, ukrainian, strict=True))
+
+
+# The database away ---------------------------------------------------------------------------------------------------
+
+
+async def test_without_the_database_users_are_asked_for_patience_and_served_when_it_is_back(
+    run_bot: RunBot, anna: Person, gate: Gate, gated_url: str, pool: Pool
+) -> None:
+    async with run_bot(DATABASE_URL=gated_url):
+        await anna.say("/pay")
+        await anna.hear()
+        gate.close()
+
+        said = await anna.ask("/pay 10")
+        alert = await anna.press("pick:5:USD")
+        gate.open()
+        answer = await anna.ask("/pay 10")
+
+    assert "try again in a minute" in said
+    assert ("try again in a minute" in alert["text"], alert["show_alert"]) == (True, True)
+    assert code_in(answer)
+    assert await payments(pool) == 1
+
+
+async def test_what_is_owed_while_the_database_is_away_is_told_when_it_is_back(
+    run_bot: RunBot, anna: Person, gate: Gate, gated_url: str, pool: Pool
+) -> None:
+    async with run_bot(DATABASE_URL=gated_url):
+        await anna.ask("/start")
+        gate.close()
+        await Outbox(pool).owe(ANNA)
+
+        gate.open()
+
+        assert "+500 credits" in (await anna.hear())["text"]
+
+
+async def test_a_bot_that_starts_without_the_database_waits_for_it(
+    run_bot: RunBot, anna: Person, gate: Gate, gated_url: str
+) -> None:
+    gate.close()
+    async with run_bot(DATABASE_URL=gated_url):
+        assert "try again" in await anna.ask("/pay 10")
+        gate.open()
+
+        assert code_in(await anna.ask("/pay 10"))
+
+
+async def test_its_health_is_that_of_its_database(run_bot: RunBot, gate: Gate, gated_url: str) -> None:
+    port = free_port()
+    async with run_bot(DATABASE_URL=gated_url, HEALTH_PORT=str(port)) as bot, aiohttp.ClientSession() as session:
+        await listens(port, bot.task)
+        healthy = await status(session, port)
+        gate.close()
+        ill = await status(session, port)
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = await answer.text()
+
+    assert (healthy, ill) == (200, 503)
+    assert 'bmc_outbox_deliveries_total{kind="payment_credited",outcome="sent"}' in metrics
+
+
+async def status(session: aiohttp.ClientSession, port: int) -> int:
+    async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+        return answer.status
+
+
+async def listens(port: int, task: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not task.done():
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+
+
+# Being sent the updates ----------------------------------------------------------------------------------------------
+
+
+class Telegram:
+    """Sends updates to the bot's webhook, as Telegram would through the proxy."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
+        self.session = session
+        self.address = f"http://127.0.0.1:{port}/telegram-webhook"
+        self.number = 100
+
+    async def send(self, *, secret: str | None = None, chat: dict[str, object] | None = None, text: str) -> int:
+        """Push one message from Anna; the status of the answer."""
+        self.number += 1
+        user = {"id": ANNA, "is_bot": False, "first_name": "Anna", "language_code": "en"}
+        private = {"id": ANNA, "type": "private", "first_name": "Anna"}
+        message = {"message_id": self.number, "date": 1, "from": user, "chat": chat or private, "text": text}
+        if text.startswith("/"):
+            message["entities"] = [{"type": "bot_command", "offset": 0, "length": len(text.split(maxsplit=1)[0])}]
+        headers = {} if secret is None else {"X-Telegram-Bot-Api-Secret-Token": secret}
+        update = {"update_id": self.number, "message": message}
+        async with self.session.post(self.address, json=update, headers=headers) as answer:
+            return answer.status
+
+
+@pytest.fixture
+async def telegram(run_bot: RunBot, sandbox: Sandbox) -> AsyncIterator[Telegram]:
+    port = free_port()
+    await sandbox.meet(ANNA)
+    async with (
+        run_bot(BOT_WEBHOOK_URL=WEBHOOK_URL, BOT_WEBHOOK_PORT=str(port)),
+        aiohttp.ClientSession() as session,
+    ):
+        await called(sandbox, "setWebhook")
+        yield Telegram(session, port)
+
+
+async def test_an_update_is_acknowledged_when_it_is_handled(telegram: Telegram, anna: Person, pool: Pool) -> None:
+    answered = await telegram.send(secret=webhook_secret(TOKEN), text="/pay 10")
+
+    assert answered == 200
+    assert await payments(pool) == 1
+    assert ["Your code" in text for text in await anna.texts()] == [True]
+
+
+@pytest.mark.parametrize("secret", [None, "", "wrong", TOKEN])
+async def test_whoever_does_not_know_the_secret_is_turned_away(
+    telegram: Telegram, pool: Pool, secret: str | None
+) -> None:
+    answered = await telegram.send(secret=secret, text="/pay 10")
+
+    assert answered == 401
+    assert await payments(pool) == 0
+
+
+async def test_groups_are_left_alone(telegram: Telegram, sandbox: Sandbox, pool: Pool) -> None:
+    group: dict[str, object] = {"id": -100, "type": "supergroup", "title": "Friends"}
+
+    answered = await telegram.send(secret=webhook_secret(TOKEN), chat=group, text="/pay 10")
+
+    assert answered == 200
+    assert await payments(pool) == 0
+    assert await sandbox.get("/telegram/calls", method="sendMessage") == []
+
+
+async def test_entering_webhook_mode_drops_nothing_and_leaving_it_serves_what_waited(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, telegram: Telegram
+) -> None:
+    [entered] = await sandbox.get("/telegram/calls", method="setWebhook")
+    await anna.say("/balance")
+
+    async with run_bot():
+        assert "0 credits" in (await anna.hear())["text"]
+
+    assert entered["params"]["drop_pending_updates"] == "false"
+    assert "secret_token" in entered["params"]
