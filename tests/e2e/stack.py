@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_docker.plugin import get_docker_services
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
-START_SECONDS_MAX = 600
 COMMAND_SECONDS_MAX = 120
 
 
@@ -31,7 +32,7 @@ class Stack:
     def webhook_url(self) -> str:
         return f"https://localhost:{self.https_port}/bmc-webhook"
 
-    def compose(self, *words: str, seconds_max: int = COMMAND_SECONDS_MAX, **changed: str) -> str:
+    def compose(self, *words: str, **changed: str) -> str:
         """Run a compose command, with settings *changed*; returns what it printed."""
         command = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", self.project, *words]
         done = subprocess.run(
@@ -40,7 +41,7 @@ class Stack:
             env={**os.environ, **self.environment, **changed},
             capture_output=True,
             text=True,
-            timeout=seconds_max,
+            timeout=COMMAND_SECONDS_MAX,
             check=False,
         )
         if done.returncode:
@@ -64,12 +65,14 @@ def running_stack() -> Iterator[Stack]:
         "IMAGE_TAG": "tests",
     }
     stack = Stack(environment["COMPOSE_PROJECT_NAME"], environment, https_port, sandbox_port)
-    try:
-        stack.compose("up", "--detach", "--build", "--wait", *SERVICES, seconds_max=START_SECONDS_MAX)
+    settings = " ".join(f"{name}={value}" for name, value in environment.items())
+    command = f"env {settings} docker compose --env-file {ROOT / '.env.sandbox'}"
+    up = f"up --detach --build --wait {' '.join(SERVICES)}"
+    with get_docker_services(
+        command, str(ROOT / "compose.yaml"), stack.project, [up], ["down --volumes --remove-orphans"]
+    ):
         yield stack
-    finally:
         _keep_logs(stack)
-        stack.compose("down", "--volumes", "--remove-orphans")
 
 
 def _keep_logs(stack: Stack) -> None:

@@ -1,0 +1,212 @@
+"""The door to the product, as Caddy keeps it and as nginx does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from pytest_docker.plugin import Services, get_docker_services
+
+COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
+CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
+PROJECT = f"coffee-ledger-tests-proxy-{os.getpid()}"
+LIMIT = 256 * 1024
+SIGNATURE = "5" * 64
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One of the proxies, and how to call on it."""
+
+    name: str
+    port: int
+    session: aiohttp.ClientSession
+
+    async def ask(self, path: str, *, method: str = "POST", **how: Any) -> tuple[int, Any, aiohttp.ClientResponse]:
+        """The status, what arrived behind the proxy if anything did, and the whole answer."""
+        address = f"https://localhost:{self.port}{path}"
+        async with self.session.request(method, address, ssl=False, **how) as answer:
+            arrived = await answer.json(content_type=None) if answer.status == 200 else await answer.read()
+            return answer.status, arrived, answer
+
+
+def compose(*words: str) -> str:
+    command = ["docker", "compose", "--file", str(COMPOSE_FILE), "--project-name", PROJECT, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Services]:
+    with get_docker_services(
+        "docker compose", str(COMPOSE_FILE), PROJECT, ["up --detach --wait"], ["down --volumes"]
+    ) as up:
+        yield up
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)) as session:
+        yield session
+
+
+@pytest.fixture(params=["caddy", "nginx"])
+async def proxy(request: pytest.FixtureRequest, services: Services, session: aiohttp.ClientSession) -> Proxy:
+    proxy = Proxy(request.param, services.port_for(request.param, 443), session)
+    async with asyncio.timeout(20):
+        while True:  # a container that runs does not answer yet
+            with suppress(aiohttp.ClientError):
+                await proxy.ask("/")
+                return proxy
+
+
+@pytest.mark.parametrize("path", ["/bmc-webhook", "/telegram-webhook"])
+async def test_the_public_routes_lead_to_their_services(proxy: Proxy, path: str) -> None:
+    status, arrived, _ = await proxy.ask(path, data=b"12345", headers={"x-signature-sha256": SIGNATURE})
+
+    assert status == 200
+    assert (arrived["method"], arrived["path"], arrived["length"]) == ("POST", path, 5)
+    assert arrived["headers"]["x-signature-sha256"] == SIGNATURE
+
+
+async def test_every_method_reaches_the_webhook_which_refuses_it_itself(proxy: Proxy) -> None:
+    status, arrived, _ = await proxy.ask("/bmc-webhook", method="PUT")
+
+    assert (status, arrived["method"]) == (200, "PUT")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/healthz", "/bmc-webhook/", "/bmc-webhook/more", "/telegram-webhookx", "/.env", "/api/x"]
+)
+async def test_everything_else_is_not_found(proxy: Proxy, path: str) -> None:
+    for method in ("GET", "POST"):
+        status, _, _ = await proxy.ask(path, method=method)
+
+        assert status == 404
+
+
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 200), (LIMIT + 1, 413)])
+async def test_a_body_may_be_so_large_and_no_larger(proxy: Proxy, size: int, status: int) -> None:
+    answered, _, _ = await proxy.ask("/bmc-webhook", data=b"x" * size)
+
+    assert answered == status
+
+
+@pytest.mark.parametrize("path", ["/bmc-webhook", "/nothing"])
+async def test_every_answer_is_secured(proxy: Proxy, path: str) -> None:
+    _, _, answer = await proxy.ask(path)
+
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "Via" not in answer.headers
+    assert answer.headers.get("Server", "nginx") == "nginx"
+
+
+async def test_caddy_does_not_say_what_it_is(proxy: Proxy) -> None:
+    _, _, answer = await proxy.ask("/bmc-webhook")
+
+    assert ("Server" in answer.headers) == (proxy.name == "nginx")
+
+
+async def test_nobody_outside_names_our_traces(proxy: Proxy) -> None:
+    theirs = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "tracestate": "a=1", "baggage": "b=2"}
+
+    _, arrived, _ = await proxy.ask("/bmc-webhook", headers=theirs)
+
+    assert not theirs.keys() & arrived["headers"].keys()
+
+
+async def test_who_sends_headers_drop_by_drop_is_cut_off(proxy: Proxy) -> None:
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("localhost", proxy.port, ssl=unchecked, server_hostname="localhost")
+
+    writer.write(b"POST /bmc-webhook HTTP/1.1\r\nHost: localhost\r\n")
+    answer = await asyncio.wait_for(reader.read(), 15)
+
+    assert b"200" not in answer.splitlines()[0] if answer else True
+    writer.close()
+
+
+async def test_a_restart_of_the_webhook_loses_no_request_behind_caddy(
+    services: Services, session: aiohttp.ClientSession
+) -> None:
+    caddy = Proxy("caddy", services.port_for("caddy", 443), session)
+    restarting = asyncio.create_task(asyncio.to_thread(_restart_slowly))
+    statuses = []
+
+    async def send_while_restarting() -> None:
+        while not restarting.done():
+            status, arrived, _ = await caddy.ask("/bmc-webhook", data=b"12345")
+            statuses.append((status, arrived["length"] if status == 200 else None))
+
+    await asyncio.gather(*(send_while_restarting() for _ in range(8)))
+    await restarting
+
+    assert len(statuses) > 16
+    assert set(statuses) == {(200, 5)}
+
+
+async def test_behind_nginx_a_webhook_that_is_away_is_told_as_such_and_found_again(
+    services: Services, session: aiohttp.ClientSession
+) -> None:
+    nginx = Proxy("nginx", services.port_for("nginx", 443), session)
+    await asyncio.to_thread(compose, "stop", "webhook")
+
+    away, _, answer = await nginx.ask("/bmc-webhook", data=b"12345")
+    await asyncio.to_thread(compose, "start", "webhook")
+    async with asyncio.timeout(30):
+        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — as a sender would, again
+            await asyncio.sleep(0.5)
+
+    assert away == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def _restart_slowly() -> None:
+    compose("stop", "webhook")
+    # Long enough for more than one attempt of the proxy's.
+    subprocess.run(["sleep", "2"], check=True)
+    compose("start", "webhook")
+
+
+async def test_a_log_line_holds_neither_signature_nor_whole_address(proxy: Proxy, services: Services) -> None:
+    await proxy.ask("/bmc-webhook", data=b"12345", headers={"x-signature-sha256": SIGNATURE})
+    await proxy.ask("/nothing", headers={"x-signature-sha256": SIGNATURE})
+
+    logs = compose("logs", "--no-color", "--no-log-prefix", proxy.name)
+
+    assert "/bmc-webhook" in logs
+    assert "x-signature-sha256" not in logs.lower()
+    assert SIGNATURE not in logs
+    assert ".0.0" in logs
+
+
+def test_the_caddyfile_is_in_caddys_own_form() -> None:
+    mount = f"{CADDYFILE}:/etc/caddy/Caddyfile:ro"
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--volume",
+        mount,
+        "caddy:2.11.7",
+        "caddy",
+        "fmt",
+        "--diff",
+        "/etc/caddy/Caddyfile",
+    ]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert [line for line in done.stdout.splitlines() if line[:1] in "+-"] == []
