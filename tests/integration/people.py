@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,13 @@ from typing import Any
 from ledger.store.database import Pool
 
 ANNA, BOHDAN = 101, 202
+
+
+async def connect_all(pool: Pool) -> None:
+    """Open every connection of a pool: who races must not win because the other has to connect first."""
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.get_max_size()):
+            await stack.enter_async_context(pool.acquire())
 
 
 class Ledger:

@@ -17,7 +17,7 @@ from ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
 from services.janitor.schedule import run_tasks
 from services.janitor.tasks import BlankPersonalFields, CheckBalances, ExpirePayments, RematchCharges, Task
 from tests.integration.bmc import a_payment, raw
-from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE
 from tests.integration.webhook import RULES, Webhook
 
@@ -29,6 +29,7 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture
 async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
     async with open_pool(role_url("janitor")) as pool:
+        await connect_all(pool)
         yield pool
 
 
@@ -299,6 +300,19 @@ async def test_nobody_is_guessed_the_second_time(janitor: Pool, ledger: Ledger, 
 
     assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 0
     assert await ledger.credits() == []
+
+
+async def test_nobody_is_guessed_by_what_the_charge_of_another_brought_up(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    """Anna's open payment is looked at for a charge of hers; it must not draw that of a stranger, though it would fit."""
+    await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
+    await ledger.open(OTHER_CODE)
+    await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))
+    await ledger.open(CODE, amount="9")
+
+    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 0
+    assert await ledger.credits() == [500]
 
 
 @pytest.mark.parametrize("state", ["dismissed", "refunded"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -22,7 +21,7 @@ from ledger.store.outbox import (
     put_off,
 )
 from tests.integration.bmc import a_payment
-from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE
 from tests.integration.webhook import Webhook
 
@@ -67,8 +66,10 @@ class Outbox:
 @pytest.fixture
 async def bots(role_url: Callable[[str], str], pool: Pool) -> AsyncIterator[list[Outbox]]:
     """Two bots on one database."""
-    async with AsyncExitStack() as stack:
-        yield [Outbox(await stack.enter_async_context(open_pool(role_url("bot"))), pool) for _ in range(2)]
+    async with open_pool(role_url("bot")) as one, open_pool(role_url("bot")) as other:
+        for bot in (one, other):
+            await connect_all(bot)
+        yield [Outbox(one, pool), Outbox(other, pool)]
 
 
 @pytest.fixture

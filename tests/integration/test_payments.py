@@ -27,7 +27,7 @@ from ledger.store.payments import (
     open_payment,
 )
 from tests.integration.bmc import a_payment, a_refund_of
-from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE, code
 from tests.integration.webhook import Webhook
 
@@ -66,6 +66,7 @@ class Bot:
 @pytest.fixture
 async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Bot]:
     async with open_pool(role_url("bot")) as pool:
+        await connect_all(pool)
         for user in (ANNA, BOHDAN):
             await meet_user(pool, TelegramId(user), language="uk", username=None)
         yield Bot(pool)

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from ledger.store.database import Connection, Pool, open_pool
-from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 
 INSUFFICIENT, DISAGREES = "CL001", "CL002"
 
@@ -40,6 +40,7 @@ class Spender:
 async def spender(role_url: Callable[[str], str]) -> AsyncIterator[Spender]:
     """Spends with the role of the bot."""
     async with open_pool(role_url("bot")) as pool:
+        await connect_all(pool)
         yield Spender(pool)
 
 
