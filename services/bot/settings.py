@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ledger.model import Rates, TelegramId
+from services.bot.amounts import LEAST, MOST
 from services.runtime.settings import Settings, parse_list, parse_positive, parse_rates
 
 
@@ -21,12 +23,29 @@ def parse_amounts(text: object) -> object:
     )
 
 
+def check_token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[0-9]{3,20}:[A-Za-z0-9_-]{10,}", token.get_secret_value()):
+        raise ValueError("no token of a bot")
+    return token
+
+
+def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
+    """Let no button offer what the bot would then refuse."""
+    if any(not LEAST <= amount <= MOST or amount != round(amount, 2) for amount in amounts):
+        raise ValueError("too small, too large, or parts of a cent")
+    if len(set(amounts)) < len(amounts):
+        raise ValueError("named twice")
+    return amounts
+
+
 class BotSettings(Settings):
     BOT_TOKEN: Annotated[
-        SecretStr, Field(min_length=10, description="the token that @BotFather gave you, such as 123456:ABC-DEF")
+        SecretStr,
+        AfterValidator(check_token),
+        Field(description="the token that @BotFather gave you, such as 123456789:AAF…"),
     ]
     ADMIN_IDS: Annotated[
-        list[int],
+        list[Annotated[int, Field(ge=1, lt=2**52)]],
         BeforeValidator(parse_list),
         Field(min_length=1, description="the Telegram ids of the operators, with commas between"),
     ]
@@ -49,11 +68,12 @@ class BotSettings(Settings):
     AMOUNTS: Annotated[
         list[Decimal],
         BeforeValidator(parse_amounts),
+        AfterValidator(check_amounts),
         Field(
             default=[Decimal(5), Decimal(10), Decimal(25), Decimal(50)],
             min_length=1,
             max_length=12,
-            description="the amounts to offer, with commas between, such as 5,10,25",
+            description=f"the amounts to offer, up to 12 from {LEAST} to {MOST} with commas between, such as 5,10,25",
         ),
     ]
     PENDING_TTL_HOURS: Annotated[
@@ -90,4 +110,4 @@ class BotSettings(Settings):
 
     @property
     def operators(self) -> list[TelegramId]:
-        return [TelegramId(one) for one in self.ADMIN_IDS]
+        return [TelegramId(one) for one in dict.fromkeys(self.ADMIN_IDS)]

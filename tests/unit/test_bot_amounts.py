@@ -1,0 +1,152 @@
+"""Amounts as people write them and as Web Apps send them."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.model import TelegramId
+from services.bot.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
+
+CURRENCIES = ("USD", "EUR", "UAH", "PLN")
+ANNA = TelegramId(101)
+
+
+def written(text: str) -> Wish | Refusal:
+    return read_wish(text, currency="USD", currencies=CURRENCIES)
+
+
+def sent(data: object) -> Wish | Refusal:
+    text = data if isinstance(data, str) else json.dumps(data)
+    return read_web_app_data(text, sender=ANNA, currency="USD", currencies=CURRENCIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency"),
+    [
+        ("10", "10", "USD"),
+        ("  10  ", "10", "USD"),
+        ("7.50 EUR", "7.5", "EUR"),
+        ("7.5eur", "7.5", "EUR"),
+        ("10,50", "10.5", "USD"),
+        ("$5", "5", "USD"),
+        ("€ 5", "5", "EUR"),
+        ("100₴", "100", "UAH"),
+        ("20 zł", "20", "PLN"),
+        ("1", "1", "USD"),
+        ("10000", "10000", "USD"),
+        ("0010", "10", "USD"),
+    ],
+)
+def test_an_amount_is_read_as_people_write_it(text: str, amount: str, currency: str) -> None:
+    assert written(text) == Wish(Decimal(amount), currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", Refusal.UNREADABLE),
+        ("ten", Refusal.UNREADABLE),
+        ("10 dollars please", Refusal.UNREADABLE),
+        ("-10", Refusal.UNREADABLE),
+        ("+10", Refusal.UNREADABLE),
+        ("1e3", Refusal.UNREADABLE),
+        ("0x10", Refusal.UNREADABLE),
+        ("10.", Refusal.UNREADABLE),
+        (".5", Refusal.UNREADABLE),
+        ("10.555", Refusal.UNREADABLE),
+        ("1,000", Refusal.UNREADABLE),
+        ("1 000", Refusal.UNREADABLE),
+        ("10 20", Refusal.UNREADABLE),
+        ("$5 USD", Refusal.UNREADABLE),
+        ("NaN", Refusal.UNREADABLE),
+        ("9" * 400, Refusal.UNREADABLE),
+        ("0", Refusal.TOO_SMALL),
+        ("0.99", Refusal.TOO_SMALL),
+        ("10000.01", Refusal.TOO_LARGE),
+        ("999999999", Refusal.TOO_LARGE),
+        ("5 GBP", Refusal.CURRENCY),
+        ("£5", Refusal.CURRENCY),
+    ],
+)
+def test_what_is_no_amount_is_refused_with_its_reason(text: str, why: Refusal) -> None:
+    assert written(text) == why
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_written_becomes_a_sane_amount_or_a_refusal(text: str) -> None:
+    assert is_sane(written(text))
+
+
+@given(
+    st.decimals(min_value=LEAST, max_value=MOST, places=2, allow_nan=False, allow_infinity=False),
+    st.sampled_from(CURRENCIES),
+)
+def test_every_amount_within_the_bounds_is_read_exactly(amount: Decimal, currency: str) -> None:
+    assert written(f"{amount:f} {currency}") == Wish(amount, currency)
+    assert sent({"amount": f"{amount:f}", "currency": currency}) == Wish(amount, currency)
+    assert sent(f'{{"amount": {amount:f}}}') == Wish(amount, "USD")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["amount", "currency", "user_id", "x"]), inner),
+        max_leaves=8,
+    )
+)
+def test_whatever_a_page_sends_becomes_a_sane_amount_or_a_refusal(data: object) -> None:
+    assert is_sane(sent(data))
+
+
+@given(st.text(max_size=200))
+def test_whatever_is_not_even_json_is_refused(text: str) -> None:
+    assert is_sane(sent(text))
+
+
+@pytest.mark.parametrize(
+    ("form", "payment_id"),
+    [
+        ({"amount": 10}, None),
+        ({"amount": "10", "user_id": 101}, None),
+        ({"amount": 10, "user_id": "101"}, None),
+        ({"amount": 10, "user_id": None, "payment_id": None, "currency": None}, None),
+        ({"amount": 10, "currency": "usd", "theme": "dark"}, None),
+        ({"amount": 10, "payment_id": "101_1732347758"}, "101_1732347758"),
+    ],
+)
+def test_a_page_may_say_this_much(form: object, payment_id: str | None) -> None:
+    assert sent(form) == Wish(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ({"amount": 10, "user_id": 202}, Refusal.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "202_1732347758"}, Refusal.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "1101_1732347758"}, Refusal.DATA_FOREIGN),
+        ({"amount": 10, "user_id": True}, Refusal.DATA_UNREADABLE),
+        ({"amount": True}, Refusal.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "K7QM2XHD"}, Refusal.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "101_1732347758\n"}, Refusal.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": ""}, Refusal.DATA_UNREADABLE),
+        ({"amount": 10.001}, Refusal.DATA_UNREADABLE),
+        ('{"amount": 1e400}', Refusal.DATA_UNREADABLE),
+        ({"amount": 10, "x": "я" * 2048}, Refusal.DATA_UNREADABLE),
+        ({"amount": 0}, Refusal.TOO_SMALL),
+        ({"amount": 10001}, Refusal.TOO_LARGE),
+        ({"amount": 10, "currency": "GBP"}, Refusal.CURRENCY),
+    ],
+)
+def test_what_a_page_may_not_say_is_refused_with_its_reason(form: object, why: Refusal) -> None:
+    assert sent(form if isinstance(form, str) else json.dumps(form, ensure_ascii=False)) == why
+
+
+def is_sane(wish: Wish | Refusal) -> bool:
+    if isinstance(wish, Refusal):
+        return True
+    return LEAST <= wish.amount <= MOST and wish.amount == round(wish.amount, 2) and wish.currency in CURRENCIES

@@ -1,0 +1,94 @@
+"""What the bot needs to know, and what it says when that makes no sense."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from services.bot.settings import BotSettings
+from services.runtime.settings import SettingsError, read_settings
+
+GOOD = {
+    "DATABASE_URL": "postgresql://bot:secret@db/ledger",
+    "BOT_TOKEN": "123456789:AAF-a_token_of_the_usual_length_0123",
+    "ADMIN_IDS": "1000001, 1000002",
+    "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
+    "PUBLIC_HOST": "pay.example.org",
+    "CREDITS_PER_UNIT": "EUR=110,USD=100",
+}
+
+
+def read(**changed: str) -> BotSettings:
+    return read_settings(BotSettings, GOOD | changed)
+
+
+def problems(**changed: str) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        read(**changed)
+    return refused.value.problems
+
+
+def test_the_few_that_must_be_written_are_enough() -> None:
+    settings = read()
+
+    assert settings.AMOUNTS == [5, 10, 25, 50]
+    assert settings.PENDING_TTL_HOURS == 24
+    assert settings.TELEGRAM_API_URL == "https://api.telegram.org"
+    assert settings.BOT_WEBHOOK_URL is None
+    assert settings.operators == [1000001, 1000002]
+
+
+def test_an_amount_without_a_currency_is_in_the_first_one() -> None:
+    assert read().currency == "EUR"
+
+
+def test_an_operator_named_twice_is_told_once() -> None:
+    assert read(ADMIN_IDS="7,7").operators == [7]
+
+
+@pytest.mark.parametrize("name", [name for name in GOOD if name != "DATABASE_URL"])
+def test_each_that_is_missing_is_named_with_what_to_write(name: str) -> None:
+    [problem] = problems(**{name: ""})
+
+    assert problem.startswith(f"{name} is missing: write ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BOT_TOKEN", "123456789"),
+        ("BOT_TOKEN", "AAF:123456789012345"),
+        ("BOT_TOKEN", "123456789:AAF a token with blanks"),
+        ("ADMIN_IDS", "me"),
+        ("ADMIN_IDS", "0"),
+        ("ADMIN_IDS", "-100123456"),
+        ("ADMIN_IDS", ","),
+        ("BMC_PAGE_URL", "buymeacoffee.com/creator"),
+        ("BMC_PAGE_URL", "https://buymeacoffee.com/"),
+        ("BMC_PAGE_URL", "javascript:alert(1)"),
+        ("PUBLIC_HOST", "https://pay.example.org"),
+        ("CREDITS_PER_UNIT", "USD"),
+        ("CREDITS_PER_UNIT", "USD=0"),
+        ("AMOUNTS", "five"),
+        ("AMOUNTS", "5,5"),
+        ("AMOUNTS", "0.99"),
+        ("AMOUNTS", "10000.01"),
+        ("AMOUNTS", "2.505"),
+        ("AMOUNTS", "1,2,3,4,5,6,7,8,9,10,11,12,13"),
+        ("PENDING_TTL_HOURS", "0"),
+        ("TELEGRAM_API_URL", "api.telegram.org"),
+        ("BOT_WEBHOOK_URL", "http://pay.example.org/telegram-webhook"),
+        ("BOT_WEBHOOK_URL", "https://pay.example.org/bot"),
+    ],
+)
+def test_each_that_makes_no_sense_is_named_and_its_value_kept_to_itself(name: str, value: str) -> None:
+    [problem] = problems(**{name: value})
+
+    assert problem.startswith(f"{name} is malformed: write ")
+    assert "AAF a token" not in problem
+
+
+@pytest.mark.parametrize("amounts", ["1", "10000", "1,2,3,4,5,6,7,8,9,10,11,12", "2.50, 7"])
+def test_amounts_within_the_bounds_are_offered(amounts: str) -> None:
+    assert [Decimal(part.strip()) for part in amounts.split(",")] == read(AMOUNTS=amounts).AMOUNTS

@@ -1,0 +1,172 @@
+"""The texts: the same in each language, complete, and in the right words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from fluent.syntax import FluentParser, ast
+from fluent.syntax.visitor import Visitor
+
+from ledger.matching import Why
+from ledger.model import CreditKind, Method, NotificationKind
+from services.bot.amounts import Refusal
+from services.bot.speech import LANGUAGES, LOCALES, TextError, language_of, speech
+from services.bot.telegram import COMMANDS
+
+SELLING = re.compile(
+    r"\b(buy|buys|bought|purchase\w*|order\w*|купи\w*|куплен\w*|придба\w*|покуп\w*|продаж\w*)\b", re.IGNORECASE
+)
+TAG = re.compile(r"</?([a-z]+)[^>]*>")
+
+
+class Names(Visitor):
+    """Collects the variables that a text asks for."""
+
+    def __init__(self) -> None:
+        self.variables: set[str] = set()
+
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library's way
+        self.variables.add(node.id.name)
+
+
+def messages(language: str) -> dict[str, ast.Message]:
+    resource = FluentParser().parse((LOCALES / language / "bot.ftl").read_text(encoding="utf-8"))
+    assert not [entry for entry in resource.body if isinstance(entry, ast.Junk)]
+    found = [entry for entry in resource.body if isinstance(entry, ast.Message)]
+    assert len({one.id.name for one in found}) == len(found), "a text stands there twice"
+    return {one.id.name: one for one in found}
+
+
+def variables(message: ast.Message) -> set[str]:
+    names = Names()
+    names.visit(message)
+    return names.variables
+
+
+def said(language: str) -> Iterator[tuple[str, str]]:
+    """Every text with values put in, for each of the plural's forms."""
+    for name, message in messages(language).items():
+        for number in (0, 1, 2, 5, 21):
+            numbers = {"credits": number, "count": number}
+            values = {variable: numbers.get(variable, "<value>") for variable in variables(message)}
+            yield name, speech(language).say(name, **values)
+
+
+def test_both_languages_have_the_same_texts_with_the_same_variables() -> None:
+    english, ukrainian = ({name: variables(one) for name, one in messages(language).items()} for language in LANGUAGES)
+
+    assert english == ukrainian
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_everything_that_can_be_named_has_a_text(language: str) -> None:
+    texts = set(messages(language))
+
+    assert {one.value.replace("_", "-") for one in NotificationKind} <= texts
+    assert {f"why-{one}" for one in Why} | {f"rule-{one}" for one in Method} <= texts
+    assert {f"history-{one}" for one in CreditKind} <= texts
+    assert set(Refusal) <= texts
+    assert {f"command-{name}" for name in COMMANDS} <= texts
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_well_formed_html_and_short_enough(language: str) -> None:
+    for name, text in said(language):
+        assert TAG.sub("", text).count("<") == 0, name
+        assert [tag for tag in TAG.findall(text) if tag not in ("b", "i", "code")] == [], name
+        assert all(text.count(f"<{tag}>") == text.count(f"</{tag}>") for tag in ("b", "i", "code")), name
+        assert "&lt;value&gt;" in text or "<value>" not in text
+        assert len(text) < 2000, name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_for_sale(language: str) -> None:
+    """Telegram keeps the sale of digital goods to itself; and it is a thank-you, not a sale."""
+    for name, text in said(language):
+        assert not SELLING.search(text.replace("Buy Me a Coffee", "")), name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_telegram_limits_is_kept_short(language: str) -> None:
+    alerts = ("try-later", "cancelled-short", "already-cancelled", "already-expired", "already-completed", "button-old")
+
+    assert all(len(speech(language).label(name)) <= 200 for name in alerts)
+    assert all(1 <= len(speech(language).label(f"command-{name}")) <= 256 for name in COMMANDS)
+    assert len(speech(language).label("about")) <= 120
+
+
+@pytest.mark.parametrize(
+    ("credits", "words"),
+    [
+        (0, "0 кредитів"),
+        (1, "1 кредит"),
+        (2, "2 кредити"),
+        (4, "4 кредити"),
+        (5, "5 кредитів"),
+        (11, "11 кредитів"),
+        (14, "14 кредитів"),
+        (21, "21 кредит"),
+        (22, "22 кредити"),
+        (111, "111 кредитів"),
+        (1000, "1\N{NO-BREAK SPACE}000 кредитів"),
+        (-2, "-2 кредити"),
+    ],
+)
+def test_ukrainian_counts_as_ukrainians_do(credits: int, words: str) -> None:
+    assert speech("uk").say("credits", credits=credits) == words
+
+
+@pytest.mark.parametrize(
+    ("credits", "words"), [(0, "0 credits"), (1, "1 credit"), (2, "2 credits"), (1000, "1,000 credits")]
+)
+def test_english_counts_as_well(credits: int, words: str) -> None:
+    assert speech("en").say("credits", credits=credits) == words
+
+
+def test_what_is_put_in_is_escaped_for_messages_and_plain_on_labels() -> None:
+    values = {"amount": "<b>5</b> & more", "code": "K7QM-2XHD"}
+
+    assert "&lt;b&gt;5&lt;/b&gt; &amp; more" in speech("en").say("cancelled", **values)
+    assert speech("en").label("cancel-choice", **values) == "<b>5</b> & more · K7QM-2XHD"
+
+
+def test_a_text_that_is_not_there_or_lacks_a_value_is_a_fault() -> None:
+    with pytest.raises(TextError):
+        speech("en").say("no-such-text")
+    with pytest.raises(TextError):
+        speech("en").say("cancelled", code="K7QM-2XHD")
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [
+        ("uk", "uk"),
+        ("uk-UA", "uk"),
+        ("UK", "uk"),
+        ("en", "en"),
+        ("ru", "en"),
+        ("be", "en"),
+        ("ukr", "en"),
+        ("", "en"),
+        (None, "en"),
+    ],
+)
+def test_the_language_follows_telegrams_tag(tag: str | None, language: str) -> None:
+    assert language_of(tag) == language
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "english", "ukrainian"),
+    [
+        ("5", "USD", "$5", "5\N{NO-BREAK SPACE}USD"),
+        ("5.00", "EUR", "€5", "5\N{NO-BREAK SPACE}EUR"),
+        ("7.5", "USD", "$7.50", "7,50\N{NO-BREAK SPACE}USD"),
+        ("10000", "UAH", "UAH10,000", "10\N{NO-BREAK SPACE}000\N{NO-BREAK SPACE}₴"),
+    ],
+)
+def test_money_is_written_as_the_language_does(amount: str, currency: str, english: str, ukrainian: str) -> None:
+    assert speech("en").money(Decimal(amount), currency) == english
+    assert speech("uk").money(Decimal(amount), currency) == ukrainian
