@@ -27,7 +27,8 @@ class Pace:
         burst_seconds = (BURST_IN_ONE_CHAT - 1) * SECONDS_BETWEEN_SAME_CHAT
         in_chat = max(self._next_in_chat.get(chat, 0.0), now - burst_seconds)
         at = max(now, self._next_any, self._paused_until, in_chat)
-        self._next_any = at + SECONDS_BETWEEN_ANY
+        # A chat that waits for its own turn takes a place among all, but not the time until then.
+        self._next_any = max(now, self._next_any) + SECONDS_BETWEEN_ANY
         self._next_in_chat[chat] = in_chat + SECONDS_BETWEEN_SAME_CHAT
         self._next_in_chat.move_to_end(chat)
         while len(self._next_in_chat) > CHATS_REMEMBERED_MAX:

@@ -1,0 +1,166 @@
+"""What is owed, put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ledger.matching import Flag, Why
+from ledger.model import Family, Method, NotificationKind, TelegramId
+from ledger.store.outbox import Notification
+from services.bot.announcements import announce
+from services.bot.speech import LANGUAGES, speech
+
+CREDITED = {
+    "amount": "5",
+    "currency": "USD",
+    "credits": 500,
+    "method": Method.CODE,
+    "flag": None,
+    "code": "K7QM2XHD",
+    "picked_amount": "5.00",
+    "picked_currency": "USD",
+}
+CHARGE = {
+    "charge_key": "donation:pi_1",
+    "family": "donation",
+    "amount": "5",
+    "currency": "USD",
+    "paid_at": 1_780_405_603,
+    "code": "K7QM2XHD",
+}
+PAYMENT = {"amount": "5.00", "currency": "USD", "code": "K7QM2XHD"}
+
+FACTS: Mapping[NotificationKind, Mapping[str, Any]] = {
+    NotificationKind.PAYMENT_CREDITED: CREDITED,
+    NotificationKind.PAYMENT_REFUNDED: PAYMENT,
+    NotificationKind.PAYMENT_EXPIRED: PAYMENT,
+    NotificationKind.CHARGE_UNMATCHED: CHARGE,
+    NotificationKind.CHARGE_FLAGGED: CHARGE,
+    NotificationKind.REFUND_OVERDRAWN: {"telegram_id": 101, "balance": -400},
+    NotificationKind.TEST_EVENT: {"type": "donation.created"},
+    NotificationKind.EVENT_UNREADABLE: {"type": None},
+    NotificationKind.EVENT_UNKNOWN: {"type": "coffee.spilled"},
+    NotificationKind.EVENT_DISAGREES: {"type": "donation.created"},
+    NotificationKind.LEGACY_WEBHOOK: {"type": None},
+}
+
+
+def told(
+    kind: NotificationKind,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    language: str = "en",
+    balance: int = 700,
+    reasons: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    notification = Notification(
+        notification_id=1,
+        telegram_id=TelegramId(101),
+        kind=kind,
+        facts=FACTS[kind] if facts is None else facts,
+        attempts=1,
+        created_at=datetime(2026, 11, 23, tzinfo=UTC),
+        language=language,
+        balance=balance,
+        reasons=reasons,
+    )
+    return announce(notification, speech(language))
+
+
+def credited(**changed: Any) -> str:
+    return told(NotificationKind.PAYMENT_CREDITED, {**CREDITED, **changed})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", NotificationKind)
+def test_every_kind_has_its_words_in_every_language(kind: NotificationKind, language: str) -> None:
+    text = told(kind, language=language)
+
+    assert 20 < len(text) < 4096
+    assert "None" not in text
+
+
+def test_a_payment_as_picked_is_told_in_one_line() -> None:
+    assert credited() == "<b>Thank you!</b> $5 arrived: <b>+500 credits</b>. You now have 700 credits."
+
+
+@pytest.mark.parametrize(
+    ("changed", "remark"),
+    [
+        ({"picked_amount": "10.00"}, "You had picked $10"),
+        ({"picked_currency": "EUR"}, "You had picked €5"),
+        ({"method": Method.CORRECTED_CODE}, "small slip"),
+        ({"flag": Flag.LATE}, "run out"),
+        ({"flag": Flag.SECOND_CHARGE}, "second payment"),
+    ],
+)
+def test_what_was_unusual_is_remarked(changed: Mapping[str, Any], remark: str) -> None:
+    usual, unusual = credited(), credited(**changed)
+
+    assert remark not in usual
+    assert remark in unusual
+
+
+def test_a_renewal_that_nobody_picked_is_told_without_remarks() -> None:
+    said = credited(method=Method.SUBSCRIPTION, code=None, picked_amount=None, picked_currency=None)
+
+    assert said == credited()
+
+
+def test_a_payment_worth_less_than_a_credit_is_told_as_it_is() -> None:
+    assert "+0 credits" in credited(amount="0.001", credits=0, picked_amount=None)
+
+
+def test_a_refund_whose_amount_was_never_said_is_told_all_the_same() -> None:
+    said = told(NotificationKind.PAYMENT_REFUNDED, {**PAYMENT, "amount": None}, balance=-5)
+
+    assert "-5 credits" in said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("why", Why)
+def test_each_reason_is_told_with_its_candidate(why: Why, language: str) -> None:
+    reason = {"rule": Method.CODE, "why": why, "payment_id": "K7QM2XHD", "telegram_id": 202}
+
+    said = told(
+        NotificationKind.CHARGE_UNMATCHED, language=language, reasons=[reason, {"rule": Method.CODE, "why": why}]
+    )
+
+    assert "K7QM-2XHD" in said
+    assert "202" in said
+    assert speech(language).say(f"why-{why}") in said
+
+
+def test_a_charge_with_endless_candidates_still_fits_into_a_message() -> None:
+    reason = {
+        "rule": Method.CODE,
+        "why": Why.SEVERAL_CODES,
+        "payment_id": "1" * 15 + "_1732347758",
+        "telegram_id": 10**15,
+    }
+
+    said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "charge_key": "x" * 300}, reasons=[reason] * 300)
+
+    assert len(said) < 4096
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("family", Family)
+def test_every_family_can_be_told(family: Family, language: str) -> None:
+    assert told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "family": family}, language=language)
+
+
+def test_what_buy_me_a_coffee_sent_is_shown_and_never_obeyed() -> None:
+    said = told(NotificationKind.EVENT_UNKNOWN, {"type": "<b>donation</b> & more"})
+
+    assert "&lt;b&gt;donation&lt;/b&gt; &amp; more" in said
+
+
+def test_an_odd_currency_harms_nobody() -> None:
+    said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "currency": "<XXX>"})
+
+    assert "<XXX>" not in said
