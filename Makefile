@@ -54,7 +54,7 @@ check: docker $(READY) ## Run the linters and the type checker
 	$(BIN)/sqlfluff lint --disable-progress-bar db/init.sql ledger/queries.sql
 	$(BIN)/shellcheck db/passwords.sh .ci/run
 	docker run --rm --env PUBLIC_HOST=localhost --volume ./proxy/Caddyfile:/etc/caddy/Caddyfile:ro \
-	    $$($(DEMO) config --images proxy) caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile
+	    $$($(DEMO) config --images | grep '^caddy:') caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile
 
 .PHONY: format
 format: $(READY) ## Put the code into its form

@@ -248,6 +248,7 @@ async def test_a_crowd_of_senders_with_repeats_and_disorder_credits_each_charge_
     assert sorted(await ledger.credits()) == sorted(event["data"]["amount"] * 100 for event in events)
     assert await ledger.drift() == 0
     assert len(await ledger.outcomes()) == len(events)
+    assert await ledger.pool.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
 
 
 async def _open_payments(ledger: Ledger, chance: random.Random) -> list[str]:
