@@ -24,9 +24,13 @@ SELECT charges.charge_key, charges.family, charges.bmc_id, charges.transaction_i
        charges.amount, charges.currency, charges.note, charges.paid_at, charges.state, charges.is_paid, charges.method,
        charges.reasons, charges.payment_id, charges.telegram_id, charges.flag, charges.matched_at, charges.refunded_at
   FROM charges
- WHERE charges.charge_key = ANY($1::text [])
-    OR (charges.family, charges.bmc_id) IN (
-           SELECT named.family, named.bmc_id FROM unnest($2::text [], $3::text []) AS named (family, bmc_id)
+ WHERE charges.charge_id IN (
+           -- Two ways in by two indexes; joined by OR they would be a walk through the whole table.
+           SELECT by_key.charge_id FROM charges AS by_key WHERE by_key.charge_key = ANY($1::text [])
+            UNION
+           SELECT by_number.charge_id
+             FROM unnest($2::text [], $3::text []) AS named (family, bmc_id)
+             JOIN charges AS by_number ON by_number.family = named.family AND by_number.bmc_id = named.bmc_id
        );
 
 -- name: find_waiting_charges
