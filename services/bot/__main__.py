@@ -11,7 +11,7 @@ from ledger.codes import issue_code
 from ledger.listen import listen
 from ledger.store.database import Pool, open_pool
 from services.bot.context import Context
-from services.bot.middleware import Drain
+from services.bot.middleware import Drain, Turns
 from services.bot.notifier import Notifier, Send
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
@@ -34,6 +34,7 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         drain = Drain()
         dispatcher = Dispatcher(context=make_context(settings, pool))
         dispatcher.update.outer_middleware(drain)
+        dispatcher.update.outer_middleware(Turns())
         dispatcher.include_router(make_router())
         notifier = Notifier(pool, send=sender(messenger), operators=settings.operators, clock=lambda: datetime.now(UTC))
 

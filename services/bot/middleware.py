@@ -5,18 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 import structlog
 from aiogram import BaseMiddleware
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
 from aiogram.types import CallbackQuery, Message, TelegramObject, User
 
 from ledger.errors import DatabaseAwayError
 from ledger.model import TelegramId
 from ledger.store.payments import meet_user
 from services.bot.context import Context
-from services.bot.speech import language_of, speech
+from services.bot.speech import Speech, language_of, speech
 
 log = structlog.stdlib.get_logger()
+
+PASSING_TROUBLE = (
+    TelegramRetryAfter,
+    TelegramServerError,
+    TelegramNetworkError,
+    ClientDecodeError,
+    TelegramForbiddenError,
+)
+"""Telegram's, not ours: it is away or busy, or the user has blocked the bot meanwhile. Another message would fare no better."""
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -35,14 +52,35 @@ class MeetUser(BaseMiddleware):
             return await handler(event, data)
         except DatabaseAwayError:
             log.warning("update not handled, the database is away", telegram_id=user.id)
-            await _ask_for_patience(event, data)
+            await _excuse(event, "try-later", data["speech"])
+        except PASSING_TROUBLE as error:
+            # Whoever waits for the answer asks again; what they asked for is recorded under the same name.
+            log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
+        except Exception:
+            log.exception("update not handled", telegram_id=user.id)
+            await _excuse(event, "went-wrong", data["speech"])
 
 
-async def _ask_for_patience(event: TelegramObject, data: dict[str, Any]) -> None:
+class Turns(BaseMiddleware):
+    """Handle what one user does in the order in which they did it; what others do at the same time."""
+
+    def __init__(self) -> None:
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        user: User | None = data.get("event_from_user")
+        if user is None:
+            return await handler(event, data)
+        # Whoever waits for a lock gets it in the order of asking, and it is forgotten with the last who does.
+        async with self._turns.setdefault(user.id, asyncio.Lock()):
+            return await handler(event, data)
+
+
+async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:
     if isinstance(event, CallbackQuery):
-        await event.answer(data["speech"].label("try-later"), show_alert=True)
+        await event.answer(speech.label(text), show_alert=True)
     elif isinstance(event, Message):
-        await event.answer(data["speech"].say("try-later"))
+        await event.answer(speech.say(text))
 
 
 class Drain(BaseMiddleware):

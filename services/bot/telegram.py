@@ -18,11 +18,12 @@ from aiogram.enums import ParseMode
 from aiogram.exceptions import (
     AiogramError,
     ClientDecodeError,
+    TelegramBadRequest,
     TelegramNetworkError,
     TelegramRetryAfter,
     TelegramServerError,
 )
-from aiogram.methods import GetUpdates, TelegramMethod
+from aiogram.methods import AnswerCallbackQuery, GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import BotCommand, LinkPreviewOptions
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
@@ -57,6 +58,11 @@ class Patience(BaseRequestMiddleware):
         for attempt in range(1, ANSWER_ATTEMPTS_MAX):
             try:
                 return await make_request(bot, method)
+            except TelegramBadRequest as error:
+                # The bot was down when the button was pressed: there is nobody to answer any more, but all to do.
+                if isinstance(method, AnswerCallbackQuery) and "query is too old" in error.message:
+                    return False
+                raise
             except (TelegramRetryAfter, TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
                 seconds = error.retry_after if isinstance(error, TelegramRetryAfter) else 2.0 ** (attempt - 1)
                 # Polling has a patience of its own, and nobody waits for an answer longer than this.

@@ -73,10 +73,13 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
         }
         stop = asyncio.Event()
         running = Running(asyncio.create_task(work(read_settings(BotSettings, environ), stop)), stop)
-        yield running
-        stop.set()
+        try:
+            yield running
+        finally:
+            stop.set()
+            await asyncio.wait({running.task}, timeout=STOP_SECONDS_MAX)
         if not running.is_killed:
-            await asyncio.wait_for(running.task, STOP_SECONDS_MAX)
+            running.task.result()
 
     return run
 

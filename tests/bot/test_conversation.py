@@ -328,6 +328,32 @@ async def test_nobody_cancels_for_another(anna: Person, bohdan: Person, ledger: 
     assert (await ledger.status(annas), await ledger.status(bohdans)) == ("pending", "pending")
 
 
+async def test_a_press_that_waited_too_long_to_be_answered_still_does_its_work(
+    anna: Person, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = await anna.ask_for_code("10")
+    monkeypatch.setattr("sandbox.telegram.methods._QUERY_SECONDS_MAX", -1)
+
+    await anna.sandbox.post(f"{anna.path}/press", button="Cancel")
+
+    said = await anna.ask("/cancel")
+    assert "no open payment" in said
+    assert "Cancelled" in (await anna.texts())[0]
+    assert await ledger.status(code) == "cancelled"
+
+
+async def test_a_fault_of_ours_is_owned_up_to(anna: Person, pool: Pool) -> None:
+    await anna.say("/pay")
+    await anna.hear()
+    await pool.execute("ALTER TABLE pending_payments DROP COLUMN request_key")
+
+    said = await anna.ask("/pay 10")
+    alert = await anna.press("pick:5:USD")
+
+    assert "went wrong" in said
+    assert ("went wrong" in alert["text"], alert["show_alert"]) == (True, True)
+
+
 async def test_a_hasty_user_is_answered_in_the_end(anna: Person) -> None:
     await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/messages", text="/balance") for _ in range(8)))
 

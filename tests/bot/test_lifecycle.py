@@ -85,6 +85,35 @@ async def test_what_was_said_while_the_bot_was_down_is_answered_at_the_next_star
     assert await payments(pool) == 2
 
 
+async def test_what_one_user_said_is_handled_in_the_order_it_was_said(run_bot: RunBot, anna: Person) -> None:
+    for words in ("/pay 10", "/cancel", "/pay 20", "/history", "/cancel"):
+        await anna.say(words)
+
+    async with run_bot():
+        said = [(await anna.hear())["text"] for _ in range(5)]
+
+    wanted = ("Your code", "Cancelled: $10", "Your code", "nothing here yet", "Cancelled: $20")
+    assert [words in text for words, text in zip(wanted, said, strict=True)] == [True] * 5
+
+
+async def test_nothing_that_people_are_or_say_is_logged(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_bot():
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind="server_error")
+        await anna.ask("my dear diary")
+        await anna.ask("/pay 10 for the diary")
+        await anna.send_form('{"amount": "dear diary"}')
+        await anna.hear()
+        await sandbox.post(f"{anna.path}/block")
+        await anna.sandbox.post(f"{anna.path}/unblock")
+        await anna.ask("/balance")
+
+    logged = capfd.readouterr().out + caplog.text
+    assert "answer put off" in logged
+    assert [word for word in ("diary", "Anna", "anna", TOKEN) if word in logged] == []
+
+
 # Telegram away -------------------------------------------------------------------------------------------------------
 
 

@@ -91,7 +91,15 @@ def test_nothing_is_for_sale(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_telegram_limits_is_kept_short(language: str) -> None:
-    alerts = ("try-later", "cancelled-short", "already-cancelled", "already-expired", "already-completed", "button-old")
+    alerts = (
+        "try-later",
+        "went-wrong",
+        "cancelled-short",
+        "already-cancelled",
+        "already-expired",
+        "already-completed",
+        "button-old",
+    )
 
     assert all(len(speech(language).label(name)) <= 200 for name in alerts)
     assert all(1 <= len(speech(language).label(f"command-{name}")) <= 256 for name in COMMANDS)

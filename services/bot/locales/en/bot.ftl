@@ -23,6 +23,7 @@ start = Hello! Here you can support this project on Buy Me a Coffee, and your bo
 start-choose = Choose an amount
 unknown = I did not understand that. Send /pay to support, /balance to see your credits, or /paysupport if something went wrong.
 try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
+went-wrong = Something went wrong here. Please try again; if it happens once more, see /paysupport.
 
 ## Asking to pay
 
