@@ -78,10 +78,21 @@ async def test_the_public_routes_lead_to_their_services(proxy: Proxy, path: str)
     assert arrived["headers"]["x-signature-sha256"] == SIGNATURE
 
 
-async def test_every_method_reaches_the_webhook_which_refuses_it_itself(proxy: Proxy) -> None:
-    status, arrived, _ = await proxy.ask("/bmc-webhook", method="PUT")
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_every_method_reaches_the_webhook_which_refuses_it_itself(proxy: Proxy, method: str) -> None:
+    status, arrived, _ = await proxy.ask("/bmc-webhook", method=method)
 
-    assert (status, arrived["method"]) == (200, "PUT")
+    assert (status, arrived["method"]) == (200, method)
+
+
+async def test_a_body_may_come_without_its_length(proxy: Proxy) -> None:
+    async def in_pieces() -> AsyncIterator[bytes]:
+        yield b"123"
+        yield b"45"
+
+    status, _, _ = await proxy.ask("/bmc-webhook", data=in_pieces())
+
+    assert status == 200
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,12 @@ async def test_only_what_is_signed_passes(bmc: BuyMeACoffee, headers: dict[str, 
     assert await bmc.post_raw(b"{}", headers) == status
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+async def test_the_webhook_takes_nothing_but_posts(bmc: BuyMeACoffee, method: str) -> None:
+    async with bmc.session.request(method, bmc.webhook_url, ssl=False) as answer:
+        assert answer.status == 405
+
+
 @pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/bmc-webhook/x", "/.env", "/api/"])
 async def test_nothing_else_is_to_be_found_from_outside(bmc: BuyMeACoffee, stack: Stack, path: str) -> None:
     address = f"https://localhost:{stack.https_port}{path}"
