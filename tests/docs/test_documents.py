@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from services.bot.settings import BotSettings
 from services.janitor.settings import JanitorSettings
 from services.runtime.settings import Settings
 from services.webhook.settings import WebhookSettings
+from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
+from tests.integration.webhook import Webhook
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -95,6 +98,26 @@ async def test_the_queries_find_what_they_say(pool: Pool, ledger: Ledger) -> Non
     assert [row["status"] for row in await pool.fetch(story)] == ["pending"]
     assert await pool.fetch(completed) == []
     assert await pool.fetch(drift) == []
+
+
+async def test_the_queries_add_up_what_was_completed_and_show_what_waits(
+    pool: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open("K7QM2XHD")
+    await webhook.settle(
+        a_payment(support_note="K7QM-2XHD"),
+        a_payment(support_note="K7QM-2XHD", amount="2.50"),
+        a_payment(support_note="K7QM-2XHD", amount=1, currency="EUR"),
+        a_payment(support_note="hello", amount=99),
+    )
+    pending, last_hour, completed, _, waiting, story, drift = queries()
+
+    sums = [(row["currency"], row["payments"], row["paid"], row["credits"]) for row in await pool.fetch(completed)]
+    assert sums == [("EUR", 1, Decimal(1), 110), ("USD", 2, Decimal("7.50"), 750)]
+    assert [row["outcome"] for row in await pool.fetch(last_hour)] == ["credited", "credited", "credited", "unmatched"]
+    assert [row["note"] for row in await pool.fetch(waiting)] == ["hello"]
+    assert [row["credits"] for row in await pool.fetch(story)] == [500, 250, 110]
+    assert await pool.fetch(pending) == await pool.fetch(drift) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
