@@ -179,6 +179,11 @@ async def test_anything_else_gets_a_short_answer_that_leads_on(anna: Person) -> 
         assert "/pay" in said
 
 
+@pytest.mark.parametrize("written", ["K7QM-2XHD", "my code is k7qm 2xhd", "К7QМ2ХНD"])
+async def test_who_sends_the_code_to_the_bot_is_told_where_it_belongs(anna: Person, written: str) -> None:
+    assert "into the note" in await anna.ask(written)
+
+
 async def test_help_and_privacy_are_explained(anna: Person) -> None:
     assert "refund" in await anna.ask("/paysupport")
     assert "e-mail" in await anna.ask("/privacy")

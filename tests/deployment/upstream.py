@@ -1,13 +1,22 @@
-"""Stands behind the proxies: tells what arrived. Standard library only, so that a bare Python image runs it."""
+"""
+Stands behind the proxies: tells what arrived. Standard library only, so that a bare Python image runs it.
+
+It ends as the services do: what it has begun to answer it answers, then it closes.
+"""
 
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+stopping = threading.Event()
 
 
 class Telltale(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = 1  # seconds that an idle connection is kept
 
     def _tell(self) -> None:
         length = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
@@ -20,11 +29,25 @@ class Telltale(BaseHTTPRequestHandler):
         body = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        if stopping.is_set():
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
     do_GET = do_POST = do_PUT = _tell  # noqa: N815 — the library's names
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = False  # so that closing waits for them
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("", 8080), Telltale).serve_forever()
+    server = Server(("", 8080), Telltale)
+
+    def stop(_signal: int, _frame: object) -> None:
+        stopping.set()
+        threading.Thread(target=server.shutdown).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    server.serve_forever()
+    server.server_close()

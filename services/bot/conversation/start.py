@@ -7,6 +7,7 @@ from aiogram.enums import ChatMemberStatus
 from aiogram.filters import Command, CommandStart
 from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
 
+from ledger.codes import read_codes
 from ledger.model import TelegramId
 from ledger.store.payments import mark_unreachable
 from services.bot.context import Context
@@ -48,7 +49,9 @@ async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
 
 
 async def admit_ignorance(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("unknown"))
+    # Many send the code back to where it came from; it belongs into the note.
+    is_code = read_codes(message.text or "").holds_code
+    await message.answer(speech.say("code-goes-elsewhere" if is_code else "unknown"))
 
 
 async def excuse_old_button(press: CallbackQuery, speech: Speech) -> None:

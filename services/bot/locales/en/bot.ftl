@@ -22,6 +22,7 @@ start = Hello! Here you can support this project on Buy Me a Coffee, and your bo
     Send /pay to choose an amount.
 start-choose = Choose an amount
 unknown = I did not understand that. Send /pay to support, /balance to see your credits, or /paysupport if something went wrong.
+code-goes-elsewhere = That looks like a code. It belongs into the note on Buy Me a Coffee, when you pay; here nothing has to be done with it. Send /pay to see the page again.
 try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
 went-wrong = Something went wrong here. Please try again; if it happens once more, see /paysupport.
 
