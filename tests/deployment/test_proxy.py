@@ -116,11 +116,29 @@ async def test_a_body_may_be_so_large_and_no_larger(proxy: Proxy, size: int, sta
 async def test_every_answer_is_secured(proxy: Proxy, path: str) -> None:
     _, _, answer = await proxy.ask(path)
 
+    assert_secured(answer)
+
+
+def assert_secured(answer: aiohttp.ClientResponse) -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "Via" not in answer.headers
     assert answer.headers.get("Server", "nginx") == "nginx"
+
+
+async def test_under_a_name_that_is_not_ours_caddy_takes_nothing_for_granted(
+    services: Services, session: aiohttp.ClientSession
+) -> None:
+    """By itself it answers 200, and a payment sent through a tunnel that keeps its own name would be lost in silence."""
+    caddy = Proxy("caddy", services.port_for("caddy", 443), session)
+
+    status, _, answer = await caddy.ask(
+        "/bmc-webhook", data=b"12345", headers={"Host": "other.example"}, server_hostname="localhost"
+    )
+
+    assert status == 404
+    assert_secured(answer)
 
 
 async def test_caddy_does_not_say_what_it_is(proxy: Proxy) -> None:
@@ -181,6 +199,7 @@ async def test_behind_nginx_a_webhook_that_is_away_is_told_as_such_and_found_aga
             await asyncio.sleep(0.5)
 
     assert away == 503
+    assert_secured(answer)
     assert int(answer.headers["Retry-After"]) > 0
 
 
