@@ -86,13 +86,22 @@ async def test_every_method_reaches_the_webhook_which_refuses_it_itself(proxy: P
 
 
 async def test_a_body_may_come_without_its_length(proxy: Proxy) -> None:
-    async def in_pieces() -> AsyncIterator[bytes]:
-        yield b"123"
-        yield b"45"
+    status, arrived, _ = await proxy.ask("/bmc-webhook", data=in_pieces(b"123", b"45"))
 
-    status, _, _ = await proxy.ask("/bmc-webhook", data=in_pieces())
+    assert (status, arrived["length"]) == (200, 5)
 
-    assert status == 200
+
+async def test_a_body_that_proves_too_large_on_its_way_is_refused_and_not_tried_again(proxy: Proxy) -> None:
+    async with asyncio.timeout(10):  # Caddy would try for 15 seconds
+        status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
+
+    assert status == 413
+    assert_secured(answer)
+
+
+async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,10 @@ class Telltale(BaseHTTPRequestHandler):
     timeout = 1  # seconds that an idle connection is kept
 
     def _tell(self) -> None:
-        length = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         said = {
             "method": self.command,
             "path": self.path,
-            "length": length,
+            "length": self._read_body(),
             "headers": {key.lower(): value for key, value in self.headers.items()},
         }
         body = json.dumps(said).encode()
@@ -33,6 +32,17 @@ class Telltale(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
+
+    def _read_body(self) -> int:
+        """Read it all, told by its length or in chunks; return how many bytes it had."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        length = 0
+        while size := int(self.rfile.readline(), 16):
+            length += len(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return length
 
     do_GET = do_POST = do_PUT = _tell  # noqa: N815 — the library's names
 
