@@ -21,16 +21,3 @@ class TooManyOpenPaymentsError(LedgerError):
 
 class PaymentIdTakenError(LedgerError):
     """The `payment_id` that a Web App asked for stands for another payment already."""
-
-
-class InsufficientCreditsError(LedgerError):
-    """The balance does not cover what was to be spent; nothing was."""
-
-    def __init__(self, *, balance: int, wanted: int) -> None:
-        super().__init__(f"balance {balance}, wanted {wanted}")
-        self.balance = balance
-        self.wanted = wanted
-
-
-class SpendingDisagreesError(LedgerError):
-    """The idempotency key was used before, for another user or another amount; nothing was spent."""

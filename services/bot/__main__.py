@@ -57,7 +57,6 @@ def make_context(settings: BotSettings, pool: Pool) -> Context:
         amounts=tuple(settings.AMOUNTS),
         page_url=settings.BMC_PAGE_URL,
         pending_ttl=timedelta(hours=settings.PENDING_TTL_HOURS),
-        operators=tuple(settings.operators),
         draw_code=lambda: issue_code(secrets.SystemRandom()),
         clock=lambda: datetime.now(UTC),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from ledger.model import PaymentId, Rates, TelegramId
+from ledger.model import PaymentId, Rates
 from ledger.store.database import Pool
 
 
@@ -18,7 +18,6 @@ class Context:
     amounts: tuple[Decimal, ...]
     page_url: str
     pending_ttl: timedelta
-    operators: tuple[TelegramId, ...]
     draw_code: Callable[[], PaymentId]
     clock: Callable[[], datetime]
 
