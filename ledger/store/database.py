@@ -19,7 +19,7 @@ from ledger.errors import DatabaseAwayError
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-QUERIES = Path(__file__).parent.parent / "queries.sql"
+QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -38,7 +38,7 @@ PASSING_ERRORS = (
 
 @functools.cache
 def statements() -> dict[str, str]:
-    """Read the text of every statement in `queries.sql`, by name."""
+    """Read the text of every statement in `queries/`, by name; a name stands there once."""
     queries = aiosql.from_path(QUERIES, "asyncpg", mandatory_parameters=False)
     return {name: str(getattr(queries, name).sql) for name in queries.available_queries if not name.endswith("_cursor")}
 

@@ -1,0 +1,65 @@
+-- Users, their pending payments, and what they have.
+
+-- name: meet_user!
+-- Know a user, or know better; they can be reached, as they have just written.
+-- $1 Telegram id, $2 language, $3 username or null
+INSERT INTO users AS known (telegram_id, language, username)
+VALUES ($1, $2, $3)
+ON CONFLICT (telegram_id) DO UPDATE
+SET language = excluded.language, username = excluded.username, unreachable_at = NULL
+WHERE (known.language, known.username, known.unreachable_at) IS DISTINCT FROM (excluded.language, excluded.username, NULL);
+
+-- name: mark_unreachable!
+-- $1 Telegram id, $2 now
+UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at IS NULL;
+
+-- name: lock_opening
+-- Pending payments are opened one at a time, until the end of the transaction: a new code looks at all that went before.
+SELECT pg_advisory_xact_lock(4711003);
+
+-- name: find_payment_of_request
+-- $1 request key
+SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE request_key = $1;
+
+-- name: find_payment
+-- $1 payment id
+SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE payment_id = $1;
+
+-- name: find_open_payments
+-- $1 Telegram id
+SELECT payment_id, telegram_id, amount, currency, status, created_at
+  FROM pending_payments
+ WHERE telegram_id = $1 AND status = 'pending'
+ ORDER BY created_at;
+
+-- name: find_taken_codes
+-- Which of these were ever given out.
+-- $1 payment ids
+SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []);
+
+-- name: open_payment
+-- $1 payment id, $2 Telegram id, $3 amount, $4 currency, $5 request key, $6 now
+INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, currency, request_key, created_at)
+VALUES ($1, $2, $2, $3, $4, $5, $6)
+RETURNING payment_id, telegram_id, amount, currency, status, created_at;
+
+-- name: cancel_payment
+-- Only one's own, only while it is open.
+-- $1 payment id, $2 Telegram id, $3 now
+UPDATE pending_payments
+   SET status = 'cancelled', ended_at = $3
+ WHERE payment_id = $1 AND telegram_id = $2 AND status = 'pending'
+RETURNING payment_id, telegram_id, amount, currency, status, created_at;
+
+-- name: find_balance
+-- $1 Telegram id
+SELECT balance FROM balances WHERE telegram_id = $1;
+
+-- name: find_history
+-- $1 Telegram id, $2 how many at most
+SELECT credits.kind, credits.credits, credits.created_at, credits.cause, charges.amount, charges.currency
+  FROM credits
+  LEFT JOIN charges USING (charge_id)
+ WHERE credits.telegram_id = $1
+ ORDER BY credits.credit_id DESC
+ LIMIT $2;

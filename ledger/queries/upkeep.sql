@@ -1,0 +1,89 @@
+-- The janitor's: end what was never paid, forget what need not be kept, match again, check.
+
+-- name: try_lock_task
+-- One janitor at a time does a task; the other has nothing to do. Until the end of the transaction.
+-- $1 the task's number
+SELECT pg_try_advisory_xact_lock(4711002, $1::integer);
+
+-- name: expire_payments
+-- End what was never paid, and tell the users.
+-- $1 now, $2 opened before this time, $3 how many at most
+WITH ended AS (
+    UPDATE pending_payments
+       SET status = 'expired', ended_at = $1
+     WHERE payment_id IN (
+               SELECT payment_id
+                 FROM pending_payments
+                WHERE status = 'pending' AND created_at < $2
+                ORDER BY created_at
+                LIMIT $3
+                  FOR UPDATE SKIP LOCKED
+           )
+    RETURNING payment_id, telegram_id, amount, currency
+)
+INSERT INTO notifications (telegram_id, kind, facts, fact_key)
+SELECT telegram_id, 'payment_expired',
+       jsonb_build_object('code', payment_id, 'amount', amount::text, 'currency', currency), 'expired:' || payment_id
+  FROM ended
+ON CONFLICT (fact_key) DO NOTHING
+RETURNING notification_id;
+
+-- name: blank_events
+-- Forget what BMC sent, word for word; the keys stay, so that a repeat is still known as one.
+-- $1 now, $2 received before this time, $3 how many at most
+UPDATE bmc_events
+   SET body = NULL, blanked_at = $1
+ WHERE event_no IN (
+           SELECT event_no FROM bmc_events WHERE body IS NOT NULL AND received_at < $2 ORDER BY received_at LIMIT $3
+       )
+RETURNING event_no;
+
+-- name: blank_notes
+-- $1 recorded before this time, $2 how many at most
+UPDATE charges
+   SET note = NULL
+ WHERE charge_id IN (
+           SELECT charge_id FROM charges WHERE note IS NOT NULL AND recorded_at < $1 ORDER BY recorded_at LIMIT $2
+       )
+RETURNING charge_id;
+
+-- name: blank_supporters
+-- $1 last seen before this time, $2 how many at most
+UPDATE supporters
+   SET name = NULL, email = NULL
+ WHERE supporter_id IN (
+           SELECT supporter_id
+             FROM supporters
+            WHERE (name IS NOT NULL OR email IS NOT NULL) AND last_seen_at < $1
+            ORDER BY last_seen_at
+            LIMIT $2
+       )
+RETURNING supporter_id;
+
+-- name: delete_old_notifications
+-- What was told, or could not be, is no longer owed.
+-- $1 queued before this time, $2 how many at most
+DELETE FROM notifications
+ WHERE notification_id IN (
+           SELECT notification_id
+             FROM notifications
+            WHERE status <> 'pending' AND created_at < $1
+            ORDER BY notification_id
+            LIMIT $2
+       )
+RETURNING notification_id;
+
+-- name: find_unmatched_charges
+-- $1 after this charge id, $2 how many at most
+SELECT charge_id, charge_key
+  FROM charges
+ WHERE state = 'unmatched' AND is_paid AND charge_id > $1
+ ORDER BY charge_id
+ LIMIT $2;
+
+-- name: measure_drift
+-- Credits by which balances differ from the sum of their entries, added up without signs: 0, always.
+SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits, 0))), 0)::bigint
+  FROM balances
+  FULL JOIN (SELECT telegram_id, sum(credits) AS credits FROM credits GROUP BY telegram_id) AS entered
+    ON entered.telegram_id = balances.telegram_id;
