@@ -41,6 +41,10 @@ def announce(notification: Notification, speech: Speech) -> str:
             | NotificationKind.EVENT_UNKNOWN
             | NotificationKind.EVENT_DISAGREES
             | NotificationKind.LEGACY_WEBHOOK
+            | NotificationKind.CREDITS_ADJUSTED
+            | NotificationKind.CLAIM_RAISED
+            | NotificationKind.CLAIM_DECLINED
+            | NotificationKind.SIGNATURE_FAILURES
         ):
             text = notification.kind.value.replace("_", "-")
             return speech.say(text, type=facts.get("type") or speech.say("type-none"))

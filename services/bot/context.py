@@ -17,6 +17,9 @@ class Context:
     rates: Rates
     amounts: tuple[Decimal, ...]
     page_url: str
+    """The creator's page on Buy Me a Coffee."""
+    app_url: str
+    """The Mini App, `https://HOST/app/`."""
     pending_ttl: timedelta
     draw_code: Callable[[], PaymentId]
     clock: Callable[[], datetime]

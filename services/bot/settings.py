@@ -109,5 +109,9 @@ class BotSettings(Settings):
         return next(iter(self.CREDITS_PER_UNIT))
 
     @property
+    def app_url(self) -> str:
+        return f"https://{self.PUBLIC_HOST}/app/"
+
+    @property
     def operators(self) -> list[TelegramId]:
         return [TelegramId(one) for one in dict.fromkeys(self.ADMIN_IDS)]

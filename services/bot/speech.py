@@ -36,7 +36,8 @@ class Speech:
         self.language = language
         # Without the isolating marks, which would end up in codes that people copy.
         self._bundle = FluentBundle([language], use_isolating=False)
-        self._bundle.add_resource(FluentResource((LOCALES / language / "bot.ftl").read_text(encoding="utf-8")))
+        for texts in sorted((LOCALES / language).glob("*.ftl")):
+            self._bundle.add_resource(FluentResource(texts.read_text(encoding="utf-8")))
 
     def say(self, text: str, **values: str | int) -> str:
         """
