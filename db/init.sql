@@ -10,9 +10,15 @@ CREATE TABLE users (
     username text,
     created_at timestamptz NOT NULL DEFAULT now(),
     unreachable_at timestamptz,
+    language_chosen boolean NOT NULL DEFAULT false,
+    erased_at timestamptz,
     CONSTRAINT language_is_spoken_here CHECK (language IN ('uk', 'en'))
 );
+COMMENT ON COLUMN users.language_chosen IS 'True: chosen in the bot, so that what Telegram says no longer changes it.';
+COMMENT ON COLUMN users.erased_at IS 'When the user asked to be forgotten: nothing is sent until they write again. Null otherwise.';
 COMMENT ON COLUMN users.unreachable_at IS 'Since when the user has blocked the bot or left Telegram; null while messages arrive.';
+
+CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 
 -- Who paid on Buy Me a Coffee. Which user that is follows from the charges, so it is not kept a second time here.
 CREATE TABLE supporters (
@@ -23,6 +29,12 @@ CREATE TABLE supporters (
     last_seen_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
+
+-- Deliveries that none of the signing secrets fits: a counter, and all that an unsigned request changes.
+CREATE TABLE signature_failures (
+    minute timestamptz PRIMARY KEY,
+    failures bigint NOT NULL
+);
 
 -- Money: intended, announced, moved, credited ------------------------------------------------------------------------
 
@@ -77,6 +89,7 @@ CREATE TABLE bmc_events (
     charge_key text,
     received_at timestamptz NOT NULL DEFAULT now(),
     blanked_at timestamptz,
+    verified_by smallint,
     CONSTRAINT delivered_once UNIQUE (delivery_key),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
@@ -85,6 +98,7 @@ CREATE TABLE bmc_events (
     ))
 );
 COMMENT ON COLUMN bmc_events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
+COMMENT ON COLUMN bmc_events.verified_by IS 'Which of the signing secrets fitted, as they stand in the setting: 1 is the first.';
 COMMENT ON COLUMN bmc_events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
 CREATE INDEX bmc_events_received_at ON bmc_events (received_at);
 CREATE INDEX bmc_events_charge_key ON bmc_events (charge_key);
@@ -109,6 +123,7 @@ CREATE TABLE charges (
     telegram_id bigint REFERENCES users,
     flag text,
     is_paid boolean NOT NULL,
+    is_held boolean NOT NULL DEFAULT false,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     matched_at timestamptz,
     refunded_at timestamptz,
@@ -125,6 +140,7 @@ CREATE TABLE charges (
 );
 COMMENT ON COLUMN charges.note IS 'The supporter''s own words, codes are read from them; null once the retention time is over.';
 COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
+COMMENT ON COLUMN charges.is_held IS 'An operator took its match back: no rule matches it again, only a person.';
 COMMENT ON COLUMN charges.reasons IS 'Why the match was decided so: the rules asked, and why each candidate lost.';
 COMMENT ON COLUMN charges.flag IS 'Why an operator should look although the user was credited: second_charge, late.';
 CREATE INDEX charges_bmc_id ON charges (family, bmc_id);
@@ -145,16 +161,21 @@ CREATE TABLE credits (
     cause text,
     idempotency_key text,
     created_at timestamptz NOT NULL DEFAULT now(),
+    reverses bigint REFERENCES credits,
     CONSTRAINT kind_is_known CHECK (kind IN ('payment', 'refund', 'spend', 'adjustment')),
     CONSTRAINT sign_fits_the_kind CHECK (
         CASE kind WHEN 'payment' THEN credits >= 0 WHEN 'refund' THEN credits <= 0 WHEN 'spend' THEN credits < 0 ELSE credits <> 0 END
     ),
     CONSTRAINT money_has_its_charge CHECK (kind NOT IN ('payment', 'refund') OR charge_id IS NOT NULL),
     CONSTRAINT other_has_its_cause CHECK (kind IN ('payment', 'refund') OR cause IS NOT NULL),
-    CONSTRAINT spent_once UNIQUE (idempotency_key)
+    CONSTRAINT spent_once UNIQUE (idempotency_key),
+    CONSTRAINT reversed_once UNIQUE (reverses),
+    CONSTRAINT only_an_adjustment_reverses CHECK (reverses IS NULL OR kind = 'adjustment')
 );
+COMMENT ON COLUMN credits.reverses IS 'The entry that this one takes back, once: a wrong match, or an adjustment.';
 COMMENT ON COLUMN credits.cause IS 'Why, in words: what the credits were spent on, or the reason of an adjustment.';
 CREATE UNIQUE INDEX credited_once ON credits (charge_id, kind) WHERE kind IN ('payment', 'refund');
+CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NULL;
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
 
 CREATE TABLE balances (
@@ -265,16 +286,95 @@ COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told on
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
 
+-- "I paid but nothing came": what a user says of a payment, for an operator to compare with the charges that wait.
+CREATE TABLE claims (
+    claim_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    telegram_id bigint NOT NULL REFERENCES users,
+    paid_on date NOT NULL,
+    amount numeric(10, 2) NOT NULL,
+    currency varchar(10) NOT NULL,
+    name text,
+    candidates bigint [] NOT NULL DEFAULT '{}',
+    status text NOT NULL DEFAULT 'open',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    decided_at timestamptz,
+    decided_by bigint,
+    charge_id bigint REFERENCES charges,
+    CONSTRAINT status_is_known CHECK (status IN ('open', 'confirmed', 'declined', 'withdrawn')),
+    CONSTRAINT decided_has_its_time CHECK ((status = 'open') = (decided_at IS NULL)),
+    CONSTRAINT amount_is_positive CHECK (amount > 0)
+);
+COMMENT ON COLUMN claims.name IS 'In which name they say they paid; null when not told, and once the retention time is over.';
+COMMENT ON COLUMN claims.candidates IS 'Charges that may be the one, the likeliest first. For operators only.';
+COMMENT ON COLUMN claims.decided_by IS 'The operator; null when the user withdrew it or a rule matched the charge.';
+CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status = 'open';
+CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);
+CREATE INDEX claims_with_name ON claims (created_at) WHERE name IS NOT NULL;
+
 CREATE TABLE operator_actions (
     action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     operator_id bigint NOT NULL,
     action text NOT NULL,
     charge_id bigint REFERENCES charges,
     credit_id bigint REFERENCES credits,
+    claim_id bigint REFERENCES claims,
+    telegram_id bigint REFERENCES users,
     reason text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    request_key text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT action_is_known CHECK (action IN (
+        'match', 'dismiss', 'undo_match', 'credit', 'undo_adjustment', 'decline_claim'
+    )),
+    CONSTRAINT ordered_once UNIQUE (request_key)
 );
 COMMENT ON TABLE operator_actions IS 'Who decided what, when and why.';
+COMMENT ON COLUMN operator_actions.telegram_id IS 'The user whom it was about, if it was about one.';
+COMMENT ON COLUMN operator_actions.request_key IS 'The press or message that ordered it: a repeated update does nothing.';
+CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;
+CREATE INDEX operator_actions_credit_id ON operator_actions (credit_id) WHERE credit_id IS NOT NULL;
+
+-- Forgetting a person --------------------------------------------------------------------------------------------------
+
+-- Erases what names a user or repeats their words, and ends what is open. What the ledger rests on stays: the Telegram
+-- number, amounts, times, codes, entries. Runs as the owner, so that no service may write what it need not.
+CREATE FUNCTION erase_user(telegram_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+#variable_conflict use_column
+DECLARE
+    theirs text [];
+    addresses text [];
+BEGIN
+    SELECT coalesce(array_agg(DISTINCT c.supporter_id), '{}') INTO theirs
+      FROM public.charges AS c
+     WHERE c.telegram_id = erase_user.telegram_id AND c.supporter_id IS NOT NULL;
+    SELECT coalesce(array_agg(s.email), '{}') INTO addresses
+      FROM public.supporters AS s
+     WHERE s.supporter_id = ANY(theirs) AND s.email <> '';
+
+    -- Events that move no money, such as a cancellation, are found by the address in them.
+    UPDATE public.bmc_events AS e
+       SET body = NULL, blanked_at = now()
+     WHERE e.body IS NOT NULL
+       AND (
+           e.charge_key IN (SELECT c.charge_key FROM public.charges AS c WHERE c.telegram_id = erase_user.telegram_id)
+           OR EXISTS (SELECT FROM unnest(addresses) AS a (email) WHERE position(convert_to(a.email, 'UTF8') IN e.body) > 0)
+       );
+    UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
+    UPDATE public.charges SET note = NULL WHERE telegram_id = erase_user.telegram_id AND note IS NOT NULL;
+    UPDATE public.claims
+       SET name = NULL,
+           status = CASE status WHEN 'open' THEN 'withdrawn' ELSE status END,
+           decided_at = coalesce(decided_at, now())
+     WHERE telegram_id = erase_user.telegram_id;
+    UPDATE public.pending_payments
+       SET status = 'cancelled', ended_at = now()
+     WHERE telegram_id = erase_user.telegram_id AND status = 'pending';
+    DELETE FROM public.notifications WHERE telegram_id = erase_user.telegram_id;
+    UPDATE public.users
+       SET username = NULL, language = 'en', language_chosen = false, unreachable_at = now(), erased_at = now()
+     WHERE telegram_id = erase_user.telegram_id;
+END
+$$;
 
 -- Who may do what: one role a service, each with the least it needs. Passwords come from files (passwords.sh). -----------
 
@@ -305,17 +405,21 @@ GRANT INSERT ON credits, notifications TO webhook, janitor;
 -- ON CONFLICT reads the column it is about.
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON bmc_events TO webhook;
+GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
 
 -- Keeping house.
 GRANT SELECT, UPDATE (body, blanked_at, outcome) ON bmc_events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
+GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
+GRANT SELECT, DELETE ON signature_failures TO janitor;
 
--- Talking to people.
+-- Talking to people, and doing what operators decide.
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
-GRANT SELECT, INSERT, UPDATE (status, ended_at) ON pending_payments TO bot;
-GRANT SELECT, INSERT, UPDATE ON notifications TO bot;
-GRANT SELECT ON charges, credits, balances TO bot;
-GRANT SELECT, INSERT ON operator_actions TO bot;
+GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO bot;
+GRANT SELECT, INSERT, UPDATE ON notifications, charges, claims TO bot;
+GRANT SELECT, INSERT ON credits, operator_actions TO bot;
+GRANT SELECT ON balances, supporters, bmc_events, signature_failures TO bot;
+GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 
 GRANT SELECT ON balances TO spender;
 GRANT EXECUTE ON FUNCTION spend_credits(bigint, bigint, text, text) TO spender, bot;

@@ -90,6 +90,8 @@ class Event:
     live_mode: bool | None = None
     attempt: int | None = None
     charge: ChargeFacts | None = None
+    verified_by: int | None = None
+    """Which of the signing secrets fitted: 1 is the first. None: not told."""
 
 
 def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:

@@ -166,7 +166,7 @@ def _by_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lo
     # Renewals repeat the note of the first charge word for word: its spent code says nothing new, the subscription does.
     if not payment.is_open and len(candidates.subscribers) == 1:
         return Match(Method.SUBSCRIPTION, next(iter(candidates.subscribers)))
-    return Match(Method.CODE, payment.telegram_id, payment, _flag_of(payment))
+    return Match(Method.CODE, payment.telegram_id, payment, flag_of(payment))
 
 
 def _by_corrected_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
@@ -256,7 +256,8 @@ def _is_in_window(question: Question, payment: PendingPayment, window: timedelta
     return question.paid_at - window <= payment.created_at <= question.paid_at + CLOCK_SLACK
 
 
-def _flag_of(payment: PendingPayment) -> Flag | None:
+def flag_of(payment: PendingPayment) -> Flag | None:
+    """Tell what is unusual about a charge that answers *payment*; None: nothing."""
     if payment.is_open:
         return None
     return Flag.SECOND_CHARGE if payment.status is PaymentStatus.COMPLETED else Flag.LATE

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from ledger.codes import Reading, read_codes
 from ledger.events import ChargeFacts, Event, EventKind, Supporter
-from ledger.matching import Candidates, Flag, Match, Question, Reason, Rules, match
+from ledger.matching import Candidates, Flag, Match, Question, Reason, Rules, flag_of, match
 from ledger.model import (
     ChargeKey,
     ChargeState,
@@ -27,6 +27,7 @@ from ledger.model import (
     PaymentId,
     PaymentStatus,
     PendingPayment,
+    Rates,
     TelegramId,
 )
 
@@ -53,6 +54,8 @@ class Charge:
     state: ChargeState
     is_paid: bool
     """False while only its refund has come."""
+    is_held: bool = False
+    """An operator took its match back: only a person matches it again."""
     method: Method | None = None
     reasons: tuple[Reason, ...] = ()
     payment_id: PaymentId | None = None
@@ -145,7 +148,18 @@ def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settl
     reading = read_codes(charge.note or "")
     found = match(_question(charge, reading, is_renewal=False), _candidates(charge, reading, book, rules), rules)
     if isinstance(found, Match):
-        _apply_match(charge, found, book, rules, done, now=now)
+        _apply_match(charge, found, book, rules.rates, done, now=now)
+    return done
+
+
+def match_by_operator(
+    charge: Charge, telegram_id: TelegramId, payment: PendingPayment | None, rates: Rates, *, now: datetime
+) -> Settlement:
+    """Match a waiting charge because a person says so; *payment* is the one that it answers, if any."""
+    done = Settlement()
+    flag = flag_of(payment) if payment else None
+    found = Match(Method.OPERATOR, telegram_id, payment, flag, charge.reasons)
+    _apply_match(charge, found, Book(), rates, done, now=now)
     return done
 
 
@@ -205,7 +219,7 @@ def _settle_paid(
     _meet_supporter(facts, done)
     known = book.find(facts)
     charge = _new_charge(facts) if known is None else _completed_by(known, facts)
-    if known is not None and known.is_paid and (not known.waits or charge.note == known.note):
+    if known is not None and known.is_paid and (not known.waits or known.is_held or charge.note == known.note):
         if charge != known:
             _keep(charge, book, done)
         return Outcome.RECORDED, charge.key
@@ -214,7 +228,7 @@ def _settle_paid(
         _question(charge, reading, is_renewal=facts.is_renewal), _candidates(charge, reading, book, rules), rules
     )
     if isinstance(found, Match):
-        _apply_match(charge, found, book, rules, done, now=event.received_at)
+        _apply_match(charge, found, book, rules.rates, done, now=event.received_at)
         return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.key
     charge = replace(charge, reasons=found.reasons)
     _keep(charge, book, done)
@@ -239,7 +253,7 @@ def _settle_refunded(event: Event, facts: ChargeFacts, book: Book, done: Settlem
     return Outcome.REFUNDED, known.key
 
 
-def _apply_match(charge: Charge, found: Match, book: Book, rules: Rules, done: Settlement, *, now: datetime) -> None:
+def _apply_match(charge: Charge, found: Match, book: Book, rates: Rates, done: Settlement, *, now: datetime) -> None:
     """Write down a match: the credit, the payment it completes, whom to tell, and what is learned from it."""
     matched = replace(
         charge,
@@ -253,7 +267,7 @@ def _apply_match(charge: Charge, found: Match, book: Book, rules: Rules, done: S
     )
     _keep(matched, book, done)
     _learn(matched, found, book)
-    credits = rules.rates.credits_for(_amount(matched), matched.currency) or 0
+    credits = rates.credits_for(_amount(matched), matched.currency) or 0
     done.payment_credits[matched.key] = (found.telegram_id, credits)
     if matched.refunded_at is not None:
         # The money went back before it was announced: the pending payment stays open for another try.

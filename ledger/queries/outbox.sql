@@ -21,6 +21,15 @@ SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at, owed.due_a
   FROM owed
  CROSS JOIN unnest($1::bigint []) AS operators (telegram_id);
 
+-- name: withhold_from_erased!
+-- Whoever asked to be forgotten is written to no more.
+UPDATE notifications
+   SET status = 'unreachable'
+  FROM users
+ WHERE notifications.status = 'pending'
+   AND users.telegram_id = notifications.telegram_id
+   AND users.erased_at IS NOT NULL;
+
 -- name: claim_notifications
 -- Take what is due for as long as the lease lasts; what a killed sender had taken comes up again after it.
 -- $1 now, $2 end of the lease, $3 how many at most, $4 users who must wait

@@ -1,13 +1,27 @@
 -- Users, their pending payments, and what they have.
 
--- name: meet_user!
--- Know a user, or know better; they can be reached, as they have just written.
--- $1 Telegram id, $2 language, $3 username or null
-INSERT INTO users AS known (telegram_id, language, username)
-VALUES ($1, $2, $3)
-ON CONFLICT (telegram_id) DO UPDATE
-SET language = excluded.language, username = excluded.username, unreachable_at = NULL
-WHERE (known.language, known.username, known.unreachable_at) IS DISTINCT FROM (excluded.language, excluded.username, NULL);
+-- name: meet_user
+-- Know a user, or know better; they can be reached, as they have just written. Answers with their language.
+-- $1 Telegram id, $2 the language that Telegram tells, $3 username or null
+WITH met AS (
+    INSERT INTO users AS known (telegram_id, language, username)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (telegram_id) DO UPDATE
+    SET language = CASE WHEN known.language_chosen THEN known.language ELSE excluded.language END,
+        username = excluded.username, unreachable_at = NULL, erased_at = NULL
+    WHERE (known.username, known.unreachable_at, known.erased_at) IS DISTINCT FROM (excluded.username, NULL, NULL)
+       OR (known.language <> excluded.language AND NOT known.language_chosen)
+    RETURNING language
+)
+SELECT coalesce((SELECT language FROM met), (SELECT language FROM users WHERE telegram_id = $1), $2);
+
+-- name: choose_language!
+-- $1 Telegram id, $2 language, $3 whether it stays so whatever Telegram says
+UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
+
+-- name: erase_user
+-- $1 Telegram id
+SELECT erase_user($1);
 
 -- name: mark_unreachable!
 -- $1 Telegram id, $2 now

@@ -19,8 +19,9 @@ SELECT delivery_key, digest
 -- The charges named by these keys, or by BMC's own number where a transaction id may be missing.
 -- $1 charge keys, $2 families and $3 BMC ids: arrays of one length
 SELECT charges.charge_key, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id, charges.supporter_id,
-       charges.amount, charges.currency, charges.note, charges.paid_at, charges.state, charges.is_paid, charges.method,
-       charges.reasons, charges.payment_id, charges.telegram_id, charges.flag, charges.matched_at, charges.refunded_at
+       charges.amount, charges.currency, charges.note, charges.paid_at, charges.state, charges.is_paid,
+       charges.is_held, charges.method, charges.reasons, charges.payment_id, charges.telegram_id, charges.flag,
+       charges.matched_at, charges.refunded_at
   FROM charges
  WHERE charges.charge_id IN (
            -- Two ways in by two indexes; joined by OR they would be a walk through the whole table.
@@ -36,8 +37,9 @@ SELECT charges.charge_key, charges.family, charges.bmc_id, charges.transaction_i
 -- $1 amounts, $2 currencies, $3 from, $4 to: arrays of one length
 SELECT DISTINCT
        charges.charge_key, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id, charges.supporter_id,
-       charges.amount, charges.currency, charges.note, charges.paid_at, charges.state, charges.is_paid, charges.method,
-       charges.reasons, charges.payment_id, charges.telegram_id, charges.flag, charges.matched_at, charges.refunded_at
+       charges.amount, charges.currency, charges.note, charges.paid_at, charges.state, charges.is_paid,
+       charges.is_held, charges.method, charges.reasons, charges.payment_id, charges.telegram_id, charges.flag,
+       charges.matched_at, charges.refunded_at
   FROM unnest($1::numeric [], $2::text [], $3::timestamptz [], $4::timestamptz []) AS paid (amount, currency, since, until)
   JOIN charges
     ON charges.state = 'unmatched'
@@ -79,12 +81,12 @@ SELECT open.payment_id, open.telegram_id, open.amount, open.currency, open.statu
 
 -- name: keep_events
 -- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 digests, $7 outcomes, $8 charge keys,
--- $9 times of receipt: arrays of one length
-INSERT INTO bmc_events (delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at)
+-- $9 times of receipt, $10 which secrets fitted: arrays of one length
+INSERT INTO bmc_events (delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by)
 SELECT *
   FROM unnest(
            $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::bytea [], $7::text [], $8::text [],
-           $9::timestamptz []
+           $9::timestamptz [], $10::smallint []
        )
 ON CONFLICT (delivery_key) DO NOTHING;
 
@@ -104,16 +106,17 @@ SET name = coalesce(excluded.name, known.name),
 -- Record charges, or what changed of them. One object of $1 is one charge, its keys are the columns.
 -- $1 a JSON array
 INSERT INTO charges AS kept (
-    charge_key, family, bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, paid_at, state, is_paid, method,
-    reasons, payment_id, telegram_id, flag, matched_at, refunded_at
+    charge_key, family, bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, paid_at, state, is_paid, is_held,
+    method, reasons, payment_id, telegram_id, flag, matched_at, refunded_at
 )
-SELECT charge_key, family, bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, paid_at, state, is_paid, method,
-       reasons, payment_id, telegram_id, flag, matched_at, refunded_at
+SELECT charge_key, family, bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, paid_at, state, is_paid, is_held,
+       method, reasons, payment_id, telegram_id, flag, matched_at, refunded_at
   FROM jsonb_populate_recordset(NULL::charges, $1::jsonb)
 ON CONFLICT (charge_key) DO UPDATE
 SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, supporter_id = excluded.supporter_id,
     amount = excluded.amount, currency = excluded.currency, note = excluded.note, paid_at = excluded.paid_at,
-    state = excluded.state, is_paid = excluded.is_paid, method = excluded.method, reasons = excluded.reasons,
+    state = excluded.state, is_paid = excluded.is_paid, is_held = excluded.is_held, method = excluded.method,
+    reasons = excluded.reasons,
     payment_id = excluded.payment_id, telegram_id = excluded.telegram_id, flag = excluded.flag,
     matched_at = excluded.matched_at, refunded_at = excluded.refunded_at;
 
@@ -128,13 +131,14 @@ ON CONFLICT (charge_id, kind) WHERE kind IN ('payment', 'refund') DO NOTHING
 RETURNING charge_id;
 
 -- name: reverse_refunded_charges
--- Take back what these charges gave, once. Nothing where nothing was given.
+-- Take back what these charges gave and an operator has not taken back before, once. Nothing where nothing was given.
 -- $1 charge keys
 INSERT INTO credits (charge_id, kind, telegram_id, credits)
-SELECT given.charge_id, 'refund', given.telegram_id, -given.credits
+SELECT charge_id, 'refund', telegram_id, -sum(given.credits)
   FROM charges
-  JOIN credits AS given ON given.charge_id = charges.charge_id AND given.kind = 'payment'
+  JOIN credits AS given USING (charge_id, telegram_id)
  WHERE charges.charge_key = ANY($1::text [])
+ GROUP BY charge_id, telegram_id
 ON CONFLICT (charge_id, kind) WHERE kind IN ('payment', 'refund') DO NOTHING
 RETURNING telegram_id;
 
@@ -167,3 +171,18 @@ ON CONFLICT (fact_key) DO NOTHING;
 -- name: announce
 -- A hint that there is something to look for; what it is, a query finds. Empty, so that one transaction sends one.
 SELECT pg_notify('payments', '');
+
+-- name: count_signature_failures
+-- Add to the counter; where there was nothing for a while, tell the operators.
+-- $1 the minute, $2 how many, $3 a burst is over when there were none since then
+WITH counted AS (
+    INSERT INTO signature_failures AS known (minute, failures)
+    VALUES ($1, $2)
+    ON CONFLICT (minute) DO UPDATE SET failures = known.failures + excluded.failures
+)
+INSERT INTO notifications (telegram_id, kind, facts, fact_key)
+SELECT NULL, 'signature_failures', jsonb_build_object('count', $2::bigint), 'signature_failures:' || $1::timestamptz
+ WHERE NOT EXISTS (SELECT FROM signature_failures WHERE minute >= $3)
+ON CONFLICT (fact_key) DO NOTHING
+-- Not the id: the webhook may queue notifications, not read them.
+RETURNING true;

@@ -73,11 +73,39 @@ DELETE FROM notifications
        )
 RETURNING notification_id;
 
+-- name: blank_claims
+-- $1 raised before this time, $2 how many at most
+UPDATE claims
+   SET name = NULL
+ WHERE claim_id IN (
+           SELECT claim_id FROM claims WHERE name IS NOT NULL AND created_at < $1 ORDER BY created_at LIMIT $2
+       )
+RETURNING claim_id;
+
+-- name: delete_old_signature_failures
+-- $1 counted before this time, $2 how many at most
+DELETE FROM signature_failures
+ WHERE minute IN (SELECT minute FROM signature_failures WHERE minute < $1 ORDER BY minute LIMIT $2)
+RETURNING minute;
+
+-- name: close_answered_claims
+-- A charge that was credited to the user after all answers the claim about it.
+-- $1 now
+UPDATE claims
+   SET status = 'confirmed', decided_at = $1, charge_id = charges.charge_id
+  FROM charges
+ WHERE claims.status = 'open'
+   AND charges.telegram_id = claims.telegram_id
+   AND charges.state = 'matched'
+   AND charges.matched_at > claims.created_at
+   AND (charges.charge_id = ANY(claims.candidates) OR (charges.amount, charges.currency) = (claims.amount, claims.currency))
+RETURNING claims.claim_id;
+
 -- name: find_unmatched_charges
 -- $1 after this charge id, $2 how many at most
 SELECT charge_id, charge_key
   FROM charges
- WHERE state = 'unmatched' AND is_paid AND charge_id > $1
+ WHERE state = 'unmatched' AND is_paid AND NOT is_held AND charge_id > $1
  ORDER BY charge_id
  LIMIT $2;
 

@@ -51,6 +51,7 @@ async def claim_notifications(
     """
     async with transaction(pool) as db:
         await db.execute(sql("address_operators"), operators)
+        await db.execute(sql("withhold_from_erased"))
         rows = await db.fetch(sql("claim_notifications"), now, now + LEASE, count_max, list(except_for))
     return [
         Notification(**{**row, "kind": NotificationKind(row["kind"]), "reasons": row["reasons"] or ()}) for row in rows

@@ -54,10 +54,31 @@ class HistoryEntry:
     currency: str | None
 
 
-async def meet_user(pool: Pool, telegram_id: TelegramId, *, language: str, username: str | None) -> None:
-    """Remember who wrote and in which language (`uk` or `en`) to speak to them; they can be reached again."""
+async def meet_user(pool: Pool, telegram_id: TelegramId, *, language: str, username: str | None) -> str:
+    """
+    Remember who wrote; they can be reached again. Returns the language (`uk` or `en`) to speak to them.
+
+    *language* is what Telegram tells; one that the user has chosen in the bot goes before it.
+    """
     async with connected(pool) as db:
-        await db.execute(sql("meet_user"), telegram_id, language, username)
+        spoken: str = await db.fetchval(sql("meet_user"), telegram_id, language, username)
+    return spoken
+
+
+async def choose_language(pool: Pool, telegram_id: TelegramId, language: str, *, is_lasting: bool) -> None:
+    """Speak *language* from now on: always, or where not *is_lasting* until Telegram tells another one."""
+    async with connected(pool) as db:
+        await db.execute(sql("choose_language"), telegram_id, language, is_lasting)
+
+
+async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
+    """
+    Forget what names the user or repeats their words, end what is open, and send nothing more until they write again.
+
+    What the ledger rests on stays: the Telegram number, amounts, times, codes and entries. A repeat does no harm.
+    """
+    async with connected(pool) as db:
+        await db.execute(sql("erase_user"), telegram_id)
 
 
 async def mark_unreachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
@@ -99,6 +120,8 @@ async def open_payment(
             sql("open_payment"), payment_id, request.telegram_id, request.amount, request.currency, request.key, now
         )
         assert row is not None
+        # For the same user's other screens.
+        await db.execute(sql("announce"))
         return payment_of(row)
 
 
@@ -109,6 +132,7 @@ async def cancel_payment(
     async with transaction(pool) as db:
         cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
         row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
+        await db.execute(sql("announce"))
     if row is None or row["telegram_id"] != telegram_id:
         return None
     return Cancelling(payment_of(row), is_new=cancelled is not None)

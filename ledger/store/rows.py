@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledger.model import PaymentStatus, PendingPayment
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-def payment_of(row: asyncpg.Record) -> PendingPayment:
+def payment_of(row: asyncpg.Record | dict[str, Any]) -> PendingPayment:
     return PendingPayment(**{**row, "status": PaymentStatus(row["status"])})

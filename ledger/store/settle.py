@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ledger.codes import Reading, read_codes
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from ledger.store.database import Connection, Pool
 
+BURST_PAUSE = timedelta(hours=6)
+"""After so long without a signature failure, the next one begins a new burst."""
+
 Known = TypeVar("Known")
 
 
@@ -53,7 +56,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
         await db.execute(sql("lock_settling"))
         book = await _load_book(db, events, readings, rules)
         done = settle(events, book, rules, readings)
-        await _write(db, done, now)
+        await write_settlement(db, done, now)
     return done.outcomes
 
 
@@ -68,6 +71,14 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
         await db.execute(sql("announce"))
 
 
+async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:
+    """Add to the counter of deliveries that no secret fits; the operators are told of the first ones of a burst."""
+    async with transaction(pool) as db:
+        minute = now.replace(second=0, microsecond=0)
+        if await db.fetch(sql("count_signature_failures"), minute, count, minute - BURST_PAUSE):
+            await db.execute(sql("announce"))
+
+
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
     """Match waiting charges again, by what is known by now; return how many found their user."""
     # By then the amount is no longer a clue to the time: whoever opened a payment since may be somebody else.
@@ -75,11 +86,11 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
         charges = [_charge(row) for row in await db.fetch(sql("find_charges"), keys, [], [])]
-        waiting = [charge for charge in charges if charge.waits]
+        waiting = [charge for charge in charges if charge.waits and not charge.is_held]
         book = await _load_book_for_charges(db, waiting)
         found = [rematch(charge, book, rules, now=now) for charge in waiting]
         for done in found:
-            await _write(db, done, now)
+            await write_settlement(db, done, now)
     return sum(bool(done.payment_credits) for done in found)
 
 
@@ -164,8 +175,19 @@ async def _load_payments(
     book.payments |= {payment.payment_id: payment for payment in map(payment_of, rows)}
 
 
-async def _write(db: Connection, done: Settlement, now: datetime) -> None:
-    """Write a settlement in the order in which the tables refer to each other; a step with nothing to write is left out."""
+async def load_charge(db: Connection, charge_id: int) -> Charge | None:
+    key = await db.fetchval(sql("find_charge_key"), charge_id)
+    rows = await db.fetch(sql("find_charges"), [key], [], [])
+    return _charge(rows[0]) if rows else None
+
+
+async def write_settlement(db: Connection, done: Settlement, now: datetime) -> frozenset[int]:
+    """
+    Write a settlement in the order in which the tables refer to each other; a step with nothing to write is left out.
+
+    Returns the ids of the charges that were credited now, rather than some time before.
+    """
+    credited: frozenset[int] = frozenset()
     if done.events:
         await _keep_events(db, done.events)
     if done.supporters:
@@ -176,7 +198,8 @@ async def _write(db: Connection, done: Settlement, now: datetime) -> None:
         await db.execute(sql("keep_charges"), [_row_of(charge) for charge in done.charges.values()])
     if done.payment_credits:
         users, credits = zip(*done.payment_credits.values(), strict=True)
-        await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits)
+        rows = await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits)
+        credited = frozenset(row["charge_id"] for row in rows)
     if done.refunded:
         await _reverse(db, done.refunded)
     if done.completions:
@@ -185,6 +208,7 @@ async def _write(db: Connection, done: Settlement, now: datetime) -> None:
     if done.notices:
         await _queue(db, done)
         await db.execute(sql("announce"))
+    return credited
 
 
 async def _keep_events(db: Connection, records: Sequence[EventRecord]) -> None:
@@ -199,6 +223,7 @@ async def _keep_events(db: Connection, records: Sequence[EventRecord]) -> None:
         [record.outcome for record in records],
         [record.charge_key for record in records],
         [record.event.received_at for record in records],
+        [record.event.verified_by for record in records],
     )
 
 
@@ -241,6 +266,7 @@ def _row_of(charge: Charge) -> dict[str, object]:
         "paid_at": charge.paid_at.isoformat(),
         "state": charge.state,
         "is_paid": charge.is_paid,
+        "is_held": charge.is_held,
         "method": charge.method,
         "reasons": [_reason_row(reason) for reason in charge.reasons],
         "payment_id": charge.payment_id,

@@ -18,6 +18,15 @@ from ledger.store.settle import rematch_charges
 BATCH_MAX = 500
 REMATCH_BATCH_MAX = 100
 
+OLD_ROWS = (
+    "blank_notes",
+    "blank_supporters",
+    "blank_claims",
+    "delete_old_notifications",
+    "delete_old_signature_failures",
+)
+"""What forgets, beside the raw events; each takes a time and how many at most."""
+
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
 
 
@@ -49,7 +58,7 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
 
     async def blank(db: Connection) -> int:
         rows = len(await db.fetch(sql("blank_events"), now, before, BATCH_MAX))
-        for statement in ("blank_notes", "blank_supporters", "delete_old_notifications"):
+        for statement in OLD_ROWS:
             rows += len(await db.fetch(sql(statement), before, BATCH_MAX))
         return rows
 
@@ -66,6 +75,12 @@ async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) ->
             return found
         found += await rematch_charges(pool, [row["charge_key"] for row in rows], rules, now=now)
         after = rows[-1]["charge_id"]
+
+
+async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
+    """Close the claims whose charge found its user by itself; return how many."""
+    async with transaction(pool) as db:
+        return len(await db.fetch(sql("close_answered_claims"), now))
 
 
 async def measure_drift(pool: Pool) -> int:

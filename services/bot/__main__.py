@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from aiogram import Bot, Dispatcher
+from aiohttp import web
 
 from ledger.codes import issue_code
 from ledger.listen import listen
 from ledger.store.database import Pool, open_pool
+from services.bot.api.app import Api
+from services.bot.api.chat import Chat
+from services.bot.api.live import Live
 from services.bot.context import Context
 from services.bot.middleware import Drain, Turns
 from services.bot.notifier import Notifier, Send
@@ -22,6 +26,7 @@ from services.runtime.process import run_service
 log = structlog.stdlib.get_logger()
 
 DRAIN_SECONDS = 10.0
+UPDATE_BYTES_MAX = 1024 * 1024
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
@@ -32,22 +37,36 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         make_bot(settings, is_patient=False) as messenger,
     ):
         drain = Drain()
-        dispatcher = Dispatcher(context=make_context(settings, pool))
+        context = make_context(settings, pool)
+        dispatcher = Dispatcher(context=context)
         dispatcher.update.outer_middleware(drain)
         dispatcher.update.outer_middleware(Turns())
         dispatcher.include_router(make_router())
         notifier = Notifier(pool, send=sender(messenger), operators=settings.operators, clock=lambda: datetime.now(UTC))
 
+        live = Live(pool)
+
+        def wake() -> None:
+            notifier.wake()
+            live.wake()
+
         async with health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)), asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(listen(database_url, notifier.wake))
-            introducing = tasks.create_task(insist("introduce the bot", lambda: introduce(bot), stop))
+            chat = Chat(bot, context, tasks)
+            token = settings.BOT_TOKEN.get_secret_value()
+            app = web.Application(client_max_size=UPDATE_BYTES_MAX)
+            app.add_subapp("/api", Api(context, token, live, chat.find_username, chat.hand_over).make_app())
+            until_stopped = [
+                tasks.create_task(listen(database_url, wake)),
+                tasks.create_task(live.run()),
+                tasks.create_task(insist("introduce the bot", lambda: introduce(bot), stop)),
+            ]
             tasks.create_task(notifier.run())
             log.info("bot ready")
-            await take_updates(bot, dispatcher, settings, stop)
+            await take_updates(bot, dispatcher, settings, app, stop)
             await drain.wait(seconds_max=DRAIN_SECONDS)
             notifier.stop()
-            listening.cancel()
-            introducing.cancel()
+            for task in until_stopped:
+                task.cancel()
 
 
 def make_context(settings: BotSettings, pool: Pool) -> Context:

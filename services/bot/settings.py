@@ -95,8 +95,9 @@ class BotSettings(Settings):
             description="https://PUBLIC_HOST/telegram-webhook, or nothing to ask Telegram for updates",
         ),
     ]
-    BOT_WEBHOOK_PORT: Annotated[
-        int, Field(default=8080, ge=1, le=65535, description="the port to take Telegram's updates on")
+    BOT_PORT: Annotated[
+        int,
+        Field(default=8080, ge=0, le=65535, description="the port for the Mini App's requests and Telegram's updates"),
     ]
 
     @property

@@ -93,12 +93,18 @@ async def introduce(bot: Bot) -> None:
         await bot.set_my_short_description(texts.label("about"), language_code=code)
 
 
-async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, stop: asyncio.Event) -> None:
-    """Take updates until told to stop: by asking for them, or where `BOT_WEBHOOK_URL` says so by being sent them."""
-    if settings.BOT_WEBHOOK_URL is None:
-        await _poll(bot, dispatcher, stop)
-    else:
-        await _serve(bot, dispatcher, settings, settings.BOT_WEBHOOK_URL, stop)
+async def take_updates(
+    bot: Bot, dispatcher: Dispatcher, settings: BotSettings, app: web.Application, stop: asyncio.Event
+) -> None:
+    """Serve *app*, and take updates until told to stop: by asking for them, or by being sent them (`BOT_WEBHOOK_URL`)."""
+    url = settings.BOT_WEBHOOK_URL
+    if url is not None:
+        _add_webhook(app, bot, dispatcher, settings)
+    async with listening(app, settings.BOT_PORT, drain_seconds=10):
+        if url is None:
+            await _poll(bot, dispatcher, stop)
+        else:
+            await _await_webhook(bot, dispatcher, settings, url, stop)
 
 
 async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
@@ -125,24 +131,28 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     await polling
 
 
-async def _serve(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event) -> None:
-    secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
-    app = web.Application()
+def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
     # Answered only when handled: what fails on the way is sent again.
+    secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
     app.router.add_post(WEBHOOK_PATH, handler.handle)
-    async with listening(app, settings.BOT_WEBHOOK_PORT, drain_seconds=10):
-        await insist(
-            "enter webhook mode",
-            lambda: bot.set_webhook(
-                url,
-                secret_token=secret,
-                drop_pending_updates=False,
-                allowed_updates=dispatcher.resolve_used_update_types(),
-            ),
-            stop,
-        )
-        await stop.wait()
+
+
+async def _await_webhook(
+    bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
+) -> None:
+    """Tell Telegram where to send updates, and let them come."""
+    await insist(
+        "enter webhook mode",
+        lambda: bot.set_webhook(
+            url,
+            secret_token=webhook_secret(settings.BOT_TOKEN.get_secret_value()),
+            drop_pending_updates=False,
+            allowed_updates=dispatcher.resolve_used_update_types(),
+        ),
+        stop,
+    )
+    await stop.wait()
 
 
 def webhook_secret(token: str) -> str:

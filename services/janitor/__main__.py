@@ -8,7 +8,14 @@ import structlog
 from ledger.store.database import open_pool
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
-from services.janitor.tasks import BlankPersonalFields, CheckBalances, ExpirePayments, RematchCharges, Task
+from services.janitor.tasks import (
+    BlankPersonalFields,
+    CheckBalances,
+    CloseClaims,
+    ExpirePayments,
+    RematchCharges,
+    Task,
+)
 from services.runtime.health import health_server, reaches_database
 from services.runtime.process import run_service
 
@@ -24,6 +31,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
         tasks: list[Task] = [
             ExpirePayments(pool, settings.pending_ttl),
             RematchCharges(pool, settings.rules),
+            CloseClaims(pool),
             BlankPersonalFields(pool, settings.retention),
             CheckBalances(pool),
         ]

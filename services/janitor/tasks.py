@@ -10,7 +10,13 @@ import structlog
 
 from ledger.matching import Rules
 from ledger.store.database import Pool
-from ledger.store.upkeep import blank_personal_fields, expire_payments, measure_drift, rematch_waiting_charges
+from ledger.store.upkeep import (
+    blank_personal_fields,
+    close_answered_claims,
+    expire_payments,
+    measure_drift,
+    rematch_waiting_charges,
+)
 from services.janitor.metrics import BALANCE_DRIFT
 
 log = structlog.stdlib.get_logger()
@@ -50,6 +56,18 @@ class RematchCharges:
 
     async def run_once(self, now: datetime) -> int:
         return await rematch_waiting_charges(self.pool, self.rules, now=now)
+
+
+@dataclass(frozen=True)
+class CloseClaims:
+    """A claim is answered when its charge is matched by a rule, too: a slow event, or a code written afterwards."""
+
+    pool: Pool
+    name: str = "close_claims"
+    period: timedelta = timedelta(minutes=1)
+
+    async def run_once(self, now: datetime) -> int:
+        return await close_answered_claims(self.pool, now=now)
 
 
 @dataclass(frozen=True)

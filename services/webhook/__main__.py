@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import structlog
 
 from ledger.store.database import open_pool
-from ledger.store.settle import keep_failed_event, settle_events
+from ledger.store.settle import count_signature_failures, keep_failed_event, settle_events
 from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.process import run_service
 from services.webhook.app import make_app
+from services.webhook.failures import SignatureFailures
 from services.webhook.settings import WebhookSettings
 from services.webhook.writer import Writer
 
@@ -24,16 +25,23 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             settle=lambda events: settle_events(pool, events, settings.rules, now=datetime.now(UTC)),
             keep_failed=lambda event: keep_failed_event(pool, event),
         )
+        failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(writer.run())
+            counting = tasks.create_task(failures.run())
             async with (
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-                listening(make_app(writer, settings.secrets), settings.BMC_WEBHOOK_PORT, drain_seconds=DRAIN_SECONDS),
+                listening(
+                    make_app(writer, settings.secrets, failures),
+                    settings.BMC_WEBHOOK_PORT,
+                    drain_seconds=DRAIN_SECONDS,
+                ),
             ):
                 log.info("webhook ready")
                 await stop.wait()
             # Every request under way has been answered by now, so nothing waits to be written.
             writing.cancel()
+            counting.cancel()
 
 
 if __name__ == "__main__":

@@ -16,14 +16,14 @@ HEADER = "x-signature-sha256"
 HEX_DIGEST = re.compile("[0-9a-fA-F]{64}", re.ASCII)
 
 
-def is_signed(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]) -> bool:
+def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]) -> int | None:
     """
-    Tell whether the one signature fits the body under any of the secrets, in constant time.
+    Tell which of the secrets the body is signed with, 1 being the first, in constant time; None: with none of them.
 
     More than one header is refused: which of them a proxy or a library picks is anybody's guess.
     """
     if len(signatures) != 1 or not HEX_DIGEST.fullmatch(signatures[0]):
-        return False
+        return None
     given = signatures[0].lower()
     fits = [hmac.compare_digest(given, hmac.new(secret, body, hashlib.sha256).hexdigest()) for secret in secrets]
-    return any(fits)
+    return fits.index(True) + 1 if any(fits) else None

@@ -30,6 +30,8 @@ class Running:
 
     task: asyncio.Task[None]
     stop: asyncio.Event
+    url: str
+    """Where it answers the Mini App."""
     is_killed: bool = False
 
     async def kill(self) -> None:
@@ -63,6 +65,7 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
         environ = {
             "DATABASE_URL": role_url("bot"),
             "HEALTH_PORT": str(free_port()),
+            "BOT_PORT": str(free_port()),
             "BOT_TOKEN": TOKEN,
             "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
             "ADMIN_IDS": str(OPERATOR),
@@ -72,7 +75,8 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
             **settings,
         }
         stop = asyncio.Event()
-        running = Running(asyncio.create_task(work(read_settings(BotSettings, environ), stop)), stop)
+        task = asyncio.create_task(work(read_settings(BotSettings, environ), stop))
+        running = Running(task, stop, f"http://127.0.0.1:{environ['BOT_PORT']}")
         try:
             yield running
         finally:

@@ -258,7 +258,7 @@ async def telegram(run_bot: RunBot, sandbox: Sandbox) -> AsyncIterator[Telegram]
     port = free_port()
     await sandbox.meet(ANNA)
     async with (
-        run_bot(BOT_WEBHOOK_URL=WEBHOOK_URL, BOT_WEBHOOK_PORT=str(port)),
+        run_bot(BOT_WEBHOOK_URL=WEBHOOK_URL, BOT_PORT=str(port)),
         aiohttp.ClientSession() as session,
     ):
         await called(sandbox, "setWebhook")

@@ -112,10 +112,12 @@ FORBIDDEN = {
         "SELECT spend_credits(7, 1, 'a', 'b')",
     ],
     "bot": [
-        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES (7, 'adjustment', 1, 'a')",
-        "UPDATE charges SET state = 'dismissed'",
-        "SELECT body FROM bmc_events",
-        "SELECT email FROM supporters",
+        "UPDATE credits SET credits = 1",
+        "DELETE FROM operator_actions",
+        "UPDATE operator_actions SET reason = 'another'",
+        "UPDATE balances SET balance = 1",
+        "UPDATE bmc_events SET body = NULL",
+        "UPDATE supporters SET email = NULL",
         "UPDATE pending_payments SET amount = 1",
     ],
     "janitor": [

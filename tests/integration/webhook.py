@@ -14,9 +14,10 @@ import aiohttp
 from ledger.matching import Rules
 from ledger.model import Rates
 from ledger.store.database import Pool
-from ledger.store.settle import keep_failed_event, settle_events
+from ledger.store.settle import count_signature_failures, keep_failed_event, settle_events
 from services.runtime.health import listening
 from services.webhook.app import make_app
+from services.webhook.failures import SignatureFailures
 from services.webhook.writer import Writer
 from tests.integration.bmc import SECRET, raw, sign
 
@@ -53,9 +54,14 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
         keep_failed=lambda event: keep_failed_event(pool, event),
     )
     writing = asyncio.create_task(writer.run())
-    app = make_app(writer, [b"an-older-secret", SECRET])
+    failures = SignatureFailures(
+        lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)), period_seconds=0.05
+    )
+    counting = asyncio.create_task(failures.run())
+    app = make_app(writer, [b"an-older-secret", SECRET], failures)
     async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
         yield Webhook(session, f"http://127.0.0.1:{port}")
-    writing.cancel()
-    with suppress(asyncio.CancelledError):
-        await writing
+    for task in (writing, counting):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

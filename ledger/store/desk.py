@@ -1,0 +1,276 @@
+"""
+What operators decide: each in one transaction with the row that says who did it, when and why.
+
+All take the settling lock, so that of two operators, or of an operator and a rule, one is first and the other is told.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from ledger.model import ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
+from ledger.settling import Charge, Settlement, match_by_operator
+from ledger.store.database import Connection, Pool, sql, transaction
+from ledger.store.rows import payment_of
+from ledger.store.settle import load_charge, write_settlement
+
+
+class Action(enum.StrEnum):
+    """What an operator can do; as it stands in `operator_actions`."""
+
+    MATCH = "match"
+    DISMISS = "dismiss"
+    UNDO_MATCH = "undo_match"
+    CREDIT = "credit"
+    UNDO_ADJUSTMENT = "undo_adjustment"
+    DECLINE_CLAIM = "decline_claim"
+
+
+class Why(enum.StrEnum):
+    """Why nothing was done."""
+
+    UNKNOWN_CHARGE = "unknown_charge"
+    UNKNOWN_USER = "unknown_user"
+    UNKNOWN_CLAIM = "unknown_claim"
+    DECIDED_BEFORE = "decided_before"
+    NO_RATE = "no_rate"
+    NOTHING_TO_UNDO = "nothing_to_undo"
+    UNDONE_BEFORE = "undone_before"
+    REPEATED = "repeated"
+    """The same press or message came a second time; the first did it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    action_id: int
+    charge_id: int | None
+    telegram_id: TelegramId | None
+    """The user whom it was about, if any."""
+    credits: int
+    """What was added to the user's balance, or taken from it."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    why: Why
+    operator_id: TelegramId | None = None
+    """Who was first; None: a rule, or nobody."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who orders it, why and when. *request_key* names the press or message, so that a repeat is known as one."""
+
+    operator: TelegramId
+    reason: str
+    now: datetime
+    request_key: str | None = None
+
+
+async def match_charge(
+    pool: Pool, charge_id: int, order: Order, *, telegram_id: TelegramId, payment_id: PaymentId | None, rates: Rates
+) -> Done | Refused:
+    """Match a waiting charge to a user, and to the payment it answers, if any; the user is credited and told."""
+    async with _in_turn(pool) as db:
+        charge = await load_charge(db, charge_id)
+        refusal = await _refuse_match(db, charge_id, charge, order, telegram_id, rates)
+        if charge is None or refusal is not None:
+            return refusal or Refused(Why.UNKNOWN_CHARGE)
+        action_id = await _keep_action(db, order, Action.MATCH, charge_id=charge_id, telegram_id=telegram_id)
+        payment = await _find_payment(db, payment_id, telegram_id)
+        done = match_by_operator(charge, telegram_id, payment, rates, now=order.now)
+        # Told once for each decision: a charge whose match was taken back is told again.
+        done.notices = [replace(notice, fact_key=f"{notice.fact_key}:{action_id}") for notice in done.notices]
+        credits = await _credit(db, charge_id, done, order)
+        await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now)
+    return Done(action_id, charge_id, telegram_id, credits)
+
+
+async def dismiss_charge(pool: Pool, charge_id: int, order: Order) -> Done | Refused:
+    """End the waiting of a charge that is nobody's: a tip without an account, a friend's coffee."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        charge = await load_charge(db, charge_id)
+        if charge is None:
+            return Refused(Why.UNKNOWN_CHARGE)
+        if not charge.waits:
+            return await _decided_before(db, charge_id)
+        action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id)
+        await write_settlement(db, _change(replace(charge, state=ChargeState.DISMISSED)), order.now)
+    return Done(action_id, charge_id, None, 0)
+
+
+async def undo_match(pool: Pool, charge_id: int, order: Order) -> Done | Refused:
+    """
+    Take back a match, whoever made it, or a dismissal: the charge waits again.
+
+    The credits are reversed by an entry of their own and the user is told; no rule matches the charge again.
+    """
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        charge = await load_charge(db, charge_id)
+        if charge is None:
+            return Refused(Why.UNKNOWN_CHARGE)
+        if charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
+            return Refused(Why.NOTHING_TO_UNDO)
+        user = charge.telegram_id
+        action_id = await _keep_action(db, order, Action.UNDO_MATCH, charge_id=charge_id, telegram_id=user)
+        credits = await _reverse_standing_credit(db, charge_id, order)
+        await write_settlement(db, _change(_waiting_again(charge)), order.now)
+        if user is not None:
+            await _tell_of_adjustment(db, user, action_id, credits=credits, cause="match_undone")
+    return Done(action_id, charge_id, user, credits)
+
+
+async def credit_user(pool: Pool, telegram_id: TelegramId, order: Order, *, credits: int) -> Done | Refused:
+    """Add credits to a balance, or take some (*credits* below zero; the balance may then fall below zero, too)."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        if not await db.fetchval(sql("is_user_known"), telegram_id):
+            return Refused(Why.UNKNOWN_USER)
+        credit_id = await db.fetchval(sql("adjust_balance"), telegram_id, credits, order.reason)
+        action_id = await _keep_action(db, order, Action.CREDIT, credit_id=credit_id, telegram_id=telegram_id)
+        await _tell_of_adjustment(db, telegram_id, action_id, credits=credits, cause="adjusted")
+    return Done(action_id, None, telegram_id, credits)
+
+
+async def undo_adjustment(pool: Pool, credit_id: int, order: Order) -> Done | Refused:
+    """Take back what an operator added to a balance or took from it."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        given = await db.fetchrow(sql("find_adjustment"), credit_id)
+        if given is None:
+            return Refused(Why.NOTHING_TO_UNDO)
+        reversing = await db.fetchval(sql("reverse_credit"), credit_id, order.reason)
+        if reversing is None:
+            return Refused(Why.UNDONE_BEFORE)
+        user = given["telegram_id"]
+        action_id = await _keep_action(db, order, Action.UNDO_ADJUSTMENT, credit_id=reversing, telegram_id=user)
+        await _tell_of_adjustment(db, user, action_id, credits=-given["credits"], cause="adjusted")
+    return Done(action_id, None, user, -given["credits"])
+
+
+async def decline_claim(pool: Pool, claim_id: int, order: Order) -> Done | Refused:
+    """Tell a user that no payment fits what they claim."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        user = await db.fetchval(sql("decline_claim"), claim_id, order.operator, order.now)
+        if user is None:
+            decided = await db.fetchrow(sql("find_claim_decision"), claim_id)
+            return Refused(Why.DECIDED_BEFORE, decided["decided_by"]) if decided else Refused(Why.UNKNOWN_CLAIM)
+        action_id = await _keep_action(db, order, Action.DECLINE_CLAIM, claim_id=claim_id, telegram_id=user)
+        await _queue(db, user, NotificationKind.CLAIM_DECLINED, {}, f"claim_declined:{claim_id}")
+    return Done(action_id, None, user, 0)
+
+
+@asynccontextmanager
+async def _in_turn(pool: Pool) -> AsyncIterator[Connection]:
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        yield db
+
+
+async def _refuse_match(
+    db: Connection, charge_id: int, charge: Charge | None, order: Order, telegram_id: TelegramId, rates: Rates
+) -> Refused | None:
+    if await _is_repeat(db, order):
+        return Refused(Why.REPEATED)
+    if charge is None:
+        return Refused(Why.UNKNOWN_CHARGE)
+    if not charge.waits:
+        return await _decided_before(db, charge_id)
+    if not await db.fetchval(sql("is_user_known"), telegram_id):
+        return Refused(Why.UNKNOWN_USER)
+    has_rate = charge.amount is not None and rates.credits_for(charge.amount, charge.currency) is not None
+    return None if has_rate else Refused(Why.NO_RATE)
+
+
+async def _decided_before(db: Connection, charge_id: int) -> Refused:
+    return Refused(Why.DECIDED_BEFORE, await db.fetchval(sql("find_last_decision"), charge_id))
+
+
+async def _is_repeat(db: Connection, order: Order) -> bool:
+    return bool(await db.fetchval(sql("is_ordered"), order.request_key))
+
+
+async def _keep_action(
+    db: Connection,
+    order: Order,
+    action: Action,
+    *,
+    charge_id: int | None = None,
+    credit_id: int | None = None,
+    claim_id: int | None = None,
+    telegram_id: TelegramId | None = None,
+) -> int:
+    about = charge_id, credit_id, claim_id, telegram_id
+    action_id: int = await db.fetchval(
+        sql("keep_action"), order.operator, action, *about, order.reason, order.request_key, order.now
+    )
+    return action_id
+
+
+async def _find_payment(db: Connection, payment_id: PaymentId | None, user: TelegramId) -> PendingPayment | None:
+    """Find the payment that a charge answers; another user's counts for nothing."""
+    row = await db.fetchrow(sql("find_payment"), payment_id)
+    return payment_of(row) if row is not None and row["telegram_id"] == user else None
+
+
+async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order) -> int:
+    """Write a match; where the charge's one credit was given and taken back before, the new one is an adjustment."""
+    [(user, credits)] = done.payment_credits.values()
+    credited = await write_settlement(db, done, order.now)
+    if charge_id not in credited and credits:
+        await db.execute(sql("credit_charge_again"), charge_id, user, credits, order.reason)
+    return credits
+
+
+async def _reverse_standing_credit(db: Connection, charge_id: int, order: Order) -> int:
+    """Take back what a charge gave; what was added to the balance by that, zero or less."""
+    given = await db.fetchrow(sql("find_standing_credit"), charge_id)
+    if given is None or given["credits"] == 0:
+        return 0
+    await db.execute(sql("reverse_credit"), given["credit_id"], order.reason)
+    return -int(given["credits"])
+
+
+def _waiting_again(charge: Charge) -> Charge:
+    return replace(
+        charge,
+        state=ChargeState.UNMATCHED,
+        # A dismissal says nothing about the rules; a match of theirs that was wrong they would only repeat.
+        is_held=charge.state is ChargeState.MATCHED,
+        method=None,
+        payment_id=None,
+        telegram_id=None,
+        flag=None,
+        matched_at=None,
+    )
+
+
+def _change(charge: Charge) -> Settlement:
+    return Settlement(charges={charge.key: charge})
+
+
+async def _tell_of_adjustment(
+    db: Connection, user: TelegramId, action_id: int, *, credits: int, cause: Literal["match_undone", "adjusted"]
+) -> None:
+    facts = {"credits": credits, "cause": cause}
+    await _queue(db, user, NotificationKind.CREDITS_ADJUSTED, facts, f"adjusted:{action_id}")
+
+
+async def _queue(
+    db: Connection, user: TelegramId, kind: NotificationKind, facts: Mapping[str, str | int], fact_key: str
+) -> None:
+    await db.execute(sql("queue_notifications"), [user], [kind], [dict(facts)], [fact_key])
+    await db.execute(sql("announce"))

@@ -1,0 +1,1 @@
+"""What the Mini App asks for: JSON endpoints and a stream of events, for whoever Telegram says is asking."""
