@@ -3,7 +3,9 @@ FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
 FROM python:3.14.10-slim
 
-ENV PATH=/opt/venv/bin:$PATH \
+# matplotlib wants to write down which fonts there are.
+ENV MPLCONFIGDIR=/tmp/matplotlib \
+    PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
