@@ -1,0 +1,392 @@
+"""What operators decide: done once, by one of them, written down, and told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ledger.model import PaymentId, Rates, TelegramId
+from ledger.store.database import Pool, open_pool
+from ledger.store.desk import (
+    Done,
+    Order,
+    Refused,
+    Why,
+    credit_user,
+    decline_claim,
+    dismiss_charge,
+    match_charge,
+    undo_adjustment,
+    undo_match,
+)
+from ledger.store.upkeep import close_answered_claims, rematch_waiting_charges
+from tests.integration.bmc import a_payment, a_refund_of
+from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
+from tests.integration.webhook import RULES, Webhook
+
+CODE = "K7QM2XHD"
+OLHA, PETRO = TelegramId(900), TelegramId(901)
+RATES = Rates({"USD": Decimal(100)})
+
+
+@pytest.fixture
+async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    """The database as the bot may use it."""
+    async with open_pool(role_url("bot")) as pool:
+        yield pool
+
+
+def order(operator: TelegramId = OLHA, reason: str = "wrote me", *, key: str | None = None) -> Order:
+    return Order(operator=operator, reason=reason, now=datetime.now(UTC), request_key=key)
+
+
+async def match(desk: Pool, charge_id: int, user: int = ANNA, **how: object) -> Done | Refused:
+    payment_id = how.get("payment_id")
+    given = how.get("order", order())
+    assert isinstance(given, Order)
+    return await match_charge(
+        desk,
+        charge_id,
+        given,
+        telegram_id=TelegramId(user),
+        payment_id=PaymentId(str(payment_id)) if payment_id else None,
+        rates=RATES,
+    )
+
+
+NOBODYS: dict[str, Any] = a_payment(amount=5, support_note="from a friend")
+
+
+async def a_waiting_charge(webhook: Webhook, ledger: Ledger, payment: dict[str, Any] = NOBODYS) -> int:
+    """A charge of $5 that fits nobody, and Anna and Bohdan, who have no open payment."""
+    for user in (ANNA, BOHDAN):
+        await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
+    await webhook.settle(payment)
+    charge = await ledger.charge()
+    assert charge["state"] == "unmatched"
+    return int(charge["charge_id"])
+
+
+async def actions(ledger: Ledger) -> list[tuple[str, int, str]]:
+    rows = await ledger.pool.fetch("SELECT action, operator_id, reason FROM operator_actions ORDER BY action_id")
+    return [(row["action"], row["operator_id"], row["reason"]) for row in rows]
+
+
+async def test_a_match_credits_completes_tells_and_is_written_down(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await ledger.open(CODE)
+
+    done = await match(desk, charge_id, payment_id=CODE)
+
+    assert isinstance(done, Done)
+    assert (done.telegram_id, done.credits) == (ANNA, 500)
+    assert await ledger.balance() == 500
+    assert await ledger.status(CODE) == "completed"
+    assert await ledger.told(ANNA) == ["payment_credited"]
+    assert await actions(ledger) == [("match", OLHA, "wrote me")]
+    charge = await ledger.charge()
+    assert (charge["state"], charge["method"], charge["payment_id"]) == ("matched", "operator", CODE)
+
+
+async def test_of_two_operators_at_once_one_wins_and_the_other_is_told_who(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await connect_all(desk)
+
+    outcomes = await asyncio.gather(
+        match(desk, charge_id, ANNA, order=order(OLHA)), match(desk, charge_id, BOHDAN, order=order(PETRO))
+    )
+
+    [done] = [one for one in outcomes if isinstance(one, Done)]
+    [refused] = [one for one in outcomes if isinstance(one, Refused)]
+    [(_, winner, _)] = await actions(ledger)
+    assert refused == Refused(Why.DECIDED_BEFORE, TelegramId(winner))
+    assert await ledger.credits() == [500]
+    assert done.telegram_id is not None
+    assert await ledger.balance(done.telegram_id) == 500
+
+
+async def test_a_rule_that_was_first_is_told_as_nobody(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(amount=5, support_note=CODE))
+
+    refused = await match(desk, (await ledger.charge())["charge_id"])
+
+    assert refused == Refused(Why.DECIDED_BEFORE, None)
+    assert await ledger.credits() == [500]
+
+
+async def test_a_press_that_comes_twice_is_obeyed_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    await a_waiting_charge(webhook, ledger)
+
+    first = await credit_user(desk, TelegramId(ANNA), order(key="press:1"), credits=50)
+    second = await credit_user(desk, TelegramId(ANNA), order(key="press:1"), credits=50)
+
+    assert isinstance(first, Done)
+    assert second == Refused(Why.REPEATED)
+    assert await ledger.balance() == 50
+
+
+async def test_a_match_that_was_wrong_is_taken_back_and_given_to_the_right_user(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await match(desk, charge_id, ANNA)
+
+    undone = await undo_match(desk, charge_id, order(reason="not hers"))
+    again = await match(desk, charge_id, BOHDAN)
+
+    assert isinstance(undone, Done)
+    assert isinstance(again, Done)
+    assert (undone.telegram_id, undone.credits) == (ANNA, -500)
+    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (0, 500)
+    assert await ledger.credits("payment") == [500]
+    assert await ledger.credits("adjustment") == [-500, 500]
+    assert await ledger.told(ANNA) == ["payment_credited", "credits_adjusted"]
+    assert await ledger.told(BOHDAN) == ["payment_credited"]
+    assert await ledger.drift() == 0
+
+
+async def test_a_refund_takes_back_only_what_the_last_match_gave(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await match(desk, charge_id, ANNA)
+    await undo_match(desk, charge_id, order())
+    await match(desk, charge_id, BOHDAN)
+
+    await webhook.settle(a_refund_of(NOBODYS))
+
+    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (0, 0)
+    assert await ledger.credits("refund") == [-500]
+
+
+async def test_a_refund_after_the_match_was_taken_back_takes_nothing_more(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await match(desk, charge_id, ANNA)
+    await undo_match(desk, charge_id, order())
+
+    await webhook.settle(a_refund_of(NOBODYS))
+
+    assert await ledger.balance(ANNA) == 0
+    assert await ledger.credits("refund") == []
+
+
+async def test_no_rule_repeats_a_match_that_was_taken_back(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(amount=5, support_note=CODE))
+    charge_id = (await ledger.charge())["charge_id"]
+
+    await undo_match(desk, charge_id, order())
+    found = await rematch_waiting_charges(ledger.pool, RULES, now=datetime.now(UTC))
+
+    assert found == 0
+    assert (await ledger.charge())["state"] == "unmatched"
+    assert await ledger.balance() == 0
+
+
+async def test_undoing_twice_is_refused(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await match(desk, charge_id)
+
+    await undo_match(desk, charge_id, order())
+    again = await undo_match(desk, charge_id, order())
+
+    assert again == Refused(Why.NOTHING_TO_UNDO)
+    assert await ledger.credits() == [500, -500]
+
+
+async def test_a_dismissed_charge_waits_no_more_until_that_is_taken_back(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+
+    dismissed = await dismiss_charge(desk, charge_id, order(reason="a tip"))
+    refused = await match(desk, charge_id)
+    await undo_match(desk, charge_id, order())
+    matched = await match(desk, charge_id)
+
+    assert isinstance(dismissed, Done)
+    assert refused == Refused(Why.DECIDED_BEFORE, OLHA)
+    assert isinstance(matched, Done)
+    assert await ledger.credits("payment") == [500]
+
+
+async def test_a_currency_without_a_rate_is_refused_and_changes_nothing(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger, a_payment(currency="JPY"))
+
+    refused = await match(desk, charge_id)
+
+    assert refused == Refused(Why.NO_RATE)
+    assert await actions(ledger) == []
+
+
+@pytest.mark.parametrize(("charge", "user", "why"), [(0, ANNA, Why.UNKNOWN_CHARGE), (None, 404, Why.UNKNOWN_USER)])
+async def test_what_is_not_known_is_refused(
+    webhook: Webhook, ledger: Ledger, desk: Pool, charge: int | None, user: int, why: Why
+) -> None:
+    waiting = await a_waiting_charge(webhook, ledger)
+
+    refused = await match(desk, waiting if charge is None else charge, user)
+
+    assert refused == Refused(why)
+
+
+async def test_another_users_payment_is_not_completed(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await ledger.open(CODE, user=BOHDAN)
+
+    await match(desk, charge_id, ANNA, payment_id=CODE)
+
+    assert await ledger.status(CODE) == "pending"
+    assert await ledger.balance(ANNA) == 500
+
+
+async def test_an_adjustment_is_taken_back_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    await a_waiting_charge(webhook, ledger)
+    await credit_user(desk, TelegramId(ANNA), order(reason="a gift"), credits=50)
+    credit_id = await ledger.pool.fetchval("SELECT credit_id FROM credits")
+
+    undone = await undo_adjustment(desk, credit_id, order())
+    again = await undo_adjustment(desk, credit_id, order())
+
+    assert isinstance(undone, Done)
+    assert undone.credits == -50
+    assert again == Refused(Why.UNDONE_BEFORE)
+    assert await ledger.balance() == 0
+
+
+async def test_what_a_payment_gave_is_no_adjustment_to_be_taken_back(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    await match(desk, await a_waiting_charge(webhook, ledger))
+    credit_id = await ledger.pool.fetchval("SELECT credit_id FROM credits")
+
+    refused = await undo_adjustment(desk, credit_id, order())
+
+    assert refused == Refused(Why.NOTHING_TO_UNDO)
+
+
+async def test_the_database_itself_refuses_to_reverse_an_entry_twice(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    await a_waiting_charge(webhook, ledger)
+    await credit_user(desk, TelegramId(ANNA), order(), credits=50)
+    credit_id = await ledger.pool.fetchval("SELECT credit_id FROM credits")
+    reverse = (
+        "INSERT INTO credits (telegram_id, kind, credits, cause, reverses) VALUES ($1, 'adjustment', -50, 'again', $2)"
+    )
+    await ledger.pool.execute(reverse, ANNA, credit_id)
+
+    with pytest.raises(asyncpg.UniqueViolationError, match="reversed_once"):
+        await ledger.pool.execute(reverse, ANNA, credit_id)
+
+
+async def a_claim(ledger: Ledger, *, user: int = ANNA, amount: str = "5", candidates: list[int] | None = None) -> int:
+    claim_id: int = await ledger.pool.fetchval(
+        "INSERT INTO claims (telegram_id, paid_on, amount, currency, name, candidates)"
+        " VALUES ($1, current_date, $2, 'USD', 'Anna K.', $3) RETURNING claim_id",
+        user, Decimal(amount), candidates or [],
+    )  # fmt: skip
+    return claim_id
+
+
+async def claim_status(ledger: Ledger, claim_id: int) -> tuple[str, int | None]:
+    row = await ledger.pool.fetchrow("SELECT status, decided_by FROM claims WHERE claim_id = $1", claim_id)
+    assert row is not None
+    return row["status"], row["decided_by"]
+
+
+async def test_matching_the_charge_confirms_the_claim_about_it(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    claim_id = await a_claim(ledger, amount="7", candidates=[charge_id])
+
+    await match(desk, charge_id)
+
+    assert await claim_status(ledger, claim_id) == ("confirmed", OLHA)
+
+
+async def test_a_claim_of_another_amount_stays_open(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    claim_id = await a_claim(ledger, amount="7")
+
+    await match(desk, charge_id)
+
+    assert await claim_status(ledger, claim_id) == ("open", None)
+
+
+async def test_a_declined_claim_is_told_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    await a_waiting_charge(webhook, ledger)
+    claim_id = await a_claim(ledger)
+
+    done = await decline_claim(desk, claim_id, order(OLHA, "nothing fits"))
+    again = await decline_claim(desk, claim_id, order(PETRO))
+    unknown = await decline_claim(desk, 0, order())
+
+    assert isinstance(done, Done)
+    assert again == Refused(Why.DECIDED_BEFORE, OLHA)
+    assert unknown == Refused(Why.UNKNOWN_CLAIM)
+    assert await ledger.told(ANNA) == ["claim_declined"]
+
+
+async def test_a_charge_that_a_rule_matches_later_closes_the_claim(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    claim_id = await a_claim(ledger)
+
+    await webhook.settle(a_payment(amount=5, support_note=CODE))
+    closed = await close_answered_claims(ledger.pool, now=datetime.now(UTC))
+
+    assert closed == 1
+    assert await claim_status(ledger, claim_id) == ("confirmed", None)
+
+
+async def test_what_names_a_person_is_erased_and_the_ledger_stays(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(
+        a_payment(
+            amount=5,
+            support_note=f"Anna here, {CODE}",
+            supporter_id=7,
+            supporter_name="Anna",
+            supporter_email="anna@example.org",
+        )
+    )
+    await ledger.open("ABCD2345")
+    claim_id = await a_claim(ledger)
+
+    await desk.execute("SELECT erase_user($1)", ANNA)
+    await desk.execute("SELECT erase_user($1)", ANNA)
+
+    dump = str([await ledger.pool.fetch(f"SELECT * FROM {table}") for table in PERSONAL_TABLES])
+    assert "Anna" not in dump
+    assert "anna" not in dump
+    assert await ledger.balance() == 500
+    assert await ledger.status("ABCD2345") == "cancelled"
+    assert (await claim_status(ledger, claim_id))[0] == "withdrawn"
+    assert await ledger.told(ANNA) == []
+    assert (await ledger.charge())["telegram_id"] == ANNA
+
+
+PERSONAL_TABLES = ("users", "supporters", "charges", "bmc_events", "claims", "notifications")
+
+
+async def test_somebody_elses_data_stays_when_one_is_erased(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    await ledger.open(CODE, user=BOHDAN)
+    await webhook.settle(a_payment(amount=5, support_note=CODE, supporter_id=8, supporter_email="bohdan@example.org"))
+    await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", ANNA)
+
+    await desk.execute("SELECT erase_user($1)", ANNA)
+
+    assert await ledger.pool.fetchval("SELECT email FROM supporters") == "bohdan@example.org"
+    assert await ledger.pool.fetchval("SELECT count(*) FROM bmc_events WHERE body IS NOT NULL") == 1
