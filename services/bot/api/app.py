@@ -91,7 +91,7 @@ class Api:
         return web.Response(text=await self._state_of(visitor), content_type="application/json")
 
     async def _open_payment(self, request: web.Request, visitor: Visitor) -> web.Response:
-        wish = self._read_wish(await request.text(), visitor)
+        wish = self._read_wish((await request.read()).decode(errors="replace"), visitor)
         asked = Request(f"app:{uuid.uuid4().hex}", visitor.telegram_id, wish.amount, wish.currency, wish.payment_id)
         now = self.context.clock()
         try:
@@ -148,7 +148,8 @@ class Api:
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
-                await _wait(changed, STREAM_CHECK_SECONDS)
+                seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
+                await _wait(changed, min(STREAM_CHECK_SECONDS, max(seconds_left, 0)))
                 changed.clear()
                 state = await self._state_of(visitor)
         except (ConnectionError, TimeoutError, DatabaseAwayError):

@@ -23,7 +23,7 @@ AGE_MAX = timedelta(hours=1)
 CLOCK_SLACK = timedelta(minutes=1)
 """Telegram's clock and ours may differ."""
 
-BYTES_MAX = 8192
+BYTES_MAX = 4096
 SCHEME = "tma "
 
 

@@ -1,0 +1,314 @@
+"""What the Mini App asks for: only who Telegram says is asking gets an answer, and it is their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from urllib.parse import parse_qsl, urlencode
+
+import aiohttp
+import pytest
+
+from ledger.store.database import Pool
+from tests.bot.conftest import RunBot, Running
+from tests.bot.people import Person
+from tests.bot.visitors import Visitor, init_data
+from tests.integration.bmc import a_payment
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.webhook import Webhook
+from tests.sandbox.world import Sandbox
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture
+async def visit(bot: Running) -> AsyncIterator[Visit]:
+    """Open the Mini App, as Anna unless it is said otherwise."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        await until_ready(session, bot)
+        yield lambda signed=None, **who: Visitor(session, bot.url, init_data(**who) if signed is None else signed)
+
+
+async def until_ready(session: aiohttp.ClientSession, bot: Running) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                async with session.get(f"{bot.url}/api/offer") as answer:
+                    assert answer.status == 200
+                    return
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.02)
+
+
+def changed(signed: str, **fields: str) -> str:
+    return urlencode({**dict(parse_qsl(signed)), **fields})
+
+
+async def test_the_offer_is_for_everybody(visit: Visit) -> None:
+    status, offer = await visit("").ask("GET", "offer")
+
+    assert status == 200
+    assert offer["tiles"][0] == {"amount": "5", "currency": "USD", "credits": 500}
+    assert offer["currencies"] == {"USD": "100", "EUR": "110"}
+    assert (offer["currency"], offer["amount_least"], offer["amount_most"]) == ("USD", "1", "10000")
+    assert offer["page_url"] == "https://buymeacoffee.com/creator"
+    assert offer["bot_url"] == f"https://t.me/{offer['bot']}"
+
+
+async def test_somebody_new_has_nothing_yet(visit: Visit) -> None:
+    state = await visit().state()
+
+    assert state == {"language": "en", "balance": 0, "payments": [], "history": []}
+
+
+async def test_a_payment_is_opened_shown_and_found_again(visit: Visit, ledger: Ledger) -> None:
+    payment = await visit().open_payment("7.50")
+    again = await visit().open_payment("7.50")
+
+    assert again == payment
+    assert payment["code"].replace("-", "") == payment["payment_id"]
+    assert (payment["amount"], payment["credits"], payment["status"], payment["paid"]) == ("7.5", 750, "pending", None)
+    assert (await visit().state())["payments"] == [payment]
+    assert await ledger.status(payment["payment_id"]) == "pending"
+
+
+async def test_the_code_is_written_into_the_chat_as_well_and_once(visit: Visit, anna: Person, sandbox: Sandbox) -> None:
+    await anna.ask("/balance")
+
+    payment = await visit().open_payment()
+    await visit().open_payment()
+
+    assert payment["code"] in (await anna.hear())["text"]
+    assert payment["code"] not in await anna.ask("/balance")
+
+
+async def test_who_never_pressed_start_still_gets_the_code_on_the_page(visit: Visit) -> None:
+    payment = await visit(telegram_id=12345).open_payment()
+
+    assert payment["status"] == "pending"
+
+
+async def test_what_is_paid_turns_up_in_the_state(visit: Visit, webhook: Webhook) -> None:
+    payment = await visit().open_payment("10")
+
+    await webhook.settle(a_payment(amount=5, support_note=payment["code"]))
+
+    state = await visit().state()
+    [shown] = state["payments"]
+    assert state["balance"] == 500
+    assert shown["status"] == "completed"
+    assert (shown["paid"]["amount"], shown["paid"]["currency"], shown["paid"]["credits"]) == ("5", "USD", 500)
+    assert [(entry["kind"], entry["credits"], entry["amount"]) for entry in state["history"]] == [("payment", 500, "5")]
+
+
+async def test_a_payment_is_cancelled_and_the_second_click_does_no_harm(visit: Visit) -> None:
+    payment = await visit().open_payment()
+
+    first = await visit().ask("POST", f"payments/{payment['payment_id']}/cancel")
+    second = await visit().ask("POST", f"payments/{payment['payment_id']}/cancel")
+
+    assert (first[0], first[1]["status"]) == (200, "cancelled")
+    assert second == first
+
+
+async def test_what_was_paid_meanwhile_cannot_be_cancelled(visit: Visit, webhook: Webhook) -> None:
+    payment = await visit().open_payment()
+    await webhook.settle(a_payment(amount=10, support_note=payment["code"]))
+
+    refused = await visit().ask("POST", f"payments/{payment['payment_id']}/cancel")
+
+    assert refused == (409, {"error": "payment_ended", "status": "completed"})
+
+
+async def test_somebody_elses_payment_is_as_unknown_as_none(visit: Visit, ledger: Ledger) -> None:
+    await ledger.open("K7QM2XHD", user=BOHDAN)
+
+    theirs = await visit().ask("POST", "payments/K7QM2XHD/cancel")
+    nobodys = await visit().ask("POST", "payments/ABCD2345/cancel")
+
+    assert theirs == nobodys == (404, {"error": "payment_unknown"})
+    assert await ledger.status("K7QM2XHD") == "pending"
+    assert (await visit().state())["payments"] == []
+
+
+REFUSED = [
+    ({"amount": "0.5"}, 422, {"error": "amount_too_small", "least": "1"}),
+    ({"amount": "10000.01"}, 422, {"error": "amount_too_large", "most": "10000"}),
+    ({"amount": "10", "currency": "GBP"}, 422, {"error": "currency_unknown", "currencies": ["USD", "EUR"]}),
+    ({"amount": "ten"}, 400, {"error": "request_unreadable"}),
+    ({"amount": "10", "user_id": BOHDAN}, 400, {"error": "request_unreadable"}),
+    ({"amount": "10", "payment_id": f"{BOHDAN}_1732347758"}, 400, {"error": "request_unreadable"}),
+    ([], 400, {"error": "request_unreadable"}),
+    (b"{", 400, {"error": "request_unreadable"}),
+    (b"\xff", 400, {"error": "request_unreadable"}),
+    (b" " * 100_000, 400, {"error": "request_unreadable"}),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "answer"), REFUSED)
+async def test_what_cannot_be_asked_for_is_refused_by_name(
+    visit: Visit, pool: Pool, body: object, status: int, answer: object
+) -> None:
+    refused = await visit().ask("POST", "payments", body)
+
+    assert refused == (status, answer)
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+
+async def test_more_open_payments_than_ten_are_refused(visit: Visit) -> None:
+    for amount in range(1, 11):
+        await visit().open_payment(str(amount))
+
+    refused = await visit().ask("POST", "payments", {"amount": "11"})
+
+    assert refused == (409, {"error": "too_many_open", "count": 10})
+
+
+NOT_BELIEVED = {
+    "nothing": ("", "init_data_missing"),
+    "no fields": ("hello", "init_data_forged"),
+    "no hash": (urlencode({"auth_date": "1", "user": "{}"}), "init_data_forged"),
+    "a hash that is not ASCII": (changed(init_data(), hash="ї" * 64), "init_data_forged"),
+    "an empty hash": (changed(init_data(), hash=""), "init_data_forged"),
+    "another bot's": (init_data(token="999:another-token-of-another-bot"), "init_data_forged"),
+    "another user put in": (changed(init_data(), user=json.dumps({"id": BOHDAN})), "init_data_forged"),
+    "a later time put in": (changed(init_data(age=timedelta(hours=2)), auth_date="4000000000"), "init_data_forged"),
+    "a field more": (init_data() + "&can_send_after=1", "init_data_forged"),
+    "a field twice": (init_data() + "&auth_date=1", "init_data_forged"),
+    "much too long": (init_data() + "&x=" + "y" * 4096, "init_data_forged"),
+    "an hour and a second old": (init_data(age=timedelta(hours=1, seconds=1)), "init_data_expired"),
+    "of tomorrow": (init_data(age=-timedelta(days=1)), "init_data_forged"),
+}
+
+
+@pytest.mark.parametrize(("signed", "error"), NOT_BELIEVED.values(), ids=NOT_BELIEVED.keys())
+async def test_what_telegram_did_not_sign_of_late_is_not_believed(
+    visit: Visit, pool: Pool, signed: str, error: str
+) -> None:
+    visitor = visit(signed)
+
+    answers = [
+        await visitor.ask("GET", "state"),
+        await visitor.ask("POST", "payments", {"amount": "10"}),
+        await visitor.ask("GET", "events"),
+    ]
+
+    assert answers == [(401, {"error": error})] * 3
+    assert await pool.fetchval("SELECT count(*) FROM users") == 0
+
+
+async def test_what_is_nearly_an_hour_old_is_believed(visit: Visit) -> None:
+    assert (await visit(age=timedelta(minutes=59)).state())["balance"] == 0
+
+
+async def test_a_blank_field_that_was_signed_does_no_harm(visit: Visit) -> None:
+    assert (await visit(start_param="").state())["balance"] == 0
+
+
+async def test_the_language_chosen_in_the_bot_goes_before_telegrams(visit: Visit, ledger: Ledger) -> None:
+    first = await visit(language="uk").state()
+    await ledger.pool.execute("UPDATE users SET language = 'en', language_chosen = true")
+
+    second = await visit(language="uk").state()
+
+    assert (first["language"], second["language"]) == ("uk", "en")
+
+
+async def test_an_open_page_hears_at_once_that_it_was_paid(visit: Visit, webhook: Webhook) -> None:
+    payment = await visit().open_payment()
+    async with visit().events() as events:
+        _, before = await events.next()
+
+        await webhook.settle(a_payment(amount=10, support_note=payment["code"]))
+        name, after = await events.next()
+
+    assert name == "state"
+    assert (before["balance"], after["balance"]) == (0, 1000)
+    assert after["payments"][0]["status"] == "completed"
+
+
+async def test_an_open_page_hears_what_is_done_in_the_chat(visit: Visit, anna: Person) -> None:
+    async with visit().events() as events:
+        await events.next()
+
+        await anna.ask("/pay 25")
+        _, after = await events.next()
+
+    assert [payment["amount"] for payment in after["payments"]] == ["25"]
+
+
+async def test_nobody_hears_of_anybody_elses_payments(visit: Visit, webhook: Webhook) -> None:
+    theirs = await visit(telegram_id=BOHDAN).open_payment()
+    async with visit().events() as events, visit(telegram_id=BOHDAN).events() as their_events:
+        await events.next()
+        await their_events.next()
+
+        await webhook.settle(a_payment(amount=10, support_note=theirs["code"]))
+        await their_events.next()
+        await visit().open_payment("3")
+        _, heard = await events.next()
+
+    assert heard["balance"] == 0
+    assert [payment["amount"] for payment in heard["payments"]] == ["3"]
+
+
+async def test_a_page_that_is_open_for_too_long_is_told_so(visit: Visit) -> None:
+    almost = timedelta(minutes=59, seconds=59)
+
+    async with visit(age=almost).events() as events:
+        names = [(await events.next())[0], (await events.next())[0]]
+
+    assert names == ["state", "expired"]
+
+
+async def test_nobody_keeps_more_pages_open_than_five(visit: Visit) -> None:
+    opened = [visit().events() for _ in range(5)]
+    for one in opened:
+        await one.__aenter__()
+
+    status, answer = await visit().ask("GET", "events")
+
+    assert (status, answer["error"]) == (429, "too_many_requests")
+    for one in opened:
+        await one.__aexit__(None, None, None)
+
+
+async def test_who_asks_too_often_is_told_when_to_ask_again(visit: Visit) -> None:
+    answers = [await visit().ask("GET", "state") for _ in range(60)]
+
+    refused = [answer for status, answer in answers if status == 429]
+    assert 0 < len(refused) <= 20
+    assert refused[0] == {"error": "too_many_requests", "retry_after": 1}
+    assert (await visit(telegram_id=BOHDAN).ask("GET", "state"))[0] == 200
+
+
+async def test_a_stop_does_not_wait_for_open_pages(run_bot: RunBot) -> None:
+    async with aiohttp.ClientSession() as session, run_bot() as running:
+        await until_ready(session, running)
+        async with Visitor(session, running.url, init_data()).events() as events:
+            await events.next()
+            running.stop.set()
+            async with asyncio.timeout(5):
+                with pytest.raises(EOFError):
+                    await events.next()
+
+
+async def test_there_is_nothing_else(visit: Visit) -> None:
+    assert await visit().ask("GET", "users") == (404, {"error": "not_found"})
+    assert await visit().ask("DELETE", "payments") == (405, {"error": "not_found"})
+
+
+async def test_an_answer_is_kept_by_nobody(visit: Visit, bot: Running) -> None:
+    visitor = visit()
+
+    async with visitor.session.get(f"{bot.url}/api/state", headers=visitor.headers) as answer:
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Server" not in answer.headers
+
+
+async def test_the_user_is_who_telegram_says(visit: Visit, ledger: Ledger) -> None:
+    await visit(telegram_id=ANNA).open_payment()
+
+    assert await ledger.pool.fetchval("SELECT telegram_id FROM pending_payments") == ANNA
