@@ -58,7 +58,9 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
             until_stopped = [
                 tasks.create_task(listen(database_url, wake)),
                 tasks.create_task(live.run()),
-                tasks.create_task(insist("introduce the bot", lambda: introduce(bot), stop)),
+                tasks.create_task(
+                    insist("introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop)
+                ),
             ]
             tasks.create_task(notifier.run())
             log.info("bot ready")

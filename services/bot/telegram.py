@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -19,18 +19,21 @@ from aiogram.exceptions import (
     AiogramError,
     ClientDecodeError,
     TelegramBadRequest,
+    TelegramForbiddenError,
     TelegramNetworkError,
+    TelegramNotFound,
     TelegramRetryAfter,
     TelegramServerError,
 )
 from aiogram.methods import AnswerCallbackQuery, GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import BotCommand, LinkPreviewOptions
+from aiogram.types import BotCommand, BotCommandScopeChat, LinkPreviewOptions, MenuButtonWebApp, WebAppInfo
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
+from ledger.model import TelegramId
 from services.bot.settings import BotSettings
-from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, speech
+from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, Speech, speech
 from services.runtime.health import listening
 
 log = structlog.stdlib.get_logger()
@@ -42,6 +45,7 @@ RETRY_SECONDS_MAX = 30.0
 ANSWER_ATTEMPTS_MAX = 4
 ANSWER_PAUSE_SECONDS_MAX = 30.0
 COMMANDS = ("pay", "balance", "history", "cancel", "paysupport", "privacy")
+OPERATOR_COMMANDS: tuple[str, ...] = ()
 
 
 class Patience(BaseRequestMiddleware):
@@ -82,15 +86,47 @@ def make_bot(settings: BotSettings, *, is_patient: bool) -> Bot:
     return Bot(settings.BOT_TOKEN.get_secret_value(), session=session, default=properties)
 
 
-async def introduce(bot: Bot) -> None:
-    """Tell Telegram what the bot is for and which commands it has, in each language."""
+async def introduce(bot: Bot, app_url: str, operators: Sequence[TelegramId]) -> None:
+    """Tell Telegram in each language what the bot is for and which commands it has, and where its Mini App is."""
     for language in LANGUAGES:
         texts = speech(language)
-        commands = [BotCommand(command=name, description=texts.label(f"command-{name}")) for name in COMMANDS]
-        # What has no language is for all whose own has no list.
+        # What has no language is for all whose own has none.
         code = None if language == DEFAULT_LANGUAGE else language
-        await bot.set_my_commands(commands, language_code=code)
+        await bot.set_my_commands(_commands(texts, COMMANDS), language_code=code)
         await bot.set_my_short_description(texts.label("about"), language_code=code)
+        await bot.set_my_description(texts.label("description"), language_code=code)
+    await show_menu_button(bot, None, language=DEFAULT_LANGUAGE, app_url=app_url)
+    for operator in operators:
+        await introduce_desk(bot, operator)
+
+
+async def introduce_desk(bot: Bot, operator: TelegramId) -> None:
+    """List the desk's commands, too, for one operator; nothing happens before they have pressed Start."""
+    scope = BotCommandScopeChat(chat_id=operator)
+    for language in LANGUAGES:
+        code = None if language == DEFAULT_LANGUAGE else language
+        commands = _commands(speech(language), (*OPERATOR_COMMANDS, *COMMANDS))
+        try:
+            await bot.set_my_commands(commands, scope=scope, language_code=code)
+        except (TelegramBadRequest, TelegramForbiddenError, TelegramNotFound):
+            log.info("operator has not pressed Start yet", telegram_id=operator)
+            return
+
+
+async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: str, app_url: str) -> None:
+    """Let the button beside the message field open the Mini App: in one chat, or (None) in all that have none of their own."""
+    button = MenuButtonWebApp(
+        text=speech(language).label("menu-button"), web_app=WebAppInfo(url=f"{app_url}?lang={language}")
+    )
+    try:
+        await bot.set_chat_menu_button(chat_id=chat_id, menu_button=button)
+    except TelegramBadRequest as error:
+        # Telegram wants a public name; everything but this button goes on.
+        log.error("menu button refused: is PUBLIC_HOST a public name?", error=error.message)
+
+
+def _commands(texts: Speech, names: Iterable[str]) -> list[BotCommand]:
+    return [BotCommand(command=name, description=texts.label(f"command-{name}")) for name in names]
 
 
 async def take_updates(
