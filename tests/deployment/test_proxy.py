@@ -69,7 +69,7 @@ async def proxy(request: pytest.FixtureRequest, services: Services, session: aio
                 return proxy
 
 
-@pytest.mark.parametrize("path", ["/bmc-webhook", "/telegram-webhook"])
+@pytest.mark.parametrize("path", ["/bmc-webhook", "/telegram-webhook", "/api/payments"])
 async def test_the_public_routes_lead_to_their_services(proxy: Proxy, path: str) -> None:
     status, arrived, _ = await proxy.ask(path, data=b"12345", headers={"x-signature-sha256": SIGNATURE})
 
@@ -105,7 +105,18 @@ async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/metrics", "/healthz", "/bmc-webhook/", "/bmc-webhook/more", "/telegram-webhookx", "/.env", "/api/x"]
+    "path",
+    [
+        "/",
+        "/metrics",
+        "/healthz",
+        "/bmc-webhook/",
+        "/bmc-webhook/more",
+        "/telegram-webhookx",
+        "/.env",
+        "/apix",
+        "/appx",
+    ],
 )
 async def test_everything_else_is_not_found(proxy: Proxy, path: str) -> None:
     for method in ("GET", "POST"):
@@ -119,6 +130,48 @@ async def test_a_body_may_be_so_large_and_no_larger(proxy: Proxy, size: int, sta
     answered, _, _ = await proxy.ask("/bmc-webhook", data=b"x" * size)
 
     assert answered == status
+
+
+async def test_events_flow_as_they_come(proxy: Proxy) -> None:
+    async with proxy.session.get(f"https://localhost:{proxy.port}/api/events", ssl=False) as answer:
+        first = await answer.content.readline()
+        await proxy.ask("/api/say", method="GET")
+        rest = await answer.content.read()
+
+    assert first == b"data: first\n"
+    assert b"data: second" in rest
+
+
+async def test_the_mini_app_is_served_with_a_policy_of_its_own(proxy: Proxy) -> None:
+    async with proxy.session.get(f"https://localhost:{proxy.port}/app/", ssl=False) as answer:
+        page = await answer.text()
+
+    policy = answer.headers.getall("Content-Security-Policy")
+    assert answer.status == 200
+    assert answer.content_type == "text/html"
+    assert "telegram-web-app.js" in page
+    assert len(policy) == 1
+    assert "default-src 'none'; script-src 'self' https://telegram.org;" in policy[0]
+    assert "unsafe" not in policy[0]
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_the_mini_app_without_its_slash_leads_to_it(proxy: Proxy) -> None:
+    status, _, answer = await proxy.ask("/app", method="GET", allow_redirects=False)
+
+    assert status == 308
+    assert answer.headers["Location"].endswith("/app/")
+
+
+@pytest.mark.parametrize(
+    "path", ["/app/../Caddyfile", "/app/%2e%2e/%2e%2e/etc/passwd", "/app/.git/config", "/app/none"]
+)
+async def test_nothing_but_the_mini_app_is_served(proxy: Proxy, path: str) -> None:
+    status, _, answer = await proxy.ask(path, method="GET")
+
+    assert status in (400, 404)
+    assert_secured(answer)
 
 
 @pytest.mark.parametrize("path", ["/bmc-webhook", "/nothing"])

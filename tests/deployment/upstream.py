@@ -12,6 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 stopping = threading.Event()
+asked = threading.Event()
 
 
 class Telltale(BaseHTTPRequestHandler):
@@ -44,7 +45,25 @@ class Telltale(BaseHTTPRequestHandler):
         self.rfile.readline()
         return length
 
-    do_GET = do_POST = do_PUT = _tell  # noqa: N815 — the library's names
+    def _stream(self) -> None:
+        """Say one thing at once, and the other when asked for /api/say."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"data: first\n\n")
+        asked.wait(timeout=150)
+        self.wfile.write(b"data: second\n\n")
+
+    def do_GET(self) -> None:
+        if self.path == "/api/events":
+            self._stream()
+            return
+        if self.path == "/api/say":
+            asked.set()
+        self._tell()
+
+    do_POST = do_PUT = _tell  # noqa: N815 — the library's names
 
 
 class Server(ThreadingHTTPServer):
