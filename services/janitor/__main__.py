@@ -4,16 +4,19 @@ import asyncio
 from datetime import UTC, datetime
 
 import structlog
+from prometheus_client import REGISTRY
 
 from ledger.store.database import open_pool
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
+from services.janitor.state import State
 from services.janitor.tasks import (
     BlankPersonalFields,
     CheckBalances,
     CloseClaims,
     ExpirePayments,
     RematchCharges,
+    TakeSnapshot,
     Task,
 )
 from services.runtime.health import health_server, reaches_database
@@ -27,6 +30,8 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
         health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
     ):
+        state = State(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
+        REGISTRY.register(state)
         log.info("janitor ready")
         tasks: list[Task] = [
             ExpirePayments(pool, settings.pending_ttl),
@@ -34,6 +39,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
             CloseClaims(pool),
             BlankPersonalFields(pool, settings.retention),
             CheckBalances(pool),
+            TakeSnapshot(pool, state),
         ]
         await run_tasks(tasks, stop, clock=lambda: datetime.now(UTC))
 

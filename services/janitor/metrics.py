@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 RUNS = Counter("bmc_janitor_runs", "Runs of a task, by how they ended.", ["task", "outcome"])
 ROWS = Counter("bmc_janitor_rows", "Rows that a task changed.", ["task"])
@@ -10,3 +10,8 @@ LAST_SUCCESS = Gauge(
     "bmc_janitor_last_success_timestamp_seconds", "When a task last ended well, in Unix time.", ["task"]
 )
 BALANCE_DRIFT = Gauge("bmc_balance_drift_credits", "By how many credits balances differ from their entries; must be 0.")
+SNAPSHOT_DURATION = Histogram(
+    "bmc_snapshot_duration_seconds",
+    "How long it takes to measure the state.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
+)

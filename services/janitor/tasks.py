@@ -10,6 +10,7 @@ import structlog
 
 from ledger.matching import Rules
 from ledger.store.database import Pool
+from ledger.store.snapshot import take_snapshot
 from ledger.store.upkeep import (
     blank_personal_fields,
     close_answered_claims,
@@ -17,7 +18,8 @@ from ledger.store.upkeep import (
     measure_drift,
     rematch_waiting_charges,
 )
-from services.janitor.metrics import BALANCE_DRIFT
+from services.janitor.metrics import BALANCE_DRIFT, SNAPSHOT_DURATION
+from services.janitor.state import State
 
 log = structlog.stdlib.get_logger()
 
@@ -79,6 +81,21 @@ class BlankPersonalFields:
 
     async def run_once(self, now: datetime) -> int:
         return await blank_personal_fields(self.pool, now=now, before=now - self.retention)
+
+
+@dataclass(frozen=True)
+class TakeSnapshot:
+    """Measures the state for the metrics; changes nothing."""
+
+    pool: Pool
+    state: State
+    name: str = "take_snapshot"
+    period: timedelta = timedelta(seconds=15)
+
+    async def run_once(self, now: datetime) -> int:
+        with SNAPSHOT_DURATION.time():
+            self.state.show(await take_snapshot(self.pool, now=now))
+        return 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,47 @@
+-- The state of everything at one moment, for the metrics. Each is one step of a read-only transaction of a single snapshot.
+
+-- name: limit_snapshot!
+-- A slow database must not be made slower by measuring it.
+SET LOCAL statement_timeout = '2s';
+
+-- name: count_payments
+SELECT status, count(*) AS payments, min(created_at) AS oldest_at
+  FROM pending_payments
+ GROUP BY status;
+
+-- name: count_charges
+-- A charge of which only the refund has come is no payment yet.
+SELECT state, count(*) AS charges, min(recorded_at) AS oldest_at
+  FROM charges
+ WHERE is_paid
+ GROUP BY state;
+
+-- name: sum_paid
+-- In hundredths, so that a counter of whole numbers holds it.
+SELECT currency, sum(amount * 100) AS hundredths
+  FROM charges
+ WHERE is_paid
+ GROUP BY currency;
+
+-- name: count_methods
+SELECT method, count(*) AS matches
+  FROM charges
+ WHERE method IS NOT NULL
+ GROUP BY method;
+
+-- name: sum_credits
+SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bigint AS credits
+  FROM credits
+ GROUP BY kind, is_taken;
+
+-- name: count_notifications
+-- What is due later, such as a reminder, is no delay.
+-- $1 now
+SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
+       count(*) AS notifications, min(greatest(created_at, least(due_at, $1))) AS oldest_at
+  FROM notifications
+ WHERE status = 'dead' OR (status = 'pending' AND (attempts > 0 OR due_at <= $1))
+ GROUP BY 1;
+
+-- name: count_open_claims
+SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';

@@ -1,0 +1,77 @@
+"""Measure the state of everything at one moment: what waits, what was paid, what is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from ledger.model import ChargeState, CreditKind, Method, PaymentStatus
+from ledger.store.database import Pool, sql, transaction
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How many there are, and since when the oldest; None: there are none."""
+
+    count: int
+    oldest_at: datetime | None
+
+
+NOTHING = Queue(0, None)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of the ledger of one kind and direction, and their credits, added up without signs."""
+
+    count: int
+    credits: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    taken_at: datetime
+    payments: Mapping[PaymentStatus, Queue]
+    charges: Mapping[ChargeState, Queue]
+    paid_hundredths: Mapping[str, int]
+    """By currency; 500 is five dollars."""
+    matches: Mapping[Method, int]
+    given: Mapping[CreditKind, Entries]
+    taken: Mapping[CreditKind, Entries]
+    notifications: Mapping[str, Queue]
+    """By `pending` (due and never tried), `retrying` and `dead`."""
+    claims: Queue
+
+
+async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
+    async with transaction(pool) as db:
+        await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await db.execute(sql("limit_snapshot"))
+        payments = await db.fetch(sql("count_payments"))
+        charges = await db.fetch(sql("count_charges"))
+        paid = await db.fetch(sql("sum_paid"))
+        methods = await db.fetch(sql("count_methods"))
+        credits = await db.fetch(sql("sum_credits"))
+        notifications = await db.fetch(sql("count_notifications"), now)
+        claims = await db.fetchrow(sql("count_open_claims"))
+    assert claims is not None
+    return Snapshot(
+        taken_at=now,
+        payments={PaymentStatus(row["status"]): Queue(row["payments"], row["oldest_at"]) for row in payments},
+        charges={ChargeState(row["state"]): Queue(row["charges"], row["oldest_at"]) for row in charges},
+        paid_hundredths={row["currency"]: int(Decimal(row["hundredths"])) for row in paid},
+        matches={Method(row["method"]): row["matches"] for row in methods},
+        given=_entries(credits, is_taken=False),
+        taken=_entries(credits, is_taken=True),
+        notifications={row["status"]: Queue(row["notifications"], row["oldest_at"]) for row in notifications},
+        claims=Queue(claims["claims"], claims["oldest_at"]),
+    )
+
+
+def _entries(rows: list[Any], *, is_taken: bool) -> dict[CreditKind, Entries]:
+    return {
+        CreditKind(row["kind"]): Entries(row["entries"], row["credits"]) for row in rows if row["is_taken"] is is_taken
+    }

@@ -1,0 +1,117 @@
+"""Turn the last snapshot into metrics: all of them are of one moment, and none is shown once it is too old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ledger.model import ChargeState, CreditKind, Method, PaymentStatus
+from ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
+
+AGE_MAX = timedelta(minutes=2)
+"""An older state is none: a frozen picture would hide what goes wrong."""
+
+OTHER_CURRENCY = "other"
+NO_ENTRIES = Entries(0, 0)
+
+
+class State(Collector):
+    """Exports what `show` was last given; every label that may come up is there from the start."""
+
+    def __init__(self, currencies: Collection[str], clock: Callable[[], datetime]) -> None:
+        self._currencies = currencies
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing beforehand: what is collected depends on the time."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        taken = GaugeMetricFamily("bmc_snapshot_timestamp_seconds", "When the state below was measured, in Unix time.")
+        taken.add_metric([], snapshot.taken_at.timestamp())
+        yield taken
+        if self._clock() - snapshot.taken_at <= AGE_MAX:
+            yield from _payments(snapshot)
+            yield from _money(snapshot, self._currencies)
+            yield from _ledger(snapshot)
+            yield from _queues(snapshot)
+
+
+def _payments(snapshot: Snapshot) -> Iterator[Metric]:
+    queues = _states(snapshot)
+    payments = GaugeMetricFamily("bmc_payments", "Payments, by the state they are in.", labels=["state"])
+    ages = GaugeMetricFamily(
+        "bmc_payments_oldest_age_seconds", "For how long the oldest has been waiting; 0: none waits.", labels=["state"]
+    )
+    for state, queue in queues.items():
+        payments.add_metric([state], queue.count)
+        if state in ("pending", "unmatched"):
+            ages.add_metric([state], _age(queue, snapshot))
+    yield payments
+    yield ages
+
+
+def _states(snapshot: Snapshot) -> dict[str, Queue]:
+    intended = {str(status): snapshot.payments.get(status, NOTHING) for status in PaymentStatus}
+    moved = {
+        str(state): snapshot.charges.get(state, NOTHING) for state in ChargeState if state is not ChargeState.MATCHED
+    }
+    return intended | moved
+
+
+def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:
+    paid = CounterMetricFamily(
+        "bmc_paid_minor_units", "What was paid, in hundredths of the currency.", labels=["currency"]
+    )
+    sums = dict.fromkeys((*currencies, OTHER_CURRENCY), 0)
+    for currency, hundredths in snapshot.paid_hundredths.items():
+        sums[currency if currency in currencies else OTHER_CURRENCY] += hundredths
+    for currency, hundredths in sums.items():
+        paid.add_metric([currency], hundredths)
+    yield paid
+
+
+def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
+    entries = CounterMetricFamily("bmc_ledger_entries", "Entries of the ledger.", labels=["kind", "direction"])
+    credits = CounterMetricFamily("bmc_ledger_credits", "Credits in them.", labels=["kind", "direction"])
+    for direction, by_kind in (("given", snapshot.given), ("taken", snapshot.taken)):
+        for kind in CreditKind:
+            found = by_kind.get(kind, NO_ENTRIES)
+            entries.add_metric([kind, direction], found.count)
+            credits.add_metric([kind, direction], found.credits)
+    yield entries
+    yield credits
+    matches = GaugeMetricFamily("bmc_payment_matches", "Charges, by how they found their user.", labels=["method"])
+    for method in Method:
+        matches.add_metric([method], snapshot.matches.get(method, 0))
+    yield matches
+
+
+def _queues(snapshot: Snapshot) -> Iterator[Metric]:
+    messages = GaugeMetricFamily("bmc_outbox_messages", "Notifications not sent yet.", labels=["status"])
+    ages = GaugeMetricFamily(
+        "bmc_outbox_oldest_age_seconds", "For how long the oldest has been due.", labels=["status"]
+    )
+    for status in ("pending", "retrying", "dead"):
+        queue = snapshot.notifications.get(status, NOTHING)
+        messages.add_metric([status], queue.count)
+        ages.add_metric([status], _age(queue, snapshot))
+    yield messages
+    yield ages
+    yield GaugeMetricFamily("bmc_claims_open", "Claims that wait for an operator.", value=snapshot.claims.count)
+
+
+def _age(queue: Queue, snapshot: Snapshot) -> float:
+    if queue.oldest_at is None:
+        return 0.0
+    return max(0.0, (snapshot.taken_at - queue.oldest_at).total_seconds())
