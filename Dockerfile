@@ -27,6 +27,7 @@ COPY sandbox sandbox
 RUN python -m compileall -q ledger services sandbox
 
 ARG REVISION=unknown
+ENV REVISION=$REVISION
 LABEL org.opencontainers.image.title="coffee-ledger" org.opencontainers.image.revision=$REVISION
 USER 10001:10001
 CMD ["python", "-m", "services.webhook"]

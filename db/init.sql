@@ -322,12 +322,10 @@ CREATE TABLE operator_actions (
     reason text NOT NULL,
     request_key text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT action_is_known CHECK (action IN (
-        'match', 'dismiss', 'undo_match', 'credit', 'undo_adjustment', 'decline_claim'
-    )),
     CONSTRAINT ordered_once UNIQUE (request_key)
 );
 COMMENT ON TABLE operator_actions IS 'Who decided what, when and why.';
+COMMENT ON COLUMN operator_actions.action IS 'As ledger/store/desk.py names it, or in the words of an operator at a prompt.';
 COMMENT ON COLUMN operator_actions.telegram_id IS 'The user whom it was about, if it was about one.';
 COMMENT ON COLUMN operator_actions.request_key IS 'The press or message that ordered it: a repeated update does nothing.';
 CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import asyncpg
 import asyncpg.pool
 
 from ledger.errors import DatabaseAwayError
+from ledger.store.metrics import ACQUIRE_DURATION
 
 # In quotes, because the classes are generic only in the type stubs.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -77,7 +79,9 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
         DatabaseAwayError: It could not be had, or broke while it was used.
     """
     try:
+        began = time.perf_counter()
         async with pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as db:
+            ACQUIRE_DURATION.observe(time.perf_counter() - began)
             yield db
     except PASSING_ERRORS as error:
         raise DatabaseAwayError from error

@@ -22,6 +22,7 @@ from services.bot.settings import BotSettings
 from services.bot.telegram import insist, introduce, make_bot, take_updates
 from services.runtime.health import health_server, reaches_database
 from services.runtime.process import run_service
+from services.runtime.vitals import vital_signs
 
 log = structlog.stdlib.get_logger()
 
@@ -50,7 +51,11 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
             notifier.wake()
             live.wake()
 
-        async with health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)), asyncio.TaskGroup() as tasks:
+        async with (
+            health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+            vital_signs(pool, revision=settings.REVISION),
+            asyncio.TaskGroup() as tasks,
+        ):
             chat = Chat(bot, context, tasks)
             token = settings.BOT_TOKEN.get_secret_value()
             app = web.Application(client_max_size=UPDATE_BYTES_MAX)

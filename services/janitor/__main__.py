@@ -21,6 +21,7 @@ from services.janitor.tasks import (
 )
 from services.runtime.health import health_server, reaches_database
 from services.runtime.process import run_service
+from services.runtime.vitals import vital_signs
 
 log = structlog.stdlib.get_logger()
 
@@ -29,6 +30,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
     async with (
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
         health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+        vital_signs(pool, revision=settings.REVISION),
     ):
         state = State(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
         REGISTRY.register(state)

@@ -37,6 +37,7 @@ class Settings(BaseModel):
     HEALTH_PORT: Annotated[
         int, Field(default=9000, ge=1, le=65535, description="a free port for /healthz and /metrics")
     ]
+    REVISION: Annotated[str, Field(default="unknown", max_length=64, description="what the image was built from")]
     LOG_LEVEL: Annotated[
         str, Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     ]

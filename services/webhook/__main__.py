@@ -9,6 +9,7 @@ from ledger.store.database import open_pool
 from ledger.store.settle import count_signature_failures, keep_failed_event, settle_events
 from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.process import run_service
+from services.runtime.vitals import vital_signs
 from services.webhook.app import make_app
 from services.webhook.failures import SignatureFailures
 from services.webhook.settings import WebhookSettings
@@ -31,6 +32,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             counting = tasks.create_task(failures.run())
             async with (
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+                vital_signs(pool, revision=settings.REVISION),
                 listening(
                     make_app(writer, settings.secrets, failures),
                     settings.BMC_WEBHOOK_PORT,

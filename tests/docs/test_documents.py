@@ -58,7 +58,7 @@ def test_the_table_of_settings_is_complete_and_right() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_hands_a_service_its_settings_with_the_defaults_of_the_code(service: str) -> None:
     given = COMPOSE["services"][service]["environment"]
-    kept_inside = {"HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT"}
+    kept_inside = {"HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "REVISION"}
     fields = SERVICES[service].model_fields
 
     assert {name.removesuffix("_FILE") for name in given} == fields.keys() - kept_inside
@@ -70,7 +70,7 @@ def test_compose_hands_a_service_its_settings_with_the_defaults_of_the_code(serv
 
 def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
     named = set(re.findall("^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
-    not_for_operators = {"DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "SANDBOX_PORT"}
+    not_for_operators = {"DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "SANDBOX_PORT", "REVISION"}
 
     assert named == settings_in_readme().keys() - not_for_operators
 
