@@ -88,7 +88,7 @@ async def run(database_url: str, *, count: int, callers: int) -> None:
 
 async def _measure_coalesced(pool: Pool, events: Sequence[Event], callers: int) -> None:
     async def settle(batch: Sequence[Event]) -> list[Outcome]:
-        return await settle_events(pool, batch, RULES, now=datetime.now(UTC))
+        return (await settle_events(pool, batch, RULES, now=datetime.now(UTC))).outcomes
 
     async def keep_failed(event: Event) -> None:
         raise RuntimeError(event.delivery_key)

@@ -101,6 +101,8 @@ class Completion:
 
     payment_id: PaymentId
     charge: Charge
+    picked_at: datetime
+    """When the user asked to pay."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ def _apply_match(charge: Charge, found: Match, book: Book, rates: Rates, done: S
         return
     if found.payment is not None and found.payment.is_open:
         book.payments[found.payment.payment_id] = replace(found.payment, status=PaymentStatus.COMPLETED)
-        done.completions.append(Completion(found.payment.payment_id, matched))
+        done.completions.append(Completion(found.payment.payment_id, matched, found.payment.created_at))
     done.notices += _match_notices(matched, found, credits)
 
 

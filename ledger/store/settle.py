@@ -41,9 +41,9 @@ BURST_PAUSE = timedelta(hours=6)
 Known = TypeVar("Known")
 
 
-async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> list[Outcome]:
+async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> Settlement:
     """
-    Settle a batch in one transaction and return each event's outcome, in the order given.
+    Settle a batch in one transaction and return what it wrote, with each event's outcome in the order given.
 
     Once this returns, everything is on disk. What was recorded before changes nothing and comes back as DUPLICATE.
 
@@ -57,7 +57,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
         book = await _load_book(db, events, readings, rules)
         done = settle(events, book, rules, readings)
         await write_settlement(db, done, now)
-    return done.outcomes
+    return done
 
 
 async def keep_failed_event(pool: Pool, event: Event) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
 
+from ledger.events import Event
+from ledger.model import Outcome
 from ledger.store.database import open_pool
 from ledger.store.settle import count_signature_failures, keep_failed_event, settle_events
 from services.runtime.health import health_server, listening, reaches_database
@@ -12,6 +15,7 @@ from services.runtime.process import run_service
 from services.runtime.vitals import vital_signs
 from services.webhook.app import make_app
 from services.webhook.failures import SignatureFailures
+from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
 from services.webhook.writer import Writer
 
@@ -22,8 +26,14 @@ DRAIN_SECONDS = 20.0
 
 async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
+
+        async def settle(events: Sequence[Event]) -> list[Outcome]:
+            done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
+            observe_settlement(done)
+            return done.outcomes
+
         writer = Writer(
-            settle=lambda events: settle_events(pool, events, settings.rules, now=datetime.now(UTC)),
+            settle=settle,
             keep_failed=lambda event: keep_failed_event(pool, event),
         )
         failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))

@@ -13,7 +13,15 @@ from aiohttp import web
 from ledger.errors import DatabaseAwayError
 from ledger.events import read_event
 from services.webhook.failures import SignatureFailures
-from services.webhook.metrics import DELIVERIES, DURATION, UNVERIFIED_EVENT, Refusal, event_label
+from services.webhook.metrics import (
+    DELIVERIES,
+    DURATION,
+    FAILED_STREAK,
+    LAST_ACCEPTED,
+    UNVERIFIED_EVENT,
+    Refusal,
+    event_label,
+)
 from services.webhook.signature import HEADER, find_secret
 from services.webhook.writer import OverloadedError, Writer
 
@@ -54,6 +62,7 @@ class Deliveries:
         if secret is None:
             # Whoever sends no signature at all is a passer-by, of whom the internet has many.
             if signatures:
+                FAILED_STREAK.inc()
                 self._failures.count()
             return _refuse(Refusal.BAD_SIGNATURE, 401)
         with DURATION.time():
@@ -69,6 +78,8 @@ class Deliveries:
         except OverloadedError:
             return _refuse(Refusal.OVERLOADED, 503)
         DELIVERIES.labels(event_label(event.type), outcome).inc()
+        LAST_ACCEPTED.set_to_current_time()
+        FAILED_STREAK.set(0)
         log.info(
             "event settled",
             outcome=outcome,
@@ -84,6 +95,7 @@ def _refuse(refusal: Refusal, status: int) -> web.Response:
     log.warning("delivery refused", refusal=refusal, status=status)
     response = web.json_response({"error": refusal}, status=status)
     if status == 503:
+        FAILED_STREAK.inc()
         response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     if refusal in (Refusal.TOO_LARGE, Refusal.ABORTED):
         # The rest of the body may still come; nobody wants to read it.

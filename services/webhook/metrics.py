@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 from itertools import product
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from ledger.events import PAYMENT_VERBS, SUBSCRIPTION_VERBS
-from ledger.model import Family, Outcome
+from ledger.model import Family, Method, Outcome
+from ledger.settling import Settlement
 
 
 class Refusal(enum.StrEnum):
@@ -43,11 +44,35 @@ BATCH_SIZE = Histogram(
     "bmc_webhook_batch_events", "Events settled in one transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 
+LAST_ACCEPTED = Gauge(
+    "bmc_webhook_last_accepted_timestamp_seconds", "When this process last answered a delivery with 200, in Unix time."
+)
+FAILED_STREAK = Gauge(
+    "bmc_webhook_failed_streak",
+    "Signed deliveries, or such as nearly were, refused since the last 200: BMC switches off after more than ten.",
+)
+SETTLED_MATCHES = Counter("bmc_webhook_matches", "Charges matched when they came, by method.", ["method"])
+PICK_TO_PAID = Histogram(
+    "bmc_payment_pick_to_paid_seconds",
+    "From asking to pay to the payment.",
+    buckets=(15, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600),
+)
+
 # A counter that is born at 1 shows no increase, so every one is born at 0.
 for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), Outcome):
     DELIVERIES.labels(event, outcome)
 for refusal in Refusal:
     DELIVERIES.labels(UNVERIFIED_EVENT, refusal)
+for method in Method:
+    SETTLED_MATCHES.labels(method)
+
+
+def observe_settlement(done: Settlement) -> None:
+    """Count what a batch changed; to be called once it is committed."""
+    for key in done.payment_credits:
+        SETTLED_MATCHES.labels(done.charges[key].method).inc()
+    for one in done.completions:
+        PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
 
 
 def event_label(type_: str | None) -> str:

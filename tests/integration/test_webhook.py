@@ -276,3 +276,63 @@ async def test_a_signature_is_refused_before_anybody_waits_for_the_database(role
         status, _ = await webhook.post(GOOD, headers={})
 
     assert status == 401
+
+
+def exported(name: str, **labels: str) -> float:
+    value = REGISTRY.get_sample_value(name, labels)
+    assert value is not None, name
+    return value
+
+
+async def test_a_match_is_counted_once_it_is_committed(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.open(CODE, minutes_ago=10)
+    before = exported("bmc_webhook_matches_total", method="code"), exported("bmc_payment_pick_to_paid_seconds_count")
+
+    await webhook.settle(a_payment(support_note=CODE), a_payment(support_note="nobody"))
+
+    after = exported("bmc_webhook_matches_total", method="code"), exported("bmc_payment_pick_to_paid_seconds_count")
+    assert after == (before[0] + 1, before[1] + 1)
+
+
+async def test_failures_in_a_row_are_counted_until_one_delivery_is_taken(webhook: Webhook, ledger: Ledger) -> None:
+    await webhook.post(GOOD, secret=b"another")
+    await webhook.post(GOOD, headers={})
+    await webhook.post(GOOD, secret=b"another")
+    failed = exported("bmc_webhook_failed_streak")
+
+    await webhook.post(GOOD)
+
+    assert failed >= 2
+    assert exported("bmc_webhook_failed_streak") == 0
+
+
+async def test_of_a_burst_of_signature_failures_the_operators_hear_once(webhook: Webhook, ledger: Ledger) -> None:
+    for failures in (1, 2, 3):
+        await webhook.post(GOOD, secret=b"another")
+        await until_counted(ledger, failures)
+
+    assert await ledger.told() == ["signature_failures"]
+    assert await ledger.outcomes() == []
+
+
+async def test_who_sends_no_signature_at_all_is_not_told_of(webhook: Webhook, ledger: Ledger) -> None:
+    await webhook.post(GOOD, headers={})
+    await webhook.post(GOOD, secret=b"another")
+    await until_counted(ledger, 1)
+
+    assert await ledger.pool.fetchval("SELECT sum(failures) FROM signature_failures") == 1
+
+
+async def until_counted(ledger: Ledger, failures: int) -> None:
+    """Return once so many are in the database: the service writes them by and by."""
+    async with asyncio.timeout(10):
+        while await ledger.pool.fetchval("SELECT sum(failures) FROM signature_failures") != failures:
+            await asyncio.sleep(0.01)
+
+
+async def test_it_is_kept_which_secret_fitted(webhook: Webhook, ledger: Ledger) -> None:
+    await webhook.post(a_payment(), secret=b"an-older-secret")
+    await webhook.post(a_payment())
+
+    rows = await ledger.pool.fetch("SELECT verified_by FROM bmc_events ORDER BY event_no")
+    assert [row["verified_by"] for row in rows] == [1, 2]

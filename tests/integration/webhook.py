@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,13 +11,15 @@ from typing import Any
 
 import aiohttp
 
+from ledger.events import Event
 from ledger.matching import Rules
-from ledger.model import Rates
+from ledger.model import Outcome, Rates
 from ledger.store.database import Pool
 from ledger.store.settle import count_signature_failures, keep_failed_event, settle_events
 from services.runtime.health import listening
 from services.webhook.app import make_app
 from services.webhook.failures import SignatureFailures
+from services.webhook.metrics import observe_settlement
 from services.webhook.writer import Writer
 from tests.integration.bmc import SECRET, raw, sign
 
@@ -49,8 +51,13 @@ class Webhook:
 
 @asynccontextmanager
 async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webhook]:
+    async def settle(events: Sequence[Event]) -> list[Outcome]:
+        done = await settle_events(pool, events, rules, now=datetime.now(UTC))
+        observe_settlement(done)
+        return done.outcomes
+
     writer = Writer(
-        settle=lambda events: settle_events(pool, events, rules, now=datetime.now(UTC)),
+        settle=settle,
         keep_failed=lambda event: keep_failed_event(pool, event),
     )
     writing = asyncio.create_task(writer.run())
