@@ -15,6 +15,7 @@ from services.bot.api.app import Api
 from services.bot.api.chat import Chat
 from services.bot.api.live import Live
 from services.bot.context import Context
+from services.bot.measuring import MeasureUpdates
 from services.bot.middleware import Drain, Turns
 from services.bot.notifier import Notifier, Send
 from services.bot.router import make_router
@@ -41,6 +42,7 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         context = make_context(settings, pool)
         dispatcher = Dispatcher(context=context)
         dispatcher.update.outer_middleware(drain)
+        dispatcher.update.outer_middleware(MeasureUpdates())
         dispatcher.update.outer_middleware(Turns())
         dispatcher.include_router(make_router())
         notifier = Notifier(pool, send=sender(messenger), operators=settings.operators, clock=lambda: datetime.now(UTC))

@@ -19,6 +19,46 @@ class Delivery(enum.StrEnum):
     DEAD = "dead"
 
 
+class Call(enum.StrEnum):
+    """How a call to Telegram ended."""
+
+    OK = "ok"
+    RETRY_AFTER = "retry_after"
+    FORBIDDEN = "forbidden"
+    BAD_REQUEST = "bad_request"
+    SERVER = "server"
+    NETWORK = "network"
+
+
+CALLED_METHODS = (
+    "AnswerCallbackQuery",
+    "EditMessageReplyMarkup",
+    "EditMessageText",
+    "GetMe",
+    "GetUpdates",
+    "SendDocument",
+    "SendMessage",
+    "SendPhoto",
+    "SetWebhook",
+)
+OTHER_METHOD = "other"
+UPDATES = ("message", "callback_query", "my_chat_member", "other")
+
+TELEGRAM_CALLS = Counter("bmc_telegram_requests", "Calls to Telegram, by how they ended.", ["method", "outcome"])
+TELEGRAM_DURATION = Histogram(
+    "bmc_telegram_request_duration_seconds",
+    "How long Telegram takes to answer; asking for updates, which waits on purpose, is left out.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+)
+FLOOD_WAIT = Counter("bmc_telegram_flood_wait_seconds", "For how long Telegram told us to wait, added up.")
+UPDATES_HANDLED = Counter("bmc_updates", "Updates from Telegram, by how handling them ended.", ["type", "outcome"])
+UPDATE_DURATION = Histogram(
+    "bmc_update_duration_seconds",
+    "From taking an update to having answered it.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+)
+OUTBOX_CLAIMS = Counter("bmc_outbox_claims", "Times that due notifications were found, by what woke us up.", ["wakeup"])
+
 OUTBOX_DELIVERIES = Counter(
     "bmc_outbox_deliveries", "Attempts to deliver a notification, by how they ended.", ["kind", "outcome"]
 )
@@ -30,3 +70,9 @@ NOTIFICATION_LATENCY = Histogram(
 
 for kind, outcome in product(NotificationKind, Delivery):
     OUTBOX_DELIVERIES.labels(kind, outcome)
+for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):
+    TELEGRAM_CALLS.labels(method, call)
+for update, ending in product(UPDATES, ("ok", "error")):
+    UPDATES_HANDLED.labels(update, ending)
+for wakeup in ("notify", "poll"):
+    OUTBOX_CLAIMS.labels(wakeup)

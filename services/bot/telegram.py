@@ -32,6 +32,7 @@ from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from ledger.model import TelegramId
+from services.bot.measuring import MeasureCalls
 from services.bot.settings import BotSettings
 from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, Speech, speech
 from services.runtime.health import listening
@@ -80,8 +81,10 @@ class Patience(BaseRequestMiddleware):
 def make_bot(settings: BotSettings, *, is_patient: bool) -> Bot:
     """Make a client; links in its messages show no preview."""
     session = AiohttpSession(api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS)
+    # The first is the outermost: each try of the patient one is measured by itself.
     if is_patient:
         session.middleware(Patience())
+    session.middleware(MeasureCalls())
     properties = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True))
     return Bot(settings.BOT_TOKEN.get_secret_value(), session=session, default=properties)
 

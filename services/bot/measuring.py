@@ -1,0 +1,93 @@
+"""Measure what goes to Telegram and what comes from there, without looking at what it says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import BaseMiddleware, Bot
+from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
+from aiogram.exceptions import (
+    AiogramError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiogram.methods import GetUpdates, TelegramMethod
+from aiogram.methods.base import TelegramType
+from aiogram.types import TelegramObject, Update
+
+from services.bot.metrics import (
+    CALLED_METHODS,
+    FLOOD_WAIT,
+    OTHER_METHOD,
+    TELEGRAM_CALLS,
+    TELEGRAM_DURATION,
+    UPDATE_DURATION,
+    UPDATES,
+    UPDATES_HANDLED,
+    Call,
+)
+
+
+class MeasureCalls(BaseRequestMiddleware):
+    """Counts each attempt by itself, so it stands nearest to the wire."""
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Any:
+        began = time.perf_counter()
+        try:
+            answer = await make_request(bot, method)
+        except AiogramError as error:
+            _count(method, call_of(error))
+            if isinstance(error, TelegramRetryAfter):
+                FLOOD_WAIT.inc(error.retry_after)
+            raise
+        _count(method, Call.OK)
+        if not isinstance(method, GetUpdates):
+            TELEGRAM_DURATION.observe(time.perf_counter() - began)
+        return answer
+
+
+class MeasureUpdates(BaseMiddleware):
+    """Counts updates by type; an error that was answered with an excuse counts as one where `data["failed"]` says so."""
+
+    async def __call__(
+        self,
+        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
+        event: TelegramObject,
+        data: dict[str, Any],
+    ) -> Any:
+        began = time.perf_counter()
+        outcome = "error"
+        try:
+            answer = await handler(event, data)
+            outcome = "error" if data.get("failed") else "ok"
+        finally:
+            type_ = event.event_type if isinstance(event, Update) else "other"
+            UPDATES_HANDLED.labels(type_ if type_ in UPDATES else "other", outcome).inc()
+            UPDATE_DURATION.observe(time.perf_counter() - began)
+        return answer
+
+
+def call_of(error: AiogramError) -> Call:
+    match error:
+        case TelegramRetryAfter():
+            return Call.RETRY_AFTER
+        case TelegramForbiddenError():
+            return Call.FORBIDDEN
+        case TelegramBadRequest() | TelegramNotFound():
+            return Call.BAD_REQUEST
+        case TelegramServerError():
+            return Call.SERVER
+        case _:
+            return Call.NETWORK
+
+
+def _count(method: TelegramMethod[Any], call: Call) -> None:
+    name = type(method).__name__
+    TELEGRAM_CALLS.labels(name if name in CALLED_METHODS else OTHER_METHOD, call).inc()
