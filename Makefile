@@ -56,6 +56,10 @@ check: docker $(READY) ## Run the linters and the type checker
 	docker run --rm --env PUBLIC_HOST=localhost --volume ./proxy/Caddyfile:/etc/caddy/Caddyfile:ro \
 	    $$($(DEMO) config --images | grep '^caddy:') caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile
 
+.PHONY: monitoring
+monitoring: $(READY) ## Write the rules of Prometheus from monitoring/
+	@$(BIN)/python -m monitoring
+
 .PHONY: format
 format: $(READY) ## Put the code into its form
 	$(BIN)/ruff check --fix .

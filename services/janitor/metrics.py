@@ -9,6 +9,7 @@ ROWS = Counter("bmc_janitor_rows", "Rows that a task changed.", ["task"])
 LAST_SUCCESS = Gauge(
     "bmc_janitor_last_success_timestamp_seconds", "When a task last ended well, in Unix time.", ["task"]
 )
+PERIOD = Gauge("bmc_janitor_period_seconds", "How often a task is to be done.", ["task"])
 BALANCE_DRIFT = Gauge("bmc_balance_drift_credits", "By how many credits balances differ from their entries; must be 0.")
 SNAPSHOT_DURATION = Histogram(
     "bmc_snapshot_duration_seconds",

@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from ledger.errors import DatabaseAwayError
-from services.janitor.metrics import LAST_SUCCESS, ROWS, RUNS
+from services.janitor.metrics import LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
 
 log = structlog.stdlib.get_logger()
@@ -19,6 +19,7 @@ Clock = Callable[[], datetime]
 
 async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) -> None:
     for task in tasks:
+        PERIOD.labels(task.name).set(task.period.total_seconds())
         for outcome in ("done", "failed", "database_away"):
             RUNS.labels(task.name, outcome)
     async with asyncio.TaskGroup() as group:

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitoring.rules import write_alerts, write_slos
+
+ROOT = Path(__file__).parent.parent
+
+
+def written_files() -> dict[Path, str]:
+    """Return what each file that is written from here should hold."""
+    rules = ROOT / "prometheus" / "rules"
+    return {rules / "slos.yml": write_slos(), rules / "alerts.yml": write_alerts()}
+
+
+if __name__ == "__main__":
+    for path, content in written_files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        print(path.relative_to(ROOT))
