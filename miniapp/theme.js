@@ -1,0 +1,88 @@
+// Colours from Telegram's theme, made legible: a theme is written by anybody, and any of its words may be missing.
+
+const LIGHT = {
+  page: "#f7f1ea", card: "#ffffff", text: "#2c1f17", hint: "#74604f", fill: "#84552a", onFill: "#ffffff", link: "#84552a",
+  danger: "#b3261e",
+};
+const DARK = {
+  page: "#1c1613", card: "#2a211c", text: "#f5ece4", hint: "#b5a192", fill: "#e0ab72", onFill: "#2c1f17", link: "#e0ab72",
+  danger: "#ff8a80",
+};
+const READABLE = 4.5;
+const VISIBLE = 3;
+
+/** Follow the theme of *telegram* for as long as the page is open. */
+export function followTheme(telegram) {
+  const apply = () => {
+    const palette = paletteFrom(telegram.theme(), telegram.scheme());
+    for (const [name, colour] of Object.entries(palette)) document.documentElement.style.setProperty(`--${name}`, colour);
+    document.documentElement.style.colorScheme = telegram.scheme();
+  };
+  apply();
+  telegram.onTheme(apply);
+}
+
+/** The page's colours for a theme; texts reach AA on what they stand on, whatever the theme says. */
+export function paletteFrom(theme, scheme) {
+  const own = scheme === "dark" ? DARK : LIGHT;
+  const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
+  const page = pick(own.page, "secondary_bg_color", "bg_color");
+  const wished = pick(own.card, "section_bg_color", "bg_color");
+  // No text could be read on both.
+  const card = contrast(page, wished) < VISIBLE ? wished : page;
+  const onFill = pick(own.onFill, "button_text_color");
+  const fill = legible(pick(own.fill, "button_color"), [onFill], READABLE);
+  const soft = mix(fill, card, 0.12);
+  const grounds = [page, card, soft];
+  const text = legible(pick(own.text, "text_color"), grounds, READABLE);
+  return {
+    page,
+    card,
+    soft,
+    fill,
+    "on-fill": onFill,
+    text,
+    hint: legible(pick(own.hint, "subtitle_text_color", "hint_color"), grounds, READABLE),
+    link: legible(pick(own.link, "link_color", "accent_text_color"), grounds, READABLE),
+    danger: legible(pick(own.danger, "destructive_text_color"), grounds, READABLE),
+    edge: legible(mix(text, card, 0.4), [page, card], VISIBLE),
+    line: mix(text, card, 0.14),
+  };
+}
+
+/** The colour itself, or the nearest to it, on the way to black or white, that stands out against all *grounds*. */
+export function legible(colour, grounds, least) {
+  const worst = (one) => Math.min(...grounds.map((ground) => contrast(one, ground)));
+  for (let share = 0; share <= 1; share += 0.05) {
+    const found = ["#000000", "#ffffff"].map((end) => mix(end, colour, share)).find((one) => worst(one) >= least);
+    if (found) return found;
+  }
+  return worst("#000000") > worst("#ffffff") ? "#000000" : "#ffffff";
+}
+
+/** Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
+export function contrast(one, other) {
+  const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (light + 0.05) / (dark + 0.05);
+}
+
+function luminance(colour) {
+  const [red, green, blue] = rgbOf(colour).map((value) => {
+    const part = value / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+function mix(colour, into, share) {
+  const ground = rgbOf(into);
+  const parts = rgbOf(colour).map((value, index) => Math.round(value * share + ground[index] * (1 - share)));
+  return `#${parts.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function rgbOf(colour) {
+  const written = /^#([0-9a-f]{6}|[0-9a-f]{3})$/i.exec(colour ?? "")?.[1];
+  if (!written) return null;
+  const long = written.length === 3 ? [...written].map((sign) => sign + sign).join("") : written;
+  return [0, 2, 4].map((start) => parseInt(long.slice(start, start + 2), 16));
+}

@@ -1,0 +1,57 @@
+// Speak the user's language: texts with values put in, numbers, money and times as the language writes them.
+
+import en from "./locales/en.js";
+import uk from "./locales/uk.js";
+
+const LOCALES = { en, uk };
+
+/** Ukrainian or else English, by an IETF tag or whatever comes in its place. */
+export function languageOf(tag) {
+  const language = String(tag ?? "").toLowerCase().split(/[-_]/)[0];
+  return language in LOCALES ? language : "en";
+}
+
+export function wordsOf(language) {
+  const { texts, plurals, direction } = LOCALES[language];
+  const rules = new Intl.PluralRules(language);
+  const numbers = new Intl.NumberFormat(language);
+
+  const say = (name, values = {}) => {
+    if (!(name in texts)) throw new Error(`no text: ${language}: ${name}`);
+    return texts[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+  };
+  const count = (name, number) => `${numbers.format(number)}\u00a0${plurals[name][rules.select(Math.abs(number))]}`;
+
+  return {
+    language,
+    direction,
+    say,
+    has: (name) => name in texts,
+    credits: (number) => count("credits", number),
+    payments: (number) => count("payments", number),
+    /** With its sign, as a change of the balance: a true minus, not a hyphen. */
+    change: (number) => `${number < 0 ? "\u2212" : "+"}${numbers.format(Math.abs(number))}`,
+    /** A number to be edited, with the language's own decimal sign. */
+    plain: (amount) => new Intl.NumberFormat(language, { useGrouping: false }).format(Number(amount)),
+    money: (amount, currency) => writeMoney(language, amount, currency),
+    time: (iso) => writeTime(language, new Date(iso)),
+  };
+}
+
+function writeMoney(language, amount, currency) {
+  const digits = Number.isInteger(Number(amount)) ? 0 : 2;
+  const form = { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits };
+  try {
+    return new Intl.NumberFormat(language, form).format(Number(amount));
+  } catch {
+    // Creators name currencies as they like; this one no browser knows.
+    return `${amount}\u00a0${currency}`;
+  }
+}
+
+/** The day only where it is not today's. */
+function writeTime(language, time) {
+  const isToday = time.toDateString() === new Date().toDateString();
+  const day = isToday ? {} : { day: "numeric", month: "short" };
+  return new Intl.DateTimeFormat(language, { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(time);
+}
