@@ -17,6 +17,7 @@ from services.webhook.app import make_app
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
+from services.webhook.story import tell
 from services.webhook.writer import Writer
 
 log = structlog.stdlib.get_logger()
@@ -30,6 +31,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
         async def settle(events: Sequence[Event]) -> list[Outcome]:
             done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done)
+            tell(done)
             return done.outcomes
 
         writer = Writer(

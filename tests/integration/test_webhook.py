@@ -336,3 +336,22 @@ async def test_it_is_kept_which_secret_fitted(webhook: Webhook, ledger: Ledger) 
 
     rows = await ledger.pool.fetch("SELECT verified_by FROM bmc_events ORDER BY event_no")
     assert [row["verified_by"] for row in rows] == [1, 2]
+
+
+async def test_the_log_tells_a_payments_story_by_its_ids_and_nothing_of_its_words(
+    webhook: Webhook, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await ledger.open(CODE)
+    words: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna", "supporter_email": "anna@example.org"}
+
+    await webhook.settle(
+        a_payment(support_note=f"for my cat {CODE}", **words), a_payment(support_note="for my dog", **words)
+    )
+
+    told = capsys.readouterr().out
+    assert "charge matched" in told
+    assert "payment completed" in told
+    assert f"payment_id={CODE}" in told
+    assert "charge unmatched" in told
+    assert "code: no_code" in told
+    assert not [word for word in ("Anna", "anna@", "cat", "dog") if word in told]
