@@ -24,6 +24,7 @@ class App {
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speak(languageOf(telegram.language ?? parameters.get("lang") ?? navigator.language));
     find("action").addEventListener("click", () => this.pressed());
+    find("connection-close").addEventListener("click", () => telegram.close());
     followTheme(telegram);
     telegram.begin();
   }
@@ -81,7 +82,9 @@ class App {
     this.trouble = trouble;
     if (trouble && !this.state) return void (this.offer || trouble.isFinal ? this.showTrouble() : null);
     const text = trouble ? this.words.say(this.words.has(trouble.name) ? trouble.name : "service_away") : "";
-    if (find("connection").textContent !== text) find("connection").textContent = text;
+    if (find("connection-text").textContent !== text) find("connection-text").textContent = text;
+    find("connection-close").textContent = this.words.say("close");
+    find("connection-close").hidden = !(trouble?.isFinal && this.telegram.canClose);
     find("connection").hidden = !trouble;
     if (!trouble && wasAway && this.state) this.toast(this.words.say("back_online"));
     if (this.state) this.screen?.update();

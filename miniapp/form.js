@@ -17,14 +17,14 @@ export function amountForm(app, wish, onChange) {
   const radios = tiles.map((cents) => {
     const input = h("input", { type: "radio", name: "amount", value: String(cents), onchange: () => chooseTile() });
     const [price, gain] = [h("span", { class: "tile-price" }), h("span", { class: "tile-gain" })];
-    return { cents, input, price, gain, element: h("label", { class: "tile" }, input, price, gain) };
+    return { cents, input, price, gain, element: h("label", { class: "choice" }, input, h("span", { class: "tile" }, price, gain)) };
   });
   const own = h("input", {
-    id: "own", type: "text", inputmode: "decimal", autocomplete: "off", enterkeyhint: "done", maxlength: "12",
+    id: "own", type: "text", inputmode: "decimal", autocomplete: "off", enterkeyhint: "go", maxlength: "12",
     "aria-describedby": "own-hint own-error",
-    oninput: () => writeOwn(), onchange: () => showError(), onkeydown: (event) => event.key === "Enter" && own.blur(),
+    oninput: () => writeOwn(), onchange: () => showError(), onkeydown: (event) => event.key === "Enter" && app.pressed(),
   });
-  const hint = h("span", { id: "own-hint", class: "hint" });
+  const hint = h("output", { id: "own-hint", class: "hint", for: "own" });
   const error = h("p", { id: "own-error", class: "error", role: "alert" });
   const ownRow = h("div", { class: "own" }, h("label", { for: "own" }, words.say("amount_own")), h("div", { class: "own-field" }, own, hint));
 
@@ -84,7 +84,7 @@ export function amountForm(app, wish, onChange) {
     "div",
     { class: "form" },
     currencies.length > 1 && currencyChoice(currencies, currency, words, (one) => ((currency = one), telegram.feel("choice"), refresh())),
-    h("fieldset", { class: "tiles" }, h("legend", { class: "unseen" }, words.say("amount")), radios.map((radio) => radio.element)),
+    h("div", { class: "tiles", role: "radiogroup", "aria-label": words.say("amount") }, radios.map((radio) => radio.element)),
     ownRow,
     error,
   );
@@ -103,8 +103,8 @@ export function amountForm(app, wish, onChange) {
 
 function currencyChoice(currencies, current, words, onChoose) {
   const radios = currencies.map((currency) =>
-    h("label", { class: "segment" },
+    h("label", { class: "choice" },
       h("input", { type: "radio", name: "currency", value: currency, checked: currency === current, onchange: () => onChoose(currency) }),
-      h("span", {}, currency)));
-  return h("fieldset", { class: "segments" }, h("legend", { class: "unseen" }, words.say("currency")), radios);
+      h("span", { class: "segment" }, currency)));
+  return h("div", { class: "segments", role: "radiogroup", "aria-label": words.say("currency") }, radios);
 }

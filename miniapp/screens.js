@@ -151,7 +151,7 @@ export function outside(app) {
   const tile = ({ amount, currency, credits }) => {
     const [price, gain] = [words.money(amount, currency), words.credits(credits)];
     const inner = [h("span", { class: "tile-price" }, price), h("span", { class: "tile-gain" }, gain)];
-    if (!offer.bot_url) return h("div", { class: "tile tile-still" }, inner);
+    if (!offer.bot_url) return h("div", { class: "tile" }, inner);
     const name = words.say("outside_tile", { amount: price, credits: gain });
     return h("a", { class: "tile", href: link(amount.replace(".", "_")), "aria-label": name, rel: "noopener" }, inner);
   };

@@ -3,6 +3,9 @@
 import en from "./locales/en.js";
 import uk from "./locales/uk.js";
 
+/** Not a hyphen, at which a line might break. */
+const MINUS = "\u2212";
+
 const LOCALES = { en, uk };
 
 /** Ukrainian or else English, by an IETF tag or whatever comes in its place. */
@@ -20,7 +23,7 @@ export function wordsOf(language) {
     if (!(name in texts)) throw new Error(`no text: ${language}: ${name}`);
     return texts[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
   };
-  const count = (name, number) => `${numbers.format(number)}\u00a0${plurals[name][rules.select(Math.abs(number))]}`;
+  const count = (name, number) => `${number < 0 ? MINUS : ""}${numbers.format(Math.abs(number))}\u00a0${plurals[name][rules.select(Math.abs(number))]}`;
 
   return {
     language,
@@ -29,8 +32,8 @@ export function wordsOf(language) {
     has: (name) => name in texts,
     credits: (number) => count("credits", number),
     payments: (number) => count("payments", number),
-    /** With its sign, as a change of the balance: a true minus, not a hyphen. */
-    change: (number) => `${number < 0 ? "\u2212" : "+"}${numbers.format(Math.abs(number))}`,
+    /** With its sign, as a change of the balance. */
+    change: (number) => `${number < 0 ? MINUS : "+"}${numbers.format(Math.abs(number))}`,
     /** A number to be edited, with the language's own decimal sign. */
     plain: (amount) => new Intl.NumberFormat(language, { useGrouping: false }).format(Number(amount)),
     money: (amount, currency) => writeMoney(language, amount, currency),
