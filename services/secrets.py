@@ -26,15 +26,17 @@ ALL_IN_THE_VOLUME = 0o444
 def hand_out(root: Path, environ: Mapping[str, str]) -> None:
     for name, service in GIVEN.items():
         _write(root / service / name.lower(), environ[name], OWNER_ONLY)
-    _draw_once(root / "db" / "password_owner")
+    _draw_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
+    probe_secret = _draw_once(root / "webhook" / "probe_secret", OWNER_ONLY)
+    _write(root / "janitor" / "probe_secret", probe_secret, OWNER_ONLY)
     for role in ROLES:
-        password = _draw_once(root / "db" / f"password_{role}")
+        password = _draw_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
 
 
-def _draw_once(file: Path) -> str:
+def _draw_once(file: Path, mode: int) -> str:
     if not file.exists():
-        _write(file, secrets.token_urlsafe(32), ALL_IN_THE_VOLUME)
+        _write(file, secrets.token_urlsafe(32), mode)
     return file.read_text(encoding="utf-8")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -58,6 +59,31 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
         done = settle(events, book, rules, readings)
         await write_settlement(db, done, now)
     return done
+
+
+async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
+    """
+    Settle an event as any other, up to the commit, and take all of it back; return what would have become of it.
+
+    Raises:
+        DatabaseAwayError: It could not be done.
+    """
+    readings = read_notes([event])
+    async with transaction(pool) as db, _taken_back(db):
+        await db.execute(sql("lock_settling"))
+        done = settle([event], await _load_book(db, [event], readings, rules), rules, readings)
+        await write_settlement(db, done, now)
+    return done.outcomes[0]
+
+
+@asynccontextmanager
+async def _taken_back(db: Connection) -> AsyncIterator[None]:
+    step = db.transaction()
+    await step.start()
+    try:
+        yield
+    finally:
+        await step.rollback()
 
 
 async def keep_failed_event(pool: Pool, event: Event) -> None:

@@ -7,6 +7,7 @@ import structlog
 from prometheus_client import REGISTRY
 
 from ledger.store.database import open_pool
+from services.janitor.probe import SendProbe
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
 from services.janitor.state import State
@@ -43,6 +44,8 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
             CheckBalances(pool),
             TakeSnapshot(pool, state),
         ]
+        if settings.PROBE_URL and settings.PROBE_SECRET:
+            tasks.append(SendProbe(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET))
         await run_tasks(tasks, stop, clock=lambda: datetime.now(UTC))
 
 

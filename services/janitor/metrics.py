@@ -16,3 +16,12 @@ SNAPSHOT_DURATION = Histogram(
     "How long it takes to measure the state.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
 )
+PROBE_DURATION = Histogram(
+    "bmc_probe_duration_seconds",
+    "How long a probe takes through the proxy, the settlement and back.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+CERTIFICATE_EXPIRY = Gauge(
+    "bmc_tls_certificate_expiry_timestamp_seconds",
+    "Until when the proxy's certificate holds, in Unix time; 0 where it cannot be checked.",
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.runtime.settings import MatchingSettings
 
@@ -16,6 +16,21 @@ class JanitorSettings(MatchingSettings):
     ]
     RETENTION_DAYS: Annotated[
         int, Field(default=90, ge=1, le=3650, description="a whole number of days from 1 to 3650")
+    ]
+
+    PROBE_URL: Annotated[
+        str | None,
+        Field(default=None, pattern=r"^https?://\S+$", description="where the webhook is reached through the proxy"),
+    ]
+    PROBE_SECRET: Annotated[
+        SecretStr | None, Field(default=None, description="what probes are signed with; drawn at the first start")
+    ]
+    PUBLIC_HOST: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9.-]+$",
+            description="the name under which this machine is reached, such as pay.example.org",
+        ),
     ]
 
     @property

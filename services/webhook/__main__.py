@@ -8,12 +8,12 @@ import structlog
 
 from ledger.events import Event
 from ledger.model import Outcome
-from ledger.store.database import open_pool
-from ledger.store.settle import count_signature_failures, keep_failed_event, settle_events
+from ledger.store.database import Pool, open_pool
+from ledger.store.settle import count_signature_failures, keep_failed_event, rehearse, settle_events
 from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.process import run_service
 from services.runtime.vitals import vital_signs
-from services.webhook.app import make_app
+from services.webhook.app import Probe, make_app
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
@@ -46,7 +46,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
                 vital_signs(pool, revision=settings.REVISION),
                 listening(
-                    make_app(writer, settings.secrets, failures),
+                    make_app(writer, settings.secrets, failures, make_probe(settings, pool)),
                     settings.BMC_WEBHOOK_PORT,
                     drain_seconds=DRAIN_SECONDS,
                 ),
@@ -56,6 +56,13 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             # Every request under way has been answered by now, so nothing waits to be written.
             writing.cancel()
             counting.cancel()
+
+
+def make_probe(settings: WebhookSettings, pool: Pool) -> Probe | None:
+    if settings.PROBE_SECRET is None:
+        return None
+    secret = settings.PROBE_SECRET.get_secret_value().encode()
+    return Probe(secret, lambda event: rehearse(pool, event, settings.rules, now=datetime.now(UTC)))
 
 
 if __name__ == "__main__":

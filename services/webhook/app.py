@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
 
 from ledger.errors import DatabaseAwayError
-from ledger.events import read_event
+from ledger.events import Event, read_event
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import (
     DELIVERIES,
     DURATION,
     FAILED_STREAK,
     LAST_ACCEPTED,
+    PROBE_EVENT,
+    PROBED,
     UNVERIFIED_EVENT,
     Refusal,
     event_label,
@@ -32,9 +34,20 @@ BODY_BYTES_MAX = 256 * 1024
 RETRY_AFTER_SECONDS = "5"
 
 
-def make_app(writer: Writer, secrets: Sequence[bytes], failures: SignatureFailures) -> web.Application:
+@dataclass(frozen=True)
+class Probe:
+    """What proves itself with a secret of its own, which can move nothing: all it brings is taken back."""
+
+    secret: bytes
+    rehearse: Callable[[Event], Awaitable[object]]
+
+
+def make_app(
+    writer: Writer, secrets: Sequence[bytes], failures: SignatureFailures, probe: Probe | None = None
+) -> web.Application:
+    """Make the application; *probe* None: there is no one to send probes."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app.router.add_post(PATH, Deliveries(writer, secrets, failures).take)
+    app.router.add_post(PATH, Deliveries(writer, secrets, failures, probe).take)
     app.on_response_prepare.append(_hide_server)
     return app
 
@@ -42,10 +55,13 @@ def make_app(writer: Writer, secrets: Sequence[bytes], failures: SignatureFailur
 class Deliveries:
     """Answers one delivery after the other. The answers show up in BMC's delivery log, so they say nothing of a person."""
 
-    def __init__(self, writer: Writer, secrets: Sequence[bytes], failures: SignatureFailures) -> None:
+    def __init__(
+        self, writer: Writer, secrets: Sequence[bytes], failures: SignatureFailures, probe: Probe | None
+    ) -> None:
         self._writer = writer
         self._secrets = secrets
         self._failures = failures
+        self._probe = probe
 
     async def take(self, request: web.Request) -> web.Response:
         if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
@@ -58,6 +74,8 @@ class Deliveries:
             # The sender went away half-way; nobody reads this answer.
             return _refuse(Refusal.ABORTED, 400)
         signatures = request.headers.getall(HEADER, [])
+        if self._probe and find_secret(body, signatures, [self._probe.secret]):
+            return await self._rehearse(body, self._probe)
         secret = find_secret(body, signatures, self._secrets)
         if secret is None:
             # Whoever sends no signature at all is a passer-by, of whom the internet has many.
@@ -67,6 +85,16 @@ class Deliveries:
             return _refuse(Refusal.BAD_SIGNATURE, 401)
         with DURATION.time():
             return await self._settle(body, verified_by=secret)
+
+    async def _rehearse(self, body: bytes, probe: Probe) -> web.Response:
+        """Answer a probe: settled like a payment and taken back. It says nothing of how BMC fares, so no streak ends."""
+        try:
+            await probe.rehearse(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
+        except DatabaseAwayError:
+            DELIVERIES.labels(PROBE_EVENT, Refusal.DATABASE_AWAY).inc()
+            return web.json_response({"error": Refusal.DATABASE_AWAY}, status=503)
+        DELIVERIES.labels(PROBE_EVENT, PROBED).inc()
+        return web.json_response({"outcome": PROBED})
 
     async def _settle(self, body: bytes, *, verified_by: int) -> web.Response:
         read = read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex)

@@ -24,6 +24,7 @@ class Refusal(enum.StrEnum):
 
 OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
+PROBE_EVENT = PROBED = "probe"
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family
@@ -63,6 +64,8 @@ for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), Outcome):
     DELIVERIES.labels(event, outcome)
 for refusal in Refusal:
     DELIVERIES.labels(UNVERIFIED_EVENT, refusal)
+for ending in (PROBED, Refusal.DATABASE_AWAY):
+    DELIVERIES.labels(PROBE_EVENT, ending)
 for method in Method:
     SETTLED_MATCHES.labels(method)
 

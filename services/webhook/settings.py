@@ -19,6 +19,10 @@ class WebhookSettings(MatchingSettings):
             "the new and the old one with a comma between",
         ),
     ]
+    PROBE_SECRET: Annotated[
+        SecretStr | None,
+        Field(default=None, description="what the janitor's probes are signed with; drawn at the first start"),
+    ]
     BMC_WEBHOOK_PORT: Annotated[int, Field(default=8080, ge=1, le=65535, description="the port to take deliveries on")]
 
     @property

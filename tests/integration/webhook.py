@@ -15,9 +15,9 @@ from ledger.events import Event
 from ledger.matching import Rules
 from ledger.model import Outcome, Rates
 from ledger.store.database import Pool
-from ledger.store.settle import count_signature_failures, keep_failed_event, settle_events
+from ledger.store.settle import count_signature_failures, keep_failed_event, rehearse, settle_events
 from services.runtime.health import listening
-from services.webhook.app import make_app
+from services.webhook.app import Probe, make_app
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import observe_settlement
 from services.webhook.story import tell
@@ -27,6 +27,7 @@ from tests.integration.bmc import SECRET, raw, sign
 RULES = Rules(
     rates=Rates({"USD": Decimal(100), "EUR": Decimal(110)}), fallback=True, fallback_window=timedelta(minutes=60)
 )
+PROBE_SECRET = b"a-secret-for-probes"
 
 
 class Webhook:
@@ -67,7 +68,8 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
         lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)), period_seconds=0.05
     )
     counting = asyncio.create_task(failures.run())
-    app = make_app(writer, [b"an-older-secret", SECRET], failures)
+    probe = Probe(PROBE_SECRET, lambda event: rehearse(pool, event, rules, now=datetime.now(UTC)))
+    app = make_app(writer, [b"an-older-secret", SECRET], failures, probe)
     async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
         yield Webhook(session, f"http://127.0.0.1:{port}")
     for task in (writing, counting):

@@ -42,7 +42,9 @@ def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
         "bot/database_url",
         "webhook/bmc_webhook_secrets",
         "webhook/database_url",
+        "webhook/probe_secret",
         "janitor/database_url",
+        "janitor/probe_secret",
         "db/password_owner",
         "db/password_webhook",
         "db/password_bot",
@@ -50,6 +52,15 @@ def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
     }
     assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
     assert contents(root)["webhook/bmc_webhook_secrets"] == GIVEN["BMC_WEBHOOK_SECRETS"]
+
+
+def test_who_sends_probes_and_who_takes_them_know_one_secret_which_stays(root: Path) -> None:
+    hand_out(root, GIVEN)
+    first = contents(root)
+    hand_out(root, GIVEN)
+
+    assert len(first["janitor/probe_secret"]) >= 32
+    assert contents(root)["webhook/probe_secret"] == first["webhook/probe_secret"] == first["janitor/probe_secret"]
 
 
 @pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])

@@ -15,6 +15,7 @@ from services.webhook.settings import WebhookSettings
 
 URL = "postgresql://webhook:hunter2secret@db:5432/ledger"
 NEEDED = {"DATABASE_URL": URL, "CREDITS_PER_UNIT": "USD=100,EUR=110", "BMC_WEBHOOK_SECRETS": "a-signing-secret"}
+NEEDED |= {"PUBLIC_HOST": "pay.example.org"}
 
 
 def environ(**changed: str | None) -> dict[str, str]:

@@ -1,0 +1,91 @@
+"""
+Send a payment of our own through the front door: TLS, the proxy, the signature, the settlement, and all of it taken back.
+
+So that at three in the morning silence can be told from trouble: nobody pays, or nobody could.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import ssl
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+from pydantic import SecretStr
+
+from ledger.errors import LedgerError
+from services.janitor.metrics import CERTIFICATE_EXPIRY, PROBE_DURATION
+
+SECONDS_MAX = 10.0
+LOCAL = "localhost"
+"""Its certificate comes from an authority that nobody else knows."""
+
+
+class ProbeError(LedgerError):
+    """The front door did not do what it should; *what* says where: a status, or the kind of error."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+@dataclass(frozen=True)
+class SendProbe:
+    url: str
+    host: str
+    """The public name, for the certificate and for the proxy, which serves no other."""
+    secret: SecretStr
+    name: str = "send_probe"
+    period: timedelta = timedelta(seconds=30)
+
+    async def run_once(self, now: datetime) -> int:
+        body = json.dumps(probe_event(now)).encode()
+        signature = hmac.new(self.secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
+        headers = {"Host": self.host, "Content-Type": "application/json", "x-signature-sha256": signature}
+        try:
+            with PROBE_DURATION.time():
+                await self._post(body, headers)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ProbeError(type(error).__name__) from error
+        return 0
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> None:
+        timeout = aiohttp.ClientTimeout(total=SECONDS_MAX)
+        trust = self.host != LOCAL
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(self.url, data=body, headers=headers, ssl=trust, server_hostname=self.host) as answer,
+        ):
+            _note_expiry(answer)
+            outcome = await answer.json() if answer.status == 200 else None
+            if outcome != {"outcome": "probe"}:
+                raise ProbeError(str(answer.status))
+
+
+def probe_event(now: datetime) -> dict[str, Any]:
+    """Make a donation that nobody gave; a fresh one each time, so that it takes the whole way."""
+    number = int(now.timestamp())
+    data = {
+        "id": number,
+        "transaction_id": f"probe-{now.timestamp()}",
+        "object": "payment",
+        "status": "succeeded",
+        "amount": 1,
+        "currency": "USD",
+        "refunded": "false",
+        "support_note": "",
+    }
+    return {"type": "donation.created", "live_mode": True, "attempt": 1, "event_id": f"probe-{number}", "data": data}
+
+
+def _note_expiry(answer: aiohttp.ClientResponse) -> None:
+    """Note until when the proxy's certificate holds, where it could be checked: Caddy itself does not tell."""
+    connection = answer.connection
+    tls = connection.transport.get_extra_info("ssl_object") if connection and connection.transport else None
+    certificate = tls.getpeercert() if tls else None
+    if certificate:
+        CERTIFICATE_EXPIRY.set(ssl.cert_time_to_seconds(certificate["notAfter"]))
