@@ -30,7 +30,7 @@ INSERT INTO operator_actions (
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 RETURNING action_id;
 
--- name: credit_charge_again
+-- name: credit_charge_again!
 -- The one credit of kind payment was taken back, and this gives it to the right user.
 -- $1 charge id, $2 Telegram id, $3 credits, $4 cause
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from ledger.errors import DatabaseAwayError
+from ledger.errors import DatabaseAwayError, LedgerError
 from services.janitor.metrics import LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
 
@@ -42,6 +42,9 @@ async def _run(task: Task, now: datetime) -> str:
     except DatabaseAwayError:
         log.warning("task put off, the database is away", task=task.name)
         return "database_away"
+    except LedgerError as error:
+        log.warning("task failed", task=task.name, error=type(error).__name__, reason=str(error))
+        return "failed"
     except Exception:
         # One broken task must not keep the others from their work; its age since the last success raises the alarm.
         log.exception("task failed", task=task.name)

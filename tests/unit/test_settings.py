@@ -15,7 +15,7 @@ from services.webhook.settings import WebhookSettings
 
 URL = "postgresql://webhook:hunter2secret@db:5432/ledger"
 NEEDED = {"DATABASE_URL": URL, "CREDITS_PER_UNIT": "USD=100,EUR=110", "BMC_WEBHOOK_SECRETS": "a-signing-secret"}
-NEEDED |= {"PUBLIC_HOST": "pay.example.org"}
+OF_THE_JANITOR = {"PUBLIC_HOST": "pay.example.org"}
 
 
 def environ(**changed: str | None) -> dict[str, str]:
@@ -202,14 +202,14 @@ def test_a_malformed_setting_is_named_with_what_to_write(name: str, value: str) 
     [("PENDING_TTL_HOURS", "0"), ("PENDING_TTL_HOURS", "8761"), ("RETENTION_DAYS", "0"), ("RETENTION_DAYS", "3651")],
 )
 def test_the_janitors_times_have_bounds(name: str, value: str) -> None:
-    [line] = problems(JanitorSettings, environ(**{name: value}))
+    [line] = problems(JanitorSettings, environ(**OF_THE_JANITOR, **{name: value}))
 
     assert line == f"{name} is malformed: write {JanitorSettings.model_fields[name].description}"
 
 
 def test_the_janitors_times_may_be_at_their_bounds() -> None:
-    least = read_settings(JanitorSettings, environ(PENDING_TTL_HOURS="1", RETENTION_DAYS="1"))
-    most = read_settings(JanitorSettings, environ(PENDING_TTL_HOURS="8760", RETENTION_DAYS="3650"))
+    least = read_settings(JanitorSettings, environ(**OF_THE_JANITOR, PENDING_TTL_HOURS="1", RETENTION_DAYS="1"))
+    most = read_settings(JanitorSettings, environ(**OF_THE_JANITOR, PENDING_TTL_HOURS="8760", RETENTION_DAYS="3650"))
 
     assert (least.pending_ttl, least.retention) == (timedelta(hours=1), timedelta(days=1))
     assert (most.pending_ttl, most.retention) == (timedelta(days=365), timedelta(days=3650))
