@@ -12,11 +12,13 @@ from sandbox.bmc.deliveries import Deliveries
 from sandbox.bmc.payments import Payments
 from sandbox.bmc.webhook import Webhook
 from sandbox.counters import Counter
+from sandbox.forwarding import Forwarding
 from sandbox.postman import Postman
 from sandbox.refusals import refuse_bad_fields
 from sandbox.settings import Settings
 from sandbox.telegram.acting import Acting
 from sandbox.telegram.bot_api import BotApi
+from sandbox.telegram.launches import Launches
 from sandbox.telegram.screens import Screens
 from sandbox.telegram.state import Telegram
 from sandbox.telegram.webhook import Pusher
@@ -29,6 +31,8 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     """Return the sandbox; *answer_timeout_seconds* is how long BMC waits for an answer to its webhook."""
     background = Background()
     postman = Postman(door=settings.webhook_url, public_host=settings.webhook_host)
+
+    forwarding = Forwarding(origin=settings.webhook_url, public_host=settings.webhook_host)
 
     telegram = Telegram(settings.bot_token)
     pusher = Pusher(telegram.webhook, telegram.updates, postman)
@@ -48,12 +52,15 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
         yield
         await background.close()
         await postman.close()
+        await forwarding.close()
 
     app = web.Application(middlewares=[refuse_bad_fields], client_max_size=_BODY_BYTES_MAX)
     app.cleanup_ctx.append(run_background)
     app.add_routes([web.get("/", show_start), web.get("/healthz", say_healthy)])
     app.add_routes(BotApi(telegram).routes())
     app.add_routes(Acting(telegram).routes())
+    app.add_routes(Launches(telegram, public_host=settings.webhook_host).routes())
+    app.add_routes(forwarding.routes())
     app.add_routes(Screens(telegram).routes())
     app.add_routes(Dashboard(webhook, payments, deliveries).routes())
     app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())

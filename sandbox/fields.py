@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -22,9 +22,10 @@ class FieldError(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that came with a request; its content is not kept."""
+    """A file that came with a request."""
 
     file_name: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ async def _read_json(request: web.Request) -> dict[str, Any]:
 
 def _form_value(value: str | bytes | bytearray | FileField) -> str | Upload:
     if isinstance(value, FileField):
-        return Upload(value.filename)
+        return Upload(value.filename, value.file.read())
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 

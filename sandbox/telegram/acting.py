@@ -3,6 +3,7 @@
 import math
 import time
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from sandbox.journal import log
 from sandbox.refusals import conflict, not_found, read_choice, refuse
 from sandbox.telegram.chats import Chat, Message
 from sandbox.telegram.entities import Formatted, read_plain, with_detected
+from sandbox.telegram.files import Kind
 from sandbox.telegram.messages import as_bot_api
 from sandbox.telegram.misbehaviour import EVERY_METHOD, Fault, Rule
 from sandbox.telegram.people import Person, Standing
@@ -33,6 +35,9 @@ class Acting:
             web.post(f"{chat}/messages", self.send_text),
             web.post(f"{chat}/press", self.press),
             web.post(f"{chat}/web_app_data", self.send_web_app_data),
+            web.get(f"{chat}/menu_button", self.read_menu_button),
+            web.get(f"{chat}/commands", self.read_commands),
+            web.get("/telegram/files/{file_id}", self.read_file),
             web.post(f"{chat}/block", self.block),
             web.post(f"{chat}/unblock", self.unblock),
             web.post(f"{chat}/delete", self.delete_account),
@@ -50,6 +55,7 @@ class Acting:
         if "username" in fields.values:
             person.username = fields.text("username") or None
         person.language_code = fields.text("language_code") or person.language_code
+        self._telegram.changed.ring()
         return web.json_response(person.as_user())
 
     async def read_chat(self, request: web.Request) -> web.Response:
@@ -64,6 +70,8 @@ class Acting:
                 "messages": [message.as_read() for message in chat.newer_than(after)],
                 "callback_answers": [answer.as_read() for answer in chat.callback_answers],
                 "reply_keyboard": chat.reply_keyboard,
+                "force_reply": chat.force_reply,
+                "action": chat.action,
                 "standing": chat.person.standing.value,
                 "version": chat.version,
             }
@@ -74,7 +82,10 @@ class Acting:
         content = with_detected(read_plain(fields.need_text("text")))
         if not 1 <= len(content.text) <= _TEXT_MAX:
             raise refuse(f"text must have 1 to {_TEXT_MAX} characters")
-        return self._say(self._open_chat(request), content, {}, copies=_copies(fields))
+        chat, reply_to = self._open_chat(request), fields.integer("reply_to_message_id")
+        if reply_to is not None and reply_to not in chat.messages:
+            raise not_found("no such message to reply to")
+        return self._say(chat, content, copies=_copies(fields), reply_to=reply_to)
 
     async def send_web_app_data(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
@@ -82,7 +93,7 @@ class Acting:
         if not 1 <= len(data.encode("utf-8", "replace")) <= _WEB_APP_DATA_BYTES_MAX:
             raise refuse(f"data must have 1 to {_WEB_APP_DATA_BYTES_MAX} bytes")
         extra = {"web_app_data": {"data": data, "button_text": fields.text("button_text") or "Support"}}
-        return self._say(self._open_chat(request), Formatted(""), extra, copies=_copies(fields))
+        return self._say(self._open_chat(request), Formatted(""), copies=_copies(fields), extra=extra)
 
     async def press(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
@@ -109,6 +120,26 @@ class Acting:
             {"callback_query_id": query_id, "update_id": update_id, "message_id": message.message_id}
         )
 
+    async def read_menu_button(self, request: web.Request) -> web.Response:
+        return web.json_response(self._telegram.profile.menu_button_seen(self._person(request).id))
+
+    async def read_commands(self, request: web.Request) -> web.Response:
+        person = self._person(request)
+        return web.json_response(self._telegram.profile.commands_seen(person.id, person.language_code))
+
+    async def read_file(self, request: web.Request) -> web.Response:
+        file = self._telegram.files.get(request.match_info["file_id"])
+        if file is None:
+            raise not_found("no such file, or forgotten since")
+        shown = "inline" if file.kind is Kind.PHOTO else "attachment"
+        name = quote(file.file_name, safe="")
+        headers = {
+            "Content-Type": file.mime_type if file.kind is Kind.PHOTO else "application/octet-stream",
+            "Content-Disposition": f"{shown}; filename*=UTF-8''{name}",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return web.Response(body=file.content, headers=headers)
+
     async def block(self, request: web.Request) -> web.Response:
         return self._change_standing(request, Standing.BLOCKED)
 
@@ -133,10 +164,12 @@ class Acting:
             takes_effect=fields.flag("takes_effect"),
         )
         self._telegram.misbehaviour.add(rule)
+        self._telegram.changed.ring()
         return web.json_response({"ok": True})
 
     async def behave(self, request: web.Request) -> web.Response:
         self._telegram.misbehaviour.clear()
+        self._telegram.changed.ring()
         return web.json_response({"ok": True})
 
     async def pause(self, request: web.Request) -> web.Response:
@@ -159,13 +192,22 @@ class Acting:
         )
         return web.json_response([call.as_read() for call in calls.in_order(method)])
 
-    def _say(self, chat: Chat, content: Formatted, extra: dict[str, Any], *, copies: int) -> web.Response:
+    def _say(
+        self,
+        chat: Chat,
+        content: Formatted,
+        *,
+        copies: int,
+        reply_to: int | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> web.Response:
         message = Message(
             self._telegram.chats.message_ids.next(),
             from_bot=False,
             date=math.floor(time.time()),
             content=content,
-            extra=extra,
+            reply_to=reply_to,
+            extra=extra or {},
         )
         chat.add(message)
         update_id = self._telegram.updates.add("message", as_bot_api(self._telegram, chat, message), copies=copies)

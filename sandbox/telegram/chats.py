@@ -1,5 +1,6 @@
 """Private chats between the bot and its people, seen from both sides."""
 
+import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,12 +8,16 @@ from typing import Any
 from sandbox.bell import Bell
 from sandbox.counters import Counter
 from sandbox.telegram.entities import Formatted
+from sandbox.telegram.files import File
 from sandbox.telegram.keyboards import find_button, is_inline
 from sandbox.telegram.people import Person
 
 _CHATS_MAX = 10_000
 _MESSAGES_MAX = 1_000
 _ANSWERS_MAX = 200
+# "The status is set for 5 seconds or less."
+# Source: https://core.telegram.org/bots/api#sendchataction, read 2026-11-22.
+_ACTION_SECONDS = 5.0
 
 
 @dataclass
@@ -23,15 +28,18 @@ class Message:
     content: Formatted
     reply_markup: dict[str, Any] | None = None
     edit_date: int | None = None
-    # What a message holds beside or instead of text: photo, document, web_app_data.
+    file: File | None = None
+    reply_to: int | None = None
+    # What a message of a person holds instead of text: web_app_data.
     extra: dict[str, Any] = field(default_factory=dict)
     former_markups: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20))
 
     @property
-    def has_media(self) -> bool:
-        return "photo" in self.extra or "document" in self.extra
+    def shows_inline_keyboard(self) -> bool:
+        return is_inline(self.reply_markup)
 
     def as_read(self) -> dict[str, Any]:
+        file = {} if self.file is None else {**self.file.as_read(), "caption": self.content.text}
         return {
             "message_id": self.message_id,
             "from": "bot" if self.from_bot else "user",
@@ -40,6 +48,8 @@ class Message:
             "reply_markup": self.reply_markup,
             "date": self.date,
             "edited": self.edit_date is not None,
+            "reply_to_message_id": self.reply_to,
+            **file,
             **self.extra,
         }
 
@@ -63,19 +73,33 @@ class CallbackAnswer:
 class Chat:
     """One private chat; *version* grows with every change."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: Person, within: Bell | None = None) -> None:
         self.person = person
         self.messages: OrderedDict[int, Message] = OrderedDict()
         self.callback_answers: deque[CallbackAnswer] = deque(maxlen=_ANSWERS_MAX)
         self.reply_keyboard: dict[str, Any] | None = None
+        # The message that asks for a reply, until the person writes.
+        self.force_reply: dict[str, Any] | None = None
+        self._action: tuple[str, float] | None = None
         self.version = 0
-        self.changed = Bell()
+        self.changed = Bell(within)
+
+    @property
+    def action(self) -> str | None:
+        """What the bot says that it is doing, such as `typing`."""
+        name, until = self._action or (None, 0.0)
+        return name if time.monotonic() < until else None
+
+    def show_action(self, name: str) -> None:
+        self._action = (name, time.monotonic() + _ACTION_SECONDS)
+        self.touch()
 
     def add(self, message: Message) -> None:
+        self._action = None
         self.messages[message.message_id] = message
         if len(self.messages) > _MESSAGES_MAX:
             self.messages.popitem(last=False)
-        self._follow_keyboard(message.reply_markup)
+        self._follow_keyboard(message)
         self.touch()
 
     def touch(self) -> None:
@@ -105,22 +129,28 @@ class Chat:
                 return message, found
         return None
 
-    def _follow_keyboard(self, markup: dict[str, Any] | None) -> None:
-        if markup is None or is_inline(markup):
-            return
-        self.reply_keyboard = markup if "keyboard" in markup else None
+    def _follow_keyboard(self, message: Message) -> None:
+        markup = message.reply_markup or {}
+        if not message.from_bot:
+            self.force_reply = None
+        if "keyboard" in markup or "remove_keyboard" in markup:
+            self.reply_keyboard = markup if "keyboard" in markup else None
+        if "force_reply" in markup:
+            placeholder = markup.get("input_field_placeholder")
+            self.force_reply = {"message_id": message.message_id, "input_field_placeholder": placeholder}
 
 
 class Chats:
     """All chats of the bot. Message ids grow over all of them, as they do in one Telegram account."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Bell) -> None:
+        self.changed = changed
         self._chats: OrderedDict[int, Chat] = OrderedDict()
         self.message_ids = Counter(epoch_seconds=1_750_000_000)
 
     def of(self, person: Person) -> Chat:
         if person.id not in self._chats:
-            self._chats[person.id] = Chat(person)
+            self._chats[person.id] = Chat(person, self.changed)
             if len(self._chats) > _CHATS_MAX:
                 self._chats.popitem(last=False)
         return self._chats[person.id]

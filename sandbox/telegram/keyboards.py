@@ -44,14 +44,33 @@ def check_markup(markup: Any) -> dict[str, Any] | None:
 
 def find_button(markup: Mapping[str, Any] | None, wanted: str) -> dict[str, Any] | None:
     """Return the inline button with that text or that callback data."""
-    for button in _buttons((markup or {}).get("inline_keyboard", [])):
+    for button in buttons_of(markup) if is_inline(markup) else ():
         if wanted in (button["text"], button.get("callback_data")):
             return dict(button)
     return None
 
 
+def buttons_of(markup: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Give out the buttons of a keyboard, inline or not."""
+    rows = (markup or {}).get("inline_keyboard") or (markup or {}).get("keyboard") or []
+    yield from _buttons(rows)
+
+
 def is_inline(markup: Mapping[str, Any] | None) -> bool:
     return markup is not None and "inline_keyboard" in markup
+
+
+def check_menu_button(button: Any) -> dict[str, Any]:
+    """Return the button beside the message field as Telegram would keep it; none at all is the default one."""
+    if button is None:
+        return {"type": "default"}
+    if not isinstance(button, dict) or button.get("type") not in ("default", "commands", "web_app"):
+        raise bad_request("can't parse menu button: unsupported type specified")
+    if button["type"] != "web_app":
+        return {"type": button["type"]}
+    _check_button_text(button)
+    _check_web_app({"web_app": button.get("web_app")})
+    return {"type": "web_app", "text": button["text"], "web_app": {"url": button["web_app"]["url"]}}
 
 
 def _rows(value: Any) -> list[list[Any]]:

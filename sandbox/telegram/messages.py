@@ -7,8 +7,12 @@ from sandbox.telegram.keyboards import is_inline
 from sandbox.telegram.state import Telegram
 
 
-def as_bot_api(telegram: Telegram, chat: Chat, message: Message) -> dict[str, Any]:
-    """Return the message as the bot gets it, in answers and in updates."""
+def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: bool = True) -> dict[str, Any]:
+    """
+    Return the message as the bot gets it, in answers and in updates.
+
+    The message it replies to comes with it, the one that one replied to does not.
+    """
     body: dict[str, Any] = {
         "message_id": message.message_id,
         "from": telegram.bot_user() if message.from_bot else chat.person.as_user(),
@@ -18,16 +22,17 @@ def as_bot_api(telegram: Telegram, chat: Chat, message: Message) -> dict[str, An
     if message.edit_date is not None:
         body["edit_date"] = message.edit_date
     body |= _content(message)
+    if (replied := chat.messages.get(message.reply_to or 0)) is not None and with_reply:
+        body["reply_to_message"] = as_bot_api(telegram, chat, replied, with_reply=False)
     if is_inline(message.reply_markup):
         body["reply_markup"] = message.reply_markup
     return body
 
 
 def _content(message: Message) -> dict[str, Any]:
-    name = "caption" if message.has_media else "text"
-    content: dict[str, Any] = dict(message.extra)
+    content: dict[str, Any] = {**(message.file.as_bot_api() if message.file else {}), **message.extra}
     if message.content.text:
-        content[name] = message.content.text
+        content["caption" if message.file else "text"] = message.content.text
     if message.content.entities:
-        content["caption_entities" if message.has_media else "entities"] = message.content.entity_fields()
+        content["caption_entities" if message.file else "entities"] = message.content.entity_fields()
     return content

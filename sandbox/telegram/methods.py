@@ -17,9 +17,11 @@ from sandbox.journal import log
 from sandbox.telegram.chats import CallbackAnswer, Chat, Message
 from sandbox.telegram.entities import Entity, Formatted, MarkupError, read_html, read_plain, with_detected
 from sandbox.telegram.errors import ApiError, bad_request, too_many_requests
-from sandbox.telegram.keyboards import check_markup, is_inline
+from sandbox.telegram.files import File, Kind
+from sandbox.telegram.keyboards import check_markup, check_menu_button, is_inline
 from sandbox.telegram.messages import as_bot_api
 from sandbox.telegram.people import Standing
+from sandbox.telegram.profile import COMMANDS_BUTTON, DEFAULT_BUTTON, Audience
 from sandbox.telegram.state import Telegram
 
 Method = Callable[[Telegram, Fields], Awaitable[Any]]
@@ -30,6 +32,23 @@ _POLL_SECONDS_MAX = 50
 # Not published; late answers are refused after about a minute.
 _QUERY_SECONDS_MAX = 60
 _COMMAND = re.compile(r"/?[a-z0-9_]{1,32}")
+_CHAT_ACTIONS = frozenset(
+    {
+        "typing",
+        "upload_photo",
+        "record_video",
+        "upload_video",
+        "record_voice",
+        "upload_voice",
+        "upload_document",
+        "choose_sticker",
+        "find_location",
+        "record_video_note",
+        "upload_video_note",
+    }
+)
+# Of groups there are none here.
+_SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators", "chat"})
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 
 
@@ -101,30 +120,32 @@ async def get_webhook_info(telegram: Telegram, fields: Fields) -> dict[str, Any]
 async def send_message(telegram: Telegram, fields: Fields) -> dict[str, Any]:
     chat = _writable_chat(telegram, fields)
     content = _read_content(fields, "text", length_max=_TEXT_MAX)
-    return _send(telegram, chat, content, fields, extra={})
+    return _send(telegram, chat, content, fields)
 
 
 async def send_photo(telegram: Telegram, fields: Fields) -> dict[str, Any]:
     chat = _writable_chat(telegram, fields)
-    content = _read_caption(fields)
-    file = {"file_id": f"photo-{_file_name(fields, 'photo')}", "file_unique_id": "photo"}
-    return _send(telegram, chat, content, fields, extra={"photo": [{**file, "width": 90, "height": 90}]})
+    return _send(telegram, chat, _read_caption(fields), fields, file=_read_file(telegram, fields, Kind.PHOTO))
 
 
 async def send_document(telegram: Telegram, fields: Fields) -> dict[str, Any]:
     chat = _writable_chat(telegram, fields)
-    content = _read_caption(fields)
-    name = _file_name(fields, "document")
-    file = {"file_id": f"document-{name}", "file_unique_id": "document", "file_name": name}
-    return _send(telegram, chat, content, fields, extra={"document": file})
+    return _send(telegram, chat, _read_caption(fields), fields, file=_read_file(telegram, fields, Kind.DOCUMENT))
 
 
 async def edit_message_text(telegram: Telegram, fields: Fields) -> dict[str, Any]:
     chat, message = _editable_message(telegram, fields)
-    if message.has_media:
+    if message.file is not None:
         raise bad_request("there is no text in the message to edit")
     content = _read_content(fields, "text", length_max=_TEXT_MAX)
     return _edit(telegram, chat, message, content, _read_inline_markup(fields))
+
+
+async def edit_message_caption(telegram: Telegram, fields: Fields) -> dict[str, Any]:
+    chat, message = _editable_message(telegram, fields)
+    if message.file is None:
+        raise bad_request("there is no caption in the message to edit")
+    return _edit(telegram, chat, message, _read_caption(fields), _read_inline_markup(fields))
 
 
 async def edit_message_reply_markup(telegram: Telegram, fields: Fields) -> dict[str, Any]:
@@ -155,8 +176,10 @@ async def answer_callback_query(telegram: Telegram, fields: Fields) -> bool:
 
 
 async def send_chat_action(telegram: Telegram, fields: Fields) -> bool:
-    _writable_chat(telegram, fields)
-    fields.need_text("action")
+    chat, action = _writable_chat(telegram, fields), fields.need_text("action")
+    if action not in _CHAT_ACTIONS:
+        raise bad_request("wrong parameter action in request")
+    chat.show_action(action)
     return True
 
 
@@ -174,30 +197,31 @@ async def set_my_commands(telegram: Telegram, fields: Fields) -> bool:
     commands = fields.decoded("commands") or []
     if not isinstance(commands, list) or len(commands) > 100:
         raise bad_request("BOT_COMMANDS_TOO_MUCH")
-    telegram.profile["commands", _audience(telegram, fields)] = [_read_command(command) for command in commands]
+    telegram.profile.commands[_audience(telegram, fields)] = [_read_command(command) for command in commands]
+    telegram.changed.ring()
     return True
 
 
 async def get_my_commands(telegram: Telegram, fields: Fields) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = telegram.profile.get(("commands", _audience(telegram, fields)), [])
-    return found
+    return telegram.profile.commands.get(_audience(telegram, fields), [])
 
 
 async def delete_my_commands(telegram: Telegram, fields: Fields) -> bool:
-    telegram.profile.pop(("commands", _audience(telegram, fields)), None)
+    telegram.profile.commands.pop(_audience(telegram, fields), None)
+    telegram.changed.ring()
     return True
 
 
 async def set_chat_menu_button(telegram: Telegram, fields: Fields) -> bool:
-    if fields.integer("chat_id") is not None:
-        _known_chat(telegram, fields)
-    button = fields.decoded("menu_button") or {"type": "default"}
-    telegram.profile["menu_button", str(fields.integer("chat_id"))] = button
+    button = check_menu_button(fields.decoded("menu_button"))
+    telegram.profile.menu_buttons[_menu_chat(telegram, fields)] = button
+    telegram.changed.ring()
     return True
 
 
 async def get_chat_menu_button(telegram: Telegram, fields: Fields) -> Any:
-    return telegram.profile.get(("menu_button", str(fields.integer("chat_id"))), {"type": "commands"})
+    chat_id = _menu_chat(telegram, fields)
+    return telegram.profile.menu_buttons.get(chat_id, COMMANDS_BUTTON if chat_id is None else DEFAULT_BUTTON)
 
 
 async def say_true(telegram: Telegram, fields: Fields) -> bool:
@@ -209,7 +233,7 @@ def profile_text_setter(name: str, *, length_max: int) -> Method:
         text = fields.text(name) or ""
         if len(text) > length_max:
             raise bad_request(f"{name.upper()}_TOO_LONG")
-        telegram.profile[name, fields.text("language_code") or ""] = text
+        telegram.profile.texts[name, _language(fields)] = text
         return True
 
     return set_text
@@ -217,7 +241,7 @@ def profile_text_setter(name: str, *, length_max: int) -> Method:
 
 def profile_text_getter(name: str) -> Method:
     async def get_text(telegram: Telegram, fields: Fields) -> dict[str, str]:
-        return {name: telegram.profile.get((name, fields.text("language_code") or ""), "")}
+        return {name: telegram.profile.texts.get((name, _language(fields)), "")}
 
     return get_text
 
@@ -233,6 +257,7 @@ METHODS: dict[str, Method] = {
     "sendphoto": send_photo,
     "senddocument": send_document,
     "editmessagetext": edit_message_text,
+    "editmessagecaption": edit_message_caption,
     "editmessagereplymarkup": edit_message_reply_markup,
     "deletemessage": delete_message,
     "answercallbackquery": answer_callback_query,
@@ -255,8 +280,9 @@ METHODS: dict[str, Method] = {
 
 
 def _send(
-    telegram: Telegram, chat: Chat, content: Formatted, fields: Fields, *, extra: dict[str, Any]
+    telegram: Telegram, chat: Chat, content: Formatted, fields: Fields, *, file: File | None = None
 ) -> dict[str, Any]:
+    reply_to = _read_reply(chat, fields)
     markup = check_markup(fields.decoded("reply_markup"))
     refusal_seconds = telegram.limits.refusal_seconds(chat.person.id, time.monotonic())
     if refusal_seconds is not None:
@@ -267,7 +293,8 @@ def _send(
         date=math.floor(time.time()),
         content=content,
         reply_markup=markup,
-        extra=extra,
+        file=file,
+        reply_to=reply_to,
     )
     chat.add(message)
     log.info("telegram: message %d to %d", message.message_id, chat.person.id)
@@ -316,6 +343,21 @@ def _editable_message(telegram: Telegram, fields: Fields) -> tuple[Chat, Message
     if not message.from_bot:
         raise bad_request("message can't be edited")
     return chat, message
+
+
+def _read_reply(chat: Chat, fields: Fields) -> int | None:
+    wanted = fields.decoded("reply_parameters") or {
+        "message_id": fields.integer("reply_to_message_id"),
+        "allow_sending_without_reply": fields.flag("allow_sending_without_reply"),
+    }
+    if not isinstance(wanted, dict):
+        raise bad_request("object expected as reply parameters")
+    message_id = Fields(wanted).integer("message_id")
+    if message_id is None or message_id in chat.messages:
+        return message_id
+    if wanted.get("allow_sending_without_reply"):
+        return None
+    raise bad_request("message to be replied not found")
 
 
 def _read_inline_markup(fields: Fields) -> dict[str, Any] | None:
@@ -370,13 +412,25 @@ def _read_command(raw: Any) -> dict[str, str]:
     return {"command": raw["command"].removeprefix("/"), "description": raw["description"]}
 
 
-def _audience(telegram: Telegram, fields: Fields) -> str:
+def _audience(telegram: Telegram, fields: Fields) -> Audience:
     scope = fields.decoded("scope") or {"type": "default"}
     if not isinstance(scope, dict):
         raise bad_request("can't parse BotCommandScope")
-    if scope.get("type") == "chat":
-        _known_chat(telegram, Fields(scope))
-    return f"{scope.get('type')} {scope.get('chat_id', '')} {fields.text('language_code') or ''}"
+    if scope.get("type") not in _SCOPES:
+        raise bad_request("can't parse BotCommandScope: unsupported type specified")
+    chat_id = _known_chat(telegram, Fields(scope)).person.id if scope["type"] == "chat" else None
+    return Audience(scope["type"], chat_id, _language(fields))
+
+
+def _language(fields: Fields) -> str:
+    code = fields.text("language_code") or ""
+    if code and not re.fullmatch("[a-z]{2}", code):
+        raise bad_request("invalid language code specified")
+    return code
+
+
+def _menu_chat(telegram: Telegram, fields: Fields) -> int | None:
+    return _known_chat(telegram, fields).person.id if fields.text("chat_id") else None
 
 
 def _drop_pending(telegram: Telegram, fields: Fields) -> None:
@@ -384,11 +438,15 @@ def _drop_pending(telegram: Telegram, fields: Fields) -> None:
         telegram.updates.pending.clear()
 
 
-def _file_name(fields: Fields, name: str) -> str:
-    value = fields.values.get(name)
+def _read_file(telegram: Telegram, fields: Fields, kind: Kind) -> File:
+    """Return the uploaded file, or the one that was sent before under this id."""
+    value = fields.values.get(kind.value)
     attached = fields.values.get(str(value).removeprefix("attach://"), value)
     if isinstance(attached, Upload):
-        return attached.file_name
+        return telegram.files.keep(kind, attached)
     if not isinstance(attached, str) or not attached:
-        raise bad_request(f"there is no {name} in the request")
-    return attached
+        raise bad_request(f"there is no {kind.value} in the request")
+    known = telegram.files.get(attached)
+    if known is None or known.kind is not kind:
+        raise bad_request("wrong file identifier/HTTP URL specified")
+    return known

@@ -5,12 +5,15 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.bell import Bell
 from sandbox.counters import Counter
 from sandbox.telegram.calls import Calls
 from sandbox.telegram.chats import Chat, Chats
+from sandbox.telegram.files import Files
 from sandbox.telegram.limits import SendLimits
 from sandbox.telegram.misbehaviour import Misbehaviour
 from sandbox.telegram.people import People
+from sandbox.telegram.profile import Profile
 from sandbox.telegram.updates import Updates
 from sandbox.telegram.webhook import Webhook
 
@@ -28,8 +31,10 @@ class CallbackQuery:
 @dataclass
 class Telegram:
     token: str = field(repr=False)
+    # Rings with every change of what a person can see.
+    changed: Bell = field(default_factory=Bell)
     people: People = field(default_factory=People)
-    chats: Chats = field(default_factory=Chats)
+    files: Files = field(default_factory=Files)
     updates: Updates = field(default_factory=Updates)
     webhook: Webhook = field(default_factory=Webhook)
     limits: SendLimits = field(default_factory=SendLimits)
@@ -37,8 +42,11 @@ class Telegram:
     calls: Calls = field(default_factory=Calls)
     queries: OrderedDict[str, CallbackQuery] = field(default_factory=OrderedDict)
     query_ids: Counter = field(default_factory=lambda: Counter(epoch_seconds=1_690_000_000))
-    # What setMyCommands and its like said, by kind, scope and language.
-    profile: dict[tuple[str, str], Any] = field(default_factory=dict)
+    profile: Profile = field(default_factory=Profile)
+    chats: Chats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chats = Chats(self.changed)
 
     @property
     def bot_id(self) -> int:

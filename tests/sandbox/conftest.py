@@ -1,8 +1,13 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from aiogram import Bot
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.enums import ParseMode
 
-from tests.sandbox.world import Product, Sandbox, open_sandbox
+from tests.sandbox.world import DEADLINE_SECONDS, TOKEN, Product, Sandbox, open_sandbox
 
 
 @pytest.fixture
@@ -14,3 +19,12 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 def product(sandbox: Sandbox) -> Product:
     return sandbox.product
+
+
+@pytest.fixture
+async def bot(sandbox: Sandbox) -> AsyncIterator[Bot]:
+    """A real client of the Bot API."""
+    server = TelegramAPIServer.from_base(str(sandbox.url / "telegram"))
+    session = AiohttpSession(api=server, timeout=DEADLINE_SECONDS)
+    async with Bot(TOKEN, session=session, default=DefaultBotProperties(parse_mode=ParseMode.HTML)) as bot:
+        yield bot

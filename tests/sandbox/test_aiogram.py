@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 from aiogram import Bot, Dispatcher, F, Router
-from aiogram.client.default import DefaultBotProperties
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from aiogram.enums import ChatMemberStatus, ParseMode
+from aiogram.enums import ChatMemberStatus
 from aiogram.exceptions import (
     ClientDecodeError,
     RestartingTelegram,
@@ -36,7 +33,7 @@ from aiogram.types import (
     WebAppInfo,
 )
 
-from tests.sandbox.world import DEADLINE_SECONDS, TOKEN, Sandbox
+from tests.sandbox.world import Sandbox
 
 KEYBOARD = InlineKeyboardMarkup(
     inline_keyboard=[
@@ -48,14 +45,6 @@ KEYBOARD = InlineKeyboardMarkup(
 
 
 Changes = asyncio.Queue[ChatMemberUpdated]
-
-
-@pytest.fixture
-async def bot(sandbox: Sandbox) -> AsyncIterator[Bot]:
-    server = TelegramAPIServer.from_base(str(sandbox.url / "telegram"))
-    session = AiohttpSession(api=server, timeout=DEADLINE_SECONDS)
-    async with Bot(TOKEN, session=session, default=DefaultBotProperties(parse_mode=ParseMode.HTML)) as bot:
-        yield bot
 
 
 @pytest.fixture
@@ -166,7 +155,7 @@ async def test_every_method_the_bot_may_use_gives_what_aiogram_reads(sandbox: Sa
 
     sent = await bot.send_message(1, "hello", reply_markup=KEYBOARD)
     document = await bot.send_document(1, file, caption="<b>Report</b>")
-    photo = await bot.send_photo(1, BufferedInputFile(b"png", "a.png"))
+    photo = await bot.send_photo(1, BufferedInputFile(b"\x89PNG\r\n\x1a\n", "a.png"))
 
     assert (await bot.get_me()).username == "coffee_ledger_sandbox_bot"
     assert sent.reply_markup is not None

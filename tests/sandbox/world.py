@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +50,8 @@ class Product:
     default_status: int = 200
     # So many of the next webhooks get no answer at all.
     silences: int = 0
+    # What GET answers, by path.
+    pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)
     _arrived: Bell = field(default_factory=Bell)
 
     async def take(self, request: web.Request) -> web.Response:
@@ -62,6 +64,9 @@ class Product:
         status = self.statuses.popleft() if self.statuses else self.default_status
         return web.json_response({"seen": len(self.received)}, status=status)
 
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        return await self.pages[request.path](request) if request.path in self.pages else web.Response(status=404)
+
     async def wait_for(self, count: int) -> list[Received]:
         assert await self._arrived.wait_until(lambda: len(self.received) >= count, seconds=DEADLINE_SECONDS)
         return self.received
@@ -73,10 +78,17 @@ class Product:
 class Sandbox:
     """The sandbox, reached over HTTP as its users reach it."""
 
-    def __init__(self, client: TestClient[web.Request, web.Application], product: Product, product_url: URL) -> None:
+    def __init__(self, client: TestClient[web.Request, web.Application], product: Product, server: TestServer) -> None:
         self.client = client
         self.product = product
-        self.product_url = product_url
+        self._server = server
+
+    @property
+    def product_url(self) -> URL:
+        return self._server.make_url("/bmc-webhook")
+
+    async def close_product(self) -> None:
+        await self._server.close()
 
     @property
     def url(self) -> URL:
@@ -132,20 +144,19 @@ async def open_sandbox(
 ) -> AsyncIterator[Sandbox]:
     product = Product()
     app = web.Application()
-    app.add_routes([web.post("/{any:.*}", product.take)])
+    app.add_routes([web.post("/{any:.*}", product.take), web.get("/{any:.*}", product.show)])
     server = TestServer(app)
     await server.start_server(ssl=tls)
     async with server:
-        product_url = server.make_url("/bmc-webhook")
         settings = Settings(
             bot_token=TOKEN,
             bmc_secret=SECRET,
-            webhook_url=product_url,
+            webhook_url=server.make_url("/bmc-webhook"),
             webhook_host="pay.example",
             retry_seconds=0.01,
         )
         async with TestClient(TestServer(make_app(settings, answer_timeout_seconds=answer_timeout_seconds))) as client:
-            yield Sandbox(client, product, product_url)
+            yield Sandbox(client, product, server)
 
 
 async def _json(response: ClientResponse) -> Any:

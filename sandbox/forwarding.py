@@ -1,0 +1,115 @@
+"""The product's public pages under the sandbox's own address, so that a browser meets neither its certificate nor its name."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, hdrs, web
+from multidict import CIMultiDict
+from yarl import URL
+
+from sandbox.journal import log
+
+_SCRIPT = Path(__file__).parent / "vendor" / "telegram-web-app.js"
+_SCRIPT_PATH = "/js/telegram-web-app.js"
+_SCRIPT_ELSEWHERE = re.compile(rb"https://telegram\.org/js/telegram-web-app\.js(\?[0-9]+)?")
+# What is said between two neighbours only, or is said anew by us.
+_NOT_PASSED_ON = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "host",
+        "accept-encoding",
+        "strict-transport-security",
+    }
+)
+_CONNECT_SECONDS = 5.0
+# Between two pieces of an answer; a stream of events says something every 15 seconds.
+_SILENCE_SECONDS = 120.0
+
+
+class Forwarding:
+    """*origin* is the product's front door, asked under the name *public_host*."""
+
+    def __init__(self, *, origin: URL, public_host: str) -> None:
+        self._origin = origin
+        self._public_host = public_host
+        self._session: ClientSession | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get(_SCRIPT_PATH, self.show_script),
+            web.get("/app", self.forward),
+            web.get("/app/{rest:.*}", self.forward),
+            web.route("*", "/api/{rest:.*}", self.forward),
+        ]
+
+    async def show_script(self, request: web.Request) -> web.FileResponse:
+        return web.FileResponse(_SCRIPT, headers={"Cache-Control": "no-cache"})
+
+    async def forward(self, request: web.Request) -> web.StreamResponse:
+        try:
+            answer = await self._open_session().request(
+                request.method,
+                self._target(request),
+                headers=self._headers(request),
+                data=await request.read() or None,
+                server_hostname=self._public_host if self._origin.scheme == "https" else None,
+                allow_redirects=False,
+            )
+        except (ClientError, TimeoutError, OSError) as error:
+            log.info("forwarding: no answer: %s", type(error).__name__)
+            raise web.HTTPBadGateway(text="The product does not answer.") from error
+        async with answer:
+            return await _pass_on(request, answer)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _target(self, request: web.Request) -> URL:
+        return self._origin.origin().join(URL(request.raw_path, encoded=True))
+
+    def _headers(self, request: web.Request) -> CIMultiDict[str]:
+        headers = _without(request.headers.items())
+        # Not compressed, as a page may have to be changed on its way.
+        headers.update({"Host": self._public_host, "Accept-Encoding": "identity"})
+        return headers
+
+    def _open_session(self) -> ClientSession:
+        if self._session is None:
+            # No verification: the proxy's own CA is internal.
+            self._session = ClientSession(
+                connector=TCPConnector(ssl=False, limit=0),
+                timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS),
+                auto_decompress=False,
+            )
+        return self._session
+
+
+async def _pass_on(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
+    """Pass an answer on piece by piece as it comes; a page is changed first."""
+    headers = _without(answer.headers.items())
+    if answer.content_type == "text/html":
+        page = _SCRIPT_ELSEWHERE.sub(_SCRIPT_PATH.encode(), await answer.read())
+        headers.popall(hdrs.CONTENT_LENGTH, None)
+        return web.Response(status=answer.status, body=page, headers=headers)
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    try:
+        async for piece in answer.content.iter_any():
+            await response.write(piece)
+        await response.write_eof()
+    except (ClientError, TimeoutError, OSError):
+        # One of the two hung up; the other must not take what came so far for the whole.
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+def _without(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    return CIMultiDict((name, value) for name, value in headers if name.lower() not in _NOT_PASSED_ON)

@@ -1,0 +1,146 @@
+"""Opening the Mini App as Telegram does: at an address that says who opens it, and how."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+from yarl import URL
+
+from sandbox.fields import FieldError, Fields, read_fields
+from sandbox.journal import log
+from sandbox.refusals import conflict, not_found, read_choice
+from sandbox.telegram.chats import Chat
+from sandbox.telegram.init_data import compact, sign, third_party_signature
+from sandbox.telegram.keyboards import buttons_of
+from sandbox.telegram.people import Person, Standing
+from sandbox.telegram.state import Telegram
+from sandbox.telegram.themes import COLOURS, Theme
+
+_VERSION = "9.1"
+_PLATFORM = "weba"
+_AGE_SECONDS_MAX = 366 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Launch:
+    """
+    One way into the Mini App.
+
+    A keyboard's button tells the page nothing about the person, and alone lets it answer into the chat.
+    """
+
+    url: URL
+    is_from_keyboard: bool = False
+    start_param: str | None = None
+    button_text: str | None = None
+
+
+class Launches:
+    """*public_host* is where the product is reached in public; the sandbox has the same pages under its own address."""
+
+    def __init__(self, telegram: Telegram, *, public_host: str) -> None:
+        self._telegram = telegram
+        self._public_host = public_host
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post(r"/telegram/chats/{user_id:\d{1,15}}/open", self.open)]
+
+    async def open(self, request: web.Request) -> web.Response:
+        fields = await read_fields(request)
+        person = self._telegram.people.get_or_create(int(request.match_info["user_id"]))
+        launch = self._find_launch(self._telegram.chats.of(person), fields)
+        theme = read_choice(fields, "theme", Theme) if fields.text("theme") else Theme.LIGHT
+        init_data = "" if launch.is_from_keyboard else self._init_data(person, launch, fields)
+        log.info("telegram: %d opens the Mini App", person.id)
+        return web.json_response(
+            {
+                "url": str(self._address(launch, init_data, theme)),
+                "sends_data": launch.is_from_keyboard,
+                "button_text": launch.button_text,
+            }
+        )
+
+    def _find_launch(self, chat: Chat, fields: Fields) -> Launch:
+        if (start_param := fields.text("start_param")) is not None:
+            button = _web_app(self._telegram.profile.menu_button_seen(chat.person.id))
+            url = URL(button["web_app"]["url"]) if button else URL(f"https://{self._public_host}/app/")
+            return Launch(url, start_param=start_param)
+        if chat.person.standing is not Standing.OPEN:
+            raise conflict(f"the person has no buttons: {chat.person.standing.value}")
+        if fields.flag("menu"):
+            return self._from_menu(chat)
+        return _from_button(chat, fields.need_text("button"), fields.integer("message_id"))
+
+    def _from_menu(self, chat: Chat) -> Launch:
+        button = _web_app(self._telegram.profile.menu_button_seen(chat.person.id))
+        if button is None:
+            raise not_found("the menu button opens no Mini App")
+        return Launch(URL(button["web_app"]["url"]), button_text=button["text"])
+
+    def _init_data(self, person: Person, launch: Launch, fields: Fields) -> str:
+        token = self._telegram.token
+        body = {
+            "user": compact(_user(person, fields)),
+            **self._circumstances(person, launch),
+            "auth_date": str(int(time.time()) - _age_seconds(fields)),
+            "signature": third_party_signature(),
+        }
+        return sign(body, f"{token}-but-not-quite" if fields.flag("forged") else token)
+
+    def _circumstances(self, person: Person, launch: Launch) -> dict[str, str]:
+        if launch.start_param is None:
+            return {"query_id": f"AA{self._telegram.query_ids.next()}"}
+        chat_instance = str(person.id * 1_000_003)
+        return {"chat_instance": chat_instance, "chat_type": "sender", "start_param": launch.start_param}
+
+    def _address(self, launch: Launch, init_data: str, theme: Theme) -> URL:
+        url = launch.url
+        if launch.start_param is not None:
+            url = url.update_query(tgWebAppStartParam=launch.start_param)
+        told = {
+            **({"tgWebAppData": init_data} if init_data else {}),
+            "tgWebAppVersion": _VERSION,
+            "tgWebAppPlatform": _PLATFORM,
+            "tgWebAppThemeParams": compact(COLOURS[theme]),
+        }
+        own = url.relative() if url.host == self._public_host else url
+        # Percent-encoded as a query is: the page's script takes the fragment apart in that way.
+        fragment = urlencode(told, quote_via=quote, safe="")
+        return URL(f"{own.with_fragment(None)}#{fragment}", encoded=True)
+
+
+def _from_button(chat: Chat, text: str, message_id: int | None) -> Launch:
+    """Find the button in the keyboard in force or in the newest message that shows it; *message_id* names the message."""
+    if message_id is None and (button := _named(chat.reply_keyboard, text)) is not None:
+        return Launch(URL(button["web_app"]["url"]), is_from_keyboard=True, button_text=text)
+    for message in reversed(chat.messages.values()):
+        button = _named(message.reply_markup, text) if message_id in (None, message.message_id) else None
+        if button is not None and message.shows_inline_keyboard:
+            return Launch(URL(button["web_app"]["url"]), button_text=text)
+    raise not_found(f"no button {text!r} opens a Mini App")
+
+
+def _named(markup: Mapping[str, Any] | None, text: str) -> dict[str, Any] | None:
+    return next((button for button in buttons_of(markup) if button["text"] == text and _web_app(button)), None)
+
+
+def _web_app(button: dict[str, Any]) -> dict[str, Any] | None:
+    return button if "web_app" in button else None
+
+
+def _user(person: Person, fields: Fields) -> dict[str, Any]:
+    user = {name: value for name, value in person.as_user().items() if name != "is_bot"}
+    user = {**user, "last_name": "", "language_code": fields.text("language_code") or person.language_code}
+    return {**user, "allows_write_to_pm": True} if person.standing is Standing.OPEN else user
+
+
+def _age_seconds(fields: Fields) -> int:
+    age = fields.integer("age_seconds") or 0
+    if not -_AGE_SECONDS_MAX <= age <= _AGE_SECONDS_MAX:
+        raise FieldError("age_seconds", "must be within a year")
+    return age

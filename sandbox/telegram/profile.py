@@ -1,0 +1,50 @@
+"""What the bot shows of itself: its commands, its menu button, its names; by language, audience and chat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Commands = list[dict[str, str]]
+MenuButton = dict[str, Any]
+
+COMMANDS_BUTTON: MenuButton = {"type": "commands"}
+DEFAULT_BUTTON: MenuButton = {"type": "default"}
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who is shown a list of commands: a scope, perhaps of one chat, and a language; the empty one is for all others."""
+
+    scope: str
+    chat_id: int | None = None
+    language_code: str = ""
+
+
+@dataclass
+class Profile:
+    commands: dict[Audience, Commands] = field(default_factory=dict)
+    # None: of every chat that has none of its own.
+    menu_buttons: dict[int | None, MenuButton] = field(default_factory=dict)
+    # By kind (name, description, short_description) and language.
+    texts: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def commands_seen(self, user_id: int, language_code: str) -> Commands:
+        """
+        Return the commands a person sees in the private chat.
+
+        Source: https://core.telegram.org/bots/api#determining-list-of-commands, read 2026-11-22.
+        """
+        language = language_code.partition("-")[0].lower()
+        scopes = (("chat", user_id), ("all_private_chats", None), ("default", None))
+        audiences = [Audience(scope, chat_id, code) for scope, chat_id in scopes for code in (language, "")]
+        return next((self.commands[one] for one in audiences if one in self.commands), [])
+
+    def menu_button_seen(self, user_id: int) -> MenuButton:
+        own = self.menu_buttons.get(user_id, DEFAULT_BUTTON)
+        shared = self.menu_buttons.get(None, DEFAULT_BUTTON)
+        return next((button for button in (own, shared) if button != DEFAULT_BUTTON), COMMANDS_BUTTON)
+
+    def text_seen(self, kind: str, language_code: str) -> str:
+        language = language_code.partition("-")[0].lower()
+        return self.texts.get((kind, language)) or self.texts.get((kind, ""), "")

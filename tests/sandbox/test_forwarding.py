@@ -1,0 +1,90 @@
+"""The product's pages and endpoints under the sandbox's own address."""
+
+import asyncio
+
+from aiohttp import web
+
+from tests.sandbox.world import Product, Sandbox, open_sandbox
+
+PAGE = '<script src="https://telegram.org/js/telegram-web-app.js?64"></script><a href="https://telegram.org/">T</a>'
+
+
+async def show_page(request: web.Request) -> web.Response:
+    return web.Response(text=PAGE, content_type="text/html", headers={"Content-Security-Policy": "default-src 'none'"})
+
+
+async def test_a_page_gets_the_copy_of_telegrams_script_that_is_here(sandbox: Sandbox, product: Product) -> None:
+    product.pages["/app/"] = show_page
+
+    async with sandbox.client.get("/app/?lang=uk") as answer:
+        html = await answer.text()
+    async with sandbox.client.get("/js/telegram-web-app.js") as script:
+        source = await script.text()
+
+    assert html == '<script src="/js/telegram-web-app.js"></script><a href="https://telegram.org/">T</a>'
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
+    assert "javascript" in script.content_type
+    assert "window.Telegram.WebApp" in source
+
+
+async def test_the_product_is_asked_under_its_public_name_with_query_and_headers(
+    sandbox: Sandbox, product: Product
+) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response([request.host, request.query_string, request.headers["Authorization"]])
+
+    product.pages["/api/state"] = echo
+
+    async with sandbox.client.get("/api/state?a=%2B1", headers={"Authorization": "tma query_id=1"}) as answer:
+        assert await answer.json() == ["pay.example", "a=%2B1", "tma query_id=1"]
+
+
+async def test_a_body_and_a_refusal_go_through_as_they_are(sandbox: Sandbox, product: Product) -> None:
+    product.statuses.append(422)
+
+    async with sandbox.client.post("/api/payments", json={"amount": "0"}) as answer:
+        status = answer.status
+
+    assert status == 422
+    assert product.received[0].path == "/api/payments"
+    assert product.received[0].body == {"amount": "0"}
+
+
+async def test_events_come_through_one_by_one_while_the_stream_is_open(sandbox: Sandbox, product: Product) -> None:
+    heard = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        await heard.wait()
+        await response.write(b"data: 2\n\n")
+        return response
+
+    product.pages["/api/events"] = stream
+
+    async with asyncio.timeout(10), sandbox.client.get("/api/events") as answer:
+        first = await answer.content.readuntil(b"\n\n")
+        heard.set()
+        rest = await answer.content.read()
+
+    assert (first, rest) == (b"data: 1\n\n", b"data: 2\n\n")
+    assert answer.content_type == "text/event-stream"
+
+
+async def test_an_answer_that_says_nothing_has_changed_stays_one(sandbox: Sandbox, product: Product) -> None:
+    async def unchanged(request: web.Request) -> web.Response:
+        return web.Response(status=304 if request.headers.get("If-None-Match") == '"1"' else 200)
+
+    product.pages["/app/app.js"] = unchanged
+
+    async with sandbox.client.get("/app/app.js", headers={"If-None-Match": '"1"'}) as answer:
+        assert answer.status == 304
+
+
+async def test_a_product_that_is_away_is_a_bad_gateway() -> None:
+    async with open_sandbox() as sandbox:
+        await sandbox.close_product()
+
+        async with sandbox.client.get("/api/offer") as answer:
+            assert answer.status == 502
