@@ -78,10 +78,10 @@ class Deliveries:
             return await self._rehearse(body, self._probe)
         secret = find_secret(body, signatures, self._secrets)
         if secret is None:
-            # Whoever sends no signature at all is a passer-by, of whom the internet has many.
-            if signatures:
-                FAILED_STREAK.inc()
-                self._failures.count()
+            if not signatures:
+                return _refuse(Refusal.UNSIGNED, 401)
+            FAILED_STREAK.inc()
+            self._failures.count()
             return _refuse(Refusal.BAD_SIGNATURE, 401)
         with DURATION.time():
             return await self._settle(body, verified_by=secret)

@@ -15,6 +15,8 @@ from ledger.settling import Settlement
 class Refusal(enum.StrEnum):
     """Why a request was not settled."""
 
+    UNSIGNED = "unsigned"
+    """Sent by a passer-by, of whom the internet has many."""
     BAD_SIGNATURE = "bad_signature"
     TOO_LARGE = "too_large"
     ABORTED = "aborted"

@@ -75,13 +75,14 @@ async def test_an_unsigned_body_changes_nothing_but_a_counter(
     webhook: Webhook, ledger: Ledger, headers: dict[str, str]
 ) -> None:
     await ledger.open(CODE)
-    before = counted("bad_signature")
+    error = "bad_signature" if "x-signature-sha256" in headers else "unsigned"
+    before = counted(error)
 
     status, answer = await webhook.post(GOOD, headers=headers)
 
-    assert (status, answer) == (401, {"error": "bad_signature"})
+    assert (status, answer) == (401, {"error": error})
     assert await ledger.outcomes() == []
-    assert counted("bad_signature") == before + 1
+    assert counted(error) == before + 1
 
 
 async def test_two_signature_headers_are_refused_though_one_is_right(webhook: Webhook, ledger: Ledger) -> None:
