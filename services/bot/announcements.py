@@ -35,16 +35,20 @@ def announce(notification: Notification, speech: Speech) -> str:
         case NotificationKind.REFUND_OVERDRAWN:
             credits = speech.say("credits", credits=int(facts["balance"]))
             return speech.say("refund-overdrawn", user=str(facts["telegram_id"]), credits=credits)
+        case NotificationKind.CREDITS_ADJUSTED:
+            return _adjusted(notification, speech)
+        case NotificationKind.CLAIM_DECLINED:
+            return speech.say("claim-declined")
+        case NotificationKind.CLAIM_RAISED:
+            return speech.say("claim-raised", user=str(facts["telegram_id"]))
+        case NotificationKind.SIGNATURE_FAILURES:
+            return speech.say("signature-failures", count=int(facts["count"]))
         case (
             NotificationKind.TEST_EVENT
             | NotificationKind.EVENT_UNREADABLE
             | NotificationKind.EVENT_UNKNOWN
             | NotificationKind.EVENT_DISAGREES
             | NotificationKind.LEGACY_WEBHOOK
-            | NotificationKind.CREDITS_ADJUSTED
-            | NotificationKind.CLAIM_RAISED
-            | NotificationKind.CLAIM_DECLINED
-            | NotificationKind.SIGNATURE_FAILURES
         ):
             text = notification.kind.value.replace("_", "-")
             return speech.say(text, type=facts.get("type") or speech.say("type-none"))
@@ -60,6 +64,14 @@ def _credited(notification: Notification, speech: Speech) -> str:
         credits=int(facts["credits"]),
         balance=_balance(notification, speech),
     )
+
+
+def _adjusted(notification: Notification, speech: Speech) -> str:
+    added = int(notification.facts["credits"])
+    values = {"credits": speech.say("credits", credits=abs(added)), "balance": _balance(notification, speech)}
+    if notification.facts["cause"] == "match_undone":
+        return speech.say("match-undone", **values)
+    return speech.say("credits-adjusted", sign="plus" if added > 0 else "minus", **values)
 
 
 def _remarks(facts: Mapping[str, Any], speech: Speech) -> list[str]:

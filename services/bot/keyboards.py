@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from aiogram.filters.callback_data import CallbackData
-from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.types import (
+    CopyTextButton,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    KeyboardButton,
+    ReplyKeyboardMarkup,
+    WebAppInfo,
+)
 
 from ledger.codes import show_code
 from ledger.model import PendingPayment, Rates
@@ -26,13 +33,102 @@ class CancelPayment(CallbackData, prefix="cancel", sep="|"):
     payment_id: str
 
 
-def start_keyboard(speech: Speech) -> InlineKeyboardMarkup:
-    return _rows([InlineKeyboardButton(text=speech.label("start-choose"), callback_data=ChooseAmount().pack())])
+class ClaimDay(CallbackData, prefix="day"):
+    days_ago: int
+    """Below zero: another day, to be written."""
 
 
-def amounts_keyboard(speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates) -> InlineKeyboardMarkup:
-    """Offer each amount with the credits it gives."""
-    return _rows(*([_amount_button(speech, amount, currency, rates)] for amount in amounts))
+class ClaimAmount(CallbackData, prefix="paid"):
+    amount: str
+    currency: str
+
+
+class ClaimEnd(CallbackData, prefix="claim"):
+    what: str
+
+
+class SpeakLanguage(CallbackData, prefix="speak"):
+    language: str
+
+
+class EraseMe(CallbackData, prefix="erase"):
+    is_sure: bool
+
+
+AS_IN_TELEGRAM = "telegram"
+
+
+def app_reply_keyboard(speech: Speech, app_url: str) -> ReplyKeyboardMarkup:
+    """
+    Put a button under the message field that opens the Mini App in a way that needs no endpoint: it answers by a message.
+
+    Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
+    """
+    address = f"{app_url}?mode=keyboard&lang={speech.language}"
+    button = KeyboardButton(text=speech.label("menu-button"), web_app=WebAppInfo(url=address))
+    return ReplyKeyboardMarkup(keyboard=[[button]], resize_keyboard=True, is_persistent=False)
+
+
+def amounts_keyboard(
+    speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates, *, app_url: str
+) -> InlineKeyboardMarkup:
+    """Offer each amount with the credits it gives, and the Mini App, which shows more."""
+    return _rows(
+        [_app_button(speech, app_url)], *([_amount_button(speech, amount, currency, rates)] for amount in amounts)
+    )
+
+
+def help_keyboard(speech: Speech, app_url: str) -> InlineKeyboardMarkup:
+    return _rows(
+        [_app_button(speech, app_url)],
+        [_press(speech, "choose-button", ChooseAmount())],
+        [_press(speech, "claim-button", ClaimEnd(what="begin"))],
+    )
+
+
+def claim_days_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        [_press(speech, "claim-today", ClaimDay(days_ago=0)), _press(speech, "claim-yesterday", ClaimDay(days_ago=1))],
+        [_press(speech, "claim-other-day", ClaimDay(days_ago=-1))],
+        [_press(speech, "claim-stop", ClaimEnd(what="stop"))],
+    )
+
+
+def claim_amounts_keyboard(speech: Speech, amounts: Sequence[Decimal], currency: str) -> InlineKeyboardMarkup:
+    buttons = [
+        InlineKeyboardButton(
+            text=speech.money(amount, currency),
+            callback_data=ClaimAmount(amount=f"{amount:f}", currency=currency).pack(),
+        )
+        for amount in amounts
+    ]
+    pairs = [buttons[place : place + 2] for place in range(0, len(buttons), 2)]
+    return _rows(*pairs, [_press(speech, "claim-stop", ClaimEnd(what="stop"))])
+
+
+def claim_name_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        [_press(speech, "claim-skip", ClaimEnd(what="skip"))], [_press(speech, "claim-stop", ClaimEnd(what="stop"))]
+    )
+
+
+def claim_withdraw_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows([_press(speech, "claim-withdraw", ClaimEnd(what="withdraw"))])
+
+
+def languages_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        # Each by its own name, so that whoever ended up in the wrong one finds the way back.
+        [InlineKeyboardButton(text="Українська", callback_data=SpeakLanguage(language="uk").pack())],
+        [InlineKeyboardButton(text="English", callback_data=SpeakLanguage(language="en").pack())],
+        [_press(speech, "language-telegram", SpeakLanguage(language=AS_IN_TELEGRAM))],
+    )
+
+
+def erase_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        [_press(speech, "erase-no", EraseMe(is_sure=False))], [_press(speech, "erase-yes", EraseMe(is_sure=True))]
+    )
 
 
 def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> InlineKeyboardMarkup:
@@ -46,6 +142,15 @@ def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> 
 
 def cancel_keyboard(speech: Speech, payments: Sequence[PendingPayment]) -> InlineKeyboardMarkup:
     return _rows(*([_cancel_button(speech, payment)] for payment in payments))
+
+
+def _app_button(speech: Speech, app_url: str) -> InlineKeyboardButton:
+    address = f"{app_url}?lang={speech.language}"
+    return InlineKeyboardButton(text=speech.label("app-button"), web_app=WebAppInfo(url=address))
+
+
+def _press(speech: Speech, text: str, data: CallbackData) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=speech.label(text), callback_data=data.pack())
 
 
 def _amount_button(speech: Speech, amount: Decimal, currency: str, rates: Rates) -> InlineKeyboardButton:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiogram import BaseMiddleware, Bot
@@ -53,8 +54,22 @@ class MeasureCalls(BaseRequestMiddleware):
         return answer
 
 
+@dataclass
+class Ending:
+    """How handling an update ended; handed down, as the one who knows it stands deep inside."""
+
+    is_failure: bool = False
+
+
+def note_failure(data: Mapping[str, Any]) -> None:
+    """Count this update as failed, although its user got an excuse for an answer."""
+    ending = data.get("ending")
+    if isinstance(ending, Ending):
+        ending.is_failure = True
+
+
 class MeasureUpdates(BaseMiddleware):
-    """Counts updates by type; an error that was answered with an excuse counts as one where `data["failed"]` says so."""
+    """Counts updates by type and by how handling them ended."""
 
     async def __call__(
         self,
@@ -63,15 +78,17 @@ class MeasureUpdates(BaseMiddleware):
         data: dict[str, Any],
     ) -> Any:
         began = time.perf_counter()
-        outcome = "error"
+        data["ending"] = ending = Ending()
         try:
-            answer = await handler(event, data)
-            outcome = "error" if data.get("failed") else "ok"
+            return await handler(event, data)
+        except BaseException:
+            ending.is_failure = True
+            raise
         finally:
+            outcome = "error" if ending.is_failure else "ok"
             type_ = event.event_type if isinstance(event, Update) else "other"
             UPDATES_HANDLED.labels(type_ if type_ in UPDATES else "other", outcome).inc()
             UPDATE_DURATION.observe(time.perf_counter() - began)
-        return answer
 
 
 def call_of(error: AiogramError) -> Call:

@@ -21,7 +21,9 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, User
 from ledger.errors import DatabaseAwayError
 from ledger.model import TelegramId
 from ledger.store.payments import meet_user
+from services.bot.allowance import Allowance
 from services.bot.context import Context
+from services.bot.measuring import note_failure
 from services.bot.speech import Speech, language_of, speech
 
 log = structlog.stdlib.get_logger()
@@ -35,6 +37,9 @@ PASSING_TROUBLE = (
 )
 """Telegram's, not ours: it is away or busy, or the user has blocked the bot meanwhile. Another message would fare no better."""
 
+BURST_MAX = 30
+UPDATES_PER_SECOND = 0.5
+
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
@@ -46,19 +51,48 @@ class MeetUser(BaseMiddleware):
         if user is None or user.is_bot:
             return None
         context: Context = data["context"]
-        data["speech"] = speech(language_of(user.language_code))
+        told = language_of(user.language_code)
+        data["speech"] = speech(told)
         try:
-            await meet_user(context.pool, TelegramId(user.id), language=data["speech"].language, username=user.username)
+            spoken = await meet_user(context.pool, TelegramId(user.id), language=told, username=user.username)
+            data["speech"] = speech(spoken)
             return await handler(event, data)
         except DatabaseAwayError:
+            note_failure(data)
             log.warning("update not handled, the database is away", telegram_id=user.id)
             await _excuse(event, "try-later", data["speech"])
         except PASSING_TROUBLE as error:
             # Whoever waits for the answer asks again; what they asked for is recorded under the same name.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
+            note_failure(data)
             log.exception("update not handled", telegram_id=user.id)
             await _excuse(event, "went-wrong", data["speech"])
+
+
+class Throttle(BaseMiddleware):
+    """
+    Let nobody keep the bot busy: after a burst, one update every other second for each person.
+
+    Whoever is too fast is told so once, and then not answered until they are slower. What a page sends is never dropped.
+    """
+
+    def __init__(self, *, burst: int = BURST_MAX) -> None:
+        self._allowance = Allowance(burst=burst, per_second=UPDATES_PER_SECOND)
+        self._told: set[int] = set()
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        user: User | None = data.get("event_from_user")
+        if user is None or (isinstance(event, Message) and event.web_app_data is not None):
+            return await handler(event, data)
+        if self._allowance.take(user.id, asyncio.get_running_loop().time()) == 0:
+            self._told.discard(user.id)
+            return await handler(event, data)
+        is_first = user.id not in self._told
+        self._told.add(user.id)
+        if is_first or isinstance(event, CallbackQuery):
+            await _excuse(event, "slow-down", speech(language_of(user.language_code)))
+        return None
 
 
 class Turns(BaseMiddleware):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import html
 import re
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency
 from fluent.runtime import FluentBundle, FluentResource
 
@@ -64,6 +64,9 @@ class Speech:
         cents = "" if amount == amount.to_integral_value() else ".00"
         pattern = f"#,##0{cents}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤#,##0{cents}"
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
+
+    def day(self, day: date) -> str:
+        return format_date(day, "d MMMM", locale=self.language)
 
     def time(self, time: datetime) -> str:
         return format_datetime(time, "d MMM y, HH:mm 'UTC'", locale=self.language)

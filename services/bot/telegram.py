@@ -45,7 +45,18 @@ POLLING_SECONDS = 25
 RETRY_SECONDS_MAX = 30.0
 ANSWER_ATTEMPTS_MAX = 4
 ANSWER_PAUSE_SECONDS_MAX = 30.0
-COMMANDS = ("pay", "balance", "history", "cancel", "paysupport", "privacy")
+COMMANDS = (
+    "pay",
+    "balance",
+    "history",
+    "claim",
+    "help",
+    "language",
+    "cancel",
+    "paysupport",
+    "privacy",
+    "delete_me",
+)
 OPERATOR_COMMANDS: tuple[str, ...] = ()
 
 

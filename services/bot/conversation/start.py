@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiogram import F, Router
+from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus
 from aiogram.filters import Command, CommandStart
 from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
@@ -11,14 +11,16 @@ from ledger.codes import read_codes
 from ledger.model import TelegramId
 from ledger.store.payments import mark_unreachable
 from services.bot.context import Context
-from services.bot.keyboards import start_keyboard
+from services.bot.conversation.language import speak_in_menu
+from services.bot.conversation.pay import offer_amounts
+from services.bot.keyboards import app_reply_keyboard
 from services.bot.speech import Speech
 
 
 def make_router() -> Router:
     router = Router(name="start")
     router.message.register(welcome, CommandStart())
-    router.message.register(explain_support, Command("paysupport", "help"))
+    router.message.register(explain_support, Command("paysupport"))
     router.message.register(explain_privacy, Command("privacy"))
     router.my_chat_member.register(note_departure, F.new_chat_member.status == ChatMemberStatus.KICKED)
     return router
@@ -32,8 +34,12 @@ def make_last_router() -> Router:
     return router
 
 
-async def welcome(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("start"), reply_markup=start_keyboard(speech))
+async def welcome(message: Message, bot: Bot, context: Context, speech: Speech) -> None:
+    """Greet, and offer the amounts at once; what a link to the bot carries is anybody's word and changes nothing."""
+    assert message.from_user is not None
+    await message.answer(speech.say("start"), reply_markup=app_reply_keyboard(speech, context.app_url))
+    await offer_amounts(message.answer, context, speech)
+    await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
 
 
 async def explain_support(message: Message, speech: Speech) -> None:
@@ -49,9 +55,15 @@ async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
 
 
 async def admit_ignorance(message: Message, speech: Speech) -> None:
+    await message.answer(speech.say(_answer_to(message)))
+
+
+def _answer_to(message: Message) -> str:
     # Many send the code back to where it came from; it belongs into the note.
-    is_code = read_codes(message.text or "").holds_code
-    await message.answer(speech.say("code-goes-elsewhere" if is_code else "unknown"))
+    if read_codes(message.text or message.caption or "").holds_code:
+        return "code-goes-elsewhere"
+    # A receipt, or a picture of one: nobody here can read it, but there is a way.
+    return "picture-unread" if message.photo or message.document else "unknown"
 
 
 async def excuse_old_button(press: CallbackQuery, speech: Speech) -> None:

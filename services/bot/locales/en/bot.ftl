@@ -12,16 +12,17 @@ command-balance = Your credits
 command-history = Your last credits
 command-cancel = Cancel an open payment
 command-paysupport = Help with a payment
+command-claim = I paid, but nothing came
+command-help = Questions and answers
+command-language = Choose the language
+command-delete_me = Be forgotten
 command-privacy = What is kept about you
 about = Support on Buy Me a Coffee, and your bonus credits arrive here by themselves.
 
 ## Start, help, anything else
 
-start = Hello! Here you can support this project on Buy Me a Coffee, and your bonus credits arrive by themselves.
-
-    Send /pay to choose an amount.
-start-choose = Choose an amount
-unknown = I did not understand that. Send /pay to support, /balance to see your credits, or /paysupport if something went wrong.
+start = Hello! ☕ Here you can support this project on Buy Me a Coffee, and your bonus credits arrive by themselves. /help answers questions.
+unknown = I did not understand that. Send /pay to support, /balance to see your credits, or /help if you have a question.
 code-goes-elsewhere = That looks like a code. It belongs into the note on Buy Me a Coffee, when you pay; here nothing has to be done with it. Send /pay to see the page again.
 try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
 went-wrong = Something went wrong here. Please try again; if it happens once more, see /paysupport.
@@ -103,6 +104,86 @@ privacy = <b>What is kept about you</b>
 
     Nothing is passed on to anybody. Buy Me a Coffee and Telegram have privacy rules of their own.
 
+## Buttons that several messages share
+
+app-button = ☕ Open the app
+choose-button = Choose an amount
+claim-button = I paid, but nothing came
+slow-down = You are faster than I can follow. Give me a moment, then try again: nothing is lost.
+picture-unread = Thank you! I cannot read pictures or files, though. If you paid and nothing arrived, send /claim and I will ask you three short questions.
+
+## The questions people ask
+
+help-title = <b>What would you like to know?</b>
+help-how = <b>How do I support, and get my credits?</b>
+    Choose an amount, copy the code you are given, pay on Buy Me a Coffee and paste the code into the note. Your credits arrive by themselves, usually within seconds.
+help-nothing-came = <b>I paid, but nothing came.</b>
+    Wait a minute and look at /balance. Still nothing? Send /claim: three short questions, then a person looks at it.
+help-code = <b>I forgot the code, or mistyped it.</b>
+    Nothing is lost. A small slip is recognised; otherwise the payment waits until a person has matched it. /claim makes that quicker.
+help-credits = <b>How many credits do I get, and what for?</b>
+    { $rates }. What you can use them for is up to the owner of this bot; /history shows where yours came from and went.
+help-back = <b>Can I have my money back, and who sees my data?</b>
+    Refunds are made by the page’s owner on Buy Me a Coffee. What is kept about you stands in /privacy; /delete_me erases it.
+rate = { $one } = { $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}
+
+## "I paid but nothing came"
+
+claim-begin = Let us find your payment. Three short questions, then a person looks at it.
+claim-code-open = By the way: the code <code>{ $code }</code> has not turned up in any payment yet. If you have not paid so far, copy it into the note when you do.
+claim-when = <b>When did you pay?</b>
+claim-today = Today
+claim-yesterday = Yesterday
+claim-other-day = Another day
+claim-which-day = Send me the day, for example <code>21.11</code> or <code>2026-11-21</code>.
+claim-day-unreadable = I could not read that as one of the last { $days } days. Send it like this: <code>{ $example }</code>
+claim-how-much = <b>How much did you pay?</b> Choose, or send the amount.
+claim-amount-unreadable = I could not read that amount. Send it like this: <code>{ $example }</code>
+claim-name = <b>In which name did you pay?</b> Send the name you gave on Buy Me a Coffee. It is only compared there, and forgotten later.
+claim-skip = I would rather not say
+claim-stop = Stop
+claim-stopped = Stopped. Nothing was sent. /claim starts again whenever you like.
+claim-passed-on = Thank you. I passed it on to a person: { $amount }, paid on { $day }. You will hear from us here, and any credits arrive by themselves.
+claim-open-before = You have told us of a payment already, and a person is looking at it. You will hear from us here.
+claim-known = A person is looking at the payment you told us of on { $raised }: { $amount }, paid on { $day }. You will hear from us here.
+claim-withdraw = It is settled, take it back
+claim-withdrawn = Taken back. All the best!
+claim-none = There is nothing to take back any more.
+claim-too-many = You have told us of several payments today. A person will look at them first; please come back tomorrow.
+claim-declined = We looked for the payment you told us of and found none that fits. Please compare the day, the amount and the name with the receipt from Buy Me a Coffee, and send /claim again if something was different.
+credits-adjusted = { $sign ->
+    [plus] An operator added <b>{ $credits }</b> to your balance. You now have { $balance }.
+   *[minus] An operator took <b>{ $credits }</b> from your balance. You now have { $balance }.
+} /history shows why.
+match-undone = A payment had been credited to you by mistake, so <b>{ $credits }</b> were taken back. You now have { $balance }. If that is wrong, send /claim.
+
+## Language
+
+language-which = Which language shall I speak?
+language-telegram = As in Telegram
+language-chosen = I will speak English from now on.
+
+## Being forgotten
+
+erase-explain = <b>Shall I forget you?</b>
+
+    Erased: your username and language; the names, e-mail addresses and notes of your payments; what you told us in /claim; messages still to be sent.
+
+    Kept: your Telegram number, and the amounts, times and codes of your payments with the entries of your credits. They are the books: without them, a refund could not be traced and a payment could be counted twice.
+erase-open-payments = { $count ->
+    [one] Your open payment will be cancelled.
+   *[other] Your { $count } open payments will be cancelled.
+} If you have paid already, the credits still arrive.
+erase-balance = Your balance of { $balance } stays and is there when you come back.
+erase-sure = Nothing more is sent to you until you write again.
+erase-no = No, keep everything
+erase-yes = Yes, forget me
+erase-kept = Good. Everything stays as it was.
+erased = Done. What named you is erased, and nothing more will be sent. If you ever come back: /start.
+
 ## What users are told
 
 payment-credited = <b>Thank you!</b> { $amount } arrived: <b>+{ $credits ->
@@ -130,6 +211,8 @@ test-event = <b>The connection works</b>: a test event of Buy Me a Coffee arrive
 event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept as it came; look on Buy Me a Coffee what it was about.
 event-unknown = <b>Buy Me a Coffee sent an event of a kind unknown here</b>: { $type }. It is kept as it came and changed nothing.
 event-disagrees = <b>An event came twice with different content</b> ({ $type }). The first one counts; the second is kept beside it. Compare the payment on Buy Me a Coffee.
+claim-raised = <b>Somebody paid, and nothing came</b>: user <code>{ $user }</code> says so.
+signature-failures = <b>Deliveries arrive whose signature fits none of your secrets</b>: { $count } so far; this is told once until it has been quiet for some hours. If the secret was changed on Buy Me a Coffee, write the new one into BMC_WEBHOOK_SECRETS beside the old one. If not, somebody else is knocking; they can change nothing.
 legacy-webhook = <b>Buy Me a Coffee sent an event in its old format</b>, which lacks what is needed. Delete the webhook there and create it anew.
 
 ## Why a rule did not match a payment; $rule names it

@@ -1,0 +1,33 @@
+-- Claims: what a user says of a payment that did not arrive.
+
+-- name: find_claimable_charges
+-- Charges that wait, of these days. For ranking alone: nothing of them is shown to whoever claims.
+-- $1 from, $2 until, both days included
+SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name, charges.note
+  FROM charges
+  LEFT JOIN supporters USING (supporter_id)
+ WHERE charges.state = 'unmatched'
+   AND charges.is_paid
+   AND charges.paid_at >= $1::date
+   AND charges.paid_at < $2::date + 1
+ ORDER BY charges.charge_id;
+
+-- name: find_open_claim
+-- $1 Telegram id
+SELECT claim_id, paid_on, amount, currency, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';
+
+-- name: count_claims
+-- $1 Telegram id, $2 since
+SELECT count(*) FROM claims WHERE telegram_id = $1 AND created_at > $2;
+
+-- name: raise_claim
+-- One open claim a user: a second one gives no row.
+-- $1 Telegram id, $2 day, $3 amount, $4 currency, $5 name or null, $6 candidates, $7 now
+INSERT INTO claims (telegram_id, paid_on, amount, currency, name, candidates, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (telegram_id) WHERE status = 'open' DO NOTHING
+RETURNING claim_id;
+
+-- name: withdraw_claim
+-- $1 Telegram id, $2 now
+UPDATE claims SET status = 'withdrawn', decided_at = $2 WHERE telegram_id = $1 AND status = 'open' RETURNING claim_id;

@@ -1,0 +1,63 @@
+"""Claims: what a user says of a payment that did not arrive, kept for an operator to compare."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from ledger.claiming import Story, WaitingCharge, rank_candidates, search_window
+from ledger.model import NotificationKind, TelegramId
+from ledger.store.database import Pool, connected, sql, transaction
+
+CLAIMS_A_DAY_MAX = 3
+
+
+@dataclass(frozen=True)
+class OpenClaim:
+    claim_id: int
+    paid_on: date
+    amount: Decimal
+    currency: str
+    created_at: datetime
+
+
+class Raising(enum.Enum):
+    """What became of an attempt to raise a claim."""
+
+    RAISED = enum.auto()
+    OPEN_BEFORE = enum.auto()
+    TOO_MANY = enum.auto()
+
+
+async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now: datetime) -> Raising:
+    """Keep a claim with the charges that may be meant, and tell the operators. The user must be known."""
+    async with transaction(pool) as db:
+        # With the settling, so that a charge which is matched in this moment is no candidate.
+        await db.execute(sql("lock_settling"))
+        if await db.fetchval(sql("count_claims"), telegram_id, now - timedelta(days=1)) >= CLAIMS_A_DAY_MAX:
+            return Raising.TOO_MANY
+        rows = await db.fetch(sql("find_claimable_charges"), *search_window(story))
+        candidates = rank_candidates(story, [WaitingCharge(**row) for row in rows])
+        told = story.paid_on, story.amount, story.currency, story.name
+        claim_id = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
+        if claim_id is None:
+            return Raising.OPEN_BEFORE
+        facts = {"claim_id": claim_id, "telegram_id": telegram_id}
+        kinds, keys = [NotificationKind.CLAIM_RAISED], [f"claim:{claim_id}"]
+        await db.execute(sql("queue_notifications"), [None], kinds, [facts], keys)
+        await db.execute(sql("announce"))
+    return Raising.RAISED
+
+
+async def find_open_claim(pool: Pool, telegram_id: TelegramId) -> OpenClaim | None:
+    async with connected(pool) as db:
+        row = await db.fetchrow(sql("find_open_claim"), telegram_id)
+    return OpenClaim(**row) if row else None
+
+
+async def withdraw_claim(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> bool:
+    """Take back the user's open claim; False: there was none."""
+    async with connected(pool) as db:
+        return await db.fetchval(sql("withdraw_claim"), telegram_id, now) is not None

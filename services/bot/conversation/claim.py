@@ -1,0 +1,229 @@
+"""
+"I paid but nothing came": asks when, how much and in which name, and hands the answers to the operators.
+
+Whoever claims is told the same whatever waits: that a stranger's payment exists is a stranger's affair.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+
+from aiogram import F, Router
+from aiogram.filters import Command, StateFilter
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.state import State, StatesGroup
+from aiogram.types import CallbackQuery, Message
+
+from ledger.claiming import Story
+from ledger.codes import show_code
+from ledger.model import TelegramId
+from ledger.store.claims import OpenClaim, Raising, find_open_claim, raise_claim, withdraw_claim
+from ledger.store.payments import find_open_payments
+from services.bot.amounts import Refusal, read_wish
+from services.bot.context import Context
+from services.bot.keyboards import (
+    ClaimAmount,
+    ClaimDay,
+    ClaimEnd,
+    claim_amounts_keyboard,
+    claim_days_keyboard,
+    claim_name_keyboard,
+    claim_withdraw_keyboard,
+)
+from services.bot.speech import Speech
+
+DAYS_BACK_MAX = 90
+NAME_LENGTH_MAX = 100
+DAY = re.compile(r"(?:(\d{4})-(\d{1,2})-(\d{1,2}))|(?:(\d{1,2})[./](\d{1,2})(?:[./](\d{4}|\d{2}))?)")
+
+
+class Asking(StatesGroup):
+    """Which answer is awaited. Kept in memory: after a restart the first question comes again."""
+
+    day = State()
+    amount = State()
+    name = State()
+
+
+class Ending(enum.StrEnum):
+    """What a button of the claim does."""
+
+    SKIP_NAME = "skip"
+    STOP = "stop"
+    WITHDRAW = "withdraw"
+
+
+def make_router() -> Router:
+    router = Router(name="claim")
+    router.message.register(begin, Command("claim"))
+    router.callback_query.register(begin_by_button, ClaimEnd.filter(F.what == "begin"))
+    # Any command is more than an answer: it ends the questions and is obeyed.
+    answer = F.text & ~F.text.startswith("/")
+    router.message.register(take_day, StateFilter(Asking.day), answer)
+    router.message.register(take_amount, StateFilter(Asking.amount), answer)
+    router.message.register(take_name, StateFilter(Asking.name), answer)
+    router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(Asking.day))
+    router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(Asking.amount))
+    router.callback_query.register(skip_name, ClaimEnd.filter(F.what == Ending.SKIP_NAME), StateFilter(Asking.name))
+    router.callback_query.register(stop, ClaimEnd.filter(F.what == Ending.STOP))
+    router.callback_query.register(withdraw, ClaimEnd.filter(F.what == Ending.WITHDRAW))
+    return router
+
+
+async def begin(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+    assert message.from_user is not None
+    await _begin(message, TelegramId(message.from_user.id), context, speech, state)
+
+
+async def begin_by_button(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+    await press.answer()
+    if isinstance(press.message, Message):
+        await _begin(press.message, TelegramId(press.from_user.id), context, speech, state)
+
+
+async def _begin(message: Message, user: TelegramId, context: Context, speech: Speech, state: FSMContext) -> None:
+    await state.clear()
+    known = await find_open_claim(context.pool, user)
+    if known is not None:
+        await message.answer(_show(known, speech), reply_markup=claim_withdraw_keyboard(speech))
+        return
+    await state.set_state(Asking.day)
+    text = speech.say("claim-begin")
+    open_now = await find_open_payments(context.pool, user)
+    if open_now:
+        # The likeliest case first: the code is still waiting to be pasted.
+        text += "\n\n" + speech.say("claim-code-open", code=show_code(open_now[-1].payment_id))
+    await message.answer(f"{text}\n\n{speech.say('claim-when')}", reply_markup=claim_days_keyboard(speech))
+
+
+async def take_day(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+    today = context.clock().date()
+    day = read_day(message.text or "", today=today)
+    if day is None:
+        example = (today - timedelta(days=2)).strftime("%d.%m.%Y")
+        await message.answer(speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, example=example))
+        return
+    await _keep_day(message, day, context, speech, state)
+
+
+async def press_day(
+    press: CallbackQuery, callback_data: ClaimDay, context: Context, speech: Speech, state: FSMContext
+) -> None:
+    await press.answer()
+    if isinstance(press.message, Message):
+        if callback_data.days_ago < 0:
+            await press.message.answer(speech.say("claim-which-day"))
+            return
+        day = context.clock().date() - timedelta(days=callback_data.days_ago)
+        await _keep_day(press.message, day, context, speech, state)
+
+
+async def _keep_day(message: Message, day: date, context: Context, speech: Speech, state: FSMContext) -> None:
+    await state.update_data(day=day.isoformat())
+    await state.set_state(Asking.amount)
+    keyboard = claim_amounts_keyboard(speech, context.amounts, context.currency)
+    await message.answer(speech.say("claim-how-much"), reply_markup=keyboard)
+
+
+async def take_amount(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+    wish = read_wish(message.text or "", currency=context.currency, currencies=context.currencies)
+    if isinstance(wish, Refusal):
+        await message.answer(
+            speech.say("claim-amount-unreadable", example=f"{context.amounts[0]:f} {context.currency}")
+        )
+        return
+    await _keep_amount(message, wish.amount, wish.currency, speech, state)
+
+
+async def press_amount(press: CallbackQuery, callback_data: ClaimAmount, speech: Speech, state: FSMContext) -> None:
+    await press.answer()
+    if isinstance(press.message, Message):
+        await _keep_amount(press.message, Decimal(callback_data.amount), callback_data.currency, speech, state)
+
+
+async def _keep_amount(message: Message, amount: Decimal, currency: str, speech: Speech, state: FSMContext) -> None:
+    await state.update_data(amount=f"{amount:f}", currency=currency)
+    await state.set_state(Asking.name)
+    await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
+
+
+async def take_name(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+    assert message.from_user is not None
+    name = " ".join((message.text or "").split())[:NAME_LENGTH_MAX]
+    await _raise(message, TelegramId(message.from_user.id), name, context, speech, state)
+
+
+async def skip_name(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+    await press.answer()
+    if isinstance(press.message, Message):
+        await _raise(press.message, TelegramId(press.from_user.id), None, context, speech, state)
+
+
+async def _raise(
+    message: Message, user: TelegramId, name: str | None, context: Context, speech: Speech, state: FSMContext
+) -> None:
+    told = await state.get_data()
+    story = Story(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
+    outcome = await raise_claim(context.pool, user, story, now=context.clock())
+    await state.clear()
+    match outcome:
+        case Raising.RAISED:
+            await message.answer(
+                speech.say(
+                    "claim-passed-on", amount=speech.money(story.amount, story.currency), day=speech.day(story.paid_on)
+                ),
+                reply_markup=claim_withdraw_keyboard(speech),
+            )
+        case Raising.OPEN_BEFORE:
+            await message.answer(speech.say("claim-open-before"), reply_markup=claim_withdraw_keyboard(speech))
+        case Raising.TOO_MANY:
+            await message.answer(speech.say("claim-too-many"))
+
+
+async def stop(press: CallbackQuery, speech: Speech, state: FSMContext) -> None:
+    await state.clear()
+    await press.answer()
+    if isinstance(press.message, Message):
+        await press.message.answer(speech.say("claim-stopped"))
+
+
+async def withdraw(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+    await state.clear()
+    done = await withdraw_claim(context.pool, TelegramId(press.from_user.id), now=context.clock())
+    text = "claim-withdrawn" if done else "claim-none"
+    await press.answer(speech.label(text), show_alert=not done)
+    if done and isinstance(press.message, Message):
+        await press.message.answer(speech.say(text))
+
+
+def read_day(text: str, *, today: date) -> date | None:
+    """Read `2026-11-21`, `21.11`, `21.11.26`; None for what is no day of the last three months."""
+    written = DAY.fullmatch(text.strip())
+    if written is None:
+        return None
+    year, month, day = (written[1], written[2], written[3]) if written[1] else (written[6], written[5], written[4])
+    try:
+        read = date(_year(year, today), int(month), int(day))
+    except ValueError:
+        return None
+    if not year and read > today:
+        read = read.replace(year=read.year - 1)
+    return read if today - timedelta(days=DAYS_BACK_MAX) <= read <= today else None
+
+
+def _year(written: str | None, today: date) -> int:
+    if not written:
+        return today.year
+    return int(written) + (2000 if len(written) == 2 else 0)
+
+
+def _show(claim: OpenClaim, speech: Speech) -> str:
+    return speech.say(
+        "claim-known",
+        amount=speech.money(claim.amount, claim.currency),
+        day=speech.day(claim.paid_on),
+        raised=speech.time(claim.created_at),
+    )

@@ -1,0 +1,54 @@
+"""Being forgotten: what is erased, what the ledger must keep, and then doing it."""
+
+from __future__ import annotations
+
+import structlog
+from aiogram import Router
+from aiogram.filters import Command
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message, ReplyKeyboardRemove
+
+from ledger.model import TelegramId
+from ledger.store.payments import erase_user, find_balance, find_open_payments
+from services.bot.context import Context
+from services.bot.keyboards import EraseMe, erase_keyboard
+from services.bot.speech import Speech
+
+log = structlog.stdlib.get_logger()
+
+
+def make_router() -> Router:
+    router = Router(name="erase")
+    router.message.register(explain, Command("delete_me"))
+    router.callback_query.register(decide, EraseMe.filter())
+    return router
+
+
+async def explain(message: Message, context: Context, speech: Speech) -> None:
+    assert message.from_user is not None
+    user = TelegramId(message.from_user.id)
+    lines = [speech.say("erase-explain")]
+    if open_now := await find_open_payments(context.pool, user):
+        lines.append(speech.say("erase-open-payments", count=len(open_now)))
+    if balance := await find_balance(context.pool, user):
+        lines.append(speech.say("erase-balance", balance=speech.say("credits", credits=balance)))
+    lines.append(speech.say("erase-sure"))
+    await message.answer("\n\n".join(lines), reply_markup=erase_keyboard(speech))
+
+
+async def decide(
+    press: CallbackQuery, callback_data: EraseMe, context: Context, speech: Speech, state: FSMContext
+) -> None:
+    await press.answer()
+    if not isinstance(press.message, Message):
+        return
+    # The buttons go: a second press would only be a second question.
+    await press.message.delete_reply_markup()
+    if not callback_data.is_sure:
+        await press.message.answer(speech.say("erase-kept"))
+        return
+    await state.clear()
+    user = TelegramId(press.from_user.id)
+    await erase_user(context.pool, user)
+    log.info("user erased", telegram_id=user)
+    await press.message.answer(speech.say("erased"), reply_markup=ReplyKeyboardRemove())
