@@ -1,0 +1,160 @@
+"""A browser in which people open the Mini App: as Telegram's web views show it, or in a frame of a client that the test plays."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, Route, async_playwright, expect
+
+from tests.e2e.people import Person
+
+CHROMIUM = next((path for path in [Path("/usr/bin/chromium")] if path.exists()), None)
+"""The machine's own, or else None: the one that Playwright has installed."""
+
+PATIENCE_MILLISECONDS = 30_000
+WIDTHS = (320, 1280)
+GRAVE = ("serious", "critical")
+
+CLIENT = """<!doctype html><html lang="en"><title>A client of Telegram</title>
+<style>html, body, iframe { height: 100%; width: 100%; margin: 0; border: 0; display: block }</style>
+<script>
+  const wishes = [];
+  addEventListener("message", ({ data }) => wishes.push(JSON.parse(data)));
+</script>
+<iframe id="app" title="Mini App" allow="clipboard-write"></iframe></html>"""
+
+Scheme = Literal["light", "dark"]
+
+
+@asynccontextmanager
+async def running_browser() -> AsyncIterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@dataclass
+class Screen:
+    """Opens pages of the sandbox, and keeps what went wrong in them."""
+
+    browser: Browser
+    address: str
+    rooms: AsyncExitStack
+    faults: list[str] = field(default_factory=list)
+
+    async def page(self, *, width: int = 390, height: int = 780, scheme: Scheme = "light", locale: str = "en") -> Page:
+        context = await self.browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            locale=locale,
+            permissions=["clipboard-read", "clipboard-write"],
+            reduced_motion="reduce",
+        )
+        self.rooms.push_async_callback(context.close)
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
+        page = await context.new_page()
+        page.on("pageerror", self._note_error)
+        page.on("console", self._note_refusal)
+        return page
+
+    async def address_of(self, person: Person, **launch: object) -> str:
+        """Open the Mini App as a person, by the menu button or as *launch* says; the address that Telegram would open."""
+        path = f"/telegram/chats/{person.telegram_id}/open"
+        async with person.session.post(person.address + path, json=launch or {"menu": True}) as answer:
+            answer.raise_for_status()
+            return self.address + str((await answer.json())["url"])
+
+    async def open(
+        self, person: Person, *, width: int = 390, scheme: Scheme = "light", locale: str = "en", **launch: object
+    ) -> Page:
+        """Open the Mini App in a view of its own, where nobody draws native buttons."""
+        page = await self.page(width=width, scheme=scheme, locale=locale)
+        await page.goto(await self.address_of(person, **({"menu": True, "theme": scheme} | launch)))
+        return page
+
+    async def open_in_client(self, person: Person, *, url: str | None = None, **launch: object) -> Client:
+        page = await self.page()
+        await page.route("**/telegram-client", _answer_as_client)
+        await page.goto(f"{self.address}/telegram-client")
+        client = Client(page)
+        await page.evaluate("url => { app.src = url; }", url or await self.address_of(person, **launch))
+        await client.hears("web_app_ready")
+        return client
+
+    def _note_error(self, error: Error) -> None:
+        self.faults.append(str(error))
+
+    def _note_refusal(self, message: ConsoleMessage) -> None:
+        # In a frame Telegram's own script adds a style, which nothing needs.
+        is_telegrams = "telegram-web-app.js" in message.location["url"]
+        if "Content Security Policy" in message.text and not is_telegrams:
+            self.faults.append(f"{message.text} {message.location}")
+
+
+@dataclass(frozen=True)
+class Client:
+    """Telegram's client, as far as a page can tell: it hears what the page wishes for, and presses the native buttons."""
+
+    page: Page
+
+    @property
+    def app(self) -> Any:
+        return self.page.frame_locator("#app")
+
+    async def hears(self, kind: str, words: str = "") -> Any:
+        """Wait until the page has wished for this, last of its kind with these words in it; what it said."""
+        found = await self.page.wait_for_function(
+            """([kind, words]) => wishes.filter((one) => one.eventType === kind).slice(-1)
+                .find((one) => JSON.stringify(one.eventData ?? null).includes(words))""",
+            arg=[kind, words],
+        )
+        return (await found.json_value()).get("eventData")
+
+    async def tell(self, kind: str, **facts: object) -> None:
+        message = json.dumps({"eventType": kind, "eventData": facts})
+        await self.page.evaluate("message => app.contentWindow.postMessage(message, '*')", message)
+
+    async def press_main_button(self, words: str) -> None:
+        """Press it once it says this."""
+        await self.hears("web_app_setup_main_button", words)
+        await self.tell("main_button_pressed")
+
+    async def press_back_button(self) -> None:
+        await self.hears("web_app_setup_back_button", "true")
+        await self.tell("back_button_pressed")
+
+
+async def grave_faults(page: Page) -> list[str]:
+    """What axe finds that keeps people from using the page."""
+    found = await Axe().run(page)
+    return [
+        f"{one['id']}: {node['html']} {[check['message'] for check in node['any']]}"
+        for one in found.response["violations"]
+        if one["impact"] in GRAVE
+        for node in one["nodes"]
+    ]
+
+
+async def spill(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return int(await page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+async def shown_code(page: Page) -> str:
+    """The code on the screen, once there is one."""
+    text = await page.locator("#code").inner_text()
+    assert re.fullmatch(r"[2-9A-Z]{4}-[2-9A-Z]{4}", text)
+    return text
+
+
+async def _answer_as_client(route: Route) -> None:
+    await route.fulfill(content_type="text/html", body=CLIENT)

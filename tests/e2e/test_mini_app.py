@@ -1,0 +1,480 @@
+"""The Mini App in a real browser: by clicks, from an amount to its credits, and whatever may come between."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, running_browser, shown_code, spill
+from tests.e2e.people import BuyMeACoffee, Person
+from tests.e2e.stack import Stack
+
+FIVE = re.compile(r"^[$€]5\b")
+EVENTS = "**/api/events"
+
+
+@pytest.fixture
+async def screen(stack: Stack) -> AsyncIterator[Screen]:
+    async with running_browser() as browser, AsyncExitStack() as rooms:
+        screen = Screen(browser, stack.sandbox_url, rooms)
+        yield screen
+        assert screen.faults == []
+
+
+def title(page: Page) -> Any:
+    return page.get_by_role("heading", level=1)
+
+
+def button(page: Page, name: str) -> Any:
+    return page.get_by_role("button", name=name)
+
+
+async def pick(page: Page, amount: str) -> str:
+    """Choose an amount of one's own and go on; the code."""
+    await page.get_by_label("Or an amount of your own").fill(amount)
+    await button(page, "Support with").click()
+    return await shown_code(page)
+
+
+# The whole story -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_an_english_speaker_gets_from_an_amount_to_its_credits(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person, width: int, scheme: Scheme
+) -> None:
+    page = await screen.open(anna, width=width, scheme=scheme)
+    await page.context.route("**/bmc/demo", lambda route: route.fulfill(body="Buy Anna a coffee"))
+    await expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    await page.get_by_role("radio", name=FIVE).check()
+
+    await button(page, "Support with $5").click()
+    code = await shown_code(page)
+    await button(page, "Copy the code").click()
+    await expect(button(page, "Copied")).to_be_visible()
+    async with page.expect_popup() as opening:
+        await button(page, "Open Buy Me a Coffee").click()
+    await bmc.pay(amount="5", note=await page.evaluate("navigator.clipboard.readText()"))
+
+    await expect(title(page)).to_have_text("Thank you!")
+    await expect(page.get_by_text("+500 credits")).to_be_visible()
+    await expect(page.get_by_text("Your balance is now 500 credits.")).to_be_visible()
+    await expect((await opening.value).get_by_text("Buy Anna a coffee")).to_be_visible()
+    assert re.fullmatch(r"\w{4}-\w{4}", code)
+    assert await spill(page) <= 0
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_ukrainian_gets_there_in_ukrainian(
+    screen: Screen, bmc: BuyMeACoffee, bohdan: Person, width: int, scheme: Scheme
+) -> None:
+    page = await screen.open(bohdan, width=width, scheme=scheme)
+    await expect(title(page)).to_have_text("Пригостите кавою?")
+
+    await button(page, "Підтримати на 5").click()
+    code = await shown_code(page)
+    await expect(page.get_by_text("Чекаємо на ваш платіж")).to_be_visible()
+    await bmc.pay(amount="5", note=f"дякую {code}")
+
+    await expect(title(page)).to_have_text("Дякуємо!")
+    await expect(page.locator(".gain")).to_have_text(re.compile(r"500\sкредитів"))
+    assert await page.evaluate("document.documentElement.lang") == "uk"
+    assert await spill(page) <= 0
+
+
+async def test_the_native_buttons_lead_through_the_story_in_a_client(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    client = await screen.open_in_client(anna)
+
+    await client.press_main_button("Support with $5")
+    code = await client.app.locator("#code").inner_text()
+    await client.press_main_button("Open Buy Me a Coffee")
+    opened = await client.hears("web_app_open_link")
+    await bmc.pay(amount="5", note=code)
+    await expect(client.app.get_by_role("heading", level=1)).to_have_text("Thank you!")
+    await client.press_main_button("Done")
+
+    await client.hears("web_app_close")
+    assert opened["url"].startswith("http://localhost:8090/bmc/demo")
+    assert (await client.hears("web_app_trigger_haptic_feedback"))["notification_type"] == "success"
+    assert await client.app.get_by_role("button", name="Open Buy Me a Coffee").count() == 0
+
+
+async def test_an_app_opened_by_a_keyboard_answers_in_the_chat(screen: Screen, bohdan: Person) -> None:
+    signed = await screen.address_of(bohdan)
+    unsigned = re.sub(r"tgWebAppData=[^&]*&?", "", signed.partition("#")[2])
+    address = f"{screen.address}/app/?mode=keyboard&lang=uk#{unsigned}"
+    client = await screen.open_in_client(bohdan, url=address)
+    asked: list[str] = []
+    client.page.on("request", lambda request: asked.append(request.url))
+
+    await client.app.get_by_label("Або ваша власна сума").fill("7,5")
+    await client.press_main_button("7,50")
+    sent = (await client.hears("web_app_data_send"))["data"]
+    await bohdan.send_from_web_app(sent)
+
+    assert json.loads(sent) == {"amount": "7.5", "currency": "USD"}
+    assert "750" in await bohdan.hear("код")
+    assert await client.app.get_by_text("Ваш баланс").count() == 0
+    assert asked == []
+
+
+async def test_another_amount_than_the_one_picked_is_owned_up_to(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    page = await screen.open(anna)
+    code = await pick(page, "10")
+
+    await bmc.pay(amount="5", note=code)
+
+    await expect(page.get_by_text("You picked $10 and paid $5, so you got credits for $5.")).to_be_visible()
+    await expect(page.get_by_text("+500 credits")).to_be_visible()
+
+
+# Choosing ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "label"),
+    [
+        ("10", "Support with $10"),
+        ("7_50", "Support with $7.50"),
+        ("10-EUR", "Support with €10"),
+        ("x-y", "Support with $5"),
+    ],
+)
+async def test_a_deep_link_chooses_the_amount(screen: Screen, anna: Person, link: str, label: str) -> None:
+    page = await screen.open(anna, menu=False, start_param=link)
+
+    await expect(button(page, "Support with")).to_have_text(label)
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ("0,5", "The smallest amount is $1."),
+        ("10001", "The largest amount is $10,000."),
+        ("ten", "This is not an amount."),
+    ],
+)
+async def test_an_amount_that_cannot_be_is_answered_with_why(
+    screen: Screen, anna: Person, written: str, answer: str
+) -> None:
+    page = await screen.open(anna)
+
+    await page.get_by_label("Or an amount of your own").fill(written)
+    await button(page, "Choose an amount").click()
+
+    await expect(page.get_by_role("alert").filter(has_text=answer)).to_be_visible()
+    await expect(page.get_by_label("Or an amount of your own")).to_be_focused()
+
+
+async def test_an_own_amount_tells_its_credits_while_it_is_written(screen: Screen, anna: Person) -> None:
+    page = await screen.open(anna)
+    own = page.get_by_label("Or an amount of your own")
+
+    await own.fill("7,5")
+    await expect(page.get_by_text("= 750 credits")).to_be_visible()
+    await page.get_by_role("radio", name="EUR").check()
+
+    await expect(page.get_by_text("= 825 credits")).to_be_visible()
+    await expect(page.get_by_role("radio", name=FIVE)).not_to_be_checked()
+
+
+async def test_a_keyboard_is_enough(screen: Screen, anna: Person) -> None:
+    page = await screen.open(anna)
+    await expect(title(page)).to_be_visible()
+
+    await page.get_by_role("radio", name=FIVE).focus()
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_label("Or an amount of your own")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+
+    await expect(title(page)).to_have_text(re.compile(r"\$10 for 1,000\scredits"))
+    await expect(title(page)).to_be_focused()
+
+
+async def test_a_second_click_opens_no_second_payment(screen: Screen, anna: Person, stack: Stack) -> None:
+    page = await screen.open(anna)
+
+    await button(page, "Support with $5").dblclick()
+    await shown_code(page)
+
+    assert stack.sql(f"SELECT count(*) FROM pending_payments WHERE telegram_id = {anna.telegram_id}") == "1"
+
+
+# Open payments -------------------------------------------------------------------------------------------------------
+
+
+async def test_whoever_returns_finds_the_open_payment(screen: Screen, anna: Person) -> None:
+    first = await anna.ask_to_pay("5")
+    second = await anna.ask_to_pay("10")
+
+    page = await screen.open(anna)
+    assert await shown_code(page) == second
+    await page.get_by_role("button", name=first).click()
+
+    await expect(page.locator("#code")).to_have_text(first)
+
+
+async def test_cancelling_is_asked_about_and_told(screen: Screen, anna: Person, stack: Stack) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+
+    await button(page, "Cancel this payment").click()
+    await button(page, "Keep it").click()
+    assert await shown_code(page) == code
+    await button(page, "Cancel this payment").click()
+    await button(page, "Cancel the payment").click()
+
+    await expect(title(page)).to_have_text("Cancelled")
+    statuses = stack.sql(f"SELECT status FROM pending_payments WHERE telegram_id = {anna.telegram_id}")
+    assert statuses == "cancelled"
+    await button(page, "Choose an amount").click()
+    await expect(button(page, "Support with $5")).to_be_visible()
+
+
+async def test_a_payment_that_expires_says_so_while_it_is_looked_at(screen: Screen, anna: Person, stack: Stack) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    await expect(page.locator("#code")).to_have_text(code)
+
+    stack.sql(f"UPDATE pending_payments SET status = 'expired' WHERE telegram_id = {anna.telegram_id}")
+
+    await expect(title(page)).to_have_text("The time is up")
+    await expect(page.get_by_text("your credits still arrive")).to_be_visible()
+
+
+async def test_too_many_open_payments_lead_to_those_that_are_open(screen: Screen, anna: Person) -> None:
+    page = await screen.open(anna)
+    await page.evaluate(
+        """async () => {
+            for (let amount = 11; amount <= 20; amount += 1) {
+                const headers = { Authorization: `tma ${Telegram.WebApp.initData}` };
+                await fetch("../api/payments", { method: "POST", headers, body: JSON.stringify({ amount: `${amount}` }) });
+            }
+        }"""
+    )
+    await expect(page.get_by_role("button", name="Code")).to_have_count(10)
+
+    await button(page, "Support with").click()
+    await page.get_by_role("alert").get_by_role("button", name="See the open payments").click()
+
+    await expect(page.get_by_role("heading", name="Open payments")).to_be_focused()
+
+
+async def test_a_clipboard_that_is_shut_leaves_the_code_selected(screen: Screen, anna: Person) -> None:
+    await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    code = await shown_code(page)
+    await page.evaluate(
+        "navigator.clipboard.writeText = () => Promise.reject(new Error()); document.execCommand = () => false;"
+    )
+
+    await button(page, "Copy the code").click()
+
+    await expect(page.get_by_text("The code is selected")).to_be_visible()
+    assert await page.evaluate("getSelection().toString().trim()") == code
+
+
+# Who is believed -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_forged_opening_is_told_and_shows_nothing(screen: Screen, anna: Person) -> None:
+    page = await screen.open(anna, forged=True)
+
+    await expect(page.get_by_text("could not make sure that it is you")).to_be_visible()
+    await expect(page.get_by_role("link", name="Go to the bot")).to_be_visible()
+    assert await page.get_by_text("Your balance").count() == 0
+
+
+async def test_a_stale_opening_is_told_to_be_opened_again(screen: Screen, anna: Person) -> None:
+    page = await screen.open(anna, age_seconds=7200)
+
+    await expect(page.get_by_text("open for more than an hour")).to_be_visible()
+
+
+async def test_a_plain_browser_is_shown_the_way_to_telegram(screen: Screen, anna: Person) -> None:
+    page = await screen.page(locale="uk-UA")
+
+    await page.goto(f"{screen.address}/app/")
+
+    await expect(title(page)).to_have_text("Відкрийте в Telegram")
+    way = page.get_by_role("link", name=re.compile("^Відкрити в Telegram$"))
+    assert re.fullmatch(r"https://t\.me/\w+", await way.get_attribute("href") or "")
+    tile = page.get_by_role("link", name=re.compile(r"^10\sUSD"))
+    assert (await tile.get_attribute("href") or "").endswith("?startapp=10")
+    assert await page.get_by_role("radio").count() == 0
+    assert await grave_faults(page) == []
+
+
+async def test_a_telegram_script_that_never_comes_is_told(screen: Screen, anna: Person) -> None:
+    page = await screen.page()
+    await page.route("**/telegram-web-app.js*", lambda route: route.abort())
+
+    await page.goto(await screen.address_of(anna))
+
+    await expect(title(page)).to_have_text("Telegram did not load")
+    await page.unroute("**/telegram-web-app.js*")
+    await button(page, "Try again").click()
+    await expect(button(page, "Support with $5")).to_be_visible()
+
+
+# The network ---------------------------------------------------------------------------------------------------------
+
+
+async def test_being_offline_is_told_and_so_is_being_back(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    await expect(page.locator("#code")).to_have_text(code)
+
+    await page.context.set_offline(True)
+    await expect(page.get_by_text("Your payment is safe")).to_be_visible()
+    await expect(page.get_by_text("No connection. Check the network")).to_be_visible()
+    await bmc.pay(amount="5", note=code)
+    await page.context.set_offline(False)
+
+    await expect(title(page)).to_have_text("Thank you!")
+    await expect(page.locator("#connection")).to_be_hidden()
+
+
+async def test_a_service_that_is_away_is_told_and_asked_again(screen: Screen, anna: Person) -> None:
+    page = await screen.page()
+    await page.route("**/api/**", lambda route: route.fulfill(status=502, body="<html>Bad gateway</html>"))
+    await page.goto(await screen.address_of(anna))
+    await expect(page.get_by_text("We are being restarted")).to_be_visible()
+
+    await page.unroute("**/api/**")
+    await button(page, "Try again").click()
+
+    await expect(button(page, "Support with $5")).to_be_visible()
+
+
+async def test_where_streams_do_not_get_through_the_state_is_asked_for(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.page()
+    await page.route(EVENTS, lambda route: route.abort())
+    await page.goto(await screen.address_of(anna))
+    await expect(page.locator("#code")).to_have_text(code)
+
+    await bmc.pay(amount="5", note=code)
+
+    await expect(title(page)).to_have_text("Thank you!")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (429, {"error": "too_many_requests"}, "That was a little too fast."),
+        (503, {"error": "service_away"}, "We are being restarted."),
+        (422, {"error": "amount_too_large", "most": "10000"}, "The largest amount is $10,000."),
+        (422, {"error": "currency_unknown"}, "This currency is not taken any more."),
+        (401, {"error": "init_data_expired"}, "open for more than an hour"),
+        (400, {"error": "something_new"}, "did not understand each other"),
+    ],
+    ids=lambda value: value.get("error") if isinstance(value, dict) else None,
+)
+async def test_each_refusal_has_its_sentence(
+    screen: Screen, anna: Person, status: int, body: dict[str, str], words: str
+) -> None:
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=status, json=body, headers={"Retry-After": "1"})
+
+    page = await screen.open(anna)
+    await page.route("**/api/payments", refuse)
+
+    await button(page, "Support with $5").click()
+
+    await expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()
+    if status in (429, 503):
+        await page.unroute("**/api/payments")
+        await page.get_by_role("alert").get_by_role("button", name="Try again").click()
+        await shown_code(page)
+
+
+async def test_a_page_that_has_been_open_too_long_keeps_its_code_and_says_so(screen: Screen, anna: Person) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    await expect(page.locator("#code")).to_have_text(code)
+
+    async def end(route: Route) -> None:
+        await route.fulfill(status=200, content_type="text/event-stream", body="event: expired\ndata: {}\n\n")
+
+    await page.route(EVENTS, end)
+    await page.evaluate("dispatchEvent(new Event('online'))")
+
+    await expect(page.get_by_text("open for more than an hour")).to_be_visible()
+    assert await shown_code(page) == code
+
+
+# Telegram's own ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_change_of_the_theme_is_followed_while_the_page_is_open(screen: Screen, anna: Person) -> None:
+    client = await screen.open_in_client(anna, menu=True, theme="light")
+    await expect(client.app.get_by_role("heading", level=1)).to_be_visible()
+    body = client.app.locator("body")
+
+    dark = {"bg_color": "#17212b", "secondary_bg_color": "#232e3c", "text_color": "#f5f5f5", "hint_color": "#708499"}
+    await client.tell("theme_changed", theme_params=dark)
+
+    await expect(body).to_have_css("background-color", "rgb(35, 46, 60)")
+    await expect(body).to_have_css("color", "rgb(245, 245, 245)")
+
+
+async def test_the_back_button_leads_from_a_payment_to_the_amounts(screen: Screen, anna: Person) -> None:
+    await anna.ask_to_pay("5")
+    client = await screen.open_in_client(anna)
+    await expect(client.app.locator("#code")).to_be_visible()
+
+    await client.press_back_button()
+
+    await expect(client.app.get_by_role("radio", name=FIVE)).to_be_checked()
+    await client.hears("web_app_setup_back_button", "false")
+
+
+async def test_a_language_chosen_in_the_chat_changes_the_open_page(screen: Screen, anna: Person, stack: Stack) -> None:
+    page = await screen.open(anna)
+    await expect(title(page)).to_have_text("How about a coffee?")
+
+    stack.sql(f"UPDATE users SET language = 'uk', language_chosen = true WHERE telegram_id = {anna.telegram_id}")
+    await page.evaluate("dispatchEvent(new Event('online'))")
+
+    await expect(title(page)).to_have_text("Пригостите кавою?")
+
+
+# For everybody -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_grave_keeps_anybody_from_using_it(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person, scheme: Scheme
+) -> None:
+    page = await screen.open(anna, width=320, scheme=scheme)
+    await page.get_by_label("Or an amount of your own").fill("0")
+    await button(page, "Choose an amount").click()
+    found = {"choose": await grave_faults(page)}
+
+    code = await pick(page, "6")
+    found["payment"] = await grave_faults(page)
+    await button(page, "Cancel this payment").click()
+    found["confirming"] = await grave_faults(page)
+    await button(page, "Keep it").click()
+    await bmc.pay(amount="6", note=code)
+    await expect(title(page)).to_have_text("Thank you!")
+    found["paid"] = await grave_faults(page)
+
+    assert found == {"choose": [], "payment": [], "confirming": [], "paid": []}
