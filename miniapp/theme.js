@@ -27,12 +27,12 @@ export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
-  const wished = pick(own.card, "section_bg_color", "bg_color");
-  // No text could be read on both.
-  const card = contrast(page, wished) < VISIBLE ? wished : page;
+  // A ground is taken only if some text can be read on it and on the others alike.
+  const ground = (wished, others) => (isReadable([wished, ...others]) ? wished : others[others.length - 1]);
+  const card = ground(pick(own.card, "section_bg_color", "bg_color"), [page]);
   const onFill = pick(own.onFill, "button_text_color");
   const fill = legible(pick(own.fill, "button_color"), [onFill], READABLE);
-  const soft = mix(fill, card, 0.12);
+  const soft = ground(mix(fill, card, 0.12), [page, card]);
   const grounds = [page, card, soft];
   const text = legible(pick(own.text, "text_color"), grounds, READABLE);
   return {
@@ -50,11 +50,15 @@ export function paletteFrom(theme, scheme) {
   };
 }
 
+function isReadable(grounds) {
+  return ["#000000", "#ffffff"].some((end) => grounds.every((ground) => contrast(end, ground) >= READABLE));
+}
+
 /** The colour itself, or the nearest to it, on the way to black or white, that stands out against all *grounds*. */
 export function legible(colour, grounds, least) {
   const worst = (one) => Math.min(...grounds.map((ground) => contrast(one, ground)));
-  for (let share = 0; share <= 1; share += 0.05) {
-    const found = ["#000000", "#ffffff"].map((end) => mix(end, colour, share)).find((one) => worst(one) >= least);
+  for (let step = 0; step <= 20; step += 1) {
+    const found = ["#000000", "#ffffff"].map((end) => mix(end, colour, step / 20)).find((one) => worst(one) >= least);
     if (found) return found;
   }
   return worst("#000000") > worst("#ffffff") ? "#000000" : "#ffffff";

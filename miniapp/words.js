@@ -11,7 +11,7 @@ const LOCALES = { en, uk };
 /** Ukrainian or else English, by an IETF tag or whatever comes in its place. */
 export function languageOf(tag) {
   const language = String(tag ?? "").toLowerCase().split(/[-_]/)[0];
-  return language in LOCALES ? language : "en";
+  return Object.keys(LOCALES).includes(language) ? language : "en";
 }
 
 export function wordsOf(language) {

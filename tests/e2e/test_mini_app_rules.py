@@ -1,0 +1,243 @@
+"""What the Mini App computes by itself: amounts, colours, words. Its own modules, in a browser, without the stack."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Page
+
+from ledger.model import Rates
+from services.bot.amounts import LEAST, MOST, Wish, read_wish
+from tests.e2e.browser import running_browser
+
+ROOT = Path(__file__).parents[2]
+PAGE, API = ROOT / "miniapp", ROOT / "services/bot/api"
+COLOURS = (
+    "bg_color",
+    "secondary_bg_color",
+    "section_bg_color",
+    "text_color",
+    "hint_color",
+    "link_color",
+    "button_color",
+)
+GROUNDS = ("page", "card", "soft")
+TEXTS = ("text", "hint", "link", "danger")
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """A page on which the modules can be called."""
+    app = web.Application()
+    app.router.add_static("/app", PAGE)
+    async with TestServer(app) as server, running_browser() as browser:
+        page = await browser.new_page()
+        await page.goto(str(server.make_url("/app/amounts.js")))
+        yield page
+
+
+async def call(page: Page, module: str, expression: str, argument: object = None) -> Any:
+    """Evaluate an expression of `it`, the module, and `given`, the argument."""
+    code = f"async (given) => {{ const it = await import('/app/{module}'); return {expression}; }}"
+    return await page.evaluate(code, argument)
+
+
+# Amounts -------------------------------------------------------------------------------------------------------------
+
+
+async def test_amounts_are_read_as_the_bot_reads_them(page: Page) -> None:
+    texts = [
+        "10",
+        "7,5",
+        "7.50",
+        "0.99",
+        "1",
+        "10000",
+        "10000,01",
+        "",
+        "x",
+        "1.234",
+        "-5",
+        "1e3",
+        "0x1",
+        "9" * 10,
+        "5,",
+    ]
+
+    cents = await call(page, "amounts.js", "given.map((text) => it.centsOf(text))", texts)
+
+    bounds = range(int(LEAST * 100), int(MOST * 100) + 1)
+    wishes = [read_wish(text, currency="USD", currencies=["USD"]) for text in texts]
+    taken = [int(wish.amount * 100) if isinstance(wish, Wish) else None for wish in wishes]
+    assert [one if one is not None and one in bounds else None for one in cents] == taken
+
+
+async def test_amounts_may_be_written_with_blanks(page: Page) -> None:
+    texts = ["1 000", "1\u00a0000,5", " 25 "]
+
+    assert await call(page, "amounts.js", "given.map((text) => it.centsOf(text))", texts) == [100_000, 100_050, 2_500]
+
+
+async def test_credits_are_those_that_the_ledger_will_give(page: Page) -> None:
+    chance = random.Random(7)
+    rates = ["100", "110", "0.5", "33.333", "1", "0.01", "99999.99"]
+    cases = [(chance.randint(100, 1_000_000), rate) for rate in rates for _ in range(300)]
+
+    told = await call(page, "amounts.js", "given.map(([cents, rate]) => it.creditsFor(cents, rate))", cases)
+
+    given = [Rates({"USD": Decimal(rate)}).credits_for(Decimal(cents) / 100, "USD") for cents, rate in cases]
+    assert told == given
+
+
+async def test_deep_links_name_an_amount_or_nothing(page: Page) -> None:
+    links = {
+        "10": (1000, None),
+        "7_50": (750, None),
+        "7_5": (750, None),
+        "10-EUR": (1000, "EUR"),
+        "7_50-eur": (750, "EUR"),
+    }
+    others = [None, "", "x", "10-", "10.5", "_5", "10_555", "-EUR", "<b>"]
+
+    read = await call(page, "amounts.js", "given.map((link) => it.readDeepLink(link))", [*links, *others])
+
+    expected = [{"cents": cents, "currency": currency} for cents, currency in links.values()]
+    assert read == expected + [None] * len(others)
+
+
+# Colours -------------------------------------------------------------------------------------------------------------
+
+
+async def test_texts_can_be_read_whatever_the_theme_says(page: Page) -> None:
+    chance = random.Random(7)
+    themes = [
+        {name: f"#{chance.randrange(1 << 24):06x}" for name in COLOURS if chance.random() < 0.8} for _ in range(400)
+    ]
+
+    palettes = await call(
+        page, "theme.js", "given.flatMap((one) => ['light', 'dark'].map((s) => it.paletteFrom(one, s)))", themes
+    )
+
+    assert len(palettes) == 800
+    for palette in palettes:
+        assert all(contrast(palette[text], palette[ground]) >= 4.5 for text in TEXTS for ground in GROUNDS), palette
+        assert contrast(palette["on-fill"], palette["fill"]) >= 4.5, palette
+
+
+async def test_a_theme_that_is_legible_is_left_as_it_is(page: Page) -> None:
+    theme = {
+        "bg_color": "#FFFFFF",
+        "text_color": "#000000",
+        "link_color": "#0057b7",
+        "button_color": "#0057b7",
+        "hint_color": "#555",
+    }
+
+    palette = await call(page, "theme.js", "it.paletteFrom(given, 'light')", theme)
+
+    assert palette["link"] == palette["fill"] == "#0057b7"
+    assert palette["hint"] == "#555555"
+
+
+async def test_a_colour_that_is_none_is_replaced_by_ours(page: Page) -> None:
+    themes = [{}, *({"bg_color": broken} for broken in ("red", "#12", "", "rgb(0,0,0)", "#gggggg", None))]
+
+    palettes = await call(page, "theme.js", "given.map((one) => it.paletteFrom(one, 'dark'))", themes)
+
+    assert all(palette == palettes[0] for palette in palettes)
+
+
+def contrast(one: str, other: str) -> float:
+    """Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+    dark, light = sorted([_luminance(one), _luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+# Words ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_ukrainian_counts_its_credits(page: Page) -> None:
+    numbers = [0, 1, 2, 5, 11, 12, 21, 22, 25, 101, 111, 1000, -3]
+
+    told = await call(page, "words.js", "given.map((number) => it.wordsOf('uk').credits(number))", numbers)
+
+    assert [re.sub(r"\s", " ", one) for one in told] == [
+        "0 кредитів", "1 кредит", "2 кредити", "5 кредитів", "11 кредитів", "12 кредитів", "21 кредит", "22 кредити",
+        "25 кредитів", "101 кредит", "111 кредитів", "1 000 кредитів", "−3 кредити",
+    ]  # fmt: skip
+
+
+async def test_money_is_written_as_the_language_does(page: Page) -> None:
+    expression = "given.map(([language, amount, currency]) => it.wordsOf(language).money(amount, currency))"
+    cases = [
+        ("en", "5", "USD"),
+        ("en", "7.5", "EUR"),
+        ("uk", "7.5", "EUR"),
+        ("uk", "1000", "USD"),
+        ("en", "5", "COFFEE"),
+    ]
+
+    told = await call(page, "words.js", expression, cases)
+
+    assert [re.sub(r"\s", " ", one) for one in told] == ["$5", "€7.50", "7,50 EUR", "1 000 USD", "5 COFFEE"]
+
+
+async def test_tags_of_languages_are_understood(page: Page) -> None:
+    tags = ["uk", "uk-UA", "UK", "uk_UA", "en-GB", "de", "", None, "constructor"]
+
+    languages = await call(page, "words.js", "given.map((tag) => it.languageOf(tag))", tags)
+
+    assert languages == ["uk"] * 4 + ["en"] * 5
+
+
+async def test_both_languages_have_the_same_texts_with_the_same_values(page: Page) -> None:
+    english, ukrainian = [await call(page, f"locales/{one}.js", "it.default.texts") for one in ("en", "uk")]
+
+    def values(texts: dict[str, str]) -> dict[str, set[str]]:
+        return {name: set(re.findall(r"\{(\w+)\}", text)) for name, text in texts.items()}
+
+    assert values(english) == values(ukrainian)
+    assert all(text.strip() for text in [*english.values(), *ukrainian.values()])
+
+
+def test_every_text_is_used_and_none_is_missing() -> None:
+    scripts = " ".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.js"))
+    service = " ".join(path.read_text(encoding="utf-8") for path in API.glob("*.py"))
+    texts = set(re.findall(r"^    (\w+):", (PAGE / "locales/en.js").read_text(encoding="utf-8"), re.MULTILINE))
+    put_together = ("history_", "expired_", "cancelled_", "credits", "payments")
+
+    said = set(re.findall(r"\bsay\(\s*\"(\w+)\"", scripts))
+    unused = [name for name in texts if f'"{name}"' not in scripts + service and not name.startswith(put_together)]
+
+    assert said <= texts
+    assert unused == []
+
+
+# Safety --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_holds_nothing_that_a_strict_policy_would_refuse() -> None:
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    scripts = " ".join(path.read_text(encoding="utf-8") for path in PAGE.rglob("*.js"))
+
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", html)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\.style\.cssText", scripts
+    )
+    assert "user-scalable" not in html
+    assert json.dumps("https://telegram.org/js/telegram-web-app.js?64") in html
