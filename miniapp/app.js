@@ -86,6 +86,8 @@ class App {
     find("connection-close").textContent = this.words.say("close");
     find("connection-close").hidden = !(trouble?.isFinal && this.telegram.canClose);
     find("connection").hidden = !trouble;
+    find("connection").classList.toggle("connection-final", Boolean(trouble?.isFinal));
+    document.body.classList.toggle("troubled", trouble !== null);
     if (!trouble && wasAway && this.state) this.toast(this.words.say("back_online"));
     if (this.state) this.screen?.update();
   }

@@ -26,7 +26,7 @@ export function amountForm(app, wish, onChange) {
   });
   const hint = h("output", { id: "own-hint", class: "hint", for: "own" });
   const error = h("p", { id: "own-error", class: "error", role: "alert" });
-  const ownRow = h("div", { class: "own" }, h("label", { for: "own" }, words.say("amount_own")), h("div", { class: "own-field" }, own, hint));
+  const ownRow = h("div", { class: "own" }, h("label", { for: "own" }, words.say("amount_own")), own, hint);
 
   const ownCents = () => centsOf(own.value.trim());
   const isOwn = () => own.value.trim() !== "";

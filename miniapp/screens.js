@@ -118,7 +118,7 @@ export function payment(app, shown) {
     back: () => app.show(choose(app, wishOf(shown))),
     update() {
       drawOthers(app.openPayments().filter(({ payment_id: id }) => id !== shown.payment_id));
-      const name = { offline: "waiting_offline", service_away: "waiting_away" }[app.trouble?.name] ?? "waiting_hint";
+      const name = app.trouble?.isFinal ? "waiting_over" : { offline: "waiting_offline", service_away: "waiting_away" }[app.trouble?.name] ?? "waiting_hint";
       const text = words.say(name);
       if (status.textContent !== text) status.textContent = text;
     },

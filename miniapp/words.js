@@ -52,9 +52,10 @@ function writeMoney(language, amount, currency) {
   }
 }
 
-/** The day only where it is not today's. */
+/** The day only where it is not today's, the year only where it is not this one. */
 function writeTime(language, time) {
-  const isToday = time.toDateString() === new Date().toDateString();
-  const day = isToday ? {} : { day: "numeric", month: "short" };
+  const now = new Date();
+  const year = time.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
+  const day = time.toDateString() === now.toDateString() ? {} : { day: "numeric", month: "short", ...year };
   return new Intl.DateTimeFormat(language, { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(time);
 }

@@ -44,6 +44,7 @@ export default {
     waiting_hint: "This page says so by itself as soon as it is paid. You may close it; your credits arrive all the same.",
     waiting_offline: "No connection right now. Your payment is safe; this page catches up as soon as you are back online.",
     waiting_away: "We are being restarted. Your payment is safe; this page catches up in a moment.",
+    waiting_over: "This page does not follow along any more. Your credits arrive all the same, and the bot writes to you.",
     valid_until: "The code is good until {time}.",
     write_access: "Shall the bot write to you when the payment has come?",
     write_access_yes: "Yes, let it write",
