@@ -19,12 +19,19 @@ pytestmark = pytest.mark.usefixtures("bot")
 async def test_the_first_words_lead_to_the_amounts(anna: Person) -> None:
     await anna.say("/start")
     welcome = await anna.hear()
-    await anna.press(labels(welcome)[0])
-
+    await anna.say("/pay")
     offer = await anna.hear()
 
     assert "Buy Me a Coffee" in welcome["text"]
-    assert labels(offer) == ["$5 · 500 credits", "$10 · 1,000 credits", "$25 · 2,500 credits", "$50 · 5,000 credits"]
+    [[support]] = welcome["reply_markup"]["keyboard"]
+    assert support["web_app"]["url"] == "https://pay.example/app/?mode=keyboard&lang=en"
+    assert buttons(offer)[0]["web_app"]["url"] == "https://pay.example/app/?lang=en"
+    assert labels(offer)[1:] == [
+        "$5 · 500 credits",
+        "$10 · 1,000 credits",
+        "$25 · 2,500 credits",
+        "$50 · 5,000 credits",
+    ]
 
 
 async def test_a_start_by_a_link_is_a_start_whatever_the_link_says(anna: Person, ledger: Ledger, pool: Pool) -> None:
@@ -72,7 +79,7 @@ async def test_a_button_asks_for_its_amount(anna: Person, ledger: Ledger) -> Non
     await anna.say("/pay")
     offer = await anna.hear()
 
-    await anna.press(labels(offer)[2])
+    await anna.press(labels(offer)[3])
 
     answer = await anna.hear()
     assert "$25" in answer["text"]

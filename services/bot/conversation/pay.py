@@ -36,7 +36,7 @@ def make_router() -> Router:
 
 async def pay(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
     if not command.args:
-        await offer_amounts(message.answer, context, speech)
+        await _offer_amounts(message.answer, context, speech)
         return
     wish = read_wish(command.args, currency=context.currency, currencies=context.currencies)
     await _take(wish, message.answer, _sender(message.from_user), _request_key(message), context, speech)
@@ -53,7 +53,7 @@ async def take_web_app_data(message: Message, context: Context, speech: Speech) 
 
 async def choose_amount(press: CallbackQuery, context: Context, speech: Speech) -> None:
     if press.message is not None:
-        await offer_amounts(press.message.answer, context, speech)
+        await _offer_amounts(press.message.answer, context, speech)
     await press.answer()
 
 
@@ -68,13 +68,10 @@ async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: 
     await press.answer()
 
 
-async def offer_amounts(answer: Answer, context: Context, speech: Speech) -> None:
+async def _offer_amounts(answer: Answer, context: Context, speech: Speech) -> None:
     text = speech.say("choose-amount", example=_example(context))
-    await answer(text, reply_markup=amounts_keyboard_of(context, speech))
-
-
-def amounts_keyboard_of(context: Context, speech: Speech) -> InlineKeyboardMarkup:
-    return amounts_keyboard(speech, context.amounts, context.currency, context.rates, app_url=context.app_url)
+    keyboard = amounts_keyboard(speech, context.amounts, context.currency, context.rates, app_url=context.app_url)
+    await answer(text, reply_markup=keyboard)
 
 
 async def _take(

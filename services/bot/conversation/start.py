@@ -12,7 +12,6 @@ from ledger.model import TelegramId
 from ledger.store.payments import mark_unreachable
 from services.bot.context import Context
 from services.bot.conversation.language import speak_in_menu
-from services.bot.conversation.pay import offer_amounts
 from services.bot.keyboards import app_reply_keyboard
 from services.bot.speech import Speech
 
@@ -35,10 +34,9 @@ def make_last_router() -> Router:
 
 
 async def welcome(message: Message, bot: Bot, context: Context, speech: Speech) -> None:
-    """Greet, and offer the amounts at once; what a link to the bot carries is anybody's word and changes nothing."""
+    """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word and changes nothing."""
     assert message.from_user is not None
     await message.answer(speech.say("start"), reply_markup=app_reply_keyboard(speech, context.app_url))
-    await offer_amounts(message.answer, context, speech)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
 
 

@@ -21,7 +21,9 @@ about = Support on Buy Me a Coffee, and your bonus credits arrive here by themse
 
 ## Start, help, anything else
 
-start = Hello! ☕ Here you can support this project on Buy Me a Coffee, and your bonus credits arrive by themselves. /help answers questions.
+start = Hello! ☕ Here you can support this project on Buy Me a Coffee, and your bonus credits arrive by themselves.
+
+    Press “☕ Support” below, or send /pay. Questions? /help
 unknown = I did not understand that. Send /pay to support, /balance to see your credits, or /help if you have a question.
 code-goes-elsewhere = That looks like a code. It belongs into the note on Buy Me a Coffee, when you pay; here nothing has to be done with it. Send /pay to see the page again.
 try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
