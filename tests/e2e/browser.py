@@ -81,12 +81,12 @@ class Screen:
         await page.goto(await self.address_of(person, **({"menu": True, "theme": scheme} | launch)))
         return page
 
-    async def open_in_client(self, person: Person, *, url: str | None = None, **launch: object) -> Client:
+    async def open_in_client(self, person: Person, **launch: object) -> Client:
         page = await self.page()
         await page.route("**/telegram-client", _answer_as_client)
         await page.goto(f"{self.address}/telegram-client")
         client = Client(page)
-        await page.evaluate("url => { app.src = url; }", url or await self.address_of(person, **launch))
+        await page.evaluate("url => { app.src = url; }", await self.address_of(person, **launch))
         await client.hears("web_app_ready")
         return client
 
