@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from monitoring.slos import FAST, SLOS, SLOW, Slo, burns
 from monitoring.thresholds import (
+    CERTIFICATE_LEFT_SECONDS,
     EVENT_LOOP_LAG_SECONDS,
     FAILED_STREAK,
     JANITOR_PERIODS,
@@ -19,6 +20,7 @@ from monitoring.thresholds import (
     POLL_SHARE,
     POSTGRES_CONNECTIONS_SHARE,
     POSTGRES_TRANSACTION_SECONDS,
+    PROBE_SILENCE_SECONDS,
     RESTARTS_PER_15_MINUTES,
     SIGNATURE_FAILURES_PER_10_MINUTES,
     SNAPSHOT_AGE_SECONDS,
@@ -51,11 +53,47 @@ class Alert:
     slo: str | None = None
 
 
-OURS = 'job=~"webhook|bot|janitor"'
+def _latest(gauge: str, window: str = "2m") -> str:
+    """Take the last value there was: a scrape that failed neither ends an alert nor begins its waiting anew."""
+    return f"last_over_time({gauge}[{window}])"
+
+
+def _highest(gauge: str) -> str:
+    """Ask all replicas, and do not add up what each of them tells."""
+    return f"max({_latest(gauge)})"
+
+
+def _counted(counter: str, window: str) -> str:
+    """Count events in whole numbers: `increase` guesses at the edges of the window, and makes 2.02 of 2."""
+    return f"round(sum(increase({counter}[{window}])))"
+
+
+def _last_done(task: str) -> str:
+    """Take when tasks last ended well; one that never did since the janitor came is measured from then."""
+    success = _latest(f"bmc_janitor_last_success_timestamp_seconds{task}", "5m")
+    known = _latest(f"bmc_janitor_period_seconds{task}", "5m")
+    start = _latest("process_start_time_seconds", "5m")
+    return f"max by (task) ({success} or {known} * 0 + on (instance, job) group_left () {start})"
+
+
+OURS = '{job=~"webhook|bot|janitor"}'
+JOBS = ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
+DELIVERIES = "bmc_webhook_deliveries_total"
+TAKEN = f'{DELIVERIES}{{event!~"unverified|probe"}}'
+"""Deliveries that Buy Me a Coffee signed; a probe is one of our own."""
+
+NEW = f'{DELIVERIES}{{event!~"unverified|probe",outcome!="duplicate"}}'
+CALLS = "bmc_telegram_requests_total"
+FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
+"""A user who has blocked the bot is none of Telegram's faults."""
+
+WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
+"""Those two have alerts of their own."""
+
 ANYTHING = (
     Alert(
         name="WebhookNearDisable",
-        expr=f"max(bmc_webhook_failed_streak) >= {FAILED_STREAK}",
+        expr=f"{_highest('bmc_webhook_failed_streak')} >= {FAILED_STREAK}",
         hold="0m",
         severity=Severity.PAGE,
         summary="Buy Me a Coffee is about to switch the webhook off",
@@ -64,59 +102,66 @@ ANYTHING = (
     ),
     Alert(
         name="WebhookAllSignaturesFail",
-        expr='sum(increase(bmc_webhook_deliveries_total{outcome="bad_signature"}[30m])) > 2'
-        ' and sum(increase(bmc_webhook_deliveries_total{event!="unverified"}[30m])) == 0',
+        # Who sends no signature at all is a passer-by, and counted as `unsigned`.
+        expr=_counted(f'{DELIVERIES}{{outcome="bad_signature"}}', "30m") + f" > 2 and {_counted(TAKEN, '30m')} == 0",
         hold="0m",
         severity=Severity.PAGE,
         summary="No delivery is signed with a secret we know: payments are refused",
-        description="{{ $value | humanize }} deliveries failed and none was taken in 30 minutes. Was the secret changed?",
+        description="{{ $value }} deliveries failed and none was taken in 30 minutes. Was the secret changed?",
         dashboard="bmc-webhook",
         keep="15m",
     ),
     Alert(
         name="WebhookSignatureFailures",
-        expr='sum(increase(bmc_webhook_deliveries_total{outcome="bad_signature"}[10m]))'
-        f" > {SIGNATURE_FAILURES_PER_10_MINUTES}",
+        expr=_counted(f'{DELIVERIES}{{outcome=~"bad_signature|unsigned"}}', "10m")
+        + f" > {SIGNATURE_FAILURES_PER_10_MINUTES}",
         hold="0m",
         severity=Severity.TICKET,
         summary="Somebody sends deliveries that are not signed by Buy Me a Coffee",
-        description="{{ $value | humanize }} in 10 minutes. They change nothing, but somebody is trying.",
+        description="{{ $value }} in 10 minutes. They change nothing, but somebody is trying.",
         dashboard="bmc-webhook",
         keep="30m",
     ),
     Alert(
         name="WebhookDatabaseErrors",
-        expr='sum(increase(bmc_webhook_deliveries_total{outcome=~"database_away|overloaded|failed"}[15m])) > 0',
+        expr=_counted(f'{DELIVERIES}{{event!="probe",outcome=~"database_away|overloaded|failed"}}', "15m") + " > 0",
         hold="0m",
         severity=Severity.TICKET,
         summary="A payment could not be written down at once",
-        description="{{ $value | humanize }} deliveries in 15 minutes; BMC repeats those that were refused.",
+        description="Refused or failed in 15 minutes: {{ $value }}. BMC repeats those that were refused.",
         dashboard="bmc-webhook",
         keep="15m",
     ),
     Alert(
+        name="WebhookProbeFailing",
+        expr="time() - " + _last_done('{task="send_probe"}') + f" > {PROBE_SILENCE_SECONDS}",
+        hold="2m",
+        severity=Severity.PAGE,
+        summary="Payments cannot come in: our own trial payments fail on the way",
+        description="The last one to pass the proxy, the signature and the settlement did {{ $value | humanizeDuration }} ago.",
+        dashboard="bmc-webhook",
+    ),
+    Alert(
         name="WebhookSilent",
-        expr='sum(increase(bmc_webhook_deliveries_total{event!="unverified"}[1d])) == 0'
-        ' and sum(increase(bmc_webhook_deliveries_total{event!="unverified"}[7d])) > 7',
+        expr=f"{_counted(TAKEN, '1d')} == 0 and {_counted(TAKEN, '7d')} > 7",
         hold="1h",
         severity=Severity.TICKET,
-        summary="No payment has come for a day, though there were some every day",
+        summary="No payment has come for a day, though one a day is usual",
         description="Look on Buy Me a Coffee whether the webhook is still switched on.",
         dashboard="bmc-webhook",
     ),
     Alert(
         name="WebhookDuplicateStorm",
-        expr='sum(increase(bmc_webhook_deliveries_total{outcome="duplicate"}[1h]))'
-        ' > 10 * (sum(increase(bmc_webhook_deliveries_total{event!="unverified",outcome!="duplicate"}[1h])) + 1)',
+        expr=_counted(f'{DELIVERIES}{{outcome="duplicate"}}', "1h") + f" > 10 * ({_counted(NEW, '1h')} + 1)",
         hold="15m",
         severity=Severity.TICKET,
         summary="The same deliveries come again and again",
-        description="{{ $value | humanize }} repeats in an hour. Nobody is credited twice; perhaps our answers are lost.",
+        description="{{ $value }} repeats in an hour. Nobody is credited twice; perhaps our answers are lost.",
         dashboard="bmc-webhook",
     ),
     Alert(
         name="PaymentUnmatchedOld",
-        expr=f'max(bmc_payments_oldest_age_seconds{{state="unmatched"}}) > {UNMATCHED_AGE_SECONDS}',
+        expr=_highest('bmc_payments_oldest_age_seconds{state="unmatched"}') + f" > {UNMATCHED_AGE_SECONDS}",
         hold="10m",
         severity=Severity.TICKET,
         summary="Somebody paid and has waited for their credits for hours",
@@ -125,19 +170,21 @@ ANYTHING = (
     ),
     Alert(
         name="PaymentUnmatchedBurst",
-        expr=f'sum(increase(bmc_webhook_deliveries_total{{outcome="unmatched"}}[1h])) > {UNMATCHED_PER_HOUR}',
+        expr=_counted(f'{DELIVERIES}{{outcome="unmatched"}}', "1h") + f" > {UNMATCHED_PER_HOUR}",
         hold="0m",
         severity=Severity.TICKET,
         summary="Many payments find nobody: perhaps the code is hard to find or to paste",
-        description="{{ $value | humanize }} in an hour.",
+        description="In an hour {{ $value }} came that wait for a person to decide.",
         dashboard="bmc-payments",
         keep="1h",
     ),
     Alert(
         name="PaymentPendingExpiryStuck",
         # The oldest open payment may be as old as its time to live and two runs of the task.
-        expr=f'max(bmc_payments_oldest_age_seconds{{state="pending"}}) > {PENDING_TTL_SECONDS + 120}'
-        ' and time() - max(bmc_janitor_last_success_timestamp_seconds{task="expire_payments"}) > 180',
+        expr=_highest('bmc_payments_oldest_age_seconds{state="pending"}')
+        + f" > {PENDING_TTL_SECONDS + 120} and on () time() - "
+        + _last_done('{task="expire_payments"}')
+        + " > 180",
         hold="5m",
         severity=Severity.TICKET,
         summary="Payments that nobody paid are not closed any more",
@@ -146,7 +193,7 @@ ANYTHING = (
     ),
     Alert(
         name="BalanceDrift",
-        expr="max(abs(bmc_balance_drift_credits)) > 0",
+        expr="max(abs(" + _latest("bmc_balance_drift_credits") + ")) > 0",
         hold="2m",
         severity=Severity.PAGE,
         summary="Balances differ from the ledger: somebody went round it",
@@ -155,8 +202,8 @@ ANYTHING = (
     ),
     Alert(
         name="OutboxStuck",
-        expr=f"max(bmc_outbox_oldest_age_seconds) > {OUTBOX_AGE_SECONDS}"
-        ' and on () max(bmc_outbox_messages{status!="dead"}) > 0',
+        # What is dead grows old for ever, and has an alert of its own.
+        expr=_highest('bmc_outbox_oldest_age_seconds{status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
         hold="2m",
         severity=Severity.PAGE,
         summary="Users are not told of their payments",
@@ -165,18 +212,17 @@ ANYTHING = (
     ),
     Alert(
         name="OutboxDeadLetters",
-        expr='max(bmc_outbox_messages{status="dead"}) > 0',
+        expr=_highest('bmc_outbox_messages{status="dead"}') + " > 0",
         hold="5m",
         severity=Severity.TICKET,
         summary="A notification was given up: somebody will never be told",
-        description="{{ $value }} lie dead in the outbox.",
+        description="Given up and still in the outbox: {{ $value }}.",
         dashboard="bmc-bot",
     ),
     Alert(
         name="TelegramErrors",
-        expr='sum(rate(bmc_telegram_requests_total{outcome!~"ok|forbidden"}[15m]))'
-        f" / (sum(rate(bmc_telegram_requests_total[15m])) > 0) > {TELEGRAM_ERROR_SHARE}"
-        ' and sum(increase(bmc_telegram_requests_total{outcome!~"ok|forbidden"}[15m])) > 10',
+        expr=f"sum(rate({FAILED_CALLS}[15m])) / (sum(rate({CALLS}[15m])) > 0)"
+        f" > {TELEGRAM_ERROR_SHARE} and {_counted(FAILED_CALLS, '15m')} > 10",
         hold="10m",
         severity=Severity.TICKET,
         summary="Telegram refuses or does not answer: messages come late",
@@ -185,7 +231,7 @@ ANYTHING = (
     ),
     Alert(
         name="ListenDisconnected",
-        expr='max(bmc_listen_connected{channel="payments"}) == 0',
+        expr=_highest('bmc_listen_connected{channel="payments"}') + " == 0",
         hold="1m",
         severity=Severity.TICKET,
         summary="The bot does not hear of payments at once, only by looking every now and then",
@@ -195,7 +241,7 @@ ANYTHING = (
     Alert(
         name="NotifyBypassed",
         expr='sum(increase(bmc_outbox_claims_total{wakeup="poll"}[30m]))'
-        f" / (sum(increase(bmc_outbox_claims_total[30m])) > 10) > {POLL_SHARE}",
+        f" / ({_counted('bmc_outbox_claims_total', '30m')} > 10) > {POLL_SHARE}",
         hold="15m",
         severity=Severity.TICKET,
         summary="Payments are noticed by looking, not by being told: slower than need be",
@@ -204,8 +250,8 @@ ANYTHING = (
     ),
     Alert(
         name="JanitorTaskNotSucceeding",
-        expr="time() - max by (task) (bmc_janitor_last_success_timestamp_seconds)"
-        f" > on (task) {JANITOR_PERIODS} * max by (task) (bmc_janitor_period_seconds) + 30",
+        expr=f"time() - {_last_done(WATCHED_TASKS)}"
+        f" > on (task) {JANITOR_PERIODS} * max by (task) ({_latest('bmc_janitor_period_seconds', '5m')}) + 30",
         hold="1m",
         severity=Severity.TICKET,
         summary="A task of the janitor does not end well any more",
@@ -214,8 +260,8 @@ ANYTHING = (
     ),
     Alert(
         name="SnapshotStale",
-        expr=f"time() - max(bmc_snapshot_timestamp_seconds) > {SNAPSHOT_AGE_SECONDS}"
-        " or absent(bmc_snapshot_timestamp_seconds)",
+        expr=f"time() - max({_latest('bmc_snapshot_timestamp_seconds', '5m')}) > {SNAPSHOT_AGE_SECONDS}"
+        " or absent_over_time(bmc_snapshot_timestamp_seconds[5m])",
         hold="1m",
         severity=Severity.PAGE,
         summary="Nobody knows how payments stand: the state is not measured any more",
@@ -233,19 +279,17 @@ ANYTHING = (
     ),
     Alert(
         name="TargetAbsent",
-        expr=" or ".join(
-            f'absent(up{{job="{job}"}})'
-            for job in ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
-        ),
-        hold="5m",
+        # The name of a container that is stopped leads nowhere: then there is not even a target to be down.
+        expr=" or ".join(f'absent(up{{job="{job}"}})' for job in JOBS),
+        hold="3m",
         severity=Severity.PAGE,
-        summary="A service is not even looked for",
-        description="{{ $labels.job }} is missing from Prometheus' targets.",
+        summary="A service is gone",
+        description="{{ $labels.job }} has no container that could be asked.",
         dashboard="bmc-platform",
     ),
     Alert(
         name="PostgresDown",
-        expr="max(pg_up) == 0",
+        expr=f"{_highest('pg_up')} == 0",
         hold="1m",
         severity=Severity.PAGE,
         summary="The database is down: payments wait, nobody is credited",
@@ -254,7 +298,8 @@ ANYTHING = (
     ),
     Alert(
         name="PostgresConnectionsHigh",
-        expr=f"sum(pg_stat_activity_count) / max(pg_settings_max_connections) > {POSTGRES_CONNECTIONS_SHARE}",
+        expr=f"max(sum by (instance) ({_latest('pg_stat_activity_count')})"
+        f" / on (instance) {_latest('pg_settings_max_connections')}) > {POSTGRES_CONNECTIONS_SHARE}",
         hold="5m",
         severity=Severity.TICKET,
         summary="The database soon has no connection left",
@@ -263,7 +308,7 @@ ANYTHING = (
     ),
     Alert(
         name="PostgresLongTransaction",
-        expr=f'max(pg_stat_activity_max_tx_duration{{datname="ledger"}}) > {POSTGRES_TRANSACTION_SECONDS}',
+        expr=_highest('pg_stat_activity_max_tx_duration{datname="ledger"}') + f" > {POSTGRES_TRANSACTION_SECONDS}",
         hold="1m",
         severity=Severity.TICKET,
         summary="A transaction holds the database up",
@@ -272,21 +317,35 @@ ANYTHING = (
     ),
     Alert(
         name="PostgresDeadlocks",
-        expr='increase(pg_stat_database_deadlocks{datname="ledger"}[15m]) > 0',
+        expr='max(round(increase(pg_stat_database_deadlocks{datname="ledger"}[15m]))) > 0',
         hold="0m",
         severity=Severity.TICKET,
         summary="Transactions block one another: a fault of ours",
-        description="{{ $value | humanize }} in 15 minutes.",
+        description="{{ $value }} in 15 minutes; each was ended by an error and perhaps tried again.",
         dashboard="bmc-postgres",
         keep="30m",
     ),
     Alert(
+        name="CertificateExpiring",
+        # 0: it could not be looked at.
+        expr=f"max({_latest('bmc_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
+        f" < {CERTIFICATE_LEFT_SECONDS}",
+        hold="1h",
+        severity=Severity.TICKET,
+        summary="The certificate soon ends, and then no payment comes in",
+        description="It holds for {{ $value | humanizeDuration }} more; it should have been renewed by itself.",
+        dashboard="bmc-webhook",
+    ),
+    Alert(
         name="ProcessRestarting",
-        expr=f"max by (job) (changes(process_start_time_seconds{{{OURS}}}[15m])) > {RESTARTS_PER_15_MINUTES}",
+        # A container that starts again may come with another address, as another instance: all starts that were seen,
+        # without those of the most replicas there were at one time.
+        expr=f"sum by (job) (changes(process_start_time_seconds{OURS}[15m]) + 1)"
+        f" - max_over_time(count by (job) (up{OURS})[15m:30s]) > {RESTARTS_PER_15_MINUTES}",
         hold="0m",
         severity=Severity.TICKET,
         summary="A service starts again and again",
-        description="{{ $labels.job }} started {{ $value }} times in 15 minutes.",
+        description="{{ $labels.job }} started anew {{ $value }} times in 15 minutes.",
         dashboard="bmc-platform",
         keep="15m",
     ),
@@ -302,25 +361,26 @@ ANYTHING = (
     ),
     Alert(
         name="AlertmanagerNotifyFailing",
-        expr="sum(rate(alertmanager_notifications_failed_total[10m])) > 0",
-        hold="10m",
+        # Each is tried for minutes before it counts as failed; a second one is no accident.
+        expr=f"{_counted('alertmanager_notifications_failed_total', '15m')} > 1",
+        hold="0m",
         severity=Severity.PAGE,
         summary="Alerts do not reach Telegram",
-        description="{{ $value | humanize }} fail each second; look at the token and the chat.",
+        description="{{ $value }} were given up in 15 minutes; look at the token and the chat.",
         dashboard="bmc-platform",
     ),
     Alert(
         name="PrometheusRuleFailures",
-        expr="sum(increase(prometheus_rule_evaluation_failures_total[10m])) > 0",
+        expr=f"{_counted('prometheus_rule_evaluation_failures_total', '10m')} > 0",
         hold="5m",
         severity=Severity.TICKET,
         summary="Some alert may not fire: a rule cannot be evaluated",
-        description="{{ $value | humanize }} in 10 minutes.",
+        description="{{ $value }} times in 10 minutes.",
         dashboard="bmc-platform",
     ),
     Alert(
         name="PrometheusConfigReloadFailed",
-        expr="max_over_time(prometheus_config_last_reload_successful[5m]) == 0",
+        expr="max(max_over_time(prometheus_config_last_reload_successful[5m])) == 0",
         hold="5m",
         severity=Severity.TICKET,
         summary="Prometheus works with an old configuration",
@@ -346,7 +406,7 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
         expr=burns(slo, FAST),
         hold="2m",
         severity=Severity.PAGE,
-        summary=f"The promise about {slo.name} is being broken fast",
+        summary=f"{slo.harm}: a month's room for it goes in hours",
         description=f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed.",
         dashboard="bmc-overview",
         slo=slo.name,
@@ -356,7 +416,7 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
         expr=burns(slo, SLOW),
         hold="15m",
         severity=Severity.TICKET,
-        summary=f"The promise about {slo.name} is being broken slowly",
+        summary=f"{slo.harm}: a month's room for it goes in days",
         description=f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed.",
         dashboard="bmc-overview",
         slo=slo.name,

@@ -15,46 +15,68 @@ from monitoring.thresholds import HANDLED_SECONDS, SNAPSHOT_AGE_SECONDS, TOLD_SE
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
-EVENTS_MIN = 10
-"""Of fewer events in the longest window of a pair one failure is no rate; single failures have alerts of their own."""
+FAILURES_MIN = 3
+"""Where few events come, one failure is a large share and still no rate; single failures have alerts of their own."""
 
 
 @dataclass(frozen=True)
 class Slo:
-    """*bad* and *total* are rates over `{window}`, summed over all replicas."""
+    """*bad* and *total* are of one unit over `{window}`, summed over all replicas, and there where nothing happened."""
 
     name: str
     objective: float
+    harm: str
     promise: str
     bad: str
     total: str
     counted: str
     """How many events there were in `{window}`: what the share is a share of."""
     pages: bool = True
+    recorded: tuple[str, str] | None = None
+    """A series, by name and expression, that must be recorded first, because the others look back on it."""
 
     @property
     def budget(self) -> float:
         return round(1 - self.objective, 6)
 
 
-DELIVERIES = 'bmc_webhook_deliveries_total{event!="unverified"}'
-AWAY = 'bmc_webhook_deliveries_total{outcome=~"database_away|overloaded"}'
+def _rate(counter: str) -> str:
+    """Add up over all replicas; a service that is gone altogether must not take the other's part with it."""
+    return f"(sum(rate({counter}[{{window}}])) or vector(0))"
+
+
+def _count(counter: str) -> str:
+    return f"(sum(increase({counter}[{{window}}])) or vector(0))"
+
+
+TAKEN = 'bmc_webhook_deliveries_total{event!~"unverified|probe"}'
+AWAY = 'bmc_webhook_deliveries_total{event="unverified",outcome=~"database_away|overloaded"}'
+# Of probes the janitor knows more than the webhook: those that did not get so far, too.
+PROBES = 'bmc_janitor_runs_total{task="send_probe"}'
+FAILED_PROBES = 'bmc_janitor_runs_total{task="send_probe",outcome!="done"}'
 DECIDED = 'bmc_webhook_deliveries_total{outcome=~"credited|unmatched"}'
 TOLD = "bmc_notification_latency_seconds"
 HANDLED = "bmc_update_duration_seconds"
+WATCHING = 'max(up{job="prometheus"})'
+"""Is 1 whenever anybody could have looked; before the first start nothing was promised."""
+
+STALE = "slo:snapshot_stale:bool"
+"""0 or 1 every half minute; where there is no snapshot at all, it is 1."""
 
 SLOS = (
     Slo(
         name="ingest",
         objective=0.999,
-        promise="Signed deliveries are taken: 99.9 % in 30 days.",
-        bad=f"sum(rate({AWAY}[{{window}}]))",
-        total=f"(sum(rate({DELIVERIES}[{{window}}])) + sum(rate({AWAY}[{{window}}])))",
-        counted=f"(sum(increase({DELIVERIES}[{{window}}])) + sum(increase({AWAY}[{{window}}])))",
+        harm="Payments do not come in",
+        promise="Signed deliveries, our probes among them, are taken: 99.9 % in 30 days.",
+        bad=f"{_rate(AWAY)} + {_rate(FAILED_PROBES)}",
+        total=f"({_rate(TAKEN)} + {_rate(AWAY)} + {_rate(PROBES)})",
+        counted=f"{_count(TAKEN)} + {_count(AWAY)} + {_count(PROBES)}",
     ),
     Slo(
         name="told",
         objective=0.99,
+        harm="Users hear of their payments too late",
         promise=f"Users know of their payment within {TOLD_SECONDS} seconds: 99 % in 30 days.",
         bad=f'sum(rate({TOLD}_count[{{window}}])) - sum(rate({TOLD}_bucket{{le="{TOLD_SECONDS}.0"}}[{{window}}]))',
         total=f"sum(rate({TOLD}_count[{{window}}]))",
@@ -63,6 +85,7 @@ SLOS = (
     Slo(
         name="bot",
         objective=0.99,
+        harm="The bot is slow to answer",
         promise=f"Updates are handled within {HANDLED_SECONDS} second: 99 % in 30 days.",
         bad=f'sum(rate({HANDLED}_count[{{window}}])) - sum(rate({HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}[{{window}}]))',
         total=f"sum(rate({HANDLED}_count[{{window}}]))",
@@ -71,6 +94,7 @@ SLOS = (
     Slo(
         name="matching",
         objective=0.95,
+        harm="Payments need a person too often",
         promise="Payments find their user without a person: 95 % in 30 days.",
         bad='sum(rate(bmc_webhook_deliveries_total{outcome="unmatched"}[{window}]))',
         total=f"sum(rate({DECIDED}[{{window}}]))",
@@ -80,10 +104,12 @@ SLOS = (
     Slo(
         name="freshness",
         objective=0.999,
+        harm="Nobody sees how payments stand",
         promise=f"The state shown is younger than {SNAPSHOT_AGE_SECONDS} seconds: 99.9 % of 30 days.",
-        bad=f"avg_over_time((time() - max(bmc_snapshot_timestamp_seconds) > bool {SNAPSHOT_AGE_SECONDS})[{{window}}:1m])",
-        total="vector(1)",
-        counted="vector(1000)",
+        bad=f"sum_over_time({STALE}[{{window}}])",
+        total=f"count_over_time({STALE}[{{window}}])",
+        counted=f"count_over_time({STALE}[{{window}}])",
+        recorded=(STALE, f"time() - max(bmc_snapshot_timestamp_seconds) > bool {SNAPSHOT_AGE_SECONDS} or {WATCHING}"),
     ),
 )
 
@@ -96,6 +122,9 @@ def error_ratio(window: str) -> str:
 def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
     """Write one share of failures for each window, the objective, and how many events there were."""
     labels = {"slo": slo.name}
+    if slo.recorded:
+        name, expr = slo.recorded
+        yield {"record": name, "expr": expr}
     for window in WINDOWS:
         bad, total = (text.replace("{window}", window) for text in (slo.bad, slo.total))
         yield {"record": error_ratio(window), "expr": f"({bad}) / ({total} > 0)", "labels": labels}
@@ -112,7 +141,8 @@ def burns(slo: Slo, pairs: tuple[tuple[str, str, float], ...]) -> str:
 def _burns(slo: Slo, long: str, short: str, factor: float) -> str:
     limit = f"{round(factor * slo.budget, 6):g}"
     chosen = f'{{slo="{slo.name}"}}'
+    failures = f"{error_ratio(long)}{chosen} * slo:sli_total:increase{long}{chosen}"
     return (
         f"({error_ratio(long)}{chosen} > {limit} and {error_ratio(short)}{chosen} > {limit}"
-        f" and slo:sli_total:increase{long}{chosen} >= {EVENTS_MIN})"
+        f" and round({failures}) >= {FAILURES_MIN})"
     )

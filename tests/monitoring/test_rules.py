@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from prometheus_client import REGISTRY, Metric
 
+import ledger.store.metrics
+import services.bot.metrics
+import services.janitor.metrics
+import services.runtime.vitals
+import services.webhook.metrics
+from ledger.store.snapshot import NOTHING, Snapshot
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS, Alert
+from monitoring.slos import SLOS, recording_rules
+from services.janitor.state import State
 
 IMAGE = "prom/prometheus:v3.13.3"
+CASES = sorted((ROOT / "prometheus" / "tests").glob("*.yml"))
+"""Stories of series and what comes of them, for promtool."""
+
+OF_OURS = (
+    ledger.store.metrics,
+    services.bot.metrics,
+    services.janitor.metrics,
+    services.runtime.vitals,
+    services.webhook.metrics,
+)
+"""Importing them declares what they export."""
 
 
 @pytest.mark.parametrize("path", written_files(), ids=lambda path: path.name)
@@ -31,6 +56,45 @@ def test_prometheus_takes_the_rules_without_a_complaint() -> None:
     files = [f"/prometheus-files/rules/{path.name}" for path in written_files() if path.parent.name == "rules"]
 
     promtool("check", "rules", "--lint=all", "--lint-fatal", *files)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_alerts_fire_and_stay_silent_as_told(case: Path) -> None:
+    promtool("test", "rules", f"/prometheus-files/tests/{case.name}")
+
+
+def alerts_expected(*, firing: bool) -> set[str]:
+    stories = chain.from_iterable(yaml.safe_load(case.read_text(encoding="utf-8"))["tests"] for case in CASES)
+    expected: Iterator[dict[str, Any]] = chain.from_iterable(story.get("alert_rule_test", []) for story in stories)
+    return {one["alertname"] for one in expected if bool(one["exp_alerts"]) is firing}
+
+
+def test_every_alert_fires_in_one_story_and_is_silent_in_another() -> None:
+    named = {alert.name for alert in ALERTS}
+    never_silent = {"Watchdog"}
+
+    assert alerts_expected(firing=True) == named
+    assert alerts_expected(firing=False) == named - never_silent
+
+
+def test_rules_ask_only_for_what_is_exported() -> None:
+    rules = chain.from_iterable(recording_rules(slo) for slo in SLOS)
+    expressions = [*(alert.expr for alert in ALERTS), *(str(rule["expr"]) for rule in rules)]
+
+    asked = set(re.findall(r"\bbmc_\w+", " ".join(expressions)))
+
+    assert asked - exported() == set()
+
+
+def exported() -> set[str]:
+    state = State(["USD"], clock=lambda: datetime.now(UTC))
+    state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, NOTHING))
+    return set(chain.from_iterable(map(_series, chain(REGISTRY.collect(), state.collect()))))
+
+
+def _series(metric: Metric) -> list[str]:
+    endings = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(metric.type, [""])
+    return [metric.name + ending for ending in endings]
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
