@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from sandbox.background import Background
+from sandbox.bell import Bell
 from sandbox.bmc.checkout import Checkout
 from sandbox.bmc.dashboard import Dashboard
 from sandbox.bmc.deliveries import Deliveries
 from sandbox.bmc.payments import Payments
 from sandbox.bmc.webhook import Webhook
 from sandbox.counters import Counter
+from sandbox.demo import Demo
 from sandbox.forwarding import Forwarding
 from sandbox.postman import Postman
 from sandbox.refusals import refuse_bad_fields
@@ -19,22 +21,21 @@ from sandbox.settings import Settings
 from sandbox.telegram.acting import Acting
 from sandbox.telegram.bot_api import BotApi
 from sandbox.telegram.launches import Launches
-from sandbox.telegram.screens import Screens
 from sandbox.telegram.state import Telegram
 from sandbox.telegram.webhook import Pusher
-from sandbox.templates import page
 
 _BODY_BYTES_MAX = 50 * 1024 * 1024
 
 
 def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web.Application:
     """Return the sandbox; *answer_timeout_seconds* is how long BMC waits for an answer to its webhook."""
+    anything = Bell()
     background = Background()
     postman = Postman(door=settings.webhook_url, public_host=settings.webhook_host)
 
     forwarding = Forwarding(origin=settings.webhook_url, public_host=settings.webhook_host)
 
-    telegram = Telegram(settings.bot_token)
+    telegram = Telegram(settings.bot_token, Bell(anything))
     pusher = Pusher(telegram.webhook, telegram.updates, postman)
 
     webhook = Webhook(settings.webhook_url, settings.bmc_secret)
@@ -45,7 +46,10 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
         background,
         retry_seconds=settings.retry_seconds,
         answer_timeout_seconds=answer_timeout_seconds,
+        changed=Bell(anything),
     )
+
+    dashboard = Dashboard(webhook, payments, deliveries)
 
     async def run_background(app: web.Application) -> AsyncIterator[None]:
         background.start(pusher.run())
@@ -56,19 +60,16 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
 
     app = web.Application(middlewares=[refuse_bad_fields], client_max_size=_BODY_BYTES_MAX)
     app.cleanup_ctx.append(run_background)
-    app.add_routes([web.get("/", show_start), web.get("/healthz", say_healthy)])
+    app.add_routes([web.get("/healthz", say_healthy)])
     app.add_routes(BotApi(telegram).routes())
     app.add_routes(Acting(telegram).routes())
     app.add_routes(Launches(telegram, public_host=settings.webhook_host).routes())
     app.add_routes(forwarding.routes())
-    app.add_routes(Screens(telegram).routes())
-    app.add_routes(Dashboard(webhook, payments, deliveries).routes())
+    app.add_routes(dashboard.routes())
     app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())
+    # Last, as it takes every address below /bmc that nobody else did.
+    app.add_routes(Demo(telegram, dashboard, anything).routes())
     return app
-
-
-async def show_start(request: web.Request) -> web.Response:
-    return page("start.html")
 
 
 async def say_healthy(request: web.Request) -> web.Response:

@@ -12,7 +12,6 @@ from sandbox.counters import Counter
 from sandbox.fields import FieldError, Fields, read_fields
 from sandbox.journal import log
 from sandbox.refusals import conflict, not_found, read_choice
-from sandbox.templates import page
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNT_MAX = Decimal(10000000)
@@ -34,11 +33,7 @@ class Checkout:
             web.post(f"{subscription}/cancel", self.cancel),
             web.post(f"{subscription}/pause", self.pause),
             web.post(r"/bmc/{slug:[\w.\-]+}/checkout", self.pay),
-            web.get(r"/bmc/{slug:[\w.\-]+}", self.show),
         ]
-
-    async def show(self, request: web.Request) -> web.Response:
-        return page("checkout.html", slug=request.match_info["slug"])
 
     async def pay(self, request: web.Request) -> web.Response:
         order = read_order(await read_fields(request))

@@ -7,15 +7,15 @@ from aiohttp import web
 from sandbox.bmc.bodies import Event
 from sandbox.bmc.deliveries import Deliveries, Delivery
 from sandbox.bmc.misbehaviour import Fault, rule
-from sandbox.bmc.payments import Payments
+from sandbox.bmc.payments import Order, Payment, Payments, Subscription
 from sandbox.bmc.samples import SAMPLES
 from sandbox.bmc.webhook import Webhook
 from sandbox.fields import FieldError, read_fields
 from sandbox.refusals import conflict, read_choice
-from sandbox.templates import page
 
 _WAIT_SECONDS_MAX = 120.0
 _SHOWN_MAX = 100
+_LOG_MAX = 50
 # Every test event has this id.
 _TEST_EVENT_ID = 1
 
@@ -28,7 +28,6 @@ class Dashboard:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get("/bmc", self.show),
             web.get("/bmc/deliveries", self.read_deliveries),
             web.get("/bmc/payments", self.read_payments),
             web.get("/bmc/webhook", self.read_webhook),
@@ -39,9 +38,6 @@ class Dashboard:
             web.delete("/bmc/misbehave", self.behave),
         ]
 
-    async def show(self, request: web.Request) -> web.Response:
-        return page("dashboard.html")
-
     async def read_deliveries(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
         event_id = fields.integer("event_id")
@@ -51,43 +47,14 @@ class Dashboard:
         return web.json_response([delivery.as_read() for delivery in self._deliveries.read(event_id)])
 
     async def read_payments(self, request: web.Request) -> web.Response:
-        """List the newest payments and subscriptions, newest first."""
-        payments: list[dict[str, Any]] = [
-            {
-                "transaction_id": payment.transaction_id,
-                "kind": payment.order.kind.value,
-                "amount": str(payment.order.amount),
-                "currency": payment.order.currency,
-                "status": "refunded" if payment.is_refunded else "succeeded",
-                "at": payment.created_at,
-            }
-            for payment in self._payments.payments.values()
-        ]
-        subscriptions: list[dict[str, Any]] = [
-            {
-                "psp_id": subscription.psp_id,
-                "kind": subscription.order.kind.value,
-                "amount": str(subscription.order.amount),
-                "currency": subscription.order.currency,
-                "status": subscription.status.value,
-                "at": subscription.started_at,
-            }
-            for subscription in self._payments.subscriptions.values()
-        ]
-        newest = sorted([*payments, *subscriptions], key=lambda row: -row["at"])
-        return web.json_response(newest[:_SHOWN_MAX])
+        return web.json_response(self.payments())
 
     async def read_webhook(self, request: web.Request) -> web.Response:
-        return web.json_response(
-            {
-                "url": str(self._webhook.url),
-                "enabled": self._webhook.enabled,
-                "failures_in_a_row": self._webhook.failures_in_a_row,
-            }
-        )
+        return web.json_response(self.webhook())
 
     async def enable(self, request: web.Request) -> web.Response:
         self._webhook.enable()
+        self._deliveries.changed.ring()
         return await self.read_webhook(request)
 
     async def send_test(self, request: web.Request) -> web.Response:
@@ -107,10 +74,7 @@ class Dashboard:
         return web.json_response(delivery.as_read())
 
     async def read_misbehaviour(self, request: web.Request) -> web.Response:
-        rules = self._deliveries.misbehaviour.rules
-        return web.json_response(
-            [{"kind": one.fault.value, "times": one.times, "seconds": one.seconds} for one in rules]
-        )
+        return web.json_response(self.faults())
 
     async def misbehave(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
@@ -120,8 +84,57 @@ class Dashboard:
             seconds=fields.seconds("seconds"),
         )
         self._deliveries.misbehaviour.add(new)
+        self._deliveries.changed.ring()
         return await self.read_misbehaviour(request)
 
     async def behave(self, request: web.Request) -> web.Response:
-        self._deliveries.behave()
+        fields = await read_fields(request)
+        if fields.text("kind"):
+            self._deliveries.misbehaviour.remove(read_choice(fields, "kind", Fault))
+            self._deliveries.changed.ring()
+        else:
+            self._deliveries.behave()
         return await self.read_misbehaviour(request)
+
+    def payments(self) -> list[dict[str, Any]]:
+        """Return the newest payments and subscriptions, newest first."""
+        paid = map(_payment_row, self._payments.payments.values())
+        subscribed = map(_subscription_row, self._payments.subscriptions.values())
+        return sorted([*paid, *subscribed], key=lambda row: -row["at"])[:_SHOWN_MAX]
+
+    def webhook(self) -> dict[str, Any]:
+        return {
+            "url": str(self._webhook.url),
+            "enabled": self._webhook.enabled,
+            "failures_in_a_row": self._webhook.failures_in_a_row,
+        }
+
+    def faults(self) -> list[dict[str, Any]]:
+        rules = self._deliveries.misbehaviour.rules
+        return [{"kind": one.fault.value, "times": one.times, "seconds": one.seconds} for one in rules]
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return what was sent last and what was answered, newest first."""
+        return [delivery.as_read() for delivery in reversed(self._deliveries.read()[-_LOG_MAX:])]
+
+
+def _payment_row(payment: Payment) -> dict[str, Any]:
+    status = "refunded" if payment.is_refunded else "succeeded"
+    return {"transaction_id": payment.transaction_id, **_row(payment.order, status, payment.created_at)}
+
+
+def _subscription_row(subscription: Subscription) -> dict[str, Any]:
+    status = subscription.status.value
+    return {"psp_id": subscription.psp_id, **_row(subscription.order, status, subscription.started_at)}
+
+
+def _row(order: Order, status: str, at: int) -> dict[str, Any]:
+    return {
+        "kind": order.kind.value,
+        "name": order.name,
+        "words": " ".join(filter(None, (order.note, order.answer, order.additional_info))),
+        "amount": str(order.amount),
+        "currency": order.currency,
+        "status": status,
+        "at": at,
+    }

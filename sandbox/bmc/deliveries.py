@@ -1,6 +1,7 @@
 """Sending events, and the log of what was answered."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ _ANSWER_TEXT_MAX = 2_000
 _ATTEMPTS_MAX = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Delivery:
     """One request and what came back."""
 
@@ -29,6 +30,9 @@ class Delivery:
     attempt: int
     at: datetime
     outcome: Answer | NoAnswer
+    seconds: float
+    body: bytes
+    signature: str | None
 
     @property
     def is_success(self) -> bool:
@@ -44,6 +48,9 @@ class Delivery:
             "answer": answered.text[:_ANSWER_TEXT_MAX] if answered else None,
             "error": self.outcome.reason if isinstance(self.outcome, NoAnswer) else None,
             "at": self.at.isoformat(timespec="milliseconds"),
+            "milliseconds": round(self.seconds * 1000),
+            "body": self.body.decode(),
+            "signature": self.signature,
         }
 
 
@@ -62,7 +69,10 @@ class Deliveries:
         *,
         retry_seconds: float,
         answer_timeout_seconds: float = 10.0,
+        changed: Bell | None = None,
     ) -> None:
+        # Rings with every change of what the dashboard shows.
+        self.changed = changed or Bell()
         self.misbehaviour = Misbehaviour()
         self._webhook = webhook
         self._postman = postman
@@ -75,7 +85,6 @@ class Deliveries:
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
-        self._changed = Bell()
 
     def send(self, event: Event) -> None:
         if not self._webhook.enabled:
@@ -92,7 +101,7 @@ class Deliveries:
 
     async def wait_for(self, event_id: int, *, seconds: float) -> None:
         """Return when the event was answered 2xx or given up, at the latest after *seconds*."""
-        await self._changed.wait_until(lambda: not self._under_way[event_id], seconds=seconds)
+        await self.changed.wait_until(lambda: not self._under_way[event_id], seconds=seconds)
 
     def read(self, event_id: int | None = None) -> list[Delivery]:
         return [delivery for delivery in self._log if event_id in (None, delivery.event_id)]
@@ -100,6 +109,7 @@ class Deliveries:
     def behave(self) -> None:
         """Clear all misbehaviour, and let go what it held back."""
         self.misbehaviour.clear()
+        self.changed.ring()
         for released in (*self._overtaken, *self._refunds_sent.values(), *self._late):
             released.set()
 
@@ -112,7 +122,7 @@ class Deliveries:
             self._under_way[event.event_id] -= 1
             if not self._under_way[event.event_id]:
                 del self._under_way[event.event_id]
-            self._changed.ring()
+            self.changed.ring()
 
     async def _send_until_accepted(self, event: Event) -> None:
         for attempt in range(1, _ATTEMPTS_MAX + 1):
@@ -128,10 +138,20 @@ class Deliveries:
 
     async def _post(self, event: Event, *, attempt: int) -> Delivery:
         body, headers = self._request(event, attempt=attempt)
+        at, started = datetime.now(UTC), time.perf_counter()
         outcome = await self._postman.post(
             self._webhook.url, body=body, headers=headers, timeout_seconds=self._answer_timeout_seconds
         )
-        delivery = Delivery(event.event_id, event.type, attempt, datetime.now(UTC), outcome)
+        delivery = Delivery(
+            event_id=event.event_id,
+            type=event.type,
+            attempt=attempt,
+            at=at,
+            outcome=outcome,
+            seconds=time.perf_counter() - started,
+            body=body,
+            signature=headers.get("x-signature-sha256"),
+        )
         self._log.append(delivery)
         if delivery.is_success:
             self._webhook.note_success()
@@ -144,7 +164,7 @@ class Deliveries:
             attempt,
             f"answered {outcome.status}" if isinstance(outcome, Answer) else outcome.reason,
         )
-        self._changed.ring()
+        self.changed.ring()
         return delivery
 
     def _request(self, event: Event, *, attempt: int) -> tuple[bytes, dict[str, str]]:

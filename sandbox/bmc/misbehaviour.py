@@ -46,6 +46,9 @@ class Misbehaviour:
     def clear(self) -> None:
         self.rules.clear()
 
+    def remove(self, fault: Fault) -> None:
+        self.rules = [one for one in self.rules if one.fault is not fault]
+
     def take(self, fault: Fault) -> Rule | None:
         """Return the rule for that fault and use it up once."""
         found = next((one for one in self.rules if one.fault is fault), None)

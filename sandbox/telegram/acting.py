@@ -21,6 +21,7 @@ from sandbox.telegram.state import Telegram
 _TEXT_MAX = 4096
 _WEB_APP_DATA_BYTES_MAX = 4096
 _WAIT_SECONDS_MAX = 60.0
+_PEOPLE_SHOWN_MAX = 200
 
 
 class Acting:
@@ -30,6 +31,7 @@ class Acting:
     def routes(self) -> list[web.RouteDef]:
         chat = r"/telegram/chats/{user_id:\d{1,15}}"
         return [
+            web.get("/telegram/users", self.read_people),
             web.post("/telegram/users", self.change_person),
             web.get(chat, self.read_chat),
             web.post(f"{chat}/messages", self.send_text),
@@ -41,6 +43,7 @@ class Acting:
             web.post(f"{chat}/block", self.block),
             web.post(f"{chat}/unblock", self.unblock),
             web.post(f"{chat}/delete", self.delete_account),
+            web.get("/telegram/misbehave", self.read_misbehaviour),
             web.post("/telegram/misbehave", self.misbehave),
             web.delete("/telegram/misbehave", self.behave),
             web.post("/telegram/pause", self.pause),
@@ -65,17 +68,7 @@ class Acting:
         await chat.changed.wait_until(
             lambda: _has_news(chat, fields, after), seconds=min(fields.seconds("wait") or 0, _WAIT_SECONDS_MAX)
         )
-        return web.json_response(
-            {
-                "messages": [message.as_read() for message in chat.newer_than(after)],
-                "callback_answers": [answer.as_read() for answer in chat.callback_answers],
-                "reply_keyboard": chat.reply_keyboard,
-                "force_reply": chat.force_reply,
-                "action": chat.action,
-                "standing": chat.person.standing.value,
-                "version": chat.version,
-            }
-        )
+        return web.json_response(chat.as_read(after))
 
     async def send_text(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
@@ -153,6 +146,16 @@ class Acting:
         self._telegram.chats.of(person).touch()
         return web.json_response({"standing": person.standing.value})
 
+    async def read_people(self, request: web.Request) -> web.Response:
+        people = self._telegram.people.newest_first()[:_PEOPLE_SHOWN_MAX]
+        return web.json_response([person.as_read() for person in people])
+
+    async def read_misbehaviour(self, request: web.Request) -> web.Response:
+        misbehaviour = self._telegram.misbehaviour
+        return web.json_response(
+            {"rules": [rule.as_read() for rule in misbehaviour.rules], "paused": misbehaviour.paused}
+        )
+
     async def misbehave(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)
         rule = Rule(
@@ -168,7 +171,11 @@ class Acting:
         return web.json_response({"ok": True})
 
     async def behave(self, request: web.Request) -> web.Response:
-        self._telegram.misbehaviour.clear()
+        fields = await read_fields(request)
+        if fields.text("kind"):
+            self._telegram.misbehaviour.remove(read_choice(fields, "kind", Fault))
+        else:
+            self._telegram.misbehaviour.clear()
         self._telegram.changed.ring()
         return web.json_response({"ok": True})
 

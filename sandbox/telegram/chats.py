@@ -106,8 +106,23 @@ class Chat:
         self.version += 1
         self.changed.ring()
 
+    def as_read(self, after: int = 0) -> dict[str, Any]:
+        """Return the chat as its person sees it, messages up to the one named *after* left out."""
+        return {
+            "messages": [message.as_read() for message in self.newer_than(after)],
+            "callback_answers": [answer.as_read() for answer in self.callback_answers],
+            "reply_keyboard": self.reply_keyboard,
+            "force_reply": self.force_reply,
+            "action": self.action,
+            "standing": self.person.standing.value,
+            "version": self.version,
+        }
+
     def newer_than(self, message_id: int) -> list[Message]:
         return [message for message in self.messages.values() if message.message_id > message_id]
+
+    def newest_from_bot(self) -> int | None:
+        return next((message.message_id for message in reversed(self.messages.values()) if message.from_bot), None)
 
     def is_answered(self, callback_query_id: str) -> bool:
         return any(answer.callback_query_id == callback_query_id for answer in self.callback_answers)

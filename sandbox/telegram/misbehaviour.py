@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 EVERY_METHOD = "*"
 
@@ -34,6 +35,9 @@ class Rule:
     def fits(self, method: str, chat_id: int | None) -> bool:
         return self.method.lower() in (EVERY_METHOD, method) and self.user_id in (None, chat_id)
 
+    def as_read(self) -> dict[str, Any]:
+        return {"method": self.method, "kind": self.fault.value, "times": self.times, "user_id": self.user_id}
+
 
 class Misbehaviour:
     """Methods come here in lower case, as Telegram takes their names in any."""
@@ -53,6 +57,9 @@ class Misbehaviour:
             if rule.times <= 0:
                 self.rules.remove(rule)
         return rule
+
+    def remove(self, fault: Fault) -> None:
+        self.rules = [rule for rule in self.rules if rule.fault is not fault]
 
     def clear(self) -> None:
         self.rules.clear()

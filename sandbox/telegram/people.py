@@ -28,6 +28,9 @@ class Person:
     def as_user(self) -> dict[str, Any]:
         return {"id": self.id, "is_bot": False, **self._names(), "language_code": self.language_code}
 
+    def as_read(self) -> dict[str, Any]:
+        return {**self.as_user(), "standing": self.standing.value}
+
     def as_chat(self) -> dict[str, Any]:
         return {"id": self.id, **self._names(), "type": "private"}
 

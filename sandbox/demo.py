@@ -1,0 +1,93 @@
+"""The one page of the demo, and what keeps it up to date."""
+
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.bell import Bell
+from sandbox.bmc.dashboard import Dashboard
+from sandbox.fields import Fields, read_fields
+from sandbox.telegram.state import Telegram
+from sandbox.telegram.themes import COLOURS
+
+_PAGES = Path(__file__).parent / "pages"
+_WAIT_SECONDS_MAX = 60.0
+_HEADERS = {
+    # The frame is for the Mini App, which comes from this origin as well. Nothing is ever loaded from elsewhere.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+class Demo:
+    """*anything* rings with every change of what the page shows."""
+
+    def __init__(self, telegram: Telegram, dashboard: Dashboard, anything: Bell) -> None:
+        self._telegram = telegram
+        self._dashboard = dashboard
+        self._anything = anything
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self.show),
+            web.get(r"/bmc/{slug:[\w.\-]+}", self.show),
+            web.get(r"/pages/{name:[a-z_]+\.(?:js|css)}", self.show_part),
+            web.get("/demo/changes", self.read_changes),
+            web.get("/demo/themes", self.read_themes),
+        ]
+
+    async def show(self, request: web.Request) -> web.FileResponse:
+        """Show the page; under the address of a creator it shows the checkout alone."""
+        return web.FileResponse(_PAGES / "demo.html", headers=_HEADERS)
+
+    async def show_part(self, request: web.Request) -> web.FileResponse:
+        path = _PAGES / request.match_info["name"]
+        if not path.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers=_HEADERS)
+
+    async def read_themes(self, request: web.Request) -> web.Response:
+        return web.json_response({theme.value: colours for theme, colours in COLOURS.items()})
+
+    async def read_changes(self, request: web.Request) -> web.Response:
+        """Return all that the page shows; with *wait*, once it is no longer as it was in *version*."""
+        fields = await read_fields(request)
+        version = fields.integer("version")
+        await self._anything.wait_until(
+            lambda: self._anything.rings != version, seconds=min(fields.seconds("wait") or 0, _WAIT_SECONDS_MAX)
+        )
+        return web.json_response(
+            {
+                "version": self._anything.rings,
+                "bot": self._telegram.bot_user(),
+                "people": self._people(),
+                "chat": self._chat(fields),
+                "telegram_faults": [rule.as_read() for rule in self._telegram.misbehaviour.rules],
+                "webhook": self._dashboard.webhook(),
+                "deliveries": self._dashboard.log(),
+                "payments": self._dashboard.payments(),
+                "bmc_faults": self._dashboard.faults(),
+            }
+        )
+
+    def _people(self) -> list[dict[str, Any]]:
+        chats = self._telegram.chats
+        people = self._telegram.people.newest_first()[:50]
+        return [{**person.as_read(), "newest_from_bot": chats.of(person).newest_from_bot()} for person in people]
+
+    def _chat(self, fields: Fields) -> dict[str, Any] | None:
+        if (user_id := fields.integer("person")) is None:
+            return None
+        person = self._telegram.people.get_or_create(user_id)
+        profile = self._telegram.profile
+        return {
+            **self._telegram.chats.of(person).as_read(),
+            "menu_button": profile.menu_button_seen(user_id),
+            "commands": profile.commands_seen(user_id, person.language_code),
+            "description": profile.text_seen("description", person.language_code),
+        }

@@ -1,0 +1,97 @@
+// The page people pay on.
+
+import { attempt, find, make, money, post } from "./parts.js";
+
+const AMOUNTS = ["5", "10", "25", "50"];
+const FLASH_MILLISECONDS = 1200;
+
+export class Checkout {
+  /** *onPaid* gets what was ordered and what came of it; *onChange* hears of every sign that is typed. */
+  constructor({ onPaid, onChange }) {
+    this.onPaid = onPaid;
+    this.slug = slugOf(location.pathname) ?? "demo";
+    this.form = find("pay");
+    this.clipboard = "";
+    find("amounts").append(...AMOUNTS.map((amount) => make("button", { type: "button", textContent: amount, onclick: () => this.setAmount(amount) })));
+    this.form.addEventListener("input", () => {
+      this.refresh();
+      onChange();
+    });
+    this.form.addEventListener("submit", (event) => this.pay(event));
+    find("paste").addEventListener("click", () => this.paste());
+    this.onChange = onChange;
+    this.refresh();
+  }
+
+  get note() {
+    return find("note").value;
+  }
+
+  /** Open the page as a link asked for; false when the link leads elsewhere. */
+  open(url) {
+    const link = new URL(url, location.href);
+    const isOurs = ["localhost", "127.0.0.1", location.hostname].includes(link.hostname) && slugOf(link.pathname);
+    const isReal = /(^|\.)buymeacoffee\.com$/.test(link.hostname) && link.pathname.length > 1;
+    if (!isOurs && !isReal) return false;
+    this.slug = slugOf(link.pathname) ?? link.pathname.slice(1).split("/")[0];
+    this.refresh();
+    this.flash();
+    return true;
+  }
+
+  flash() {
+    const card = find("checkout");
+    card.classList.add("flash");
+    setTimeout(() => card.classList.remove("flash"), FLASH_MILLISECONDS);
+    card.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    find("note").focus({ preventScroll: true });
+  }
+
+  /** What the phone copied can be pasted by a click, too. */
+  takeCopied(text) {
+    this.clipboard = text;
+    this.refresh();
+  }
+
+  paste() {
+    find("note").value = `${this.note} ${this.clipboard}`.trim();
+    this.refresh();
+    this.onChange();
+    find("pay-button").focus();
+  }
+
+  setAmount(amount) {
+    this.form.elements.amount.value = amount;
+    this.refresh();
+    this.onChange();
+  }
+
+  refresh() {
+    const { amount, currency, kind, answer } = this.form.elements;
+    for (const tile of find("amounts").children) tile.setAttribute("aria-pressed", String(tile.textContent === amount.value.trim()));
+    const asksQuestion = kind.value === "extra_purchase";
+    find("question").hidden = !asksQuestion;
+    answer.disabled = !asksQuestion;
+    find("paste").hidden = !this.clipboard || this.note.includes(this.clipboard);
+    find("paste").textContent = `Paste ${this.clipboard}`;
+    find("checkout-title").textContent = `Support ${this.slug}`;
+    find("pay-button").textContent = `Support with ${money(amount.value.trim() || "…", currency.value)}`;
+  }
+
+  async pay(event) {
+    event.preventDefault();
+    const order = Object.fromEntries(new FormData(this.form).entries());
+    find("pay-button").setAttribute("aria-disabled", "true");
+    const paid = await attempt(find("pay-said"), () => post(`/bmc/${this.slug}/checkout`, order), () => "Thank you! The webhook is on its way.");
+    find("pay-button").removeAttribute("aria-disabled");
+    if (!paid) return;
+    find("note").value = "";
+    this.clipboard = "";
+    this.refresh();
+    this.onPaid(order, paid);
+  }
+}
+
+function slugOf(path) {
+  return /^\/bmc\/([\w.-]+)$/.exec(path)?.[1] ?? null;
+}

@@ -1,0 +1,121 @@
+// The next thing to click, for somebody who has never been here.
+
+import { find, memory } from "./parts.js";
+
+const LAST = 5;
+
+export class Guide {
+  constructor({ app, checkout }) {
+    this.app = app;
+    this.checkout = checkout;
+    this.copied = null;
+    this.paid = null;
+    this.isHidden = memory.get("guide") === "hidden";
+    this.target = null;
+    find("guide-close").addEventListener("click", () => this.setHidden(true));
+    find("guide-open").addEventListener("click", () => this.setHidden(false));
+    find("guide-show").addEventListener("click", () => this.showTarget());
+  }
+
+  setHidden(isHidden) {
+    this.isHidden = isHidden;
+    memory.set("guide", isHidden ? "hidden" : "shown");
+    this.refresh();
+    find(isHidden ? "guide-open" : "guide-close").focus();
+  }
+
+  takeCopied(text) {
+    this.copied = text;
+    this.refresh();
+  }
+
+  /** Somebody has paid with this in the note; the answer in the chat is what all wait for now. */
+  takePaid({ note }, { event_id: id }) {
+    this.paid = { note, event: id, last: newest(this.state) };
+    this.refresh();
+  }
+
+  /** Another person's phone is another story. */
+  begin() {
+    this.paid = null;
+    this.copied = null;
+  }
+
+  show(state) {
+    this.state = state;
+    this.refresh();
+  }
+
+  refresh() {
+    if (!this.state?.chat) return;
+    const { number, words, target } = this.step();
+    find("guide").hidden = this.isHidden;
+    find("guide-open").hidden = !this.isHidden;
+    if (find("guide-text").textContent !== words) find("guide-text").textContent = words;
+    find("guide-step").textContent = number > LAST ? "✓" : `${number}/${LAST}`;
+    find("guide").classList.toggle("done", number > LAST);
+    this.mark(this.isHidden ? null : target);
+  }
+
+  step() {
+    const code = openCode(this.state);
+    if (this.paid && !code) return this.stepAfterPaying();
+    if (!code) return this.stepToCode();
+    if (this.checkout.note.includes(code)) return step(4, "Pay. No money moves here.", find("pay-button"));
+    if (this.copied === code) return step(3, "Paste the code into the note of the payment.", find("paste"));
+    if (this.app.isOpen) return step(2, "Copy the code.", find("app"));
+    return step(2, "Copy the code.", find("messages").querySelector(`[data-copies="${code}"]`));
+  }
+
+  stepToCode() {
+    const { chat } = this.state;
+    if (chat.standing !== "open") return step(1, "Press Start.", find("start"));
+    if (!chat.messages.some(({ from }) => from === "bot")) return step(1, "The bot is waking up…", null);
+    if (this.app.isOpen) return step(1, "Pick an amount, then go on with the button below it.", find("main-button").hidden ? find("app") : find("main-button"));
+    return step(1, "Open the Mini App.", chat.menu_button.type === "web_app" ? find("menu") : lastOf("[data-opens-app]") ?? find("messages"));
+  }
+
+  stepAfterPaying() {
+    const log = find("deliveries").firstElementChild;
+    const isDelivered = this.state.deliveries.some(({ event_id: id, status }) => id === this.paid.event && status >= 200 && status < 300);
+    if (!isDelivered) return step(5, "Watch the webhook.", log ?? find("webhook"));
+    if (newest(this.state) <= this.paid.last) return step(5, "Delivered. Watch the phone.", log);
+    return step(6, "That is all: paid, told and noted. Now refund it, make it hard below, or look at it as the operator.", null);
+  }
+
+  mark(target) {
+    if (target === this.target) return;
+    this.target?.classList.remove("guided");
+    target?.classList.add("guided");
+    this.target = target;
+    find("guide-show").hidden = !target;
+  }
+
+  showTarget() {
+    this.target?.scrollIntoView({ block: "center", behavior: "smooth" });
+    this.target?.focus({ preventScroll: true });
+  }
+}
+
+function step(number, words, target) {
+  return { number, words, target };
+}
+
+/** The newest code in the chat, unless somebody has paid with it. */
+function openCode({ chat, payments }) {
+  const buttons = chat.messages.map(({ reply_markup: markup }) => copyButton(markup)).filter(Boolean);
+  const code = buttons.at(-1)?.copy_text.text;
+  return code && !payments.some(({ words }) => words.includes(code)) ? code : null;
+}
+
+function copyButton(markup) {
+  return (markup?.inline_keyboard ?? []).flat().find((button) => button.copy_text);
+}
+
+function newest({ chat }) {
+  return Math.max(0, ...chat.messages.filter(({ from }) => from === "bot").map(({ message_id: id }) => id));
+}
+
+function lastOf(selector) {
+  return [...document.querySelectorAll(selector)].at(-1) ?? null;
+}

@@ -1,0 +1,61 @@
+// The bot's buttons: under a message, or instead of the phone's keyboard.
+
+import { find, make } from "./parts.js";
+
+/** The buttons under a message; null where it has none. */
+export function inlineKeyboard(markup, press) {
+  if (!markup?.inline_keyboard) return null;
+  return make("div", { className: "keys" }, ...rows(markup.inline_keyboard, (button) => inlineKey(button, press)));
+}
+
+function inlineKey(button, press) {
+  const key = make("button", { type: "button", className: `key ${button.style ?? ""}`, onclick: () => press(button) }, button.text, mark(button));
+  if (button.copy_text) key.dataset.copies = button.copy_text.text;
+  if (button.web_app) key.dataset.opensApp = "";
+  if (button.url) key.dataset.url = button.url;
+  return key;
+}
+
+/** What a press will do, as Telegram marks it: copy, open the Mini App, or follow a link. */
+function mark(button) {
+  const kind = ["copy_text", "web_app", "url"].find((name) => name in button);
+  return kind ? make("span", { className: `mark ${kind}`, "aria-hidden": "true" }) : null;
+}
+
+function rows(keys, toKey) {
+  return keys.map((row) => make("div", { className: "row-of-keys" }, ...row.map(toKey)));
+}
+
+/** The keyboard that the bot put in the place of the phone's own; one for one use hides itself, and can be had back. */
+export class Keyboard {
+  constructor(press) {
+    this.press = press;
+    this.markup = null;
+    find("keyboard-toggle").addEventListener("click", () => this.setOpen(find("reply-keyboard").hidden));
+  }
+
+  show(markup) {
+    if (JSON.stringify(markup) === JSON.stringify(this.markup)) return;
+    this.markup = markup;
+    const keys = rows(markup?.keyboard ?? [], (button) => this.key(button));
+    find("reply-keyboard").replaceChildren(...keys);
+    find("keyboard-toggle").hidden = !markup;
+    this.setOpen(Boolean(markup));
+  }
+
+  key(button) {
+    const key = make("button", { type: "button", className: `key ${button.style ?? ""}`, onclick: () => this.use(button) }, button.text, mark(button));
+    if (button.web_app) key.dataset.opensApp = "";
+    return key;
+  }
+
+  use(button) {
+    if (this.markup.one_time_keyboard) this.setOpen(false);
+    this.press(button);
+  }
+
+  setOpen(isOpen) {
+    find("reply-keyboard").hidden = !isOpen;
+    find("keyboard-toggle").setAttribute("aria-expanded", String(isOpen));
+  }
+}

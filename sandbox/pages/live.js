@@ -1,0 +1,47 @@
+// What the sandbox knows, as it changes: one long poll for the whole page.
+
+import { call } from "./parts.js";
+
+const WAIT_SECONDS = 25;
+const RETRY_MILLISECONDS = 1500;
+
+export class Live {
+  /** *onState* gets each new state; *onConnection* whether the sandbox answers. */
+  constructor({ onState, onConnection }) {
+    this.onState = onState;
+    this.onConnection = onConnection;
+    this.person = null;
+    this.asking = null;
+  }
+
+  /** Look at the chat of *person* from now on. */
+  watch(person) {
+    this.person = person;
+    this.version = -1;
+    this.asking?.abort();
+  }
+
+  async run() {
+    for (;;) {
+      try {
+        await this.ask();
+      } catch (error) {
+        if (error.name === "AbortError") continue;
+        this.onConnection(false);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+        this.version = -1;
+      }
+    }
+  }
+
+  async ask() {
+    this.asking = new AbortController();
+    const { person, version } = this;
+    const query = new URLSearchParams({ version, wait: version < 0 ? 0 : WAIT_SECONDS, ...(person ? { person } : {}) });
+    const state = await call("GET", `/demo/changes?${query}`, undefined, { signal: this.asking.signal, cache: "no-store" });
+    this.onConnection(true);
+    if (person !== this.person || state.version === version) return;
+    this.version = state.version;
+    this.onState(state);
+  }
+}

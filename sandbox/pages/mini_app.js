@@ -1,0 +1,238 @@
+// The Mini App in its frame, and Telegram's client around it: what the official script asks for, and what it is told.
+
+import { find } from "./parts.js";
+import { Popup } from "./popup.js";
+
+// Kept by the script for reloads of one launch; the next launch must not find it.
+const SCRIPT_MEMORY = "__telegram__";
+const SHEET = "chat";
+
+export class MiniApp {
+  /** The handlers get what the page asks for that is not the sheet's own business. */
+  constructor({ onLink, onTelegramLink, onData, onCopy, onChange }) {
+    this.handlers = { onLink, onTelegramLink, onData, onCopy, onChange };
+    this.resizing = new ResizeObserver(() => this.tellSize());
+    this.popup = new Popup();
+    this.launch = null;
+    this.themes = {};
+    this.reset();
+    window.addEventListener("message", (event) => this.hear(event));
+    find("main-button").addEventListener("click", () => this.press("main"));
+    find("secondary-button").addEventListener("click", () => this.press("secondary"));
+    find("sheet-back").addEventListener("click", () => this.tell("back_button_pressed"));
+    find("sheet-close").addEventListener("click", () => this.leave());
+    find("sheet").addEventListener("keydown", (event) => event.key === "Escape" && this.leave());
+    this.load(null);
+  }
+
+  get theme() {
+    return this.themes[document.documentElement.dataset.theme] ?? {};
+  }
+
+  get isOpen() {
+    return this.launch !== null;
+  }
+
+  reset() {
+    this.hasBack = false;
+    this.needsConfirmation = false;
+    this.painted = {};
+    for (const property of ["--sheet-head", "--sheet-page", "--sheet-bar"]) find("sheet").style.removeProperty(property);
+    this.buttons = { main: {}, secondary: {} };
+    this.showButtons();
+    this.showBack();
+  }
+
+  open(launch) {
+    for (const name of Object.keys(sessionStorage)) if (name.startsWith(SCRIPT_MEMORY)) sessionStorage.removeItem(name);
+    this.launch = launch;
+    this.reset();
+    find("sheet").hidden = false;
+    find("sheet").classList.add("loading");
+    find("sheet-title").textContent = find("bot-name").textContent;
+    find(SHEET).inert = true;
+    this.load(launch.url);
+    find("sheet-close").focus({ preventScroll: true });
+    this.handlers.onChange();
+  }
+
+  /** Each page gets a frame of its own: a used one would keep it, should only what follows the # differ, and its history. */
+  load(url) {
+    const fresh = find("app").cloneNode();
+    fresh.removeAttribute("src");
+    if (url) fresh.src = url;
+    fresh.addEventListener("load", () => this.shareClipboard());
+    this.resizing.disconnect();
+    find("app").replaceWith(fresh);
+    this.resizing.observe(fresh);
+    this.frame = fresh;
+  }
+
+  async leave() {
+    const question = { message: "Changes that you made may not be saved.", buttons: [{ id: "close", type: "destructive", text: "Close anyway" }, { id: "", type: "cancel" }] };
+    if (this.needsConfirmation && (await this.popup.ask(question)) !== "close") return;
+    this.close();
+  }
+
+  close() {
+    this.popup.dismiss();
+    if (!this.isOpen) return;
+    this.launch = null;
+    find("sheet").hidden = true;
+    find(SHEET).inert = false;
+    this.load(null);
+    this.reset();
+    find("text").focus({ preventScroll: true });
+    this.handlers.onChange();
+  }
+
+  setThemes(themes) {
+    this.themes = themes;
+  }
+
+  changeTheme() {
+    for (const [property, colour] of Object.entries(this.painted)) this.paint(property, colour);
+    this.tell("theme_changed", { theme_params: this.theme });
+  }
+
+  // From the page -----------------------------------------------------------------------------------------------------
+
+  hear(event) {
+    if (!this.isOpen || event.source !== this.frame.contentWindow) return;
+    const { eventType, eventData } = readMessage(event.data);
+    const handle = this.wishes[eventType];
+    if (handle) handle(eventData ?? {});
+  }
+
+  wishes = {
+    web_app_ready: () => find("sheet").classList.remove("loading"),
+    web_app_expand: () => this.tellSize(),
+    web_app_close: () => this.close(),
+    web_app_setup_main_button: (button) => this.setButton("main", button),
+    web_app_setup_secondary_button: (button) => this.setButton("secondary", button),
+    web_app_setup_back_button: ({ is_visible: isVisible }) => this.setBack(isVisible),
+    web_app_setup_closing_behavior: ({ need_confirmation: isNeeded }) => (this.needsConfirmation = Boolean(isNeeded)),
+    web_app_set_header_color: (colour) => this.paint("--sheet-head", colour),
+    web_app_set_background_color: (colour) => this.paint("--sheet-page", colour),
+    web_app_set_bottom_bar_color: (colour) => this.paint("--sheet-bar", colour),
+    web_app_request_theme: () => this.changeTheme(),
+    web_app_request_viewport: () => this.tellSize(),
+    web_app_request_safe_area: () => this.tell("safe_area_changed", { top: 0, bottom: 0, left: 0, right: 0 }),
+    web_app_request_content_safe_area: () => this.tell("content_safe_area_changed", { top: 0, bottom: 0, left: 0, right: 0 }),
+    web_app_trigger_haptic_feedback: (how) => this.shake(how),
+    web_app_open_link: ({ url }) => this.handlers.onLink(url) || window.open(url, "_blank", "noopener"),
+    web_app_open_tg_link: ({ path_full: path }) => this.handlers.onTelegramLink(path),
+    web_app_data_send: ({ data }) => this.takeData(data),
+    web_app_open_popup: (question) => this.ask(question),
+    web_app_request_write_access: () => this.askForWriteAccess(),
+    // Only a Mini App of the attachment menu may read the clipboard; all others are given nothing.
+    web_app_read_text_from_clipboard: ({ req_id: id }) => this.tell("clipboard_text_received", { req_id: id }),
+  };
+
+  setButton(which, button) {
+    this.buttons[which] = { ...this.buttons[which], ...button };
+    this.showButtons();
+    this.handlers.onChange();
+  }
+
+  setBack(isVisible) {
+    this.hasBack = Boolean(isVisible);
+    this.showBack();
+  }
+
+  /** Telegram takes data from a page that a keyboard's button opened, and says nothing to any other. */
+  takeData(data) {
+    if (!this.launch.sends_data) return;
+    const { button_text: name } = this.launch;
+    this.close();
+    this.handlers.onData(data, name);
+  }
+
+  async ask(question) {
+    const button = await this.popup.ask(question);
+    this.tell("popup_closed", button === null ? {} : { button_id: button });
+  }
+
+  async askForWriteAccess() {
+    const question = { message: `Allow ${find("bot-name").textContent} to send you messages?`, buttons: [{ id: "allow", type: "default", text: "Allow" }, { id: "", type: "cancel" }] };
+    const status = (await this.popup.ask(question)) === "allow" ? "allowed" : "cancelled";
+    this.tell("write_access_requested", { status });
+  }
+
+  /** A phone has one clipboard for all its apps; the demo's guide wants to know what is in it. */
+  shareClipboard() {
+    try {
+      const { clipboard } = this.frame.contentWindow.navigator;
+      const write = clipboard.writeText.bind(clipboard);
+      clipboard.writeText = (text) => {
+        this.handlers.onCopy(text);
+        return write(text);
+      };
+    } catch {
+      // Another origin's page, or a browser without one: the guide then waits for the code in the note.
+    }
+  }
+
+  // To the page -------------------------------------------------------------------------------------------------------
+
+  tell(eventType, eventData = {}) {
+    if (this.isOpen) this.frame.contentWindow.postMessage(JSON.stringify({ eventType, eventData }), "*");
+  }
+
+  tellSize() {
+    const { clientHeight: height, clientWidth: width } = this.frame;
+    if (height) this.tell("viewport_changed", { height, width, is_state_stable: true, is_expanded: true });
+  }
+
+  press(which) {
+    const { is_active: isActive, is_progress_visible: isBusy } = this.buttons[which];
+    if (isActive !== false && !isBusy) this.tell(`${which}_button_pressed`);
+  }
+
+  // What the sheet shows ----------------------------------------------------------------------------------------------
+
+  showButtons() {
+    for (const which of ["main", "secondary"]) this.showButton(find(`${which}-button`), this.buttons[which]);
+    const isEmpty = !this.buttons.main.is_visible && !this.buttons.secondary.is_visible;
+    if (find("bottom-bar").hidden !== isEmpty) find("bottom-bar").hidden = isEmpty;
+  }
+
+  showButton(element, { is_visible: isVisible, is_active: isActive, is_progress_visible: isBusy, text, color, text_color: textColor }) {
+    element.hidden = !isVisible;
+    element.textContent = text ?? "";
+    element.setAttribute("aria-disabled", String(isActive === false || Boolean(isBusy)));
+    element.classList.toggle("busy", Boolean(isBusy));
+    element.style.setProperty("--key", colourOr(color, "#3390ec"));
+    element.style.setProperty("--key-text", colourOr(textColor, "#ffffff"));
+  }
+
+  showBack() {
+    find("sheet-back").hidden = !this.hasBack;
+  }
+
+  /** A colour may be named by its place in the theme, and then changes with it. */
+  paint(property, colour) {
+    this.painted[property] = colour;
+    find("sheet").style.setProperty(property, colourOr(colour.color ?? this.theme[colour.color_key], "var(--tg)"));
+  }
+
+  shake({ type, notification_type: news }) {
+    const glass = find("glass");
+    glass.classList.remove("shaken", "felt");
+    // Asked for its size, the browser ends the motion before it begins anew.
+    void glass.offsetWidth;
+    glass.classList.add(type === "notification" && news ? "shaken" : "felt");
+  }
+}
+
+function readMessage(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function colourOr(colour, other) {
+  return /^#[0-9a-f]{6}$/i.test(colour ?? "") ? colour : other;
+}

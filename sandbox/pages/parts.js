@@ -1,0 +1,103 @@
+// The smallest things all the others use.
+
+export const find = (id) => document.getElementById(id);
+
+/** Make an element; text goes in as text, never as markup. */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
+    if (name.includes("-") || name === "role") element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+export class Refusal extends Error {}
+
+export async function call(method, path, body, options = {}) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), ...options });
+  const answer = await response.json();
+  if (!response.ok) throw new Refusal(answer.error ?? `answered ${response.status}`);
+  return answer;
+}
+
+export const post = (path, body = {}) => call("POST", path, body);
+
+/** Do something, and say in *place* how it went. */
+export async function attempt(place, work, words = () => "") {
+  try {
+    const done = await work();
+    say(place, words(done), true);
+    return done;
+  } catch (error) {
+    say(place, error instanceof Refusal ? sentence(error.message) : "The sandbox does not answer. Try again in a moment.", false);
+    return null;
+  }
+}
+
+export function say(place, text, isGood = true) {
+  place.textContent = text;
+  place.classList.toggle("bad", !isGood);
+}
+
+function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}.`.replace(/\.\.$/, ".");
+}
+
+/**
+ * Show *items* in *list*, each made by *render* and named by *key*.
+ *
+ * What has not changed stays the same element, so that focus, scrolling and open details survive.
+ */
+export function showList(list, items, key, render) {
+  const kept = new Map([...list.children].map((element) => [element.dataset.key, element]));
+  const shown = items.map((item) => {
+    const [name, content] = [String(key(item)), JSON.stringify(item)];
+    const old = kept.get(name);
+    if (old?.demoContent === content) return old;
+    const element = render(item, old);
+    element.dataset.key = name;
+    element.demoContent = content;
+    return element;
+  });
+  const wanted = new Set(shown);
+  for (const element of [...list.children]) if (!wanted.has(element)) element.remove();
+  shown.forEach((element, index) => {
+    if (list.children[index] !== element) list.insertBefore(element, list.children[index] ?? null);
+  });
+}
+
+/** What is remembered across reloads, where the browser allows it. */
+export const memory = {
+  get(name) {
+    try {
+      return localStorage.getItem(`demo-${name}`);
+    } catch {
+      return null;
+    }
+  },
+  set(name, value) {
+    try {
+      localStorage.setItem(`demo-${name}`, value);
+    } catch {
+      // Then it is asked for again.
+    }
+  },
+};
+
+const SIGNS = { USD: "$", EUR: "€", GBP: "£", UAH: "₴" };
+
+export function money(amount, currency) {
+  return currency in SIGNS ? `${SIGNS[currency]}${amount}` : `${amount} ${currency}`;
+}
+
+export function clock(when) {
+  return new Date(when).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+export function isSafeLink(url) {
+  return /^(https?|tg):/i.test(url);
+}

@@ -1,0 +1,64 @@
+// Whose phone is shown. A few people are there from the start, and have pressed it already.
+
+import { find, make, memory, post, showList } from "./parts.js";
+
+const READY = [
+  { id: 1001, first_name: "Anna", username: "anna", language_code: "en", role: "supporter, English" },
+  { id: 1002, first_name: "Богдан", username: "bohdan", language_code: "uk", role: "supporter, Ukrainian" },
+  { id: 1000001, first_name: "Olha", username: "olha", language_code: "en", role: "operator" },
+];
+
+export class People {
+  /** *onChoice* gets the id of the person whose phone is to be shown. */
+  constructor(onChoice) {
+    this.onChoice = onChoice;
+    this.chosen = idInAddress() ?? READY[0].id;
+    this.read = JSON.parse(memory.get("read") ?? "{}");
+  }
+
+  /** Let the ready ones come to be, and press Start, unless they did so before. */
+  async begin(known) {
+    const standings = new Map(known.map(({ id, standing }) => [id, standing]));
+    for (const { role, ...person } of READY) {
+      if (!standings.has(person.id)) await post("/telegram/users", person);
+      if ((standings.get(person.id) ?? "stranger") === "stranger") await post(`/telegram/chats/${person.id}/messages`, { text: "/start" });
+    }
+  }
+
+  choose(id) {
+    this.chosen = id;
+    history.replaceState(null, "", id === READY[0].id ? location.pathname : `?person=${id}`);
+    this.onChoice(id);
+  }
+
+  show(people) {
+    const byId = new Map(people.map((person) => [person.id, person]));
+    const others = byId.has(this.chosen) && !READY.some(({ id }) => id === this.chosen) ? [byId.get(this.chosen)] : [];
+    const rows = [...READY, ...others].map((person) => this.row({ ...person, ...byId.get(person.id) }));
+    showList(find("people"), rows, ({ id }) => id, (row) => this.button(row));
+  }
+
+  row({ id, first_name: name, role, newest_from_bot: newest }) {
+    const isChosen = id === this.chosen;
+    // The first words somebody hears are no news: they pressed Start themselves.
+    if (newest && (isChosen || !(id in this.read))) this.markRead(id, newest);
+    return { id, name, role: role ?? `user ${id}`, isChosen, hasNews: newest > this.read[id] };
+  }
+
+  markRead(id, newest) {
+    if (this.read[id] === newest) return;
+    this.read[id] = newest;
+    memory.set("read", JSON.stringify(this.read));
+  }
+
+  button({ id, name, role, isChosen, hasNews }) {
+    const news = hasNews ? make("span", { className: "news", role: "img", "aria-label": "new messages" }) : null;
+    const words = make("span", {}, make("b", { textContent: name }), make("small", { textContent: role }));
+    return make("button", { type: "button", "aria-pressed": isChosen, onclick: () => this.choose(id) }, words, news);
+  }
+}
+
+function idInAddress() {
+  const id = Number(new URLSearchParams(location.search).get("person"));
+  return Number.isInteger(id) && id > 0 ? id : null;
+}

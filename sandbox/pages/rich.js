@@ -1,0 +1,51 @@
+// Telegram's formatted text as elements.
+
+import { isSafeLink, make } from "./parts.js";
+
+const TAGS = { bold: "b", italic: "i", underline: "u", strikethrough: "s", code: "code", pre: "pre", blockquote: "blockquote" };
+
+/**
+ * Dress *text* in its entities. *act* gets what was clicked: `{command}`, `{url}` or `{copied}`.
+ *
+ * JavaScript's strings count UTF-16 units, as Telegram's entities do. Of two that are nested the outer one comes first.
+ */
+export function richText(text, entities, act) {
+  return format(text, [...entities], 0, text.length, act);
+}
+
+function format(text, entities, from, until, act) {
+  const place = document.createDocumentFragment();
+  const rest = entities.filter(({ offset, length }) => offset >= from && offset + length <= until);
+  let at = from;
+  while (rest.length) {
+    const entity = rest.shift();
+    if (entity.offset < at) continue;
+    const end = entity.offset + entity.length;
+    place.append(text.slice(at, entity.offset));
+    place.append(dress(entity, format(text, rest, entity.offset, end, act), text.slice(entity.offset, end), act));
+    at = end;
+  }
+  place.append(text.slice(at, until));
+  return place;
+}
+
+function dress(entity, content, words, act) {
+  const url = entity.type === "url" ? words : entity.url;
+  if (url && isSafeLink(url)) return link(url, content, act);
+  if (entity.type === "bot_command") return pressable("command", content, () => act({ command: words }));
+  if (entity.type === "code") return pressable("code", content, () => act({ copied: words }), `Copy ${words}`);
+  if (entity.type === "spoiler") return make("span", { className: "spoiler", tabIndex: 0 }, content);
+  return make(TAGS[entity.type] ?? "span", {}, content);
+}
+
+function link(url, content, act) {
+  const element = make("a", { href: url, target: "_blank", rel: "noopener" }, content);
+  element.addEventListener("click", (event) => {
+    if (act({ url })) event.preventDefault();
+  });
+  return element;
+}
+
+function pressable(className, content, onclick, label) {
+  return make("button", { type: "button", className: `in-text ${className}`, onclick, title: label }, content);
+}
