@@ -53,10 +53,11 @@ async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
 
 
 async def admit_ignorance(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say(_answer_to(message)))
+    await message.answer(speech.say(answer_to(message)))
 
 
-def _answer_to(message: Message) -> str:
+def answer_to(message: Message) -> str:
+    """Choose the text for what nobody else answered."""
     # Many send the code back to where it came from; it belongs into the note.
     if read_codes(message.text or message.caption or "").holds_code:
         return "code-goes-elsewhere"

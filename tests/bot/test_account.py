@@ -1,0 +1,147 @@
+"""Which language to speak, being forgotten, questions, and those who are too fast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.bot.middleware import BURST_MAX
+from tests.bot.people import Person
+from tests.integration.bmc import a_payment
+from tests.integration.people import ANNA, Ledger
+from tests.integration.webhook import Webhook
+
+pytestmark = pytest.mark.usefixtures("bot")
+
+
+async def press(person: Person, button: str) -> str:
+    await person.press(button)
+    return str((await person.hear())["text"])
+
+
+async def test_the_language_that_was_chosen_lasts_against_telegrams(anna: Person) -> None:
+    await anna.ask("/language")
+
+    said = await press(anna, "Українська")
+    later = await anna.ask("/balance")
+
+    assert "українською" in said
+    assert "кредитів" in later
+
+
+async def test_what_is_told_comes_in_the_chosen_language(anna: Person, webhook: Webhook) -> None:
+    await anna.ask("/language")
+    await press(anna, "Українська")
+    await anna.say("/pay 5")
+    code = next(word for word in (await anna.hear())["text"].split() if "-" in word and len(word) == 9)
+
+    await webhook.settle(a_payment(amount=5, support_note=code))
+
+    assert "Дякуємо" in (await anna.hear())["text"]
+
+
+async def test_as_in_telegram_follows_telegram_again(anna: Person) -> None:
+    await anna.ask("/language")
+    await press(anna, "Українська")
+    await anna.ask("/language")
+
+    said = await press(anna, "Як у Telegram")
+
+    assert "English" in said
+    assert "You have" in await anna.ask("/balance")
+
+
+async def test_the_menu_button_speaks_the_language(bohdan: Person) -> None:
+    await bohdan.ask("/start")
+    await bohdan.sandbox.get("/telegram/calls", method="setChatMenuButton", count=2, wait=10)
+
+    calls = await bohdan.sandbox.get("/telegram/calls", method="setChatMenuButton")
+
+    assert "lang=uk" in str(calls[-1]["params"])
+
+
+async def test_being_forgotten_is_explained_and_only_then_done(anna: Person, ledger: Ledger, webhook: Webhook) -> None:
+    code = await anna.ask_for_code("5")
+    names: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna K.", "supporter_email": "anna@example.org"}
+    await webhook.settle(a_payment(amount=5, support_note=f"I am Anna, {code}", **names))
+    await anna.hear()
+    await anna.ask_for_code("7")
+
+    explained = await anna.ask("/delete_me")
+    before = await ledger.pool.fetchval("SELECT username FROM users")
+    done = await press(anna, "Yes, forget me")
+
+    assert "open payment will be cancelled" in explained
+    assert "500 credits stays" in explained
+    assert before == "anna"
+    assert "Done" in done
+    assert await ledger.pool.fetchval("SELECT username FROM users") is None
+    assert (
+        await ledger.pool.fetchval("SELECT count(*) FROM supporters WHERE name IS NOT NULL OR email IS NOT NULL") == 0
+    )
+    assert (await ledger.charge())["note"] is None
+    assert await ledger.balance() == 500
+
+
+async def test_whoever_thinks_better_of_it_keeps_everything(anna: Person, ledger: Ledger) -> None:
+    await anna.ask("/delete_me")
+
+    said = await press(anna, "No, keep everything")
+
+    assert "stays as it was" in said
+    assert await ledger.pool.fetchval("SELECT username FROM users") == "anna"
+
+
+async def test_nothing_is_sent_to_whom_was_forgotten_until_they_come_back(
+    anna: Person, ledger: Ledger, webhook: Webhook, operator: Person
+) -> None:
+    code = await anna.ask_for_code("5")
+    await operator.ask("/balance")
+    await anna.ask("/delete_me")
+    await press(anna, "Yes, forget me")
+    count = len(await anna.messages())
+
+    await webhook.settle(a_payment(amount=5, support_note=code), a_payment(amount=9, support_note="nobody"))
+    await operator.hear()
+
+    assert len(await anna.messages()) == count
+    assert await ledger.balance(ANNA) == 500
+    assert "You have" in await anna.ask("/balance")
+
+
+async def test_help_answers_five_questions_with_the_rates_and_leads_on(anna: Person) -> None:
+    await anna.say("/help")
+    message = await anna.hear()
+
+    assert message["text"].count("?") >= 5
+    assert "$1 = 100 credits" in message["text"]
+    assert "€1 = 110 credits" in message["text"]
+    assert "When did you pay" in await press(anna, "I paid, but nothing came")
+
+
+async def test_who_is_too_fast_is_told_once_and_then_not_answered(anna: Person, bohdan: Person) -> None:
+    for _ in range(BURST_MAX + 5):
+        await anna.say("hm")
+    await anna.sandbox.get("/telegram/calls", method="sendMessage", count=BURST_MAX, wait=10)
+
+    said = await bohdan.ask("/balance")
+    texts = await anna.texts()
+
+    assert "кредитів" in said
+    assert len([text for text in texts if "faster than I can follow" in text]) <= 1
+
+
+async def test_an_amount_from_a_page_is_answered_however_fast_it_comes(anna: Person, ledger: Ledger) -> None:
+    for _ in range(BURST_MAX + 1):
+        await anna.say("hm")
+
+    await anna.send_form('{"amount": 5}')
+
+    await anna.sandbox.get("/telegram/calls", method="sendMessage", count=3, wait=10)
+    await until_open(ledger)
+
+
+async def until_open(ledger: Ledger) -> None:
+    while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):
+        pass

@@ -1,0 +1,244 @@
+"""I paid but nothing came: three questions, one answer whatever waits, and an operator who hears of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from ledger.claiming import Story, WaitingCharge, names_alike, rank_candidates
+from services.bot.conversation.claim import read_day
+from tests.bot.conftest import RunBot
+from tests.bot.people import Person
+from tests.integration.bmc import a_payment
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.webhook import Webhook
+
+TODAY = date(2026, 11, 23)
+
+
+async def claim(person: Person, *answers: str) -> str:
+    """Answer the questions with buttons (`press:…`) or words; what is said last."""
+    said = await person.ask("/claim")
+    for answer in answers:
+        if answer.startswith("press:"):
+            await person.press(answer.removeprefix("press:"))
+        else:
+            await person.say(answer)
+        said = (await person.hear())["text"]
+    return said
+
+
+async def row(ledger: Ledger) -> dict[str, object]:
+    [found] = await ledger.pool.fetch("SELECT * FROM claims")
+    return dict(found)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_three_questions_make_a_claim_and_tell_the_operators(
+    anna: Person, ledger: Ledger, webhook: Webhook
+) -> None:
+    await webhook.settle(a_payment(amount=5, supporter_id=7, supporter_name="Anna Kovalenko"))
+
+    said = await claim(anna, "press:Today", "press:$5", "Anna K.")
+
+    kept = await row(ledger)
+    charge = await ledger.charge()
+    assert "passed it on" in said
+    assert (kept["telegram_id"], str(kept["amount"]), kept["currency"], kept["name"]) == (
+        ANNA,
+        "5.00",
+        "USD",
+        "Anna K.",
+    )
+    assert kept["candidates"] == [charge["charge_id"]]
+    assert (await ledger.facts("claim_raised"))["telegram_id"] == ANNA
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_strangers_payment_is_not_even_hinted_at(anna: Person, bohdan: Person, webhook: Webhook) -> None:
+    stranger = {"supporter_id": 7, "supporter_name": "Mykola Hrynko", "supporter_email": "mykola@example.org"}
+    without = await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Не хочу казати")
+    await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # fields of any kind
+
+    heard = await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+
+    chat = str(await anna.sandbox.get(anna.path))
+    assert "passed it on" in heard
+    assert "Передано людині" in without
+    assert not [word for word in ("Mykola", "mykola", "cats", "charge") if word in chat]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_open_code_is_mentioned_first(anna: Person) -> None:
+    code = await anna.ask_for_code("5")
+
+    said = await anna.ask("/claim")
+
+    assert f"{code[:4]}-{code[4:]}" in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_claim_shows_the_first_which_can_be_taken_back(anna: Person, ledger: Ledger) -> None:
+    await claim(anna, "21.11", "7.50", "press:I would rather not say")
+
+    again = await anna.ask("/claim")
+    await anna.press("It is settled, take it back")
+    withdrawn = (await anna.hear())["text"]
+
+    assert "A person is looking" in again
+    assert "Taken back" in withdrawn
+    assert (await row(ledger))["status"] == "withdrawn"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_taking_back_twice_is_told_as_such(anna: Person) -> None:
+    await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+    await anna.press("It is settled, take it back")
+    await anna.hear()
+
+    alert = await anna.press("It is settled, take it back")
+
+    assert alert is not None
+    assert "nothing to take back" in alert["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_more_than_three_claims_a_day_are_too_many(anna: Person, ledger: Ledger) -> None:
+    for _ in range(3):
+        await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+        await anna.press("It is settled, take it back")
+        await anna.hear()
+
+    said = await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+
+    assert "come back tomorrow" in said
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 3
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("answer", ["soon", "31.02", "2031-01-01", "01.01.2020", "99.99", "21"])
+async def test_a_day_that_cannot_be_is_asked_for_again(anna: Person, answer: str) -> None:
+    said = await claim(anna, answer)
+
+    assert "could not read" in said
+    assert "How much" in await claim_on(anna, "press:Today")
+
+
+async def claim_on(person: Person, answer: str) -> str:
+    await person.press(answer.removeprefix("press:"))
+    return str((await person.hear())["text"])
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_amount_that_cannot_be_read_is_asked_for_again(anna: Person, ledger: Ledger) -> None:
+    said = await claim(anna, "press:Yesterday", "much")
+
+    assert "could not read that amount" in said
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_it_can_be_stopped_at_every_question(anna: Person, ledger: Ledger) -> None:
+    for answers in ([], ["press:Today"], ["press:Today", "press:$5"]):
+        said = await claim(anna, *answers, "press:Stop")
+        assert "Nothing was sent" in said
+
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_command_goes_before_a_question(anna: Person) -> None:
+    await claim(anna, "press:Today")
+
+    assert "You have" in await anna.ask("/balance")
+
+
+async def test_after_a_restart_the_questions_begin_anew(run_bot: RunBot, anna: Person, ledger: Ledger) -> None:
+    async with run_bot():
+        await claim(anna, "press:Today")
+    async with run_bot():
+        alert = await anna.press("$5")
+        said = await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+
+    assert alert is not None
+    assert "passed it on" in said
+
+
+async def test_a_claim_is_made_in_ukrainian_too(run_bot: RunBot, bohdan: Person, ledger: Ledger) -> None:
+    async with run_bot():
+        said = await claim(bohdan, "press:Учора", "press:10\N{NO-BREAK SPACE}USD", "Богдан")
+
+    assert "Передано людині" in said
+    assert (await row(ledger))["telegram_id"] == BOHDAN
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2026-11-21", date(2026, 11, 21)),
+        ("21.11", date(2026, 11, 21)),
+        ("21.11.26", date(2026, 11, 21)),
+        (" 1/11/2026 ", date(2026, 11, 1)),
+        ("23.11", TODAY),
+        ("24.11", None),
+        ("30.02", None),
+        ("2026-08-24", None),
+        ("", None),
+    ],
+)
+def test_a_day_is_read_as_people_write_it(text: str, day: date | None) -> None:
+    assert read_day(text, today=TODAY) == day
+
+
+def test_last_december_is_meant_in_january() -> None:
+    assert read_day("30.12", today=date(2027, 1, 2)) == date(2026, 12, 30)
+
+
+def charge(number: int, **fields: object) -> WaitingCharge:
+    known: dict[str, object] = {
+        "amount": 5,
+        "currency": "USD",
+        "paid_at": datetime(2026, 11, 21, tzinfo=UTC),
+        "supporter_name": None,
+        "note": None,
+    }
+    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
+
+
+def story(**fields: object) -> Story:
+    known: dict[str, object] = {"paid_on": date(2026, 11, 21), "amount": 5, "currency": "USD", "name": "Олена"}
+    return Story(**{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
+
+
+def test_who_fits_in_all_comes_before_who_fits_in_part() -> None:
+    near, named, whole = (
+        charge(1),
+        charge(2, amount=7, supporter_name="олена"),
+        charge(3, supporter_name="Олена Б."),
+    )
+
+    assert rank_candidates(story(), [near, named, whole]) == [3, 1, 2]
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+def test_more_than_two_days_apart_is_another_payment(days: int) -> None:
+    paid_at = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(days=days)
+
+    assert rank_candidates(story(), [charge(1, paid_at=paid_at)]) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("Anna Kovalenko", "KOVALENKO Anna", True),
+        ("José", "Jose", True),
+        ("Anna", "Hanna", True),
+        ("Anna", "Petro", False),
+        ("", "Anna", False),
+        (None, None, False),
+        ("A.", "A", False),
+    ],
+)
+def test_names_are_compared_kindly(one: str | None, other: str | None, alike: bool) -> None:
+    assert names_alike(one, other) is alike
