@@ -382,6 +382,7 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM public;
 CREATE ROLE webhook LOGIN CONNECTION LIMIT 20;
 CREATE ROLE bot LOGIN CONNECTION LIMIT 20;
 CREATE ROLE janitor LOGIN CONNECTION LIMIT 10;
+CREATE ROLE watcher LOGIN CONNECTION LIMIT 5;
 CREATE ROLE spender NOLOGIN;
 COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role lets it read balances and call spend_credits.';
 
@@ -391,6 +392,8 @@ ALTER ROLE janitor SET statement_timeout = '60s';
 ALTER ROLE webhook SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE bot SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE janitor SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE watcher SET statement_timeout = '5s';
+ALTER ROLE watcher SET default_transaction_read_only = on;
 
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
 
@@ -418,6 +421,9 @@ GRANT SELECT, INSERT, UPDATE ON notifications, charges, claims TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
 GRANT SELECT ON balances, supporters, bmc_events, signature_failures TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
+
+-- Measuring the server itself; no row of any table.
+GRANT pg_monitor TO watcher;
 
 GRANT SELECT ON balances TO spender;
 GRANT EXECUTE ON FUNCTION spend_credits(bigint, bigint, text, text) TO spender, bot;

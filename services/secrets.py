@@ -32,6 +32,9 @@ def hand_out(root: Path, environ: Mapping[str, str]) -> None:
     for role in ROLES:
         password = _draw_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
+    # Postgres' exporter is not ours, and wants the password by itself.
+    watcher = _draw_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)
+    _write(root / "watcher" / "password", watcher, OWNER_ONLY)
 
 
 def _draw_once(file: Path, mode: int) -> str:

@@ -127,6 +127,13 @@ FORBIDDEN = {
         "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
         "SELECT spend_credits(7, 1, 'a', 'b')",
     ],
+    "watcher": [
+        "SELECT 1 FROM public.users",
+        "SELECT 1 FROM public.credits",
+        "SELECT 1 FROM public.bmc_events",
+        "SELECT public.spend_credits(7, 1, 'a', 'b')",
+        "SELECT pg_read_file('/etc/passwd')",
+    ],
     "spender": [],
 }
 
@@ -143,6 +150,6 @@ async def test_a_service_may_do_no_more_than_its_work(
     await db.close()
 
 
-@pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])
+@pytest.mark.parametrize("role", ["webhook", "bot", "janitor", "watcher"])
 async def test_no_role_has_a_default_password(pool: Pool, role: str) -> None:
     assert await pool.fetchval("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = $1", role)
