@@ -77,3 +77,7 @@ SELECT credits.kind, credits.credits, credits.created_at, credits.cause, charges
  WHERE credits.telegram_id = $1
  ORDER BY credits.credit_id DESC
  LIMIT $2;
+
+-- name: spend_credits
+-- $1 Telegram id, $2 credits, $3 what they are spent on, $4 a key that names this spending
+SELECT spend_credits($1, $2, $3, $4);

@@ -1,23 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from datetime import UTC, datetime, timedelta
 
 import structlog
-from aiogram import Bot, Dispatcher
+from aiogram import Dispatcher
 from aiohttp import web
 
-from ledger.codes import issue_code
-from ledger.listen import listen
-from ledger.store.database import Pool, open_pool
+from ledger.store.database import open_pool
 from services.bot.api.app import Api
 from services.bot.api.chat import Chat
 from services.bot.api.live import Live
-from services.bot.context import Context
 from services.bot.measuring import MeasureUpdates
 from services.bot.middleware import Drain, Turns
-from services.bot.notifier import Notifier, Send
+from services.bot.payments import make_context, make_notifier, notifying
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
 from services.bot.telegram import insist, introduce, make_bot, take_updates
@@ -32,9 +27,8 @@ UPDATE_BYTES_MAX = 1024 * 1024
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
-    database_url = settings.DATABASE_URL.get_secret_value()
     async with (
-        open_pool(database_url) as pool,
+        open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
         make_bot(settings, is_patient=True) as bot,
         make_bot(settings, is_patient=False) as messenger,
     ):
@@ -45,8 +39,7 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         dispatcher.update.outer_middleware(MeasureUpdates())
         dispatcher.update.outer_middleware(Turns())
         dispatcher.include_router(make_router())
-        notifier = Notifier(pool, send=sender(messenger), operators=settings.operators, clock=lambda: datetime.now(UTC))
-
+        notifier = make_notifier(settings, pool, messenger)
         live = Live(pool)
 
         def wake() -> None:
@@ -56,6 +49,7 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             vital_signs(pool, revision=settings.REVISION),
+            notifying(settings, notifier, wake),
             asyncio.TaskGroup() as tasks,
         ):
             chat = Chat(bot, context, tasks)
@@ -63,39 +57,16 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
             app = web.Application(client_max_size=UPDATE_BYTES_MAX)
             app.add_subapp("/api", Api(context, token, live, chat.find_username, chat.hand_over).make_app())
             until_stopped = [
-                tasks.create_task(listen(database_url, wake)),
                 tasks.create_task(live.run()),
                 tasks.create_task(
                     insist("introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop)
                 ),
             ]
-            tasks.create_task(notifier.run())
             log.info("bot ready")
             await take_updates(bot, dispatcher, settings, app, stop)
             await drain.wait(seconds_max=DRAIN_SECONDS)
-            notifier.stop()
             for task in until_stopped:
                 task.cancel()
-
-
-def make_context(settings: BotSettings, pool: Pool) -> Context:
-    return Context(
-        pool=pool,
-        rates=settings.rates,
-        amounts=tuple(settings.AMOUNTS),
-        page_url=settings.BMC_PAGE_URL,
-        app_url=settings.app_url,
-        pending_ttl=timedelta(hours=settings.PENDING_TTL_HOURS),
-        draw_code=lambda: issue_code(secrets.SystemRandom()),
-        clock=lambda: datetime.now(UTC),
-    )
-
-
-def sender(bot: Bot) -> Send:
-    async def send(chat_id: int, text: str) -> int:
-        return (await bot.send_message(chat_id, text)).message_id
-
-    return send
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Protocol
 
 import structlog
+from aiogram import Bot
 from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramForbiddenError,
@@ -64,6 +65,13 @@ class Send(Protocol):
     """Send a text to a chat and return the message's id; raises aiogram's errors."""
 
     async def __call__(self, chat_id: int, text: str) -> int: ...
+
+
+def sender(bot: Bot) -> Send:
+    async def send(chat_id: int, text: str) -> int:
+        return (await bot.send_message(chat_id, text)).message_id
+
+    return send
 
 
 class Notifier:

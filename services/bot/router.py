@@ -12,19 +12,24 @@ from services.bot.conversation import account, cancel, claim, erase, language, p
 from services.bot.middleware import MeetUser, Throttle
 
 
-def make_router() -> Router:
-    """Make the conversation's router; it serves private chats and leaves groups and channels alone."""
+def make_router(*, answers_unknown: bool = True) -> Router:
+    """
+    Make the conversation's router; it serves private chats and leaves groups and channels alone.
+
+    *answers_unknown* False: in a bot of your own, what nobody knows is left to you, and nobody else's updates are looked at.
+    """
     router = Router(name="coffee-ledger")
     # The claim's questions come last: any command is more than an answer to them.
     for part in (start, pay, cancel, account, questions, language, erase, claim):
         router.include_router(part.make_router())
-    router.include_router(start.make_last_router())
+    if answers_unknown:
+        router.include_router(start.make_last_router())
     router.message.filter(F.chat.type == "private")
     router.my_chat_member.filter(F.chat.type == "private")
     # A press on a message so old that Telegram no longer has it comes without one.
     router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message)
     throttle = Throttle()
     for updates in (router.message, router.callback_query):
-        updates.outer_middleware(throttle)
+        updates.middleware(throttle)
         updates.middleware(MeetUser())
     return router

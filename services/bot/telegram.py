@@ -89,7 +89,7 @@ class Patience(BaseRequestMiddleware):
         return await make_request(bot, method)
 
 
-def make_bot(settings: BotSettings, *, is_patient: bool) -> Bot:
+def make_bot(settings: BotSettings, *, is_patient: bool = True) -> Bot:
     """Make a client; links in its messages show no preview."""
     session = AiohttpSession(api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS)
     # The first is the outermost: each try of the patient one is measured by itself.

@@ -1,0 +1,39 @@
+"""A bot of its own, with payments in it: `python examples/existing_bot.py`, with the settings of .env.example."""
+
+import asyncio
+import os
+
+from aiogram import Dispatcher, Router
+from aiogram.filters import Command
+from aiogram.types import Message
+
+from ledger.store.spending import BalanceTooLowError
+from services.bot.payments import Payments, payments_in
+from services.bot.settings import BotSettings
+from services.bot.telegram import make_bot
+from services.runtime.settings import read_settings
+
+router = Router()
+
+
+@router.message(Command("fortune"))
+async def tell_fortune(message: Message, payments: Payments) -> None:
+    user, key = message.chat.id, f"fortune:{message.message_id}"
+    try:
+        left = await payments.spend(user, 50, reason="a fortune", key=key)
+    except BalanceTooLowError:
+        await message.answer("A fortune takes 50 credits. /pay brings you some.")
+    else:
+        await message.answer(f"Somebody will buy you a coffee. You have {left} credits left.")
+
+
+async def main() -> None:
+    settings = read_settings(BotSettings, os.environ)
+    dispatcher = Dispatcher()
+    dispatcher.include_router(router)  # yours first: what it takes never comes to the payments
+    async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings) as payments:
+        await dispatcher.start_polling(bot, payments=payments)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

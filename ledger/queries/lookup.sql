@@ -1,0 +1,312 @@
+-- What operators look at. Reads alone, but for the reminder at the end.
+
+-- name: find_shown_charges
+-- Charges with whom and what they belong to, and what an operator decided last, in the order in which they were paid.
+-- $1 charge ids, $2 charge keys
+SELECT charges.charge_id, charges.charge_key, charges.family, charges.amount, charges.currency, charges.note,
+       charges.paid_at, charges.state, charges.method, charges.reasons, charges.payment_id, charges.telegram_id,
+       charges.flag, charges.is_paid, charges.is_held, charges.matched_at, charges.refunded_at,
+       supporters.name AS supporter_name, supporters.email,
+       (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
+           AS credits,
+       decision.operator_id, decision.action, decision.reason, decision.created_at AS decided_at
+  FROM charges
+  LEFT JOIN supporters USING (supporter_id)
+  LEFT JOIN LATERAL (
+           SELECT operator_actions.operator_id, operator_actions.action, operator_actions.reason, operator_actions.created_at
+             FROM operator_actions
+            WHERE operator_actions.charge_id = charges.charge_id
+            ORDER BY operator_actions.action_id DESC
+            LIMIT 1
+       ) AS decision ON true
+ WHERE charges.charge_id IN (
+           SELECT by_id.charge_id FROM charges AS by_id WHERE by_id.charge_id = ANY($1::bigint [])
+            UNION
+           SELECT by_key.charge_id FROM charges AS by_key WHERE by_key.charge_key = ANY($2::text [])
+       )
+ ORDER BY charges.paid_at DESC, charges.charge_id DESC;
+
+-- name: find_known_users
+-- $1 Telegram ids
+SELECT users.telegram_id, users.username, users.language, users.created_at, users.unreachable_at, users.erased_at,
+       coalesce(balances.balance, 0) AS balance
+  FROM users
+  LEFT JOIN balances USING (telegram_id)
+ WHERE users.telegram_id = ANY($1::bigint []);
+
+-- name: find_users_by_name
+-- Whoever has this name in Telegram now, or had it when they last wrote.
+-- $1 name without @, in lower case
+SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
+
+-- name: find_payments
+-- $1 payment ids
+SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE payment_id = ANY($1::text []);
+
+-- name: find_payments_of_user
+-- $1 Telegram id, $2 how many at most
+SELECT payment_id, telegram_id, amount, currency, status, created_at
+  FROM pending_payments
+ WHERE telegram_id = $1
+ ORDER BY created_at DESC, payment_id
+ LIMIT $2;
+
+-- name: find_shown_claim
+-- $1 claim id
+SELECT claim_id, telegram_id, paid_on, amount, currency, name, candidates, status, created_at, decided_at, decided_by, charge_id
+  FROM claims
+ WHERE claim_id = $1;
+
+-- name: find_unmatched_page
+-- The longest waiting first, with how many there are in all.
+-- $1 how many to leave out, $2 how many at most
+SELECT charge_id, count(*) OVER () AS total
+  FROM charges
+ WHERE state = 'unmatched' AND is_paid
+ ORDER BY paid_at, charge_id
+OFFSET $1 LIMIT $2;
+
+-- name: find_pending_page
+-- The newest first, with how many there are in all.
+-- $1 how many to leave out, $2 how many at most
+SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) OVER () AS total
+  FROM pending_payments
+ WHERE status = 'pending'
+ ORDER BY created_at DESC, payment_id
+OFFSET $1 LIMIT $2;
+
+-- name: find_charges_by_number
+-- By our own number, or one of Buy Me a Coffee's.
+-- $1 our number or null, $2 theirs, $3 how many at most
+SELECT charge_id FROM charges WHERE charge_id = $1 OR transaction_id = $2 OR psp_id = $2 OR charge_key = $2 OR bmc_id = $2
+ ORDER BY paid_at DESC
+ LIMIT $3;
+
+-- name: find_charges_of_user
+-- $1 Telegram id, $2 how many at most
+SELECT charge_id FROM charges WHERE telegram_id = $1 ORDER BY paid_at DESC, charge_id DESC LIMIT $2;
+
+-- name: find_charges_by_email
+-- $1 address in lower case, $2 how many at most
+SELECT charges.charge_id
+  FROM supporters
+  JOIN charges USING (supporter_id)
+ WHERE lower(supporters.email) = $1
+ ORDER BY charges.paid_at DESC, charges.charge_id DESC
+ LIMIT $2;
+
+-- name: find_charges_of_payment
+-- $1 payment id
+SELECT charge_id FROM charges WHERE payment_id = $1 ORDER BY paid_at, charge_id;
+
+-- name: find_life_of_payment
+-- The row of a payment with the times it keeps.
+-- $1 payment id
+SELECT payment_id, telegram_id, amount, currency, status, created_at, completed_at, ended_at
+  FROM pending_payments
+ WHERE payment_id = $1;
+
+-- name: find_entries_of_charges
+-- $1 charge ids
+SELECT credit_id, telegram_id, kind, credits, charge_id, cause, created_at, reverses
+  FROM credits
+ WHERE charge_id = ANY($1::bigint [])
+ ORDER BY credit_id;
+
+-- name: find_entries
+-- $1 credit ids
+SELECT credits.credit_id, credits.telegram_id, credits.kind, credits.credits, credits.charge_id, credits.cause,
+       credits.created_at, credits.reverses
+  FROM credits
+ WHERE credits.credit_id = ANY($1::bigint []);
+
+-- name: find_adjustments_of_user
+-- What operators added or took and did not take back, the newest first.
+-- $1 Telegram id, $2 how many at most
+SELECT given.credit_id, given.telegram_id, given.kind, given.credits, given.charge_id, given.cause, given.created_at,
+       given.reverses
+  FROM credits AS given
+ WHERE given.telegram_id = $1
+   AND given.kind = 'adjustment'
+   AND given.charge_id IS NULL
+   AND given.reverses IS NULL
+   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id)
+ ORDER BY given.credit_id DESC
+ LIMIT $2;
+
+-- name: find_actions_of_charges
+-- $1 charge ids
+SELECT action_id, operator_id, action, charge_id, reason, created_at
+  FROM operator_actions
+ WHERE charge_id = ANY($1::bigint [])
+ ORDER BY action_id;
+
+-- name: find_messages_about
+-- What a user was told of a payment or of its charges.
+-- $1 Telegram id, $2 payment id, $3 charge keys
+SELECT kind, status, created_at, sent_at
+  FROM notifications
+ WHERE telegram_id = $1 AND (facts ->> 'code' = $2 OR facts ->> 'charge_key' = ANY($3::text []))
+ ORDER BY notification_id;
+
+-- name: find_operator_of_claim
+-- $1 claim id
+SELECT operator_id, reason FROM operator_actions WHERE claim_id = $1 ORDER BY action_id DESC LIMIT 1;
+
+-- name: find_cards
+-- The messages that show a charge or a claim to operators.
+-- $1 operators, $2 charge key or null, $3 claim id or null
+SELECT notifications.telegram_id, notifications.message_id, notifications.kind, coalesce(users.language, 'en') AS language
+  FROM notifications
+  LEFT JOIN users USING (telegram_id)
+ WHERE notifications.telegram_id = ANY($1::bigint [])
+   AND notifications.status = 'sent'
+   AND notifications.message_id IS NOT NULL
+   AND (
+       (notifications.kind = 'charge_unmatched' AND notifications.facts ->> 'charge_key' = $2)
+       OR (notifications.kind = 'claim_raised' AND (notifications.facts ->> 'claim_id')::bigint = $3)
+   )
+ ORDER BY notifications.notification_id DESC
+ LIMIT 20;
+
+-- name: find_claims_about
+-- The claims for which this charge may be the one.
+-- $1 charge id
+SELECT claim_id FROM claims WHERE status = 'open' AND $1::bigint = ANY(candidates);
+
+-- name: find_claims_decided_by_charge
+-- $1 charge id, $2 since
+SELECT claim_id FROM claims WHERE charge_id = $1 AND decided_at >= $2;
+
+-- name: sum_periods
+-- What came since each of these moments.
+-- $1 moments
+SELECT since.at AS since, charges.currency, count(*) AS charges, sum(charges.amount) AS amount
+  FROM unnest($1::timestamptz []) AS since (at)
+  JOIN charges ON charges.paid_at >= since.at AND charges.is_paid AND charges.state <> 'refunded'
+ GROUP BY since.at, charges.currency
+ ORDER BY since.at DESC, sum(charges.amount) DESC;
+
+-- name: count_periods
+-- $1 moments
+SELECT since.at AS since,
+       (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries
+         WHERE entries.created_at >= since.at AND entries.kind <> 'spend') AS credits,
+       (SELECT count(*) FROM charges WHERE charges.paid_at >= since.at AND charges.is_paid) AS charges,
+       (SELECT count(*) FROM charges WHERE charges.paid_at >= since.at AND charges.is_paid AND charges.state = 'unmatched')
+           AS unmatched,
+       (SELECT count(*) FROM charges WHERE charges.paid_at >= since.at AND charges.state = 'refunded') AS refunded
+  FROM unnest($1::timestamptz []) AS since (at)
+ ORDER BY since.at DESC;
+
+-- name: count_methods_since
+-- $1 moments
+SELECT since.at AS since, charges.method, count(*) AS charges
+  FROM unnest($1::timestamptz []) AS since (at)
+  JOIN charges ON charges.paid_at >= since.at AND charges.is_paid AND charges.method IS NOT NULL
+ GROUP BY since.at, charges.method
+ ORDER BY since.at DESC, count(*) DESC, charges.method;
+
+-- name: count_days
+-- Payments of each day, matched or still waiting.
+-- $1 first day, $2 last day
+SELECT days.day::date AS day,
+       count(charges.charge_id) FILTER (WHERE charges.state <> 'unmatched') AS settled,
+       count(charges.charge_id) FILTER (WHERE charges.state = 'unmatched') AS waiting
+  FROM generate_series($1::date, $2::date, '1 day') AS days (day)
+  LEFT JOIN charges
+    ON charges.is_paid
+   AND charges.paid_at >= days.day AT TIME ZONE 'UTC'
+   AND charges.paid_at < (days.day + interval '1 day') AT TIME ZONE 'UTC'
+ GROUP BY days.day
+ ORDER BY days.day;
+
+-- name: export_charges
+-- $1 from, $2 before, $3 how many at most
+SELECT charges.charge_id, charges.charge_key, charges.family, charges.transaction_id, charges.paid_at, charges.amount,
+       charges.currency, charges.state, charges.method, charges.payment_id, charges.telegram_id, users.username,
+       supporters.name AS supporter_name, charges.flag, charges.matched_at, charges.refunded_at
+  FROM charges
+  LEFT JOIN supporters USING (supporter_id)
+  LEFT JOIN users ON users.telegram_id = charges.telegram_id
+ WHERE charges.is_paid AND charges.paid_at >= $1 AND charges.paid_at < $2
+ ORDER BY charges.paid_at, charges.charge_id
+ LIMIT $3;
+
+-- name: export_credits
+-- $1 from, $2 before, $3 how many at most
+SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.username, credits.kind, credits.credits,
+       credits.charge_id, credits.reverses, credits.cause
+  FROM credits
+  LEFT JOIN users USING (telegram_id)
+ WHERE credits.created_at >= $1 AND credits.created_at < $2
+ ORDER BY credits.credit_id
+ LIMIT $3;
+
+-- name: examine
+-- All that a doctor asks the database at one moment.
+SELECT clock_timestamp() AS now,
+       current_setting('server_version') AS version,
+       (SELECT count(*) FROM bmc_events WHERE received_at > now() - interval '7 days') AS events_week,
+       (SELECT max(received_at) FROM bmc_events WHERE outcome = 'test') AS tested_at,
+       (SELECT count(*) FROM bmc_events WHERE outcome = 'failed' AND received_at > now() - interval '7 days') AS failed,
+       (SELECT coalesce(sum(failures), 0)::bigint FROM signature_failures WHERE minute > now() - interval '1 day') AS forged,
+       (SELECT max(minute) FROM signature_failures) AS forged_at,
+       (SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at <= now()) AS owed,
+       (SELECT min(greatest(created_at, least(due_at, now()))) FROM notifications WHERE status = 'pending' AND due_at <= now())
+           AS owed_since,
+       (SELECT count(*) FROM notifications WHERE status = 'dead') AS dead,
+       (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid) AS unmatched,
+       (SELECT count(*) FROM claims WHERE status = 'open') AS claims,
+       (SELECT count(*) FROM balances AS kept
+         WHERE kept.balance <> (SELECT sum(credits) FROM credits WHERE credits.telegram_id = kept.telegram_id)) AS drift;
+
+-- name: find_last_event
+-- The newest signed event, whatever it said.
+SELECT received_at, outcome, verified_by FROM bmc_events ORDER BY received_at DESC LIMIT 1;
+
+-- name: count_verifying_secrets
+-- $1 since
+SELECT verified_by, count(*) AS events, max(received_at) AS last_at
+  FROM bmc_events
+ WHERE received_at > $1 AND verified_by IS NOT NULL
+ GROUP BY verified_by
+ ORDER BY verified_by;
+
+-- name: find_events_to_replay
+-- Raw events that moved money, the oldest first.
+-- $1 charge keys or null, $2 from, $3 before, $4 how many at most
+SELECT event_no, body, received_at, charge_key
+  FROM bmc_events
+ WHERE body IS NOT NULL
+   AND charge_key IS NOT NULL
+   AND outcome IN ('credited', 'unmatched', 'recorded')
+   AND ($1::text [] IS NULL OR charge_key = ANY($1))
+   AND received_at >= $2
+   AND received_at < $3
+ ORDER BY event_no
+ LIMIT $4;
+
+-- name: remind_of_charge!
+-- Show a charge to one operator again, later.
+-- $1 operator, $2 facts, $3 when
+INSERT INTO notifications (telegram_id, kind, facts, due_at)
+SELECT $1, 'charge_unmatched', $2, $3
+ WHERE NOT EXISTS (
+           SELECT FROM notifications
+            WHERE telegram_id = $1
+              AND kind = 'charge_unmatched'
+              AND status = 'pending'
+              AND facts ->> 'charge_key' = $2::jsonb ->> 'charge_key'
+       );
+
+-- name: drop_reminders!
+-- What was decided needs no reminder.
+-- $1 operators, $2 charge key
+UPDATE notifications
+   SET status = 'addressed'
+ WHERE telegram_id = ANY($1::bigint [])
+   AND kind = 'charge_unmatched'
+   AND status = 'pending'
+   AND due_at > now()
+   AND facts ->> 'charge_key' = $2;

@@ -1,0 +1,335 @@
+"""What operators look at: charges, payments, claims, users and how it all fares. Nothing here moves credits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ledger.model import (
+    ChargeKey,
+    ChargeState,
+    CreditKind,
+    Method,
+    NotificationKind,
+    PaymentId,
+    PendingPayment,
+    TelegramId,
+)
+from ledger.store.database import Connection, Pool, connected, sql, transaction
+from ledger.store.rows import payment_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+FOUND_MAX = 8
+"""How many charges or payments one answer lists; more do not fit on a phone."""
+
+
+@dataclass(frozen=True)
+class KnownUser:
+    telegram_id: TelegramId
+    username: str | None
+    language: str
+    created_at: datetime
+    unreachable_at: datetime | None
+    erased_at: datetime | None
+    balance: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an operator decided last of a charge."""
+
+    operator_id: TelegramId
+    action: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ShownCharge:
+    charge_id: int
+    charge_key: ChargeKey
+    family: str
+    amount: Decimal | None
+    currency: str
+    note: str | None
+    paid_at: datetime
+    state: ChargeState
+    method: Method | None
+    reasons: Sequence[Mapping[str, Any]]
+    payment_id: PaymentId | None
+    telegram_id: TelegramId | None
+    flag: str | None
+    is_paid: bool
+    is_held: bool
+    matched_at: datetime | None
+    refunded_at: datetime | None
+    supporter_name: str | None
+    email: str | None
+    credits: int
+    """What it gave and was not taken back."""
+    decision: Decision | None
+
+    @property
+    def waits(self) -> bool:
+        return self.state is ChargeState.UNMATCHED
+
+
+@dataclass(frozen=True)
+class ChargeFile:
+    """A charge with everybody and everything that its card names."""
+
+    charge: ShownCharge
+    users: Mapping[TelegramId, KnownUser]
+    payments: Mapping[PaymentId, PendingPayment]
+
+
+@dataclass(frozen=True)
+class ShownClaim:
+    claim_id: int
+    telegram_id: TelegramId
+    paid_on: date
+    amount: Decimal
+    currency: str
+    name: str | None
+    candidates: Sequence[int]
+    status: str
+    created_at: datetime
+    decided_at: datetime | None
+    decided_by: TelegramId | None
+    charge_id: int | None
+
+
+@dataclass(frozen=True)
+class ClaimFile:
+    """A claim, who raised it, and the charges that may be meant and still wait, the likeliest first."""
+
+    claim: ShownClaim
+    users: Mapping[TelegramId, KnownUser]
+    charges: Sequence[ShownCharge]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the ledger."""
+
+    credit_id: int
+    telegram_id: TelegramId
+    kind: CreditKind
+    credits: int
+    charge_id: int | None
+    cause: str | None
+    created_at: datetime
+    reverses: int | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Part of a list; *total* counts all of it."""
+
+    total: int
+    charges: Sequence[ShownCharge] = ()
+    payments: Sequence[PendingPayment] = ()
+
+
+@dataclass(frozen=True)
+class Life:
+    """All that became of one pending payment."""
+
+    payment: PendingPayment
+    completed_at: datetime | None
+    ended_at: datetime | None
+    charges: Sequence[ShownCharge]
+    entries: Sequence[Entry]
+    messages: Sequence[Mapping[str, Any]]
+    users: Mapping[TelegramId, KnownUser]
+
+
+@dataclass(frozen=True)
+class SentCard:
+    """A message that shows a charge or a claim to one operator."""
+
+    telegram_id: TelegramId
+    message_id: int
+    kind: NotificationKind
+    language: str
+
+
+async def find_charge_file(
+    pool: Pool, *, charge_id: int | None = None, charge_key: str | None = None
+) -> ChargeFile | None:
+    async with transaction(pool) as db:
+        charges = await _charges(db, [charge_id] if charge_id else [], [charge_key] if charge_key else [])
+        if not charges:
+            return None
+        [charge] = charges
+        payments = await _payments(db, _named(charge, "payment_id") | {charge.payment_id})
+        owners = {payment.telegram_id for payment in payments.values()}
+        deciders = {charge.decision.operator_id} if charge.decision else set()
+        users = await _users(db, _named(charge, "telegram_id") | owners | deciders | {charge.telegram_id})
+    return ChargeFile(charge, users, payments)
+
+
+async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
+    async with transaction(pool) as db:
+        row = await db.fetchrow(sql("find_shown_claim"), claim_id)
+        if row is None:
+            return None
+        claim = ShownClaim(**row)
+        charges = {charge.charge_id: charge for charge in await _charges(db, claim.candidates, [])}
+        users = await _users(db, {claim.telegram_id, claim.decided_by})
+    waiting = [charges[one] for one in claim.candidates if one in charges and charges[one].waits]
+    return ClaimFile(claim, users, waiting)
+
+
+async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
+    async with connected(pool) as db:
+        return await _users(db, telegram_ids)
+
+
+async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
+    """Find who has or had this name in Telegram; a name may have passed from one to another."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
+        return list((await _users(db, [row["telegram_id"] for row in rows])).values())
+
+
+async def find_payment_named(pool: Pool, payment_id: PaymentId) -> PendingPayment | None:
+    async with connected(pool) as db:
+        return (await _payments(db, [payment_id])).get(payment_id)
+
+
+async def find_payments_of_user(pool: Pool, telegram_id: TelegramId) -> list[PendingPayment]:
+    async with connected(pool) as db:
+        return [payment_of(row) for row in await db.fetch(sql("find_payments_of_user"), telegram_id, FOUND_MAX)]
+
+
+async def list_unmatched(pool: Pool, *, skip: int, count_max: int) -> Page:
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_unmatched_page"), skip, count_max)
+        charges = await _charges(db, [row["charge_id"] for row in rows], [])
+    return Page(rows[0]["total"] if rows else 0, charges=list(reversed(charges)))
+
+
+async def list_pending(pool: Pool, *, skip: int, count_max: int) -> Page:
+    async with connected(pool) as db:
+        rows = [dict(row) for row in await db.fetch(sql("find_pending_page"), skip, count_max)]
+    totals = [row.pop("total") for row in rows]
+    return Page(totals[0] if totals else 0, payments=[payment_of(row) for row in rows])
+
+
+async def find_charges_by_number(pool: Pool, number: str) -> list[ShownCharge]:
+    """Find charges by our own number, or one of Buy Me a Coffee's."""
+    is_ours = number.isascii() and number.isdecimal() and len(number) < 18
+    return await _found(pool, "find_charges_by_number", int(number) if is_ours else None, number)
+
+
+async def find_charges_of_user(pool: Pool, telegram_id: TelegramId) -> list[ShownCharge]:
+    return await _found(pool, "find_charges_of_user", telegram_id)
+
+
+async def find_charges_by_email(pool: Pool, address: str) -> list[ShownCharge]:
+    return await _found(pool, "find_charges_by_email", address.lower())
+
+
+async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
+    async with transaction(pool) as db:
+        found = await db.fetchrow(sql("find_life_of_payment"), payment_id)
+        if found is None:
+            return None
+        row = dict(found)
+        completed_at, ended_at = row.pop("completed_at"), row.pop("ended_at")
+        payment = payment_of(row)
+        ids = [one["charge_id"] for one in await db.fetch(sql("find_charges_of_payment"), payment_id)]
+        charges = list(reversed(await _charges(db, ids, [])))
+        entries = [_entry(one) for one in await db.fetch(sql("find_entries_of_charges"), ids)]
+        keys = [charge.charge_key for charge in charges]
+        messages = await db.fetch(sql("find_messages_about"), payment.telegram_id, payment_id, keys)
+        deciders = {charge.decision.operator_id for charge in charges if charge.decision}
+        users = await _users(db, {payment.telegram_id, *deciders})
+    return Life(payment, completed_at, ended_at, charges, entries, [dict(one) for one in messages], users)
+
+
+async def find_entry(pool: Pool, credit_id: int) -> Entry | None:
+    async with connected(pool) as db:
+        row = await db.fetchrow(sql("find_entries"), [credit_id])
+    return _entry(row) if row else None
+
+
+async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
+    """Find what operators gave to a user or took from them, and did not take back."""
+    async with connected(pool) as db:
+        return [_entry(row) for row in await db.fetch(sql("find_adjustments_of_user"), telegram_id, FOUND_MAX)]
+
+
+async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
+    """Find the open claims for which a charge may be the one, and those that it answered since that moment."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_claims_about"), charge_id)
+        if decided_since is not None:
+            rows += await db.fetch(sql("find_claims_decided_by_charge"), charge_id, decided_since)
+    return [row["claim_id"] for row in rows]
+
+
+async def find_cards(
+    pool: Pool, operators: Sequence[TelegramId], *, charge_key: str | None = None, claim_id: int | None = None
+) -> list[SentCard]:
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_cards"), operators, charge_key, claim_id)
+    return [SentCard(**{**row, "kind": NotificationKind(row["kind"])}) for row in rows]
+
+
+async def remind(pool: Pool, operator: TelegramId, facts: Mapping[str, Any], *, at: datetime) -> None:
+    """Show a charge to one operator again at that time; asked twice, once."""
+    async with connected(pool) as db:
+        await db.execute(sql("remind_of_charge"), operator, dict(facts), at)
+
+
+async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key: str) -> None:
+    async with connected(pool) as db:
+        await db.execute(sql("drop_reminders"), operators, charge_key)
+
+
+async def _found(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql(statement), *values, FOUND_MAX)
+        return await _charges(db, [row["charge_id"] for row in rows], [])
+
+
+async def _charges(db: Connection, ids: Sequence[int], keys: Sequence[str]) -> list[ShownCharge]:
+    return [_charge(row) for row in await db.fetch(sql("find_shown_charges"), list(ids), list(keys))]
+
+
+async def _users(db: Connection, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
+    rows = await db.fetch(sql("find_known_users"), [one for one in telegram_ids if one is not None])
+    return {row["telegram_id"]: KnownUser(**row) for row in rows}
+
+
+async def _payments(db: Connection, payment_ids: Collection[PaymentId | None]) -> dict[PaymentId, PendingPayment]:
+    rows = await db.fetch(sql("find_payments"), [one for one in payment_ids if one is not None])
+    return {row["payment_id"]: payment_of(row) for row in rows}
+
+
+def _named(charge: ShownCharge, what: str) -> set[Any]:
+    return {reason[what] for reason in charge.reasons if reason.get(what) is not None}
+
+
+def _charge(row: asyncpg.Record) -> ShownCharge:
+    values = dict(row)
+    operator, action = values.pop("operator_id"), values.pop("action")
+    reason, at = values.pop("reason"), values.pop("decided_at")
+    method = values.pop("method")
+    return ShownCharge(
+        state=ChargeState(values.pop("state")),
+        method=Method(method) if method else None,
+        decision=Decision(operator, action, reason, at) if operator is not None else None,
+        **values,
+    )
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    return Entry(**{**row, "kind": CreditKind(row["kind"])})

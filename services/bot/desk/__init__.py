@@ -1,0 +1,1 @@
+"""The operators' side of the bot: what waits for a person, looked at and decided in the chat."""

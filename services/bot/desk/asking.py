@@ -1,0 +1,61 @@
+"""
+Questions that an operator answers in words.
+
+What is asked, and about what, stands in the question itself, behind a link of no width: the answer names the question by
+replying to it, so that neither a restart nor an hour's pause loses the thread, and nothing is kept meanwhile.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from aiogram import Bot
+from aiogram.enums import MessageEntityType
+from aiogram.filters import Filter
+from aiogram.types import ForceReply, Message
+
+from services.bot.context import Context
+from services.bot.speech import Speech
+
+ANSWER_LENGTH_MAX = 300
+SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
+
+
+class Question(enum.StrEnum):
+    WHO = "who"
+    """Whose charge is it?"""
+    WHY_DISMISS = "dismiss"
+    WHY_UNDO_CHARGE = "undocharge"
+    WHY_UNDO_ENTRY = "undoentry"
+    WHY_DECLINE = "decline"
+
+
+async def ask(message: Message, context: Context, speech: Speech, question: Question, number: int, text: str) -> None:
+    # Telegram drops links to names that are not public; the creator's page always is.
+    link = f'<a href="{context.page_url}#desk-{question}-{number}">\u200b</a>'
+    placeholder = speech.label(f"desk-placeholder-{question}")
+    await message.answer(link + text, reply_markup=ForceReply(input_field_placeholder=placeholder))
+
+
+class Answers(Filter):
+    """Match a reply to this question of the bot's; hands on `number`, what it was about, and `said`."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+
+    async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
+        asked = message.reply_to_message
+        said = " ".join((message.text or "").split())[:ANSWER_LENGTH_MAX]
+        if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
+            return False
+        number = _subject(asked, self._question)
+        return False if number is None else {"number": number, "said": said}
+
+
+def _subject(asked: Message, question: Question) -> int | None:
+    for entity in asked.entities or ():
+        link = SUBJECT.search(entity.url or "") if entity.type == MessageEntityType.TEXT_LINK else None
+        if link is not None and link[1] == question:
+            return int(link[2])
+    return None

@@ -1,0 +1,83 @@
+"""
+The payments as a part that any aiogram bot can take in: the conversation's router, the notifier, and spending.
+
+Our own bot is put together from the same parts (services/bot/__main__.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from aiogram import Bot, Dispatcher
+
+from ledger.codes import issue_code
+from ledger.listen import listen
+from ledger.store.database import Pool, open_pool
+from ledger.store.spending import spend_credits
+from services.bot.context import Context
+from services.bot.notifier import Notifier, sender
+from services.bot.router import make_router
+from services.bot.settings import BotSettings
+
+
+@dataclass(frozen=True)
+class Payments:
+    """What a bot's own handlers need of it."""
+
+    pool: Pool
+
+    async def spend(self, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
+        """Spend credits once for each *key* and return what is left; see `ledger.store.spending.spend_credits`."""
+        return await spend_credits(self.pool, telegram_id, credits, reason=reason, key=key)
+
+
+@asynccontextmanager
+async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -> AsyncIterator[Payments]:
+    """
+    Put the payments into somebody's Dispatcher, and tell its users of theirs for as long as the context lasts.
+
+    Include your own routers first: they are asked first, and what they take never comes here. What nobody knows stays
+    unanswered, as before.
+    """
+    async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
+        dispatcher["context"] = make_context(settings, pool)
+        dispatcher.include_router(make_router(answers_unknown=False))
+        notifier = make_notifier(settings, pool, bot)
+        async with notifying(settings, notifier, wake=notifier.wake):
+            yield Payments(pool)
+
+
+@asynccontextmanager
+async def notifying(settings: BotSettings, notifier: Notifier, wake: Callable[[], None]) -> AsyncIterator[None]:
+    """Deliver what is owed for as long as the context lasts, and end with what has been begun."""
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(listen(settings.DATABASE_URL.get_secret_value(), wake))
+        tasks.create_task(notifier.run())
+        try:
+            yield
+        finally:
+            notifier.stop()
+            listening.cancel()
+
+
+def make_notifier(settings: BotSettings, pool: Pool, bot: Bot) -> Notifier:
+    """*bot* should be one without patience of its own: the queue remembers what is owed."""
+    return Notifier(pool, send=sender(bot), operators=settings.operators, clock=lambda: datetime.now(UTC))
+
+
+def make_context(settings: BotSettings, pool: Pool) -> Context:
+    return Context(
+        pool=pool,
+        rates=settings.rates,
+        amounts=tuple(settings.AMOUNTS),
+        page_url=settings.BMC_PAGE_URL,
+        app_url=settings.app_url,
+        pending_ttl=timedelta(hours=settings.PENDING_TTL_HOURS),
+        draw_code=lambda: issue_code(secrets.SystemRandom()),
+        clock=lambda: datetime.now(UTC),
+    )

@@ -1,0 +1,95 @@
+"""Somebody else's bot takes the payments in, and stays what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.bot.conftest import OPERATOR
+from tests.bot.people import Person
+from tests.integration.bmc import a_payment
+from tests.integration.people import Ledger
+from tests.integration.webhook import Webhook
+from tests.sandbox.world import TOKEN, Sandbox
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "existing_bot.py"
+STOP_SECONDS_MAX = 15
+
+
+@pytest.fixture(autouse=True)
+async def guest(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterator[None]:
+    """The example, as a process."""
+    settings = {
+        "DATABASE_URL": role_url("bot"),
+        "BOT_TOKEN": TOKEN,
+        "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
+        "ADMIN_IDS": str(OPERATOR),
+        "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
+        "PUBLIC_HOST": "pay.example",
+        "CREDITS_PER_UNIT": "USD=100",
+        "PYTHONPATH": str(ROOT),
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, str(EXAMPLE), env={**os.environ, **settings})
+    await sandbox.get("/telegram/calls", method="getUpdates", count=1, wait=20)
+    yield
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX) == 0
+
+
+async def test_its_own_command_asks_for_credits_first(anna: Person) -> None:
+    said = await anna.ask("/fortune")
+
+    assert said == "A fortune takes 50 credits. /pay brings you some."
+
+
+async def test_what_is_paid_can_be_spent_in_it(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(amount=5, support_note=code))
+    thanks = (await anna.hear())["text"]
+
+    fortune = await anna.ask("/fortune")
+
+    assert "+500 credits" in thanks
+    assert fortune == "Somebody will buy you a coffee. You have 450 credits left."
+    assert await ledger.credits("spend") == [-50]
+    assert "a fortune" in await anna.ask("/history")
+
+
+async def test_an_update_that_comes_twice_is_paid_for_once(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(amount=5, support_note=code))
+    await anna.hear()
+
+    await anna.say("/fortune", repeat=2)
+    first, second = (await anna.hear())["text"], (await anna.hear())["text"]
+
+    assert first == second
+    assert await ledger.balance() == 450
+
+
+async def test_what_nobody_knows_is_left_to_the_bot_itself(anna: Person) -> None:
+    await anna.say("what is this?")
+
+    said = await anna.ask("/balance")
+
+    assert "0 credits" in said
+    assert len(await anna.messages()) == 1
+
+
+async def test_its_operators_hear_of_what_waits(operator: Person, webhook: Webhook) -> None:
+    await operator.ask("/balance")
+
+    await webhook.settle(a_payment(amount=9, support_note="nobody"))
+
+    assert "$9" in (await operator.hear())["text"]
+
+
+def test_it_is_short_enough_to_be_read_at_a_glance() -> None:
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 40
