@@ -1,0 +1,262 @@
+"""The demo's page in a real browser: everything by clicks on that one page, as somebody does who has never been here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from playwright.async_api import FrameLocator, Locator, Page, Request, expect
+
+from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, running_browser, spill
+from tests.e2e.people import BuyMeACoffee, Person
+from tests.e2e.stack import Stack
+
+FIVE = re.compile(r"^[$€]?5\b")
+
+
+@pytest.fixture
+async def screen(stack: Stack, bmc: BuyMeACoffee) -> AsyncIterator[Screen]:
+    async with running_browser() as browser, AsyncExitStack() as rooms:
+        yield Screen(browser, stack.sandbox_url, rooms)
+
+
+@pytest.fixture
+def elsewhere() -> list[str]:
+    """Whatever the browser asked of anybody but the sandbox."""
+    return []
+
+
+async def open_demo(
+    screen: Screen, *, person: Person | None = None, width: int = 1280, scheme: Scheme = "light"
+) -> Page:
+    page = await screen.page(width=width, height=900, scheme=scheme)
+    await page.goto(f"{screen.address}/?person={person.telegram_id}" if person else screen.address)
+    await expect(said_by_bot(page).first).to_be_visible()
+    return page
+
+
+def said_by_bot(page: Page, words: str | re.Pattern[str] = "") -> Locator:
+    return page.locator("#messages .message.bot").filter(has_text=words)
+
+
+def mini_app(page: Page) -> FrameLocator:
+    return page.frame_locator("#app")
+
+
+def marked(page: Page) -> Locator:
+    """What the guide tells to click."""
+    return page.locator(".guided")
+
+
+async def pick_five(page: Page) -> None:
+    await mini_app(page).get_by_role("radio", name=FIVE).check()
+    await page.locator("#main-button").click()
+
+
+async def pay(page: Page) -> None:
+    await page.get_by_role("button", name=re.compile("^Paste ")).click()
+    await page.get_by_role("button", name="Support with $5").click()
+
+
+# The whole story -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_guide_leads_a_newcomer_from_the_menu_button_to_the_credits(
+    screen: Screen, elsewhere: list[str]
+) -> None:
+    page = await screen.page(width=1280, height=900)
+    page.on("request", lambda request: note_elsewhere(request, screen, elsewhere))
+    await page.goto(screen.address)
+
+    await expect(page.get_by_text("Open the Mini App.")).to_be_visible()
+    await expect(marked(page)).to_have_id("menu")
+    await marked(page).click()
+    await expect(page.get_by_text("Pick an amount")).to_be_visible()
+    await mini_app(page).get_by_role("radio", name=FIVE).check()
+    await expect(marked(page)).to_have_id("main-button")
+    await marked(page).click()
+    await mini_app(page).get_by_role("button", name="Copy the code").click()
+    await expect(marked(page)).to_have_id("paste")
+    await page.locator("#main-button").click()
+    await marked(page).click()
+    await expect(marked(page)).to_have_id("pay-button")
+    await marked(page).click()
+
+    await expect(page.get_by_text("That is all: paid, told and noted.")).to_be_visible()
+    await expect(mini_app(page).get_by_role("heading", name="Thank you!")).to_be_visible()
+    await expect(page.locator("#deliveries li").first).to_contain_text(
+        re.compile(r"donation\.created.*200.*ms", re.DOTALL)
+    )
+    await page.get_by_role("button", name="Close", exact=False).last.click()
+    await expect(said_by_bot(page, "500 credits").last).to_be_visible()
+    assert elsewhere == []
+    assert screen_faults(screen) == []
+
+
+async def test_a_keyboards_button_answers_in_the_chat_and_leads_there_as_well(screen: Screen, bohdan: Person) -> None:
+    page = await open_demo(screen, person=bohdan)
+    await page.locator("#reply-keyboard").get_by_role("button").first.click()
+    await pick_five(page)
+    await expect(page.locator("#sheet")).to_be_hidden()
+    request = page.locator("#messages .message.bot", has=page.locator("[data-copies]")).last
+
+    await request.locator("[data-copies]").click()
+    await request.locator("[data-url]").click()
+    await expect(page.locator("#note")).to_be_focused()
+    await pay(page)
+
+    await expect(said_by_bot(page, "500").last).to_contain_text("Дякуємо")
+    await expect(page.locator("#payments li").first).to_contain_text("$5")
+
+
+async def test_an_amount_of_a_link_is_picked_already(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+
+    await page.locator("#more summary").click()
+    await page.get_by_role("button", name="Follow a link that asks for 10").click()
+
+    await expect(mini_app(page).get_by_role("radio", name=re.compile(r"^[$]10\b"))).to_be_checked()
+
+
+# What else the phone does ---------------------------------------------------------------------------------------------
+
+
+async def test_the_operator_is_told_of_a_payment_that_fits_nobody(screen: Screen, amount: str) -> None:
+    page = await open_demo(screen)
+    await page.get_by_label("Another").fill(amount)
+    await page.get_by_label("Say something nice…").fill("Keep it up!")
+
+    await page.get_by_role("button", name=f"Support with ${amount}").click()
+
+    operator = page.get_by_role("button", name="operator")
+    await expect(operator.get_by_label("new messages")).to_be_visible()
+    await operator.click()
+    await expect(said_by_bot(page, amount).last).to_be_visible()
+    await expect(operator.get_by_label("new messages")).to_be_hidden()
+
+
+async def test_the_commands_of_the_bot_are_a_slash_away(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+
+    await page.get_by_label("Message", exact=True).press_sequentially("/bal")
+    await page.locator("#commands").get_by_role("button", name="/balance").click()
+
+    await expect(said_by_bot(page, re.compile("0 credits|balance", re.IGNORECASE)).last).to_be_visible()
+
+
+async def test_the_mini_app_follows_the_switch_of_light_and_dark(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.locator("#menu").click()
+    await expect(mini_app(page).get_by_role("heading", level=1)).to_be_visible()
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = await mini_app(page).locator("body").evaluate(colour)
+
+    await page.get_by_role("button", name="Dark").click()
+
+    body = mini_app(page).locator("body")
+    await expect(body).not_to_have_css("background-color", light)
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+async def test_whoever_blocks_the_bot_can_come_back(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.locator("#more summary").click()
+    await page.get_by_role("button", name="Block the bot").click()
+
+    await page.get_by_role("button", name="Unblock", exact=True).click()
+
+    await expect(page.locator("#composer")).to_be_visible()
+    await expect(page.locator("#messages .message.user").last).to_contain_text("/start")
+
+
+# Making it hard -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_wrong_signature_is_seen_refused_and_the_repeat_accepted(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    wrong = page.get_by_role("switch", name="is signed with a wrong secret")
+    await wrong.check()
+
+    await page.get_by_role("button", name="Support with $5").click()
+
+    log = page.locator("#deliveries li")
+    await expect(log.filter(has_text="attempt 2").first).to_contain_text("200")
+    await expect(log.filter(has_text="401").first).to_be_visible()
+    await expect(wrong).not_to_be_checked()
+
+
+async def test_a_switch_can_be_turned_off_again(screen: Screen, anna: Person, bmc: BuyMeACoffee) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.get_by_role("switch", name="comes twice").check()
+
+    await page.get_by_role("switch", name="comes twice").uncheck()
+    await page.reload()
+
+    await expect(page.get_by_role("switch", name="comes twice")).not_to_be_checked()
+
+
+async def test_a_payment_can_be_refunded_and_a_subscription_renewed(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.get_by_text("More ways to pay").click()
+    await page.get_by_label("What is paid for").select_option("Membership")
+    await page.get_by_role("button", name="Support with $5").click()
+
+    await page.locator("#payments").get_by_role("button", name="Renew").first.click()
+    await expect(page.locator("#payments-said")).to_contain_text("is on its way")
+    await page.get_by_label("What is paid for").select_option("One-time support")
+    await page.get_by_role("button", name="Support with $5").click()
+    await page.locator("#payments").get_by_role("button", name="Refund").first.click()
+
+    await expect(page.locator("#deliveries")).to_contain_text("donation.refunded")
+    await expect(page.locator("#payments")).to_contain_text("refunded")
+
+
+async def test_the_log_shows_what_was_sent_and_answered(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.get_by_label("Send a test event").select_option("membership.started")
+    await page.get_by_role("button", name="Send test").click()
+    await expect(page.get_by_text("Answered 200.")).to_be_visible()
+
+    entry = page.locator("#deliveries li").filter(has_text="membership.started").first
+    await entry.locator("summary").click()
+
+    await expect(entry).to_contain_text('"live_mode": false')
+    await expect(entry.get_by_role("heading", name="Answered")).to_be_visible()
+
+
+# For everybody --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_page_has_no_grave_faults_and_fits(screen: Screen, anna: Person, width: int, scheme: Scheme) -> None:
+    page = await open_demo(screen, person=anna, width=width, scheme=scheme)
+    await page.get_by_label("Message", exact=True).fill("/pay 5")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.locator("[data-copies]").last).to_be_visible()
+
+    assert await grave_faults(page) == []
+    assert await spill(page) <= 0
+    assert screen_faults(screen) == []
+
+
+async def test_the_checkout_alone_is_for_whoever_opens_it_in_a_tab(screen: Screen) -> None:
+    page = await screen.page(width=390)
+
+    await page.goto(f"{screen.address}/bmc/demo")
+
+    await expect(page.get_by_role("heading", name="Support demo")).to_be_visible()
+    await expect(page.locator("#phone-side")).to_be_hidden()
+    await expect(page.get_by_role("heading", name="Webhook")).to_be_hidden()
+
+
+def note_elsewhere(request: Request, screen: Screen, elsewhere: list[str]) -> None:
+    if not request.url.startswith((screen.address, "data:", "blob:")):
+        elsewhere.append(request.url)
+
+
+def screen_faults(screen: Screen) -> list[str]:
+    # Telegram's script adds an empty style of its own to a framed page, which the Mini App's policy rightly stops.
+    return [fault for fault in screen.faults if "Applying inline style" not in fault]
