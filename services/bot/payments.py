@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aiogram import Bot, Dispatcher
+from aiohttp import web
 
 from ledger.codes import issue_code
 from ledger.listen import listen
 from ledger.store.database import Pool, open_pool
 from ledger.store.spending import spend_credits
+from services.bot.api.app import Api
+from services.bot.api.chat import Chat
+from services.bot.api.live import Live
 from services.bot.context import Context
 from services.bot.notifier import Notifier, sender
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
+from services.runtime.health import listening
+
+UPDATE_BYTES_MAX = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -45,24 +52,45 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
     unanswered, as before.
     """
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
-        dispatcher["context"] = make_context(settings, pool)
+        context = make_context(settings, pool)
+        dispatcher["context"] = context
         dispatcher.include_router(make_router(answers_unknown=False))
         notifier = make_notifier(settings, pool, bot)
-        async with notifying(settings, notifier, wake=notifier.wake):
+        async with telling(settings, context, bot, notifier) as app, listening(app, settings.BOT_PORT):
             yield Payments(pool)
 
 
 @asynccontextmanager
-async def notifying(settings: BotSettings, notifier: Notifier, wake: Callable[[], None]) -> AsyncIterator[None]:
-    """Deliver what is owed for as long as the context lasts, and end with what has been begun."""
+async def telling(
+    settings: BotSettings, context: Context, bot: Bot, notifier: Notifier
+) -> AsyncIterator[web.Application]:
+    """
+    Deliver what is owed, and keep open pages up to date, for as long as the context lasts; end what has been begun.
+
+    Yields the application that answers the Mini App, for the caller to serve.
+    """
+    live = Live(context.pool)
+
+    def wake() -> None:
+        notifier.wake()
+        live.wake()
+
     async with asyncio.TaskGroup() as tasks:
-        listening = tasks.create_task(listen(settings.DATABASE_URL.get_secret_value(), wake))
+        chat = Chat(bot, context, tasks)
+        api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.hand_over)
+        app = web.Application(client_max_size=UPDATE_BYTES_MAX)
+        app.add_subapp("/api", api.make_app())
+        until_ended = [
+            tasks.create_task(listen(settings.DATABASE_URL.get_secret_value(), wake)),
+            tasks.create_task(live.run()),
+        ]
         tasks.create_task(notifier.run())
         try:
-            yield
+            yield app
         finally:
             notifier.stop()
-            listening.cancel()
+            for task in until_ended:
+                task.cancel()
 
 
 def make_notifier(settings: BotSettings, pool: Pool, bot: Bot) -> Notifier:

@@ -9,10 +9,12 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from tests.bot.conftest import OPERATOR
+from tests.bot.conftest import OPERATOR, free_port
 from tests.bot.people import Person
+from tests.bot.visitors import Visitor, init_data
 from tests.integration.bmc import a_payment
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
@@ -24,11 +26,13 @@ STOP_SECONDS_MAX = 15
 
 
 @pytest.fixture(autouse=True)
-async def guest(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterator[None]:
-    """The example, as a process."""
+async def guest(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterator[str]:
+    """The example, as a process, and where it answers the Mini App."""
+    port = free_port()
     settings = {
         "DATABASE_URL": role_url("bot"),
         "BOT_TOKEN": TOKEN,
+        "BOT_PORT": str(port),
         "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
         "ADMIN_IDS": str(OPERATOR),
         "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
@@ -38,7 +42,7 @@ async def guest(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterat
     }
     process = await asyncio.create_subprocess_exec(sys.executable, str(EXAMPLE), env={**os.environ, **settings})
     await sandbox.get("/telegram/calls", method="getUpdates", count=1, wait=20)
-    yield
+    yield f"http://127.0.0.1:{port}"
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX) == 0
 
@@ -89,6 +93,13 @@ async def test_its_operators_hear_of_what_waits(operator: Person, webhook: Webho
     await webhook.settle(a_payment(amount=9, support_note="nobody"))
 
     assert "$9" in (await operator.hear())["text"]
+
+
+async def test_the_mini_app_is_answered_too(guest: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        payment = await Visitor(session, guest, init_data()).open_payment("10")
+
+    assert payment["credits"] == 1000
 
 
 def test_it_is_short_enough_to_be_read_at_a_glance() -> None:
