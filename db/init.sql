@@ -374,6 +374,45 @@ BEGIN
 END
 $$;
 
+-- What dashboards show -----------------------------------------------------------------------------------------------
+
+-- Views without notes, names, addresses, codes or Telegram numbers. Who reads them needs no right to the tables below.
+CREATE SCHEMA reporting;
+
+CREATE VIEW reporting.unmatched_charges AS
+SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.is_held,
+       (
+           SELECT string_agg(DISTINCT lost.reason ->> 'why', ', ')
+             FROM jsonb_array_elements(c.reasons) AS lost (reason)
+       ) AS why,
+       (SELECT count(*) FROM claims AS l WHERE l.status = 'open' AND c.charge_id = ANY(l.candidates)) AS claims
+  FROM charges AS c
+ WHERE c.state = 'unmatched' AND c.is_paid;
+COMMENT ON COLUMN reporting.unmatched_charges.why IS 'In a word each, why the rules found nobody.';
+COMMENT ON COLUMN reporting.unmatched_charges.claims IS 'How many users say of a payment that it may be this one.';
+
+CREATE VIEW reporting.picks AS
+SELECT created_at, amount, currency, status, completed_at
+  FROM pending_payments;
+
+CREATE VIEW reporting.charges AS
+SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method, c.refunded_at,
+       given.credits, given.created_at AS credited_at,
+       -- An operator's match is a fact of its own, and told as one.
+       coalesce(
+           (SELECT n.sent_at FROM notifications AS n WHERE n.fact_key = 'credited:' || c.charge_key),
+           (
+               SELECT max(n.sent_at)
+                 FROM operator_actions AS a
+                 JOIN notifications AS n ON n.fact_key = 'credited:' || c.charge_key || ':' || a.action_id
+                WHERE a.charge_id = c.charge_id
+           )
+       ) AS told_at
+  FROM charges AS c
+  LEFT JOIN credits AS given ON given.charge_id = c.charge_id AND given.kind = 'payment'
+ WHERE c.is_paid;
+COMMENT ON COLUMN reporting.charges.told_at IS 'When the user was told; null too once the notification is forgotten.';
+
 -- Who may do what: one role a service, each with the least it needs. Passwords come from files (passwords.sh). -----------
 
 REVOKE ALL ON SCHEMA public FROM public;
@@ -383,6 +422,7 @@ CREATE ROLE webhook LOGIN CONNECTION LIMIT 20;
 CREATE ROLE bot LOGIN CONNECTION LIMIT 20;
 CREATE ROLE janitor LOGIN CONNECTION LIMIT 10;
 CREATE ROLE watcher LOGIN CONNECTION LIMIT 5;
+CREATE ROLE grafana_reader LOGIN CONNECTION LIMIT 5;
 CREATE ROLE spender NOLOGIN;
 COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role lets it read balances and call spend_credits.';
 
@@ -394,6 +434,8 @@ ALTER ROLE bot SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE janitor SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE watcher SET statement_timeout = '5s';
 ALTER ROLE watcher SET default_transaction_read_only = on;
+ALTER ROLE grafana_reader SET statement_timeout = '5s';
+ALTER ROLE grafana_reader SET default_transaction_read_only = on;
 
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
 
@@ -424,6 +466,10 @@ GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 
 -- Measuring the server itself; no row of any table.
 GRANT pg_monitor TO watcher;
+
+-- Dashboards.
+GRANT USAGE ON SCHEMA reporting TO grafana_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO grafana_reader;
 
 GRANT SELECT ON balances TO spender;
 GRANT EXECUTE ON FUNCTION spend_credits(bigint, bigint, text, text) TO spender, bot;

@@ -3,7 +3,7 @@
 # Runs once, after init.sql, when the database is made.
 set -euo pipefail
 
-for role in webhook bot janitor watcher; do
+for role in webhook bot janitor watcher grafana_reader; do
     file=/run/secrets/password_$role
     [ -s "$file" ] || { echo "passwords.sh: $file is missing or empty: start the service 'secrets' first" >&2; exit 1; }
     # psql quotes the value itself, so that no sign of a password can end the statement.

@@ -35,6 +35,16 @@ def hand_out(root: Path, environ: Mapping[str, str]) -> None:
     # Postgres' exporter is not ours, and wants the password by itself.
     watcher = _draw_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)
     _write(root / "watcher" / "password", watcher, OWNER_ONLY)
+    _hand_to_grafana(root)
+
+
+def _hand_to_grafana(root: Path) -> None:
+    """Grafana runs as a user of its own as well, and mounts a volume that nobody else does."""
+    volume = root / "grafana"
+    reader = _draw_once(root / "db" / "password_grafana_reader", ALL_IN_THE_VOLUME)
+    _write(volume / "database_password", reader, ALL_IN_THE_VOLUME)
+    _draw_once(volume / "admin_password", ALL_IN_THE_VOLUME)
+    _draw_once(volume / "secret_key", ALL_IN_THE_VOLUME)
 
 
 def _draw_once(file: Path, mode: int) -> str:

@@ -134,6 +134,13 @@ FORBIDDEN = {
         "SELECT public.spend_credits(7, 1, 'a', 'b')",
         "SELECT pg_read_file('/etc/passwd')",
     ],
+    "grafana_reader": [
+        "SELECT 1 FROM public.charges",
+        "SELECT 1 FROM public.supporters",
+        "SELECT 1 FROM public.users",
+        "SELECT public.spend_credits(7, 1, 'a', 'b')",
+        "INSERT INTO reporting.picks (amount, currency) VALUES (1, 'USD')",
+    ],
     "spender": [],
 }
 
@@ -150,6 +157,6 @@ async def test_a_service_may_do_no_more_than_its_work(
     await db.close()
 
 
-@pytest.mark.parametrize("role", ["webhook", "bot", "janitor", "watcher"])
+@pytest.mark.parametrize("role", ["webhook", "bot", "janitor", "watcher", "grafana_reader"])
 async def test_no_role_has_a_default_password(pool: Pool, role: str) -> None:
     assert await pool.fetchval("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = $1", role)

@@ -18,7 +18,7 @@ GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEB
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The volumes, mounted and empty."""
-    for volume in ("db", "webhook", "bot", "janitor", "watcher"):
+    for volume in ("db", "webhook", "bot", "janitor", "watcher", "grafana"):
         (tmp_path / volume).mkdir()
     return tmp_path
 
@@ -51,6 +51,10 @@ def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
         "db/password_janitor",
         "watcher/password",
         "db/password_watcher",
+        "db/password_grafana_reader",
+        "grafana/admin_password",
+        "grafana/database_password",
+        "grafana/secret_key",
     }
     assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
     assert contents(root)["webhook/bmc_webhook_secrets"] == GIVEN["BMC_WEBHOOK_SECRETS"]
@@ -79,7 +83,7 @@ def test_passwords_are_long_and_no_two_are_the_same(root: Path) -> None:
     hand_out(root, GIVEN)
 
     passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
-    assert len(set(passwords)) == 5
+    assert len(set(passwords)) == 6
     assert min(map(len, passwords)) >= 43  # 32 bytes in base64
 
 
