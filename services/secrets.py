@@ -8,6 +8,7 @@ database are drawn at random on the first start and kept from then on, because t
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ ROOT = Path("/secrets")
 ROLES = ("webhook", "bot", "janitor")
 GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
 """Settings that are secret, and the service each is for."""
+
+ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
+"""Both or neither: Alertmanager's own bot, and the chat that it writes to."""
 
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
@@ -32,6 +36,8 @@ def hand_out(root: Path, environ: Mapping[str, str]) -> None:
     for role in ROLES:
         password = _draw_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
+    for name in ALERTS:
+        _write(root / "alertmanager" / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
     # Postgres' exporter is not ours, and wants the password by itself.
     watcher = _draw_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)
     _write(root / "watcher" / "password", watcher, OWNER_ONLY)
@@ -68,6 +74,11 @@ def main() -> None:
     missing = [name for name in GIVEN if not os.environ.get(name, "").strip()]
     if missing:
         sys.exit(f"secrets: {' and '.join(missing)} must not be empty: see .env.example")
+    token, chat = (os.environ.get(name, "").strip() for name in ALERTS)
+    if bool(token) != bool(chat):
+        sys.exit(f"secrets: {' and '.join(ALERTS)} must both be set, or neither: see .env.example")
+    if chat and not re.fullmatch(r"-?[0-9]+", chat):
+        sys.exit("secrets: ALERTS_CHAT_ID must be a number, such as -1001234567890: see .env.example")
     hand_out(ROOT, os.environ)
 
 

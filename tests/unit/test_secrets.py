@@ -12,13 +12,14 @@ import pytest
 from services import secrets
 from services.secrets import hand_out
 
+ALERTS = {"ALERTS_BOT_TOKEN": "987654321:AAH0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "ALERTS_CHAT_ID": "-1001234567890"}
 GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEBHOOK_SECRETS": "new,old"}
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The volumes, mounted and empty."""
-    for volume in ("db", "webhook", "bot", "janitor", "watcher", "grafana"):
+    for volume in ("db", "webhook", "bot", "janitor", "watcher", "grafana", "alertmanager"):
         (tmp_path / volume).mkdir()
     return tmp_path
 
@@ -50,6 +51,8 @@ def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
         "db/password_bot",
         "db/password_janitor",
         "watcher/password",
+        "alertmanager/alerts_bot_token",
+        "alertmanager/alerts_chat_id",
         "db/password_watcher",
         "db/password_grafana_reader",
         "grafana/admin_password",
@@ -92,7 +95,7 @@ def test_only_the_services_user_reads_its_secrets(root: Path, umask: None) -> No
 
     modes = {
         oct(file.stat().st_mode & 0o777)
-        for name in ("bot", "webhook", "janitor", "watcher")
+        for name in ("bot", "webhook", "janitor", "watcher", "alertmanager")
         for file in (root / name).iterdir()
     }
     assert modes == {"0o400"}
@@ -145,7 +148,7 @@ def test_what_a_crash_left_half_written_is_in_nobodys_way(root: Path) -> None:
 def run(monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str]) -> None:
     """Run the whole of it as the container does."""
     monkeypatch.setattr(secrets, "ROOT", root)
-    for name in GIVEN:
+    for name in (*GIVEN, *ALERTS):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
@@ -174,4 +177,40 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
         run(monkeypatch, root, environ)
 
     assert ended.value.code == f"secrets: {named} must not be empty: see .env.example"
+    assert contents(root) == {}
+
+
+def test_who_tells_of_alerts_gets_a_token_of_its_own_and_the_chat(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    run(monkeypatch, root, GIVEN | ALERTS)
+
+    assert contents(root)["alertmanager/alerts_bot_token"] == ALERTS["ALERTS_BOT_TOKEN"]
+    assert contents(root)["alertmanager/alerts_chat_id"] == "-1001234567890"
+
+
+def test_without_a_token_for_alerts_its_file_is_empty_and_so_is_one_from_before(
+    monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    run(monkeypatch, root, GIVEN | ALERTS)
+
+    run(monkeypatch, root, GIVEN)
+
+    assert contents(root)["alertmanager/alerts_bot_token"] == contents(root)["alertmanager/alerts_chat_id"] == ""
+
+
+@pytest.mark.parametrize(
+    ("alerts", "said"),
+    [
+        (ALERTS | {"ALERTS_CHAT_ID": ""}, "ALERTS_BOT_TOKEN and ALERTS_CHAT_ID must both be set, or neither"),
+        (ALERTS | {"ALERTS_BOT_TOKEN": " "}, "ALERTS_BOT_TOKEN and ALERTS_CHAT_ID must both be set, or neither"),
+        (ALERTS | {"ALERTS_CHAT_ID": "@alerts"}, "ALERTS_CHAT_ID must be a number, such as -1001234567890"),
+    ],
+    ids=["no chat", "no token", "a name"],
+)
+def test_half_of_what_alerts_need_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, root: Path, alerts: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, root, GIVEN | alerts)
+
+    assert ended.value.code == f"secrets: {said}: see .env.example"
     assert contents(root) == {}
