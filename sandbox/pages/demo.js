@@ -26,16 +26,14 @@ const app = new MiniApp({
 });
 const phone = new Phone({ app, onLink: (url) => checkout.open(url), onCopy: copied });
 const checkout = new Checkout({ onPaid: (order, paid) => guide.takePaid(order, paid), onChange: () => guide.refresh() });
-const guide = new Guide({ app, checkout });
-const webhook = new Webhook();
-const faults = new Faults();
 const people = new People((id) => {
   guide.begin();
   live.watch(id);
 });
+const guide = new Guide({ app, checkout, people });
+const webhook = new Webhook();
+const faults = new Faults();
 const live = new Live({ onState: show, onConnection: (isThere) => (find("offline").hidden = isThere) });
-
-let hasBegun = false;
 
 function show(state) {
   webhook.show(state);
@@ -43,9 +41,7 @@ function show(state) {
   people.show(state.people);
   if (state.chat) phone.show(people.chosen, state.chat, state.bot);
   guide.show(state);
-  if (hasBegun || isCheckoutAlone) return;
-  hasBegun = true;
-  people.begin(state.people).catch(() => (hasBegun = false));
+  if (!isCheckoutAlone) people.bring(state.people);
 }
 
 function setTheme(theme) {

@@ -3,9 +3,11 @@
 import { find, memory } from "./parts.js";
 
 const LAST = 5;
+const CODE = /\b[2-9a-z]{4}-?[2-9a-z]{4}\b/i;
 
 export class Guide {
-  constructor({ app, checkout }) {
+  constructor({ app, checkout, people }) {
+    this.people = people;
     this.app = app;
     this.checkout = checkout;
     this.copied = null;
@@ -48,18 +50,21 @@ export class Guide {
 
   refresh() {
     if (!this.state?.chat) return;
-    const { number, words, target } = this.step();
+    const { number, words, target, isMarked } = this.step();
     find("guide").hidden = this.isHidden;
     find("guide-open").hidden = !this.isHidden;
     if (find("guide-text").textContent !== words) find("guide-text").textContent = words;
-    find("guide-step").textContent = number > LAST ? "✓" : `${number}/${LAST}`;
+    find("guide-step").textContent = number > LAST ? "✓" : number ? `${number}/${LAST}` : "";
     find("guide").classList.toggle("done", number > LAST);
-    this.mark(this.isHidden ? null : target);
+    find("guide-show").hidden = !target;
+    this.target = target;
+    this.mark(this.isHidden || !isMarked ? null : target);
   }
 
   step() {
     const code = openCode(this.state);
     if (this.paid && !code) return this.stepAfterPaying();
+    if (this.people.isOperator) return step(0, "Olha runs the page. Pay without a code, and she is asked whose it is.", find("checkout"), { isMarked: false });
     if (!code) return this.stepToCode();
     if (this.checkout.note.includes(code)) return step(4, "Pay. No money moves here.", find("pay-button"));
     if (this.copied === code) return step(3, "Paste the code into the note of the payment.", find("paste"));
@@ -79,26 +84,24 @@ export class Guide {
     const log = find("deliveries").firstElementChild;
     const isDelivered = this.state.deliveries.some(({ event_id: id, status }) => id === this.paid.event && status >= 200 && status < 300);
     if (!isDelivered) return step(5, "Watch the webhook.", log ?? find("webhook"));
-    if (newest(this.state) <= this.paid.last) return step(5, "Delivered. Watch the phone.", log);
-    return step(6, "That is all: paid, told and noted. Now refund it, make it hard below, or look at it as the operator.", null);
+    if (newest(this.state) > this.paid.last) return step(6, "That is all: paid, told and noted. Now refund it, make it hard below, or look at it as the operator.", find("phone-side"), { isMarked: false });
+    if (CODE.test(this.paid.note)) return step(5, "Delivered. Watch the phone.", log);
+    return step(5, "Delivered, but nothing says whose it is: the operator is asked.", this.people.operatorButton);
   }
 
   mark(target) {
-    if (target === this.target) return;
-    this.target?.classList.remove("guided");
+    for (const other of document.querySelectorAll(".guided")) if (other !== target) other.classList.remove("guided");
     target?.classList.add("guided");
-    this.target = target;
-    find("guide-show").hidden = !target;
   }
 
   showTarget() {
-    this.target?.scrollIntoView({ block: "center", behavior: "smooth" });
+    this.target?.scrollIntoView({ block: this.target.offsetHeight > window.innerHeight / 2 ? "start" : "center", behavior: "smooth" });
     this.target?.focus({ preventScroll: true });
   }
 }
 
-function step(number, words, target) {
-  return { number, words, target };
+function step(number, words, target, { isMarked = true } = {}) {
+  return { number, words, target, isMarked };
 }
 
 /** The newest code in the chat, unless somebody has paid with it. */

@@ -5,6 +5,12 @@ import { call } from "./parts.js";
 const WAIT_SECONDS = 25;
 const RETRY_MILLISECONDS = 1500;
 
+/** A page in the background asks for nothing: a browser has few connections for one address. */
+function shown() {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+}
+
 export class Live {
   /** *onState* gets each new state; *onConnection* whether the sandbox answers. */
   constructor({ onState, onConnection }) {
@@ -23,6 +29,7 @@ export class Live {
 
   async run() {
     for (;;) {
+      await shown();
       try {
         await this.ask();
       } catch (error) {

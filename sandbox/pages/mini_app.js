@@ -53,6 +53,7 @@ export class MiniApp {
     find(SHEET).inert = true;
     this.load(launch.url);
     find("sheet-close").focus({ preventScroll: true });
+    find("glass").scrollIntoView({ block: "nearest" });
     this.handlers.onChange();
   }
 

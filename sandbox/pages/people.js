@@ -7,6 +7,7 @@ const READY = [
   { id: 1002, first_name: "Богдан", username: "bohdan", language_code: "uk", role: "supporter, Ukrainian" },
   { id: 1000001, first_name: "Olha", username: "olha", language_code: "en", role: "operator" },
 ];
+const OPERATOR = READY[2];
 
 export class People {
   /** *onChoice* gets the id of the person whose phone is to be shown. */
@@ -16,13 +17,32 @@ export class People {
     this.read = JSON.parse(memory.get("read") ?? "{}");
   }
 
-  /** Let the ready ones come to be, and press Start, unless they did so before. */
-  async begin(known) {
+  get isOperator() {
+    return this.chosen === OPERATOR.id;
+  }
+
+  get operatorButton() {
+    return [...find("people").children].find(({ dataset }) => dataset.key === String(OPERATOR.id));
+  }
+
+  /** Let the ready ones come to be, and press Start, unless they did so before; a sandbox that was restarted knows nobody. */
+  async bring(known) {
+    if (this.isBringing) return;
+    this.isBringing = true;
     const standings = new Map(known.map(({ id, standing }) => [id, standing]));
-    for (const { role, ...person } of READY) {
-      if (!standings.has(person.id)) await post("/telegram/users", person);
-      if ((standings.get(person.id) ?? "stranger") === "stranger") await post(`/telegram/chats/${person.id}/messages`, { text: "/start" });
+    try {
+      for (const person of READY) await this.meet(person, standings.get(person.id));
+    } catch {
+      // The next state tries again.
+    } finally {
+      this.isBringing = false;
     }
+  }
+
+  async meet({ role, ...person }, standing) {
+    if (standing !== undefined && standing !== "stranger") return;
+    if (standing === undefined) await post("/telegram/users", person);
+    await post(`/telegram/chats/${person.id}/messages`, { text: "/start" });
   }
 
   choose(id) {

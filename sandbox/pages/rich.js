@@ -41,7 +41,8 @@ function dress(entity, content, words, act) {
 function link(url, content, act) {
   const element = make("a", { href: url, target: "_blank", rel: "noopener" }, content);
   element.addEventListener("click", (event) => {
-    if (act({ url })) event.preventDefault();
+    const isForNewTab = event.ctrlKey || event.metaKey || event.shiftKey;
+    if (!isForNewTab && act({ url })) event.preventDefault();
   });
   return element;
 }
