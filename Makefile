@@ -43,8 +43,10 @@ quick: $(READY) ## Pass the tests that need no Docker
 .PHONY: bench
 bench: docker $(READY) ## Measure how fast payments are settled, beside a baseline
 	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull
-	@PYTHONPATH=. $(BIN)/python benchmarks/settling.py postgresql://ledger_owner@127.0.0.1:55433/ledger || true
-	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml down --volumes
+	@status=0; \
+	PYTHONPATH=. $(BIN)/python benchmarks/settling.py postgresql://ledger_owner@127.0.0.1:55433/ledger || status=$$?; \
+	docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml down --volumes; \
+	exit $$status
 
 .PHONY: check
 check: docker $(READY) ## Run the linters and the type checker
@@ -63,6 +65,10 @@ check: docker $(READY) ## Run the linters and the type checker
 .PHONY: monitoring
 monitoring: $(READY) ## Write the rules of Prometheus and the dashboards of Grafana from monitoring/
 	@$(BIN)/python -m monitoring
+
+.PHONY: pictures
+pictures: docker $(READY) ## Draw the documents' pictures from the running product
+	@$(BIN)/python -m tools.pictures
 
 .PHONY: format
 format: $(READY) ## Put the code into its form

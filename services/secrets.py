@@ -54,7 +54,8 @@ def _hand_to_grafana(root: Path) -> None:
 
 
 def _draw_once(file: Path, mode: int) -> str:
-    if not file.exists():
+    # An empty one is what a full disk leaves behind, and no password.
+    if not file.exists() or not file.read_text(encoding="utf-8").strip():
         _write(file, secrets.token_urlsafe(32), mode)
     return file.read_text(encoding="utf-8")
 
@@ -65,9 +66,17 @@ def _write(file: Path, text: str, mode: int) -> None:
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w", encoding="utf-8") as stream:
         stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
     # Afterwards, because what is asked for at the making is cut down by the umask.
     new.chmod(mode)
     new.replace(file)
+    # The name, too, must outlive a power cut: the database keeps the password that stands here.
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def main() -> None:

@@ -77,6 +77,15 @@ def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
     assert named == settings_in_readme().keys() - not_for_operators
 
 
+@pytest.mark.parametrize("name", [name for name, default in settings_in_code().items() if default is None])
+def test_what_must_be_filled_in_is_empty_in_the_example(name: str) -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+
+    written = [line for line in lines if re.match(f"#?{name}=", line)]
+
+    assert written in ([], [f"{name}="], [f"#{name}="], ["CREDITS_PER_UNIT=USD=100"])
+
+
 def queries() -> list[str]:
     sql = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
     return [one for one in sql if one.startswith("SELECT")]
@@ -149,7 +158,9 @@ def test_every_dependency_has_its_reason(file: str) -> None:
     why = (ROOT / "docs" / "why.md").read_text(encoding="utf-8")
     named = (ROOT / "requirements" / file).read_text(encoding="utf-8").split("\n")
 
-    assert [name for name in named if name and not name.startswith("-r") and f"**{name}**" not in why] == []
+    assert [
+        name for name in named if name and not name.startswith("-r") and f"**{name.partition('==')[0]}**" not in why
+    ] == []
 
 
 async def test_the_glossarys_tables_are_the_databases(pool: Pool) -> None:

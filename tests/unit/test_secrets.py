@@ -214,3 +214,13 @@ def test_half_of_what_alerts_need_is_refused_in_one_line(
 
     assert ended.value.code == f"secrets: {said}: see .env.example"
     assert contents(root) == {}
+
+
+def test_an_empty_password_is_none(root: Path) -> None:
+    hand_out(root, GIVEN)
+    (root / "db" / "password_bot").chmod(0o600)
+    (root / "db" / "password_bot").write_text("")
+
+    hand_out(root, GIVEN)
+
+    assert len(contents(root)["db/password_bot"]) >= 32

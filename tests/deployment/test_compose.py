@@ -1,0 +1,118 @@
+"""What every container is denied, and who reaches whom."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+ONE_SHOTS = {"secrets"}
+"""Ends before anything else begins, so it needs no health check."""
+
+LOCAL_ONLY = {"sandbox", "grafana"}
+"""Publish a port on 127.0.0.1: for a laptop's browser, or through a tunnel."""
+
+CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"]}
+"""The binary itself asks for it, so that without it nothing starts."""
+
+
+def configuration() -> dict[str, Any]:
+    command = ["docker", "compose", "--env-file", ".env.sandbox", "config", "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+CONFIGURATION = configuration()
+SERVICES: dict[str, Any] = CONFIGURATION["services"]
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+@each_service
+def test_a_container_may_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert re.fullmatch("[1-9][0-9]*(:[0-9]+)?", service["user"])
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == CAPABILITIES.get(name, [])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.get("privileged")
+
+
+@each_service
+def test_a_container_cannot_take_the_machine_with_it(name: str) -> None:
+    service = SERVICES[name]
+
+    assert int(service["mem_limit"]) == int(service["memswap_limit"]) <= 2**30
+    assert service["pids_limit"] <= 300
+    assert float(service["cpus"]) <= 2
+    assert service["logging"]["options"]["max-size"]
+
+
+@each_service
+def test_an_image_is_named_by_an_exact_version(name: str) -> None:
+    image = SERVICES[name]["image"]
+
+    assert image == "coffee-ledger:local" or re.fullmatch(r"[a-z./-]+:v?\d+\.\d+(\.\d+)?", image)
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOTS)
+def test_a_service_says_whether_it_is_well(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+
+
+def networks(name: str) -> set[str]:
+    return set(SERVICES[name].get("networks") or ())
+
+
+def is_internal(network: str) -> bool:
+    return CONFIGURATION["networks"][network].get("internal") is True
+
+
+@pytest.mark.parametrize("name", ["webhook", "janitor", "db", "prometheus", "postgres-exporter"])
+def test_what_needs_no_internet_has_none(name: str) -> None:
+    assert networks(name)
+    assert all(is_internal(network) for network in networks(name))
+
+
+def test_only_the_proxy_is_open_to_the_world() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
+
+    assert published.keys() <= {"proxy"} | LOCAL_ONLY
+    for name in published.keys() - {"proxy"}:
+        assert all(port["host_ip"] == "127.0.0.1" for port in published[name]), name
+    assert {port["target"] for port in published["proxy"]} == {80, 443}
+
+
+def secrets_volumes(name: str) -> set[str]:
+    mounts = SERVICES[name].get("volumes") or []
+    return {one["source"] for one in mounts if one["type"] == "volume" and one["source"].startswith("secrets-")}
+
+
+def test_each_volume_of_secrets_has_one_reader() -> None:
+    readers = [volume for name in SERVICES.keys() - ONE_SHOTS for volume in secrets_volumes(name)]
+
+    assert sorted(readers) == sorted(secrets_volumes("secrets"))
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOTS)
+def test_secrets_are_only_read(name: str) -> None:
+    mounts = [one for one in SERVICES[name].get("volumes") or [] if str(one.get("source")).startswith("secrets-")]
+
+    assert all(one.get("read_only") for one in mounts)
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOTS - {"sandbox"})
+def test_no_secret_stands_in_an_environment(name: str) -> None:
+    environment = SERVICES[name].get("environment") or {}
+
+    assert not [
+        value for value in environment.values() if "sandbox-token" in str(value) or "sandbox-secret" in str(value)
+    ]
