@@ -1,0 +1,306 @@
+"""Who hears of which alert, what is left unsaid, and what a message looks like: asked of Alertmanager's own tool."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.__main__ import ROOT
+from monitoring.alerts import ALERTS, Severity
+
+IMAGE = "prom/alertmanager:v0.34.1"
+FOLDER = ROOT / "alertmanager"
+CONFIG = yaml.safe_load((FOLDER / "alertmanager.yml").read_text(encoding="utf-8"))
+NAMES = sorted(alert.name for alert in ALERTS)
+RECEIVERS = {Severity.PAGE: "page", Severity.TICKET: "ticket", Severity.NONE: "nobody"}
+
+
+def in_container(*words: str, entrypoint: str = "/bin/amtool", mounts: tuple[str, ...] = (), **environ: str) -> str:
+    settings = [f"--env={name}={value}" for name, value in environ.items()]
+    volumes = [f"--volume={mount}:ro" for mount in (f"{FOLDER}:/etc/alertmanager", *mounts)]
+    command = ["docker", "run", "--rm", "--entrypoint", entrypoint, *settings, *volumes, IMAGE, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_alertmanager_takes_its_configuration() -> None:
+    assert "1 templates" in in_container("check-config", "/etc/alertmanager/alertmanager.yml")
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_a_severity_has_its_receiver(severity: Severity) -> None:
+    config = "--config.file=/etc/alertmanager/alertmanager.yml"
+    for labels in (["slo=ingest"], ["job=bot"], []):
+        receiver = f"--verify.receivers={RECEIVERS[severity]}"
+
+        in_container("config", "routes", "test", config, receiver, f"severity={severity}", *labels)
+
+
+def test_a_severity_that_nobody_thought_of_is_heard() -> None:
+    config = "--config.file=/etc/alertmanager/alertmanager.yml"
+
+    in_container("config", "routes", "test", config, "--verify.receivers=page", "severity=warning")
+    in_container("config", "routes", "test", config, "--verify.receivers=page", "alertname=Anything")
+
+
+def test_a_page_has_a_sound_and_a_ticket_has_none() -> None:
+    [page] = receiver("page")["telegram_configs"]
+    [ticket] = receiver("ticket")["telegram_configs"]
+
+    assert not page.get("disable_notifications")
+    assert ticket == page | {"disable_notifications": True}
+    assert page["parse_mode"] == "HTML"
+
+
+def receiver(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in CONFIG["receivers"] if one["name"] == name)
+    return found
+
+
+# Starting -------------------------------------------------------------------------------------------------------------
+
+
+def started(secrets: Path, api_url: str) -> tuple[dict[str, Any], str]:
+    """The configuration that start.sh would start with, and the flags it hands on."""
+    # In Alertmanager's place there is a script that shows what it is started with.
+    stand_in = secrets.parent / "alertmanager"
+    stand_in.write_text('#!/bin/sh\ncat "${1#--config.file=}"\necho "# $*"\n', encoding="utf-8")
+    stand_in.chmod(0o755)
+    secrets.chmod(0o755)
+    said = in_container(
+        "/etc/alertmanager/start.sh",
+        "--a-flag",
+        entrypoint="/bin/sh",
+        mounts=(f"{secrets}:/run/secrets", f"{stand_in}:/bin/alertmanager"),
+        TELEGRAM_API_URL=api_url,
+    )
+    return yaml.safe_load(said), said.splitlines()[-1]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    tmp_path.chmod(0o755)
+    return folder
+
+
+def test_with_a_token_it_starts_as_the_file_says(secrets: Path) -> None:
+    (secrets / "alerts_bot_token").write_text("1:token")
+
+    config, flags = started(secrets, "https://api.telegram.org")
+
+    assert config == CONFIG
+    assert flags.endswith(" --a-flag")
+
+
+def test_another_bot_api_takes_the_place_of_telegrams(secrets: Path) -> None:
+    (secrets / "alerts_bot_token").write_text("1:token")
+
+    config, _ = started(secrets, "http://sandbox:8090/telegram")
+
+    assert config == CONFIG | {"global": {"telegram_api_url": "http://sandbox:8090/telegram"}}
+
+
+@pytest.mark.parametrize("token", ["", None], ids=["an empty file", "no file"])
+def test_without_a_token_there_is_nobody_to_tell(secrets: Path, token: str | None) -> None:
+    if token is not None:
+        (secrets / "alerts_bot_token").write_text(token)
+
+    config, _ = started(secrets, "https://api.telegram.org")
+
+    routes = [config["route"], *config["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == {"nobody"}
+    assert config["receivers"] == CONFIG["receivers"]
+
+
+# What is left unsaid --------------------------------------------------------------------------------------------------
+
+Labels = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Matcher:
+    label: str
+    is_pattern: bool
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Matcher:
+        label, sign, value = re.fullmatch(r'(\w+)(=~?)"(.*)"', text).groups()  # type: ignore[union-attr] # fails the test
+        return cls(label, sign == "=~", value)
+
+    def fits(self, labels: Labels) -> bool:
+        found = labels.get(self.label, "")
+        return bool(re.fullmatch(self.value, found)) if self.is_pattern else found == self.value
+
+
+def inhibits(source: Labels, target: Labels) -> bool:
+    """Whether the second is left unsaid while the first is told, by Alertmanager's own rule: no label equals no label."""
+    return any(
+        all(Matcher.parse(text).fits(source) for text in rule["source_matchers"])
+        and all(Matcher.parse(text).fits(target) for text in rule["target_matchers"])
+        and all(source.get(label, "") == target.get(label, "") for label in rule.get("equal", []))
+        for rule in CONFIG["inhibit_rules"]
+    )
+
+
+def labels_of(name: str, **more: str) -> Labels:
+    alert = next(alert for alert in ALERTS if alert.name == name)
+    slo = {"slo": alert.slo} if alert.slo else {}
+    return {"alertname": name, "severity": str(alert.severity)} | slo | more
+
+
+@pytest.mark.parametrize(
+    ("cause", "symptom"),
+    [
+        (labels_of("ToldBudgetBurnFast"), "ToldBudgetBurnSlow"),
+        (labels_of("PostgresDown"), "SnapshotStale"),
+        (labels_of("PostgresDown"), "WebhookProbeFailing"),
+        (labels_of("PostgresDown"), "IngestBudgetBurnFast"),
+        (labels_of("TargetDown", job="bot"), "OutboxStuck"),
+        (labels_of("TargetAbsent", job="bot"), "OutboxStuck"),
+        (labels_of("TargetAbsent", job="janitor"), "SnapshotStale"),
+        (labels_of("TargetDown", job="webhook"), "WebhookProbeFailing"),
+        (labels_of("TargetDown", job="caddy"), "WebhookProbeFailing"),
+        (labels_of("WebhookAllSignaturesFail"), "WebhookNearDisable"),
+    ],
+    ids=str,
+)
+def test_a_cause_speaks_for_its_symptom(cause: Labels, symptom: str) -> None:
+    assert inhibits(cause, labels_of(symptom))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (labels_of("ToldBudgetBurnFast"), "BotBudgetBurnSlow"),
+        (labels_of("WebhookNearDisable"), "PaymentUnmatchedOld"),
+        (labels_of("ToldBudgetBurnFast"), "PaymentUnmatchedOld"),
+        (labels_of("PostgresDown"), "WebhookNearDisable"),
+        (labels_of("TargetDown", job="webhook"), "OutboxStuck"),
+        (labels_of("TargetDown", job="alertmanager"), "SnapshotStale"),
+        (labels_of("PostgresDown"), "TargetDown"),
+    ],
+    ids=str,
+)
+def test_what_is_no_symptom_is_told_beside_it(one: Labels, other: str) -> None:
+    assert not inhibits(one, labels_of(other, job="bot"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_alert_silences_itself(name: str) -> None:
+    assert not inhibits(labels_of(name, job="bot"), labels_of(name, job="bot"))
+
+
+def test_silencing_names_alerts_that_there_are() -> None:
+    rules = CONFIG["inhibit_rules"]
+    texts = [text for rule, side in product(rules, ("source_matchers", "target_matchers")) for text in rule[side]]
+    patterns = [matcher.value for matcher in map(Matcher.parse, texts) if matcher.label == "alertname"]
+    named = [one for pattern in patterns for one in re.split(r"\|(?![^(]*\))", pattern)]
+
+    assert [one for one in named if not any(re.fullmatch(one, name) for name in NAMES)] == []
+
+
+# Messages -------------------------------------------------------------------------------------------------------------
+
+
+def an_alert(job: str = "bot", *, status: str = "firing", **annotations: str) -> dict[str, Any]:
+    said = {
+        "summary": "A service is down",
+        "description": f"{job} does not answer.",
+        "runbook_url": "https://example.org/runbook.md#targetdown",
+        "dashboard_url": "http://127.0.0.1:3000/d/bmc-platform",
+    }
+    return {
+        "status": status,
+        "labels": {"alertname": "TargetDown", "severity": "page", "job": job},
+        "annotations": said | annotations,
+        "startsAt": "2026-11-23T03:05:00Z",
+        "endsAt": "2026-11-23T03:15:00Z" if status == "resolved" else "0001-01-01T00:00:00Z",
+    }
+
+
+def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page") -> str:
+    """The message for a group of alerts, as Alertmanager makes it."""
+    common = {name: text for name, text in alerts[0]["annotations"].items() if name != "description"}
+    data = {
+        "status": "firing" if any(alert["status"] == "firing" for alert in alerts) else "resolved",
+        "receiver": severity,
+        "alerts": alerts,
+        "groupLabels": {"alertname": "TargetDown"},
+        "commonLabels": {"alertname": "TargetDown", "severity": severity},
+        "commonAnnotations": common,
+        "externalURL": "http://alertmanager:9093",
+    }
+    tmp_path.chmod(0o755)
+    (tmp_path / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    [config] = receiver(severity)["telegram_configs"]
+    words = ("--template.glob=/etc/alertmanager/*.tmpl", f"--template.text={config['message']}")
+    how = ("--template.type=html", "--template.data=/data/data.json")
+    return in_container("template", "render", *words, *how, mounts=(f"{tmp_path}:/data",)).strip()
+
+
+def test_a_page_says_what_since_when_and_where_to_look(tmp_path: Path) -> None:
+    assert rendered(tmp_path, an_alert("bot"), an_alert("webhook")) == (
+        "🚨 <b>TargetDown</b>\n"
+        "A service is down\n"
+        "\n"
+        "bot does not answer. <i>Since 23 Nov 03:05 UTC</i>\n"
+        "webhook does not answer. <i>Since 23 Nov 03:05 UTC</i>\n"
+        "\n"
+        '<a href="https://example.org/runbook.md#targetdown">What to do</a>'
+        ' · <a href="http://127.0.0.1:3000/d/bmc-platform">Dashboard</a>'
+    )
+
+
+def test_a_ticket_looks_like_one(tmp_path: Path) -> None:
+    assert rendered(tmp_path, an_alert(), severity="ticket").startswith("🎫 <b>TargetDown</b>\n")
+
+
+def test_when_it_is_over_the_message_says_so(tmp_path: Path) -> None:
+    said = rendered(tmp_path, an_alert(status="resolved"))
+
+    assert said.startswith("✅ <b>TargetDown</b> is over\nA service is down\n")
+    assert "<s>bot does not answer.</s> <i>Until 23 Nov 03:15 UTC</i>" in said
+
+
+def test_what_is_over_is_told_beside_what_goes_on(tmp_path: Path) -> None:
+    said = rendered(tmp_path, an_alert("bot"), an_alert("webhook", status="resolved"))
+
+    assert said.startswith("🚨 <b>TargetDown</b>\n")
+    assert "\nbot does not answer. <i>" in said
+    assert "\n<s>webhook does not answer.</s> <i>" in said
+
+
+def test_what_telegram_would_take_for_tags_is_escaped(tmp_path: Path) -> None:
+    said = rendered(tmp_path, an_alert(summary="1 < 2 & <b>", description='<a href="x">'))
+
+    assert "1 &lt; 2 &amp; &lt;b&gt;" in said
+    assert "&lt;a href=&#34;x&#34;&gt;" in said
+
+
+def test_however_many_there_are_the_message_fits_and_is_whole(tmp_path: Path) -> None:
+    crowd = [an_alert(f"service-{number}", description="x" * 150) for number in range(40)]
+
+    said = rendered(tmp_path, *crowd, *(alert | {"status": "resolved"} for alert in crowd))
+
+    assert len(said) < 4096
+    assert "… 40 in all" in said
+    assert "… 40 over in all" in said
+    assert said.endswith("Dashboard</a>")
+
+
+def test_the_alerts_of_one_message_have_one_summary_and_one_way_to_the_runbook() -> None:
+    """The message takes these from what is common to all its alerts; one that named a label would be common no more."""
+    assert [alert.name for alert in ALERTS if "{{" in alert.summary] == []
+    assert CONFIG["route"]["group_by"] == ["alertname", "slo"]
