@@ -2,7 +2,7 @@
 
 import { readDeepLink } from "./amounts.js";
 import * as screens from "./screens.js";
-import { Problem, keepListening, serverFor } from "./server.js";
+import { Listening, Problem, serverFor } from "./server.js";
 import { findTelegram, wrap } from "./telegram.js";
 import { followTheme } from "./theme.js";
 import { languageOf, wordsOf } from "./words.js";
@@ -63,7 +63,7 @@ class App {
   }
 
   follow() {
-    this.listening = keepListening(this.server, {
+    this.listening = new Listening(this.server, {
       onState: (state) => this.take(state),
       onConnection: (trouble) => this.takeConnection(trouble),
     });

@@ -3,108 +3,141 @@
 import { amountOf, centsOf, creditsFor, refusalOf } from "./amounts.js";
 import { h } from "./parts.js";
 
-/** *wish* is what to begin with: `{cents, currency}`, any of them null. *onChange* is called whenever the choice changes. */
-export function amountForm(app, wish, onChange) {
-  const { offer, words, telegram } = app;
-  const currencies = Object.keys(offer.currencies);
-  const tiles = offer.tiles.map((tile) => centsOf(tile.amount));
-  let lastTile = 0;
-  let currency = currencies.includes(wish.currency) ? wish.currency : offer.currency;
+export class AmountForm {
+  /** *wish* is what to begin with: `{cents, currency}`, any of them null. *onChange* is called whenever the choice changes. */
+  constructor(app, wish, onChange) {
+    this.app = app;
+    this.onChange = onChange;
+    const { offer, words } = app;
+    const currencies = Object.keys(offer.currencies);
+    this.currency = currencies.includes(wish.currency) ? wish.currency : offer.currency;
+    this.tiles = offer.tiles.map((tile) => this.makeTile(centsOf(tile.amount)));
+    this.lastTile = this.tiles[0];
+    this.element = h(
+      "div",
+      { class: "form" },
+      currencies.length > 1 && this.makeCurrencies(currencies),
+      h("div", { class: "tiles", role: "radiogroup", "aria-label": words.say("amount") }, this.tiles.map(({ element }) => element)),
+      this.makeOwn(),
+    );
+    this.begin(wish);
+  }
 
-  const credits = (cents) => words.credits(creditsFor(cents, offer.currencies[currency]));
-  const money = (amount) => words.money(amount, currency);
+  /** The amount and currency to ask for; null while there is nothing that could be asked for. */
+  get wish() {
+    return this.refusal ? null : { amount: amountOf(this.cents), currency: this.currency };
+  }
 
-  const radios = tiles.map((cents) => {
-    const input = h("input", { type: "radio", name: "amount", value: String(cents), onchange: () => chooseTile() });
+  /** Say what keeps the wish from being one. */
+  complain() {
+    this.showError();
+    this.app.telegram.feel("error");
+    this.own.focus();
+  }
+
+  get isOwn() {
+    return this.own.value.trim() !== "";
+  }
+
+  get cents() {
+    return this.isOwn ? centsOf(this.own.value) : this.tiles.find(({ input }) => input.checked)?.cents ?? null;
+  }
+
+  get refusal() {
+    return refusalOf(this.cents, this.app.offer);
+  }
+
+  begin({ cents }) {
+    const tile = this.tiles.find((one) => one.cents === cents);
+    if (cents !== null && !tile) this.own.value = this.app.words.plain(amountOf(cents));
+    else this.check(tile ?? this.tiles[0]);
+    this.refresh();
+    if (this.isOwn) this.showError();
+  }
+
+  makeTile(cents) {
+    const input = h("input", { type: "radio", name: "amount", value: String(cents), onchange: () => this.chooseTile(tile) });
     const [price, gain] = [h("span", { class: "tile-price" }), h("span", { class: "tile-gain" })];
-    return { cents, input, price, gain, element: h("label", { class: "choice" }, input, h("span", { class: "tile" }, price, gain)) };
-  });
-  const own = h("input", {
-    id: "own", type: "text", inputmode: "decimal", autocomplete: "off", enterkeyhint: "go", maxlength: "12",
-    "aria-describedby": "own-hint own-error",
-    oninput: () => writeOwn(), onchange: () => showError(), onkeydown: (event) => event.key === "Enter" && app.pressed(),
-  });
-  const hint = h("output", { id: "own-hint", class: "hint", for: "own" });
-  const error = h("p", { id: "own-error", class: "error", role: "alert" });
-  const ownRow = h("div", { class: "own" }, h("label", { for: "own" }, words.say("amount_own")), own, hint);
-
-  const ownCents = () => centsOf(own.value.trim());
-  const isOwn = () => own.value.trim() !== "";
-  const chosen = () => (isOwn() ? ownCents() : radios.find(({ input }) => input.checked)?.cents ?? null);
-  const refusal = () => refusalOf(chosen(), offer);
-
-  function chooseTile() {
-    own.value = "";
-    lastTile = radios.findIndex(({ input }) => input.checked);
-    telegram.feel("choice");
-    refresh();
+    const element = h("label", { class: "choice" }, input, h("span", { class: "tile" }, price, gain));
+    const tile = { cents, input, price, gain, element };
+    return tile;
   }
 
-  function writeOwn() {
-    // The tile that was chosen is chosen no more, and comes back when the field is emptied.
-    radios.forEach(({ input }, index) => (input.checked = !isOwn() && index === lastTile));
-    refresh();
+  makeCurrencies(currencies) {
+    const radio = (value) =>
+      h("input", { type: "radio", name: "currency", value, checked: value === this.currency, onchange: () => this.chooseCurrency(value) });
+    const choices = currencies.map((one) => h("label", { class: "choice" }, radio(one), h("span", { class: "segment" }, one)));
+    return h("div", { class: "segments", role: "radiogroup", "aria-label": this.app.words.say("currency") }, choices);
   }
 
-  function refresh() {
-    radios.forEach(({ cents, price, gain }) => {
-      price.textContent = money(amountOf(cents));
-      gain.textContent = credits(cents);
+  makeOwn() {
+    this.own = h("input", {
+      id: "own", type: "text", inputmode: "decimal", autocomplete: "off", enterkeyhint: "go", maxlength: "12",
+      "aria-describedby": "own-hint own-error",
+      oninput: () => this.writeOwn(),
+      onchange: () => this.showError(),
+      onkeydown: (event) => event.key === "Enter" && this.app.pressed(),
     });
-    const isGood = isOwn() && !refusal();
-    const bounds = { least: money(offer.amount_least), most: money(offer.amount_most) };
-    hint.textContent = isGood ? `= ${credits(ownCents())}` : words.say("amount_own_hint", bounds);
-    ownRow.classList.toggle("own-chosen", isGood);
-    if (!isOwn() || isGood) clearError();
-    else if (error.textContent) showError();
-    onChange();
+    this.hint = h("output", { id: "own-hint", class: "hint", for: "own" });
+    this.error = h("p", { id: "own-error", class: "error", role: "alert" });
+    this.ownRow = h("div", { class: "own" }, h("label", { for: "own" }, this.app.words.say("amount_own")), this.own, this.hint);
+    return [this.ownRow, this.error];
   }
 
-  function showError() {
-    const name = isOwn() || chosen() === null ? refusal() : null;
-    error.textContent = name ? words.say(name, { least: money(offer.amount_least), most: money(offer.amount_most) }) : "";
-    own.setAttribute("aria-invalid", String(Boolean(name)));
+  chooseTile(tile) {
+    this.own.value = "";
+    this.lastTile = tile;
+    this.app.telegram.feel("choice");
+    this.refresh();
   }
 
-  function clearError() {
-    error.textContent = "";
-    own.removeAttribute("aria-invalid");
+  chooseCurrency(currency) {
+    this.currency = currency;
+    this.app.telegram.feel("choice");
+    this.refresh();
   }
 
-  function begin() {
-    const tile = radios.find(({ cents }) => cents === wish.cents);
-    if (wish.cents !== null && !tile) own.value = words.plain(amountOf(wish.cents));
-    else if (radios.length) (tile ?? radios[0]).input.checked = true;
-    lastTile = Math.max(0, radios.indexOf(tile));
-    refresh();
-    if (isOwn()) showError();
+  writeOwn() {
+    // The tile that was chosen is chosen no more, and comes back when the field is emptied.
+    if (this.isOwn) this.tiles.forEach(({ input }) => (input.checked = false));
+    else this.check(this.lastTile);
+    this.refresh();
   }
 
-  const element = h(
-    "div",
-    { class: "form" },
-    currencies.length > 1 && currencyChoice(currencies, currency, words, (one) => ((currency = one), telegram.feel("choice"), refresh())),
-    h("div", { class: "tiles", role: "radiogroup", "aria-label": words.say("amount") }, radios.map((radio) => radio.element)),
-    ownRow,
-    error,
-  );
-  begin();
-  return {
-    element,
-    /** The amount and currency to ask for; null while there is nothing that could be asked for. */
-    wish: () => (refusal() ? null : { amount: amountOf(chosen()), currency }),
-    complain() {
-      showError();
-      telegram.feel("error");
-      own.focus();
-    },
-  };
-}
+  check(tile) {
+    this.lastTile = tile;
+    if (tile) tile.input.checked = true;
+  }
 
-function currencyChoice(currencies, current, words, onChoose) {
-  const radios = currencies.map((currency) =>
-    h("label", { class: "choice" },
-      h("input", { type: "radio", name: "currency", value: currency, checked: currency === current, onchange: () => onChoose(currency) }),
-      h("span", { class: "segment" }, currency)));
-  return h("div", { class: "segments", role: "radiogroup", "aria-label": words.say("currency") }, radios);
+  refresh() {
+    for (const { cents, price, gain } of this.tiles) {
+      price.textContent = this.money(amountOf(cents));
+      gain.textContent = this.credits(cents);
+    }
+    const isGood = this.isOwn && !this.refusal;
+    this.hint.textContent = isGood ? `= ${this.credits(this.cents)}` : this.app.words.say("amount_own_hint", this.bounds);
+    this.ownRow.classList.toggle("own-chosen", isGood);
+    // Nobody is scolded while still writing; but what was told is kept true.
+    if (!this.isOwn || isGood || this.error.textContent) this.showError();
+    this.onChange();
+  }
+
+  showError() {
+    const name = this.isOwn || !this.tiles.length ? this.refusal : null;
+    this.error.textContent = name ? this.app.words.say(name, this.bounds) : "";
+    this.own.setAttribute("aria-invalid", String(Boolean(name)));
+  }
+
+  get bounds() {
+    const { amount_least: least, amount_most: most } = this.app.offer;
+    return { least: this.money(least), most: this.money(most) };
+  }
+
+  money(amount) {
+    return this.app.words.money(amount, this.currency);
+  }
+
+  credits(cents) {
+    return this.app.words.credits(creditsFor(cents, this.app.offer.currencies[this.currency]));
+  }
 }

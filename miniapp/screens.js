@@ -2,7 +2,7 @@
 // and how a new state is taken in.
 
 import { centsOf } from "./amounts.js";
-import { amountForm } from "./form.js";
+import { AmountForm } from "./form.js";
 import { changing, copy, cup, h, select, title } from "./parts.js";
 
 /** Choose an amount; shows what one has as well. */
@@ -10,7 +10,7 @@ export function choose(app, wish = { cents: null, currency: null }) {
   const { words } = app;
   let isBusy = false;
   const notice = h("div", {});
-  const form = amountForm(app, wish, () => app.refreshAction());
+  const form = new AmountForm(app, wish, () => app.refreshAction());
   const balance = h("section", { class: "card balance", hidden: true });
   const open = h("section", { hidden: true });
   const history = h("section", { hidden: true });
@@ -19,7 +19,7 @@ export function choose(app, wish = { cents: null, currency: null }) {
   const drawHistory = changing(history, (entries) => historyOf(words, entries));
 
   const run = async () => {
-    const wished = form.wish();
+    const wished = form.wish;
     if (!wished) return form.complain();
     isBusy = true;
     app.refreshAction();
@@ -52,9 +52,9 @@ export function choose(app, wish = { cents: null, currency: null }) {
 export function chooseForChat(app, wish) {
   const { words, telegram } = app;
   const notice = h("div", {});
-  const form = amountForm(app, wish, () => app.refreshAction());
+  const form = new AmountForm(app, wish, () => app.refreshAction());
   const run = () => {
-    const wished = form.wish();
+    const wished = form.wish;
     if (!wished) return form.complain();
     telegram.send(JSON.stringify(wished));
     // Telegram closes the page now; where it does not, this client knows no such answers.
@@ -76,25 +76,11 @@ export function payment(app, shown) {
   const others = h("section", { hidden: true });
   const drawOthers = changing(others, (payments) => openPayments(app, payments, "other_payments"));
   const status = h("p", { class: "hint" });
-  const [stepCopy, stepPay, stepPaste] = [words.say("step_copy"), words.say("step_pay", { amount: money }), words.say("step_paste")].map((text) => h("li", {}, text));
+  const [copying, paying, pasting] = ["step_copy", "step_pay", "step_paste"].map((name) => h("li", {}, words.say(name, { amount: money })));
 
   const openPage = () => {
-    stepPay.classList.add("step-done");
+    paying.classList.add("step-done");
     telegram.openLink(shown.page_url);
-  };
-  const onCopied = () => {
-    stepCopy.classList.add("step-done");
-    telegram.feel("touch");
-  };
-  const cancel = async () => {
-    const answers = { yes: words.say("cancel_yes"), no: words.say("cancel_no") };
-    if (!(await app.confirm(words.say("cancel_ask"), words.say("cancel_ask_hint"), answers))) return;
-    try {
-      app.showPayment(await app.server.cancel(shown.payment_id));
-    } catch (problem) {
-      if (problem.name === "payment_ended" || problem.name === "payment_unknown") app.refresh();
-      notice.replaceChildren(noticeOf(app, problem, { retry: cancel }));
-    }
   };
 
   return {
@@ -104,25 +90,41 @@ export function payment(app, shown) {
       "div",
       {},
       headOf("wait", words.say("payment_title", { amount: money, credits: words.credits(shown.credits) }), words.say("payment_lead")),
-      codeCard(app, shown.code, onCopied),
-      h("ol", { class: "card steps" }, stepCopy, stepPay, stepPaste),
+      codeCard(app, shown.code, () => copying.classList.add("step-done")),
+      h("ol", { class: "card steps" }, copying, paying, pasting),
       h("section", { class: "card waiting" }, h("p", { class: "waiting-line" }, h("span", { class: "dot", "aria-hidden": "true" }), words.say("waiting")), status),
       telegram.canAskToWrite && !app.hasAskedToWrite && writeAccess(app),
       notice,
       others,
       h("details", { class: "card" }, h("summary", {}, words.say("trouble")), h("p", {}, words.say("trouble_hint"))),
       h("p", { class: "hint centred" }, words.say("valid_until", { time: words.time(shown.expires_at) })),
-      h("div", { class: "links" }, backLink(app), h("button", { class: "link link-danger", type: "button", onclick: cancel }, words.say("cancel"))),
+      h("div", { class: "links" }, backLink(app), h("button", { class: "link link-danger", type: "button", onclick: () => cancel(app, shown, notice) }, words.say("cancel"))),
     ),
     action: () => ({ text: words.say("open_page"), run: openPage }),
     back: () => app.show(choose(app, wishOf(shown))),
     update() {
       drawOthers(app.openPayments().filter(({ payment_id: id }) => id !== shown.payment_id));
-      const name = app.trouble?.isFinal ? "waiting_over" : { offline: "waiting_offline", service_away: "waiting_away" }[app.trouble?.name] ?? "waiting_hint";
-      const text = words.say(name);
+      const text = words.say(waitingText(app.trouble));
       if (status.textContent !== text) status.textContent = text;
     },
   };
+}
+
+async function cancel(app, shown, notice) {
+  const { words } = app;
+  const answers = { yes: words.say("cancel_yes"), no: words.say("cancel_no") };
+  if (!(await app.confirm(words.say("cancel_ask"), words.say("cancel_ask_hint"), answers))) return;
+  try {
+    app.showPayment(await app.server.cancel(shown.payment_id));
+  } catch (trouble) {
+    if (["payment_ended", "payment_unknown"].includes(trouble.name)) app.refresh();
+    notice.replaceChildren(noticeOf(app, trouble, { retry: () => cancel(app, shown, notice) }));
+  }
+}
+
+function waitingText(trouble) {
+  if (trouble?.isFinal) return "waiting_over";
+  return { offline: "waiting_offline", service_away: "waiting_away" }[trouble?.name] ?? "waiting_hint";
 }
 
 /** A payment that has ended: paid, which is a joy, or expired, or cancelled. */
@@ -176,7 +178,12 @@ export function problem(app, trouble, retry) {
   const { words, telegram, offer } = app;
   const isScript = trouble.name === "script_missing";
   const isFinal = trouble.isFinal || trouble.name === "request_unreadable";
-  const action = isFinal ? telegram.canClose && { text: words.say("close"), run: telegram.close } : { text: words.say("retry"), run: retry };
+  let isBusy = false;
+  const again = () => {
+    isBusy = true;
+    app.refreshAction();
+    retry();
+  };
   return {
     name: "problem",
     element: h(
@@ -185,7 +192,10 @@ export function problem(app, trouble, retry) {
       headOf("cold", words.say(isScript ? "script_title" : "problem_title"), sentenceOf(app, trouble)),
       (isFinal || isScript) && offer?.bot_url && h("p", { class: "centred" }, h("a", { class: "link", href: offer.bot_url, rel: "noopener" }, words.say("open_bot"))),
     ),
-    action: () => action || null,
+    action: () => {
+      if (!isFinal) return { text: words.say("retry"), isBusy, run: again };
+      return telegram.canClose ? { text: words.say("close"), run: () => telegram.close() } : null;
+    },
     update() {},
   };
 }
@@ -195,7 +205,7 @@ function headOf(kind, heading, lead) {
 }
 
 function wishAction(words, form) {
-  const wished = form.wish();
+  const wished = form.wish;
   return { text: wished ? words.say("support", { amount: words.money(wished.amount, wished.currency) }) : words.say("support_wish") };
 }
 
@@ -245,6 +255,7 @@ function codeCard(app, code, onCopied) {
       return select(shown);
     }
     onCopied();
+    app.telegram.feel("touch");
     label.textContent = words.say("copied");
     app.announce(words.say("copied_news"));
     clearTimeout(timer);
@@ -313,7 +324,7 @@ function noticeOf(app, trouble, { retry, seeOpen }) {
   const button = (name, run) => h("button", { class: "link", type: "button", onclick: run }, words.say(name));
   const way = () => {
     if (trouble.name === "too_many_open" && seeOpen) return button("see_open", seeOpen);
-    if (trouble.isFinal) return telegram.canClose && button("close", telegram.close);
+    if (trouble.isFinal) return telegram.canClose && button("close", () => telegram.close());
     if (trouble.name === "too_many_requests") return patientButton(words, retry, trouble.fields.wait ?? 5);
     return ["offline", "service_away"].includes(trouble.name) && button("retry", retry);
   };

@@ -2,7 +2,8 @@
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server says something every 15 seconds; a stream that is silent for longer is dead. */
+/** The server says something every 15 seconds. A stream that misses one time is doubted, one that misses two is dead. */
+const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
 const PAUSES_SECONDS = [1, 2, 4, 8, 15, 30];
@@ -29,7 +30,7 @@ export function serverFor(initData) {
     state: () => ask("state", { headers }),
     open: ({ amount, currency }) => post("payments", { amount, currency }),
     cancel: (id) => post(`payments/${encodeURIComponent(id)}/cancel`),
-    listen: (hear, signal) => listen(headers, hear, signal),
+    listen: (hear, onBytes, signal) => listen(headers, hear, onBytes, signal),
   };
 }
 
@@ -65,19 +66,20 @@ async function problemOf(answer) {
 }
 
 /** Read events until the stream ends. A browser's own EventSource could not say who asks. */
-async function listen(headers, hear, signal) {
+async function listen(headers, hear, onBytes, signal) {
   const aborting = new AbortController();
   const abort = () => aborting.abort();
   signal.addEventListener("abort", abort);
   let timer = setTimeout(abort, FIRST_WORD_MILLISECONDS);
-  const onBytes = () => {
+  const wait = () => {
+    onBytes();
     clearTimeout(timer);
     timer = setTimeout(abort, SILENCE_MILLISECONDS);
   };
   try {
     const answer = await fetch(`${API}events`, { cache: "no-store", headers, signal: aborting.signal });
     if (!answer.ok) throw await problemOf(answer);
-    await readEvents(answer.body, hear, onBytes);
+    await readEvents(answer.body, hear, wait);
   } catch (error) {
     throw asProblem(error);
   } finally {
@@ -114,71 +116,90 @@ function readEvent(event, hear) {
 /**
  * Keep listening: connect again after growing pauses, at once when the network or the user comes back.
  * Where streams do not get through, the state is asked for at each attempt instead.
- *
- * *onState* gets each state; *onConnection* gets null while all is well, or the problem.
  */
-export function keepListening(server, { onState, onConnection }) {
-  let attempt = 0;
-  let isStopped = false;
-  let current = new AbortController();
-  let wake = () => {};
+export class Listening {
+  attempt = 0;
+  heardAt = 0;
+  isOver = false;
+  current = new AbortController();
+  wake = () => {};
 
-  const hear = (state) => {
-    attempt = 0;
-    onConnection(null);
-    onState(state);
-  };
-  const hurry = () => {
-    attempt = 0;
-    current.abort();
-    wake();
-  };
-  const fail = async (problem) => {
-    if (problem.isFinal) isStopped = true;
-    else if (problem.name === "offline" && navigator.onLine) problem = await askInstead(server, onState, problem);
-    onConnection(problem);
-    return problem;
-  };
+  /** *onState* gets each state; *onConnection* gets null while all is well, or the problem. */
+  constructor(server, { onState, onConnection }) {
+    Object.assign(this, { server, onState, onConnection });
+    window.addEventListener("online", () => this.hurry());
+    window.addEventListener("offline", () => this.fallSilent());
+    document.addEventListener("visibilitychange", () => document.hidden || this.catchUp());
+    this.run();
+  }
 
-  const run = async () => {
-    while (!isStopped) {
-      current = new AbortController();
-      let problem = null;
-      try {
-        await server.listen(hear, current.signal);
-      } catch (error) {
-        problem = current.signal.aborted ? null : await fail(error);
-      }
-      if (isStopped) return;
-      const seconds = Math.max(PAUSES_SECONDS[Math.min(attempt, PAUSES_SECONDS.length - 1)], problem?.fields.wait ?? 0);
-      attempt += 1;
-      // A stream that ended in order, or that we ended ourselves, is no failure yet.
-      const pause = current.signal.aborted ? 0 : seconds * (0.75 + Math.random() / 2);
-      await new Promise((resolve) => {
-        wake = resolve;
-        setTimeout(resolve, pause * 1000);
-      });
+  async run() {
+    while (!this.isOver) {
+      this.current = new AbortController();
+      const problem = await this.listenOnce();
+      this.isOver = Boolean(problem?.isFinal);
+      if (problem) this.onConnection(problem);
+      // We ended it ourselves, in order to begin anew.
+      if (!this.isOver && !this.current.signal.aborted) await this.pause(problem);
     }
-  };
+  }
 
-  window.addEventListener("online", hurry);
-  window.addEventListener("offline", () => {
-    if (!isStopped) onConnection(new Problem("offline"));
-    current.abort();
-  });
-  document.addEventListener("visibilitychange", () => {
-    // A stream that slept with the page may be dead without a word.
-    if (!document.hidden) hurry();
-  });
-  run();
-  return { hurry };
-}
+  /** Listen until the stream ends; the problem, unless it ended in order or there was another way. */
+  async listenOnce() {
+    try {
+      await this.server.listen((state) => this.hear(state), () => (this.heardAt = Date.now()), this.current.signal);
+      return null;
+    } catch (problem) {
+      if (this.current.signal.aborted) return null;
+      return problem.name === "offline" && navigator.onLine ? this.ask() : problem;
+    } finally {
+      this.heardAt = 0;
+    }
+  }
 
-async function askInstead(server, onState, problem) {
-  try {
-    onState(await server.state());
-    return null;
-  } catch (error) {
-    return error instanceof Problem ? error : problem;
+  hear(state) {
+    this.attempt = 0;
+    this.onConnection(null);
+    this.onState(state);
+  }
+
+  /** Ask for the state once; the problem, or null. */
+  async ask() {
+    try {
+      const state = await this.server.state();
+      this.onConnection(null);
+      this.onState(state);
+      return null;
+    } catch (problem) {
+      return problem;
+    }
+  }
+
+  pause(problem) {
+    const seconds = Math.max(PAUSES_SECONDS[Math.min(this.attempt, PAUSES_SECONDS.length - 1)], problem?.fields.wait ?? 0);
+    this.attempt += 1;
+    return new Promise((resolve) => {
+      this.wake = resolve;
+      // Not all pages at once, after a restart.
+      setTimeout(resolve, seconds * 1000 * (0.75 + Math.random() / 2));
+    });
+  }
+
+  /** Begin anew, now. */
+  hurry() {
+    this.attempt = 0;
+    this.current.abort();
+    this.wake();
+  }
+
+  /** The user looks again: a stream that slept with the page may be dead without a word. */
+  async catchUp() {
+    if (this.isOver) return;
+    if (Date.now() - this.heardAt > DOUBT_MILLISECONDS || (await this.ask())) this.hurry();
+  }
+
+  fallSilent() {
+    if (!this.isOver) this.onConnection(new Problem("offline"));
+    this.current.abort();
   }
 }

@@ -7,17 +7,26 @@ export function findTelegram(onLate) {
   const script = document.querySelector('script[src*="telegram-web-app.js"]');
   return new Promise((resolve) => {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
+    const settleOrRepeat = () => (window.Telegram?.WebApp || !script ? settle() : repeat(script, settle));
     if (window.Telegram?.WebApp) return settle();
-    // The page has loaded when its scripts have, or have failed: the one event that is missed by nobody.
-    if (document.readyState === "complete") return settle();
-    window.addEventListener("load", settle);
-    script?.addEventListener("error", settle);
+    // The page has loaded when its scripts have, or have failed: the one event that nobody can be too late for.
+    if (document.readyState === "complete") settleOrRepeat();
+    else window.addEventListener("load", settleOrRepeat, { once: true });
     script?.addEventListener("load", settle);
     setTimeout(() => {
       settle();
       script?.addEventListener("load", onLate);
     }, SCRIPT_WAIT_MILLISECONDS);
   });
+}
+
+/** Once more: what was lost may have been lost by a change of networks. */
+function repeat(script, settle) {
+  const another = document.createElement("script");
+  another.src = script.src;
+  another.addEventListener("load", settle);
+  another.addEventListener("error", settle);
+  document.head.append(another);
 }
 
 /** Wrap the script's object, or null: then nothing is there, and everything may still be called. */

@@ -211,6 +211,15 @@ async def test_a_second_click_opens_no_second_payment(screen: Screen, anna: Pers
     assert stack.sql(f"SELECT count(*) FROM pending_payments WHERE telegram_id = {anna.telegram_id}") == "1"
 
 
+async def test_a_deep_link_to_what_is_open_already_shows_it(screen: Screen, anna: Person) -> None:
+    meant = await anna.ask_to_pay("10")
+    await anna.ask_to_pay("25")
+
+    page = await screen.open(anna, menu=False, start_param="10")
+
+    assert await shown_code(page) == meant
+
+
 # Open payments -------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +334,28 @@ async def test_a_telegram_script_that_never_comes_is_told(screen: Screen, anna: 
     await expect(title(page)).to_have_text("Telegram did not load")
     await page.unroute("**/telegram-web-app.js*")
     await button(page, "Try again").click()
+    await expect(button(page, "Support with $5")).to_be_visible()
+
+
+async def test_a_part_of_the_page_that_is_lost_once_is_fetched_again(screen: Screen, anna: Person) -> None:
+    page = await screen.page()
+    await page.route("**/form.js", lambda route: route.abort("connectionreset"), times=1)
+    await page.route("**/telegram-web-app.js*", lambda route: route.abort("connectionreset"), times=1)
+
+    await page.goto(await screen.address_of(anna))
+
+    await expect(button(page, "Support with $5")).to_be_visible()
+
+
+async def test_a_part_of_the_page_that_does_not_come_is_told(screen: Screen, anna: Person) -> None:
+    page = await screen.page()
+    await page.route("**/form.js", lambda route: route.abort())
+
+    await page.goto(await screen.address_of(anna))
+    await expect(page.get_by_role("alert").filter(has_text="A part of this page was lost")).to_be_visible()
+    await page.unroute("**/form.js")
+    await button(page, "Try again").click()
+
     await expect(button(page, "Support with $5")).to_be_visible()
 
 
@@ -451,6 +482,34 @@ async def test_a_language_chosen_in_the_chat_changes_the_open_page(screen: Scree
     await page.evaluate("dispatchEvent(new Event('online'))")
 
     await expect(title(page)).to_have_text("Пригостите кавою?")
+
+
+async def test_whoever_has_not_started_the_bot_is_asked_whether_it_may_write(screen: Screen, anna: Person) -> None:
+    stranger = Person(anna.session, anna.address, anna.telegram_id + 1_000_000)
+    client = await screen.open_in_client(stranger, start_param="5", language_code="en")
+    await client.press_main_button("Support with $5")
+
+    await client.app.get_by_role("button", name="Yes, let it write").click()
+    await client.hears("web_app_request_write_access")
+    await client.tell("write_access_requested", status="allowed")
+
+    await expect(client.app.get_by_text("Good: the bot will write to you.")).to_be_visible()
+
+
+async def test_whoever_comes_back_to_the_page_sees_what_happened_meanwhile(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    await expect(page.locator("#code")).to_have_text(code)
+    await page.route(EVENTS, lambda route: route.abort())
+    await page.context.set_offline(True)
+    await bmc.pay(amount="5", note=code)
+    await page.context.set_offline(False)
+
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    await expect(title(page)).to_have_text("Thank you!")
 
 
 # For everybody -------------------------------------------------------------------------------------------------------
