@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from monitoring.dashboards.all import BOARDS
+from monitoring.dashboards.grafana import write_board
 from monitoring.rules import write_alerts, write_slos
 
 ROOT = Path(__file__).parent.parent
@@ -10,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 def written_files() -> dict[Path, str]:
     """Return what each file that is written from here should hold."""
     rules = ROOT / "prometheus" / "rules"
-    return {rules / "slos.yml": write_slos(), rules / "alerts.yml": write_alerts()}
+    dashboards = {ROOT / "grafana" / "dashboards" / f"{board.uid}.json": write_board(board) for board in BOARDS}
+    return {rules / "slos.yml": write_slos(), rules / "alerts.yml": write_alerts()} | dashboards
 
 
 if __name__ == "__main__":

@@ -1,0 +1,259 @@
+"""The way of the money: from the amount that somebody picks to the message that tells them of their credits."""
+
+from __future__ import annotations
+
+from monitoring.dashboards.parts import FIRST, Board, Column, Kind, Limit, Panel, Query, Row, Sql, Unit, heat, quantiles
+from monitoring.thresholds import PENDING_TTL_SECONDS, TOLD_SECONDS, UNMATCHED_AGE_SECONDS, UNMATCHED_PER_HOUR
+
+FUNNEL = """
+SELECT count(*) FILTER (WHERE step = 'picked') AS "1 picked",
+       count(*) FILTER (WHERE step = 'paid') AS "2 paid",
+       count(*) FILTER (WHERE step = 'paid' AND method IS NOT NULL) AS "3 matched",
+       count(*) FILTER (WHERE step = 'paid' AND credited_at IS NOT NULL) AS "4 credited",
+       count(*) FILTER (WHERE step = 'paid' AND told_at IS NOT NULL) AS "5 told"
+  FROM (
+        SELECT 'picked' AS step, NULL AS method, NULL::timestamptz AS credited_at, NULL::timestamptz AS told_at
+          FROM reporting.picks
+         WHERE $__timeFilter(created_at)
+        UNION ALL
+        SELECT 'paid', method, credited_at, told_at
+          FROM reporting.charges
+         WHERE $__timeFilter(paid_at)
+       ) AS steps
+""".strip()
+
+BY_DAY = """
+SELECT date_trunc('day', paid_at) AS time, currency AS metric, sum(amount)::float8 AS value
+  FROM reporting.charges
+ WHERE $__timeFilter(paid_at)
+ GROUP BY 1, 2
+ ORDER BY 1
+""".strip()
+
+UNMATCHED = """
+SELECT charge_id, paid_at, family, amount::float8 AS amount, currency, why, claims,
+       CASE WHEN is_held THEN 'yes' ELSE 'no' END AS held
+  FROM reporting.unmatched_charges
+ ORDER BY paid_at
+ LIMIT 100
+""".strip()
+
+FINE = Row(
+    "Is it fine?",
+    (
+        Panel(
+            Kind.STAT,
+            "Unmatched now",
+            "Payments that wait for a person to decide; good is none.",
+            (Query('max(bmc_payments{$here,state="unmatched"})'),),
+            empty="The state is not measured now",
+            width=4,
+            height=5,
+        ),
+        Panel(
+            Kind.STAT,
+            "Oldest unmatched",
+            "For how long somebody has paid and waits for their credits; good is 0.",
+            (Query('max(bmc_payments_oldest_age_seconds{$here,state="unmatched"})'),),
+            empty="The state is not measured now",
+            unit=Unit.SECONDS,
+            width=4,
+            height=5,
+            limit=Limit(UNMATCHED_AGE_SECONDS),
+            alerts=("PaymentUnmatchedOld",),
+        ),
+        Panel(
+            Kind.STAT,
+            "Unmatched in the last hour",
+            "Payments that came and found nobody; good is none. Many: perhaps the code is hard to find or to paste.",
+            (Query('round(sum(increase(bmc_webhook_deliveries_total{$here,outcome="unmatched"}[1h])))'),),
+            empty="The webhook tells nothing",
+            width=4,
+            height=5,
+            limit=Limit(UNMATCHED_PER_HOUR),
+            alerts=("PaymentUnmatchedBurst",),
+        ),
+        Panel(
+            Kind.STAT,
+            "Oldest pending",
+            "For how long the oldest open payment has waited; good is less than its time to live.",
+            (Query('max(bmc_payments_oldest_age_seconds{$here,state="pending"})'),),
+            empty="The state is not measured now",
+            unit=Unit.SECONDS,
+            width=4,
+            height=5,
+            limit=Limit(PENDING_TTL_SECONDS + 120),
+            alerts=("PaymentPendingExpiryStuck",),
+        ),
+        Panel(
+            Kind.STAT,
+            "Open claims",
+            "Users who say that they paid and nothing came, and whom nobody has answered; good is none.",
+            (Query("max(bmc_claims_open{$here})"),),
+            empty="The state is not measured now",
+            width=4,
+            height=5,
+        ),
+        Panel(
+            Kind.STAT,
+            "Balances off the ledger",
+            "By how many credits balances differ from the sum of their entries; must be 0.",
+            (Query("max(abs(bmc_balance_drift_credits{$here}))"),),
+            empty="Not checked yet",
+            width=4,
+            height=5,
+            limit=Limit(FIRST),
+            alerts=("BalanceDrift",),
+        ),
+    ),
+)
+
+WAY = Row(
+    "From picking to telling",
+    (
+        Panel(
+            Kind.BARS,
+            "Picked, paid, matched, credited, told",
+            "How far payments of the time shown got; good is the last four bars alike. "
+            "Renewals and payments without the bot are paid and never picked.",
+            Sql(FUNNEL),
+            empty="No payment in this time",
+            width=8,
+            height=8,
+        ),
+        Panel(
+            Kind.HEAT,
+            "From picking to paying",
+            "How long people take to pay; good is a band of a few minutes. Longer: they look for where to put the code.",
+            heat("bmc_payment_pick_to_paid_seconds"),
+            empty="Nobody paid in this time",
+            unit=Unit.SECONDS,
+            height=8,
+        ),
+        Panel(
+            Kind.LINES,
+            "From queueing to telling",
+            "How long a notification takes; good is under a second, and the line is what we promise.",
+            quantiles("bmc_notification_latency_seconds"),
+            empty="Nobody was told anything",
+            unit=Unit.SECONDS,
+            decimals=2,
+            height=8,
+            limit=Limit(TOLD_SECONDS),
+            alerts=("ToldBudgetBurnFast", "ToldBudgetBurnSlow"),
+        ),
+    ),
+)
+
+WAITING = Row(
+    "Waiting for a person",
+    (
+        Panel(
+            Kind.TABLE,
+            "Unmatched payments",
+            "The payments that wait, the oldest first, without notes and names; /unmatched in the bot shows those and decides. "
+            "Good is an empty table.",
+            Sql(UNMATCHED),
+            empty="Every payment found its user",
+            width=24,
+            height=8,
+            alerts=("PaymentUnmatchedOld", "PaymentUnmatchedBurst"),
+            columns=(
+                Column("charge_id", "Charge", width=90),
+                Column("paid_at", "Paid", Unit.SINCE, width=160),
+                Column("family", "Kind", width=170),
+                Column("amount", "Amount", Unit.COUNT, decimals=2, width=110),
+                Column("currency", "Currency", width=100),
+                Column("why", "Why nobody"),
+                Column("claims", "Claims", Unit.COUNT, width=90),
+                Column("held", "Taken back by an operator", width=220),
+            ),
+        ),
+    ),
+)
+
+STATES = Row(
+    "States and money",
+    (
+        Panel(
+            Kind.LINES,
+            "Payments in each state",
+            "How the states develop; good is pending that comes and goes, and unmatched near 0.",
+            (Query("max by (state) (bmc_payments{$here})", "{{state}}"),),
+            empty="The state was not measured",
+            stacked=True,
+        ),
+        Panel(
+            Kind.SHARES,
+            "How payments found their user",
+            "Good is nearly all by code or subscription; a large share of operator or of amount and time asks for clearer instructions.",
+            (Query("max by (method) (bmc_payment_matches{$here})", "{{method}}"),),
+            empty="The state is not measured now",
+        ),
+        Panel(
+            Kind.LINES,
+            "Matched as they came",
+            "Matches in each minute, by method; good is the code above all others.",
+            (Query("sum by (method) (rate(bmc_webhook_matches_total{$here}[$__rate_interval])) * 60", "{{method}}"),),
+            empty="The webhook tells nothing",
+            unit=Unit.PER_MINUTE,
+            decimals=1,
+            stacked=True,
+        ),
+        Panel(
+            Kind.LINES,
+            "Paid, by day and currency",
+            "What came in each day, from the ledger itself; good is what is usual for your page. Choose a week or a month above.",
+            Sql(BY_DAY, is_series=True),
+            empty="No payment in this time",
+            decimals=2,
+            stacked=True,
+        ),
+        Panel(
+            Kind.LINES,
+            "Paid an hour",
+            "Money as it comes, by currency; good is what is usual for your page.",
+            (
+                Query(
+                    "max by (currency) (rate(bmc_paid_minor_units_total{$here}[$__rate_interval])) * 3600 / 100",
+                    "{{currency}}",
+                ),
+            ),
+            empty="The state was not measured",
+            decimals=2,
+        ),
+        Panel(
+            Kind.LINES,
+            "Credits given and taken an hour",
+            "Entries of the ledger by kind; good is payments far above refunds.",
+            (
+                Query(
+                    "max by (kind, direction) (rate(bmc_ledger_credits_total{$here}[$__rate_interval])) * 3600 > 0",
+                    "{{kind}} {{direction}}",
+                ),
+            ),
+            empty="Nobody's credits changed",
+            decimals=1,
+        ),
+        Panel(
+            Kind.LINES,
+            "Refunds an hour",
+            "Payments that went back; good is none.",
+            (
+                Query(
+                    'max(rate(bmc_ledger_entries_total{$here,kind="refund",direction="taken"}[$__rate_interval])) * 3600',
+                    "refunds",
+                ),
+            ),
+            empty="The state was not measured",
+            decimals=1,
+        ),
+    ),
+)
+
+BOARD = Board(
+    uid="bmc-payments",
+    title="Payments",
+    about="The way of the money: picked, paid, matched, credited, told; and what waits for a person.",
+    rows=(FINE, WAY, WAITING, STATES),
+)
