@@ -6,6 +6,7 @@ import structlog
 from aiogram import Dispatcher
 
 from ledger.store.database import open_pool
+from services.bot.desk.router import make_router as make_desk_router
 from services.bot.measuring import MeasureUpdates
 from services.bot.middleware import Drain, Turns
 from services.bot.payments import make_context, make_notifier, telling
@@ -33,6 +34,7 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         dispatcher.update.outer_middleware(drain)
         dispatcher.update.outer_middleware(MeasureUpdates())
         dispatcher.update.outer_middleware(Turns())
+        dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router())
         notifier = make_notifier(settings, pool, messenger)
         async with (

@@ -1,24 +1,58 @@
-"""Put what is owed into words: pure functions from a notification to its text."""
+"""Put what is owed into words: pure functions from a notification to its text and buttons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, assert_never
 
+from aiogram.types import InlineKeyboardMarkup
+
 from ledger.codes import show_code
 from ledger.matching import Flag
-from ledger.model import Method, NotificationKind, PaymentId
+from ledger.model import Method, NotificationKind, PaymentId, Rates
+from ledger.store.lookup import ChargeFile, ClaimFile
 from ledger.store.outbox import Notification
+from services.bot.desk.cards import charge_card, claim_card, reason_line
 from services.bot.speech import Speech
 
+NO_RATES = Rates({})
 REASONS_MAX = 12
 """Telegram takes 4,096 characters; a charge with more candidates than this is told by its first ones."""
 
 
-def announce(notification: Notification, speech: Speech) -> str:
-    """Write the message in Telegram's HTML."""
+@dataclass(frozen=True)
+class Announcement:
+    """A message in Telegram's HTML, with its buttons."""
+
+    text: str
+    keyboard: InlineKeyboardMarkup | None = None
+
+
+def announce(
+    notification: Notification,
+    speech: Speech,
+    subject: ChargeFile | ClaimFile | None = None,
+    *,
+    rates: Rates = NO_RATES,
+) -> Announcement:
+    """
+    Put a notification into words.
+
+    *subject* is the charge or the claim that it is about, where operators decide one; without it only the facts are told.
+    """
+    if isinstance(subject, ChargeFile) and notification.kind is NotificationKind.CHARGE_UNMATCHED:
+        card = charge_card(subject, speech)
+        return Announcement(card.text, card.keyboard)
+    if isinstance(subject, ClaimFile) and notification.kind is NotificationKind.CLAIM_RAISED:
+        card = claim_card(subject, rates, speech)
+        return Announcement(card.text, card.keyboard)
+    return Announcement(_text(notification, speech))
+
+
+def _text(notification: Notification, speech: Speech) -> str:  # noqa: C901 — one line a kind
     facts = notification.facts
     match notification.kind:
         case NotificationKind.PAYMENT_CREDITED:
@@ -29,7 +63,7 @@ def announce(notification: Notification, speech: Speech) -> str:
             return speech.say("payment-expired", amount=_paid(facts, speech), code=_code(facts))
         case NotificationKind.CHARGE_UNMATCHED:
             head = speech.say("charge-unmatched", **_charge(facts, speech))
-            return "\n".join([head, *(_reason(reason, speech) for reason in notification.reasons[:REASONS_MAX])])
+            return "\n".join([head, *(reason_line(reason, speech) for reason in notification.reasons[:REASONS_MAX])])
         case NotificationKind.CHARGE_FLAGGED:
             return speech.say("charge-flagged", code=_code(facts), **_charge(facts, speech))
         case NotificationKind.REFUND_OVERDRAWN:
@@ -100,14 +134,6 @@ def _charge(facts: Mapping[str, Any], speech: Speech) -> dict[str, str]:
         "time": speech.time(datetime.fromtimestamp(int(facts["paid_at"]), UTC)),
         "charge": str(facts["charge_key"]),
     }
-
-
-def _reason(reason: Mapping[str, Any], speech: Speech) -> str:
-    rule, why = speech.say(f"rule-{reason['rule']}"), speech.say(f"why-{reason['why']}")
-    if reason.get("telegram_id") is None:
-        return speech.say("reason", rule=rule, why=why)
-    code = show_code(PaymentId(reason["payment_id"])) if reason.get("payment_id") else "—"
-    return speech.say("reason-of", rule=rule, why=why, user=str(reason["telegram_id"]), code=code)
 
 
 def _paid(facts: Mapping[str, Any], speech: Speech) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from ledger.model import PaymentId, Rates
+from ledger.model import PaymentId, Rates, TelegramId
 from ledger.store.database import Pool
 
 
@@ -23,6 +23,8 @@ class Context:
     pending_ttl: timedelta
     draw_code: Callable[[], PaymentId]
     clock: Callable[[], datetime]
+    operators: tuple[TelegramId, ...] = ()
+    """Who may use the desk."""
 
     @property
     def currencies(self) -> list[str]:

@@ -24,10 +24,12 @@ from aiogram.exceptions import (
     TelegramNotFound,
     TelegramRetryAfter,
 )
+from aiogram.types import InlineKeyboardMarkup
 
 from ledger.errors import DatabaseAwayError
-from ledger.model import TelegramId
+from ledger.model import NotificationKind, Rates, TelegramId
 from ledger.store.database import Pool
+from ledger.store.lookup import ChargeFile, ClaimFile, find_charge_file, find_claim_file
 from ledger.store.outbox import (
     LEASE,
     Notification,
@@ -38,7 +40,7 @@ from ledger.store.outbox import (
     put_off,
 )
 from ledger.store.payments import mark_unreachable
-from services.bot.announcements import announce
+from services.bot.announcements import NO_RATES, Announcement, announce
 from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_DELIVERIES, Delivery
 from services.bot.pace import Pace
 from services.bot.speech import speech
@@ -62,14 +64,14 @@ GONE = ("chat not found", "user is deactivated", "peer_id_invalid", "user not fo
 
 
 class Send(Protocol):
-    """Send a text to a chat and return the message's id; raises aiogram's errors."""
+    """Send a message to a chat and return its id; raises aiogram's errors."""
 
-    async def __call__(self, chat_id: int, text: str) -> int: ...
+    async def __call__(self, chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int: ...
 
 
 def sender(bot: Bot) -> Send:
-    async def send(chat_id: int, text: str) -> int:
-        return (await bot.send_message(chat_id, text)).message_id
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
+        return (await bot.send_message(chat_id, text, reply_markup=keyboard)).message_id
 
     return send
 
@@ -78,12 +80,19 @@ class Notifier:
     """Delivers until told to stop; what it has begun to send then, it ends."""
 
     def __init__(
-        self, pool: Pool, *, send: Send, operators: Sequence[TelegramId], clock: Callable[[], datetime]
+        self,
+        pool: Pool,
+        *,
+        send: Send,
+        operators: Sequence[TelegramId],
+        clock: Callable[[], datetime],
+        rates: Rates = NO_RATES,
     ) -> None:
         self._pool = pool
         self._send = send
         self._operators = operators
         self._clock = clock
+        self._rates = rates
         self._pace = Pace()
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
@@ -166,7 +175,9 @@ class Notifier:
 
     async def _attempt(self, notification: Notification) -> Delivery:
         try:
-            text = announce(notification, speech(notification.language))
+            message = await self._put_into_words(notification)
+        except DatabaseAwayError:
+            return await self._retry(notification, DATABASE_PAUSE_SECONDS)
         except Exception:
             # It will not get better by itself, and must not keep the others from what they are owed.
             log.exception(
@@ -174,7 +185,7 @@ class Notifier:
             )
             return await self._give_up(notification)
         try:
-            message_id = await self._send(notification.telegram_id, text)
+            message_id = await self._send(notification.telegram_id, message.text, message.keyboard)
         except Exception as error:  # noqa: BLE001 — each is either put off or given up
             return await self._settle_failure(notification, error)
         now = self._clock()
@@ -183,6 +194,16 @@ class Notifier:
         )
         NOTIFICATION_LATENCY.observe((now - notification.created_at).total_seconds())
         return Delivery.SENT
+
+    async def _put_into_words(self, notification: Notification) -> Announcement:
+        """Write the message; what operators decide is shown as it stands by now."""
+        facts = notification.facts
+        subject: ChargeFile | ClaimFile | None = None
+        if notification.kind is NotificationKind.CHARGE_UNMATCHED:
+            subject = await find_charge_file(self._pool, charge_key=str(facts["charge_key"]))
+        elif notification.kind is NotificationKind.CLAIM_RAISED:
+            subject = await find_claim_file(self._pool, int(facts["claim_id"]))
+        return announce(notification, speech(notification.language), subject, rates=self._rates)
 
     async def _settle_failure(self, notification: Notification, error: Exception) -> Delivery:
         if isinstance(error, TelegramRetryAfter):

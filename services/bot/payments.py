@@ -24,6 +24,7 @@ from services.bot.api.app import Api
 from services.bot.api.chat import Chat
 from services.bot.api.live import Live
 from services.bot.context import Context
+from services.bot.desk.router import make_router as make_desk_router
 from services.bot.notifier import Notifier, sender
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
@@ -54,6 +55,7 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
         dispatcher["context"] = context
+        dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router(answers_unknown=False))
         notifier = make_notifier(settings, pool, bot)
         async with telling(settings, context, bot, notifier) as app, listening(app, settings.BOT_PORT):
@@ -95,7 +97,9 @@ async def telling(
 
 def make_notifier(settings: BotSettings, pool: Pool, bot: Bot) -> Notifier:
     """*bot* should be one without patience of its own: the queue remembers what is owed."""
-    return Notifier(pool, send=sender(bot), operators=settings.operators, clock=lambda: datetime.now(UTC))
+    return Notifier(
+        pool, send=sender(bot), operators=settings.operators, clock=lambda: datetime.now(UTC), rates=settings.rates
+    )
 
 
 def make_context(settings: BotSettings, pool: Pool) -> Context:
@@ -108,4 +112,5 @@ def make_context(settings: BotSettings, pool: Pool) -> Context:
         pending_ttl=timedelta(hours=settings.PENDING_TTL_HOURS),
         draw_code=lambda: issue_code(secrets.SystemRandom()),
         clock=lambda: datetime.now(UTC),
+        operators=tuple(settings.operators),
     )

@@ -57,7 +57,7 @@ COMMANDS = (
     "privacy",
     "delete_me",
 )
-OPERATOR_COMMANDS: tuple[str, ...] = ()
+OPERATOR_COMMANDS = ("desk", "unmatched", "pending", "find", "payment", "credit", "undo")
 
 
 class Patience(BaseRequestMiddleware):

@@ -72,7 +72,7 @@ def told(
         balance=balance,
         reasons=reasons,
     )
-    return announce(notification, speech(language))
+    return announce(notification, speech(language)).text
 
 
 def credited(**changed: Any) -> str:

@@ -13,7 +13,7 @@ import re
 from aiogram import Bot
 from aiogram.enums import MessageEntityType
 from aiogram.filters import Filter
-from aiogram.types import ForceReply, Message
+from aiogram.types import ForceReply, InaccessibleMessage, Message
 
 from services.bot.context import Context
 from services.bot.speech import Speech
@@ -31,7 +31,9 @@ class Question(enum.StrEnum):
     WHY_DECLINE = "decline"
 
 
-async def ask(message: Message, context: Context, speech: Speech, question: Question, number: int, text: str) -> None:
+async def ask(
+    message: Message | InaccessibleMessage, context: Context, speech: Speech, question: Question, number: int, text: str
+) -> None:
     # Telegram drops links to names that are not public; the creator's page always is.
     link = f'<a href="{context.page_url}#desk-{question}-{number}">\u200b</a>'
     placeholder = speech.label(f"desk-placeholder-{question}")

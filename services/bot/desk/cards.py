@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from ledger.claiming import names_alike
@@ -65,7 +66,9 @@ def describe(charge: ShownCharge, speech: Speech) -> list[str]:
         lines.append(speech.say("desk-charge-from", name=_short(charge.supporter_name, NAME_LENGTH_MAX)))
     note = (charge.note or "").strip()
     lines.append(
-        speech.say("desk-charge-note", note=_short(note, NOTE_LENGTH_MAX)) if note else speech.say("desk-charge-no-note")
+        speech.say("desk-charge-note", note=_short(note, NOTE_LENGTH_MAX))
+        if note
+        else speech.say("desk-charge-no-note")
     )
     return lines
 
@@ -114,12 +117,22 @@ def candidates(file: ChargeFile) -> list[Candidate]:
 
 
 def confirm_card(
-    charge: ShownCharge, user: KnownUser, payment: PendingPayment | None, speech: Speech, *, credits: int
+    charge: ShownCharge,
+    user: KnownUser,
+    payment: PendingPayment | None,
+    speech: Speech,
+    *,
+    credits: int,
+    back: CallbackData,
 ) -> Card:
     """Ask whether to credit this user, with what would happen."""
     lines = [
         speech.say("desk-confirm-match", amount=money(charge, speech), number=str(charge.charge_id)),
-        speech.say("desk-confirm-user", user=name_of(user.telegram_id, {user.telegram_id: user}), since=speech.time(user.created_at)),
+        speech.say(
+            "desk-confirm-user",
+            user=name_of(user.telegram_id, {user.telegram_id: user}),
+            since=speech.time(user.created_at),
+        ),
         speech.say(
             "desk-confirm-balance",
             credits=speech.say("credits", credits=credits),
@@ -135,7 +148,6 @@ def confirm_card(
         telegram_id=0 if payment else user.telegram_id,
         payment_id=payment.payment_id if payment else "",
     )
-    back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
     return Card(
         "\n".join(lines),
         rows(
@@ -189,7 +201,7 @@ def name_of(telegram_id: TelegramId, users: Mapping[TelegramId, KnownUser]) -> s
 
 def action_name(action: str, speech: Speech) -> str:
     """Name what an operator did; what was done at a prompt stands in the words that were chosen there."""
-    return speech.say(f"desk-action-{action}") if action in Action else action
+    return speech.say(f"desk-action-{action}") if action in set(Action) else action
 
 
 def money(charge: ShownCharge, speech: Speech) -> str:
@@ -234,9 +246,7 @@ def _pick_key(file: ChargeFile, candidate: Candidate, speech: Speech) -> InlineK
     if payment is None:
         return button(speech.label("desk-pick-user", user=name), data)
     amount = speech.money(payment.amount, payment.currency)
-    return button(
-        speech.label("desk-pick-payment", user=name, code=show_code(payment.payment_id), amount=amount), data
-    )
+    return button(speech.label("desk-pick-payment", user=name, code=show_code(payment.payment_id), amount=amount), data)
 
 
 def _payment_line(payment: PendingPayment, speech: Speech) -> str:
@@ -251,11 +261,11 @@ def _payment_line(payment: PendingPayment, speech: Speech) -> str:
 def _fit_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
     claim = file.claim
     fits = [
-        _sign((charge.amount, charge.currency) == (claim.amount, claim.currency), "desk-fit-amount", speech),
-        _sign(charge.paid_at.date() == claim.paid_on, "desk-fit-day", speech),
+        _sign("desk-fit-amount", speech, is_fit=(charge.amount, charge.currency) == (claim.amount, claim.currency)),
+        _sign("desk-fit-day", speech, is_fit=charge.paid_at.date() == claim.paid_on),
     ]
     if claim.name:
-        fits.append(_sign(_is_named(file, charge), "desk-fit-name", speech))
+        fits.append(_sign("desk-fit-name", speech, is_fit=_is_named(file, charge)))
     return speech.say(
         "desk-claim-charge",
         number=str(charge.charge_id),
@@ -266,7 +276,7 @@ def _fit_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
     )
 
 
-def _sign(is_fit: bool, text: str, speech: Speech) -> str:
+def _sign(text: str, speech: Speech, *, is_fit: bool) -> str:
     return ("✓ " if is_fit else "✗ ") + speech.say(text)
 
 

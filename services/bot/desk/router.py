@@ -1,0 +1,26 @@
+"""
+The desk as one router, to be included before the conversation's.
+
+Its handlers want a `Context` under the name `context` in the Dispatcher's data.
+"""
+
+from __future__ import annotations
+
+from aiogram import F, Router
+
+from services.bot.desk import adjusting, charges, claims, finding, lists, overview
+from services.bot.desk.access import IsOperator
+from services.bot.middleware import MeetUser
+
+
+def make_router() -> Router:
+    """Make the desk's router; what is not an operator's in their private chat passes it by."""
+    router = Router(name="desk")
+    for part in (overview, lists, finding, adjusting, charges, claims):
+        router.include_router(part.make_router())
+    router.message.filter(F.chat.type == "private", IsOperator())
+    # A press on a message so old that Telegram no longer has it comes without one.
+    router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message, IsOperator())
+    for updates in (router.message, router.callback_query):
+        updates.middleware(MeetUser())
+    return router

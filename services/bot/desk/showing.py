@@ -1,0 +1,88 @@
+"""Put cards on screens: in place of a message, and on every operator's copy once something was decided."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import structlog
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramBadRequest
+from aiogram.types import CallbackQuery, Message
+
+from ledger.model import NotificationKind, TelegramId
+from ledger.store.desk import Refused, Why
+from ledger.store.lookup import (
+    drop_reminders,
+    find_cards,
+    find_charge_file,
+    find_claim_file,
+    find_claims_about,
+    find_users,
+)
+from services.bot.context import Context
+from services.bot.desk.cards import Card, charge_card, claim_card, name_of
+from services.bot.speech import Speech, speech
+
+log = structlog.stdlib.get_logger()
+
+
+async def show(press: CallbackQuery, card: Card) -> None:
+    """Put *card* in place of the message with the button; as a new message where that one cannot be changed."""
+    message = press.message
+    if isinstance(message, Message):
+        try:
+            await message.edit_text(card.text, reply_markup=card.keyboard)
+        except TelegramBadRequest as error:
+            if "not modified" in error.message:
+                return
+        else:
+            return
+    if message is not None:
+        await message.answer(card.text, reply_markup=card.keyboard)
+
+
+async def show_everywhere(
+    bot: Bot, context: Context, charge_id: int, *, except_for: CallbackQuery | None = None
+) -> None:
+    """Bring every operator's card of a charge, and of the claims about it, up to date. What cannot be changed stays."""
+    file = await find_charge_file(context.pool, charge_id=charge_id)
+    if file is None:
+        return
+    if not file.charge.waits:
+        await drop_reminders(context.pool, context.operators, file.charge.charge_key)
+    shown = except_for.message.message_id if except_for and except_for.message else None
+    for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
+        if card.message_id != shown:
+            await _edit(bot, card.telegram_id, card.message_id, charge_card(file, speech(card.language)))
+    decided_at = file.charge.decision.at if file.charge.decision else None
+    for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
+        await show_claim_everywhere(bot, context, claim_id, except_for=except_for)
+
+
+async def show_claim_everywhere(
+    bot: Bot, context: Context, claim_id: int, *, except_for: CallbackQuery | None = None
+) -> None:
+    file = await find_claim_file(context.pool, claim_id)
+    if file is None:
+        return
+    shown = except_for.message.message_id if except_for and except_for.message else None
+    for card in await find_cards(context.pool, context.operators, claim_id=claim_id):
+        if card.kind is NotificationKind.CLAIM_RAISED and card.message_id != shown:
+            await _edit(bot, card.telegram_id, card.message_id, claim_card(file, context.rates, speech(card.language)))
+
+
+async def explain(refused: Refused, context: Context, speech: Speech, *, is_label: bool = True) -> str:
+    """Say why nothing was done, and who was first."""
+    say = speech.label if is_label else speech.say
+    if refused.why is not Why.DECIDED_BEFORE:
+        return say(f"desk-refused-{refused.why}")
+    if refused.operator_id is None:
+        return say("desk-refused-rule-first")
+    users = await find_users(context.pool, [refused.operator_id])
+    return say("desk-refused-other-first", operator=name_of(refused.operator_id, users))
+
+
+async def _edit(bot: Bot, chat_id: TelegramId, message_id: int, card: Card) -> None:
+    with suppress(AiogramError):
+        # The decision stands; a card that was deleted, or is too old to be changed, is nobody's loss.
+        await bot.edit_message_text(card.text, chat_id=chat_id, message_id=message_id, reply_markup=card.keyboard)

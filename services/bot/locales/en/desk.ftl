@@ -1,0 +1,324 @@
+# What operators read, in English. Values arrive escaped; <b>, <i>, <code> and <blockquote> are Telegram's HTML.
+
+## Commands, as Telegram lists them to operators
+
+command-desk = What operators can do
+command-unmatched = Payments that wait for you
+command-pending = Who is about to pay
+command-find = Find by code, name, number or e-mail
+command-payment = The whole story of a code
+command-stats = Today, 7 and 30 days
+command-credit = Add or take credits
+command-undo = Take back a match or an adjustment
+command-replay = What today’s rules would decide
+command-export = Charges and credits as CSV
+command-doctor = Is everything well?
+
+desk-overview = <b>The desk</b>
+
+    <b>What waits</b>
+    /unmatched – payments that fit nobody
+    /pending – who is about to pay
+
+    <b>Look</b>
+    /find <i>code, @name, Telegram id, transaction or e-mail</i>
+    /payment <i>code</i> – its whole story
+    /stats – today, 7 and 30 days
+    /doctor – is everything well, and what to do if not
+
+    <b>Change</b>
+    /credit <i>@name +50 reason</i>
+    /undo <i>payment number, or @name</i> – asks for the reason
+
+    <b>Check and keep</b>
+    /replay <i>payment number, or 2026-11-21</i> – changes nothing
+    /export <i>2026-11</i> – two CSV files
+
+    Every decision is kept with your name and your reason. Nothing moves credits before you have seen what will happen.
+
+## A payment
+
+desk-charge-waits = <b>A payment waits for you</b>
+desk-charge = <b>Payment</b>
+desk-charge-what = #{ $number }: <b>{ $amount }</b> ({ $family }), { $time }
+desk-charge-key = Charge: <code>{ $charge }</code>
+desk-charge-from = From: { $name }
+desk-charge-note = <blockquote>{ $note }</blockquote>
+desk-charge-no-note = No note.
+desk-charge-why = Why no rule decided:
+desk-charge-held = A match was taken back: no rule decides this one any more.
+desk-more = { $count ->
+    [one] … and { $count } more
+   *[other] … and { $count } more
+}
+desk-family-donation = support
+desk-family-extra_purchase = Shop
+desk-family-commission_order = commission
+desk-family-wishlist_payment = wishlist
+desk-family-recurring_donation = monthly support
+desk-family-membership = membership
+desk-matched-to = ✅ Matched to { $user }: { $credits }. Decided by: { $rule }.
+desk-refunded-to = ↩️ Refunded. It was matched to { $user }; of its credits { $credits } stand.
+desk-state-unmatched = ⏳ Waits for a person.
+desk-state-dismissed = ⚪ Put aside: meant for no user.
+desk-state-refunded = ↩️ Refunded, and nobody had been credited.
+desk-state-matched = ✅ Matched.
+desk-flag-late = The code had run out by then.
+desk-flag-second_charge = The code was paid twice.
+desk-decided-by = { $operator }, { $time }: { $action }. “{ $reason }”
+desk-action-match = matched it
+desk-action-dismiss = put it aside
+desk-action-undo_match = took the decision back
+desk-action-credit = changed the balance
+desk-action-undo_adjustment = took an adjustment back
+desk-action-decline_claim = declined the claim
+desk-word-matched = matched
+desk-word-unmatched = waits
+desk-word-dismissed = put aside
+desk-word-refunded = refunded
+desk-status-pending = open
+desk-status-completed = paid
+desk-status-expired = expired
+desk-status-cancelled = cancelled
+
+## Its buttons
+
+desk-pick-payment = { $user } · { $code } · { $amount }
+desk-pick-user = { $user }, known supporter
+desk-find-button = 🔎 Find the user
+desk-dismiss-button = For no user
+desk-later-button = Later
+desk-undo-button = Take back
+desk-open-button = #{ $number } · { $amount }
+desk-back = ‹ Back
+desk-no = No, leave it
+desk-page-back = « Back
+desk-page-forth = More »
+
+## Deciding it
+
+desk-confirm-match = <b>Credit this payment?</b> #{ $number }, { $amount }
+desk-confirm-user = To { $user }, here since { $since }
+desk-confirm-payment = For code <code>{ $code }</code>: picked { $amount }, { $status }
+desk-confirm-balance = { $credits }; balance { $before } → <b>{ $after }</b>
+desk-confirm-yes = { $credits ->
+    [one] Yes, credit { $credits }
+   *[other] Yes, credit { $credits }
+}
+desk-matched-short = Credited: { $user }, +{ $credits }.
+desk-dismissed = Put aside: #{ $number }. It can be taken back with /undo { $number }.
+desk-later-set = I will show it to you again at { $time }, unless it is decided by then.
+desk-reason-payment = your payment with code { $code }
+desk-reason-user = your payment, found by a person
+desk-ask-who = <b>Whose payment is #{ $number }?</b>
+    Reply with a code, an @name or a Telegram id.
+desk-who-unknown = Nobody is known here by that. They must have written to the bot once. Whose payment is #{ $number }? Reply once more, or leave it.
+desk-ask-why-dismiss = <b>Put #{ $number } aside: why?</b>
+    Reply with a few words. Only operators see them.
+desk-ask-why-undo-charge = <b>Take back what was decided of #{ $number }: why?</b>
+    Reply with a few words. The user reads them in /history.
+desk-ask-why-undo-entry = <b>Take back entry { $number }: why?</b>
+    Reply with a few words. The user reads them in /history.
+desk-ask-why-decline = <b>Decline the claim of { $user }: why?</b>
+    Reply with a few words. Only operators see them; the user is told kindly that nothing was found.
+desk-placeholder-who = Code, @name or Telegram id
+desk-placeholder-dismiss = Why is it for no user?
+desk-placeholder-undocharge = Why is it taken back?
+desk-placeholder-undoentry = Why is it taken back?
+desk-placeholder-decline = Why is it declined?
+
+## Why nothing was done
+
+desk-refused-other-first = { $operator } was first. Here is how it stands now.
+desk-refused-rule-first = It has been settled meanwhile, by a rule or by the user. Here is how it stands now.
+desk-refused-unknown_charge = There is no such payment.
+desk-refused-unknown_user = There is no such user here: they must have written to the bot once.
+desk-refused-unknown_claim = There is no such claim.
+desk-refused-no_rate = This currency has no rate. Add one to CREDITS_PER_UNIT and restart, then decide.
+desk-refused-nothing_to_undo = There is nothing to take back here.
+desk-refused-undone_before = It was taken back before.
+desk-refused-repeated = Done already: a second press changes nothing.
+desk-refused-charge-gone = That payment no longer waits. Here is how it stands now.
+desk-too-old = Telegram no longer has this message. Please ask anew.
+
+## Claims
+
+desk-claim = <b>Somebody paid, and nothing came</b>
+    { $user } says: { $amount }, on { $day }.
+desk-claim-name = In the name of: { $name }
+desk-claim-no-name = In which name, they did not say.
+desk-claim-raised = Told { $time }.
+desk-claim-candidates = Waiting payments that may be it:
+desk-claim-no-candidates = No waiting payment comes near. Look with /find, or decline; if it comes later, it shows up in /unmatched.
+desk-claim-charge = • #{ $number }: { $amount }, { $time }, { $name } ({ $fits })
+desk-fit-amount = sum
+desk-fit-day = day
+desk-fit-name = name
+desk-claim-credit = ✓ #{ $number }: credit { $credits } to { $user }
+desk-claim-pick = #{ $number } for { $user }?
+desk-decline-button = None of these
+desk-declined = Declined. The user is told.
+desk-claim-confirmed = ✅ It was payment #{ $charge }. { $operator }
+desk-claim-declined = ⚪ Declined by { $operator }.
+desk-claim-withdrawn = ⚪ Withdrawn by the user.
+
+## Lists
+
+desk-unmatched-title = <b>{ $total ->
+    [one] { $total } payment waits
+   *[other] { $total } payments wait
+}</b> · page { $page } of { $pages }
+desk-unmatched-none = Nothing waits. Every payment has found its user.
+desk-pending-title = <b>{ $total ->
+    [one] { $total } open payment
+   *[other] { $total } open payments
+}</b> · page { $page } of { $pages }
+desk-pending-none = Nobody is about to pay.
+desk-charge-line = #{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
+desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
+
+## Finding
+
+desk-find-how = Tell me what to look for: <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code> or <code>/find anna@example.org</code>
+desk-found-nothing = Nothing found. Whole codes, names, numbers and addresses are compared, not parts of them.
+desk-found-nobody = There is nobody of that name here. They must have written to the bot once.
+desk-user = <b>{ $user }</b>: { $credits }, here since { $since }, speaks { $language }
+desk-user-erased = Asked to be forgotten on { $time }.
+desk-user-unreachable = Has blocked the bot, or left, since { $time }.
+desk-email = { $email }
+desk-payment-how = Which code? <code>/payment K7QM-2XHD</code>
+desk-payment-unknown = No payment has this code.
+desk-life-opened = { $time } opened
+desk-life-ended = { $time } { $status }
+desk-life-charge = { $time } charge #{ $number }, { $amount } (<code>{ $charge }</code>), by: { $rule }
+desk-life-no-charge = No money has come with this code.
+desk-life-entry = { $time } <b>{ $credits }</b> ({ $kind }) to <code>{ $user }</code>, entry c{ $number }
+desk-life-told = { $time } told: { $kind }, { $status }
+desk-entry-payment = payment
+desk-entry-refund = refund
+desk-entry-spend = spending
+desk-entry-adjustment = adjustment
+desk-sent-pending = on its way
+desk-sent-sent = sent
+desk-sent-unreachable = could not be reached
+desk-sent-dead = given up
+desk-sent-addressed = passed on
+desk-kind-payment_credited = credited
+desk-kind-payment_refunded = refunded
+desk-kind-payment_expired = expired
+desk-kind-credits_adjusted = balance changed
+desk-kind-claim_declined = claim declined
+desk-kind-charge_unmatched = a payment waits
+desk-kind-charge_flagged = a code was paid twice
+desk-kind-refund_overdrawn = balance below zero
+
+## Changing a balance
+
+desk-credit-how = Say who, how much and why: <code>/credit @anna +50 for the translation</code>
+    A minus takes credits. The user is told, and reads the reason in /history.
+desk-credit-several = Several people have had this name. Use the Telegram id; /find shows it.
+desk-confirm-credit = { $sign ->
+    [plus] <b>Add { $credits } to { $user }?</b>
+   *[minus] <b>Take { $credits } from { $user }?</b>
+}
+    Balance { $before } → <b>{ $after }</b>. They read in /history:
+    <blockquote>{ $reason }</blockquote>
+desk-adjust-yes = Yes, { $credits }
+desk-adjusted = ✅ { $user }: { $credits }. The balance is { $balance }.
+desk-left = Left as it was.
+desk-undo-how = Say what to take back: <code>/undo 7</code> for payment #7, <code>/undo c12</code> for entry 12, or <code>/undo @anna</code> to choose.
+desk-undo-unknown = Nothing goes by that. <code>/undo 7</code> takes back payment #7, <code>/undo @anna</code> lets you choose.
+desk-undo-which = <b>What of { $user } shall be taken back?</b>
+desk-undo-charge = Payment #{ $number }, { $amount }, { $time }. It will wait for a person again.
+desk-undo-charge-button = Payment #{ $number } · { $amount }
+desk-undo-entry-button = Entry c{ $number } · { $credits }
+desk-entry = c{ $number }: <b>{ $credits }</b> to { $user }, { $time }. “{ $cause }”
+desk-confirm-undo = <b>Take this back?</b> Your reason:
+    <blockquote>{ $reason }</blockquote>
+desk-undo-yes = Yes, take it back
+desk-undone = ↩️ Taken back: { $user }, { $credits }. The balance is { $balance }.
+desk-undone-dismissal = ↩️ Taken back. It waits for a person again: /unmatched
+
+## Numbers
+
+desk-stats-period = <b>{ $period ->
+    [today] Today
+    [week] 7 days
+   *[month] 30 days
+}</b>: { $charges ->
+    [one] { $charges } payment
+   *[other] { $charges } payments
+}
+desk-stats-sums = Paid: { $sums }
+desk-stats-credits = Credits: { $credits }
+desk-stats-methods = Matched by: { $methods }
+desk-stats-unmatched = Waiting: { $count } ({ $share })
+desk-stats-refunded = Refunded: { $count }
+desk-stats-nothing = nothing yet
+desk-chart-title = Payments a day, last 30 days (UTC)
+desk-chart-settled = settled
+desk-chart-waiting = waiting for a person
+desk-chart-missing = The picture could not be drawn; the numbers are right.
+
+## Exporting
+
+desk-export-how = For which time? <code>/export 2026-11</code>, <code>/export 2026-11-21</code> or <code>/export 2026-11-01 2026-11-15</code> (both days included, UTC).
+desk-export-charges = Charges, { $period }: { $rows ->
+    [one] { $rows } row
+   *[other] { $rows } rows
+}
+desk-export-credits = Credits, { $period }: { $rows ->
+    [one] { $rows } row
+   *[other] { $rows } rows
+}
+desk-export-cut = Only the first { $rows } rows are in it: choose a shorter time.
+
+## Replaying
+
+desk-replay-how = What shall be gone through? <code>/replay 7</code> for payment #7, <code>/replay 2026-11-21</code>, or <code>/replay 2026-11</code>. Nothing is changed by it.
+desk-replay-title = <b>Dry run</b>, nothing was changed: { $total ->
+    [one] { $total } payment
+   *[other] { $total } payments
+}, { $differing } decided otherwise.
+desk-replay-none = There is no event of then, or its content was deleted when its time was over.
+desk-replay-same = • #{ $number }, { $amount }: as then, { $then }
+desk-replay-other = • <b>#{ $number }</b>, { $amount }: then { $then }; now { $now }
+desk-replay-to = { $rule } → <code>{ $user }</code>
+desk-replay-unmatched = waiting for a person
+desk-replay-dismissed = put aside
+desk-replay-why = — { $reasons }
+desk-replay-cut = Only the first { $count } are shown: choose a shorter time.
+
+## The doctor
+
+desk-doctor-title = <b>How it goes</b>
+desk-doctor-webhook-never = 🔴 Buy Me a Coffee has never reached us. Press “Send test” on its webhook page; nothing? Compare its address with https://{ $host }/bmc-webhook
+desk-doctor-webhook-tested = 🟢 Last event { $ago } ago ({ $outcome }); { $count } in 7 days.
+desk-doctor-webhook-quiet = 🟡 Last event { $ago } ago. If somebody paid since, look at the webhook page of Buy Me a Coffee: it may have been switched off.
+desk-doctor-secret-one = 🟢 Signed with secret no. { $numbers }.
+desk-doctor-secret-several = 🟡 Signed with several secrets in 7 days: no. { $numbers }. Once the old one is unused, take it out of BMC_WEBHOOK_SECRETS.
+desk-doctor-secret-none = 🟡 No signed event in 7 days.
+desk-doctor-forged = 🔴 { $count } requests in 24 hours fit no secret, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one.
+desk-doctor-forged-none = 🟢 No wrong signatures in 24 hours.
+desk-doctor-failed = 🔴 { $count } events could not be settled in 7 days. They are kept: docker compose logs webhook
+desk-doctor-owed-none = 🟢 Every message is delivered.
+desk-doctor-owed = 🟢 { $count } messages on their way, the oldest { $ago }.
+desk-doctor-owed-long = 🔴 { $count } messages are due, the oldest since { $ago }. See docker compose logs bot
+desk-doctor-dead = 🟡 { $count } messages were given up. What to do: docs/runbook.md, “Nobody is told”
+desk-doctor-clock = 🟢 Clocks agree (database { $database } s, Telegram { $telegram } s).
+desk-doctor-clock-off = 🔴 Clocks differ: database { $database } s, Telegram { $telegram } s. Set this machine’s clock (timedatectl).
+desk-doctor-clock-partly = 🟡 Database clock { $database } s; Telegram did not say the time.
+desk-doctor-unmatched-none = 🟢 No payment waits for a person.
+desk-doctor-unmatched = 🟡 { $count } payments wait for a person: /unmatched
+desk-doctor-claims = 🟡 { $count } claims are open: their cards are in this chat.
+desk-doctor-drift-none = 🟢 Balances agree with the ledger.
+desk-doctor-drift = 🔴 { $count } balances differ from the ledger. See docs/runbook.md, “Balances differ from the ledger”
+desk-doctor-operators = 🟢 Every operator can be reached.
+desk-doctor-operators-away = 🟡 These operators hear nothing: { $operators }. They should press Start in this chat.
+desk-doctor-versions = ⚪ Version { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
+desk-ago = { $unit ->
+    [seconds] { $count } s
+    [minutes] { $count } min
+    [hours] { $count } h
+   *[days] { $count } d
+}

@@ -1,0 +1,328 @@
+# Що читають оператори, українською. Значення приходять екрановані; <b>, <i>, <code> і <blockquote> — це HTML Telegram.
+
+## Команди, як їх показує Telegram операторам
+
+command-desk = Що може оператор
+command-unmatched = Платежі, що чекають на вас
+command-pending = Хто збирається платити
+command-find = Шукати за кодом, іменем, номером чи поштою
+command-payment = Уся історія коду
+command-stats = Сьогодні, 7 і 30 днів
+command-credit = Додати або зняти кредити
+command-undo = Скасувати зарахування чи зміну
+command-replay = Що вирішили б теперішні правила
+command-export = Платежі й кредити у CSV
+command-doctor = Чи все гаразд?
+
+desk-overview = <b>Стіл оператора</b>
+
+    <b>Що чекає</b>
+    /unmatched – платежі, які нікому не підійшли
+    /pending – хто збирається платити
+
+    <b>Подивитися</b>
+    /find <i>код, @ім’я, номер у Telegram, транзакція чи пошта</i>
+    /payment <i>код</i> – уся його історія
+    /stats – сьогодні, 7 і 30 днів
+    /doctor – чи все гаразд, а якщо ні, що робити
+
+    <b>Змінити</b>
+    /credit <i>@ім’я +50 причина</i>
+    /undo <i>номер платежу або @ім’я</i> – запитає про причину
+
+    <b>Перевірити й зберегти</b>
+    /replay <i>номер платежу або 2026-11-21</i> – нічого не змінює
+    /export <i>2026-11</i> – два файли CSV
+
+    Кожне рішення записується з вашим іменем і причиною. Кредити не рушать, доки ви не побачите, що саме станеться.
+
+## Платіж
+
+desk-charge-waits = <b>Платіж чекає на вас</b>
+desk-charge = <b>Платіж</b>
+desk-charge-what = №{ $number }: <b>{ $amount }</b> ({ $family }), { $time }
+desk-charge-key = Ключ: <code>{ $charge }</code>
+desk-charge-from = Від кого: { $name }
+desk-charge-note = <blockquote>{ $note }</blockquote>
+desk-charge-no-note = Без повідомлення.
+desk-charge-why = Чому не вирішило жодне правило:
+desk-charge-held = Зарахування скасовано: правила цього платежу більше не торкаються.
+desk-more = … і ще { $count }
+desk-family-donation = підтримка
+desk-family-extra_purchase = крамниця
+desk-family-commission_order = замовлення
+desk-family-wishlist_payment = список бажань
+desk-family-recurring_donation = щомісячна підтримка
+desk-family-membership = членство
+desk-matched-to = ✅ Зараховано користувачеві { $user }: { $credits }. Вирішило: { $rule }.
+desk-refunded-to = ↩️ Повернуто. Було зараховано користувачеві { $user }; з тих кредитів лишилося { $credits }.
+desk-state-unmatched = ⏳ Чекає на людину.
+desk-state-dismissed = ⚪ Відкладено: нікому не призначено.
+desk-state-refunded = ↩️ Повернуто, нікому не було зараховано.
+desk-state-matched = ✅ Зараховано.
+desk-flag-late = Час коду тоді вже минув.
+desk-flag-second_charge = Код оплачено двічі.
+desk-decided-by = { $operator }, { $time }: { $action }. «{ $reason }»
+desk-action-match = зараховано
+desk-action-dismiss = відкладено
+desk-action-undo_match = рішення скасовано
+desk-action-credit = рахунок змінено
+desk-action-undo_adjustment = зміну скасовано
+desk-action-decline_claim = звернення відхилено
+desk-word-matched = зараховано
+desk-word-unmatched = чекає
+desk-word-dismissed = відкладено
+desk-word-refunded = повернуто
+desk-status-pending = відкритий
+desk-status-completed = оплачено
+desk-status-expired = час минув
+desk-status-cancelled = скасовано
+
+## Його кнопки
+
+desk-pick-payment = { $user } · { $code } · { $amount }
+desk-pick-user = { $user }, відомий прихильник
+desk-find-button = 🔎 Знайти користувача
+desk-dismiss-button = Нікому
+desk-later-button = Згодом
+desk-undo-button = Скасувати рішення
+desk-open-button = №{ $number } · { $amount }
+desk-back = ‹ Назад
+desk-no = Ні, лишити як є
+desk-page-back = « Назад
+desk-page-forth = Далі »
+
+## Рішення
+
+desk-confirm-match = <b>Зарахувати цей платіж?</b> №{ $number }, { $amount }
+desk-confirm-user = Кому: { $user }, тут від { $since }
+desk-confirm-payment = За кодом <code>{ $code }</code>: було вибрано { $amount }, { $status }
+desk-confirm-balance = { $credits }; рахунок { $before } → <b>{ $after }</b>
+desk-confirm-yes = Так, зарахувати { $credits ->
+    [one] { $credits } кредит
+    [few] { $credits } кредити
+   *[many] { $credits } кредитів
+}
+desk-matched-short = Зараховано: { $user }, +{ $credits }.
+desk-dismissed = Відкладено: №{ $number }. Передумаєте — /undo { $number }.
+desk-later-set = Нагадаю { $time }, якщо доти ніхто не вирішить.
+desk-reason-payment = ваш платіж із кодом { $code }
+desk-reason-user = ваш платіж, знайдений людиною
+desk-ask-who = <b>Чий платіж №{ $number }?</b>
+    Надішліть у відповідь код, @ім’я або номер у Telegram.
+desk-who-unknown = Такого тут не знають: людина мала хоч раз написати ботові. Чий платіж №{ $number }? Надішліть у відповідь іще раз або залиште як є.
+desk-ask-why-dismiss = <b>Чому №{ $number } нікому не призначено?</b>
+    Надішліть у відповідь кілька слів. Їх бачать лише оператори.
+desk-ask-why-undo-charge = <b>Чому скасовуєте рішення щодо №{ $number }?</b>
+    Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
+desk-ask-why-undo-entry = <b>Чому скасовуєте запис { $number }?</b>
+    Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
+desk-ask-why-decline = <b>Чому відхиляєте звернення { $user }?</b>
+    Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувачеві ввічливо скажуть, що нічого не знайдено.
+desk-placeholder-who = Код, @ім’я або номер у Telegram
+desk-placeholder-dismiss = Чому нікому?
+desk-placeholder-undocharge = Чому скасовуєте?
+desk-placeholder-undoentry = Чому скасовуєте?
+desk-placeholder-decline = Чому відхиляєте?
+
+## Чому нічого не зроблено
+
+desk-refused-other-first = Вас випередили: { $operator }. Ось що є тепер.
+desk-refused-rule-first = Тим часом це вже вирішено правилом або самим користувачем. Ось що є тепер.
+desk-refused-unknown_charge = Такого платежу немає.
+desk-refused-unknown_user = Такого користувача тут немає: людина мала хоч раз написати ботові.
+desk-refused-unknown_claim = Такого звернення немає.
+desk-refused-no_rate = Для цієї валюти немає курсу. Допишіть його в CREDITS_PER_UNIT, перезапустіть і тоді вирішуйте.
+desk-refused-nothing_to_undo = Тут нема чого скасовувати.
+desk-refused-undone_before = Це вже скасовано раніше.
+desk-refused-repeated = Уже зроблено: друге натискання нічого не змінює.
+desk-refused-charge-gone = Той платіж більше не чекає. Ось що є тепер.
+desk-too-old = Telegram уже не зберігає цього повідомлення. Надішліть команду ще раз.
+
+## Звернення
+
+desk-claim = <b>Плачено, а нічого не прийшло</b>
+    Каже { $user }: { $amount }, { $day }.
+desk-claim-name = Ім’я у платежі: { $name }
+desk-claim-no-name = Імені в платежі не назвали.
+desk-claim-raised = Повідомлено { $time }.
+desk-claim-candidates = Платежі, що чекають і можуть бути ним:
+desk-claim-no-candidates = Нічого схожого не чекає. Пошукайте через /find або відхиліть; якщо платіж надійде пізніше, він буде в /unmatched.
+desk-claim-charge = • №{ $number }: { $amount }, { $time }, { $name } ({ $fits })
+desk-fit-amount = сума
+desk-fit-day = день
+desk-fit-name = ім’я
+desk-claim-credit = ✓ №{ $number }: { $user } +{ $credits }
+desk-claim-pick = №{ $number } для { $user }?
+desk-decline-button = Жоден із них
+desk-declined = Відхилено. Користувача сповіщено.
+desk-claim-confirmed = ✅ Це був платіж №{ $charge }. { $operator }
+desk-claim-declined = ⚪ Відхилив оператор { $operator }.
+desk-claim-withdrawn = ⚪ Користувач відкликав звернення.
+
+## Списки
+
+desk-unmatched-title = <b>{ $total ->
+    [one] Чекає { $total } платіж
+    [few] Чекають { $total } платежі
+   *[many] Чекають { $total } платежів
+}</b> · сторінка { $page } з { $pages }
+desk-unmatched-none = Нічого не чекає: кожен платіж знайшов свого користувача.
+desk-pending-title = <b>{ $total ->
+    [one] { $total } відкритий платіж
+    [few] { $total } відкриті платежі
+   *[many] { $total } відкритих платежів
+}</b> · сторінка { $page } з { $pages }
+desk-pending-none = Наразі ніхто не збирається платити.
+desk-charge-line = №{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
+desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
+
+## Пошук
+
+desk-find-how = Що шукати? <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code> або <code>/find anna@example.org</code>
+desk-found-nothing = Нічого не знайдено. Порівнюються цілі коди, імена, номери й адреси, а не їхні частини.
+desk-found-nobody = Такого імені тут не знають. Людина мала хоч раз написати ботові.
+desk-user = <b>{ $user }</b>: { $credits }, тут від { $since }, мова { $language }
+desk-user-erased = Просить забути від { $time }.
+desk-user-unreachable = Недоступний від { $time }: заблокував бота або залишив Telegram.
+desk-email = { $email }
+desk-payment-how = Який код? <code>/payment K7QM-2XHD</code>
+desk-payment-unknown = Платежу з таким кодом немає.
+desk-life-opened = { $time } створено
+desk-life-ended = { $time } { $status }
+desk-life-charge = { $time } платіж №{ $number }, { $amount } (<code>{ $charge }</code>), вирішило: { $rule }
+desk-life-no-charge = Грошей із цим кодом не надходило.
+desk-life-entry = { $time } <b>{ $credits }</b> ({ $kind }) користувачеві <code>{ $user }</code>, запис c{ $number }
+desk-life-told = { $time } повідомлення: { $kind }, { $status }
+desk-entry-payment = платіж
+desk-entry-refund = повернення
+desk-entry-spend = витрата
+desk-entry-adjustment = зміна
+desk-sent-pending = у дорозі
+desk-sent-sent = надіслано
+desk-sent-unreachable = не дійшло, недоступний
+desk-sent-dead = не вдалося
+desk-sent-addressed = передано
+desk-kind-payment_credited = зараховано
+desk-kind-payment_refunded = повернуто
+desk-kind-payment_expired = час минув
+desk-kind-credits_adjusted = рахунок змінено
+desk-kind-claim_declined = звернення відхилено
+desk-kind-charge_unmatched = платіж чекає
+desk-kind-charge_flagged = код оплачено двічі
+desk-kind-refund_overdrawn = рахунок нижче нуля
+
+## Зміна рахунку
+
+desk-credit-how = Скажіть кому, скільки й чому: <code>/credit @anna +50 за переклад</code>
+    Мінус знімає кредити. Користувача буде сповіщено, а причину він прочитає в /history.
+desk-credit-several = Це ім’я мали кілька людей. Візьміть номер у Telegram, його показує /find.
+desk-confirm-credit = { $sign ->
+    [plus] <b>Додати { $credits } користувачеві { $user }?</b>
+   *[minus] <b>Зняти { $credits } з рахунку { $user }?</b>
+}
+    Рахунок { $before } → <b>{ $after }</b>. У /history стоятиме:
+    <blockquote>{ $reason }</blockquote>
+desk-adjust-yes = Так, { $credits }
+desk-adjusted = ✅ { $user }: { $credits }. На рахунку { $balance }.
+desk-left = Лишилося як було.
+desk-undo-how = Що скасувати? <code>/undo 7</code> — платіж №7, <code>/undo c12</code> — запис 12, <code>/undo @anna</code> — вибрати.
+desk-undo-unknown = Такого немає. <code>/undo 7</code> скасовує рішення щодо платежу №7, <code>/undo @anna</code> дає вибрати.
+desk-undo-which = <b>Що скасувати для { $user }?</b>
+desk-undo-charge = Платіж №{ $number }, { $amount }, { $time }. Він знову чекатиме на людину.
+desk-undo-charge-button = Платіж №{ $number } · { $amount }
+desk-undo-entry-button = Запис c{ $number } · { $credits }
+desk-entry = c{ $number }: <b>{ $credits }</b>, { $user }, { $time }. «{ $cause }»
+desk-confirm-undo = <b>Скасувати це?</b> Ваша причина:
+    <blockquote>{ $reason }</blockquote>
+desk-undo-yes = Так, скасувати
+desk-undone = ↩️ Скасовано: { $user }, { $credits }. На рахунку { $balance }.
+desk-undone-dismissal = ↩️ Скасовано. Платіж знову чекає на людину: /unmatched
+
+## Числа
+
+desk-stats-period = <b>{ $period ->
+    [today] Сьогодні
+    [week] 7 днів
+   *[month] 30 днів
+}</b>: { $charges ->
+    [one] { $charges } платіж
+    [few] { $charges } платежі
+   *[many] { $charges } платежів
+}
+desk-stats-sums = Сплачено: { $sums }
+desk-stats-credits = Кредити: { $credits }
+desk-stats-methods = Вирішило: { $methods }
+desk-stats-unmatched = Чекає: { $count } ({ $share })
+desk-stats-refunded = Повернуто: { $count }
+desk-stats-nothing = поки нічого
+desk-chart-title = Платежі за день, останні 30 днів (UTC)
+desk-chart-settled = вирішено
+desk-chart-waiting = чекає на людину
+desk-chart-missing = Намалювати не вдалося; числа правильні.
+
+## Вивантаження
+
+desk-export-how = За який час? <code>/export 2026-11</code>, <code>/export 2026-11-21</code> або <code>/export 2026-11-01 2026-11-15</code> (обидва дні включно, UTC).
+desk-export-charges = Платежі, { $period }: { $rows ->
+    [one] { $rows } рядок
+    [few] { $rows } рядки
+   *[many] { $rows } рядків
+}
+desk-export-credits = Кредити, { $period }: { $rows ->
+    [one] { $rows } рядок
+    [few] { $rows } рядки
+   *[many] { $rows } рядків
+}
+desk-export-cut = Тут лише перші { $rows } рядків: виберіть коротший час.
+
+## Повторний розгляд
+
+desk-replay-how = Що розглянути? <code>/replay 7</code> — платіж №7, <code>/replay 2026-11-21</code> або <code>/replay 2026-11</code>. Це нічого не змінює.
+desk-replay-title = <b>Пробний розгляд</b>, нічого не змінено: { $total ->
+    [one] { $total } платіж
+    [few] { $total } платежі
+   *[many] { $total } платежів
+}, інакше вирішено { $differing }.
+desk-replay-none = Подій за той час немає, або їхній зміст уже стерто за строком зберігання.
+desk-replay-same = • №{ $number }, { $amount }: як і тоді, { $then }
+desk-replay-other = • <b>№{ $number }</b>, { $amount }: тоді { $then }; тепер { $now }
+desk-replay-to = { $rule } → <code>{ $user }</code>
+desk-replay-unmatched = чекає на людину
+desk-replay-dismissed = відкладено
+desk-replay-why = — { $reasons }
+desk-replay-cut = Показано лише перші { $count }: виберіть коротший час.
+
+## Лікар
+
+desk-doctor-title = <b>Як справи</b>
+desk-doctor-webhook-never = 🔴 Від Buy Me a Coffee ще нічого не надходило. Натисніть «Send test» на сторінці вебхука; тиша? Порівняйте там адресу з https://{ $host }/bmc-webhook
+desk-doctor-webhook-tested = 🟢 Остання подія { $ago } тому ({ $outcome }); за 7 днів { $count }.
+desk-doctor-webhook-quiet = 🟡 Остання подія { $ago } тому. Якщо відтоді хтось платив, погляньте на сторінку вебхука Buy Me a Coffee: можливо, його вимкнено.
+desk-doctor-secret-one = 🟢 Підписано секретом № { $numbers }.
+desk-doctor-secret-several = 🟡 За 7 днів підписано кількома секретами: № { $numbers }. Коли старий уже не вживатимуть, приберіть його з BMC_WEBHOOK_SECRETS.
+desk-doctor-secret-none = 🟡 За 7 днів жодної підписаної події.
+desk-doctor-forged = 🔴 За добу { $count } запитів, до яких не підходить жоден секрет, останній { $ago } тому. Чи не змінено секрет на Buy Me a Coffee? Допишіть новий поруч зі старим.
+desk-doctor-forged-none = 🟢 За добу жодного хибного підпису.
+desk-doctor-failed = 🔴 За 7 днів не вдалося опрацювати подій: { $count }. Їх збережено: docker compose logs webhook
+desk-doctor-owed-none = 🟢 Усі повідомлення доставлено.
+desk-doctor-owed = 🟢 Повідомлень у дорозі: { $count }, найстаршому { $ago }.
+desk-doctor-owed-long = 🔴 Не надіслано повідомлень: { $count }, найстарше чекає { $ago }. Погляньте: docker compose logs bot
+desk-doctor-dead = 🟡 Повідомлень, які так і не вдалося надіслати: { $count }. Що робити: docs/runbook.md, «Nobody is told»
+desk-doctor-clock = 🟢 Годинники збігаються (база { $database } с, Telegram { $telegram } с).
+desk-doctor-clock-off = 🔴 Годинники розходяться: база { $database } с, Telegram { $telegram } с. Налаштуйте годинник цієї машини (timedatectl).
+desk-doctor-clock-partly = 🟡 Годинник бази { $database } с; Telegram часу не сказав.
+desk-doctor-unmatched-none = 🟢 Жоден платіж не чекає на людину.
+desk-doctor-unmatched = 🟡 Платежів, що чекають на людину: { $count }. /unmatched
+desk-doctor-claims = 🟡 Відкритих звернень: { $count }. Їхні картки в цьому чаті.
+desk-doctor-drift-none = 🟢 Рахунки збігаються з книгою.
+desk-doctor-drift = 🔴 Рахунків, що розходяться з книгою: { $count }. Див. docs/runbook.md, «Balances differ from the ledger»
+desk-doctor-operators = 🟢 Усі оператори доступні.
+desk-doctor-operators-away = 🟡 Ці оператори нічого не чують: { $operators }. Нехай натиснуть «Почати» в цьому чаті.
+desk-doctor-versions = ⚪ Версія { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
+desk-ago = { $unit ->
+    [seconds] { $count } с
+    [minutes] { $count } хв
+    [hours] { $count } год
+   *[days] { $count } дн.
+}
