@@ -56,7 +56,7 @@ class Stack:
 
 @contextmanager
 def running_stack() -> Iterator[Stack]:
-    https_port, http_port, sandbox_port = _free_ports(3)
+    https_port, http_port, sandbox_port = free_ports(3)
     environment = {
         "COMPOSE_PROJECT_NAME": f"coffee-ledger-tests-{os.getpid()}",
         "HTTPS_PORT": str(https_port),
@@ -80,7 +80,7 @@ def _keep_logs(stack: Stack) -> None:
     print(stack.compose("logs", "--no-color", "--tail", "200"))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
