@@ -199,6 +199,7 @@ TELEGRAM = Row(
             decimals=2,
         ),
     ),
+    folded=True,
 )
 
 UPDATES = Row(
@@ -240,6 +241,7 @@ UPDATES = Row(
             alerts=("BotBudgetBurnFast", "BotBudgetBurnSlow"),
         ),
     ),
+    folded=True,
 )
 
 BOARD = Board(

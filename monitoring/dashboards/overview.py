@@ -22,7 +22,7 @@ FINE = Row(
             Kind.STAT,
             "Room left for failure, 30 days",
             "What is left of each promise's room for failure; good is near 100 %, below 0 it is broken. " + PROMISES,
-            tuple(_room_left(slo) for slo in SLOS if not slo.recorded),
+            tuple(_room_left(slo) for slo in SLOS),
             empty="Nothing happened yet that counts",
             unit=Unit.SHARE,
             decimals=1,

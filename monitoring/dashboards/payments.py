@@ -249,6 +249,7 @@ STATES = Row(
             decimals=1,
         ),
     ),
+    folded=True,
 )
 
 BOARD = Board(

@@ -194,6 +194,7 @@ WATCHERS = Row(
             decimals=1,
         ),
     ),
+    folded=True,
 )
 
 BOARD = Board(

@@ -192,6 +192,7 @@ TABLES = Row(
             height=10,
         ),
     ),
+    folded=True,
 )
 
 BOARD = Board(

@@ -247,6 +247,7 @@ PROBES = Row(
             words=UP,
         ),
     ),
+    folded=True,
 )
 
 BOARD = Board(

@@ -1,0 +1,332 @@
+"""
+What a dashboard must be like.
+
+The first rules bear the names of grafana/dashboard-linter (v0.2.0, read November 2026), so that whoever has that program
+gets the same answers; the others, which begin with `our-`, are our own. `target-promql` is proved where a Prometheus runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from grafana_foundation_sdk.models import units
+
+from monitoring.dashboards.asking import panels_of
+from monitoring.dashboards.grafana import TAG
+
+Json: TypeAlias = dict[str, Any]
+PANELS_UNFOLDED_MAX = 12
+COLUMNS = 24
+UNITS = {value for name, value in inspect.getmembers(units) if isinstance(value, str) and not name.startswith("__")}
+POSTGRES = {"type": "grafana-postgresql-datasource", "uid": "postgres"}
+
+STATE_GAUGES = (
+    "bmc_payments",
+    "bmc_payments_oldest_age_seconds",
+    "bmc_payment_matches",
+    "bmc_outbox_messages",
+    "bmc_outbox_oldest_age_seconds",
+    "bmc_claims_open",
+    "bmc_balance_drift_credits",
+)
+"""Every janitor tells the same of them, so that adding up would tell it twice."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    rule: str
+    board: str
+    panel: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.board}, {self.panel or 'as a whole'}: {self.rule}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A finding that is right as it is."""
+
+    rule: str
+    board: str
+    panel: str
+    reason: str
+
+
+def lint(dashboard: Json) -> Iterator[Finding]:
+    board = dashboard["uid"]
+    for rule, check in OF_BOARDS.items():
+        yield from (Finding(rule, board, "", what) for what in check(dashboard))
+    for panel in panels_of(dashboard):
+        for rule, check in OF_PANELS.items():
+            yield from (Finding(rule, board, panel["title"], what) for what in check(panel))
+        for target in panel.get("targets", []):
+            if "expr" not in target:
+                continue
+            for rule, judge in OF_QUERIES.items():
+                yield from (Finding(rule, board, panel["title"], what) for what in judge(target["expr"]))
+
+
+# Boards -----------------------------------------------------------------------------------------------------------------
+
+
+def template_datasource(dashboard: Json) -> Iterator[str]:
+    found = variable(dashboard, "datasource")
+    if (found.get("type"), found.get("query"), found.get("label")) != ("datasource", "prometheus", "Data source"):
+        yield "needs a variable `datasource` that chooses a Prometheus"
+
+
+def template_job(dashboard: Json) -> Iterator[str]:
+    yield from _target_variable(dashboard, "job")
+
+
+def template_instance(dashboard: Json) -> Iterator[str]:
+    yield from _target_variable(dashboard, "instance")
+
+
+def _target_variable(dashboard: Json, name: str) -> Iterator[str]:
+    found = variable(dashboard, name)
+    expected = {"type": "query", "label": name.capitalize(), "multi": True, "includeAll": True, "allValue": ".+"}
+    wrong = {key for key, value in expected.items() if found.get(key) != value}
+    if wrong:
+        yield f"the variable `{name}` has another {', '.join(sorted(wrong))}"
+    if found.get("datasource", {}).get("uid") != "${datasource}":
+        yield f"the variable `{name}` asks another data source"
+
+
+def template_label_promql(dashboard: Json) -> Iterator[str]:
+    for found in dashboard["templating"]["list"]:
+        if found["type"] == "query" and not re.fullmatch(r"label_values\(\w+(\{[^{}]*\})?, \w+\)", found["definition"]):
+            yield f"the variable `{found['name']}` is not a plain label_values(…)"
+
+
+def template_on_time_change_reload(dashboard: Json) -> Iterator[str]:
+    for found in dashboard["templating"]["list"]:
+        if found["type"] == "query" and found.get("refresh") != 2:
+            yield f"the variable `{found['name']}` does not follow the time"
+
+
+def uneditable_dashboard(dashboard: Json) -> Iterator[str]:
+    if dashboard.get("editable") is not False:
+        yield "could be changed where the change is lost"
+
+
+def variable(dashboard: Json, name: str) -> Json:
+    found: Iterator[Json] = (one for one in dashboard["templating"]["list"] if one["name"] == name)
+    return next(found, {})
+
+
+def our_titles(dashboard: Json) -> Iterator[str]:
+    for title, count in Counter(panel["title"] for panel in panels_of(dashboard)).items():
+        if count > 1:
+            yield f"{count} panels are called {title!r}"
+
+
+def our_grid(dashboard: Json) -> Iterator[str]:
+    for panels in (dashboard["panels"], *(row["panels"] for row in dashboard["panels"] if row["type"] == "row")):
+        taken = Counter(cell for panel in panels for cell in _cells(panel["gridPos"]))
+        if any(count > 1 for count in taken.values()):
+            yield "panels lie one upon another"
+        if any(column >= COLUMNS for column, _ in taken):
+            yield "a panel is wider than the grid"
+
+
+def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
+    for column in range(place["x"], place["x"] + place["w"]):
+        for line in range(place["y"], place["y"] + place["h"]):
+            yield column, line
+
+
+def our_length(dashboard: Json) -> Iterator[str]:
+    unfolded = sum(panel["type"] != "row" for panel in dashboard["panels"])
+    if unfolded > PANELS_UNFOLDED_MAX:
+        yield f"{unfolded} panels are too many to look at: fold a row"
+
+
+def our_first_row(dashboard: Json) -> Iterator[str]:
+    first = dashboard["panels"][0]
+    if (first["type"], first["title"]) != ("row", "Is it fine?"):
+        yield "does not begin with whether it is fine"
+
+
+def our_way_to_others(dashboard: Json) -> Iterator[str]:
+    ways = [link for link in dashboard.get("links", []) if link.get("tags") == [TAG]]
+    if not any(way.get("asDropdown") and way.get("keepTime") and way.get("includeVars") for way in ways):
+        yield "has no list of the others that keeps the time and the choice"
+
+
+def our_marks(dashboard: Json) -> Iterator[str]:
+    marked = {one["name"] for one in dashboard["annotations"]["list"]}
+    if not {"Deployments", "Restarts", "Alerts"} <= marked:
+        yield "does not mark deployments, restarts and alerts"
+
+
+# Panels -----------------------------------------------------------------------------------------------------------------
+
+
+def panel_datasource(panel: Json) -> Iterator[str]:
+    asked = panel.get("datasource", {})
+    if asked != POSTGRES and asked.get("uid") != "${datasource}":
+        yield "asks another data source than the chosen one"
+    if any(target.get("datasource") != asked for target in panel.get("targets", [])):
+        yield "has a query that asks another data source than the panel"
+
+
+def panel_title_description(panel: Json) -> Iterator[str]:
+    if not panel.get("title") or not panel.get("description"):
+        yield "has no title or no description"
+
+
+def panel_units(panel: Json) -> Iterator[str]:
+    unit = defaults(panel).get("unit")
+    if unit not in UNITS and not defaults(panel).get("mappings"):
+        yield f"has no unit that Grafana knows: {unit}"
+
+
+def panel_no_targets(panel: Json) -> Iterator[str]:
+    if not panel.get("targets"):
+        yield "asks nothing"
+
+
+def target_logql(panel: Json) -> Iterator[str]:
+    if any(target.get("datasource", {}).get("type") == "loki" for target in panel.get("targets", [])):
+        yield "asks for log lines, of which there is no data source"
+
+
+def defaults(panel: Json) -> Json:
+    found: Json = panel["fieldConfig"]["defaults"]
+    return found
+
+
+def our_description(panel: Json) -> Iterator[str]:
+    text = panel.get("description", "")
+    if not re.search(r"\b[Gg]ood\b|must be 0|what we promise|looks for them", text) or not text.endswith("."):
+        yield "does not say what it looks like when all is well"
+
+
+def our_empty_text(panel: Json) -> Iterator[str]:
+    if len(defaults(panel).get("noValue", "")) < len("None"):
+        yield "does not say what it means that there is nothing"
+
+
+def our_decimals(panel: Json) -> Iterator[str]:
+    if "decimals" not in defaults(panel):
+        yield "leaves the decimals to chance"
+
+
+def our_exemplars(panel: Json) -> Iterator[str]:
+    if panel["type"] not in ("timeseries", "heatmap"):
+        return
+    queries = [one for one in panel["targets"] if re.search(r"bmc_\w+_bucket", one.get("expr", ""))]
+    if queries and "bmc_event_loop_lag" not in queries[0]["expr"] and not any(one.get("exemplar") for one in queries):
+        yield "shows a latency without the way to its traces"
+
+
+def our_scale(panel: Json) -> Iterator[str]:
+    """A line far down looks level when the scale begins there."""
+    if panel["type"] == "timeseries" and not {"min", "max"} & defaults(panel).keys():
+        yield "begins its scale anywhere"
+
+
+# Queries ----------------------------------------------------------------------------------------------------------------
+
+
+def target_job(expr: str) -> Iterator[str]:
+    yield from _selects(expr, 'job=~"$job"')
+
+
+def target_instance(expr: str) -> Iterator[str]:
+    yield from _selects(expr, 'instance=~"$instance"')
+
+
+def _selects(expr: str, matcher: str) -> Iterator[str]:
+    for metric, matchers in selectors(expr):
+        if matcher not in matchers:
+            yield f"{metric} is asked for without {matcher}"
+
+
+def target_rate_interval(expr: str) -> Iterator[str]:
+    for window in re.findall(r"\[([^\]]+)\]", expr):
+        if window != "$__rate_interval":
+            yield f"looks back {window}, whatever time is shown"
+
+
+def target_counter_agg(expr: str) -> Iterator[str]:
+    counted = r"\b\w+_(?:total|bucket|count|sum)\{[^}]*\}"
+    rated = r"(?:rate|increase|irate|resets|changes)\(" + counted + r"\["
+    if len(re.findall(counted, expr)) != len(re.findall(rated, expr)):
+        yield "shows a counter as it stands, not how it grows"
+
+
+def our_quantiles(expr: str) -> Iterator[str]:
+    groups = re.findall(r"histogram_quantile\([\d.]+, sum by \(([^)]*)\) \(rate\(", expr)
+    good = sum("le" in group.split(", ") for group in groups)
+    if good != expr.count("histogram_quantile("):
+        yield "takes a quantile of something else than sums by `le`"
+
+
+def our_states(expr: str) -> Iterator[str]:
+    for gauge in STATE_GAUGES:
+        if re.search(rf"(sum|avg|count)( by \([^)]*\))? ?\({gauge}\{{", expr):
+            yield f"adds up {gauge}, of which every replica tells the same"
+
+
+def our_zeros(expr: str) -> Iterator[str]:
+    if "or vector(0)" in expr:
+        yield "shows 0 where nothing is known"
+
+
+KEYWORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring", "group_left", "group_right"}
+
+
+def selectors(expr: str) -> list[tuple[str, str]]:
+    """Find each metric that is asked for, with its matchers."""
+    bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right) ?\([^)]*\)", " ", expr)
+    bare = re.sub(r"\[[^\]]*\]", " ", bare)
+    found = re.findall(r"([a-zA-Z_:][\w:]*)(\{[^}]*\})?(?!\s*[\w(:])", bare)
+    return [(name, matchers) for name, matchers in found if name not in KEYWORDS]
+
+
+OF_BOARDS: dict[str, Callable[[Json], Iterator[str]]] = {
+    "template-datasource-rule": template_datasource,
+    "template-job-rule": template_job,
+    "template-instance-rule": template_instance,
+    "template-label-promql-rule": template_label_promql,
+    "template-on-time-change-reload-rule": template_on_time_change_reload,
+    "uneditable-dashboard": uneditable_dashboard,
+    "our-titles": our_titles,
+    "our-grid": our_grid,
+    "our-length": our_length,
+    "our-first-row": our_first_row,
+    "our-way-to-others": our_way_to_others,
+    "our-marks": our_marks,
+}
+
+OF_PANELS: dict[str, Callable[[Json], Iterator[str]]] = {
+    "panel-datasource-rule": panel_datasource,
+    "panel-title-description-rule": panel_title_description,
+    "panel-units-rule": panel_units,
+    "panel-no-targets-rule": panel_no_targets,
+    "target-logql-rule": target_logql,
+    "target-logql-auto-rule": target_logql,
+    "our-description": our_description,
+    "our-empty-text": our_empty_text,
+    "our-decimals": our_decimals,
+    "our-exemplars": our_exemplars,
+    "our-scale": our_scale,
+}
+
+OF_QUERIES: dict[str, Callable[[str], Iterator[str]]] = {
+    "target-job-rule": target_job,
+    "target-instance-rule": target_instance,
+    "target-rate-interval-rule": target_rate_interval,
+    "target-counter-agg-rule": target_counter_agg,
+    "our-quantiles": our_quantiles,
+    "our-states": our_states,
+    "our-zeros": our_zeros,
+}

@@ -1,0 +1,189 @@
+"""Dashboards keep to the rules, say what the alerts say, and lead to the runbook."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring import thresholds
+from monitoring.__main__ import ROOT, written_files
+from monitoring.alerts import ALERTS
+from monitoring.dashboards.all import BOARDS
+from monitoring.dashboards.asking import panels_of
+from monitoring.dashboards.parts import FIRST, Board, Panel
+from monitoring.rules import DASHBOARD, RUNBOOK
+from monitoring.slos import SLOS
+from tests.monitoring.dashboard_lint import Excluded, lint, selectors
+from tests.monitoring.test_rules import exported
+
+FILES = sorted(path for path in written_files() if path.suffix == ".json")
+PROVISIONED = ROOT / "grafana" / "dashboards"
+BY_NAME = {alert.name: alert for alert in ALERTS}
+
+SPAN_OF_THE_ALERT = "the span is the alert's, and named in the title"
+OF_ALL_REPLICAS = "a promise is of all replicas together, whatever is chosen above"
+NO_JOB = "ALERTS is written by Prometheus itself and bears no job or instance"
+NO_COUNTER = "the exporter calls a gauge `count`"
+
+EXCLUDED = (
+    *(
+        Excluded("target-rate-interval-rule", board, panel, SPAN_OF_THE_ALERT)
+        for board, panel in (
+            ("bmc-payments", "Unmatched in the last hour"),
+            ("bmc-webhook", "Badly signed in 10 minutes"),
+            ("bmc-webhook", "Not written at once, 15 minutes"),
+            ("bmc-webhook", "Repeats and new ones an hour"),
+            ("bmc-bot", "Found by looking, 30 minutes"),
+            ("bmc-bot", "Calls to Telegram that failed, 15 minutes"),
+            ("bmc-postgres", "Deadlocks in 15 minutes"),
+            ("bmc-platform", "Starts in 15 minutes"),
+            ("bmc-platform", "Alerts not delivered, 15 minutes"),
+            ("bmc-platform", "Rules that failed, 10 minutes"),
+        )
+    ),
+    Excluded("target-rate-interval-rule", "bmc-bot", "Told to wait, 1 hour", "waits are rare: an hour shows one"),
+    Excluded("target-rate-interval-rule", "bmc-janitor", "Runs that failed, 1 hour", "some tasks run once an hour"),
+    Excluded("target-rate-interval-rule", "bmc-janitor", "Tasks at a glance", "some tasks run once an hour"),
+    Excluded("target-rate-interval-rule", "bmc-overview", "Room left for failure, 30 days", "promises are for 30 days"),
+    Excluded("target-job-rule", "bmc-overview", "Room left for failure, 30 days", OF_ALL_REPLICAS),
+    Excluded("target-instance-rule", "bmc-overview", "Room left for failure, 30 days", OF_ALL_REPLICAS),
+    Excluded(
+        "our-zeros", "bmc-overview", "Room left for failure, 30 days", "a service that is gone has nothing to add"
+    ),
+    Excluded("target-job-rule", "bmc-overview", "Alerts that fire", NO_JOB),
+    Excluded("target-instance-rule", "bmc-overview", "Alerts that fire", NO_JOB),
+    Excluded("target-job-rule", "bmc-platform", "Heartbeat of alerting", NO_JOB),
+    Excluded("target-instance-rule", "bmc-platform", "Heartbeat of alerting", NO_JOB),
+    Excluded("target-counter-agg-rule", "bmc-postgres", "Connections in use", NO_COUNTER),
+    Excluded("target-counter-agg-rule", "bmc-postgres", "Connections, by state", NO_COUNTER),
+    Excluded("target-counter-agg-rule", "bmc-postgres", "Locks held", NO_COUNTER),
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def limited_panels() -> Iterator[tuple[Board, Panel]]:
+    for board in BOARDS:
+        for panel in board.panels:
+            if panel.limit:
+                yield board, panel
+
+
+def test_every_file_in_grafanas_folder_is_written_from_here() -> None:
+    assert sorted(PROVISIONED.iterdir()) == FILES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_dashboard_keeps_to_the_rules(path: Path) -> None:
+    excluded = {(one.rule, one.board, one.panel) for one in EXCLUDED}
+
+    findings = [str(one) for one in lint(read(path)) if (one.rule, one.board, one.panel) not in excluded]
+
+    assert findings == []
+
+
+def test_no_exclusion_outlives_what_it_excludes() -> None:
+    found = {(one.rule, one.board, one.panel) for path in FILES for one in lint(read(path))}
+
+    assert {(one.rule, one.board, one.panel) for one in EXCLUDED} - found == set()
+
+
+def test_dashboards_ask_only_for_what_is_exported() -> None:
+    asked = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
+
+    of_a_pool = {"bmc_db_pool_connections"}  # which there is none of here
+    assert {metric for metric in asked if metric.startswith("bmc_")} - exported() - of_a_pool == set()
+
+
+def test_what_is_exported_is_shown_somewhere() -> None:
+    shown = " ".join(expr for _, expr in expressions())
+    families = {re.sub("_(total|bucket|count|sum)$", "", name) for name in exported() if name.startswith("bmc_")}
+
+    assert {family for family in families if family not in shown} == NOT_SHOWN.keys()
+
+
+NOT_SHOWN: dict[str, str] = {}
+"""Metrics that no panel needs, each with the reason."""
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    for path in FILES:
+        for panel in panels_of(read(path)):
+            for target in panel["targets"]:
+                if "expr" in target:
+                    yield panel["title"], target["expr"]
+
+
+@pytest.mark.parametrize(("board", "panel"), [*limited_panels()], ids=lambda one: getattr(one, "title", ""))
+def test_a_limit_is_the_one_of_the_alert(board: Board, panel: Panel) -> None:
+    assert panel.limit
+    assert panel.alerts, "nobody acts on a limit that no alert knows"
+    sought = re.compile(
+        rf"(?<![\w.]){re.escape(f'{panel.limit.value:g}' if panel.limit.value < 1e6 else str(panel.limit.value))}(?![\w.])"
+    )
+    promises = {slo.name: slo.promise for slo in SLOS}
+    said = [BY_NAME[name].expr + promises.get(BY_NAME[name].slo or "", "") for name in panel.alerts]
+
+    is_same = any(sought.search(text) for text in said)
+
+    # For "more than none" the first one is the limit.
+    assert is_same or (panel.limit.value == FIRST and any("> 0" in text for text in said))
+
+
+@pytest.mark.parametrize(("board", "panel"), [*limited_panels()], ids=lambda one: getattr(one, "title", ""))
+def test_a_limit_is_written_as_the_line_where_the_color_turns(board: Board, panel: Panel) -> None:
+    assert panel.limit
+    written = next(one for one in panels_of(read(PROVISIONED / f"{board.uid}.json")) if one["title"] == panel.title)
+
+    steps = written["fieldConfig"]["defaults"]["thresholds"]["steps"]
+
+    below, above = ("red", "green") if panel.limit.is_floor else ("green", "red")
+    assert steps == [{"value": None, "color": below}, {"value": panel.limit.value, "color": above}]
+
+
+def test_limits_come_from_the_constants_of_the_alerts() -> None:
+    constants = {value for value in vars(thresholds).values() if isinstance(value, int | float)}
+    derived = {FIRST, thresholds.PENDING_TTL_SECONDS + 120}
+
+    assert {panel.limit.value for _, panel in limited_panels() if panel.limit} <= constants | derived
+
+
+def test_every_alert_is_explained_on_the_dashboard_it_leads_to() -> None:
+    led_to = {(alert.dashboard, alert.name) for alert in ALERTS}
+    linked = {(board.uid, name) for board in BOARDS for panel in board.panels for name in panel.alerts}
+
+    assert led_to - linked == set()
+    assert {name for _, name in linked} <= BY_NAME.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_panel_with_an_alert_leads_to_its_page_of_the_runbook(path: Path) -> None:
+    (board,) = (one for one in BOARDS if one.uid == path.stem)
+    alerts = {panel.title: panel.alerts for panel in board.panels}
+
+    for panel in panels_of(read(path)):
+        expected = [f"{RUNBOOK}#{name.lower()}" for name in alerts[panel["title"]]]
+        assert [link["url"] for link in panel.get("links", [])] == expected
+
+
+def test_links_in_alerts_lead_to_dashboards_that_exist() -> None:
+    uids = {path.stem for path in FILES}
+
+    assert {alert.dashboard for alert in ALERTS} <= uids
+    assert {read(path)["uid"] for path in FILES} == uids
+    assert DASHBOARD.endswith("/d")
+
+
+def test_a_dashboard_of_the_newest_classic_form() -> None:
+    assert {read(path)["schemaVersion"] for path in FILES} == {42}
+    assert all(
+        len({panel["id"] for panel in panels_of(read(path))}) == len(list(panels_of(read(path)))) for path in FILES
+    )
