@@ -1,5 +1,5 @@
 """
-Draw the pictures of the documents from the running product: `make pictures`.
+Draw the pictures of the documents from the running product: `make pictures`, or `python -m tools.pictures desk` for some.
 
 Starts a stack of its own beside whatever runs, walks through it in a real browser as a newcomer would, and writes
 docs/pictures/. Nothing is retouched; the pictures are only made small.
@@ -10,140 +10,180 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 from PIL import Image
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import FrameLocator, Locator, Page, expect
 
-from tests.e2e.browser import Screen, running_browser
+from tests.e2e.browser import Scheme, Screen, running_browser
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack, running_stack
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 FIVE = re.compile(r"^[$€]?5\b")
+PAID = re.compile("Thank you|Дякуємо")
 OPERATOR_ID = 1_000_001
+REST_MILLISECONDS = 700
+"""For the eye: what slides in has come to rest."""
+
 COLORS = 128
-FRAME_MILLISECONDS = 1_400
-LAST_FRAME_MILLISECONDS = 4_000
+FRAME_SIZE = (1024, 688)
+FRAME_MILLISECONDS = 1_600
+LAST_FRAME_MILLISECONDS = 4_500
 
 
-async def draw_all(stack: Stack) -> None:
-    async with (
-        aiohttp.ClientSession() as session,
-        running_browser() as browser,
-        AsyncExitStack() as rooms,
-    ):
-        screen = Screen(browser, stack.sandbox_url, rooms)
+@dataclass(frozen=True)
+class Studio:
+    """The running product, and a browser before it."""
+
+    screen: Screen
+    bmc: BuyMeACoffee
+    session: aiohttp.ClientSession
+
+    async def invite(self, telegram_id: int, name: str, language: str) -> Person:
+        return await Person.join(self.session, self.screen.address, telegram_id, name, language)
+
+
+async def draw(stack: Stack, names: Sequence[str]) -> None:
+    async with aiohttp.ClientSession() as session, running_browser() as browser, AsyncExitStack() as rooms:
         bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
-        await draw_the_way(screen)
-        for name, language, scheme, width in (
-            ("en-light", "en", "light", 390),
-            ("uk-dark", "uk", "dark", 320),
-            ("en-wide", "en", "light", 1280),
-        ):
-            person = await Person.join(session, stack.sandbox_url, 6_000 + width, "Anna", language)
-            await draw_mini_app(screen, person, bmc, name=name, language=language, scheme=scheme, width=width)
-        await draw_desk(screen, bmc, await Person.join(session, stack.sandbox_url, OPERATOR_ID, "Olha", "en"))
+        studio = Studio(Screen(browser, stack.sandbox_url, rooms), bmc, session)
+        for name in names:
+            await SUBJECTS[name](studio)
 
 
-async def draw_the_way(screen: Screen) -> None:
-    """Walk from the menu button to the credits, a picture a step, and one of the end by day and by night."""
-    page = await screen.page(width=1280, height=860)
+# The demo's page -----------------------------------------------------------------------------------------------------
+
+
+async def draw_the_way(studio: Studio) -> None:
+    """Walk from the menu button to the credits, a picture a step; the last one by day and by night."""
+    page = await studio.screen.page(width=1280, height=860)
     frames: list[bytes] = []
 
     async def take() -> None:
-        await page.wait_for_timeout(600)  # for the eye: what slides in has come to rest
-        frames.append(await page.screenshot())
+        frames.append(await shot(page))
 
-    await page.goto(screen.address)
-    await expect(page.locator("#messages .message.bot").first).to_be_visible()
+    await page.goto(studio.screen.address)
+    await expect(said_by_bot(page).first).to_be_visible()
     await take()
     await page.locator("#menu").click()
     app = page.frame_locator("#app")
     await expect(app.get_by_role("radio", name=FIVE)).to_be_visible()
     await take()
+    await go_to_the_checkout(page, app, take)
+    await page.get_by_role("button", name="Support with $5").click()
+    await expect(app.get_by_role("heading", name=PAID)).to_be_visible()
+    await expect(page.get_by_text("That is all: paid, told and noted.")).to_be_visible()
+    await take()
+    await page.get_by_role("button", name="Close", exact=False).last.click()
+    await expect(said_by_bot(page, "500 credits").last).to_be_visible()
+    await take()
+    save_animation("way", frames)
+    save("demo-light", frames[-1])
+    await page.get_by_role("button", name="Dark").click()
+    save("demo-dark", await shot(page))
+
+
+async def go_to_the_checkout(page: Page, app: FrameLocator, take: Callable[[], Awaitable[None]]) -> None:
     await app.get_by_role("radio", name=FIVE).check()
     await page.locator("#main-button").click()
     await expect(app.get_by_role("button", name="Copy the code")).to_be_visible()
     await take()
     await app.get_by_role("button", name="Copy the code").click()
     await page.locator("#main-button").click()
+    await expect(page.get_by_role("button", name=re.compile("^Paste "))).to_be_visible()
+    await take()
     await page.get_by_role("button", name=re.compile("^Paste ")).click()
     await take()
-    await page.get_by_role("button", name="Support with $5").click()
-    await expect(app.get_by_role("heading", name="Thank you!")).to_be_visible()
-    await take()
-    await page.get_by_role("button", name="Close", exact=False).last.click()
-    await expect(page.locator("#messages .message.bot", has_text="500 credits").last).to_be_visible()
-    await take()
-    save_animation("way", frames)
-    save("demo-light", frames[-1])
-    await page.get_by_role("button", name="Dark").click()
-    await take()
-    save("demo-dark", frames[-1])
 
 
-async def draw_mini_app(
-    screen: Screen, person: Person, bmc: BuyMeACoffee, *, name: str, language: str, scheme: str, width: int
-) -> None:
+# The Mini App --------------------------------------------------------------------------------------------------------
+
+
+async def draw_mini_app(studio: Studio) -> None:
+    await draw_states(studio, "en-light", width=390)
+    await draw_states(studio, "uk-dark", width=320)
+    await draw_states(studio, "uk-light", width=1280)
+    await draw_states(studio, "en-dark", width=1280)
+
+
+async def draw_states(studio: Studio, name: str, *, width: int) -> None:
     """Draw the page in its three states: to choose, to pay, paid."""
-    assert scheme in ("light", "dark")
-    page = await screen.open(person, width=width, scheme=scheme, locale=language)  # type: ignore[arg-type]  # asserted above
+    language, _, hour = name.partition("-")
+    scheme: Scheme = "dark" if hour == "dark" else "light"
+    person = await studio.invite(6_000 + len(studio.screen.browser.contexts), "Anna", language)
+    page = await studio.screen.open(person, width=width, scheme=scheme, locale=language)
     await expect(page.get_by_role("radio", name=FIVE)).to_be_visible()
-    await shoot(page, f"app-{name}-choose")
+    save(f"app-{name}-choose", await shot(page))
     await page.get_by_role("radio", name=FIVE).check()
     await page.locator("#action").click()
     code = page.get_by_text(re.compile(r"^[2-9A-Z]{4}-[2-9A-Z]{4}$")).first
     await expect(code).to_be_visible()
-    await shoot(page, f"app-{name}-pay")
-    await bmc.pay(amount="5", note=await code.inner_text())
-    await expect(page.get_by_role("heading", name=re.compile("Thank you|Дякуємо"))).to_be_visible()
-    await shoot(page, f"app-{name}-paid")
+    save(f"app-{name}-pay", await shot(page))
+    await studio.bmc.pay(amount="5", note=await code.inner_text())
+    await expect(page.get_by_role("heading", name=PAID)).to_be_visible()
+    save(f"app-{name}-paid", await shot(page))
 
 
-async def draw_desk(screen: Screen, bmc: BuyMeACoffee, operator: Person) -> None:
-    """Draw what an operator sees on the phone: a payment that waits, and the numbers."""
-    await bmc.pay(amount="12", note="from your neighbours, keep it up!", name="Neighbours")
+# The desk ------------------------------------------------------------------------------------------------------------
+
+
+async def draw_desk(studio: Studio) -> None:
+    """Draw what the operator's phone shows of a payment that fits two people, and of how it is matched."""
+    operator = await studio.invite(OPERATOR_ID, "Olha", "en")
+    for telegram_id, name in ((7_001, "Marta"), (7_002, "Taras")):
+        await (await studio.invite(telegram_id, name, "en")).ask_to_pay("12")
+    await studio.bmc.pay(amount="12", note="Keep it up!", name="M.")
     await operator.hear("$12")
-    page = await screen.page(width=1280, height=860)
-    await page.goto(f"{screen.address}/?person={operator.telegram_id}")
-    phone = page.locator("#messages .message.bot")
-    await expect(phone.filter(has_text="$12").last).to_be_visible()
-    await shoot_phone(page, "desk-card")
-    await operator.say("/stats")
-    await expect(page.locator("#messages img").last).to_be_visible()
-    await shoot_phone(page, "desk-stats")
+    page = await studio.screen.page(width=1280, height=1000)
+    await page.goto(f"{studio.screen.address}/?person={OPERATOR_ID}")
+    await expect(said_by_bot(page, "$12").last).to_be_visible()
+    save("desk-card", await shot(page, ".phone"))
 
 
-async def shoot(page: Page, name: str) -> None:
-    await page.wait_for_timeout(600)
-    save(name, await page.screenshot())
+# What all need -------------------------------------------------------------------------------------------------------
+
+SUBJECTS: dict[str, Callable[[Studio], Awaitable[None]]] = {
+    "way": draw_the_way,
+    "mini-app": draw_mini_app,
+    "desk": draw_desk,
+}
 
 
-async def shoot_phone(page: Page, name: str) -> None:
-    await page.wait_for_timeout(800)
-    phone: Locator = page.locator(".phone").first
-    save(name, await phone.screenshot())
+def said_by_bot(page: Page, words: str = "") -> Locator:
+    return page.locator("#messages .message.bot").filter(has_text=words)
+
+
+async def shot(page: Page, part: str = "body") -> bytes:
+    await page.wait_for_timeout(REST_MILLISECONDS)
+    return await (page.screenshot() if part == "body" else page.locator(part).first.screenshot())
 
 
 def save(name: str, png: bytes) -> None:
     """Write a picture with as few colours as the eye needs."""
-    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLORS, method=Image.Quantize.MEDIANCUT)
-    picture.save(PICTURES / f"{name}.png", optimize=True)
-    print(f"docs/pictures/{name}.png", (PICTURES / f"{name}.png").stat().st_size // 1024, "KB")
+    path = PICTURES / f"{name}.png"
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.quantize(COLORS, method=Image.Quantize.MEDIANCUT).save(path, optimize=True)
+    tell(path)
 
 
 def save_animation(name: str, frames: Sequence[bytes]) -> None:
-    pictures = [Image.open(io.BytesIO(png)).convert("RGB").resize((960, 645)) for png in frames]
+    pictures = [Image.open(io.BytesIO(png)).convert("RGB").resize(FRAME_SIZE) for png in frames]
     times = [FRAME_MILLISECONDS] * (len(pictures) - 1) + [LAST_FRAME_MILLISECONDS]
     path = PICTURES / f"{name}.webp"
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=75, method=6)
-    print(f"docs/pictures/{name}.webp", path.stat().st_size // 1024, "KB")
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=80, method=6)
+    tell(path)
+
+
+def tell(path: Path) -> None:
+    print(f"docs/pictures/{path.name}: {path.stat().st_size // 1024} KB", flush=True)
 
 
 if __name__ == "__main__":
     with running_stack() as running:
-        asyncio.run(draw_all(running))
+        asyncio.run(draw(running, sys.argv[1:] or list(SUBJECTS)))
