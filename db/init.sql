@@ -275,11 +275,14 @@ CREATE TABLE notifications (
     attempts integer NOT NULL DEFAULT 0,
     sent_at timestamptz,
     message_id bigint,
+    traceparent text,
     CONSTRAINT told_once UNIQUE (fact_key),
     CONSTRAINT status_is_known CHECK (status IN ('pending', 'sent', 'unreachable', 'dead', 'addressed')),
+    CONSTRAINT traceparent_is_one CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
     CONSTRAINT sent_has_its_time CHECK ((status = 'sent') = (sent_at IS NOT NULL))
 );
 COMMENT ON TABLE notifications IS 'The outbox. A claim moves due_at ahead by the lease, so that a killed sender''s rows come up again.';
+COMMENT ON COLUMN notifications.traceparent IS 'The trace of what it comes of, as W3C Trace Context writes it; null: not traced.';
 COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which knows them, makes it one row each.';
 COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal, the text itself is made when it is sent.';
 COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told once.';

@@ -92,6 +92,8 @@ class Event:
     charge: ChargeFacts | None = None
     verified_by: int | None = None
     """Which of the signing secrets fitted: 1 is the first. None: not told."""
+    traceparent: str | None = None
+    """The trace that its delivery belongs to, as W3C writes it; None: it is not traced."""
 
 
 def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:

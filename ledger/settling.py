@@ -113,6 +113,8 @@ class Notice:
     kind: NotificationKind
     facts: Facts
     fact_key: str | None
+    traceparent: str | None = None
+    """The trace of the event that it comes of."""
 
 
 @dataclass
@@ -139,8 +141,10 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Mapping[
     """Decide what the events of a batch change. *book* is used up: it holds afterwards what the batch made of it."""
     done = Settlement()
     for event in events:
+        told = len(done.notices)
         outcome = _settle_event(event, book, rules, readings, done)
         done.outcomes.append(outcome)
+        done.notices[told:] = [replace(notice, traceparent=event.traceparent) for notice in done.notices[told:]]
     return done
 
 

@@ -14,10 +14,10 @@ WITH owed AS (
                 LIMIT 100
                   FOR UPDATE SKIP LOCKED
            )
-    RETURNING kind, facts, created_at, due_at
+    RETURNING kind, facts, created_at, due_at, traceparent
 )
-INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
-SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at, owed.due_at
+INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at, traceparent)
+SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at, owed.due_at, owed.traceparent
   FROM owed
  CROSS JOIN unnest($1::bigint []) AS operators (telegram_id);
 
@@ -44,9 +44,10 @@ WITH claimed AS (
                 LIMIT $3
                   FOR UPDATE SKIP LOCKED
            )
-    RETURNING notification_id, telegram_id, kind, facts, attempts, created_at
+    RETURNING notification_id, telegram_id, kind, facts, attempts, created_at, traceparent
 )
 SELECT claimed.notification_id, claimed.telegram_id, claimed.kind, claimed.facts, claimed.attempts, claimed.created_at,
+       claimed.traceparent,
        coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons
   FROM claimed
   LEFT JOIN users ON users.telegram_id = claimed.telegram_id

@@ -162,10 +162,10 @@ UPDATE pending_payments
 
 -- name: queue_notifications
 -- Each fact once; a null fact key every time.
--- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys: arrays of one length
-INSERT INTO notifications (telegram_id, kind, facts, fact_key)
+-- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of one length
+INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
 SELECT *
-  FROM unnest($1::bigint [], $2::text [], $3::jsonb [], $4::text [])
+  FROM unnest($1::bigint [], $2::text [], $3::jsonb [], $4::text [], $5::text [])
 ON CONFLICT (fact_key) DO NOTHING;
 
 -- name: announce

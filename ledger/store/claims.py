@@ -46,7 +46,7 @@ async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now:
             return Raising.OPEN_BEFORE
         facts = {"claim_id": claim_id, "telegram_id": telegram_id}
         kinds, keys = [NotificationKind.CLAIM_RAISED], [f"claim:{claim_id}"]
-        await db.execute(sql("queue_notifications"), [None], kinds, [facts], keys)
+        await db.execute(sql("queue_notifications"), [None], kinds, [facts], keys, [None])
         await db.execute(sql("announce"))
     return Raising.RAISED
 

@@ -272,5 +272,5 @@ async def _tell_of_adjustment(
 async def _queue(
     db: Connection, user: TelegramId, kind: NotificationKind, facts: Mapping[str, str | int], fact_key: str
 ) -> None:
-    await db.execute(sql("queue_notifications"), [user], [kind], [dict(facts)], [fact_key])
+    await db.execute(sql("queue_notifications"), [user], [kind], [dict(facts)], [fact_key], [None])
     await db.execute(sql("announce"))

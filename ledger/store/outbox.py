@@ -34,6 +34,8 @@ class Notification:
     """The recipient's balance now."""
     reasons: Sequence[Mapping[str, Any]]
     """Why the charge it is about was matched or not; empty when it is about none."""
+    traceparent: str | None = None
+    """The trace of what it comes of; None: not traced."""
 
 
 async def claim_notifications(

@@ -92,7 +92,12 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
         await _keep_events(db, [EventRecord(event, event.delivery_key, Outcome.FAILED)])
         facts = {"type": (event.type or "")[:100] or None}
         await db.execute(
-            sql("queue_notifications"), [None], ["event_unreadable"], [facts], [f"failed:{event.delivery_key}"]
+            sql("queue_notifications"),
+            [None],
+            ["event_unreadable"],
+            [facts],
+            [f"failed:{event.delivery_key}"],
+            [event.traceparent],
         )
         await db.execute(sql("announce"))
 
@@ -266,6 +271,7 @@ async def _queue(db: Connection, done: Settlement) -> None:
         [notice.kind for notice in done.notices],
         [dict(notice.facts) for notice in done.notices],
         [notice.fact_key for notice in done.notices],
+        [notice.traceparent for notice in done.notices],
     )
 
 

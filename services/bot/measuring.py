@@ -20,6 +20,8 @@ from aiogram.exceptions import (
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import TelegramObject, Update
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 
 from services.bot.metrics import (
     CALLED_METHODS,
@@ -32,12 +34,24 @@ from services.bot.metrics import (
     UPDATES_HANDLED,
     Call,
 )
+from services.runtime.tracing import span
 
 
 class MeasureCalls(BaseRequestMiddleware):
     """Counts each attempt by itself, so it stands nearest to the wire."""
 
     async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Any:
+        # What nobody's payment is about, asking for updates above all, is in no trace.
+        if not trace.get_current_span().is_recording():
+            return await self._measure(make_request, bot, method)
+        name = type(method).__name__
+        with span(f"telegram {name}", SpanKind.CLIENT) as call:
+            call.set_attributes({"rpc.system": "telegram", "rpc.method": name})
+            return await self._measure(make_request, bot, method)
+
+    async def _measure(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Any:
         began = time.perf_counter()

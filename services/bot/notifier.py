@@ -25,6 +25,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
 )
 from aiogram.types import InlineKeyboardMarkup
+from opentelemetry.trace import SpanKind
 
 from ledger.errors import DatabaseAwayError
 from ledger.model import NotificationKind, Rates, TelegramId
@@ -44,6 +45,7 @@ from services.bot.announcements import NO_RATES, Announcement, announce
 from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_DELIVERIES, Delivery
 from services.bot.pace import Pace
 from services.bot.speech import speech
+from services.runtime.tracing import follow, span
 
 log = structlog.stdlib.get_logger()
 
@@ -163,7 +165,7 @@ class Notifier:
         return not self._stop.is_set()
 
     async def _deliver(self, notification: Notification) -> None:
-        outcome = await self._attempt(notification)
+        outcome = await self._attempt_traced(notification)
         OUTBOX_DELIVERIES.labels(notification.kind, outcome).inc()
         log.info(
             "notification handled",
@@ -172,6 +174,22 @@ class Notifier:
             outcome=outcome,
             attempt=notification.attempts,
         )
+
+    async def _attempt_traced(self, notification: Notification) -> Delivery:
+        """Attempt it as a part of the trace of what it comes of; where nothing is traced, just attempt it."""
+        age = self._clock() - notification.created_at
+        parent, links = follow(notification.traceparent, age=age)
+        if parent is None:
+            return await self._attempt(notification)
+        with span("process notifications", SpanKind.CONSUMER, parent=parent, links=links) as made:
+            made.set_attributes({"messaging.system": "postgresql", "messaging.destination.name": "notifications"})
+            made.set_attributes(
+                {"messaging.message.id": str(notification.notification_id), "bmc.kind": notification.kind}
+            )
+            made.set_attributes({"bmc.attempt": notification.attempts, "bmc.age_seconds": age.total_seconds()})
+            outcome = await self._attempt(notification)
+            made.set_attribute("bmc.outcome", outcome)
+            return outcome
 
     async def _attempt(self, notification: Notification) -> Delivery:
         try:

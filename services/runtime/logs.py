@@ -9,6 +9,8 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor
 
+from services.runtime.tracing import trace_ids
+
 # Telegram puts the token into the address of every call, so libraries may log it: /bot123456:AA…/sendMessage.
 BOT_TOKEN = re.compile(r"(?<!\d)(\d{6,12}):[A-Za-z0-9_-]{30,}")
 PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
@@ -21,7 +23,7 @@ def configure_logging(*, level: str, service: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        lambda _, __, line: {"service": service, **line},
+        lambda _, __, line: {"service": service, **line, **trace_ids()},
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

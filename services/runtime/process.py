@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Known, SettingsError, read_settings
+from services.runtime.tracing import configure_tracing, end_tracing
 
 EXIT_MISCONFIGURED = 78
 """EX_CONFIG of sysexits.h: a restart will not help."""
@@ -28,7 +29,9 @@ def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Eve
             print(f"{name}: {problem}", file=sys.stderr)
         raise SystemExit(EXIT_MISCONFIGURED) from None
     configure_logging(level=settings.LOG_LEVEL, service=name)
+    configure_tracing(name)
     asyncio.run(_run_until_signalled(settings, work))
+    end_tracing()
 
 
 async def _run_until_signalled(settings: Known, work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:

@@ -17,7 +17,7 @@ from services.webhook.app import Probe, make_app
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
-from services.webhook.story import tell
+from services.webhook.story import settling, tell
 from services.webhook.writer import Writer
 
 log = structlog.stdlib.get_logger()
@@ -29,7 +29,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
 
         async def settle(events: Sequence[Event]) -> list[Outcome]:
-            done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
+            with settling(events):
+                done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done)
             tell(done)
             return done.outcomes

@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 
 from ledger.errors import DatabaseAwayError
 from ledger.events import Event, read_event
+from services.runtime.tracing import read_parent, span, write_parent
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import (
     DELIVERIES,
@@ -83,8 +86,12 @@ class Deliveries:
             FAILED_STREAK.inc()
             self._failures.count()
             return _refuse(Refusal.BAD_SIGNATURE, 401)
-        with DURATION.time():
-            return await self._settle(body, verified_by=secret)
+        # Only now: nobody unknown begins a trace.
+        with DURATION.time(), span(f"POST {PATH}", SpanKind.SERVER, parent=read_parent(request.headers)) as taken:
+            taken.set_attribute("http.route", PATH)
+            answer = await self._settle(body, verified_by=secret)
+            taken.set_attribute("http.response.status_code", answer.status)
+            return answer
 
     async def _rehearse(self, body: bytes, probe: Probe) -> web.Response:
         """Answer a probe: settled like a payment and taken back. It says nothing of how BMC fares, so no streak ends."""
@@ -98,7 +105,7 @@ class Deliveries:
 
     async def _settle(self, body: bytes, *, verified_by: int) -> web.Response:
         read = read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex)
-        event = replace(read, verified_by=verified_by)
+        event = replace(read, verified_by=verified_by, traceparent=write_parent())
         try:
             outcome = await self._writer.submit(event)
         except DatabaseAwayError:
@@ -106,6 +113,7 @@ class Deliveries:
         except OverloadedError:
             return _refuse(Refusal.OVERLOADED, 503)
         DELIVERIES.labels(event_label(event.type), outcome).inc()
+        trace.get_current_span().set_attributes({"bmc.event": event_label(event.type), "bmc.outcome": outcome})
         LAST_ACCEPTED.set_to_current_time()
         FAILED_STREAK.set(0)
         log.info(

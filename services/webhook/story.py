@@ -1,10 +1,18 @@
-"""Tell in the log what a batch changed, under the ids by which an operator follows one payment."""
+"""Tell what a batch changed: in the log under the ids by which an operator follows one payment, and in its traces."""
 
 from __future__ import annotations
 
-import structlog
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanKind
+
+from ledger.events import Event
 from ledger.settling import Settlement
+from services.runtime.tracing import follow, span
 
 log = structlog.stdlib.get_logger()
 
@@ -22,3 +30,17 @@ def tell(done: Settlement) -> None:
             log.info("charge refunded", **ids, telegram_id=charge.telegram_id)
     for one in done.completions:
         log.info("payment completed", payment_id=one.payment_id, charge_key=one.charge.key)
+
+
+@contextmanager
+def settling(events: Sequence[Event]) -> Iterator[None]:
+    """Trace the transaction of a batch: as the first event's own, with links to the others, whose child it is as much."""
+    parents = [follow(event.traceparent, age=timedelta(0))[0] for event in events if event.traceparent]
+    if not parents:
+        yield
+        return
+    others = tuple(Link(trace.get_current_span(parent).get_span_context()) for parent in parents[1:])
+    with span("settle", SpanKind.PRODUCER, parent=parents[0], links=others) as made:
+        made.set_attributes({"messaging.system": "postgresql", "messaging.destination.name": "notifications"})
+        made.set_attribute("messaging.batch.message_count", len(events))
+        yield

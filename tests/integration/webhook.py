@@ -20,7 +20,7 @@ from services.runtime.health import listening
 from services.webhook.app import Probe, make_app
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import observe_settlement
-from services.webhook.story import tell
+from services.webhook.story import settling, tell
 from services.webhook.writer import Writer
 from tests.integration.bmc import SECRET, raw, sign
 
@@ -54,7 +54,8 @@ class Webhook:
 @asynccontextmanager
 async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webhook]:
     async def settle(events: Sequence[Event]) -> list[Outcome]:
-        done = await settle_events(pool, events, rules, now=datetime.now(UTC))
+        with settling(events):
+            done = await settle_events(pool, events, rules, now=datetime.now(UTC))
         observe_settlement(done)
         tell(done)
         return done.outcomes

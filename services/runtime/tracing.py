@@ -1,0 +1,104 @@
+"""
+Traces by OpenTelemetry: off, and at no cost, unless `OTEL_EXPORTER_OTLP_ENDPOINT` says where to.
+
+Spans are made by hand, where something happens to a payment: what instruments by itself would write the bot's token into
+addresses, and a trace for every time that somebody looks whether there is something to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+PARENT_AGE_MAX = timedelta(minutes=10)
+"""What comes of something older is a story of its own, with a link to it: a parent that ended long ago would be a lie."""
+
+SHUTDOWN_MILLISECONDS_MAX = 2000
+
+_propagator = TraceContextTextMapPropagator()
+tracer = trace.get_tracer("coffee-ledger")
+
+
+def configure_tracing(service: str, environ: Mapping[str, str] = os.environ) -> None:
+    """
+    Send spans to the address in `OTEL_EXPORTER_OTLP_ENDPOINT`, by OTLP over HTTP; without one, do nothing.
+
+    The other standard settings (`OTEL_SDK_DISABLED`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`, `OTEL_RESOURCE_ATTRIBUTES`) are
+    read by OpenTelemetry itself. Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/,
+    read November 2026.
+    """
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+    if not endpoint or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return
+    # Only here, so that whoever does not trace does not load it.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"coffee-ledger-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=SHUTDOWN_MILLISECONDS_MAX / 1000)))
+    trace.set_tracer_provider(provider)
+
+
+def end_tracing() -> None:
+    """Send what is left, for at most two seconds: a backend that is away must not hold up a stop."""
+    provider = trace.get_tracer_provider()
+    flush = getattr(provider, "force_flush", None)
+    if flush is not None:
+        flush(SHUTDOWN_MILLISECONDS_MAX)
+
+
+@contextmanager
+def span(
+    name: str, kind: SpanKind = SpanKind.INTERNAL, *, parent: Context | None = None, links: tuple[Link, ...] = ()
+) -> Iterator[Span]:
+    """Make a span that is the current one inside; an exception ends it as failed, by its type alone."""
+    with tracer.start_as_current_span(
+        name, context=parent, kind=kind, links=links, record_exception=False, set_status_on_exception=False
+    ) as made:
+        try:
+            yield made
+        except Exception as error:
+            # Not its text, which may hold what somebody wrote.
+            made.set_attribute("error.type", type(error).__name__)
+            made.set_status(trace.StatusCode.ERROR)
+            raise
+
+
+def read_parent(headers: Mapping[str, str]) -> Context:
+    """Read the trace that a request belongs to; the proxy has taken away what a stranger may have written there."""
+    return _propagator.extract(headers)
+
+
+def write_parent() -> str | None:
+    """Write the current span as `traceparent`; None where there is none, or it is not recorded."""
+    carrier: dict[str, str] = {}
+    if trace.get_current_span().get_span_context().trace_flags.sampled:
+        _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def follow(traceparent: str | None, *, age: timedelta) -> tuple[Context | None, tuple[Link, ...]]:
+    """Say how to go on with what a row remembers: as its child while it is young, or else with a link to it."""
+    if traceparent is None:
+        return None, ()
+    context = _propagator.extract({"traceparent": traceparent})
+    if age <= PARENT_AGE_MAX:
+        return context, ()
+    return Context(), (Link(trace.get_current_span(context).get_span_context()),)
+
+
+def trace_ids() -> dict[str, str]:
+    """Return the ids for a log line; nothing where nothing is traced."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid or not context.trace_flags.sampled:
+        return {}
+    return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}

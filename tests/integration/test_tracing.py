@@ -1,0 +1,124 @@
+"""One trace from the proxy's header to the row that the bot goes on from; and nothing of what anybody wrote in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from services.runtime import tracing
+from services.runtime.tracing import PARENT_AGE_MAX, configure_tracing, follow
+from tests.integration.bmc import a_payment, raw, sign
+from tests.integration.people import Ledger
+from tests.integration.webhook import Webhook
+
+CODE = "K7QM2XHD"
+PROXYS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """Trace, into memory."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "tracer", provider.get_tracer("tests"))
+    yield exporter
+    provider.shutdown()
+
+
+def ids(spans: InMemorySpanExporter) -> set[str]:
+    return {f"{one.context.trace_id:032x}" for one in spans.get_finished_spans() if one.context}
+
+
+def named(spans: InMemorySpanExporter) -> list[str]:
+    return [one.name for one in spans.get_finished_spans()]
+
+
+async def test_a_payment_is_one_trace_from_the_proxy_to_the_outbox(
+    webhook: Webhook, ledger: Ledger, spans: InMemorySpanExporter
+) -> None:
+    await ledger.open(CODE)
+    body = raw(a_payment(support_note=CODE))
+
+    await webhook.post(body, headers={**sign(body), "traceparent": PROXYS})
+
+    [kept] = await ledger.pool.fetch("SELECT traceparent FROM notifications WHERE telegram_id IS NOT NULL")
+    assert named(spans) == ["settle", "POST /bmc-webhook"]
+    assert ids(spans) == {"0af7651916cd43dd8448eb211c80319c"}
+    assert kept["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_nobody_unknown_begins_a_trace(webhook: Webhook, spans: InMemorySpanExporter) -> None:
+    body = raw(a_payment())
+
+    await webhook.post(body, headers={"traceparent": PROXYS})
+    await webhook.post(body, headers={**sign(body, b"another"), "traceparent": PROXYS})
+
+    assert named(spans) == []
+
+
+async def test_where_nothing_is_traced_nothing_is_kept(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+
+    await webhook.settle(a_payment(support_note=CODE))
+
+    assert await ledger.pool.fetchval("SELECT count(traceparent) FROM notifications") == 0
+
+
+async def test_no_span_repeats_what_anybody_wrote(
+    webhook: Webhook, ledger: Ledger, spans: InMemorySpanExporter
+) -> None:
+    words: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna", "supporter_email": "anna@example.org"}
+    await ledger.open(CODE)
+
+    await webhook.settle(a_payment(support_note=f"for the kitten {CODE}", **words))
+    await webhook.post(b'{"note": "for the puppy"')
+
+    told = " ".join(one.to_json() for one in spans.get_finished_spans())
+    assert "settle" in told
+    assert not re.search("Anna|anna@|kitten|puppy|signing-secret", told)
+
+
+def parent_of(one: ReadableSpan) -> int | None:
+    return one.parent.span_id if one.parent else None
+
+
+def test_what_comes_of_something_young_is_its_child_and_of_something_old_has_a_link(
+    spans: InMemorySpanExporter,
+) -> None:
+    for age in (PARENT_AGE_MAX, PARENT_AGE_MAX + SECOND):
+        parent, links = follow(PROXYS, age=age)
+        with tracing.span("later", parent=parent, links=links):
+            pass
+
+    child, linked = spans.get_finished_spans()
+    assert parent_of(child) == 0xB7AD6B7169203331
+    assert child.links == ()
+    assert parent_of(linked) is None
+    assert [one.context.span_id for one in linked.links] == [0xB7AD6B7169203331]
+
+
+def test_an_error_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(ValueError, match="secret"), tracing.span("breaks"):
+        raise ValueError("a secret")
+
+    assert "ValueError" in spans.get_finished_spans()[0].to_json()
+    assert "a secret" not in spans.get_finished_spans()[0].to_json()
+
+
+@pytest.mark.parametrize("environ", [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}])
+def test_nothing_is_traced_unless_it_is_said_where_to(environ: dict[str, str]) -> None:
+    before = trace.get_tracer_provider()
+
+    configure_tracing("webhook", environ)
+
+    assert trace.get_tracer_provider() is before
