@@ -44,9 +44,9 @@ def test_a_written_file_is_what_it_is_written_from(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == written_files()[path], "run `make monitoring`"
 
 
-def promtool(*words: str) -> str:
-    mount = f"{ROOT / 'prometheus'}:/prometheus-files:ro"
-    command = ["docker", "run", "--rm", "--entrypoint", "/bin/promtool", "--volume", mount, IMAGE, *words]
+def promtool(*words: str, mounts: tuple[str, ...] = ()) -> str:
+    volumes = [f"--volume={mount}" for mount in (f"{ROOT / 'prometheus'}:/prometheus-files:ro", *mounts)]
+    command = ["docker", "run", "--rm", "--entrypoint", "/bin/promtool", *volumes, IMAGE, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

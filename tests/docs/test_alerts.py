@@ -1,0 +1,62 @@
+"""Each alert has its heading in the runbook, with all that somebody needs who was just woken."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from monitoring.__main__ import ROOT
+from monitoring.alerts import ALERTS
+from monitoring.rules import write_alerts
+from tests.docs.test_anchors import anchors
+from tests.monitoring.test_rules import exported, promtool
+
+RUNBOOK = ROOT / "docs" / "runbook.md"
+SECTION = RUNBOOK.read_text(encoding="utf-8").split("\n## Alerts\n")[1].split("\n## ")[0]
+HEADED = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", SECTION, re.MULTILINE | re.DOTALL))
+PARTS = ("Users feel", "Confirm", "Mend", "Be sure")
+QUERIES = re.findall(r"```promql\n(.*?)\n```", SECTION, re.DOTALL)
+
+
+def test_every_alert_has_its_heading_and_every_heading_its_alert() -> None:
+    assert list(HEADED) == [alert.name for alert in ALERTS]
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_a_heading_says_what_is_felt_how_to_confirm_how_to_mend_and_how_to_be_sure(name: str) -> None:
+    found = re.findall(r"^\*([A-Z][a-z ]+)[:.]\*\s+(.)", HEADED[name], re.MULTILINE)
+
+    assert [part for part, _ in found] == list(PARTS)
+
+
+def test_the_address_in_a_message_leads_to_the_heading() -> None:
+    rules = yaml.safe_load(write_alerts())["groups"][0]["rules"]
+    headings = re.findall(r"^#+ (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
+
+    for rule in rules:
+        document, anchor = rule["annotations"]["runbook_url"].split("#")
+        assert document.endswith("/docs/runbook.md")
+        assert anchor in anchors(RUNBOOK)
+        # GitHub numbers the second of two headings that are alike, and the address would lead to the first.
+        assert [heading.lower() for heading in headings].count(anchor) == 1
+
+
+def test_prometheus_reads_every_query(tmp_path: Path) -> None:
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(QUERIES)]
+    tmp_path.chmod(0o755)
+    (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+
+    assert len(QUERIES) > len(ALERTS) / 2
+    promtool("check", "rules", "--lint=none", "/queries/queries.yml", mounts=(f"{tmp_path}:/queries:ro",))
+
+
+def test_queries_ask_only_for_what_is_exported() -> None:
+    asked = set(re.findall(r"\bbmc_\w+", " ".join(QUERIES)))
+    recorded = set(re.findall(r"\bslo:[\w:]+", " ".join(QUERIES)))
+    rules = (ROOT / "prometheus" / "rules" / "slos.yml").read_text(encoding="utf-8")
+
+    assert asked - exported() == set()
+    assert [name for name in recorded if f"record: {name}\n" not in rules] == []
