@@ -248,7 +248,6 @@ SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.usernam
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM bmc_events WHERE received_at > now() - interval '7 days') AS events_week,
-       (SELECT max(received_at) FROM bmc_events WHERE outcome = 'test') AS tested_at,
        (SELECT count(*) FROM bmc_events WHERE outcome = 'failed' AND received_at > now() - interval '7 days') AS failed,
        (SELECT coalesce(sum(failures), 0)::bigint FROM signature_failures WHERE minute > now() - interval '1 day') AS forged,
        (SELECT max(minute) FROM signature_failures) AS forged_at,
@@ -263,7 +262,7 @@ SELECT clock_timestamp() AS now,
 
 -- name: find_last_event
 -- The newest signed event, whatever it said.
-SELECT received_at, outcome, verified_by FROM bmc_events ORDER BY received_at DESC LIMIT 1;
+SELECT received_at, outcome FROM bmc_events ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
 -- $1 since
@@ -310,3 +309,38 @@ UPDATE notifications
    AND status = 'pending'
    AND due_at > now()
    AND facts ->> 'charge_key' = $2;
+
+-- name: find_payments_then
+-- Payments that may have been meant, as they stood at a moment in the past.
+-- $1 codes, $2 users, $3 amount, $4 currency, $5 opened from, $6 opened until, $7 the moment
+WITH then AS (
+    SELECT payment_id, telegram_id, amount, currency, created_at,
+           CASE WHEN coalesce(completed_at, ended_at) >= $7 THEN 'pending' ELSE status END AS status
+      FROM pending_payments
+     WHERE payment_id = ANY($1::text [])
+        OR telegram_id = ANY($2::bigint [])
+        OR (amount = $3 AND currency = $4 AND created_at BETWEEN $5 AND $6)
+)
+SELECT payment_id, telegram_id, amount, currency, status, created_at
+  FROM then
+ WHERE payment_id = ANY($1::text []) OR (status = 'pending' AND created_at <= $6);
+
+-- name: find_rivals
+-- Other charges of the same amount around the same time that wait.
+-- $1 charge key, $2 amount, $3 currency, $4 from, $5 until
+SELECT charge_key, family, amount, currency, paid_at
+  FROM charges
+ WHERE state = 'unmatched' AND amount = $2 AND currency = $3 AND paid_at BETWEEN $4 AND $5 AND charge_key <> $1;
+
+-- name: find_taught_users
+-- Whom earlier charges of a supporter or of a subscription proved to be meant.
+-- $1 supporter id or null, $2 psp id or null, $3 charge key, $4 before
+SELECT DISTINCT
+       telegram_id,
+       supporter_id IS NOT DISTINCT FROM $1 AND method IN ('code', 'operator') AS is_supporter,
+       psp_id IS NOT DISTINCT FROM $2 AS is_subscriber
+  FROM charges
+ WHERE (supporter_id = $1 OR psp_id = $2)
+   AND telegram_id IS NOT NULL
+   AND charge_key <> $3
+   AND matched_at < $4;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from ledger.store.rows import payment_of
 if TYPE_CHECKING:
     import asyncpg
 
+EXPORT_ROWS_MAX = 20_000
 FOUND_MAX = 8
 """How many charges or payments one answer lists; more do not fit on a phone."""
 
@@ -159,11 +160,58 @@ class SentCard:
     language: str
 
 
+@dataclass(frozen=True)
+class Period:
+    """What came since some moment."""
+
+    charges: int
+    unmatched: int
+    refunded: int
+    credits: int
+    """Given less taken back, spending aside."""
+    sums: Sequence[tuple[str, Decimal]]
+    methods: Sequence[tuple[Method, int]]
+
+
+@dataclass(frozen=True)
+class Stats:
+    periods: Mapping[datetime, Period]
+    days: Sequence[tuple[date, int, int]]
+    """Each day with its charges that are settled, and those that wait."""
+
+
+@dataclass(frozen=True)
+class LastEvent:
+    received_at: datetime
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the database tells about everybody's health; *failed* and *events_week* of 7 days, *forged* of one."""
+
+    now: datetime
+    version: str
+    events_week: int
+    failed: int
+    forged: int
+    forged_at: datetime | None
+    owed: int
+    owed_since: datetime | None
+    dead: int
+    unmatched: int
+    claims: int
+    drift: int
+    last_event: LastEvent | None
+    secrets: Sequence[int]
+    """Which of the signing secrets fitted lately."""
+
+
 async def find_charge_file(
     pool: Pool, *, charge_id: int | None = None, charge_key: str | None = None
 ) -> ChargeFile | None:
     async with transaction(pool) as db:
-        charges = await _charges(db, [charge_id] if charge_id else [], [charge_key] if charge_key else [])
+        charges = await load_shown_charges(db, [charge_id] if charge_id else [], [charge_key] if charge_key else [])
         if not charges:
             return None
         [charge] = charges
@@ -180,7 +228,7 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         if row is None:
             return None
         claim = ShownClaim(**row)
-        charges = {charge.charge_id: charge for charge in await _charges(db, claim.candidates, [])}
+        charges = {charge.charge_id: charge for charge in await load_shown_charges(db, claim.candidates, [])}
         users = await _users(db, {claim.telegram_id, claim.decided_by})
     waiting = [charges[one] for one in claim.candidates if one in charges and charges[one].waits]
     return ClaimFile(claim, users, waiting)
@@ -211,7 +259,7 @@ async def find_payments_of_user(pool: Pool, telegram_id: TelegramId) -> list[Pen
 async def list_unmatched(pool: Pool, *, skip: int, count_max: int) -> Page:
     async with transaction(pool) as db:
         rows = await db.fetch(sql("find_unmatched_page"), skip, count_max)
-        charges = await _charges(db, [row["charge_id"] for row in rows], [])
+        charges = await load_shown_charges(db, [row["charge_id"] for row in rows], [])
     return Page(rows[0]["total"] if rows else 0, charges=list(reversed(charges)))
 
 
@@ -245,7 +293,7 @@ async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
         completed_at, ended_at = row.pop("completed_at"), row.pop("ended_at")
         payment = payment_of(row)
         ids = [one["charge_id"] for one in await db.fetch(sql("find_charges_of_payment"), payment_id)]
-        charges = list(reversed(await _charges(db, ids, [])))
+        charges = list(reversed(await load_shown_charges(db, ids, [])))
         entries = [_entry(one) for one in await db.fetch(sql("find_entries_of_charges"), ids)]
         keys = [charge.charge_key for charge in charges]
         messages = await db.fetch(sql("find_messages_about"), payment.telegram_id, payment_id, keys)
@@ -294,13 +342,55 @@ async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key
         await db.execute(sql("drop_reminders"), operators, charge_key)
 
 
+async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) -> Stats:
+    """Sum up what came from each of these moments on, and count the days from the first of them."""
+    async with transaction(pool) as db:
+        await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        counts = await db.fetch(sql("count_periods"), since)
+        sums = await db.fetch(sql("sum_periods"), since)
+        methods = await db.fetch(sql("count_methods_since"), since)
+        days = await db.fetch(sql("count_days"), min(since).date(), until.date())
+    periods = {
+        row["since"]: Period(
+            charges=row["charges"],
+            unmatched=row["unmatched"],
+            refunded=row["refunded"],
+            credits=row["credits"],
+            sums=[(one["currency"], one["amount"]) for one in sums if one["since"] == row["since"]],
+            methods=[(Method(one["method"]), one["charges"]) for one in methods if one["since"] == row["since"]],
+        )
+        for row in counts
+    }
+    return Stats(periods, [(row["day"], row["settled"], row["waiting"]) for row in days])
+
+
+async def export_charges(pool: Pool, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    async with connected(pool) as db:
+        return [dict(row) for row in await db.fetch(sql("export_charges"), since, until, EXPORT_ROWS_MAX)]
+
+
+async def export_credits(pool: Pool, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    async with connected(pool) as db:
+        return [dict(row) for row in await db.fetch(sql("export_credits"), since, until, EXPORT_ROWS_MAX)]
+
+
+async def examine(pool: Pool) -> Examination:
+    async with connected(pool) as db:
+        row = await db.fetchrow(sql("examine"))
+        last = await db.fetchrow(sql("find_last_event"))
+        assert row is not None
+        secrets = await db.fetch(sql("count_verifying_secrets"), row["now"] - timedelta(days=7))
+    event = LastEvent(last["received_at"], last["outcome"]) if last else None
+    return Examination(**row, last_event=event, secrets=[one["verified_by"] for one in secrets])
+
+
 async def _found(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:
     async with transaction(pool) as db:
         rows = await db.fetch(sql(statement), *values, FOUND_MAX)
-        return await _charges(db, [row["charge_id"] for row in rows], [])
+        return await load_shown_charges(db, [row["charge_id"] for row in rows], [])
 
 
-async def _charges(db: Connection, ids: Sequence[int], keys: Sequence[str]) -> list[ShownCharge]:
+async def load_shown_charges(db: Connection, ids: Sequence[int], keys: Sequence[str]) -> list[ShownCharge]:
     return [_charge(row) for row in await db.fetch(sql("find_shown_charges"), list(ids), list(keys))]
 
 

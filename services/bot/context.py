@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from ledger.matching import Rules
 from ledger.model import PaymentId, Rates, TelegramId
 from ledger.store.database import Pool
 
@@ -25,6 +26,9 @@ class Context:
     clock: Callable[[], datetime]
     operators: tuple[TelegramId, ...] = ()
     """Who may use the desk."""
+    rules: Rules | None = None
+    """How charges are matched, for a dry run; None: nobody asks."""
+    revision: str = ""
 
     @property
     def currencies(self) -> list[str]:

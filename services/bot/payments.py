@@ -28,7 +28,8 @@ from services.bot.desk.router import make_router as make_desk_router
 from services.bot.notifier import Notifier, sender
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
-from services.runtime.health import listening
+from services.runtime.health import health_server, listening, reaches_database
+from services.runtime.vitals import vital_signs
 
 UPDATE_BYTES_MAX = 1024 * 1024
 
@@ -50,7 +51,7 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
     Put the payments into somebody's Dispatcher, and tell its users of theirs for as long as the context lasts.
 
     Include your own routers first: they are asked first, and what they take never comes here. What nobody knows stays
-    unanswered, as before.
+    unanswered, as before. Stands in for the service `bot`, so it answers the proxy, the health check and Prometheus, too.
     """
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
@@ -58,7 +59,12 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router(answers_unknown=False))
         notifier = make_notifier(settings, pool, bot)
-        async with telling(settings, context, bot, notifier) as app, listening(app, settings.BOT_PORT):
+        async with (
+            health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
+            vital_signs(pool, revision=settings.REVISION),
+            telling(settings, context, bot, notifier) as app,
+            listening(app, settings.BOT_PORT),
+        ):
             yield Payments(pool)
 
 
@@ -113,4 +119,6 @@ def make_context(settings: BotSettings, pool: Pool) -> Context:
         draw_code=lambda: issue_code(secrets.SystemRandom()),
         clock=lambda: datetime.now(UTC),
         operators=tuple(settings.operators),
+        rules=settings.rules,
+        revision=settings.REVISION,
     )

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ledger.model import Rates, TelegramId
 from services.bot.amounts import LEAST, MOST
-from services.runtime.settings import Settings, parse_list, parse_positive, parse_rates
+from services.runtime.settings import MatchingSettings, parse_list, parse_positive
 
 
 def parse_amounts(text: object) -> object:
@@ -38,7 +38,7 @@ def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
     return amounts
 
 
-class BotSettings(Settings):
+class BotSettings(MatchingSettings):
     BOT_TOKEN: Annotated[
         SecretStr,
         AfterValidator(check_token),
@@ -59,11 +59,6 @@ class BotSettings(Settings):
             pattern=r"^[A-Za-z0-9.-]+$",
             description="the name under which this machine is reached, such as pay.example.org",
         ),
-    ]
-    CREDITS_PER_UNIT: Annotated[
-        dict[str, Decimal],
-        BeforeValidator(parse_rates),
-        Field(description="the credits for one unit of each currency you take, such as USD=100,EUR=110"),
     ]
     AMOUNTS: Annotated[
         list[Decimal],

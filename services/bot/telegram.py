@@ -57,7 +57,19 @@ COMMANDS = (
     "privacy",
     "delete_me",
 )
-OPERATOR_COMMANDS = ("desk", "unmatched", "pending", "find", "payment", "credit", "undo")
+OPERATOR_COMMANDS = (
+    "desk",
+    "unmatched",
+    "pending",
+    "find",
+    "payment",
+    "stats",
+    "credit",
+    "undo",
+    "replay",
+    "export",
+    "doctor",
+)
 
 
 class Patience(BaseRequestMiddleware):

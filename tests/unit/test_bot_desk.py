@@ -1,0 +1,96 @@
+"""The desk's pure parts: cells, periods, addresses, what a button carries."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from services.bot.desk.buttons import OnCharge, OnClaim, Step
+from services.bot.desk.doctor import ago
+from services.bot.desk.finding import mask, read_payment_id
+from services.bot.desk.periods import read_span
+from services.bot.desk.sheets import write_cell, write_sheet
+from services.bot.speech import LOCALES, speech
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(sign: str) -> None:
+    assert write_cell(f"{sign}1+1") == f"'{sign}1+1"
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [(-5, "-5"), (Decimal("-5.50"), "-5.50"), (None, ""), ("Anna", "Anna"), ("a=1", "a=1"), ("", "")],
+)
+def test_numbers_stay_numbers_and_plain_texts_as_they_are(value: object, cell: str) -> None:
+    assert write_cell(value) == cell
+
+
+def test_a_sheet_begins_with_a_bom_and_its_columns() -> None:
+    sheet = write_sheet(["name", "credits"], [{"name": 'A "B", C', "credits": -5}])
+
+    assert sheet == b'\xef\xbb\xbfname,credits\r\n"A ""B"", C",-5\r\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "since", "until"),
+    [
+        ("2026-11", (2026, 11, 1), (2026, 12, 1)),
+        ("2026-12", (2026, 12, 1), (2027, 1, 1)),
+        ("2026-02", (2026, 2, 1), (2026, 3, 1)),
+        ("2026-11-21", (2026, 11, 21), (2026, 11, 22)),
+        (" 2026-11-01  2026-11-15 ", (2026, 11, 1), (2026, 11, 16)),
+    ],
+)
+def test_a_time_is_read_as_people_write_it(said: str, since: tuple[int, int, int], until: tuple[int, int, int]) -> None:
+    span = read_span(said)
+
+    assert span is not None
+    assert (span.since, span.until) == (datetime(*since, tzinfo=UTC), datetime(*until, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    "said", ["", "7", "2026", "2026-13", "2026-02-30", "2026-11-15 2026-11-01", "9999-12", "November"]
+)
+def test_what_is_no_time_is_none(said: str) -> None:
+    assert read_span(said) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("anna@example.org", "a***@example.org"), ("a@b.c", "a***@b.c"), ("no address", "n***"), ("", "***")],
+)
+def test_an_address_is_masked(address: str, shown: str) -> None:
+    assert mask(address) == shown
+
+
+@pytest.mark.parametrize("said", ["K7QM-2XHD", "k7qm 2xhd", " K7QM2XHD "])
+def test_a_code_is_read_as_people_type_it(said: str) -> None:
+    assert read_payment_id(said) == "K7QM2XHD"
+
+
+def test_the_longest_press_fits_into_what_telegram_takes() -> None:
+    older = f"{2**52}_{2**33}"
+
+    assert len(OnCharge(step=Step.MATCH, charge_id=10**12, payment_id=older).pack().encode()) <= 64
+    assert len(OnClaim(step=Step.MATCH, claim_id=10**18, charge_id=10**18).pack().encode()) <= 64
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 d")]
+)
+def test_a_span_is_told_in_the_unit_that_says_most(seconds: int, said: str) -> None:
+    assert ago(timedelta(seconds=seconds), speech("en")) == said
+
+
+def test_both_languages_have_the_same_texts_of_the_desk() -> None:
+    english, ukrainian = (_names((LOCALES / one / "desk.ftl").read_text("utf-8")) for one in ("en", "uk"))
+
+    assert english == ukrainian
+
+
+def _names(texts: str) -> set[str]:
+    return set(re.findall(r"^([a-z][\w-]*) =", texts, re.MULTILINE))
