@@ -34,7 +34,8 @@ logs: docker ## Follow the demo's log lines
 
 .PHONY: test
 test: docker $(READY) ## Pass every test: unit, integration, end to end
-	@$(BIN)/pytest
+	@# Two files at a time: most of them wait for somebody. What shares a stack stays in one process.
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: quick
 quick: $(READY) ## Pass the tests that need no Docker
