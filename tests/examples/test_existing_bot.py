@@ -25,14 +25,20 @@ EXAMPLE = ROOT / "examples" / "existing_bot.py"
 STOP_SECONDS_MAX = 15
 
 
+@pytest.fixture
+def health_port() -> int:
+    return free_port()
+
+
 @pytest.fixture(autouse=True)
-async def guest(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterator[str]:
+async def guest(sandbox: Sandbox, role_url: Callable[[str], str], health_port: int) -> AsyncIterator[str]:
     """The example, as a process, and where it answers the Mini App."""
     port = free_port()
     settings = {
         "DATABASE_URL": role_url("bot"),
         "BOT_TOKEN": TOKEN,
         "BOT_PORT": str(port),
+        "HEALTH_PORT": str(health_port),
         "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
         "ADMIN_IDS": str(OPERATOR),
         "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
@@ -100,6 +106,29 @@ async def test_the_mini_app_is_answered_too(guest: str) -> None:
         payment = await Visitor(session, guest, init_data()).open_payment("10")
 
     assert payment["credits"] == 1000
+
+
+async def test_it_is_watched_like_the_bot_whose_place_it_takes(health_port: int) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{health_port}/healthz") as answer:
+            health = await answer.json()
+        async with session.get(f"http://127.0.0.1:{health_port}/metrics") as answer:
+            metrics = await answer.text()
+
+    assert health == {"healthy": True}
+    assert "bmc_build_info" in metrics
+
+
+async def test_who_writes_only_to_the_bot_itself_is_not_looked_at(anna: Person, ledger: Ledger) -> None:
+    await anna.ask("/fortune")
+
+    assert await ledger.pool.fetch("SELECT telegram_id FROM users") == []
+
+
+async def test_an_operator_decides_in_it_as_well(operator: Person, webhook: Webhook) -> None:
+    await webhook.settle(a_payment(amount=9, support_note="nobody"))
+
+    assert "$9" in await operator.ask("/unmatched")
 
 
 def test_it_is_short_enough_to_be_read_at_a_glance() -> None:
