@@ -313,7 +313,7 @@ UPDATE notifications
 -- name: find_payments_then
 -- Payments that may have been meant, as they stood at a moment in the past.
 -- $1 codes, $2 users, $3 amount, $4 currency, $5 opened from, $6 opened until, $7 the moment
-WITH then AS (
+WITH past AS (
     SELECT payment_id, telegram_id, amount, currency, created_at,
            CASE WHEN coalesce(completed_at, ended_at) >= $7 THEN 'pending' ELSE status END AS status
       FROM pending_payments
@@ -322,7 +322,7 @@ WITH then AS (
         OR (amount = $3 AND currency = $4 AND created_at BETWEEN $5 AND $6)
 )
 SELECT payment_id, telegram_id, amount, currency, status, created_at
-  FROM then
+  FROM past
  WHERE payment_id = ANY($1::text []) OR (status = 'pending' AND created_at <= $6);
 
 -- name: find_rivals
