@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from ledger.store.database import Pool
+from services.bot.api.app import STREAM_CHECK_SECONDS
 from tests.bot.conftest import RunBot, Running
 from tests.bot.people import Person
 from tests.bot.visitors import Visitor, init_data
@@ -312,3 +313,13 @@ async def test_the_user_is_who_telegram_says(visit: Visit, ledger: Ledger) -> No
     await visit(telegram_id=ANNA).open_payment()
 
     assert await ledger.pool.fetchval("SELECT telegram_id FROM pending_payments") == ANNA
+
+
+async def test_a_page_that_was_closed_makes_room_for_another(visit: Visit) -> None:
+    for _ in range(7):
+        async with visit().events() as events:
+            await events.next()
+        await asyncio.sleep(STREAM_CHECK_SECONDS / 2)  # nobody tells when a closed connection has been noticed
+
+    async with visit().events() as events:
+        assert (await events.next())[0] == "state"

@@ -27,7 +27,8 @@ from services.bot.context import Context
 log = structlog.stdlib.get_logger()
 
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
-STREAM_CHECK_SECONDS = 15.0
+STREAM_CHECK_SECONDS = 1.0
+STREAM_RETRY_SECONDS = 15.0
 STREAM_SEND_SECONDS = 20.0
 
 Answer = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
@@ -130,18 +131,18 @@ class Api:
             with self.live.watch(visitor.telegram_id) as changed:
                 first = await self._state_of(visitor)
                 async with sse_response(request, send_timeout=STREAM_SEND_SECONDS, sep="\n") as stream:
-                    await self._send_states(stream, first, changed, visitor)
+                    await self._send_states(request, stream, first, changed, visitor)
         except TooManyWatchersError:
-            raise too_many_requests(STREAM_CHECK_SECONDS) from None
+            raise too_many_requests(STREAM_RETRY_SECONDS) from None
         return stream
 
     async def _send_states(
-        self, stream: EventSourceResponse, state: str, changed: asyncio.Event, visitor: Visitor
+        self, request: web.Request, stream: EventSourceResponse, state: str, changed: asyncio.Event, visitor: Visitor
     ) -> None:
         """Send a state whenever it is another one; the page connects again after whatever ends this."""
         sent = ""
         try:
-            while stream.is_connected() and not self.live.is_stopping:
+            while _is_open(request) and stream.is_connected() and not self.live.is_stopping:
                 if self.context.clock() >= visitor.trusted_until:
                     await stream.send("{}", event="expired")
                     return
@@ -149,9 +150,9 @@ class Api:
                     await stream.send(state, event="state")
                     sent = state
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
-                await _wait(changed, min(STREAM_CHECK_SECONDS, max(seconds_left, 0)))
-                changed.clear()
-                state = await self._state_of(visitor)
+                if await _happens(changed, min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
+                    changed.clear()
+                    state = await self._state_of(visitor)
         except (ConnectionError, TimeoutError, DatabaseAwayError):
             return
 
@@ -176,11 +177,18 @@ class Api:
                 raise ProblemError(400, "request_unreadable")
 
 
-async def _wait(changed: asyncio.Event, seconds: float) -> None:
+def _is_open(request: web.Request) -> bool:
+    """Tell whether the page still listens; nobody says when it is closed, the connection only goes away."""
+    return request.transport is not None and not request.transport.is_closing()
+
+
+async def _happens(changed: asyncio.Event, seconds: float) -> bool:
+    """Wait for it so long; True when it did."""
     try:
         await asyncio.wait_for(changed.wait(), seconds)
     except TimeoutError:
-        return
+        return False
+    return True
 
 
 async def _forbid_keeping(_request: web.Request, response: web.StreamResponse) -> None:
