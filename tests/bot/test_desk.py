@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from ledger.claiming import Story
+from ledger.model import TelegramId
+from ledger.store.claims import Raising, raise_claim
+from ledger.store.database import Pool
+from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.people import DEADLINE_SECONDS, Message, Person, buttons, labels
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
-from tests.sandbox.world import Sandbox
+from tests.sandbox.world import TOKEN, Sandbox
 
+COMMANDS = [
+    "/desk",
+    "/unmatched",
+    "/pending",
+    "/find@1",
+    "/payment@1",
+    "/stats",
+    "/credit@101@+5@x",
+    "/undo@1@x",
+    "/replay@1",
+    "/export@2026-11",
+    "/doctor",
+]
 OTHER = 901
 
 
@@ -29,7 +49,7 @@ async def card_of(operator: Person, webhook: Webhook, **payment: Any) -> Message
 
 
 def data_of(message: Message, label: str) -> str:
-    return next(one["callback_data"] for one in buttons(message) if label in one["text"])
+    return next(str(one["callback_data"]) for one in buttons(message) if label in one["text"])
 
 
 async def shown(person: Person, message: Message, text: str) -> Message:
@@ -41,6 +61,37 @@ async def shown(person: Person, message: Message, text: str) -> Message:
             if text in now["text"]:
                 return dict(now)
             await person.sandbox.get(person.path, version=chat["version"], wait=1)
+
+
+async def ask(person: Person, text: str) -> Message:
+    await person.say(text)
+    return await person.hear()
+
+
+async def actions(pool: Pool) -> list[tuple[str, int, str]]:
+    rows = await pool.fetch("SELECT action, operator_id, reason FROM operator_actions ORDER BY action_id")
+    return [(row["action"], row["operator_id"], row["reason"]) for row in rows]
+
+
+async def download(sandbox: Sandbox, message: Message) -> str:
+    answer = await sandbox.client.get(f"/telegram/files/{message['document']['file_id']}")
+    return (await answer.read()).decode("utf-8")
+
+
+async def forge(sandbox: Sandbox, person: Person, data: str) -> dict[str, Any]:
+    """Press a button that the desk never sent: put under some message of the bot, as a changed client could."""
+    markup = {"inline_keyboard": [[{"text": "forged", "callback_data": data}]]}
+    message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}
+    sent = await sandbox.client.post(f"/telegram/bot{TOKEN}/sendMessage", json=message)
+    assert sent.status == 200
+    return await person.press(data)
+
+
+async def claimed(anna: Person, operator: Person, ledger: Ledger, *, amount: str, name: str) -> Message:
+    """The card of a claim of today."""
+    story = Story(datetime.now(UTC).date(), Decimal(amount), "USD", name)
+    assert await raise_claim(ledger.pool, TelegramId(anna.telegram_id), story, now=datetime.now(UTC)) is Raising.RAISED
+    return await operator.hear()
 
 
 async def answer(person: Person, question: Message, text: str) -> Message:
@@ -96,3 +147,359 @@ async def test_a_user_is_found_by_name_though_the_bot_was_restarted_between_ques
 
     assert await ledger.balance() == 500
     await shown(operator, card, "Matched to @anna")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_charge_is_put_aside_with_a_reason_and_shown_again_by_undo(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    card = await card_of(operator, webhook, support_note="a tip")
+
+    await operator.press(data_of(card, "For no user"))
+    said = await answer(operator, await operator.hear(), "  just   a tip ")
+
+    assert "Put aside: #1" in said["text"]
+    await shown(operator, card, "“just a tip”")
+    assert await actions(pool) == [("dismiss", OPERATOR, "just a tip")]
+    asked = await ask(operator, "/undo 1 it was Anna’s")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, asked, "waits for a person again")
+    await shown(operator, card, "A payment waits for you")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_later_reminds_this_operator_once_unless_it_is_decided(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    card = await card_of(operator, webhook)
+
+    for _ in range(2):
+        assert "I will show it to you again" in (await operator.press(data_of(card, "Later")))["text"]
+
+    reminders = "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 hours'"
+    assert await pool.fetchval(reminders) == 1
+    await operator.press(data_of(card, "For no user"))
+    await answer(operator, await operator.hear(), "a tip")
+    await shown(operator, card, "Put aside")
+    assert await pool.fetchval(reminders) == 0
+
+
+async def test_of_two_operators_at_once_one_decides_and_the_other_is_told_who(
+    run_bot: RunBot, anna: Person, operator: Person, other: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
+        codes = [await anna.ask_for_code("5"), await anna.ask_for_code("7")]
+        await other.ask("/start")
+        card = await card_of(operator, webhook, support_note=" ".join(codes))
+        theirs = await other.hear()
+        asked = []
+        for person, message in ((operator, card), (other, theirs)):
+            await person.press(data_of(message, codes[0][:4]))
+            asked.append(await shown(person, message, codes[0][:4] + "-"))
+        level = asyncio.Barrier(2)
+
+        async def race(person: Person, message: Message) -> dict[str, Any]:
+            await level.wait()
+            return await person.press(buttons(message)[0]["callback_data"])
+
+        answers = await asyncio.gather(race(operator, asked[0]), race(other, asked[1]))
+
+    assert await ledger.credits() == [500]
+    assert sorted(one["show_alert"] for one in answers) == [False, True]
+    loser = next(one for one in answers if one["show_alert"])
+    [(_, winner, _)] = await actions(ledger.pool)
+    assert str(winner) in loser["text"]
+    await shown(operator, card, "Matched to @anna")
+    await shown(other, theirs, "Зараховано користувачеві @anna")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_late_press_on_a_decided_card_shows_how_it_was_decided(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    codes = [await anna.ask_for_code("5"), await anna.ask_for_code("7")]
+    card = await card_of(operator, webhook, support_note=" ".join(codes))
+    await operator.press(data_of(card, "$5"))
+    asked = await shown(operator, card, "Credit this payment?")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, card, "Matched to")
+
+    late = await operator.press(data_of(card, "$7"), stale=True)
+
+    assert late["show_alert"]
+    assert "was first" in late["text"]
+    assert await ledger.credits() == [500]
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize(
+    "command",
+    [one.replace("@", " ") for one in COMMANDS],
+)
+async def test_nobody_else_gets_more_than_to_an_unknown_command(anna: Person, command: str) -> None:
+    await anna.ask("/start")
+
+    assert await anna.ask(command) == await anna.ask("/nosuchthing")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_forged_presses_of_others_are_old_buttons(
+    sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
+) -> None:
+    await anna.ask("/start")
+    await card_of(operator, webhook)
+
+    for data in ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1", "dq|m|1|1", "dn"):
+        answered = await forge(sandbox, anna, data)
+        assert answered["text"] == "This button is old. Send /pay to start again.", data
+
+    assert await ledger.credits() == []
+    assert await actions(pool) == []
+
+
+@pytest.mark.usefixtures("bot")
+async def test_lists_turn_their_pages_and_cope_with_what_was_decided_meanwhile(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    await operator.ask("/start")
+    assert "Nothing waits" in await operator.ask("/unmatched")
+    await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
+    for _ in range(8):
+        await operator.hear()
+
+    first = await ask(operator, "/unmatched")
+    await operator.press(data_of(first, "More"))
+    second = await shown(operator, first, "page 2 of 2")
+
+    assert "8 payments wait" in first["text"]
+    assert "$20" in first["text"]
+    assert "$27" in second["text"]
+    assert "$20" not in second["text"]
+    await pool.execute("UPDATE charges SET state = 'dismissed' WHERE amount > 24")
+    await operator.press(data_of(first, "More"), stale=True)
+    await shown(operator, first, "page 1 of 1")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_who_is_about_to_pay_is_listed(anna: Person, operator: Person) -> None:
+    assert "Nobody is about to pay" in await operator.ask("/pending")
+    code = await anna.ask_for_code("5")
+
+    listed = await operator.ask("/pending")
+
+    assert f"{code[:4]}-{code[4:]} · $5 · @anna (101)" in listed
+
+
+@pytest.mark.usefixtures("bot")
+async def test_everything_is_found_by_what_an_operator_has_in_hand(
+    anna: Person, operator: Person, webhook: Webhook
+) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(
+        a_payment(support_note=code, transaction_id="pi_77", supporter_id=5, supporter_email="Anna@Example.org")
+    )
+    await anna.hear()
+
+    for said in (code.lower(), "@ANNA", "101"):
+        found = await operator.ask(f"/find {said}")
+        assert "@anna (101): 500 credits" in found
+        assert "#1 · $5" in found
+        assert "A***@Example.org" in found
+    assert "A***@Example.org" in await operator.ask("/find pi_77")
+    assert "Anna@Example.org" in await operator.ask("/find anna@example.org")
+    assert "Nothing found" in await operator.ask("/find nobody@example.org")
+    assert "/find @anna" in await operator.ask("/find")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_payment_tells_its_whole_life(anna: Person, operator: Person, webhook: Webhook) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=code))
+    await anna.hear()
+
+    life = await operator.ask(f"/payment {code}")
+
+    for part in ("opened", "paid", "charge #1, $5", "by: Code", "+500 (payment) to 101", "told: credited"):
+        assert part in life
+    assert "No payment has this code" in await operator.ask("/payment K7QM-2XHD")
+    assert "Which code?" in await operator.ask("/payment")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_credits_are_given_with_a_reason_once_and_taken_back(
+    anna: Person, operator: Person, ledger: Ledger, pool: Pool
+) -> None:
+    await anna.ask("/start")
+
+    asked = await ask(operator, "/credit @anna +50 for <the> translation")
+    assert "Balance 0 → 50" in asked["text"]
+    yes = data_of(asked, "Yes")
+    await operator.press(yes)
+    await shown(operator, asked, "@anna (101): +50")
+    await operator.press(yes, stale=True)
+
+    assert await ledger.credits() == [50]
+    assert "added 50 credits" in (await anna.hear())["text"]
+    assert await actions(pool) == [("credit", OPERATOR, "for <the> translation")]
+    choice = await ask(operator, "/undo @anna")
+    await operator.press(data_of(choice, "Entry c1"))
+    undo = await answer(operator, await operator.hear(), "it was Bohdan")
+    await operator.press(data_of(undo, "Yes"))
+    await shown(operator, undo, "Taken back: @anna (101), -50")
+    assert await ledger.balance() == 0
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize(
+    ("said", "refusal"),
+    [
+        ("/credit", "Say who, how much and why"),
+        ("/credit @anna 50", "Say who, how much and why"),
+        ("/credit @anna +0 for nothing", "Say who, how much and why"),
+        ("/credit @nobody_here +5 for nothing", "nobody of that name"),
+        ("/undo", "Say what to take back"),
+        ("/undo c999 why", "nothing to take back"),
+        ("/undo 999 why", "Nothing goes by that"),
+        ("/export", "For which time?"),
+        ("/export 2026-13", "For which time?"),
+        ("/replay", "What shall be gone through?"),
+        ("/replay 999", "no event of then"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_with_an_example(
+    anna: Person, operator: Person, said: str, refusal: str
+) -> None:
+    await anna.ask("/start")
+
+    assert refusal in await operator.ask(said)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_wrong_match_is_taken_back_and_the_charge_waits_again(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    await anna.hear()
+
+    asked = await ask(operator, "/undo 1 somebody else’s code")
+    await operator.press(data_of(asked, "Yes"))
+
+    assert "500 credits; balance" in asked["text"] or "balance 500 → 0" in asked["text"]
+    await shown(operator, asked, "Taken back: @anna (101), -500")
+    assert await ledger.balance() == 0
+    assert "#1 · $5" in await operator.ask("/unmatched")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_numbers_come_with_a_picture(anna: Person, operator: Person, webhook: Webhook, sandbox: Sandbox) -> None:
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    await card_of(operator, webhook, amount=7, currency="EUR")
+
+    told = await ask(operator, "/stats")
+
+    for part in ("Today: 2 payments", "€7, $5", "Credits: +500", "Code 1", "Waiting: 1 (50 %)"):
+        assert part in told["caption"]
+    assert told["photo"]["file_size"] > 5000
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_export_is_safe_to_open_in_a_spreadsheet(
+    anna: Person, operator: Person, webhook: Webhook, sandbox: Sandbox
+) -> None:
+    await anna.ask("/start")
+    await card_of(operator, webhook, supporter_id=5, supporter_name='=HYPERLINK("http://evil")', transaction_id="-1+2")
+    asked = await ask(operator, "/credit @anna -5 =1+1")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, asked, "-5")
+
+    month = datetime.now(UTC).strftime("%Y-%m")
+    charges, credits = await ask(operator, f"/export {month}"), await operator.hear()
+
+    sheet = await download(sandbox, charges)
+    assert sheet.startswith("\ufeffcharge_id,")
+    assert "\"'=HYPERLINK(" in sheet
+    assert ",'-1+2," in sheet
+    entries = await download(sandbox, credits)
+    assert ",adjustment,-5," in entries
+    assert ",'=1+1" in entries
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_doctor_says_what_to_do(operator: Person, webhook: Webhook) -> None:
+    await operator.ask("/start")
+    ill = await operator.ask("/doctor")
+    await webhook.settle(a_payment(live_mode=False))
+    await operator.hear()
+    well = await operator.ask("/doctor")
+
+    assert "🔴 Buy Me a Coffee has never reached us" in ill
+    assert "https://pay.example/bmc-webhook" in ill
+    assert "🟢 Last event" in well
+    assert "secret no. 2" in well
+    assert "🟢 Balances agree" in well
+    assert "🔴" not in well
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_dry_run_says_what_would_be_decided_today_and_changes_nothing(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
+) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=code))
+    await card_of(operator, webhook, amount=7)
+
+    same = await operator.ask("/replay 1")
+    await pool.execute("UPDATE charges SET telegram_id = NULL, method = NULL, state = 'unmatched' WHERE charge_id = 1")
+    differing = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
+
+    assert "1 payment, 0 decided otherwise" in same
+    assert "as then, Code → 101" in same
+    assert "2 payments, 1 decided otherwise" in differing
+    assert "then waiting for a person; now Code → 101" in differing
+    assert await ledger.credits() == [500]
+    assert await pool.fetchval("SELECT state FROM charges WHERE charge_id = 1") == "unmatched"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_exactly_fitting_claim_is_confirmed_by_one_tap(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await anna.ask("/start")
+    await card_of(operator, webhook, supporter_id=5, supporter_name="Anna K")
+    card = await claimed(anna, operator, ledger, amount="5", name="anna")
+
+    assert "@anna (101) says: $5" in card["text"]
+    assert "✓ sum, ✓ day, ✓ name" in card["text"]
+    await operator.press(data_of(card, "✓ #1"))
+
+    await shown(operator, card, "It was payment #1")
+    assert await ledger.balance() == 500
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_claim_that_fits_less_is_asked_about_once_more_or_declined(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
+) -> None:
+    await anna.ask("/start")
+    await card_of(operator, webhook, supporter_id=5, supporter_name="Anna K", amount=7)
+    card = await claimed(anna, operator, ledger, amount="5", name="Anna")
+
+    await operator.press(data_of(card, "#1 for"))
+    await shown(operator, card, "Credit this payment?")
+    assert await ledger.credits() == []
+    await operator.press(data_of(card, "None of these"), stale=True)
+    await answer(operator, await operator.hear(), "another sum")
+
+    await shown(operator, card, "Declined by 900")
+    assert await actions(pool) == [("decline_claim", OPERATOR, "another sum")]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_desk_speaks_ukrainian(operator: Person, webhook: Webhook) -> None:
+    await operator.become(language_code="uk")
+
+    card = await card_of(operator, webhook, support_note="дякую")
+
+    assert "Платіж чекає на вас" in card["text"]
+    assert "🔎 Знайти користувача" in labels(card)
+    assert "Стіл оператора" in await operator.ask("/desk")

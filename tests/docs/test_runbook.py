@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from ledger.matching import Why
 from ledger.store.database import Pool
-from ledger.store.upkeep import measure_drift, rematch_waiting_charges
-from tests.integration.bmc import a_payment, a_refund_of, a_subscription
+from ledger.store.upkeep import measure_drift
+from services.bot.speech import speech
+from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
+from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE
-from tests.integration.webhook import RULES, Webhook
+from tests.integration.webhook import Webhook
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 BLOCKS = [
@@ -35,15 +35,6 @@ def remedy(heading: str, place: int = -1, **values: object) -> str:
     return re.sub(r":('?)(\w+)\1", lambda found: f"{found[1]}{known[found[2]]}{found[1]}", statements)
 
 
-async def only_charge(pool: Pool) -> int:
-    found: int = await pool.fetchval("SELECT charge_id FROM charges")
-    return found
-
-
-async def rematch(pool: Pool) -> int:
-    return await rematch_waiting_charges(pool, RULES, now=datetime.now(UTC))
-
-
 @pytest.mark.parametrize(("heading", "block"), BLOCKS, ids=[heading for heading, _ in BLOCKS])
 async def test_every_block_runs_where_there_is_nothing_to_mend(pool: Pool, heading: str, block: str) -> None:
     place = [one for under, one in BLOCKS if under == heading].index(block)
@@ -56,75 +47,18 @@ def test_every_reason_is_explained() -> None:
     assert [why for why in Why if f"`{why}`" not in RUNBOOK] == []
 
 
-async def test_a_code_written_into_the_note_credits_its_user(pool: Pool, ledger: Ledger, webhook: Webhook) -> None:
-    await webhook.settle(a_payment(support_note="from Anna"))
-    await ledger.open(CODE, amount="25", status="expired")
-    charge = await only_charge(pool)
+def test_what_the_chat_is_said_to_do_is_a_command_of_its() -> None:
+    named = set(re.findall(r"(?:`|^)/([a-z_]+)[ `]", RUNBOOK, re.MULTILINE))
 
-    waiting = await pool.fetch(remedy("A charge waits for a person", 0))
-    reasons = await pool.fetch(remedy("A charge waits for a person", 1, charge=charge))
-    await pool.execute(remedy("A charge waits for a person", charge=charge, code=f"{CODE[:4]}-{CODE[4:]}"))
-    found = await rematch(pool)
-
-    assert [row["charge_id"] for row in waiting] == [charge]
-    assert "no_code" in [row["why"] for row in reasons]
-    assert found == 1
-    assert await ledger.balance(ANNA) == 500
-    assert await ledger.told(ANNA) == ["payment_credited"]
-    assert await pool.fetchval("SELECT charge_id FROM operator_actions") == charge
+    assert named <= {*COMMANDS, *OPERATOR_COMMANDS}
+    assert {"desk", "unmatched", "find", "undo", "credit", "doctor"} <= named
 
 
-async def test_writing_a_code_changes_nothing_of_a_charge_that_was_matched(
-    pool: Pool, ledger: Ledger, webhook: Webhook
-) -> None:
-    await ledger.open(CODE)
-    await webhook.settle(a_payment(support_note=CODE))
+@pytest.mark.parametrize("label", ["desk-dismiss-button", "desk-undo-button", "desk-find-button"])
+def test_the_buttons_are_called_as_they_are_in_the_chat(label: str) -> None:
+    button = speech("en").label(label).removeprefix("🔎 ")
 
-    await pool.execute(remedy("A charge waits for a person", charge=await only_charge(pool), code="K7QM-2XHD"))
-
-    assert (await ledger.charge())["note"] == CODE
-    assert await pool.fetchval("SELECT count(*) FROM operator_actions") == 0
-
-
-async def test_a_dismissed_charge_waits_no_more_and_its_refund_changes_no_balance(
-    pool: Pool, ledger: Ledger, webhook: Webhook
-) -> None:
-    payment = a_payment(support_note="keep it up")
-    await webhook.settle(payment)
-
-    await pool.execute(remedy("A charge is not meant for a user", charge=await only_charge(pool)))
-
-    assert await rematch(pool) == 0
-    assert (await ledger.charge())["state"] == "dismissed"
-    await webhook.settle(a_refund_of(payment))
-    assert await ledger.credits() == []
-
-
-async def test_credits_move_to_the_right_user_and_renewals_follow(pool: Pool, ledger: Ledger, webhook: Webhook) -> None:
-    await ledger.open(CODE, user=ANNA, amount="3")
-    await pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", BOHDAN)
-    await webhook.settle(a_subscription(support_note=CODE))
-    move = remedy("The wrong user was credited", charge=await only_charge(pool), right=BOHDAN)
-
-    await pool.execute(move)
-
-    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (0, 300)
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await pool.execute(move)
-    await webhook.settle(a_subscription("membership.updated", period=1_783_000_000, support_note=CODE))
-    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (0, 600)
-    assert await measure_drift(pool) == 0
-
-
-async def test_credits_are_given_by_hand_once(pool: Pool, ledger: Ledger) -> None:
-    await ledger.open(CODE)
-    give = remedy("A payment never came", user=ANNA, credits=500)
-
-    await pool.execute(give)
-
-    assert await ledger.balance(ANNA) == 500
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await pool.execute(give)
+    assert f"**{button}**" in RUNBOOK
 
 
 async def test_contradictions_and_what_cannot_be_read_are_found(pool: Pool, webhook: Webhook) -> None:
