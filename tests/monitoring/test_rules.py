@@ -21,7 +21,7 @@ import services.runtime.vitals
 import services.webhook.metrics
 from ledger.store.snapshot import NOTHING, Snapshot
 from monitoring.__main__ import ROOT, written_files
-from monitoring.alerts import ALERTS, Alert
+from monitoring.alerts import ALERTS, JOBS, Alert
 from monitoring.slos import SLOS, recording_rules
 from services.janitor.state import State
 
@@ -56,6 +56,16 @@ def test_prometheus_takes_the_rules_without_a_complaint() -> None:
     files = [f"/prometheus-files/rules/{path.name}" for path in written_files() if path.parent.name == "rules"]
 
     promtool("check", "rules", "--lint=all", "--lint-fatal", *files)
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    promtool("check", "config", "/prometheus-files/prometheus.yml")
+
+
+def test_whatever_is_asked_for_its_metrics_is_missed_when_it_is_gone() -> None:
+    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+
+    assert {job["job_name"] for job in config["scrape_configs"]} == set(JOBS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
