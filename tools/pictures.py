@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urljoin
 
 import aiohttp
 from PIL import Image
@@ -23,11 +27,16 @@ from playwright.async_api import FrameLocator, Locator, Page, expect
 from tests.e2e.browser import Scheme, Screen, running_browser
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack, running_stack
+from tests.integration.bmc import a_payment, raw, sign
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 FIVE = re.compile(r"^[$€]?5\b")
 PAID = re.compile("Thank you|Дякуємо")
 OPERATOR_ID = 1_000_001
+SANDBOX_SECRET = b"sandbox-secret-that-signs-nothing-real"
+PAYMENTS_OF_DAYS = (2, 1, 2, 3, 0, 1, 3, 2, 1, 0, 1, 0, 2, 3, 1, 1, 0, 1, 2, 1, 2, 1, 1, 0, 0, 2, 0, 1, 1)
+"""From yesterday backwards."""
+
 REST_MILLISECONDS = 700
 """For the eye: what slides in has come to rest."""
 
@@ -134,16 +143,36 @@ async def draw_states(studio: Studio, name: str, *, width: int) -> None:
 
 
 async def draw_desk(studio: Studio) -> None:
-    """Draw what the operator's phone shows of a payment that fits two people, and of how it is matched."""
+    """Draw what the operator's phone shows of a payment that fits two people, and of the numbers."""
     operator = await studio.invite(OPERATOR_ID, "Olha", "en")
+    await remember_a_month(studio)
     for telegram_id, name in ((7_001, "Marta"), (7_002, "Taras")):
-        await (await studio.invite(telegram_id, name, "en")).ask_to_pay("12")
-    await studio.bmc.pay(amount="12", note="Keep it up!", name="M.")
-    await operator.hear("$12")
-    page = await studio.screen.page(width=1280, height=1000)
+        await (await studio.invite(telegram_id, name, "en")).ask_to_pay("15")
+    await studio.bmc.pay(amount="15", note="Keep it up!", name="M.")
+    await operator.hear("Keep it up!")
+    page = await studio.screen.page(width=1280, height=1300)
     await page.goto(f"{studio.screen.address}/?person={OPERATOR_ID}")
-    await expect(said_by_bot(page, "$12").last).to_be_visible()
+    await expect(said_by_bot(page, "Keep it up!").last).to_be_visible()
     save("desk-card", await shot(page, ".phone"))
+    await operator.say("/stats")
+    chart = page.locator("#messages img").last
+    await expect(chart).to_be_visible()
+    # As it is sent: on this small phone its words would be too small to be read.
+    sent = await page.request.get(urljoin(page.url, await chart.get_attribute("src")))
+    save("desk-stats", await sent.body())
+
+
+async def remember_a_month(studio: Studio) -> None:
+    """Pay as BMC would have told of it on the days before, so that the chart has something to show."""
+    guests = itertools.count(7_100)
+    for day, payments in enumerate(PAYMENTS_OF_DAYS, start=1):
+        paid_at = datetime.now(UTC) - timedelta(days=day)
+        for number in range(payments):
+            amount = 3 + (day * 7 + number * 5) % 20
+            is_silent = (day + number) % 9 == 0
+            note = "" if is_silent else await (await studio.invite(next(guests), "Guest", "en")).ask_to_pay(str(amount))
+            body = raw(a_payment(amount=amount, support_note=note, created_at=int(paid_at.timestamp())))
+            assert await studio.bmc.post_raw(body, sign(body, SANDBOX_SECRET)) == HTTPStatus.OK
 
 
 # What all need -------------------------------------------------------------------------------------------------------
