@@ -42,7 +42,7 @@ from ledger.store.outbox import (
 )
 from ledger.store.payments import mark_unreachable
 from services.bot.announcements import NO_RATES, Announcement, announce
-from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_DELIVERIES, Delivery
+from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, Delivery
 from services.bot.pace import Pace
 from services.bot.speech import speech
 from services.runtime.tracing import follow, span
@@ -55,6 +55,9 @@ LEASE_LEFT_MIN = timedelta(seconds=25)
 """What is not begun by then is left to the next claim: a send and its mark must fit into the lease."""
 
 SWEEP_SECONDS = 30.0
+HINT_LATE = timedelta(seconds=2)
+"""A new notification that is older, and of which nobody told us, was found by looking."""
+
 DATABASE_PAUSE_SECONDS = 2.0
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
@@ -97,12 +100,15 @@ class Notifier:
         self._rates = rates
         self._pace = Pace()
         self._hint = asyncio.Event()
+        self._is_told = False
+        """Somebody told us of something since the last round that found something new."""
         self._stop = asyncio.Event()
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
         """The chats that are being written to: each has one who writes, so that one that must wait holds up no other."""
 
     def wake(self) -> None:
         """Look into the outbox now."""
+        self._is_told = True
         self._hint.set()
 
     def stop(self) -> None:
@@ -130,6 +136,7 @@ class Notifier:
         claimed = await claim_notifications(
             self._pool, operators=self._operators, now=now, count_max=BATCH_MAX, except_for=self._busy
         )
+        self._count_round([one for one in claimed if one.attempts == 1], now)
         # Sorting keeps the order in which they were claimed within each chat.
         for chat, theirs in groupby(sorted(claimed, key=lambda one: one.telegram_id), lambda one: one.telegram_id):
             writing = asyncio.create_task(
@@ -138,9 +145,19 @@ class Notifier:
             self._busy[chat] = writing
             writing.add_done_callback(functools.partial(self._note_end, chat))
 
+    def _count_round(self, new: Sequence[Notification], now: datetime) -> None:
+        """Count what woke us up for what is new; what is tried again comes up by the clock and tells nothing of it."""
+        if not new:
+            return
+        is_found = not self._is_told and any(now - one.created_at > HINT_LATE for one in new)
+        OUTBOX_CLAIMS.labels("poll" if is_found else "notify").inc()
+        self._is_told = False
+
     def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
         """Let more be claimed for the chat."""
         del self._busy[chat]
+        # Of what waited for its chat we were told before.
+        self._is_told = True
         self._hint.set()
         if not writing.cancelled() and (error := writing.exception()) is not None:
             # The lease brings up again what it left.
