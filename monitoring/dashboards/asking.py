@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -11,6 +15,7 @@ RATE_INTERVAL = "1m"
 """Four times the interval of scraping, as Grafana takes it for short times."""
 
 ANY = ".+"
+TIMEOUT_SECONDS = 20
 TIME_FILTER = re.compile(r"\$__timeFilter\((\w+)\)")
 
 
@@ -23,11 +28,37 @@ def panels_of(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def plain_promql(expr: str) -> str:
-    """Choose every job and every instance."""
-    return expr.replace("$__rate_interval", RATE_INTERVAL).replace("$job", ANY).replace("$instance", ANY)
+def plain_promql(expr: str, *, span: str = "30m") -> str:
+    """Choose every job and every instance, and the last *span* as the time shown."""
+    timed = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", span)
+    return timed.replace("$job", ANY).replace("$instance", ANY)
 
 
 def plain_sql(statement: str, since: datetime, until: datetime) -> str:
     span = f"BETWEEN '{since.isoformat()}' AND '{until.isoformat()}'"
     return TIME_FILTER.sub(rf"\1 {span}", statement)
+
+
+def ask_now(address: str, expr: str) -> list[dict[str, Any]]:
+    """Evaluate *expr* now; each series with its `metric` and its `value`."""
+    found: list[dict[str, Any]] = ask(address, "query", query=plain_promql(expr))["result"]
+    return found
+
+
+def ask_over(
+    address: str, expr: str, *, since: datetime, until: datetime, step_seconds: int = 15
+) -> list[dict[str, Any]]:
+    """Evaluate *expr* over a time; each series with its `metric` and its `values`."""
+    span = {"start": str(since.timestamp()), "end": str(until.timestamp()), "step": str(step_seconds)}
+    found: list[dict[str, Any]] = ask(address, "query_range", query=plain_promql(expr), **span)["result"]
+    return found
+
+
+def ask(address: str, what: str, **fields: str) -> Any:
+    """Ask Prometheus' API; raises what it answered when that is not a result."""
+    form = urllib.parse.urlencode(fields).encode()
+    try:
+        with urllib.request.urlopen(f"{address}/api/v1/{what}", form, TIMEOUT_SECONDS) as answer:  # noqa: S310 -- its own http
+            return json.load(answer)["data"]
+    except urllib.error.HTTPError as refused:
+        raise ValueError(json.load(refused)["error"]) from refused

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from monitoring.dashboards.parts import BAD, FIRST, GOOD, Board, Kind, Limit, Panel, Query, Row, Unit, Word, quantiles
+from monitoring.dashboards.parts import (
+    BAD,
+    FIRST,
+    GOOD,
+    Board,
+    Kind,
+    Limit,
+    Panel,
+    Query,
+    Row,
+    Unit,
+    Word,
+    busy,
+    quantiles,
+)
 from monitoring.thresholds import HANDLED_SECONDS, OUTBOX_AGE_SECONDS, POLL_SHARE, TELEGRAM_ERROR_SHARE
 
 CALLS = "bmc_telegram_requests_total"
@@ -66,8 +80,8 @@ FINE = Row(
         ),
         Panel(
             Kind.STAT,
-            "Calls to Telegram that failed, 15 minutes",
-            "The share that Telegram refused or did not answer, without users who blocked the bot; good is 0.",
+            "Failed calls, 15 minutes",
+            "The share of calls that Telegram refused or did not answer, without users who blocked the bot; good is 0.",
             (Query(f"sum(rate({CALLS}{{$here,{FAILED}}}[15m])) / (sum(rate({CALLS}{{$here}}[15m])) > 0)"),),
             empty="Telegram was not called",
             unit=Unit.SHARE,
@@ -119,12 +133,7 @@ OUTBOX = Row(
             Kind.LINES,
             "Sent a minute, by kind",
             "What people are told of; good is credited payments above all.",
-            (
-                Query(
-                    'sum by (kind) (rate(bmc_outbox_deliveries_total{$here,outcome="sent"}[$__rate_interval])) * 60 > 0',
-                    "{{kind}}",
-                ),
-            ),
+            busy("bmc_outbox_deliveries_total", "kind", ',outcome="sent"'),
             empty="Nothing was sent",
             unit=Unit.PER_MINUTE,
             decimals=1,
@@ -169,7 +178,7 @@ TELEGRAM = Row(
             Kind.LINES,
             "Calls a minute, by method",
             "What the bot asks of Telegram; good follows what people do.",
-            (Query(f"sum by (method) (rate({CALLS}{{$here}}[$__rate_interval])) * 60 > 0", "{{method}}"),),
+            busy(CALLS, "method"),
             empty="Telegram was not called",
             unit=Unit.PER_MINUTE,
             decimals=1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.dashboards.parts import Board, Column, Kind, Limit, Panel, Query, Row, Unit, quantiles
+from monitoring.dashboards.parts import Board, Column, Kind, Limit, Panel, Query, Row, Unit, busy, quantiles
 from monitoring.thresholds import JANITOR_PERIODS, SNAPSHOT_AGE_SECONDS
 
 RUNS = "bmc_janitor_runs_total"
@@ -94,12 +94,7 @@ TASKS = Row(
             Kind.LINES,
             "Rows changed a minute, by task",
             "What the tasks find to do; good is small and quiet.",
-            (
-                Query(
-                    "sum by (task) (rate(bmc_janitor_rows_total{$here}[$__rate_interval])) * 60 > 0",
-                    "{{task}}",
-                ),
-            ),
+            busy("bmc_janitor_rows_total", "task"),
             empty="Nothing was to be done",
             unit=Unit.PER_MINUTE,
             decimals=1,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from monitoring.dashboards.parts import UP, Board, Column, Kind, Limit, Panel, Query, Row, Sql, Unit
+from monitoring.dashboards.parts import BAD, UP, Board, Column, Kind, Limit, Panel, Query, Row, Sql, Unit, Word
 from monitoring.slos import SLOS, Slo
 from monitoring.thresholds import SNAPSHOT_AGE_SECONDS
 
 
 def _room_left(slo: Slo) -> Query:
-    """Of a month's room for failure, the share that is left; below nothing the promise is broken."""
+    """Of a month's room for failure, the share that is left."""
     bad, total = (text.replace("{window}", "30d") for text in (slo.bad, slo.total))
-    return Query(f"1 - ({bad}) / ({total} > 0) / {slo.budget}", slo.name)
+    if slo.recorded:
+        # Of the time before the first look nothing is known, and it was promised all the same: of the whole month.
+        total = f"({MONTH_HALF_MINUTES} + 0 * {total})"
+    return Query(f"clamp_min(1 - ({bad}) / ({total} > 0) / {slo.budget}, 0)", slo.name)
+
+
+MONTH_HALF_MINUTES = 30 * 24 * 60 * 2
 
 
 PROMISES = " ".join(f"{slo.name}: {slo.promise}" for slo in SLOS)
@@ -21,14 +27,15 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Room left for failure, 30 days",
-            "What is left of each promise's room for failure; good is near 100 %, below 0 it is broken. " + PROMISES,
+            "What is left of each promise's room for failure; good is near 100 %; spent, the promise is broken. "
+            + PROMISES,
             tuple(_room_left(slo) for slo in SLOS),
             empty="Nothing happened yet that counts",
             unit=Unit.SHARE,
             decimals=1,
             width=12,
             height=5,
-            least=None,
+            words={"0": Word("spent", BAD)},
             alerts=tuple(
                 f"{slo.name.capitalize()}BudgetBurn{pace}"
                 for slo in SLOS
@@ -104,6 +111,7 @@ MONEY = Row(
                 " WHERE paid_at > now() - interval '24 hours' GROUP BY currency ORDER BY 2 DESC"
             ),
             empty="No payment in 24 hours",
+            unit=Unit.MONEY,
             decimals=2,
             width=8,
             height=5,

@@ -32,6 +32,8 @@ class Unit(enum.StrEnum):
     """Grafana's names of the units that are used."""
 
     COUNT = "short"
+    MONEY = "none"
+    """In full: 1190.00, not 1.19 K."""
     SHARE = "percentunit"
     SECONDS = "s"
     BYTES = "bytes"
@@ -146,6 +148,13 @@ def quantiles(histogram: str, by: str = "", matchers: str = "", legend: str = ""
         Query(f"histogram_quantile({share}, {rate})", f"{legend}{name}", exemplars=share == "0.99")
         for share, name in (("0.5", "half"), ("0.95", "95 %"), ("0.99", "99 %"))
     )
+
+
+def busy(counter: str, by: str, matchers: str = "") -> tuple[Query, ...]:
+    """How often a minute, for each *by* that came up in the time shown at all: what never did would crowd the legend."""
+    chosen = f"{counter}{{$here{matchers}}}"
+    seen = f"sum by ({by}) (increase({chosen}[$__range])) > 0"
+    return (Query(f"sum by ({by}) (rate({chosen}[$__rate_interval])) * 60 and on ({by}) {seen}", f"{{{{{by}}}}}"),)
 
 
 def heat(histogram: str) -> tuple[Query, ...]:

@@ -31,7 +31,7 @@ SELECT date_trunc('day', paid_at) AS time, currency AS metric, sum(amount)::floa
 """.strip()
 
 UNMATCHED = """
-SELECT charge_id, paid_at, family, amount::float8 AS amount, currency, why, claims,
+SELECT charge_id, paid_at, family, amount::float8 AS amount, currency, replace(why, '_', ' ') AS why, claims,
        CASE WHEN is_held THEN 'yes' ELSE 'no' END AS held
   FROM reporting.unmatched_charges
  ORDER BY paid_at
@@ -162,7 +162,7 @@ WAITING = Row(
                 Column("charge_id", "Charge", width=90),
                 Column("paid_at", "Paid", Unit.SINCE, width=160),
                 Column("family", "Kind", width=170),
-                Column("amount", "Amount", Unit.COUNT, decimals=2, width=110),
+                Column("amount", "Amount", Unit.MONEY, decimals=2, width=110),
                 Column("currency", "Currency", width=100),
                 Column("why", "Why nobody"),
                 Column("claims", "Claims", Unit.COUNT, width=90),
@@ -206,8 +206,10 @@ STATES = Row(
             "What came in each day, from the ledger itself; good is what is usual for your page. Choose a week or a month above.",
             Sql(BY_DAY, is_series=True),
             empty="No payment in this time",
+            unit=Unit.MONEY,
             decimals=2,
             stacked=True,
+            width=6,
         ),
         Panel(
             Kind.LINES,
@@ -220,7 +222,9 @@ STATES = Row(
                 ),
             ),
             empty="The state was not measured",
+            unit=Unit.MONEY,
             decimals=2,
+            width=6,
         ),
         Panel(
             Kind.LINES,
@@ -234,6 +238,7 @@ STATES = Row(
             ),
             empty="Nobody's credits changed",
             decimals=1,
+            width=6,
         ),
         Panel(
             Kind.LINES,
@@ -247,6 +252,7 @@ STATES = Row(
             ),
             empty="The state was not measured",
             decimals=1,
+            width=6,
         ),
     ),
     folded=True,

@@ -83,7 +83,7 @@ WORK = Row(
             "Good is mostly idle, and nothing idle in a transaction.",
             (
                 Query(
-                    f"max by (state) (sum by (instance, state) (pg_stat_activity_count{{$here,{LEDGER}}})) > 0",
+                    f"max by (state) (sum by (instance, state) (pg_stat_activity_count{{$here,{LEDGER}}}))",
                     "{{state}}",
                 ),
             ),
@@ -93,7 +93,7 @@ WORK = Row(
         Panel(
             Kind.LINES,
             "Transactions a second",
-            "Good follows what people pay, with a floor of the probes and the snapshots; hardly any is rolled back but the probes.",
+            "Good follows what people pay, with a floor of the probes and the snapshots; hardly any is rolled back.",
             (
                 Query(f"max(rate(pg_stat_database_xact_commit{{$here,{LEDGER}}}[$__rate_interval]))", "committed"),
                 Query(f"max(rate(pg_stat_database_xact_rollback{{$here,{LEDGER}}}[$__rate_interval]))", "rolled back"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.dashboards.parts import FIRST, UP, Board, Kind, Limit, Panel, Query, Row, Unit, heat, quantiles
+from monitoring.dashboards.parts import FIRST, UP, Board, Kind, Limit, Panel, Query, Row, Unit, busy, heat, quantiles
 from monitoring.thresholds import (
     CERTIFICATE_LEFT_SECONDS,
     FAILED_STREAK,
@@ -104,7 +104,7 @@ TRAFFIC = Row(
             Kind.LINES,
             "Deliveries a minute, by what became of them",
             "Good is credited above all, with probes in their steady beat of two a minute.",
-            (Query(f"sum by (outcome) (rate({DELIVERIES}{{$here}}[$__rate_interval])) * 60 > 0", "{{outcome}}"),),
+            busy(DELIVERIES, "outcome"),
             empty="Nothing came in this time",
             unit=Unit.PER_MINUTE,
             decimals=1,
@@ -115,7 +115,7 @@ TRAFFIC = Row(
             Kind.LINES,
             "Deliveries a minute, by event",
             "What Buy Me a Coffee announces; good is what your page offers. Unverified are those without a good signature.",
-            (Query(f"sum by (event) (rate({DELIVERIES}{{$here}}[$__rate_interval])) * 60 > 0", "{{event}}"),),
+            busy(DELIVERIES, "event"),
             empty="Nothing came in this time",
             unit=Unit.PER_MINUTE,
             decimals=1,

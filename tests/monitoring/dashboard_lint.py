@@ -252,7 +252,7 @@ def _selects(expr: str, matcher: str) -> Iterator[str]:
 
 def target_rate_interval(expr: str) -> Iterator[str]:
     for window in re.findall(r"\[([^\]]+)\]", expr):
-        if window != "$__rate_interval":
+        if window not in ("$__rate_interval", "$__range"):
             yield f"looks back {window}, whatever time is shown"
 
 

@@ -39,7 +39,7 @@ EXCLUDED = (
             ("bmc-webhook", "Not written at once, 15 minutes"),
             ("bmc-webhook", "Repeats and new ones an hour"),
             ("bmc-bot", "Found by looking, 30 minutes"),
-            ("bmc-bot", "Calls to Telegram that failed, 15 minutes"),
+            ("bmc-bot", "Failed calls, 15 minutes"),
             ("bmc-postgres", "Deadlocks in 15 minutes"),
             ("bmc-platform", "Starts in 15 minutes"),
             ("bmc-platform", "Alerts not delivered, 15 minutes"),
