@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from ledger.claiming import Story
 from ledger.model import TelegramId
 from ledger.store.claims import Raising, raise_claim
 from ledger.store.database import Pool
+from services.bot.speech import speech
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.people import DEADLINE_SECONDS, Message, Person, buttons, labels
 from tests.integration.bmc import a_payment
@@ -33,6 +35,7 @@ COMMANDS = [
     "/export@2026-11",
     "/doctor",
 ]
+FORGED = ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1", "dq|m|1|1", "dn")
 OTHER = 901
 
 
@@ -78,13 +81,12 @@ async def download(sandbox: Sandbox, message: Message) -> str:
     return (await answer.read()).decode("utf-8")
 
 
-async def forge(sandbox: Sandbox, person: Person, data: str) -> dict[str, Any]:
-    """Press a button that the desk never sent: put under some message of the bot, as a changed client could."""
-    markup = {"inline_keyboard": [[{"text": "forged", "callback_data": data}]]}
+async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> None:
+    """Give a person buttons that the desk never sent: under some message of the bot, as a changed client could."""
+    markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
     message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}
     sent = await sandbox.client.post(f"/telegram/bot{TOKEN}/sendMessage", json=message)
     assert sent.status == 200
-    return await person.press(data)
 
 
 async def claimed(anna: Person, operator: Person, ledger: Ledger, *, amount: str, name: str) -> Message:
@@ -249,9 +251,10 @@ async def test_forged_presses_of_others_are_old_buttons(
     await anna.ask("/start")
     await card_of(operator, webhook)
 
-    for data in ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1", "dq|m|1|1", "dn"):
-        answered = await forge(sandbox, anna, data)
-        assert answered["text"] == "This button is old. Send /pay to start again.", data
+    await forge(sandbox, anna, FORGED)
+    answers = [(await anna.press(data))["text"] for data in FORGED]
+
+    assert answers == [speech("en").label("button-old")] * len(FORGED)
 
     assert await ledger.credits() == []
     assert await actions(pool) == []

@@ -103,8 +103,8 @@ async def match_and_show(
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is not None:
         await show(press, charge_card(file, speech))
-    if isinstance(done, Done):
-        await show_everywhere(bot, context, charge_id, except_for=press)
+    # Also on the message that was pressed: where that is a claim's card, it tells of the claim again.
+    await show_everywhere(bot, context, charge_id)
 
 
 async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:

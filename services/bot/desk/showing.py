@@ -41,33 +41,26 @@ async def show(press: CallbackQuery, card: Card) -> None:
         await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def show_everywhere(
-    bot: Bot, context: Context, charge_id: int, *, except_for: CallbackQuery | None = None
-) -> None:
+async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
     """Bring every operator's card of a charge, and of the claims about it, up to date. What cannot be changed stays."""
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
         return
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
-    shown = except_for.message.message_id if except_for and except_for.message else None
     for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
-        if card.message_id != shown:
-            await _edit(bot, card.telegram_id, card.message_id, charge_card(file, speech(card.language)))
+        await _edit(bot, card.telegram_id, card.message_id, charge_card(file, speech(card.language)))
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
-        await show_claim_everywhere(bot, context, claim_id, except_for=except_for)
+        await show_claim_everywhere(bot, context, claim_id)
 
 
-async def show_claim_everywhere(
-    bot: Bot, context: Context, claim_id: int, *, except_for: CallbackQuery | None = None
-) -> None:
+async def show_claim_everywhere(bot: Bot, context: Context, claim_id: int) -> None:
     file = await find_claim_file(context.pool, claim_id)
     if file is None:
         return
-    shown = except_for.message.message_id if except_for and except_for.message else None
     for card in await find_cards(context.pool, context.operators, claim_id=claim_id):
-        if card.kind is NotificationKind.CLAIM_RAISED and card.message_id != shown:
+        if card.kind is NotificationKind.CLAIM_RAISED:
             await _edit(bot, card.telegram_id, card.message_id, claim_card(file, context.rates, speech(card.language)))
 
 
