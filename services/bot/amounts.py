@@ -52,6 +52,11 @@ def read_wish(text: str, *, currency: str, currencies: Collection[str]) -> Wish 
     return _within_bounds(amount, SIGNS.get(named, named), currencies)
 
 
+def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+    """Read what a link `t.me/BOT?start=…` carries: `10`, `7_50`, `10-EUR`, as no points and blanks fit into it."""
+    return read_wish(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
+
+
 def _refuse_booleans(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a boolean is no number")  # noqa: TRY004 — what pydantic reports

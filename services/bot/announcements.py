@@ -112,7 +112,9 @@ def _remarks(facts: Mapping[str, Any], speech: Speech) -> list[str]:
     """Say what was unusual about it."""
     remarks = []
     if facts.get("picked_amount") and _differs(facts):
-        remarks.append(speech.say("credited-differs", picked=_money(facts, "picked_", speech)))
+        remarks.append(
+            speech.say("credited-differs", picked=_money(facts, "picked_", speech), rate=_rate(facts, speech))
+        )
     if facts.get("method") == Method.CORRECTED_CODE:
         remarks.append(speech.say("credited-corrected"))
     if facts.get("flag") == Flag.LATE:
@@ -120,6 +122,15 @@ def _remarks(facts: Mapping[str, Any], speech: Speech) -> list[str]:
     if facts.get("flag") == Flag.SECOND_CHARGE:
         remarks.append(speech.say("credited-second"))
     return remarks
+
+
+def _rate(facts: Mapping[str, Any], speech: Speech) -> str:
+    """Say what one unit gave, where the sum comes out even; else nothing, as credits are whole ones."""
+    amount, credits = Decimal(facts["amount"]), int(facts["credits"])
+    if amount < 1 or not credits or credits % amount:
+        return ""
+    one = speech.money(Decimal(1), str(facts["currency"]))
+    return f" ({speech.say('rate', one=one, credits=int(credits / amount))})"
 
 
 def _differs(facts: Mapping[str, Any]) -> bool:

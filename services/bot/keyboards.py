@@ -78,6 +78,12 @@ def amounts_keyboard(
     )
 
 
+def one_amount_keyboard(speech: Speech, amount: Decimal, currency: str, rates: Rates) -> InlineKeyboardMarkup:
+    return _rows(
+        [_amount_button(speech, amount, currency, rates)], [_press(speech, "other-amount-button", ChooseAmount())]
+    )
+
+
 def help_keyboard(speech: Speech, app_url: str) -> InlineKeyboardMarkup:
     return _rows(
         [_app_button(speech, app_url)],

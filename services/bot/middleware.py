@@ -80,6 +80,8 @@ class Throttle(BaseMiddleware):
     def __init__(self, *, burst: int = BURST_MAX) -> None:
         self._allowance = Allowance(burst=burst, per_second=UPDATES_PER_SECOND)
         self._told: set[int] = set()
+        # Of those alone who chose another language than Telegram's, so that asking the database is not needed.
+        self._chosen: dict[int, Speech] = {}
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         user: User | None = data.get("event_from_user")
@@ -87,12 +89,22 @@ class Throttle(BaseMiddleware):
             return await handler(event, data)
         if self._allowance.take(user.id, asyncio.get_running_loop().time()) == 0:
             self._told.discard(user.id)
-            return await handler(event, data)
+            answered = await handler(event, data)
+            self._remember_language(user, data.get("speech"))
+            return answered
         is_first = user.id not in self._told
         self._told.add(user.id)
-        if is_first or isinstance(event, CallbackQuery):
-            await _excuse(event, "slow-down", speech(language_of(user.language_code)))
+        texts = self._chosen.get(user.id) or speech(language_of(user.language_code))
+        if isinstance(event, CallbackQuery):
+            await event.answer(texts.label("slow-down"))
+        elif is_first:
+            await _excuse(event, "slow-down", texts)
         return None
+
+    def _remember_language(self, user: User, spoken: Speech | None) -> None:
+        self._chosen.pop(user.id, None)
+        if spoken is not None and spoken.language != language_of(user.language_code):
+            self._chosen[user.id] = spoken
 
 
 class Turns(BaseMiddleware):

@@ -19,8 +19,8 @@ def make_router(*, answers_unknown: bool = True) -> Router:
     *answers_unknown* False: in a bot of your own, what nobody knows is left to you, and nobody else's updates are looked at.
     """
     router = Router(name="coffee-ledger")
-    # The claim's questions come last: any command is more than an answer to them.
-    for part in (start, pay, cancel, account, questions, language, erase, claim):
+    # The claim's questions come first: while they last, /cancel is theirs.
+    for part in (claim, start, pay, cancel, account, questions, language, erase):
         router.include_router(part.make_router())
     if answers_unknown:
         router.include_router(start.make_last_router())
@@ -32,4 +32,5 @@ def make_router(*, answers_unknown: bool = True) -> Router:
     for updates in (router.message, router.callback_query):
         updates.middleware(throttle)
         updates.middleware(MeetUser())
+    router.message.middleware(claim.CommandsEndQuestions())
     return router

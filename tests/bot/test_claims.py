@@ -58,14 +58,14 @@ async def test_three_questions_make_a_claim_and_tell_the_operators(
 @pytest.mark.usefixtures("bot")
 async def test_a_strangers_payment_is_not_even_hinted_at(anna: Person, bohdan: Person, webhook: Webhook) -> None:
     stranger = {"supporter_id": 7, "supporter_name": "Mykola Hrynko", "supporter_email": "mykola@example.org"}
-    without = await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Не хочу казати")
+    without = await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
     await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # fields of any kind
 
-    heard = await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+    heard = await claim(anna, "press:Today", "press:$5", "press:Skip")
 
     chat = str(await anna.sandbox.get(anna.path))
     assert "passed it on" in heard
-    assert "Передано людині" in without
+    assert "Передано операторові" in without
     assert not [word for word in ("Mykola", "mykola", "cats", "charge") if word in chat]
 
 
@@ -80,10 +80,10 @@ async def test_the_open_code_is_mentioned_first(anna: Person) -> None:
 
 @pytest.mark.usefixtures("bot")
 async def test_a_second_claim_shows_the_first_which_can_be_taken_back(anna: Person, ledger: Ledger) -> None:
-    await claim(anna, "21.11", "7.50", "press:I would rather not say")
+    await claim(anna, "21.11", "7.50", "press:Skip")
 
     again = await anna.ask("/claim")
-    await anna.press("It is settled, take it back")
+    await anna.press("Take it back")
     withdrawn = (await anna.hear())["text"]
 
     assert "A person is looking" in again
@@ -93,24 +93,24 @@ async def test_a_second_claim_shows_the_first_which_can_be_taken_back(anna: Pers
 
 @pytest.mark.usefixtures("bot")
 async def test_taking_back_twice_is_told_as_such(anna: Person) -> None:
-    await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
-    await anna.press("It is settled, take it back")
+    await claim(anna, "press:Today", "press:$5", "press:Skip")
+    await anna.press("Take it back")
     await anna.hear()
 
-    alert = await anna.press("It is settled, take it back")
+    alert = await anna.press("Take it back")
 
     assert alert is not None
-    assert "nothing to take back" in alert["text"]
+    assert "nothing left to take back" in alert["text"]
 
 
 @pytest.mark.usefixtures("bot")
 async def test_more_than_three_claims_a_day_are_too_many(anna: Person, ledger: Ledger) -> None:
     for _ in range(3):
-        await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
-        await anna.press("It is settled, take it back")
+        await claim(anna, "press:Today", "press:$5", "press:Skip")
+        await anna.press("Take it back")
         await anna.hear()
 
-    said = await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+    said = await claim(anna, "press:Today", "press:$5", "press:Skip")
 
     assert "come back tomorrow" in said
     assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 3
@@ -158,19 +158,68 @@ async def test_after_a_restart_the_questions_begin_anew(run_bot: RunBot, anna: P
     async with run_bot():
         await claim(anna, "press:Today")
     async with run_bot():
-        alert = await anna.press("$5")
-        said = await claim(anna, "press:Today", "press:$5", "press:I would rather not say")
+        toast = await anna.press("$5")
+        question = (await anna.hear())["text"]
+        await anna.press("Today", message_id=anna.last_read)
+        how_much = (await anna.hear())["text"]
 
-    assert alert is not None
-    assert "passed it on" in said
+    assert "start over, sorry" in toast["text"]
+    assert "When did you pay" in question
+    assert "How much" in how_much
 
 
 async def test_a_claim_is_made_in_ukrainian_too(run_bot: RunBot, bohdan: Person, ledger: Ledger) -> None:
     async with run_bot():
         said = await claim(bohdan, "press:Учора", "press:10\N{NO-BREAK SPACE}USD", "Богдан")
 
-    assert "Передано людині" in said
+    assert "Передано операторові" in said
     assert (await row(ledger))["telegram_id"] == BOHDAN
+
+
+@pytest.mark.usefixtures("bot")
+async def test_cancel_ends_the_questions_and_no_payment(anna: Person, ledger: Ledger) -> None:
+    code = await anna.ask_for_code("5")
+    await claim(anna, "press:Today")
+
+    said = await anna.ask("/cancel")
+
+    assert "Nothing was sent" in said
+    assert await ledger.status(code) == "pending"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_follows_a_command_is_no_answer_any_more(anna: Person, ledger: Ledger) -> None:
+    await claim(anna, "press:Today", "press:$5")
+    await anna.ask("/balance")
+
+    said = await anna.ask("good morning")
+
+    assert "did not understand" in said
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_click_asks_nothing_again(anna: Person) -> None:
+    await claim(anna, "press:Today")
+
+    answer = await anna.press("Today")
+    await anna.press("$5")
+
+    assert not answer["text"]
+    assert "which name" in (await anna.hear())["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_came_already_is_told_before_anything_is_asked(anna: Person, webhook: Webhook) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(amount=5, support_note=code))
+    await anna.hear()
+
+    said = await anna.ask("/claim")
+
+    assert "$5" in said
+    assert "500 credits" in said
+    assert "/history" in said
 
 
 @pytest.mark.parametrize(
@@ -181,7 +230,8 @@ async def test_a_claim_is_made_in_ukrainian_too(run_bot: RunBot, bohdan: Person,
         ("21.11.26", date(2026, 11, 21)),
         (" 1/11/2026 ", date(2026, 11, 1)),
         ("23.11", TODAY),
-        ("24.11", None),
+        ("24.11", date(2026, 11, 24)),
+        ("25.11", None),
         ("30.02", None),
         ("2026-08-24", None),
         ("", None),

@@ -41,6 +41,29 @@ async def test_a_start_by_a_link_is_a_start_whatever_the_link_says(anna: Person,
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
 
 
+@pytest.mark.parametrize(("payload", "amount"), [("10", "$10"), ("7_50", "$7.50"), ("10-EUR", "€10")])
+async def test_a_link_with_an_amount_offers_it_and_records_nothing(
+    anna: Person, pool: Pool, payload: str, amount: str
+) -> None:
+    await anna.ask(f"/start {payload}")
+    offer = await anna.hear()
+
+    assert amount in offer["text"]
+    assert labels(offer)[0].startswith(amount)
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+
+async def test_an_amount_without_a_command_is_offered(anna: Person, ledger: Ledger) -> None:
+    await anna.say("7,50")
+    offer = await anna.hear()
+    await anna.press(labels(offer)[0])
+
+    answer = await anna.hear()
+
+    assert "$7.50" in answer["text"]
+    assert await ledger.status(code_in(answer["text"])) == "pending"
+
+
 async def test_a_request_is_answered_with_a_code_to_copy_the_page_and_a_way_out(anna: Person, ledger: Ledger) -> None:
     await anna.say("/pay 10")
 

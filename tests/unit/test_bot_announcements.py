@@ -109,6 +109,17 @@ def test_what_was_unusual_is_remarked(changed: Mapping[str, Any], remark: str) -
     assert remark in unusual
 
 
+@pytest.mark.parametrize(
+    ("amount", "credits", "rate"),
+    [("5", 500, "($1 = 100 credits)"), ("7.50", 750, "($1 = 100 credits)"), ("1.50", 49, ""), ("0.50", 50, "")],
+)
+def test_the_rate_is_told_where_it_comes_out_even(amount: str, credits: int, rate: str) -> None:
+    said = credited(amount=amount, credits=credits, picked_amount="10")
+
+    assert "for what was paid" in said
+    assert (rate in said) if rate else ("(" not in said)
+
+
 def test_a_renewal_that_nobody_picked_is_told_without_remarks() -> None:
     said = credited(method=Method.SUBSCRIPTION, code=None, picked_amount=None, picked_currency=None)
 

@@ -10,18 +10,19 @@ import enum
 import re
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
-from aiogram import F, Router
-from aiogram.filters import Command, StateFilter
+from aiogram import BaseMiddleware, F, Router
+from aiogram.filters import Command, StateFilter, or_f
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, InaccessibleMessage, Message, TelegramObject
 
 from ledger.claiming import Story
 from ledger.codes import show_code
-from ledger.model import TelegramId
+from ledger.model import CreditKind, TelegramId
 from ledger.store.claims import OpenClaim, Raising, find_open_claim, raise_claim, withdraw_claim
-from ledger.store.payments import find_open_payments
+from ledger.store.payments import HistoryEntry, find_history, find_open_payments
 from services.bot.amounts import Refusal, read_wish
 from services.bot.context import Context
 from services.bot.keyboards import (
@@ -33,9 +34,12 @@ from services.bot.keyboards import (
     claim_name_keyboard,
     claim_withdraw_keyboard,
 )
+from services.bot.middleware import Handler
 from services.bot.speech import Speech
 
 DAYS_BACK_MAX = 90
+RECENT = timedelta(days=3)
+HISTORY_LOOKED_AT = 10
 NAME_LENGTH_MAX = 100
 DAY = re.compile(r"(?:(\d{4})-(\d{1,2})-(\d{1,2}))|(?:(\d{1,2})[./](\d{1,2})(?:[./](\d{4}|\d{2}))?)")
 
@@ -46,6 +50,20 @@ class Asking(StatesGroup):
     day = State()
     amount = State()
     name = State()
+
+
+Chat = Message | InaccessibleMessage
+"""What an answer goes to. Telegram forgets messages, but not where they were."""
+
+
+class CommandsEndQuestions(BaseMiddleware):
+    """Any command is more than an answer: it is obeyed, and what is written after it is no answer any more."""
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        is_asked = data.get("raw_state") in Asking.__all_states_names__
+        if is_asked and isinstance(event, Message) and (event.text or "").startswith("/"):
+            await data["state"].clear()
+        return await handler(event, data)
 
 
 class Ending(enum.StrEnum):
@@ -60,14 +78,19 @@ def make_router() -> Router:
     router = Router(name="claim")
     router.message.register(begin, Command("claim"))
     router.callback_query.register(begin_by_button, ClaimEnd.filter(F.what == "begin"))
-    # Any command is more than an answer: it ends the questions and is obeyed.
+    # Here it is the questions that are to end, and no payment.
+    router.message.register(stop_by_command, Command("cancel"), StateFilter(Asking))
     answer = F.text & ~F.text.startswith("/")
     router.message.register(take_day, StateFilter(Asking.day), answer)
     router.message.register(take_amount, StateFilter(Asking.amount), answer)
     router.message.register(take_name, StateFilter(Asking.name), answer)
+    router.message.register(want_words, StateFilter(Asking), ~F.text, ~F.web_app_data)
     router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(Asking.day))
     router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(Asking.amount))
     router.callback_query.register(skip_name, ClaimEnd.filter(F.what == Ending.SKIP_NAME), StateFilter(Asking.name))
+    late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimEnd.filter(F.what == Ending.SKIP_NAME))
+    router.callback_query.register(overlook, late, StateFilter(Asking))
+    router.callback_query.register(begin_anew, late)
     router.callback_query.register(stop, ClaimEnd.filter(F.what == Ending.STOP))
     router.callback_query.register(withdraw, ClaimEnd.filter(F.what == Ending.WITHDRAW))
     return router
@@ -80,31 +103,50 @@ async def begin(message: Message, context: Context, speech: Speech, state: FSMCo
 
 async def begin_by_button(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
     await press.answer()
-    if isinstance(press.message, Message):
+    if press.message is not None:
         await _begin(press.message, TelegramId(press.from_user.id), context, speech, state)
 
 
-async def _begin(message: Message, user: TelegramId, context: Context, speech: Speech, state: FSMContext) -> None:
+async def begin_anew(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+    """Take up an answer to a question that is not known any more: it was asked before a restart."""
+    await press.answer(speech.label("claim-anew"))
+    if press.message is not None:
+        await _begin(press.message, TelegramId(press.from_user.id), context, speech, state)
+
+
+async def overlook(press: CallbackQuery) -> None:
+    """Leave a second click alone: the next question stands below already."""
+    await press.answer()
+
+
+async def _begin(message: Chat, user: TelegramId, context: Context, speech: Speech, state: FSMContext) -> None:
     await state.clear()
     known = await find_open_claim(context.pool, user)
     if known is not None:
         await message.answer(_show(known, speech), reply_markup=claim_withdraw_keyboard(speech))
         return
     await state.set_state(Asking.day)
-    text = speech.say("claim-begin")
-    open_now = await find_open_payments(context.pool, user)
-    if open_now:
-        # The likeliest case first: the code is still waiting to be pasted.
-        text += "\n\n" + speech.say("claim-code-open", code=show_code(open_now[-1].payment_id))
-    await message.answer(f"{text}\n\n{speech.say('claim-when')}", reply_markup=claim_days_keyboard(speech))
+    text = [speech.say("claim-begin"), *await _obvious(user, context, speech), speech.say("claim-when")]
+    await message.answer("\n\n".join(text), reply_markup=claim_days_keyboard(speech))
+
+
+async def _obvious(user: TelegramId, context: Context, speech: Speech) -> list[str]:
+    """Say what often answers it at once: it has come already, or the code still waits to be pasted."""
+    lines = []
+    entries = await find_history(context.pool, user, entries_max=HISTORY_LOOKED_AT)
+    came = next((one for one in entries if one.kind is CreditKind.PAYMENT), None)
+    if came is not None and context.clock() - came.created_at < RECENT:
+        lines.append(_arrived(came, speech))
+    if open_now := await find_open_payments(context.pool, user):
+        lines.append(speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
+    return lines
 
 
 async def take_day(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
     today = context.clock().date()
     day = read_day(message.text or "", today=today)
     if day is None:
-        example = (today - timedelta(days=2)).strftime("%d.%m.%Y")
-        await message.answer(speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, example=example))
+        await message.answer(speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, **_examples(today)))
         return
     await _keep_day(message, day, context, speech, state)
 
@@ -113,15 +155,17 @@ async def press_day(
     press: CallbackQuery, callback_data: ClaimDay, context: Context, speech: Speech, state: FSMContext
 ) -> None:
     await press.answer()
-    if isinstance(press.message, Message):
+    if press.message is not None:
+        today = context.clock().date()
         if callback_data.days_ago < 0:
-            await press.message.answer(speech.say("claim-which-day"))
+            await press.message.answer(speech.say("claim-which-day", **_examples(today)))
             return
-        day = context.clock().date() - timedelta(days=callback_data.days_ago)
+        # What a button carries is the client's word: any number may stand there.
+        day = today - timedelta(days=min(callback_data.days_ago, DAYS_BACK_MAX))
         await _keep_day(press.message, day, context, speech, state)
 
 
-async def _keep_day(message: Message, day: date, context: Context, speech: Speech, state: FSMContext) -> None:
+async def _keep_day(message: Chat, day: date, context: Context, speech: Speech, state: FSMContext) -> None:
     await state.update_data(day=day.isoformat())
     await state.set_state(Asking.amount)
     keyboard = claim_amounts_keyboard(speech, context.amounts, context.currency)
@@ -129,23 +173,24 @@ async def _keep_day(message: Message, day: date, context: Context, speech: Speec
 
 
 async def take_amount(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
-    wish = read_wish(message.text or "", currency=context.currency, currencies=context.currencies)
-    if isinstance(wish, Refusal):
-        await message.answer(
-            speech.say("claim-amount-unreadable", example=f"{context.amounts[0]:f} {context.currency}")
-        )
-        return
-    await _keep_amount(message, wish.amount, wish.currency, speech, state)
+    await _keep_amount(message, message.text or "", context, speech, state)
 
 
-async def press_amount(press: CallbackQuery, callback_data: ClaimAmount, speech: Speech, state: FSMContext) -> None:
+async def press_amount(
+    press: CallbackQuery, callback_data: ClaimAmount, context: Context, speech: Speech, state: FSMContext
+) -> None:
     await press.answer()
-    if isinstance(press.message, Message):
-        await _keep_amount(press.message, Decimal(callback_data.amount), callback_data.currency, speech, state)
+    if press.message is not None:
+        await _keep_amount(press.message, f"{callback_data.amount} {callback_data.currency}", context, speech, state)
 
 
-async def _keep_amount(message: Message, amount: Decimal, currency: str, speech: Speech, state: FSMContext) -> None:
-    await state.update_data(amount=f"{amount:f}", currency=currency)
+async def _keep_amount(message: Chat, written: str, context: Context, speech: Speech, state: FSMContext) -> None:
+    wish = read_wish(written, currency=context.currency, currencies=context.currencies)
+    if isinstance(wish, Refusal):
+        example = f"{context.amounts[0]:f} {context.currency}"
+        await message.answer(speech.say("claim-amount-unreadable", example=example))
+        return
+    await state.update_data(amount=f"{wish.amount:f}", currency=wish.currency)
     await state.set_state(Asking.name)
     await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
 
@@ -158,12 +203,12 @@ async def take_name(message: Message, context: Context, speech: Speech, state: F
 
 async def skip_name(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
     await press.answer()
-    if isinstance(press.message, Message):
+    if press.message is not None:
         await _raise(press.message, TelegramId(press.from_user.id), None, context, speech, state)
 
 
 async def _raise(
-    message: Message, user: TelegramId, name: str | None, context: Context, speech: Speech, state: FSMContext
+    message: Chat, user: TelegramId, name: str | None, context: Context, speech: Speech, state: FSMContext
 ) -> None:
     told = await state.get_data()
     story = Story(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
@@ -183,10 +228,19 @@ async def _raise(
             await message.answer(speech.say("claim-too-many"))
 
 
+async def want_words(message: Message, speech: Speech) -> None:
+    await message.answer(speech.say("claim-words"))
+
+
+async def stop_by_command(message: Message, speech: Speech, state: FSMContext) -> None:
+    await state.clear()
+    await message.answer(speech.say("claim-stopped"))
+
+
 async def stop(press: CallbackQuery, speech: Speech, state: FSMContext) -> None:
     await state.clear()
     await press.answer()
-    if isinstance(press.message, Message):
+    if press.message is not None:
         await press.message.answer(speech.say("claim-stopped"))
 
 
@@ -195,7 +249,7 @@ async def withdraw(press: CallbackQuery, context: Context, speech: Speech, state
     done = await withdraw_claim(context.pool, TelegramId(press.from_user.id), now=context.clock())
     text = "claim-withdrawn" if done else "claim-none"
     await press.answer(speech.label(text), show_alert=not done)
-    if done and isinstance(press.message, Message):
+    if done and press.message is not None:
         await press.message.answer(speech.say(text))
 
 
@@ -209,15 +263,28 @@ def read_day(text: str, *, today: date) -> date | None:
         read = date(_year(year, today), int(month), int(day))
     except ValueError:
         return None
-    if not year and read > today:
+    # Ours is the day in Greenwich; in Kyiv the next one may have begun.
+    latest = today + timedelta(days=1)
+    if not year and read > latest:
         read = read.replace(year=read.year - 1)
-    return read if today - timedelta(days=DAYS_BACK_MAX) <= read <= today else None
+    return read if today - timedelta(days=DAYS_BACK_MAX) <= read <= latest else None
 
 
 def _year(written: str | None, today: date) -> int:
     if not written:
         return today.year
     return int(written) + (2000 if len(written) == 2 else 0)
+
+
+def _examples(today: date) -> dict[str, str]:
+    day = today - timedelta(days=2)
+    return {"example": day.strftime("%d.%m"), "long": day.isoformat()}
+
+
+def _arrived(came: HistoryEntry, speech: Speech) -> str:
+    amount = speech.money(came.amount, came.currency) if came.amount is not None and came.currency else "—"
+    credits = speech.say("credits", credits=came.credits)
+    return speech.say("claim-arrived", amount=amount, time=speech.time(came.created_at), credits=credits)
 
 
 def _show(claim: OpenClaim, speech: Speech) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import structlog
-from aiogram import Router
+from aiogram import Bot, Router
+from aiogram.exceptions import AiogramError, TelegramBadRequest
 from aiogram.filters import Command
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, ReplyKeyboardRemove
 
 from ledger.model import TelegramId
+from ledger.store.claims import find_open_claim
 from ledger.store.payments import erase_user, find_balance, find_open_payments
 from services.bot.context import Context
+from services.bot.conversation.language import show_commands
 from services.bot.keyboards import EraseMe, erase_keyboard
 from services.bot.speech import Speech
 
@@ -30,6 +35,8 @@ async def explain(message: Message, context: Context, speech: Speech) -> None:
     lines = [speech.say("erase-explain")]
     if open_now := await find_open_payments(context.pool, user):
         lines.append(speech.say("erase-open-payments", count=len(open_now)))
+    if await find_open_claim(context.pool, user):
+        lines.append(speech.say("erase-open-claim"))
     if balance := await find_balance(context.pool, user):
         lines.append(speech.say("erase-balance", balance=speech.say("credits", credits=balance)))
     lines.append(speech.say("erase-sure"))
@@ -37,18 +44,21 @@ async def explain(message: Message, context: Context, speech: Speech) -> None:
 
 
 async def decide(
-    press: CallbackQuery, callback_data: EraseMe, context: Context, speech: Speech, state: FSMContext
+    press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, speech: Speech, state: FSMContext
 ) -> None:
     await press.answer()
-    if not isinstance(press.message, Message):
-        return
-    # The buttons go: a second press would only be a second question.
-    await press.message.delete_reply_markup()
+    if isinstance(press.message, Message):
+        # The buttons go: a second press would only be a second question. Of two clicks at once the second finds none.
+        with suppress(TelegramBadRequest):
+            await press.message.delete_reply_markup()
+    user = TelegramId(press.from_user.id)
     if not callback_data.is_sure:
-        await press.message.answer(speech.say("erase-kept"))
+        await bot.send_message(user, speech.say("erase-kept"))
         return
     await state.clear()
-    user = TelegramId(press.from_user.id)
+    with suppress(AiogramError):
+        await show_commands(bot, user, None, context)
+    # Last of all, and whatever became of the rest: each word from a user makes them known again.
     await erase_user(context.pool, user)
     log.info("user erased", telegram_id=user)
-    await press.message.answer(speech.say("erased"), reply_markup=ReplyKeyboardRemove())
+    await bot.send_message(user, speech.say("erased"), reply_markup=ReplyKeyboardRemove())

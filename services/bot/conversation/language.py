@@ -6,14 +6,14 @@ import structlog
 from aiogram import Bot, Router
 from aiogram.exceptions import AiogramError
 from aiogram.filters import Command
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import BotCommand, BotCommandScopeChat, CallbackQuery, Message
 
 from ledger.model import TelegramId
 from ledger.store.payments import choose_language
 from services.bot.context import Context
 from services.bot.keyboards import AS_IN_TELEGRAM, SpeakLanguage, app_reply_keyboard, languages_keyboard
 from services.bot.speech import LANGUAGES, Speech, language_of, speech
-from services.bot.telegram import show_menu_button
+from services.bot.telegram import COMMANDS, show_menu_button
 
 log = structlog.stdlib.get_logger()
 
@@ -43,6 +43,10 @@ async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Cont
         keyboard = app_reply_keyboard(texts, context.app_url)
         await press.message.answer(texts.say("language-chosen"), reply_markup=keyboard)
     await speak_in_menu(bot, user, language, context)
+    try:
+        await show_commands(bot, user, language if is_lasting else None, context)
+    except AiogramError as error:
+        log.warning("commands not changed", error=type(error).__name__)
 
 
 async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Context) -> None:
@@ -51,3 +55,17 @@ async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Cont
         await show_menu_button(bot, user, language=language, app_url=context.app_url)
     except AiogramError as error:
         log.warning("menu button not changed", error=type(error).__name__)
+
+
+async def show_commands(bot: Bot, user: TelegramId, language: str | None, context: Context) -> None:
+    """List the commands in one chat in the chosen language; None: in the one that Telegram knows of."""
+    # An operator's list has the desk's commands, and one for each language.
+    if user in context.operators:
+        return
+    scope = BotCommandScopeChat(chat_id=user)
+    if language is None:
+        await bot.delete_my_commands(scope=scope)
+    else:
+        texts = speech(language)
+        listed = [BotCommand(command=name, description=texts.label(f"command-{name}")) for name in COMMANDS]
+        await bot.set_my_commands(listed, scope=scope)

@@ -16,7 +16,7 @@ from ledger.model import PendingPayment, TelegramId
 from ledger.store.payments import Request, open_payment
 from services.bot.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
 from services.bot.context import Context
-from services.bot.keyboards import ChooseAmount, PickAmount, amounts_keyboard, payment_keyboard
+from services.bot.keyboards import ChooseAmount, PickAmount, amounts_keyboard, one_amount_keyboard, payment_keyboard
 from services.bot.speech import Speech
 
 log = get_logger()
@@ -72,6 +72,13 @@ async def _offer_amounts(answer: Answer, context: Context, speech: Speech) -> No
     text = speech.say("choose-amount", example=_example(context))
     keyboard = amounts_keyboard(speech, context.amounts, context.currency, context.rates, app_url=context.app_url)
     await answer(text, reply_markup=keyboard)
+
+
+async def offer_amount(message: Message, wish: Wish, context: Context, speech: Speech) -> None:
+    """Ask whether this amount is meant; nothing is recorded before they say so."""
+    text = speech.say("amount-offered", amount=speech.money(wish.amount, wish.currency))
+    keyboard = one_amount_keyboard(speech, wish.amount, wish.currency, context.rates)
+    await message.answer(text, reply_markup=keyboard)
 
 
 async def _take(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus
-from aiogram.filters import Command, CommandStart
+from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
 
 from ledger.codes import read_codes
 from ledger.model import TelegramId
 from ledger.store.payments import mark_unreachable
+from services.bot.amounts import Wish, read_start_payload, read_wish
 from services.bot.context import Context
 from services.bot.conversation.language import speak_in_menu
+from services.bot.conversation.pay import offer_amount
 from services.bot.keyboards import app_reply_keyboard
 from services.bot.speech import Speech
 
@@ -33,10 +35,13 @@ def make_last_router() -> Router:
     return router
 
 
-async def welcome(message: Message, bot: Bot, context: Context, speech: Speech) -> None:
-    """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word and changes nothing."""
+async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context, speech: Speech) -> None:
+    """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word: at most it is offered."""
     assert message.from_user is not None
     await message.answer(speech.say("start"), reply_markup=app_reply_keyboard(speech, context.app_url))
+    wish = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
+    if isinstance(wish, Wish):
+        await offer_amount(message, wish, context, speech)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
 
 
@@ -52,8 +57,13 @@ async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
     await mark_unreachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
 
 
-async def admit_ignorance(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say(answer_to(message)))
+async def admit_ignorance(message: Message, context: Context, speech: Speech) -> None:
+    answer = answer_to(message)
+    wish = read_wish(message.text or "", currency=context.currency, currencies=context.currencies)
+    if answer == "unknown" and isinstance(wish, Wish):
+        await offer_amount(message, wish, context, speech)
+    else:
+        await message.answer(speech.say(answer))
 
 
 def answer_to(message: Message) -> str:
@@ -62,7 +72,11 @@ def answer_to(message: Message) -> str:
     if read_codes(message.text or message.caption or "").holds_code:
         return "code-goes-elsewhere"
     # A receipt, or a picture of one: nobody here can read it, but there is a way.
-    return "picture-unread" if message.photo or message.document else "unknown"
+    if message.photo or message.document or message.forward_origin:
+        return "picture-unread"
+    if message.voice or message.video_note or message.audio or message.video:
+        return "voice-unread"
+    return "sticker-seen" if message.sticker else "unknown"
 
 
 async def excuse_old_button(press: CallbackQuery, speech: Speech) -> None:

@@ -8,14 +8,14 @@ credits = { $credits ->
 ## Commands, as Telegram lists them
 
 command-pay = Support and receive credits
-command-balance = Your credits
-command-history = Your last credits
+command-balance = See your credits
+command-history = See where your credits came from and went
 command-cancel = Cancel an open payment
 command-paysupport = Help with a payment
-command-claim = I paid, but nothing came
+command-claim = I paid, but no credits came
 command-help = Questions and answers
-command-language = Choose the language
-command-delete_me = Be forgotten
+command-language = Change the language
+command-delete_me = Erase my data
 command-privacy = What is kept about you
 about = Support on Buy Me a Coffee, and your bonus credits arrive here by themselves.
 
@@ -24,8 +24,8 @@ about = Support on Buy Me a Coffee, and your bonus credits arrive here by themse
 start = Hello! ☕ Here you can support this project on Buy Me a Coffee, and your bonus credits arrive by themselves.
 
     Press “☕ Support” below, or send /pay. Questions? /help
-unknown = I did not understand that. Send /pay to support, /balance to see your credits, or /help if you have a question.
-code-goes-elsewhere = That looks like a code. It belongs into the note on Buy Me a Coffee, when you pay; here nothing has to be done with it. Send /pay to see the page again.
+unknown = Sorry, I did not understand that. Send /pay to support, /balance to see your credits, or /help if you have a question.
+code-goes-elsewhere = That looks like a code. It goes into the note on Buy Me a Coffee when you pay; here there is nothing to do with it. Send /pay to see the page again.
 try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
 went-wrong = Something went wrong here. Please try again; if it happens once more, see /paysupport.
 
@@ -63,7 +63,7 @@ web-app-taken = This payment number is in use already, so nothing was changed. P
 ## Cancelling
 
 cancel-nothing = You have no open payment.
-cancel-which = Which one shall be cancelled?
+cancel-which = Which one would you like to cancel?
 cancel-choice = { $amount } · { $code }
 cancelled = Cancelled: { $amount }, code <code>{ $code }</code>. If you have paid already, your credits still arrive.
 cancelled-short = Cancelled.
@@ -81,7 +81,7 @@ balance = You have <b>{ $credits ->
 balance-debt = You have <b>{ $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
-}</b>, because a payment was refunded after its credits had been spent. New credits fill the gap first.
+}</b>, because a payment was refunded or corrected after its credits had been spent. New credits fill the gap first.
 history-empty = There is nothing here yet. Send /pay to support and receive your first credits.
 history-title = Your last credits:
 history-payment = { $time }: <b>{ $credits }</b> for { $amount }
@@ -110,52 +110,59 @@ privacy = <b>What is kept about you</b>
 
 app-button = ☕ Open the app
 choose-button = Choose an amount
-claim-button = I paid, but nothing came
-slow-down = You are faster than I can follow. Give me a moment, then try again: nothing is lost.
-picture-unread = Thank you! I cannot read pictures or files, though. If you paid and nothing arrived, send /claim and I will ask you three short questions.
+claim-button = I paid, but no credits came
+other-amount-button = Another amount
+amount-offered = Would you like to give { $amount }? Press the button, and you get your code.
+voice-unread = Sorry, I cannot listen or watch. Write to me in a few words, or see /help.
+sticker-seen = ☕ Lovely, thank you! /pay is there when you would like to support, /help when you have a question.
+slow-down = You are faster than I can follow. Give me a moment and try again: nothing is lost.
+picture-unread = Thank you! I cannot read receipts, pictures or files, though. If you paid and no credits came, send /claim: three short questions, and a person will look.
 
 ## The questions people ask
 
 help-title = <b>What would you like to know?</b>
 help-how = <b>How do I support, and get my credits?</b>
     Choose an amount, copy the code you are given, pay on Buy Me a Coffee and paste the code into the note. Your credits arrive by themselves, usually within seconds.
-help-nothing-came = <b>I paid, but nothing came.</b>
-    Wait a minute and look at /balance. Still nothing? Send /claim: three short questions, then a person looks at it.
-help-code = <b>I forgot the code, or mistyped it.</b>
+help-nothing-came = <b>I paid, but no credits came. What now?</b>
+    Wait a minute and look at /balance. Still nothing? Send /claim: three short questions, then a person looks for it.
+help-code = <b>What if I forgot the code, or mistyped it?</b>
     Nothing is lost. A small slip is recognised; otherwise the payment waits until a person has matched it. /claim makes that quicker.
 help-credits = <b>How many credits do I get, and what for?</b>
     { $rates }. What you can use them for is up to the owner of this bot; /history shows where yours came from and went.
 help-back = <b>Can I have my money back, and who sees my data?</b>
-    Refunds are made by the page’s owner on Buy Me a Coffee. What is kept about you stands in /privacy; /delete_me erases it.
+    Refunds are made by the page’s owner on Buy Me a Coffee. What is kept about you, and who sees it, is in /privacy; /delete_me erases what can be erased.
 rate = { $one } = { $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
 }
 
-## "I paid but nothing came"
+## “I paid, but no credits came”
 
-claim-begin = Let us find your payment. Three short questions, then a person looks at it.
-claim-code-open = By the way: the code <code>{ $code }</code> has not turned up in any payment yet. If you have not paid so far, copy it into the note when you do.
+claim-begin = Let us find your payment. Three short questions, then a person looks for it.
+claim-code-open = One thing first: no payment with your code <code>{ $code }</code> has come yet. If you have not paid so far, paste it into the note when you do. If you paid without it, go on.
 claim-when = <b>When did you pay?</b>
+claim-arrived = A payment did reach you: { $amount } on { $time }, { $credits }. If it is that one, all is well, and /history shows it.
+claim-words = Please answer in words or with one of the buttons: I cannot read pictures, files or voice messages. /cancel ends this.
+claim-anew = I had to start over, sorry. Here is the first question again.
 claim-today = Today
 claim-yesterday = Yesterday
 claim-other-day = Another day
-claim-which-day = Send me the day, for example <code>21.11</code> or <code>2026-11-21</code>.
-claim-day-unreadable = I could not read that as one of the last { $days } days. Send it like this: <code>{ $example }</code>
-claim-how-much = <b>How much did you pay?</b> Choose, or send the amount.
+claim-which-day = Send me the day, for example <code>{ $example }</code> or <code>{ $long }</code>.
+claim-day-unreadable = I could not read that as one of the last { $days } days. Send it like this: <code>{ $example }</code> or <code>{ $long }</code>
+claim-how-much = <b>How much did you pay?</b> Choose, or send the amount, such as <code>7.50</code>.
 claim-amount-unreadable = I could not read that amount. Send it like this: <code>{ $example }</code>
-claim-name = <b>In which name did you pay?</b> Send the name you gave on Buy Me a Coffee. It is only compared there, and forgotten later.
-claim-skip = I would rather not say
+claim-name = <b>Under which name did you pay?</b> Send the name you gave on Buy Me a Coffee. It is only used to find your payment, and forgotten later.
+claim-skip = Skip
 claim-stop = Stop
 claim-stopped = Stopped. Nothing was sent. /claim starts again whenever you like.
-claim-passed-on = Thank you. I passed it on to a person: { $amount }, paid on { $day }. You will hear from us here, and any credits arrive by themselves.
-claim-open-before = You have told us of a payment already, and a person is looking at it. You will hear from us here.
-claim-known = A person is looking at the payment you told us of on { $raised }: { $amount }, paid on { $day }. You will hear from us here.
-claim-withdraw = It is settled, take it back
-claim-withdrawn = Taken back. All the best!
-claim-none = There is nothing to take back any more.
-claim-too-many = You have told us of several payments today. A person will look at them first; please come back tomorrow.
-claim-declined = We looked for the payment you told us of and found none that fits. Please compare the day, the amount and the name with the receipt from Buy Me a Coffee, and send /claim again if something was different.
+claim-passed-on = Thank you. I have passed it on to the operator: { $amount }, paid on { $day }. You will hear from us here.
+claim-open-before = You have already told us about a payment, and a person is looking into it. You will hear from us here.
+claim-known = A person is looking for the payment you told us about on { $raised }: { $amount }, paid on { $day }. You will hear from us here. Was something different? Take it back, and send /claim again.
+claim-withdraw = Take it back
+claim-withdrawn = Taken back. /claim is there whenever you need it.
+claim-none = There is nothing left to take back.
+claim-too-many = You have told us about several payments today. A person will look for them first; please come back tomorrow.
+claim-declined = We looked for the payment you told us about and found none that fits. Please compare the day, the amount and the name with the receipt from Buy Me a Coffee, and send /claim again if something was different.
 credits-adjusted = { $sign ->
     [plus] An operator added <b>{ $credits }</b> to your balance. You now have { $balance }.
    *[minus] An operator took <b>{ $credits }</b> from your balance. You now have { $balance }.
@@ -164,7 +171,7 @@ match-undone = A payment had been credited to you by mistake, so <b>{ $credits }
 
 ## Language
 
-language-which = Which language shall I speak?
+language-which = Which language would you like?
 language-telegram = As in Telegram
 language-chosen = I will speak English from now on.
 
@@ -172,19 +179,20 @@ language-chosen = I will speak English from now on.
 
 erase-explain = <b>Shall I forget you?</b>
 
-    Erased: your username and language; the names, e-mail addresses and notes of your payments; what you told us in /claim; messages still to be sent.
+    Erased: your username and language; the names, e-mail addresses and notes of your payments; the name you told us in /claim; messages still to be sent.
 
-    Kept: your Telegram number, and the amounts, times and codes of your payments with the entries of your credits. They are the books: without them, a refund could not be traced and a payment could be counted twice.
+    Kept: your Telegram number, and the amounts, times and codes of your payments with the entries of your credits. These are the books: without them a refund could not be traced, and a payment might be counted twice.
 erase-open-payments = { $count ->
     [one] Your open payment will be cancelled.
    *[other] Your { $count } open payments will be cancelled.
 } If you have paid already, the credits still arrive.
+erase-open-claim = What you told us in /claim is taken back, and nobody looks for that payment any more.
 erase-balance = Your balance of { $balance } stays and is there when you come back.
 erase-sure = Nothing more is sent to you until you write again.
 erase-no = No, keep everything
 erase-yes = Yes, forget me
 erase-kept = Good. Everything stays as it was.
-erased = Done. What named you is erased, and nothing more will be sent. If you ever come back: /start.
+erased = Done: all that I listed is erased, and nothing more will be sent to you. If you ever want to come back: /start
 
 ## What users are told
 
@@ -192,10 +200,10 @@ payment-credited = <b>Thank you!</b> { $amount } arrived: <b>+{ $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
 }</b>. You now have { $balance }.
-credited-differs = You had picked { $picked }; the credits are for what was paid.
-credited-late = The payment came after its code had run out, and still found you.
+credited-differs = You had picked { $picked }; the credits are for what was paid{ $rate }.
+credited-late = The code had run out by then, but your payment found you all the same.
 credited-second = The same code was used once before, so this is a second payment. Both are yours.
-credited-corrected = The code had a small slip in it, and was recognised all the same.
+credited-corrected = There was a small slip in the code, but I recognised it.
 payment-refunded = Your payment of { $amount } was refunded, so its credits were taken back. You now have { $balance }.
 payment-expired = Your payment of { $amount } with the code <code>{ $code }</code> was not paid in time and has been closed. Paid already? Your credits still arrive. Otherwise send /pay whenever you like.
 
