@@ -28,18 +28,22 @@ export class Faults {
 
   add(party, kind, words, how) {
     const box = make("input", { type: "checkbox", role: "switch", name: kind });
-    box.addEventListener("change", () => this.toggle(party, kind, box.checked, how));
+    const one = { party, kind, box, how, isBusy: false };
+    box.addEventListener("change", () => this.toggle(one));
     find(`${party}-faults`).append(make("label", { className: "switch" }, box, make("span", { textContent: words })));
-    return { party, kind, box };
+    return one;
   }
 
-  async toggle(party, kind, isOn, how) {
-    const path = `/${party}/misbehave`;
-    await attempt(find("faults-said"), () => (isOn ? post(path, { kind, ...how }) : call("DELETE", `${path}?kind=${kind}`)));
+  async toggle(one) {
+    const path = `/${one.party}/misbehave`;
+    one.isBusy = true;
+    await attempt(find("faults-said"), () => (one.box.checked ? post(path, { kind: one.kind, ...one.how }) : call("DELETE", `${path}?kind=${one.kind}`)));
+    one.isBusy = false;
   }
 
   show({ bmc_faults: bmc, telegram_faults: telegram }) {
     const on = { bmc: new Set(bmc.map(({ kind }) => kind)), telegram: new Set(telegram.map(({ kind }) => kind)) };
-    for (const { party, kind, box } of this.switches) box.checked = on[party].has(kind);
+    // What was true before a switch was thrown must not throw it back.
+    for (const { party, kind, box, isBusy } of this.switches) if (!isBusy) box.checked = on[party].has(kind);
   }
 }

@@ -171,6 +171,15 @@ async def test_whoever_blocks_the_bot_can_come_back(screen: Screen, anna: Person
     await expect(page.locator("#messages .message.user").last).to_contain_text("/start")
 
 
+async def test_a_part_that_did_not_come_is_asked_for_again(screen: Screen, anna: Person) -> None:
+    page = await screen.page()
+    await page.route("**/pages/phone.js", lambda route: route.abort(), times=1)
+
+    await page.goto(f"{screen.address}/?person={anna.telegram_id}")
+
+    await expect(said_by_bot(page).first).to_be_visible()
+
+
 # Making it hard -------------------------------------------------------------------------------------------------------
 
 

@@ -15,11 +15,16 @@ async def test_a_page_loads_nothing_from_elsewhere(sandbox: Sandbox, path: str) 
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert "unsafe" not in response.headers["Content-Security-Policy"]
     assert "https://" not in html
-    assert re.findall(r'(?:src|href)="([^"]+)"', html) == ["data:,", "/pages/demo.css", "/pages/demo.js"]
+    assert re.findall(r'(?:src|href)="([^"]+)"', html) == [
+        "data:,",
+        "/pages/demo.css",
+        "/pages/retry.js",
+        "/pages/demo.js",
+    ]
 
 
 async def test_every_part_of_the_page_is_there(sandbox: Sandbox) -> None:
-    wanted, seen = {"/pages/demo.css", "/pages/demo.js"}, set[str]()
+    wanted, seen = {"/pages/demo.css", "/pages/retry.js", "/pages/demo.js"}, set[str]()
 
     while wanted - seen:
         path = (wanted - seen).pop()
