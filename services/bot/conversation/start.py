@@ -16,6 +16,7 @@ from services.bot.conversation.language import speak_in_menu
 from services.bot.conversation.pay import offer_amount
 from services.bot.keyboards import app_reply_keyboard
 from services.bot.speech import Speech
+from services.bot.telegram import introduce_desk
 
 
 def make_router() -> Router:
@@ -43,6 +44,9 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
     if isinstance(wish, Wish):
         await offer_amount(message, wish, context, speech)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
+    if message.from_user.id in context.operators:
+        # At the bot's start nothing could be set for whoever had not pressed Start by then.
+        await introduce_desk(bot, TelegramId(message.from_user.id))
 
 
 async def explain_support(message: Message, speech: Speech) -> None:

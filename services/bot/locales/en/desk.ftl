@@ -322,3 +322,54 @@ desk-ago = { $unit ->
     [hours] { $count } h
    *[days] { $count } d
 }
+
+## What operators are told
+
+charge-unmatched = <b>A payment waits for you</b>: { $amount } ({ $family }), { $time }
+    Charge: <code>{ $charge }</code>
+
+    It could not be matched to a user:
+charge-flagged = <b>A code was paid twice</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
+    Charge: <code>{ $charge }</code>
+    The user got the credits for both. If it was a mistake of theirs, refund one on Buy Me a Coffee.
+refund-overdrawn = <b>A refund came after its credits were spent</b>: user <code>{ $user }</code> now has { $credits }. They cannot spend until it is above zero again.
+test-event = <b>The connection works</b>: a test event of Buy Me a Coffee arrived, correctly signed. Nothing was credited.
+event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept as it came; look on Buy Me a Coffee what it was about.
+event-unknown = <b>Buy Me a Coffee sent an event of a kind unknown here</b>: { $type }. It is kept as it came and changed nothing.
+event-disagrees = <b>An event came twice with different content</b> ({ $type }). The first one counts; the second is kept beside it. Compare the payment on Buy Me a Coffee.
+claim-raised = <b>Somebody paid, and nothing came</b>: user <code>{ $user }</code> says so.
+signature-failures = <b>Deliveries arrive whose signature fits none of your secrets</b>: { $count } so far; this is told once until it has been quiet for some hours. If the secret was changed on Buy Me a Coffee, write the new one into BMC_WEBHOOK_SECRETS beside the old one. If not, somebody else is knocking; they can change nothing.
+legacy-webhook = <b>Buy Me a Coffee sent an event in its old format</b>, which lacks what is needed. Delete the webhook there and create it anew.
+
+## Why a rule did not match a payment; $rule names it
+
+rule-code = Code
+rule-corrected_code = Corrected code
+rule-subscription = Subscription
+rule-known_supporter = Known supporter
+rule-amount_and_time = Amount and time
+rule-operator = Operator
+why-no_code = no code in the note
+why-unknown_code = a code, but none of ours
+why-several_codes = several codes
+why-no_code_near = nothing close to a code in use
+why-several_codes_near = close to several codes
+why-code_not_live = close to a code that has ended
+why-no_subscription = not a subscription
+why-new_subscription = seen for the first time
+why-new_supporter = not seen before
+why-several_users = belongs to several users
+why-other_user = the supporter is known as another user
+why-no_open_payment = no open payment fits
+why-several_open_payments = several open payments fit
+why-other_amount = another amount
+why-other_currency = another currency
+why-outside_window = outside the time window
+why-other_charge_waits = another payment of this amount waits as well
+why-code_meant = a code was meant, so nothing is guessed
+why-renewal = a renewal answers no open payment
+why-switched_off = switched off
+why-no_rate = no rate for this currency in CREDITS_PER_UNIT
+reason = • { $rule }: { $why }
+reason-of = • { $rule }: { $why } (user <code>{ $user }</code>, code <code>{ $code }</code>)
+type-none = no type

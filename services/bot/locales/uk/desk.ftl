@@ -326,3 +326,54 @@ desk-ago = { $unit ->
     [hours] { $count } год
    *[days] { $count } дн.
 }
+
+## Що повідомляють операторам
+
+charge-unmatched = <b>Платіж чекає на вас</b>: { $amount } ({ $family }), { $time }
+    Платіж: <code>{ $charge }</code>
+
+    Його не вдалося зіставити з користувачем:
+charge-flagged = <b>Код оплачено двічі</b>: { $amount } ({ $family }), { $time }, код <code>{ $code }</code>
+    Платіж: <code>{ $charge }</code>
+    Користувач отримав кредити за обидва. Якщо це його помилка, поверніть один на Buy Me a Coffee.
+refund-overdrawn = <b>Платіж повернуто, коли кредити вже витрачено</b>: користувач <code>{ $user }</code> тепер має { $credits }. Витрачати він не зможе, доки рахунок не стане додатним.
+test-event = <b>З’єднання працює</b>: надійшла тестова подія Buy Me a Coffee з правильним підписом. Нічого не нараховано.
+event-unreadable = <b>Подію не вдалося прочитати</b> ({ $type }). Її збережено такою, як надійшла; подивіться на Buy Me a Coffee, про що вона.
+event-unknown = <b>Buy Me a Coffee надіслав подію невідомого виду</b>: { $type }. Її збережено такою, як надійшла; вона нічого не змінила.
+event-disagrees = <b>Подія надійшла двічі з різним змістом</b> ({ $type }). Рахується перша; другу збережено поруч. Порівняйте платіж на Buy Me a Coffee.
+claim-raised = <b>Оплата є, а кредитів немає</b>: так каже користувач <code>{ $user }</code>.
+signature-failures = <b>Надходять події, підпис яких не підходить до жодного з ваших секретів</b>: поки що { $count }; про це сповіщається раз, доки кілька годин не буде тихо. Якщо секрет на Buy Me a Coffee змінено, допишіть новий у BMC_WEBHOOK_SECRETS поруч зі старим. Якщо ні, стукає хтось чужий; змінити він нічого не може.
+legacy-webhook = <b>Buy Me a Coffee надіслав подію у старому форматі</b>, де бракує потрібного. Видаліть там вебхук і створіть його заново.
+
+## Чому правило не зіставило платіж; $rule його називає
+
+rule-code = Код
+rule-corrected_code = Виправлений код
+rule-subscription = Підписка
+rule-known_supporter = Відомий прихильник
+rule-amount_and_time = Сума й час
+rule-operator = Оператор
+why-no_code = у повідомленні немає коду
+why-unknown_code = є код, але не наш
+why-several_codes = кілька кодів
+why-no_code_near = немає нічого схожого на чинний код
+why-several_codes_near = схоже на кілька кодів
+why-code_not_live = схоже на код, що вже завершився
+why-no_subscription = це не підписка
+why-new_subscription = підписка вперше
+why-new_supporter = прихильник уперше
+why-several_users = належить кільком користувачам
+why-other_user = прихильник відомий як інший користувач
+why-no_open_payment = немає відповідного відкритого платежу
+why-several_open_payments = кілька відповідних відкритих платежів
+why-other_amount = інша сума
+why-other_currency = інша валюта
+why-outside_window = поза часовим вікном
+why-other_charge_waits = чекає ще один платіж на таку суму
+why-code_meant = малося на увазі код, тож навмання не зараховуємо
+why-renewal = поновлення підписки не відповідає відкритому платежу
+why-switched_off = вимкнено
+why-no_rate = для цієї валюти немає курсу в CREDITS_PER_UNIT
+reason = • { $rule }: { $why }
+reason-of = • { $rule }: { $why } (користувач <code>{ $user }</code>, код <code>{ $code }</code>)
+type-none = без типу
