@@ -136,19 +136,21 @@ async def test_a_candidate_is_credited_after_one_more_question(
     assert "+500 credits" in (await anna.hear())["text"]
 
 
-@pytest.mark.usefixtures("bot")
 async def test_a_user_is_found_by_name_though_the_bot_was_restarted_between_question_and_answer(
-    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+    run_bot: RunBot, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    await anna.ask("/start")
-    card = await card_of(operator, webhook, support_note="hi")
+    async with run_bot():
+        await anna.ask("/start")
+        card = await card_of(operator, webhook, support_note="hi")
+        await operator.press(data_of(card, "Find"))
+        question = await operator.hear()
 
-    await operator.press(data_of(card, "Find"))
-    asked = await answer(operator, await operator.hear(), "@Anna")
-    await operator.press(data_of(asked, "Yes"))
+    async with run_bot():
+        asked = await answer(operator, question, "@Anna")
+        await operator.press(data_of(asked, "Yes"))
+        await shown(operator, card, "Matched to @anna")
 
     assert await ledger.balance() == 500
-    await shown(operator, card, "Matched to @anna")
 
 
 @pytest.mark.usefixtures("bot")
