@@ -4,16 +4,16 @@ from pathlib import Path
 
 from monitoring.dashboards.all import BOARDS
 from monitoring.dashboards.grafana import write_board
-from monitoring.rules import write_alerts, write_slos
+from monitoring.rules import write_rules
 
 ROOT = Path(__file__).parent.parent
 
 
 def written_files() -> dict[Path, str]:
     """Return what each file that is written from here should hold."""
-    rules = ROOT / "prometheus" / "rules"
+    rules = {ROOT / "prometheus" / "rules" / name: content for name, content in write_rules().items()}
     dashboards = {ROOT / "grafana" / "dashboards" / f"{board.uid}.json": write_board(board) for board in BOARDS}
-    return {rules / "slos.yml": write_slos(), rules / "alerts.yml": write_alerts()} | dashboards
+    return rules | dashboards
 
 
 if __name__ == "__main__":

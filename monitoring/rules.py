@@ -7,20 +7,35 @@ from typing import Any
 import yaml
 
 from monitoring.alerts import ALERTS, Alert
-from monitoring.slos import SLOS, recording_rules
+from monitoring.slos import SLOS, Slo, recording_rules
 
 HEADER = "# Written by `make monitoring` from monitoring/; change it there.\n"
 RUNBOOK = "https://github.com/coffee-ledger/coffee-ledger/blob/main/docs/runbook.md"
 DASHBOARD = "http://127.0.0.1:3000/d"
 
 
-def write_slos() -> str:
-    groups = [{"name": f"slo-{slo.name}", "interval": "30s", "rules": list(recording_rules(slo))} for slo in SLOS]
-    return HEADER + _dump({"groups": groups})
+def write_rules() -> dict[str, str]:
+    """Write a file for each dashboard's alerts, and one for each promise; returns contents by file name."""
+    topics = {f"{topic}.yml": [_alerts(topic, alerts)] for topic, alerts in _by_topic().items()}
+    promises = {f"promise_{slo.name}.yml": _promise(slo) for slo in SLOS}
+    return {name: HEADER + _dump({"groups": groups}) for name, groups in (topics | promises).items()}
 
 
-def write_alerts() -> str:
-    return HEADER + _dump({"groups": [{"name": "alerts", "rules": [_rule(alert) for alert in ALERTS]}]})
+def _by_topic() -> dict[str, list[Alert]]:
+    topics: dict[str, list[Alert]] = {}
+    for alert in ALERTS:
+        if not alert.slo:
+            topics.setdefault(alert.dashboard.removeprefix("bmc-"), []).append(alert)
+    return topics
+
+
+def _promise(slo: Slo) -> list[dict[str, Any]]:
+    recorded = {"name": f"slo-{slo.name}", "interval": "30s", "rules": list(recording_rules(slo))}
+    return [recorded, _alerts(f"slo-{slo.name}", [alert for alert in ALERTS if alert.slo == slo.name])]
+
+
+def _alerts(topic: str, alerts: list[Alert]) -> dict[str, Any]:
+    return {"name": f"{topic}-alerts", "rules": [_rule(alert) for alert in alerts]}
 
 
 def _rule(alert: Alert) -> dict[str, Any]:

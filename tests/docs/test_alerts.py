@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from monitoring.__main__ import ROOT
 from monitoring.alerts import ALERTS
-from monitoring.rules import write_alerts
+from monitoring.rules import write_rules
 from tests.docs.test_anchors import anchors
 from tests.monitoring.test_rules import exported, promtool
 
@@ -33,9 +34,11 @@ def test_a_heading_says_what_is_felt_how_to_confirm_how_to_mend_and_how_to_be_su
 
 
 def test_the_address_in_a_message_leads_to_the_heading() -> None:
-    rules = yaml.safe_load(write_alerts())["groups"][0]["rules"]
+    groups = chain.from_iterable(yaml.safe_load(content)["groups"] for content in write_rules().values())
+    rules = [rule for rule in chain.from_iterable(group["rules"] for group in groups) if "alert" in rule]
     headings = re.findall(r"^#+ (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
 
+    assert len(rules) == len(ALERTS)
     for rule in rules:
         document, anchor = rule["annotations"]["runbook_url"].split("#")
         assert document.endswith("/docs/runbook.md")
@@ -56,7 +59,7 @@ def test_prometheus_reads_every_query(tmp_path: Path) -> None:
 def test_queries_ask_only_for_what_is_exported() -> None:
     asked = set(re.findall(r"\bbmc_\w+", " ".join(QUERIES)))
     recorded = set(re.findall(r"\bslo:[\w:]+", " ".join(QUERIES)))
-    rules = (ROOT / "prometheus" / "rules" / "slos.yml").read_text(encoding="utf-8")
+    rules = "".join(write_rules().values())
 
     assert asked - exported() == set()
     assert [name for name in recorded if f"record: {name}\n" not in rules] == []

@@ -50,7 +50,12 @@ def settings_in_readme() -> dict[str, str | None]:
 
 
 def test_the_table_of_settings_is_complete_and_right() -> None:
-    of_compose_alone = {"HTTPS_PORT": "443", "HTTP_PORT": "80", "SANDBOX_PORT": "8090", "GRAFANA_PORT": "3000"}
+    of_compose_alone: dict[str, str | None] = {
+        "HTTPS_PORT": "443",
+        "HTTP_PORT": "80",
+        "SANDBOX_PORT": "8090",
+        "GRAFANA_PORT": "3000",
+    }
     of_compose_alone |= dict.fromkeys(("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID"))
 
     assert settings_in_readme() == settings_in_code() | of_compose_alone

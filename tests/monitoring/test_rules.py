@@ -52,6 +52,10 @@ def promtool(*words: str, mounts: tuple[str, ...] = ()) -> str:
     return done.stdout
 
 
+def test_no_rules_are_left_over_from_before() -> None:
+    assert set((ROOT / "prometheus" / "rules").iterdir()) <= written_files().keys()
+
+
 def test_prometheus_takes_the_rules_without_a_complaint() -> None:
     files = [f"/prometheus-files/rules/{path.name}" for path in written_files() if path.parent.name == "rules"]
 
