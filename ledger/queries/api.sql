@@ -17,7 +17,7 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
   FROM shown
   LEFT JOIN charges ON charges.charge_key = shown.bmc_data ->> 'charge_key' AND charges.telegram_id = $1
   LEFT JOIN credits ON credits.charge_id = charges.charge_id AND credits.kind = 'payment' AND credits.telegram_id = $1
- ORDER BY shown.created_at DESC, shown.payment_id;
+ ORDER BY shown.created_at DESC, shown.payment_id ASC;
 
 -- name: find_payment_of_user
 -- $1 Telegram id, $2 payment id

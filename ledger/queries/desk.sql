@@ -6,7 +6,7 @@ SELECT charge_key FROM charges WHERE charge_id = $1;
 
 -- name: is_user_known
 -- $1 Telegram id
-SELECT EXISTS (SELECT FROM users WHERE telegram_id = $1);
+SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 
 -- name: find_last_decision
 -- Who decided a charge last.
@@ -20,7 +20,7 @@ SELECT operator_id
 -- name: is_ordered
 -- Whether this press or message was obeyed before.
 -- $1 request key or null
-SELECT EXISTS (SELECT FROM operator_actions WHERE request_key = $1);
+SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 
 -- name: keep_action
 -- $1 operator, $2 action, $3 charge id, $4 credit id, $5 claim id, $6 Telegram id, $7 reason, $8 request key, $9 now
@@ -51,7 +51,7 @@ SELECT given.credit_id, given.telegram_id, given.credits
 -- name: find_adjustment
 -- An entry of an operator's own, and whether it was taken back.
 -- $1 credit id
-SELECT given.telegram_id, given.credits, EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = $1) AS is_reversed
+SELECT given.telegram_id, given.credits, exists(SELECT FROM credits AS taken WHERE taken.reverses = $1) AS is_reversed
   FROM credits AS given
  WHERE given.credit_id = $1
    AND given.kind = 'adjustment'

@@ -48,7 +48,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pendin
 SELECT payment_id, telegram_id, amount, currency, status, created_at
   FROM pending_payments
  WHERE telegram_id = $1
- ORDER BY created_at DESC, payment_id
+ ORDER BY created_at DESC, payment_id ASC
  LIMIT $2;
 
 -- name: find_shown_claim
@@ -64,7 +64,7 @@ SELECT charge_id, count(*) OVER () AS total
   FROM charges
  WHERE state = 'unmatched' AND is_paid
  ORDER BY paid_at, charge_id
-OFFSET $1 LIMIT $2;
+ LIMIT $2 OFFSET $1;
 
 -- name: find_pending_page
 -- The newest first, with how many there are in all.
@@ -72,8 +72,8 @@ OFFSET $1 LIMIT $2;
 SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) OVER () AS total
   FROM pending_payments
  WHERE status = 'pending'
- ORDER BY created_at DESC, payment_id
-OFFSET $1 LIMIT $2;
+ ORDER BY created_at DESC, payment_id ASC
+ LIMIT $2 OFFSET $1;
 
 -- name: find_charges_by_number
 -- By our own number, or one of Buy Me a Coffee's.
@@ -337,8 +337,8 @@ SELECT charge_key, family, amount, currency, paid_at
 -- $1 supporter id or null, $2 psp id or null, $3 charge key, $4 before
 SELECT DISTINCT
        telegram_id,
-       supporter_id IS NOT DISTINCT FROM $1 AND method IN ('code', 'operator') AS is_supporter,
-       psp_id IS NOT DISTINCT FROM $2 AS is_subscriber
+       coalesce(supporter_id = $1 AND method IN ('code', 'operator'), false) AS is_supporter,
+       coalesce(psp_id = $2, false) AS is_subscriber
   FROM charges
  WHERE (supporter_id = $1 OR psp_id = $2)
    AND telegram_id IS NOT NULL

@@ -41,7 +41,7 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
        count(*) AS notifications, min(greatest(created_at, least(due_at, $1))) AS oldest_at
   FROM notifications
  WHERE status = 'dead' OR (status = 'pending' AND (attempts > 0 OR due_at <= $1))
- GROUP BY 1;
+ GROUP BY CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END;
 
 -- name: count_open_claims
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
