@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-SHARE_A_STACK = {"e2e"}
-SHARE_WITHIN_A_FILE = {"deployment", "monitoring", "docs", "examples"}
-"""Their files start containers of their own, once for all that is in them."""
+WITH_BROWSERS = "e2e"
+WITH_CONTAINERS = {WITH_BROWSERS, "deployment", "monitoring", "examples"}
+"""Their files start stacks of their own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares containers, and begin with it: it takes longest."""
+    """
+    Let one process do all that starts containers, one after the other, and begin with the browsers.
+
+    A container that comes or goes is a change of the machine's network, and Chromium then breaks off what it is loading.
+    """
     for item in items:
-        group = _group_of(item.path)
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: _group_of(item.path) is None)
-
-
-def _group_of(path: Path) -> str | None:
-    folder = path.parent.name
-    if folder in SHARE_A_STACK:
-        return folder
-    return f"{folder}/{path.name}" if folder in SHARE_WITHIN_A_FILE else None
+        if item.path.parent.name in WITH_CONTAINERS:
+            item.add_marker(pytest.mark.xdist_group("containers"))
+    items.sort(key=lambda item: (item.path.parent.name != WITH_BROWSERS, item.path.parent.name not in WITH_CONTAINERS))
