@@ -24,8 +24,6 @@ PROBE_SILENCE_SECONDS = 180
 JANITOR_PERIODS = 3
 RESTARTS_PER_15_MINUTES = 2
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
-BACKUP_AGE_SECONDS = 26 * 3600
-TSDB_SHARE = 0.9
 
 TOLD_SECONDS = 30
 """Within this time of a payment its user should know of it; a bucket of the latency's histogram ends here."""

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import yaml
 
+from monitoring.alerts import ALERTS
 from tests.e2e.people import Person
 from tests.e2e.stack import ROOT, Stack, free_ports
 
@@ -121,3 +122,24 @@ async def test_what_breaks_is_told_with_a_sound_and_so_is_its_end(stack: Stack) 
         assert "runbook.md#target" in page["text"]
         assert "disable_notification" not in page
         assert ticket["disable_notification"] == "true"
+
+
+def test_every_rule_could_be_evaluated(stack: Stack) -> None:
+    """Stories by hand have the labels that their author thought of; these are the real ones."""
+    failed = ask(stack, "sum by (rule_group) (prometheus_rule_evaluation_failures_total) > 0")
+
+    assert ask(stack, "count(prometheus_rule_evaluation_failures_total)") != ""
+    assert failed == ""
+
+
+def test_whatever_alerts_ask_of_others_is_there(stack: Stack) -> None:
+    expressions = " ".join(alert.expr for alert in ALERTS)
+    names = set(re.findall(r"\b(?:pg|prometheus|alertmanager|process)_\w+", expressions))
+
+    assert [name for name in sorted(names) if not ask(stack, f"count({name})")] == []
+
+
+def ask(stack: Stack, query: str) -> str:
+    """Ask Prometheus; a sample each line, nothing where there is none."""
+    promtool = ("/bin/promtool", "query", "instant", "http://127.0.0.1:9090", query)
+    return stack.compose("exec", "-T", "prometheus", *promtool).strip()
