@@ -56,9 +56,9 @@ def ask_over(
 
 def ask(address: str, what: str, **fields: str) -> Any:
     """Ask Prometheus' API; raises what it answered when that is not a result."""
-    form = urllib.parse.urlencode(fields).encode()
+    url = f"{address}/api/v1/{what}?{urllib.parse.urlencode(fields)}"
     try:
-        with urllib.request.urlopen(f"{address}/api/v1/{what}", form, TIMEOUT_SECONDS) as answer:  # noqa: S310 -- its own http
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- http is what it speaks
             return json.load(answer)["data"]
     except urllib.error.HTTPError as refused:
         raise ValueError(json.load(refused)["error"]) from refused

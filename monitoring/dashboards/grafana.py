@@ -133,9 +133,9 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
     """Mark what explains a bend in a line: another version, a restart, an alert."""
-    build = "max by (job, revision) (bmc_build_info)"
+    build = "max by (job, revision) (bmc_build_info%s)"
     marks = (
-        ("Deployments", f"{build} unless {build} offset 1m", "{{job}} {{revision}}", "blue"),
+        ("Deployments", f"{build % ''} unless {build % ' offset 1m'}", "{{job}} {{revision}}", "blue"),
         ("Restarts", "changes(process_start_time_seconds[1m]) > 0", "{{job}} started anew", "orange"),
         ("Alerts", 'ALERTS{alertstate="firing",alertname!="Watchdog"}', "{{alertname}}", "red"),
     )
