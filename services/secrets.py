@@ -22,6 +22,9 @@ GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
 ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
 """Both or neither: Alertmanager's own bot, and the chat that it writes to."""
 
+WATCHDOG = "ALERTS_WATCHDOG_URL"
+"""Who hears, again and again, that alerting is alive. An address of this kind is a secret: whoever knows it can answer for us."""
+
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
 """The database server runs as another user than the services do; only it mounts its volume."""
@@ -36,7 +39,7 @@ def hand_out(root: Path, environ: Mapping[str, str]) -> None:
     for role in ROLES:
         password = _draw_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
-    for name in ALERTS:
+    for name in (*ALERTS, WATCHDOG):
         _write(root / "alertmanager" / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
     # Postgres' exporter is not ours, and wants the password by itself.
     watcher = _draw_once(root / "db" / "password_watcher", ALL_IN_THE_VOLUME)

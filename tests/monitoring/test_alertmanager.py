@@ -20,7 +20,7 @@ IMAGE = "prom/alertmanager:v0.34.1"
 FOLDER = ROOT / "alertmanager"
 CONFIG = yaml.safe_load((FOLDER / "alertmanager.yml").read_text(encoding="utf-8"))
 NAMES = sorted(alert.name for alert in ALERTS)
-RECEIVERS = {Severity.PAGE: "page", Severity.TICKET: "ticket", Severity.NONE: "nobody"}
+RECEIVERS = {Severity.PAGE: "page", Severity.TICKET: "ticket", Severity.NONE: "watchdog"}
 
 
 def in_container(*words: str, entrypoint: str = "/bin/amtool", mounts: tuple[str, ...] = (), **environ: str) -> str:
@@ -99,8 +99,30 @@ def test_with_a_token_it_starts_as_the_file_says(secrets: Path) -> None:
 
     config, flags = started(secrets, "https://api.telegram.org")
 
-    assert config == CONFIG
+    assert config["receivers"] == CONFIG["receivers"]
+    assert receivers_of(config) == ["page", "nobody", "ticket"]
     assert flags.endswith(" --a-flag")
+
+
+def test_with_a_dead_mans_switch_as_well_it_starts_just_as_the_file_says(secrets: Path) -> None:
+    (secrets / "alerts_bot_token").write_text("1:token")
+    (secrets / "alerts_watchdog_url").write_text("https://switch.example/ours")
+
+    config, _ = started(secrets, "https://api.telegram.org")
+
+    assert config == CONFIG
+
+
+def test_a_dead_mans_switch_alone_is_called(secrets: Path) -> None:
+    (secrets / "alerts_watchdog_url").write_text("https://switch.example/ours")
+
+    config, _ = started(secrets, "https://api.telegram.org")
+
+    assert receivers_of(config) == ["nobody", "watchdog", "nobody"]
+
+
+def receivers_of(config: dict[str, Any]) -> list[str]:
+    return [route["receiver"] for route in (config["route"], *config["route"]["routes"])]
 
 
 def test_another_bot_api_takes_the_place_of_telegrams(secrets: Path) -> None:
@@ -108,7 +130,7 @@ def test_another_bot_api_takes_the_place_of_telegrams(secrets: Path) -> None:
 
     config, _ = started(secrets, "http://sandbox:8090/telegram")
 
-    assert config == CONFIG | {"global": {"telegram_api_url": "http://sandbox:8090/telegram"}}
+    assert config["global"] == {"telegram_api_url": "http://sandbox:8090/telegram"}
 
 
 @pytest.mark.parametrize("token", ["", None], ids=["an empty file", "no file"])
@@ -118,8 +140,7 @@ def test_without_a_token_there_is_nobody_to_tell(secrets: Path, token: str | Non
 
     config, _ = started(secrets, "https://api.telegram.org")
 
-    routes = [config["route"], *config["route"]["routes"]]
-    assert {route["receiver"] for route in routes} == {"nobody"}
+    assert receivers_of(config) == ["nobody", "nobody", "nobody"]
     assert config["receivers"] == CONFIG["receivers"]
 
 

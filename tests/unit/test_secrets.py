@@ -53,6 +53,7 @@ def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
         "watcher/password",
         "alertmanager/alerts_bot_token",
         "alertmanager/alerts_chat_id",
+        "alertmanager/alerts_watchdog_url",
         "db/password_watcher",
         "db/password_grafana_reader",
         "grafana/admin_password",
