@@ -19,8 +19,10 @@ demo: docker ## Start the whole product on this machine, with no account anywher
 	@without=; \
 	$(DEMO) pull --quiet --policy missing grafana >/dev/null 2>&1 || without=grafana; \
 	[ -z "$$without" ] || echo "Grafana's image cannot be had: the demo goes on without dashboards."; \
-	$(DEMO) up --build --wait $$($(DEMO) config --services | grep -vx "$$without")
-	@cat docs/demo.txt
+	$(DEMO) up --build --wait $$($(DEMO) config --services | grep -vx "$$without"); \
+	cat docs/demo.txt; \
+	[ -n "$$without" ] || printf '    The dashboards                            http://127.0.0.1:3000, as admin with %s\n\n' \
+	    "$$($(DEMO) exec -T grafana cat /run/secrets/admin_password)"
 
 .PHONY: stop
 stop: docker ## Stop the demo and forget what was in it

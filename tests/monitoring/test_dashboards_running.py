@@ -19,7 +19,7 @@ import pytest
 from monitoring.__main__ import ROOT
 from monitoring.dashboards.asking import ask, ask_now, ask_over, panels_of, plain_promql, plain_sql
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import Stack, running_stack
+from tests.e2e.stack import Stack, free_ports, running_stack
 from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "grafana/grafana:13.2.3"
@@ -189,7 +189,7 @@ def grafana(stack: Stack, prometheus: str) -> Callable[[str], Any]:
     """Ask the API of a running Grafana."""
     if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
         pytest.skip(f"there is no image {IMAGE} here")
-    stack.compose("up", "--detach", "--wait", "grafana")
+    stack.compose("up", "--detach", "--wait", "grafana", GRAFANA_PORT=str(free_ports(1)[0]))
     password = stack.compose("exec", "-T", "grafana", "cat", "/run/secrets/admin_password")
     login = base64.b64encode(f"admin:{password}".encode()).decode()
     address = f"http://{address_of(stack, 'grafana')}:3000/api"
