@@ -107,7 +107,7 @@ TASKS = Row(
             quantiles("bmc_snapshot_duration_seconds"),
             empty="The state was not measured",
             unit=Unit.SECONDS,
-            decimals=3,
+            decimals=1,
             width=12,
         ),
     ),

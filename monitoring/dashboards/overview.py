@@ -187,7 +187,7 @@ SERVICES = Row(
             ),
             empty="Nothing was done",
             unit=Unit.SECONDS,
-            decimals=2,
+            decimals=1,
             height=8,
         ),
     ),

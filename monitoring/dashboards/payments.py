@@ -137,7 +137,7 @@ WAY = Row(
             quantiles("bmc_notification_latency_seconds"),
             empty="Nobody was told anything",
             unit=Unit.SECONDS,
-            decimals=2,
+            decimals=1,
             height=8,
             limit=Limit(TOLD_SECONDS),
             alerts=("ToldBudgetBurnFast", "ToldBudgetBurnSlow"),

@@ -48,7 +48,7 @@ PROCESSES = Row(
             ),
             empty="No process tells its time",
             unit=Unit.SHARE,
-            decimals=1,
+            decimals=2,
         ),
         Panel(
             Kind.LINES,
@@ -84,7 +84,7 @@ PROCESSES = Row(
             ),
             empty="No service tells its lateness",
             unit=Unit.SECONDS,
-            decimals=3,
+            decimals=1,
             limit=Limit(EVENT_LOOP_LAG_SECONDS),
             alerts=("EventLoopLag",),
         ),
@@ -108,7 +108,7 @@ PROCESSES = Row(
             ),
             empty="No connection was asked for",
             unit=Unit.SECONDS,
-            decimals=3,
+            decimals=1,
         ),
     ),
 )
@@ -177,7 +177,7 @@ WATCHERS = Row(
             (Query("max by (job) (scrape_duration_seconds{$here})", "{{job}}"),),
             empty="Prometheus asks nobody",
             unit=Unit.SECONDS,
-            decimals=3,
+            decimals=1,
         ),
         Panel(
             Kind.LINES,

@@ -144,7 +144,7 @@ TRAFFIC = Row(
             quantiles("bmc_webhook_duration_seconds"),
             empty="Nothing was settled",
             unit=Unit.SECONDS,
-            decimals=3,
+            decimals=1,
         ),
         Panel(
             Kind.HEAT,
@@ -153,7 +153,7 @@ TRAFFIC = Row(
             heat("bmc_webhook_duration_seconds"),
             empty="Nothing was settled",
             unit=Unit.SECONDS,
-            decimals=2,
+            decimals=1,
         ),
         Panel(
             Kind.LINES,
@@ -197,7 +197,7 @@ PROBES = Row(
             quantiles("bmc_probe_duration_seconds"),
             empty="No probe was sent",
             unit=Unit.SECONDS,
-            decimals=3,
+            decimals=1,
         ),
         Panel(
             Kind.LINES,
