@@ -63,7 +63,7 @@ def test_an_image_is_named_by_an_exact_version(name: str) -> None:
     assert image == "coffee-ledger:local" or re.fullmatch(r"[a-z./-]+:v?\d+\.\d+(\.\d+)?", image)
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOTS)
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))
 def test_a_service_says_whether_it_is_well(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 
@@ -102,14 +102,14 @@ def test_each_volume_of_secrets_has_one_reader() -> None:
     assert sorted(readers) == sorted(secrets_volumes("secrets"))
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOTS)
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))
 def test_secrets_are_only_read(name: str) -> None:
     mounts = [one for one in SERVICES[name].get("volumes") or [] if str(one.get("source")).startswith("secrets-")]
 
     assert all(one.get("read_only") for one in mounts)
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOTS - {"sandbox"})
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS - {"sandbox"}))
 def test_no_secret_stands_in_an_environment(name: str) -> None:
     environment = SERVICES[name].get("environment") or {}
 
