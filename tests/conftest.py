@@ -9,6 +9,7 @@ WITH_CONTAINERS = {WITH_BROWSERS, "deployment", "monitoring", "examples"}
 """Their files start stacks of their own."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Let one process do all that starts containers, one after the other, and begin with the browsers.
