@@ -34,7 +34,8 @@ logs: docker ## Follow the demo's log lines
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-BESIDE := tests/unit tests/sandbox tests/docs tests/integration tests/bot
+# The database that these share starts first, while no browser is open yet.
+BESIDE := tests/integration tests/docs tests/bot tests/sandbox tests/unit
 
 .PHONY: test
 test: docker $(READY) ## Pass every test: unit, integration, end to end
