@@ -32,6 +32,7 @@ UPDATE notifications
 
 -- name: claim_notifications
 -- Take what is due for as long as the lease lasts; what a killed sender had taken comes up again after it.
+-- What is owed to the operators since they were addressed waits for the next round: NULL = ANY('{}') is false, not null.
 -- $1 now, $2 end of the lease, $3 how many at most, $4 users who must wait
 WITH claimed AS (
     UPDATE notifications
@@ -39,7 +40,9 @@ WITH claimed AS (
      WHERE notification_id IN (
                SELECT notification_id
                  FROM notifications
-                WHERE status = 'pending' AND NOT telegram_id = ANY($4::bigint []) AND due_at <= $1
+                WHERE status = 'pending'
+                  AND telegram_id IS NOT NULL AND NOT telegram_id = ANY($4::bigint [])
+                  AND due_at <= $1
                 ORDER BY due_at, notification_id
                 LIMIT $3
                   FOR UPDATE SKIP LOCKED

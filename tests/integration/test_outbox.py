@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from ledger.model import NotificationKind, TelegramId
-from ledger.store.database import Pool, open_pool
+from ledger.store.database import Pool, open_pool, sql
 from ledger.store.outbox import (
     LEASE,
     Notification,
@@ -163,6 +163,15 @@ async def test_what_is_owed_to_the_operators_goes_to_each_of_them(outbox: Outbox
         (operator, NotificationKind.CHARGE_UNMATCHED, {"amount": "5"}, NOW) for operator in OPERATORS
     ]
     assert await outbox.statuses() == ["addressed", "pending", "pending"]
+
+
+async def test_what_is_owed_to_the_operators_is_claimed_by_nobody_before_it_is_addressed(outbox: Outbox) -> None:
+    await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED)
+
+    rows = await outbox.bot.fetch(sql("claim_notifications"), NOW, NOW + LEASE, 10, [])
+
+    assert rows == []
+    assert [one.telegram_id for one in await outbox.claim()] == list(OPERATORS)
 
 
 async def test_operators_are_addressed_once_by_two_bots_at_once(bots: list[Outbox]) -> None:
