@@ -4,11 +4,12 @@ import asyncio
 
 import structlog
 from aiogram import Dispatcher
+from aiogram.fsm.storage.memory import SimpleEventIsolation
 
 from ledger.store.database import open_pool
 from services.bot.desk.router import make_router as make_desk_router
 from services.bot.measuring import MeasureUpdates
-from services.bot.middleware import Drain, Turns
+from services.bot.middleware import Drain, Throttle
 from services.bot.payments import make_context, make_notifier, telling
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
@@ -30,10 +31,11 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     ):
         drain = Drain()
         context = make_context(settings, pool)
-        dispatcher = Dispatcher(context=context)
-        dispatcher.update.outer_middleware(drain)
-        dispatcher.update.outer_middleware(MeasureUpdates())
-        dispatcher.update.outer_middleware(Turns())
+        # What one user does is handled in the order in which they did it, but whoever is too fast is turned away before they
+        # queue: so aiogram's own middleware for that, which it would put first, comes after the throttle.
+        dispatcher = Dispatcher(context=context, events_isolation=SimpleEventIsolation(), disable_fsm=True)
+        for step in (drain, MeasureUpdates(), Throttle(), dispatcher.fsm):
+            dispatcher.update.outer_middleware(step)
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router())
         notifier = make_notifier(settings, pool, messenger)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from weakref import WeakValueDictionary
 
 import structlog
 from aiogram import BaseMiddleware
@@ -16,7 +15,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
-from aiogram.types import CallbackQuery, Message, TelegramObject, User
+from aiogram.types import CallbackQuery, Message, TelegramObject, Update, User
 
 from ledger.errors import DatabaseAwayError
 from ledger.model import TelegramId
@@ -74,52 +73,53 @@ class Throttle(BaseMiddleware):
     """
     Let nobody keep the bot busy: after a burst, one update every other second for each person.
 
-    Whoever is too fast is told so once, and then not answered until they are slower. What a page sends is never dropped.
+    Whoever is too fast is told so once, and then not answered until they are slower. What a page sends is never dropped,
+    and operators may be as fast as they can. Works around updates, messages and presses alike.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
         self._allowance = Allowance(burst=burst, per_second=UPDATES_PER_SECOND)
-        self._told: set[int] = set()
-        # Of those alone who chose another language than Telegram's, so that asking the database is not needed.
-        self._chosen: dict[int, Speech] = {}
+        self._told: dict[int, Speech] = {}
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        context: Context = data["context"]
         user: User | None = data.get("event_from_user")
-        if user is None or (isinstance(event, Message) and event.web_app_data is not None):
+        act = event.event if isinstance(event, Update) else event
+        if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
         if self._allowance.take(user.id, asyncio.get_running_loop().time()) == 0:
-            self._told.discard(user.id)
-            answered = await handler(event, data)
-            self._remember_language(user, data.get("speech"))
-            return answered
+            self._told.pop(user.id, None)
+            return await handler(event, data)
+        try:
+            await self._turn_away(act, user, context)
+        except PASSING_TROUBLE as error:
+            log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
+
+    async def _turn_away(self, act: TelegramObject, user: User, context: Context) -> None:
         is_first = user.id not in self._told
-        self._told.add(user.id)
-        texts = self._chosen.get(user.id) or speech(language_of(user.language_code))
-        if isinstance(event, CallbackQuery):
-            await event.answer(texts.label("slow-down"))
+        if is_first:
+            # Written down before it is known which language they chose, as the next may come meanwhile.
+            self._told[user.id] = speech(language_of(user.language_code))
+            self._told[user.id] = await _speech_of(user, context)
+        texts = self._told[user.id]
+        if isinstance(act, CallbackQuery):
+            await act.answer(texts.label("slow-down"))
         elif is_first:
-            await _excuse(event, "slow-down", texts)
-        return None
-
-    def _remember_language(self, user: User, spoken: Speech | None) -> None:
-        self._chosen.pop(user.id, None)
-        if spoken is not None and spoken.language != language_of(user.language_code):
-            self._chosen[user.id] = spoken
+            await _excuse(act, "slow-down", texts)
 
 
-class Turns(BaseMiddleware):
-    """Handle what one user does in the order in which they did it; what others do at the same time."""
+def _is_counted(act: TelegramObject) -> bool:
+    if isinstance(act, Message):
+        return act.chat.type == "private" and act.web_app_data is None
+    return isinstance(act, CallbackQuery)
 
-    def __init__(self) -> None:
-        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
-    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        user: User | None = data.get("event_from_user")
-        if user is None:
-            return await handler(event, data)
-        # Whoever waits for a lock gets it in the order of asking, and it is forgotten with the last who does.
-        async with self._turns.setdefault(user.id, asyncio.Lock()):
-            return await handler(event, data)
+async def _speech_of(user: User, context: Context) -> Speech:
+    told = language_of(user.language_code)
+    try:
+        return speech(await meet_user(context.pool, TelegramId(user.id), language=told, username=user.username))
+    except DatabaseAwayError:
+        return speech(told)
 
 
 async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:

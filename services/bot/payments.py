@@ -25,6 +25,7 @@ from services.bot.api.chat import Chat
 from services.bot.api.live import Live
 from services.bot.context import Context
 from services.bot.desk.router import make_router as make_desk_router
+from services.bot.middleware import Throttle
 from services.bot.notifier import Notifier, sender
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
@@ -57,7 +58,7 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
         context = make_context(settings, pool)
         dispatcher["context"] = context
         dispatcher.include_router(make_desk_router())
-        dispatcher.include_router(make_router(answers_unknown=False))
+        dispatcher.include_router(make_router(answers_unknown=False, throttle=Throttle()))
         notifier = make_notifier(settings, pool, bot)
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),

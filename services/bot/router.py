@@ -12,11 +12,12 @@ from services.bot.conversation import account, cancel, claim, erase, language, p
 from services.bot.middleware import MeetUser, Throttle
 
 
-def make_router(*, answers_unknown: bool = True) -> Router:
+def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = None) -> Router:
     """
     Make the conversation's router; it serves private chats and leaves groups and channels alone.
 
     *answers_unknown* False: in a bot of your own, what nobody knows is left to you, and nobody else's updates are looked at.
+    *throttle* None: the Dispatcher has one of its own.
     """
     router = Router(name="coffee-ledger")
     # The claim's questions come first: while they last, /cancel is theirs.
@@ -28,9 +29,9 @@ def make_router(*, answers_unknown: bool = True) -> Router:
     router.my_chat_member.filter(F.chat.type == "private")
     # A press on a message so old that Telegram no longer has it comes without one.
     router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message)
-    throttle = Throttle()
     for updates in (router.message, router.callback_query):
-        updates.middleware(throttle)
+        if throttle is not None:
+            updates.middleware(throttle)
         updates.middleware(MeetUser())
     router.message.middleware(claim.CommandsEndQuestions())
     return router

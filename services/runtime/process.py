@@ -29,7 +29,7 @@ def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Eve
             print(f"{name}: {problem}", file=sys.stderr)
         raise SystemExit(EXIT_MISCONFIGURED) from None
     configure_logging(level=settings.LOG_LEVEL, service=name)
-    configure_tracing(name)
+    configure_tracing(name, settings)
     asyncio.run(_run_until_signalled(settings, work))
     end_tracing()
 

@@ -41,6 +41,21 @@ class Settings(BaseModel):
     LOG_LEVEL: Annotated[
         str, Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     ]
+    OTEL_EXPORTER_OTLP_ENDPOINT: Annotated[
+        str | None,
+        Field(default=None, pattern=r"^https?://\S+$", description="http://tempo:4318, or nothing to make no traces"),
+    ]
+    OTEL_TRACES_SAMPLER: Annotated[
+        str,
+        Field(
+            default="parentbased_traceidratio",
+            pattern="^(parentbased_)?(always_on|always_off|traceidratio)$",
+            description="parentbased_traceidratio, or another sampler of OpenTelemetry's",
+        ),
+    ]
+    OTEL_TRACES_SAMPLER_ARG: Annotated[
+        float, Field(default=1.0, ge=0, le=1, description="the share of traces to keep, from 0 to 1")
+    ]
 
 
 Known = TypeVar("Known", bound=Settings)

@@ -7,15 +7,20 @@ addresses, and a trace for every time that somebody looks whether there is somet
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from services.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.sampling import Sampler
 
 PARENT_AGE_MAX = timedelta(minutes=10)
 """What comes of something older is a story of its own, with a link to it: a parent that ended long ago would be a lie."""
@@ -26,16 +31,14 @@ _propagator = TraceContextTextMapPropagator()
 tracer = trace.get_tracer("coffee-ledger")
 
 
-def configure_tracing(service: str, environ: Mapping[str, str] = os.environ) -> None:
+def configure_tracing(service: str, settings: Settings) -> None:
     """
     Send spans to the address in `OTEL_EXPORTER_OTLP_ENDPOINT`, by OTLP over HTTP; without one, do nothing.
 
-    The other standard settings (`OTEL_SDK_DISABLED`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`, `OTEL_RESOURCE_ATTRIBUTES`) are
-    read by OpenTelemetry itself. Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/,
-    read November 2026.
+    What is no setting of ours (`OTEL_SDK_DISABLED`, `OTEL_BSP_…`, `OTEL_RESOURCE_ATTRIBUTES`) OpenTelemetry reads by itself.
+    Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/, read November 2026.
     """
-    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-    if not endpoint or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    if settings.OTEL_EXPORTER_OTLP_ENDPOINT is None:
         return
     # Only here, so that whoever does not trace does not load it.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
@@ -43,9 +46,22 @@ def configure_tracing(service: str, environ: Mapping[str, str] = os.environ) -> 
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    provider = TracerProvider(resource=Resource.create({"service.name": f"coffee-ledger-{service}"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=SHUTDOWN_MILLISECONDS_MAX / 1000)))
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"coffee-ledger-{service}", "service.version": settings.REVISION}),
+        sampler=choose_sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
+    )
+    address = f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces"
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(address, timeout=SHUTDOWN_MILLISECONDS_MAX / 1000)))
     trace.set_tracer_provider(provider)
+
+
+def choose_sampler(name: str, share: float) -> Sampler:
+    """Choose one by the name that OpenTelemetry has for it; *share* is for those that keep some traces only."""
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
+
+    roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(share)}
+    root = roots[name.removeprefix("parentbased_")]
+    return ParentBased(root) if name.startswith("parentbased_") else root
 
 
 def end_tracing() -> None:
