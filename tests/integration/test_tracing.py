@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from services.runtime import tracing
-from services.runtime.tracing import PARENT_AGE_MAX, configure_tracing, follow
+from services.runtime.settings import Settings, SettingsError, read_settings
+from services.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, follow
 from tests.integration.bmc import a_payment, raw, sign
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
@@ -115,10 +116,36 @@ def test_an_error_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
     assert "a secret" not in spans.get_finished_spans()[0].to_json()
 
 
-@pytest.mark.parametrize("environ", [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}])
-def test_nothing_is_traced_unless_it_is_said_where_to(environ: dict[str, str]) -> None:
+def test_nothing_is_traced_unless_it_is_said_where_to() -> None:
     before = trace.get_tracer_provider()
 
-    configure_tracing("webhook", environ)
+    configure_tracing("webhook", read_settings(Settings, {"DATABASE_URL": "postgresql://db"}))
 
     assert trace.get_tracer_provider() is before
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("always_on", 1), ("always_off", 0), ("traceidratio", 0), ("parentbased_traceidratio", 0)]
+)
+def test_a_sampler_is_known_by_its_name(name: str, kept: int) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=choose_sampler(name, 0.0))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    with provider.get_tracer("tests").start_as_current_span("one"):
+        pass
+
+    assert len(exporter.get_finished_spans()) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "tempo:4318"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings(Settings, {"DATABASE_URL": "postgresql://db", name: value})
