@@ -248,8 +248,9 @@ def _waiting_again(charge: Charge) -> Charge:
     return replace(
         charge,
         state=ChargeState.UNMATCHED,
-        # A dismissal says nothing about the rules; a match of theirs that was wrong they would only repeat.
-        is_held=charge.state is ChargeState.MATCHED,
+        # A dismissal says nothing about the rules; a match of theirs that was wrong they would only repeat, and that
+        # stays so when the charge is dismissed and taken back in between.
+        is_held=charge.is_held or charge.state is ChargeState.MATCHED,
         method=None,
         payment_id=None,
         telegram_id=None,

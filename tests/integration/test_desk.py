@@ -194,6 +194,24 @@ async def test_no_rule_repeats_a_match_that_was_taken_back(webhook: Webhook, led
     assert await ledger.balance() == 0
 
 
+async def test_a_match_that_was_taken_back_is_not_repeated_after_a_dismissal_either(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    """A rule would have matched it to the same user again, and without credits: a charge gives its one credit once."""
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(amount=5, support_note=CODE))
+    charge_id = (await ledger.charge())["charge_id"]
+    await undo_match(desk, charge_id, order())
+
+    await dismiss_charge(desk, charge_id, order())
+    await undo_match(desk, charge_id, order())
+    found = await rematch_waiting_charges(ledger.pool, RULES, now=datetime.now(UTC))
+
+    assert found == 0
+    assert (await ledger.charge())["state"] == "unmatched"
+    assert await ledger.balance() == 0
+
+
 async def test_undoing_twice_is_refused(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
     await match(desk, charge_id)
