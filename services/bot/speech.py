@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency
+from babel.numbers import format_currency, format_decimal
 from fluent.runtime import FluentBundle, FluentResource
 
 from ledger.errors import LedgerError
@@ -64,6 +64,13 @@ class Speech:
         cents = "" if amount == amount.to_integral_value() else ".00"
         pattern = f"#,##0{cents}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤#,##0{cents}"
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
+
+    def number(self, number: int) -> str:
+        return format_decimal(number, locale=self.language)
+
+    def change(self, credits: int) -> str:
+        """Write credits that came or went, with their sign."""
+        return format_decimal(credits, format="+#,##0;-#,##0", locale=self.language)
 
     def day(self, day: date) -> str:
         return format_date(day, "d MMMM", locale=self.language)

@@ -402,7 +402,7 @@ async def test_numbers_come_with_a_picture(anna: Person, operator: Person, webho
 
     told = await ask(operator, "/stats")
 
-    for part in ("Today: 2 payments", "€7, $5", "Credits: +500", "Code 1", "Waiting: 1 (50 %)"):
+    for part in ("Today: 2 payments", "€7, $5", "Credits booked: +500", "Code 1", "Waiting: 1 (50 %)"):
         assert part in told["caption"]
     assert told["photo"]["file_size"] > 5000
 

@@ -180,3 +180,8 @@ def test_the_language_follows_telegrams_tag(tag: str | None, language: str) -> N
 def test_money_is_written_as_the_language_does(amount: str, currency: str, english: str, ukrainian: str) -> None:
     assert speech("en").money(Decimal(amount), currency) == english
     assert speech("uk").money(Decimal(amount), currency) == ukrainian
+
+
+def test_credits_that_come_or_go_have_their_sign_and_their_thousands_apart() -> None:
+    assert [speech("en").change(credits) for credits in (1234, -5, 0)] == ["+1,234", "-5", "+0"]
+    assert speech("uk").change(-1234) == "-1\N{NO-BREAK SPACE}234"

@@ -44,7 +44,7 @@ def _describe(entry: HistoryEntry, speech: Speech) -> str:
     return speech.say(
         f"history-{entry.kind}",
         time=speech.time(entry.created_at),
-        credits=f"{entry.credits:+d}",
+        credits=speech.change(entry.credits),
         amount=paid,
         cause=_shorten(entry.cause or ""),
     )

@@ -72,7 +72,7 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
     )
     yes = Adjust(telegram_id=user.telegram_id, credits=credits)
     keys = rows(
-        [button(speech.label("desk-adjust-yes", credits=f"{credits:+d}"), yes, style="success")],
+        [button(speech.label("desk-adjust-yes", credits=speech.change(credits)), yes, style="success")],
         [button(speech.label("desk-no"), Drop())],
     )
     await message.answer(text, reply_markup=keys)
@@ -211,7 +211,7 @@ def _undo_charge_key(charge: ShownCharge, speech: Speech) -> InlineKeyboardButto
 
 
 def _undo_entry_key(entry: Entry, speech: Speech) -> InlineKeyboardButton:
-    text = speech.label("desk-undo-entry-button", number=str(entry.credit_id), credits=f"{entry.credits:+d}")
+    text = speech.label("desk-undo-entry-button", number=str(entry.credit_id), credits=speech.change(entry.credits))
     return button(text, Undo(is_charge=False, number=entry.credit_id, is_sure=False))
 
 
@@ -223,7 +223,7 @@ def _entry_line(entry: Entry, user: KnownUser, speech: Speech) -> str:
     return speech.say(
         "desk-entry",
         number=str(entry.credit_id),
-        credits=f"{entry.credits:+d}",
+        credits=speech.change(entry.credits),
         user=name_of(user.telegram_id, {user.telegram_id: user}),
         time=speech.time(entry.created_at),
         cause=entry.cause or "—",
@@ -233,7 +233,7 @@ def _entry_line(entry: Entry, user: KnownUser, speech: Speech) -> str:
 def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
     return speech.say(
         "desk-confirm-balance",
-        credits=f"{credits:+d}",
+        credits=speech.change(credits),
         before=str(user.balance),
         after=str(user.balance + credits),
     )
@@ -280,7 +280,7 @@ async def _with_balance(text: str, done: Done | Refused, context: Context, speec
     return speech.say(
         text,
         user=name_of(done.telegram_id, users),
-        credits=f"{done.credits:+d}",
+        credits=speech.change(done.credits),
         balance=speech.say("credits", credits=users[done.telegram_id].balance),
     )
 

@@ -15,6 +15,8 @@ from aiogram.enums import MessageEntityType
 from aiogram.filters import Filter
 from aiogram.types import ForceReply, InaccessibleMessage, Message
 
+from ledger.model import TelegramId
+from ledger.store.desk import Order
 from services.bot.context import Context
 from services.bot.speech import Speech
 
@@ -53,6 +55,17 @@ class Answers(Filter):
             return False
         number = _subject(asked, self._question)
         return False if number is None else {"number": number, "said": said}
+
+
+def order_in(message: Message, said: str, context: Context) -> Order:
+    """Make the order that an answer gives; what was said is its reason."""
+    assert message.from_user is not None
+    return Order(
+        operator=TelegramId(message.from_user.id),
+        reason=said,
+        now=context.clock(),
+        request_key=f"message:{message.chat.id}:{message.message_id}",
+    )
 
 
 def _subject(asked: Message, question: Question) -> int | None:

@@ -42,7 +42,7 @@ class Candidate:
 def charge_card(file: ChargeFile, speech: Speech) -> Card:
     charge = file.charge
     if charge.waits:
-        text = "\n".join([speech.say("desk-charge-waits"), *describe(charge, speech), "", *_reasons(file, speech)])
+        text = "\n".join([speech.say("desk-charge-waits"), *describe(charge, speech), *_reasons(file, speech)])
         return Card(text, _keys_of_waiting(file, speech))
     head = [speech.say("desk-charge"), *describe(charge, speech), "", decided(file, speech)]
     can_undo = charge.state in (ChargeState.MATCHED, ChargeState.DISMISSED)

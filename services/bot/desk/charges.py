@@ -13,7 +13,7 @@ from ledger.model import PaymentId, PendingPayment, TelegramId
 from ledger.store.desk import Done, Order, dismiss_charge, match_charge
 from ledger.store.lookup import ChargeFile, KnownUser, find_charge_file, find_payment_named, find_users, remind
 from services.bot.context import Context
-from services.bot.desk.asking import Answers, Question, ask
+from services.bot.desk.asking import Answers, Question, ask, order_in
 from services.bot.desk.buttons import OnCharge, Step
 from services.bot.desk.cards import Card, charge_card, confirm_card, name_of
 from services.bot.desk.people import find_answered_payment, find_people
@@ -108,14 +108,7 @@ async def match_and_show(
 
 
 async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await _find_waiting(press, callback_data, context, speech)
-    if file is None:
-        return
-    await press.answer()
-    if press.message is not None:
-        number = file.charge.charge_id
-        text = speech.say("desk-ask-who", number=str(number))
-        await ask(press.message, context, speech, Question.WHO, number, text)
+    await _ask_of_waiting(press, callback_data, context, speech, Question.WHO, "desk-ask-who")
 
 
 async def take_who(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
@@ -135,25 +128,11 @@ async def take_who(message: Message, number: int, said: str, context: Context, s
 
 
 async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await _find_waiting(press, callback_data, context, speech)
-    if file is None:
-        return
-    await press.answer()
-    if press.message is not None:
-        number = file.charge.charge_id
-        text = speech.say("desk-ask-why-dismiss", number=str(number))
-        await ask(press.message, context, speech, Question.WHY_DISMISS, number, text)
+    await _ask_of_waiting(press, callback_data, context, speech, Question.WHY_DISMISS, "desk-ask-why-dismiss")
 
 
 async def dismiss(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:
-    assert message.from_user is not None
-    order = Order(
-        operator=TelegramId(message.from_user.id),
-        reason=said,
-        now=context.clock(),
-        request_key=f"message:{message.chat.id}:{message.message_id}",
-    )
-    done = await dismiss_charge(context.pool, number, order)
+    done = await dismiss_charge(context.pool, number, order_in(message, said, context))
     if not isinstance(done, Done):
         await message.answer(await explain(done, context, speech, is_label=False))
         return
@@ -186,6 +165,18 @@ async def ask_why_undo(press: CallbackQuery, callback_data: OnCharge, context: C
         number = callback_data.charge_id
         text = speech.say("desk-ask-why-undo-charge", number=str(number))
         await ask(press.message, context, speech, Question.WHY_UNDO_CHARGE, number, text)
+
+
+async def _ask_of_waiting(
+    press: CallbackQuery, data: OnCharge, context: Context, speech: Speech, question: Question, text: str
+) -> None:
+    file = await _find_waiting(press, data, context, speech)
+    if file is None:
+        return
+    await press.answer()
+    if press.message is not None:
+        number = file.charge.charge_id
+        await ask(press.message, context, speech, question, number, speech.say(text, number=str(number)))
 
 
 async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:

@@ -7,11 +7,10 @@ from decimal import Decimal
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, Message
 
-from ledger.model import TelegramId
-from ledger.store.desk import Done, Order, decline_claim
+from ledger.store.desk import Done, decline_claim
 from ledger.store.lookup import ClaimFile, ShownCharge, find_claim_file
 from services.bot.context import Context
-from services.bot.desk.asking import Answers, Question, ask
+from services.bot.desk.asking import Answers, Question, ask, order_in
 from services.bot.desk.buttons import OnClaim, Step
 from services.bot.desk.cards import claim_card, confirm_card, fits_exactly, name_of
 from services.bot.desk.charges import match_and_show
@@ -89,14 +88,7 @@ async def ask_why_decline(press: CallbackQuery, callback_data: OnClaim, context:
 
 
 async def decline(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:
-    assert message.from_user is not None
-    order = Order(
-        operator=TelegramId(message.from_user.id),
-        reason=said,
-        now=context.clock(),
-        request_key=f"message:{message.chat.id}:{message.message_id}",
-    )
-    done = await decline_claim(context.pool, number, order)
+    done = await decline_claim(context.pool, number, order_in(message, said, context))
     if not isinstance(done, Done):
         await message.answer(await explain(done, context, speech, is_label=False))
         return

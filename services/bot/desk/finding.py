@@ -182,7 +182,7 @@ def _entry_line(entry: Entry, speech: Speech) -> str:
     return speech.say(
         "desk-life-entry",
         time=speech.time(entry.created_at),
-        credits=f"{entry.credits:+d}",
+        credits=speech.change(entry.credits),
         kind=speech.say(f"desk-entry-{entry.kind}"),
         user=str(entry.telegram_id),
         number=str(entry.credit_id),

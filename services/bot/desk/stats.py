@@ -60,16 +60,19 @@ async def _draw(stats: Stats, speech: Speech) -> bytes | None:
 def _period(name: str, period: Period, speech: Speech) -> str:
     nothing = speech.say("desk-stats-nothing")
     sums = ", ".join(speech.money(amount, currency) for currency, amount in period.sums) or nothing
-    methods = ", ".join(f"{speech.label(f'rule-{method}')} {count}" for method, count in period.methods) or nothing
+    methods = (
+        ", ".join(f"{speech.label(f'rule-{method}')} {speech.number(count)}" for method, count in period.methods)
+        or nothing
+    )
     lines = [
         speech.say("desk-stats-period", period=name, charges=period.charges),
         speech.say("desk-stats-sums", sums=sums),
-        speech.say("desk-stats-credits", credits=f"{period.credits:+d}"),
+        speech.say("desk-stats-credits", credits=speech.change(period.credits)),
         speech.say("desk-stats-methods", methods=methods),
     ]
     if period.charges:
         share = f"{100 * period.unmatched / period.charges:.0f} %"
-        lines.append(speech.say("desk-stats-unmatched", count=str(period.unmatched), share=share))
+        lines.append(speech.say("desk-stats-unmatched", count=speech.number(period.unmatched), share=share))
     if period.refunded:
-        lines.append(speech.say("desk-stats-refunded", count=str(period.refunded)))
+        lines.append(speech.say("desk-stats-refunded", count=speech.number(period.refunded)))
     return "\n".join(lines)

@@ -250,7 +250,7 @@ desk-stats-period = <b>{ $period ->
    *[other] { $charges } payments
 }
 desk-stats-sums = Paid: { $sums }
-desk-stats-credits = Credits: { $credits }
+desk-stats-credits = Credits booked: { $credits }
 desk-stats-methods = Matched by: { $methods }
 desk-stats-unmatched = Waiting: { $count } ({ $share })
 desk-stats-refunded = Refunded: { $count }

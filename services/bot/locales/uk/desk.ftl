@@ -251,7 +251,7 @@ desk-stats-period = <b>{ $period ->
    *[many] { $charges } платежів
 }
 desk-stats-sums = Сплачено: { $sums }
-desk-stats-credits = Кредити: { $credits }
+desk-stats-credits = Кредитів записано: { $credits }
 desk-stats-methods = Вирішило: { $methods }
 desk-stats-unmatched = Чекає: { $count } ({ $share })
 desk-stats-refunded = Повернуто: { $count }
