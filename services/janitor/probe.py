@@ -46,6 +46,8 @@ class SendProbe:
         body = json.dumps(probe_event(now)).encode()
         signature = hmac.new(self.secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
         headers = {"Host": self.host, "Content-Type": "application/json", "x-signature-sha256": signature}
+        # By which the proxy makes no trace of what is nobody's payment.
+        headers["x-probe"] = "1"
         try:
             with PROBE_DURATION.time():
                 await self._post(body, headers)

