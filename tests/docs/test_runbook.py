@@ -1,28 +1,84 @@
-"""The runbook's remedies do what it says: each is run against a database in the state that it is for."""
+"""
+The runbook knows every state, speaks in the words of the bot, and its remedies do what it says.
+
+Each remedy is run as it stands there: SQL by the database, a command in the chat, in the state that it is for.
+"""
 
 from __future__ import annotations
 
+import enum
 import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fluent.syntax import FluentParser, ast
+from fluent.syntax.visitor import Visitor
 
-from ledger.matching import Why
-from ledger.store.database import Pool
-from ledger.store.upkeep import measure_drift
-from services.bot.speech import speech
+from ledger.matching import Flag, Why
+from ledger.model import (
+    ChargeState,
+    CreditKind,
+    Method,
+    NotificationKind,
+    Outcome,
+    PaymentStatus,
+    Rates,
+)
+from ledger.store.database import Pool, open_pool
+from ledger.store.desk import Why as Refusal
+from ledger.store.upkeep import measure_drift, rematch_waiting_charges
+from services.bot.speech import LOCALES, speech
 from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
-from tests.integration.bmc import a_payment
+from tests.bot.people import Message, Person
+from tests.bot.test_desk import answer, ask, card_of, data_of, shown
+from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
-from tests.integration.test_settling import CODE
-from tests.integration.webhook import Webhook
+from tests.integration.test_settling import CODE, OTHER_CODE
+from tests.integration.webhook import RULES, Webhook, serve_webhook
 
-RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+STATES, ALERTS = RUNBOOK.split("\n## Alerts\n")
+SECTIONS = dict(re.findall(r"^#{2,3} (.+?)\n(.*?)(?=^#{2,3} |\Z)", STATES, re.MULTILINE | re.DOTALL))
+NAMES = {
+    heading: re.findall("`([a-z]+ [a-z_]+)`", line[1])
+    for heading, section in SECTIONS.items()
+    if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: · `[a-z]+ [a-z_]+`)*)\n\n", section))
+}
+"""What each state is called in the database, the logs and the metrics."""
+
+PARTS = ("Looks", "Users see", "Why", "Mend", "Be sure")
 BLOCKS = [
     (heading, block)
-    for heading, section in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
+    for heading, section in re.findall(r"^#{2,3} (.+?)\n(.*?)(?=^#{2,3} |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
     for block in re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
 ]
+IN_THE_CHAT = {
+    heading: found
+    for heading, section in SECTIONS.items()
+    if (found := re.findall(r"^/\w+ .+$", section, re.MULTILINE))
+}
+"""The commands that a section tells to send, a line each."""
+
+MENDED: set[str] = set()
+"""The headings whose remedies a test runs."""
+
+Test = Callable[..., Any]
+
+
+def mends(heading: str) -> Callable[[Test], Test]:
+    def note(test: Test) -> Test:
+        MENDED.add(heading)
+        return test
+
+    return note
 
 
 def remedy(heading: str, place: int = -1, **values: object) -> str:
@@ -35,6 +91,132 @@ def remedy(heading: str, place: int = -1, **values: object) -> str:
     return re.sub(r":('?)(\w+)\1", lambda found: f"{found[1]}{known[found[2]]}{found[1]}", statements)
 
 
+def command(heading: str, place: int = 0, *, of: int | str | None = None) -> str:
+    """The command at that place under the heading; *of* stands for what its `/undo` takes back."""
+    said = IN_THE_CHAT[heading][place]
+    return said if of is None else re.sub(r"(?<=^/undo )\S+", str(of), said)
+
+
+# What it knows -------------------------------------------------------------------------------------------------------
+
+
+def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
+    return {f"{word} {member}" for member in kind}
+
+
+async def allowed(pool: Pool, word: str, table: str) -> set[str]:
+    """What the database lets stand in the table's status."""
+    rule = await pool.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
+        table,
+    )
+    return {f"{word} {status}" for status in re.findall(r"'(\w+)'", rule)}
+
+
+async def test_every_state_has_its_heading_and_every_heading_its_state(pool: Pool) -> None:
+    known = members("payment", PaymentStatus) | members("charge", ChargeState) | {"charge held"}
+    known |= members("reason", Why) | members("flag", Flag) | members("method", Method)
+    known |= members("event", Outcome) | members("entry", CreditKind) | members("message", NotificationKind)
+    known |= members("refusal", Refusal)
+    known |= await allowed(pool, "sending", "notifications") | await allowed(pool, "claim", "claims")
+
+    assert {name for names in NAMES.values() for name in names} == known
+
+
+@pytest.mark.parametrize("word", ["reason", "refusal", "flag"])
+def test_a_reason_leads_to_one_heading(word: str) -> None:
+    named = [name for names in NAMES.values() for name in names if name.startswith(f"{word} ")]
+
+    assert len(named) == len(set(named)) + (named.count("refusal no_rate") - 1 if word == "refusal" else 0)
+
+
+@pytest.mark.parametrize("heading", NAMES)
+def test_a_state_says_how_it_looks_what_users_see_why_how_to_mend_it_and_how_to_be_sure(heading: str) -> None:
+    found = re.findall(r"^\*([A-Z][a-z ]+)\.\*\s+(.)", SECTIONS[heading], re.MULTILINE)
+
+    assert [part for part, _ in found] == list(PARTS)
+
+
+@pytest.mark.parametrize("heading", NAMES)
+def test_from_what_one_sees_a_link_leads_to_it(heading: str) -> None:
+    assert f"[{heading}](#" in SECTIONS["What do you see?"]
+
+
+# Its words -----------------------------------------------------------------------------------------------------------
+
+
+class Words(Visitor):
+    """Collects what stands in a file of texts, with a gap where a value would be put in."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def visit_Pattern(self, node: ast.Pattern) -> None:  # noqa: N802 — the visitor finds it by the node's name
+        parts = [part.value if isinstance(part, ast.TextElement) else "\0" for part in node.elements]
+        self.found.append(_plain("".join(parts)))
+        self.generic_visit(node)
+
+
+def _plain(text: str) -> str:
+    return " ".join(unescape(re.sub("<[^>]+>", "", text)).split())
+
+
+def all_words() -> list[str]:
+    words, say = Words(), speech("en").say
+    for file in sorted((LOCALES / "en").glob("*.ftl")):
+        words.visit(FluentParser().parse(file.read_text(encoding="utf-8")))
+    lines = [say("reason", rule=say(f"rule-{rule}"), why=say(f"why-{why}")) for rule in Method for why in Why]
+    lines += [f"Decided by: {say(f'rule-{rule}')}." for rule in Method]
+    lines += [
+        f"told: {say(f'desk-kind-{kind}')}, {say(f'desk-sent-{status}')}"
+        for kind in ("payment_credited", "payment_refunded")
+        for status in ("sent", "dead", "unreachable")
+    ]
+    return words.found + lines
+
+
+WORDS = all_words()
+
+
+def is_said(quoted: str) -> bool:
+    """Whether each piece of the quotation, cut where it leaves something out, stands in one of the texts."""
+    return all(any(_plain(piece) in text for text in WORDS) for piece in quoted.split("…"))
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_what_the_bot_is_said_to_say_it_says(heading: str) -> None:
+    quoted = re.findall("“([^”]+)”", SECTIONS[heading])
+
+    assert [one for one in quoted if not is_said(one)] == []
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_buttons_are_called_as_they_are(heading: str) -> None:
+    on_buy_me_a_coffee = {"Send test"}
+    bold = set(re.findall(r"\*\*([^*]+)\*\*", SECTIONS[heading]))
+
+    assert [one for one in bold - on_buy_me_a_coffee if not is_said(one)] == []
+
+
+def test_dashboards_and_panels_are_called_as_they_are() -> None:
+    titles = set(
+        re.findall(r'"title": "([^"]+)"', "".join(one.read_text() for one in ROOT.glob("grafana/dashboards/*.json")))
+    )
+    named = {re.sub(r"\s+", " ", one) for one in re.findall(r"(?<!\*)\*([A-Z][^*.:]+)\*(?!\*)", STATES)}
+
+    assert named - titles == set()
+
+
+def test_what_the_chat_is_said_to_do_is_a_command_of_its() -> None:
+    named = set(re.findall(r"(?:`|^)/([a-z_]+)[ `]", RUNBOOK, re.MULTILINE))
+
+    assert named <= {*COMMANDS, *OPERATOR_COMMANDS, "start"}
+    assert {"desk", "unmatched", "find", "undo", "credit", "doctor"} <= named
+
+
+# Its remedies --------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(("heading", "block"), BLOCKS, ids=[heading for heading, _ in BLOCKS])
 async def test_every_block_runs_where_there_is_nothing_to_mend(pool: Pool, heading: str, block: str) -> None:
     place = [one for under, one in BLOCKS if under == heading].index(block)
@@ -43,37 +225,268 @@ async def test_every_block_runs_where_there_is_nothing_to_mend(pool: Pool, headi
     await pool.execute(remedy(heading, place))
 
 
-def test_every_reason_is_explained() -> None:
-    assert [why for why in Why if f"`{why}`" not in RUNBOOK] == []
+def test_every_remedy_is_run_in_the_state_that_it_is_for() -> None:
+    assert {heading for heading, _ in BLOCKS if heading in SECTIONS} | IN_THE_CHAT.keys() == MENDED
 
 
-def test_what_the_chat_is_said_to_do_is_a_command_of_its() -> None:
-    named = set(re.findall(r"(?:`|^)/([a-z_]+)[ `]", RUNBOOK, re.MULTILINE))
-
-    assert named <= {*COMMANDS, *OPERATOR_COMMANDS}
-    assert {"desk", "unmatched", "find", "undo", "credit", "doctor"} <= named
-
-
-@pytest.mark.parametrize("label", ["desk-dismiss-button", "desk-undo-button", "desk-find-button"])
-def test_the_buttons_are_called_as_they_are_in_the_chat(label: str) -> None:
-    button = speech("en").label(label).removeprefix("🔎 ")
-
-    assert f"**{button}**" in RUNBOOK
+async def obey(operator: Person, said: str) -> str:
+    """Send a command and press Yes, as the page tells to; what stands there then."""
+    asked = await ask(operator, said)
+    await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
+    return await answered(operator, asked)
 
 
-async def test_contradictions_and_what_cannot_be_read_are_found(pool: Pool, webhook: Webhook) -> None:
-    payment = a_payment()
-    altered = payment | {"data": payment["data"] | {"amount": 50}}
+async def answered(operator: Person, asked: Message) -> str:
+    """What stands in place of a question once it is decided."""
+    mark = "↩️" if "Take this back?" in asked["text"] else "✅"
+    return str((await shown(operator, asked, mark))["text"])
+
+
+@asynccontextmanager
+async def webhook_with_rates(role_url: Callable[[str], str], **per_unit: str) -> AsyncIterator[Webhook]:
+    rates = Rates({currency: Decimal(rate) for currency, rate in per_unit.items()})
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, replace(RULES, rates=rates)) as webhook:
+        yield webhook
+
+
+async def known(*people: Person) -> None:
+    for person in people:
+        await person.ask("/start")
+
+
+@pytest.mark.usefixtures("bot")
+@mends("Several codes")
+async def test_what_two_paid_together_is_shared(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    codes = [await anna.ask_for_code("5"), await bohdan.ask_for_code("5")]
+    card = await card_of(operator, webhook, support_note=" ".join(codes))
+    await operator.press(data_of(card, "@anna"))
+    asked = await shown(operator, card, "Credit this payment?")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, card, "Matched to @anna")
+
+    for place in (0, 1):
+        await obey(operator, command("Several codes", place))
+
+    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (250, 250)
+
+
+@pytest.mark.usefixtures("bot")
+@mends("No rate for the currency")
+async def test_without_a_rate_credits_are_given_by_hand_and_the_charge_is_put_aside(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    code = await anna.ask_for_code("5")
+    card = await card_of(operator, webhook, support_note=code, amount=700, currency="JPY")
+    refused = await operator.press(data_of(card, "@anna"))
+
+    await obey(operator, command("No rate for the currency"))
+    await operator.press(data_of(card, "For no user"), message_id=card["message_id"])
+    await answer(operator, await operator.hear(), "given by hand")
+
+    assert "no rate" in card["text"]
+    assert refused["text"].startswith("This currency has no rate")
+    assert "Nothing waits" in await operator.ask("/unmatched")
+    assert await ledger.balance() == 300
+
+
+async def test_with_a_rate_what_had_a_code_is_credited_by_itself(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    assert await webhook.settle(a_payment(support_note=CODE, amount=700, currency="JPY")) == ["unmatched"]
+    rules = replace(RULES, rates=Rates({"JPY": Decimal("0.5")}))
+
+    assert await rematch_waiting_charges(ledger.pool, rules, now=datetime.now(UTC)) == 1
+    assert await ledger.balance() == 350
+
+
+@pytest.mark.usefixtures("bot")
+@mends("A charge is not meant for a user")
+async def test_what_was_put_aside_by_mistake_waits_again(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+    card = await card_of(operator, webhook, support_note="for the cats")
+    await operator.press(data_of(card, "For no user"))
+    await answer(operator, await operator.hear(), "a tip")
+    assert (await ledger.charge())["state"] == "dismissed"
+
+    said = await obey(operator, command("A charge is not meant for a user", of=1))
+
+    assert "waits for a person again" in said
+    assert "#1" in await operator.ask("/unmatched")
+
+
+@pytest.mark.usefixtures("bot")
+@mends("The wrong user was credited")
+async def test_credits_move_to_the_right_user(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await known(bohdan, operator)
+    await anna.ask_for_code("5")
+    assert await webhook.settle(a_payment(amount=5)) == ["credited"]
+    await anna.hear()
+    found = await ask(operator, "/find 1")
+    await operator.press(data_of(found, "#1"))
+    assert "Decided by: Amount and time." in (await shown(operator, found, "Matched to @anna"))["text"]
+
+    await obey(operator, command("The wrong user was credited", of=1))
+    card = await ask(operator, "/find 1")
+    await operator.press(data_of(card, "#1"))
+    held = await shown(operator, card, "A match was taken back: no rule decides this one any more.")
+    await operator.press(data_of(held, "Find the user"))
+    asked = await answer(operator, await operator.hear(), str(BOHDAN))
+    await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
+
+    assert "taken back" in (await anna.hear())["text"]
+    assert "500" in (await bohdan.hear())["text"]
+    assert "somebody else’s" in (said := await anna.ask("/history")) or "somebody else's" in said
+    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (0, 500)
+
+
+@pytest.mark.usefixtures("bot")
+@mends("A wrong adjustment")
+async def test_an_adjustment_is_taken_back_by_its_number(anna: Person, operator: Person, ledger: Ledger) -> None:
+    await known(anna, operator)
+    await obey(operator, "/credit @anna +5000 a present")
+    listed = await ask(operator, "/undo @anna")
+    entry = re.search(r"c\d+", listed["text"])
+    assert entry is not None
+
+    said = await obey(operator, command("A wrong adjustment", of=entry[0]))
+
+    assert "Taken back" in said
+    assert await ledger.balance() == 0
+
+
+@pytest.mark.usefixtures("bot")
+@mends("Another amount or currency than picked")
+async def test_what_was_picked_is_honoured(anna: Person, operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+    await known(operator)
+    code = await anna.ask_for_code("10")
+    await webhook.settle(a_payment(support_note=code, amount=5))
+    told = (await anna.hear())["text"]
+    life = await operator.ask(f"/payment {code}")
+
+    await obey(operator, command("Another amount or currency than picked"))
+
+    assert "You had picked $10; the credits are for what was paid" in told
+    assert "$10" in life.splitlines()[0]
+    assert "charge #1, $5" in life
+    assert await ledger.balance() == 1000
+
+
+@pytest.mark.usefixtures("bot")
+@mends("The rates were changed")
+async def test_what_was_promised_at_the_old_rate_is_made_up_for(
+    anna: Person, operator: Person, role_url: Callable[[str], str], ledger: Ledger
+) -> None:
+    await known(operator)
+    code = await anna.ask_for_code("5")
+    async with webhook_with_rates(role_url, USD="50") as webhook:
+        await webhook.settle(a_payment(support_note=code))
+    await anna.hear()
+    assert await ledger.balance() == 250
+
+    await obey(operator, command("The rates were changed"))
+
+    assert await ledger.balance() == 500
+
+
+@pytest.mark.usefixtures("bot")
+@mends("Less than one credit")
+async def test_a_payment_worth_less_than_a_credit_is_rounded_up_by_hand(
+    anna: Person, operator: Person, role_url: Callable[[str], str], ledger: Ledger
+) -> None:
+    await known(operator)
+    code = await anna.ask_for_code("1")
+    async with webhook_with_rates(role_url, USD="0.5") as webhook:
+        assert await webhook.settle(a_payment(support_note=code, amount=1)) == ["credited"]
+    assert "+0 credits" in (await anna.hear())["text"]
+
+    await obey(operator, command("Less than one credit"))
+
+    assert await ledger.balance() == 1
+
+
+@pytest.mark.usefixtures("bot")
+@mends("A balance is below zero")
+async def test_a_debt_is_found_and_waived(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
+) -> None:
+    await known(operator)
+    payment = a_payment(support_note=await anna.ask_for_code("5"))
+    await webhook.settle(payment)
+    await anna.hear()
+    await pool.execute("SELECT spend_credits($1, 200, 'a song', 'song-1')", ANNA)
+    await webhook.settle(a_refund_of(payment))
+    assert "A refund came after its credits were spent" in (await operator.hear())["text"]
+    await anna.hear()
+
+    [debtor] = await pool.fetch(remedy("A balance is below zero"))
+    assert "New credits fill the gap first." in await anna.ask("/balance")
+    await obey(operator, command("A balance is below zero"))
+
+    assert (debtor["telegram_id"], debtor["balance"]) == (ANNA, -200)
+    assert await ledger.balance() == 0
+
+
+@pytest.mark.usefixtures("bot")
+@mends("Refunded in part, or disputed")
+async def test_the_rest_is_given_back_or_taken(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await known(operator)
+    payment = a_payment(support_note=await anna.ask_for_code("5"))
+    await webhook.settle(payment, a_refund_of(payment))
+    heading = "Refunded in part, or disputed"
+
+    await obey(operator, command(heading, 0))
+    after_part = await ledger.balance()
+    await obey(operator, command(heading, 1))
+
+    assert (after_part, await ledger.balance()) == (250, -250)
+
+
+@pytest.mark.usefixtures("bot")
+@mends("A payment never came")
+async def test_what_never_came_is_given_by_hand_and_the_next_operator_finds_it(
+    anna: Person, operator: Person, ledger: Ledger
+) -> None:
+    await known(anna, operator)
+    assert "Nothing found" in await operator.ask("/find pi_1001")
+
+    await obey(operator, command("A payment never came"))
+
+    assert "“your payment pi_1001”" in await operator.ask("/undo @anna")
+    assert await ledger.balance() == 500
+
+
+@pytest.mark.usefixtures("bot")
+@mends("An event disagrees with an earlier one")
+async def test_a_contradiction_is_found_and_the_difference_entered(
+    anna: Person, operator: Person, pool: Pool, webhook: Webhook, ledger: Ledger
+) -> None:
+    await known(operator)
+    payment = a_payment(support_note=await anna.ask_for_code("5"))
+    altered = payment | {"data": payment["data"] | {"amount": 10}}
     await webhook.settle(payment, altered)
-    await webhook.post(b"\xff not JSON")
+    assert "An event came twice with different content" in (await operator.hear())["text"]
 
     [pair] = await pool.fetch(remedy("An event disagrees with an earlier one"))
+    await obey(operator, command("An event disagrees with an earlier one"))
+
+    assert pair["outcome"] == "credited"
+    assert await ledger.balance() == 1000
+
+
+@mends("An event failed, or could not be read")
+async def test_what_cannot_be_read_is_found(pool: Pool, webhook: Webhook) -> None:
+    await webhook.post(b"\xff not JSON")
+
     [unread] = await pool.fetch(remedy("An event failed, or could not be read"))
 
-    assert pair["outcome"] == "unmatched"
     assert unread["outcome"] == "unreadable"
 
 
+@mends("Nobody is told")
 async def test_what_was_given_up_is_owed_again(pool: Pool, ledger: Ledger) -> None:
     await pool.execute(
         "INSERT INTO notifications (telegram_id, kind, status, attempts) VALUES ($1, 'payment_credited', 'dead', 30)",
@@ -85,6 +498,7 @@ async def test_what_was_given_up_is_owed_again(pool: Pool, ledger: Ledger) -> No
     assert await pool.fetchval("SELECT count(*) FROM notifications WHERE status = 'pending' AND attempts = 0") == 1
 
 
+@mends("Balances differ from the ledger")
 async def test_balances_are_the_sums_again(pool: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE))
@@ -96,18 +510,43 @@ async def test_balances_are_the_sums_again(pool: Pool, ledger: Ledger, webhook: 
     assert await ledger.balance(ANNA) == 500
 
 
+PERSONAL: dict[str, Any] = {"supporter_id": 9, "supporter_name": "Anna", "supporter_email": "a@b.c"}
+
+
+async def names_found(pool: Pool) -> list[str]:
+    """Where something still tells of Anna."""
+    tables = ("bmc_events", "supporters", "charges", "users")
+    rows = {table: await pool.fetch(f"SELECT to_jsonb({table})::text AS said FROM {table}") for table in tables}
+    return [table for table in tables for row in rows[table] if "anna" in row["said"].lower() or "a@b.c" in row["said"]]
+
+
+@mends("Somebody asks to be forgotten")
 async def test_who_asks_to_be_forgotten_is_and_a_repeat_is_still_known(
     pool: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    payment = a_payment(support_note=f"Anna {CODE}", supporter_id=9, supporter_name="Anna", supporter_email="a@b.c")
+    payment = a_payment(support_note=f"Anna {CODE}", **PERSONAL)
     await ledger.open(CODE)
     await pool.execute("UPDATE users SET username = 'anna'")
     await webhook.settle(payment)
 
     await pool.execute(remedy("Somebody asks to be forgotten", user=ANNA))
 
-    for table in ("bmc_events", "supporters", "charges", "users"):
-        rows = await pool.fetch(f"SELECT to_jsonb({table})::text AS said FROM {table}")
-        assert not [row for row in rows if "anna" in row["said"].lower() or "a@b.c" in row["said"]]
+    assert await names_found(pool) == []
     assert await webhook.settle(payment) == ["duplicate"]
+    assert await ledger.balance(ANNA) == 500
+
+
+@mends("Somebody who was forgotten pays again")
+async def test_what_a_later_payment_tells_of_the_forgotten_goes_as_well(
+    pool: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    await ledger.open(OTHER_CODE)
+    await pool.execute("SELECT erase_user($1)", ANNA)
+    await webhook.settle(a_payment(support_note=f"Anna {CODE}", **PERSONAL))
+    assert set(await names_found(pool)) == {"supporters", "charges"}
+
+    await pool.execute(remedy("Somebody who was forgotten pays again", user=ANNA))
+
+    assert await names_found(pool) == []
     assert await ledger.balance(ANNA) == 500
