@@ -90,6 +90,7 @@ CREATE TABLE bmc_events (
     received_at timestamptz NOT NULL DEFAULT now(),
     blanked_at timestamptz,
     verified_by smallint,
+    settle_again_at timestamptz,
     CONSTRAINT delivered_once UNIQUE (delivery_key),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
@@ -99,10 +100,13 @@ CREATE TABLE bmc_events (
 );
 COMMENT ON COLUMN bmc_events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
 COMMENT ON COLUMN bmc_events.verified_by IS 'Which of the signing secrets fitted, as they stand in the setting: 1 is the first.';
+COMMENT ON COLUMN bmc_events.settle_again_at IS 'When an operator wanted it settled again; null: nobody does, or it is done.';
 COMMENT ON COLUMN bmc_events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
 CREATE INDEX bmc_events_received_at ON bmc_events (received_at);
 CREATE INDEX bmc_events_charge_key ON bmc_events (charge_key);
 CREATE INDEX bmc_events_unblanked ON bmc_events (received_at) WHERE body IS NOT NULL;
+-- Those that changed nothing; few.
+CREATE INDEX bmc_events_kept ON bmc_events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
 
 CREATE TABLE charges (
     charge_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -454,7 +458,7 @@ GRANT SELECT, INSERT ON bmc_events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
 
 -- Keeping house.
-GRANT SELECT, UPDATE (body, blanked_at, outcome) ON bmc_events TO janitor;
+GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, settle_again_at) ON bmc_events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
@@ -465,6 +469,7 @@ GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data) ON pendi
 GRANT SELECT, INSERT, UPDATE ON notifications, charges, claims TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
 GRANT SELECT ON balances, supporters, bmc_events, signature_failures TO bot;
+GRANT UPDATE (settle_again_at) ON bmc_events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 
 -- Measuring the server itself; no row of any table.

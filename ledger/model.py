@@ -92,6 +92,8 @@ class NotificationKind(enum.StrEnum):
     EVENT_UNREADABLE = "event_unreadable"
     EVENT_UNKNOWN = "event_unknown"
     EVENT_DISAGREES = "event_disagrees"
+    EVENT_SETTLED_AGAIN = "event_settled_again"
+    """What became of an event that an operator wanted settled again."""
     LEGACY_WEBHOOK = "legacy_webhook"
 
 

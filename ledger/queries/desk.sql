@@ -96,3 +96,11 @@ RETURNING telegram_id;
 -- name: find_claim_decision
 -- $1 claim id
 SELECT decided_by FROM claims WHERE claim_id = $1;
+
+-- name: want_event_settled
+-- Only what changed nothing, and is not wanted already.
+-- $1 event number, $2 now
+UPDATE bmc_events
+   SET settle_again_at = $2
+ WHERE event_no = $1 AND outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND settle_again_at IS NULL
+RETURNING true;

@@ -75,6 +75,25 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
  ORDER BY created_at DESC, payment_id ASC
  LIMIT $2 OFFSET $1;
 
+-- name: find_kept_page
+-- Events that changed nothing, because they failed or could not be read: the newest first, with how many there are in all.
+-- $1 how many to leave out, $2 how many at most
+SELECT event_no, type, outcome, received_at, settle_again_at, count(*) OVER () AS total
+  FROM bmc_events
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL
+ ORDER BY event_no DESC
+ LIMIT $2 OFFSET $1;
+
+-- name: find_claims_page
+-- The open ones, the longest waiting first, with how many there are in all.
+-- $1 how many to leave out, $2 how many at most
+SELECT claim_id, telegram_id, paid_on, amount, currency, name, candidates, status, created_at, decided_at, decided_by, charge_id,
+       count(*) OVER () AS total
+  FROM claims
+ WHERE status = 'open'
+ ORDER BY claim_id
+ LIMIT $2 OFFSET $1;
+
 -- name: find_charges_by_number
 -- By our own number, or one of Buy Me a Coffee's.
 -- $1 our number or null, $2 theirs, $3 how many at most

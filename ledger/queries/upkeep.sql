@@ -28,6 +28,28 @@ SELECT telegram_id, 'payment_expired',
 ON CONFLICT (fact_key) DO NOTHING
 RETURNING notification_id;
 
+-- name: find_wanted_events
+-- What operators want settled again.
+-- $1 how many at most
+SELECT event_no
+  FROM bmc_events
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND settle_again_at IS NOT NULL
+ ORDER BY event_no
+ LIMIT $1;
+
+-- name: find_wanted_event
+-- $1 event number
+SELECT delivery_key, body, received_at
+  FROM bmc_events
+ WHERE event_no = $1 AND body IS NOT NULL AND settle_again_at IS NOT NULL;
+
+-- name: end_wish!
+-- What became of an event that was settled again.
+-- $1 event number, $2 outcome, $3 charge key or null
+UPDATE bmc_events
+   SET settle_again_at = NULL, outcome = $2, charge_key = coalesce($3, charge_key)
+ WHERE event_no = $1;
+
 -- name: blank_events
 -- Forget what BMC sent, word for word; the keys stay, so that a repeat is still known as one.
 -- $1 now, $2 received before this time, $3 how many at most

@@ -29,6 +29,7 @@ class Action(enum.StrEnum):
     CREDIT = "credit"
     UNDO_ADJUSTMENT = "undo_adjustment"
     DECLINE_CLAIM = "decline_claim"
+    SETTLE_AGAIN = "settle_again"
 
 
 class Why(enum.StrEnum):
@@ -37,6 +38,8 @@ class Why(enum.StrEnum):
     UNKNOWN_CHARGE = "unknown_charge"
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_CLAIM = "unknown_claim"
+    UNKNOWN_EVENT = "unknown_event"
+    """No such event, or it is among those that changed nothing no more."""
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
@@ -171,6 +174,21 @@ async def decline_claim(pool: Pool, claim_id: int, order: Order) -> Done | Refus
         action_id = await _keep_action(db, order, Action.DECLINE_CLAIM, claim_id=claim_id, telegram_id=user)
         await _queue(db, user, NotificationKind.CLAIM_DECLINED, {}, f"claim_declined:{claim_id}")
     return Done(action_id, None, user, 0)
+
+
+async def settle_again(pool: Pool, event_no: int, order: Order) -> Done | Refused:
+    """
+    Have an event settled that had failed or could not be read, as if it came now; the janitor does it and tells.
+
+    For when the cause is mended, by a newer version above all.
+    """
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        if not await db.fetchval(sql("want_event_settled"), event_no, order.now):
+            return Refused(Why.UNKNOWN_EVENT)
+        action_id = await _keep_action(db, order, Action.SETTLE_AGAIN)
+    return Done(action_id, None, None, 0)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from ledger.model import (
     CreditKind,
     Method,
     NotificationKind,
+    Outcome,
     PaymentId,
     PendingPayment,
     TelegramId,
@@ -129,12 +130,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class KeptEvent:
+    """An event that changed nothing, because it failed or could not be read."""
+
+    event_no: int
+    type: str | None
+    outcome: Outcome
+    received_at: datetime
+    settle_again_at: datetime | None
+    """When an operator wanted it settled again; None: nobody does."""
+
+
+@dataclass(frozen=True)
 class Page:
     """Part of a list; *total* counts all of it."""
 
     total: int
     charges: Sequence[ShownCharge] = ()
     payments: Sequence[PendingPayment] = ()
+    claims: Sequence[ShownClaim] = ()
+    events: Sequence[KeptEvent] = ()
 
 
 @dataclass(frozen=True)
@@ -264,10 +279,26 @@ async def list_unmatched(pool: Pool, *, skip: int, count_max: int) -> Page:
 
 
 async def list_pending(pool: Pool, *, skip: int, count_max: int) -> Page:
+    total, rows = await _page(pool, "find_pending_page", skip, count_max)
+    return Page(total, payments=[payment_of(row) for row in rows])
+
+
+async def list_claims(pool: Pool, *, skip: int, count_max: int) -> Page:
+    """Give the open claims."""
+    total, rows = await _page(pool, "find_claims_page", skip, count_max)
+    return Page(total, claims=[ShownClaim(**row) for row in rows])
+
+
+async def list_kept_events(pool: Pool, *, skip: int, count_max: int) -> Page:
+    total, rows = await _page(pool, "find_kept_page", skip, count_max)
+    return Page(total, events=[KeptEvent(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows])
+
+
+async def _page(pool: Pool, statement: str, skip: int, count_max: int) -> tuple[int, list[dict[str, Any]]]:
     async with connected(pool) as db:
-        rows = [dict(row) for row in await db.fetch(sql("find_pending_page"), skip, count_max)]
+        rows = [dict(row) for row in await db.fetch(sql(statement), skip, count_max)]
     totals = [row.pop("total") for row in rows]
-    return Page(totals[0] if totals else 0, payments=[payment_of(row) for row in rows])
+    return totals[0] if totals else 0, rows
 
 
 async def find_charges_by_number(pool: Pool, number: str) -> list[ShownCharge]:

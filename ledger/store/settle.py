@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ledger.codes import Reading, read_codes
-from ledger.events import ChargeFacts, Event
+from ledger.events import ChargeFacts, Event, read_event
 from ledger.matching import CLOCK_SLACK, Flag, Reason, Rules, Why
 from ledger.model import (
     ChargeKey,
@@ -100,6 +100,47 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
             [event.traceparent],
         )
         await db.execute(sql("announce"))
+
+
+async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime) -> Outcome | None:
+    """
+    Settle an event that an operator wants settled again, as if it came now, and tell the operators what became of it.
+
+    None: it was done meanwhile.
+
+    Raises:
+        DatabaseAwayError, asyncpg.PostgresError: As for `settle_events`.
+    """
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        kept = await db.fetchrow(sql("find_wanted_event"), event_no)
+        if kept is None:
+            return None
+        event = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
+        readings = read_notes([event])
+        book = await _load_book(db, [event], readings, rules)
+        # It is no repeat of itself.
+        book.digests.pop(kept["delivery_key"], None)
+        done = settle([event], book, rules, readings)
+        [key] = [record.charge_key for record in done.events] or [None]
+        done.events = []
+        await write_settlement(db, done, now)
+        await _end_wish(db, event_no, done.outcomes[0], key, now)
+    return done.outcomes[0]
+
+
+async def note_failed_again(pool: Pool, event_no: int, *, now: datetime) -> None:
+    """Write down that an event could not be settled this time either, and tell the operators."""
+    async with transaction(pool) as db:
+        await _end_wish(db, event_no, Outcome.FAILED, None, now)
+
+
+async def _end_wish(db: Connection, event_no: int, outcome: Outcome, key: ChargeKey | None, now: datetime) -> None:
+    await db.execute(sql("end_wish"), event_no, outcome, key)
+    facts = {"event_no": event_no, "outcome": outcome}
+    fact_key = f"settled_again:{event_no}:{now.timestamp():.0f}"
+    await db.execute(sql("queue_notifications"), [None], ["event_settled_again"], [facts], [fact_key], [None])
+    await db.execute(sql("announce"))
 
 
 async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:

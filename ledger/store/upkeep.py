@@ -11,9 +11,15 @@ import enum
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+import structlog
+
+from ledger.errors import DatabaseAwayError
 from ledger.matching import Rules
+from ledger.model import Outcome
 from ledger.store.database import Connection, Pool, connected, sql, transaction
-from ledger.store.settle import rematch_charges
+from ledger.store.settle import note_failed_again, rematch_charges, settle_kept_event
+
+log = structlog.stdlib.get_logger()
 
 BATCH_MAX = 500
 REMATCH_BATCH_MAX = 100
@@ -75,6 +81,26 @@ async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) ->
             return found
         found += await rematch_charges(pool, [row["charge_key"] for row in rows], rules, now=now)
         after = rows[-1]["charge_id"]
+
+
+async def settle_wanted_events(pool: Pool, rules: Rules, *, now: datetime) -> int:
+    """Settle the events that operators want settled again, each by itself; return how many changed something."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_wanted_events"), BATCH_MAX)
+    return sum([await _settle_wanted(pool, row["event_no"], rules, now) for row in rows])
+
+
+async def _settle_wanted(pool: Pool, event_no: int, rules: Rules, now: datetime) -> bool:
+    try:
+        outcome = await settle_kept_event(pool, event_no, rules, now=now)
+    except DatabaseAwayError:
+        raise
+    except Exception:
+        log.exception("event refused again", event_no=event_no)
+        await note_failed_again(pool, event_no, now=now)
+        return False
+    log.info("event settled again", event_no=event_no, outcome=outcome)
+    return outcome not in (None, Outcome.UNREADABLE)
 
 
 async def close_answered_claims(pool: Pool, *, now: datetime) -> int:

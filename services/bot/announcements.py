@@ -75,6 +75,9 @@ def _text(notification: Notification, speech: Speech) -> str:  # noqa: C901 — 
             return speech.say("claim-declined")
         case NotificationKind.CLAIM_RAISED:
             return speech.say("claim-raised", user=str(facts["telegram_id"]))
+        case NotificationKind.EVENT_SETTLED_AGAIN:
+            became = speech.say(f"became-{facts['outcome']}")
+            return speech.say("event-settled-again", number=str(facts["event_no"]), became=became)
         case NotificationKind.SIGNATURE_FAILURES:
             return speech.say("signature-failures", count=int(facts["count"]))
         case (

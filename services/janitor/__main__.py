@@ -17,6 +17,7 @@ from services.janitor.tasks import (
     CloseClaims,
     ExpirePayments,
     RematchCharges,
+    SettleWantedEvents,
     TakeSnapshot,
     Task,
 )
@@ -39,6 +40,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
         tasks: list[Task] = [
             ExpirePayments(pool, settings.pending_ttl),
             RematchCharges(pool, settings.rules),
+            SettleWantedEvents(pool, settings.rules),
             CloseClaims(pool),
             BlankPersonalFields(pool, settings.retention),
             CheckBalances(pool),

@@ -17,6 +17,7 @@ from ledger.store.upkeep import (
     expire_payments,
     measure_drift,
     rematch_waiting_charges,
+    settle_wanted_events,
 )
 from services.janitor.metrics import BALANCE_DRIFT, SNAPSHOT_DURATION
 from services.janitor.state import State
@@ -58,6 +59,19 @@ class RematchCharges:
 
     async def run_once(self, now: datetime) -> int:
         return await rematch_waiting_charges(self.pool, self.rules, now=now)
+
+
+@dataclass(frozen=True)
+class SettleWantedEvents:
+    """An event that failed, or could not be read, may be settled once a newer version mended the cause: operators say when."""
+
+    pool: Pool
+    rules: Rules
+    name: str = "settle_wanted_events"
+    period: timedelta = timedelta(seconds=10)
+
+    async def run_once(self, now: datetime) -> int:
+        return await settle_wanted_events(self.pool, self.rules, now=now)
 
 
 @dataclass(frozen=True)

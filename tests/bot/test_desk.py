@@ -26,6 +26,8 @@ COMMANDS = [
     "/desk",
     "/unmatched",
     "/pending",
+    "/claims",
+    "/failed",
     "/find@1",
     "/payment@1",
     "/stats",
@@ -35,7 +37,7 @@ COMMANDS = [
     "/export@2026-11",
     "/doctor",
 ]
-FORGED = ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1", "dq|m|1|1", "dn")
+FORGED = ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1", "dq|m|1|1", "de|1|1", "dn")
 OTHER = 901
 
 
@@ -293,6 +295,48 @@ async def test_who_is_about_to_pay_is_listed(anna: Person, operator: Person) -> 
     listed = await operator.ask("/pending")
 
     assert f"{code[:4]}-{code[4:]} · $5 · @anna (101)" in listed
+
+
+@pytest.mark.usefixtures("bot")
+async def test_open_claims_are_listed_and_opened(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    assert "Nobody misses a payment" in await operator.ask("/claims")
+    await anna.ask("/start")
+    await card_of(operator, webhook, supporter_id=5, supporter_name="Anna K")
+    await claimed(anna, operator, ledger, amount="5", name="anna")
+
+    listed = await ask(operator, "/claims")
+    await operator.press(data_of(listed, "Open claim #1"))
+
+    assert "1 claim is open" in listed["text"]
+    assert "$5" in listed["text"]
+    assert "@anna (101)" in listed["text"]
+    await shown(operator, listed, "Anna K")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_event_that_could_not_be_read_is_settled_again_after_one_more_question(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    assert "Every event was settled" in await operator.ask("/failed")
+    await webhook.post(b"{not JSON")
+    told = (await operator.hear())["text"]
+
+    listed = await ask(operator, "/failed")
+    await operator.press(data_of(listed, "Settle #1 again"))
+    asked = await shown(operator, listed, "Settle event #1 again?")
+    answer = await operator.press(data_of(asked, "Yes"))
+    again = await operator.press("de|1|1", stale=True)
+
+    assert "/failed lists" in told
+    assert "1 event changed nothing" in listed["text"]
+    assert "could not be read" in listed["text"]
+    assert "being settled" in answer["text"]
+    assert "not on the list" in again["text"]
+    await shown(operator, listed, "is being settled")
+    assert await actions(pool) == [("settle_again", 900, "event 1")]
+    assert await pool.fetchval("SELECT count(*) FROM bmc_events WHERE settle_again_at IS NOT NULL") == 1
 
 
 @pytest.mark.usefixtures("bot")

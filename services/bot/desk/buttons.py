@@ -42,6 +42,8 @@ class OnClaim(CallbackData, prefix="dq", sep="|"):
 class Listing(enum.StrEnum):
     UNMATCHED = "u"
     PENDING = "p"
+    CLAIMS = "c"
+    FAILED = "f"
 
 
 class Turn(CallbackData, prefix="dp", sep="|"):
@@ -63,6 +65,13 @@ class Undo(CallbackData, prefix="du", sep="|"):
 
     is_charge: bool
     number: int
+    is_sure: bool
+
+
+class Again(CallbackData, prefix="de", sep="|"):
+    """Have an event settled again."""
+
+    event_no: int
     is_sure: bool
 
 

@@ -1,8 +1,8 @@
-"""What waits: charges for a person, payments for their money."""
+"""What waits: charges and claims for a person, payments for their money, events for a mend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiogram import Router
 from aiogram.filters import Command
@@ -10,9 +10,20 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from ledger.codes import show_code
 from ledger.model import PendingPayment, TelegramId
-from ledger.store.lookup import KnownUser, ShownCharge, find_users, list_pending, list_unmatched
+from ledger.store.lookup import (
+    KeptEvent,
+    KnownUser,
+    Page,
+    ShownCharge,
+    ShownClaim,
+    find_users,
+    list_claims,
+    list_kept_events,
+    list_pending,
+    list_unmatched,
+)
 from services.bot.context import Context
-from services.bot.desk.buttons import Listing, OnCharge, Step, Turn, button, page_keys, rows
+from services.bot.desk.buttons import Again, Listing, OnCharge, OnClaim, Step, Turn, button, page_keys, rows
 from services.bot.desk.cards import Card, money, name_of
 from services.bot.desk.showing import show
 from services.bot.speech import Speech
@@ -20,54 +31,97 @@ from services.bot.speech import Speech
 PAGE_LENGTH = 6
 PAGES_MAX = 1_000_000
 
+Lines = list[str]
+Keys = list[InlineKeyboardButton]
+
 
 def make_router() -> Router:
     router = Router(name="desk-lists")
-    router.message.register(list_what_waits, Command("unmatched"))
-    router.message.register(list_what_is_pending, Command("pending"))
+    for command, listing in COMMANDS.items():
+        router.message.register(_begin(listing), Command(command))
     router.callback_query.register(turn, Turn.filter())
     return router
 
 
-async def list_what_waits(message: Message, context: Context, speech: Speech) -> None:
-    card = await _unmatched(0, context, speech)
-    await message.answer(card.text, reply_markup=card.keyboard)
+def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
+    async def begin(message: Message, context: Context, speech: Speech) -> None:
+        card = await list_card(listing, 0, context, speech)
+        await message.answer(card.text, reply_markup=card.keyboard)
 
-
-async def list_what_is_pending(message: Message, context: Context, speech: Speech) -> None:
-    card = await _pending(0, context, speech)
-    await message.answer(card.text, reply_markup=card.keyboard)
+    return begin
 
 
 async def turn(press: CallbackQuery, callback_data: Turn, context: Context, speech: Speech) -> None:
     # A forged number is no reason to ask the database for more than it can count.
     page = min(max(callback_data.page, 0), PAGES_MAX)
-    build = _unmatched if callback_data.listing is Listing.UNMATCHED else _pending
     await press.answer()
-    await show(press, await build(page, context, speech))
+    await show(press, await list_card(callback_data.listing, page, context, speech))
 
 
-async def _unmatched(number: int, context: Context, speech: Speech) -> Card:
-    page = await list_unmatched(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
-    if not page.charges:
+async def list_card(listing: Listing, number: int, context: Context, speech: Speech) -> Card:
+    """Build one page of a list, with a key for each that can be opened."""
+    load, describe = LISTS[listing]
+    page = await load(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
+    name = listing.name.lower()
+    lines, keys = await describe(page, context, speech)
+    if not lines:
         # What filled the last page was decided meanwhile.
-        return await _unmatched(0, context, speech) if number else Card(speech.say("desk-unmatched-none"))
+        return await list_card(listing, 0, context, speech) if number else Card(speech.say(f"desk-{name}-none"))
     pages = -(-page.total // PAGE_LENGTH)
-    lines = [_title("desk-unmatched-title", number, pages, page.total, speech)]
-    lines += [charge_line(charge, speech) for charge in page.charges]
-    keys = [open_key(charge, speech) for charge in page.charges]
-    return Card("\n".join(lines), rows(*in_pairs(keys), page_keys(speech, Listing.UNMATCHED, page=number, pages=pages)))
+    title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"
+    return Card(
+        "\n".join([title, *lines]),
+        rows(*in_pairs(keys), page_keys(speech, listing, page=number, pages=pages)),
+    )
 
 
-async def _pending(number: int, context: Context, speech: Speech) -> Card:
-    page = await list_pending(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
-    if not page.payments:
-        return await _pending(0, context, speech) if number else Card(speech.say("desk-pending-none"))
+async def _charges(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    return [charge_line(charge, speech) for charge in page.charges], [open_key(one, speech) for one in page.charges]
+
+
+async def _payments(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
     users = await find_users(context.pool, {payment.telegram_id for payment in page.payments})
-    pages = -(-page.total // PAGE_LENGTH)
-    lines = [_title("desk-pending-title", number, pages, page.total, speech)]
-    lines += [payment_line(payment, users, speech) for payment in page.payments]
-    return Card("\n".join(lines), rows(page_keys(speech, Listing.PENDING, page=number, pages=pages)))
+    return [payment_line(payment, users, speech) for payment in page.payments], []
+
+
+async def _claims(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    users = await find_users(context.pool, {claim.telegram_id for claim in page.claims})
+    lines = [_claim_line(claim, users, speech) for claim in page.claims]
+    return lines, [
+        button(
+            speech.label("desk-claims-button", number=str(claim.claim_id)),
+            OnClaim(step=Step.SHOW, claim_id=claim.claim_id),
+        )
+        for claim in page.claims
+    ]
+
+
+async def _events(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    return [_event_line(event, speech) for event in page.events], [
+        button(
+            speech.label("desk-failed-button", number=str(event.event_no)),
+            Again(event_no=event.event_no, is_sure=False),
+        )
+        for event in page.events
+        if event.settle_again_at is None
+    ]
+
+
+COMMANDS = {
+    "unmatched": Listing.UNMATCHED,
+    "pending": Listing.PENDING,
+    "claims": Listing.CLAIMS,
+    "failed": Listing.FAILED,
+}
+LISTS: dict[
+    Listing,
+    tuple[Callable[..., Awaitable[Page]], Callable[[Page, Context, Speech], Awaitable[tuple[Lines, Keys]]]],
+] = {
+    Listing.UNMATCHED: (list_unmatched, _charges),
+    Listing.PENDING: (list_pending, _payments),
+    Listing.CLAIMS: (list_claims, _claims),
+    Listing.FAILED: (list_kept_events, _events),
+}
 
 
 def charge_line(charge: ShownCharge, speech: Speech) -> str:
@@ -97,8 +151,25 @@ def open_key(charge: ShownCharge, speech: Speech) -> InlineKeyboardButton:
     return button(text, OnCharge(step=Step.SHOW, charge_id=charge.charge_id))
 
 
-def _title(text: str, page: int, pages: int, total: int, speech: Speech) -> str:
-    return speech.say(text, total=total, page=page + 1, pages=pages) + "\n"
+def _claim_line(claim: ShownClaim, users: dict[TelegramId, KnownUser], speech: Speech) -> str:
+    return speech.say(
+        "desk-claims-line",
+        number=str(claim.claim_id),
+        amount=speech.money(claim.amount, claim.currency),
+        day=speech.day(claim.paid_on),
+        user=name_of(claim.telegram_id, users),
+        time=speech.time(claim.created_at),
+    )
+
+
+def _event_line(event: KeptEvent, speech: Speech) -> str:
+    return speech.say(
+        "desk-failed-line",
+        number=str(event.event_no),
+        type=event.type or speech.say("type-none"),
+        time=speech.time(event.received_at),
+        became=speech.say("became-wanted" if event.settle_again_at else f"became-{event.outcome}"),
+    )
 
 
 def in_pairs(keys: Sequence[InlineKeyboardButton]) -> list[Sequence[InlineKeyboardButton]]:

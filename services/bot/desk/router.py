@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from aiogram import F, Router
 
-from services.bot.desk import adjusting, charges, claims, doctor, exporting, finding, lists, overview, replaying, stats
+from services.bot.desk import (
+    adjusting,
+    charges,
+    claims,
+    doctor,
+    exporting,
+    failed,
+    finding,
+    lists,
+    overview,
+    replaying,
+    stats,
+)
 from services.bot.desk.access import IsOperator
 from services.bot.middleware import MeetUser
 
@@ -16,7 +28,7 @@ from services.bot.middleware import MeetUser
 def make_router() -> Router:
     """Make the desk's router; what is not an operator's in their private chat passes it by."""
     router = Router(name="desk")
-    for part in (overview, lists, finding, stats, exporting, doctor, replaying, adjusting, charges, claims):
+    for part in (overview, lists, finding, stats, exporting, doctor, replaying, adjusting, charges, claims, failed):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
     # A press on a message so old that Telegram no longer has it comes without one.

@@ -5,12 +5,14 @@
 command-desk = What operators can do
 command-unmatched = Payments that wait for you
 command-pending = Who is about to pay
+command-claims = People who say that they paid
 command-find = Find by code, name, number or e-mail
 command-payment = The whole story of a code
 command-stats = Today, 7 and 30 days
 command-credit = Add or take credits
 command-undo = Take back a match or an adjustment
 command-replay = What today’s rules would decide
+command-failed = Events that could not be settled
 command-export = Charges and credits as CSV
 command-doctor = Is everything well?
 
@@ -19,6 +21,8 @@ desk-overview = <b>The desk</b>
     <b>What waits</b>
     /unmatched – payments that fit nobody
     /pending – who is about to pay
+    /claims – who says that they paid, and nothing came
+    /failed – events that could not be settled or read
 
     <b>Look</b>
     /find <i>code, @name, Telegram id, transaction or e-mail</i>
@@ -72,6 +76,7 @@ desk-action-undo_match = took the decision back
 desk-action-credit = changed the balance
 desk-action-undo_adjustment = took an adjustment back
 desk-action-decline_claim = declined the claim
+desk-action-settle_again = had an event settled again
 desk-word-matched = matched
 desk-word-unmatched = waits
 desk-word-dismissed = put aside
@@ -110,6 +115,7 @@ desk-dismissed = Put aside: #{ $number }. It can be taken back with /undo { $num
 desk-later-set = I will show it to you again at { $time }, unless it is decided by then.
 desk-reason-payment = your payment with code { $code }
 desk-reason-user = your payment, found by a person
+desk-reason-failed = event { $number }
 desk-ask-who = <b>Whose payment is #{ $number }?</b>
     Reply with a code, an @name or a Telegram id.
 desk-who-unknown = Nobody is known here by that. They must have written to the bot once. Whose payment is #{ $number }? Reply once more, or leave it.
@@ -134,6 +140,7 @@ desk-refused-rule-first = It has been settled meanwhile, by a rule or by the use
 desk-refused-unknown_charge = There is no such payment.
 desk-refused-unknown_user = There is no such user here: they must have written to the bot once.
 desk-refused-unknown_claim = There is no such claim.
+desk-refused-unknown_event = That event is not on the list: it was settled meanwhile, or somebody pressed before you.
 desk-refused-no_rate = This currency has no rate. Add one to CREDITS_PER_UNIT and restart, then decide.
 desk-refused-nothing_to_undo = There is nothing to take back here.
 desk-refused-undone_before = It was taken back before.
@@ -174,6 +181,36 @@ desk-pending-title = <b>{ $total ->
    *[other] { $total } open payments
 }</b> · page { $page } of { $pages }
 desk-pending-none = Nobody is about to pay.
+desk-claims-title = <b>{ $total ->
+    [one] { $total } claim is open
+   *[other] { $total } claims are open
+}</b> · page { $page } of { $pages }
+desk-claims-none = Nobody misses a payment.
+desk-claims-line = #{ $number } · <b>{ $amount }</b>, { $day } · { $user } · asked { $time }
+desk-claims-button = Open claim #{ $number }
+desk-failed-title = <b>{ $total ->
+    [one] { $total } event changed nothing
+   *[other] { $total } events changed nothing
+}</b> · page { $page } of { $pages }
+    Why stands in <code>docker compose logs webhook</code>. Once that is mended, by a newer version above all, settle them here.
+desk-failed-none = Every event was settled.
+desk-failed-line = #{ $number } · { $type } · { $time } · { $became }
+desk-failed-button = Settle #{ $number } again
+desk-confirm-failed = <b>Settle event #{ $number } again?</b> Today’s rules decide it as if it came now. If you have credited somebody for it by hand, take that back first (/undo): else they get it twice.
+desk-failed-yes = Yes, settle it
+desk-failed-wanted = It is being settled. You will be told what became of it.
+became-credited = credited
+became-unmatched = waits for a person: /unmatched
+became-refunded = refunded
+became-recorded = recorded; it moves no credits
+became-duplicate = it had come again, and was settled then
+became-disagrees = it contradicts what came before
+became-test = a test
+became-unknown = of a kind unknown here
+became-legacy = in the old format
+became-unreadable = could not be read
+became-failed = could not be settled
+became-wanted = is being settled
 desk-charge-line = #{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
 desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
 
@@ -300,7 +337,7 @@ desk-doctor-secret-several = 🟡 Signed with several secrets in 7 days: no. { $
 desk-doctor-secret-none = 🟡 No signed event in 7 days.
 desk-doctor-forged = 🔴 { $count } requests in 24 hours fit no secret, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one.
 desk-doctor-forged-none = 🟢 No wrong signatures in 24 hours.
-desk-doctor-failed = 🔴 { $count } events could not be settled in 7 days. They are kept: docker compose logs webhook
+desk-doctor-failed = 🔴 { $count } events could not be settled in 7 days. They are kept: /failed
 desk-doctor-owed-none = 🟢 Every message is delivered.
 desk-doctor-owed = 🟢 { $count } messages on their way, the oldest { $ago }.
 desk-doctor-owed-long = 🔴 { $count } messages are due, the oldest since { $ago }. See docker compose logs bot
@@ -310,7 +347,7 @@ desk-doctor-clock-off = 🔴 Clocks differ: database { $database } s, Telegram {
 desk-doctor-clock-partly = 🟡 Database clock { $database } s; Telegram did not say the time.
 desk-doctor-unmatched-none = 🟢 No payment waits for a person.
 desk-doctor-unmatched = 🟡 { $count } payments wait for a person: /unmatched
-desk-doctor-claims = 🟡 { $count } claims are open: their cards are in this chat.
+desk-doctor-claims = 🟡 { $count } claims are open: /claims
 desk-doctor-drift-none = 🟢 Balances agree with the ledger.
 desk-doctor-drift = 🔴 { $count } balances differ from the ledger. See docs/runbook.md, “Balances differ from the ledger”
 desk-doctor-operators = 🟢 Every operator can be reached.
@@ -334,8 +371,9 @@ charge-flagged = <b>A code was paid twice</b>: { $amount } ({ $family }), { $tim
     The user got the credits for both. If it was a mistake of theirs, refund one on Buy Me a Coffee.
 refund-overdrawn = <b>A refund came after its credits were spent</b>: user <code>{ $user }</code> now has { $credits }. They cannot spend until it is above zero again.
 test-event = <b>The connection works</b>: a test event of Buy Me a Coffee arrived, correctly signed. Nothing was credited.
-event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept as it came; look on Buy Me a Coffee what it was about.
+event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept as it came; look on Buy Me a Coffee what it was about. /failed lists what waits to be settled again.
 event-unknown = <b>Buy Me a Coffee sent an event of a kind unknown here</b>: { $type }. It is kept as it came and changed nothing.
+event-settled-again = <b>Event #{ $number } was settled again</b>: { $became }.
 event-disagrees = <b>An event came twice with different content</b> ({ $type }). The first one counts; the second is kept beside it. Compare the payment on Buy Me a Coffee.
 claim-raised = <b>Somebody paid, and nothing came</b>: user <code>{ $user }</code> says so.
 signature-failures = <b>Deliveries arrive whose signature fits none of your secrets</b>: { $count } so far; this is told once until it has been quiet for some hours. If the secret was changed on Buy Me a Coffee, write the new one into BMC_WEBHOOK_SECRETS beside the old one. If not, somebody else is knocking; they can change nothing.

@@ -5,12 +5,14 @@
 command-desk = Що може оператор
 command-unmatched = Платежі, що чекають на вас
 command-pending = Хто збирається платити
+command-claims = Хто каже, що заплатив
 command-find = Шукати за кодом, іменем, номером чи поштою
 command-payment = Уся історія коду
 command-stats = Сьогодні, 7 і 30 днів
 command-credit = Додати або зняти кредити
 command-undo = Скасувати зарахування чи зміну
 command-replay = Що вирішили б теперішні правила
+command-failed = Події, яких не вдалося опрацювати
 command-export = Платежі й кредити у CSV
 command-doctor = Чи все гаразд?
 
@@ -19,6 +21,8 @@ desk-overview = <b>Стіл оператора</b>
     <b>Що чекає</b>
     /unmatched – платежі, які нікому не підійшли
     /pending – хто збирається платити
+    /claims – хто каже, що заплатив, а кредитів немає
+    /failed – події, яких не вдалося опрацювати чи прочитати
 
     <b>Подивитися</b>
     /find <i>код, @ім’я, номер у Telegram, транзакція чи пошта</i>
@@ -69,6 +73,7 @@ desk-action-undo_match = рішення скасовано
 desk-action-credit = рахунок змінено
 desk-action-undo_adjustment = зміну скасовано
 desk-action-decline_claim = звернення відхилено
+desk-action-settle_again = подію опрацьовано ще раз
 desk-word-matched = зараховано
 desk-word-unmatched = чекає
 desk-word-dismissed = відкладено
@@ -108,6 +113,7 @@ desk-dismissed = Відкладено: №{ $number }. Передумаєте �
 desk-later-set = Нагадаю { $time }, якщо доти ніхто не вирішить.
 desk-reason-payment = ваш платіж із кодом { $code }
 desk-reason-user = ваш платіж, знайдений людиною
+desk-reason-failed = подія { $number }
 desk-ask-who = <b>Чий платіж №{ $number }?</b>
     Надішліть у відповідь код, @ім’я або номер у Telegram.
 desk-who-unknown = Такого тут не знають: людина мала хоч раз написати ботові. Чий платіж №{ $number }? Надішліть у відповідь іще раз або залиште як є.
@@ -132,6 +138,7 @@ desk-refused-rule-first = Тим часом це вже вирішено пра�
 desk-refused-unknown_charge = Такого платежу немає.
 desk-refused-unknown_user = Такого користувача тут немає: людина мала хоч раз написати ботові.
 desk-refused-unknown_claim = Такого звернення немає.
+desk-refused-unknown_event = Цієї події вже немає у списку: її опрацьовано, або хтось натиснув раніше.
 desk-refused-no_rate = Для цієї валюти немає курсу. Допишіть його в CREDITS_PER_UNIT, перезапустіть і тоді вирішуйте.
 desk-refused-nothing_to_undo = Тут нема чого скасовувати.
 desk-refused-undone_before = Це вже скасовано раніше.
@@ -174,6 +181,38 @@ desk-pending-title = <b>{ $total ->
    *[many] { $total } відкритих платежів
 }</b> · сторінка { $page } з { $pages }
 desk-pending-none = Наразі ніхто не збирається платити.
+desk-claims-title = <b>{ $total ->
+    [one] Відкрите { $total } звернення
+    [few] Відкриті { $total } звернення
+   *[many] Відкрито { $total } звернень
+}</b> · сторінка { $page } з { $pages }
+desk-claims-none = Ніхто не шукає свого платежу.
+desk-claims-line = №{ $number } · <b>{ $amount }</b>, { $day } · { $user } · надійшло { $time }
+desk-claims-button = Відкрити звернення №{ $number }
+desk-failed-title = <b>{ $total ->
+    [one] { $total } подія нічого не змінила
+    [few] { $total } події нічого не змінили
+   *[many] { $total } подій нічого не змінили
+}</b> · сторінка { $page } з { $pages }
+    Причина — у <code>docker compose logs webhook</code>. Коли її усунено, найчастіше новою версією, опрацюйте їх тут.
+desk-failed-none = Усі події опрацьовано.
+desk-failed-line = №{ $number } · { $type } · { $time } · { $became }
+desk-failed-button = Опрацювати №{ $number } ще раз
+desk-confirm-failed = <b>Опрацювати подію №{ $number } ще раз?</b> Її вирішать теперішні правила, наче вона надійшла зараз. Якщо ви вже зарахували кредити вручну, спершу заберіть їх (/undo), інакше людина отримає їх двічі.
+desk-failed-yes = Так, опрацювати
+desk-failed-wanted = Опрацьовуємо. Вам напишуть, що з нею сталося.
+became-credited = зараховано
+became-unmatched = чекає на людину: /unmatched
+became-refunded = повернуто
+became-recorded = записано; кредитів вона не рухає
+became-duplicate = вона надходила ще раз, і тоді її опрацьовано
+became-disagrees = суперечить тому, що було раніше
+became-test = тест
+became-unknown = невідомого тут виду
+became-legacy = у старому форматі
+became-unreadable = не вдалося прочитати
+became-failed = не вдалося опрацювати
+became-wanted = опрацьовується
 desk-charge-line = №{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
 desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
 
@@ -304,7 +343,7 @@ desk-doctor-secret-several = 🟡 За 7 днів підписано кільк�
 desk-doctor-secret-none = 🟡 За 7 днів жодної підписаної події.
 desk-doctor-forged = 🔴 За добу { $count } запитів, до яких не підходить жоден секрет, останній { $ago } тому. Чи не змінено секрет на Buy Me a Coffee? Допишіть новий поруч зі старим.
 desk-doctor-forged-none = 🟢 За добу жодного хибного підпису.
-desk-doctor-failed = 🔴 За 7 днів не вдалося опрацювати подій: { $count }. Їх збережено: docker compose logs webhook
+desk-doctor-failed = 🔴 За 7 днів не вдалося опрацювати подій: { $count }. Їх збережено: /failed
 desk-doctor-owed-none = 🟢 Усі повідомлення доставлено.
 desk-doctor-owed = 🟢 Повідомлень у дорозі: { $count }, найстаршому { $ago }.
 desk-doctor-owed-long = 🔴 Не надіслано повідомлень: { $count }, найстарше чекає { $ago }. Погляньте: docker compose logs bot
@@ -314,7 +353,7 @@ desk-doctor-clock-off = 🔴 Годинники розходяться: база
 desk-doctor-clock-partly = 🟡 Годинник бази { $database } с; Telegram часу не сказав.
 desk-doctor-unmatched-none = 🟢 Жоден платіж не чекає на людину.
 desk-doctor-unmatched = 🟡 Платежів, що чекають на людину: { $count }. /unmatched
-desk-doctor-claims = 🟡 Відкритих звернень: { $count }. Їхні картки в цьому чаті.
+desk-doctor-claims = 🟡 Відкритих звернень: { $count }. Список: /claims
 desk-doctor-drift-none = 🟢 Рахунки збігаються з книгою.
 desk-doctor-drift = 🔴 Рахунків, що розходяться з книгою: { $count }. Див. docs/runbook.md, «Balances differ from the ledger»
 desk-doctor-operators = 🟢 Усі оператори доступні.
@@ -338,8 +377,9 @@ charge-flagged = <b>Код оплачено двічі</b>: { $amount } ({ $fami
     Користувач отримав кредити за обидва. Якщо це його помилка, поверніть один на Buy Me a Coffee.
 refund-overdrawn = <b>Платіж повернуто, коли кредити вже витрачено</b>: користувач <code>{ $user }</code> тепер має { $credits }. Витрачати він не зможе, доки рахунок не стане додатним.
 test-event = <b>З’єднання працює</b>: надійшла тестова подія Buy Me a Coffee з правильним підписом. Нічого не нараховано.
-event-unreadable = <b>Подію не вдалося прочитати</b> ({ $type }). Її збережено такою, як надійшла; подивіться на Buy Me a Coffee, про що вона.
+event-unreadable = <b>Подію не вдалося прочитати</b> ({ $type }). Її збережено такою, як надійшла; подивіться на Buy Me a Coffee, про що вона. /failed показує, що можна опрацювати ще раз.
 event-unknown = <b>Buy Me a Coffee надіслав подію невідомого виду</b>: { $type }. Її збережено такою, як надійшла; вона нічого не змінила.
+event-settled-again = <b>Подію №{ $number } опрацьовано ще раз</b>: { $became }.
 event-disagrees = <b>Подія надійшла двічі з різним змістом</b> ({ $type }). Рахується перша; другу збережено поруч. Порівняйте платіж на Buy Me a Coffee.
 claim-raised = <b>Оплата є, а кредитів немає</b>: так каже користувач <code>{ $user }</code>.
 signature-failures = <b>Надходять події, підпис яких не підходить до жодного з ваших секретів</b>: поки що { $count }; про це сповіщається раз, доки кілька годин не буде тихо. Якщо секрет на Buy Me a Coffee змінено, допишіть новий у BMC_WEBHOOK_SECRETS поруч зі старим. Якщо ні, стукає хтось чужий; змінити він нічого не може.

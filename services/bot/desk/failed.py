@@ -1,0 +1,48 @@
+"""Having events settled again that had failed or could not be read: asked once more, done by the janitor."""
+
+from __future__ import annotations
+
+from aiogram import F, Router
+from aiogram.types import CallbackQuery
+
+from ledger.model import TelegramId
+from ledger.store.desk import Done, Order, settle_again
+from services.bot.context import Context
+from services.bot.desk.buttons import Again, Listing, Turn, button, rows
+from services.bot.desk.cards import Card
+from services.bot.desk.lists import list_card
+from services.bot.desk.showing import explain, show
+from services.bot.speech import Speech
+
+
+def make_router() -> Router:
+    router = Router(name="desk-failed")
+    router.callback_query.register(want, Again.filter(F.is_sure))
+    router.callback_query.register(ask_whether, Again.filter())
+    return router
+
+
+async def ask_whether(press: CallbackQuery, callback_data: Again, speech: Speech) -> None:
+    number = callback_data.event_no
+    keys = rows(
+        [button(speech.label("desk-failed-yes"), Again(event_no=number, is_sure=True), style="success")],
+        [button(speech.label("desk-back"), Turn(listing=Listing.FAILED, page=0))],
+    )
+    await press.answer()
+    await show(press, Card(speech.say("desk-confirm-failed", number=str(number)), keys))
+
+
+async def want(press: CallbackQuery, callback_data: Again, context: Context, speech: Speech) -> None:
+    number = callback_data.event_no
+    order = Order(
+        operator=TelegramId(press.from_user.id),
+        reason=speech.label("desk-reason-failed", number=str(number)),
+        now=context.clock(),
+        request_key=f"press:{press.id}",
+    )
+    done = await settle_again(context.pool, number, order)
+    if isinstance(done, Done):
+        await press.answer(speech.label("desk-failed-wanted"))
+    else:
+        await press.answer(await explain(done, context, speech), show_alert=True)
+    await show(press, await list_card(Listing.FAILED, 0, context, speech))

@@ -1,0 +1,174 @@
+"""An event that failed, or could not be read, is settled once an operator wants it: by the bot's wish and the janitor's hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ledger.store.database import Pool, open_pool
+from ledger.store.desk import Done, Order, Refused, Why, settle_again
+from services.janitor.tasks import SettleWantedEvents
+from tests.integration.bmc import a_payment
+from tests.integration.people import ANNA, Ledger, connect_all
+from tests.integration.test_desk import OLHA, PETRO
+from tests.integration.webhook import RULES, Webhook
+
+CODE = "K7QM2XHD"
+REFUSE_CHARGES = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'not now';
+    END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON charges FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.fixture
+async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    async with open_pool(role_url("bot")) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[SettleWantedEvents]:
+    async with open_pool(role_url("janitor")) as pool:
+        await connect_all(pool)
+        yield SettleWantedEvents(pool, RULES)
+
+
+def order(operator: int = OLHA, *, key: str | None = None) -> Order:
+    return Order(operator=operator, reason="event 1", now=datetime.now(UTC), request_key=key)  # type: ignore[arg-type]
+
+
+async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[str, Any], int]:
+    """Send a payment that the database refuses, and mend the database; the event and its number."""
+    event = a_payment(**payment)
+    await ledger.pool.execute(REFUSE_CHARGES)
+    assert await webhook.settle(event) == ["failed"]
+    await ledger.pool.execute("DROP TRIGGER refuse ON charges; DROP FUNCTION refuse()")
+    return event, await ledger.pool.fetchval("SELECT max(event_no) FROM bmc_events")
+
+
+async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    await ledger.open(CODE)
+    event, event_no = await fail(webhook, ledger, support_note=CODE)
+    assert await janitor.run_once(datetime.now(UTC)) == 0
+
+    assert isinstance(await settle_again(desk, event_no, order()), Done)
+    assert await janitor.run_once(datetime.now(UTC)) == 1
+    assert await janitor.run_once(datetime.now(UTC)) == 0
+    assert await webhook.settle(event) == ["duplicate"]
+
+    assert await ledger.credits() == [500]
+    assert await ledger.status(CODE) == "completed"
+    assert await ledger.outcomes() == ["credited"]
+    assert (await ledger.charge())["telegram_id"] == ANNA
+    assert await ledger.told(ANNA) == ["payment_credited"]
+    assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "credited"}
+
+
+async def test_of_two_operators_one_is_first(desk: Pool, webhook: Webhook, ledger: Ledger) -> None:
+    _, event_no = await fail(webhook, ledger)
+
+    first = await settle_again(desk, event_no, order(key="press:1"))
+    repeated = await settle_again(desk, event_no, order(key="press:1"))
+    second = await settle_again(desk, event_no, order(PETRO, key="press:2"))
+
+    assert isinstance(first, Done)
+    assert repeated == Refused(Why.REPEATED)
+    assert second == Refused(Why.UNKNOWN_EVENT)
+    actions = await ledger.pool.fetch("SELECT operator_id, action, reason FROM operator_actions")
+    assert [tuple(row) for row in actions] == [(OLHA, "settle_again", "event 1")]
+
+
+async def test_what_fails_again_stays_and_is_told(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    _, event_no = await fail(webhook, ledger)
+    await ledger.pool.execute(REFUSE_CHARGES)
+    await settle_again(desk, event_no, order())
+
+    assert await janitor.run_once(datetime.now(UTC)) == 0
+
+    assert await ledger.outcomes() == ["failed"]
+    assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "failed"}
+    assert isinstance(await settle_again(desk, event_no, order()), Done)
+
+
+async def test_one_that_fails_does_not_keep_the_others_waiting(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    failed = [
+        (await fail(webhook, ledger, transaction_id="pi_bad"))[1],
+        (await fail(webhook, ledger, amount=7))[1],
+    ]
+    await ledger.pool.execute(REFUSE_CHARGES.replace("EACH ROW", "EACH ROW WHEN (NEW.transaction_id = 'pi_bad')"))
+    for event_no in failed:
+        await settle_again(desk, event_no, order())
+
+    assert await janitor.run_once(datetime.now(UTC)) == 1
+
+    assert await ledger.outcomes() == ["failed", "unmatched"]
+
+
+async def test_what_still_cannot_be_read_stays(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    await webhook.post(b"{not JSON")
+    await settle_again(desk, 1, order())
+
+    assert await janitor.run_once(datetime.now(UTC)) == 0
+
+    assert await ledger.outcomes() == ["unreadable"]
+    assert await ledger.facts("event_settled_again") == {"event_no": 1, "outcome": "unreadable"}
+
+
+async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
+    statement = "UPDATE bmc_events SET outcome = 'unreadable', delivery_key = 'x' WHERE event_no = $1"
+    await ledger.pool.execute(statement, event_no)
+
+
+async def test_what_can_be_read_by_now_is_settled(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    """As a newer version would: the event was readable all along, and an older one had not understood it."""
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(support_note="hello", amount=9))
+    _, event_no = await fail(webhook, ledger, support_note=CODE)
+    await forget_what_was_read(ledger, event_no)
+    await settle_again(desk, event_no, order())
+
+    assert await janitor.run_once(datetime.now(UTC)) == 1
+
+    assert await ledger.outcomes() == ["unmatched", "credited"]
+    assert await ledger.credits() == [500]
+
+
+async def test_what_came_again_meanwhile_is_not_credited_twice(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    await ledger.open(CODE)
+    event, event_no = await fail(webhook, ledger, support_note=CODE)
+    await forget_what_was_read(ledger, event_no)
+    assert await webhook.settle(event) == ["credited"]
+    await settle_again(desk, event_no, order())
+
+    await janitor.run_once(datetime.now(UTC))
+
+    assert await ledger.outcomes() == ["duplicate", "credited"]
+    assert await ledger.credits() == [500]
+
+
+@pytest.mark.parametrize("event_no", [2, 1])
+async def test_only_what_changed_nothing_can_be_wanted(
+    desk: Pool, webhook: Webhook, ledger: Ledger, event_no: int
+) -> None:
+    await webhook.settle(a_payment())
+
+    assert await settle_again(desk, event_no, order()) == Refused(Why.UNKNOWN_EVENT)
+
+    assert await ledger.pool.fetchval("SELECT count(*) FROM operator_actions") == 0
