@@ -27,6 +27,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from monitoring.dashboards.asking import ask_now, ask_over, plain_sql
+from tests.e2e.browser import CHROMIUM
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures" / "dashboards"
@@ -480,10 +481,10 @@ def _section(panel: Json, source: Source, shift: int) -> str:
     )
 
 
-def photograph(pages: dict[str, str], folder: Path, browser: str | None) -> None:
+def photograph(pages: dict[str, str], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = chromium.new_page(viewport={"width": 1560, "height": 900})
         for name, content in pages.items():
             page.set_content(content)
@@ -511,22 +512,26 @@ def _docker(*words: str) -> str:
     return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=30, check=True).stdout
 
 
+def draw_sheets(project: str, folder: Path = PICTURES, *, minutes: int, boards: Sequence[str] = ()) -> None:
+    """Draw some of the dashboards of a running stack, or all, into *folder*."""
+    until = datetime.now(UTC)
+    source = Source(prometheus_of(project), project, until - timedelta(minutes=minutes), until)
+    files = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+    chosen = [path for path in files if not boards or path.stem in boards]
+    pages = {path.stem: sheet(json.loads(path.read_text(encoding="utf-8")), source) for path in chosen}
+    photograph(pages, folder)
+    for uid in pages:
+        path = folder / f"{uid}.png"
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} KB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the dashboards with the numbers of a running stack.")
     parser.add_argument("--project", default="coffee-ledger-demo", help="the stack's name in compose")
     parser.add_argument("--minutes", type=int, default=30, help="how far to look back")
-    parser.add_argument("--folder", type=Path, default=PICTURES, help="where the pictures go")
-    parser.add_argument("--browser", help="Chromium, if not Playwright's own")
     parser.add_argument("boards", nargs="*", help="some of the dashboards, by uid")
     asked = parser.parse_args()
-    until = datetime.now(UTC)
-    source = Source(prometheus_of(asked.project), asked.project, until - timedelta(minutes=asked.minutes), until)
-    files = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
-    boards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
-    pages = {uid: sheet(board, source) for uid, board in boards.items() if not asked.boards or uid in asked.boards}
-    photograph(pages, asked.folder, asked.browser)
-    for uid in pages:
-        print(asked.folder / f"{uid}.png")
+    draw_sheets(asked.project, minutes=asked.minutes, boards=asked.boards)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import itertools
 import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -28,6 +28,7 @@ from tests.e2e.browser import Scheme, Screen, running_browser
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack, running_stack
 from tests.integration.bmc import a_payment, raw, sign
+from tools.contact_sheet import draw_sheets
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 FIVE = re.compile(r"^[$€]?5\b")
@@ -36,6 +37,13 @@ OPERATOR_ID = 1_000_001
 SANDBOX_SECRET = b"sandbox-secret-that-signs-nothing-real"
 PAYMENTS_OF_DAYS = (2, 1, 2, 3, 0, 1, 3, 2, 1, 0, 1, 0, 2, 3, 1, 1, 0, 1, 2, 1, 2, 1, 1, 0, 0, 2, 0, 1, 1)
 """From yesterday backwards."""
+
+WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
+BUSY_MINUTES = 8
+BUSY_PAUSE_SECONDS = 2
+QUIET_BEFORE_OUTAGE_SECONDS = 45
+ALERT_SECONDS_MAX = 900
+OUTAGE_BOARDS = ("bmc-overview", "bmc-bot")
 
 REST_MILLISECONDS = 700
 """For the eye: what slides in has come to rest."""
@@ -50,6 +58,7 @@ LAST_FRAME_MILLISECONDS = 4_500
 class Studio:
     """The running product, and a browser before it."""
 
+    stack: Stack
     screen: Screen
     bmc: BuyMeACoffee
     session: aiohttp.ClientSession
@@ -61,7 +70,7 @@ class Studio:
 async def draw(stack: Stack, names: Sequence[str]) -> None:
     async with aiohttp.ClientSession() as session, running_browser() as browser, AsyncExitStack() as rooms:
         bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
-        studio = Studio(Screen(browser, stack.sandbox_url, rooms), bmc, session)
+        studio = Studio(stack, Screen(browser, stack.sandbox_url, rooms), bmc, session)
         for name in names:
             await SUBJECTS[name](studio)
 
@@ -175,12 +184,97 @@ async def remember_a_month(studio: Studio) -> None:
             assert await studio.bmc.post_raw(body, sign(body, SANDBOX_SECRET)) == HTTPStatus.OK
 
 
+# The dashboards ------------------------------------------------------------------------------------------------------
+
+
+async def draw_dashboards(studio: Studio) -> None:
+    """Draw each dashboard after some minutes of payments of all kinds."""
+    await watch(studio)
+    until = datetime.now(UTC) + timedelta(minutes=BUSY_MINUTES)
+    print(f"Payments go for {BUSY_MINUTES} minutes …", flush=True)
+    for number in itertools.count():
+        if datetime.now(UTC) >= until:
+            break
+        await pay_somehow(studio, number)
+        await asyncio.sleep(BUSY_PAUSE_SECONDS)
+    await asyncio.to_thread(draw_sheets, studio.stack.project, minutes=BUSY_MINUTES + 1)
+
+
+async def watch(studio: Studio) -> None:
+    await asyncio.to_thread(studio.stack.compose, "up", "--detach", "--wait", *WATCHERS)
+
+
+async def pay_somehow(studio: Studio, number: int) -> None:
+    """Pay in one of the ways in which people do: most with the code, some without, in another currency, or not after all."""
+    guest = await studio.invite(8_000 + number, "Guest", "uk" if number % 3 else "en")
+    amount, currency = str(3 + number % 12), "EUR" if number % 5 == 4 else "USD"
+    code = await guest.ask_to_pay(amount, currency)
+    if number % 8 == 6:
+        return
+    note = "" if number % 9 == 7 else f"Thank you! {code}"
+    paid = await studio.bmc.pay(amount=amount, currency=currency, note=note)
+    if number % 11 == 10:
+        await studio.bmc.refund(paid)
+
+
+async def draw_outage(studio: Studio) -> None:
+    """Stop the bot, pay three times, see who is told of it and where it shows; start it, and see it drain."""
+    await watch(studio)
+    operator = await studio.invite(OPERATOR_ID, "Olha", "en")
+    began = datetime.now(UTC)
+    guests = [await studio.invite(9_000 + number, "Guest", "en") for number in range(3)]
+    codes = [await guest.ask_to_pay("10") for guest in guests]
+    await asyncio.sleep(QUIET_BEFORE_OUTAGE_SECONDS)
+    narrate(began, "the bot is stopped")
+    await asyncio.to_thread(studio.stack.compose, "stop", "bot")
+    for code in codes:
+        await studio.bmc.pay(amount="10", note=code)
+    narrate(began, "three people have paid")
+    narrate(began, f"the operator reads: {first_line(await see_alert(operator, '🚨'))}")
+    await draw_moment(studio, began, "during")
+    await asyncio.to_thread(studio.stack.compose, "start", "bot")
+    narrate(began, "the bot is started")
+    for guest in guests:
+        await guest.hear("1,000")
+    narrate(began, "all three were told")
+    narrate(began, f"the operator reads: {first_line(await see_alert(operator, '✅'))}")
+    await draw_moment(studio, began, "after")
+    page = await studio.screen.page(width=1280, height=1300)
+    await page.goto(f"{studio.screen.address}/?person={OPERATOR_ID}")
+    await expect(said_by_bot(page, "✅").last).to_be_visible()
+    save("outage-alert", await shot(page, ".phone"))
+
+
+async def see_alert(operator: Person, sign: str) -> str:
+    """Wait for an alert that fires or ends: the rules wait for minutes before they call anybody."""
+    async with asyncio.timeout(ALERT_SECONDS_MAX):
+        while True:
+            with suppress(TimeoutError):
+                return await operator.see(sign)
+
+
+async def draw_moment(studio: Studio, began: datetime, moment: str) -> None:
+    minutes = int((datetime.now(UTC) - began).total_seconds() / 60) + 2
+    folder = PICTURES / "outage" / moment
+    await asyncio.to_thread(draw_sheets, studio.stack.project, folder, minutes=minutes, boards=OUTAGE_BOARDS)
+
+
+def narrate(began: datetime, what: str) -> None:
+    print(f"{(datetime.now(UTC) - began).total_seconds():6.0f} s  {what}", flush=True)
+
+
+def first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
 # What all need -------------------------------------------------------------------------------------------------------
 
 SUBJECTS: dict[str, Callable[[Studio], Awaitable[None]]] = {
     "way": draw_the_way,
     "mini-app": draw_mini_app,
     "desk": draw_desk,
+    "dashboards": draw_dashboards,
+    "outage": draw_outage,
 }
 
 
