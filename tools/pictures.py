@@ -242,7 +242,7 @@ async def draw_outage(studio: Studio) -> None:
     page = await studio.screen.page(width=1280, height=1300)
     await page.goto(f"{studio.screen.address}/?person={OPERATOR_ID}")
     await expect(said_by_bot(page, "✅").last).to_be_visible()
-    save("outage-alert", await shot(page, ".phone"))
+    save("outage/alert", await shot(page, ".phone"))
 
 
 async def see_alert(operator: Person, sign: str) -> str:
@@ -304,7 +304,7 @@ def save_animation(name: str, frames: Sequence[bytes]) -> None:
 
 
 def tell(path: Path) -> None:
-    print(f"docs/pictures/{path.name}: {path.stat().st_size // 1024} KB", flush=True)
+    print(f"{path.relative_to(PICTURES.parent.parent)}: {path.stat().st_size // 1024} KB", flush=True)
 
 
 if __name__ == "__main__":
