@@ -33,6 +33,7 @@ class Acting:
         return [
             web.get("/telegram/users", self.read_people),
             web.post("/telegram/users", self.change_person),
+            web.post("/telegram/updates", self.give_update),
             web.get(chat, self.read_chat),
             web.post(f"{chat}/messages", self.send_text),
             web.post(f"{chat}/press", self.press),
@@ -79,6 +80,15 @@ class Acting:
         if reply_to is not None and reply_to not in chat.messages:
             raise not_found("no such message to reply to")
         return self._say(chat, content, copies=_copies(fields), reply_to=reply_to)
+
+    async def give_update(self, request: web.Request) -> web.Response:
+        """Give the bot an update as it stands, for what a person has no other way here to do."""
+        fields = await read_fields(request)
+        body = fields.decoded("body")
+        if not isinstance(body, dict):
+            raise refuse("body must be an object")
+        update_id = self._telegram.updates.add(fields.need_text("kind"), body, copies=_copies(fields))
+        return web.json_response({"update_id": update_id})
 
     async def send_web_app_data(self, request: web.Request) -> web.Response:
         fields = await read_fields(request)

@@ -46,6 +46,23 @@ async def test_texts_telegram_would_not_send_are_refused(sandbox: Sandbox) -> No
     assert await sandbox.refused("/telegram/chats/1/web_app_data", data="ї" * 2049) == 400
 
 
+async def test_any_other_update_is_given_to_the_bot_as_it_stands(sandbox: Sandbox) -> None:
+    edited = {"message_id": 5, "date": 1, "chat": {"id": 1, "type": "private"}, "text": "hi!"}
+    given = await sandbox.post("/telegram/updates", kind="edited_message", body=edited)
+
+    updates = await sandbox.bot("getUpdates")
+
+    assert updates == [{"update_id": given["update_id"], "edited_message": edited}]
+
+
+async def test_an_update_that_the_bot_did_not_ask_for_does_not_reach_it(sandbox: Sandbox) -> None:
+    await sandbox.bot("getUpdates", allowed_updates=["message"])
+    await sandbox.post("/telegram/updates", kind="edited_message", body={"message_id": 5})
+
+    assert await sandbox.bot("getUpdates") == []
+    assert await sandbox.refused("/telegram/updates", kind="message", body="hi") == 400
+
+
 async def test_reading_a_chat_waits_for_what_is_newer(sandbox: Sandbox) -> None:
     message_id = await sandbox.meet()
     reading = asyncio.create_task(sandbox.get("/telegram/chats/1", after=message_id, wait=10))
