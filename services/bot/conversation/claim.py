@@ -25,6 +25,7 @@ from ledger.store.claims import OpenClaim, Raising, find_open_claim, raise_claim
 from ledger.store.payments import HistoryEntry, find_history, find_open_payments
 from services.bot.amounts import Refusal, read_wish
 from services.bot.context import Context
+from services.bot.conversation.start import SAID_BY_PEOPLE
 from services.bot.keyboards import (
     ClaimAmount,
     ClaimDay,
@@ -84,7 +85,7 @@ def make_router() -> Router:
     router.message.register(take_day, StateFilter(Asking.day), answer)
     router.message.register(take_amount, StateFilter(Asking.amount), answer)
     router.message.register(take_name, StateFilter(Asking.name), answer)
-    router.message.register(want_words, StateFilter(Asking), ~F.text, ~F.web_app_data)
+    router.message.register(want_words, StateFilter(Asking), ~F.text, F.content_type.in_(SAID_BY_PEOPLE))
     router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(Asking.day))
     router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(Asking.amount))
     router.callback_query.register(skip_name, ClaimEnd.filter(F.what == Ending.SKIP_NAME), StateFilter(Asking.name))

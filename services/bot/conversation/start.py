@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiogram import Bot, F, Router
-from aiogram.enums import ChatMemberStatus
+from aiogram.enums import ChatMemberStatus, ContentType
 from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
 
@@ -18,6 +18,32 @@ from services.bot.keyboards import app_reply_keyboard
 from services.bot.speech import Speech
 from services.bot.telegram import introduce_desk
 
+SAID_BY_PEOPLE = frozenset(
+    {
+        ContentType.TEXT,
+        ContentType.ANIMATION,
+        ContentType.AUDIO,
+        ContentType.CHECKLIST,
+        ContentType.CONTACT,
+        ContentType.DICE,
+        ContentType.DOCUMENT,
+        ContentType.GAME,
+        ContentType.LIVE_PHOTO,
+        ContentType.LOCATION,
+        ContentType.PAID_MEDIA,
+        ContentType.PHOTO,
+        ContentType.POLL,
+        ContentType.RICH_MESSAGE,
+        ContentType.STICKER,
+        ContentType.STORY,
+        ContentType.VENUE,
+        ContentType.VIDEO,
+        ContentType.VIDEO_NOTE,
+        ContentType.VOICE,
+    }
+)
+"""All else is written into the chat by Telegram itself: something was pinned, the bot was allowed to write."""
+
 
 def make_router() -> Router:
     router = Router(name="start")
@@ -31,7 +57,7 @@ def make_router() -> Router:
 def make_last_router() -> Router:
     """Answer what nobody else did; include it last."""
     router = Router(name="last")
-    router.message.register(admit_ignorance)
+    router.message.register(admit_ignorance, F.content_type.in_(SAID_BY_PEOPLE))
     router.callback_query.register(excuse_old_button)
     return router
 

@@ -1,0 +1,232 @@
+"""What people send besides words and buttons: each gets an answer that leads on, or rightly none."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+
+from ledger.store.database import Pool
+from tests.bot.outbox import Outbox
+from tests.bot.people import Person
+from tests.integration.bmc import a_payment
+from tests.integration.people import ANNA, Ledger
+from tests.integration.webhook import Webhook
+
+pytestmark = pytest.mark.usefixtures("bot")
+
+GROUP = {"id": -100_500, "type": "supergroup", "title": "Coffee lovers"}
+FILE = {"file_id": "AgAC", "file_unique_id": "AQAD"}
+SIZED = {**FILE, "width": 64, "height": 64}
+STICKER = {"sticker": {**SIZED, "type": "regular", "is_animated": False, "is_video": False, "emoji": "☕"}}
+VOICE = {"voice": {**FILE, "duration": 3}}
+FORWARDED = {
+    "text": "Thanks for the coffee!",
+    "forward_origin": {"type": "hidden_user", "sender_user_name": "Mykola", "date": 1_780_000_000},
+}
+numbers = itertools.count(700_000)
+
+
+def a_message(person: Person, chat: dict[str, Any] | None = None, **content: Any) -> dict[str, Any]:
+    sender = {"id": person.telegram_id, "is_bot": False, "first_name": "Anna", "language_code": "en"}
+    here = chat or {"id": person.telegram_id, "type": "private", "first_name": "Anna"}
+    return {"message_id": next(numbers), "date": int(time.time()), "chat": here, "from": sender, **content}
+
+
+async def send(person: Person, kind: str = "message", **message: Any) -> None:
+    await person.sandbox.post("/telegram/updates", kind=kind, body=a_message(person, **message))
+
+
+async def says_nothing_to(person: Person, kind: str = "message", **message: Any) -> None:
+    """Whether what comes next is answered, and nothing before it."""
+    await person.ask("/start")
+    count = len(await person.messages())
+    await send(person, kind, **message)
+
+    said = await person.ask("/balance")
+
+    assert "You have" in said
+    assert len(await person.messages()) == count + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "answer", "leads_to"),
+    [
+        (STICKER, "Lovely, thank you!", "/pay"),
+        (VOICE, "I cannot listen or watch", "/help"),
+        ({"video_note": {**FILE, "length": 240, "duration": 3}}, "I cannot listen or watch", "/help"),
+        ({"photo": [SIZED]}, "I cannot read receipts", "/claim"),
+        ({"document": {**FILE, "file_name": "receipt.pdf"}}, "I cannot read receipts", "/claim"),
+        ({"animation": {**SIZED, "duration": 1}, "document": FILE}, "I cannot read receipts", "/claim"),
+        (FORWARDED, "I cannot read receipts", "/claim"),
+        ({"photo": [SIZED], "caption": "K7QM-2XHD"}, "into the note", "/pay"),
+        ({"contact": {"phone_number": "+380", "first_name": "Anna"}}, "did not understand", "/help"),
+        ({"location": {"latitude": 50.4, "longitude": 30.5}}, "did not understand", "/help"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+async def test_what_cannot_be_read_is_answered_kindly_and_leads_on(
+    anna: Person, pool: Pool, content: dict[str, Any], answer: str, leads_to: str
+) -> None:
+    await anna.ask("/start")
+
+    await send(anna, **content)
+    said = (await anna.hear())["text"]
+
+    assert answer in said
+    assert leads_to in said
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+
+@pytest.mark.parametrize("content", [STICKER, VOICE, {"photo": [SIZED]}], ids=["sticker", "voice", "photo"])
+async def test_a_question_is_answered_in_words_alone(anna: Person, ledger: Ledger, content: dict[str, Any]) -> None:
+    await anna.ask("/claim")
+
+    await send(anna, **content)
+    said = (await anna.hear())["text"]
+    await anna.press("Today")
+
+    assert "answer in words" in said
+    assert "How much" in (await anna.hear())["text"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"pinned_message": {"message_id": 1, "date": 0, "chat": {"id": ANNA, "type": "private"}}},
+        {"write_access_allowed": {"from_request": True}},
+        {"message_auto_delete_timer_changed": {"message_auto_delete_time": 86_400}},
+    ],
+    ids=lambda value: next(iter(value)),
+)
+async def test_what_telegram_writes_into_the_chat_by_itself_is_not_answered(
+    anna: Person, content: dict[str, Any]
+) -> None:
+    await says_nothing_to(anna, **content)
+
+
+async def test_what_telegram_writes_by_itself_is_no_answer_to_a_question(anna: Person) -> None:
+    await anna.ask("/claim")
+    count = len(await anna.messages())
+
+    await send(anna, write_access_allowed={"from_request": True})
+    await anna.press("Today")
+
+    assert "How much" in (await anna.hear())["text"]
+    assert len(await anna.messages()) == count + 1
+
+
+async def test_an_edited_message_is_no_second_order(anna: Person, pool: Pool) -> None:
+    await anna.ask("/pay 5")
+
+    await says_nothing_to(anna, "edited_message", text="/pay 50", edit_date=int(time.time()))
+
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 1
+    asked = (await anna.sandbox.get("/telegram/calls", method="getUpdates"))[-1]
+    assert "edited_message" not in str(asked["params"])
+
+
+@pytest.mark.parametrize("content", [{"text": "/pay 10"}, {"text": "/unmatched"}, {"text": "hello"}, STICKER])
+async def test_a_group_is_left_alone_and_no_code_is_shown_there(
+    anna: Person, pool: Pool, content: dict[str, Any]
+) -> None:
+    await says_nothing_to(anna, chat=GROUP, **content)
+
+    sent = await anna.sandbox.get("/telegram/calls", method="sendMessage")
+    assert str(GROUP["id"]) not in str(sent)
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+
+async def test_an_operator_in_a_group_shows_nothing_of_the_desk_there(operator: Person) -> None:
+    await says_nothing_to(operator, chat=GROUP, text="/unmatched")
+
+    assert str(GROUP["id"]) not in str(await operator.sandbox.get("/telegram/calls", method="sendMessage"))
+
+
+# Being forgotten, and paying all the same ----------------------------------------------------------------------------
+
+
+async def claim(person: Person) -> None:
+    await person.ask("/claim")
+    for button in ("Today", "$5", "Skip"):
+        await person.press(button)
+        await person.hear()
+
+
+async def test_whoever_has_a_payment_a_claim_and_a_balance_reads_what_becomes_of_each_and_it_does(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
+) -> None:
+    await operator.ask("/start")
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    await anna.hear()
+    open_code = await anna.ask_for_code("7")
+    await claim(anna)
+    assert "Somebody paid, and nothing came" in (await operator.hear())["text"]
+
+    explained = await anna.ask("/delete_me")
+    await anna.press("Yes, forget me")
+    done = (await anna.hear())["text"]
+
+    order = [explained.index(words) for words in ("open payment will be", "/claim is taken back", "500 credits stays")]
+    assert order == sorted(order)
+    assert "Done" in done
+    assert await ledger.status(open_code) == "cancelled"
+    assert await pool.fetchval("SELECT status FROM claims") == "withdrawn"
+    assert await ledger.balance() == 500
+    assert await pool.fetchval("SELECT username FROM users WHERE telegram_id = $1", ANNA) is None
+    assert "You have 500 credits." in await anna.ask("/balance")
+
+
+async def test_a_payment_of_somebody_who_was_forgotten_is_credited_in_silence_and_there_when_they_are_back(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
+) -> None:
+    code = await anna.ask_for_code("5")
+    await operator.ask("/start")
+    await anna.ask("/delete_me")
+    await anna.press("Yes, forget me")
+    await anna.hear()
+    count = len(await anna.messages())
+
+    await webhook.settle(a_payment(support_note=code))
+    await Outbox(pool).become("unreachable")
+    found = await operator.ask(f"/find {ANNA}")
+    life = await operator.ask(f"/payment {code}")
+
+    assert len(await anna.messages()) == count
+    assert "Asked to be forgotten on" in found
+    assert "told: credited, could not be reached" in life
+    assert "You have 500 credits." in await anna.ask("/balance")
+    assert "+500 for $5" in await anna.ask("/history")
+    assert "Asked to be forgotten" not in await operator.ask(f"/find {ANNA}")
+
+
+# What comes by itself ------------------------------------------------------------------------------------------------
+
+
+async def test_a_reminder_shows_the_card_again_when_its_time_has_come(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    await operator.ask("/start")
+    await webhook.settle(a_payment(amount=9, support_note="for the cats"))
+    first = await operator.hear()
+    later = await operator.press("Later")
+
+    await Outbox(pool).end_leases()
+    again = await operator.hear()
+
+    assert "I will show it to you again at" in later["text"]
+    assert again["text"] == first["text"]
+    assert again["reply_markup"] == first["reply_markup"]
+
+
+async def test_a_payment_that_ended_unpaid_is_told_with_its_code_and_a_way_on(anna: Person, pool: Pool) -> None:
+    code = await anna.ask_for_code("5")
+
+    await Outbox(pool).owe(ANNA, kind="payment_expired", facts={"code": code, "amount": "5.00", "currency": "USD"})
+    told = (await anna.hear())["text"]
+
+    assert f"{code[:4]}-{code[4:]}" in told
+    assert "was not paid in time" in told
+    assert "/pay" in told
