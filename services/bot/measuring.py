@@ -34,7 +34,7 @@ from services.bot.metrics import (
     UPDATES_HANDLED,
     Call,
 )
-from services.runtime.tracing import span
+from services.runtime.tracing import exemplar, span, timed
 
 
 class MeasureCalls(BaseRequestMiddleware):
@@ -64,7 +64,7 @@ class MeasureCalls(BaseRequestMiddleware):
             raise
         _count(method, Call.OK)
         if not isinstance(method, GetUpdates):
-            TELEGRAM_DURATION.observe(time.perf_counter() - began)
+            TELEGRAM_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
         return answer
 
 
@@ -91,18 +91,23 @@ class MeasureUpdates(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        began = time.perf_counter()
         data["ending"] = ending = Ending()
-        try:
-            return await handler(event, data)
-        except BaseException:
-            ending.is_failure = True
-            raise
-        finally:
-            outcome = "error" if ending.is_failure else "ok"
-            type_ = event.event_type if isinstance(event, Update) else "other"
-            UPDATES_HANDLED.labels(type_ if type_ in UPDATES else "other", outcome).inc()
-            UPDATE_DURATION.observe(time.perf_counter() - began)
+        type_ = update_label(event)
+        with span(f"update {type_}", SpanKind.CONSUMER) as made, timed(UPDATE_DURATION):
+            try:
+                return await handler(event, data)
+            except BaseException:
+                ending.is_failure = True
+                raise
+            finally:
+                outcome = "error" if ending.is_failure else "ok"
+                made.set_attribute("bmc.outcome", outcome)
+                UPDATES_HANDLED.labels(type_, outcome).inc()
+
+
+def update_label(event: TelegramObject) -> str:
+    type_ = event.event_type if isinstance(event, Update) else "other"
+    return type_ if type_ in UPDATES else "other"
 
 
 def call_of(error: AiogramError) -> Call:

@@ -45,7 +45,7 @@ from services.bot.announcements import NO_RATES, Announcement, announce
 from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, Delivery
 from services.bot.pace import Pace
 from services.bot.speech import speech
-from services.runtime.tracing import follow, span
+from services.runtime.tracing import exemplar, follow, span
 
 log = structlog.stdlib.get_logger()
 
@@ -227,7 +227,7 @@ class Notifier:
         await self._write_down(
             lambda: mark_sent(self._pool, notification.notification_id, message_id=message_id, now=now)
         )
-        NOTIFICATION_LATENCY.observe((now - notification.created_at).total_seconds())
+        NOTIFICATION_LATENCY.observe((now - notification.created_at).total_seconds(), exemplar=exemplar())
         return Delivery.SENT
 
     async def _put_into_words(self, notification: Notification) -> Announcement:

@@ -7,6 +7,7 @@ addresses, and a trace for every time that somebody looks whether there is somet
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Histogram
 
 from services.runtime.settings import Settings
 
@@ -118,3 +120,19 @@ def trace_ids() -> dict[str, str]:
     if not context.is_valid or not context.trace_flags.sampled:
         return {}
     return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+
+
+def exemplar() -> dict[str, str] | None:
+    """Return what leads from an observation to its trace; None where nothing is traced."""
+    ids = trace_ids()
+    return {"trace_id": ids["trace_id"]} if ids else None
+
+
+@contextmanager
+def timed(histogram: Histogram) -> Iterator[None]:
+    """Observe how long the inside takes, with the way to its trace."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        histogram.observe(time.perf_counter() - began, exemplar=exemplar())

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from ledger.errors import DatabaseAwayError
 from ledger.events import Event, read_event
-from services.runtime.tracing import read_parent, span, write_parent
+from services.runtime.tracing import read_parent, span, timed, write_parent
 from services.webhook.failures import SignatureFailures
 from services.webhook.metrics import (
     DELIVERIES,
@@ -87,7 +87,8 @@ class Deliveries:
             self._failures.count()
             return _refuse(Refusal.BAD_SIGNATURE, 401)
         # Only now: nobody unknown begins a trace.
-        with DURATION.time(), span(f"POST {PATH}", SpanKind.SERVER, parent=read_parent(request.headers)) as taken:
+        parent = read_parent(request.headers)
+        with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
             taken.set_attribute("http.route", PATH)
             answer = await self._settle(body, verified_by=secret)
             taken.set_attribute("http.response.status_code", answer.status)

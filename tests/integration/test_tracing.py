@@ -12,10 +12,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from services.runtime import tracing
 from services.runtime.settings import Settings, SettingsError, read_settings
-from services.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, follow
+from services.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, follow, timed
 from tests.integration.bmc import a_payment, raw, sign
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
@@ -114,6 +116,31 @@ def test_an_error_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
 
     assert "ValueError" in spans.get_finished_spans()[0].to_json()
     assert "a secret" not in spans.get_finished_spans()[0].to_json()
+
+
+def observed(histogram: Histogram) -> str:
+    """Observe something, and show it to whoever asks for the format that has exemplars."""
+    registry = CollectorRegistry()
+    registry.register(histogram)
+    with timed(histogram):
+        pass
+    encode, _ = choose_encoder("application/openmetrics-text;version=1.0.0")
+    return encode(registry).decode()
+
+
+def test_what_is_measured_inside_a_trace_leads_to_it(spans: InMemorySpanExporter) -> None:
+    with tracing.span("one"):
+        shown = observed(Histogram("one_seconds", "One.", registry=None))
+
+    [trace_id] = ids(spans)
+    assert f'# {{trace_id="{trace_id}"}}' in shown
+
+
+def test_what_is_measured_outside_of_any_leads_nowhere() -> None:
+    shown = observed(Histogram("one_seconds", "One.", registry=None))
+
+    assert "one_seconds_count 1.0" in shown
+    assert "trace_id" not in shown
 
 
 def test_nothing_is_traced_unless_it_is_said_where_to() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +82,15 @@ def tracing_settings(**changed: str) -> dict[str, str]:
 
 def receiver_of(stack: Stack) -> Receiver:
     """Find the receiver of a stack with `tracing_settings`, once it is up."""
-    container = stack.compose("ps", "--quiet", "receiver").strip()
+    return Receiver(f"http://{address_of(stack, 'receiver', 'edge')}:{READING_PORT}")
+
+
+def address_of(stack: Stack, service: str, network: str) -> str:
+    """The container's own address in a network: it publishes none."""
+    container = stack.compose("ps", "--quiet", service).strip()
     command = ["docker", "inspect", "--format", "{{json .NetworkSettings.Networks}}", container]
     networks = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
-    return Receiver(f"http://{networks[f'{stack.project}_edge']['IPAddress']}:{READING_PORT}")
+    return str(networks[f"{stack.project}_{network}"]["IPAddress"])
 
 
 @contextmanager
@@ -109,7 +114,7 @@ def traced_stack(*others: str, **settings: str) -> Iterator[tuple[Stack, Receive
         stack.compose("down", "--volumes", "--timeout", "2")
 
 
-def await_that(condition: Any, *, seconds: float = 60) -> None:
+def await_that(condition: Callable[[], object], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"

@@ -22,6 +22,7 @@ from services.bot.api.init_data import Distrust, Visitor, read_init_data
 from services.bot.api.live import Live, TooManyWatchersError
 from services.bot.api.problems import ProblemError, answer_problems, too_many_requests
 from services.bot.api.shapes import show_offer, show_payment, show_state
+from services.bot.api.tracing import trace_requests
 from services.bot.context import Context
 
 log = structlog.stdlib.get_logger()
@@ -48,7 +49,7 @@ class Api:
 
     def make_app(self) -> web.Application:
         """Make the part that is to be mounted at `/api`."""
-        app = web.Application(middlewares=[answer_problems])
+        app = web.Application(middlewares=[trace_requests, answer_problems])
         allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Answer] = {
             ("GET", "/state"): self._show_state,

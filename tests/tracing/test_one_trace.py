@@ -1,0 +1,257 @@
+"""A payment is one trace, from the proxy to the call that tells Telegram; and what is nobody's payment is none."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.e2e.people import BuyMeACoffee, Person
+from tests.e2e.stack import Stack
+from tests.integration.bmc import a_payment, raw, sign
+from tests.tracing.stack import Receiver, Span, address_of, await_that
+
+SECRET = b"sandbox-secret-that-signs-nothing-real"
+TOKEN = "1000000000:sandbox-token-that-opens-nothing-at-all"
+STRANGERS = "1" * 32
+PROXY, WEBHOOK, BOT = "coffee-ledger-proxy", "coffee-ledger-webhook", "coffee-ledger-bot"
+LAST = "telegram SendMessage"
+WOKEN_SECONDS_MAX = 2.0
+"""Who was not woken looks into the outbox only every 30 seconds."""
+
+PROBED = 'bmc_webhook_deliveries_total{event="probe",outcome="probe"}'
+
+people = itertools.count(7_001)
+
+
+async def join(session: aiohttp.ClientSession, stack: Stack) -> Person:
+    return await Person.join(session, stack.sandbox_url, next(people), "Anna", "en")
+
+
+async def pay(bmc: BuyMeACoffee, person: Person, **order: object) -> None:
+    """Pay, and wait until it is told."""
+    await bmc.pay(amount="5", **({"note": await person.ask_to_pay("5")} | order))
+    await person.hear("500")
+
+
+def kept_parent(stack: Stack, person: Person) -> str:
+    """The `traceparent` in the outbox of what told a person of a payment."""
+    return stack.sql(
+        f"SELECT traceparent FROM notifications WHERE telegram_id = {person.telegram_id} ORDER BY notification_id DESC LIMIT 1"
+    )
+
+
+async def trace_of(stack: Stack, receiver: Receiver, person: Person) -> list[Span]:
+    """All spans of the trace that a person's payment became, once the last of them came."""
+    trace_id = kept_parent(stack, person).split("-")[1]
+
+    def found() -> list[Span]:
+        return [one for one in receiver.spans() if one["trace_id"] == trace_id]
+
+    await asyncio.to_thread(await_that, lambda: {LAST, "process notifications"} <= names(found()))
+    await asyncio.to_thread(await_that, lambda: PROXY in {one["service"] for one in found()})
+    return found()
+
+
+def names(spans: Iterable[Span]) -> set[str]:
+    return {str(one["name"]) for one in spans}
+
+
+def tree(spans: Iterable[Span]) -> set[tuple[str, str, str, str | None]]:
+    """Each span as service, name and kind, beside the service of its parent's and the parent's name."""
+    by_id = {one["span_id"]: f"{one['service']} {one['name']}" for one in spans}
+    return {(one["service"], one["name"], one["kind"], by_id.get(one["parent_id"])) for one in spans}
+
+
+async def test_a_payment_is_one_trace_from_the_proxy_to_the_call_to_telegram(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
+) -> None:
+    anna = await join(session, stack)
+
+    await pay(bmc, anna)
+
+    spans = await trace_of(stack, receiver, anna)
+    assert tree(spans) == {
+        (PROXY, "POST /bmc-webhook", "server", None),
+        (WEBHOOK, "POST /bmc-webhook", "server", f"{PROXY} POST /bmc-webhook"),
+        (WEBHOOK, "settle", "producer", f"{WEBHOOK} POST /bmc-webhook"),
+        (BOT, "process notifications", "consumer", f"{WEBHOOK} POST /bmc-webhook"),
+        (BOT, LAST, "client", f"{BOT} process notifications"),
+    }
+    assert len(spans) == 5
+    [root] = [one for one in spans if one["service"] == PROXY]
+    [told] = [one for one in spans if one["name"] == "process notifications"]
+    assert root["parent_id"] is None
+    assert root["trace_state"] == ""
+    assert told["parent_id"] == kept_parent(stack, anna).split("-")[2]
+    assert told["attributes"]["bmc.outcome"] == "sent"
+    assert told["attributes"]["bmc.age_seconds"] < WOKEN_SECONDS_MAX
+
+
+async def test_what_was_settled_together_is_linked(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
+) -> None:
+    """Each payment keeps a trace of its own; the one transaction is part of the first and points to the others."""
+    crowd = await asyncio.gather(*(join(session, stack) for _ in range(6)))
+    codes = await asyncio.gather(*(one.ask_to_pay("5") for one in crowd))
+    bodies = [raw(a_payment(support_note=code)) for code in codes]
+
+    assert set(await asyncio.gather(*(bmc.post_raw(body, sign(body, SECRET)) for body in bodies))) == {200}
+    await asyncio.gather(*(one.hear("500") for one in crowd))
+
+    traces = [await trace_of(stack, receiver, one) for one in crowd]
+    ids = {trace[0]["trace_id"] for trace in traces}
+    settled = [one for one in receiver.spans() if one["name"] == "settle" and one["trace_id"] in ids]
+    linked = {link["trace_id"] for one in settled for link in one["links"]}
+    assert len(ids) == len(crowd)
+    assert {one["trace_id"] for one in settled} | linked == ids
+    assert {one["trace_id"] for one in settled} & linked == set()
+    assert sum(one["attributes"]["messaging.batch.message_count"] for one in settled) == len(crowd)
+
+
+@pytest.mark.parametrize("flags", ["01", "00"])
+async def test_a_caller_can_neither_join_a_trace_nor_prevent_one(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, flags: str
+) -> None:
+    anna = await join(session, stack)
+    body = raw(a_payment(support_note=await anna.ask_to_pay("5")))
+    theirs = {"traceparent": f"00-{STRANGERS}-{'2' * 16}-{flags}", "tracestate": "theirs=1", "baggage": "theirs=1"}
+
+    await bmc.post_raw(body, {**sign(body, SECRET), **theirs})
+    await anna.hear("500")
+
+    ours = await trace_of(stack, receiver, anna)
+    told = json.dumps(receiver.spans())
+    assert {(one["service"], one["parent_id"]) for one in ours if one["service"] == PROXY} == {(PROXY, None)}
+    assert STRANGERS not in told
+    assert "theirs" not in told
+
+
+async def test_what_the_mini_app_asks_for_is_traced_but_for_its_stream(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession
+) -> None:
+    base = stack.webhook_url.replace("/bmc-webhook", "/api")
+    receiver.forget()
+
+    for path, headers in (
+        ("/offer", {}),
+        ("/events", {"Authorization": "tma x"}),
+        ("/state", {"Authorization": "tma x"}),
+    ):
+        async with session.get(base + path, headers=headers, ssl=False) as answer:
+            await answer.read()
+
+    spans = [one for one in await receiver.await_spans("GET /api/state", "GET /api") if "/api" in one["name"]]
+    assert tree(spans) == {
+        (PROXY, "GET /api", "server", None),
+        (BOT, "GET /api/state", "server", f"{PROXY} GET /api"),
+    }
+    assert "tma x" not in json.dumps(spans)
+
+
+async def test_nothing_of_polling_is_traced(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
+) -> None:
+    """Of asking Telegram for updates, of looking into the outbox, of health checks, of scrapes and probes; nor of passers-by."""
+    receiver.forget()
+    anna = await join(session, stack)
+    for headers in ({}, {"x-probe": "1"}):
+        assert await bmc.post_raw(b"{}", headers) == 401
+
+    # A janitor that starts sends its first probe at once.
+    await asyncio.to_thread(stack.compose, "restart", "janitor")
+    await pay(bmc, anna)
+    await asyncio.to_thread(await_that, lambda: counted(stack, PROBED) > 0)
+
+    payment = await trace_of(stack, receiver, anna)
+    others = [one for one in receiver.spans() if one["trace_id"] != payment[0]["trace_id"]]
+    assert {one["service"] for one in others} == {BOT}
+    assert names(one for one in others if one["parent_id"] is None) == {"update message"}
+    assert LAST in names(others)
+    assert "telegram GetUpdates" not in names(others)
+
+
+def counted(stack: Stack, series: str) -> float:
+    """What the webhook has counted by now."""
+    address = f"http://{address_of(stack, 'webhook', 'edge')}:9000/metrics"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.removeprefix(series)) for line in lines if line.startswith(series))
+
+
+async def test_no_span_tells_whose_payment_it_is_or_holds_a_secret(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
+) -> None:
+    anna = await join(session, stack)
+    code = await anna.ask_to_pay("5")
+
+    await pay(bmc, anna, note=f"for the kitten {code}", name="Halyna Shevchenko", email="halyna@example.org")
+    await trace_of(stack, receiver, anna)
+
+    told = json.dumps(receiver.spans())
+    private = ("kitten", "Halyna", "halyna", code, code.replace("-", ""), str(anna.telegram_id))
+    assert not [word for word in (TOKEN, TOKEN.split(":")[1], SECRET.decode(), "/bot1", *private) if word in told]
+    callers = {
+        one["attributes"].get(name)
+        for one in receiver.spans()
+        for name in ("client.address", "network.peer.address", "user_agent.original")
+    }
+    assert callers <= {"-", None}
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    ["bmc_webhook_duration_seconds", "bmc_notification_latency_seconds", "bmc_telegram_request_duration_seconds"],
+)
+async def test_a_measured_duration_leads_to_its_trace(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, histogram: str
+) -> None:
+    await pay(bmc, await join(session, stack))
+
+    def exemplars() -> list[Any]:
+        since, until = datetime.now(UTC) - timedelta(minutes=10), datetime.now(UTC) + timedelta(minutes=1)
+        query = {"query": f"{histogram}_bucket", "start": since.timestamp(), "end": until.timestamp()}
+        return [one for series in ask_prometheus(stack, "query_exemplars", **query) for one in series["exemplars"]]
+
+    await asyncio.to_thread(await_that, exemplars)
+
+    assert {one["labels"]["trace_id"] for one in exemplars()} & {one["trace_id"] for one in receiver.spans()}
+
+
+def ask_prometheus(stack: Stack, path: str, **query: object) -> Any:
+    address = f"http://{address_of(stack, 'prometheus', 'watch')}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return json.load(answer)["data"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+        {"OTEL_TRACES_SAMPLER_ARG": "0"},
+    ],
+    ids=["off", "a share of nothing"],
+)
+async def test_where_nothing_is_traced_nobody_is_called(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, settings: dict[str, str]
+) -> None:
+    services = ("webhook", "bot", "proxy")
+    await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "--no-deps", *services, **settings)
+    anna = await join(session, stack)
+    receiver.forget()
+
+    await pay(bmc, anna)
+    # At their end they send what they have left.
+    await asyncio.to_thread(stack.compose, "stop", *services)
+
+    assert kept_parent(stack, anna) == ""
+    assert receiver.spans() == []
+    assert receiver.connections() == 0
