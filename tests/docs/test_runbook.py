@@ -21,6 +21,8 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
+from ledger.claiming import Story
+from ledger.events import read_event
 from ledger.matching import Flag, Why
 from ledger.model import (
     ChargeState,
@@ -30,15 +32,18 @@ from ledger.model import (
     Outcome,
     PaymentStatus,
     Rates,
+    TelegramId,
 )
+from ledger.store.claims import Raising, raise_claim
 from ledger.store.database import Pool, open_pool
 from ledger.store.desk import Why as Refusal
-from ledger.store.upkeep import measure_drift, rematch_waiting_charges
+from ledger.store.settle import keep_failed_event
+from ledger.store.upkeep import measure_drift, rematch_waiting_charges, settle_wanted_events
 from services.bot.speech import LOCALES, speech
 from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
 from tests.bot.people import Message, Person
 from tests.bot.test_desk import answer, ask, card_of, data_of, shown
-from tests.integration.bmc import a_payment, a_refund_of
+from tests.integration.bmc import a_payment, a_refund_of, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE, OTHER_CODE
 from tests.integration.webhook import RULES, Webhook, serve_webhook
@@ -50,7 +55,7 @@ SECTIONS = dict(re.findall(r"^#{2,3} (.+?)\n(.*?)(?=^#{2,3} |\Z)", STATES, re.MU
 NAMES = {
     heading: re.findall("`([a-z]+ [a-z_]+)`", line[1])
     for heading, section in SECTIONS.items()
-    if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: · `[a-z]+ [a-z_]+`)*)\n\n", section))
+    if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: ·[ \n]`[a-z]+ [a-z_]+`)*)\n\n", section))
 }
 """What each state is called in the database, the logs and the metrics."""
 
@@ -484,6 +489,47 @@ async def test_what_cannot_be_read_is_found(pool: Pool, webhook: Webhook) -> Non
     [unread] = await pool.fetch(remedy("An event failed, or could not be read"))
 
     assert unread["outcome"] == "unreadable"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_failed_is_settled_once_the_cause_is_mended(
+    anna: Person, operator: Person, pool: Pool, ledger: Ledger
+) -> None:
+    await known(operator)
+    payment = a_payment(support_note=await anna.ask_for_code("5"))
+    await keep_failed_event(pool, read_event(raw(payment), received_at=datetime.now(UTC), nonce="1"))
+    assert "An event could not be read" in (await operator.hear())["text"]
+    assert "events could not be settled" in await operator.ask("/doctor")
+
+    listed = await ask(operator, "/failed")
+    await operator.press(data_of(listed, "Settle"))
+    asked = await shown(operator, listed, "Today’s rules decide it as if it came now.")
+    await operator.press(data_of(asked, "Yes, settle it"))
+    await settle_wanted_events(pool, RULES, now=datetime.now(UTC))
+
+    assert "was settled again: credited" in (await operator.hear())["text"]
+    assert "500" in (await anna.hear())["text"]
+    assert "Every event was settled." in await operator.ask("/failed")
+    assert await ledger.balance() == 500
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_claim_whose_card_is_gone_is_shown_again(
+    anna: Person, operator: Person, pool: Pool, ledger: Ledger
+) -> None:
+    await known(anna, operator)
+    story = Story(datetime.now(UTC).date(), Decimal(5), "USD", "Anna")
+    assert await raise_claim(pool, TelegramId(ANNA), story, now=datetime.now(UTC)) is Raising.RAISED
+    await operator.hear()
+
+    card = await ask(operator, "/claims")
+    await operator.press(data_of(card, "Open claim"))
+    again = await shown(operator, card, "Somebody paid, and nothing came")
+    await operator.press(data_of(again, "None of these"), message_id=card["message_id"])
+    await answer(operator, await operator.hear(), "nothing fits")
+
+    assert "found none that fits" in (await anna.hear())["text"]
+    assert "Nobody misses a payment." in await operator.ask("/claims")
 
 
 @mends("Nobody is told")
