@@ -7,6 +7,7 @@ addresses, and a trace for every time that somebody looks whether there is somet
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 PARENT_AGE_MAX = timedelta(minutes=10)
 """What comes of something older is a story of its own, with a link to it: a parent that ended long ago would be a lie."""
 
-SHUTDOWN_MILLISECONDS_MAX = 2000
+SHUTDOWN_SECONDS_MAX = 2.0
 
 _propagator = TraceContextTextMapPropagator()
 tracer = trace.get_tracer("coffee-ledger")
@@ -51,9 +52,11 @@ def configure_tracing(service: str, settings: Settings) -> None:
     provider = TracerProvider(
         resource=Resource.create({"service.name": f"coffee-ledger-{service}", "service.version": settings.REVISION}),
         sampler=choose_sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
+        # It would wait for half a minute; `end_tracing` does it.
+        shutdown_on_exit=False,
     )
     address = f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces"
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(address, timeout=SHUTDOWN_MILLISECONDS_MAX / 1000)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(address, timeout=SHUTDOWN_SECONDS_MAX)))
     trace.set_tracer_provider(provider)
 
 
@@ -68,10 +71,13 @@ def choose_sampler(name: str, share: float) -> Sampler:
 
 def end_tracing() -> None:
     """Send what is left, for at most two seconds: a backend that is away must not hold up a stop."""
-    provider = trace.get_tracer_provider()
-    flush = getattr(provider, "force_flush", None)
-    if flush is not None:
-        flush(SHUTDOWN_MILLISECONDS_MAX)
+    flush = getattr(trace.get_tracer_provider(), "force_flush", None)
+    if flush is None:
+        return
+    # It takes a time limit and does not keep it, batch by batch (open-telemetry/opentelemetry-python#4568).
+    flushing = threading.Thread(target=flush, daemon=True)
+    flushing.start()
+    flushing.join(SHUTDOWN_SECONDS_MAX)
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 
 from services.runtime import tracing
 from services.runtime.settings import Settings, SettingsError, read_settings
-from services.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, follow, timed
+from services.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, end_tracing, follow, timed
 from tests.integration.bmc import a_payment, raw, sign
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
@@ -141,6 +144,18 @@ def test_what_is_measured_outside_of_any_leads_nowhere() -> None:
 
     assert "one_seconds_count 1.0" in shown
     assert "trace_id" not in shown
+
+
+def test_a_backend_that_is_away_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    back = threading.Event()
+    monkeypatch.setattr(tracing, "SHUTDOWN_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: SimpleNamespace(force_flush=back.wait))
+
+    began = time.monotonic()
+    end_tracing()
+
+    assert time.monotonic() - began < 1
+    back.set()
 
 
 def test_nothing_is_traced_unless_it_is_said_where_to() -> None:
