@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import unescape
 from pathlib import Path
@@ -34,16 +34,20 @@ from ledger.model import (
     Rates,
     TelegramId,
 )
-from ledger.store.claims import Raising, raise_claim
+from ledger.store.claims import CLAIMS_A_DAY_MAX, Raising, raise_claim
 from ledger.store.database import Pool, open_pool
 from ledger.store.desk import Why as Refusal
+from ledger.store.payments import OPEN_MAX
 from ledger.store.settle import keep_failed_event
-from ledger.store.upkeep import measure_drift, rematch_waiting_charges, settle_wanted_events
+from ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, settle_wanted_events
+from services.bot.desk.charges import REMIND_AFTER
+from services.bot.notifier import ATTEMPTS_MAX, SWEEP_SECONDS
 from services.bot.speech import LOCALES, speech
 from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
+from services.webhook.writer import PATIENCE_SECONDS
 from tests.bot.people import Message, Person
 from tests.bot.test_desk import answer, ask, card_of, data_of, shown
-from tests.integration.bmc import a_payment, a_refund_of, raw
+from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE, OTHER_CODE
 from tests.integration.webhook import RULES, Webhook, serve_webhook
@@ -203,6 +207,22 @@ def test_buttons_are_called_as_they_are(heading: str) -> None:
     assert [one for one in bold - on_buy_me_a_coffee if not is_said(one)] == []
 
 
+@pytest.mark.parametrize(
+    ("said", "meant", "is_so"),
+    [
+        ("shows the card again in three hours", timedelta(hours=3), REMIND_AFTER),
+        ("thirty attempts", 30, ATTEMPTS_MAX),
+        ("up to three times a day", 3, CLAIMS_A_DAY_MAX),
+        ("With ten open ones", 10, OPEN_MAX),
+        ("For six seconds", 6, PATIENCE_SECONDS),
+        ("Within thirty seconds", 30, SWEEP_SECONDS),
+    ],
+)
+def test_numbers_are_those_of_the_code(said: str, meant: object, is_so: object) -> None:
+    assert said in " ".join(STATES.split())
+    assert meant == is_so
+
+
 def test_dashboards_and_panels_are_called_as_they_are() -> None:
     titles = set(
         re.findall(r'"title": "([^"]+)"', "".join(one.read_text() for one in ROOT.glob("grafana/dashboards/*.json")))
@@ -217,6 +237,115 @@ def test_what_the_chat_is_said_to_do_is_a_command_of_its() -> None:
 
     assert named <= {*COMMANDS, *OPERATOR_COMMANDS, "start"}
     assert {"desk", "unmatched", "find", "undo", "credit", "doctor"} <= named
+
+
+# How it looks --------------------------------------------------------------------------------------------------------
+
+
+def says(heading: str, words: str, seen: str) -> None:
+    """The page has these words, and so has what is seen."""
+    assert words in " ".join(SECTIONS[heading].split())
+    assert words in seen
+
+
+async def card_in_words(operator: Person, number: int) -> str:
+    """What the card of a charge says."""
+    found = await ask(operator, f"/find {number}")
+    await operator.press(data_of(found, f"#{number}"), message_id=found["message_id"])
+    return str((await shown(operator, found, "Charge:"))["text"])
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_late_payment_looks_as_it_is_said_to(
+    anna: Person, operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    await known(operator)
+    code = await anna.ask_for_code("5")
+    now = datetime.now(UTC)
+    await expire_payments(pool, now=now, opened_before=now)
+    await pool.execute("SELECT pg_notify('payments', '')")
+    closed = (await anna.hear())["text"]
+    await webhook.settle(a_payment(support_note=code))
+    credited = (await anna.hear())["text"]
+
+    life, card = await operator.ask(f"/payment {code}"), await card_in_words(operator, 1)
+
+    says("Paid late, or after cancelling", "was not paid in time and has been closed", closed)
+    says("Paid late, or after cancelling", "The code had run out by then.", card)
+    says("Paid late, or after cancelling", "expired", life)
+    assert "The code had run out by then, but your payment found you all the same." in credited
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_payment_looks_as_it_is_said_to(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await known(operator)
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=code))
+    await anna.hear()
+    await webhook.settle(a_payment(support_note=code))
+    heading = "Paid twice with one code"
+
+    says(heading, "A code was paid twice", (await operator.hear())["text"])
+    says(heading, "The code was paid twice.", await card_in_words(operator, 2))
+    says(heading, "Both are yours.", (await anna.hear())["text"])
+    assert await ledger.balance() == 1000
+
+
+@pytest.mark.usefixtures("bot")
+async def test_refunds_look_as_they_are_said_to(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await known(operator)
+    credited, waiting = a_payment(support_note=await anna.ask_for_code("5")), a_payment(amount=9)
+    early = a_payment(support_note=(open_code := await anna.ask_for_code("7")), amount=7)
+    await webhook.settle(credited, waiting)
+    await operator.hear()
+    await anna.hear()
+    await webhook.settle(a_refund_of(credited), a_refund_of(waiting), a_refund_of(early), early)
+    heading = "A payment was refunded"
+
+    says(heading, "Refunded. It was matched to", await card_in_words(operator, 1))
+    says(heading, "Refunded, and nobody had been credited.", await card_in_words(operator, 2))
+    for said in [(await anna.hear())["text"], (await anna.hear())["text"]]:
+        says(heading, "was refunded, so its credits were taken back", said)
+        says("A refund came before its payment", "was refunded", said)
+    assert await ledger.status(open_code) == "pending"
+    assert await ledger.balance() == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_corrected_code_looks_as_it_is_said_to(anna: Person, operator: Person, webhook: Webhook) -> None:
+    await known(operator)
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=("2" if code[0] != "2" else "3") + code[1:]))
+    heading = "A code with a slip"
+
+    says(heading, "There was a small slip in the code, but I recognised it.", (await anna.hear())["text"])
+    says(heading, "Decided by: Corrected code.", await card_in_words(operator, 1))
+
+
+@pytest.mark.usefixtures("bot")
+async def test_renewals_follow_the_user_to_whom_the_first_was_matched(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await known(anna)
+    await known(operator)
+    await webhook.settle(a_subscription(supporter_id=7))
+    first = await operator.hear()
+    await operator.press(data_of(first, "Find the user"), message_id=first["message_id"])
+    asked = await answer(operator, await operator.hear(), "@anna")
+    await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
+    await shown(operator, first, "Matched to @anna")
+
+    outcomes = await webhook.settle(a_subscription("membership.updated", period=1_783_000_000, supporter_id=7))
+
+    says("A subscription seen for the first time", "Subscription: seen for the first time", first["text"])
+    assert outcomes == ["credited"]
+    renewal = await ledger.pool.fetchval("SELECT max(charge_id) FROM charges")
+    says("A renewal brought no credits", "Decided by: Subscription.", await card_in_words(operator, renewal))
+    assert await ledger.balance() == 600
 
 
 # Its remedies --------------------------------------------------------------------------------------------------------
