@@ -1,0 +1,146 @@
+"""With two of each service the numbers are still those of one product: nothing is counted twice, and nothing half."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import urllib.request
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+import yaml
+
+from monitoring.dashboards.asking import ask_now
+from tests.e2e.people import BuyMeACoffee, Person
+from tests.e2e.stack import ROOT, SERVICES, Stack, free_ports
+from tests.monitoring.test_dashboards_running import WATCHERS, address_of, await_that
+
+PAIRS = ("webhook", "bot", "janitor")
+SERIES_MAX = 1_500
+"""Of each service: what a replica exports is paid for by everybody who stores it."""
+
+HOST = "pay.internal"
+"""A name that the proxy has a certificate for by itself, and that is found in the networks of the stack."""
+
+PEOPLE, FIRST_ID = 6, 8_000
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    named = tmp_path_factory.mktemp("named") / "compose.yaml"
+    named.write_text(yaml.safe_dump({"services": {"proxy": {"networks": {"edge": {"aliases": [HOST]}}}}}), "utf-8")
+    https_port, http_port, sandbox_port = free_ports(3)
+    environment = {
+        "HTTPS_PORT": str(https_port),
+        "HTTP_PORT": str(http_port),
+        "SANDBOX_PORT": str(sandbox_port),
+        "IMAGE_TAG": "tests",
+        # Two that ask for updates would take them from each other: they are sent, to the name that the stand-in knows.
+        "PUBLIC_HOST": HOST,
+        "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
+        "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{named}",
+    }
+    stack = Stack(f"coffee-ledger-tests-pairs-{os.getpid()}", environment, https_port, sandbox_port)
+    pairs = [word for name in PAIRS for word in ("--scale", f"{name}=2")]
+    try:
+        stack.compose("up", "--detach", "--build", "--wait", *pairs, *SERVICES, *WATCHERS)
+        yield stack
+    finally:
+        # pytest shows it only beside a failure.
+        print(stack.compose("logs", "--no-color", "--tail", "50"))
+        stack.compose("down", "--volumes", "--timeout", "2")
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: Stack) -> str:
+    """Its address, once people have paid and all of it was counted."""
+    address = f"http://{address_of(stack, 'prometheus')}:9090"
+    await_that(lambda: number(address, 'count(up{job=~"webhook|bot|janitor"} == 1)') == 2 * len(PAIRS))
+    asyncio.run(pay(stack))
+    ended = float(stack.sql("SELECT extract(epoch FROM max(sent_at)) FROM notifications"))
+    for of_both in ("bmc_snapshot_timestamp_seconds", 'timestamp(up{job=~"webhook|bot|janitor"})'):
+        await_that(functools.partial(lambda query: number(address, query) > ended, f"min({of_both})"))
+    return address
+
+
+async def pay(stack: Stack) -> None:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+        bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
+        people = [
+            await Person.join(session, stack.sandbox_url, FIRST_ID + number, "Guest", "en") for number in range(PEOPLE)
+        ]
+        for person in people:
+            paid = await bmc.pay(amount="5", note=await person.ask_to_pay("5"))
+            await person.hear("500")
+        await bmc.pay(amount="7", note="hello")
+        await people[0].ask_to_pay("25")
+        await bmc.refund(paid)
+        await people[-1].hear("refund")
+
+
+def number(prometheus: str, query: str) -> float:
+    found = ask_now(prometheus, query)
+    return float(found[0]["value"][1]) if found else float("nan")
+
+
+def by_label(prometheus: str, query: str, label: str) -> dict[str, int]:
+    return {one["metric"][label]: int(float(one["value"][1])) for one in ask_now(prometheus, query)}
+
+
+def test_both_of_each_are_watched(stack: Stack, prometheus: str) -> None:
+    up = by_label(prometheus, 'count by (job) (up{job=~"webhook|bot|janitor"} == 1)', "job")
+
+    assert up == dict.fromkeys(PAIRS, 2)
+    running = [json.loads(line) for line in stack.compose("ps", "--format", "json").splitlines()]
+    assert len([one for one in running if one["Service"] in PAIRS]) == 2 * len(PAIRS)
+
+
+def test_the_state_is_shown_as_the_database_has_it(stack: Stack, prometheus: str) -> None:
+    shown = by_label(prometheus, "max by (state) (bmc_payments)", "state")
+
+    assert shown["pending"] == int(stack.sql("SELECT count(*) FROM pending_payments WHERE status = 'pending'")) == 1
+    assert shown["completed"] == int(stack.sql("SELECT count(*) FROM pending_payments WHERE status = 'completed'"))
+    assert shown["completed"] == PEOPLE
+    assert (shown["unmatched"], shown["refunded"]) == (1, 1)
+
+
+def test_what_is_counted_by_both_adds_up_to_what_happened(stack: Stack, prometheus: str) -> None:
+    counted = by_label(
+        prometheus, 'sum by (outcome) (bmc_webhook_deliveries_total{event!~"probe|unverified"})', "outcome"
+    )
+    sent = number(prometheus, 'sum(bmc_outbox_deliveries_total{outcome="sent"})')
+
+    assert (counted["credited"], counted["unmatched"], counted["refunded"]) == (PEOPLE, 1, 1)
+    assert sent == int(stack.sql("SELECT count(*) FROM notifications WHERE status = 'sent'"))
+    assert number(prometheus, "sum(bmc_payment_pick_to_paid_seconds_count)") == PEOPLE
+
+
+def test_credits_are_those_of_the_ledger(stack: Stack, prometheus: str) -> None:
+    given = number(prometheus, 'max(bmc_ledger_credits_total{kind="payment",direction="given"})')
+
+    assert given == int(stack.sql("SELECT sum(credits) FROM credits WHERE kind = 'payment'"))
+    assert number(prometheus, "max(abs(bmc_balance_drift_credits))") == 0
+
+
+@pytest.mark.usefixtures("prometheus")
+def test_each_was_told_once(stack: Stack) -> None:
+    with urllib.request.urlopen(f"{stack.sandbox_url}/telegram/calls?method=sendMessage", timeout=30) as answer:
+        thanked = [int(one["params"]["chat_id"]) for one in json.load(answer) if "Thank you" in one["params"]["text"]]
+
+    assert sorted(thanked) == [FIRST_ID + number for number in range(PEOPLE)]
+
+
+def test_no_alert_fires_because_there_are_two(prometheus: str) -> None:
+    assert (
+        by_label(prometheus, 'count by (alertname) (ALERTS{alertstate="firing",alertname!="Watchdog"})', "alertname")
+        == {}
+    )
+
+
+def test_what_is_exported_stays_within_its_bound(prometheus: str) -> None:
+    series = by_label(prometheus, 'count by (job) ({job=~"webhook|bot|janitor",instance=~".+"})', "job")
+
+    assert sum(series.values()) / 2 < SERIES_MAX, series
