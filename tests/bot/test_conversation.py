@@ -241,7 +241,7 @@ async def test_the_history_tells_every_kind_of_entry(anna: Person, webhook: Webh
     balance = await anna.ask("/balance")
 
     lines = [line.split("UTC: ")[1] for line in history.splitlines() if "UTC" in line]
-    assert lines == ["+7, a present", "-300, a song <by> & for you", "+1000 for $10"]
+    assert lines == ["+7, a present", "-300, a song <by> & for you", "+1,000 for $10"]
     assert "707 credits" in balance
 
 
