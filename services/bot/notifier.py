@@ -11,7 +11,7 @@ import asyncio
 import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Protocol
@@ -25,7 +25,9 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
 )
 from aiogram.types import InlineKeyboardMarkup
+from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
 from ledger.errors import DatabaseAwayError
 from ledger.model import NotificationKind, Rates, TelegramId
@@ -182,31 +184,33 @@ class Notifier:
         return not self._stop.is_set()
 
     async def _deliver(self, notification: Notification) -> None:
-        outcome = await self._attempt_traced(notification)
-        OUTBOX_DELIVERIES.labels(notification.kind, outcome).inc()
-        log.info(
-            "notification handled",
-            notification_id=notification.notification_id,
-            kind=notification.kind,
-            outcome=outcome,
-            attempt=notification.attempts,
-        )
+        with self._trace(notification):
+            outcome = await self._attempt(notification)
+            trace.get_current_span().set_attribute("bmc.outcome", outcome)
+            OUTBOX_DELIVERIES.labels(notification.kind, outcome).inc()
+            log.info(
+                "notification handled",
+                notification_id=notification.notification_id,
+                kind=notification.kind,
+                outcome=outcome,
+                attempt=notification.attempts,
+            )
 
-    async def _attempt_traced(self, notification: Notification) -> Delivery:
-        """Attempt it as a part of the trace of what it comes of; where nothing is traced, just attempt it."""
+    def _trace(self, notification: Notification) -> AbstractContextManager[object]:
+        """Go on with the trace of what it comes of; where nothing was traced, with nothing."""
         age = self._clock() - notification.created_at
         parent, links = follow(notification.traceparent, age=age)
         if parent is None:
-            return await self._attempt(notification)
-        with span("process notifications", SpanKind.CONSUMER, parent=parent, links=links) as made:
-            made.set_attributes({"messaging.system": "postgresql", "messaging.destination.name": "notifications"})
-            made.set_attributes(
-                {"messaging.message.id": str(notification.notification_id), "bmc.kind": notification.kind}
-            )
-            made.set_attributes({"bmc.attempt": notification.attempts, "bmc.age_seconds": age.total_seconds()})
-            outcome = await self._attempt(notification)
-            made.set_attribute("bmc.outcome", outcome)
-            return outcome
+            return nullcontext()
+        facts: dict[str, AttributeValue] = {
+            "messaging.system": "postgresql",
+            "messaging.destination.name": "notifications",
+            "messaging.message.id": str(notification.notification_id),
+            "bmc.kind": notification.kind,
+            "bmc.attempt": notification.attempts,
+            "bmc.age_seconds": age.total_seconds(),
+        }
+        return span("process notifications", SpanKind.CONSUMER, parent=parent, links=links, attributes=facts)
 
     async def _attempt(self, notification: Notification) -> Delivery:
         try:

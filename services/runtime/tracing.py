@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
 from prometheus_client import Histogram
 
 from services.runtime.settings import Settings
@@ -82,11 +83,22 @@ def end_tracing() -> None:
 
 @contextmanager
 def span(
-    name: str, kind: SpanKind = SpanKind.INTERNAL, *, parent: Context | None = None, links: tuple[Link, ...] = ()
+    name: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    *,
+    parent: Context | None = None,
+    links: tuple[Link, ...] = (),
+    attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
     """Make a span that is the current one inside; an exception ends it as failed, by its type alone."""
     with tracer.start_as_current_span(
-        name, context=parent, kind=kind, links=links, record_exception=False, set_status_on_exception=False
+        name,
+        context=parent,
+        kind=kind,
+        links=links,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
     ) as made:
         try:
             yield made
@@ -118,6 +130,10 @@ def follow(traceparent: str | None, *, age: timedelta) -> tuple[Context | None, 
     if age <= PARENT_AGE_MAX:
         return context, ()
     return Context(), (Link(trace.get_current_span(context).get_span_context()),)
+
+
+def trace_id_in(traceparent: str) -> str:
+    return traceparent.split("-")[1]
 
 
 def trace_ids() -> dict[str, str]:

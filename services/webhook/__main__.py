@@ -32,7 +32,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             with settling(events):
                 done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done)
-            tell(done)
+            tell(done, events)
             return done.outcomes
 
         writer = Writer(

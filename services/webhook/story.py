@@ -12,15 +12,20 @@ from opentelemetry.trace import Link, SpanKind
 
 from ledger.events import Event
 from ledger.settling import Settlement
-from services.runtime.tracing import follow, span
+from services.runtime.tracing import follow, span, trace_id_in
 
 log = structlog.stdlib.get_logger()
 
 
-def tell(done: Settlement) -> None:
+def tell(done: Settlement, events: Sequence[Event]) -> None:
     """Write a line for each charge; to be called once the batch is committed. Nothing of the supporter's words is in it."""
+    traces = {
+        event.charge.key: {"trace_id": trace_id_in(event.traceparent)}
+        for event in events
+        if event.charge and event.traceparent
+    }
     for key, charge in done.charges.items():
-        ids = {"charge_key": key, "payment_id": charge.payment_id}
+        ids = {"charge_key": key, "payment_id": charge.payment_id, **traces.get(key, {})}
         if key in done.payment_credits:
             user, credits = done.payment_credits[key]
             log.info("charge matched", **ids, telegram_id=user, credits=credits, method=charge.method, flag=charge.flag)
@@ -29,7 +34,9 @@ def tell(done: Settlement) -> None:
         elif key in done.refunded:
             log.info("charge refunded", **ids, telegram_id=charge.telegram_id)
     for one in done.completions:
-        log.info("payment completed", payment_id=one.payment_id, charge_key=one.charge.key)
+        log.info(
+            "payment completed", payment_id=one.payment_id, charge_key=one.charge.key, **traces.get(one.charge.key, {})
+        )
 
 
 @contextmanager

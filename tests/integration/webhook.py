@@ -57,7 +57,7 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
         with settling(events):
             done = await settle_events(pool, events, rules, now=datetime.now(UTC))
         observe_settlement(done)
-        tell(done)
+        tell(done, events)
         return done.outcomes
 
     writer = Writer(

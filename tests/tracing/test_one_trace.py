@@ -96,6 +96,25 @@ async def test_a_payment_is_one_trace_from_the_proxy_to_the_call_to_telegram(
     assert told["attributes"]["bmc.age_seconds"] < WOKEN_SECONDS_MAX
 
 
+async def test_the_id_of_a_trace_finds_the_log_lines_of_its_payment(
+    stack: Stack, session: aiohttp.ClientSession, bmc: BuyMeACoffee
+) -> None:
+    anna = await join(session, stack)
+
+    await pay(bmc, anna)
+
+    trace_id = kept_parent(stack, anna).split("-")[1]
+    lines = stack.compose("logs", "--no-color", "--no-log-prefix", "webhook", "bot", "proxy").splitlines()
+    said = {line.get("event", line.get("msg")) for line in map(json.loads, lines) if trace_id in json.dumps(line)}
+    assert said == {
+        "handled request",
+        "charge matched",
+        "payment completed",
+        "event settled",
+        "notification handled",
+    }
+
+
 async def test_what_was_settled_together_is_linked(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
