@@ -267,7 +267,7 @@ SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.usernam
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM bmc_events WHERE received_at > now() - interval '7 days') AS events_week,
-       (SELECT count(*) FROM bmc_events WHERE outcome = 'failed' AND received_at > now() - interval '7 days') AS failed,
+       (SELECT count(*) FROM bmc_events WHERE outcome IN ('failed', 'unreadable') AND received_at > now() - interval '7 days') AS failed,
        (SELECT coalesce(sum(failures), 0)::bigint FROM signature_failures WHERE minute > now() - interval '1 day') AS forged,
        (SELECT max(minute) FROM signature_failures) AS forged_at,
        (SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at <= now()) AS owed,

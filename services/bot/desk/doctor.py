@@ -84,7 +84,7 @@ def _webhook(found: Examination, now: datetime, context: Context, speech: Speech
         yield speech.say(
             "desk-doctor-webhook-tested",
             ago=ago(now - last.received_at, speech),
-            outcome=last.outcome,
+            became=speech.say(f"became-{last.outcome}"),
             count=str(found.events_week),
         )
         yield _secrets(found, speech)
@@ -128,13 +128,18 @@ def _work(found: Examination, speech: Speech) -> Iterator[str]:
 
 
 def _clocks(clocks: Clocks, speech: Speech) -> str:
-    database = f"{clocks.database:+.1f}"
+    database = _seconds(clocks.database, 1)
     if clocks.telegram is None and not clocks.is_off:
         return speech.say("desk-doctor-clock-partly", database=database)
-    telegram = "?" if clocks.telegram is None else f"{clocks.telegram:+.0f}"
+    telegram = "?" if clocks.telegram is None else _seconds(clocks.telegram, 0)
     return speech.say(
         "desk-doctor-clock-off" if clocks.is_off else "desk-doctor-clock", database=database, telegram=telegram
     )
+
+
+def _seconds(offset: float, digits: int) -> str:
+    # A clock that is behind by nothing is not behind.
+    return f"{round(offset, digits) + 0.0:+.{digits}f}"
 
 
 async def _find_away(context: Context) -> list[str]:

@@ -330,14 +330,14 @@ desk-replay-cut = Only the first { $count } are shown: choose a shorter time.
 
 desk-doctor-title = <b>How it goes</b>
 desk-doctor-webhook-never = 🔴 Buy Me a Coffee has never reached us. Press “Send test” on its webhook page; nothing? Compare its address with https://{ $host }/bmc-webhook
-desk-doctor-webhook-tested = 🟢 Last event { $ago } ago ({ $outcome }); { $count } in 7 days.
+desk-doctor-webhook-tested = 🟢 Last event { $ago } ago ({ $became }); { $count } in 7 days.
 desk-doctor-webhook-quiet = 🟡 Last event { $ago } ago. If somebody paid since, look at the webhook page of Buy Me a Coffee: it may have been switched off.
 desk-doctor-secret-one = 🟢 Signed with secret no. { $numbers }.
 desk-doctor-secret-several = 🟡 Signed with several secrets in 7 days: no. { $numbers }. Once the old one is unused, take it out of BMC_WEBHOOK_SECRETS.
 desk-doctor-secret-none = 🟡 No signed event in 7 days.
 desk-doctor-forged = 🔴 { $count } requests in 24 hours fit no secret, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one.
 desk-doctor-forged-none = 🟢 No wrong signatures in 24 hours.
-desk-doctor-failed = 🔴 { $count } events could not be settled in 7 days. They are kept: /failed
+desk-doctor-failed = 🔴 { $count } events of the last 7 days could not be settled or read. They are kept: /failed
 desk-doctor-owed-none = 🟢 Every message is delivered.
 desk-doctor-owed = 🟢 { $count } messages on their way, the oldest { $ago }.
 desk-doctor-owed-long = 🔴 { $count } messages are due, the oldest since { $ago }. See docker compose logs bot

@@ -336,14 +336,14 @@ desk-replay-cut = Показано лише перші { $count }: вибері�
 
 desk-doctor-title = <b>Як справи</b>
 desk-doctor-webhook-never = 🔴 Від Buy Me a Coffee ще нічого не надходило. Натисніть «Send test» на сторінці вебхука; тиша? Порівняйте там адресу з https://{ $host }/bmc-webhook
-desk-doctor-webhook-tested = 🟢 Остання подія { $ago } тому ({ $outcome }); за 7 днів { $count }.
+desk-doctor-webhook-tested = 🟢 Остання подія { $ago } тому ({ $became }); за 7 днів { $count }.
 desk-doctor-webhook-quiet = 🟡 Остання подія { $ago } тому. Якщо відтоді хтось платив, погляньте на сторінку вебхука Buy Me a Coffee: можливо, його вимкнено.
 desk-doctor-secret-one = 🟢 Підписано секретом № { $numbers }.
 desk-doctor-secret-several = 🟡 За 7 днів підписано кількома секретами: № { $numbers }. Коли старий уже не вживатимуть, приберіть його з BMC_WEBHOOK_SECRETS.
 desk-doctor-secret-none = 🟡 За 7 днів жодної підписаної події.
 desk-doctor-forged = 🔴 За добу { $count } запитів, до яких не підходить жоден секрет, останній { $ago } тому. Чи не змінено секрет на Buy Me a Coffee? Допишіть новий поруч зі старим.
 desk-doctor-forged-none = 🟢 За добу жодного хибного підпису.
-desk-doctor-failed = 🔴 За 7 днів не вдалося опрацювати подій: { $count }. Їх збережено: /failed
+desk-doctor-failed = 🔴 За 7 днів не вдалося опрацювати чи прочитати подій: { $count }. Їх збережено: /failed
 desk-doctor-owed-none = 🟢 Усі повідомлення доставлено.
 desk-doctor-owed = 🟢 Повідомлень у дорозі: { $count }, найстаршому { $ago }.
 desk-doctor-owed-long = 🔴 Не надіслано повідомлень: { $count }, найстарше чекає { $ago }. Погляньте: docker compose logs bot
