@@ -222,5 +222,5 @@ def test_grafana_reaches_its_data_sources(grafana: Callable[[str], Any], uid: st
 def test_grafana_has_the_data_sources_that_are_provisioned(grafana: Callable[[str], Any]) -> None:
     sources = {one["uid"]: one["readOnly"] for one in grafana("datasources")}
 
-    assert sources.keys() >= {"prometheus", "alertmanager", "postgres"}
+    assert sources.keys() >= {"prometheus", "alertmanager", "postgres", "tempo"}
     assert all(sources.values())
