@@ -27,7 +27,14 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import AnswerCallbackQuery, GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import BotCommand, BotCommandScopeChat, LinkPreviewOptions, MenuButtonWebApp, WebAppInfo
+from aiogram.types import (
+    BotCommand,
+    BotCommandScopeAllPrivateChats,
+    BotCommandScopeChat,
+    LinkPreviewOptions,
+    MenuButtonWebApp,
+    WebAppInfo,
+)
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
@@ -120,7 +127,10 @@ async def introduce(bot: Bot, app_url: str, operators: Sequence[TelegramId]) -> 
         texts = speech(language)
         # What has no language is for all whose own has none.
         code = None if language == DEFAULT_LANGUAGE else language
-        await bot.set_my_commands(_commands(texts, COMMANDS), language_code=code)
+        # Not for groups, where it would list what is answered in private alone.
+        await bot.set_my_commands(
+            _commands(texts, COMMANDS), scope=BotCommandScopeAllPrivateChats(), language_code=code
+        )
         await bot.set_my_short_description(texts.label("about"), language_code=code)
         await bot.set_my_description(texts.label("description"), language_code=code)
     await show_menu_button(bot, None, language=DEFAULT_LANGUAGE, app_url=app_url)

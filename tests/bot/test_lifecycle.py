@@ -143,9 +143,11 @@ async def test_commands_are_published_in_each_language(run_bot: RunBot, sandbox:
     async with run_bot():
         await called(sandbox, "setMyShortDescription", count=2)
 
-        english = await sandbox.bot("getMyCommands")
-        ukrainian = await sandbox.bot("getMyCommands", language_code="uk")
+        english = await sandbox.bot("getMyCommands", scope={"type": "all_private_chats"})
+        ukrainian = await sandbox.bot("getMyCommands", scope={"type": "all_private_chats"}, language_code="uk")
+        in_groups = await sandbox.bot("getMyCommands")
 
+    assert in_groups == []
     assert [one["command"] for one in english] == [one["command"] for one in ukrainian]
     assert {"pay", "balance", "history", "cancel", "paysupport", "privacy"} <= {one["command"] for one in english}
     assert all(one["description"] != two["description"] for one, two in zip(english, ukrainian, strict=True))
