@@ -180,7 +180,8 @@ def test_what_dashboards_may_read_names_nobody(stack: Stack) -> None:
 
     assert len(views) == 3
     assert all(rows)
-    assert len(codes) == 3
+    # Anna's three; whoever else shares the stack may have asked for more.
+    assert len(codes) >= 3
     assert not [word for word in (NAME, EMAIL, NOTE, "6001", *codes) if word in said]
 
 
