@@ -31,7 +31,7 @@ from ledger.model import (
     TelegramId,
 )
 
-Facts = Mapping[str, str | int | None]
+Facts = Mapping[str, str | int | float | None]
 
 TEACHING_METHODS = frozenset({Method.CODE, Method.OPERATOR})
 """The methods sure enough to learn from them which user a supporter is."""
@@ -144,8 +144,16 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Mapping[
         told = len(done.notices)
         outcome = _settle_event(event, book, rules, readings, done)
         done.outcomes.append(outcome)
-        done.notices[told:] = [replace(notice, traceparent=event.traceparent) for notice in done.notices[told:]]
+        done.notices[told:] = [_as_told_by(event, notice) for notice in done.notices[told:]]
     return done
+
+
+def _as_told_by(event: Event, notice: Notice) -> Notice:
+    facts = notice.facts
+    if notice.kind is NotificationKind.PAYMENT_CREDITED:
+        # How long its user waited counts from here, however often the writing had to wait.
+        facts = {**facts, "received_at": event.received_at.timestamp()}
+    return replace(notice, traceparent=event.traceparent, facts=facts)
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:

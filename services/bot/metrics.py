@@ -68,6 +68,12 @@ NOTIFICATION_LATENCY = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
+WEBHOOK_TO_NOTIFIED = Histogram(
+    "bmc_webhook_to_notified_seconds",
+    "From taking a payment's delivery to the message to its user.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+
 for kind, outcome in product(NotificationKind, Delivery):
     OUTBOX_DELIVERIES.labels(kind, outcome)
 for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):

@@ -44,7 +44,7 @@ from ledger.store.outbox import (
 )
 from ledger.store.payments import mark_unreachable
 from services.bot.announcements import NO_RATES, Announcement, announce
-from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, Delivery
+from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, WEBHOOK_TO_NOTIFIED, Delivery
 from services.bot.pace import Pace
 from services.bot.speech import speech
 from services.runtime.tracing import exemplar, follow, span
@@ -232,6 +232,8 @@ class Notifier:
             lambda: mark_sent(self._pool, notification.notification_id, message_id=message_id, now=now)
         )
         NOTIFICATION_LATENCY.observe((now - notification.created_at).total_seconds(), exemplar=exemplar())
+        if "received_at" in notification.facts:
+            WEBHOOK_TO_NOTIFIED.observe(now.timestamp() - notification.facts["received_at"], exemplar=exemplar())
         return Delivery.SENT
 
     async def _put_into_words(self, notification: Notification) -> Announcement:

@@ -31,7 +31,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
         async def settle(events: Sequence[Event]) -> list[Outcome]:
             with settling(events):
                 done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
-            observe_settlement(done)
+            observe_settlement(done, now=datetime.now(UTC))
             tell(done, events)
             return done.outcomes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import datetime
 from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -61,6 +62,12 @@ PICK_TO_PAID = Histogram(
     buckets=(15, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600),
 )
 
+WEBHOOK_TO_CREDIT = Histogram(
+    "bmc_webhook_to_credit_seconds",
+    "From taking a delivery to the durable credits of its payment.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+)
+
 # A counter that is born at 1 shows no increase, so every one is born at 0.
 for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), Outcome):
     DELIVERIES.labels(event, outcome)
@@ -72,12 +79,15 @@ for method in Method:
     SETTLED_MATCHES.labels(method)
 
 
-def observe_settlement(done: Settlement) -> None:
-    """Count what a batch changed; to be called once it is committed."""
+def observe_settlement(done: Settlement, *, now: datetime) -> None:
+    """Count what a batch changed; to be called once it is committed, with the time of that."""
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
+    for record in done.events:
+        if record.outcome is Outcome.CREDITED:
+            WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds())
 
 
 def event_label(type_: str | None) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ledger.store.database import Pool
 from tests.bot.conftest import OPERATOR, RunBot
@@ -88,6 +89,21 @@ async def test_operators_are_told_of_a_charge_that_fits_nobody_and_why(
     assert "$9 (support)" in said
     assert f"several codes (user {ANNA}, code {code[:4]}-{code[4:]})" in said
     assert "from me" in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_how_long_a_payment_took_to_be_told_is_measured(anna: Person, webhook: Webhook) -> None:
+    def told() -> float:
+        return REGISTRY.get_sample_value("bmc_webhook_to_notified_seconds_count") or 0
+
+    code, before = await anna.ask_for_code("5"), told()
+    await webhook.settle(a_payment(support_note=code), a_payment(support_note="nobody"))
+    await anna.hear()
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while told() == before:  # noqa: ASYNC110 — a metric rings no bell
+            await asyncio.sleep(0.01)
+    assert told() == before + 1
 
 
 @pytest.mark.usefixtures("bot")

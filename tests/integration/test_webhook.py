@@ -285,14 +285,17 @@ def exported(name: str, **labels: str) -> float:
     return value
 
 
+TIMED = ("bmc_payment_pick_to_paid_seconds_count", "bmc_webhook_to_credit_seconds_count")
+
+
 async def test_a_match_is_counted_once_it_is_committed(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE, minutes_ago=10)
-    before = exported("bmc_webhook_matches_total", method="code"), exported("bmc_payment_pick_to_paid_seconds_count")
+    before = [exported("bmc_webhook_matches_total", method="code"), *map(exported, TIMED)]
 
     await webhook.settle(a_payment(support_note=CODE), a_payment(support_note="nobody"))
 
-    after = exported("bmc_webhook_matches_total", method="code"), exported("bmc_payment_pick_to_paid_seconds_count")
-    assert after == (before[0] + 1, before[1] + 1)
+    after = [exported("bmc_webhook_matches_total", method="code"), *map(exported, TIMED)]
+    assert after == [count + 1 for count in before]
 
 
 async def test_failures_in_a_row_are_counted_until_one_delivery_is_taken(webhook: Webhook, ledger: Ledger) -> None:

@@ -56,7 +56,7 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
     async def settle(events: Sequence[Event]) -> list[Outcome]:
         with settling(events):
             done = await settle_events(pool, events, rules, now=datetime.now(UTC))
-        observe_settlement(done)
+        observe_settlement(done, now=datetime.now(UTC))
         tell(done, events)
         return done.outcomes
 
