@@ -61,6 +61,7 @@ def prometheus(stack: Stack) -> str:
     for seen in (
         'increase(bmc_ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
+        'ALERTS{alertname="Watchdog",alertstate="firing"}',
     ):
         await_that(functools.partial(ask_now, address, seen))
     return address
