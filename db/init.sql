@@ -36,6 +36,19 @@ CREATE TABLE signature_failures (
     failures bigint NOT NULL
 );
 
+-- How Buy Me a Coffee fares with us, whichever replica answered: one row. It switches the webhook off after more than ten
+-- failures in a row, so they are counted across replicas and restarts.
+CREATE TABLE webhook_answers (
+    is_only boolean PRIMARY KEY DEFAULT true,
+    accepted_at timestamptz NOT NULL DEFAULT '-infinity',
+    refused integer NOT NULL DEFAULT 0,
+    CONSTRAINT there_is_one_row CHECK (is_only),
+    CONSTRAINT refused_is_a_count CHECK (refused >= 0)
+);
+COMMENT ON COLUMN webhook_answers.accepted_at IS 'When a delivery was last answered with 200.';
+COMMENT ON COLUMN webhook_answers.refused IS 'How many were refused since then.';
+INSERT INTO webhook_answers DEFAULT VALUES;
+
 -- Money: intended, announced, moved, credited ------------------------------------------------------------------------
 
 CREATE TABLE pending_payments (
@@ -381,6 +394,23 @@ BEGIN
 END
 $$;
 
+-- What keeps it alive ------------------------------------------------------------------------------------------------
+
+-- Backups that were taken and read back. db/backup.sh writes here; whoever makes them by other means may as well:
+-- INSERT INTO backups (size_bytes) VALUES (...).
+CREATE TABLE backups (
+    backup_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT now(),
+    size_bytes bigint NOT NULL,
+    CONSTRAINT size_is_positive CHECK (size_bytes > 0)
+);
+COMMENT ON COLUMN backups.taken_at IS 'When it was begun: what came later is not in it.';
+CREATE INDEX backups_taken_at ON backups (taken_at);
+
+-- What statements cost, for the exporter. In a schema of its own: the exporter may look into no other.
+CREATE SCHEMA measuring;
+CREATE EXTENSION pg_stat_statements SCHEMA measuring;
+
 -- What dashboards show -----------------------------------------------------------------------------------------------
 
 -- Views without notes, names, addresses, codes or Telegram numbers. Who reads them needs no right to the tables below.
@@ -456,12 +486,14 @@ GRANT INSERT ON credits, notifications TO webhook, janitor;
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON bmc_events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
+GRANT SELECT, UPDATE (accepted_at, refused) ON webhook_answers TO webhook;
 
 -- Keeping house.
 GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, settle_again_at) ON bmc_events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
+GRANT SELECT ON backups TO janitor;
 
 -- Talking to people, and doing what operators decide.
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
@@ -474,6 +506,8 @@ GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 
 -- Measuring the server itself; no row of any table.
 GRANT pg_monitor TO watcher;
+GRANT USAGE ON SCHEMA measuring TO watcher;
+ALTER ROLE watcher SET search_path = measuring;
 
 -- Dashboards.
 GRANT USAGE ON SCHEMA reporting TO grafana_reader;

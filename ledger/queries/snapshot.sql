@@ -45,3 +45,27 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
 
 -- name: count_open_claims
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
+
+-- name: find_oldest_undelivered
+-- Put off or not: for how long somebody has not been told. An operator's reminder of a charge is meant to be late.
+-- $1 now
+SELECT min(created_at) AS oldest_at
+  FROM notifications
+ WHERE status = 'pending' AND kind <> 'charge_unmatched' AND (attempts > 0 OR due_at <= $1);
+
+-- name: count_overdrafts
+-- Refunds that came after their credits were spent, ever; and the users who are below zero now.
+-- Only users who had a refund are added up, entry by entry.
+SELECT (
+           SELECT count(*)
+             FROM (
+                      SELECT c.kind, sum(c.credits) OVER (PARTITION BY c.telegram_id ORDER BY c.credit_id) AS balance
+                        FROM credits AS c
+                       WHERE c.telegram_id IN (SELECT r.telegram_id FROM credits AS r WHERE r.kind = 'refund' AND r.credits < 0)
+                  ) AS stood
+            WHERE stood.kind = 'refund' AND stood.balance < 0
+       ) AS refunds,
+       (SELECT count(*) FROM balances WHERE balance < 0) AS users;
+
+-- name: find_last_backup
+SELECT taken_at, size_bytes FROM backups ORDER BY taken_at DESC LIMIT 1;

@@ -32,6 +32,22 @@ class Entries:
 
 
 @dataclass(frozen=True)
+class Overdrafts:
+    """Refunds that came after their credits were spent, ever; and the users who are below zero now."""
+
+    refunds: int
+    users: int
+
+
+@dataclass(frozen=True)
+class Backup:
+    """The last one; what came after *taken_at* is in none."""
+
+    taken_at: datetime
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class Snapshot:
     taken_at: datetime
     payments: Mapping[PaymentStatus, Queue]
@@ -43,7 +59,12 @@ class Snapshot:
     taken: Mapping[CreditKind, Entries]
     notifications: Mapping[str, Queue]
     """By `pending` (due and never tried), `retrying` and `dead`."""
+    undelivered_since: datetime | None
+    """Since when somebody has not been told, be it due or put off; None: everybody has been."""
     claims: Queue
+    overdrafts: Overdrafts
+    backup: Backup | None
+    """None: there has never been one."""
 
 
 async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
@@ -56,8 +77,12 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         methods = await db.fetch(sql("count_methods"))
         credits = await db.fetch(sql("sum_credits"))
         notifications = await db.fetch(sql("count_notifications"), now)
+        undelivered_since = await db.fetchval(sql("find_oldest_undelivered"), now)
         claims = await db.fetchrow(sql("count_open_claims"))
+        overdrafts = await db.fetchrow(sql("count_overdrafts"))
+        backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None
+    assert overdrafts is not None
     return Snapshot(
         taken_at=now,
         payments={PaymentStatus(row["status"]): Queue(row["payments"], row["oldest_at"]) for row in payments},
@@ -67,7 +92,10 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         given=_entries(credits, is_taken=False),
         taken=_entries(credits, is_taken=True),
         notifications={row["status"]: Queue(row["notifications"], row["oldest_at"]) for row in notifications},
+        undelivered_since=undelivered_since,
         claims=Queue(claims["claims"], claims["oldest_at"]),
+        overdrafts=Overdrafts(**overdrafts),
+        backup=Backup(**backup) if backup else None,
     )
 
 

@@ -16,6 +16,7 @@ from services.janitor.tasks import (
     CheckBalances,
     CloseClaims,
     ExpirePayments,
+    MeasureDisk,
     RematchCharges,
     SettleWantedEvents,
     TakeSnapshot,
@@ -44,6 +45,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
             CloseClaims(pool),
             BlankPersonalFields(pool, settings.retention),
             CheckBalances(pool),
+            MeasureDisk(settings.DISK_FOLDER),
             TakeSnapshot(pool, state),
         ]
         if settings.PROBE_URL and settings.PROBE_SECRET:

@@ -6,6 +6,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 RUNS = Counter("bmc_janitor_runs", "Runs of a task, by how they ended.", ["task", "outcome"])
 ROWS = Counter("bmc_janitor_rows", "Rows that a task changed.", ["task"])
+DURATION = Histogram(
+    "bmc_janitor_run_duration_seconds",
+    "How long a run of a task takes, however it ends.",
+    ["task"],
+    buckets=(0.01, 0.1, 1, 10, 60),
+)
 LAST_SUCCESS = Gauge(
     "bmc_janitor_last_success_timestamp_seconds", "When a task last ended well, in Unix time.", ["task"]
 )
@@ -25,3 +31,5 @@ CERTIFICATE_EXPIRY = Gauge(
     "bmc_tls_certificate_expiry_timestamp_seconds",
     "Until when the proxy's certificate holds, in Unix time; 0 where it cannot be checked.",
 )
+DISK_FREE = Gauge("bmc_disk_free_bytes", "What may still be written to the disk that the volumes lie on.")
+DISK_SIZE = Gauge("bmc_disk_size_bytes", "How much that disk holds.")

@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from ledger.errors import DatabaseAwayError, LedgerError
-from services.janitor.metrics import LAST_SUCCESS, PERIOD, ROWS, RUNS
+from services.janitor.metrics import DURATION, LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
 
 log = structlog.stdlib.get_logger()
@@ -20,6 +20,7 @@ Clock = Callable[[], datetime]
 async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) -> None:
     for task in tasks:
         PERIOD.labels(task.name).set(task.period.total_seconds())
+        DURATION.labels(task.name)
         for outcome in ("done", "failed", "database_away"):
             RUNS.labels(task.name, outcome)
     async with asyncio.TaskGroup() as group:
@@ -29,7 +30,9 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) ->
 
 async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
     while not stop.is_set():
-        RUNS.labels(task.name, await _run(task, clock())).inc()
+        with DURATION.labels(task.name).time():
+            outcome = await _run(task, clock())
+        RUNS.labels(task.name, outcome).inc()
         try:
             await asyncio.wait_for(stop.wait(), task.period.total_seconds())
         except TimeoutError:

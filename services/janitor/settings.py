@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -16,6 +17,10 @@ class JanitorSettings(MatchingSettings):
     ]
     RETENTION_DAYS: Annotated[
         int, Field(default=90, ge=1, le=3650, description="a whole number of days from 1 to 3650")
+    ]
+
+    DISK_FOLDER: Annotated[
+        Path, Field(default=Path("/"), description="a folder on the disk whose free space is watched, such as /")
     ]
 
     PROBE_URL: Annotated[

@@ -45,6 +45,7 @@ class State(Collector):
             yield from _money(snapshot, self._currencies)
             yield from _ledger(snapshot)
             yield from _queues(snapshot)
+            yield from _backup(snapshot)
 
 
 def _payments(snapshot: Snapshot) -> Iterator[Metric]:
@@ -95,6 +96,12 @@ def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
     for method in Method:
         matches.add_metric([method], snapshot.matches.get(method, 0))
     yield matches
+    yield CounterMetricFamily(
+        "bmc_refunds_overdrawn", "Refunds that came after their credits were spent.", value=snapshot.overdrafts.refunds
+    )
+    yield GaugeMetricFamily(
+        "bmc_balances_overdrawn", "Users whose balance is below zero.", value=snapshot.overdrafts.users
+    )
 
 
 def _queues(snapshot: Snapshot) -> Iterator[Metric]:
@@ -108,10 +115,29 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
         ages.add_metric([status], _age(queue, snapshot))
     yield messages
     yield ages
+    yield GaugeMetricFamily(
+        "bmc_outbox_undelivered_age_seconds",
+        "For how long somebody has not been told, be it due or put off; 0: everybody has been.",
+        value=_seconds_since(snapshot.undelivered_since, snapshot),
+    )
     yield GaugeMetricFamily("bmc_claims_open", "Claims that wait for an operator.", value=snapshot.claims.count)
 
 
+def _backup(snapshot: Snapshot) -> Iterator[Metric]:
+    last = snapshot.backup
+    yield GaugeMetricFamily(
+        "bmc_backup_last_success_timestamp_seconds",
+        "When the last backup was begun that ended well, in Unix time; 0: there has never been one.",
+        value=last.taken_at.timestamp() if last else 0,
+    )
+    yield GaugeMetricFamily(
+        "bmc_backup_size_bytes", "How large it is; 0: there has never been one.", value=last.size_bytes if last else 0
+    )
+
+
 def _age(queue: Queue, snapshot: Snapshot) -> float:
-    if queue.oldest_at is None:
-        return 0.0
-    return max(0.0, (snapshot.taken_at - queue.oldest_at).total_seconds())
+    return _seconds_since(queue.oldest_at, snapshot)
+
+
+def _seconds_since(moment: datetime | None, snapshot: Snapshot) -> float:
+    return max(0.0, (snapshot.taken_at - moment).total_seconds()) if moment else 0.0

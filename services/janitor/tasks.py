@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -19,7 +21,7 @@ from ledger.store.upkeep import (
     rematch_waiting_charges,
     settle_wanted_events,
 )
-from services.janitor.metrics import BALANCE_DRIFT, SNAPSHOT_DURATION
+from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, SNAPSHOT_DURATION
 from services.janitor.state import State
 
 log = structlog.stdlib.get_logger()
@@ -126,3 +128,18 @@ class CheckBalances:
         if drift:
             log.error("balances differ from the ledger", drift_credits=drift)
         return drift
+
+
+@dataclass(frozen=True)
+class MeasureDisk:
+    """Measures the disk that *folder* lies on: that of the database, as all volumes of one machine lie together."""
+
+    folder: Path
+    name: str = "measure_disk"
+    period: timedelta = timedelta(minutes=1)
+
+    async def run_once(self, now: datetime) -> int:
+        disk = shutil.disk_usage(self.folder)
+        DISK_FREE.set(disk.free)
+        DISK_SIZE.set(disk.total)
+        return 0

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,14 @@ from ledger.errors import DatabaseAwayError
 from ledger.store.database import Pool, open_pool
 from ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
 from services.janitor.schedule import run_tasks
-from services.janitor.tasks import BlankPersonalFields, CheckBalances, ExpirePayments, RematchCharges, Task
+from services.janitor.tasks import (
+    BlankPersonalFields,
+    CheckBalances,
+    ExpirePayments,
+    MeasureDisk,
+    RematchCharges,
+    Task,
+)
 from tests.integration.bmc import a_payment, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE
@@ -489,3 +497,15 @@ async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], 
     async with open_pool(nowhere) as pool:
         with pytest.raises(DatabaseAwayError):
             await ExpirePayments(pool, TTL).run_once(datetime.now(UTC))
+
+
+# The disk ------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_disk_is_measured_where_the_folder_lies(tmp_path: Path) -> None:
+    await MeasureDisk(tmp_path).run_once(datetime.now(UTC))
+
+    free, size = map(REGISTRY.get_sample_value, ("bmc_disk_free_bytes", "bmc_disk_size_bytes"))
+    assert free is not None
+    assert size is not None
+    assert 0 < free < size

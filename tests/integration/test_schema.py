@@ -109,6 +109,8 @@ FORBIDDEN = {
         "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
         "UPDATE pending_payments SET amount = 1",
         "UPDATE notifications SET status = 'sent'",
+        "INSERT INTO webhook_answers DEFAULT VALUES",
+        "DELETE FROM webhook_answers",
         "SELECT spend_credits(7, 1, 'a', 'b')",
     ],
     "bot": [
@@ -123,6 +125,8 @@ FORBIDDEN = {
     "janitor": [
         "DELETE FROM bmc_events",
         "UPDATE bmc_events SET delivery_key = 'x'",
+        "INSERT INTO backups (size_bytes) VALUES (1)",
+        "UPDATE webhook_answers SET refused = 0",
         "UPDATE balances SET balance = 1",
         "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
         "SELECT spend_credits(7, 1, 'a', 'b')",
@@ -132,6 +136,7 @@ FORBIDDEN = {
         "SELECT 1 FROM public.credits",
         "SELECT 1 FROM public.bmc_events",
         "SELECT public.spend_credits(7, 1, 'a', 'b')",
+        "SELECT measuring.pg_stat_statements_reset()",
         "SELECT pg_read_file('/etc/passwd')",
     ],
     "grafana_reader": [

@@ -82,6 +82,56 @@ async def test_what_is_due_later_is_no_delay(janitor: Pool, ledger: Ledger) -> N
     assert metrics['bmc_outbox_oldest_age_seconds{status="pending"}'] == 0
 
 
+async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: Pool, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    for age, kind in (("20 minutes", "credited"), ("1 day", "charge_unmatched")):
+        await ledger.pool.execute(
+            "INSERT INTO notifications (telegram_id, kind, created_at, due_at, attempts)"
+            " VALUES ($1, $2, now() - $3::text::interval, now() + interval '5 minutes', 4)",
+            ANNA,
+            kind,
+            age,
+        )
+
+    metrics = await read(janitor)
+
+    assert metrics['bmc_outbox_oldest_age_seconds{status="retrying"}'] == 0
+    assert metrics["bmc_outbox_undelivered_age_seconds"] == pytest.approx(1200, abs=10)
+
+
+async def test_a_refund_after_spending_stays_counted_when_the_gap_is_filled(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    await ledger.open(OTHER_CODE, minutes_ago=5)
+    refunded, spent = a_payment(amount=5, support_note=CODE), a_payment(amount=5, support_note=OTHER_CODE)
+    await webhook.settle(refunded, spent, a_refund_of(refunded))
+    before = await read(janitor)
+    await ledger.pool.execute("SELECT spend_credits($1, 500, 'a song', 'one')", ANNA)
+    await webhook.settle(a_refund_of(spent))
+    overdrawn = await read(janitor)
+
+    await webhook.settle(a_payment(amount=5, support_note=CODE))
+    after = await read(janitor)
+
+    refunds = [one["bmc_refunds_overdrawn_total"] for one in (before, overdrawn, after)]
+    users = [one["bmc_balances_overdrawn"] for one in (before, overdrawn, after)]
+    assert (refunds, users) == ([0, 1, 1], [0, 1, 0])
+
+
+async def test_the_last_backup_is_told(janitor: Pool, ledger: Ledger) -> None:
+    for age, size in (("1 hour", 4_000), ("1 day", 3_000)):
+        await ledger.pool.execute(
+            "INSERT INTO backups (taken_at, size_bytes) VALUES (now() - $1::text::interval, $2)", age, size
+        )
+
+    metrics = await read(janitor)
+
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert metrics["bmc_backup_size_bytes"] == 4_000
+    assert metrics["bmc_backup_last_success_timestamp_seconds"] == pytest.approx(hour_ago.timestamp(), abs=10)
+
+
 async def test_a_state_that_is_too_old_is_not_shown(janitor: Pool) -> None:
     fresh = await read(janitor, age=AGE_MAX)
     stale = await read(janitor, age=AGE_MAX + SECOND)

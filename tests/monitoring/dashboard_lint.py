@@ -31,8 +31,12 @@ STATE_GAUGES = (
     "bmc_payment_matches",
     "bmc_outbox_messages",
     "bmc_outbox_oldest_age_seconds",
+    "bmc_outbox_undelivered_age_seconds",
     "bmc_claims_open",
     "bmc_balance_drift_credits",
+    "bmc_balances_overdrawn",
+    "bmc_backup_last_success_timestamp_seconds",
+    "bmc_backup_size_bytes",
 )
 """Every janitor tells the same of them, so that adding up would tell it twice."""
 

@@ -19,7 +19,7 @@ import services.bot.metrics
 import services.janitor.metrics
 import services.runtime.vitals
 import services.webhook.metrics
-from ledger.store.snapshot import NOTHING, Snapshot
+from ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS, JOBS, Alert
 from monitoring.slos import SLOS, recording_rules
@@ -102,7 +102,7 @@ def test_rules_ask_only_for_what_is_exported() -> None:
 
 def exported() -> set[str]:
     state = State(["USD"], clock=lambda: datetime.now(UTC))
-    state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, NOTHING))
+    state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, Overdrafts(0, 0), None))
     return set(chain.from_iterable(map(_series, chain(REGISTRY.collect(), state.collect()))))
 
 
