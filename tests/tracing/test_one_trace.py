@@ -137,6 +137,31 @@ async def test_what_was_settled_together_is_linked(
     assert sum(one["attributes"]["messaging.batch.message_count"] for one in settled) == len(crowd)
 
 
+async def test_what_was_owed_for_long_is_told_in_a_trace_of_its_own(
+    stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
+) -> None:
+    """With a link to what it comes of: as its child it would begin long after its parent had ended."""
+    anna = await join(session, stack)
+    code = await anna.ask_to_pay("5")
+    await asyncio.to_thread(stack.compose, "stop", "bot")
+    await bmc.pay(amount="5", note=code)
+    stack.sql("UPDATE notifications SET created_at = created_at - interval '11 minutes' WHERE status = 'pending'")
+
+    await asyncio.to_thread(stack.compose, "start", "bot")
+    await anna.hear("500")
+
+    _, trace_id, span_id, _ = kept_parent(stack, anna).split("-")
+    await asyncio.to_thread(await_that, lambda: linked_to(receiver.spans(), span_id))
+    [told] = linked_to(receiver.spans(), span_id)
+    assert (told["name"], told["parent_id"]) == ("process notifications", None)
+    assert told["trace_id"] != trace_id
+    assert {LAST} == names(one for one in receiver.spans() if one["parent_id"] == told["span_id"])
+
+
+def linked_to(spans: Iterable[Span], span_id: str) -> list[Span]:
+    return [one for one in spans if span_id in {link["span_id"] for link in one["links"]}]
+
+
 @pytest.mark.parametrize("flags", ["01", "00"])
 async def test_a_caller_can_neither_join_a_trace_nor_prevent_one(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, flags: str
@@ -235,14 +260,14 @@ async def test_a_measured_duration_leads_to_its_trace(
 ) -> None:
     await pay(bmc, await join(session, stack))
 
-    def exemplars() -> list[Any]:
+    def shown() -> set[str]:
         since, until = datetime.now(UTC) - timedelta(minutes=10), datetime.now(UTC) + timedelta(minutes=1)
         query = {"query": f"{histogram}_bucket", "start": since.timestamp(), "end": until.timestamp()}
-        return [one for series in ask_prometheus(stack, "query_exemplars", **query) for one in series["exemplars"]]
+        series = ask_prometheus(stack, "query_exemplars", **query)
+        return {exemplar["labels"]["trace_id"] for one in series for exemplar in one["exemplars"]}
 
-    await asyncio.to_thread(await_that, exemplars)
-
-    assert {one["labels"]["trace_id"] for one in exemplars()} & {one["trace_id"] for one in receiver.spans()}
+    # Once it has been scraped again.
+    await asyncio.to_thread(await_that, lambda: shown() & {one["trace_id"] for one in receiver.spans()})
 
 
 def ask_prometheus(stack: Stack, path: str, **query: object) -> Any:
