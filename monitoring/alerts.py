@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 from monitoring.slos import FAST, SLOS, SLOW, Slo, burns
 from monitoring.thresholds import (
+    BACKUP_AGE_SECONDS,
     CERTIFICATE_LEFT_SECONDS,
+    DISK_AHEAD_SECONDS,
+    DISK_FREE_BYTES,
+    DISK_FREE_SHARE,
+    DISK_LOOK_BACK,
     EVENT_LOOP_LAG_SECONDS,
     FAILED_STREAK,
     JANITOR_PERIODS,
@@ -19,12 +24,14 @@ from monitoring.thresholds import (
     PENDING_TTL_SECONDS,
     POLL_SHARE,
     POSTGRES_CONNECTIONS_SHARE,
+    POSTGRES_TRANSACTION_IDS,
     POSTGRES_TRANSACTION_SECONDS,
     PROBE_SILENCE_SECONDS,
     RESTARTS_PER_15_MINUTES,
     SIGNATURE_FAILURES_PER_10_MINUTES,
     SNAPSHOT_AGE_SECONDS,
     TELEGRAM_ERROR_SHARE,
+    UNDELIVERED_AGE_SECONDS,
     UNMATCHED_AGE_SECONDS,
     UNMATCHED_PER_HOUR,
 )
@@ -63,6 +70,11 @@ def _highest(gauge: str) -> str:
     return f"max({_latest(gauge)})"
 
 
+def _lowest(gauge: str) -> str:
+    """Of several disks, the one that is full first."""
+    return f"min({_latest(gauge, '5m')})"
+
+
 def _counted(counter: str, window: str) -> str:
     """Count events in whole numbers: `increase` guesses at the edges of the window, and makes 2.02 of 2."""
     return f"round(sum(increase({counter}[{window}])))"
@@ -76,6 +88,10 @@ def _last_done(task: str) -> str:
     return f"max by (task) ({success} or {known} * 0 + on (instance, job) group_left () {start})"
 
 
+BACKUP = f"max({_latest('bmc_backup_last_success_timestamp_seconds', '1h')})"
+OVERDRAFTS = "bmc_refunds_overdrawn_total"
+FREE = "bmc_disk_free_bytes"
+WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
 OURS = '{job=~"webhook|bot|janitor"}'
 JOBS = ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
 DELIVERIES = "bmc_webhook_deliveries_total"
@@ -201,6 +217,16 @@ ANYTHING = (
         dashboard="bmc-payments",
     ),
     Alert(
+        name="RefundAfterSpend",
+        # Read from the ledger, and by whichever janitor: what `increase` makes of a series that begins at 1 is nothing.
+        expr=f"max({_latest(OVERDRAFTS)}) - min(min_over_time({OVERDRAFTS}[1d])) > 0",
+        hold="0m",
+        severity=Severity.TICKET,
+        summary="A payment went back after its credits were spent: somebody owes credits",
+        description="In the last day: {{ $value }}. The next payments fill the gap first.",
+        dashboard="bmc-payments",
+    ),
+    Alert(
         name="OutboxStuck",
         # What is dead grows old for ever, and has an alert of its own.
         expr=_highest('bmc_outbox_oldest_age_seconds{status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
@@ -208,6 +234,16 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="Users are not told of their payments",
         description="The oldest notification has been due for {{ $value | humanizeDuration }}.",
+        dashboard="bmc-bot",
+    ),
+    Alert(
+        name="OutboxUndelivered",
+        # What is put off is not due, so that OutboxStuck does not see an outage of Telegram.
+        expr=f"{_highest('bmc_outbox_undelivered_age_seconds')} > {UNDELIVERED_AGE_SECONDS}",
+        hold="2m",
+        severity=Severity.PAGE,
+        summary="Somebody is not told of their payment, though the bot tries again and again",
+        description="The oldest notification has been waiting for {{ $value | humanizeDuration }}.",
         dashboard="bmc-bot",
     ),
     Alert(
@@ -269,6 +305,44 @@ ANYTHING = (
         dashboard="bmc-janitor",
     ),
     Alert(
+        name="BackupMissing",
+        expr=f"{BACKUP} == 0",
+        # A day is room for setting it up, and longer than any demo runs.
+        hold="1d",
+        severity=Severity.TICKET,
+        summary="There is no backup: with the disk, every payment and balance would be lost",
+        description="None was ever recorded here. db/backup.sh takes one.",
+        dashboard="bmc-janitor",
+    ),
+    Alert(
+        name="BackupOld",
+        expr=f"time() - ({BACKUP} > 0) > {BACKUP_AGE_SECONDS}",
+        hold="15m",
+        severity=Severity.TICKET,
+        summary="Backups have stopped: with the disk, the payments since the last would be lost",
+        description="The last one that ended well is {{ $value | humanizeDuration }} old.",
+        dashboard="bmc-janitor",
+    ),
+    Alert(
+        name="DiskFilling",
+        expr=f"{_lowest(FREE)} and min({_latest(FREE, '5m')} / {_latest('bmc_disk_size_bytes', '5m')}) < {DISK_FREE_SHARE}"
+        f" and min(predict_linear({FREE}[{DISK_LOOK_BACK}], {DISK_AHEAD_SECONDS})) < 0",
+        hold="1h",
+        severity=Severity.TICKET,
+        summary="The disk will be full within a day, and then no payment can be written down",
+        description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",
+        dashboard="bmc-platform",
+    ),
+    Alert(
+        name="DiskNearlyFull",
+        expr=f"{_lowest(FREE)} < {DISK_FREE_BYTES}",
+        hold="5m",
+        severity=Severity.PAGE,
+        summary="The disk is nearly full: soon no payment can be written down",
+        description="Free: {{ $value | humanize1024 }}B.",
+        dashboard="bmc-platform",
+    ),
+    Alert(
         name="TargetDown",
         expr='max by (job) (up{job!="prometheus"}) == 0',
         hold="3m",
@@ -324,6 +398,38 @@ ANYTHING = (
         description="{{ $value }} in 15 minutes; each was ended by an error and perhaps tried again.",
         dashboard="bmc-postgres",
         keep="30m",
+    ),
+    Alert(
+        name="PostgresLockWaits",
+        # As they are: the last value there was would make three minutes of one moment. A wait ends after ten seconds at the
+        # latest, so this is many, one after the other.
+        expr=f"max(sum by (instance) ({WAITS})) > 0",
+        hold="3m",
+        severity=Severity.TICKET,
+        summary="Payments queue up in the database: somebody holds a lock and does not let go",
+        description="Waiting for a lock: {{ $value }}.",
+        dashboard="bmc-postgres",
+    ),
+    Alert(
+        name="PostgresWraparound",
+        expr=" or ".join(
+            f"{_highest(f'pg_database_wraparound_age_{ids}_seconds')} > {POSTGRES_TRANSACTION_IDS}"
+            for ids in ("datfrozenxid", "datminmxid")
+        ),
+        hold="1h",
+        severity=Severity.TICKET,
+        summary="The database runs out of transaction numbers, and will then refuse every write",
+        description="{{ $value | humanize }} are in use; at two thousand million it stops. Something keeps it from tidying up.",
+        dashboard="bmc-postgres",
+    ),
+    Alert(
+        name="PostgresCollectorFailing",
+        expr=f"max by (collector) ({_latest('pg_scrape_collector_success')}) == 0",
+        hold="15m",
+        severity=Severity.TICKET,
+        summary="Part of the database is not watched: trouble there would not be told",
+        description="The exporter's collector {{ $labels.collector }} fails.",
+        dashboard="bmc-postgres",
     ),
     Alert(
         name="CertificateExpiring",

@@ -14,12 +14,29 @@ PENDING_TTL_SECONDS = 24 * 3600
 """Of PENDING_TTL_HOURS as it comes; where it is longer, the alert's own comparison grows with the oldest payment's age."""
 
 OUTBOX_AGE_SECONDS = 120
+UNDELIVERED_AGE_SECONDS = 15 * 60
+"""Tried again and again, and in vain: longer than Telegram usually makes anybody wait."""
+
 POLL_SHARE = 0.2
 TELEGRAM_ERROR_SHARE = 0.2
 SIGNATURE_FAILURES_PER_10_MINUTES = 20
 EVENT_LOOP_LAG_SECONDS = 0.25
 POSTGRES_CONNECTIONS_SHARE = 0.8
 POSTGRES_TRANSACTION_SECONDS = 300
+POSTGRES_TRANSACTION_IDS = 500_000_000
+"""Postgres begins to tidy them up at 200 million by itself, and stops taking writes near 2,100 million."""
+
+BACKUP_AGE_SECONDS = 26 * 3600
+"""One a day, and two hours for it to be late."""
+
+DISK_FREE_BYTES = 2 * 1024**3
+"""In bytes, not as a share: what is written here is a few megabytes a day, however large the disk is."""
+
+DISK_AHEAD_SECONDS = 86400
+DISK_LOOK_BACK = "6h"
+DISK_FREE_SHARE = 0.4
+"""Where more is free, a growth of some hours foretells nothing."""
+
 PROBE_SILENCE_SECONDS = 180
 JANITOR_PERIODS = 3
 RESTARTS_PER_15_MINUTES = 2

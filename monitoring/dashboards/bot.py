@@ -17,7 +17,13 @@ from monitoring.dashboards.parts import (
     busy,
     quantiles,
 )
-from monitoring.thresholds import HANDLED_SECONDS, OUTBOX_AGE_SECONDS, POLL_SHARE, TELEGRAM_ERROR_SHARE
+from monitoring.thresholds import (
+    HANDLED_SECONDS,
+    OUTBOX_AGE_SECONDS,
+    POLL_SHARE,
+    TELEGRAM_ERROR_SHARE,
+    UNDELIVERED_AGE_SECONDS,
+)
 
 CALLS = "bmc_telegram_requests_total"
 FAILED = 'outcome!~"ok|forbidden"'
@@ -93,13 +99,15 @@ FINE = Row(
         ),
         Panel(
             Kind.STAT,
-            "Told to wait, 1 hour",
-            "For how long Telegram made the bot wait because it sent too much; good is 0.",
-            (Query("sum(increase(bmc_telegram_flood_wait_seconds_total{$here}[1h]))"),),
-            empty="No bot runs",
+            "Longest undelivered notification",
+            "For how long somebody has not been told, be it due or put off to be tried again; good is 0, a second at most.",
+            (Query("max(bmc_outbox_undelivered_age_seconds{$here})"),),
+            empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=4,
             height=5,
+            limit=Limit(UNDELIVERED_AGE_SECONDS),
+            alerts=("OutboxUndelivered",),
         ),
     ),
 )
@@ -206,6 +214,14 @@ TELEGRAM = Row(
             empty="Telegram was not called",
             unit=Unit.SECONDS,
             decimals=1,
+        ),
+        Panel(
+            Kind.STAT,
+            "Told to wait, 1 hour",
+            "For how long Telegram made the bot wait because it sent too much; good is 0.",
+            (Query("sum(increase(bmc_telegram_flood_wait_seconds_total{$here}[1h]))"),),
+            empty="No bot runs",
+            unit=Unit.SECONDS,
         ),
     ),
     folded=True,

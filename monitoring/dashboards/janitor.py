@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from monitoring.dashboards.parts import Board, Column, Kind, Limit, Panel, Query, Row, Unit, busy, quantiles
-from monitoring.thresholds import JANITOR_PERIODS, SNAPSHOT_AGE_SECONDS
+from monitoring.thresholds import BACKUP_AGE_SECONDS, JANITOR_PERIODS, SNAPSHOT_AGE_SECONDS
 
 RUNS = "bmc_janitor_runs_total"
 LAST_SUCCESS = "bmc_janitor_last_success_timestamp_seconds"
+LAST_BACKUP = "bmc_backup_last_success_timestamp_seconds"
 
 FINE = Row(
     "Is it fine?",
@@ -113,9 +114,53 @@ TASKS = Row(
     ),
 )
 
+BACKUPS = Row(
+    "Backups and durations",
+    (
+        Panel(
+            Kind.STAT,
+            "Age of the last backup",
+            "How long ago the last backup was begun that ended well; good is under a day.",
+            (Query(f"time() - (max({LAST_BACKUP}{{$here}}) > 0)"),),
+            empty="There has never been one",
+            unit=Unit.SECONDS,
+            decimals=1,
+            width=6,
+            limit=Limit(BACKUP_AGE_SECONDS),
+            alerts=("BackupMissing", "BackupOld"),
+        ),
+        Panel(
+            Kind.LINES,
+            "Size of the last backup",
+            "Good grows slowly; a sudden fall means that something is missing from it.",
+            (Query("max(bmc_backup_size_bytes{$here}) > 0", "size"),),
+            empty="There has never been one",
+            unit=Unit.BYTES,
+            decimals=1,
+            width=9,
+        ),
+        Panel(
+            Kind.LINES,
+            "Time a run takes, by task",
+            "On average; good is well under a second. What only grows will one day not end within its period.",
+            (
+                Query(
+                    "sum by (task) (rate(bmc_janitor_run_duration_seconds_sum{$here}[$__rate_interval]))"
+                    " / (sum by (task) (rate(bmc_janitor_run_duration_seconds_count{$here}[$__rate_interval])) > 0)",
+                    "{{task}}",
+                ),
+            ),
+            empty="No task was run",
+            unit=Unit.SECONDS,
+            decimals=1,
+            width=9,
+        ),
+    ),
+)
+
 BOARD = Board(
     uid="bmc-janitor",
     title="Janitor",
     about="What is done by the clock: expiring, matching again, forgetting, checking, measuring.",
-    rows=(FINE, TASKS),
+    rows=(FINE, BACKUPS, TASKS),
 )

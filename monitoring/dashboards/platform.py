@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Kind, Limit, Panel, Query, Row, Unit, Word
-from monitoring.thresholds import EVENT_LOOP_LAG_SECONDS, RESTARTS_PER_15_MINUTES
+from monitoring.thresholds import DISK_FREE_BYTES, EVENT_LOOP_LAG_SECONDS, RESTARTS_PER_15_MINUTES
 
 FINE = Row(
     "Is it fine?",
@@ -29,6 +29,33 @@ FINE = Row(
             height=8,
             limit=Limit(RESTARTS_PER_15_MINUTES),
             alerts=("ProcessRestarting",),
+        ),
+        Panel(
+            Kind.LINES,
+            "Free space on the disk",
+            "Where the volumes lie; good is level, far above the line.",
+            (Query("min(bmc_disk_free_bytes{$here})", "free"),),
+            empty="The janitor tells nothing",
+            unit=Unit.BYTES,
+            decimals=1,
+            width=12,
+            limit=Limit(DISK_FREE_BYTES, is_floor=True),
+            alerts=("DiskFilling", "DiskNearlyFull"),
+        ),
+        Panel(
+            Kind.LINES,
+            "What fills the disk",
+            "Good grows slowly: the database with what people pay, Prometheus up to 2 GB. What else grows is not ours.",
+            (
+                Query('max(pg_database_size_bytes{$here,datname="ledger"})', "database"),
+                Query("max(pg_wal_size_bytes{$here})", "write-ahead log"),
+                Query("max(prometheus_tsdb_storage_blocks_bytes{$here})", "Prometheus"),
+                Query("max(bmc_disk_size_bytes{$here}) - min(bmc_disk_free_bytes{$here})", "all that is in use"),
+            ),
+            empty="Nobody tells a size",
+            unit=Unit.BYTES,
+            decimals=1,
+            width=12,
         ),
     ),
 )

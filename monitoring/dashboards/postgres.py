@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from monitoring.dashboards.parts import FIRST, UP, Board, Column, Kind, Limit, Panel, Query, Row, Unit
-from monitoring.thresholds import POSTGRES_CONNECTIONS_SHARE, POSTGRES_TRANSACTION_SECONDS
+from monitoring.thresholds import POSTGRES_CONNECTIONS_SHARE, POSTGRES_TRANSACTION_IDS, POSTGRES_TRANSACTION_SECONDS
 
 LEDGER = 'datname="ledger"'
+STATED = f"{{$here,{LEDGER}}}"
 
 FINE = Row(
     "Is it fine?",
@@ -32,7 +33,7 @@ FINE = Row(
             ),
             empty="The exporter tells nothing",
             unit=Unit.SHARE,
-            width=5,
+            width=4,
             height=5,
             limit=Limit(POSTGRES_CONNECTIONS_SHARE),
             alerts=("PostgresConnectionsHigh",),
@@ -44,7 +45,7 @@ FINE = Row(
             (Query(f"max(pg_stat_activity_max_tx_duration{{$here,{LEDGER}}})"),),
             empty="The exporter tells nothing",
             unit=Unit.SECONDS,
-            width=5,
+            width=4,
             height=5,
             limit=Limit(POSTGRES_TRANSACTION_SECONDS),
             alerts=("PostgresLongTransaction",),
@@ -55,21 +56,41 @@ FINE = Row(
             "Transactions that blocked one another; must be 0, any is a fault of ours.",
             (Query(f"max(round(increase(pg_stat_database_deadlocks{{$here,{LEDGER}}}[15m])))"),),
             empty="The exporter tells nothing",
-            width=5,
+            width=4,
             height=5,
             limit=Limit(FIRST),
             alerts=("PostgresDeadlocks",),
         ),
         Panel(
             Kind.STAT,
-            "Size of the database",
-            "Good is slow growth, with room on the disk.",
-            (Query(f"max(pg_database_size_bytes{{$here,{LEDGER}}})"),),
+            "Waiting for a lock",
+            "Statements that wait for another to let go; good is 0, but for a moment.",
+            (
+                # Who does not wait is counted as 0, so that nothing is shown where nobody is counted.
+                Query(
+                    f'max(sum by (instance) (pg_stat_activity_count{{$here,{LEDGER},wait_event_type="Lock"}})'
+                    f" or sum by (instance) (pg_stat_activity_count{{$here,{LEDGER}}}) * 0)"
+                ),
+            ),
             empty="The exporter tells nothing",
-            unit=Unit.BYTES,
-            decimals=1,
-            width=5,
+            width=4,
             height=5,
+            limit=Limit(FIRST),
+            alerts=("PostgresLockWaits",),
+        ),
+        Panel(
+            Kind.STAT,
+            "Transaction numbers in use",
+            "How many since the oldest row was tidied up; good is below 200 million, where Postgres begins to do so by itself.",
+            (
+                Query("max(pg_database_wraparound_age_datfrozenxid_seconds{$here})", "transactions"),
+                Query("max(pg_database_wraparound_age_datminmxid_seconds{$here})", "groups of lockers"),
+            ),
+            empty="The exporter tells nothing",
+            width=4,
+            height=5,
+            limit=Limit(POSTGRES_TRANSACTION_IDS),
+            alerts=("PostgresWraparound",),
         ),
     ),
 )
@@ -195,9 +216,76 @@ TABLES = Row(
     folded=True,
 )
 
+STATEMENTS = Row(
+    "Statements and growth",
+    (
+        Panel(
+            Kind.TABLE,
+            "Statements, the costliest first",
+            "By number, as texts stay in the database: SELECT query FROM measuring.pg_stat_statements WHERE queryid = … "
+            "has them, without values. Good is a mean of a few milliseconds.",
+            (
+                Query(
+                    f"sort_desc(max by (queryid, user) (rate(pg_stat_statements_seconds_total{STATED}[$__rate_interval])))"
+                ),
+                Query(f"max by (queryid, user) (rate(pg_stat_statements_calls_total{STATED}[$__rate_interval])) * 60"),
+                Query(
+                    f"max by (queryid, user) (rate(pg_stat_statements_seconds_total{STATED}[$__rate_interval]))"
+                    f" / (max by (queryid, user) (rate(pg_stat_statements_calls_total{STATED}[$__rate_interval])) > 0)"
+                ),
+                Query(f"max by (queryid, user) (rate(pg_stat_statements_rows_total{STATED}[$__rate_interval])) * 60"),
+            ),
+            empty="No statement was counted",
+            width=14,
+            height=10,
+            columns=(
+                Column("queryid", "Number"),
+                Column("user", "Role", width=120),
+                Column("Value #A", "Of one processor", Unit.SHARE, decimals=1, width=140),
+                Column("Value #B", "A minute", Unit.COUNT, width=100),
+                Column("Value #C", "Mean", Unit.SECONDS, decimals=1, width=100),
+                Column("Value #D", "Rows a minute", Unit.COUNT, width=120),
+            ),
+        ),
+        Panel(
+            Kind.LINES,
+            "Growth of the database, a day",
+            "By how much it would grow in a day at this pace; good is a few megabytes, and below what is free on the disk.",
+            (Query(f"max(deriv(pg_database_size_bytes{{$here,{LEDGER}}}[6h])) * 86400", "growth"),),
+            empty="The exporter tells nothing",
+            unit=Unit.BYTES,
+            decimals=1,
+            width=10,
+            height=10,
+        ),
+        Panel(
+            Kind.STAT,
+            "Size of the database",
+            "Good is slow growth, with room on the disk.",
+            (Query(f"max(pg_database_size_bytes{{$here,{LEDGER}}})"),),
+            empty="The exporter tells nothing",
+            unit=Unit.BYTES,
+            decimals=1,
+            width=12,
+            height=5,
+        ),
+        Panel(
+            Kind.STAT,
+            "Collectors that fail",
+            "What the exporter cannot ask of the database; must be 0, else some of its trouble would not be told.",
+            (Query("sum(1 - max by (collector) (pg_scrape_collector_success{$here}))"),),
+            empty="The exporter tells nothing",
+            width=12,
+            height=5,
+            alerts=("PostgresCollectorFailing",),
+        ),
+    ),
+    folded=True,
+)
+
 BOARD = Board(
     uid="bmc-postgres",
     title="Postgres",
     about="The database: connections, work, what blocks, what grows.",
-    rows=(FINE, WORK, TABLES),
+    rows=(FINE, WORK, STATEMENTS, TABLES),
 )

@@ -35,6 +35,7 @@ EXCLUDED = (
         Excluded("target-rate-interval-rule", board, panel, SPAN_OF_THE_ALERT)
         for board, panel in (
             ("bmc-payments", "Unmatched in the last hour"),
+            ("bmc-payments", "Refunds after spending, 1 day"),
             ("bmc-webhook", "Badly signed in 10 minutes"),
             ("bmc-webhook", "Not written at once, 15 minutes"),
             ("bmc-webhook", "Repeats and new ones an hour"),
@@ -47,6 +48,7 @@ EXCLUDED = (
         )
     ),
     Excluded("target-rate-interval-rule", "bmc-bot", "Told to wait, 1 hour", "waits are rare: an hour shows one"),
+    Excluded("target-rate-interval-rule", "bmc-postgres", "Growth of the database, a day", "it grows a page now and then"),
     Excluded("target-rate-interval-rule", "bmc-janitor", "Runs that failed, 1 hour", "some tasks run once an hour"),
     Excluded("target-rate-interval-rule", "bmc-janitor", "Tasks at a glance", "some tasks run once an hour"),
     Excluded("target-rate-interval-rule", "bmc-overview", "Room left for failure, 30 days", "promises are for 30 days"),
@@ -62,6 +64,7 @@ EXCLUDED = (
     Excluded("target-counter-agg-rule", "bmc-postgres", "Connections in use", NO_COUNTER),
     Excluded("target-counter-agg-rule", "bmc-postgres", "Connections, by state", NO_COUNTER),
     Excluded("target-counter-agg-rule", "bmc-postgres", "Locks held", NO_COUNTER),
+    Excluded("target-counter-agg-rule", "bmc-postgres", "Waiting for a lock", NO_COUNTER),
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import os
 import urllib.request
 from collections.abc import Iterator
 
@@ -15,8 +14,8 @@ import yaml
 
 from monitoring.dashboards.asking import ask_now
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import ROOT, SERVICES, Stack, free_ports
-from tests.monitoring.test_dashboards_running import WATCHERS, address_of, await_that
+from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack
+from tests.monitoring.test_dashboards_running import WATCHERS, await_that
 
 PAIRS = ("webhook", "bot", "janitor")
 SERIES_MAX = 1_500
@@ -32,32 +31,21 @@ PEOPLE, FIRST_ID = 6, 8_000
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     named = tmp_path_factory.mktemp("named") / "compose.yaml"
     named.write_text(yaml.safe_dump({"services": {"proxy": {"networks": {"edge": {"aliases": [HOST]}}}}}), "utf-8")
-    https_port, http_port, sandbox_port = free_ports(3)
-    environment = {
-        "HTTPS_PORT": str(https_port),
-        "HTTP_PORT": str(http_port),
-        "SANDBOX_PORT": str(sandbox_port),
-        "IMAGE_TAG": "tests",
+    settings = {
         # Two that ask for updates would take them from each other: they are sent, to the name that the stand-in knows.
         "PUBLIC_HOST": HOST,
         "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
         "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{named}",
     }
-    stack = Stack(f"coffee-ledger-tests-pairs-{os.getpid()}", environment, https_port, sandbox_port)
     pairs = [word for name in PAIRS for word in ("--scale", f"{name}=2")]
-    try:
-        stack.compose("up", "--detach", "--build", "--wait", *pairs, *SERVICES, *WATCHERS)
+    with another_stack("pairs", *pairs, *SERVICES, *WATCHERS, **settings) as stack:
         yield stack
-    finally:
-        # pytest shows it only beside a failure.
-        print(stack.compose("logs", "--no-color", "--tail", "50"))
-        stack.compose("down", "--volumes", "--timeout", "2")
 
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
     """Its address, once people have paid and all of it was counted."""
-    address = f"http://{address_of(stack, 'prometheus')}:9090"
+    address = f"http://{stack.address_of('prometheus', 'watch')}:9090"
     await_that(lambda: number(address, 'count(up{job=~"webhook|bot|janitor"} == 1)') == 2 * len(PAIRS))
     asyncio.run(pay(stack))
     ended = float(stack.sql("SELECT extract(epoch FROM max(sent_at)) FROM notifications"))
