@@ -48,7 +48,9 @@ EXCLUDED = (
         )
     ),
     Excluded("target-rate-interval-rule", "bmc-bot", "Told to wait, 1 hour", "waits are rare: an hour shows one"),
-    Excluded("target-rate-interval-rule", "bmc-postgres", "Growth of the database, a day", "it grows a page now and then"),
+    Excluded(
+        "target-rate-interval-rule", "bmc-postgres", "Growth of the database, a day", "it grows a page now and then"
+    ),
     Excluded("target-rate-interval-rule", "bmc-janitor", "Runs that failed, 1 hour", "some tasks run once an hour"),
     Excluded("target-rate-interval-rule", "bmc-janitor", "Tasks at a glance", "some tasks run once an hour"),
     Excluded("target-rate-interval-rule", "bmc-overview", "Room left for failure, 30 days", "promises are for 30 days"),
