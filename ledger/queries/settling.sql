@@ -186,3 +186,15 @@ SELECT NULL, 'signature_failures', jsonb_build_object('count', $2::bigint), 'sig
 ON CONFLICT (fact_key) DO NOTHING
 -- Not the id: the webhook may queue notifications, not read them.
 RETURNING true;
+
+-- name: count_refused
+SELECT refused FROM webhook_answers;
+
+-- name: keep_answers
+-- Refusals count from the last 200 of any webhook on, in the order of their times and not of their writing.
+-- $1 when one was last accepted or null, $2 how many were refused since, $3 when the last of these was or null
+UPDATE webhook_answers
+   SET accepted_at = greatest(accepted_at, $1),
+       refused = CASE WHEN $1 > accepted_at THEN 0 ELSE refused END
+           + CASE WHEN $3::timestamptz > accepted_at THEN $2::integer ELSE 0 END
+RETURNING refused;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +28,7 @@ from ledger.settling import (
     rematch,
     settle,
 )
-from ledger.store.database import sql, transaction
+from ledger.store.database import connected, sql, transaction
 from ledger.store.rows import payment_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,16 @@ BURST_PAUSE = timedelta(hours=6)
 """After so long without a signature failure, the next one begins a new burst."""
 
 Known = TypeVar("Known")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one webhook answered: when it last said 200, if it did, and how many it refused after that."""
+
+    accepted_at: datetime | None = None
+    refused: int = 0
+    refused_at: datetime | None = None
+    """When it last refused one."""
 
 
 async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> Settlement:
@@ -149,6 +159,16 @@ async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> 
         minute = now.replace(second=0, microsecond=0)
         if await db.fetch(sql("count_signature_failures"), minute, count, minute - BURST_PAUSE):
             await db.execute(sql("announce"))
+
+
+async def keep_answers(pool: Pool, answers: Answers) -> int:
+    """Add one webhook's answers to those of all; return how many were refused since the last 200 of any."""
+    async with connected(pool) as db:
+        if answers == Answers():
+            refused: int = await db.fetchval(sql("count_refused"))
+        else:
+            refused = await db.fetchval(sql("keep_answers"), answers.accepted_at, answers.refused, answers.refused_at)
+    return refused
 
 
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:

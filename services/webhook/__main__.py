@@ -9,12 +9,12 @@ import structlog
 from ledger.events import Event
 from ledger.model import Outcome
 from ledger.store.database import Pool, open_pool
-from ledger.store.settle import count_signature_failures, keep_failed_event, rehearse, settle_events
+from ledger.store.settle import count_signature_failures, keep_answers, keep_failed_event, rehearse, settle_events
 from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.process import run_service
 from services.runtime.vitals import vital_signs
 from services.webhook.app import Probe, make_app
-from services.webhook.failures import SignatureFailures
+from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
 from services.webhook.story import settling, tell
@@ -40,14 +40,16 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             keep_failed=lambda event: keep_failed_event(pool, event),
         )
         failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
+        streak = FailedStreak(lambda answers: keep_answers(pool, answers), clock=lambda: datetime.now(UTC))
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(writer.run())
             counting = tasks.create_task(failures.run())
+            looking = tasks.create_task(streak.run())
             async with (
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
                 vital_signs(pool, revision=settings.REVISION),
                 listening(
-                    make_app(writer, settings.secrets, failures, make_probe(settings, pool)),
+                    make_app(writer, settings.secrets, failures, streak, make_probe(settings, pool)),
                     settings.BMC_WEBHOOK_PORT,
                     drain_seconds=DRAIN_SECONDS,
                 ),
@@ -57,6 +59,8 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             # Every request under way has been answered by now, so nothing waits to be written.
             writing.cancel()
             counting.cancel()
+            looking.cancel()
+        await streak.write_down()
 
 
 def make_probe(settings: WebhookSettings, pool: Pool) -> Probe | None:

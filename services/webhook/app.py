@@ -15,11 +15,10 @@ from opentelemetry.trace import SpanKind
 from ledger.errors import DatabaseAwayError
 from ledger.events import Event, read_event
 from services.runtime.tracing import read_parent, span, timed, write_parent
-from services.webhook.failures import SignatureFailures
+from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.metrics import (
     DELIVERIES,
     DURATION,
-    FAILED_STREAK,
     LAST_ACCEPTED,
     PROBE_EVENT,
     PROBED,
@@ -46,11 +45,15 @@ class Probe:
 
 
 def make_app(
-    writer: Writer, secrets: Sequence[bytes], failures: SignatureFailures, probe: Probe | None = None
+    writer: Writer,
+    secrets: Sequence[bytes],
+    failures: SignatureFailures,
+    streak: FailedStreak,
+    probe: Probe | None = None,
 ) -> web.Application:
     """Make the application; *probe* None: there is no one to send probes."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app.router.add_post(PATH, Deliveries(writer, secrets, failures, probe).take)
+    app.router.add_post(PATH, Deliveries(writer, secrets, failures, streak, probe).take)
     app.on_response_prepare.append(_hide_server)
     return app
 
@@ -59,11 +62,17 @@ class Deliveries:
     """Answers one delivery after the other. The answers show up in BMC's delivery log, so they say nothing of a person."""
 
     def __init__(
-        self, writer: Writer, secrets: Sequence[bytes], failures: SignatureFailures, probe: Probe | None
+        self,
+        writer: Writer,
+        secrets: Sequence[bytes],
+        failures: SignatureFailures,
+        streak: FailedStreak,
+        probe: Probe | None,
     ) -> None:
         self._writer = writer
         self._secrets = secrets
         self._failures = failures
+        self._streak = streak
         self._probe = probe
 
     async def take(self, request: web.Request) -> web.Response:
@@ -83,7 +92,7 @@ class Deliveries:
         if secret is None:
             if not signatures:
                 return _refuse(Refusal.UNSIGNED, 401)
-            FAILED_STREAK.inc()
+            self._streak.refuse()
             self._failures.count()
             return _refuse(Refusal.BAD_SIGNATURE, 401)
         # Only now: nobody unknown begins a trace.
@@ -110,13 +119,19 @@ class Deliveries:
         try:
             outcome = await self._writer.submit(event)
         except DatabaseAwayError:
+            self._streak.refuse()
             return _refuse(Refusal.DATABASE_AWAY, 503)
         except OverloadedError:
+            self._streak.refuse()
             return _refuse(Refusal.OVERLOADED, 503)
+        except Exception:
+            # Not even kept raw: answered by 500, which they count as well.
+            self._streak.refuse()
+            raise
         DELIVERIES.labels(event_label(event.type), outcome).inc()
         trace.get_current_span().set_attributes({"bmc.event": event_label(event.type), "bmc.outcome": outcome})
         LAST_ACCEPTED.set_to_current_time()
-        FAILED_STREAK.set(0)
+        self._streak.accept()
         log.info(
             "event settled",
             outcome=outcome,
@@ -132,7 +147,6 @@ def _refuse(refusal: Refusal, status: int) -> web.Response:
     log.warning("delivery refused", refusal=refusal, status=status)
     response = web.json_response({"error": refusal}, status=status)
     if status == 503:
-        FAILED_STREAK.inc()
         response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     if refusal in (Refusal.TOO_LARGE, Refusal.ABORTED):
         # The rest of the body may still come; nobody wants to read it.

@@ -1,13 +1,22 @@
-"""Count deliveries that no signing secret fits, where the operators see it; that is all an unsigned request changes."""
+"""
+Count what fails, where every replica and every operator sees it: in the database, now and then rather than each time.
+
+Deliveries that no signing secret fits are counted for the operators; that is all an unsigned request changes. The streak is
+what was refused since the last 200, because Buy Me a Coffee switches the webhook off after more than ten in a row.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
 
 import structlog
 
 from ledger.errors import DatabaseAwayError
+from ledger.store.settle import Answers
+from services.webhook.metrics import FAILED_STREAK
 
 log = structlog.stdlib.get_logger()
 
@@ -15,6 +24,10 @@ PERIOD_SECONDS = 5.0
 """However many come, the database hears of them once in this time."""
 
 Keep = Callable[[int], Awaitable[None]]
+KeepAnswers = Callable[[Answers], Awaitable[int]]
+"""Adds these answers to what is known of all replicas; returns how many were refused since the last that was not."""
+
+Clock = Callable[[], datetime]
 
 
 class SignatureFailures:
@@ -45,3 +58,75 @@ class SignatureFailures:
                 # Whatever anybody sends here unsigned must not end the service.
                 log.exception("signature failures not counted", failures=failures)
             await asyncio.sleep(self._period_seconds)
+
+
+class FailedStreak:
+    """
+    Shows what all replicas refused since one of them last answered 200; `run` must be running.
+
+    What was not written down yet is counted on top. While the database is away, that is all that is counted, and each
+    replica knows of its own alone; nobody can answer 200 then, so that no streak ends unnoticed.
+    """
+
+    def __init__(
+        self,
+        keep: KeepAnswers,
+        clock: Clock,
+        *,
+        show: Callable[[float], None] = FAILED_STREAK.set,
+        period_seconds: float = PERIOD_SECONDS,
+    ) -> None:
+        self._keep = keep
+        self._show = show
+        self._clock = clock
+        self._period_seconds = period_seconds
+        self._known = 0
+        """Of all replicas, as far as it was written down."""
+        self._unwritten = Answers()
+        self._any = asyncio.Event()
+
+    def accept(self) -> None:
+        self._known = 0
+        self._note(Answers(accepted_at=self._clock()))
+
+    def refuse(self) -> None:
+        before = self._unwritten
+        self._note(Answers(before.accepted_at, before.refused + 1, refused_at=self._clock()))
+
+    def _note(self, answers: Answers) -> None:
+        self._unwritten = answers
+        self._any.set()
+        self._show(self._known + answers.refused)
+
+    async def run(self) -> None:
+        while True:
+            await self.write_down()
+            await asyncio.sleep(self._period_seconds)
+            # What another replica answered is found by looking, if there is nothing to tell meanwhile.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._any.wait(), self._period_seconds)
+
+    async def write_down(self) -> None:
+        """Tell the others what was answered here, and hear how it stands."""
+        told, self._unwritten = self._unwritten, Answers()
+        self._any.clear()
+        try:
+            known = await self._keep(told)
+        except asyncio.CancelledError:
+            self._put_back(told)
+            raise
+        except Exception as error:  # noqa: BLE001 -- counting must not end the service
+            self._put_back(told)
+            if told.refused:
+                log.warning("refusals not written down", error=type(error).__name__, refused=told.refused)
+        else:
+            # Whoever was answered 200 while it was written has ended the streak since.
+            self._known = 0 if self._unwritten.accepted_at else known
+        self._show(self._known + self._unwritten.refused)
+
+    def _put_back(self, told: Answers) -> None:
+        """Take up again what could not be written, unless a 200 has made it a thing of the past."""
+        since = self._unwritten
+        if since.accepted_at is None:
+            refused_at = since.refused_at or told.refused_at
+            self._unwritten = Answers(told.accepted_at, told.refused + since.refused, refused_at)

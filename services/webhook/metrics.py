@@ -53,7 +53,7 @@ LAST_ACCEPTED = Gauge(
 )
 FAILED_STREAK = Gauge(
     "bmc_webhook_failed_streak",
-    "Signed deliveries, or such as nearly were, refused since the last 200: BMC switches off after more than ten.",
+    "Deliveries, signed or nearly so, that all replicas refused since the last 200: after more than ten BMC gives up.",
 )
 SETTLED_MATCHES = Counter("bmc_webhook_matches", "Charges matched when they came, by method.", ["method"])
 PICK_TO_PAID = Histogram(

@@ -15,10 +15,10 @@ from ledger.events import Event
 from ledger.matching import Rules
 from ledger.model import Outcome, Rates
 from ledger.store.database import Pool
-from ledger.store.settle import count_signature_failures, keep_failed_event, rehearse, settle_events
+from ledger.store.settle import count_signature_failures, keep_answers, keep_failed_event, rehearse, settle_events
 from services.runtime.health import listening
 from services.webhook.app import Probe, make_app
-from services.webhook.failures import SignatureFailures
+from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.metrics import observe_settlement
 from services.webhook.story import settling, tell
 from services.webhook.writer import Writer
@@ -69,11 +69,15 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
         lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)), period_seconds=0.05
     )
     counting = asyncio.create_task(failures.run())
+    streak = FailedStreak(
+        lambda answers: keep_answers(pool, answers), clock=lambda: datetime.now(UTC), period_seconds=0.05
+    )
+    looking = asyncio.create_task(streak.run())
     probe = Probe(PROBE_SECRET, lambda event: rehearse(pool, event, rules, now=datetime.now(UTC)))
-    app = make_app(writer, [b"an-older-secret", SECRET], failures, probe)
+    app = make_app(writer, [b"an-older-secret", SECRET], failures, streak, probe)
     async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
         yield Webhook(session, f"http://127.0.0.1:{port}")
-    for task in (writing, counting):
+    for task in (writing, counting, looking):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

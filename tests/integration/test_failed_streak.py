@@ -1,0 +1,130 @@
+"""What is refused in a row is counted by all webhooks together, and outlives each of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger.errors import DatabaseAwayError
+from ledger.store.database import Pool, open_pool
+from ledger.store.settle import Answers, keep_answers
+from services.webhook.failures import FailedStreak
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class Replica:
+    """One webhook's streak, with a clock that is set by hand."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.shown = 0.0
+        self.minute = 0
+        self.is_database_away = False
+        self._pool = pool
+        self.streak = FailedStreak(self._keep, lambda: NOON + timedelta(minutes=self.minute), show=self._show)
+
+    def _show(self, refused: float) -> None:
+        self.shown = refused
+
+    async def _keep(self, answers: Answers) -> int:
+        if self.is_database_away:
+            raise DatabaseAwayError
+        return await keep_answers(self._pool, answers)
+
+    def refuse(self, times: int = 1, *, minute: int = 0) -> None:
+        self.minute = minute
+        for _ in range(times):
+            self.streak.refuse()
+
+    def accept(self, *, minute: int) -> None:
+        self.minute = minute
+        self.streak.accept()
+
+
+@pytest.fixture
+async def replicas(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[], Replica]]:
+    """Makes one webhook after the other, all with the role that webhooks have."""
+    async with open_pool(role_url("webhook")) as pool:
+        yield lambda: Replica(pool)
+
+
+async def written(*those: Replica) -> list[float]:
+    """What each shows once all have written, and have looked again."""
+    for one in (*those, *those):
+        await one.streak.write_down()
+    return [one.shown for one in those]
+
+
+async def test_what_two_refuse_is_one_streak(replicas: Callable[[], Replica]) -> None:
+    one, other = replicas(), replicas()
+
+    one.refuse(2)
+    other.refuse(1)
+
+    assert await written(one, other) == [3, 3]
+
+
+async def test_a_delivery_that_either_takes_ends_it(replicas: Callable[[], Replica]) -> None:
+    one, other = replicas(), replicas()
+    one.refuse(3)
+    await written(one, other)
+
+    other.accept(minute=1)
+
+    assert other.shown == 0
+    assert await written(one, other) == [0, 0]
+
+
+async def test_what_comes_after_a_delivery_that_was_taken_begins_anew(replicas: Callable[[], Replica]) -> None:
+    one, other = replicas(), replicas()
+    one.refuse(4)
+    await written(one, other)
+
+    one.accept(minute=1)
+    one.refuse(2, minute=2)
+
+    assert await written(one, other) == [2, 2]
+
+
+async def test_what_was_refused_before_but_is_written_after_does_not_count(replicas: Callable[[], Replica]) -> None:
+    late, other = replicas(), replicas()
+    late.refuse(2, minute=1)
+    other.accept(minute=2)
+
+    await other.streak.write_down()
+
+    assert await written(late, other) == [0, 0]
+
+
+async def test_it_outlives_a_restart(replicas: Callable[[], Replica]) -> None:
+    before = replicas()
+    before.refuse(5)
+    await before.streak.write_down()
+
+    after = replicas()
+
+    assert await written(after) == [5]
+
+
+async def test_while_the_database_is_away_each_counts_its_own_on_top(replicas: Callable[[], Replica]) -> None:
+    one, other = replicas(), replicas()
+    one.refuse(2)
+    await written(one, other)
+
+    one.is_database_away = other.is_database_away = True
+    one.refuse(3)
+    other.refuse(1)
+
+    assert await written(one, other) == [5, 3]
+    one.is_database_away = other.is_database_away = False
+    assert await written(one, other) == [6, 6]
+
+
+async def test_a_look_alone_writes_nothing(replicas: Callable[[], Replica], pool: Pool) -> None:
+    version = await pool.fetchval("SELECT xmin FROM webhook_answers")
+
+    await written(replicas())
+
+    assert await pool.fetchval("SELECT xmin FROM webhook_answers") == version
