@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,13 @@ class Stack:
             raise AssertionError(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
+    def address_of(self, service: str, network: str) -> str:
+        """Find the container's own address in a network: it publishes none."""
+        container = self.compose("ps", "--quiet", service).strip()
+        command = ["docker", "inspect", "--format", "{{json .NetworkSettings.Networks}}", container]
+        networks = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+        return str(networks[f"{self.project}_{network}"]["IPAddress"])
+
     def sql(self, statement: str) -> str:
         """Ask the database as its owner; rows as lines, columns with | between."""
         psql = ("exec", "-T", "db", "psql", "-XAtq", "-U", "ledger_owner", "-d", "ledger", "-c", statement)
@@ -75,9 +84,37 @@ def running_stack() -> Iterator[Stack]:
         _keep_logs(stack)
 
 
+@contextmanager
+def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
+    """Run the product once more, beside the others, with *settings* of its own; *words* go to `compose up`."""
+    https_port, http_port, sandbox_port = free_ports(3)
+    environment = {
+        "HTTPS_PORT": str(https_port),
+        "HTTP_PORT": str(http_port),
+        "SANDBOX_PORT": str(sandbox_port),
+        "IMAGE_TAG": "tests",
+        **settings,
+    }
+    stack = Stack(f"coffee-ledger-tests-{name}-{os.getpid()}", environment, https_port, sandbox_port)
+    try:
+        stack.compose("up", "--detach", "--build", "--wait", *words)
+        yield stack
+    finally:
+        _keep_logs(stack)
+        stack.compose("down", "--volumes", "--timeout", "2")
+
+
 def _keep_logs(stack: Stack) -> None:
     """Show what the services said; pytest prints it only beside a failure."""
     print(stack.compose("logs", "--no-color", "--tail", "200"))
+
+
+def await_that(condition: Callable[[], object], *, seconds: float = 60) -> None:
+    """Ask over and over, of what tells nobody that it changed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.25)
 
 
 def free_ports(count: int) -> list[int]:

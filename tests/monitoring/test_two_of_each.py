@@ -14,8 +14,8 @@ import yaml
 
 from monitoring.dashboards.asking import ask_now
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack
-from tests.monitoring.test_dashboards_running import WATCHERS, await_that
+from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack, await_that
+from tests.monitoring.test_dashboards_running import WATCHERS
 
 PAIRS = ("webhook", "bot", "janitor")
 SERIES_MAX = 1_500

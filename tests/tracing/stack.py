@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import os
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.stack import ROOT, SERVICES, Stack, free_ports
+from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack
 from tests.tracing.receiver import OTLP_PORT, READING_PORT
 
 HERE = Path(__file__).parent
@@ -83,40 +81,11 @@ def tracing_settings(**changed: str) -> dict[str, str]:
 
 def receiver_of(stack: Stack) -> Receiver:
     """Find the receiver of a stack with `tracing_settings`, once it is up."""
-    return Receiver(f"http://{address_of(stack, 'receiver', 'edge')}:{READING_PORT}")
-
-
-def address_of(stack: Stack, service: str, network: str) -> str:
-    """The container's own address in a network: it publishes none."""
-    container = stack.compose("ps", "--quiet", service).strip()
-    command = ["docker", "inspect", "--format", "{{json .NetworkSettings.Networks}}", container]
-    networks = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
-    return str(networks[f"{stack.project}_{network}"]["IPAddress"])
+    return Receiver(f"http://{stack.address_of('receiver', 'edge')}:{READING_PORT}")
 
 
 @contextmanager
 def traced_stack(*others: str, **settings: str) -> Iterator[tuple[Stack, Receiver]]:
     """Run the product, with *others* of its services, so that every span of it can be read."""
-    https_port, http_port, sandbox_port = free_ports(3)
-    environment = {
-        "HTTPS_PORT": str(https_port),
-        "HTTP_PORT": str(http_port),
-        "SANDBOX_PORT": str(sandbox_port),
-        "IMAGE_TAG": "tests",
-        **tracing_settings(**settings),
-    }
-    stack = Stack(f"coffee-ledger-tests-traced-{os.getpid()}", environment, https_port, sandbox_port)
-    try:
-        stack.compose("up", "--detach", "--build", "--wait", *SERVICES, "receiver", *others)
+    with another_stack("traced", *SERVICES, "receiver", *others, **tracing_settings(**settings)) as stack:
         yield stack, receiver_of(stack)
-    finally:
-        # pytest shows it only beside a failure.
-        print(stack.compose("logs", "--no-color", "--tail", "100"))
-        stack.compose("down", "--volumes", "--timeout", "2")
-
-
-def await_that(condition: Callable[[], object], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.25)

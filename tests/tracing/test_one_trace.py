@@ -15,9 +15,9 @@ import aiohttp
 import pytest
 
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, await_that
 from tests.integration.bmc import a_payment, raw, sign
-from tests.tracing.stack import Receiver, Span, address_of, await_that
+from tests.tracing.stack import Receiver, Span
 
 SECRET = b"sandbox-secret-that-signs-nothing-real"
 TOKEN = "1000000000:sandbox-token-that-opens-nothing-at-all"
@@ -226,7 +226,7 @@ async def test_nothing_of_polling_is_traced(
 
 def counted(stack: Stack, series: str) -> float:
     """What the webhook has counted by now."""
-    address = f"http://{address_of(stack, 'webhook', 'edge')}:9000/metrics"
+    address = f"http://{stack.address_of('webhook', 'edge')}:9000/metrics"
     with urllib.request.urlopen(address, timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return next(float(line.removeprefix(series)) for line in lines if line.startswith(series))
@@ -271,7 +271,7 @@ async def test_a_measured_duration_leads_to_its_trace(
 
 
 def ask_prometheus(stack: Stack, path: str, **query: object) -> Any:
-    address = f"http://{address_of(stack, 'prometheus', 'watch')}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
+    address = f"http://{stack.address_of('prometheus', 'watch')}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
     with urllib.request.urlopen(address, timeout=30) as answer:
         return json.load(answer)["data"]
 

@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 from tests.e2e.people import BuyMeACoffee
-from tests.e2e.stack import ROOT, Stack
-from tests.tracing.stack import address_of, await_that
+from tests.e2e.stack import ROOT, Stack, await_that
 from tests.tracing.test_one_trace import LAST, join, kept_parent, pay
 
 IMAGE = "grafana/tempo:3.0.3"
@@ -70,7 +69,7 @@ async def test_tempo_finds_the_trace_of_a_payment(
     await pay(bmc, anna)
 
     trace_id = kept_parent(stack, anna).split("-")[1]
-    address = f"http://{address_of(stack, 'tempo', 'watch')}:3200/api/traces/{trace_id}"
+    address = f"http://{stack.address_of('tempo', 'watch')}:3200/api/traces/{trace_id}"
     await asyncio.to_thread(await_that, lambda: LAST in read_or_nothing(address))
 
 
