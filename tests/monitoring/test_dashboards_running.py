@@ -100,6 +100,7 @@ async def exercise(stack: Stack) -> None:
         await knock(session, stack.webhook_url.replace("bmc-webhook", "wp-login.php"), {})
         paid = await bmc.pay(amount="10", currency="EUR", note=await anna.ask_to_pay("10", "EUR"))
         await anna.ask_to_pay("25")
+        stack.sql("INSERT INTO backups (size_bytes) VALUES (70000)")
         await bmc.refund(paid)
 
 

@@ -1,0 +1,83 @@
+"""A backup is a whole one or none, can be restored, and is known of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.people import BuyMeACoffee, Person
+from tests.e2e.stack import ROOT, Stack
+
+SCRIPT = ROOT / "db" / "backup.sh"
+COUNTS = (
+    "SELECT (SELECT count(*) FROM credits), (SELECT sum(balance) FROM balances), (SELECT count(*) FROM bmc_events),"
+    " (SELECT count(*) FROM pending_payments), (SELECT count(*) FROM measuring.pg_stat_statements WHERE false)"
+)
+
+
+def back_up(stack: Stack, folder: Path, **changed: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        **stack.environment,
+        "COMPOSE_PROJECT_NAME": stack.project,
+        "COMPOSE_ENV_FILES": ".env.sandbox",
+        **changed,
+    }
+    return subprocess.run(
+        [SCRIPT, folder], env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=folder.parent
+    )
+
+
+def in_db(stack: Stack, *words: str, given: bytes = b"") -> str:
+    command = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", stack.project, "exec", "-T", "db"]
+    environment = {**os.environ, **stack.environment}
+    done = subprocess.run(
+        [*command, *words], cwd=ROOT, env=environment, input=given, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+@pytest.fixture
+async def paid(bmc: BuyMeACoffee, anna: Person) -> None:
+    await bmc.pay(amount="5", note=await anna.ask_to_pay("5"))
+    await anna.hear("500")
+
+
+@pytest.mark.usefixtures("paid")
+def test_a_backup_restores_to_what_there_was(stack: Stack, tmp_path: Path) -> None:
+    done = back_up(stack, tmp_path / "backups")
+    assert done.returncode == 0, done.stderr
+    kept = Path(done.stdout.strip())
+
+    in_db(stack, "createdb", "-U", "ledger_owner", "restored")
+    restore = ("pg_restore", "-U", "ledger_owner", "--exit-on-error", "--dbname", "restored")
+    in_db(stack, *restore, given=kept.read_bytes())
+    restored = in_db(stack, "psql", "-XAtq", "-U", "ledger_owner", "-d", "restored", "-c", COUNTS)
+    in_db(stack, "dropdb", "-U", "ledger_owner", "restored")
+
+    assert restored == stack.sql(COUNTS)
+    assert kept.stat().st_mode & 0o077 == 0
+    size = stack.sql(
+        "SELECT size_bytes FROM backups WHERE taken_at > now() - interval '1 minute' ORDER BY taken_at DESC"
+    )
+    assert int(size.splitlines()[0]) == kept.stat().st_size
+
+
+@pytest.mark.parametrize("broken", ["pg_dump", "pg_restore"])
+def test_a_backup_that_fails_is_neither_kept_nor_recorded(stack: Stack, tmp_path: Path, broken: str) -> None:
+    known = stack.sql("SELECT count(*) FROM backups")
+    docker = tmp_path / "docker"
+    real = subprocess.run(["sh", "-c", "command -v docker"], capture_output=True, text=True, check=True).stdout.strip()
+    # A dump that is cut short looks like this from outside: something came, and then an end.
+    docker.write_text(f'#!/bin/sh\ncase " $* " in *" {broken} "*) echo PGDMP; exit 1;; esac\nexec {real} "$@"\n')
+    docker.chmod(0o755)
+
+    done = back_up(stack, tmp_path / "backups", PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    assert done.returncode != 0
+    assert list((tmp_path / "backups").iterdir()) == []
+    assert stack.sql("SELECT count(*) FROM backups") == known
