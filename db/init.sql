@@ -396,7 +396,7 @@ $$;
 
 -- What keeps it alive ------------------------------------------------------------------------------------------------
 
--- Backups that were taken and read back. db/backup.sh writes here; whoever makes them by other means may as well:
+-- Backups that were taken and, to try them, restored. db/backup.sh writes here; whoever makes them by other means may as well:
 -- INSERT INTO backups (size_bytes) VALUES (...).
 CREATE TABLE backups (
     backup_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

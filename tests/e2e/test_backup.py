@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -67,13 +68,23 @@ def test_a_backup_restores_to_what_there_was(stack: Stack, tmp_path: Path) -> No
     assert int(size.splitlines()[0]) == kept.stat().st_size
 
 
-@pytest.mark.parametrize("broken", ["pg_dump", "pg_restore"])
-def test_a_backup_that_fails_is_neither_kept_nor_recorded(stack: Stack, tmp_path: Path, broken: str) -> None:
+BROKEN = {
+    "the dump fails": ("pg_dump", "echo PGDMP; exit 1"),
+    "the dump is cut short and nobody says so": ("pg_dump", '"$real" "$@" | head -c 20000; exit 0'),
+    "it cannot be restored": ("pg_restore", "exit 1"),
+}
+
+
+@pytest.mark.parametrize(("program", "instead"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_backup_that_fails_is_neither_kept_nor_recorded(
+    stack: Stack, tmp_path: Path, program: str, instead: str
+) -> None:
     known = stack.sql("SELECT count(*) FROM backups")
     docker = tmp_path / "docker"
-    real = subprocess.run(["sh", "-c", "command -v docker"], capture_output=True, text=True, check=True).stdout.strip()
-    # A dump that is cut short looks like this from outside: something came, and then an end.
-    docker.write_text(f'#!/bin/sh\ncase " $* " in *" {broken} "*) echo PGDMP; exit 1;; esac\nexec {real} "$@"\n')
+    docker.write_text(
+        f"#!/bin/sh\nreal={shutil.which('docker')}\n"
+        f'case " $* " in *" {program} "*) {instead};; esac\nexec "$real" "$@"\n'
+    )
     docker.chmod(0o755)
 
     done = back_up(stack, tmp_path / "backups", PATH=f"{tmp_path}:{os.environ['PATH']}")
@@ -81,3 +92,4 @@ def test_a_backup_that_fails_is_neither_kept_nor_recorded(stack: Stack, tmp_path
     assert done.returncode != 0
     assert list((tmp_path / "backups").iterdir()) == []
     assert stack.sql("SELECT count(*) FROM backups") == known
+    assert "trial" not in stack.sql("SELECT string_agg(datname, ' ') FROM pg_database")

@@ -25,6 +25,10 @@ from tests.monitoring.dashboard_lint import selectors
 IMAGE = "grafana/grafana:13.2.3"
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 PATIENCE_SECONDS = 120
+SERIES_MAX = 1_500
+STATEMENTS_MAX = 20
+"""As the exporter is told in compose.yaml."""
+
 JOBS = ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
 NAME, EMAIL, NOTE = "Halyna Shevchenko", "halyna@example.org", "with love from Lviv"
 
@@ -170,6 +174,27 @@ def test_what_wakes_the_bot_is_counted(prometheus: str) -> None:
     (woken,) = ask_now(prometheus, 'sum(bmc_outbox_claims_total{wakeup="notify"})')
 
     assert float(woken["value"][1]) >= 1
+
+
+def test_statements_are_measured_by_number(stack: Stack, prometheus: str) -> None:
+    stack.sql("ALTER ROLE spender PASSWORD 'a-password-in-a-statement'")
+    stack.sql(f"SELECT count(*) FROM charges WHERE note = '{NOTE}'")
+
+    measured = ask_now(prometheus, "pg_stat_statements_calls_total")
+    texts = stack.sql("SELECT query FROM measuring.pg_stat_statements")
+
+    assert 0 < len(measured) <= STATEMENTS_MAX
+    assert {frozenset(one["metric"]) for one in measured} == {
+        frozenset({"__name__", "job", "instance", "datname", "user", "queryid"})
+    }
+    assert "FROM charges WHERE note = $1" in texts
+    assert not [word for word in ("a-password-in-a-statement", NOTE, NAME, EMAIL) if word in texts]
+
+
+def test_what_is_told_of_postgres_stays_within_its_bound(prometheus: str) -> None:
+    (series,) = ask_now(prometheus, 'count({job="postgres"})')
+
+    assert int(series["value"][1]) < SERIES_MAX
 
 
 @pytest.mark.usefixtures("prometheus")
