@@ -191,6 +191,7 @@ TELEGRAM = Row(
             unit=Unit.PER_MINUTE,
             decimals=1,
             stacked=True,
+            width=6,
         ),
         Panel(
             Kind.LINES,
@@ -205,6 +206,7 @@ TELEGRAM = Row(
             empty="No bot runs",
             unit=Unit.PER_MINUTE,
             decimals=1,
+            width=6,
         ),
         Panel(
             Kind.LINES,
@@ -214,6 +216,7 @@ TELEGRAM = Row(
             empty="Telegram was not called",
             unit=Unit.SECONDS,
             decimals=1,
+            width=6,
         ),
         Panel(
             Kind.STAT,
@@ -222,6 +225,7 @@ TELEGRAM = Row(
             (Query("sum(increase(bmc_telegram_flood_wait_seconds_total{$here}[1h]))"),),
             empty="No bot runs",
             unit=Unit.SECONDS,
+            width=6,
         ),
     ),
     folded=True,

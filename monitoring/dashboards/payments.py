@@ -209,6 +209,7 @@ STATES = Row(
             (Query("max by (state) (bmc_payments{$here})", "{{state}}"),),
             empty="The state was not measured",
             stacked=True,
+            width=6,
         ),
         Panel(
             Kind.SHARES,
@@ -216,6 +217,7 @@ STATES = Row(
             "Good is nearly all by code or subscription; a large share of operator or of amount and time asks for clearer instructions.",
             (Query("max by (method) (bmc_payment_matches{$here})", "{{method}}"),),
             empty="The state is not measured now",
+            width=6,
         ),
         Panel(
             Kind.LINES,
@@ -226,6 +228,7 @@ STATES = Row(
             unit=Unit.PER_MINUTE,
             decimals=1,
             stacked=True,
+            width=6,
         ),
         Panel(
             Kind.LINES,
@@ -287,6 +290,7 @@ STATES = Row(
             "Whose credits were spent before their payment went back; good is none, and a line that falls as they pay again.",
             (Query("max(bmc_balances_overdrawn{$here})", "users"),),
             empty="The state was not measured",
+            width=6,
         ),
     ),
     folded=True,

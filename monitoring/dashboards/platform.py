@@ -34,7 +34,10 @@ FINE = Row(
             Kind.LINES,
             "Free space on the disk",
             "Where the volumes lie; good is level, far above the line.",
-            (Query("min(bmc_disk_free_bytes{$here})", "free"),),
+            (
+                Query("min(bmc_disk_free_bytes{$here})", "free"),
+                Query("min(bmc_disk_size_bytes{$here})", "the whole disk"),
+            ),
             empty="The janitor tells nothing",
             unit=Unit.BYTES,
             decimals=1,
@@ -45,12 +48,11 @@ FINE = Row(
         Panel(
             Kind.LINES,
             "What fills the disk",
-            "Good grows slowly: the database with what people pay, Prometheus up to 2 GB. What else grows is not ours.",
+            "Good grows slowly: the database with what people pay, Prometheus up to 2 GB. If the free space falls by more, it is not ours.",
             (
                 Query('max(pg_database_size_bytes{$here,datname="ledger"})', "database"),
                 Query("max(pg_wal_size_bytes{$here})", "write-ahead log"),
                 Query("max(prometheus_tsdb_storage_blocks_bytes{$here})", "Prometheus"),
-                Query("max(bmc_disk_size_bytes{$here}) - min(bmc_disk_free_bytes{$here})", "all that is in use"),
             ),
             empty="Nobody tells a size",
             unit=Unit.BYTES,

@@ -6,7 +6,11 @@ from monitoring.dashboards.parts import FIRST, UP, Board, Column, Kind, Limit, P
 from monitoring.thresholds import POSTGRES_CONNECTIONS_SHARE, POSTGRES_TRANSACTION_IDS, POSTGRES_TRANSACTION_SECONDS
 
 LEDGER = 'datname="ledger"'
-STATED = f"{{$here,{LEDGER}}}"
+
+
+def _stated(what: str) -> str:
+    return f"max by (queryid, user) (rate(pg_stat_statements_{what}_total{{$here,{LEDGER}}}[$__rate_interval]))"
+
 
 FINE = Row(
     "Is it fine?",
@@ -84,7 +88,7 @@ FINE = Row(
             "How many since the oldest row was tidied up; good is below 200 million, where Postgres begins to do so by itself.",
             (
                 Query("max(pg_database_wraparound_age_datfrozenxid_seconds{$here})", "transactions"),
-                Query("max(pg_database_wraparound_age_datminmxid_seconds{$here})", "groups of lockers"),
+                Query("max(pg_database_wraparound_age_datminmxid_seconds{$here})", "multixacts"),
             ),
             empty="The exporter tells nothing",
             width=4,
@@ -225,15 +229,10 @@ STATEMENTS = Row(
             "By number, as texts stay in the database: SELECT query FROM measuring.pg_stat_statements WHERE queryid = … "
             "has them, without values. Good is a mean of a few milliseconds.",
             (
-                Query(
-                    f"sort_desc(max by (queryid, user) (rate(pg_stat_statements_seconds_total{STATED}[$__rate_interval])))"
-                ),
-                Query(f"max by (queryid, user) (rate(pg_stat_statements_calls_total{STATED}[$__rate_interval])) * 60"),
-                Query(
-                    f"max by (queryid, user) (rate(pg_stat_statements_seconds_total{STATED}[$__rate_interval]))"
-                    f" / (max by (queryid, user) (rate(pg_stat_statements_calls_total{STATED}[$__rate_interval])) > 0)"
-                ),
-                Query(f"max by (queryid, user) (rate(pg_stat_statements_rows_total{STATED}[$__rate_interval])) * 60"),
+                Query(f"sort_desc({_stated('seconds')} > 0)"),
+                Query(f"{_stated('calls')} * 60 > 0"),
+                Query(f"{_stated('seconds')} / ({_stated('calls')} > 0)"),
+                Query(f"{_stated('rows')} * 60 and on (queryid, user) {_stated('calls')} > 0"),
             ),
             empty="No statement was counted",
             width=14,
@@ -241,9 +240,9 @@ STATEMENTS = Row(
             columns=(
                 Column("queryid", "Number"),
                 Column("user", "Role", width=120),
-                Column("Value #A", "Of one processor", Unit.SHARE, decimals=1, width=140),
+                Column("Value #A", "Of one processor", Unit.SHARE, decimals=2, width=140),
                 Column("Value #B", "A minute", Unit.COUNT, width=100),
-                Column("Value #C", "Mean", Unit.SECONDS, decimals=1, width=100),
+                Column("Value #C", "Mean", Unit.SECONDS, decimals=2, width=100),
                 Column("Value #D", "Rows a minute", Unit.COUNT, width=120),
             ),
         ),
