@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime
 
 import structlog
@@ -82,11 +81,9 @@ class FailedStreak:
         self._period_seconds = period_seconds
         self._known = 0
         """Of all replicas, as far as it was written down."""
-        self._unwritten = Answers()
-        self._any = asyncio.Event()
+        self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
-        self._known = 0
         self._note(Answers(accepted_at=self._clock()))
 
     def refuse(self) -> None:
@@ -95,38 +92,37 @@ class FailedStreak:
 
     def _note(self, answers: Answers) -> None:
         self._unwritten = answers
-        self._any.set()
-        self._show(self._known + answers.refused)
+        self._tell()
+
+    def _tell(self) -> None:
+        # Whoever was answered 200 since has ended what was before, and what is being written of it.
+        before = 0 if self._unwritten.accepted_at else self._known + self._writing.refused
+        self._show(before + self._unwritten.refused)
 
     async def run(self) -> None:
         while True:
+            # With nothing to write it looks, because another replica may have answered.
             await self.write_down()
             await asyncio.sleep(self._period_seconds)
-            # What another replica answered is found by looking, if there is nothing to tell meanwhile.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._any.wait(), self._period_seconds)
 
     async def write_down(self) -> None:
         """Tell the others what was answered here, and hear how it stands."""
-        told, self._unwritten = self._unwritten, Answers()
-        self._any.clear()
+        self._writing, self._unwritten = self._unwritten, Answers()
         try:
-            known = await self._keep(told)
+            self._known = await self._keep(self._writing)
         except asyncio.CancelledError:
-            self._put_back(told)
+            self._put_back()
             raise
         except Exception as error:  # noqa: BLE001 -- counting must not end the service
-            self._put_back(told)
-            if told.refused:
-                log.warning("refusals not written down", error=type(error).__name__, refused=told.refused)
-        else:
-            # Whoever was answered 200 while it was written has ended the streak since.
-            self._known = 0 if self._unwritten.accepted_at else known
-        self._show(self._known + self._unwritten.refused)
+            if self._writing.refused:
+                log.warning("refusals not written down", error=type(error).__name__, refused=self._writing.refused)
+            self._put_back()
+        self._writing = Answers()
+        self._tell()
 
-    def _put_back(self, told: Answers) -> None:
+    def _put_back(self) -> None:
         """Take up again what could not be written, unless a 200 has made it a thing of the past."""
-        since = self._unwritten
+        told, since = self._writing, self._unwritten
         if since.accepted_at is None:
             refused_at = since.refused_at or told.refused_at
             self._unwritten = Answers(told.accepted_at, told.refused + since.refused, refused_at)

@@ -22,6 +22,7 @@ class Replica:
         self.shown = 0.0
         self.minute = 0
         self.is_database_away = False
+        self.before_writing: Callable[[], None] = lambda: None
         self._pool = pool
         self.streak = FailedStreak(self._keep, lambda: NOON + timedelta(minutes=self.minute), show=self._show)
 
@@ -29,6 +30,7 @@ class Replica:
         self.shown = refused
 
     async def _keep(self, answers: Answers) -> int:
+        self.before_writing()
         if self.is_database_away:
             raise DatabaseAwayError
         return await keep_answers(self._pool, answers)
@@ -120,6 +122,41 @@ async def test_while_the_database_is_away_each_counts_its_own_on_top(replicas: C
     assert await written(one, other) == [5, 3]
     one.is_database_away = other.is_database_away = False
     assert await written(one, other) == [6, 6]
+
+
+@pytest.mark.parametrize("is_database_away", [False, True])
+async def test_what_is_refused_while_others_are_written_is_counted_on_top(
+    replicas: Callable[[], Replica], is_database_away: bool
+) -> None:
+    one = replicas()
+    one.is_database_away = is_database_away
+    shown: list[float] = []
+    one.refuse(2)
+
+    def refuse_meanwhile() -> None:
+        one.refuse()
+        shown.append(one.shown)
+
+    one.before_writing = refuse_meanwhile
+    await one.streak.write_down()
+
+    assert [*shown, one.shown] == [3, 3]
+
+
+@pytest.mark.parametrize("is_database_away", [False, True])
+async def test_what_is_taken_while_refusals_are_written_ends_them(
+    replicas: Callable[[], Replica], is_database_away: bool
+) -> None:
+    one = replicas()
+    one.is_database_away = is_database_away
+    one.refuse(2)
+
+    one.before_writing = lambda: one.accept(minute=1)
+    await one.streak.write_down()
+
+    assert one.shown == 0
+    one.before_writing, one.is_database_away = lambda: None, False
+    assert await written(one) == [0]
 
 
 async def test_a_look_alone_writes_nothing(replicas: Callable[[], Replica], pool: Pool) -> None:

@@ -132,3 +132,39 @@ def test_what_is_exported_stays_within_its_bound(prometheus: str) -> None:
     series = by_label(prometheus, 'count by (job) ({job=~"webhook|bot|janitor",instance=~".+"})', "job")
 
     assert sum(series.values()) / 2 < SERIES_MAX, series
+
+
+def test_what_both_refuse_is_one_streak_and_either_ends_it(stack: Stack) -> None:
+    for index in (1, 2):
+        inside(stack, index, FORGE)
+    await_that(lambda: [streak(stack, index) for index in (1, 2)] == [2, 2])
+
+    asyncio.run(send_test(stack))
+
+    await_that(lambda: [streak(stack, index) for index in (1, 2)] == [0, 0])
+
+
+FORGE = """
+import urllib.error, urllib.request
+forged = urllib.request.Request("http://127.0.0.1:8080/bmc-webhook", b"{}", {"x-signature-sha256": "0" * 64})
+try:
+    urllib.request.urlopen(forged, timeout=10)
+except urllib.error.HTTPError as refused:
+    assert refused.code == 401
+"""
+METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9000/metrics', timeout=10).read().decode())"
+
+
+def inside(stack: Stack, index: int, program: str) -> str:
+    """Run a program beside one of the two webhooks: the proxy would choose for itself."""
+    return stack.compose("exec", "-T", "--index", str(index), "webhook", "python", "-c", program)
+
+
+def streak(stack: Stack, index: int) -> int:
+    lines = inside(stack, index, METRICS).splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("bmc_webhook_failed_streak "))
+
+
+async def send_test(stack: Stack) -> None:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+        await BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url).send_test()
