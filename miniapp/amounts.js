@@ -5,7 +5,7 @@ const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
 /** Cents of `10`, `7.50`, `7,5`, `1 000`; null for what is no amount. */
 export function centsOf(text) {
-  const written = WRITTEN.exec(text.replace(/[\s\u00a0\u202f]/g, ""));
+  const written = WRITTEN.exec(text.replace(/\s/g, ""));
   return written && Number(written[1]) * 100 + Number((written[2] ?? "").padEnd(2, "0"));
 }
 

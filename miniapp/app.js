@@ -1,6 +1,7 @@
 // The wiring: find out who opens the page and how, fetch what is offered, and show the screen that fits.
 
 import { readDeepLink } from "./amounts.js";
+import { write } from "./parts.js";
 import * as screens from "./screens.js";
 import { Listening, Problem, serverFor } from "./server.js";
 import { findTelegram, wrap } from "./telegram.js";
@@ -11,36 +12,38 @@ const RETRY_MILLISECONDS = 5000;
 const TOAST_MILLISECONDS = 3000;
 const parameters = new URLSearchParams(location.search);
 const find = (id) => document.getElementById(id);
+const reload = () => location.reload();
 
 class App {
+  words = null;
   offer = null;
   state = null;
   screen = null;
   trouble = null;
-  hasAskedToWrite = false;
+  /** Opened by a keyboard button: Telegram tells nobody's name then, and takes one answer for the chat. */
+  isForChat = parameters.get("mode") === "keyboard";
 
-  constructor(telegram) {
+  /** *speaking* promises the words, which come while the server is asked. */
+  constructor(telegram, speaking) {
     this.telegram = telegram;
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
-    this.speak(languageOf(telegram.language ?? parameters.get("lang") ?? navigator.language));
+    this.speaking = speaking.then((words) => this.words || this.speak(words));
     find("action").addEventListener("click", () => this.pressed());
-    find("connection-close").addEventListener("click", () => telegram.close());
+    find("connection-close").addEventListener("click", telegram.close);
+    telegram.onMainButton(() => this.pressed());
+    telegram.onBackButton(() => this.goBack());
     followTheme(telegram);
     telegram.begin();
   }
 
-  /** Opened by a keyboard button: Telegram tells nobody's name then, and takes one answer for the chat. */
-  get isForChat() {
-    return parameters.get("mode") === "keyboard";
-  }
-
   async start() {
-    if (this.telegram.isInside && !this.isForChat) this.follow();
-    this.offer = await this.fetchOffer();
-    if (!this.telegram.isLoaded) this.show(screens.problem(this, new Problem("script_missing"), reload));
-    else if (!this.telegram.isInside) this.show(screens.outside(this));
-    else if (this.isForChat) this.show(screens.chooseForChat(this, this.wish()));
-    else this.settle();
+    const isKnown = this.telegram.isInside && !this.isForChat;
+    if (isKnown) this.listening = new Listening(this.server, this);
+    [this.offer] = await Promise.all([this.fetchOffer(), this.speaking]);
+    if (isKnown) this.settle();
+    else if (this.isForChat && this.telegram.isInside) this.show(screens.chooseForChat(this, this.wish()));
+    else if (this.telegram.isLoaded) this.show(screens.outside(this));
+    else this.show(screens.problem(this, new Problem("script_missing"), reload));
   }
 
   async fetchOffer() {
@@ -48,61 +51,62 @@ class App {
       try {
         return await this.server.offer();
       } catch (trouble) {
-        await this.waitForRetry(trouble);
+        await this.speaking;
+        await new Promise((retry) => {
+          // What is wrong with who asks is final, and is told in its place.
+          if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
+          window.addEventListener("online", retry, { once: true });
+          setTimeout(retry, RETRY_MILLISECONDS);
+        });
       }
     }
   }
 
-  waitForRetry(trouble) {
-    return new Promise((resolve) => {
-      // What is wrong with who asks is final, and is told in its place.
-      if (!this.trouble?.isFinal) this.show(screens.problem(this, trouble, resolve), { isQuiet: this.screen?.name === "problem" });
-      window.addEventListener("online", resolve, { once: true });
-      setTimeout(resolve, RETRY_MILLISECONDS);
-    });
-  }
-
-  follow() {
-    this.listening = new Listening(this.server, {
-      onState: (state) => this.take(state),
-      onConnection: (trouble) => this.takeConnection(trouble),
-    });
-  }
-
   /** Take in a new state of the user's affairs. */
-  take(state) {
+  async takeState(state) {
+    const language = languageOf(state.language);
+    // The server knows the language better, or it has just been changed in the chat. If it is lost on its way, the next state asks again.
+    const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     this.state = state;
-    if (languageOf(state.language) !== this.words.language) this.speakAnew(languageOf(state.language));
+    if (words) this.speakAnew(words);
     this.settle();
   }
 
   /** Take in that the connection is well (null) or what is wrong with it. */
   takeConnection(trouble) {
+    const { words, state } = this;
     const wasAway = this.trouble !== null;
     this.trouble = trouble;
-    if (trouble && !this.state) return void (this.offer || trouble.isFinal ? this.showTrouble() : null);
-    const text = trouble ? this.words.say(this.words.has(trouble.name) ? trouble.name : "service_away") : "";
-    if (find("connection-text").textContent !== text) find("connection-text").textContent = text;
-    find("connection-close").textContent = this.words.say("close");
-    find("connection-close").hidden = !(trouble?.isFinal && this.telegram.canClose);
+    if (!words) return;
+    if (trouble && !state) return void ((this.offer || trouble.isFinal) && this.showTrouble());
+    const text = trouble ? words.say(words.has(trouble.name) ? trouble.name : "service_away") : "";
+    const isFinal = Boolean(trouble?.isFinal);
+    write(find("connection-text"), text);
+    find("connection-close").textContent = words.say("close");
+    find("connection-close").hidden = !isFinal || !this.telegram.canClose;
     find("connection").hidden = !trouble;
-    find("connection").classList.toggle("connection-final", Boolean(trouble?.isFinal));
-    document.body.classList.toggle("troubled", trouble !== null);
-    if (!trouble && wasAway && this.state) this.toast(this.words.say("back_online"));
-    if (this.state) this.screen?.update();
+    find("connection").classList.toggle("connection-final", isFinal);
+    document.body.classList.toggle("troubled", Boolean(trouble));
+    if (!trouble && wasAway && state) this.toast(words.say("back_online"));
+    if (state) this.screen?.update?.();
   }
 
   showTrouble() {
-    const isQuiet = this.screen?.name === "problem";
-    this.show(screens.problem(this, this.trouble, () => this.listening.hurry()), { isQuiet });
+    this.showProblem(this.trouble, () => this.listening.hurry());
+  }
+
+  showProblem(trouble, retry) {
+    this.show(screens.problem(this, trouble, retry), { isQuiet: this.screen?.name === "problem" });
   }
 
   /** Show what the state asks for: on the first one the screen to begin with, later what became of the payment in view. */
   settle() {
-    if (!this.offer || !this.state) return void (this.offer && this.trouble && this.showTrouble());
+    if (!this.offer) return;
+    if (!this.state) return void (this.trouble && this.showTrouble());
     if (!this.screen || this.screen.name === "problem") return this.begin();
-    const known = this.state.payments.find(({ payment_id: id }) => id === this.screen.payment?.payment_id);
-    if (known && (known.status !== this.screen.payment.status || Boolean(known.paid) !== Boolean(this.screen.payment.paid))) return this.showPayment(known);
+    const shown = this.screen.payment;
+    const known = this.state.payments.find(({ payment_id: id }) => id === shown?.payment_id);
+    if (known && (known.status !== shown.status || Boolean(known.paid) !== Boolean(shown.paid))) return this.showPayment(known);
     this.tellOfOthers();
     this.screen.update();
   }
@@ -110,16 +114,20 @@ class App {
   begin() {
     const wish = this.wish();
     const open = this.openPayments();
-    const meant = wish.cents === null ? open[0] : open.find((one) => Number(one.amount) * 100 === wish.cents && one.currency === (wish.currency ?? this.offer.currency));
+    const isMeant = ({ amount, currency }) => Number(amount) * 100 === wish.cents && currency === (wish.currency ?? this.offer.currency);
+    const meant = wish.cents === undefined ? open[0] : open.find(isMeant);
     this.tellOfOthers();
     this.show(meant ? screens.payment(this, meant) : screens.choose(this, wish));
   }
 
   /** A payment may come while another screen is in view. */
   tellOfOthers() {
-    const open = new Set(this.openPayments().map(({ payment_id: id }) => id));
     for (const { payment_id: id, paid } of this.state.payments) if (paid && this.wasOpen?.has(id)) this.toast(this.rejoice(paid));
-    this.wasOpen = open;
+    this.rememberOpen();
+  }
+
+  rememberOpen() {
+    this.wasOpen = new Set(this.openPayments().map(({ payment_id: id }) => id));
   }
 
   rejoice(paid) {
@@ -128,12 +136,12 @@ class App {
   }
 
   openPayments() {
-    return (this.state?.payments ?? []).filter(({ status }) => status === "pending");
+    return this.state.payments.filter(({ status }) => status === "pending");
   }
 
   /** The amount of the deep link that led here, if any. */
   wish() {
-    return readDeepLink(this.telegram.startParam ?? parameters.get("tgWebAppStartParam")) ?? { cents: null, currency: null };
+    return readDeepLink(this.telegram.startParam ?? parameters.get("tgWebAppStartParam")) ?? {};
   }
 
   showPayment(payment) {
@@ -147,12 +155,12 @@ class App {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
     this.state = { ...this.state, payments };
-    this.wasOpen = new Set(this.openPayments().map(({ payment_id: id }) => id));
+    this.rememberOpen();
   }
 
   async refresh() {
     try {
-      this.take(await this.server.state());
+      await this.takeState(await this.server.state());
     } catch {
       // The stream brings it as soon as it can.
     }
@@ -162,10 +170,9 @@ class App {
     const isFirst = !this.screen;
     this.screen = screen;
     find("screen").replaceChildren(screen.element);
-    find("screen").setAttribute("aria-busy", "false");
-    document.body.dataset.screen = screen.name;
-    if (this.state) screen.update();
-    this.telegram.setBackButton(screen.back ? () => this.goBack() : null);
+    find("screen").setAttribute("aria-busy", false);
+    if (this.state) screen.update?.();
+    this.telegram.showBackButton(Boolean(screen.back));
     this.refreshAction();
     if (isQuiet) return;
     window.scrollTo(0, 0);
@@ -178,35 +185,41 @@ class App {
     else this.screen.back?.();
   }
 
-  pressed() {
-    const action = this.screen?.action();
-    if (action && !action.isBusy) action.run();
+  /** Do what the main button says; it is busy until that is done. */
+  async pressed() {
+    const { screen } = this;
+    const running = !screen?.isBusy && screen?.action?.()?.run();
+    if (!running) return;
+    screen.isBusy = true;
+    this.refreshAction();
+    await running;
+    screen.isBusy = false;
+    this.refreshAction();
   }
 
   /** Let the main button, Telegram's or the page's own, do what the screen wants it to. */
   refreshAction() {
-    const action = this.screen?.action() ?? null;
-    this.telegram.setMainButton(action);
-    const isOurs = action !== null && !this.telegram.hasMainButton;
-    find("bar").hidden = !isOurs;
-    if (!isOurs) return;
-    find("action").textContent = action.text;
-    find("action").setAttribute("aria-disabled", String(Boolean(action.isBusy)));
-    find("action").classList.toggle("button-busy", Boolean(action.isBusy));
+    const action = this.screen?.action?.();
+    const isBusy = Boolean(this.screen?.isBusy);
+    this.telegram.showMainButton(action?.text, isBusy);
+    find("bar").hidden = !action || this.telegram.hasMainButton;
+    find("action").textContent = action?.text ?? "";
+    find("action").setAttribute("aria-disabled", isBusy);
+    find("action").classList.toggle("button-busy", isBusy);
   }
 
-  confirm(heading, text, { yes, no }) {
+  async confirmCancel() {
+    const { say } = this.words;
     const dialog = find("dialog");
-    if (!dialog.showModal) return Promise.resolve(window.confirm(`${heading}\n${text}`));
-    find("dialog-title").textContent = heading;
-    find("dialog-text").textContent = text;
-    find("dialog-yes").textContent = yes;
-    find("dialog-no").textContent = no;
+    if (!dialog.showModal) return window.confirm(`${say("cancel_ask")}\n${say("cancel_ask_hint")}`);
+    const texts = { title: say("cancel_ask"), text: say("cancel_ask_hint"), yes: say("cancel_yes"), no: say("cancel_no") };
+    for (const [part, text] of Object.entries(texts)) find(`dialog-${part}`).textContent = text;
     dialog.returnValue = "";
     find("dialog-yes").onclick = () => dialog.close("yes");
     find("dialog-no").onclick = () => dialog.close();
     dialog.showModal();
-    return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+    return dialog.returnValue === "yes";
   }
 
   toast(text) {
@@ -223,24 +236,20 @@ class App {
     setTimeout(() => (find("news").textContent = text), 50);
   }
 
-  speak(language) {
-    this.words = wordsOf(language);
-    document.documentElement.lang = language;
-    document.documentElement.dir = this.words.direction;
-    document.title = this.words.say("page_title");
+  speak(words) {
+    this.words = words;
+    document.documentElement.lang = words.language;
+    document.title = words.say("page_title");
   }
 
-  /** The language was known better by the server, or has just been changed in the chat. */
-  speakAnew(language) {
-    this.speak(language);
+  speakAnew(words) {
+    this.speak(words);
     const { payment, name } = this.screen ?? {};
     if (payment) this.showPayment(payment);
     else if (name === "choose") this.show(screens.choose(this, this.wish()), { isQuiet: true });
   }
 }
 
-function reload() {
-  location.reload();
-}
-
-findTelegram(reload).then((webApp) => new App(wrap(webApp)).start());
+// Words that are lost on their way never come: guard.js sees to that.
+const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
+findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

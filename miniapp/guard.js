@@ -1,56 +1,35 @@
-// Alone and first: where another part of the page is lost on its way (a phone changes its network), nothing else could say so.
+// Alone and first: asks for the language, and speaks up where another part of the page is lost on its way.
 
-(function () {
-  var KEY = "coffee-ledger-loads";
-  var LOADS_MAX = 3;
-  var isTold = false;
+{
+  const LOADS_MAX = 3;
+  let isLost = false;
 
-  function loads() {
-    try {
-      return Number(sessionStorage.getItem(KEY));
-    } catch (error) {
-      return LOADS_MAX;
-    }
-  }
+  // The bot names it in the addresses of its buttons, Telegram in what it tells of the user: "language_code":"uk", encoded.
+  const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
+  const language = /^uk\b/i.test(named) ? "uk" : "en";
+  document.documentElement.lang = language;
+  // One language is all that a visit loads: beside the other scripts, not after them.
+  const locale = document.createElement("script");
+  locale.type = "module";
+  locale.src = `locales/${language}.js`;
+  document.head.append(locale);
 
-  function keep(count) {
-    try {
-      sessionStorage.setItem(KEY, String(count));
-    } catch (error) {
-      // No memory, no second load by itself: the button is there.
-    }
-  }
-
-  function again() {
-    location.reload();
-  }
-
-  function tell() {
-    document.getElementById("broken").hidden = false;
-    document.getElementById("skeleton").hidden = true;
-    document.getElementById("broken-retry").addEventListener("click", again);
-    window.addEventListener("online", again);
-    keep(0);
-  }
-
-  function isOurs(element) {
-    return element instanceof Element && (element.getAttribute("type") === "module" || element.getAttribute("rel") === "stylesheet");
-  }
+  const find = (id) => document.getElementById(id);
+  const again = () => location.reload();
+  // The history remembers across a reload, even where a frame may store nothing.
+  const keep = (loads) => history.replaceState({ loads }, "");
 
   // Errors of loading do not bubble, but they can be caught on their way down.
-  window.addEventListener(
-    "error",
-    function (event) {
-      if (isTold || !isOurs(event.target)) return;
-      isTold = true;
-      var count = loads() + 1;
-      if (count >= LOADS_MAX) return tell();
-      keep(count);
-      setTimeout(again, count * 700);
-    },
-    true
-  );
-  window.addEventListener("load", function () {
-    if (!isTold) keep(0);
-  });
-})();
+  addEventListener("error", ({ target }) => {
+    if (isLost || !(target instanceof Element && target.matches("[type=module], [rel=stylesheet]"))) return;
+    isLost = true;
+    const loads = (history.state?.loads ?? 0) + 1;
+    keep(loads % LOADS_MAX);
+    if (loads < LOADS_MAX) return void setTimeout(again, loads * 700);
+    find("skeleton").hidden = true;
+    find("broken").hidden = false;
+    find("broken-retry").addEventListener("click", again);
+    addEventListener("online", again);
+  }, true);
+  addEventListener("load", () => isLost || keep(0));
+}

@@ -1,38 +1,43 @@
 // The few parts that all screens are made of.
 
-/** Make an element: attributes by name, listeners as `onclick`, true for attributes without a value. */
-export function h(tag, attributes = {}, ...children) {
+/** Make an element: `h("p.hint", "text")`, with attributes in between if any, listeners as `onclick`. Children that are not there are left out. */
+export function h(selector, ...children) {
+  const [tag, ...classes] = selector.split(".");
   const element = document.createElement(tag);
+  element.classList.add(...classes);
+  const attributes = children[0]?.constructor === Object ? children.shift() : {};
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value === true ? "" : value);
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat().filter(Boolean));
   return element;
 }
 
-/** A screen's title, which takes the focus when the screen is shown. */
-export function title(text) {
-  return h("h1", { tabindex: "-1" }, text);
+/** A screen's beginning; its title takes the focus when the screen is shown. */
+export function head(mood, title, lead) {
+  const cup = document.getElementById("cup").content.firstElementChild.cloneNode(true);
+  cup.classList.add(`cup-${mood}`);
+  return h("header.head", cup, h("h1", { tabindex: -1 }, title), h("p.lead", lead));
 }
 
-export function cup(kind) {
-  const drawn = document.getElementById("cup").content.cloneNode(true).firstElementChild;
-  drawn.classList.add(`cup-${kind}`);
-  return drawn;
-}
-
-/** A part of a screen that is drawn anew only when what it shows has changed, so that nobody loses the focus in it. */
-export function changing(element, draw) {
+/** A section that is drawn anew only when what it shows has changed, so that nobody loses the focus in it. */
+export function changing(selector, draw) {
+  const element = h(selector, { hidden: "" });
   let drawn;
-  return (shown) => {
+  const show = (shown) => {
     const mark = JSON.stringify(shown);
     if (mark === drawn) return;
     drawn = mark;
-    const children = [draw(shown)].flat().filter(Boolean);
-    element.replaceChildren(...children);
-    element.hidden = !children.length;
+    element.replaceChildren(...draw(shown).filter(Boolean));
+    element.hidden = !element.firstChild;
   };
+  return [element, show];
+}
+
+/** Leave the text alone that says so already: a reader might read it out again. */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 /** Write to the clipboard by whichever way this client has; false where it has none. */
@@ -47,25 +52,16 @@ export async function copy(text) {
 
 /** The older way, which still works where a frame or a web view denies the newer one. */
 function copyBySelection(text) {
-  const field = h("textarea", { class: "unseen", readonly: true, "aria-hidden": "true", tabindex: "-1" }, text);
+  const field = h("textarea.unseen", { readonly: "", "aria-hidden": true, tabindex: -1 }, text);
   const focused = document.activeElement;
   document.body.append(field);
   field.select();
-  let isCopied = false;
   try {
-    isCopied = document.execCommand("copy");
+    return document.execCommand("copy");
   } catch {
-    // Denied: the caller shows the text to be copied by hand.
+    return false;
+  } finally {
+    field.remove();
+    focused?.focus({ preventScroll: true });
   }
-  field.remove();
-  focused?.focus?.({ preventScroll: true });
-  return isCopied;
-}
-
-export function select(element) {
-  const range = document.createRange();
-  range.selectNodeContents(element);
-  const selection = window.getSelection();
-  selection.removeAllRanges();
-  selection.addRange(range);
 }

@@ -6,8 +6,7 @@ const ANSWER_MILLISECONDS = 20_000;
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
-const PAUSES_SECONDS = [1, 2, 4, 8, 15, 30];
-const UNTRUSTED = new Set(["init_data_missing", "init_data_forged", "init_data_expired"]);
+const PAUSE_SECONDS_MAX = 30;
 
 export class Problem extends Error {
   constructor(name, fields = {}) {
@@ -18,51 +17,32 @@ export class Problem extends Error {
 
   /** Only opening the page again helps. */
   get isFinal() {
-    return UNTRUSTED.has(this.name);
+    return this.name.startsWith("init_data_");
   }
 }
 
 export function serverFor(initData) {
   const headers = initData ? { Authorization: `tma ${initData}` } : {};
-  const post = (path, body) => ask(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
+  const post = (path, body) => ask(path, { method: "POST", headers, body: JSON.stringify(body) });
   return {
     offer: () => ask("offer"),
     state: () => ask("state", { headers }),
-    open: ({ amount, currency }) => post("payments", { amount, currency }),
-    cancel: (id) => post(`payments/${encodeURIComponent(id)}/cancel`),
+    open: (wish) => post("payments", wish),
+    cancel: (id) => post(`payments/${encodeURIComponent(id)}/cancel`, {}),
     listen: (hear, onBytes, signal) => listen(headers, hear, onBytes, signal),
   };
 }
 
-async function ask(path, options = {}) {
+async function ask(path, options) {
   const aborting = new AbortController();
   const timer = setTimeout(() => aborting.abort(), ANSWER_MILLISECONDS);
   try {
-    const answer = await fetch(API + path, { cache: "no-store", ...options, signal: aborting.signal });
-    if (!answer.ok) throw await problemOf(answer);
-    return await answer.json();
+    return await (await send(path, options, aborting)).json();
   } catch (error) {
     throw asProblem(error);
   } finally {
     clearTimeout(timer);
   }
-}
-
-function asProblem(error) {
-  if (error instanceof Problem) return error;
-  // The proxy's own pages are no JSON: it answers while the service does not.
-  return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
-}
-
-async function problemOf(answer) {
-  const wait = Number(answer.headers.get("Retry-After")) || null;
-  try {
-    const { error, ...fields } = await answer.json();
-    if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
-  } catch {
-    // Not ours: see below.
-  }
-  return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
 }
 
 /** Read events until the stream ends. A browser's own EventSource could not say who asks. */
@@ -77,15 +57,32 @@ async function listen(headers, hear, onBytes, signal) {
     timer = setTimeout(abort, SILENCE_MILLISECONDS);
   };
   try {
-    const answer = await fetch(`${API}events`, { cache: "no-store", headers, signal: aborting.signal });
-    if (!answer.ok) throw await problemOf(answer);
-    await readEvents(answer.body, hear, wait);
+    await readEvents((await send("events", { headers }, aborting)).body, hear, wait);
   } catch (error) {
     throw asProblem(error);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", abort);
   }
+}
+
+async function send(path, options, { signal }) {
+  const answer = await fetch(API + path, { cache: "no-store", ...options, signal });
+  if (!answer.ok) throw await problemOf(answer);
+  return answer;
+}
+
+async function problemOf(answer) {
+  const wait = Number(answer.headers.get("Retry-After")) || null;
+  // No JSON is not ours: the proxy's own pages, for one.
+  const { error, ...fields } = await answer.json().catch(() => ({}));
+  if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
+  return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
+}
+
+function asProblem(error) {
+  if (error instanceof Problem) return error;
+  // The proxy answers while the service does not, and not in JSON.
+  return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
 async function readEvents(body, hear, onBytes) {
@@ -104,11 +101,7 @@ async function readEvents(body, hear, onBytes) {
 }
 
 function readEvent(event, hear) {
-  const fields = { event: "message", data: "" };
-  for (const line of event.split("\n")) {
-    const [, name, value] = /^(\w+): ?(.*)$/.exec(line) ?? [];
-    if (name) fields[name] = value;
-  }
+  const fields = Object.fromEntries([...event.matchAll(/^(\w+): ?(.*)$/gm)].map(([, name, value]) => [name, value]));
   if (fields.event === "expired") throw new Problem("init_data_expired");
   if (fields.event === "state") hear(JSON.parse(fields.data));
 }
@@ -124,9 +117,10 @@ export class Listening {
   current = new AbortController();
   wake = () => {};
 
-  /** *onState* gets each state; *onConnection* gets null while all is well, or the problem. */
-  constructor(server, { onState, onConnection }) {
-    Object.assign(this, { server, onState, onConnection });
+  /** *listener* takes each state by `takeState`, and by `takeConnection` null while all is well, or the problem. */
+  constructor(server, listener) {
+    this.server = server;
+    this.listener = listener;
     window.addEventListener("online", () => this.hurry());
     window.addEventListener("offline", () => this.fallSilent());
     document.addEventListener("visibilitychange", () => document.hidden || this.catchUp());
@@ -138,7 +132,7 @@ export class Listening {
       this.current = new AbortController();
       const problem = await this.listenOnce();
       this.isOver = Boolean(problem?.isFinal);
-      if (problem) this.onConnection(problem);
+      if (problem) this.listener.takeConnection(problem);
       // We ended it ourselves, in order to begin anew.
       if (!this.isOver && !this.current.signal.aborted) await this.pause(problem);
     }
@@ -146,37 +140,32 @@ export class Listening {
 
   /** Listen until the stream ends; the problem, unless it ended in order or there was another way. */
   async listenOnce() {
+    const { signal } = this.current;
+    const hear = (state) => {
+      this.attempt = 0;
+      this.take(state);
+    };
     try {
-      await this.server.listen((state) => this.hear(state), () => (this.heardAt = Date.now()), this.current.signal);
-      return null;
+      await this.server.listen(hear, () => (this.heardAt = Date.now()), signal);
     } catch (problem) {
-      if (this.current.signal.aborted) return null;
-      return problem.name === "offline" && navigator.onLine ? this.ask() : problem;
+      if (!signal.aborted) return problem.name === "offline" && navigator.onLine ? this.ask() : problem;
     } finally {
       this.heardAt = 0;
     }
   }
 
-  hear(state) {
-    this.attempt = 0;
-    this.onConnection(null);
-    this.onState(state);
+  take(state) {
+    this.listener.takeConnection(null);
+    this.listener.takeState(state);
   }
 
-  /** Ask for the state once; the problem, or null. */
-  async ask() {
-    try {
-      const state = await this.server.state();
-      this.onConnection(null);
-      this.onState(state);
-      return null;
-    } catch (problem) {
-      return problem;
-    }
+  /** Ask for the state once; the problem, if any. */
+  ask() {
+    return this.server.state().then((state) => this.take(state), (problem) => problem);
   }
 
   pause(problem) {
-    const seconds = Math.max(PAUSES_SECONDS[Math.min(this.attempt, PAUSES_SECONDS.length - 1)], problem?.fields.wait ?? 0);
+    const seconds = Math.max(Math.min(2 ** this.attempt, PAUSE_SECONDS_MAX), problem?.fields.wait ?? 0);
     this.attempt += 1;
     return new Promise((resolve) => {
       this.wake = resolve;
@@ -199,7 +188,7 @@ export class Listening {
   }
 
   fallSilent() {
-    if (!this.isOver) this.onConnection(new Problem("offline"));
+    if (!this.isOver) this.listener.takeConnection(new Problem("offline"));
     this.current.abort();
   }
 }

@@ -1,32 +1,30 @@
 // What Telegram's script offers, behind one door: asked for its version first, as much of it fails silently or throws.
 
 const SCRIPT_WAIT_MILLISECONDS = 8000;
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 /** Wait for Telegram's script; null where it does not come. *onLate* is called should it come after all. */
 export function findTelegram(onLate) {
   const script = document.querySelector('script[src*="telegram-web-app.js"]');
   return new Promise((resolve) => {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
-    const settleOrRepeat = () => (window.Telegram?.WebApp || !script ? settle() : repeat(script, settle));
+    const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
     // The page has loaded when its scripts have, or have failed: the one event that nobody can be too late for.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
-    script?.addEventListener("load", settle);
+    script.addEventListener("load", settle);
     setTimeout(() => {
       settle();
-      script?.addEventListener("load", onLate);
+      script.addEventListener("load", onLate);
     }, SCRIPT_WAIT_MILLISECONDS);
   });
 }
 
 /** Once more: what was lost may have been lost by a change of networks. */
-function repeat(script, settle) {
-  const another = document.createElement("script");
-  another.src = script.src;
-  another.addEventListener("load", settle);
-  another.addEventListener("error", settle);
-  document.head.append(another);
+function repeat(src, settle) {
+  const script = Object.assign(document.createElement("script"), { src, onload: settle, onerror: settle });
+  document.head.append(script);
 }
 
 /** Wrap the script's object, or null: then nothing is there, and everything may still be called. */
@@ -34,28 +32,37 @@ export function wrap(webApp) {
   const isInside = webApp !== null && webApp.platform !== "unknown";
   const hasClient = isInside && hasListener();
   const can = (version) => hasClient && webApp.isVersionAtLeast(version);
-  const user = webApp?.initDataUnsafe?.user;
+  const { user, start_param: startParam } = webApp?.initDataUnsafe ?? {};
   return {
     isLoaded: webApp !== null,
     isInside,
+    canClose: hasClient,
     hasMainButton: hasClient,
     hasBackButton: can("6.1"),
+    canAskToWrite: can("6.9") && !user?.allows_write_to_pm,
     initData: webApp?.initData ?? "",
-    language: user?.language_code,
-    startParam: webApp?.initDataUnsafe?.start_param,
+    startParam,
     theme: () => (isInside ? webApp.themeParams : {}),
-    scheme: () => (isInside ? webApp.colorScheme : systemScheme()),
-    onTheme: (listener) => (isInside ? webApp.onEvent("themeChanged", listener) : onSystemScheme(listener)),
+    scheme: () => (isInside ? webApp.colorScheme : dark.matches ? "dark" : "light"),
+    onTheme: (listener) => (isInside ? webApp.onEvent("themeChanged", listener) : dark.addEventListener?.("change", listener)),
     begin: () => isInside && begin(webApp, can),
     send: (data) => webApp.sendData(data),
     close: () => webApp.close(),
-    canClose: hasClient,
     openLink: (url) => (can("6.1") ? webApp.openLink(url) : window.open(url, "_blank", "noopener")),
-    openChat: (url) => (can("6.1") ? webApp.openTelegramLink(url) : window.open(url, "_blank", "noopener")),
     feel: (kind) => can("6.1") && feel(webApp.HapticFeedback, kind),
-    canAskToWrite: can("6.9") && !user?.allows_write_to_pm,
     askToWrite: () => new Promise((resolve) => webApp.requestWriteAccess(resolve)),
-    ...buttons(webApp, hasClient, can),
+    onMainButton: (run) => hasClient && webApp.MainButton.onClick(run),
+    /** Show what the native button does now; without a text it is hidden. */
+    showMainButton(text, isBusy) {
+      if (!hasClient) return;
+      const { MainButton } = webApp;
+      if (!text) return MainButton.hide();
+      MainButton.setParams({ text, is_visible: true, is_active: !isBusy });
+      if (isBusy) MainButton.showProgress();
+      else MainButton.hideProgress();
+    },
+    onBackButton: (run) => can("6.1") && webApp.BackButton.onClick(run),
+    showBackButton: (isShown) => can("6.1") && (isShown ? webApp.BackButton.show() : webApp.BackButton.hide()),
   };
 }
 
@@ -78,39 +85,4 @@ function feel(haptics, kind) {
   if (kind === "choice") haptics.selectionChanged();
   else if (kind === "touch") haptics.impactOccurred("light");
   else haptics.notificationOccurred(kind);
-}
-
-function buttons(webApp, hasMainButton, can) {
-  let pressMain = null;
-  let pressBack = null;
-  if (hasMainButton) webApp.MainButton.onClick(() => pressMain?.());
-  if (can("6.1")) webApp.BackButton.onClick(() => pressBack?.());
-  return {
-    /** Show what the native button does now; null hides it. */
-    setMainButton(action) {
-      if (!hasMainButton) return;
-      pressMain = action && !action.isBusy ? action.run : null;
-      const { MainButton } = webApp;
-      if (!action) return void MainButton.hide();
-      MainButton.setParams({ text: action.text, is_visible: true, is_active: !action.isBusy });
-      if (action.isBusy) MainButton.showProgress();
-      else MainButton.hideProgress();
-    },
-    setBackButton(run) {
-      pressBack = run;
-      if (!can("6.1")) return;
-      if (run) webApp.BackButton.show();
-      else webApp.BackButton.hide();
-    },
-  };
-}
-
-const DARK_QUERY = "(prefers-color-scheme: dark)";
-
-function systemScheme() {
-  return window.matchMedia(DARK_QUERY).matches ? "dark" : "light";
-}
-
-function onSystemScheme(listener) {
-  window.matchMedia(DARK_QUERY).addEventListener?.("change", listener);
 }

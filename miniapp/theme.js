@@ -1,22 +1,22 @@
 // Colours from Telegram's theme, made legible: a theme is written by anybody, and any of its words may be missing.
 
 const LIGHT = {
-  page: "#f7f1ea", card: "#ffffff", text: "#2c1f17", hint: "#74604f", fill: "#84552a", onFill: "#ffffff", link: "#84552a",
-  danger: "#b3261e",
+  page: "#f7f1ea", card: "#ffffff", text: "#2c1f17", hint: "#74604f", fill: "#84552a", onFill: "#ffffff", danger: "#b3261e",
 };
 const DARK = {
-  page: "#1c1613", card: "#2a211c", text: "#f5ece4", hint: "#b5a192", fill: "#e0ab72", onFill: "#2c1f17", link: "#e0ab72",
-  danger: "#ff8a80",
+  page: "#1c1613", card: "#2a211c", text: "#f5ece4", hint: "#b5a192", fill: "#e0ab72", onFill: "#2c1f17", danger: "#ff8a80",
 };
+const ENDS = ["#000000", "#ffffff"];
 const READABLE = 4.5;
 const VISIBLE = 3;
 
 /** Follow the theme of *telegram* for as long as the page is open. */
 export function followTheme(telegram) {
+  const { style } = document.documentElement;
   const apply = () => {
-    const palette = paletteFrom(telegram.theme(), telegram.scheme());
-    for (const [name, colour] of Object.entries(palette)) document.documentElement.style.setProperty(`--${name}`, colour);
-    document.documentElement.style.colorScheme = telegram.scheme();
+    const scheme = telegram.scheme();
+    for (const [name, colour] of Object.entries(paletteFrom(telegram.theme(), scheme))) style.setProperty(`--${name}`, colour);
+    style.colorScheme = scheme;
   };
   apply();
   telegram.onTheme(apply);
@@ -28,13 +28,13 @@ export function paletteFrom(theme, scheme) {
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;
   const page = pick(own.page, "secondary_bg_color", "bg_color");
   // A ground is taken only if some text can be read on it and on the others alike.
-  const ground = (wished, others) => (isReadable([wished, ...others]) ? wished : others[others.length - 1]);
-  const card = ground(pick(own.card, "section_bg_color", "bg_color"), [page]);
+  const ground = (wished, ...others) => (ENDS.some((end) => contrastOn([wished, ...others], end) >= READABLE) ? wished : others.pop());
+  const card = ground(pick(own.card, "section_bg_color", "bg_color"), page);
   const onFill = pick(own.onFill, "button_text_color");
   const fill = legible(pick(own.fill, "button_color"), [onFill], READABLE);
-  const soft = ground(mix(fill, card, 0.12), [page, card]);
-  const grounds = [page, card, soft];
-  const text = legible(pick(own.text, "text_color"), grounds, READABLE);
+  const soft = ground(mix(fill, card, 0.12), page, card);
+  const readable = (...wished) => legible(pick(...wished), [page, card, soft], READABLE);
+  const text = readable(own.text, "text_color");
   return {
     page,
     card,
@@ -42,32 +42,30 @@ export function paletteFrom(theme, scheme) {
     fill,
     "on-fill": onFill,
     text,
-    hint: legible(pick(own.hint, "subtitle_text_color", "hint_color"), grounds, READABLE),
-    link: legible(pick(own.link, "link_color", "accent_text_color"), grounds, READABLE),
-    danger: legible(pick(own.danger, "destructive_text_color"), grounds, READABLE),
+    hint: readable(own.hint, "subtitle_text_color", "hint_color"),
+    link: readable(own.fill, "link_color", "accent_text_color"),
+    danger: readable(own.danger, "destructive_text_color"),
     edge: legible(mix(text, card, 0.4), [page, card], VISIBLE),
     line: mix(text, card, 0.14),
   };
 }
 
-function isReadable(grounds) {
-  return ["#000000", "#ffffff"].some((end) => grounds.every((ground) => contrast(end, ground) >= READABLE));
-}
-
 /** The colour itself, or the nearest to it, on the way to black or white, that stands out against all *grounds*. */
-export function legible(colour, grounds, least) {
-  const worst = (one) => Math.min(...grounds.map((ground) => contrast(one, ground)));
+function legible(colour, grounds, least) {
   for (let step = 0; step <= 20; step += 1) {
-    const found = ["#000000", "#ffffff"].map((end) => mix(end, colour, step / 20)).find((one) => worst(one) >= least);
+    const found = ENDS.map((end) => mix(end, colour, step / 20)).find((one) => contrastOn(grounds, one) >= least);
     if (found) return found;
   }
-  return worst("#000000") > worst("#ffffff") ? "#000000" : "#ffffff";
+  return contrastOn(grounds, ENDS[0]) > contrastOn(grounds, ENDS[1]) ? ENDS[0] : ENDS[1];
 }
 
-/** Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
-export function contrast(one, other) {
-  const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
-  return (light + 0.05) / (dark + 0.05);
+/** The least contrast; its source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio */
+function contrastOn(grounds, colour) {
+  const ratios = grounds.map((ground) => {
+    const [dark, light] = [luminance(ground), luminance(colour)].sort((a, b) => a - b);
+    return (light + 0.05) / (dark + 0.05);
+  });
+  return Math.min(...ratios);
 }
 
 function luminance(colour) {
@@ -86,7 +84,6 @@ function mix(colour, into, share) {
 
 function rgbOf(colour) {
   const written = /^#([0-9a-f]{6}|[0-9a-f]{3})$/i.exec(colour ?? "")?.[1];
-  if (!written) return null;
-  const long = written.length === 3 ? [...written].map((sign) => sign + sign).join("") : written;
-  return [0, 2, 4].map((start) => parseInt(long.slice(start, start + 2), 16));
+  const pairs = written?.length === 3 ? written.replace(/./g, "$&$&") : written;
+  return pairs?.match(/../g).map((pair) => parseInt(pair, 16));
 }

@@ -337,9 +337,10 @@ async def test_a_telegram_script_that_never_comes_is_told(screen: Screen, anna: 
     await expect(button(page, "Support with $5")).to_be_visible()
 
 
-async def test_a_part_of_the_page_that_is_lost_once_is_fetched_again(screen: Screen, anna: Person) -> None:
+@pytest.mark.parametrize("part", ["form.js", "locales/en.js"])
+async def test_a_part_of_the_page_that_is_lost_once_is_fetched_again(screen: Screen, anna: Person, part: str) -> None:
     page = await screen.page()
-    await page.route("**/form.js", lambda route: route.abort("connectionreset"), times=1)
+    await page.route(f"**/{part}", lambda route: route.abort("connectionreset"), times=1)
     await page.route("**/telegram-web-app.js*", lambda route: route.abort("connectionreset"), times=1)
 
     await page.goto(await screen.address_of(anna))
@@ -347,13 +348,14 @@ async def test_a_part_of_the_page_that_is_lost_once_is_fetched_again(screen: Scr
     await expect(button(page, "Support with $5")).to_be_visible()
 
 
-async def test_a_part_of_the_page_that_does_not_come_is_told(screen: Screen, anna: Person) -> None:
+@pytest.mark.parametrize("part", ["form.js", "locales/en.js"])
+async def test_a_part_of_the_page_that_does_not_come_is_told(screen: Screen, anna: Person, part: str) -> None:
     page = await screen.page()
-    await page.route("**/form.js", lambda route: route.abort())
+    await page.route(f"**/{part}", lambda route: route.abort())
 
     await page.goto(await screen.address_of(anna))
     await expect(page.get_by_role("alert").filter(has_text="A part of this page was lost")).to_be_visible()
-    await page.unroute("**/form.js")
+    await page.unroute(f"**/{part}")
     await button(page, "Try again").click()
 
     await expect(button(page, "Support with $5")).to_be_visible()
@@ -479,6 +481,23 @@ async def test_a_language_chosen_in_the_chat_changes_the_open_page(screen: Scree
     await expect(title(page)).to_have_text("How about a coffee?")
 
     stack.sql(f"UPDATE users SET language = 'uk', language_chosen = true WHERE telegram_id = {anna.telegram_id}")
+    await page.evaluate("dispatchEvent(new Event('online'))")
+
+    await expect(title(page)).to_have_text("Пригостите кавою?")
+
+
+async def test_a_language_that_is_lost_on_its_way_leaves_the_page_in_the_other(
+    screen: Screen, anna: Person, stack: Stack
+) -> None:
+    page = await screen.open(anna)
+    await expect(title(page)).to_have_text("How about a coffee?")
+    await page.route("**/locales/uk.js", lambda route: route.abort(), times=1)
+
+    stack.sql(f"UPDATE users SET language = 'uk', language_chosen = true WHERE telegram_id = {anna.telegram_id}")
+    async with page.expect_event("requestfailed", lambda request: "uk.js" in request.url):
+        await page.evaluate("dispatchEvent(new Event('online'))")
+    await expect(page.get_by_role("radio", name=FIVE)).to_be_checked()
+    await expect(title(page)).to_have_text("How about a coffee?")
     await page.evaluate("dispatchEvent(new Event('online'))")
 
     await expect(title(page)).to_have_text("Пригостите кавою?")
