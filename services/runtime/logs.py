@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
+import asyncpg
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
 
+from ledger.errors import LedgerError
 from services.runtime.tracing import trace_ids
 
 # Telegram puts the token into the address of every call, so libraries may log it: /bot123456:AA…/sendMessage.
 BOT_TOKEN = re.compile(r"(?<!\d)(\d{6,12}):[A-Za-z0-9_-]{30,}")
+# Without the local variables of every frame, which the default writes: bodies, notes and secrets.
+_traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
 
 
@@ -39,15 +46,43 @@ def configure_logging(*, level: str, service: str) -> None:
 
 
 def _rendering() -> list[Processor]:
-    # The default renderer of exceptions writes the local variables of every frame: bodies, notes and secrets.
-    errors = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.ExceptionRenderer(errors),
+        structlog.processors.ExceptionRenderer(tell_exception),
         structlog.processors.JSONRenderer(ensure_ascii=False),
         redact,
         escape_surrogates,
     ]
+
+
+def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
+    """
+    Describe an exception and those behind it: types and places, and words where they are ours or the system's.
+
+    Anybody else's repeat what they were given: Postgres names the whole row that it refused, Telegram the text that it
+    could not read, Python the value that is no number.
+    """
+    told = _traceback(exc_info)
+    for entry, error in zip(told, _chain(exc_info[1]), strict=True):
+        entry |= {"exc_value": _words_of(error), "exc_notes": []}
+        if isinstance(error, BaseExceptionGroup):
+            entry["exceptions"] = [tell_exception((type(one), one, one.__traceback__)) for one in error.exceptions]
+    return told
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _words_of(error: BaseException) -> str:
+    if isinstance(error, OSError | LedgerError):
+        return str(error)
+    if isinstance(error, asyncpg.PostgresError):
+        # Its fields are None where it says nothing of them.
+        return " ".join(filter(None, (error.sqlstate, error.table_name, error.constraint_name)))
+    return ""
 
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
+from aiogram.exceptions import TelegramBadRequest
+from aiogram.methods import GetMe
 
+from ledger.errors import DatabaseAwayError
 from services.runtime.logs import configure_logging
 
 TOKEN = "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6"
@@ -118,8 +122,38 @@ def test_an_error_says_what_was_raised_and_where(lines: Lines) -> None:
     [line] = lines()
     assert line["level"] == "error"
     assert [raised["exc_type"] for raised in line["exception"]] == ["ValueError", "RuntimeError"]
-    assert line["exception"][0]["exc_value"] == "not sent"
+    assert [raised["exc_value"] for raised in line["exception"]] == ["", ""]
     assert line["exception"][0]["frames"][-1]["name"] == raise_with_a_cause.__name__
+
+
+def refused_row() -> asyncpg.PostgresError:
+    """As asyncpg makes it of what Postgres says."""
+    error = asyncpg.CheckViolationError('new row for relation "supporters" violates check constraint "named"')
+    error.detail = "Failing row contains (Anna, anna@example.org, a private note)."
+    error.table_name, error.constraint_name = "supporters", "named"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "[Errno 111] Connection refused"),
+        (DatabaseAwayError(), str(DatabaseAwayError())),
+        (refused_row(), "23514 supporters named"),
+        (ValueError("invalid literal for int(): 'a private note'"), ""),
+        (TelegramBadRequest(GetMe(), "can't parse entities: a private note"), ""),
+    ],
+)
+def test_words_are_told_where_they_are_ours_or_the_systems(lines: Lines, error: Exception, words: str) -> None:
+    try:
+        raise error
+    except Exception:  # noqa: BLE001 — whatever it is, it is logged
+        structlog.stdlib.get_logger("a").exception("task failed")
+
+    [line] = lines()
+    assert [raised["exc_value"] for raised in line["exception"]] == [words]
+    assert "private" not in json.dumps(line)
+    assert "anna@example.org" not in json.dumps(line)
 
 
 # What never stands in a line -----------------------------------------------------------------------------------------

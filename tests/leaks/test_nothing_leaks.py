@@ -1,0 +1,404 @@
+"""
+What is secret or personal is driven through everything that can happen, and then looked for in all that the product says.
+
+Told to those whom it is for, and to nobody else: the operators' cards hold a note, and a user's chat their own words. Both
+go to Telegram alone, which is not looked at here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import aiohttp
+import pytest
+
+from tests.e2e.people import BuyMeACoffee, Person
+from tests.e2e.stack import Stack, await_that
+from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw, sign
+from tests.leaks.hunting import find_leaks, forms
+from tests.tracing.stack import Receiver, traced_stack
+
+TOKEN = "7000000001:AAFvVqzCanaryOfTheBotsTokenXyZ-0123"
+ALERTS_TOKEN = "7000000002:AAGwWrzCanaryOfTheAlertsTokenXyZ-45"
+"""The stand-in knows no such bot: Alertmanager is refused, and says so in its log."""
+
+SECRET, OLD_SECRET = "canary-of-the-signing-secret-8c1f", "canary-of-the-former-secret-77ab"
+WATCHDOG_URL = "http://sandbox:8090/canary-of-the-watchdogs-address-19"
+
+NAME, FIRST_NAME, USERNAME = "Kanarka Supporterenko", "Kanarka-First", "kanarka_username"
+EMAIL = "kanarka.email+tip@example.org"
+NOTE = 'kanarka note "with" <b>words</b> і словами'
+FIELD = "kanarka-of-a-field-nobody-knows"
+SAID = "kanarka said this to the bot"
+CLAIMED_NAME = "Kanarka Claimant"
+QUERIED = "kanarka-in-a-query"
+PERSONAL = {
+    "name": NAME,
+    "first name": FIRST_NAME,
+    "username": USERNAME,
+    "e-mail": EMAIL,
+    "note": NOTE,
+    "field of the payload": FIELD,
+    "words in the chat": SAID,
+    "name in a claim": CLAIMED_NAME,
+    "query": QUERIED,
+}
+
+OPERATOR_ID, ANNA_ID = 1_000_001, 7_000_001
+REFUSED = 13.13
+WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
+VOLUMES = {
+    "db": "password_*",
+    "webhook": "probe_secret",
+    "alertmanager": "alerts_bot_token alerts_watchdog_url",
+}
+"""By who may read it, what was drawn or handed out."""
+
+METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
+           "postgres-exporter": (9187, "watch"), "alertmanager": (9093, "watch"), "prometheus": (9090, "watch")}  # fmt: skip
+SAYING = ("webhook", "bot", "janitor", "proxy", "db", "secrets", *WATCHERS)
+"""Whose logs are read: all but the stand-in's."""
+
+
+@dataclass
+class Visitor:
+    """Somebody outside who keeps whatever is answered."""
+
+    session: aiohttp.ClientSession
+    origin: str
+    answers: list[str] = field(default_factory=list)
+
+    async def ask(self, path: str, *, method: str = "GET", **how: Any) -> int:
+        async with self.session.request(method, self.origin + path, ssl=False, **how) as answer:
+            body = await answer.content.read(64 * 1024)
+            self.answers.append(f"{answer.status} {dict(answer.headers)} {body.decode('utf-8', 'replace')}")
+            return answer.status
+
+    async def deliver(self, body: bytes, *, secret: str = SECRET, query: str = "", **headers: str) -> int:
+        signed = sign(body, secret.encode()) | headers
+        return await self.ask(f"/bmc-webhook{query}", method="POST", data=body, headers=signed)
+
+
+@dataclass(frozen=True)
+class Said:
+    """All that the product said, by where."""
+
+    texts: Mapping[str, str]
+    secrets: Mapping[str, str]
+
+
+def payment(note: str = NOTE, **data: Any) -> bytes:
+    """A payment with something personal in every place."""
+    return raw(event(note, **data))
+
+
+def event(note: str = NOTE, **data: Any) -> dict[str, Any]:
+    personal = {"supporter_name": NAME, "supporter_email": EMAIL, "support_note": note, "unheard_of": FIELD}
+    return a_payment(**({"supporter_id": 4711} | personal | data))
+
+
+async def drive(stack: Stack) -> list[str]:
+    """Let happen whatever can; what was answered to those outside."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session:
+        bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
+        visitor = Visitor(session, f"https://localhost:{stack.https_port}")
+        operator = await Person.join(session, stack.sandbox_url, OPERATOR_ID, "Olha", "en")
+        anna = await Person.join(session, stack.sandbox_url, ANNA_ID, FIRST_NAME, "en")
+        await session.post(
+            f"{stack.sandbox_url}/telegram/users", json={"id": ANNA_ID, "first_name": FIRST_NAME, "username": USERNAME}
+        )
+        await raise_an_alert(session, stack)
+        await deliver_all_kinds(visitor, anna)
+        await knock(visitor)
+        await use_the_page(session, stack, visitor)
+        await talk(anna, operator)
+        await break_telegram(session, stack, bmc, visitor, anna)
+        await break_the_database(stack, visitor)
+        await asyncio.to_thread(stack.compose, "restart", "webhook", "bot", "janitor")
+        await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "webhook", "bot", "janitor")
+        await visitor.deliver(payment(f"{NOTE} {await anna.ask_to_pay('5')}"))
+        await anna.hear("500")
+    return visitor.answers
+
+
+async def raise_an_alert(session: aiohttp.ClientSession, stack: Stack) -> None:
+    address = f"http://{stack.address_of('alertmanager', 'watch')}:9093/api/v2/alerts"
+    for severity in ("page", "none"):
+        alert = {"labels": {"alertname": "Canary", "severity": severity}}
+        async with session.post(address, json=[alert]) as answer:
+            answer.raise_for_status()
+
+
+async def deliver_all_kinds(visitor: Visitor, anna: Person) -> None:
+    matched = event(f"{NOTE} {await anna.ask_to_pay('5')}")
+    for one in (matched, matched, matched | {"live_mode": True, "attempt": 2}, a_refund_of(matched)):
+        assert await visitor.deliver(raw(one)) == 200
+    contradicting = {**matched, "data": matched["data"] | {"amount": 9}}
+    subscription = a_subscription(supporter_name=NAME, supporter_email=EMAIL, support_note=NOTE, unheard_of=FIELD)
+    for body in (
+        raw(contradicting),
+        raw(subscription),
+        payment(),
+        payment(amount=-3),
+        payment(live_mode=False),
+        raw(event() | {"type": "unheard_of.created"}),
+        raw(event() | {"data": NOTE}),
+        json.dumps({"response": {"supporter_email": EMAIL, "supporter_name": NAME}}).encode(),
+        f"{{not JSON {EMAIL} {NOTE}".encode(),
+        payment(NOTE + "\0\ud800"),
+        payment().replace(b"kanarka", b"kanarka\xff\xfe"),
+        payment(OLD_SECRET),
+    ):
+        assert await visitor.deliver(body) == 200
+
+
+async def knock(visitor: Visitor) -> None:
+    """Come as those who are not let in, or say what nobody asked for."""
+    assert await visitor.deliver(payment(), query=f"?secret={SECRET}&q={QUERIED}") == 200
+    assert await visitor.deliver(payment(), secret=f"not {SECRET}") == 401
+    assert await visitor.deliver(payment(), **{"x-signature-sha256": SECRET}) == 401
+    await visitor.ask("/bmc-webhook", method="POST", data=payment())
+    await visitor.deliver(payment(NOTE * 20_000))
+    await visitor.ask(
+        "/bmc-webhook",
+        method="POST",
+        data=EMAIL.encode(),
+        headers={"x-probe": SECRET, "traceparent": NAME.replace(" ", "-")},
+    )
+    for path in (
+        "/",
+        "/bmc-webhook",
+        "/app/",
+        "/api/offer",
+        "/api/state",
+        "/telegram-webhook",
+        "/metrics",
+        f"/{QUERIED}-path"[:1],
+    ):
+        query = f"?secret={SECRET}&token={quote(TOKEN)}&email={quote(EMAIL)}&q={QUERIED}"
+        headers = {
+            "X-Secret": SECRET,
+            "Cookie": f"session={QUERIED}",
+            "Referer": f"https://x/?{QUERIED}",
+            "User-Agent": QUERIED,
+        }
+        await visitor.ask(path + query, headers=headers)
+    await visitor.ask(
+        "/telegram-webhook", method="POST", json={"message": SAID}, headers={"X-Telegram-Bot-Api-Secret-Token": TOKEN}
+    )
+
+
+async def use_the_page(session: aiohttp.ClientSession, stack: Stack, visitor: Visitor) -> None:
+    for launch in ({}, {"age_seconds": 7200}, {"forged": True}):
+        path = f"{stack.sandbox_url}/telegram/chats/{ANNA_ID}/open"
+        async with session.post(path, json={"menu": True} | launch) as answer:
+            fragment = urlsplit((await answer.json())["url"]).fragment
+        init_data = parse_qs(fragment)["tgWebAppData"][0]
+        PRESENTED.append(init_data)
+        headers = {"Authorization": f"tma {init_data}"}
+        for method, path, body in (
+            ("GET", "/api/state", None),
+            ("POST", "/api/payments", {"amount": "7", "currency": "USD", "note": NOTE}),
+            ("POST", "/api/payments", {"amount": QUERIED, "currency": EMAIL}),
+            ("POST", "/api/payments", NOTE),
+            ("POST", "/api/payments/ZZZZZZZZ/cancel", None),
+        ):
+            await visitor.ask(path, method=method, headers=headers, json=body)
+
+
+PRESENTED: list[str] = []
+"""What pages said of who opened them: whoever has it is that user for an hour."""
+
+
+async def talk(anna: Person, operator: Person) -> None:
+    for words in (SAID, f"/pay {SAID}", f"/start {QUERIED}", "/claim"):
+        await anna.say(words)
+        await anna.hear()
+    for answer in ("Today", "$5"):
+        await anna.press(answer)
+        await anna.hear()
+    await anna.say(CLAIMED_NAME)
+    await anna.hear()
+    for words in (
+        f"/find {EMAIL}",
+        f"/find @{USERNAME}",
+        f"/find {SECRET}",
+        "/unmatched",
+        "/claims",
+        "/failed",
+        f"/credit @{USERNAME} +5 {SAID}",
+        f"/undo 1 {SAID}",
+        "/doctor",
+        "/replay 1",
+    ):
+        await operator.say(words)
+        await operator.hear()
+
+
+async def break_telegram(
+    session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, visitor: Visitor, anna: Person
+) -> None:
+    """Let Telegram fail in each of its ways, at a call whose address holds the token and whose text the note."""
+    for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
+        code = await anna.ask_to_pay("5")
+        wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
+        async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
+            answer.raise_for_status()
+        await visitor.deliver(payment(f"{NOTE} {code}"))
+        await visitor.deliver(payment())
+        await asyncio.sleep(0.5)
+        await bmc.behave()
+    await anna.hear("500")
+
+
+async def break_the_database(stack: Stack, visitor: Visitor) -> None:
+    """Let it refuse rows, naming them, and let it be away."""
+    for table, condition in (("charges", f"amount <> {REFUSED}"), ("supporters", "supporter_id <> 'refused'")):
+        stack.sql(f"ALTER TABLE {table} ADD CONSTRAINT refuses_{table} CHECK ({condition})")
+    assert await visitor.deliver(payment(amount=REFUSED)) == 200
+    assert await visitor.deliver(payment(supporter_id="refused")) == 200
+    assert stack.sql("SELECT count(*) FROM bmc_events WHERE outcome = 'failed'") == "2"
+    for statement in (
+        "SELECT pg_sleep(0.3), $1::text",
+        "SELECT $1::text FROM nowhere",
+        "SELECT 1 / length(left($1, 0))",
+    ):
+        as_webhook(stack, statement, f"{EMAIL} {NAME} {NOTE}")
+    await asyncio.to_thread(stack.compose, "stop", "db")
+    assert await visitor.deliver(payment()) == 503
+    await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "db")
+    assert await visitor.deliver(payment()) == 200
+
+
+def as_webhook(stack: Stack, statement: str, value: str) -> None:
+    """Say something slow or wrong to Postgres, as the webhook would; it never writes a value into a statement."""
+    ask = (
+        "import asyncio, asyncpg, sys\n"
+        "async def main():\n"
+        "    db = await asyncpg.connect(open('/run/secrets/database_url').read().strip())\n"
+        "    try: await db.fetch(sys.argv[1], sys.argv[2])\n"
+        "    except asyncpg.PostgresError: pass\n"
+        "asyncio.run(main())\n"
+    )
+    stack.compose("exec", "-T", "webhook", "python", "-c", ask, statement, value)
+
+
+def handed_out(stack: Stack) -> dict[str, str]:
+    """What the secrets' volumes hold."""
+    found = {}
+    for service, names in VOLUMES.items():
+        command = f'cd /run/secrets && for name in {names}; do echo "$name $(cat $name)"; done'
+        for line in stack.compose("exec", "-T", service, "sh", "-c", command).splitlines():
+            name, _, secret = line.partition(" ")
+            found[f"{service}'s {name}"] = secret
+    return found
+
+
+def read_metrics(stack: Stack) -> Iterator[tuple[str, str]]:
+    for service, (port, network) in METRICS.items():
+        with urllib.request.urlopen(
+            f"http://{stack.address_of(service, network)}:{port}/metrics", timeout=30
+        ) as answer:
+            yield f"metrics of {service}", answer.read().decode()
+
+
+def read_series(stack: Stack) -> str:
+    """Every series with its labels that Prometheus has kept, of before the restarts, too."""
+    everything = quote('{__name__=~".+"}')
+    address = f"http://{stack.address_of('prometheus', 'watch')}:9090/api/v1/series?match[]={everything}"
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[tuple[Stack, Receiver, list[str]]]:
+    settings = {
+        "LOG_LEVEL": "DEBUG",
+        "BOT_TOKEN": TOKEN,
+        "ALERTS_BOT_TOKEN": ALERTS_TOKEN,
+        "ALERTS_WATCHDOG_URL": WATCHDOG_URL,
+        "BMC_WEBHOOK_SECRETS": f"{SECRET},{OLD_SECRET}",
+    }
+    with traced_stack(*WATCHERS, **settings) as (stack, receiver):
+        answers = asyncio.run(drive(stack))
+        await_that(lambda: "Notify for alerts failed" in logs_of(stack, "alertmanager"), seconds=90)
+        yield stack, receiver, answers
+
+
+def logs_of(stack: Stack, service: str) -> str:
+    return stack.compose("logs", "--no-color", "--no-log-prefix", service)
+
+
+@pytest.fixture(scope="module")
+def said(told: tuple[Stack, Receiver, list[str]]) -> Said:
+    stack, receiver, answers = told
+    texts = {f"log of {service}": logs_of(stack, service) for service in SAYING}
+    texts |= dict(read_metrics(stack))
+    texts |= {f"answer {number}": text for number, text in enumerate(answers)}
+    texts |= {"series": read_series(stack), "spans": json.dumps(receiver.spans(), ensure_ascii=False)}
+    secrets = {
+        "bot's token": TOKEN.partition(":")[2],
+        "alerts bot's token": ALERTS_TOKEN.partition(":")[2],
+        "signing secret": SECRET,
+        "former signing secret": OLD_SECRET,
+        "watchdog's address": urlsplit(WATCHDOG_URL).path,
+        **{f"what page {number} presented": one.partition("hash=")[2] for number, one in enumerate(PRESENTED)},
+        **handed_out(stack),
+        **PERSONAL,
+    }
+    return Said(texts, secrets)
+
+
+def test_nothing_secret_or_personal_is_told(said: Said) -> None:
+    leaks = find_leaks(said.secrets, said.texts)
+
+    assert not leaks, "\n".join(f"{leak.what} in the {leak.where}: {leak.around}" for leak in leaks)
+
+
+def test_everything_that_was_to_happen_has_happened(said: Said) -> None:
+    """Nothing leaks from what did not happen."""
+    webhook, bot, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "db"))
+
+    for outcome in (
+        "credited",
+        "unmatched",
+        "refunded",
+        "disagrees",
+        "unreadable",
+        "unknown",
+        "legacy",
+        "test",
+        "failed",
+    ):
+        assert f'"outcome": "{outcome}"' in webhook
+    assert "CheckViolation" in webhook
+    assert "refuses_charges" in db
+    assert "refuses_supporters" in db
+    assert "Notify for alerts failed" in said.texts["log of alertmanager"]
+    assert "TelegramRetryAfter" in bot
+    assert "TelegramServerError" in bot
+    assert "TelegramNetworkError" in bot
+    assert '"level": "debug"' in bot
+    assert {"POST /bmc-webhook", "settle", "telegram SendMessage"} <= {
+        one["name"] for one in json.loads(said.texts["spans"])
+    }
+    assert len(said.secrets) > len(PERSONAL) + 10
+    assert all(len(secret) >= 10 for secret in said.secrets.values())
+
+
+@pytest.mark.parametrize("form", range(3))
+def test_a_leak_would_be_found(told: tuple[Stack, Receiver, list[str]], said: Said, form: int) -> None:
+    """One is planted where the services speak, in each of the ways in which it may be written."""
+    stack, _, _ = told
+    planted = sorted(forms(TOKEN.partition(":")[2]), key=len)[-1 - form]
+    stack.compose("exec", "-T", "bot", "python", "-c", f"open('/proc/1/fd/1', 'w').write({planted!r} + chr(10))")
+
+    found = find_leaks(said.secrets, {"log of bot": logs_of(stack, "bot")})
+
+    assert "bot's token" in {leak.what for leak in found}
