@@ -628,7 +628,7 @@ async def test_what_failed_is_settled_once_the_cause_is_mended(
     payment = a_payment(support_note=await anna.ask_for_code("5"))
     await keep_failed_event(pool, read_event(raw(payment), received_at=datetime.now(UTC), nonce="1"))
     assert "An event could not be read" in (await operator.hear())["text"]
-    assert "events could not be settled" in await operator.ask("/doctor")
+    assert "could not be settled or read" in await operator.ask("/doctor")
 
     listed = await ask(operator, "/failed")
     await operator.press(data_of(listed, "Settle"))
