@@ -41,12 +41,10 @@ async def show_claim(press: CallbackQuery, callback_data: OnClaim, context: Cont
 
 async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context, speech: Speech) -> None:
     """Ask once more: the charge is not quite what was claimed."""
-    file = await _find_open(press, callback_data, context, speech)
-    if file is None:
+    found = await _find_candidate(press, callback_data, context, speech)
+    if found is None:
         return
-    charge = await _find_candidate(press, file, callback_data.charge_id, context, speech)
-    if charge is None:
-        return
+    file, charge = found
     user = file.users[file.claim.telegram_id]
     credits = context.rates.credits_for(charge.amount or Decimal(0), charge.currency)
     if credits is None:
@@ -61,12 +59,10 @@ async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context, s
 async def confirm_at_once(
     press: CallbackQuery, callback_data: OnClaim, bot: Bot, context: Context, speech: Speech
 ) -> None:
-    file = await _find_open(press, callback_data, context, speech)
-    if file is None:
+    found = await _find_candidate(press, callback_data, context, speech)
+    if found is None:
         return
-    charge = await _find_candidate(press, file, callback_data.charge_id, context, speech)
-    if charge is None:
-        return
+    file, charge = found
     if not fits_exactly(file, charge):
         # Another such payment came since the card was sent: what was sure then is a question now.
         await pick(press, callback_data, context, speech)
@@ -112,11 +108,15 @@ async def _find_open(press: CallbackQuery, data: OnClaim, context: Context, spee
 
 
 async def _find_candidate(
-    press: CallbackQuery, file: ClaimFile, charge_id: int, context: Context, speech: Speech
-) -> ShownCharge | None:
-    """Find the charge among those that may be meant; none that waits no more."""
-    charge = next((one for one in file.charges if one.charge_id == charge_id), None)
+    press: CallbackQuery, data: OnClaim, context: Context, speech: Speech
+) -> tuple[ClaimFile, ShownCharge] | None:
+    """Find an open claim, and the charge among those that may be meant; none that waits no more."""
+    file = await _find_open(press, data, context, speech)
+    if file is None:
+        return None
+    charge = next((one for one in file.charges if one.charge_id == data.charge_id), None)
     if charge is None:
         await press.answer(speech.label("desk-refused-charge-gone"), show_alert=True)
         await show(press, claim_card(file, context.rates, speech))
-    return charge
+        return None
+    return file, charge
