@@ -66,6 +66,12 @@ class Studio:
     async def invite(self, telegram_id: int, name: str, language: str) -> Person:
         return await Person.join(self.session, self.screen.address, telegram_id, name, language)
 
+    async def call(self, person: Person, username: str) -> None:
+        """Let a person have an @name, as most have in Telegram."""
+        who = {"id": person.telegram_id, "username": username}
+        async with self.session.post(f"{self.screen.address}/telegram/users", json=who) as answer:
+            answer.raise_for_status()
+
 
 async def draw(stack: Stack, names: Sequence[str]) -> None:
     async with aiohttp.ClientSession() as session, running_browser() as browser, AsyncExitStack() as rooms:
@@ -156,7 +162,9 @@ async def draw_desk(studio: Studio) -> None:
     operator = await studio.invite(OPERATOR_ID, "Olha", "en")
     await remember_a_month(studio)
     for telegram_id, name in ((7_001, "Marta"), (7_002, "Taras")):
-        await (await studio.invite(telegram_id, name, "en")).ask_to_pay("15")
+        person = await studio.invite(telegram_id, name, "en")
+        await studio.call(person, name.lower())
+        await person.ask_to_pay("15")
     await studio.bmc.pay(amount="15", note="Keep it up!", name="M.")
     await operator.hear("Keep it up!")
     page = await studio.screen.page(width=1280, height=1300)
