@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -39,6 +38,7 @@ def configure_logging(*, level: str, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(cut_words)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # A line for each update says nothing that our own do not say better.
@@ -62,18 +62,27 @@ def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
     Anybody else's repeat what they were given: Postgres names the whole row that it refused, Telegram the text that it
     could not read, Python the value that is no number.
     """
-    told = _traceback(exc_info)
-    for entry, error in zip(told, _chain(exc_info[1]), strict=True):
-        entry |= {"exc_value": _words_of(error), "exc_notes": []}
-        if isinstance(error, BaseExceptionGroup):
-            entry["exceptions"] = [tell_exception((type(one), one, one.__traceback__)) for one in error.exceptions]
-    return told
+    return _tell_chain(exc_info[1], told=set())
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
+def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str, Any]]:
+    """Describe each one once, as a chain may lead back to where it began; *told* are the ids of those that were."""
+    entries = []
+    is_cause = False
+    while error is not None and id(error) not in told:
+        told.add(id(error))
+        entries.append(_tell(error, told) | {"is_cause": is_cause})
+        is_cause = error.__cause__ is not None
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return entries
+
+
+def _tell(error: BaseException, told: set[int]) -> dict[str, Any]:
+    entry = _traceback((type(error), error, error.__traceback__))[0]
+    entry |= {"exc_value": _words_of(error), "exc_notes": [], "syntax_error": None}
+    if isinstance(error, BaseExceptionGroup):
+        entry["exceptions"] = [_tell_chain(one, told=told) for one in error.exceptions]
+    return entry
 
 
 def _words_of(error: BaseException) -> str:
@@ -83,6 +92,19 @@ def _words_of(error: BaseException) -> str:
         # Its fields are None where it says nothing of them.
         return " ".join(filter(None, (error.sqlstate, error.table_name, error.constraint_name)))
     return ""
+
+
+def cut_words(record: logging.LogRecord) -> bool:
+    """Name an exception that a library writes into its message, instead of repeating it: aiogram's hold whole updates."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_name(one) if isinstance(one, BaseException) else one for one in record.args)
+    if isinstance(record.msg, BaseException):
+        record.msg = _name(record.msg)
+    return True
+
+
+def _name(error: BaseException) -> str:
+    return _words_of(error) or type(error).__name__
 
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 import structlog
-from aiogram.exceptions import TelegramBadRequest
+from aiogram.exceptions import ClientDecodeError, TelegramBadRequest
 from aiogram.methods import GetMe
 
 from ledger.errors import DatabaseAwayError
@@ -154,6 +154,50 @@ def test_words_are_told_where_they_are_ours_or_the_systems(lines: Lines, error: 
     assert [raised["exc_value"] for raised in line["exception"]] == [words]
     assert "private" not in json.dumps(line)
     assert "anna@example.org" not in json.dumps(line)
+
+
+def test_what_was_never_raised_is_told_as_a_cause(lines: Lines) -> None:
+    try:
+        raise DatabaseAwayError from ValueError("a private note")
+    except DatabaseAwayError:
+        structlog.stdlib.get_logger("a").exception("task failed")
+
+    [line] = lines()
+    assert [(raised["exc_type"], raised["is_cause"]) for raised in line["exception"]] == [
+        ("DatabaseAwayError", False),
+        ("ValueError", True),
+    ]
+    assert "private" not in json.dumps(line)
+
+
+def test_errors_that_lead_to_each_other_are_told_once(lines: Lines) -> None:
+    first, second = ValueError("a private note"), RuntimeError("another private note")
+    first.__cause__, second.__cause__ = second, first
+
+    try:
+        raise ExceptionGroup("of both", [first, second]) from first
+    except ExceptionGroup:
+        structlog.stdlib.get_logger("a").exception("task failed")
+
+    [line] = lines()
+    text = json.dumps(line)
+    assert (text.count("ValueError"), text.count("RuntimeError")) == (1, 1)
+    assert "private" not in text
+
+
+@pytest.mark.parametrize("message", ["Failed to fetch updates - %s: %s", None])
+def test_a_librarys_message_names_an_exception_without_its_words(lines: Lines, message: str | None) -> None:
+    """aiogram logs like that what it could not read: the words of everybody who wrote meanwhile."""
+    error = ClientDecodeError("Failed to deserialize object", ValueError(), {"text": "a private note"})
+
+    if message is None:
+        logging.getLogger("aiogram.dispatcher").error(error)
+    else:
+        logging.getLogger("aiogram.dispatcher").error(message, type(error).__name__, error)
+
+    [line] = lines()
+    assert line["event"].endswith("ClientDecodeError")
+    assert "private" not in json.dumps(line)
 
 
 # What never stands in a line -----------------------------------------------------------------------------------------
