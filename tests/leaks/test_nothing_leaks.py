@@ -8,7 +8,9 @@ go to Telegram alone, which is not looked at here.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import re
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -91,6 +93,8 @@ class Said:
 
     texts: Mapping[str, str]
     secrets: Mapping[str, str]
+    heard: str
+    """By the user to whom the payments belong, from the bot."""
 
 
 def payment(note: str = NOTE, **data: Any) -> bytes:
@@ -178,7 +182,7 @@ async def knock(visitor: Visitor) -> None:
         "/api/offer",
         "/api/state",
         "/telegram-webhook",
-        "/metrics",
+        f"/bot{TOKEN}/sendMessage",
         f"/{QUERIED}-path"[:1],
     ):
         query = f"?secret={SECRET}&token={quote(TOKEN)}&email={quote(EMAIL)}&q={QUERIED}"
@@ -236,6 +240,7 @@ async def talk(anna: Person, operator: Person) -> None:
         f"/undo 1 {SAID}",
         "/doctor",
         "/replay 1",
+        "/export 2026-11",
     ):
         await operator.say(words)
         await operator.hear()
@@ -250,11 +255,32 @@ async def break_telegram(
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
             answer.raise_for_status()
+        failed = failed_calls(stack)
         await visitor.deliver(payment(f"{NOTE} {code}"))
         await visitor.deliver(payment())
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(await_that, functools.partial(failed_more, stack, failed))
         await bmc.behave()
     await anna.hear("500")
+    await block_the_bot(session, stack, visitor, anna)
+
+
+def failed_calls(stack: Stack) -> int:
+    """How often the bot said that Telegram had failed."""
+    return len(re.findall('notification not sent|answer put off|"outcome": "retry', logs_of(stack, "bot")))
+
+
+def failed_more(stack: Stack, before: int) -> bool:
+    return failed_calls(stack) > before
+
+
+async def block_the_bot(session: aiohttp.ClientSession, stack: Stack, visitor: Visitor, anna: Person) -> None:
+    code = await anna.ask_to_pay("5")
+    for step in ("block", "unblock"):
+        async with session.post(f"{stack.sandbox_url}/telegram/chats/{ANNA_ID}/{step}") as answer:
+            answer.raise_for_status()
+        if step == "block":
+            await visitor.deliver(payment(f"{NOTE} {code}"))
+            await asyncio.to_thread(await_that, lambda: '"outcome": "unreachable"' in logs_of(stack, "bot"))
 
 
 async def break_the_database(stack: Stack, visitor: Visitor) -> None:
@@ -270,6 +296,10 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
         "SELECT 1 / length(left($1, 0))",
     ):
         as_webhook(stack, statement, f"{EMAIL} {NAME} {NOTE}")
+    # A disk so slow that even this is a slow statement.
+    stack.sql("ALTER ROLE ledger_owner SET log_min_duration_statement = 0")
+    stack.compose("exec", "-T", "db", "bash", "/docker-entrypoint-initdb.d/20-passwords.sh")
+    stack.sql("ALTER ROLE ledger_owner RESET log_min_duration_statement")
     await asyncio.to_thread(stack.compose, "stop", "db")
     assert await visitor.deliver(payment()) == 503
     await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "db")
@@ -331,6 +361,11 @@ def told() -> Iterator[tuple[Stack, Receiver, list[str]]]:
         yield stack, receiver, answers
 
 
+def heard_by(stack: Stack, user: int) -> str:
+    with urllib.request.urlopen(f"{stack.sandbox_url}/telegram/chats/{user}", timeout=30) as answer:
+        return "\n".join(one["text"] or "" for one in json.load(answer)["messages"] if one["from"] == "bot")
+
+
 def logs_of(stack: Stack, service: str) -> str:
     return stack.compose("logs", "--no-color", "--no-log-prefix", service)
 
@@ -352,13 +387,21 @@ def said(told: tuple[Stack, Receiver, list[str]]) -> Said:
         **handed_out(stack),
         **PERSONAL,
     }
-    return Said(texts, secrets)
+    return Said(texts, secrets, heard_by(stack, ANNA_ID))
 
 
 def test_nothing_secret_or_personal_is_told(said: Said) -> None:
     leaks = find_leaks(said.secrets, said.texts)
 
     assert not leaks, "\n".join(f"{leak.what} in the {leak.where}: {leak.around}" for leak in leaks)
+    # Whatever is left of it after cutting, in whatever case.
+    assert [where for where, text in said.texts.items() if "kanarka" in text.lower()] == []
+
+
+def test_a_user_reads_nothing_of_who_paid(said: Said) -> None:
+    """Whose code was in a note is not always who wrote it."""
+    assert "500 credits" in said.heard
+    assert find_leaks({name: PERSONAL[name] for name in ("name", "e-mail", "note")}, {"chat": said.heard}) == []
 
 
 def test_everything_that_was_to_happen_has_happened(said: Said) -> None:
