@@ -80,8 +80,10 @@ def running_stack() -> Iterator[Stack]:
     with get_docker_services(
         command, str(ROOT / "compose.yaml"), stack.project, [up], ["down --volumes --remove-orphans"]
     ):
-        yield stack
-        _keep_logs(stack)
+        try:
+            yield stack
+        finally:
+            _keep_logs(stack)
 
 
 @contextmanager
