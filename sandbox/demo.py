@@ -1,5 +1,6 @@
 """The one page of the demo, and what keeps it up to date."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Demo:
             {
                 "version": self._anything.rings,
                 "bot": self._telegram.bot_user(),
-                "people": self._people(),
+                "people": self._people(fields),
                 "chat": self._chat(fields),
                 "telegram_faults": [rule.as_read() for rule in self._telegram.misbehaviour.rules],
                 "webhook": self._dashboard.webhook(),
@@ -75,9 +76,12 @@ class Demo:
             }
         )
 
-    def _people(self) -> list[dict[str, Any]]:
-        chats = self._telegram.chats
-        people = self._telegram.people.newest_first()[:50]
+    def _people(self, fields: Fields) -> list[dict[str, Any]]:
+        """Read those who are asked for, as far as they are known; without being asked, the newest."""
+        chats, known = self._telegram.chats, self._telegram.people
+        asked = fields.text("people")
+        ids = re.findall(r"\d{1,18}", asked or "")
+        people = known.newest_first()[:50] if asked is None else [one for one in map(known.get, map(int, ids)) if one]
         return [{**person.as_read(), "newest_from_bot": chats.of(person).newest_from_bot()} for person in people]
 
     def _chat(self, fields: Fields) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ const people = new People((id) => {
 const guide = new Guide({ app, checkout, people });
 const webhook = new Webhook();
 const faults = new Faults();
-const live = new Live({ onState: show, onConnection: (isThere) => (find("offline").hidden = isThere) });
+const live = new Live({ who: () => people.shown, onState: show, onConnection: (isThere) => (find("offline").hidden = isThere) });
 
 function show(state) {
   webhook.show(state);

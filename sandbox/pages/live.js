@@ -12,8 +12,9 @@ function shown() {
 }
 
 export class Live {
-  /** *onState* gets each new state; *onConnection* whether the sandbox answers. */
-  constructor({ onState, onConnection }) {
+  /** *who* names the people to be told of; *onState* gets each new state; *onConnection* whether the sandbox answers. */
+  constructor({ who, onState, onConnection }) {
+    this.who = who;
     this.onState = onState;
     this.onConnection = onConnection;
     this.person = null;
@@ -44,7 +45,8 @@ export class Live {
   async ask() {
     this.asking = new AbortController();
     const { person, version } = this;
-    const query = new URLSearchParams({ version, wait: version < 0 ? 0 : WAIT_SECONDS, ...(person ? { person } : {}) });
+    const wait = version < 0 ? 0 : WAIT_SECONDS;
+    const query = new URLSearchParams({ version, wait, people: this.who(), ...(person ? { person } : {}) });
     const state = await call("GET", `/demo/changes?${query}`, undefined, { signal: this.asking.signal, cache: "no-store" });
     this.onConnection(true);
     if (person !== this.person || state.version === version) return;

@@ -21,6 +21,11 @@ export class People {
     return this.chosen === OPERATOR.id;
   }
 
+  /** Those who have a button: of others, however many there are, the page need not be told. */
+  get shown() {
+    return [...new Set([...READY.map(({ id }) => id), this.chosen])];
+  }
+
   get operatorButton() {
     return [...find("people").children].find(({ dataset }) => dataset.key === String(OPERATOR.id));
   }

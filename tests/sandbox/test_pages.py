@@ -74,6 +74,15 @@ async def test_the_page_is_told_all_it_shows(sandbox: Sandbox) -> None:
     assert [fault["kind"] for fault in shown["bmc_faults"]] == ["late"]
 
 
+async def test_the_page_is_told_of_those_it_asks_for_however_many_came_since(sandbox: Sandbox) -> None:
+    for user in range(1, 100):
+        await sandbox.post("/telegram/users", id=user, first_name="Guest")
+
+    shown = await sandbox.get("/demo/changes", people="2,1,1000")
+
+    assert [one["id"] for one in shown["people"]] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
