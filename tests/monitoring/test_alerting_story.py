@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ import yaml
 
 from monitoring.alerts import ALERTS
 from tests.e2e.people import Person
-from tests.e2e.stack import ROOT, Stack, free_ports
+from tests.e2e.stack import ROOT, Stack, another_stack
 
 OPERATOR_ID = 1_000_001
 WATCHED = ("db", "webhook", "bot", "janitor", "proxy", "sandbox", "postgres-exporter", "alertmanager")
@@ -28,23 +27,8 @@ HOLD = "10s"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole of it, without Prometheus: before all are there it would have much to tell."""
     folder = tmp_path_factory.mktemp("hasty")
-    https_port, http_port, sandbox_port = free_ports(3)
-    project = f"coffee-ledger-tests-alerts-{os.getpid()}"
-    environment = {
-        "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{write_hasty(folder)}",
-        "HTTPS_PORT": str(https_port),
-        "HTTP_PORT": str(http_port),
-        "SANDBOX_PORT": str(sandbox_port),
-        "IMAGE_TAG": "tests",
-    }
-    stack = Stack(project, environment, https_port, sandbox_port)
-    try:
-        stack.compose("up", "--detach", "--build", "--wait", *WATCHED)
+    with another_stack("alerts", *WATCHED, COMPOSE_FILE=f"{ROOT / 'compose.yaml'}:{write_hasty(folder)}") as stack:
         yield stack
-    finally:
-        # pytest shows it only beside a failure.
-        print(stack.compose("logs", "--no-color", "--tail", "50"))
-        stack.compose("down", "--volumes", "--timeout", "2")
 
 
 def write_hasty(folder: Path) -> Path:

@@ -7,7 +7,6 @@ import base64
 import functools
 import json
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ import pytest
 from monitoring.__main__ import ROOT
 from monitoring.dashboards.asking import ask, ask_now, ask_over, panels_of, plain_promql, plain_sql
 from tests.e2e.people import BuyMeACoffee, Person
-from tests.e2e.stack import Stack, free_ports, running_stack
+from tests.e2e.stack import Stack, await_that, free_ports, running_stack
 from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "grafana/grafana:13.2.3"
@@ -58,8 +57,10 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
     """Its address, once payments of all kinds went through the product and were counted."""
-    address = f"http://{address_of(stack, 'prometheus')}:9090"
-    await_that(lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS))
+    address = f"http://{stack.address_of('prometheus', 'watch')}:9090"
+    await_that(
+        lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=PATIENCE_SECONDS
+    )
     asyncio.run(exercise(stack))
     # The refund comes last, and its entry is counted by the next snapshot; growth is seen by the second look at a series.
     for seen in (
@@ -67,26 +68,8 @@ def prometheus(stack: Stack) -> str:
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
     ):
-        await_that(functools.partial(ask_now, address, seen))
+        await_that(functools.partial(ask_now, address, seen), seconds=PATIENCE_SECONDS)
     return address
-
-
-def await_that(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.5)
-
-
-def address_of(stack: Stack, service: str) -> str:
-    """The container's own address, in the network that it shares with Prometheus alone: it publishes none."""
-    container = stack.compose("ps", "--quiet", service).strip()
-    networks = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", container))
-    return str(networks[f"{stack.project}_watch"]["IPAddress"])
-
-
-def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 async def exercise(stack: Stack) -> None:
@@ -220,7 +203,7 @@ def grafana(stack: Stack, prometheus: str) -> Callable[[str], Any]:
     stack.compose("up", "--detach", "--wait", "grafana", GRAFANA_PORT=str(free_ports(1)[0]))
     password = stack.compose("exec", "-T", "grafana", "cat", "/run/secrets/admin_password")
     login = base64.b64encode(f"admin:{password}".encode()).decode()
-    address = f"http://{address_of(stack, 'grafana')}:3000/api"
+    address = f"http://{stack.address_of('grafana', 'watch')}:3000/api"
 
     def get(path: str) -> Any:
         request = urllib.request.Request(f"{address}/{path}", headers={"Authorization": f"Basic {login}"})
