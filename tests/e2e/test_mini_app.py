@@ -111,10 +111,13 @@ async def test_the_native_buttons_lead_through_the_story_in_a_client(
 
 async def test_an_app_opened_by_a_keyboard_answers_in_the_chat(screen: Screen, bohdan: Person) -> None:
     client = await screen.open_in_client(bohdan, button="☕ Підтримати")
+    amount = client.app.get_by_label("Або ваша власна сума")
+    # By then the page has what anybody may ask for, the offer; from here on it asks for nothing.
+    await expect(amount).to_be_visible()
     asked: list[str] = []
     client.page.on("request", lambda request: asked.append(request.url))
 
-    await client.app.get_by_label("Або ваша власна сума").fill("7,5")
+    await amount.fill("7,5")
     await client.press_main_button("7,50")
     sent = (await client.hears("web_app_data_send"))["data"]
     await bohdan.send_from_web_app(sent)
@@ -264,6 +267,8 @@ async def test_a_payment_that_expires_says_so_while_it_is_looked_at(screen: Scre
 
 async def test_too_many_open_payments_lead_to_those_that_are_open(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna)
+    # A page that opens when there is a payment already begins with that.
+    await expect(button(page, "Support with")).to_be_visible()
     await page.evaluate(
         """async () => {
             for (let amount = 11; amount <= 20; amount += 1) {
