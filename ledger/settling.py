@@ -295,7 +295,12 @@ def _apply_match(charge: Charge, found: Match, book: Book, rates: Rates, done: S
 
 def _give_back(charge: Charge, telegram_id: TelegramId, done: Settlement) -> None:
     done.refunded.add(charge.key)
-    facts = {"amount": _plain(charge.amount), "currency": charge.currency, "code": charge.payment_id}
+    facts = {
+        "amount": _plain(charge.amount),
+        "currency": charge.currency,
+        "charge_key": charge.key,
+        "code": charge.payment_id,
+    }
     done.notices.append(Notice(telegram_id, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}"))
 
 
@@ -307,6 +312,7 @@ def _match_notices(charge: Charge, found: Match, credits: int) -> Iterable[Notic
         "credits": credits,
         "method": found.method,
         "flag": found.flag,
+        "charge_key": charge.key,
         "code": picked.payment_id if picked else None,
         "picked_amount": _plain(picked.amount) if picked else None,
         "picked_currency": picked.currency if picked else None,

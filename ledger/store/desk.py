@@ -18,6 +18,7 @@ from ledger.settling import Charge, Settlement, match_by_operator
 from ledger.store.database import Connection, Pool, sql, transaction
 from ledger.store.rows import payment_of
 from ledger.store.settle import load_charge, write_settlement
+from ledger.store.story import tell
 
 
 class Action(enum.StrEnum):
@@ -91,6 +92,7 @@ async def match_charge(
         done.notices = [replace(notice, fact_key=f"{notice.fact_key}:{action_id}") for notice in done.notices]
         credits = await _credit(db, charge_id, done, order)
         await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now)
+    tell(done)
     return Done(action_id, charge_id, telegram_id, credits)
 
 

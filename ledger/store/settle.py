@@ -30,6 +30,7 @@ from ledger.settling import (
 )
 from ledger.store.database import connected, sql, transaction
 from ledger.store.rows import payment_of
+from ledger.store.story import tell
 
 if TYPE_CHECKING:
     import asyncpg
@@ -136,6 +137,7 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
         done.events = []
         await write_settlement(db, done, now)
         await _end_wish(db, event_no, done.outcomes[0], key, now)
+    tell(done)
     return done.outcomes[0]
 
 
@@ -183,6 +185,8 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
         found = [rematch(charge, book, rules, now=now) for charge in waiting]
         for done in found:
             await write_settlement(db, done, now)
+    for done in found:
+        tell(done)
     return sum(bool(done.payment_credits) for done in found)
 
 

@@ -194,6 +194,8 @@ class Notifier:
                 kind=notification.kind,
                 outcome=outcome,
                 attempt=notification.attempts,
+                payment_id=notification.facts.get("code"),
+                charge_key=notification.facts.get("charge_key"),
             )
 
     def _trace(self, notification: Notification) -> AbstractContextManager[object]:

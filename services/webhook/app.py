@@ -116,6 +116,12 @@ class Deliveries:
     async def _settle(self, body: bytes, *, verified_by: int) -> web.Response:
         read = read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex)
         event = replace(read, verified_by=verified_by, traceparent=write_parent())
+        log.info(
+            "webhook received",
+            type=event_label(event.type),
+            delivery_key=event.delivery_key,
+            charge_key=event.charge.key if event.charge else None,
+        )
         try:
             outcome = await self._writer.submit(event)
         except DatabaseAwayError:
@@ -132,13 +138,6 @@ class Deliveries:
         trace.get_current_span().set_attributes({"bmc.event": event_label(event.type), "bmc.outcome": outcome})
         LAST_ACCEPTED.set_to_current_time()
         self._streak.accept()
-        log.info(
-            "event settled",
-            outcome=outcome,
-            type=event_label(event.type),
-            delivery_key=event.delivery_key,
-            charge_key=event.charge.key if event.charge else None,
-        )
         return web.json_response({"outcome": outcome})
 
 

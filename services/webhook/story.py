@@ -12,30 +12,29 @@ from opentelemetry.trace import Link, SpanKind
 
 from ledger.events import Event
 from ledger.settling import Settlement
+from ledger.store.story import tell as tell_charges
 from services.runtime.tracing import follow, span, trace_id_in
+from services.webhook.metrics import event_label
 
 log = structlog.stdlib.get_logger()
 
 
 def tell(done: Settlement, events: Sequence[Event]) -> None:
-    """Write a line for each charge; to be called once the batch is committed. Nothing of the supporter's words is in it."""
-    traces = {
-        event.charge.key: {"trace_id": trace_id_in(event.traceparent)}
-        for event in events
-        if event.charge and event.traceparent
-    }
-    for key, charge in done.charges.items():
-        ids = {"charge_key": key, "payment_id": charge.payment_id, **traces.get(key, {})}
-        if key in done.payment_credits:
-            user, credits = done.payment_credits[key]
-            log.info("charge matched", **ids, telegram_id=user, credits=credits, method=charge.method, flag=charge.flag)
-        elif charge.waits:
-            log.info("charge unmatched", **ids, reasons=[f"{reason.rule}: {reason.why}" for reason in charge.reasons])
-        elif key in done.refunded:
-            log.info("charge refunded", **ids, telegram_id=charge.telegram_id)
-    for one in done.completions:
+    """Write what became of each event of a batch and of its charge; to be called once the batch is committed."""
+    tell_charges(
+        done,
+        {event.charge.key: trace_id_in(event.traceparent) for event in events if event.charge and event.traceparent},
+    )
+    for event, outcome in zip(events, done.outcomes, strict=True):
+        charge = done.charges.get(event.charge.key) if event.charge else None
         log.info(
-            "payment completed", payment_id=one.payment_id, charge_key=one.charge.key, **traces.get(one.charge.key, {})
+            "event settled",
+            outcome=outcome,
+            type=event_label(event.type),
+            delivery_key=event.delivery_key,
+            charge_key=event.charge.key if event.charge else None,
+            payment_id=charge.payment_id if charge else None,
+            **({"trace_id": trace_id_in(event.traceparent)} if event.traceparent else {}),
         )
 
 

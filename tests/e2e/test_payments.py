@@ -39,6 +39,33 @@ async def test_what_is_paid_with_a_code_is_credited_and_told(bmc: BuyMeACoffee, 
     assert [attempt["status"] for attempt in await bmc.delivered(paid)] == [200]
 
 
+async def test_one_payment_is_followed_in_the_log_by_its_code(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
+    code = await anna.ask_to_pay("5")
+    await bmc.pay(amount="5", note=code)
+    await anna.hear("Thank you")
+
+    told = log_of(stack, code.replace("-", ""))
+
+    assert [line["event"] for line in told] == [
+        "pending payment recorded",
+        "code looked for",
+        "charge matched",
+        "payment completed",
+        "event settled",
+        "notification handled",
+    ]
+    assert told[3]["credits"] == 500
+    charge = log_of(stack, told[1]["charge_key"])
+    assert [line["event"] for line in charge] == ["webhook received", *(line["event"] for line in told[1:])]
+
+
+def log_of(stack: Stack, sought: str) -> list[dict[str, Any]]:
+    """The services' lines that hold these words, in the order in which they were written."""
+    log = stack.compose("logs", "--no-color", "--no-log-prefix", "bot", "webhook", "janitor")
+    lines = [json.loads(line) for line in log.splitlines() if sought in line]
+    return sorted(lines, key=lambda line: str(line["at"]))
+
+
 async def test_a_ukrainian_is_spoken_to_in_ukrainian(bmc: BuyMeACoffee, bohdan: Person) -> None:
     code = await bohdan.ask_to_pay("5", "EUR")
 

@@ -38,6 +38,7 @@ async def test_a_payment_with_a_code_is_credited_for_what_was_paid(ledger: Ledge
         "credits": 500,
         "method": "code",
         "flag": None,
+        "charge_key": await ledger.pool.fetchval("SELECT charge_key FROM charges"),
         "code": CODE,
         "picked_amount": "10.00",
         "picked_currency": "USD",
