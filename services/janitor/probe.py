@@ -6,16 +6,18 @@ So that at three in the morning silence can be told from trouble: nobody pays, o
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
 from pydantic import SecretStr
+from yarl import URL
 
 from ledger.errors import LedgerError
 from services.janitor.metrics import CERTIFICATE_EXPIRY, PROBE_DURATION
@@ -41,6 +43,12 @@ class SendProbe:
     secret: SecretStr
     name: str = "send_probe"
     period: timedelta = timedelta(seconds=30)
+    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+
+    @property
+    def checked_by(self) -> ssl.SSLContext | None:
+        """Return what the certificate is checked by; None where it cannot be."""
+        return None if self.host == LOCAL else self.trust
 
     async def run_once(self, now: datetime) -> int:
         body = json.dumps(probe_event(now)).encode()
@@ -51,21 +59,34 @@ class SendProbe:
         try:
             with PROBE_DURATION.time():
                 await self._post(body, headers)
-        except (aiohttp.ClientError, TimeoutError) as error:
+            await self._note_expiry()
+        except (aiohttp.ClientError, OSError) as error:
             raise ProbeError(type(error).__name__) from error
         return 0
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> None:
         timeout = aiohttp.ClientTimeout(total=SECONDS_MAX)
-        trust = self.host != LOCAL
+        checked_by = self.checked_by or False
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(self.url, data=body, headers=headers, ssl=trust, server_hostname=self.host) as answer,
+            session.post(self.url, data=body, headers=headers, ssl=checked_by, server_hostname=self.host) as answer,
         ):
-            _note_expiry(answer)
             outcome = await answer.json() if answer.status == 200 else None
             if outcome != {"outcome": "probe"}:
                 raise ProbeError(str(answer.status))
+
+    async def _note_expiry(self) -> None:
+        """Note until when the proxy's certificate holds, where it can be checked: Caddy itself does not tell."""
+        url = URL(self.url)
+        if url.scheme != "https" or self.checked_by is None:
+            return
+        # By a connection of its own: that of a short answer is given back before anybody could ask it for its certificate.
+        async with asyncio.timeout(SECONDS_MAX):
+            _, door = await asyncio.open_connection(url.host, url.port, ssl=self.checked_by, server_hostname=self.host)
+            certificate = door.get_extra_info("peercert")
+            CERTIFICATE_EXPIRY.set(ssl.cert_time_to_seconds(certificate["notAfter"]))
+            door.close()
+            await door.wait_closed()
 
 
 def probe_event(now: datetime) -> dict[str, Any]:
@@ -82,12 +103,3 @@ def probe_event(now: datetime) -> dict[str, Any]:
         "support_note": "",
     }
     return {"type": "donation.created", "live_mode": True, "attempt": 1, "event_id": f"probe-{number}", "data": data}
-
-
-def _note_expiry(answer: aiohttp.ClientResponse) -> None:
-    """Note until when the proxy's certificate holds, where it could be checked: Caddy itself does not tell."""
-    connection = answer.connection
-    tls = connection.transport.get_extra_info("ssl_object") if connection and connection.transport else None
-    certificate = tls.getpeercert() if tls else None
-    if certificate:
-        CERTIFICATE_EXPIRY.set(ssl.cert_time_to_seconds(certificate["notAfter"]))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
+from services.janitor.metrics import CERTIFICATE_EXPIRY
 from services.janitor.probe import ProbeError, SendProbe
 from tests.integration.bmc import SECRET, a_payment, raw
 from tests.integration.people import Ledger
@@ -68,3 +78,72 @@ async def test_a_webhook_that_is_away_fails_the_probe(ledger: Ledger) -> None:
 
     with pytest.raises(ProbeError, match="ClientConnectorError"):
         await away.run_once(NOW)
+
+
+# The certificate ------------------------------------------------------------------------------------------------------
+
+PUBLIC = "pay.example.org"
+DAYS = 20
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+
+
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server and for its client: a certificate, and who vouches for it."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    naming = ["-days", str(DAYS), "-subj", f"/CN={PUBLIC}", "-addext", f"subjectAltName=DNS:{PUBLIC}"]
+    subprocess.run([*command, *naming, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shown.load_cert_chain(certificate, key)
+    return shown, ssl.create_default_context(cafile=certificate)
+
+
+@asynccontextmanager
+async def front_door(folder: Path) -> AsyncIterator[SendProbe]:
+    """A front door that is content with anything, and a probe that trusts its certificate."""
+    shown, trust = self_signed(folder)
+
+    async def take(_request: web.Request) -> web.Response:
+        return web.json_response({"outcome": "probe"})
+
+    app = web.Application()
+    app.router.add_post("/bmc-webhook", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=shown).start()
+        url = f"https://127.0.0.1:{runner.addresses[0][1]}/bmc-webhook"
+        yield SendProbe(url, PUBLIC, SecretStr("x"), trust=trust)
+    finally:
+        await runner.cleanup()
+
+
+def holds_until() -> float | None:
+    return REGISTRY.get_sample_value("bmc_tls_certificate_expiry_timestamp_seconds")
+
+
+@needs_openssl
+async def test_a_probe_notes_until_when_the_certificate_holds(tmp_path: Path) -> None:
+    CERTIFICATE_EXPIRY.set(0)
+    async with front_door(tmp_path) as sender:
+        await sender.run_once(NOW)
+
+    assert holds_until() == pytest.approx(time.time() + DAYS * 86400, abs=60)
+
+
+@needs_openssl
+async def test_a_certificate_that_cannot_be_checked_is_not_noted(tmp_path: Path) -> None:
+    CERTIFICATE_EXPIRY.set(0)
+    async with front_door(tmp_path) as sender:
+        await replace(sender, host="localhost").run_once(NOW)
+
+    assert holds_until() == 0
+
+
+@needs_openssl
+async def test_a_certificate_of_nobody_known_fails_the_probe(tmp_path: Path) -> None:
+    async with front_door(tmp_path) as sender:
+        stranger = replace(sender, trust=ssl.create_default_context())
+
+        with pytest.raises(ProbeError, match="Certificate"):
+            await stranger.run_once(NOW)
