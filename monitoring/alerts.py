@@ -266,6 +266,16 @@ ANYTHING = (
         dashboard="bmc-bot",
     ),
     Alert(
+        name="UpdatesFail",
+        expr=_counted('bmc_updates_total{outcome="error"}', "15m") + " > 0",
+        hold="0m",
+        severity=Severity.TICKET,
+        summary="The bot answers people with an error",
+        description="{{ $value }} in 15 minutes; each is somebody who did not get what they asked for.",
+        dashboard="bmc-bot",
+        keep="15m",
+    ),
+    Alert(
         name="ListenDisconnected",
         expr=_highest('bmc_listen_connected{channel="payments"}') + " == 0",
         hold="1m",

@@ -57,6 +57,8 @@ FAILED_PROBES = 'bmc_janitor_runs_total{task="send_probe",outcome!="done"}'
 DECIDED = 'bmc_webhook_deliveries_total{outcome=~"credited|unmatched"}'
 TOLD = "bmc_notification_latency_seconds"
 HANDLED = "bmc_update_duration_seconds"
+HANDLED_IN_TIME = f'{HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}'
+UPDATES_FAILED = 'bmc_updates_total{outcome="error"}'
 WATCHING = 'max(up{job="prometheus"})'
 """Is 1 whenever anybody could have looked; before the first start nothing was promised."""
 
@@ -85,9 +87,11 @@ SLOS = (
     Slo(
         name="bot",
         objective=0.99,
-        harm="The bot is slow to answer",
-        promise=f"Updates are handled within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        bad=f'sum(rate({HANDLED}_count[{{window}}])) - sum(rate({HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}[{{window}}]))',
+        harm="The bot answers late or with an error",
+        promise=f"Updates are handled without an error, within {HANDLED_SECONDS} second: 99 % in 30 days.",
+        # A failed one is taken from the quick ones, which nearly all of them are: an excuse is soon made.
+        bad=f"sum(rate({HANDLED}_count[{{window}}]))"
+        f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0)",
         total=f"sum(rate({HANDLED}_count[{{window}}]))",
         counted=f"sum(increase({HANDLED}_count[{{window}}]))",
     ),

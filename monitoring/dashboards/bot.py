@@ -257,6 +257,7 @@ UPDATES = Row(
             empty="No bot runs",
             unit=Unit.PER_MINUTE,
             decimals=1,
+            alerts=("UpdatesFail", "BotBudgetBurnFast", "BotBudgetBurnSlow"),
         ),
         Panel(
             Kind.LINES,

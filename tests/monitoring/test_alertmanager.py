@@ -192,6 +192,7 @@ def labels_of(name: str, **more: str) -> Labels:
         (labels_of("TargetAbsent", job="bot"), "OutboxStuck"),
         (labels_of("PostgresDown"), "OutboxUndelivered"),
         (labels_of("PostgresDown"), "PostgresCollectorFailing"),
+        (labels_of("PostgresDown"), "UpdatesFail"),
         (labels_of("TargetDown", job="bot"), "OutboxUndelivered"),
         (labels_of("OutboxStuck"), "OutboxUndelivered"),
         (labels_of("DiskNearlyFull"), "DiskFilling"),
