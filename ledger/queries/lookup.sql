@@ -306,10 +306,10 @@ SELECT event_no, body, received_at, charge_key
  LIMIT $4;
 
 -- name: remind_of_charge!
--- Show a charge to one operator again, later.
+-- Show a charge to one operator again, later: as if it were queued only then, since nobody waits for it until then.
 -- $1 operator, $2 facts, $3 when
-INSERT INTO notifications (telegram_id, kind, facts, due_at)
-SELECT $1, 'charge_unmatched', $2, $3
+INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
+SELECT $1, 'charge_unmatched', $2, $3, $3
  WHERE NOT EXISTS (
            SELECT FROM notifications
             WHERE telegram_id = $1

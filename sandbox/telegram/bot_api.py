@@ -75,6 +75,8 @@ async def _misbehave(request: web.Request, rule: Rule) -> web.StreamResponse:
                     "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
                 )
             )
+        case Fault.UNAUTHORIZED:
+            return _answer(ApiError(401, "Unauthorized"))
         case Fault.NOT_JSON:
             return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>", content_type="text/html")
         case Fault.HANG:

@@ -15,6 +15,8 @@ class Fault(Enum):
     RESET = "reset"
     NOT_JSON = "not_json"
     CONFLICT = "conflict"
+    UNAUTHORIZED = "unauthorized"
+    """The answer to a token that was revoked."""
 
 
 @dataclass

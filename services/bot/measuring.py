@@ -12,10 +12,12 @@ from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextR
 from aiogram.exceptions import (
     AiogramError,
     TelegramBadRequest,
+    TelegramConflictError,
     TelegramForbiddenError,
     TelegramNotFound,
     TelegramRetryAfter,
     TelegramServerError,
+    TelegramUnauthorizedError,
 )
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
@@ -118,6 +120,10 @@ def call_of(error: AiogramError) -> Call:
             return Call.FORBIDDEN
         case TelegramBadRequest() | TelegramNotFound():
             return Call.BAD_REQUEST
+        case TelegramUnauthorizedError():
+            return Call.UNAUTHORIZED
+        case TelegramConflictError():
+            return Call.CONFLICT
         case TelegramServerError():
             return Call.SERVER
         case _:

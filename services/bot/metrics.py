@@ -26,6 +26,10 @@ class Call(enum.StrEnum):
     RETRY_AFTER = "retry_after"
     FORBIDDEN = "forbidden"
     BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    """The token is revoked, or was never one of Telegram's."""
+    CONFLICT = "conflict"
+    """Another program asks for this bot's updates."""
     SERVER = "server"
     NETWORK = "network"
 

@@ -19,10 +19,15 @@ from typing import Protocol
 import structlog
 from aiogram import Bot
 from aiogram.exceptions import (
+    ClientDecodeError,
     TelegramBadRequest,
+    TelegramConflictError,
     TelegramForbiddenError,
+    TelegramNetworkError,
     TelegramNotFound,
     TelegramRetryAfter,
+    TelegramServerError,
+    TelegramUnauthorizedError,
 )
 from aiogram.types import InlineKeyboardMarkup
 from opentelemetry import trace
@@ -64,6 +69,17 @@ DATABASE_PAUSE_SECONDS = 2.0
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
 ATTEMPTS_MAX = 30
+"""After so many failures of which nobody knows the cause, the message itself is taken for it."""
+
+TROUBLE = (
+    ClientDecodeError,
+    TelegramNetworkError,
+    TelegramServerError,
+    TelegramUnauthorizedError,
+    TelegramConflictError,
+)
+"""What is wrong with Telegram, with the way there or with our token: no message's fault, so that none is given up for it."""
+
 BACKOFF_SECONDS_MAX = 600.0
 
 GONE = ("chat not found", "user is deactivated", "peer_id_invalid", "user not found")
@@ -256,7 +272,8 @@ class Notifier:
             return await self._mark_unreachable(notification)
         facts = {"error": type(error).__name__, "notification_id": notification.notification_id}
         is_refused = isinstance(error, TelegramBadRequest | TelegramNotFound)
-        if is_refused or notification.attempts >= ATTEMPTS_MAX:
+        is_hopeless = notification.attempts >= ATTEMPTS_MAX and not isinstance(error, TROUBLE)
+        if is_refused or is_hopeless:
             log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
             return await self._give_up(notification)
         # aiogram itself breaks down over some answers of a server in trouble, so that whatever it raises may pass.
@@ -309,4 +326,5 @@ def _means_gone(error: Exception) -> bool:
 
 def backoff_seconds(attempt: int, chance: float) -> float:
     """Grow from about 2 seconds to 10 minutes; *chance*, from 0 to 1, spreads what failed together by up to a half."""
-    return min(2.0**attempt, BACKOFF_SECONDS_MAX) * (1 - chance / 2)
+    # Beyond the longest pause the power would only grow, in the end out of what a float holds.
+    return min(2.0 ** min(attempt, ATTEMPTS_MAX), BACKOFF_SECONDS_MAX) * (1 - chance / 2)

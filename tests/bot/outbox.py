@@ -27,15 +27,20 @@ class Outbox:
         self.pool = pool
 
     async def owe(
-        self, *users: int | None, kind: str = "payment_credited", facts: Mapping[str, Any] = CREDITED
+        self,
+        *users: int | None,
+        kind: str = "payment_credited",
+        facts: Mapping[str, Any] = CREDITED,
+        attempts: int = 0,
     ) -> list[int]:
         """Queue a notification for each and announce them, as settling does; their ids."""
         rows = await self.pool.fetch(
-            "INSERT INTO notifications (telegram_id, kind, facts)"
-            " SELECT *, $2::text, $3::jsonb FROM unnest($1::bigint []) RETURNING notification_id",
+            "INSERT INTO notifications (telegram_id, kind, facts, attempts)"
+            " SELECT *, $2::text, $3::jsonb, $4 FROM unnest($1::bigint []) RETURNING notification_id",
             users,
             kind,
             facts,
+            attempts,
         )
         await self.announce()
         return [row["notification_id"] for row in rows]
@@ -57,6 +62,15 @@ class Outbox:
         """The state of each user's last notification."""
         rows = await self.pool.fetch("SELECT telegram_id, status FROM notifications ORDER BY notification_id")
         return {row["telegram_id"]: row["status"] for row in rows}
+
+    async def put_off(self) -> None:
+        """Wait until what is owed was tried and is to be tried again, later."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            later = (
+                "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"
+            )
+            while not await self.pool.fetchval(later):  # noqa: ASYNC110 — a table rings no bell
+                await asyncio.sleep(0.02)
 
     async def end_leases(self) -> None:
         """As if the lease had run out."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiogram.types import InlineKeyboardMarkup
 from prometheus_client import REGISTRY
 
 from ledger.store.database import Pool
+from services.bot.notifier import ATTEMPTS_MAX, Notifier
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.outbox import UNMATCHED, Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person
@@ -156,6 +158,40 @@ async def test_a_failed_send_is_tried_again(sandbox: Sandbox, anna: Person, outb
 
     assert (await anna.hear())["text"] == THANKS
     await outbox.become("sent")
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("kind", ["server_error", "not_json", "reset", "unauthorized"])
+async def test_no_trouble_of_telegrams_ends_what_a_user_is_owed_however_long_it_lasts(
+    sandbox: Sandbox, anna: Person, outbox: Outbox, kind: str
+) -> None:
+    await met(anna)
+    await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
+    await outbox.owe(ANNA, attempts=2000)
+
+    await outbox.put_off()
+    await outbox.end_leases()
+
+    assert (await anna.hear())["text"] == THANKS
+    await outbox.become("sent")
+
+
+async def test_what_fails_thirty_times_for_no_known_cause_is_given_up(pool: Pool, outbox: Outbox) -> None:
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
+        raise ValueError(chat_id)
+
+    notifier = Notifier(pool, send=send, operators=[], clock=lambda: datetime.now(UTC))
+    delivering = asyncio.create_task(notifier.run())
+    await outbox.owe(ANNA, attempts=ATTEMPTS_MAX - 1)
+    await outbox.owe(BOHDAN, attempts=ATTEMPTS_MAX - 2)
+
+    notifier.wake()
+    await outbox.become("dead")
+    await outbox.put_off()
+    notifier.stop()
+    await delivering
+
+    assert await outbox.states() == {ANNA: "dead", BOHDAN: "pending"}
 
 
 async def test_a_send_that_hangs_is_tried_again(

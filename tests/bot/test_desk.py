@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -184,6 +184,8 @@ async def test_later_reminds_this_operator_once_unless_it_is_decided(
 
     reminders = "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 hours'"
     assert await pool.fetchval(reminders) == 1
+    # A reminder that comes when it was wished for is no late message.
+    assert await pool.fetchval("SELECT due_at - created_at FROM notifications WHERE status = 'pending'") == timedelta(0)
     await operator.press(data_of(card, "For no user"))
     await answer(operator, await operator.hear(), "a tip")
     await shown(operator, card, "Put aside")
