@@ -29,6 +29,7 @@ from services.bot.middleware import Throttle
 from services.bot.notifier import Notifier, sender
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
+from services.bot.telegram import make_bot
 from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.vitals import vital_signs
 
@@ -59,11 +60,11 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
         dispatcher["context"] = context
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router(answers_unknown=False, throttle=Throttle()))
-        notifier = make_notifier(settings, pool, bot)
         async with (
+            make_bot(settings, is_patient=False) as messenger,
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             vital_signs(pool, revision=settings.REVISION),
-            telling(settings, context, bot, notifier) as app,
+            telling(settings, context, bot, make_notifier(settings, pool, messenger)) as app,
             listening(app, settings.BOT_PORT),
         ):
             yield Payments(pool)
