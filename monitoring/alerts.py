@@ -103,6 +103,7 @@ CALLS = "bmc_telegram_requests_total"
 FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
 """A user who has blocked the bot is none of Telegram's faults."""
 
+ANSWERED_CALLS = f'{CALLS}{{outcome="ok"}}'
 WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
 """Those two have alerts of their own."""
 
@@ -263,6 +264,26 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Telegram refuses or does not answer: messages come late",
         description="{{ $value | humanizePercentage }} of the calls in 15 minutes.",
+        dashboard="bmc-bot",
+    ),
+    Alert(
+        name="TelegramTokenRefused",
+        # A single refusal beside calls that succeed is one of Telegram's bad moments.
+        expr=_counted(f'{CALLS}{{outcome="unauthorized"}}', "10m") + f" > 0 and {_counted(ANSWERED_CALLS, '5m')} == 0",
+        hold="1m",
+        severity=Severity.PAGE,
+        summary="Telegram refuses the bot's token: the bot is silent, and nobody is told",
+        description="{{ $value }} calls in 10 minutes were answered by 401, and none in 5 minutes by anything better.",
+        dashboard="bmc-bot",
+    ),
+    Alert(
+        name="TelegramTwoPollers",
+        # While an update replaces the bot, the old one and the new one may meet for a moment.
+        expr=_counted(f'{CALLS}{{outcome="conflict"}}', "5m") + " > 2",
+        hold="3m",
+        severity=Severity.PAGE,
+        summary="Two programs ask for the bot's messages: people get no answer from this one",
+        description="{{ $value }} times in 5 minutes, Telegram said that another program asks with the same token.",
         dashboard="bmc-bot",
     ),
     Alert(

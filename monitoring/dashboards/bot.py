@@ -207,6 +207,7 @@ TELEGRAM = Row(
             unit=Unit.PER_MINUTE,
             decimals=1,
             width=6,
+            alerts=("TelegramErrors", "TelegramTokenRefused", "TelegramTwoPollers"),
         ),
         Panel(
             Kind.LINES,
