@@ -20,6 +20,7 @@ from monitoring.thresholds import (
     EVENT_LOOP_LAG_SECONDS,
     FAILED_STREAK,
     JANITOR_PERIODS,
+    NOTIFICATIONS_FAILED,
     OUTBOX_AGE_SECONDS,
     PENDING_TTL_SECONDS,
     POLL_SHARE,
@@ -498,12 +499,22 @@ ANYTHING = (
     ),
     Alert(
         name="AlertmanagerNotifyFailing",
-        # Each is tried for minutes before it counts as failed; a second one is no accident.
-        expr=f"{_counted('alertmanager_notifications_failed_total', '15m')} > 1",
+        expr=_counted('alertmanager_notifications_failed_total{integration="telegram"}', "15m")
+        + f" >= {NOTIFICATIONS_FAILED}",
         hold="0m",
         severity=Severity.PAGE,
         summary="Alerts do not reach Telegram",
         description="{{ $value }} were given up in 15 minutes; look at the token and the chat.",
+        dashboard="bmc-platform",
+    ),
+    Alert(
+        name="WatchdogNotifyFailing",
+        expr=_counted('alertmanager_notifications_failed_total{integration="webhook"}', "15m")
+        + f" >= {NOTIFICATIONS_FAILED}",
+        hold="0m",
+        severity=Severity.TICKET,
+        summary="The dead man's switch does not hear from here, and rings for nothing",
+        description="{{ $value }} signs of life were given up in 15 minutes; look at ALERTS_WATCHDOG_URL.",
         dashboard="bmc-platform",
     ),
     Alert(

@@ -42,6 +42,9 @@ JANITOR_PERIODS = 3
 RESTARTS_PER_15_MINUTES = 2
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
+NOTIFICATIONS_FAILED = 2
+"""Each is tried for minutes before Alertmanager gives it up; a second one is no accident."""
+
 TOLD_SECONDS = 30
 """Within this time of a payment its user should know of it; a bucket of the latency's histogram ends here."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Kind, Limit, Panel, Query, Row, Unit, Word
-from monitoring.thresholds import DISK_FREE_BYTES, EVENT_LOOP_LAG_SECONDS, RESTARTS_PER_15_MINUTES
+from monitoring.thresholds import DISK_FREE_BYTES, EVENT_LOOP_LAG_SECONDS, NOTIFICATIONS_FAILED, RESTARTS_PER_15_MINUTES
+
+NOT_DELIVERED = "alertmanager_notifications_failed_total"
 
 FINE = Row(
     "Is it fine?",
@@ -148,13 +150,18 @@ WATCHERS = Row(
         Panel(
             Kind.STAT,
             "Alerts not delivered, 15 minutes",
-            "Messages that Alertmanager gave up; good is none.",
-            (Query("round(sum(increase(alertmanager_notifications_failed_total{$here}[15m])))"),),
+            "Messages that Alertmanager gave up, to Telegram and to the dead man's switch; good is none.",
+            (
+                Query(
+                    f'round(sum by (integration) (increase({NOT_DELIVERED}{{$here,integration=~"telegram|webhook"}}[15m])))',
+                    "{{integration}}",
+                ),
+            ),
             empty="No Alertmanager runs",
             width=6,
             height=5,
-            limit=Limit(FIRST),
-            alerts=("AlertmanagerNotifyFailing",),
+            limit=Limit(NOTIFICATIONS_FAILED),
+            alerts=("AlertmanagerNotifyFailing", "WatchdogNotifyFailing"),
         ),
         Panel(
             Kind.STAT,
