@@ -19,8 +19,9 @@ class Context:
     amounts: tuple[Decimal, ...]
     page_url: str
     """The creator's page on Buy Me a Coffee."""
-    app_url: str
-    """The Mini App, `https://HOST/app/`."""
+    public_host: str
+    app_url: str | None
+    """The Mini App, `https://HOST/app/`; None: Telegram would lead nobody there, so no button does."""
     pending_ttl: timedelta
     draw_code: Callable[[], PaymentId]
     clock: Callable[[], datetime]

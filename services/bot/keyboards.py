@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from aiogram.filters.callback_data import CallbackData
@@ -58,24 +58,26 @@ class EraseMe(CallbackData, prefix="erase"):
 AS_IN_TELEGRAM = "telegram"
 
 
-def app_reply_keyboard(speech: Speech, app_url: str) -> ReplyKeyboardMarkup:
+def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMarkup | None:
     """
     Put a button under the message field that opens the Mini App in a way that needs no endpoint: it answers by a message.
 
+    None where there is no app to open.
+
     Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
     """
+    if app_url is None:
+        return None
     address = f"{app_url}?mode=keyboard&lang={speech.language}"
     button = KeyboardButton(text=speech.label("menu-button"), web_app=WebAppInfo(url=address))
     return ReplyKeyboardMarkup(keyboard=[[button]], resize_keyboard=True, is_persistent=False)
 
 
 def amounts_keyboard(
-    speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates, *, app_url: str
+    speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates, *, app_url: str | None
 ) -> InlineKeyboardMarkup:
     """Offer each amount with the credits it gives, and the Mini App, which shows more."""
-    return _rows(
-        [_app_button(speech, app_url)], *([_amount_button(speech, amount, currency, rates)] for amount in amounts)
-    )
+    return _rows(*_app_row(speech, app_url), *([_amount_button(speech, amount, currency, rates)] for amount in amounts))
 
 
 def one_amount_keyboard(speech: Speech, amount: Decimal, currency: str, rates: Rates) -> InlineKeyboardMarkup:
@@ -84,9 +86,9 @@ def one_amount_keyboard(speech: Speech, amount: Decimal, currency: str, rates: R
     )
 
 
-def help_keyboard(speech: Speech, app_url: str) -> InlineKeyboardMarkup:
+def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
     return _rows(
-        [_app_button(speech, app_url)],
+        *_app_row(speech, app_url),
         [_press(speech, "choose-button", ChooseAmount())],
         [_press(speech, "claim-button", ClaimEnd(what="begin"))],
     )
@@ -150,9 +152,10 @@ def cancel_keyboard(speech: Speech, payments: Sequence[PendingPayment]) -> Inlin
     return _rows(*([_cancel_button(speech, payment)] for payment in payments))
 
 
-def _app_button(speech: Speech, app_url: str) -> InlineKeyboardButton:
-    address = f"{app_url}?lang={speech.language}"
-    return InlineKeyboardButton(text=speech.label("app-button"), web_app=WebAppInfo(url=address))
+def _app_row(speech: Speech, app_url: str | None) -> Iterator[list[InlineKeyboardButton]]:
+    if app_url is not None:
+        address = f"{app_url}?lang={speech.language}"
+        yield [InlineKeyboardButton(text=speech.label("app-button"), web_app=WebAppInfo(url=address))]
 
 
 def _press(speech: Speech, text: str, data: CallbackData) -> InlineKeyboardButton:

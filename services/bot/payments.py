@@ -116,6 +116,7 @@ def make_context(settings: BotSettings, pool: Pool) -> Context:
         rates=settings.rates,
         amounts=tuple(settings.AMOUNTS),
         page_url=settings.BMC_PAGE_URL,
+        public_host=settings.PUBLIC_HOST,
         app_url=settings.app_url,
         pending_ttl=timedelta(hours=settings.PENDING_TTL_HOURS),
         draw_code=lambda: issue_code(secrets.SystemRandom()),

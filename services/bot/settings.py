@@ -12,6 +12,8 @@ from ledger.model import Rates, TelegramId
 from services.bot.amounts import LEAST, MOST
 from services.runtime.settings import MatchingSettings, parse_list, parse_positive
 
+TELEGRAM_API_URL = "https://api.telegram.org"
+
 
 def parse_amounts(text: object) -> object:
     """Read `5,10,25`: amounts in the first currency of the rates."""
@@ -77,7 +79,7 @@ class BotSettings(MatchingSettings):
     TELEGRAM_API_URL: Annotated[
         str,
         Field(
-            default="https://api.telegram.org",
+            default=TELEGRAM_API_URL,
             pattern=r"^https?://\S+$",
             description="the address of a Bot API server, such as https://api.telegram.org",
         ),
@@ -105,7 +107,10 @@ class BotSettings(MatchingSettings):
         return next(iter(self.CREDITS_PER_UNIT))
 
     @property
-    def app_url(self) -> str:
+    def app_url(self) -> str | None:
+        """The Mini App, `https://HOST/app/`; None: Telegram refuses a button that leads to a name without a dot."""
+        if self.TELEGRAM_API_URL == TELEGRAM_API_URL and "." not in self.PUBLIC_HOST:
+            return None
         return f"https://{self.PUBLIC_HOST}/app/"
 
     @property

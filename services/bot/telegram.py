@@ -121,7 +121,7 @@ def make_bot(settings: BotSettings, *, is_patient: bool = True) -> Bot:
     return Bot(settings.BOT_TOKEN.get_secret_value(), session=session, default=properties)
 
 
-async def introduce(bot: Bot, app_url: str, operators: Sequence[TelegramId]) -> None:
+async def introduce(bot: Bot, app_url: str | None, operators: Sequence[TelegramId]) -> None:
     """Tell Telegram in each language what the bot is for and which commands it has, and where its Mini App is."""
     for language in LANGUAGES:
         texts = speech(language)
@@ -133,6 +133,8 @@ async def introduce(bot: Bot, app_url: str, operators: Sequence[TelegramId]) -> 
         )
         await bot.set_my_short_description(texts.label("about"), language_code=code)
         await bot.set_my_description(texts.label("description"), language_code=code)
+    if app_url is None:
+        log.warning("no button opens the Mini App: PUBLIC_HOST is no public name")
     await show_menu_button(bot, None, language=DEFAULT_LANGUAGE, app_url=app_url)
     for operator in operators:
         await introduce_desk(bot, operator)
@@ -151,8 +153,14 @@ async def introduce_desk(bot: Bot, operator: TelegramId) -> None:
             return
 
 
-async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: str, app_url: str) -> None:
-    """Let the button beside the message field open the Mini App: in one chat, or (None) in all that have none of their own."""
+async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: str, app_url: str | None) -> None:
+    """
+    Let the button beside the message field open the Mini App: in one chat, or (None) in all that have none of their own.
+
+    Without an app to open, the button stays as it is.
+    """
+    if app_url is None:
+        return
     button = MenuButtonWebApp(
         text=speech(language).label("menu-button"), web_app=WebAppInfo(url=f"{app_url}?lang={language}")
     )

@@ -306,3 +306,19 @@ async def test_entering_webhook_mode_drops_nothing_and_leaving_it_serves_what_wa
 
     assert entered["params"]["drop_pending_updates"] == "false"
     assert "secret_token" in entered["params"]
+
+
+async def test_where_telegram_would_not_open_the_app_the_conversation_does_without(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.bot.settings.TELEGRAM_API_URL", str(sandbox.url / "telegram"))
+
+    async with run_bot(PUBLIC_HOST="localhost"):
+        greeting, offer, help_ = await anna.ask("/start"), await anna.ask("/pay"), await anna.ask("/help")
+        said = await anna.messages()
+
+    assert "To begin, send /pay" in greeting
+    assert "How much" in offer
+    assert "/claim" in help_
+    assert "web_app" not in str([one["reply_markup"] for one in said])
+    assert not await sandbox.get("/telegram/calls", method="setChatMenuButton")

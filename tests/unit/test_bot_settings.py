@@ -29,6 +29,19 @@ def problems(**changed: str) -> list[str]:
     return refused.value.problems
 
 
+@pytest.mark.parametrize(
+    ("changed", "address"),
+    [
+        ({}, "https://pay.example.org/app/"),
+        ({"PUBLIC_HOST": "localhost"}, None),
+        ({"PUBLIC_HOST": "localhost", "TELEGRAM_API_URL": "http://sandbox:8090/telegram"}, "https://localhost/app/"),
+    ],
+    ids=["a public name", "a name that Telegram refuses", "the sandbox, which takes any"],
+)
+def test_buttons_lead_to_the_app_where_telegram_takes_its_name(changed: dict[str, str], address: str | None) -> None:
+    assert read(**changed).app_url == address
+
+
 def test_the_few_that_must_be_written_are_enough() -> None:
     settings = read()
 

@@ -65,7 +65,8 @@ def make_last_router() -> Router:
 async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context, speech: Speech) -> None:
     """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word: at most it is offered."""
     assert message.from_user is not None
-    await message.answer(speech.say("start"), reply_markup=app_reply_keyboard(speech, context.app_url))
+    words = speech.say("start", app="none" if context.app_url is None else "some")
+    await message.answer(words, reply_markup=app_reply_keyboard(speech, context.app_url))
     wish = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
     if isinstance(wish, Wish):
         await offer_amount(message, wish, context, speech)

@@ -77,7 +77,7 @@ async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> 
 def _webhook(found: Examination, now: datetime, context: Context, speech: Speech) -> Iterator[str]:
     last = found.last_event
     if last is None:
-        yield speech.say("desk-doctor-webhook-never", host=URL(context.app_url).host or "")
+        yield speech.say("desk-doctor-webhook-never", host=context.public_host)
     elif now - last.received_at > QUIET_AFTER:
         yield speech.say("desk-doctor-webhook-quiet", ago=ago(now - last.received_at, speech))
     else:

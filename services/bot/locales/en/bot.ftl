@@ -23,7 +23,10 @@ about = Support on Buy Me a Coffee, and your bonus credits arrive here by themse
 
 start = Hello! ☕ Here you can support this project on Buy Me a Coffee, and your bonus credits arrive by themselves.
 
-    Press “☕ Support” below, or send /pay. Questions? /help
+    { $app ->
+        [none] To begin, send /pay.
+       *[some] Press “☕ Support” below, or send /pay.
+    } Questions? /help
 unknown = Sorry, I did not understand that. Send /pay to support, /balance to see your credits, or /help if you have a question.
 code-goes-elsewhere = That looks like a code. It goes into the note on Buy Me a Coffee when you pay; here there is nothing to do with it. Send /pay to see the page again.
 try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
