@@ -31,6 +31,7 @@ from monitoring.thresholds import (
     RESTARTS_PER_15_MINUTES,
     SIGNATURE_FAILURES_PER_10_MINUTES,
     SNAPSHOT_AGE_SECONDS,
+    SNAPSHOT_FRESH_SECONDS,
     TELEGRAM_ERROR_SHARE,
     UNDELIVERED_AGE_SECONDS,
     UNMATCHED_AGE_SECONDS,
@@ -90,6 +91,7 @@ def _last_done(task: str) -> str:
 
 
 BACKUP = f"max({_latest('bmc_backup_last_success_timestamp_seconds', '1h')})"
+SNAPSHOT_AGE = f"time() - max({_latest('bmc_snapshot_timestamp_seconds', '5m')})"
 OVERDRAFTS = "bmc_refunds_overdrawn_total"
 FREE = "bmc_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
@@ -328,8 +330,7 @@ ANYTHING = (
     ),
     Alert(
         name="SnapshotStale",
-        expr=f"time() - max({_latest('bmc_snapshot_timestamp_seconds', '5m')}) > {SNAPSHOT_AGE_SECONDS}"
-        " or absent_over_time(bmc_snapshot_timestamp_seconds[5m])",
+        expr=f"{SNAPSHOT_AGE} > {SNAPSHOT_AGE_SECONDS} or absent_over_time(bmc_snapshot_timestamp_seconds[5m])",
         hold="1m",
         severity=Severity.PAGE,
         summary="Nobody knows how payments stand: the state is not measured any more",
@@ -395,17 +396,28 @@ ANYTHING = (
     ),
     Alert(
         name="PostgresDown",
-        expr=f"{_highest('pg_up')} == 0",
+        # The exporter may fail alone, and what comes of the database's end must not be left unsaid for that.
+        expr=f"{_highest('pg_up')} == 0 unless on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
         hold="1m",
         severity=Severity.PAGE,
         summary="The database is down: payments wait, nobody is credited",
-        description="The exporter runs and cannot reach it.",
+        description="Neither the exporter nor the janitor reaches it.",
+        dashboard="bmc-postgres",
+    ),
+    Alert(
+        name="PostgresExporterFails",
+        expr=f"{_highest('pg_up')} == 0 and on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
+        hold="5m",
+        severity=Severity.TICKET,
+        summary="The database is not watched: trouble in it would not be told",
+        description="The janitor reaches the database, and the exporter does not.",
         dashboard="bmc-postgres",
     ),
     Alert(
         name="PostgresConnectionsHigh",
-        expr=f"max(sum by (instance) ({_latest('pg_stat_activity_count')})"
-        f" / on (instance) {_latest('pg_settings_max_connections')}) > {POSTGRES_CONNECTIONS_SHARE}",
+        # As it is: the last values there were would add up connections in states and of users that were there one after another.
+        expr="max(sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections)"
+        f" > {POSTGRES_CONNECTIONS_SHARE}",
         hold="5m",
         severity=Severity.TICKET,
         summary="The database soon has no connection left",

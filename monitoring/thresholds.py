@@ -5,6 +5,9 @@ from __future__ import annotations
 SNAPSHOT_AGE_SECONDS = 120
 """The state's collector goes blank at the same age (services/janitor/state.py)."""
 
+SNAPSHOT_FRESH_SECONDS = 45
+"""What is younger was measured in time: every 15 seconds, and asked for as often. While it is, the database answers us."""
+
 FAILED_STREAK = 3
 """BMC switches the webhook off after more than 10 failures in a row; retries count singly."""
 

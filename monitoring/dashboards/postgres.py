@@ -24,7 +24,7 @@ FINE = Row(
             words=UP,
             width=4,
             height=5,
-            alerts=("PostgresDown",),
+            alerts=("PostgresDown", "PostgresExporterFails"),
         ),
         Panel(
             Kind.STAT,
