@@ -54,12 +54,18 @@ class Alert:
     """For how long it must be so before anybody hears of it."""
     severity: Severity
     summary: str
-    """At most 80 characters: the harm."""
+    """At most 80 characters: the harm. Labels in it must be among those by which Alertmanager groups."""
     description: str
     dashboard: str
     keep: str | None = None
     """For how long it stays after it was last so: against flapping."""
     slo: str | None = None
+
+
+def _harm(what: str) -> str:
+    """Write the harm of the job that an alert names; Alertmanager puts no two jobs into one message."""
+    choices = " else ".join(f'if eq $labels.job "{job}" }}}}{harm}{{{{' for job, harm in HARMS.items())
+    return f"{{{{ {choices} end }}}}: {{{{ $labels.job }}}} is {what}"
 
 
 def _latest(gauge: str, window: str = "2m") -> str:
@@ -96,7 +102,19 @@ OVERDRAFTS = "bmc_refunds_overdrawn_total"
 FREE = "bmc_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
 OURS = '{job=~"webhook|bot|janitor"}'
-JOBS = ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
+HARMS = {
+    "webhook": "Whoever pays gets no credits",
+    "bot": "The bot is silent, and nobody is told of payments",
+    "janitor": "Nobody sees how payments stand, and what is late stays late",
+    "caddy": "No payment comes in, and the Mini App does not open",
+    "postgres": "Trouble in the database would not be told",
+    "alertmanager": "Nobody is told of any trouble",
+    "prometheus": "Nothing is watched",
+}
+"""What it means that one of those who are asked for their metrics is not there."""
+
+MISSED = tuple(job for job in HARMS if job != "caddy")
+"""Another proxy may stand in Caddy's place; whether any lets payments in, the probe tells."""
 DELIVERIES = "bmc_webhook_deliveries_total"
 TAKEN = f'{DELIVERIES}{{event!~"unverified|probe"}}'
 """Deliveries that Buy Me a Coffee signed; a probe is one of our own."""
@@ -380,17 +398,17 @@ ANYTHING = (
         expr='max by (job) (up{job!="prometheus"}) == 0',
         hold="3m",
         severity=Severity.PAGE,
-        summary="A service is down",
+        summary=_harm("down"),
         description="{{ $labels.job }} does not answer.",
         dashboard="bmc-platform",
     ),
     Alert(
         name="TargetAbsent",
         # The name of a container that is stopped leads nowhere: then there is not even a target to be down.
-        expr=" or ".join(f'absent(up{{job="{job}"}})' for job in JOBS),
+        expr=" or ".join(f'absent(up{{job="{job}"}})' for job in MISSED),
         hold="3m",
         severity=Severity.PAGE,
-        summary="A service is gone",
+        summary=_harm("gone"),
         description="{{ $labels.job }} has no container that could be asked.",
         dashboard="bmc-platform",
     ),

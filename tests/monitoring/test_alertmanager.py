@@ -337,6 +337,9 @@ def test_however_many_there_are_the_message_fits_and_is_whole(tmp_path: Path) ->
 
 
 def test_the_alerts_of_one_message_have_one_summary_and_one_way_to_the_runbook() -> None:
-    """The message takes these from what is common to all its alerts; one that named a label would be common no more."""
-    assert [alert.name for alert in ALERTS if "{{" in alert.summary] == []
-    assert CONFIG["route"]["group_by"] == ["alertname", "slo"]
+    """The message takes these from what is common to all its alerts, of whose labels only those it is grouped by are."""
+    named = {label for alert in ALERTS for label in re.findall(r"\$labels\.(\w+)", alert.summary)}
+
+    assert [alert.name for alert in ALERTS if "$value" in alert.summary] == []
+    assert named <= {"job"}
+    assert CONFIG["route"]["group_by"] == ["alertname", "slo", "job"]

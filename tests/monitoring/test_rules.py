@@ -21,7 +21,7 @@ import services.runtime.vitals
 import services.webhook.metrics
 from ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
 from monitoring.__main__ import ROOT, written_files
-from monitoring.alerts import ALERTS, JOBS, Alert
+from monitoring.alerts import ALERTS, HARMS, MISSED, Alert
 from monitoring.slos import SLOS, recording_rules
 from services.janitor.state import State
 
@@ -69,7 +69,19 @@ def test_prometheus_takes_its_configuration() -> None:
 def test_whatever_is_asked_for_its_metrics_is_missed_when_it_is_gone() -> None:
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 
-    assert {job["job_name"] for job in config["scrape_configs"]} == set(JOBS)
+    jobs = {job["job_name"] for job in config["scrape_configs"]}
+    assert jobs == HARMS.keys()
+    assert jobs - set(MISSED) == {"caddy"}
+
+
+def test_where_another_proxy_stands_in_caddys_place_caddy_is_not_asked_for() -> None:
+    """A fixed address would be down for ever, and what is down is told."""
+    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+
+    [caddy] = (job for job in config["scrape_configs"] if job["job_name"] == "caddy")
+
+    assert caddy["dns_sd_configs"][0]["names"] == ["proxy"]
+    assert "static_configs" not in caddy
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
@@ -114,8 +126,16 @@ def _series(metric: Metric) -> list[str]:
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_an_alert_says_the_harm_in_few_words(alert: Alert) -> None:
     assert re.fullmatch("([A-Z][a-z0-9]+)+", alert.name)
-    assert 10 < len(alert.summary) <= 80
+    for job in HARMS:
+        assert 10 < len(summary_of(alert, job)) <= 80
     assert "{{" in alert.description or alert.description.endswith(".")
+
+
+def summary_of(alert: Alert, job: str) -> str:
+    """The summary as it is read when the alert is of that job."""
+    harms = dict(re.findall(r'if eq \$labels.job "(\w+)" }}(.*?){{', alert.summary))
+    chosen = re.sub(r"^{{ if .* end }}", lambda _: harms[job], alert.summary)
+    return chosen.replace("{{ $labels.job }}", job)
 
 
 def test_no_name_is_given_twice() -> None:
