@@ -106,7 +106,7 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class Notice:
+class NewNotification:
     """A notification to be queued; *telegram_id* None: to the operators. One *fact_key* is told once, None every time."""
 
     telegram_id: TelegramId | None
@@ -127,7 +127,7 @@ class Settlement:
     completions: list[Completion] = field(default_factory=list)
     payment_credits: dict[ChargeKey, tuple[TelegramId, int]] = field(default_factory=dict)
     refunded: set[ChargeKey] = field(default_factory=set)
-    notices: list[Notice] = field(default_factory=list)
+    notifications: list[NewNotification] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     """For each delivery, in the order given."""
 
@@ -141,19 +141,19 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Mapping[
     """Decide what the events of a batch change. *book* is used up: it holds afterwards what the batch made of it."""
     done = Settlement()
     for event in events:
-        told = len(done.notices)
+        told = len(done.notifications)
         outcome = _settle_event(event, book, rules, readings, done)
         done.outcomes.append(outcome)
-        done.notices[told:] = [_as_told_by(event, notice) for notice in done.notices[told:]]
+        done.notifications[told:] = [_as_told_by(event, notification) for notification in done.notifications[told:]]
     return done
 
 
-def _as_told_by(event: Event, notice: Notice) -> Notice:
-    facts = notice.facts
-    if notice.kind is NotificationKind.PAYMENT_CREDITED:
+def _as_told_by(event: Event, notification: NewNotification) -> NewNotification:
+    facts = notification.facts
+    if notification.kind is NotificationKind.PAYMENT_CREDITED:
         # How long its user waited counts from here, however often the writing had to wait.
         facts = {**facts, "received_at": event.received_at.timestamp()}
-    return replace(notice, traceparent=event.traceparent, facts=facts)
+    return replace(notification, traceparent=event.traceparent, facts=facts)
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
@@ -196,7 +196,9 @@ def _keep_contradiction(event: Event, book: Book, done: Settlement) -> Outcome:
         return Outcome.DUPLICATE
     book.digests[key] = event.digest
     done.events.append(EventRecord(event, key, Outcome.DISAGREES, event.charge.key if event.charge else None))
-    done.notices.append(Notice(None, NotificationKind.EVENT_DISAGREES, {"type": event.type}, f"disagrees:{key}"))
+    done.notifications.append(
+        NewNotification(None, NotificationKind.EVENT_DISAGREES, {"type": event.type}, f"disagrees:{key}")
+    )
     return Outcome.DISAGREES
 
 
@@ -248,7 +250,7 @@ def _settle_paid(
     _keep(charge, book, done)
     if not charge.waits:
         return Outcome.REFUNDED, charge.key
-    done.notices.append(_unmatched_notice(charge))
+    done.notifications.append(_unmatched_notification(charge))
     return Outcome.UNMATCHED, charge.key
 
 
@@ -290,7 +292,7 @@ def _apply_match(charge: Charge, found: Match, book: Book, rates: Rates, done: S
     if found.payment is not None and found.payment.is_open:
         book.payments[found.payment.payment_id] = replace(found.payment, status=PaymentStatus.COMPLETED)
         done.completions.append(Completion(found.payment.payment_id, matched, found.payment.created_at))
-    done.notices += _match_notices(matched, found, credits)
+    done.notifications += _match_notifications(matched, found, credits)
 
 
 def _give_back(charge: Charge, telegram_id: TelegramId, done: Settlement) -> None:
@@ -301,10 +303,12 @@ def _give_back(charge: Charge, telegram_id: TelegramId, done: Settlement) -> Non
         "charge_key": charge.key,
         "code": charge.payment_id,
     }
-    done.notices.append(Notice(telegram_id, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}"))
+    done.notifications.append(
+        NewNotification(telegram_id, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}")
+    )
 
 
-def _match_notices(charge: Charge, found: Match, credits: int) -> Iterable[Notice]:
+def _match_notifications(charge: Charge, found: Match, credits: int) -> Iterable[NewNotification]:
     picked = found.payment
     facts: Facts = {
         "amount": _plain(charge.amount),
@@ -317,13 +321,13 @@ def _match_notices(charge: Charge, found: Match, credits: int) -> Iterable[Notic
         "picked_amount": _plain(picked.amount) if picked else None,
         "picked_currency": picked.currency if picked else None,
     }
-    yield Notice(found.telegram_id, NotificationKind.PAYMENT_CREDITED, facts, f"credited:{charge.key}")
+    yield NewNotification(found.telegram_id, NotificationKind.PAYMENT_CREDITED, facts, f"credited:{charge.key}")
     if found.flag is Flag.SECOND_CHARGE:
-        yield Notice(None, NotificationKind.CHARGE_FLAGGED, _operator_facts(charge), f"flagged:{charge.key}")
+        yield NewNotification(None, NotificationKind.CHARGE_FLAGGED, _operator_facts(charge), f"flagged:{charge.key}")
 
 
-def _unmatched_notice(charge: Charge) -> Notice:
-    return Notice(None, NotificationKind.CHARGE_UNMATCHED, _operator_facts(charge), f"unmatched:{charge.key}")
+def _unmatched_notification(charge: Charge) -> NewNotification:
+    return NewNotification(None, NotificationKind.CHARGE_UNMATCHED, _operator_facts(charge), f"unmatched:{charge.key}")
 
 
 def _operator_facts(charge: Charge) -> Facts:
@@ -338,7 +342,7 @@ def _operator_facts(charge: Charge) -> Facts:
     }
 
 
-_EVENT_NOTICES = {
+_KINDS_OF_EVENTS = {
     Outcome.TEST: NotificationKind.TEST_EVENT,
     Outcome.UNKNOWN: NotificationKind.EVENT_UNKNOWN,
     Outcome.UNREADABLE: NotificationKind.EVENT_UNREADABLE,
@@ -347,7 +351,7 @@ _EVENT_NOTICES = {
 
 
 def _tell_operators_of_event(event: Event, outcome: Outcome, done: Settlement) -> None:
-    kind = _EVENT_NOTICES.get(outcome)
+    kind = _KINDS_OF_EVENTS.get(outcome)
     if kind is None:
         return
     day = event.received_at.date()
@@ -356,7 +360,7 @@ def _tell_operators_of_event(event: Event, outcome: Outcome, done: Settlement) -
         Outcome.UNKNOWN: f"unknown:{(event.type or '')[:100]}:{day}",
         Outcome.LEGACY: f"legacy:{day}",
     }.get(outcome, f"{outcome}:{event.delivery_key}")
-    done.notices.append(Notice(None, kind, {"type": (event.type or "")[:100] or None}, fact_key))
+    done.notifications.append(NewNotification(None, kind, {"type": (event.type or "")[:100] or None}, fact_key))
 
 
 def _new_charge(facts: ChargeFacts) -> Charge:

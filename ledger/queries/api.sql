@@ -19,12 +19,6 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
   LEFT JOIN credits ON credits.charge_id = charges.charge_id AND credits.kind = 'payment' AND credits.telegram_id = $1
  ORDER BY shown.created_at DESC, shown.payment_id ASC;
 
--- name: find_payment_of_user
--- $1 Telegram id, $2 payment id
-SELECT payment_id, telegram_id, amount, currency, status, created_at
-  FROM pending_payments
- WHERE telegram_id = $1 AND payment_id = $2;
-
 -- name: find_changes
 -- For each of these users a mark that is another one as soon as what they see is another.
 -- $1 Telegram ids

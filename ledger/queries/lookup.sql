@@ -153,13 +153,6 @@ SELECT given.credit_id, given.telegram_id, given.kind, given.credits, given.char
  ORDER BY given.credit_id DESC
  LIMIT $2;
 
--- name: find_actions_of_charges
--- $1 charge ids
-SELECT action_id, operator_id, action, charge_id, reason, created_at
-  FROM operator_actions
- WHERE charge_id = ANY($1::bigint [])
- ORDER BY action_id;
-
 -- name: find_messages_about
 -- What a user was told of a payment or of its charges.
 -- $1 Telegram id, $2 payment id, $3 charge keys
@@ -167,10 +160,6 @@ SELECT kind, status, created_at, sent_at
   FROM notifications
  WHERE telegram_id = $1 AND (facts ->> 'code' = $2 OR facts ->> 'charge_key' = ANY($3::text []))
  ORDER BY notification_id;
-
--- name: find_operator_of_claim
--- $1 claim id
-SELECT operator_id, reason FROM operator_actions WHERE claim_id = $1 ORDER BY action_id DESC LIMIT 1;
 
 -- name: find_cards
 -- The messages that show a charge or a claim to operators.

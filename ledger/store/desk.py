@@ -89,7 +89,10 @@ async def match_charge(
         payment = await _find_payment(db, payment_id, telegram_id)
         done = match_by_operator(charge, telegram_id, payment, rates, now=order.now)
         # Told once for each decision: a charge whose match was taken back is told again.
-        done.notices = [replace(notice, fact_key=f"{notice.fact_key}:{action_id}") for notice in done.notices]
+        done.notifications = [
+            replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
+            for notification in done.notifications
+        ]
         credits = await _credit(db, charge_id, done, order)
         await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now)
     tell(done)

@@ -301,7 +301,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     if done.completions:
         paid = [one.payment_id for one in done.completions], [_completion_row(one.charge) for one in done.completions]
         await db.execute(sql("complete_payments"), *paid, now)
-    if done.notices:
+    if done.notifications:
         await _queue(db, done)
         await db.execute(sql("announce"))
     return credited
@@ -332,11 +332,11 @@ async def _reverse(db: Connection, keys: Iterable[ChargeKey]) -> None:
 async def _queue(db: Connection, done: Settlement) -> None:
     await db.execute(
         sql("queue_notifications"),
-        [notice.telegram_id for notice in done.notices],
-        [notice.kind for notice in done.notices],
-        [dict(notice.facts) for notice in done.notices],
-        [notice.fact_key for notice in done.notices],
-        [notice.traceparent for notice in done.notices],
+        [notification.telegram_id for notification in done.notifications],
+        [notification.kind for notification in done.notifications],
+        [dict(notification.facts) for notification in done.notifications],
+        [notification.fact_key for notification in done.notifications],
+        [notification.traceparent for notification in done.notifications],
     )
 
 

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram
 from ledger.model import NotificationKind
 
 
-class Delivery(enum.StrEnum):
+class Sending(enum.StrEnum):
     """How an attempt to deliver a notification ended."""
 
     SENT = "sent"
@@ -78,7 +78,7 @@ WEBHOOK_TO_NOTIFIED = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
-for kind, outcome in product(NotificationKind, Delivery):
+for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
 for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):
     TELEGRAM_CALLS.labels(method, call)

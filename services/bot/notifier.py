@@ -49,7 +49,7 @@ from ledger.store.outbox import (
 )
 from ledger.store.payments import mark_unreachable
 from services.bot.announcements import NO_RATES, Announcement, announce
-from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, WEBHOOK_TO_NOTIFIED, Delivery
+from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, WEBHOOK_TO_NOTIFIED, Sending
 from services.bot.pace import Pace
 from services.bot.speech import speech
 from services.runtime.tracing import exemplar, follow, span
@@ -230,7 +230,7 @@ class Notifier:
         }
         return span("process notifications", SpanKind.CONSUMER, parent=parent, links=links, attributes=facts)
 
-    async def _attempt(self, notification: Notification) -> Delivery:
+    async def _attempt(self, notification: Notification) -> Sending:
         try:
             message = await self._put_into_words(notification)
         except DatabaseAwayError:
@@ -252,7 +252,7 @@ class Notifier:
         NOTIFICATION_LATENCY.observe((now - notification.created_at).total_seconds(), exemplar=exemplar())
         if "received_at" in notification.facts:
             WEBHOOK_TO_NOTIFIED.observe(now.timestamp() - notification.facts["received_at"], exemplar=exemplar())
-        return Delivery.SENT
+        return Sending.SENT
 
     async def _put_into_words(self, notification: Notification) -> Announcement:
         """Write the message; what operators decide is shown as it stands by now."""
@@ -264,7 +264,7 @@ class Notifier:
             subject = await find_claim_file(self._pool, int(facts["claim_id"]))
         return announce(notification, speech(notification.language), subject, rates=self._rates)
 
-    async def _settle_failure(self, notification: Notification, error: Exception) -> Delivery:
+    async def _settle_failure(self, notification: Notification, error: Exception) -> Sending:
         if isinstance(error, TelegramRetryAfter):
             self._pace.pause(error.retry_after, asyncio.get_running_loop().time())
             return await self._retry(notification, error.retry_after)
@@ -280,20 +280,20 @@ class Notifier:
         log.warning("notification not sent", attempt=notification.attempts, **facts)
         return await self._retry(notification, backoff_seconds(notification.attempts, random.random()))  # noqa: S311 — jitter
 
-    async def _retry(self, notification: Notification, seconds: float) -> Delivery:
+    async def _retry(self, notification: Notification, seconds: float) -> Sending:
         until = self._clock() + timedelta(seconds=seconds)
         await self._write_down(lambda: put_off(self._pool, notification.notification_id, until=until))
-        return Delivery.RETRY
+        return Sending.RETRY
 
-    async def _mark_unreachable(self, notification: Notification) -> Delivery:
+    async def _mark_unreachable(self, notification: Notification) -> Sending:
         now = self._clock()
         await self._write_down(lambda: give_up(self._pool, notification.notification_id, why="unreachable"))
         await self._write_down(lambda: mark_unreachable(self._pool, notification.telegram_id, now=now))
-        return Delivery.UNREACHABLE
+        return Sending.UNREACHABLE
 
-    async def _give_up(self, notification: Notification) -> Delivery:
+    async def _give_up(self, notification: Notification) -> Sending:
         await self._write_down(lambda: give_up(self._pool, notification.notification_id, why="dead"))
-        return Delivery.DEAD
+        return Sending.DEAD
 
     async def _write_down(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write what became of a send, if need be when the database is back: else the same would be sent once more."""
