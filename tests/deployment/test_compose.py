@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -22,10 +23,11 @@ CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"]}
 """The binary itself asks for it, so that without it nothing starts."""
 
 
-def configuration() -> dict[str, Any]:
+def configuration(**settings: str) -> dict[str, Any]:
     profiles = ("--profile", "sandbox", "--profile", "tracing")
     command = ["docker", "compose", "--env-file", ".env.sandbox", *profiles, "config", "--format", "json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    environ = {**os.environ, **settings}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -81,6 +83,14 @@ def is_internal(network: str) -> bool:
 def test_what_needs_no_internet_has_none(name: str) -> None:
     assert networks(name)
     assert all(is_internal(network) for network in networks(name))
+
+
+def test_a_trial_payment_goes_in_where_payments_do() -> None:
+    """Which is another place for whoever has nginx."""
+    elsewhere = configuration(PROBE_URL="https://nginx/bmc-webhook")["services"]["janitor"]["environment"]
+
+    assert SERVICES["janitor"]["environment"]["PROBE_URL"] == "https://proxy/bmc-webhook"
+    assert elsewhere["PROBE_URL"] == "https://nginx/bmc-webhook"
 
 
 def test_only_the_proxy_is_open_to_the_world() -> None:
