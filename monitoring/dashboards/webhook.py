@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.dashboards.parts import FIRST, UP, Board, Kind, Limit, Panel, Query, Row, Unit, busy, heat, quantiles
+from monitoring.dashboards.parts import FIRST, Board, Kind, Limit, Panel, Query, Row, Unit, busy, heat, quantiles
 from monitoring.thresholds import (
     CERTIFICATE_LEFT_SECONDS,
     FAILED_STREAK,
@@ -230,6 +230,7 @@ PROBES = Row(
             unit=Unit.SHARE,
             decimals=1,
             most=1,
+            width=12,
         ),
         Panel(
             Kind.LINES,
@@ -237,14 +238,7 @@ PROBES = Row(
             "Good is few; many that stay mean that the services behind hang.",
             (Query('sum(caddy_http_requests_in_flight{$here,handler="subroute"})', "under way"),),
             empty="Nobody came to the proxy",
-        ),
-        Panel(
-            Kind.STATES,
-            "Services behind the proxy",
-            "Whether the proxy holds webhook and bot for well; good is green throughout.",
-            (Query("min by (upstream) (caddy_reverse_proxy_upstreams_healthy{$here})", "{{upstream}}"),),
-            empty="The proxy tells nothing",
-            words=UP,
+            width=12,
         ),
     ),
     folded=True,
