@@ -152,7 +152,7 @@ ANYTHING = (
     Alert(
         name="WebhookSignatureFailures",
         expr=_counted(f'{DELIVERIES}{{outcome=~"bad_signature|unsigned"}}', "10m")
-        + f" > {SIGNATURE_FAILURES_PER_10_MINUTES}",
+        + f" >= {SIGNATURE_FAILURES_PER_10_MINUTES}",
         hold="0m",
         severity=Severity.TICKET,
         summary="Somebody sends deliveries that are not signed by Buy Me a Coffee",
@@ -208,7 +208,7 @@ ANYTHING = (
     ),
     Alert(
         name="PaymentUnmatchedBurst",
-        expr=_counted(f'{DELIVERIES}{{outcome="unmatched"}}', "1h") + f" > {UNMATCHED_PER_HOUR}",
+        expr=_counted(f'{DELIVERIES}{{outcome="unmatched"}}', "1h") + f" >= {UNMATCHED_PER_HOUR}",
         hold="0m",
         severity=Severity.TICKET,
         summary="Many payments find nobody: perhaps the code is hard to find or to paste",
@@ -509,7 +509,7 @@ ANYTHING = (
         # A container that starts again may come with another address, as another instance: all starts that were seen,
         # without those of the most replicas there were at one time.
         expr=f"sum by (job) (changes(process_start_time_seconds{OURS}[15m]) + 1)"
-        f" - max_over_time(count by (job) (up{OURS})[15m:30s]) > {RESTARTS_PER_15_MINUTES}",
+        f" - max_over_time(count by (job) (up{OURS})[15m:30s]) >= {RESTARTS_PER_15_MINUTES}",
         hold="0m",
         severity=Severity.TICKET,
         summary="A service starts again and again",

@@ -1,4 +1,8 @@
-"""The numbers at which somebody acts. Alerts and the lines in dashboards come from here, so that both say the same."""
+"""
+The numbers at which somebody acts. Alerts and the lines in dashboards come from here, so that both say the same.
+
+A panel reddens at its number; so what is counted is told from that number on, not only beyond it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ FAILED_STREAK = 3
 """BMC switches the webhook off after more than 10 failures in a row; retries count singly."""
 
 UNMATCHED_AGE_SECONDS = 4 * 3600
-UNMATCHED_PER_HOUR = 3
+UNMATCHED_PER_HOUR = 4
 PENDING_TTL_SECONDS = 24 * 3600
 """Of PENDING_TTL_HOURS as it comes; where it is longer, the alert's own comparison grows with the oldest payment's age."""
 
@@ -22,7 +26,7 @@ UNDELIVERED_AGE_SECONDS = 15 * 60
 
 POLL_SHARE = 0.2
 TELEGRAM_ERROR_SHARE = 0.2
-SIGNATURE_FAILURES_PER_10_MINUTES = 20
+SIGNATURE_FAILURES_PER_10_MINUTES = 21
 EVENT_LOOP_LAG_SECONDS = 0.25
 POSTGRES_CONNECTIONS_SHARE = 0.8
 POSTGRES_TRANSACTION_SECONDS = 300
@@ -42,7 +46,7 @@ DISK_FREE_SHARE = 0.4
 
 PROBE_SILENCE_SECONDS = 180
 JANITOR_PERIODS = 3
-RESTARTS_PER_15_MINUTES = 2
+RESTARTS_PER_15_MINUTES = 3
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
 NOTIFICATIONS_FAILED = 2

@@ -189,7 +189,12 @@ WAITING = Row(
             Kind.STAT,
             "Refunds after spending, 1 day",
             "Payments that went back when their credits were gone, which left a balance below zero; good is none.",
-            (Query("max(round(increase(bmc_refunds_overdrawn_total{$here}[1d])))"),),
+            (
+                Query(
+                    "max(last_over_time(bmc_refunds_overdrawn_total{$here}[2m]))"
+                    " - min(min_over_time(bmc_refunds_overdrawn_total{$here}[1d]))"
+                ),
+            ),
             empty="The state is not measured now",
             width=5,
             height=8,

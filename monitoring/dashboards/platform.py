@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Kind, Limit, Panel, Query, Row, Unit, Word
 from monitoring.thresholds import DISK_FREE_BYTES, EVENT_LOOP_LAG_SECONDS, NOTIFICATIONS_FAILED, RESTARTS_PER_15_MINUTES
 
+OURS = 'job=~"webhook|bot|janitor"'
 NOT_DELIVERED = "alertmanager_notifications_failed_total"
 
 FINE = Row(
@@ -24,9 +25,15 @@ FINE = Row(
         Panel(
             Kind.LINES,
             "Starts in 15 minutes",
-            "How often each process started anew; good is 0, and 1 after an update.",
-            (Query("sum by (job) (changes(process_start_time_seconds{$here}[15m]))", "{{job}}"),),
-            empty="No process tells when it started",
+            "How often each service started anew; good is 0, and 1 for each replica after an update.",
+            (
+                Query(
+                    f"sum by (job) (changes(process_start_time_seconds{{$here,{OURS}}}[15m]) + 1)"
+                    f" - max_over_time(count by (job) (up{{$here,{OURS}}})[15m:30s])",
+                    "{{job}}",
+                ),
+            ),
+            empty="No service tells when it started",
             width=12,
             height=8,
             limit=Limit(RESTARTS_PER_15_MINUTES),
@@ -152,9 +159,9 @@ WATCHERS = Row(
             "Alerts not delivered, 15 minutes",
             "Messages that Alertmanager gave up, to Telegram and to the dead man's switch; good is none.",
             (
+                Query(f'round(sum(increase({NOT_DELIVERED}{{$here,integration="telegram"}}[15m])))', "Telegram"),
                 Query(
-                    f'round(sum by (integration) (increase({NOT_DELIVERED}{{$here,integration=~"telegram|webhook"}}[15m])))',
-                    "{{integration}}",
+                    f'round(sum(increase({NOT_DELIVERED}{{$here,integration="webhook"}}[15m])))', "dead man's switch"
                 ),
             ),
             empty="No Alertmanager runs",

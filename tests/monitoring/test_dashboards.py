@@ -15,7 +15,7 @@ from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS
 from monitoring.dashboards.all import BOARDS
 from monitoring.dashboards.asking import panels_of
-from monitoring.dashboards.parts import FIRST, Board, Panel
+from monitoring.dashboards.parts import FIRST, Board, Panel, Unit
 from monitoring.rules import DASHBOARD, RUNBOOK
 from monitoring.slos import SLOS
 from tests.monitoring.dashboard_lint import Excluded, lint, selectors
@@ -28,6 +28,7 @@ BY_NAME = {alert.name: alert for alert in ALERTS}
 SPAN_OF_THE_ALERT = "the span is the alert's, and named in the title"
 OF_ALL_REPLICAS = "a promise is of all replicas together, whatever is chosen above"
 NO_JOB = "ALERTS is written by Prometheus itself and bears no job or instance"
+BORN_AT_ONE = "of a series that begins at 1 `increase` makes nothing; read from the ledger, it never falls"
 NO_COUNTER = "the exporter calls a gauge `count`"
 
 EXCLUDED = (
@@ -63,6 +64,7 @@ EXCLUDED = (
     Excluded("target-instance-rule", "bmc-overview", "Alerts that fire", NO_JOB),
     Excluded("target-job-rule", "bmc-platform", "Heartbeat of alerting", NO_JOB),
     Excluded("target-instance-rule", "bmc-platform", "Heartbeat of alerting", NO_JOB),
+    Excluded("target-counter-agg-rule", "bmc-payments", "Refunds after spending, 1 day", BORN_AT_ONE),
     Excluded("target-counter-agg-rule", "bmc-postgres", "Connections in use", NO_COUNTER),
     Excluded("target-counter-agg-rule", "bmc-postgres", "Connections, by state", NO_COUNTER),
     Excluded("target-counter-agg-rule", "bmc-postgres", "Locks held", NO_COUNTER),
@@ -141,6 +143,39 @@ def test_a_limit_is_the_one_of_the_alert(board: Board, panel: Panel) -> None:
 
     # For "more than none" the first one is the limit.
     assert is_same or (panel.limit.value == FIRST and any("> 0" in text for text in said))
+
+
+HUNDREDS = 100
+COUNTED = [
+    panel
+    for _, panel in limited_panels()
+    if panel.limit and (panel.unit, panel.decimals) == (Unit.COUNT, 0) and panel.limit.value < HUNDREDS
+]
+"""Panels of things counted one by one, where the limit itself is met as often as anything beyond it."""
+
+by_title = pytest.mark.parametrize("panel", COUNTED, ids=lambda panel: panel.title)
+
+
+@by_title
+def test_a_count_reddens_with_the_first_that_is_told(panel: Panel) -> None:
+    """A line in a dashboard stands at its value, not above it."""
+    assert panel.limit
+    alerts = [BY_NAME[name].expr for name in panel.alerts]
+
+    told_from = "> 0" if panel.limit.value == FIRST else f">= {panel.limit.value:g}"
+
+    assert any(told_from in expr for expr in alerts)
+
+
+@by_title
+def test_a_count_over_time_is_the_one_that_the_alert_asks_for(panel: Panel) -> None:
+    assert isinstance(panel.queries, tuple)
+    alerts = [BY_NAME[name].expr for name in panel.alerts]
+    over_time = [query.expr for query in panel.queries if "[" in query.expr]
+
+    asked = [re.sub(r"\{\$here,?\}?", lambda here: "" if here[0].endswith("}") else "{", expr) for expr in over_time]
+
+    assert [one for one in asked if not any(one in expr for expr in alerts)] == []
 
 
 @pytest.mark.parametrize(("board", "panel"), [*limited_panels()], ids=lambda one: getattr(one, "title", ""))
