@@ -162,7 +162,8 @@ ANYTHING = (
     ),
     Alert(
         name="WebhookDatabaseErrors",
-        expr=_counted(f'{DELIVERIES}{{event!="probe",outcome=~"database_away|overloaded|failed"}}', "15m") + " > 0",
+        expr=_counted(f'{DELIVERIES}{{event!="probe",outcome=~"database_away|overloaded|not_kept|failed"}}', "15m")
+        + " > 0",
         hold="0m",
         severity=Severity.TICKET,
         summary="A payment could not be written down at once",

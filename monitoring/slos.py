@@ -50,7 +50,7 @@ def _count(counter: str) -> str:
 
 
 TAKEN = 'bmc_webhook_deliveries_total{event!~"unverified|probe"}'
-AWAY = 'bmc_webhook_deliveries_total{event="unverified",outcome=~"database_away|overloaded"}'
+AWAY = 'bmc_webhook_deliveries_total{event="unverified",outcome=~"database_away|overloaded|not_kept"}'
 # Of probes the janitor knows more than the webhook: those that did not get so far, too.
 PROBES = 'bmc_janitor_runs_total{task="send_probe"}'
 FAILED_PROBES = 'bmc_janitor_runs_total{task="send_probe",outcome!="done"}'

@@ -143,7 +143,7 @@ SERVICES = Row(
             "What was refused by the database's fault, ended in an error, or did not end well; good is 0.",
             (
                 Query(
-                    'sum(rate(bmc_webhook_deliveries_total{$here,outcome=~"database_away|overloaded|failed"}[$__rate_interval]))'
+                    'sum(rate(bmc_webhook_deliveries_total{$here,outcome=~"database_away|overloaded|not_kept|failed"}[$__rate_interval]))'
                     " / (sum(rate(bmc_webhook_deliveries_total{$here}[$__rate_interval])) > 0)",
                     "webhook",
                 ),

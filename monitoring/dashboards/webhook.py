@@ -11,6 +11,7 @@ from monitoring.thresholds import (
 )
 
 DELIVERIES = "bmc_webhook_deliveries_total"
+NOT_WRITTEN = 'event!="probe",outcome=~"database_away|overloaded|not_kept|failed"'
 # Caddy counts a request once for each of its handlers; this one is the outermost.
 REQUESTS = "caddy_http_request_duration_seconds_count"
 OUTERMOST = 'handler="subroute"'
@@ -83,11 +84,7 @@ FINE = Row(
             Kind.STAT,
             "Not written at once, 15 minutes",
             "Payments that the database could not take when they came; good is none. Those refused are repeated.",
-            (
-                Query(
-                    f'round(sum(increase({DELIVERIES}{{$here,event!="probe",outcome=~"database_away|overloaded|failed"}}[15m])))',
-                ),
-            ),
+            (Query(f"round(sum(increase({DELIVERIES}{{$here,{NOT_WRITTEN}}}[15m])))"),),
             empty="The webhook tells nothing",
             width=4,
             height=5,

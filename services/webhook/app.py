@@ -133,6 +133,7 @@ class Deliveries:
         except Exception:
             # Not even kept raw: answered by 500, which they count as well.
             self._streak.refuse()
+            DELIVERIES.labels(UNVERIFIED_EVENT, Refusal.NOT_KEPT).inc()
             raise
         DELIVERIES.labels(event_label(event.type), outcome).inc()
         trace.get_current_span().set_attributes({"bmc.event": event_label(event.type), "bmc.outcome": outcome})

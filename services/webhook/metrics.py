@@ -23,6 +23,8 @@ class Refusal(enum.StrEnum):
     ABORTED = "aborted"
     OVERLOADED = "overloaded"
     DATABASE_AWAY = "database_away"
+    NOT_KEPT = "not_kept"
+    """Signed, and neither settled nor even kept raw: a fault of ours, answered by 500."""
 
 
 OTHER_EVENT = "other"

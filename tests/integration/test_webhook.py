@@ -227,6 +227,16 @@ async def test_a_payment_that_the_database_refuses_does_not_fail_its_neighbours(
     assert "event_unreadable" in await ledger.told()
 
 
+async def test_what_can_not_even_be_kept_is_answered_by_500_and_counted(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.pool.execute("REVOKE INSERT ON bmc_events FROM webhook")
+    before = counted("not_kept")
+
+    async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=GOOD, headers=sign(GOOD)) as answer:
+        assert answer.status == 500
+
+    assert counted("not_kept") == before + 1
+
+
 SENDERS, EVENTS, USERS = 32, 2000, 50
 
 
