@@ -181,6 +181,16 @@ ANYTHING = (
         dashboard="bmc-webhook",
     ),
     Alert(
+        name="WebhookProbeAbsent",
+        # Of what is never tried, nothing fails.
+        expr="max without (task) (absent_over_time(bmc_janitor_period_seconds" + '{task="send_probe"}[5m]))',
+        hold="5m",
+        severity=Severity.TICKET,
+        summary="Nobody tries whether payments can come in: if they could not, none would tell",
+        description="The janitor sends no trial payments: PROBE_URL or its secret is missing.",
+        dashboard="bmc-webhook",
+    ),
+    Alert(
         name="WebhookSilent",
         expr=f"{_counted(TAKEN, '1d')} == 0 and {_counted(TAKEN, '7d')} > 7",
         hold="1h",

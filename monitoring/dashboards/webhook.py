@@ -40,7 +40,7 @@ FINE = Row(
             width=4,
             height=5,
             limit=Limit(PROBE_SILENCE_SECONDS),
-            alerts=("WebhookProbeFailing",),
+            alerts=("WebhookProbeFailing", "WebhookProbeAbsent"),
         ),
         Panel(
             Kind.STAT,

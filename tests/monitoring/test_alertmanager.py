@@ -200,6 +200,7 @@ def labels_of(name: str, **more: str) -> Labels:
         (labels_of("OutboxStuck"), "OutboxUndelivered"),
         (labels_of("DiskNearlyFull"), "DiskFilling"),
         (labels_of("TargetAbsent", job="janitor"), "SnapshotStale"),
+        (labels_of("TargetAbsent", job="janitor"), "WebhookProbeAbsent"),
         (labels_of("TargetDown", job="webhook"), "WebhookProbeFailing"),
         (labels_of("TargetDown", job="caddy"), "WebhookProbeFailing"),
         (labels_of("WebhookAllSignaturesFail"), "WebhookNearDisable"),

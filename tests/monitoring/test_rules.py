@@ -24,6 +24,7 @@ from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS, HARMS, MISSED, Alert
 from monitoring.slos import SLOS, recording_rules
 from services.janitor.state import State
+from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "prom/prometheus:v3.13.3"
 CASES = sorted((ROOT / "prometheus" / "tests").glob("*.yml"))
@@ -113,14 +114,71 @@ def test_rules_ask_only_for_what_is_exported() -> None:
 
 
 def exported() -> set[str]:
+    return set(chain.from_iterable(map(_series, chain(REGISTRY.collect(), a_state().collect()))))
+
+
+def a_state() -> State:
     state = State(["USD"], clock=lambda: datetime.now(UTC))
     state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, Overdrafts(0, 0), None))
-    return set(chain.from_iterable(map(_series, chain(REGISTRY.collect(), state.collect()))))
+    return state
 
 
 def _series(metric: Metric) -> list[str]:
     endings = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(metric.type, [""])
     return [metric.name + ending for ending in endings]
+
+
+# What is not there cannot be too large ---------------------------------------------------------------------------------
+
+INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith("slo:")})
+NO_JOB = 'absent(up{{job="{}"}})'
+MISSED_BY = (
+    (
+        r'bmc_janitor_\w+{task="send_probe"}',
+        "WebhookProbeAbsent",
+        'absent_over_time(bmc_janitor_period_seconds{task="send',
+    ),
+    (
+        "|".join(metric.name for metric in a_state().collect()),
+        "SnapshotStale",
+        "absent_over_time(bmc_snapshot_timestamp",
+    ),
+    ("bmc_webhook_", "TargetAbsent", NO_JOB.format("webhook")),
+    ("bmc_(outbox_claims|telegram|updates|listen)_", "TargetAbsent", NO_JOB.format("bot")),
+    ("bmc_(janitor|balance|disk|tls)_", "TargetAbsent", NO_JOB.format("janitor")),
+    *((r"(bmc_event_loop|process|up\b)", "TargetAbsent", NO_JOB.format(job)) for job in MISSED),
+    ("pg_(up|scrape)", "TargetAbsent", NO_JOB.format("postgres")),
+    ("pg_", "PostgresExporterFails", "pg_up"),
+    ("pg_", "PostgresCollectorFailing", "pg_scrape_collector_success"),
+    ("alertmanager_", "TargetAbsent", NO_JOB.format("alertmanager")),
+    ("prometheus_", "TargetAbsent", NO_JOB.format("prometheus")),
+)
+"""What is asked for, the alert that tells when it is missing, and where that stands in the alert."""
+
+
+@pytest.mark.parametrize("asked", ["".join(one) for one in INPUTS])
+def test_what_an_alert_asks_for_is_missed_when_it_is_not_there(asked: str) -> None:
+    expressions = {alert.name: alert.expr for alert in ALERTS}
+    missed_by = [(name, clause) for pattern, name, clause in MISSED_BY if re.match(pattern, asked)]
+
+    assert missed_by
+    assert [(name, clause) for name, clause in missed_by if clause not in expressions[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "matchers"), [one for one in INPUTS if re.match("bmc_(webhook|telegram|updates|outbox_claims)_", one[0])]
+)
+def test_what_an_alert_counts_is_counted_from_the_start(metric: str, matchers: str) -> None:
+    """A counter that is born at 1 shows no increase, and one that is never born fails no share."""
+    wanted = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
+    samples = [sample for one in REGISTRY.collect() for sample in one.samples if sample.name == metric]
+
+    assert any(all(fits(sample.labels.get(label, ""), *how) for label, *how in wanted) for sample in samples)
+
+
+def fits(value: str, sign: str, sought: str) -> bool:
+    is_same = bool(re.fullmatch(sought, value)) if "~" in sign else value == sought
+    return is_same is not sign.startswith("!")
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
