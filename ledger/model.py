@@ -83,6 +83,8 @@ class NotificationKind(enum.StrEnum):
 
     CHARGE_UNMATCHED = "charge_unmatched"
     CHARGE_FLAGGED = "charge_flagged"
+    CODE_CAME_LATE = "code_came_late"
+    """Words that came after the decision name another user than it did."""
     REFUND_OVERDRAWN = "refund_overdrawn"
     CLAIM_RAISED = "claim_raised"
     """A user says that they paid and nothing came."""

@@ -235,11 +235,13 @@ def _settle_paid(
     _meet_supporter(facts, done)
     known = book.find(facts)
     charge = _new_charge(facts) if known is None else _completed_by(known, facts)
+    reading = readings[facts.note]
     if known is not None and known.is_paid and (not known.waits or known.is_held or charge.note == known.note):
         if charge != known:
             _keep(charge, book, done)
+        if charge.note != known.note:
+            done.notifications += _doubts(charge, reading, book)
         return Outcome.RECORDED, charge.key
-    reading = readings[facts.note]
     found = match(
         _question(charge, reading, is_renewal=facts.is_renewal), _candidates(charge, reading, book, rules), rules
     )
@@ -328,6 +330,17 @@ def _match_notifications(charge: Charge, found: Match, credits: int) -> Iterable
 
 def _unmatched_notification(charge: Charge) -> NewNotification:
     return NewNotification(None, NotificationKind.CHARGE_UNMATCHED, _operator_facts(charge), f"unmatched:{charge.key}")
+
+
+def _doubts(charge: Charge, reading: Reading, book: Book) -> Iterable[NewNotification]:
+    """Tell the operators where words that came after the decision name somebody else; the decision stands until a person acts."""
+    if charge.refunded_at is not None:
+        return
+    for payment in (book.payments[code] for code in reading.codes if code in book.payments):
+        if payment.telegram_id != charge.telegram_id:
+            facts = {**_operator_facts(charge), "code": payment.payment_id}
+            fact_key = f"code_late:{charge.key}:{payment.payment_id}"
+            yield NewNotification(None, NotificationKind.CODE_CAME_LATE, facts, fact_key)
 
 
 def _operator_facts(charge: Charge) -> Facts:

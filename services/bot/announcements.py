@@ -66,6 +66,8 @@ def _text(notification: Notification, speech: Speech) -> str:  # noqa: C901 — 
             return "\n".join([head, *(reason_line(reason, speech) for reason in notification.reasons[:REASONS_MAX])])
         case NotificationKind.CHARGE_FLAGGED:
             return speech.say("charge-flagged", code=_code(facts), **_charge(facts, speech))
+        case NotificationKind.CODE_CAME_LATE:
+            return speech.say("code-came-late", code=_code(facts), **_charge(facts, speech))
         case NotificationKind.REFUND_OVERDRAWN:
             credits = speech.say("credits", credits=int(facts["balance"]))
             return speech.say("refund-overdrawn", user=str(facts["telegram_id"]), credits=credits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ledger.codes import check_sign
 from ledger.model import ChargeKey, PaymentId
@@ -288,6 +289,49 @@ async def test_an_answer_may_come_before_its_purchase(ledger: Ledger, webhook: W
 
     assert await webhook.settle(answered, bought) == ["credited", "recorded"]
     assert await ledger.credits() == [500]
+
+
+def answered_later(bought: dict[str, Any], answer: str) -> dict[str, Any]:
+    """The buyer's answer to a question of the Shop, which BMC sends after the purchase."""
+    data = bought["data"] | {"extras": [{"question_answers": [answer]}]}
+    return bought | {"type": "extra_purchase.updated", "event_id": bought["event_id"] + 1_000_000, "data": data}
+
+
+async def test_a_code_that_comes_after_a_guess_and_names_another_user_is_told_and_changes_nothing(
+    ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE, user=ANNA, amount="9")
+    await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
+    bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
+    answered = answered_later(bought, CODE)
+
+    assert await webhook.settle(bought) == ["credited"]
+    assert await webhook.settle(answered, answered | {"event_id": 3}) == ["recorded", "recorded"]
+
+    assert await ledger.balance(BOHDAN) == 500
+    assert await ledger.balance(ANNA) == 0
+    assert await ledger.told() == ["code_came_late"]
+    assert (await ledger.facts("code_came_late"))["code"] == CODE
+
+
+async def test_a_code_that_comes_after_the_same_decision_is_no_news(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
+
+    assert await webhook.settle(bought, answered_later(bought, CODE)) == ["credited", "recorded"]
+    assert await ledger.told() == []
+
+
+async def test_a_code_that_comes_after_the_charge_was_put_aside_is_told(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, amount="9")
+    bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
+    await webhook.settle(bought)
+    await ledger.pool.execute("UPDATE charges SET state = 'dismissed'")
+
+    assert await webhook.settle(answered_later(bought, CODE)) == ["recorded"]
+
+    assert await ledger.told() == ["charge_unmatched", "code_came_late"]
+    assert await ledger.credits() == []
 
 
 async def test_a_test_event_credits_nobody_and_says_that_the_connection_works(ledger: Ledger, webhook: Webhook) -> None:

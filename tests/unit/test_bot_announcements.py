@@ -40,6 +40,7 @@ FACTS: Mapping[NotificationKind, Mapping[str, Any]] = {
     NotificationKind.PAYMENT_EXPIRED: PAYMENT,
     NotificationKind.CHARGE_UNMATCHED: CHARGE,
     NotificationKind.CHARGE_FLAGGED: CHARGE,
+    NotificationKind.CODE_CAME_LATE: CHARGE,
     NotificationKind.REFUND_OVERDRAWN: {"telegram_id": 101, "balance": -400},
     NotificationKind.CREDITS_ADJUSTED: {"credits": -500, "cause": "match_undone"},
     NotificationKind.CLAIM_DECLINED: {},

@@ -247,6 +247,7 @@ desk-kind-credits_adjusted = balance changed
 desk-kind-claim_declined = claim declined
 desk-kind-charge_unmatched = a payment waits
 desk-kind-charge_flagged = a code was paid twice
+desk-kind-code_came_late = a code came late
 desk-kind-refund_overdrawn = balance below zero
 
 ## Changing a balance
@@ -369,6 +370,9 @@ charge-unmatched = <b>A payment waits for you</b>: { $amount } ({ $family }), { 
 charge-flagged = <b>A code was paid twice</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
     Charge: <code>{ $charge }</code>
     The user got the credits for both. If it was a mistake of theirs, refund one on Buy Me a Coffee.
+code-came-late = <b>A code came after the decision</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
+    Charge: <code>{ $charge }</code>
+    The supporter added words with this code only after it had been decided whose payment this is, and the code is somebody else’s. Nothing was changed. <code>/find { $charge }</code> shows the decision; to follow the code, take the decision back there and match the payment again.
 refund-overdrawn = <b>A refund came after its credits were spent</b>: user <code>{ $user }</code> now has { $credits }. They cannot spend until it is above zero again.
 test-event = <b>The connection works</b>: a test event of Buy Me a Coffee arrived, correctly signed. Nothing was credited.
 event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept as it came; look on Buy Me a Coffee what it was about. /failed lists what waits to be settled again.

@@ -249,6 +249,7 @@ desk-kind-credits_adjusted = рахунок змінено
 desk-kind-claim_declined = звернення відхилено
 desk-kind-charge_unmatched = платіж чекає
 desk-kind-charge_flagged = код оплачено двічі
+desk-kind-code_came_late = код надійшов пізніше
 desk-kind-refund_overdrawn = рахунок нижче нуля
 
 ## Зміна рахунку
@@ -375,6 +376,9 @@ charge-unmatched = <b>Платіж чекає на вас</b>: { $amount } ({ $f
 charge-flagged = <b>Код оплачено двічі</b>: { $amount } ({ $family }), { $time }, код <code>{ $code }</code>
     Платіж: <code>{ $charge }</code>
     Користувач отримав кредити за обидва. Якщо це його помилка, поверніть один на Buy Me a Coffee.
+code-came-late = <b>Код надійшов після рішення</b>: { $amount } ({ $family }), { $time }, код <code>{ $code }</code>
+    Платіж: <code>{ $charge }</code>
+    Слова з цим кодом додано вже тоді, коли було вирішено, чий це платіж, а код належить комусь іншому. Нічого не змінено. <code>/find { $charge }</code> показує рішення; якщо правильний код, скасуйте там рішення і зіставте платіж знову.
 refund-overdrawn = <b>Платіж повернуто, коли кредити вже витрачено</b>: користувач <code>{ $user }</code> тепер має { $credits }. Витрачати він не зможе, доки рахунок не стане додатним.
 test-event = <b>З’єднання працює</b>: надійшла тестова подія Buy Me a Coffee з правильним підписом. Нічого не нараховано.
 event-unreadable = <b>Подію не вдалося прочитати</b> ({ $type }). Її збережено такою, як надійшла; подивіться на Buy Me a Coffee, про що вона. /failed показує, що можна опрацювати ще раз.
