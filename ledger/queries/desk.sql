@@ -83,6 +83,7 @@ UPDATE claims
  WHERE charges.charge_id = $2
    AND claims.telegram_id = $1
    AND claims.status = 'open'
+   AND charges.paid_at <= claims.created_at
    AND (charges.charge_id = ANY(claims.candidates) OR (charges.amount, charges.currency) = (claims.amount, claims.currency))
 RETURNING claim_id;
 

@@ -111,7 +111,7 @@ DELETE FROM signature_failures
 RETURNING minute;
 
 -- name: close_answered_claims
--- A charge that was credited to the user after all answers the claim about it.
+-- A charge that was credited to the user after all answers the claim about it; what was paid later than they claimed does not.
 -- $1 now
 UPDATE claims
    SET status = 'confirmed', decided_at = $1, charge_id = charges.charge_id
@@ -120,6 +120,7 @@ UPDATE claims
    AND charges.telegram_id = claims.telegram_id
    AND charges.state = 'matched'
    AND charges.matched_at > claims.created_at
+   AND charges.paid_at <= claims.created_at
    AND (charges.charge_id = ANY(claims.candidates) OR (charges.amount, charges.currency) = (claims.amount, claims.currency))
 RETURNING claims.claim_id;
 

@@ -127,7 +127,9 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
         kept = await db.fetchrow(sql("find_wanted_event"), event_no)
         if kept is None:
             return None
-        event = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
+        # Read as of then, settled as of now: a claim raised in between is answered by it.
+        read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
+        event = replace(read, received_at=now)
         readings = read_notes([event])
         book = await _load_book(db, [event], readings, rules)
         # It is no repeat of itself.

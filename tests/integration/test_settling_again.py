@@ -10,6 +10,7 @@ import pytest
 
 from ledger.store.database import Pool, open_pool
 from ledger.store.desk import Done, Order, Refused, Why, settle_again
+from ledger.store.upkeep import close_answered_claims
 from services.janitor.tasks import SettleWantedEvents
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger, connect_all
@@ -69,6 +70,21 @@ async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
     assert (await ledger.charge())["telegram_id"] == ANNA
     assert await ledger.told(ANNA) == ["payment_credited"]
     assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "credited"}
+
+
+async def test_a_claim_raised_meanwhile_is_answered_by_it(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    await ledger.open(CODE)
+    _, event_no = await fail(webhook, ledger, support_note=CODE)
+    await ledger.pool.execute(
+        "INSERT INTO claims (telegram_id, paid_on, amount, currency) VALUES ($1, current_date, 5, 'USD')", ANNA
+    )
+
+    await settle_again(desk, event_no, order())
+    await janitor.run_once(datetime.now(UTC))
+
+    assert await close_answered_claims(ledger.pool, now=datetime.now(UTC)) == 1
 
 
 async def test_of_two_operators_one_is_first(desk: Pool, webhook: Webhook, ledger: Ledger) -> None:
