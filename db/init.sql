@@ -369,13 +369,14 @@ BEGIN
       FROM public.supporters AS s
      WHERE s.supporter_id = ANY(theirs) AND s.email <> '';
 
-    -- Events that move no money, such as a cancellation, are found by the address in them.
+    -- Events that move no money, such as a cancellation, are found by the address in them: by the whole of it, in its quotes, as
+    -- one person's address may be the end of another's.
     UPDATE public.bmc_events AS e
        SET body = NULL, blanked_at = now()
      WHERE e.body IS NOT NULL
        AND (
            e.charge_key IN (SELECT c.charge_key FROM public.charges AS c WHERE c.telegram_id = erase_user.telegram_id)
-           OR EXISTS (SELECT FROM unnest(addresses) AS a (email) WHERE position(convert_to(a.email, 'UTF8') IN e.body) > 0)
+           OR EXISTS (SELECT FROM unnest(addresses) AS a (email) WHERE position(convert_to(to_json(a.email)::text, 'UTF8') IN e.body) > 0)
        );
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     UPDATE public.charges SET note = NULL WHERE telegram_id = erase_user.telegram_id AND note IS NOT NULL;

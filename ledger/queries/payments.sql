@@ -2,18 +2,24 @@
 
 -- name: meet_user
 -- Know a user, or know better; they can be reached, as they have just written. Answers with their language.
--- $1 Telegram id, $2 the language that Telegram tells, $3 username or null
+-- Whoever asked to be forgotten is known again only by something that they do: a page left open asks by itself.
+-- $1 Telegram id, $2 the language that Telegram tells, $3 username or null, $4 whether the user did something
 WITH met AS (
     INSERT INTO users AS known (telegram_id, language, username)
     VALUES ($1, $2, $3)
     ON CONFLICT (telegram_id) DO UPDATE
     SET language = CASE WHEN known.language_chosen THEN known.language ELSE excluded.language END,
         username = excluded.username, unreachable_at = NULL, erased_at = NULL
-    WHERE (known.username, known.unreachable_at, known.erased_at) IS DISTINCT FROM (excluded.username, NULL, NULL)
-       OR (known.language <> excluded.language AND NOT known.language_chosen)
+    WHERE ($4 OR known.erased_at IS NULL)
+      AND (
+          (known.username, known.unreachable_at, known.erased_at) IS DISTINCT FROM (excluded.username, NULL, NULL)
+          OR (known.language <> excluded.language AND NOT known.language_chosen)
+      )
     RETURNING language
 )
-SELECT coalesce((SELECT language FROM met), (SELECT language FROM users WHERE telegram_id = $1), $2);
+SELECT coalesce(
+    (SELECT language FROM met), (SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL), $2
+);
 
 -- name: choose_language!
 -- $1 Telegram id, $2 language, $3 whether it stays so whatever Telegram says

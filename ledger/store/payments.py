@@ -54,14 +54,17 @@ class HistoryEntry:
     currency: str | None
 
 
-async def meet_user(pool: Pool, telegram_id: TelegramId, *, language: str, username: str | None) -> str:
+async def meet_user(
+    pool: Pool, telegram_id: TelegramId, *, language: str, username: str | None, is_acting: bool = True
+) -> str:
     """
     Remember who wrote; they can be reached again. Returns the language (`uk` or `en`) to speak to them.
 
-    *language* is what Telegram tells; one that the user has chosen in the bot goes before it.
+    *language* is what Telegram tells; one that the user has chosen in the bot goes before it. Whoever is not *is_acting*, but
+    only looking, stays forgotten where they asked for it.
     """
     async with connected(pool) as db:
-        spoken: str = await db.fetchval(sql("meet_user"), telegram_id, language, username)
+        spoken: str = await db.fetchval(sql("meet_user"), telegram_id, language, username, is_acting)
     return spoken
 
 
@@ -77,7 +80,9 @@ async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
 
     What the ledger rests on stays: the Telegram number, amounts, times, codes and entries. A repeat does no harm.
     """
-    async with connected(pool) as db:
+    async with transaction(pool) as db:
+        # A settlement under way would write back the note that it read before.
+        await db.execute(sql("lock_settling"))
         await db.execute(sql("erase_user"), telegram_id)
 
 

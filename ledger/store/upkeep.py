@@ -122,6 +122,8 @@ async def _in_batches(pool: Pool, lock: Lock, work: WorkOnBatch) -> int:
         async with transaction(pool) as db:
             if not await db.fetchval(sql("try_lock_task"), int(lock)):
                 return done
+            # A settlement under way writes down what it read before: it must not have changed in between.
+            await db.execute(sql("lock_settling"))
             batch = await work(db)
         done += batch
         if batch == 0:

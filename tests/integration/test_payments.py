@@ -19,6 +19,7 @@ from ledger.store.payments import (
     Cancelling,
     Request,
     cancel_payment,
+    erase_user,
     find_balance,
     find_history,
     find_open_payments,
@@ -436,6 +437,19 @@ async def test_a_user_is_known_anew_by_what_they_last_said(bot: Bot, ledger: Led
 
     [user] = await ledger.pool.fetch("SELECT * FROM users WHERE telegram_id = $1", ANNA)
     assert (user["language"], user["username"], user["unreachable_at"]) == ("en", "anna", None)
+
+
+async def test_who_was_forgotten_is_known_again_by_acting_and_not_by_looking(bot: Bot, ledger: Ledger) -> None:
+    await erase_user(bot.pool, TelegramId(ANNA))
+
+    looked = await meet_user(bot.pool, TelegramId(ANNA), language="uk", username="anna", is_acting=False)
+    [looking] = await ledger.pool.fetch("SELECT * FROM users WHERE telegram_id = $1", ANNA)
+    await meet_user(bot.pool, TelegramId(ANNA), language="uk", username="anna")
+    [acting] = await ledger.pool.fetch("SELECT * FROM users WHERE telegram_id = $1", ANNA)
+
+    assert looked == "uk"
+    assert (looking["username"], looking["erased_at"] is None) == (None, False)
+    assert (acting["username"], acting["erased_at"]) == ("anna", None)
 
 
 async def test_since_when_a_user_is_unreachable_is_not_forgotten(bot: Bot, ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from ledger.errors import DatabaseAwayError, PaymentIdTakenError, TooManyOpenPaymentsError
@@ -77,7 +77,11 @@ class Api:
             if wait_seconds:
                 raise too_many_requests(wait_seconds)
             spoken = await meet_user(
-                self.context.pool, visitor.telegram_id, language=visitor.language, username=visitor.username
+                self.context.pool,
+                visitor.telegram_id,
+                language=visitor.language,
+                username=visitor.username,
+                is_acting=request.method != hdrs.METH_GET,
             )
             return await answer(request, replace(visitor, language=spoken))
 
