@@ -177,6 +177,9 @@ def _read_subscription(
     bmc_id, psp_id = _id(data.get("id")), _id(data.get("psp_id"))
     name = psp_id or (f"{family}:{bmc_id}" if bmc_id else None)
     period_start = _time(data.get("current_period_start"))
+    # What is neither running nor stopped, such as overdue, may be unpaid. Source of the known ones: BMC's samples and its tester.
+    if data.get("status") not in (None, "active"):
+        return EventKind.UNREADABLE, None
     # Without its period a charge has no key: what would keep `.started` and `.updated` of one charge from counting twice?
     if name is None or period_start is None or amount is None:
         return EventKind.UNREADABLE, None

@@ -144,6 +144,11 @@ def test_an_update_of_an_ended_subscription_moves_no_money(ended: dict[str, obje
     assert read(subscription_of("membership.updated", **ended)).kind is EventKind.NO_MONEY
 
 
+@pytest.mark.parametrize("status", ["past_due", "incomplete", "unpaid", 7])
+def test_a_subscription_that_neither_runs_nor_has_stopped_goes_to_a_person(status: object) -> None:
+    assert read(subscription_of("membership.updated", status=status)).kind is EventKind.UNREADABLE
+
+
 @pytest.mark.parametrize(("days", "is_renewal"), [(0, False), (1, False), (2, True), (30, True)])
 def test_a_later_period_is_a_renewal(days: int, is_renewal: bool) -> None:
     event = read(subscription_of("membership.updated", current_period_start=PERIOD + days * 86400))
