@@ -74,6 +74,7 @@ ATTEMPTS_MAX = 30
 TROUBLE = (
     ClientDecodeError,
     TelegramNetworkError,
+    TelegramNotFound,
     TelegramServerError,
     TelegramUnauthorizedError,
     TelegramConflictError,
@@ -271,7 +272,7 @@ class Notifier:
         if _means_gone(error):
             return await self._mark_unreachable(notification)
         facts = {"error": type(error).__name__, "notification_id": notification.notification_id}
-        is_refused = isinstance(error, TelegramBadRequest | TelegramNotFound)
+        is_refused = isinstance(error, TelegramBadRequest)
         is_hopeless = notification.attempts >= ATTEMPTS_MAX and not isinstance(error, TROUBLE)
         if is_refused or is_hopeless:
             log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
