@@ -34,7 +34,7 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Age of the snapshot",
-            "How long ago the state was measured; good is under half a minute. Too old, and the panels of states go blank.",
+            "How long ago the state was measured; good is under a minute. Too old, and the panels of states go blank.",
             (Query("time() - max(bmc_snapshot_timestamp_seconds{$here})"),),
             empty="Never measured",
             unit=Unit.SECONDS,

@@ -33,7 +33,7 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Last probe that passed",
-            "How long ago a payment of our own went through proxy, signature and settlement; good is under half a minute.",
+            "How long ago a payment of our own went through proxy, signature and settlement; good is under a minute.",
             (Query('time() - max(bmc_janitor_last_success_timestamp_seconds{$here,task="send_probe"})'),),
             empty="None has passed",
             unit=Unit.SECONDS,

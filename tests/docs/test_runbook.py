@@ -40,10 +40,13 @@ from ledger.store.desk import Why as Refusal
 from ledger.store.payments import OPEN_MAX
 from ledger.store.settle import keep_failed_event
 from ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, settle_wanted_events
+from monitoring import thresholds
 from services.bot.desk.charges import REMIND_AFTER
-from services.bot.notifier import ATTEMPTS_MAX, SWEEP_SECONDS
+from services.bot.notifier import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, SWEEP_SECONDS
 from services.bot.speech import LOCALES, speech
 from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
+from services.janitor.probe import SendProbe
+from services.janitor.tasks import CheckBalances, ExpirePayments, TakeSnapshot
 from services.webhook.writer import PATIENCE_SECONDS
 from tests.bot.people import Message, Person
 from tests.bot.test_desk import answer, ask, card_of, data_of, shown
@@ -62,6 +65,8 @@ NAMES = {
     if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: ·[ \n]`[a-z]+ [a-z_]+`)*)\n\n", section))
 }
 """What each state is called in the database, the logs and the metrics."""
+
+[CONNECTIONS_MAX] = map(int, re.findall(r"max_connections=(\d+)", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
 
 PARTS = ("Looks", "Users see", "Why", "Mend", "Be sure")
 BLOCKS = [
@@ -220,6 +225,48 @@ def test_buttons_are_called_as_they_are(heading: str) -> None:
 )
 def test_numbers_are_those_of_the_code(said: str, meant: object, is_so: object) -> None:
     assert said in " ".join(STATES.split())
+    assert meant == is_so
+
+
+HEADED = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", ALERTS, re.MULTILINE | re.DOTALL))
+SCRAPED_SECONDS = 15
+"""Prometheus knows a time only when it next asks for it."""
+
+
+@pytest.mark.parametrize(
+    ("alert", "said", "seconds", "period"),
+    [
+        ("WebhookProbeFailing", "The age is below a minute again", 60, SendProbe.period),
+        ("PaymentPendingExpiryStuck", "This falls below 90", 90, ExpirePayments.period),
+        ("SnapshotStale", "This is below 45", 45, TakeSnapshot.period),
+        ("BalanceDrift", "gives 0 within two minutes", 120, CheckBalances.period),
+        ("OutboxDeadLetters", "gives 0 within a minute", 60, TakeSnapshot.period),
+    ],
+)
+def test_a_healthy_stack_meets_what_one_is_told_to_wait_for(
+    alert: str, said: str, seconds: int, period: timedelta
+) -> None:
+    assert said in " ".join(HEADED[alert].split())
+    assert period.total_seconds() + SCRAPED_SECONDS < seconds
+
+
+@pytest.mark.parametrize(
+    ("alert", "said", "meant", "is_so"),
+    [
+        ("OutboxUndelivered", "at most ten minutes", 600, BACKOFF_SECONDS_MAX),
+        ("OutboxUndelivered", "after thirty attempts", 30, ATTEMPTS_MAX),
+        ("OutboxUndelivered", "for a quarter of an hour or longer", 900, thresholds.UNDELIVERED_AGE_SECONDS),
+        ("ListenDisconnected", "up to half a minute later", 30, SWEEP_SECONDS),
+        ("WebhookProbeAbsent", "The query gives 30", timedelta(seconds=30), SendProbe.period),
+        ("SnapshotStale", "This is below 45", 45, thresholds.SNAPSHOT_FRESH_SECONDS),
+        ("DiskNearlyFull", "above two gigabytes", 2 * 1024**3, thresholds.DISK_FREE_BYTES),
+        ("PostgresConnectionsHigh", "below 48", 48, thresholds.POSTGRES_CONNECTIONS_SHARE * CONNECTIONS_MAX),
+        ("ToldBudgetBurnFast", "more than half a minute late", 30, thresholds.TOLD_SECONDS),
+        ("BotBudgetBurnFast", "after more than a second", 1, thresholds.HANDLED_SECONDS),
+    ],
+)
+def test_numbers_of_alerts_are_those_of_the_code(alert: str, said: str, meant: object, is_so: object) -> None:
+    assert said in " ".join(HEADED[alert].split())
     assert meant == is_so
 
 
