@@ -84,9 +84,6 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
             ACQUIRE_DURATION.observe(time.perf_counter() - began)
             yield db
     except PASSING_ERRORS as error:
-        # A value that asyncpg cannot send is no trouble of the database, and never passes.
-        if isinstance(error, ValueError):
-            raise
         raise DatabaseAwayError from error
 
 

@@ -460,11 +460,6 @@ async def test_since_when_a_user_is_unreachable_is_not_forgotten(bot: Bot, ledge
     assert await ledger.pool.fetchval("SELECT unreachable_at FROM users WHERE telegram_id = $1", ANNA) == NOW
 
 
-async def test_a_value_that_no_database_could_take_is_not_taken_for_its_absence(bot: Bot) -> None:
-    with pytest.raises(ValueError, match="invalid input for query argument"):
-        await find_balance(bot.pool, TelegramId(2**64))
-
-
 async def test_who_was_never_met_cannot_open_a_payment(bot: Bot) -> None:
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await bot.open(request_of(user=999))
