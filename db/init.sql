@@ -42,11 +42,13 @@ CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
     refused integer NOT NULL DEFAULT 0,
+    refused_at timestamptz NOT NULL DEFAULT '-infinity',
     CONSTRAINT there_is_one_row CHECK (is_only),
     CONSTRAINT refused_is_a_count CHECK (refused >= 0)
 );
 COMMENT ON COLUMN webhook_answers.accepted_at IS 'When a delivery was last answered with 200.';
-COMMENT ON COLUMN webhook_answers.refused IS 'How many were refused since then.';
+COMMENT ON COLUMN webhook_answers.refused IS 'How many were refused since then, none of them long after the one before.';
+COMMENT ON COLUMN webhook_answers.refused_at IS 'When one was last refused.';
 INSERT INTO webhook_answers DEFAULT VALUES;
 
 -- Money: intended, announced, moved, credited ------------------------------------------------------------------------
@@ -487,7 +489,7 @@ GRANT INSERT ON credits, notifications TO webhook, janitor;
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON bmc_events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
-GRANT SELECT, UPDATE (accepted_at, refused) ON webhook_answers TO webhook;
+GRANT SELECT, UPDATE (accepted_at, refused, refused_at) ON webhook_answers TO webhook;
 
 -- Keeping house.
 GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, settle_again_at) ON bmc_events TO janitor;

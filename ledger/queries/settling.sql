@@ -188,13 +188,16 @@ ON CONFLICT (fact_key) DO NOTHING
 RETURNING true;
 
 -- name: count_refused
-SELECT refused FROM webhook_answers;
+-- $1 a streak whose last refusal is older is none any more
+SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 
 -- name: keep_answers
 -- Refusals count from the last 200 of any webhook on, in the order of their times and not of their writing.
--- $1 when one was last accepted or null, $2 how many were refused since, $3 when the last of these was or null
+-- $1 when one was last accepted or null, $2 how many were refused since, $3 when the last of these was or null,
+-- $4 a streak whose last refusal is older is none any more
 UPDATE webhook_answers
    SET accepted_at = greatest(accepted_at, $1),
-       refused = CASE WHEN $1 > accepted_at THEN 0 ELSE refused END
-           + CASE WHEN $3::timestamptz > accepted_at THEN $2::integer ELSE 0 END
+       refused = CASE WHEN $1 > accepted_at OR refused_at < $4 THEN 0 ELSE refused END
+           + CASE WHEN $3::timestamptz > accepted_at THEN $2::integer ELSE 0 END,
+       refused_at = greatest(refused_at, $3)
 RETURNING refused;

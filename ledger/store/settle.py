@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 BURST_PAUSE = timedelta(hours=6)
 """After so long without a signature failure, the next one begins a new burst."""
 
+STREAK_PAUSE = timedelta(hours=6)
+"""After so long without a refusal, the next one begins a new streak: a sender that is refused comes again sooner."""
+
 Known = TypeVar("Known")
 
 
@@ -165,13 +168,15 @@ async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> 
             await db.execute(sql("announce"))
 
 
-async def keep_answers(pool: Pool, answers: Answers) -> int:
-    """Add one webhook's answers to those of all; return how many were refused since the last 200 of any."""
+async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
+    """Add one webhook's answers to those of all; return how many were refused in a row since the last 200 of any."""
+    ended_before = now - STREAK_PAUSE
+    known = (answers.accepted_at, answers.refused, answers.refused_at)
     async with connected(pool) as db:
         if answers == Answers():
-            refused: int = await db.fetchval(sql("count_refused"))
+            refused: int = await db.fetchval(sql("count_refused"), ended_before)
         else:
-            refused = await db.fetchval(sql("keep_answers"), answers.accepted_at, answers.refused, answers.refused_at)
+            refused = await db.fetchval(sql("keep_answers"), *known, ended_before)
     return refused
 
 

@@ -40,7 +40,9 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             keep_failed=lambda event: keep_failed_event(pool, event),
         )
         failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
-        streak = FailedStreak(lambda answers: keep_answers(pool, answers), clock=lambda: datetime.now(UTC))
+        streak = FailedStreak(
+            lambda answers: keep_answers(pool, answers, now=datetime.now(UTC)), clock=lambda: datetime.now(UTC)
+        )
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(writer.run())
             counting = tasks.create_task(failures.run())

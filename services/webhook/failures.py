@@ -2,7 +2,8 @@
 Count what fails, where every replica and every operator sees it: in the database, now and then rather than each time.
 
 Deliveries that no signing secret fits are counted for the operators; that is all an unsigned request changes. The streak is
-what was refused since the last 200, because Buy Me a Coffee switches the webhook off after more than ten in a row.
+what was refused since the last 200, because Buy Me a Coffee switches the webhook off after more than ten in a row; hours
+after the last refusal it is over, as whoever was refused for good reason would have come again.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ LAST_ACCEPTED = Gauge(
 )
 FAILED_STREAK = Gauge(
     "bmc_webhook_failed_streak",
-    "Deliveries, signed or nearly so, that all replicas refused since the last 200: after more than ten BMC gives up.",
+    "Deliveries, signed or nearly so, that all replicas refused since the last 200, or since a pause of hours.",
 )
 SETTLED_MATCHES = Counter("bmc_webhook_matches", "Charges matched when they came, by method.", ["method"])
 PICK_TO_PAID = Histogram(

@@ -38,7 +38,7 @@ from ledger.store.claims import CLAIMS_A_DAY_MAX, Raising, raise_claim
 from ledger.store.database import Pool, open_pool
 from ledger.store.desk import Why as Refusal
 from ledger.store.payments import OPEN_MAX
-from ledger.store.settle import keep_failed_event
+from ledger.store.settle import STREAK_PAUSE, keep_failed_event
 from ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, settle_wanted_events
 from monitoring import thresholds
 from services.bot.desk.charges import REMIND_AFTER
@@ -253,6 +253,7 @@ def test_a_healthy_stack_meets_what_one_is_told_to_wait_for(
 @pytest.mark.parametrize(
     ("alert", "said", "meant", "is_so"),
     [
+        ("WebhookNearDisable", "Six hours after the last refusal", timedelta(hours=6), STREAK_PAUSE),
         ("OutboxUndelivered", "at most ten minutes", 600, BACKOFF_SECONDS_MAX),
         ("OutboxUndelivered", "after thirty attempts", 30, ATTEMPTS_MAX),
         ("OutboxUndelivered", "for a quarter of an hour or longer", 900, thresholds.UNDELIVERED_AGE_SECONDS),

@@ -33,7 +33,7 @@ class Replica:
         self.before_writing()
         if self.is_database_away:
             raise DatabaseAwayError
-        return await keep_answers(self._pool, answers)
+        return await keep_answers(self._pool, answers, now=NOON + timedelta(minutes=self.minute))
 
     def refuse(self, times: int = 1, *, minute: int = 0) -> None:
         self.minute = minute
@@ -108,6 +108,26 @@ async def test_it_outlives_a_restart(replicas: Callable[[], Replica]) -> None:
     after = replicas()
 
     assert await written(after) == [5]
+
+
+FIVE_HOURS, TEN_HOURS, SEVENTEEN_HOURS = 5 * 60, 10 * 60, 17 * 60
+
+
+async def test_hours_after_the_last_refusal_it_is_none_any_more(replicas: Callable[[], Replica]) -> None:
+    """Somebody may have forged three, and nobody need pay for days: the alarm must not go on till then."""
+    one, other = replicas(), replicas()
+    one.refuse(2)
+    await written(one, other)
+    other.refuse(1, minute=FIVE_HOURS)
+    one.minute = TEN_HOURS
+    goes_on = await written(other, one)
+
+    one.minute = other.minute = SEVENTEEN_HOURS
+    ended = await written(one, other)
+    one.refuse(1, minute=SEVENTEEN_HOURS)
+
+    assert (goes_on, ended) == ([3, 3], [0, 0])
+    assert await written(one, other) == [1, 1]
 
 
 async def test_while_the_database_is_away_each_counts_its_own_on_top(replicas: Callable[[], Replica]) -> None:

@@ -70,7 +70,9 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
     )
     counting = asyncio.create_task(failures.run())
     streak = FailedStreak(
-        lambda answers: keep_answers(pool, answers), clock=lambda: datetime.now(UTC), period_seconds=0.5
+        lambda answers: keep_answers(pool, answers, now=datetime.now(UTC)),
+        clock=lambda: datetime.now(UTC),
+        period_seconds=0.5,
     )
     looking = asyncio.create_task(streak.run())
     probe = Probe(PROBE_SECRET, lambda event: rehearse(pool, event, rules, now=datetime.now(UTC)))
