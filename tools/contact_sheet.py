@@ -120,7 +120,11 @@ def _bytes(value: float, decimals: int) -> str:
 
 
 def _ago(value: float, _decimals: int) -> str:
-    return f"{_seconds(datetime.now(UTC).timestamp() - value / 1000, 0)} ago"
+    seconds = datetime.now(UTC).timestamp() - value / 1000
+    for limit, name in ((604800, "week"), (86400, "day"), (3600, "hour"), (60, "minute")):
+        if (count := round(seconds / limit)) >= 1:
+            return f"{count} {name}{'' if count == 1 else 's'} ago"
+    return "a few seconds ago"
 
 
 UNITS: dict[str, Callable[[float, int], str]] = {
@@ -197,21 +201,26 @@ def draw_bars(panel: Json, source: Source, width: int, height: int) -> str:
     return _svg(width, height, parts)
 
 
+SHARES_LEGEND_WIDTH = 190
+
+
 def draw_shares(panel: Json, source: Source, width: int, height: int) -> str:
     defaults = panel["fieldConfig"]["defaults"]
     values = list(_values(panel, source))
     whole = sum(value for _, value in values)
     if not whole:
         return ""
-    radius, around = height / 2 - 14, 2 * math.pi * (height / 2 - 14)
+    # The names beside the ring need their place.
+    size = min(height, width - SHARES_LEGEND_WIDTH)
+    radius, around = size / 2 - 14, 2 * math.pi * (size / 2 - 14)
     parts, gone = [], 0.0
     for place, (name, value) in enumerate(sorted(values, key=lambda one: -one[1])):
         color, part = COLORS[place % len(COLORS)], value / whole
         parts.append(
-            f"<circle cx={height / 2} cy={height / 2} r={radius} fill=none stroke='{color}' stroke-width=26"
+            f"<circle cx={size / 2} cy={height / 2} r={radius} fill=none stroke='{color}' stroke-width=22"
             f" stroke-dasharray='{part * around:.1f} {around:.1f}' stroke-dashoffset='{-gone * around:.1f}' />"
-            f"<rect x={height + 16} y={14 + place * 20} width=10 height=10 fill='{color}' />"
-            f"<text x={height + 32} y={23 + place * 20} fill=#ccc>{html.escape(name)}"
+            f"<rect x={size + 8} y={14 + place * 20} width=10 height=10 fill='{color}' />"
+            f"<text x={size + 24} y={23 + place * 20} fill=#ccc>{html.escape(name)}"
             f" · {shown(value, defaults)} · {part:.0%}</text>"
         )
         gone += part

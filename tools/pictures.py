@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urljoin
 
 import aiohttp
@@ -30,7 +33,9 @@ from tests.e2e.stack import Stack, running_stack
 from tests.integration.bmc import a_payment, raw, sign
 from tools.contact_sheet import draw_sheets
 
-PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
+ROOT = Path(__file__).parent.parent
+PICTURES = ROOT / "docs" / "pictures"
+BACKUP = ROOT / "db" / "backup.sh"
 FIVE = re.compile(r"^[$€]?5\b")
 PAID = re.compile("Thank you|Дякуємо")
 OPERATOR_ID = 1_000_001
@@ -41,6 +46,7 @@ PAYMENTS_OF_DAYS = (2, 1, 2, 3, 0, 1, 3, 2, 1, 0, 1, 0, 2, 3, 1, 1, 0, 1, 2, 1, 
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 BUSY_MINUTES = 8
 BUSY_PAUSE_SECONDS = 2
+BACKUP_SEEN_SECONDS = 80
 QUIET_BEFORE_OUTAGE_SECONDS = 45
 ALERT_SECONDS_MAX = 900
 OUTAGE_BOARDS = ("bmc-overview", "bmc-bot")
@@ -170,6 +176,8 @@ async def draw_desk(studio: Studio) -> None:
     page = await studio.screen.page(width=1280, height=1300)
     await page.goto(f"{studio.screen.address}/?person={OPERATOR_ID}")
     await expect(said_by_bot(page, "Keep it up!").last).to_be_visible()
+    # A longer phone than most, so that the whole card is in view.
+    await page.locator(".glass").evaluate("glass => { glass.style.height = '930px'; }")
     save("desk-card", await shot(page, ".phone"))
     await operator.say("/stats")
     chart = page.locator("#messages img").last
@@ -205,7 +213,17 @@ async def draw_dashboards(studio: Studio) -> None:
             break
         await pay_somehow(studio, number)
         await asyncio.sleep(BUSY_PAUSE_SECONDS)
+    await asyncio.to_thread(back_up, studio.stack)
+    await asyncio.sleep(BACKUP_SEEN_SECONDS)
     await asyncio.to_thread(draw_sheets, studio.stack.project, minutes=BUSY_MINUTES + 1)
+
+
+def back_up(stack: Stack) -> None:
+    """Take a backup as an operator does, so that there is one to be seen."""
+    environment = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_ENV_FILES": ".env.sandbox"}
+    with TemporaryDirectory() as folder:
+        command = [BACKUP, folder]
+        subprocess.run(command, env={**os.environ, **stack.environment, **environment}, cwd=ROOT, check=True)  # noqa: S603 — our own script
 
 
 async def watch(studio: Studio) -> None:

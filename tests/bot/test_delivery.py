@@ -89,7 +89,7 @@ async def test_operators_are_told_of_a_charge_that_fits_nobody_and_why(
 
     said = (await operator.hear())["text"]
     assert "$9 (support)" in said
-    assert f"several codes (user {ANNA}, code {code[:4]}-{code[4:]})" in said
+    assert f"several codes – @anna ({ANNA}), code {code[:4]}-{code[4:]}" in said
     assert "from me" in said
 
 

@@ -116,7 +116,7 @@ async def test_a_charge_arrives_as_a_card_with_its_note_and_its_candidates(
     assert "$9" in card["text"]
     assert "Ann" in card["text"]
     assert f"<b>{codes[0]} {codes[1]}" in card["text"]
-    assert f"several codes (user {ANNA}" in card["text"]
+    assert f"several codes – @anna ({ANNA})" in card["text"]
     assert [label.split(" · ")[0] for label in labels(card)][:2] == ["@anna", "@anna"]
 
 

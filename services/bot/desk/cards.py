@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from aiogram.filters.callback_data import CallbackData
@@ -23,6 +24,7 @@ NOTE_LENGTH_MAX = 700
 REASONS_MAX = 12
 CANDIDATES_MAX = 6
 NAME_LENGTH_MAX = 60
+NOBODY: Mapping[TelegramId, KnownUser] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -210,18 +212,18 @@ def money(charge: ShownCharge, speech: Speech) -> str:
 
 def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
     held = [speech.say("desk-charge-held")] if file.charge.is_held else []
-    told = [reason_line(reason, speech) for reason in islice(file.charge.reasons, REASONS_MAX)]
+    told = [reason_line(reason, speech, file.users) for reason in islice(file.charge.reasons, REASONS_MAX)]
     left = len(file.charge.reasons) - REASONS_MAX
     more = [speech.say("desk-more", count=left)] if left > 0 else []
     return [*held, speech.say("desk-charge-why"), *told, *more]
 
 
-def reason_line(reason: Mapping[str, Any], speech: Speech) -> str:
+def reason_line(reason: Mapping[str, Any], speech: Speech, users: Mapping[TelegramId, KnownUser] = NOBODY) -> str:
     rule, why = speech.say(f"rule-{reason['rule']}"), speech.say(f"why-{reason['why']}")
     if reason.get("telegram_id") is None:
         return speech.say("reason", rule=rule, why=why)
     code = show_code(PaymentId(reason["payment_id"])) if reason.get("payment_id") else "—"
-    return speech.say("reason-of", rule=rule, why=why, user=str(reason["telegram_id"]), code=code)
+    return speech.say("reason-of", rule=rule, why=why, user=name_of(reason["telegram_id"], users), code=code)
 
 
 def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:

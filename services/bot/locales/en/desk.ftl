@@ -413,5 +413,5 @@ why-renewal = a renewal answers no open payment
 why-switched_off = switched off
 why-no_rate = no rate for this currency in CREDITS_PER_UNIT
 reason = • { $rule }: { $why }
-reason-of = • { $rule }: { $why } (user <code>{ $user }</code>, code <code>{ $code }</code>)
+reason-of = • { $rule }: { $why } – { $user }, code <code>{ $code }</code>
 type-none = no type

@@ -419,5 +419,5 @@ why-renewal = поновлення підписки не відповідає в
 why-switched_off = вимкнено
 why-no_rate = для цієї валюти немає курсу в CREDITS_PER_UNIT
 reason = • { $rule }: { $why }
-reason-of = • { $rule }: { $why } (користувач <code>{ $user }</code>, код <code>{ $code }</code>)
+reason-of = • { $rule }: { $why } – { $user }, код <code>{ $code }</code>
 type-none = без типу
