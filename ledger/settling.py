@@ -167,11 +167,21 @@ def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settl
 
 
 def match_by_operator(
-    charge: Charge, telegram_id: TelegramId, payment: PendingPayment | None, rates: Rates, *, now: datetime
+    charge: Charge,
+    telegram_id: TelegramId,
+    payment: PendingPayment | None,
+    rates: Rates,
+    *,
+    now: datetime,
+    is_own: bool = False,
 ) -> Settlement:
-    """Match a waiting charge because a person says so; *payment* is the one that it answers, if any."""
+    """
+    Match a waiting charge because a person says so; *payment* is the one that it answers, if any.
+
+    With *is_own* this very charge has completed it before its match was taken back: it is no second one.
+    """
     done = Settlement()
-    flag = flag_of(payment) if payment else None
+    flag = flag_of(payment) if payment and not is_own else None
     found = Match(Method.OPERATOR, telegram_id, payment, flag, charge.reasons)
     _apply_match(charge, found, Book(), rates, done, now=now)
     return done

@@ -8,6 +8,10 @@ SELECT charge_key FROM charges WHERE charge_id = $1;
 -- $1 Telegram id
 SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 
+-- name: was_completed_by
+-- $1 payment id or null, $2 charge key
+SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
+
 -- name: find_last_decision
 -- Who decided a charge last.
 -- $1 charge id

@@ -87,7 +87,8 @@ async def match_charge(
             return refusal or Refused(Why.UNKNOWN_CHARGE)
         action_id = await _keep_action(db, order, Action.MATCH, charge_id=charge_id, telegram_id=telegram_id)
         payment = await _find_payment(db, payment_id, telegram_id)
-        done = match_by_operator(charge, telegram_id, payment, rates, now=order.now)
+        is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.key))
+        done = match_by_operator(charge, telegram_id, payment, rates, now=order.now, is_own=is_own)
         # Told once for each decision: a charge whose match was taken back is told again.
         done.notifications = [
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
@@ -114,11 +115,13 @@ async def dismiss_charge(pool: Pool, charge_id: int, order: Order) -> Done | Ref
     return Done(action_id, charge_id, None, 0)
 
 
-async def undo_match(pool: Pool, charge_id: int, order: Order) -> Done | Refused:
+async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | None = None) -> Done | Refused:
     """
     Take back a match, whoever made it, or a dismissal: the charge waits again.
 
-    The credits are reversed by an entry of their own and the user is told; no rule matches the charge again.
+    The credits are reversed by an entry of their own and the user is told; no rule matches the charge again. *shown* is when the
+    match that the operator saw was made, in unix seconds (0: they saw a dismissal): another one than that is left alone. None:
+    whatever there is.
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
@@ -126,7 +129,10 @@ async def undo_match(pool: Pool, charge_id: int, order: Order) -> Done | Refused
         charge = await load_charge(db, charge_id)
         if charge is None:
             return Refused(Why.UNKNOWN_CHARGE)
-        if charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
+        can_undo = charge.state in (ChargeState.MATCHED, ChargeState.DISMISSED)
+        if shown is not None and not (can_undo and shown == _matched_at(charge)):
+            return await _decided_before(db, charge_id)
+        if not can_undo:
             return Refused(Why.NOTHING_TO_UNDO)
         user = charge.telegram_id
         action_id = await _keep_action(db, order, Action.UNDO_MATCH, charge_id=charge_id, telegram_id=user)
@@ -265,6 +271,10 @@ async def _reverse_standing_credit(db: Connection, charge_id: int, order: Order)
         return 0
     await db.execute(sql("reverse_credit"), given["credit_id"], order.reason)
     return -int(given["credits"])
+
+
+def _matched_at(charge: Charge) -> int:
+    return int(charge.matched_at.timestamp()) if charge.matched_at else 0
 
 
 def _waiting_again(charge: Charge) -> Charge:

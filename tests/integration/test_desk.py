@@ -223,6 +223,38 @@ async def test_undoing_twice_is_refused(webhook: Webhook, ledger: Ledger, desk: 
     assert await ledger.credits() == [500, -500]
 
 
+async def test_a_newer_match_than_the_one_shown_is_left_alone(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    charge_id = await a_waiting_charge(webhook, ledger)
+    await ledger.open(CODE, user=BOHDAN)
+    await match(desk, charge_id)
+    shown = int((await ledger.charge())["matched_at"].timestamp()) - 60
+    await ledger.pool.execute("UPDATE charges SET matched_at = to_timestamp($1)", shown)
+
+    first = await undo_match(desk, charge_id, order(), shown=shown)
+    while_it_waits = await undo_match(desk, charge_id, order(PETRO), shown=shown)
+    await match(desk, charge_id, BOHDAN)
+    after_another_match = await undo_match(desk, charge_id, order(PETRO), shown=shown)
+
+    assert isinstance(first, Done)
+    assert while_it_waits == after_another_match == Refused(Why.DECIDED_BEFORE, OLHA)
+    assert await ledger.balance(BOHDAN) == 500
+
+
+async def test_what_is_matched_to_its_own_code_again_is_no_second_payment(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(amount=5, support_note=CODE))
+    charge_id = (await ledger.charge())["charge_id"]
+    await undo_match(desk, charge_id, order())
+
+    await match(desk, charge_id, ANNA, payment_id=CODE)
+
+    assert (await ledger.charge())["flag"] is None
+    assert await ledger.told() == []
+    assert await ledger.balance() == 500
+
+
 async def test_a_dismissed_charge_waits_no_more_until_that_is_taken_back(
     webhook: Webhook, ledger: Ledger, desk: Pool
 ) -> None:

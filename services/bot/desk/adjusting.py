@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from aiogram import Bot, F, Router
 from aiogram.enums import MessageEntityType
@@ -127,8 +128,10 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
     if order is None:
         await press.answer(speech.label("desk-too-old"), show_alert=True)
         return
-    change = undo_match if callback_data.is_charge else undo_adjustment
-    done = await change(context.pool, callback_data.number, order)
+    if callback_data.is_charge:
+        done = await undo_match(context.pool, callback_data.number, order, shown=callback_data.matched_at)
+    else:
+        done = await undo_adjustment(context.pool, callback_data.number, order)
     await _tell(press, done, await _undone(done, context, speech), context, speech)
     if isinstance(done, Done) and callback_data.is_charge:
         await show_everywhere(bot, context, callback_data.number)
@@ -150,9 +153,14 @@ async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context
         await _ask_why(message, wish, context, speech)
         return
     keys = rows(
-        [button(speech.label("desk-undo-yes"), wish, style="danger")], [button(speech.label("desk-no"), Drop())]
+        [
+            button(
+                speech.label("desk-undo-yes"), wish.model_copy(update={"matched_at": shown.matched_at}), style="danger"
+            )
+        ],
+        [button(speech.label("desk-no"), Drop())],
     )
-    await message.answer(speech.say("desk-confirm-undo", reason=reason) + "\n\n" + shown, reply_markup=keys)
+    await message.answer(speech.say("desk-confirm-undo", reason=reason) + "\n\n" + shown.text, reply_markup=keys)
 
 
 async def _ask_why(message: Message | InaccessibleMessage, wish: Undo, context: Context, speech: Speech) -> None:
@@ -163,7 +171,14 @@ async def _ask_why(message: Message | InaccessibleMessage, wish: Undo, context: 
     await ask(message, context, speech, question, wish.number, text)
 
 
-async def _show_charge(number: int, context: Context, speech: Speech) -> str | None:
+@dataclass(frozen=True)
+class _Shown:
+    text: str
+    matched_at: int = 0
+    """In unix seconds; 0: no match."""
+
+
+async def _show_charge(number: int, context: Context, speech: Speech) -> _Shown | None:
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
         return None
@@ -177,15 +192,15 @@ async def _show_charge(number: int, context: Context, speech: Speech) -> str | N
     if charge.telegram_id is not None:
         user = file.users[charge.telegram_id]
         lines.append(_balance_after(user, -charge.credits, speech))
-    return "\n".join(lines)
+    return _Shown("\n".join(lines), int(charge.matched_at.timestamp()) if charge.matched_at else 0)
 
 
-async def _show_entry(number: int, context: Context, speech: Speech) -> str | None:
+async def _show_entry(number: int, context: Context, speech: Speech) -> _Shown | None:
     entry = await find_entry(context.pool, number)
     if entry is None or entry.kind is not CreditKind.ADJUSTMENT or entry.charge_id is not None or entry.reverses:
         return None
     user = (await find_users(context.pool, [entry.telegram_id]))[entry.telegram_id]
-    return "\n".join([_entry_line(entry, user, speech), _balance_after(user, -entry.credits, speech)])
+    return _Shown("\n".join([_entry_line(entry, user, speech), _balance_after(user, -entry.credits, speech)]))
 
 
 async def _offer_what_can_be_undone(said: str, context: Context, speech: Speech) -> Card:

@@ -66,6 +66,8 @@ class Undo(CallbackData, prefix="du", sep="|"):
     is_charge: bool
     number: int
     is_sure: bool
+    matched_at: int = 0
+    """When the match that was shown was made, in unix seconds; 0: a dismissal was shown, or an entry, or nothing yet."""
 
 
 class Again(CallbackData, prefix="de", sep="|"):
