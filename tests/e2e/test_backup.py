@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import ROOT, Stack
 
 SCRIPT = ROOT / "db" / "backup.sh"
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 COUNTS = (
     "SELECT (SELECT count(*) FROM credits), (SELECT sum(balance) FROM balances), (SELECT count(*) FROM bmc_events),"
     " (SELECT count(*) FROM pending_payments), (SELECT count(*) FROM measuring.pg_stat_statements WHERE false)"
@@ -42,6 +46,23 @@ def in_db(stack: Stack, *words: str, given: bytes = b"") -> str:
     return done.stdout.decode().strip()
 
 
+def documented(heading: str, *, database: str) -> list[list[str]]:
+    """What docs/deploy.md has one run in `db` under a heading, for another *database* than the one in use."""
+    section = DEPLOY.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    commands = re.findall(r"^docker compose exec -T db (.+?)(?: < \S+\.dump)?$", section, re.MULTILINE)
+    assert commands, f"nothing to run under {heading}"
+    return [[database if word == "ledger" else word for word in shlex.split(command)] for command in commands]
+
+
+@pytest.fixture
+def as_new(stack: Stack) -> Iterator[str]:
+    """A database as a new volume has it; the roles are the whole server's, and there already."""
+    in_db(stack, "createdb", "-U", "ledger_owner", "as_new")
+    in_db(stack, "psql", "-Xq", "-U", "ledger_owner", "-d", "as_new", "-f", "/docker-entrypoint-initdb.d/10-init.sql")
+    yield "as_new"
+    in_db(stack, "dropdb", "-U", "ledger_owner", "as_new")
+
+
 @pytest.fixture
 async def paid(bmc: BuyMeACoffee, anna: Person) -> None:
     await bmc.pay(amount="5", note=await anna.ask_to_pay("5"))
@@ -66,6 +87,20 @@ def test_a_backup_restores_to_what_there_was(stack: Stack, tmp_path: Path) -> No
         "SELECT size_bytes FROM backups WHERE taken_at > now() - interval '1 minute' ORDER BY taken_at DESC"
     )
     assert int(size.splitlines()[0]) == kept.stat().st_size
+
+
+@pytest.mark.usefixtures("paid")
+@pytest.mark.parametrize("heading", ["Backup", "Updating"])
+def test_what_the_document_says_fills_a_new_volume(stack: Stack, tmp_path: Path, as_new: str, heading: str) -> None:
+    done = back_up(stack, tmp_path / "backups")
+    assert done.returncode == 0, done.stderr
+    kept = Path(done.stdout.strip()).read_bytes()
+
+    for command in documented(heading, database=as_new):
+        in_db(stack, *command, given=kept)
+
+    restored = in_db(stack, "psql", "-XAtq", "-U", "ledger_owner", "-d", as_new, "-c", COUNTS)
+    assert restored == stack.sql(COUNTS)
 
 
 BROKEN = {
