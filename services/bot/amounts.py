@@ -15,6 +15,10 @@ from ledger.codes import is_older_form, older_form_owner
 from ledger.model import PaymentId, TelegramId
 
 LEAST, MOST = Decimal(1), Decimal(10_000)
+PAID_MOST = Decimal(100_000_000)
+"""From here on a claim's amount does not fit into its column."""
+
+ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
 """Telegram's own limit of `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
 
@@ -44,12 +48,23 @@ class Refusal(enum.StrEnum):
 
 def read_wish(text: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:
     """Read `10`, `7.50 EUR`, `10,50`, `€5`; *currency* is meant where none is named."""
+    written = _read(text, currency)
+    return _within_bounds(written.amount, written.currency, currencies) if written else Refusal.UNREADABLE
+
+
+def read_paid(text: str, *, currency: str) -> Wish | None:
+    """Read what somebody says they have paid, which may be in a currency that has no rate; None: it makes no sense."""
+    written = _read(text, currency)
+    is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
+    return written if is_sensible else None
+
+
+def _read(text: str, currency: str) -> Wish | None:
     written = WRITTEN.fullmatch(text.strip())
     if written is None or (written[1] and written[4]):
-        return Refusal.UNREADABLE
+        return None
     named = (written[1] or written[4] or currency).upper()
-    amount = Decimal(f"{written[2]}.{written[3] or 0}")
-    return _within_bounds(amount, SIGNS.get(named, named), currencies)
+    return Wish(Decimal(f"{written[2]}.{written[3] or 0}"), SIGNS.get(named, named))
 
 
 def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:

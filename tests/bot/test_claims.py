@@ -292,3 +292,16 @@ def test_more_than_two_days_apart_is_another_payment(days: int) -> None:
 )
 def test_names_are_compared_kindly(one: str | None, other: str | None, alike: bool) -> None:
     assert names_alike(one, other) is alike
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_was_paid_in_a_currency_without_a_rate_can_be_claimed(anna: Person, ledger: Ledger) -> None:
+    await claim(anna, "press:Today", "7.50 GBP", "press:Skip")
+
+    assert (await row(ledger))["currency"] == "GBP"
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("amount", ["0", "5 bananas", "999999999", "5 US"])
+async def test_what_nobody_can_have_paid_is_asked_for_again(anna: Person, amount: str) -> None:
+    assert "could not read that amount" in await claim(anna, "press:Today", amount)

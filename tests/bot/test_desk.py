@@ -37,7 +37,7 @@ COMMANDS = [
     "/export@2026-11",
     "/doctor",
 ]
-FORGED = ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1", "dq|m|1|1", "de|1|1", "dn")
+FORGED = ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1|0", "dq|m|1|1", "de|1|1", "dn")
 OTHER = 901
 
 
@@ -554,3 +554,20 @@ async def test_the_desk_speaks_ukrainian(operator: Person, webhook: Webhook) -> 
     assert "Платіж чекає на вас" in card["text"]
     assert "🔎 Знайти користувача" in labels(card)
     assert "Стіл оператора" in await operator.ask("/desk")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_a_dry_run_finds_fits_into_a_message_however_much_it_is(
+    anna: Person, operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    await anna.ask("/start")
+    await webhook.settle(*(a_payment(support_note="hello") for _ in range(26)))
+    await pool.execute(
+        "UPDATE charges SET telegram_id = 101, method = 'amount_and_time', state = 'matched', matched_at = now()"
+    )
+
+    said = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
+
+    assert "26 payments, 26 decided otherwise" in said
+    assert 2000 < len(said) < 4096
+    assert said.count("now waiting for a person") >= 10

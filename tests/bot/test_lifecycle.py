@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
@@ -322,3 +323,12 @@ async def test_where_telegram_would_not_open_the_app_the_conversation_does_witho
     assert "/claim" in help_
     assert "web_app" not in str([one["reply_markup"] for one in said])
     assert not await sandbox.get("/telegram/calls", method="setChatMenuButton")
+
+
+async def test_help_tells_a_broken_rate_by_what_comes_out_whole(run_bot: RunBot, anna: Person) -> None:
+    async with run_bot(CREDITS_PER_UNIT="USD=100,PLN=25.5,UAH=0.5"):
+        said = await anna.ask("/help")
+
+    assert "$1 = 100 credits" in said
+    assert re.search(r"PLN\s?2 = 51 credits", said)
+    assert re.search(r"UAH\s?2 = 1 credit\b", said)

@@ -23,7 +23,7 @@ from ledger.codes import show_code
 from ledger.model import CreditKind, TelegramId
 from ledger.store.claims import OpenClaim, Raising, find_open_claim, raise_claim, withdraw_claim
 from ledger.store.payments import HistoryEntry, find_history, find_open_payments
-from services.bot.amounts import Refusal, read_wish
+from services.bot.amounts import read_paid
 from services.bot.context import Context
 from services.bot.conversation.start import SAID_BY_PEOPLE
 from services.bot.keyboards import (
@@ -186,12 +186,12 @@ async def press_amount(
 
 
 async def _keep_amount(message: Chat, written: str, context: Context, speech: Speech, state: FSMContext) -> None:
-    wish = read_wish(written, currency=context.currency, currencies=context.currencies)
-    if isinstance(wish, Refusal):
+    paid = read_paid(written, currency=context.currency)
+    if paid is None:
         example = f"{context.amounts[0]:f} {context.currency}"
         await message.answer(speech.say("claim-amount-unreadable", example=example))
         return
-    await state.update_data(amount=f"{wish.amount:f}", currency=wish.currency)
+    await state.update_data(amount=f"{paid.amount:f}", currency=paid.currency)
     await state.set_state(Asking.name)
     await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
 

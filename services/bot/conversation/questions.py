@@ -29,5 +29,6 @@ async def explain(message: Message, context: Context, speech: Speech) -> None:
 
 
 def _rate(currency: str, context: Context, speech: Speech) -> str:
-    credits = context.rates.credits_for(Decimal(1), currency) or 0
-    return speech.say("rate", one=speech.money(Decimal(1), currency), credits=credits)
+    # Of what comes out whole: at 0.5 for one, "2 = 1 credit".
+    credits, amount = context.rates.per_unit[currency].as_integer_ratio()
+    return speech.say("rate", one=speech.money(Decimal(amount), currency), credits=credits)

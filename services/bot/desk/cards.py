@@ -62,15 +62,13 @@ def describe(charge: ShownCharge, speech: Speech) -> list[str]:
             time=speech.time(charge.paid_at),
             number=str(charge.charge_id),
         ),
-        speech.say("desk-charge-key", charge=_short(charge.charge_key, 80)),
+        speech.say("desk-charge-key", charge=short(charge.charge_key, 80)),
     ]
     if charge.supporter_name:
-        lines.append(speech.say("desk-charge-from", name=_short(charge.supporter_name, NAME_LENGTH_MAX)))
+        lines.append(speech.say("desk-charge-from", name=short(charge.supporter_name, NAME_LENGTH_MAX)))
     note = (charge.note or "").strip()
     lines.append(
-        speech.say("desk-charge-note", note=_short(note, NOTE_LENGTH_MAX))
-        if note
-        else speech.say("desk-charge-no-note")
+        speech.say("desk-charge-note", note=short(note, NOTE_LENGTH_MAX)) if note else speech.say("desk-charge-no-note")
     )
     return lines
 
@@ -273,7 +271,7 @@ def _fit_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
         number=str(charge.charge_id),
         amount=money(charge, speech),
         time=speech.time(charge.paid_at),
-        name=_short(charge.supporter_name or "—", NAME_LENGTH_MAX),
+        name=short(charge.supporter_name or "—", NAME_LENGTH_MAX),
         fits=", ".join(fits),
     )
 
@@ -305,5 +303,5 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
     return button(text, data, style="success" if exact else None)
 
 
-def _short(text: str, length_max: int) -> str:
+def short(text: str, length_max: int) -> str:
     return text if len(text) <= length_max else text[: length_max - 1] + "…"

@@ -24,7 +24,7 @@ from ledger.store.lookup import (
 )
 from services.bot.context import Context
 from services.bot.desk.buttons import Again, Listing, OnCharge, OnClaim, Step, Turn, button, page_keys, rows
-from services.bot.desk.cards import Card, money, name_of
+from services.bot.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
 from services.bot.desk.showing import show
 from services.bot.speech import Speech
 
@@ -130,7 +130,7 @@ def charge_line(charge: ShownCharge, speech: Speech) -> str:
         number=str(charge.charge_id),
         amount=money(charge, speech),
         time=speech.time(charge.paid_at),
-        name=charge.supporter_name or "—",
+        name=short(charge.supporter_name or "—", NAME_LENGTH_MAX),
         state=speech.say(f"desk-word-{charge.state}"),
     )
 
