@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import asyncpg
 import pytest
 import yaml
 
 from ledger.model import PaymentId
 from ledger.store.database import Pool
+from monitoring.thresholds import DISK_FREE_BYTES
 from services.bot.settings import BotSettings
 from services.janitor.settings import JanitorSettings
 from services.runtime.settings import Settings
@@ -20,7 +24,9 @@ from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README_FILE = ROOT / "README.md"
+DEPLOY_FILE = ROOT / "docs" / "deploy.md"
+README = README_FILE.read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("sandbox/*.md")])
 SERVICES: dict[str, type[Settings]] = {"bot": BotSettings, "webhook": WebhookSettings, "janitor": JanitorSettings}
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
@@ -137,19 +143,42 @@ async def test_the_queries_add_up_what_was_completed_and_show_what_waits(
     assert await pool.fetch(pending) == await pool.fetch(drift) == []
 
 
+def links_in(document: Path) -> list[str]:
+    text = document.read_text(encoding="utf-8")
+    return [*re.findall(r"\]\(([^)#\s]+)[^)]*\)", text), *re.findall(r'<img [^>]*src="([^"]+)"', text)]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
-
-    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    missing = [link for link in links_in(document) if "://" not in link and not (document.parent / link).exists()]
 
     assert missing == []
+
+
+def linked_files() -> set[Path]:
+    return {(document.parent / link).resolve() for document in DOCUMENTS for link in links_in(document)}
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    pictures = [path for path in (ROOT / "docs" / "pictures").rglob("*") if path.is_file()]
+
+    assert len(pictures) > 0
+    assert [str(path.relative_to(ROOT)) for path in pictures if path not in linked_files()] == []
+
+
+def test_every_document_is_reached_by_a_link() -> None:
+    assert {path for path in DOCUMENTS if path not in linked_files()} <= {ROOT / "README.md"}
+
+
+def folders_of_the_repository() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    return sorted({path.partition("/")[0] for path in listed.stdout.splitlines() if "/" in path})
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_and_target_that_is_named_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    folders = "db|docs|ledger|services|sandbox|proxy|tests|benchmarks|requirements"
+    folders = "|".join(map(re.escape, folders_of_the_repository()))
     paths = [path for path in re.findall(rf"`((?:{folders})/[^`\s]*)`", text) if "*" not in path]
     targets = re.findall(r"`?make ([a-z]+)`?", text) if document.parent != ROOT / "sandbox" else []
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -157,6 +186,87 @@ def test_every_path_and_target_that_is_named_exists(document: Path) -> None:
     yet_to_come = {"db/migrations/"}
     assert [path for path in paths if not (ROOT / path).exists() and path not in yet_to_come] == []
     assert [target for target in targets if f"\n{target}:" not in makefile and target not in ("alone", "it")] == []
+
+
+def test_every_folder_has_its_line_for_contributors() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\nImports point")[0]
+    parts = {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/__init__.py")}
+
+    of_the_tests = next(line for line in table.splitlines() if line.startswith("| `tests/`"))
+
+    assert [one for one in folders_of_the_repository() if f"`{one}/`" not in table and not one.startswith(".")] == []
+    assert [part for part in parts if f"`{part.removeprefix('tests/')}`" not in of_the_tests] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_network_and_volume_that_is_named_is_one_of_composes(document: Path) -> None:
+    made = {f"{COMPOSE['name']}_{one}" for one in (*COMPOSE["networks"], *COMPOSE["volumes"])}
+
+    assert set(re.findall(r"coffee-ledger_[a-z-]+", document.read_text(encoding="utf-8"))) <= made
+
+
+def test_the_engine_that_the_documents_ask_for_knows_what_compose_is_told() -> None:
+    wanted = [
+        re.search(r"Docker Engine (\d+)", path.read_text(encoding="utf-8")) for path in (README_FILE, DEPLOY_FILE)
+    ]
+
+    assert "start_interval" in COMPOSE["x-health"], "nothing else here needs that engine"
+    assert [found and found[1] for found in wanted] == ["25", "25"]
+
+
+def test_what_prometheus_may_fill_stands_in_the_document() -> None:
+    size = next(word for word in COMPOSE["services"]["prometheus"]["command"] if "retention.size" in word)
+
+    said = DEPLOY_FILE.read_text(encoding="utf-8")
+
+    assert size.endswith("=2GB")
+    assert "Prometheus 2 GB" in said
+    assert DISK_FREE_BYTES == 2 * 1024**3
+    assert "below 2 GB free" in said
+
+
+def test_the_lines_of_one_payment_are_those_of_the_code() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8") for part in ("ledger", "services") for path in ROOT.glob(f"{part}/**/*.py")
+    )
+    table = README.partition("| line | from | names |")[2].partition("\n\n")[0]
+
+    named = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+
+    assert len(named) == 7
+    assert [line for line in [*named, "charge unmatched"] if not re.search(rf"log\.info\(\s*\"{line}\"", code)] == []
+
+
+def test_the_tunnels_override_tells_the_proxy_and_the_probe_another_name_than_the_bot() -> None:
+    override = next(
+        yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "override" in one
+    )
+
+    assert override == {
+        "services": {name: {"environment": {"PUBLIC_HOST": "localhost"}} for name in ("proxy", "janitor")}
+    }
+    assert all("PUBLIC_HOST" in COMPOSE["services"][name]["environment"] for name in ("proxy", "janitor", "bot"))
+
+
+async def test_the_role_for_a_bot_of_ones_own_spends_and_may_do_no_more(
+    pool: Pool, ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
+) -> None:
+    make_role = next(one for one in re.findall(r"```sql\n(.*?)```", README, re.DOTALL) if "CREATE ROLE" in one)
+    await ledger.open("K7QM2XHD")
+    await webhook.settle(a_payment(support_note="K7QM-2XHD"))
+
+    await pool.execute(make_role)
+    mine = await asyncpg.connect(role_url("my_bot"))
+    try:
+        left = await mine.fetchval("SELECT spend_credits($1, 30, 'a fortune', 'once')", ANNA)
+        seen = await mine.fetchval("SELECT balance FROM balances WHERE telegram_id = $1", ANNA)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await mine.fetch("SELECT note FROM charges")
+    finally:
+        await mine.close()
+        await pool.execute("DROP ROLE my_bot")
+
+    assert left == seen == 470
 
 
 @pytest.mark.parametrize("file", ["runtime.in", "dev.in"])
