@@ -34,8 +34,8 @@ logs: docker ## Follow the demo's log lines
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# The database that these share starts first, while no browser is open yet.
-BESIDE := tests/integration tests/docs tests/bot tests/sandbox tests/unit
+# The database that these share starts first, while no browser is open yet; the stack of the last, when all browsers are long closed.
+BESIDE := tests/integration tests/docs tests/bot tests/sandbox tests/unit tests/leaks
 
 .PHONY: test
 test: docker $(READY) ## Pass every test: unit, integration, end to end
