@@ -1,0 +1,26 @@
+"""The Python in the documents names what there is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+DOCUMENTS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
+SNIPPETS = [(document.name, code) for document in DOCUMENTS for code in SNIPPET.findall(document.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize(("document", "code"), SNIPPETS, ids=[name for name, _ in SNIPPETS])
+def test_what_a_snippet_imports_is_there(document: str, code: str) -> None:
+    tree = compile(code, document, "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+
+    assert imports
+    for one in imports:
+        module = importlib.import_module(one.module or "")
+        assert [name.name for name in one.names if not hasattr(module, name.name)] == []
