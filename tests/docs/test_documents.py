@@ -225,6 +225,14 @@ def test_what_prometheus_may_fill_stands_in_the_document() -> None:
     assert "below 2 GB free" in said
 
 
+def test_the_version_that_the_document_builds_with_reaches_the_image() -> None:
+    assert "\nREVISION=$(git rev-parse --short HEAD) docker compose up -d --build\n" in DEPLOY_FILE.read_text(
+        encoding="utf-8"
+    )
+    assert COMPOSE["services"]["secrets"]["build"]["args"] == {"REVISION": "${REVISION:-unknown}"}
+    assert "\nENV REVISION=$REVISION\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
 def test_the_lines_of_one_payment_are_those_of_the_code() -> None:
     code = "".join(
         path.read_text(encoding="utf-8") for part in ("ledger", "services") for path in ROOT.glob(f"{part}/**/*.py")
