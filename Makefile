@@ -5,6 +5,7 @@ SHELL := /bin/bash
 DEMO := docker compose --env-file .env.sandbox
 BIN := .venv/bin
 READY := .venv/.ready
+ENGINE_MIN := 25
 COMPOSE_MIN := 2.24
 
 .PHONY: help
@@ -106,6 +107,9 @@ $(READY): requirements/dev.lock
 .PHONY: docker
 docker:
 	@docker info >/dev/null 2>&1 || { echo "Docker does not answer: install it, start it, and see that you may use it (docker info)."; exit 1; }
+	@engine=$$(docker version --format '{{.Server.Version}}' 2>/dev/null) || true; \
+	[ -n "$$engine" ] && printf '%s\n%s\n' $(ENGINE_MIN) "$$engine" | sort --check=quiet --version-sort || \
+	    { echo "Docker Engine $(ENGINE_MIN) or newer is needed; this is $${engine:-unknown}."; exit 1; }
 	@version=$$(docker compose version --short 2>/dev/null | sed 's/^v//') || true; \
 	[ -n "$$version" ] && printf '%s\n%s\n' $(COMPOSE_MIN) "$$version" | sort --check=quiet --version-sort || \
 	    { echo "Docker Compose $(COMPOSE_MIN) or newer is needed; this is $${version:-none}."; exit 1; }
