@@ -55,7 +55,9 @@ AWAY = 'bmc_webhook_deliveries_total{event="unverified",outcome=~"database_away|
 PROBES = 'bmc_janitor_runs_total{task="send_probe"}'
 FAILED_PROBES = 'bmc_janitor_runs_total{task="send_probe",outcome!="done"}'
 DECIDED = 'bmc_webhook_deliveries_total{outcome=~"credited|unmatched"}'
-TOLD = "bmc_notification_latency_seconds"
+TOLD = "bmc_webhook_to_notified_seconds"
+"""Of payments alone, from the delivery on; what operators are shown, or want to see again in some hours, is not in it."""
+
 HANDLED = "bmc_update_duration_seconds"
 HANDLED_IN_TIME = f'{HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}'
 UPDATES_FAILED = 'bmc_updates_total{outcome="error"}'
