@@ -222,7 +222,7 @@ def back_up(stack: Stack) -> None:
     """Take a backup as an operator does, so that there is one to be seen."""
     environment = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_ENV_FILES": ".env.sandbox"}
     with TemporaryDirectory() as folder:
-        command = [BACKUP, folder]
+        command = [str(BACKUP), folder]
         subprocess.run(command, env={**os.environ, **stack.environment, **environment}, cwd=ROOT, check=True)  # noqa: S603 — our own script
 
 
