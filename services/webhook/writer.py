@@ -113,7 +113,7 @@ class Writer:
         except DatabaseAwayError as error:
             _fail(one, error)
         except Exception:
-            log.exception("event refused, kept raw for the operator", delivery_key=one.event.delivery_key)
+            log.exception("event refused", **_ids(one.event))
             await self._keep(one)
         else:
             _succeed(one, outcome)
@@ -126,6 +126,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 — not even kept: the answer must not be a 2xx, the writer must live on
             _fail(one, error)
         else:
+            log.info("event kept raw for the operators", outcome=Outcome.FAILED, **_ids(one.event))
             _succeed(one, Outcome.FAILED)
 
 
@@ -137,3 +138,7 @@ def _succeed(one: _Waiting, outcome: Outcome) -> None:
 def _fail(one: _Waiting, error: Exception) -> None:
     if not one.outcome.done():
         one.outcome.set_exception(error)
+
+
+def _ids(event: Event) -> dict[str, str | None]:
+    return {"delivery_key": event.delivery_key, "charge_key": event.charge.key if event.charge else None}
