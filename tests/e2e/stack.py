@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -17,6 +18,8 @@ from pytest_docker.plugin import get_docker_services
 ROOT = Path(__file__).parents[2]
 SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
 COMMAND_SECONDS_MAX = 120
+BUILD_SECONDS_MAX = 600
+IMAGE_TAG = "tests"
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,13 @@ def running_stack() -> Iterator[Stack]:
         "HTTPS_PORT": str(https_port),
         "HTTP_PORT": str(http_port),
         "SANDBOX_PORT": str(sandbox_port),
-        "IMAGE_TAG": "tests",
+        "IMAGE_TAG": IMAGE_TAG,
     }
     stack = Stack(environment["COMPOSE_PROJECT_NAME"], environment, https_port, sandbox_port)
     settings = " ".join(f"{name}={value}" for name, value in environment.items())
     command = f"env {settings} docker compose --env-file {ROOT / '.env.sandbox'}"
-    up = f"up --detach --build --wait {' '.join(SERVICES)}"
+    up = f"up --detach --wait {' '.join(SERVICES)}"
+    build_image()
     with get_docker_services(
         command, str(ROOT / "compose.yaml"), stack.project, [up], ["down --volumes --remove-orphans"]
     ):
@@ -94,16 +98,38 @@ def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
         "HTTPS_PORT": str(https_port),
         "HTTP_PORT": str(http_port),
         "SANDBOX_PORT": str(sandbox_port),
-        "IMAGE_TAG": "tests",
+        "IMAGE_TAG": IMAGE_TAG,
         **settings,
     }
     stack = Stack(f"coffee-ledger-tests-{name}-{os.getpid()}", environment, https_port, sandbox_port)
+    build_image()
     try:
-        stack.compose("up", "--detach", "--build", "--wait", *words)
+        stack.compose("up", "--detach", "--wait", *words)
         yield stack
     finally:
         _keep_logs(stack)
         stack.compose("down", "--volumes", "--timeout", "2")
+
+
+@functools.cache
+def build_image() -> None:
+    """
+    Build what all stacks of the tests run, for all of them under the name of one project.
+
+    Compose labels an image with the project that built it. Built by each, the image would change under the others, and at
+    their next `up` their containers, with all that they have said, would be made anew.
+    """
+    build = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", "coffee-ledger-tests", "build"]
+    done = subprocess.run(
+        build,
+        cwd=ROOT,
+        env={**os.environ, "IMAGE_TAG": IMAGE_TAG},
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, f"the image cannot be built:\n{done.stdout}\n{done.stderr}"
 
 
 def _keep_logs(stack: Stack) -> None:
