@@ -5,6 +5,7 @@ SHELL := /bin/bash
 DEMO := docker compose --env-file .env.sandbox
 BIN := .venv/bin
 READY := .venv/.ready
+BROWSER := .venv/.browser
 ENGINE_MIN := 25
 COMPOSE_MIN := 2.24
 
@@ -39,7 +40,7 @@ logs: docker ## Follow the demo's log lines
 BESIDE := tests/integration tests/docs tests/bot tests/sandbox tests/unit tests/leaks
 
 .PHONY: test
-test: docker $(READY) ## Pass every test: unit, integration, end to end
+test: docker $(READY) $(BROWSER) ## Pass every test: unit, integration, end to end
 	@# Two at a time, as most of them wait for somebody. What starts stacks stays in one of them: a container that comes or goes is
 	@# a change of the machine's network, and Chromium then breaks off what it is loading.
 	@beside=$$(mktemp); status=0; \
@@ -80,7 +81,7 @@ monitoring: $(READY) ## Write the rules of Prometheus and the dashboards of Graf
 	@$(BIN)/python -m monitoring
 
 .PHONY: pictures
-pictures: docker $(READY) ## Draw the documents' pictures from the running product
+pictures: docker $(READY) $(BROWSER) ## Draw the documents' pictures from the running product
 	@$(BIN)/python -m tools.pictures
 
 .PHONY: format
@@ -102,6 +103,16 @@ $(READY): requirements/dev.lock
 	@echo "Setting up .venv …"
 	@python3 -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.lock
+	@touch $@
+
+# Chromium: Debian's where we may install it, with a font for its emoji, and Playwright's own anywhere else.
+$(BROWSER): $(READY)
+	@if [ ! -x /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release; then \
+	    echo "Installing Chromium …"; \
+	    apt-get update -qq; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core fonts-noto-color-emoji >/dev/null; \
+	fi
+	@[ -x /usr/bin/chromium ] || $(BIN)/playwright install chromium
 	@touch $@
 
 .PHONY: docker
