@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from sandbox.telegram.people import Person, Standing
 from sandbox.telegram.state import Telegram
 from sandbox.telegram.themes import COLOURS, Theme
 
-_VERSION = "9.1"
+_VERSION_NOW = "9.1"
 _PLATFORM = "weba"
 _AGE_SECONDS_MAX = 366 * 24 * 3600
 
@@ -55,11 +56,12 @@ class Launches:
         person = self._telegram.people.get_or_create(int(request.match_info["user_id"]))
         launch = self._find_launch(self._telegram.chats.of(person), fields)
         theme = read_choice(fields, "theme", Theme) if fields.text("theme") else Theme.LIGHT
+        version = _version(fields)
         init_data = "" if launch.is_from_keyboard else self._init_data(person, launch, fields)
         log.info("telegram: %d opens the Mini App", person.id)
         return web.json_response(
             {
-                "url": str(self._address(launch, init_data, theme)),
+                "url": str(self._address(launch, init_data, theme, version)),
                 "sends_data": launch.is_from_keyboard,
                 "button_text": launch.button_text,
             }
@@ -98,13 +100,13 @@ class Launches:
         chat_instance = str(person.id * 1_000_003)
         return {"chat_instance": chat_instance, "chat_type": "sender", "start_param": launch.start_param}
 
-    def _address(self, launch: Launch, init_data: str, theme: Theme) -> URL:
+    def _address(self, launch: Launch, init_data: str, theme: Theme, version: str) -> URL:
         url = launch.url
         if launch.start_param is not None:
             url = url.update_query(tgWebAppStartParam=launch.start_param)
         told = {
             **({"tgWebAppData": init_data} if init_data else {}),
-            "tgWebAppVersion": _VERSION,
+            "tgWebAppVersion": version,
             "tgWebAppPlatform": _PLATFORM,
             "tgWebAppThemeParams": compact(COLOURS[theme]),
         }
@@ -144,3 +146,11 @@ def _age_seconds(fields: Fields) -> int:
     if not -_AGE_SECONDS_MAX <= age <= _AGE_SECONDS_MAX:
         raise FieldError("age_seconds", "must be within a year")
     return age
+
+
+def _version(fields: Fields) -> str:
+    """Return which version of the Web Apps the person's Telegram speaks."""
+    version = fields.text("version") or _VERSION_NOW
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version, re.ASCII):
+        raise FieldError("version", "must be like 6.0")
+    return version

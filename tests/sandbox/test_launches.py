@@ -120,6 +120,13 @@ async def test_theme_and_language_are_as_wished(sandbox: Sandbox, menu: None) ->
     assert told(light)["tgWebAppThemeParams"] != told(dark)["tgWebAppThemeParams"]
 
 
+@pytest.mark.parametrize("asked", [{"menu": True}, {"start_param": "10"}])
+async def test_an_older_telegram_says_its_version(sandbox: Sandbox, menu: None, asked: dict[str, Any]) -> None:
+    launch = await sandbox.post(OPEN, **asked, version="6.0")
+
+    assert told(launch)["tgWebAppVersion"] == "6.0"
+
+
 async def test_an_app_of_another_host_keeps_its_address(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     await bot.set_chat_menu_button(
@@ -133,7 +140,13 @@ async def test_an_app_of_another_host_keeps_its_address(sandbox: Sandbox, bot: B
 
 @pytest.mark.parametrize(
     ("fields", "status"),
-    [({"button": "No such"}, 404), ({"menu": True}, 404), ({}, 400), ({"start_param": "1", "theme": "pink"}, 400)],
+    [
+        ({"button": "No such"}, 404),
+        ({"menu": True}, 404),
+        ({}, 400),
+        ({"start_param": "1", "theme": "pink"}, 400),
+        ({"start_param": "1", "version": "old"}, 400),
+    ],
 )
 async def test_what_opens_nothing_is_refused(sandbox: Sandbox, fields: dict[str, Any], status: int) -> None:
     await sandbox.meet()
