@@ -8,6 +8,8 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Known, SettingsError, read_settings
 from services.runtime.tracing import configure_tracing, end_tracing
@@ -15,12 +17,16 @@ from services.runtime.tracing import configure_tracing, end_tracing
 EXIT_MISCONFIGURED = 78
 """EX_CONFIG of sysexits.h: a restart will not help."""
 
+EXIT_FAILED = 1
+
+log = structlog.stdlib.get_logger()
+
 
 def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
     """
     Run *work* with its settings and the event that says "stop", which it awaits to end in order.
 
-    Exits with 78 and a line for each problem when the settings are wrong.
+    Exits with 78 and a line for each problem when the settings are wrong, and with 1 and a line of the log when *work* fails.
     """
     try:
         settings = read_settings(kind, os.environ)
@@ -30,8 +36,14 @@ def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Eve
         raise SystemExit(EXIT_MISCONFIGURED) from None
     configure_logging(level=settings.LOG_LEVEL, service=name)
     configure_tracing(name, settings)
-    asyncio.run(_run_until_signalled(settings, work))
-    end_tracing()
+    try:
+        asyncio.run(_run_until_signalled(settings, work))
+    except Exception:
+        # Python's own words of it would stand on standard error in another shape, with what no line may show.
+        log.exception("service failed")
+        raise SystemExit(EXIT_FAILED) from None
+    finally:
+        end_tracing()
 
 
 async def _run_until_signalled(settings: Known, work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
