@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from monitoring import thresholds
 from monitoring.__main__ import ROOT, written_files
@@ -23,6 +24,7 @@ from tests.monitoring.test_rules import exported
 
 FILES = sorted(path for path in written_files() if path.suffix == ".json")
 PROVISIONED = ROOT / "grafana" / "dashboards"
+DATA_SOURCES = ROOT / "grafana" / "provisioning" / "datasources" / "datasources.yaml"
 BY_NAME = {alert.name: alert for alert in ALERTS}
 
 SPAN_OF_THE_ALERT = "the span is the alert's, and named in the title"
@@ -227,3 +229,10 @@ def test_a_dashboard_of_the_newest_classic_form() -> None:
     assert all(
         len({panel["id"] for panel in panels_of(read(path))}) == len(list(panels_of(read(path)))) for path in FILES
     )
+
+
+def test_grafana_puts_nothing_of_the_environment_into_queries() -> None:
+    """Of a plain `$` and a name it makes the variable of that name, which is empty; of `$$` it makes `$`."""
+    sources = yaml.safe_dump(yaml.safe_load(DATA_SOURCES.read_text(encoding="utf-8")), width=1000)
+
+    assert re.findall(r"(?<!\$)\$(?!\$|__file\{|__env\{).*", sources) == []
