@@ -319,9 +319,9 @@ async def test_a_late_payment_looks_as_it_is_said_to(
     life, card = await operator.ask(f"/payment {code}"), await card_in_words(operator, 1)
 
     says("Paid late, or after cancelling", "was not paid in time and has been closed", closed)
-    says("Paid late, or after cancelling", "The code had run out by then.", card)
+    says("Paid late, or after cancelling", "The code had been closed by then.", card)
     says("Paid late, or after cancelling", "expired", life)
-    assert "The code had run out by then, but your payment found you all the same." in credited
+    assert "That code had been closed, but your payment found you all the same." in credited
 
 
 @pytest.mark.usefixtures("bot")

@@ -194,7 +194,7 @@ async def test_a_payment_after_its_time_still_reaches_its_user(bmc: BuyMeACoffee
 
     await bmc.pay(amount="5", note=code)
 
-    assert "The code had run out by then" in await anna.hear("Thank you")
+    assert "That code had been closed" in await anna.hear("Thank you")
     assert stack.sql(f"SELECT status FROM pending_payments WHERE payment_id = '{payment_id}'") == "expired"
 
 

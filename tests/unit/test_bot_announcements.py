@@ -100,7 +100,7 @@ def test_a_payment_as_picked_is_told_in_one_line() -> None:
         ({"picked_amount": "10.00"}, "You had picked $10"),
         ({"picked_currency": "EUR"}, "You had picked €5"),
         ({"method": Method.CORRECTED_CODE}, "small slip"),
-        ({"flag": Flag.LATE}, "run out"),
+        ({"flag": Flag.LATE}, "had been closed"),
         ({"flag": Flag.SECOND_CHARGE}, "second payment"),
     ],
 )

@@ -185,3 +185,19 @@ def test_money_is_written_as_the_language_does(amount: str, currency: str, engli
 def test_credits_that_come_or_go_have_their_sign_and_their_thousands_apart() -> None:
     assert [speech("en").change(credits) for credits in (1234, -5, 0)] == ["+1,234", "-5", "+0"]
     assert speech("uk").change(-1234) == "-1\N{NO-BREAK SPACE}234"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_whoever_paid_without_the_code_is_shown_the_way(language: str) -> None:
+    ways = ("paysupport", "payment-expired", "code-goes-elsewhere", "amount-offered")
+
+    assert [name for name, text in said(language) if name in ways and "/claim" not in text] == []
+
+
+@pytest.mark.parametrize(("language", "code"), [("en", "code"), ("uk", "кодом")])
+def test_credits_of_a_closed_payment_are_promised_for_its_code_alone(language: str, code: str) -> None:
+    promising = ("cancelled", "already-expired", "erase-open-payments", "payment-expired")
+
+    promises = [re.split(r"(?<=[.?])\s", text)[1:] for name, text in said(language) if name in promising]
+
+    assert [lines for lines in promises if code not in " ".join(lines)] == []

@@ -28,7 +28,7 @@ start = Hello! ☕ Here you can support this project on Buy Me a Coffee, and you
        *[some] Press “☕ Support” below, or send /pay.
     } Questions? /help
 unknown = Sorry, I did not understand that. Send /pay to support, /balance to see your credits, or /help if you have a question.
-code-goes-elsewhere = That looks like a code. It goes into the note on Buy Me a Coffee when you pay; here there is nothing to do with it. Send /pay to see the page again.
+code-goes-elsewhere = That looks like a code. It goes into the note on Buy Me a Coffee when you pay; here there is nothing to do with it. Send /pay to see the page again. Already paid without it? /claim
 try-later = Something is being restarted here. Nothing was changed and nothing is lost: please try again in a minute.
 went-wrong = Something went wrong here. Please try again; if it happens once more, see /paysupport.
 
@@ -68,7 +68,7 @@ web-app-taken = This payment number is in use already, so nothing was changed. P
 cancel-nothing = You have no open payment.
 cancel-which = Which one would you like to cancel?
 cancel-choice = { $amount } · { $code }
-cancelled = Cancelled: { $amount }, code <code>{ $code }</code>. If you have paid already, your credits still arrive.
+cancelled = Cancelled: { $amount }, code <code>{ $code }</code>. If you have paid with its code, your credits still arrive.
 cancelled-short = Cancelled.
 already-cancelled = This payment was cancelled before.
 already-expired = This payment has expired. If you paid with its code, your credits still arrive.
@@ -97,17 +97,17 @@ history-adjustment = { $time }: <b>{ $credits }</b>, { $cause }
 paysupport = <b>Help with a payment</b>
 
     • Credits usually arrive within seconds of the payment. /balance shows them, /history where they came from.
-    • Forgot the code, or mistyped it? The operator sees the payment and will match it to you. Nothing is lost.
+    • Forgot the code, or mistyped it? Send /claim: a person finds the payment and credits you.
     • A payment is refunded by the page's owner on Buy Me a Coffee; its credits are then taken back.
 
-    Still missing something? Keep the receipt that Buy Me a Coffee sent you by e-mail, and write to the owner of this bot.
+    Still missing something? Send /claim. Keep the receipt that Buy Me a Coffee sent you by e-mail.
 privacy = <b>What is kept about you</b>
 
     • Your Telegram number, language and username, to speak to you and to keep your credits.
     • Your payments: amount, currency, time and code.
     • What Buy Me a Coffee tells about a payment (name, e-mail address, note) is erased after a while; the entries of your credits stay.
 
-    Nothing is passed on to anybody. Buy Me a Coffee and Telegram have privacy rules of their own.
+    Only the operators of this bot see it; nothing is passed on to anybody else. /delete_me erases what can be erased. Buy Me a Coffee and Telegram have privacy rules of their own.
 
 ## Buttons that several messages share
 
@@ -115,7 +115,7 @@ app-button = ☕ Open the app
 choose-button = Choose an amount
 claim-button = I paid, but no credits came
 other-amount-button = Another amount
-amount-offered = Would you like to give { $amount }? Press the button, and you get your code.
+amount-offered = Would you like to give { $amount }? Press the button, and you get your code. Already paid? /claim
 voice-unread = Sorry, I cannot listen or watch. Write to me in a few words, or see /help.
 sticker-seen = ☕ Lovely, thank you! /pay is there when you would like to support, /help when you have a question.
 slow-down = You are faster than I can follow. Give me a moment and try again: nothing is lost.
@@ -170,7 +170,7 @@ credits-adjusted = { $sign ->
     [plus] An operator added <b>{ $credits }</b> to your balance. You now have { $balance }.
    *[minus] An operator took <b>{ $credits }</b> from your balance. You now have { $balance }.
 } /history shows why.
-match-undone = A payment had been credited to you by mistake, so <b>{ $credits }</b> were taken back. You now have { $balance }. If that is wrong, send /claim.
+match-undone = A payment had been credited to you by mistake, so we took <b>{ $credits }</b> back. You now have { $balance }. If that is wrong, send /claim.
 
 ## Language
 
@@ -184,11 +184,11 @@ erase-explain = <b>Shall I forget you?</b>
 
     Erased: your username and language; the names, e-mail addresses and notes of your payments; the name you told us in /claim; messages still to be sent.
 
-    Kept: your Telegram number, and the amounts, times and codes of your payments with the entries of your credits. These are the books: without them a refund could not be traced, and a payment might be counted twice.
+    Kept: your Telegram number, and the amounts, times and codes of your payments with the entries of your credits. These are the books: without them a refund could not be traced, and a payment might be counted twice. A later payment brings its name, address and note here again.
 erase-open-payments = { $count ->
-    [one] Your open payment will be cancelled.
-   *[other] Your { $count } open payments will be cancelled.
-} If you have paid already, the credits still arrive.
+    [one] Your open payment will be cancelled. If you have paid with its code,
+   *[other] Your { $count } open payments will be cancelled. If you have paid with their code,
+} the credits still arrive.
 erase-open-claim = What you told us in /claim is taken back, and nobody looks for that payment any more.
 erase-balance = Your balance of { $balance } stays and is there when you come back.
 erase-sure = Nothing more is sent to you until you write again.
@@ -204,8 +204,8 @@ payment-credited = <b>Thank you!</b> { $amount } arrived: <b>+{ $credits ->
    *[other] { $credits } credits
 }</b>. You now have { $balance }.
 credited-differs = You had picked { $picked }; the credits are for what was paid{ $rate }.
-credited-late = The code had run out by then, but your payment found you all the same.
+credited-late = That code had been closed, but your payment found you all the same.
 credited-second = The same code was used once before, so this is a second payment. Both are yours.
 credited-corrected = There was a small slip in the code, but I recognised it.
 payment-refunded = Your payment of { $amount } was refunded, so its credits were taken back. You now have { $balance }.
-payment-expired = Your payment of { $amount } with the code <code>{ $code }</code> was not paid in time and has been closed. Paid already? Your credits still arrive. Otherwise send /pay whenever you like.
+payment-expired = Your payment of { $amount } with the code <code>{ $code }</code> was not paid in time and has been closed. Paid with this code? Your credits still arrive. Paid without it? Send /claim. Otherwise send /pay whenever you like.
