@@ -22,8 +22,24 @@ def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(sign: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("Ann;=cmd|' /C calc'!A0;", "Ann;'=cmd|' /C calc'!A0;"),
+        ("Ann\n=1+1", "Ann\n'=1+1"),
+        ("Ann;\t @SUM(1)", "Ann;'\t' @SUM(1)"),
+        ("\n=1+1", "'\n'=1+1"),
+        ("  =1+1", "'  =1+1"),
+        ("\uff1d1\uff0b1", "'\uff1d1\uff0b1"),
+        ("\uff20SUM", "'\uff20SUM"),
+    ],
+)
+def test_so_does_what_other_spreadsheets_take_for_the_beginning_of_a_cell(text: str, cell: str) -> None:
+    assert write_cell(text) == cell
+
+
+@pytest.mark.parametrize(
     ("value", "cell"),
-    [(-5, "-5"), (Decimal("-5.50"), "-5.50"), (None, ""), ("Anna", "Anna"), ("a=1", "a=1"), ("", "")],
+    [(-5, "-5"), (Decimal("-5.50"), "-5.50"), (None, ""), ("Anna", "Anna"), ("a=1; b-2", "a=1; b-2"), ("", "")],
 )
 def test_numbers_stay_numbers_and_plain_texts_as_they_are(value: object, cell: str) -> None:
     assert write_cell(value) == cell

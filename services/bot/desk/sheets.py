@@ -1,19 +1,22 @@
 """
 Tables as CSV that a spreadsheet opens without running anything.
 
-A cell that begins like a formula gets an apostrophe in front, unless the column holds numbers: those are ours, and stay
-numbers. Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
+What begins like a formula gets an apostrophe in front, unless the column holds numbers: those are ours, and stay numbers. So
+does what follows a semicolon, a tab or a line's end, where some spreadsheets begin another cell, quoted or not: those of
+Ukraine and Germany split at semicolons. Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+# The last four are the wide forms, which spreadsheets of the Far East read as well.
+FORMULA = re.compile("(^|[;\t\r\n])(?=\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])")
 
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
@@ -38,5 +41,4 @@ def write_cell(value: object) -> str:
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds")
         case _:
-            text = str(value)
-            return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+            return FORMULA.sub(r"\1'", str(value))
