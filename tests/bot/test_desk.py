@@ -121,6 +121,22 @@ async def test_a_charge_arrives_as_a_card_with_its_note_and_its_candidates(
 
 
 @pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("sign", ['"', "'", "&", "<"])
+async def test_a_note_of_signs_that_html_spells_out_is_shown_and_decided(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, sign: str
+) -> None:
+    await anna.ask("/start")
+
+    card = await card_of(operator, webhook, support_note=sign * 2000)
+    await operator.press(data_of(card, "Find"))
+    await operator.press(data_of(await answer(operator, await operator.hear(), "@anna"), "Yes"))
+
+    assert sign * 300 in card["text"]
+    await shown(operator, card, "Matched to @anna")
+    assert await ledger.balance() == 500
+
+
+@pytest.mark.usefixtures("bot")
 async def test_a_candidate_is_credited_after_one_more_question(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:

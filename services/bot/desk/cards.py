@@ -20,7 +20,9 @@ from ledger.store.lookup import ChargeFile, ClaimFile, KnownUser, ShownCharge
 from services.bot.desk.buttons import OnCharge, OnClaim, Step, button, column, rows
 from services.bot.speech import Speech
 
-NOTE_LENGTH_MAX = 700
+NOTE_LENGTH_MAX = 400
+"""Escaped, a sign becomes six at most, and Fluent puts no value of more than 2,500 into a text."""
+
 REASONS_MAX = 12
 CANDIDATES_MAX = 6
 NAME_LENGTH_MAX = 60
