@@ -12,12 +12,15 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import unquote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from ledger.errors import LedgerError
 from ledger.matching import Rules
 from ledger.model import Rates
+
+PAIR = re.compile(r"([A-Za-z0-9_.-]+)\s*=\s*([ !#-+\--:<-\[\]-~]+)")
 
 
 class SettingsError(LedgerError):
@@ -45,6 +48,17 @@ class Settings(BaseModel):
         str | None,
         Field(default=None, pattern=r"^https?://\S+$", description="http://tempo:4318, or nothing to make no traces"),
     ]
+    OTEL_EXPORTER_OTLP_HEADERS: Annotated[
+        dict[str, SecretStr] | None,
+        Field(default=None, description="name=value, with commas between, and odd signs in the form %2C"),
+    ]
+    OTEL_RESOURCE_ATTRIBUTES: Annotated[
+        dict[str, str] | None,
+        Field(default=None, description="name=value, with commas between, and odd signs in the form %2C"),
+    ]
+    OTEL_SDK_DISABLED: Annotated[
+        str, Field(default="false", pattern="^(?i:true|false)$", description="true to make no traces, or false")
+    ]
     OTEL_TRACES_SAMPLER: Annotated[
         str,
         Field(
@@ -56,6 +70,16 @@ class Settings(BaseModel):
     OTEL_TRACES_SAMPLER_ARG: Annotated[
         float, Field(default=1.0, ge=0, le=1, description="the share of traces to keep, from 0 to 1")
     ]
+
+    @field_validator("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES", mode="before")
+    @classmethod
+    def _read_pairs(cls, text: object) -> object:
+        return parse_pairs(text)
+
+    @property
+    def traces_to(self) -> str | None:
+        """Where traces go; None where none are made."""
+        return None if self.OTEL_SDK_DISABLED.lower() == "true" else self.OTEL_EXPORTER_OTLP_ENDPOINT
 
 
 Known = TypeVar("Known", bound=Settings)
@@ -135,6 +159,23 @@ def parse_positive(text: str) -> Decimal:
 def parse_list(text: object) -> object:
     """Read a comma-separated list; blanks around its parts do not count."""
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+def parse_pairs(text: object) -> object:
+    """
+    Read `name=value,name=value`, as OpenTelemetry writes headers and attributes.
+
+    No more is taken than it takes itself: it reads the environment as well, and logs what it cannot read, a key among it.
+    """
+    if not isinstance(text, str):
+        return text
+    pairs: dict[str, str] = {}
+    for part in text.split(","):
+        pair = PAIR.fullmatch(part.strip())
+        if pair is None:
+            raise ValueError("not a name and a value")
+        pairs[pair[1]] = unquote(pair[2])
+    return pairs
 
 
 def parse_switch(text: object) -> object:

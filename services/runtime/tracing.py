@@ -39,10 +39,10 @@ def configure_tracing(service: str, settings: Settings) -> None:
     """
     Send spans to the address in `OTEL_EXPORTER_OTLP_ENDPOINT`, by OTLP over HTTP; without one, do nothing.
 
-    What is no setting of ours (`OTEL_SDK_DISABLED`, `OTEL_BSP_…`, `OTEL_RESOURCE_ATTRIBUTES`) OpenTelemetry reads by itself.
+    What is no setting of ours (`OTEL_BSP_…`) OpenTelemetry reads by itself.
     Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/, read November 2026.
     """
-    if settings.OTEL_EXPORTER_OTLP_ENDPOINT is None:
+    if settings.traces_to is None:
         return
     # Only here, so that whoever does not trace does not load it.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
@@ -51,13 +51,21 @@ def configure_tracing(service: str, settings: Settings) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     provider = TracerProvider(
-        resource=Resource.create({"service.name": f"coffee-ledger-{service}", "service.version": settings.REVISION}),
+        resource=Resource.create(
+            {
+                **(settings.OTEL_RESOURCE_ATTRIBUTES or {}),
+                "service.name": f"coffee-ledger-{service}",
+                "service.version": settings.REVISION,
+            }
+        ),
         sampler=choose_sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
         # It would wait for half a minute; `end_tracing` does it.
         shutdown_on_exit=False,
     )
-    address = f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces"
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(address, timeout=SHUTDOWN_SECONDS_MAX)))
+    address = f"{settings.traces_to.rstrip('/')}/v1/traces"
+    headers = {name: value.get_secret_value() for name, value in (settings.OTEL_EXPORTER_OTLP_HEADERS or {}).items()}
+    exporter = OTLPSpanExporter(address, headers=headers, timeout=SHUTDOWN_SECONDS_MAX)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
 
 

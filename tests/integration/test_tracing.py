@@ -184,6 +184,10 @@ def test_a_sampler_is_known_by_its_name(name: str, kept: int) -> None:
     ("name", "value"),
     [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "tempo:4318"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Bearer a-key-without-a-name"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=what;ends"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "zone=a,b"),
+        ("OTEL_SDK_DISABLED", "yes"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
     ],

@@ -1,19 +1,23 @@
-"""How a process ends: seen from outside, as Docker sees it."""
+"""What a process tells, seen from outside: its lines when it fails, and its spans."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6"
 EMAIL = "anna@example.org"
 
-SERVICE = """
+FAILING = """
 import asyncio
 
 from services.runtime.process import run_service
@@ -37,12 +41,24 @@ run_service("bot", Settings, work)
 """
 
 
-@pytest.mark.parametrize(("what", "raised"), [("fail", "ValueError"), ("fail_in_a_group", "ExceptionGroup")])
-def test_a_service_that_fails_says_so_in_one_line_that_shows_nothing_private(what: str, raised: str) -> None:
-    service = SERVICE.format(token=TOKEN, email=EMAIL, what=what)
-    environment = {"DATABASE_URL": "postgresql://bot:secret@db:5432/ledger"}
+TRACING = """
+from services.runtime.process import run_service
+from services.runtime.settings import Settings
+from services.runtime.tracing import span
 
-    ended = subprocess.run(
+
+async def work(settings, stop):
+    with span("one"):
+        pass
+
+
+run_service("bot", Settings, work)
+"""
+
+
+def run(service: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {"DATABASE_URL": "postgresql://bot:secret@db:5432/ledger", **settings}
+    return subprocess.run(
         [sys.executable, "-c", service],
         cwd=ROOT,
         env=environment,
@@ -52,9 +68,82 @@ def test_a_service_that_fails_says_so_in_one_line_that_shows_nothing_private(wha
         check=False,
     )
 
+
+@pytest.mark.parametrize(("what", "raised"), [("fail", "ValueError"), ("fail_in_a_group", "ExceptionGroup")])
+def test_a_service_that_fails_says_so_in_one_line_that_shows_nothing_private(what: str, raised: str) -> None:
+    ended = run(FAILING.format(token=TOKEN, email=EMAIL, what=what))
+
     [line] = [json.loads(line) for line in ended.stdout.splitlines()]
     assert (line["level"], line["event"], line["service"]) == ("error", "service failed", "bot")
     assert line["exception"][0]["exc_type"] == raised
     assert "ValueError" in ended.stdout
     assert [word for word in (TOKEN, EMAIL, "secret") if word in ended.stdout] == []
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+class Backend(HTTPServer):
+    """Takes spans, with what is said beside them."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Taking)
+        self.keys: list[str | None] = []
+        self.attributes: list[dict[str, str]] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Taking(BaseHTTPRequestHandler):
+    server: Backend
+
+    def do_POST(self) -> None:
+        sent = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.keys.append(self.headers["x-key"])
+        for one in sent.resource_spans:
+            self.server.attributes.append({said.key: said.value.string_value for said in one.resource.attributes})
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with Backend() as backend:
+        serving = threading.Thread(target=backend.serve_forever)
+        serving.start()
+        yield backend
+        backend.shutdown()
+        serving.join()
+
+
+def test_spans_are_sent_with_the_headers_and_attributes_that_are_set(backend: Backend) -> None:
+    ended = run(
+        TRACING,
+        OTEL_EXPORTER_OTLP_ENDPOINT=backend.address,
+        OTEL_EXPORTER_OTLP_HEADERS="X-Key=a%20secret%2C key,x-other=1",
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test,service.name=another",
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert backend.keys == ["a secret, key"]
+    assert backend.attributes[0]["deployment.environment.name"] == "test"
+    assert backend.attributes[0]["service.name"] == "coffee-ledger-bot"
+
+
+def test_what_compose_hands_over_empty_is_as_good_as_not_set(backend: Backend) -> None:
+    empty = dict.fromkeys(("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SDK_DISABLED"), "")
+
+    ended = run(TRACING, OTEL_EXPORTER_OTLP_ENDPOINT=backend.address, **empty)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert backend.keys == [None]
+
+
+@pytest.mark.parametrize("disabled", ["true", "True"])
+def test_no_span_is_sent_where_tracing_is_switched_off(backend: Backend, disabled: str) -> None:
+    run(TRACING, OTEL_EXPORTER_OTLP_ENDPOINT=backend.address, OTEL_SDK_DISABLED=disabled)
+
+    assert backend.keys == []
