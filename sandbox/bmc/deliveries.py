@@ -1,6 +1,7 @@
 """Sending events, and the log of what was answered."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ _ATTEMPTS_MAX = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One request and what came back."""
+    """One request and what came back. *number*: requests are counted, as two of one event may go in one millisecond."""
 
+    number: int
     event_id: int
     type: str
     attempt: int
@@ -41,6 +43,7 @@ class Delivery:
     def as_read(self) -> dict[str, Any]:
         answered = self.outcome if isinstance(self.outcome, Answer) else None
         return {
+            "number": self.number,
             "event_id": self.event_id,
             "type": self.type,
             "attempt": self.attempt,
@@ -79,6 +82,7 @@ class Deliveries:
         self._background = background
         self._retry_seconds = retry_seconds
         self._answer_timeout_seconds = answer_timeout_seconds
+        self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
         # Events held back: until the next one was sent, until a payment's refund was sent, or until their time.
@@ -143,6 +147,7 @@ class Deliveries:
             self._webhook.url, body=body, headers=headers, timeout_seconds=self._answer_timeout_seconds
         )
         delivery = Delivery(
+            number=next(self._numbers),
             event_id=event.event_id,
             type=event.type,
             attempt=attempt,

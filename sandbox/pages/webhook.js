@@ -26,7 +26,7 @@ export class Webhook {
     find("webhook-state").title = `${webhook.url}, ${webhook.failures_in_a_row} failures in a row`;
     find("enable").hidden = webhook.enabled;
     find("no-deliveries").hidden = deliveries.length > 0;
-    showList(find("deliveries"), deliveries, ({ at, event_id: id, attempt }) => `${at} ${id} ${attempt}`, delivery);
+    showList(find("deliveries"), deliveries, ({ number }) => number, delivery);
     find("no-payments").hidden = payments.length > 0;
     showList(find("payments"), payments, (paid) => paid.transaction_id ?? paid.psp_id, payment);
   }

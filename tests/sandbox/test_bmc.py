@@ -282,6 +282,16 @@ async def test_an_event_sent_twice_is_the_same_to_the_byte(sandbox: Sandbox, pro
     assert first.raw == second.raw
 
 
+async def test_each_request_of_an_event_has_a_number_of_its_own_in_the_log(sandbox: Sandbox) -> None:
+    await sandbox.post("/bmc/misbehave", kind="twice")
+    paid = await sandbox.pay()
+
+    first, second = await sandbox.settled(paid["event_id"])
+
+    assert (first["event_id"], first["attempt"]) == (second["event_id"], second["attempt"])
+    assert first["number"] != second["number"]
+
+
 async def test_a_late_event_comes_after_its_time(sandbox: Sandbox, product: Product) -> None:
     await sandbox.post("/bmc/misbehave", kind="late", seconds=0.2)
 
