@@ -167,6 +167,7 @@ CREATE INDEX charges_psp_id ON charges (psp_id) WHERE psp_id IS NOT NULL;
 CREATE INDEX charges_supporter_id ON charges (supporter_id) WHERE supporter_id IS NOT NULL;
 CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
+CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL;
 

@@ -334,11 +334,24 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  WHERE payment_id = ANY($1::text []) OR (status = 'pending' AND created_at <= $6);
 
 -- name: find_rivals
--- Other charges of the same amount around the same time that wait.
--- $1 charge key, $2 amount, $3 currency, $4 from, $5 until
+-- Other charges of the same amount around the same time that waited at a moment in the past.
+-- $1 charge key, $2 amount, $3 currency, $4 from, $5 until, $6 the moment
 SELECT charge_key, family, amount, currency, paid_at
   FROM charges
- WHERE state = 'unmatched' AND amount = $2 AND currency = $3 AND paid_at BETWEEN $4 AND $5 AND charge_key <> $1;
+ WHERE amount = $2 AND currency = $3 AND paid_at BETWEEN $4 AND $5 AND charge_key <> $1
+   AND recorded_at < $6
+   AND (
+       state = 'unmatched'
+       OR coalesce(matched_at, refunded_at) >= $6
+       OR (
+           state = 'dismissed' AND EXISTS (
+               SELECT FROM operator_actions
+                WHERE operator_actions.charge_id = charges.charge_id
+                  AND operator_actions.action = 'dismiss'
+                  AND operator_actions.created_at >= $6
+           )
+       )
+   );
 
 -- name: find_taught_users
 -- Whom earlier charges of a supporter or of a subscription proved to be meant.

@@ -98,7 +98,7 @@ async def _book_of_then(
         sql("find_payments_then"), sorted(codes), sorted(supporters), facts.amount, facts.currency, *opened, received_at
     )
     close = facts.paid_at - rules.fallback_window, facts.paid_at + rules.fallback_window
-    rivals = await db.fetch(sql("find_rivals"), key, facts.amount, facts.currency, *close)
+    rivals = await db.fetch(sql("find_rivals"), key, facts.amount, facts.currency, *close, received_at)
     return Book(
         charges={row["charge_key"]: _rival(**row) for row in rivals},
         payments={row["payment_id"]: payment_of(row) for row in payments},
@@ -113,7 +113,7 @@ def _facts(event: Event) -> ChargeFacts:
 
 
 def _rival(**row: object) -> Charge:
-    # No more of it matters than that it waits.
+    # No more of it matters than that it waited.
     return Charge(
         key=ChargeKey(str(row["charge_key"])),
         family=Family(str(row["family"])),

@@ -568,6 +568,24 @@ async def test_the_desk_speaks_ukrainian(operator: Person, webhook: Webhook) -> 
     card = await card_of(operator, webhook, support_note="дякую")
 
     assert "Платіж чекає на вас" in card["text"]
+@pytest.mark.usefixtures("bot")
+async def test_a_dry_run_asks_who_waited_when_the_charge_came_and_not_who_waits_now(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook
+) -> None:
+    """Two of one amount came without a code, the second because of the first; a person has decided both since."""
+    first = await card_of(operator, webhook, amount=5)
+    await anna.ask_for_code("5")
+    await webhook.settle(a_payment(amount=5))
+    second = await operator.hear()
+    assert "another payment of this amount waits as well" in second["text"]
+
+    for card in (first, second):
+        await operator.press(data_of(card, "For no user"))
+        await answer(operator, await operator.hear(), "a tip")
+
+    assert "as then, put aside" in await operator.ask("/replay 2")
+
+
     assert "🔎 Знайти користувача" in labels(card)
     assert "Стіл оператора" in await operator.ask("/desk")
 
