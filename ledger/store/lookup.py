@@ -217,6 +217,7 @@ class Examination:
     unmatched: int
     claims: int
     drift: int
+    """Credits by which balances differ from the ledger."""
     last_event: LastEvent | None
     secrets: Sequence[int]
     """Which of the signing secrets fitted lately."""
@@ -408,11 +409,12 @@ async def export_credits(pool: Pool, *, since: datetime, until: datetime) -> lis
 async def examine(pool: Pool) -> Examination:
     async with connected(pool) as db:
         row = await db.fetchrow(sql("examine"))
+        drift = await db.fetchval(sql("measure_drift"))
         last = await db.fetchrow(sql("find_last_event"))
         assert row is not None
         secrets = await db.fetch(sql("count_verifying_secrets"), row["now"] - timedelta(days=7))
     event = LastEvent(last["received_at"], last["outcome"]) if last else None
-    return Examination(**row, last_event=event, secrets=[one["verified_by"] for one in secrets])
+    return Examination(**row, drift=drift, last_event=event, secrets=[one["verified_by"] for one in secrets])
 
 
 async def _found(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:

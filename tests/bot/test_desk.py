@@ -522,9 +522,32 @@ async def test_a_dry_run_says_what_would_be_decided_today_and_changes_nothing(
     assert "1 payment, 0 decided otherwise" in same
     assert "as then, Code → 101" in same
     assert "2 payments, 1 decided otherwise" in differing
+    assert "🟢 Every message is delivered" in well
     assert "then waiting for a person; now Code → 101" in differing
     assert await ledger.credits() == [500]
     assert await pool.fetchval("SELECT state FROM charges WHERE charge_id = 1") == "unmatched"
+@pytest.mark.usefixtures("bot")
+async def test_the_doctor_counts_a_message_that_is_put_off_from_when_it_was_owed(operator: Person, pool: Pool) -> None:
+    await operator.ask("/start")
+    await pool.execute(
+        "INSERT INTO notifications (telegram_id, kind, created_at, due_at, attempts)"
+        " VALUES (101, 'test_event', now() - interval '3 hours', now() + interval '1 hour', 7)"
+    )
+
+    assert "🔴 1 message is due, the oldest since 3 h" in await operator.ask("/doctor")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_doctor_sees_a_balance_that_is_missing_as_well(anna: Person, operator: Person, pool: Pool) -> None:
+    await anna.ask("/start")
+    asked = await ask(operator, "/credit @anna +50 a gift")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, asked, "+50")
+    await pool.execute("DELETE FROM balances")
+
+    assert "🔴 Balances differ from the ledger, by 50 in all" in await operator.ask("/doctor")
+
+
 
 
 @pytest.mark.usefixtures("bot")

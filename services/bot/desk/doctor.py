@@ -89,11 +89,11 @@ def _webhook(found: Examination, now: datetime, context: Context, speech: Speech
         )
         yield _secrets(found, speech)
     if found.forged and found.forged_at:
-        yield speech.say("desk-doctor-forged", count=str(found.forged), ago=ago(now - found.forged_at, speech))
+        yield speech.say("desk-doctor-forged", count=found.forged, ago=ago(now - found.forged_at, speech))
     else:
         yield speech.say("desk-doctor-forged-none")
     if found.failed:
-        yield speech.say("desk-doctor-failed", count=str(found.failed))
+        yield speech.say("desk-doctor-failed", count=found.failed)
 
 
 def _secrets(found: Examination, speech: Speech) -> str:
@@ -109,18 +109,18 @@ def _debts(found: Examination, now: datetime, speech: Speech) -> Iterator[str]:
     else:
         waiting = now - found.owed_since
         text = "desk-doctor-owed-long" if waiting > OWED_LONG else "desk-doctor-owed"
-        yield speech.say(text, count=str(found.owed), ago=ago(waiting, speech))
+        yield speech.say(text, count=found.owed, ago=ago(waiting, speech))
     if found.dead:
-        yield speech.say("desk-doctor-dead", count=str(found.dead))
+        yield speech.say("desk-doctor-dead", count=found.dead)
 
 
 def _work(found: Examination, speech: Speech) -> Iterator[str]:
     if found.unmatched:
-        yield speech.say("desk-doctor-unmatched", count=str(found.unmatched))
+        yield speech.say("desk-doctor-unmatched", count=found.unmatched)
     else:
         yield speech.say("desk-doctor-unmatched-none")
     if found.claims:
-        yield speech.say("desk-doctor-claims", count=str(found.claims))
+        yield speech.say("desk-doctor-claims", count=found.claims)
     if found.drift:
         yield speech.say("desk-doctor-drift", count=str(found.drift))
     else:

@@ -335,22 +335,43 @@ desk-doctor-webhook-tested = 🟢 Last event { $ago } ago ({ $became }); { $coun
 desk-doctor-webhook-quiet = 🟡 Last event { $ago } ago. If somebody paid since, look at the webhook page of Buy Me a Coffee: it may have been switched off.
 desk-doctor-secret-one = 🟢 Signed with secret no. { $numbers }.
 desk-doctor-secret-several = 🟡 Signed with several secrets in 7 days: no. { $numbers }. Once the old one is unused, take it out of BMC_WEBHOOK_SECRETS.
-desk-doctor-secret-none = 🟡 No signed event in 7 days.
-desk-doctor-forged = 🔴 { $count } requests in 24 hours fit no secret, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one.
+desk-doctor-secret-none = 🟡 Which secret signed the events of these 7 days was not kept. Press “Send test” on the webhook page of Buy Me a Coffee.
+desk-doctor-forged = 🔴 { $count ->
+    [one] { $count } request in 24 hours fits no secret
+   *[other] { $count } requests in 24 hours fit no secret
+}, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one.
 desk-doctor-forged-none = 🟢 No wrong signatures in 24 hours.
-desk-doctor-failed = 🔴 { $count } events of the last 7 days could not be settled or read. They are kept: /failed
+desk-doctor-failed = 🔴 { $count ->
+    [one] { $count } event of the last 7 days could not be settled or read. It is kept: /failed
+   *[other] { $count } events of the last 7 days could not be settled or read. They are kept: /failed
+}
 desk-doctor-owed-none = 🟢 Every message is delivered.
-desk-doctor-owed = 🟢 { $count } messages on their way, the oldest { $ago }.
-desk-doctor-owed-long = 🔴 { $count } messages are due, the oldest since { $ago }. See docker compose logs bot
-desk-doctor-dead = 🟡 { $count } messages were given up. What to do: docs/runbook.md, “Nobody is told”
+desk-doctor-owed = 🟢 { $count ->
+    [one] { $count } message on its way
+   *[other] { $count } messages on their way
+}, the oldest { $ago }.
+desk-doctor-owed-long = 🔴 { $count ->
+    [one] { $count } message is due
+   *[other] { $count } messages are due
+}, the oldest since { $ago }. See docker compose logs bot
+desk-doctor-dead = 🟡 { $count ->
+    [one] { $count } message was given up
+   *[other] { $count } messages were given up
+}. What to do: docs/runbook.md, “Nobody is told”
 desk-doctor-clock = 🟢 Clocks agree (database { $database } s, Telegram { $telegram } s).
 desk-doctor-clock-off = 🔴 Clocks differ: database { $database } s, Telegram { $telegram } s. Set this machine’s clock (timedatectl).
-desk-doctor-clock-partly = 🟡 Database clock { $database } s; Telegram did not say the time.
+desk-doctor-clock-partly = 🟡 Database clock { $database } s; Telegram did not say the time. Ask again in a minute; if it stays so, see whether this machine reaches TELEGRAM_API_URL.
 desk-doctor-unmatched-none = 🟢 No payment waits for a person.
-desk-doctor-unmatched = 🟡 { $count } payments wait for a person: /unmatched
-desk-doctor-claims = 🟡 { $count } claims are open: /claims
+desk-doctor-unmatched = 🟡 { $count ->
+    [one] { $count } payment waits for a person
+   *[other] { $count } payments wait for a person
+}: /unmatched
+desk-doctor-claims = 🟡 { $count ->
+    [one] { $count } claim is open
+   *[other] { $count } claims are open
+}: /claims
 desk-doctor-drift-none = 🟢 Balances agree with the ledger.
-desk-doctor-drift = 🔴 { $count } balances differ from the ledger. See docs/runbook.md, “Balances differ from the ledger”
+desk-doctor-drift = 🔴 Balances differ from the ledger, by { $count } in all. See docs/runbook.md, “Balances differ from the ledger”
 desk-doctor-operators = 🟢 Every operator can be reached.
 desk-doctor-operators-away = 🟡 These operators hear nothing: { $operators }. They should press Start in this chat.
 desk-doctor-versions = ⚪ Version { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
