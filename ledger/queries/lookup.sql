@@ -115,8 +115,13 @@ SELECT charges.charge_id
  LIMIT $2;
 
 -- name: find_charges_of_payment
+-- Also the one that completed it and was taken back: it names the payment no more.
 -- $1 payment id
-SELECT charge_id FROM charges WHERE payment_id = $1 ORDER BY paid_at, charge_id;
+SELECT charge_id
+  FROM charges
+ WHERE payment_id = $1
+    OR charge_key = (SELECT bmc_data ->> 'charge_key' FROM pending_payments WHERE pending_payments.payment_id = $1)
+ ORDER BY paid_at, charge_id;
 
 -- name: find_life_of_payment
 -- The row of a payment with the times it keeps.

@@ -185,7 +185,7 @@ async def test_a_charge_is_put_aside_with_a_reason_and_shown_again_by_undo(
     assert await actions(pool) == [("dismiss", OPERATOR, "just a tip")]
     asked = await ask(operator, "/undo 1 it was Anna’s")
     await operator.press(data_of(asked, "Yes"))
-    await shown(operator, asked, "waits for a person again")
+    assert labels(await shown(operator, asked, "Payment #1 waits for a person again")) == ["#1 · $5"]
     await shown(operator, card, "A payment waits for you")
 
 
@@ -452,9 +452,27 @@ async def test_a_wrong_match_is_taken_back_and_the_charge_waits_again(
     await operator.press(data_of(asked, "Yes"))
 
     assert "500 credits; balance" in asked["text"] or "balance 500 → 0" in asked["text"]
-    await shown(operator, asked, "Taken back: @anna (101), -500")
+    undone = await shown(operator, asked, "Taken back: @anna (101), -500")
+    assert "Payment #1 waits for a person again: /unmatched" in undone["text"]
+    assert labels(undone) == ["#1 · $5"]
     assert await ledger.balance() == 0
     assert "#1 · $5" in await operator.ask("/unmatched")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_payment_remembers_the_charge_whose_match_was_taken_back(
+    anna: Person, operator: Person, webhook: Webhook
+) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=code))
+    asked = await ask(operator, "/undo 1 not hers")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, asked, "Taken back")
+
+    life = await operator.ask(f"/payment {code}")
+
+    for part in ("charge #1, $5", "+500 (payment) to 101", "-500 (adjustment) to 101", "took the decision back"):
+        assert part in life
 
 
 @pytest.mark.usefixtures("bot")
@@ -504,28 +522,10 @@ async def test_the_doctor_says_what_to_do(operator: Person, webhook: Webhook) ->
     assert "🟢 Last event" in well
     assert "secret no. 2" in well
     assert "🟢 Balances agree" in well
+    assert "🟢 Every message is delivered" in well
     assert "🔴" not in well
 
 
-@pytest.mark.usefixtures("bot")
-async def test_a_dry_run_says_what_would_be_decided_today_and_changes_nothing(
-    anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
-) -> None:
-    code = await anna.ask_for_code("5")
-    await webhook.settle(a_payment(support_note=code))
-    await card_of(operator, webhook, amount=7)
-
-    same = await operator.ask("/replay 1")
-    await pool.execute("UPDATE charges SET telegram_id = NULL, method = NULL, state = 'unmatched' WHERE charge_id = 1")
-    differing = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
-
-    assert "1 payment, 0 decided otherwise" in same
-    assert "as then, Code → 101" in same
-    assert "2 payments, 1 decided otherwise" in differing
-    assert "🟢 Every message is delivered" in well
-    assert "then waiting for a person; now Code → 101" in differing
-    assert await ledger.credits() == [500]
-    assert await pool.fetchval("SELECT state FROM charges WHERE charge_id = 1") == "unmatched"
 @pytest.mark.usefixtures("bot")
 async def test_the_doctor_counts_a_message_that_is_put_off_from_when_it_was_owed(operator: Person, pool: Pool) -> None:
     await operator.ask("/start")
@@ -548,6 +548,42 @@ async def test_the_doctor_sees_a_balance_that_is_missing_as_well(anna: Person, o
     assert "🔴 Balances differ from the ledger, by 50 in all" in await operator.ask("/doctor")
 
 
+@pytest.mark.usefixtures("bot")
+async def test_a_dry_run_says_what_would_be_decided_today_and_changes_nothing(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
+) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=code))
+    await card_of(operator, webhook, amount=7)
+
+    same = await operator.ask("/replay 1")
+    await pool.execute("UPDATE charges SET telegram_id = NULL, method = NULL, state = 'unmatched' WHERE charge_id = 1")
+    differing = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
+
+    assert "1 payment, 0 decided otherwise" in same
+    assert "as then, Code → 101" in same
+    assert "2 payments, 1 decided otherwise" in differing
+    assert "then waiting for a person; now Code → 101" in differing
+    assert await ledger.credits() == [500]
+    assert await pool.fetchval("SELECT state FROM charges WHERE charge_id = 1") == "unmatched"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_dry_run_asks_who_waited_when_the_charge_came_and_not_who_waits_now(
+    anna: Person, bohdan: Person, operator: Person, webhook: Webhook
+) -> None:
+    """Two of one amount came without a code, the second because of the first; a person has decided both since."""
+    first = await card_of(operator, webhook, amount=5)
+    await anna.ask_for_code("5")
+    await webhook.settle(a_payment(amount=5))
+    second = await operator.hear()
+    assert "another payment of this amount waits as well" in second["text"]
+
+    for card in (first, second):
+        await operator.press(data_of(card, "For no user"))
+        await answer(operator, await operator.hear(), "a tip")
+
+    assert "as then, put aside" in await operator.ask("/replay 2")
 
 
 @pytest.mark.usefixtures("bot")
@@ -591,24 +627,6 @@ async def test_the_desk_speaks_ukrainian(operator: Person, webhook: Webhook) -> 
     card = await card_of(operator, webhook, support_note="дякую")
 
     assert "Платіж чекає на вас" in card["text"]
-@pytest.mark.usefixtures("bot")
-async def test_a_dry_run_asks_who_waited_when_the_charge_came_and_not_who_waits_now(
-    anna: Person, bohdan: Person, operator: Person, webhook: Webhook
-) -> None:
-    """Two of one amount came without a code, the second because of the first; a person has decided both since."""
-    first = await card_of(operator, webhook, amount=5)
-    await anna.ask_for_code("5")
-    await webhook.settle(a_payment(amount=5))
-    second = await operator.hear()
-    assert "another payment of this amount waits as well" in second["text"]
-
-    for card in (first, second):
-        await operator.press(data_of(card, "For no user"))
-        await answer(operator, await operator.hear(), "a tip")
-
-    assert "as then, put aside" in await operator.ask("/replay 2")
-
-
     assert "🔎 Знайти користувача" in labels(card)
     assert "Стіл оператора" in await operator.ask("/desk")
 

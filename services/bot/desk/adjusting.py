@@ -11,7 +11,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
 
 from ledger.model import ChargeState, CreditKind, TelegramId
-from ledger.store.desk import Done, Order, Refused, credit_user, undo_adjustment, undo_match
+from ledger.store.desk import Done, Order, credit_user, undo_adjustment, undo_match
 from ledger.store.lookup import (
     Entry,
     KnownUser,
@@ -27,6 +27,7 @@ from services.bot.context import Context
 from services.bot.desk.asking import ANSWER_LENGTH_MAX, Answers, Question, ask
 from services.bot.desk.buttons import Adjust, Drop, Undo, button, column, rows
 from services.bot.desk.cards import Card, decided, money, name_of
+from services.bot.desk.lists import open_key
 from services.bot.desk.people import find_people
 from services.bot.desk.showing import explain, show, show_everywhere
 from services.bot.speech import Speech
@@ -86,7 +87,11 @@ async def adjust(press: CallbackQuery, callback_data: Adjust, context: Context, 
         return
     user = TelegramId(callback_data.telegram_id)
     done = await credit_user(context.pool, user, order, credits=callback_data.credits)
-    await _tell(press, done, await _adjusted(done, context, speech), context, speech)
+    if not isinstance(done, Done):
+        await press.answer(await explain(done, context, speech), show_alert=True)
+        return
+    await press.answer()
+    await show(press, Card(await _with_balance("desk-adjusted", done, context, speech)))
 
 
 async def begin_undo(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
@@ -132,9 +137,13 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
         done = await undo_match(context.pool, callback_data.number, order, shown=callback_data.matched_at)
     else:
         done = await undo_adjustment(context.pool, callback_data.number, order)
-    await _tell(press, done, await _undone(done, context, speech), context, speech)
-    if isinstance(done, Done) and callback_data.is_charge:
-        await show_everywhere(bot, context, callback_data.number)
+    if not isinstance(done, Done):
+        await press.answer(await explain(done, context, speech), show_alert=True)
+        return
+    await press.answer()
+    await show(press, await _undone(done, context, speech))
+    if done.charge_id is not None:
+        await show_everywhere(bot, context, done.charge_id)
 
 
 async def leave(press: CallbackQuery, speech: Speech) -> None:
@@ -278,19 +287,18 @@ def _quoted(message: Message) -> str | None:
     return quotes[0].extract_from(text) if quotes else None
 
 
-async def _adjusted(done: Done | Refused, context: Context, speech: Speech) -> str:
-    return await _with_balance("desk-adjusted", done, context, speech)
+async def _undone(done: Done, context: Context, speech: Speech) -> Card:
+    """Say what was taken back; where a charge waits again, lead on to it."""
+    lines = [await _with_balance("desk-undone", done, context, speech)] if done.telegram_id is not None else []
+    file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
+    if file is None:
+        return Card("\n".join(lines))
+    lines.append(speech.say("desk-undone-waits", number=str(file.charge.charge_id)))
+    return Card("\n".join(lines), rows([open_key(file.charge, speech)]))
 
 
-async def _undone(done: Done | Refused, context: Context, speech: Speech) -> str:
-    if isinstance(done, Done) and done.telegram_id is None:
-        return speech.say("desk-undone-dismissal")
-    return await _with_balance("desk-undone", done, context, speech)
-
-
-async def _with_balance(text: str, done: Done | Refused, context: Context, speech: Speech) -> str:
-    if not isinstance(done, Done) or done.telegram_id is None:
-        return ""
+async def _with_balance(text: str, done: Done, context: Context, speech: Speech) -> str:
+    assert done.telegram_id is not None
     users = await find_users(context.pool, [done.telegram_id])
     return speech.say(
         text,
@@ -298,14 +306,6 @@ async def _with_balance(text: str, done: Done | Refused, context: Context, speec
         credits=speech.change(done.credits),
         balance=speech.say("credits", credits=users[done.telegram_id].balance),
     )
-
-
-async def _tell(press: CallbackQuery, done: Done | Refused, text: str, context: Context, speech: Speech) -> None:
-    if isinstance(done, Done):
-        await press.answer()
-        await show(press, Card(text))
-        return
-    await press.answer(await explain(done, context, speech), show_alert=True)
 
 
 def _reason(said: str | None) -> str:

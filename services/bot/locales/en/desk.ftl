@@ -275,7 +275,7 @@ desk-confirm-undo = <b>Take this back?</b> Your reason:
     <blockquote>{ $reason }</blockquote>
 desk-undo-yes = Yes, take it back
 desk-undone = ↩️ Taken back: { $user }, { $credits }. The balance is { $balance }.
-desk-undone-dismissal = ↩️ Taken back. It waits for a person again: /unmatched
+desk-undone-waits = ↩️ Payment #{ $number } waits for a person again: /unmatched
 
 ## Numbers
 

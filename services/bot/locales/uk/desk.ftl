@@ -277,7 +277,7 @@ desk-confirm-undo = <b>Скасувати це?</b> Ваша причина:
     <blockquote>{ $reason }</blockquote>
 desk-undo-yes = Так, скасувати
 desk-undone = ↩️ Скасовано: { $user }, { $credits }. На рахунку { $balance }.
-desk-undone-dismissal = ↩️ Скасовано. Платіж знову чекає на людину: /unmatched
+desk-undone-waits = ↩️ Платіж №{ $number } знову чекає на людину: /unmatched
 
 ## Числа
 
