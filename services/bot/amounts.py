@@ -22,8 +22,8 @@ ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
 """Telegram's own limit of `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
 
-SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "₴": "UAH", "ZŁ": "PLN"}
-WRITTEN = re.compile(r"([$€£₴]?)\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*([$€£₴]|[A-Za-zŁł]{2,10})?")
+SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₴": "UAH", "ГРН": "UAH", "ZŁ": "PLN"}
+WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([$€£₴]|[A-ZŁ]{2,10}|ГРН)\.?)?")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Refusal(enum.StrEnum):
 
 
 def read_wish(text: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:
-    """Read `10`, `7.50 EUR`, `10,50`, `€5`; *currency* is meant where none is named."""
+    """Read `10`, `7.50 EUR`, `10,50`, `€5`, `20 грн`; *currency* is meant where none is named."""
     written = _read(text, currency)
     return _within_bounds(written.amount, written.currency, currencies) if written else Refusal.UNREADABLE
 
@@ -60,11 +60,12 @@ def read_paid(text: str, *, currency: str) -> Wish | None:
 
 
 def _read(text: str, currency: str) -> Wish | None:
-    written = WRITTEN.fullmatch(text.strip())
-    if written is None or (written[1] and written[4]):
+    written = WRITTEN.fullmatch(text.strip().upper())
+    if written is None:
         return None
-    named = (written[1] or written[4] or currency).upper()
-    return Wish(Decimal(f"{written[2]}.{written[3] or 0}"), SIGNS.get(named, named))
+    # Named twice, as on receipts ("$5.00 USD"), it must be the same.
+    named = {SIGNS.get(one, one) for one in (written[1], written[4]) if one} or {currency}
+    return Wish(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
 
 
 def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:

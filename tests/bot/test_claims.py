@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ledger.claiming import Story, WaitingCharge, names_alike, rank_candidates
-from services.bot.conversation.claim import read_day
+from services.bot.days import read_day
+from services.bot.speech import LANGUAGES, speech
 from tests.bot.conftest import RunBot
 from tests.bot.people import Person
 from tests.integration.bmc import a_payment
@@ -231,6 +232,21 @@ async def test_what_came_already_is_told_before_anything_is_asked(anna: Person, 
         (" 1/11/2026 ", date(2026, 11, 1)),
         ("23.11", TODAY),
         ("24.11", date(2026, 11, 24)),
+        ("21-11-2026", date(2026, 11, 21)),
+        ("21-11", date(2026, 11, 21)),
+        ("22 листопада", date(2026, 11, 22)),
+        ("22  Листопад 2026", date(2026, 11, 22)),
+        ("2 жовт.", date(2026, 10, 2)),
+        ("22 November", date(2026, 11, 22)),
+        ("Nov 22, 2026", date(2026, 11, 22)),
+        ("22 sept", None),
+        ("30 лютого", None),
+        ("22 brumaire", None),
+        ("Сьогодні", TODAY),
+        ("вчора", date(2026, 11, 22)),
+        ("Учора", date(2026, 11, 22)),
+        (" today ", TODAY),
+        ("yesterday", date(2026, 11, 22)),
         ("25.11", None),
         ("30.02", None),
         ("2026-08-24", None),
@@ -243,6 +259,19 @@ def test_a_day_is_read_as_people_write_it(text: str, day: date | None) -> None:
 
 def test_last_december_is_meant_in_january() -> None:
     assert read_day("30.12", today=date(2027, 1, 2)) == date(2026, 12, 30)
+
+
+def test_a_leap_day_ahead_is_no_day_that_was() -> None:
+    assert read_day("29.02", today=date(2028, 1, 10)) is None
+    assert read_day("29.02", today=date(2028, 3, 1)) == date(2028, 2, 29)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_day_is_read_as_the_bot_writes_it(language: str, month: int) -> None:
+    day = date(2026, month, 22)
+
+    assert read_day(speech(language).day(day), today=day) == day
 
 
 def charge(number: int, **fields: object) -> WaitingCharge:

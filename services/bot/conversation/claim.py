@@ -7,7 +7,6 @@ Whoever claims is told the same whatever waits: that a stranger's payment exists
 from __future__ import annotations
 
 import enum
-import re
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,6 +25,7 @@ from ledger.store.payments import HistoryEntry, find_history, find_open_payments
 from services.bot.amounts import read_paid
 from services.bot.context import Context
 from services.bot.conversation.start import SAID_BY_PEOPLE
+from services.bot.days import DAYS_BACK_MAX, read_day
 from services.bot.keyboards import (
     ClaimAmount,
     ClaimDay,
@@ -38,11 +38,9 @@ from services.bot.keyboards import (
 from services.bot.middleware import Handler
 from services.bot.speech import Speech
 
-DAYS_BACK_MAX = 90
 RECENT = timedelta(days=3)
 HISTORY_LOOKED_AT = 10
 NAME_LENGTH_MAX = 100
-DAY = re.compile(r"(?:(\d{4})-(\d{1,2})-(\d{1,2}))|(?:(\d{1,2})[./](\d{1,2})(?:[./](\d{4}|\d{2}))?)")
 
 
 class Asking(StatesGroup):
@@ -252,29 +250,6 @@ async def withdraw(press: CallbackQuery, context: Context, speech: Speech, state
     await press.answer(speech.label(text), show_alert=not done)
     if done and press.message is not None:
         await press.message.answer(speech.say(text))
-
-
-def read_day(text: str, *, today: date) -> date | None:
-    """Read `2026-11-21`, `21.11`, `21.11.26`; None for what is no day of the last three months."""
-    written = DAY.fullmatch(text.strip())
-    if written is None:
-        return None
-    year, month, day = (written[1], written[2], written[3]) if written[1] else (written[6], written[5], written[4])
-    try:
-        read = date(_year(year, today), int(month), int(day))
-    except ValueError:
-        return None
-    # Ours is the day in Greenwich; in Kyiv the next one may have begun.
-    latest = today + timedelta(days=1)
-    if not year and read > latest:
-        read = read.replace(year=read.year - 1)
-    return read if today - timedelta(days=DAYS_BACK_MAX) <= read <= latest else None
-
-
-def _year(written: str | None, today: date) -> int:
-    if not written:
-        return today.year
-    return int(written) + (2000 if len(written) == 2 else 0)
 
 
 def _examples(today: date) -> dict[str, str]:
