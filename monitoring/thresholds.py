@@ -46,6 +46,9 @@ DISK_FREE_SHARE = 0.4
 
 PROBE_SILENCE_SECONDS = 180
 JANITOR_PERIODS = 3
+JANITOR_SLACK_SECONDS = 30
+"""Which are no delay: the run itself, and two looks of Prometheus."""
+
 RESTARTS_PER_15_MINUTES = 3
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 

@@ -59,7 +59,7 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Hears of payments",
-            "Whether the bot is told of payments at once; deaf, it looks for them every half minute.",
+            "Whether the bot is told of payments at once; good is hears. Deaf, it looks for them every half minute.",
             (Query('max(bmc_listen_connected{$here,channel="payments"})'),),
             empty="No bot runs",
             words=HEARS,
@@ -167,7 +167,7 @@ OUTBOX = Row(
         Panel(
             Kind.LINES,
             "Heard, and connections lost, a minute",
-            "Notifications of new payments; good is as many as there are payments, and no lost connection.",
+            "How often the database hinted at something new, as a pick or a payment is; good follows people, with no lost connection.",
             (
                 Query("sum(rate(bmc_listen_notifications_total{$here}[$__rate_interval])) * 60", "heard"),
                 Query("sum(rate(bmc_listen_reconnects_total{$here}[$__rate_interval])) * 60", "connections lost"),

@@ -133,9 +133,10 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
     """Mark what explains a bend in a line: another version, a restart, an alert."""
-    build = "max by (job, revision) (bmc_build_info%s)"
+    # What did not answer for a moment comes back as what it was.
+    before = "max by (job, revision) (max_over_time(bmc_build_info[1h] offset 1m))"
     marks = (
-        ("Deployments", f"{build % ''} unless {build % ' offset 1m'}", "{{job}} {{revision}}", "blue"),
+        ("Deployments", f"max by (job, revision) (bmc_build_info) unless {before}", "{{job}} {{revision}}", "blue"),
         ("Restarts", "changes(process_start_time_seconds[1m]) > 0", "{{job}} started anew", "orange"),
         ("Alerts", 'ALERTS{alertstate="firing",alertname!="Watchdog"}', "{{alertname}}", "red"),
     )
@@ -190,6 +191,8 @@ def _scaled(drawn: Any, panel: Panel) -> Builder[models.Panel]:
         drawn.min(panel.least)
     if panel.most is not None:
         drawn.max(panel.most)
+    if panel.span:
+        drawn.time_from(panel.span)
     if panel.limit:
         drawn.color_scheme(dashboard.FieldColor().mode(_limit_colors(panel)))
     scaled: Builder[models.Panel] = drawn
@@ -322,6 +325,8 @@ def _lines(panel: Panel) -> timeseries.Panel:
         drawn.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80)
     if panel.limit:
         drawn.thresholds_style(shapes.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
+        # A limit beyond the values would lie outside of the drawing.
+        drawn.axis_soft_max(float(panel.limit.value))
     return drawn
 
 

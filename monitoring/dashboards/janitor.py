@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.dashboards.parts import Board, Column, Kind, Limit, Panel, Query, Row, Unit, busy, quantiles
-from monitoring.thresholds import BACKUP_AGE_SECONDS, JANITOR_PERIODS, SNAPSHOT_AGE_SECONDS
+from monitoring.thresholds import BACKUP_AGE_SECONDS, JANITOR_PERIODS, JANITOR_SLACK_SECONDS, SNAPSHOT_AGE_SECONDS
 
 RUNS = "bmc_janitor_runs_total"
 LAST_SUCCESS = "bmc_janitor_last_success_timestamp_seconds"
@@ -15,10 +15,10 @@ FINE = Row(
         Panel(
             Kind.BARS,
             "Periods since each task ended well",
-            "How many of its periods ago each task last ended well; good is at most 1.",
+            "How many of its periods ago each task last ended well, but for the half minute that it may take; good is at most 1.",
             (
                 Query(
-                    f"(time() - max by (task) ({LAST_SUCCESS}{{$here}}))"
+                    f"clamp_min(time() - max by (task) ({LAST_SUCCESS}{{$here}}) - {JANITOR_SLACK_SECONDS}, 0)"
                     " / on (task) max by (task) (bmc_janitor_period_seconds{$here})",
                     "{{task}}",
                 ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 GOOD, BAD, NOTHING = "green", "red", "text"
 COLUMNS = 24
@@ -115,6 +115,8 @@ class Panel:
     least: float | None = 0
     """Where the scale begins; None: where the values do."""
     most: float | None = None
+    span: str = ""
+    """How far back it looks, whatever time is chosen above."""
     all_rows: bool = False
     """Every row of a result is a value, not the last one of each column."""
 
@@ -140,14 +142,19 @@ class Board:
             yield from row.panels
 
 
-def quantiles(histogram: str, by: str = "", matchers: str = "", legend: str = "") -> tuple[Query, ...]:
+def quantiles(histogram: str) -> tuple[Query, ...]:
     """Half, nearly all and all but the worst hundredth of what a histogram saw; exemplars on the last."""
-    grouped = f"le, {by}" if by else "le"
-    rate = f"sum by ({grouped}) (rate({histogram}_bucket{{$here{matchers}}}[$__rate_interval]))"
+    rate = f"sum by (le) (rate({histogram}_bucket{{$here}}[$__rate_interval]))"
     return tuple(
-        Query(f"histogram_quantile({share}, {rate})", f"{legend}{name}", exemplars=share == "0.99")
+        Query(f"histogram_quantile({share}, {rate})", name, exemplars=share == "0.99")
         for share, name in (("0.5", "half"), ("0.95", "95 %"), ("0.99", "99 %"))
     )
+
+
+def slowest(histogram: str, legend: str) -> Query:
+    """All but the worst hundredth of what a histogram saw, and nothing else."""
+    *_, query = quantiles(histogram)
+    return replace(query, legend=legend)
 
 
 def busy(counter: str, by: str, matchers: str = "") -> tuple[Query, ...]:

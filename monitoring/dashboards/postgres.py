@@ -108,7 +108,7 @@ WORK = Row(
             "Good is mostly idle, and nothing idle in a transaction.",
             (
                 Query(
-                    f"max by (state) (sum by (instance, state) (pg_stat_activity_count{{$here,{LEDGER}}}))",
+                    f"max by (state) (sum by (instance, state) (pg_stat_activity_count{{$here,{LEDGER}}})) > 0",
                     "{{state}}",
                 ),
             ),
@@ -229,7 +229,7 @@ STATEMENTS = Row(
             "By number, as texts stay in the database: SELECT query FROM measuring.pg_stat_statements WHERE queryid = … "
             "has them, without values. Good is a mean of a few milliseconds.",
             (
-                Query(f"sort_desc({_stated('seconds')} > 0)"),
+                Query(f"sort_desc({_stated('seconds')} * 60 > 0)"),
                 Query(f"{_stated('calls')} * 60 > 0"),
                 Query(f"{_stated('seconds')} / ({_stated('calls')} > 0)"),
                 Query(f"{_stated('rows')} * 60 and on (queryid, user) {_stated('calls')} > 0"),
@@ -240,7 +240,7 @@ STATEMENTS = Row(
             columns=(
                 Column("queryid", "Number"),
                 Column("user", "Role", width=120),
-                Column("Value #A", "Of one processor", Unit.SHARE, decimals=2, width=140),
+                Column("Value #A", "Time a minute", Unit.SECONDS, decimals=2, width=140),
                 Column("Value #B", "A minute", Unit.COUNT, width=100),
                 Column("Value #C", "Mean", Unit.SECONDS, decimals=2, width=100),
                 Column("Value #D", "Rows a minute", Unit.COUNT, width=120),

@@ -178,7 +178,7 @@ PROBES = Row(
             "Good is two a minute, all done.",
             (
                 Query(
-                    'sum by (outcome) (rate(bmc_janitor_runs_total{$here,task="send_probe"}[$__rate_interval])) * 60',
+                    'sum by (outcome) (rate(bmc_janitor_runs_total{$here,task="send_probe"}[5m])) * 60',
                     "{{outcome}}",
                 ),
             ),
