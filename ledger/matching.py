@@ -50,6 +50,7 @@ class Why(enum.StrEnum):
     OTHER_CHARGE_WAITS = "other_charge_waits"
     CODE_MEANT = "code_meant"
     RENEWAL = "renewal"
+    ASKED_LATE = "asked_late"
     SWITCHED_OFF = "switched_off"
     NO_RATE = "no_rate"
 
@@ -90,6 +91,8 @@ class Question:
     paid_at: datetime
     reading: Reading
     is_renewal: bool = False
+    is_fresh: bool = True
+    """Asked when it came, for the first time: who else had such a payment open by then is still to be seen."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +200,20 @@ def _by_known_supporter(question: Question, candidates: Candidates, rules: Rules
     if len(candidates.supporters) != 1:
         lost.because(Method.KNOWN_SUPPORTER, Why.SEVERAL_USERS if candidates.supporters else Why.NEW_SUPPORTER)
         return None
+    strangers = [payment for payment in candidates.near if payment.telegram_id not in candidates.supporters]
+    if strangers:
+        # A slip away from somebody else's code: it is they who may be meant.
+        lost.because(Method.KNOWN_SUPPORTER, Why.OTHER_USER, strangers)
+        return None
     theirs = [payment for payment in candidates.open if payment.telegram_id in candidates.supporters]
-    fitting = [payment for payment in theirs if _misfit(question, payment) is None]
+    misfits = {payment.payment_id: _misfit_of_known(question, payment) for payment in theirs}
+    fitting = [payment for payment in theirs if misfits[payment.payment_id] is None]
     if len(fitting) == 1:
         return Match(Method.KNOWN_SUPPORTER, fitting[0].telegram_id, fitting[0])
     if fitting:
         lost.because(Method.KNOWN_SUPPORTER, Why.SEVERAL_OPEN_PAYMENTS, fitting)
     for payment in theirs:
-        misfit = _misfit(question, payment)
+        misfit = misfits[payment.payment_id]
         if misfit is not None:
             lost.because(Method.KNOWN_SUPPORTER, misfit, [payment])
     if not theirs:
@@ -240,6 +249,8 @@ _RULES: tuple[Rule, ...] = (_by_code, _by_corrected_code, _by_subscription, _by_
 def _fallback_refusal(question: Question, rules: Rules) -> Why | None:
     if not rules.fallback:
         return Why.SWITCHED_OFF
+    if not question.is_fresh:
+        return Why.ASKED_LATE
     if question.reading.holds_code:
         return Why.CODE_MEANT
     # The first charge of a subscription answers a pending payment; a later one comes by itself and answers none.
@@ -250,6 +261,12 @@ def _misfit(question: Question, payment: PendingPayment) -> Why | None:
     if payment.currency != question.currency:
         return Why.OTHER_CURRENCY
     return None if payment.amount == question.amount else Why.OTHER_AMOUNT
+
+
+def _misfit_of_known(question: Question, payment: PendingPayment) -> Why | None:
+    # What was paid before answers no wish that came after.
+    is_older = payment.created_at <= question.paid_at + CLOCK_SLACK
+    return _misfit(question, payment) or (None if is_older else Why.OUTSIDE_WINDOW)
 
 
 def _is_in_window(question: Question, payment: PendingPayment, window: timedelta) -> bool:

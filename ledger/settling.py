@@ -73,6 +73,8 @@ class Charge:
 class Book:
     """What is known before a batch, and step by step what the batch makes of it."""
 
+    is_fresh: bool = True
+    """False where what is settled came some time ago, and is looked at again."""
     digests: dict[DeliveryKey, bytes] = field(default_factory=dict)
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
@@ -160,7 +162,8 @@ def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settl
     """Match a waiting charge again by what is known by now; an empty settlement while it stays unmatched."""
     done = Settlement()
     reading = read_codes(charge.note or "")
-    found = match(_question(charge, reading, is_renewal=False), _candidates(charge, reading, book, rules), rules)
+    question = _question(charge, reading, is_renewal=False, is_fresh=False)
+    found = match(question, _candidates(charge, reading, book, rules), rules)
     if isinstance(found, Match):
         _apply_match(charge, found, book, rules.rates, done, now=now)
     return done
@@ -252,9 +255,9 @@ def _settle_paid(
         if charge.note != known.note:
             done.notifications += _doubts(charge, reading, book)
         return Outcome.RECORDED, charge.key
-    found = match(
-        _question(charge, reading, is_renewal=facts.is_renewal), _candidates(charge, reading, book, rules), rules
-    )
+    is_fresh = book.is_fresh and not (known is not None and known.is_paid)
+    question = _question(charge, reading, is_renewal=facts.is_renewal, is_fresh=is_fresh)
+    found = match(question, _candidates(charge, reading, book, rules), rules)
     if isinstance(found, Match):
         _apply_match(charge, found, book, rules.rates, done, now=event.received_at)
         return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.key
@@ -420,13 +423,14 @@ def _completed_by(known: Charge, facts: ChargeFacts) -> Charge:
 
 
 def _is_same_but_for_key(charge: Charge, facts: ChargeFacts) -> bool:
-    lacks_transaction = charge.transaction_id is None or facts.transaction_id is None
+    # Equal ones under another key: the event that made the charge did not name it yet.
+    may_be_same = None in (charge.transaction_id, facts.transaction_id) or charge.transaction_id == facts.transaction_id
     is_payment = not facts.family.is_subscription
-    return is_payment and lacks_transaction and (charge.family, charge.bmc_id) == (facts.family, facts.bmc_id)
+    return is_payment and may_be_same and (charge.family, charge.bmc_id) == (facts.family, facts.bmc_id)
 
 
-def _question(charge: Charge, reading: Reading, *, is_renewal: bool) -> Question:
-    return Question(charge.family, _amount(charge), charge.currency, charge.paid_at, reading, is_renewal)
+def _question(charge: Charge, reading: Reading, *, is_renewal: bool, is_fresh: bool) -> Question:
+    return Question(charge.family, _amount(charge), charge.currency, charge.paid_at, reading, is_renewal, is_fresh)
 
 
 def _candidates(charge: Charge, reading: Reading, book: Book, rules: Rules) -> Candidates:

@@ -135,6 +135,7 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
         event = replace(read, received_at=now)
         readings = read_notes([event])
         book = await _load_book(db, [event], readings, rules)
+        book.is_fresh = False
         # It is no repeat of itself.
         book.digests.pop(kept["delivery_key"], None)
         done = settle([event], book, rules, readings)
@@ -182,8 +183,6 @@ async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
 
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
     """Match waiting charges again, by what is known by now; return how many found their user."""
-    # By then the amount is no longer a clue to the time: whoever opened a payment since may be somebody else.
-    rules = replace(rules, fallback=False)
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
         charges = [_charge(row) for row in await db.fetch(sql("find_charges"), keys, [], [])]

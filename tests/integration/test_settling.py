@@ -314,6 +314,52 @@ async def test_a_code_that_comes_after_a_guess_and_names_another_user_is_told_an
     assert (await ledger.facts("code_came_late"))["code"] == CODE
 
 
+async def test_an_answer_that_brings_no_code_makes_nobody_the_one_who_paid(ledger: Ledger, webhook: Webhook) -> None:
+    """Bohdan paid, gave up what he had picked, and answered hours later; Anna has not paid yet."""
+    await ledger.open(CODE, user=ANNA, amount="5")
+    await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
+    bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
+    await webhook.settle(bought)
+    await ledger.pool.execute("UPDATE pending_payments SET status = 'cancelled' WHERE payment_id = $1", OTHER_CODE)
+
+    assert await webhook.settle(answered_later(bought, "size L")) == ["unmatched"]
+
+    assert await ledger.credits() == []
+    assert "asked_late" in str((await ledger.charge())["reasons"])
+
+
+async def test_a_charge_whose_transaction_is_named_later_stays_one(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE)
+    named = a_payment("extra_purchase.updated", support_note=CODE)
+    nameless = named | {
+        "event_id": 1,
+        "type": "extra_purchase.created",
+        "data": named["data"] | {"transaction_id": None},
+    }
+
+    assert await webhook.settle(nameless) == ["credited"]
+    assert await webhook.settle(named, named | {"event_id": 2}) == ["recorded", "recorded"]
+    assert await ledger.credits() == [500]
+
+    assert await webhook.settle(a_refund_of(named)) == ["refunded"]
+    assert await ledger.balance() == 0
+
+
+async def test_what_was_refunded_before_its_transaction_was_named_credits_nobody(
+    ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    named = a_payment("extra_purchase.created", support_note=CODE)
+    refund = a_refund_of(named)
+    nameless = refund | {"data": refund["data"] | {"transaction_id": None}}
+
+    await webhook.settle(nameless)
+    await webhook.settle(named)
+    await webhook.settle(named | {"event_id": 2, "type": "extra_purchase.updated"})
+
+    assert await ledger.balance() == 0
+
+
 async def test_a_code_that_comes_after_the_same_decision_is_no_news(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])

@@ -72,6 +72,20 @@ async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
     assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "credited"}
 
 
+async def test_nobody_is_guessed_when_it_is_settled_again(
+    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+) -> None:
+    """Whoever paid may have given up by now what they had picked, and the one who is left is somebody else."""
+    await ledger.open(CODE)
+    _, event_no = await fail(webhook, ledger)
+
+    await settle_again(desk, event_no, order())
+    await janitor.run_once(datetime.now(UTC))
+
+    assert await ledger.outcomes() == ["unmatched"]
+    assert await ledger.credits() == []
+
+
 async def test_a_claim_raised_meanwhile_is_answered_by_it(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:

@@ -156,6 +156,28 @@ def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
     assert why in decide(question(), Candidates(supporters=frozenset({ANNA}), open=open_payments))
 
 
+@pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-0.9, True), (-1.1, False)])
+def test_what_a_known_supporter_paid_answers_no_payment_that_they_opened_later(
+    minutes_ago: float, is_meant: bool
+) -> None:
+    """A gift without a wish; two months later they ask for the same amount, and have not paid yet."""
+    found = decide(question(), Candidates(supporters=frozenset({ANNA}), open=[payment(minutes_ago=minutes_ago)]))
+
+    assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
+
+
+def test_a_known_supporter_who_wrote_nearly_anothers_code_is_not_taken_at_their_name() -> None:
+    theirs, ended = payment(), payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.EXPIRED)
+    asked = question(reading(corrections=("ZZZZ2222",)))
+
+    found = match(asked, Candidates(near=[ended], supporters=frozenset({ANNA}), open=[theirs]), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert (Method.KNOWN_SUPPORTER, Why.OTHER_USER, BOHDAN) in [
+        (reason.rule, reason.why, reason.telegram_id) for reason in found.reasons
+    ]
+
+
 def test_a_supporter_known_as_two_users_is_nobody() -> None:
     assert Why.SEVERAL_USERS in decide(
         question(), Candidates(supporters=frozenset({ANNA, BOHDAN}), open=[payment(minutes_ago=600)])
@@ -178,6 +200,7 @@ def test_a_payment_outside_the_window_is_not_meant(minutes_ago: float) -> None:
     ("asked", "candidates", "rules", "why"),
     [
         (question(), Candidates(open=[payment()]), replace(RULES, fallback=False), Why.SWITCHED_OFF),
+        (replace(question(), is_fresh=False), Candidates(open=[payment()]), RULES, Why.ASKED_LATE),
         (question(reading()), Candidates(open=[payment()]), RULES, Why.CODE_MEANT),
         (question(), Candidates(open=[payment(), payment("ZZZZ2222", user=BOHDAN)]), RULES, Why.SEVERAL_OPEN_PAYMENTS),
         (question(), Candidates(open=[payment()], charges_waiting=1), RULES, Why.OTHER_CHARGE_WAITS),

@@ -431,6 +431,7 @@ why-outside_window = outside the time window
 why-other_charge_waits = another payment of this amount waits as well
 why-code_meant = a code was meant, so nothing is guessed
 why-renewal = a renewal answers no open payment
+why-asked_late = asked again later, when amount and time are no clue
 why-switched_off = switched off
 why-no_rate = no rate for this currency in CREDITS_PER_UNIT
 reason = • { $rule }: { $why }

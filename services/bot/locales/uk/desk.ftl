@@ -416,6 +416,7 @@ why-outside_window = поза часовим вікном
 why-other_charge_waits = чекає ще один платіж на таку суму
 why-code_meant = малося на увазі код, тож навмання не зараховуємо
 why-renewal = поновлення підписки не відповідає відкритому платежу
+why-asked_late = розглядається повторно, а тоді сума й час уже нічого не доводять
 why-switched_off = вимкнено
 why-no_rate = для цієї валюти немає курсу в CREDITS_PER_UNIT
 reason = • { $rule }: { $why }
