@@ -135,6 +135,8 @@ async def cancel_payment(
 ) -> Cancelling | None:
     """Cancel a user's own payment, unless it has ended; None: the user has no such payment."""
     async with transaction(pool) as db:
+        # A settlement under way may go by what it saw open.
+        await db.execute(sql("lock_settling"))
         cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
         row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
         await db.execute(sql("announce"))

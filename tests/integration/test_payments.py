@@ -13,7 +13,7 @@ import pytest
 from ledger.codes import near_codes
 from ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from ledger.model import CreditKind, PaymentId, PaymentStatus, PendingPayment, TelegramId
-from ledger.store.database import Pool, open_pool
+from ledger.store.database import Pool, open_pool, sql
 from ledger.store.payments import (
     OPEN_MAX,
     Cancelling,
@@ -388,6 +388,22 @@ async def test_a_cancelling_that_waits_for_the_completion_finds_it_completed(bot
 
     assert done is not None
     assert (done.is_new, done.payment.status) == (False, PaymentStatus.COMPLETED)
+
+
+async def test_a_cancelling_waits_for_a_settlement_that_saw_the_payment_open(bot: Bot, ledger: Ledger) -> None:
+    """What is guessed by an open payment must not be given up between the looking and the writing."""
+    await ledger.open(CODE)
+    async with ledger.pool.acquire() as db, db.transaction():
+        await db.execute(sql("lock_settling"))
+        cancelling = asyncio.create_task(bot.cancel(CODE))
+        await ledger.until_somebody_waits()
+
+        assert await ledger.status(CODE) == "pending"
+
+    done = await cancelling
+
+    assert done is not None
+    assert done.is_new
 
 
 async def test_a_completion_that_waits_for_the_cancelling_credits_and_leaves_it_cancelled(
