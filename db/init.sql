@@ -382,7 +382,14 @@ BEGIN
            OR EXISTS (SELECT FROM unnest(addresses) AS a (email) WHERE position(convert_to(to_json(a.email)::text, 'UTF8') IN e.body) > 0)
        );
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
-    UPDATE public.charges SET note = NULL WHERE telegram_id = erase_user.telegram_id AND note IS NOT NULL;
+    -- Of charges that are nobody's those that wait keep their words: a person needs them in order to decide.
+    UPDATE public.charges AS c
+       SET note = NULL
+     WHERE c.note IS NOT NULL
+       AND (
+           c.telegram_id = erase_user.telegram_id
+           OR c.telegram_id IS NULL AND c.state <> 'unmatched' AND c.supporter_id = ANY(theirs)
+       );
     UPDATE public.claims
        SET name = NULL,
            status = CASE status WHEN 'open' THEN 'withdrawn' ELSE status END,

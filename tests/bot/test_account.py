@@ -88,6 +88,26 @@ async def test_being_forgotten_is_explained_and_only_then_done(anna: Person, led
     assert await ledger.balance() == 500
 
 
+async def test_words_on_what_was_never_theirs_are_forgotten_unless_somebody_has_to_decide(
+    anna: Person, ledger: Ledger, webhook: Webhook
+) -> None:
+    """One supporter's further charges: the one was put aside, the other waits."""
+    code = await anna.ask_for_code("5")
+    names: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna K.", "supporter_email": "anna@example.org"}
+    await webhook.settle(a_payment(amount=5, support_note=code, **names))
+    await webhook.settle(
+        a_payment(amount=8, support_note="aside", **names), a_payment(amount=9, support_note="waits", **names)
+    )
+    await ledger.pool.execute("UPDATE charges SET state = 'dismissed' WHERE note = 'aside'")
+    await anna.hear()
+
+    await anna.ask("/delete_me")
+    await press(anna, "Yes, forget me")
+
+    notes = await ledger.pool.fetch("SELECT note FROM charges ORDER BY charge_id")
+    assert [row["note"] for row in notes] == [None, None, "waits"]
+
+
 async def test_whoever_thinks_better_of_it_keeps_everything(anna: Person, ledger: Ledger) -> None:
     await anna.ask("/delete_me")
 
