@@ -16,6 +16,17 @@ SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, sup
 -- $1 Telegram id
 SELECT claim_id, paid_on, amount, currency, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';
 
+-- name: find_arrival
+-- The last payment that was credited to the user and stays so, refunds and what was taken back aside.
+-- $1 Telegram id, $2 since
+SELECT charges.amount, charges.currency, charges.matched_at,
+       (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
+           AS credits
+  FROM charges
+ WHERE charges.telegram_id = $1 AND charges.state = 'matched' AND charges.matched_at > $2
+ ORDER BY charges.matched_at DESC
+ LIMIT 1;
+
 -- name: count_claims
 -- $1 Telegram id, $2 since
 SELECT count(*) FROM claims WHERE telegram_id = $1 AND created_at > $2;

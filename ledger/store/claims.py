@@ -23,6 +23,16 @@ class OpenClaim:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """A payment that reached its user."""
+
+    amount: Decimal
+    currency: str
+    matched_at: datetime
+    credits: int
+
+
 class Raising(enum.Enum):
     """What became of an attempt to raise a claim."""
 
@@ -55,6 +65,13 @@ async def find_open_claim(pool: Pool, telegram_id: TelegramId) -> OpenClaim | No
     async with connected(pool) as db:
         row = await db.fetchrow(sql("find_open_claim"), telegram_id)
     return OpenClaim(**row) if row else None
+
+
+async def find_arrival(pool: Pool, telegram_id: TelegramId, *, since: datetime) -> Arrival | None:
+    """Find the last payment that was credited to the user since then; none that was refunded or taken back."""
+    async with connected(pool) as db:
+        row = await db.fetchrow(sql("find_arrival"), telegram_id, since)
+    return Arrival(**row) if row else None
 
 
 async def withdraw_claim(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> bool:

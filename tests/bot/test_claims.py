@@ -7,11 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ledger.claiming import Story, WaitingCharge, names_alike, rank_candidates
+from ledger.model import TelegramId
+from ledger.store.database import Pool
+from ledger.store.desk import Order, undo_match
 from services.bot.days import read_day
 from services.bot.speech import LANGUAGES, speech
-from tests.bot.conftest import RunBot
+from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.people import Person
-from tests.integration.bmc import a_payment
+from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import Webhook
 
@@ -221,6 +224,56 @@ async def test_what_came_already_is_told_before_anything_is_asked(anna: Person, 
     assert "$5" in said
     assert "500 credits" in said
     assert "/history" in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_was_taken_back_is_not_said_to_have_come(
+    anna: Person, ledger: Ledger, webhook: Webhook, pool: Pool
+) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(amount=5, support_note=code))
+    await anna.hear()
+    charge_id = (await ledger.charge())["charge_id"]
+    await undo_match(pool, charge_id, Order(TelegramId(OPERATOR), "not hers", datetime.now(UTC)))
+    undone = (await anna.hear())["text"]
+
+    said = await anna.ask("/claim")
+
+    assert "so we took 500 credits back" in undone
+    assert "did reach you" not in said
+    assert "When did you pay" in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_was_refunded_is_not_said_to_have_come(anna: Person, webhook: Webhook) -> None:
+    payment = a_payment(amount=5, support_note=await anna.ask_for_code("5"))
+    await webhook.settle(payment)
+    await anna.hear()
+    await webhook.settle(a_refund_of(payment))
+    await anna.hear()
+
+    assert "did reach you" not in await anna.ask("/claim")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_old_stop_shows_what_the_operators_have_by_now(anna: Person, ledger: Ledger) -> None:
+    await claim(anna, "press:Today", "press:$5", "press:Skip")
+
+    said = await claim_on(anna, "press:Stop")
+    await anna.press("Take it back", message_id=anna.last_read)
+
+    assert "A person is looking" in said
+    assert (await row(ledger))["status"] == "withdrawn"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_click_on_the_last_answer_starts_nothing_over(anna: Person) -> None:
+    await claim(anna, "press:Today", "press:$5", "press:Skip")
+
+    answer = await anna.press("Skip")
+
+    assert not answer["text"]
+    assert "looking" in await anna.ask("/claim")
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from aiogram.types import CallbackQuery, InaccessibleMessage, Message, TelegramO
 
 from ledger.claiming import Story
 from ledger.codes import show_code
-from ledger.model import CreditKind, TelegramId
-from ledger.store.claims import OpenClaim, Raising, find_open_claim, raise_claim, withdraw_claim
-from ledger.store.payments import HistoryEntry, find_history, find_open_payments
+from ledger.model import TelegramId
+from ledger.store.claims import Arrival, OpenClaim, Raising, find_arrival, find_open_claim, raise_claim, withdraw_claim
+from ledger.store.payments import find_open_payments
 from services.bot.amounts import read_paid
 from services.bot.context import Context
 from services.bot.conversation.start import SAID_BY_PEOPLE
@@ -39,7 +39,6 @@ from services.bot.middleware import Handler
 from services.bot.speech import Speech
 
 RECENT = timedelta(days=3)
-HISTORY_LOOKED_AT = 10
 NAME_LENGTH_MAX = 100
 
 
@@ -107,10 +106,14 @@ async def begin_by_button(press: CallbackQuery, context: Context, speech: Speech
 
 
 async def begin_anew(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
-    """Take up an answer to a question that is not known any more: it was asked before a restart."""
+    """Take up an answer to a question that is not known any more: it was asked before a restart, or all were answered."""
+    user = TelegramId(press.from_user.id)
+    if await find_open_claim(context.pool, user):
+        await overlook(press)
+        return
     await press.answer(speech.label("claim-anew"))
     if press.message is not None:
-        await _begin(press.message, TelegramId(press.from_user.id), context, speech, state)
+        await _begin(press.message, user, context, speech, state)
 
 
 async def overlook(press: CallbackQuery) -> None:
@@ -122,7 +125,7 @@ async def _begin(message: Chat, user: TelegramId, context: Context, speech: Spee
     await state.clear()
     known = await find_open_claim(context.pool, user)
     if known is not None:
-        await message.answer(_show(known, speech), reply_markup=claim_withdraw_keyboard(speech))
+        await _show(message, known, speech)
         return
     await state.set_state(Asking.day)
     text = [speech.say("claim-begin"), *await _obvious(user, context, speech), speech.say("claim-when")]
@@ -132,10 +135,8 @@ async def _begin(message: Chat, user: TelegramId, context: Context, speech: Spee
 async def _obvious(user: TelegramId, context: Context, speech: Speech) -> list[str]:
     """Say what often answers it at once: it has come already, or the code still waits to be pasted."""
     lines = []
-    entries = await find_history(context.pool, user, entries_max=HISTORY_LOOKED_AT)
-    came = next((one for one in entries if one.kind is CreditKind.PAYMENT), None)
-    if came is not None and context.clock() - came.created_at < RECENT:
-        lines.append(_arrived(came, speech))
+    if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
+        lines.append(_arrived(arrival, speech))
     if open_now := await find_open_payments(context.pool, user):
         lines.append(speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
     return lines
@@ -236,11 +237,17 @@ async def stop_by_command(message: Message, speech: Speech, state: FSMContext) -
     await message.answer(speech.say("claim-stopped"))
 
 
-async def stop(press: CallbackQuery, speech: Speech, state: FSMContext) -> None:
+async def stop(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
     await state.clear()
     await press.answer()
-    if press.message is not None:
+    if press.message is None:
+        return
+    # The button may be old, and the claim with the operators since.
+    known = await find_open_claim(context.pool, TelegramId(press.from_user.id))
+    if known is None:
         await press.message.answer(speech.say("claim-stopped"))
+    else:
+        await _show(press.message, known, speech)
 
 
 async def withdraw(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
@@ -257,16 +264,17 @@ def _examples(today: date) -> dict[str, str]:
     return {"example": day.strftime("%d.%m"), "long": day.isoformat()}
 
 
-def _arrived(came: HistoryEntry, speech: Speech) -> str:
-    amount = speech.money(came.amount, came.currency) if came.amount is not None and came.currency else "—"
-    credits = speech.say("credits", credits=came.credits)
-    return speech.say("claim-arrived", amount=amount, time=speech.time(came.created_at), credits=credits)
+def _arrived(arrival: Arrival, speech: Speech) -> str:
+    amount = speech.money(arrival.amount, arrival.currency)
+    credits = speech.say("credits", credits=arrival.credits)
+    return speech.say("claim-arrived", amount=amount, time=speech.time(arrival.matched_at), credits=credits)
 
 
-def _show(claim: OpenClaim, speech: Speech) -> str:
-    return speech.say(
+async def _show(message: Chat, claim: OpenClaim, speech: Speech) -> None:
+    text = speech.say(
         "claim-known",
         amount=speech.money(claim.amount, claim.currency),
         day=speech.day(claim.paid_on),
         raised=speech.time(claim.created_at),
     )
+    await message.answer(text, reply_markup=claim_withdraw_keyboard(speech))
