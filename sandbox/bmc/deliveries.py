@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.background import Background
 from sandbox.bell import Bell
 from sandbox.bmc.bodies import Event, wire
-from sandbox.bmc.misbehaviour import REQUEST_FAULTS, Fault, Misbehaviour
+from sandbox.bmc.misbehaviour import REQUEST_FAULTS, Fault, Misbehaviour, Rule
 from sandbox.bmc.webhook import Webhook, sign
 from sandbox.journal import log
 from sandbox.postman import Answer, NoAnswer, Postman
@@ -91,6 +91,8 @@ class Deliveries:
         self._late: set[asyncio.Event] = set()
 
     def send(self, event: Event) -> None:
+        # What was paid shows at once, however long its event is held back or if it is never sent.
+        self.changed.ring()
         if not self._webhook.enabled:
             log.info("bmc: event %d %s not sent: the webhook is disabled", event.event_id, event.type)
             return
@@ -117,10 +119,17 @@ class Deliveries:
         for released in (*self._overtaken, *self._refunds_sent.values(), *self._late):
             released.set()
 
+    def _take(self, fault: Fault) -> Rule | None:
+        """Use the fault up once, and let its switch be seen to go off."""
+        rule = self.misbehaviour.take(fault)
+        if rule is not None:
+            self.changed.ring()
+        return rule
+
     async def _deliver(self, event: Event) -> None:
         try:
             await self._hold_back(event)
-            copies = 2 if self.misbehaviour.take(Fault.TWICE) else 1
+            copies = 2 if self._take(Fault.TWICE) else 1
             await asyncio.gather(*(self._send_until_accepted(event) for _ in range(copies)))
         finally:
             self._under_way[event.event_id] -= 1
@@ -179,7 +188,7 @@ class Deliveries:
             "User-Agent": "BMC-HTTPS-ROBOT",
             "x-signature-sha256": sign(self._webhook.secret, body),
         }
-        faults = {fault for fault in REQUEST_FAULTS if self.misbehaviour.take(fault)}
+        faults = {fault for fault in REQUEST_FAULTS if self._take(fault)}
         if Fault.ALTERED in faults:
             body = _alter(event, attempt=attempt)
         if Fault.WRONG_SIGNATURE in faults:
@@ -189,11 +198,11 @@ class Deliveries:
         return body, headers
 
     async def _hold_back(self, event: Event) -> None:
-        if late := self.misbehaviour.take(Fault.LATE):
+        if late := self._take(Fault.LATE):
             await _wait_in(self._late, late.seconds)
-        if event.type.endswith(".created") and (rule := self.misbehaviour.take(Fault.ONLY_REFUND_FIRST)):
+        if event.type.endswith(".created") and (rule := self._take(Fault.ONLY_REFUND_FIRST)):
             await self._wait_for_refund(str(event.data["transaction_id"]), rule.seconds)
-        if rule := self.misbehaviour.take(Fault.OUT_OF_ORDER):
+        if rule := self._take(Fault.OUT_OF_ORDER):
             await _wait_in(self._overtaken, rule.seconds)
 
     async def _wait_for_refund(self, transaction_id: str, seconds: float) -> None:

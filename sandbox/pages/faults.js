@@ -5,8 +5,8 @@ import { attempt, call, find, make, post } from "./parts.js";
 const BMC = [
   ["twice", "comes twice"],
   ["late", "comes five seconds late"],
-  ["out_of_order", "is overtaken by the one after it"],
-  ["only_refund_first", "is overtaken by its own refund"],
+  ["out_of_order", "is overtaken by the one after it: pay twice"],
+  ["only_refund_first", "is overtaken by its own refund: pay, then refund it"],
   ["altered", "is altered on the way"],
   ["wrong_signature", "is signed with a wrong secret"],
   ["no_signature", "is not signed at all"],

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from tests.sandbox.world import Sandbox
+from tests.sandbox.world import Product, Sandbox
 
 
 @pytest.mark.parametrize("path", ["/", "/?person=7", "/bmc/creator"])
@@ -104,6 +104,35 @@ async def test_whatever_happens_reaches_the_page_at_once(
 
     async with asyncio.timeout(5):
         assert (await asking)["version"] > version
+
+
+@pytest.mark.parametrize("kind", ["late", "out_of_order", "only_refund_first"])
+async def test_a_payment_that_is_held_back_shows_at_once_and_its_switch_is_off(sandbox: Sandbox, kind: str) -> None:
+    await sandbox.post("/bmc/misbehave", kind=kind, seconds=600)
+    before = await sandbox.get("/demo/changes")
+    paid = await sandbox.pay()
+
+    shown = before
+    async with asyncio.timeout(5):
+        while shown["bmc_faults"] or not shown["payments"]:
+            shown = await sandbox.get("/demo/changes", version=shown["version"], wait=10)
+
+    assert [payment["transaction_id"] for payment in shown["payments"]] == [paid["transaction_id"]]
+    assert shown["deliveries"] == []
+
+
+async def test_a_payment_shows_although_the_webhook_is_switched_off(sandbox: Sandbox, product: Product) -> None:
+    product.default_status = 500
+    for _ in range(11):
+        await sandbox.post("/bmc/test-event")
+    shown = await sandbox.get("/demo/changes")
+    asking = asyncio.create_task(sandbox.get("/demo/changes", version=shown["version"], wait=10))
+
+    await sandbox.pay()
+
+    async with asyncio.timeout(5):
+        assert len((await asking)["payments"]) == 1
+    assert not shown["webhook"]["enabled"]
 
 
 async def test_one_fault_can_be_taken_back_alone(sandbox: Sandbox) -> None:
