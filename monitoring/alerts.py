@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from monitoring.slos import FAST, SLOS, SLOW, Slo, burns
+from monitoring.slos import FAST, SLOS, SLOW, WATCHING, Slo, burns, is_told_by_cause
 from monitoring.thresholds import (
     BACKUP_AGE_SECONDS,
     CERTIFICATE_LEFT_SECONDS,
@@ -359,7 +359,8 @@ ANYTHING = (
     ),
     Alert(
         name="SnapshotStale",
-        expr=f"{SNAPSHOT_AGE} > {SNAPSHOT_AGE_SECONDS} or absent_over_time(bmc_snapshot_timestamp_seconds[5m])",
+        expr=f"{SNAPSHOT_AGE} > {SNAPSHOT_AGE_SECONDS}"
+        f" or absent_over_time(bmc_snapshot_timestamp_seconds[5m]) and on () {WATCHING}",
         hold="1m",
         severity=Severity.PAGE,
         summary="Nobody knows how payments stand: the state is not measured any more",
@@ -425,8 +426,10 @@ ANYTHING = (
     ),
     Alert(
         name="PostgresDown",
-        # The exporter may fail alone, and what comes of the database's end must not be left unsaid for that.
-        expr=f"{_highest('pg_up')} == 0 unless on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
+        # The exporter may fail alone, and what comes of the database's end must not be left unsaid for that. Of a database that
+        # hangs the exporter says nothing at all: it waits with it until it is no longer listened to.
+        expr=f"({_highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
+        f" unless on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
         hold="1m",
         severity=Severity.PAGE,
         summary="The database is down: payments wait, nobody is credited",
@@ -592,8 +595,9 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
     name = slo.name.capitalize()
     fast = Alert(
         name=f"{name}BudgetBurnFast",
-        expr=burns(slo, FAST),
-        hold="2m",
+        expr=f"({burns(slo, FAST)}) unless on () {is_told_by_cause(slo)}",
+        # As long as the slowest of its causes takes, so that each outage is told once, and by its cause.
+        hold="5m",
         severity=Severity.PAGE,
         summary=f"{slo.harm}: a month's room for it goes in hours",
         description=f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed.",

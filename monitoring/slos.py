@@ -15,6 +15,12 @@ from monitoring.thresholds import HANDLED_SECONDS, SNAPSHOT_AGE_SECONDS, TOLD_SE
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
+ECHO = "45m"
+"""
+How long a share of failures sounds on after its cause: the shorter window of the slower pair, and a quarter of an hour in
+which what waited is caught up with.
+"""
+
 FAILURES_MIN = 3
 """Where few events come, one failure is a large share and still no rate; single failures have alerts of their own."""
 
@@ -32,6 +38,10 @@ class Slo:
     counted: str
     """How many events there were in `{window}`: what the share is a share of."""
     pages: bool = True
+    causes: tuple[str, ...] = ()
+    """Alerts that page for the same harm, by its cause; while they do, and while it echoes, the fast burn adds nothing."""
+    jobs: tuple[str, ...] = ()
+    """Of which jobs it is a cause that they are gone."""
     recorded: tuple[str, str] | None = None
     """A series, by name and expression, that must be recorded first, because the others look back on it."""
 
@@ -61,8 +71,9 @@ TOLD = "bmc_webhook_to_notified_seconds"
 HANDLED = "bmc_update_duration_seconds"
 HANDLED_IN_TIME = f'{HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}'
 UPDATES_FAILED = 'bmc_updates_total{outcome="error"}'
-WATCHING = 'max(up{job="prometheus"})'
-"""Is 1 whenever anybody could have looked; before the first start nothing was promised."""
+STARTING_SECONDS = 300
+WATCHING = f'time() - max(process_start_time_seconds{{job="prometheus"}}) > bool {STARTING_SECONDS} == 1'
+"""Is 1 whenever anybody could have looked. While all of it starts, perhaps for the first time, nothing is promised."""
 
 STALE = "slo:snapshot_stale:bool"
 """0 or 1 every half minute; where there is no snapshot at all, it is 1."""
@@ -76,6 +87,8 @@ SLOS = (
         bad=f"{_rate(AWAY)} + {_rate(FAILED_PROBES)}",
         total=f"({_rate(TAKEN)} + {_rate(AWAY)} + {_rate(PROBES)})",
         counted=f"{_count(TAKEN)} + {_count(AWAY)} + {_count(PROBES)}",
+        causes=("PostgresDown", "WebhookProbeFailing"),
+        jobs=("webhook", "caddy"),
     ),
     Slo(
         name="told",
@@ -85,6 +98,8 @@ SLOS = (
         bad=f'sum(rate({TOLD}_count[{{window}}])) - sum(rate({TOLD}_bucket{{le="{TOLD_SECONDS}.0"}}[{{window}}]))',
         total=f"sum(rate({TOLD}_count[{{window}}]))",
         counted=f"sum(increase({TOLD}_count[{{window}}]))",
+        causes=("PostgresDown", "TelegramTokenRefused", "OutboxStuck", "OutboxUndelivered"),
+        jobs=("bot",),
     ),
     Slo(
         name="bot",
@@ -96,6 +111,8 @@ SLOS = (
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0)",
         total=f"sum(rate({HANDLED}_count[{{window}}]))",
         counted=f"sum(increase({HANDLED}_count[{{window}}]))",
+        causes=("PostgresDown", "TelegramTokenRefused"),
+        jobs=("bot",),
     ),
     Slo(
         name="matching",
@@ -115,6 +132,8 @@ SLOS = (
         bad=f"sum_over_time({STALE}[{{window}}])",
         total=f"count_over_time({STALE}[{{window}}])",
         counted=f"count_over_time({STALE}[{{window}}])",
+        causes=("PostgresDown", "SnapshotStale"),
+        jobs=("janitor",),
         recorded=(STALE, f"time() - max(bmc_snapshot_timestamp_seconds) > bool {SNAPSHOT_AGE_SECONDS} or {WATCHING}"),
     ),
 )
@@ -142,6 +161,14 @@ def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
 def burns(slo: Slo, pairs: tuple[tuple[str, str, float], ...]) -> str:
     """Write the condition that the room for failure burns faster than any of the pairs allows, in both of its windows."""
     return " or ".join(_burns(slo, *pair) for pair in pairs)
+
+
+def is_told_by_cause(slo: Slo) -> str:
+    """Write the condition that somebody was paged for a cause of it, now or until a while ago."""
+    names = "|".join((*slo.causes, "TargetDown", "TargetAbsent"))
+    # Only those two have a job.
+    jobs = "|".join(("", *slo.jobs))
+    return f'count(last_over_time(ALERTS{{alertstate="firing",alertname=~"{names}",job=~"{jobs}"}}[{ECHO}]))'
 
 
 def _burns(slo: Slo, long: str, short: str, factor: float) -> str:

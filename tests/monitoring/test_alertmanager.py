@@ -15,6 +15,7 @@ import yaml
 
 from monitoring.__main__ import ROOT
 from monitoring.alerts import ALERTS, Severity
+from monitoring.slos import SLOS, Slo
 
 IMAGE = "prom/alertmanager:v0.34.1"
 FOLDER = ROOT / "alertmanager"
@@ -204,6 +205,7 @@ def labels_of(name: str, **more: str) -> Labels:
         (labels_of("TargetDown", job="webhook"), "WebhookProbeFailing"),
         (labels_of("TargetDown", job="caddy"), "WebhookProbeFailing"),
         (labels_of("WebhookAllSignaturesFail"), "WebhookNearDisable"),
+        (labels_of("AlertmanagerNotifyFailing"), "Watchdog"),
     ],
     ids=str,
 )
@@ -227,11 +229,25 @@ def test_a_cause_speaks_for_its_symptom(cause: Labels, symptom: str) -> None:
         (labels_of("TelegramErrors"), "OutboxUndelivered"),
         (labels_of("TelegramTwoPollers"), "UpdatesFail"),
         (labels_of("BackupOld"), "DiskFilling"),
+        (labels_of("WatchdogNotifyFailing"), "Watchdog"),
+        (labels_of("OutboxUndelivered"), "BotBudgetBurnFast"),
     ],
     ids=str,
 )
 def test_what_is_no_symptom_is_told_beside_it(one: Labels, other: str) -> None:
     assert not inhibits(one, labels_of(other, job="bot"))
+
+
+def test_a_database_that_hangs_speaks_for_its_exporter() -> None:
+    assert inhibits(labels_of("PostgresDown"), labels_of("TargetDown", job="postgres"))
+
+
+@pytest.mark.parametrize("slo", [slo for slo in SLOS if slo.pages], ids=lambda slo: slo.name)
+def test_what_keeps_a_fast_burn_quiet_silences_the_slow_one(slo: Slo) -> None:
+    gone = [labels_of(name, job=job) for name, job in product(("TargetDown", "TargetAbsent"), slo.jobs)]
+
+    for cause in (*map(labels_of, slo.causes), *gone):
+        assert inhibits(cause, labels_of(f"{slo.name.capitalize()}BudgetBurnSlow"))
 
 
 @pytest.mark.parametrize("name", NAMES)

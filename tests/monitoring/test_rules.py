@@ -21,8 +21,8 @@ import services.runtime.vitals
 import services.webhook.metrics
 from ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
 from monitoring.__main__ import ROOT, written_files
-from monitoring.alerts import ALERTS, HARMS, MISSED, Alert
-from monitoring.slos import SLOS, recording_rules
+from monitoring.alerts import ALERTS, HARMS, MISSED, Alert, Severity
+from monitoring.slos import SLOS, Slo, recording_rules
 from services.janitor.state import State
 from tests.monitoring.dashboard_lint import selectors
 
@@ -90,6 +90,17 @@ def test_alerts_fire_and_stay_silent_as_told(case: Path) -> None:
     promtool("test", "rules", f"/prometheus-files/tests/{case.name}")
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_promises_are_looked_at_as_often_as_in_truth(case: Path) -> None:
+    """Half as many looks would hide what three failures in a row bring up."""
+    story = yaml.safe_load(case.read_text(encoding="utf-8"))
+    groups = chain.from_iterable(
+        yaml.safe_load((case.parent / rules).read_text(encoding="utf-8"))["groups"] for rules in story["rule_files"]
+    )
+
+    assert {group["interval"] for group in groups if "interval" in group} <= {story["evaluation_interval"]}
+
+
 def alerts_expected(*, firing: bool) -> set[str]:
     stories = chain.from_iterable(yaml.safe_load(case.read_text(encoding="utf-8"))["tests"] for case in CASES)
     expected: Iterator[dict[str, Any]] = chain.from_iterable(story.get("alert_rule_test", []) for story in stories)
@@ -102,6 +113,15 @@ def test_every_alert_fires_in_one_story_and_is_silent_in_another() -> None:
 
     assert alerts_expected(firing=True) == named
     assert alerts_expected(firing=False) == named - never_silent
+
+
+@pytest.mark.parametrize("slo", SLOS, ids=lambda slo: slo.name)
+def test_what_keeps_a_promise_quiet_is_a_page_of_its_own(slo: Slo) -> None:
+    pages = {alert.name for alert in ALERTS if alert.severity is Severity.PAGE and not alert.slo}
+
+    assert set(slo.causes) <= pages
+    assert set(slo.jobs) <= HARMS.keys()
+    assert bool(slo.causes) is slo.pages
 
 
 def test_rules_ask_only_for_what_is_exported() -> None:
@@ -130,7 +150,9 @@ def _series(metric: Metric) -> list[str]:
 
 # What is not there cannot be too large ---------------------------------------------------------------------------------
 
-INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith("slo:")})
+INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
+"""Without those of Prometheus itself: where no alert fires, none is to be missed."""
+
 NO_JOB = 'absent(up{{job="{}"}})'
 MISSED_BY = (
     (
