@@ -82,7 +82,7 @@ monitoring: $(READY) ## Write the rules of Prometheus and the dashboards of Graf
 
 .PHONY: pictures
 pictures: docker $(READY) $(BROWSER) ## Draw the documents' pictures from the running product
-	@$(BIN)/python -m tools.pictures
+	@REVISION=$$(git rev-parse --short HEAD) $(BIN)/python -m tools.pictures
 
 .PHONY: format
 format: $(READY) ## Put the code into its form

@@ -18,7 +18,7 @@ import json
 import math
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,6 +33,7 @@ ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures" / "dashboards"
 CELL_WIDTH, CELL_HEIGHT, GAP = 64, 38, 8
 STEPS = 120
+DAY_SECONDS = 86400
 COLORS_MAX = 192
 COLORS = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#37872d", "#fade2a", "#ca95e5")
 NAMED = {"green": "#73bf69", "red": "#f2495c", "text": "#ccccdc", "orange": "#ff9830"}
@@ -154,6 +155,8 @@ def color_of(value: float, defaults: Json) -> str:
 
 
 def draw(panel: Json, source: Source, width: int, height: int) -> str:
+    if "timeFrom" in panel:
+        source = replace(source, since=source.until - timedelta(days=int(panel["timeFrom"].removesuffix("d"))))
     inside = DRAWN[panel["type"]](panel, source, width - 20, height - 40)
     return inside or f"<p class=empty>{html.escape(panel['fieldConfig']['defaults']['noValue'])}</p>"
 
@@ -253,7 +256,9 @@ class Frame:
             yield f"<text x={self.left - 6} y={y + 4:.1f} text-anchor=end>{shown_on_axis(value, self, defaults)}</text>"
         for place in range(1, 5):
             at = self.since + (self.until - self.since) * place / 5
-            label = datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+            label = datetime.fromtimestamp(at, UTC).strftime(
+                "%H:%M" if self.until - self.since < 2 * DAY_SECONDS else "%m-%d"
+            )
             yield f"<text x={self.x(at):.0f} y={self.height + 15} text-anchor=middle>{label}</text>"
 
 
@@ -275,7 +280,9 @@ def draw_lines(panel: Json, source: Source, width: int, height: int) -> str:
     layers = list(_stack(lines)) if is_stacked else [(name, points, []) for name, points in lines]
     values = [value for _, points, _ in layers for _, value in points]
     low = defaults.get("min", min(values))
-    high = max([*values, *limits, low + 1e-9]) * 1.05
+    # Where nothing rises, every mark of the scale would say the same.
+    high = max([*values, *limits])
+    high = (high if high > low else low + 1) * 1.05
     frame = Frame(
         78, width, height - 20, source.since.timestamp(), source.until.timestamp(), low, defaults.get("max", high)
     )
@@ -294,7 +301,7 @@ def _lines_of(target: Json, source: Source) -> list[Line]:
     found: dict[str, list[tuple[float, float]]] = {}
     for row in source.rows(target):
         at = datetime.fromisoformat(row["time"]).timestamp()
-        found.setdefault(row["metric"], []).append((max(at, source.since.timestamp()), row["value"]))
+        found.setdefault(row["metric"], []).append((at, row["value"]))
     return list(found.items())
 
 
@@ -312,7 +319,11 @@ def _layer(
     if is_bars:
         for (at, value), (_, floor) in zip(points, below or [(at, 0.0) for at, _ in points], strict=True):
             tall = frame.y(floor) - frame.y(value)
-            yield f"<rect x={frame.x(at):.0f} y={frame.y(value):.1f} width=60 height={tall:.1f} fill='{color}' opacity=.8 />"
+            wide = frame.x(at + DAY_SECONDS) - frame.x(at)
+            yield (
+                f"<rect x={frame.x(at):.1f} y={frame.y(value):.1f} width={wide * 0.8:.1f} height={tall:.1f}"
+                f" fill='{color}' opacity=.8 />"
+            )
         return
     path = " ".join(f"{frame.x(at):.1f},{frame.y(value):.1f}" for at, value in points)
     under = list(reversed(below)) or [(points[-1][0], frame.low), (points[0][0], frame.low)]

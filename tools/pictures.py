@@ -46,6 +46,7 @@ PAYMENTS_OF_DAYS = (2, 1, 2, 3, 0, 1, 3, 2, 1, 0, 1, 0, 2, 3, 1, 1, 0, 1, 2, 1, 
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 BUSY_MINUTES = 8
 BUSY_PAUSE_SECONDS = 2
+STRANGER_EVERY = 7
 BACKUP_SEEN_SECONDS = 80
 QUIET_BEFORE_OUTAGE_SECONDS = 45
 ALERT_SECONDS_MAX = 900
@@ -212,10 +213,18 @@ async def draw_dashboards(studio: Studio) -> None:
         if datetime.now(UTC) >= until:
             break
         await pay_somehow(studio, number)
+        if number % STRANGER_EVERY == 0:
+            await try_a_door(studio)
         await asyncio.sleep(BUSY_PAUSE_SECONDS)
     await asyncio.to_thread(back_up, studio.stack)
     await asyncio.sleep(BACKUP_SEEN_SECONDS)
     await asyncio.to_thread(draw_sheets, studio.stack.project, minutes=BUSY_MINUTES + 1)
+
+
+async def try_a_door(studio: Studio) -> None:
+    """Ask for what is not here, as those do who try every name in the net."""
+    async with studio.session.get(urljoin(studio.stack.webhook_url, "/wp-login.php"), ssl=False) as answer:
+        assert answer.status == HTTPStatus.NOT_FOUND
 
 
 def back_up(stack: Stack) -> None:
