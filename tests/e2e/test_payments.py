@@ -39,7 +39,9 @@ async def test_what_is_paid_with_a_code_is_credited_and_told(bmc: BuyMeACoffee, 
     assert [attempt["status"] for attempt in await bmc.delivered(paid)] == [200]
 
 
-async def test_one_payment_is_followed_in_the_log_by_its_code(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
+async def test_one_payment_is_followed_in_the_log_by_its_code_and_then_its_charge(
+    bmc: BuyMeACoffee, anna: Person, stack: Stack
+) -> None:
     code = await anna.ask_to_pay("5")
     await bmc.pay(amount="5", note=code)
     await anna.hear("Thank you")
