@@ -161,9 +161,9 @@ async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: st
     """
     if app_url is None:
         return
-    button = MenuButtonWebApp(
-        text=speech(language).label("menu-button"), web_app=WebAppInfo(url=f"{app_url}?lang={language}")
-    )
+    # Who has no button of their own may speak any language: Telegram tells the page.
+    url = app_url if chat_id is None else f"{app_url}?lang={language}"
+    button = MenuButtonWebApp(text=speech(language).label("menu-button"), web_app=WebAppInfo(url=url))
     try:
         await bot.set_chat_menu_button(chat_id=chat_id, menu_button=button)
     except TelegramBadRequest as error:

@@ -65,6 +65,17 @@ async def test_the_menu_button_speaks_the_language(bohdan: Person) -> None:
     assert "lang=uk" in str(calls[-1]["params"])
 
 
+async def test_the_button_of_who_never_wrote_leaves_the_language_to_telegram(bohdan: Person) -> None:
+    [shared] = [
+        call["params"]
+        for call in await bohdan.sandbox.get("/telegram/calls", method="setChatMenuButton", count=1, wait=10)
+        if "chat_id" not in call["params"]
+    ]
+
+    assert "/app/" in str(shared)
+    assert "lang=" not in str(shared)
+
+
 async def test_being_forgotten_is_explained_and_only_then_done(anna: Person, ledger: Ledger, webhook: Webhook) -> None:
     code = await anna.ask_for_code("5")
     names: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna K.", "supporter_email": "anna@example.org"}

@@ -18,19 +18,27 @@ from services.bot.speech import speech
 log = structlog.stdlib.get_logger()
 
 USERNAME_SECONDS = 3.0
+USERNAME_PAUSE_SECONDS = 30.0
+"""While Telegram is away, not every page that opens waits for it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chat:
     bot: Bot
     context: Context
     tasks: asyncio.TaskGroup
+    _asked_in_vain_at: float | None = None
+    """By the time of the event loop's clock."""
 
     async def find_username(self) -> str | None:
         """Return the bot's username, which aiogram asks for once; None while Telegram does not answer."""
+        now = asyncio.get_running_loop().time()
+        if self._asked_in_vain_at is not None and now - self._asked_in_vain_at < USERNAME_PAUSE_SECONDS:
+            return None
         try:
             return (await asyncio.wait_for(self.bot.me(), USERNAME_SECONDS)).username
         except (AiogramError, TimeoutError):
+            self._asked_in_vain_at = now
             return None
 
     def hand_over(self, visitor: Visitor, payment: PendingPayment) -> None:

@@ -81,7 +81,8 @@ def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor 
 
 def _split(received: str) -> dict[str, str] | None:
     """Take the fields apart; None where one comes twice, as then nobody could say which of them was signed."""
-    if len(received) > BYTES_MAX:
+    # Telegram percent-encodes whatever is not ASCII; what stands there raw is not even text.
+    if len(received) > BYTES_MAX or not received.isascii():
         return None
     try:
         pairs = parse_qsl(received, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=50)
