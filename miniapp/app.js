@@ -1,6 +1,6 @@
 // The wiring: find out who opens the page and how, fetch what is offered, and show the screen that fits.
 
-import { readDeepLink } from "./amounts.js";
+import { centsOf, readDeepLink } from "./amounts.js";
 import { write } from "./parts.js";
 import * as screens from "./screens.js";
 import { Listening, Problem, serverFor } from "./server.js";
@@ -20,12 +20,12 @@ class App {
   state = null;
   screen = null;
   trouble = null;
-  /** Opened by a keyboard button: Telegram tells nobody's name then, and takes one answer for the chat. */
-  isForChat = parameters.get("mode") === "keyboard";
 
   /** *speaking* promises the words, which come while the server is asked. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
+    // Opened by a keyboard button: Telegram tells nobody's name then, and takes one answer for the chat.
+    this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
     find("action").addEventListener("click", () => this.pressed());
@@ -81,7 +81,7 @@ class App {
     if (trouble && !state) return void ((this.offer || trouble.isFinal) && this.showTrouble());
     const text = trouble ? words.say(words.has(trouble.name) ? trouble.name : "service_away") : "";
     const isFinal = Boolean(trouble?.isFinal);
-    write(find("connection-text"), text);
+    if (write(find("connection-text"), text) && text) this.announce(text);
     find("connection-close").textContent = words.say("close");
     find("connection-close").hidden = !isFinal || !this.telegram.canClose;
     find("connection").hidden = !trouble;
@@ -114,7 +114,7 @@ class App {
   begin() {
     const wish = this.wish();
     const open = this.openPayments();
-    const isMeant = ({ amount, currency }) => Number(amount) * 100 === wish.cents && currency === (wish.currency ?? this.offer.currency);
+    const isMeant = ({ amount, currency }) => centsOf(amount) === wish.cents && currency === (wish.currency ?? this.offer.currency);
     const meant = wish.cents === undefined ? open[0] : open.find(isMeant);
     this.tellOfOthers();
     this.show(meant ? screens.payment(this, meant) : screens.choose(this, wish));
@@ -145,8 +145,13 @@ class App {
   }
 
   showPayment(payment) {
-    if (payment.paid && this.screen?.payment?.payment_id === payment.payment_id) this.announce(this.rejoice(payment.paid));
+    const { payment: shown } = this.screen ?? {};
+    if (payment.paid && shown?.payment_id === payment.payment_id && !shown.paid) this.announce(this.rejoice(payment.paid));
     this.keep(payment);
+    if (payment.status === "completed" && !payment.paid) {
+      this.toast(this.words.say("taken_back"));
+      return this.show(screens.choose(this, {}));
+    }
     this.show(payment.status === "pending" && !payment.paid ? screens.payment(this, payment) : screens.ended(this, payment));
   }
 
@@ -169,6 +174,8 @@ class App {
   show(screen, { isQuiet = false } = {}) {
     const isFirst = !this.screen;
     this.screen = screen;
+    // It asks about the last screen.
+    find("dialog").close?.();
     find("screen").replaceChildren(screen.element);
     find("screen").setAttribute("aria-busy", false);
     if (this.state) screen.update?.();

@@ -37,7 +37,9 @@ export function changing(selector, draw) {
 
 /** Leave the text alone that says so already: a reader might read it out again. */
 export function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const isNew = element.textContent !== text;
+  if (isNew) element.textContent = text;
+  return isNew;
 }
 
 /** Write to the clipboard by whichever way this client has; false where it has none. */

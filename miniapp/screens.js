@@ -133,7 +133,7 @@ export function ended(app, shown) {
     name: shown.paid ? "paid" : shown.status,
     payment: shown,
     element: shown.paid ? paidOf(app.words, shown, balance, canClose && again) : endedOf(app.words, shown),
-    action: () => (canClose ? { text: say("done"), run: telegram.close } : { text: say(shown.paid ? "again" : "restart"), run: again }),
+    action: () => (canClose ? { text: say("done"), run: telegram.close } : { text: say(shown.paid ? "again" : "support_wish"), run: again }),
     back: again,
     update: () => write(balance, say("new_balance", { credits: credits(app.state.balance) })),
   };

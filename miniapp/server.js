@@ -148,7 +148,7 @@ export class Listening {
     try {
       await this.server.listen(hear, () => (this.heardAt = Date.now()), signal);
     } catch (problem) {
-      if (!signal.aborted) return problem.name === "offline" && navigator.onLine ? this.ask() : problem;
+      if (!signal.aborted) return problem.isFinal || !navigator.onLine ? problem : this.ask();
     } finally {
       this.heardAt = 0;
     }

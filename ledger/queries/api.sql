@@ -5,7 +5,8 @@
 SELECT language FROM users WHERE telegram_id = $1;
 
 -- name: find_shown_payments
--- A user's open payments and the last that ended, the newest first, each with what was paid for it.
+-- A user's open payments and the last that ended, the newest first, each with what was paid for it and still stands. The charge that
+-- completed it goes before others with its code; what was taken back and given again has several entries.
 -- $1 Telegram id, $2 how many ended ones at most
 WITH shown AS (
     (SELECT * FROM pending_payments WHERE telegram_id = $1 AND status = 'pending')
@@ -13,10 +14,22 @@ WITH shown AS (
     (SELECT * FROM pending_payments WHERE telegram_id = $1 AND status <> 'pending' ORDER BY ended_at DESC NULLS LAST LIMIT $2)
 )
 SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.status, shown.created_at,
-       charges.amount AS paid_amount, charges.currency AS paid_currency, charges.matched_at AS paid_at, credits.credits AS paid_credits
+       paid.amount AS paid_amount, paid.currency AS paid_currency, paid.matched_at AS paid_at,
+       (
+           SELECT coalesce(sum(credits.credits), 0)::bigint
+             FROM credits
+            WHERE credits.charge_id = paid.charge_id AND credits.telegram_id = $1
+       ) AS paid_credits
   FROM shown
-  LEFT JOIN charges ON charges.charge_key = shown.bmc_data ->> 'charge_key' AND charges.telegram_id = $1
-  LEFT JOIN credits ON credits.charge_id = charges.charge_id AND credits.kind = 'payment' AND credits.telegram_id = $1
+  LEFT JOIN LATERAL (
+           SELECT charges.charge_id, charges.amount, charges.currency, charges.matched_at
+             FROM charges
+            WHERE charges.payment_id = shown.payment_id
+              AND charges.telegram_id = $1
+              AND charges.state = 'matched'
+            ORDER BY coalesce(charges.charge_key = shown.bmc_data ->> 'charge_key', false) DESC, charges.matched_at
+            LIMIT 1
+       ) AS paid ON true
  ORDER BY shown.created_at DESC, shown.payment_id ASC;
 
 -- name: find_changes
@@ -25,7 +38,7 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
 SELECT watched.telegram_id,
        concat_ws(
            ' ',
-           (SELECT max(credit_id) FROM credits WHERE credits.telegram_id = watched.telegram_id),
+           (SELECT count(*) FROM credits WHERE credits.telegram_id = watched.telegram_id),
            (SELECT count(*) FROM pending_payments WHERE pending_payments.telegram_id = watched.telegram_id),
            (SELECT max(ended_at) FROM pending_payments WHERE pending_payments.telegram_id = watched.telegram_id),
            users.language

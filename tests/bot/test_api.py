@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import cast
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import pytest
+from aiogram import Bot
 
+from ledger.model import PaymentId, Rates, TelegramId
 from ledger.store.database import Pool
+from ledger.store.desk import Order, match_charge, undo_match
 from services.bot.api.app import STREAM_CHECK_SECONDS
-from tests.bot.conftest import RunBot, Running
+from services.bot.api.chat import Chat
+from services.bot.context import Context
+from tests.bot.conftest import OPERATOR, RunBot, Running
 from tests.bot.people import Person
 from tests.bot.visitors import Visitor, init_data
 from tests.integration.bmc import a_payment
@@ -104,6 +111,43 @@ async def test_what_is_paid_turns_up_in_the_state(visit: Visit, webhook: Webhook
     assert [(entry["kind"], entry["credits"], entry["amount"]) for entry in state["history"]] == [("payment", 500, "5")]
 
 
+async def test_what_is_taken_back_turns_up_as_well_and_so_does_what_is_given_again(
+    visit: Visit, webhook: Webhook, pool: Pool
+) -> None:
+    payment = await visit().open_payment("10")
+    await webhook.settle(a_payment(amount=5, support_note=payment["code"]))
+    charge_id = await pool.fetchval("SELECT charge_id FROM charges")
+
+    await undo_match(pool, charge_id, order())
+    [taken_back] = (await visit().state())["payments"]
+    rates = Rates({"USD": Decimal(100)})
+    code = PaymentId(payment["payment_id"])
+    await match_charge(pool, charge_id, order(), telegram_id=TelegramId(ANNA), payment_id=code, rates=rates)
+    [given_again] = (await visit().state())["payments"]
+
+    assert (taken_back["status"], taken_back["paid"]) == ("completed", None)
+    assert (given_again["status"], given_again["paid"]["credits"]) == ("completed", 500)
+
+
+def order() -> Order:
+    return Order(TelegramId(OPERATOR), "a reason", datetime.now(UTC))
+
+
+async def test_what_is_paid_late_turns_up_as_paid(visit: Visit, webhook: Webhook, pool: Pool) -> None:
+    payment = await visit().open_payment("5")
+    await pool.execute("UPDATE pending_payments SET status = 'expired', ended_at = now()")
+
+    await webhook.settle(a_payment(amount=5, support_note=payment["code"]))
+
+    [shown] = (await visit().state())["payments"]
+    assert (shown["status"], shown["paid"]["credits"]) == ("expired", 500)
+
+
+@pytest.mark.parametrize("code", ["%00", "K7QM2XHD", "%ED%A0%80", "x" * 300])
+async def test_no_payment_goes_by_what_is_no_code_of_ours(visit: Visit, code: str) -> None:
+    assert await visit().ask("POST", f"payments/{code}/cancel") == (404, {"error": "payment_unknown"})
+
+
 async def test_a_payment_is_cancelled_and_the_second_click_does_no_harm(visit: Visit) -> None:
     payment = await visit().open_payment()
 
@@ -165,6 +209,39 @@ async def test_more_open_payments_than_ten_are_refused(visit: Visit) -> None:
     refused = await visit().ask("POST", "payments", {"amount": "11"})
 
     assert refused == (409, {"error": "too_many_open", "count": 10})
+
+
+async def test_bytes_that_are_no_text_are_not_believed_either(visit: Visit) -> None:
+    """No client of ours would send them, so they are written by hand."""
+    host, _, port = visit().url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    request = (
+        b"GET /api/state HTTP/1.1\r\nHost: x\r\nAuthorization: tma hash=\xff&user=\xff\r\nConnection: close\r\n\r\n"
+    )
+
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"init_data_forged" in answer
+
+
+async def test_while_telegram_is_away_not_every_page_waits_for_the_bots_name() -> None:
+    asked = 0
+
+    class Away:
+        async def me(self) -> None:
+            nonlocal asked
+            asked += 1
+            raise TimeoutError
+
+    async with asyncio.TaskGroup() as tasks:
+        chat = Chat(cast("Bot", Away()), cast("Context", None), tasks)
+
+        assert [await chat.find_username() for _ in range(3)] == [None] * 3
+
+    assert asked == 1
 
 
 NOT_BELIEVED = {

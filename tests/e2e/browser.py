@@ -81,12 +81,15 @@ class Screen:
         await page.goto(await self.address_of(person, **({"menu": True, "theme": scheme} | launch)))
         return page
 
-    async def open_in_client(self, person: Person, **launch: object) -> Client:
-        page = await self.page()
+    async def open_in_client(
+        self, person: Person, *, width: int = 390, scheme: Scheme = "light", **launch: object
+    ) -> Client:
+        page = await self.page(width=width, scheme=scheme)
         await page.route("**/telegram-client", _answer_as_client)
         await page.goto(f"{self.address}/telegram-client")
         client = Client(page)
-        await page.evaluate("url => { app.src = url; }", await self.address_of(person, **launch))
+        address = await self.address_of(person, **({"theme": scheme} | (launch or {"menu": True})))
+        await page.evaluate("url => { app.src = url; }", address)
         await client.hears("web_app_ready")
         return client
 

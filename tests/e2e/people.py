@@ -74,6 +74,10 @@ class Person:
     async def ask_to_pay(self, amount: str, currency: str = "USD") -> str:
         """Ask to pay; the code."""
         await self.say(f"/pay {amount} {currency}")
+        return await self.hear_code()
+
+    async def hear_code(self) -> str:
+        """Wait for the bot's next message with a code in it; the code."""
         while True:
             # What was owed from before may be told in between.
             found = CODE.search(await self.hear())

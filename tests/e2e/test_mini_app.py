@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -109,23 +110,74 @@ async def test_the_native_buttons_lead_through_the_story_in_a_client(
     assert await client.app.get_by_role("button", name="Open Buy Me a Coffee").count() == 0
 
 
-async def test_an_app_opened_by_a_keyboard_answers_in_the_chat(screen: Screen, bohdan: Person) -> None:
-    client = await screen.open_in_client(bohdan, button="☕ Підтримати")
-    amount = client.app.get_by_label("Або ваша власна сума")
+@dataclass(frozen=True)
+class Spoken:
+    button: str
+    own_amount: str
+    typed: str
+    shown: str
+    balance: str
+
+
+SPOKEN = {
+    "en": Spoken("☕ Support", "Or an amount of your own", "7.5", "7.50", "Your balance"),
+    "uk": Spoken("☕ Підтримати", "Або ваша власна сума", "7,5", "7,50", "Ваш баланс"),
+}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", SPOKEN)
+async def test_an_app_opened_by_a_keyboard_answers_in_the_chat_where_the_credits_come(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person, bohdan: Person, language: str, scheme: Scheme, width: int
+) -> None:
+    person, words = {"en": anna, "uk": bohdan}[language], SPOKEN[language]
+    client = await screen.open_in_client(person, button=words.button, width=width, scheme=scheme)
+    amount = client.app.get_by_label(words.own_amount)
     # By then the page has what anybody may ask for, the offer; from here on it asks for nothing.
     await expect(amount).to_be_visible()
     asked: list[str] = []
     client.page.on("request", lambda request: asked.append(request.url))
 
-    await amount.fill("7,5")
-    await client.press_main_button("7,50")
+    await amount.fill(words.typed)
+    await client.press_main_button(words.shown)
     sent = (await client.hears("web_app_data_send"))["data"]
-    await bohdan.send_from_web_app(sent)
+    await person.send_from_web_app(sent)
+    code = await person.hear_code()
+    await bmc.pay(amount="7.5", note=code)
 
+    assert "750" in await person.hear("+750")
     assert json.loads(sent) == {"amount": "7.5", "currency": "USD"}
-    assert "750" in await bohdan.hear("код")
-    assert await client.app.get_by_text("Ваш баланс").count() == 0
+    assert await client.app.get_by_text(words.balance).count() == 0
+    assert await client.app.locator("html").evaluate("html => html.scrollWidth - innerWidth") <= 0
     assert asked == []
+
+
+async def test_whose_name_telegram_keeps_to_itself_is_answered_in_the_chat(screen: Screen, anna: Person) -> None:
+    """A keyboard's button of another bot, which does not know of `?mode=keyboard`."""
+    address = (await screen.address_of(anna, button="☕ Support")).replace("mode=keyboard&", "")
+
+    page = await screen.page()
+    await page.goto(address)
+
+    await expect(page.get_by_text("The bot answers with your code in the chat.")).to_be_visible()
+
+
+async def test_an_old_telegram_is_enough(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
+    """The first version of Web Apps: no button to go back, none to open links, nothing that trembles."""
+    client = await screen.open_in_client(anna, menu=True, version="6.0")
+    await client.page.context.route("**/bmc/demo", lambda route: route.fulfill(body="Buy Anna a coffee"))
+
+    await client.press_main_button("Support with $5")
+    code = await client.app.locator("#code").inner_text()
+    await expect(client.app.get_by_role("button", name="All amounts")).to_be_visible()
+    async with client.page.expect_popup() as opening:
+        await client.press_main_button("Open Buy Me a Coffee")
+    await bmc.pay(amount="5", note=code)
+
+    await expect(client.app.get_by_role("heading", level=1)).to_have_text("Thank you!")
+    await expect((await opening.value).get_by_text("Buy Anna a coffee")).to_be_visible()
+    assert await client.page.evaluate("wishes.filter(({ eventType }) => /haptic|open_link|back_button/.test(eventType))") == []
 
 
 async def test_another_amount_than_the_one_picked_is_owned_up_to(
@@ -214,11 +266,14 @@ async def test_a_second_click_opens_no_second_payment(screen: Screen, anna: Pers
     assert stack.sql(f"SELECT count(*) FROM pending_payments WHERE telegram_id = {anna.telegram_id}") == "1"
 
 
-async def test_a_deep_link_to_what_is_open_already_shows_it(screen: Screen, anna: Person) -> None:
-    meant = await anna.ask_to_pay("10")
+@pytest.mark.parametrize(("amount", "link"), [("10", "10"), ("8.20", "8_20")])
+async def test_a_deep_link_to_what_is_open_already_shows_it(
+    screen: Screen, anna: Person, amount: str, link: str
+) -> None:
+    meant = await anna.ask_to_pay(amount)
     await anna.ask_to_pay("25")
 
-    page = await screen.open(anna, menu=False, start_param="10")
+    page = await screen.open(anna, menu=False, start_param=link)
 
     assert await shown_code(page) == meant
 
@@ -263,6 +318,37 @@ async def test_a_payment_that_expires_says_so_while_it_is_looked_at(screen: Scre
 
     await expect(title(page)).to_have_text("The time is up")
     await expect(page.get_by_text("your credits still arrive")).to_be_visible()
+
+
+async def test_what_is_paid_while_cancelling_is_asked_about_closes_the_question(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    await button(page, "Cancel this payment").click()
+    await expect(button(page, "Keep it")).to_be_visible()
+
+    await bmc.pay(amount="5", note=code)
+
+    await expect(title(page)).to_have_text("Thank you!")
+    await expect(button(page, "Keep it")).to_be_hidden()
+
+
+async def test_what_an_operator_takes_back_is_seen_by_whoever_looks_at_it(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person, operator: Person, stack: Stack
+) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    await bmc.pay(amount="5", note=code)
+    await expect(title(page)).to_have_text("Thank you!")
+
+    charge = stack.sql(f"SELECT max(charge_id) FROM charges WHERE telegram_id = {anna.telegram_id}")
+    await operator.say(f"/undo {charge} it was not hers")
+    await operator.hear("not hers")
+    await operator.press("Yes, take it back")
+
+    await expect(title(page)).to_have_text("How about a coffee?")
+    await expect(page.get_by_text(re.compile(r"balance\s*0\scredits"))).to_be_visible()
 
 
 async def test_too_many_open_payments_lead_to_those_that_are_open(screen: Screen, anna: Person) -> None:
@@ -379,6 +465,23 @@ async def test_being_offline_is_told_and_so_is_being_back(screen: Screen, bmc: B
     await expect(page.get_by_text("No connection. Check the network")).to_be_visible()
     await bmc.pay(amount="5", note=code)
     await page.context.set_offline(False)
+
+    await expect(title(page)).to_have_text("Thank you!")
+    await expect(page.locator("#connection")).to_be_hidden()
+
+
+async def test_whoever_may_open_no_more_streams_hears_of_it_all_the_same(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    """Streams that a change of networks left behind count for a while."""
+    code = await anna.ask_to_pay("5")
+    page = await screen.page()
+    refusal = {"error": "too_many_requests", "retry_after": 1}
+    await page.route(EVENTS, lambda route: route.fulfill(status=429, json=refusal, headers={"Retry-After": "1"}))
+    await page.goto(await screen.address_of(anna))
+    await expect(page.locator("#code")).to_have_text(code)
+
+    await bmc.pay(amount="5", note=code)
 
     await expect(title(page)).to_have_text("Thank you!")
     await expect(page.locator("#connection")).to_be_hidden()

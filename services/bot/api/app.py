@@ -12,6 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp_sse import EventSourceResponse, sse_response
 
+from ledger.codes import is_code, is_older_form
 from ledger.errors import DatabaseAwayError, PaymentIdTakenError, TooManyOpenPaymentsError
 from ledger.model import PaymentId, PendingPayment
 from ledger.store.payments import Request, cancel_payment, meet_user, open_payment
@@ -122,6 +123,8 @@ class Api:
 
     async def _cancel_payment(self, request: web.Request, visitor: Visitor) -> web.Response:
         payment_id = PaymentId(request.match_info["payment_id"])
+        if not (is_code(payment_id) or is_older_form(payment_id)):
+            raise ProblemError(404, "payment_unknown")
         cancelling = await cancel_payment(self.context.pool, payment_id, visitor.telegram_id, now=self.context.clock())
         if cancelling is None:
             raise ProblemError(404, "payment_unknown")
