@@ -389,6 +389,25 @@ async def test_a_payment_tells_its_whole_life(anna: Person, operator: Person, we
     for part in ("opened", "paid", "charge #1, $5", "by: Code", "+500 (payment) to 101", "told: credited"):
         assert part in life
     assert "No payment has this code" in await operator.ask("/payment K7QM-2XHD")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_code_that_was_paid_over_and_over_still_fits_into_a_message(
+    anna: Person, operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    code = await anna.ask_for_code("5")
+    await webhook.settle(*(a_payment(support_note=code) for _ in range(18)))
+    await pool.execute("DELETE FROM notifications WHERE telegram_id IS NULL OR telegram_id = 900")
+
+    life = await ask(operator, f"/payment {code}")
+
+    assert "charge #1, $5" in life["text"]
+    assert "more" in life["text"].splitlines()[-1]
+    assert labels(life)[-1] == "#18 · $5"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_payment_is_asked_for_by_its_code(operator: Person) -> None:
     assert "Which code?" in await operator.ask("/payment")
 
 
@@ -408,6 +427,9 @@ async def test_credits_are_given_with_a_reason_once_and_taken_back(
     assert await ledger.credits() == [50]
     assert "added 50 credits" in (await anna.hear())["text"]
     assert await actions(pool) == [("credit", OPERATOR, "for <the> translation")]
+    assert "Entry c1" in labels(await ask(operator, "/undo @anna"))[0]
+    for said in ("/undo c1 why", "/undo С1 why"):
+        assert "c1: +50" in await operator.ask(said)
     choice = await ask(operator, "/undo @anna")
     await operator.press(data_of(choice, "Entry c1"))
     undo = await answer(operator, await operator.hear(), "it was Bohdan")
@@ -423,10 +445,13 @@ async def test_credits_are_given_with_a_reason_once_and_taken_back(
         ("/credit", "Say who, how much and why"),
         ("/credit @anna 50", "Say who, how much and why"),
         ("/credit @anna +0 for nothing", "Say who, how much and why"),
+        ("/credit @anna +1 000 gift", "a number has no blanks in it: +1000"),
+        ("/credit @anna +1  000 gift", "a number has no blanks in it: +1000"),
         ("/credit @nobody_here +5 for nothing", "nobody of that name"),
         ("/undo", "Say what to take back"),
         ("/undo c999 why", "nothing to take back"),
         ("/undo 999 why", "Nothing goes by that"),
+        ("/undo №999 why", "Nothing goes by that"),
         ("/export", "For which time?"),
         ("/export 2026-13", "For which time?"),
         ("/replay", "What shall be gone through?"),
@@ -439,6 +464,45 @@ async def test_what_cannot_be_done_is_said_with_an_example(
     await anna.ask("/start")
 
     assert refusal in await operator.ask(said)
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("minus", ["-", "\u2212", "\u2013", "\u2014"])
+async def test_whatever_a_keyboard_makes_of_a_minus_takes_credits(anna: Person, operator: Person, minus: str) -> None:
+    await anna.ask("/start")
+
+    assert "Take 1,000 credits from @anna" in await operator.ask(f"/credit @anna {minus}1000 5 bad pages")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_number_is_found_with_the_sign_that_stands_before_it(
+    anna: Person, operator: Person, webhook: Webhook
+) -> None:
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    await anna.hear()
+
+    for said in ("1", "#1", "№1", "№ 1"):
+        assert "#1 · $5" in await operator.ask(f"/find {said}")
+        assert "as then, Code" in await operator.ask(f"/replay {said}")
+        assert "Take this back?" in await operator.ask(f"/undo {said} not hers")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_whoever_took_a_decision_back_was_not_first_where_a_rule_has_decided_since(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    card = await card_of(operator, webhook)
+    await operator.press(data_of(card, "For no user"))
+    await answer(operator, await operator.hear(), "a tip")
+    asked = await ask(operator, "/undo 1 no tip")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, card, "A payment waits for you")
+    await pool.execute("INSERT INTO users (telegram_id) VALUES (101) ON CONFLICT DO NOTHING")
+    await pool.execute("UPDATE charges SET state = 'matched', telegram_id = 101, method = 'code', matched_at = now()")
+
+    late = await operator.press(data_of(card, "Find"))
+
+    assert "by a rule" in late["text"]
 
 
 @pytest.mark.usefixtures("bot")

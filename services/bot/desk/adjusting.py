@@ -32,9 +32,13 @@ from services.bot.desk.people import find_people
 from services.bot.desk.showing import explain, show, show_everywhere
 from services.bot.speech import Speech
 
-CREDIT = re.compile(r"(\S+)\s+([+\-\u2212]?)(\d{1,9})(?:\s+(.+))?", re.DOTALL)
-ENTRY = re.compile(r"(?:c|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
-TARGET = re.compile(r"#?(\S+)(?:\s+(.+))?", re.DOTALL)
+# What a keyboard makes of a minus: itself, the true one, a dash.
+MINUS = "-\u2212\u2013\u2014"
+# Three digits that stand apart may be a reason, or the rest of a number ("1 000"): then nothing is done.
+CREDIT = re.compile(rf"(\S+)\s+([{MINUS}+]?)(\d{{1,9}})(?:\s+(?!\s*\d{{3}}(?!\d))(.+))?", re.DOTALL)
+# A Cyrillic letter that looks like c, too.
+ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
+TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
 
 
 def make_router() -> Router:
@@ -54,7 +58,7 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
     """Show whom and what it would change."""
     wish = CREDIT.fullmatch((command.args or "").strip())
     reason = _reason(wish[4] if wish else None)
-    credits = (-1 if wish[2] in ("-", "\u2212") else 1) * int(wish[3]) if wish else 0
+    credits = (-1 if wish[2] and wish[2] in MINUS else 1) * int(wish[3]) if wish else 0
     if wish is None or not credits or not reason:
         await message.answer(speech.say("desk-credit-how"))
         return

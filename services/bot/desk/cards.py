@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -16,7 +16,7 @@ from ledger.claiming import names_alike
 from ledger.codes import show_code
 from ledger.model import ChargeState, PaymentId, PendingPayment, Rates, TelegramId
 from ledger.store.desk import Action
-from ledger.store.lookup import ChargeFile, ClaimFile, KnownUser, ShownCharge
+from ledger.store.lookup import ChargeFile, ClaimFile, Decision, KnownUser, ShownCharge
 from services.bot.desk.buttons import OnCharge, OnClaim, Step, button, column, rows
 from services.bot.speech import Speech
 
@@ -26,6 +26,9 @@ NOTE_LENGTH_MAX = 400
 REASONS_MAX = 12
 CANDIDATES_MAX = 6
 NAME_LENGTH_MAX = 60
+LINES_LENGTH_MAX = 3500
+"""Telegram takes 4096 signs, and the first and the last line need some. Source: https://core.telegram.org/bots/api#sendmessage."""
+
 NOBODY: Mapping[TelegramId, KnownUser] = MappingProxyType({})
 
 
@@ -93,16 +96,18 @@ def decided(file: ChargeFile, speech: Speech) -> str:
     if charge.flag:
         lines.append(speech.say(f"desk-flag-{charge.flag}"))
     if charge.decision is not None:
-        lines.append(
-            speech.say(
-                "desk-decided-by",
-                operator=name_of(charge.decision.operator_id, file.users),
-                action=action_name(charge.decision.action, speech),
-                time=speech.time(charge.decision.at),
-                reason=charge.decision.reason,
-            )
-        )
+        lines.append(decision_line(charge.decision, file.users, speech))
     return "\n".join(lines)
+
+
+def decision_line(decision: Decision, users: Mapping[TelegramId, KnownUser], speech: Speech) -> str:
+    return speech.say(
+        "desk-decided-by",
+        operator=name_of(decision.operator_id, users),
+        action=_action_name(decision.action, speech),
+        time=speech.time(decision.at),
+        reason=short(decision.reason, NOTE_LENGTH_MAX),
+    )
 
 
 def candidates(file: ChargeFile) -> list[Candidate]:
@@ -201,11 +206,6 @@ def name_of(telegram_id: TelegramId, users: Mapping[TelegramId, KnownUser]) -> s
     return f"@{known.username} ({telegram_id})" if known and known.username else str(telegram_id)
 
 
-def action_name(action: str, speech: Speech) -> str:
-    """Name what an operator did; what was done at a prompt stands in the words that were chosen there."""
-    return speech.say(f"desk-action-{action}") if action in set(Action) else action
-
-
 def money(charge: ShownCharge, speech: Speech) -> str:
     return speech.money(charge.amount, charge.currency) if charge.amount is not None else "—"
 
@@ -249,6 +249,11 @@ def _pick_key(file: ChargeFile, candidate: Candidate, speech: Speech) -> InlineK
         return button(speech.label("desk-pick-user", user=name), data)
     amount = speech.money(payment.amount, payment.currency)
     return button(speech.label("desk-pick-payment", user=name, code=show_code(payment.payment_id), amount=amount), data)
+
+
+def _action_name(action: str, speech: Speech) -> str:
+    """Name what an operator did; what was done at a prompt stands in the words that were chosen there."""
+    return speech.say(f"desk-action-{action}") if action in set(Action) else action
 
 
 def _payment_line(payment: PendingPayment, speech: Speech) -> str:
@@ -303,6 +308,18 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
     step = Step.MATCH if exact else Step.PICK
     data = OnClaim(step=step, claim_id=file.claim.claim_id, charge_id=charge.charge_id)
     return button(text, data, style="success" if exact else None)
+
+
+def as_many_as_fit(lines: Iterable[str]) -> list[str]:
+    """Take lines as long as Telegram takes the message."""
+    fitting: list[str] = []
+    length = 0
+    for line in lines:
+        length += len(line) + 1
+        if length > LINES_LENGTH_MAX:
+            break
+        fitting.append(line)
+    return fitting
 
 
 def short(text: str, length_max: int) -> str:

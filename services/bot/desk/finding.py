@@ -12,6 +12,7 @@ from ledger.codes import is_code, is_older_form, read_codes
 from ledger.model import PaymentId
 from ledger.store.database import Pool
 from ledger.store.lookup import (
+    FOUND_MAX,
     Entry,
     Life,
     ShownCharge,
@@ -23,9 +24,9 @@ from ledger.store.lookup import (
 )
 from services.bot.context import Context
 from services.bot.desk.buttons import rows
-from services.bot.desk.cards import action_name, money, name_of
+from services.bot.desk.cards import as_many_as_fit, decision_line, money, name_of
 from services.bot.desk.lists import charge_line, in_pairs, open_key, payment_line
-from services.bot.desk.people import Found, find_people
+from services.bot.desk.people import Found, find_people, without_sign
 from services.bot.speech import Speech
 
 PEOPLE_MAX = 5
@@ -48,13 +49,13 @@ async def find(message: Message, command: CommandObject, context: Context, speec
     is_address = not said.startswith("@") and EMAIL.fullmatch(said) is not None
     people = [] if is_address else (await find_people(context.pool, said))[:PEOPLE_MAX]
     charges = await _find_charges(context.pool, said, people, is_address=is_address)
-    lines = [await _tell_user(found, context, speech) for found in people]
+    lines = [line for found in people for line in await _tell_user(found, context, speech)]
     lines += [_line_with_email(charge, said if is_address else None, speech) for charge in charges]
     if not lines:
         await message.answer(speech.say("desk-found-nothing"))
         return
     keys = [open_key(charge, speech) for charge in charges]
-    await message.answer("\n".join(lines), reply_markup=rows(*in_pairs(keys)) if keys else None)
+    await message.answer(_fit(lines, speech), reply_markup=rows(*in_pairs(keys)) if keys else None)
 
 
 async def tell_life(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
@@ -84,13 +85,13 @@ def mask(address: str) -> str:
 async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_address: bool) -> list[ShownCharge]:
     if is_address:
         return await find_charges_by_email(pool, said)
-    charges = await find_charges_by_number(pool, said.removeprefix("#"))
+    charges = await find_charges_by_number(pool, without_sign(said))
     for found in people:
         charges += await find_charges_of_user(pool, found.user.telegram_id)
     return list({charge.charge_id: charge for charge in charges}.values())
 
 
-async def _tell_user(found: Found, context: Context, speech: Speech) -> str:
+async def _tell_user(found: Found, context: Context, speech: Speech) -> list[str]:
     user = found.user
     lines = [
         speech.say(
@@ -107,7 +108,7 @@ async def _tell_user(found: Found, context: Context, speech: Speech) -> str:
         lines.append(speech.say("desk-user-unreachable", time=speech.time(user.unreachable_at)))
     payments = await find_payments_of_user(context.pool, user.telegram_id)
     lines += [payment_line(payment, {user.telegram_id: user}, speech) for payment in payments]
-    return "\n".join(lines) + "\n"
+    return [*lines, ""]
 
 
 def _line_with_email(charge: ShownCharge, typed: str | None, speech: Speech) -> str:
@@ -143,7 +144,7 @@ def _life(life: Life, speech: Speech) -> str:
         )
         for one in life.messages
     ]
-    return "\n".join(lines)
+    return _fit(lines, speech)
 
 
 def _life_of_charge(charge: ShownCharge, life: Life, speech: Speech) -> list[str]:
@@ -166,15 +167,7 @@ def _life_of_charge(charge: ShownCharge, life: Life, speech: Speech) -> list[str
     ]
     lines += [_entry_line(entry, speech) for entry in life.entries if entry.charge_id == charge.charge_id]
     if charge.decision is not None:
-        lines.append(
-            speech.say(
-                "desk-decided-by",
-                operator=name_of(charge.decision.operator_id, life.users),
-                action=action_name(charge.decision.action, speech),
-                time=speech.time(charge.decision.at),
-                reason=charge.decision.reason,
-            )
-        )
+        lines.append(decision_line(charge.decision, life.users, speech))
     return lines
 
 
@@ -190,5 +183,13 @@ def _entry_line(entry: Entry, speech: Speech) -> str:
 
 
 def _life_keys(life: Life, speech: Speech) -> InlineKeyboardMarkup | None:
-    keys = [open_key(charge, speech) for charge in life.charges]
+    # The newest, where a code was paid over and over.
+    keys = [open_key(charge, speech) for charge in life.charges[-FOUND_MAX:]]
     return rows(*in_pairs(keys)) if keys else None
+
+
+def _fit(lines: list[str], speech: Speech) -> str:
+    """Join what Telegram takes, and count the rest."""
+    shown = as_many_as_fit(lines)
+    left = len(lines) - len(shown)
+    return "\n".join([*shown, speech.say("desk-more", count=left)] if left else shown)

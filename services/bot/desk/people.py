@@ -41,6 +41,11 @@ async def find_people(pool: Pool, said: str) -> list[Found]:
     return [Found(user) for user in await find_users_named(pool, name[1])] if name else []
 
 
+def without_sign(number: str) -> str:
+    """Drop what stands before a number where we write one: #7, №7."""
+    return number.lstrip("#№ ")
+
+
 async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharge) -> PendingPayment | None:
     """Find the user's one open payment of the charge's amount: it would be completed by it; None: none, or a doubt."""
     fitting = [

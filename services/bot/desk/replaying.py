@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
@@ -12,13 +10,12 @@ from ledger.model import ChargeState
 from ledger.store.lookup import ShownCharge, find_charges_by_number
 from ledger.store.replay import REPLAYED_MAX, Replayed, replay
 from services.bot.context import Context
-from services.bot.desk.cards import money
+from services.bot.desk.cards import as_many_as_fit, money
+from services.bot.desk.people import without_sign
 from services.bot.desk.periods import read_span
 from services.bot.speech import Speech
 
 SHOWN_MAX = 25
-LINES_LENGTH_MAX = 3500
-"""Telegram takes 4096 signs, and the first and the last line need some. Source: https://core.telegram.org/bots/api#sendmessage."""
 
 
 def make_router() -> Router:
@@ -35,7 +32,7 @@ async def rehearse(message: Message, command: CommandObject, context: Context, s
     if span is not None:
         found = await replay(context.pool, rules, since=span.since, until=span.until)
     elif said:
-        charges = await find_charges_by_number(context.pool, said.removeprefix("#"))
+        charges = await find_charges_by_number(context.pool, without_sign(said))
         found = await replay(context.pool, rules, charges=[charge.charge_id for charge in charges])
     else:
         await message.answer(speech.say("desk-replay-how"))
@@ -49,24 +46,12 @@ def _tell(found: list[Replayed], speech: Speech) -> str:
     differing = [one for one in found if one.differs]
     same = [one for one in found if not one.differs]
     # What differs comes first: it is what was asked for.
-    shown = _as_many_as_fit(_line(one, speech) for one in [*differing, *same][:SHOWN_MAX])
+    shown = as_many_as_fit(_line(one, speech) for one in [*differing, *same][:SHOWN_MAX])
     lines = [speech.say("desk-replay-title", total=len(found), differing=str(len(differing)))]
     lines += shown
     if len(found) > len(shown) or len(found) == REPLAYED_MAX:
         lines.append(speech.say("desk-replay-cut", count=str(len(shown))))
     return "\n".join(lines)
-
-
-def _as_many_as_fit(lines: Iterable[str]) -> list[str]:
-    """Take lines as long as Telegram takes the message."""
-    fitting: list[str] = []
-    length = 0
-    for line in lines:
-        length += len(line) + 1
-        if length > LINES_LENGTH_MAX:
-            break
-        fitting.append(line)
-    return fitting
 
 
 def _line(one: Replayed, speech: Speech) -> str:

@@ -253,7 +253,7 @@ desk-kind-refund_overdrawn = balance below zero
 ## Changing a balance
 
 desk-credit-how = Say who, how much and why: <code>/credit @anna +50 for the translation</code>
-    A minus takes credits. The user is told, and reads the reason in /history.
+    A minus takes credits; a number has no blanks in it: +1000. The user is told, and reads the reason in /history.
 desk-credit-several = Several people have had this name. Use the Telegram id; /find shows it.
 desk-confirm-credit = { $sign ->
     [plus] <b>Add { $credits } to { $user }?</b>
