@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -48,6 +49,13 @@ def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Eve
 
 async def _run_until_signalled(settings: Known, work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_unhandled)
     for one in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+        loop.add_signal_handler(one, stop.set)
     await work(settings, stop)
+
+
+def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what was raised where nobody waited for it; by itself asyncio writes the words of it, and the arguments of calls."""
+    log.error("error not handled", reason=context["message"].partition("(")[0], exc_info=context.get("exception"))

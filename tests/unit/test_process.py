@@ -19,6 +19,7 @@ EMAIL = "anna@example.org"
 
 FAILING = """
 import asyncio
+import gc
 
 from services.runtime.process import run_service
 from services.runtime.settings import Settings
@@ -31,6 +32,18 @@ async def fail():
 async def fail_in_a_group():
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(fail())
+
+
+async def fail_unseen():
+    forgotten = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    del forgotten
+    gc.collect()
+
+
+async def fail_in_a_callback():
+    asyncio.get_running_loop().call_soon(int, "{token} of {email}")
+    await asyncio.sleep(0)
 
 
 async def work(settings, stop):
@@ -79,6 +92,20 @@ def test_a_service_that_fails_says_so_in_one_line_that_shows_nothing_private(wha
     assert "ValueError" in ended.stdout
     assert [word for word in (TOKEN, EMAIL, "secret") if word in ended.stdout] == []
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("what", ["fail_unseen", "fail_in_a_callback"])
+def test_what_fails_where_nobody_waits_for_it_shows_nothing_private(what: str) -> None:
+    ended = run(FAILING.format(token=TOKEN, email=EMAIL, what=what))
+
+    [line] = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert (line["level"], line["event"], line["exception"][0]["exc_type"]) == (
+        "error",
+        "error not handled",
+        "ValueError",
+    )
+    assert [word for word in (TOKEN, EMAIL) if word in ended.stdout] == []
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 class Backend(HTTPServer):
