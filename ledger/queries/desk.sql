@@ -12,14 +12,19 @@ SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 -- $1 payment id or null, $2 charge key
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
--- name: find_last_decision
--- Who decided a charge last.
+-- name: find_decider
+-- Which operator made a charge what it is; nobody, where a rule or a refund came after what operators did.
 -- $1 charge id
-SELECT operator_id
-  FROM operator_actions
- WHERE charge_id = $1
- ORDER BY action_id DESC
- LIMIT 1;
+SELECT last.operator_id
+  FROM charges
+ CROSS JOIN LATERAL (
+           SELECT operator_actions.operator_id, operator_actions.action
+             FROM operator_actions
+            WHERE operator_actions.charge_id = charges.charge_id
+            ORDER BY operator_actions.action_id DESC
+            LIMIT 1
+       ) AS last
+ WHERE charges.charge_id = $1 AND (charges.state = 'unmatched') = (last.action = 'undo_match');
 
 -- name: is_ordered
 -- Whether this press or message was obeyed before.

@@ -15,7 +15,7 @@ from typing import Literal
 
 from ledger.model import ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
 from ledger.settling import Charge, Settlement, match_by_operator
-from ledger.store.database import Connection, Pool, sql, transaction
+from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
 from ledger.store.settle import load_charge, write_settlement
 from ledger.store.story import tell
@@ -77,9 +77,20 @@ class Order:
 
 
 async def match_charge(
-    pool: Pool, charge_id: int, order: Order, *, telegram_id: TelegramId, payment_id: PaymentId | None, rates: Rates
+    pool: Pool,
+    charge_id: int,
+    order: Order,
+    *,
+    telegram_id: TelegramId,
+    payment_id: PaymentId | None,
+    rates: Rates,
+    cause: str | None = None,
 ) -> Done | Refused:
-    """Match a waiting charge to a user, and to the payment it answers, if any; the user is credited and told."""
+    """
+    Match a waiting charge to a user, and to the payment it answers, if any; the user is credited and told.
+
+    *cause* is what they read in their history, where the order's reason is not for them.
+    """
     async with _in_turn(pool) as db:
         charge = await load_charge(db, charge_id)
         refusal = await _refuse_match(db, charge_id, charge, order, telegram_id, rates)
@@ -94,7 +105,7 @@ async def match_charge(
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
             for notification in done.notifications
         ]
-        credits = await _credit(db, charge_id, done, order)
+        credits = await _credit(db, charge_id, done, order, cause=cause or order.reason)
         await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now)
     tell(done)
     return Done(action_id, charge_id, telegram_id, credits)
@@ -202,6 +213,12 @@ async def settle_again(pool: Pool, event_no: int, order: Order) -> Done | Refuse
     return Done(action_id, None, None, 0)
 
 
+async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
+    """Find which operator made a charge what it is; None: a rule, or nobody."""
+    async with connected(pool) as db:
+        return await _find_decider(db, charge_id)
+
+
 @asynccontextmanager
 async def _in_turn(pool: Pool) -> AsyncIterator[Connection]:
     async with transaction(pool) as db:
@@ -225,7 +242,12 @@ async def _refuse_match(
 
 
 async def _decided_before(db: Connection, charge_id: int) -> Refused:
-    return Refused(Why.DECIDED_BEFORE, await db.fetchval(sql("find_last_decision"), charge_id))
+    return Refused(Why.DECIDED_BEFORE, await _find_decider(db, charge_id))
+
+
+async def _find_decider(db: Connection, charge_id: int) -> TelegramId | None:
+    decider: TelegramId | None = await db.fetchval(sql("find_decider"), charge_id)
+    return decider
 
 
 async def _is_repeat(db: Connection, order: Order) -> bool:
@@ -255,12 +277,12 @@ async def _find_payment(db: Connection, payment_id: PaymentId | None, user: Tele
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 
 
-async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order) -> int:
+async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order, *, cause: str) -> int:
     """Write a match; where the charge's one credit was given and taken back before, the new one is an adjustment."""
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, order.now)
     if charge_id not in credited and credits:
-        await db.execute(sql("credit_charge_again"), charge_id, user, credits, order.reason)
+        await db.execute(sql("credit_charge_again"), charge_id, user, credits, cause)
     return credits
 
 

@@ -149,6 +149,7 @@ async def test_a_candidate_is_credited_after_one_more_question(
 
     assert "balance 0 → 500" in asked["text"]
     assert await ledger.balance() == 500
+    assert await actions(ledger.pool) == [("match", OPERATOR, f"code {codes[0][:4]}-{codes[0][4:]}")]
     assert await ledger.status(codes[0]) == "completed"
     await shown(operator, card, "Matched to @anna (101): 500 credits")
     assert "+500 credits" in (await anna.hear())["text"]

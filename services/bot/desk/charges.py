@@ -10,7 +10,7 @@ from aiogram.types import CallbackQuery, Message
 
 from ledger.codes import show_code
 from ledger.model import PaymentId, PendingPayment, TelegramId
-from ledger.store.desk import Done, Order, dismiss_charge, match_charge
+from ledger.store.desk import Done, Order, Refused, Why, dismiss_charge, find_decider, match_charge
 from ledger.store.lookup import ChargeFile, KnownUser, find_charge_file, find_payment_named, find_users, remind
 from services.bot.context import Context
 from services.bot.desk.asking import Answers, Question, ask, order_in
@@ -87,13 +87,14 @@ async def match_and_show(
         charge_id,
         Order(
             operator=TelegramId(press.from_user.id),
-            reason=_reason_for(user, payment),
+            reason=_whom_in_words(user, payment, speech),
             now=context.clock(),
             request_key=f"press:{press.id}",
         ),
         telegram_id=user.telegram_id,
         payment_id=payment.payment_id if payment else None,
         rates=context.rates,
+        cause=_reason_for(user, payment),
     )
     if isinstance(done, Done):
         name = name_of(user.telegram_id, {user.telegram_id: user})
@@ -191,10 +192,8 @@ async def _find_waiting(press: CallbackQuery, data: OnCharge, context: Context, 
     file = await _find_or_excuse(press, data, context, speech)
     if file is None or file.charge.waits:
         return file
-    decision = file.charge.decision
-    operator = name_of(decision.operator_id, file.users) if decision else ""
-    text = "desk-refused-other-first" if decision else "desk-refused-rule-first"
-    await press.answer(speech.label(text, operator=operator), show_alert=True)
+    first = await find_decider(context.pool, file.charge.charge_id)
+    await press.answer(await explain(Refused(Why.DECIDED_BEFORE, first), context, speech), show_alert=True)
     await show(press, charge_card(file, speech))
     return None
 
@@ -214,6 +213,13 @@ def _confirm(
     credits = context.rates.credits_for(charge.amount or Decimal(0), charge.currency)
     back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
     return None if credits is None else confirm_card(charge, user, payment, speech, credits=credits, back=back)
+
+
+def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Speech) -> str:
+    """Say for the operators what was chosen; without the user's name, which they may ask us to forget."""
+    if payment is None:
+        return speech.label("desk-chosen-user", user=str(user.telegram_id))
+    return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))
 
 
 def _reason_for(user: KnownUser, payment: PendingPayment | None) -> str:

@@ -115,6 +115,8 @@ desk-dismissed = Put aside: #{ $number }. It can be taken back with /undo { $num
 desk-later-set = I will show it to you again at { $time }, unless it is decided by then.
 desk-reason-payment = your payment with code { $code }
 desk-reason-user = your payment, found by a person
+desk-chosen-payment = code { $code }
+desk-chosen-user = user { $user }
 desk-reason-failed = event { $number }
 desk-ask-who = <b>Whose payment is #{ $number }?</b>
     Reply with a code, an @name or a Telegram id.

@@ -113,6 +113,8 @@ desk-dismissed = Відкладено: №{ $number }. Передумаєте �
 desk-later-set = Нагадаю { $time }, якщо доти ніхто не вирішить.
 desk-reason-payment = ваш платіж із кодом { $code }
 desk-reason-user = ваш платіж, знайдений людиною
+desk-chosen-payment = код { $code }
+desk-chosen-user = користувач { $user }
 desk-reason-failed = подія { $number }
 desk-ask-who = <b>Чий платіж №{ $number }?</b>
     Надішліть у відповідь код, @ім’я або номер у Telegram.
