@@ -37,7 +37,18 @@ COMMANDS = [
     "/export@2026-11",
     "/doctor",
 ]
-FORGED = ("dc|m|1|101|", "dc|s|1|0|", "dp|u|0", "da|101|500", "du|1|1|1|0", "dq|m|1|1", "de|1|1", "dn")
+FORGED = (
+    "dc|m|1|101|",
+    "dc|s|1|0|",
+    "dc|o|1|0|",
+    "dq|o|1|0",
+    "dp|u|0",
+    "da|101|500",
+    "du|1|1|1|0",
+    "dq|m|1|1",
+    "de|1|1",
+    "dn",
+)
 OTHER = 901
 
 
@@ -331,7 +342,18 @@ async def test_open_claims_are_listed_and_opened(
     assert "1 claim is open" in listed["text"]
     assert "$5" in listed["text"]
     assert "@anna (101)" in listed["text"]
-    await shown(operator, listed, "Anna K")
+    assert "Anna K" in (await operator.hear())["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_is_opened_from_a_list_leaves_the_list_where_it_is(operator: Person, webhook: Webhook) -> None:
+    await card_of(operator, webhook)
+    listed = await ask(operator, "/unmatched")
+
+    await operator.press(data_of(listed, "#1 · $5"))
+
+    assert "A payment waits for you" in (await operator.hear())["text"]
+    assert "1 payment waits" in (await shown(operator, listed, "page 1 of 1"))["text"]
 
 
 @pytest.mark.usefixtures("bot")

@@ -14,6 +14,8 @@ from services.bot.speech import Speech
 class Step(enum.StrEnum):
     """What a press does with a charge or a claim. Short: Telegram takes 64 bytes."""
 
+    OPEN = "o"
+    """In a message of its own, below the list or the news that names it."""
     SHOW = "s"
     PICK = "p"
     """Asks whether to match it to this user."""

@@ -17,7 +17,7 @@ from services.bot.desk.asking import Answers, Question, ask, order_in
 from services.bot.desk.buttons import OnCharge, Step
 from services.bot.desk.cards import Card, charge_card, confirm_card, name_of
 from services.bot.desk.people import find_answered_payment, find_people
-from services.bot.desk.showing import explain, show, show_everywhere
+from services.bot.desk.showing import explain, show, show_below, show_everywhere
 from services.bot.speech import Speech
 from services.bot.speech import speech as speech_in
 
@@ -28,6 +28,7 @@ PEOPLE_MAX = 5
 def make_router() -> Router:
     router = Router(name="desk-charges")
     for step, handler in (
+        (Step.OPEN, open_charge),
         (Step.SHOW, show_charge),
         (Step.PICK, pick),
         (Step.MATCH, match),
@@ -40,6 +41,13 @@ def make_router() -> Router:
     router.message.register(take_who, Answers(Question.WHO))
     router.message.register(dismiss, Answers(Question.WHY_DISMISS))
     return router
+
+
+async def open_charge(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
+    file = await _find_or_excuse(press, callback_data, context, speech)
+    if file is not None:
+        await press.answer()
+        await show_below(press, charge_card(file, speech))
 
 
 async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:

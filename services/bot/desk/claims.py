@@ -15,13 +15,14 @@ from services.bot.desk.buttons import OnClaim, Step
 from services.bot.desk.cards import claim_card, confirm_card, fits_exactly, name_of
 from services.bot.desk.charges import match_and_show
 from services.bot.desk.people import find_answered_payment
-from services.bot.desk.showing import explain, show, show_claim_everywhere
+from services.bot.desk.showing import explain, show, show_below, show_claim_everywhere
 from services.bot.speech import Speech
 
 
 def make_router() -> Router:
     router = Router(name="desk-claims")
     for step, handler in (
+        (Step.OPEN, open_claim),
         (Step.SHOW, show_claim),
         (Step.PICK, pick),
         (Step.MATCH, confirm_at_once),
@@ -30,6 +31,13 @@ def make_router() -> Router:
         router.callback_query.register(handler, OnClaim.filter(F.step == step))
     router.message.register(decline, Answers(Question.WHY_DECLINE))
     return router
+
+
+async def open_claim(press: CallbackQuery, callback_data: OnClaim, context: Context, speech: Speech) -> None:
+    file = await find_claim_file(context.pool, callback_data.claim_id)
+    await press.answer()
+    if file is not None:
+        await show_below(press, claim_card(file, context.rates, speech))
 
 
 async def show_claim(press: CallbackQuery, callback_data: OnClaim, context: Context, speech: Speech) -> None:

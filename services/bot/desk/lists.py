@@ -90,7 +90,7 @@ async def _claims(page: Page, context: Context, speech: Speech) -> tuple[Lines, 
     return lines, [
         button(
             speech.label("desk-claims-button", number=str(claim.claim_id)),
-            OnClaim(step=Step.SHOW, claim_id=claim.claim_id),
+            OnClaim(step=Step.OPEN, claim_id=claim.claim_id),
         )
         for claim in page.claims
     ]
@@ -148,7 +148,7 @@ def payment_line(payment: PendingPayment, users: dict[TelegramId, KnownUser], sp
 
 def open_key(charge: ShownCharge, speech: Speech) -> InlineKeyboardButton:
     text = speech.label("desk-open-button", number=str(charge.charge_id), amount=money(charge, speech))
-    return button(text, OnCharge(step=Step.SHOW, charge_id=charge.charge_id))
+    return button(text, OnCharge(step=Step.OPEN, charge_id=charge.charge_id))
 
 
 def _claim_line(claim: ShownClaim, users: dict[TelegramId, KnownUser], speech: Speech) -> str:

@@ -41,6 +41,12 @@ async def show(press: CallbackQuery, card: Card) -> None:
         await message.answer(card.text, reply_markup=card.keyboard)
 
 
+async def show_below(press: CallbackQuery, card: Card) -> None:
+    """Send *card* as a message of its own: the one with the button has more to open."""
+    if press.message is not None:
+        await press.message.answer(card.text, reply_markup=card.keyboard)
+
+
 async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
     """Bring every operator's card of a charge, and of the claims about it, up to date. What cannot be changed stays."""
     file = await find_charge_file(context.pool, charge_id=charge_id)
