@@ -20,7 +20,7 @@ from monitoring.dashboards.parts import FIRST, Board, Panel, Unit
 from monitoring.rules import DASHBOARD, RUNBOOK
 from monitoring.slos import SLOS
 from tests.monitoring.dashboard_lint import Excluded, lint, read_excluded, selectors
-from tests.monitoring.test_rules import exported
+from tests.monitoring.test_rules import exported, promtool
 
 FILES = sorted(path for path in written_files() if path.suffix == ".json")
 PROVISIONED = ROOT / "grafana" / "dashboards"
@@ -144,6 +144,57 @@ def test_a_limit_is_written_as_the_line_where_the_color_turns(board: Board, pane
 
     below, above = ("red", "green") if panel.limit.is_floor else ("green", "red")
     assert steps == [{"value": None, "color": below}, {"value": panel.limit.value, "color": above}]
+
+
+def test_a_limit_lies_within_the_drawing() -> None:
+    drawn = [panel for path in FILES for panel in panels_of(read(path)) if panel["type"] == "timeseries"]
+    limits = {panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:] for panel in drawn}
+    reach = {panel["title"]: panel["fieldConfig"]["defaults"]["custom"].get("axisSoftMax") for panel in drawn}
+
+    assert reach == {title: steps[0]["value"] if steps else None for title, steps in limits.items()}
+
+
+def test_what_is_added_up_by_day_is_shown_for_days() -> None:
+    queries = [
+        (panel, target.get("rawSql", ""))
+        for path in FILES
+        for panel in panels_of(read(path))
+        for target in panel["targets"]
+    ]
+
+    by_day = [panel for panel, sql in queries if "date_trunc('day'" in sql]
+
+    assert [panel["timeFrom"] for panel in by_day] == ["30d"]
+
+
+def test_an_update_is_marked_and_an_absence_is_not(tmp_path: Path) -> None:
+    marks = {mark["name"]: mark["expr"] for mark in read(FILES[0])["annotations"]["list"]}
+    minutes = {
+        'bmc_build_info{job="bot",revision="a"}': "1x30 _x10 1x20",
+        'bmc_build_info{job="webhook",revision="a"}': "1x30",
+        'bmc_build_info{job="webhook",revision="b"}': "_x31 1x30",
+    }
+    updated = [{"labels": '{job="webhook",revision="b"}', "value": 1}]
+    story = tmp_path / "marks.yml"
+    story.write_text(
+        yaml.safe_dump(
+            {
+                "tests": [
+                    {
+                        "interval": "1m",
+                        "input_series": [{"series": name, "values": values} for name, values in minutes.items()],
+                        "promql_expr_test": [
+                            {"expr": marks["Deployments"], "eval_time": time, "exp_samples": marked}
+                            for time, marked in (("31m", updated), ("41m", []))
+                        ],
+                    }
+                ]
+            }
+        ),
+        encoding="utf-8",
+    )
+
+    promtool("test", "rules", "/marks.yml", mounts=(f"{story}:/marks.yml:ro",))
 
 
 def test_limits_come_from_the_constants_of_the_alerts() -> None:
