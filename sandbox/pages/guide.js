@@ -12,6 +12,8 @@ export class Guide {
     this.checkout = checkout;
     this.copied = null;
     this.paid = null;
+    // By person: the newest message when they last paid. A code up to there may be credited without being named.
+    this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     this.target = null;
     find("guide-close").addEventListener("click", () => this.setHidden(true));
@@ -33,7 +35,10 @@ export class Guide {
 
   /** Somebody has paid with this in the note; the answer in the chat is what all wait for now. */
   takePaid({ note }, { event_id: id }) {
+    // The checkout alone has no phone beside it, and no guide.
+    if (!this.state?.chat) return;
     this.paid = { note, event: id, last: newest(this.state) };
+    this.paidAfter.set(this.people.chosen, this.paid.last);
     this.refresh();
   }
 
@@ -62,7 +67,7 @@ export class Guide {
   }
 
   step() {
-    const code = openCode(this.state);
+    const code = openCode(this.state, this.paidAfter.get(this.people.chosen) ?? 0);
     if (this.paid && !code) return this.stepAfterPaying();
     if (this.people.isOperator) return step(0, "Olha runs the page. Pay without a code, and she is asked whose it is.", find("checkout"), { isMarked: false });
     if (!code) return this.stepToCode();
@@ -104,9 +109,10 @@ function step(number, words, target, { isMarked = true } = {}) {
   return { number, words, target, isMarked };
 }
 
-/** The newest code in the chat, unless somebody has paid with it. */
-function openCode({ chat, payments }) {
-  const buttons = chat.messages.map(({ reply_markup: markup }) => copyButton(markup)).filter(Boolean);
+/** The newest code in the chat since the message *paidAfter*, unless somebody has paid with it. */
+function openCode({ chat, payments }, paidAfter) {
+  const since = chat.messages.filter(({ message_id: id }) => id > paidAfter);
+  const buttons = since.map(({ reply_markup: markup }) => copyButton(markup)).filter(Boolean);
   const code = buttons.at(-1)?.copy_text.text;
   return code && !payments.some(({ words }) => words.includes(code)) ? code : null;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -14,6 +15,10 @@ from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack
 
 FIVE = re.compile(r"^[$€]?5\b")
+COPY_THE_CODE = re.compile("Copy the code|Скопіювати код")
+THANKS = re.compile("Thank you!|Дякуємо!")
+STORY_SECONDS_MAX = 60
+THE_END = "That is all: paid, told and noted."
 
 
 @pytest.fixture
@@ -45,6 +50,10 @@ def mini_app(page: Page) -> FrameLocator:
     return page.frame_locator("#app")
 
 
+def guide(page: Page) -> Locator:
+    return page.locator("#guide-text")
+
+
 def marked(page: Page) -> Locator:
     """What the guide tells to click."""
     return page.locator(".guided")
@@ -70,29 +79,76 @@ async def test_the_guide_leads_a_newcomer_from_the_menu_button_to_the_credits(
     page.on("request", lambda request: note_elsewhere(request, screen, elsewhere))
     await page.goto(screen.address)
 
-    await expect(page.get_by_text("Open the Mini App.")).to_be_visible()
-    await expect(marked(page)).to_have_id("menu")
-    await marked(page).click()
-    await expect(page.get_by_text("Pick an amount")).to_be_visible()
-    await mini_app(page).get_by_role("radio", name=FIVE).check()
-    await expect(marked(page)).to_have_id("main-button")
-    await marked(page).click()
-    await mini_app(page).get_by_role("button", name="Copy the code").click()
-    await expect(marked(page)).to_have_id("paste")
-    await page.locator("#main-button").click()
-    await marked(page).click()
-    await expect(marked(page)).to_have_id("pay-button")
-    await marked(page).click()
+    await follow_the_guide(page)
 
-    await expect(page.get_by_text("That is all: paid, told and noted.")).to_be_visible()
-    await expect(mini_app(page).get_by_role("heading", name="Thank you!")).to_be_visible()
     await expect(page.locator("#deliveries li").first).to_contain_text(
         re.compile(r"donation\.created.*200.*ms", re.DOTALL)
     )
-    await page.get_by_role("button", name="Close", exact=False).last.click()
     await expect(said_by_bot(page, "500 credits").last).to_be_visible()
     assert elsewhere == []
     assert screen_faults(screen) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "language"), [(320, "dark", "en"), (320, "light", "uk"), (1280, "dark", "uk")]
+)
+async def test_the_guide_leads_on_the_narrowest_phone_by_night_and_in_ukrainian(
+    screen: Screen, anna: Person, bohdan: Person, width: int, scheme: Scheme, language: str
+) -> None:
+    page = await open_demo(screen, person={"en": anna, "uk": bohdan}[language], width=width, scheme=scheme)
+
+    await follow_the_guide(page)
+
+    await expect(said_by_bot(page, {"en": "500 credits", "uk": "500 кредитів"}[language]).last).to_be_visible()
+    assert screen_faults(screen) == []
+
+
+async def follow_the_guide(page: Page) -> None:
+    """Click what is marked, from the chat to the credits and back to the chat, as fast as is promised to a newcomer."""
+    await expect(guide(page)).to_have_text("Open the Mini App.")
+    await expect(marked(page)).to_have_id("menu")
+    async with asyncio.timeout(STORY_SECONDS_MAX):
+        await marked(page).click()
+        await expect(guide(page)).to_contain_text("Pick an amount")
+        await mini_app(page).get_by_role("radio", name=FIVE).check()
+        await expect(marked(page)).to_have_id("main-button")
+        await marked(page).click()
+        await mini_app(page).get_by_role("button", name=COPY_THE_CODE).click()
+        await expect(marked(page)).to_have_id("paste")
+        await page.locator("#main-button").click()
+        await marked(page).click()
+        await expect(marked(page)).to_have_id("pay-button")
+        await marked(page).click()
+        await expect(guide(page)).to_contain_text(THE_END)
+        await expect(mini_app(page).get_by_role("heading", name=THANKS)).to_be_visible()
+    await page.get_by_role("button", name="Close", exact=False).last.click()
+
+
+async def test_the_guide_comes_to_its_end_with_a_mistyped_code(screen: Screen, anna: Person) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await open_demo(screen, person=anna)
+    await expect(guide(page)).to_have_text("Copy the code.")
+
+    await page.get_by_label("Say something nice…").fill(code[:-1] + ("2" if code[-1] != "2" else "3"))
+    await page.get_by_role("button", name="Support with $5").click()
+
+    await expect(guide(page)).to_contain_text(THE_END)
+
+
+async def test_the_guide_comes_to_its_end_without_the_code_and_begins_anew(screen: Screen, amount: str) -> None:
+    page = await open_demo(screen)
+    await page.get_by_label("Message", exact=True).fill(f"/pay {amount}")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(guide(page)).to_have_text("Copy the code.")
+    await page.get_by_label("Another").fill(amount)
+
+    await page.get_by_role("button", name=f"Support with ${amount}").click()
+
+    await expect(guide(page)).to_contain_text(THE_END)
+    await page.get_by_role("button", name="operator").click()
+    await expect(guide(page)).to_contain_text("Olha runs the page.")
+    await page.get_by_role("button", name="supporter, English").click()
+    await expect(guide(page)).to_have_text("Open the Mini App.")
 
 
 async def test_a_keyboards_button_answers_in_the_chat_and_leads_there_as_well(screen: Screen, bohdan: Person) -> None:
@@ -196,6 +252,20 @@ async def test_a_wrong_signature_is_seen_refused_and_the_repeat_accepted(screen:
     await expect(wrong).not_to_be_checked()
 
 
+async def test_a_payment_that_its_refund_should_overtake_waits_for_it(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.get_by_role("switch", name="pay, then refund it").check()
+    await page.get_by_role("button", name="Support with $5").click()
+    payment = page.locator("#payments li").first
+    await expect(payment).to_contain_text("$5")
+
+    await payment.get_by_role("button", name="Refund").click()
+
+    log = page.locator("#deliveries li")
+    await expect(log.nth(0)).to_contain_text("donation.created")
+    await expect(log.nth(1)).to_contain_text("donation.refunded")
+
+
 async def test_a_switch_can_be_turned_off_again(screen: Screen, anna: Person, bmc: BuyMeACoffee) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_role("switch", name="comes twice").check()
@@ -251,7 +321,7 @@ async def test_the_page_has_no_grave_faults_and_fits(screen: Screen, anna: Perso
     assert screen_faults(screen) == []
 
 
-async def test_the_checkout_alone_is_for_whoever_opens_it_in_a_tab(screen: Screen) -> None:
+async def test_the_checkout_alone_takes_a_payment_of_whoever_opens_it_in_a_tab(screen: Screen) -> None:
     page = await screen.page(width=390)
 
     await page.goto(f"{screen.address}/bmc/demo")
@@ -259,6 +329,9 @@ async def test_the_checkout_alone_is_for_whoever_opens_it_in_a_tab(screen: Scree
     await expect(page.get_by_role("heading", name="Support demo")).to_be_visible()
     await expect(page.locator("#phone-side")).to_be_hidden()
     await expect(page.get_by_role("heading", name="Webhook")).to_be_hidden()
+    await page.get_by_role("button", name="Support with $5").click()
+    await expect(page.get_by_text("Thank you! The webhook is on its way.")).to_be_visible()
+    assert screen_faults(screen) == []
 
 
 def note_elsewhere(request: Request, screen: Screen, elsewhere: list[str]) -> None:
