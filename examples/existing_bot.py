@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from aiogram import Dispatcher, Router
+from aiogram import Dispatcher, F, Router
 from aiogram.filters import Command
 from aiogram.types import Message
 
@@ -16,9 +16,9 @@ from services.runtime.settings import read_settings
 router = Router()
 
 
-@router.message(Command("fortune"))
+@router.message(Command("fortune"), F.chat.type == "private")
 async def tell_fortune(message: Message, payments: Payments) -> None:
-    user, key = message.chat.id, f"fortune:{message.message_id}"
+    user, key = message.chat.id, f"fortune:{message.chat.id}:{message.message_id}"
     try:
         left = await payments.spend(user, 50, reason="a fortune", key=key)
     except BalanceTooLowError:

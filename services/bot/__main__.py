@@ -10,7 +10,7 @@ from ledger.store.database import open_pool
 from services.bot.desk.router import make_router as make_desk_router
 from services.bot.measuring import MeasureUpdates
 from services.bot.middleware import Drain, Throttle
-from services.bot.payments import make_context, make_notifier, telling
+from services.bot.payments import DRAIN_SECONDS, make_context, make_notifier, telling
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
 from services.bot.telegram import insist, introduce, make_bot, take_updates
@@ -19,8 +19,6 @@ from services.runtime.process import run_service
 from services.runtime.vitals import vital_signs
 
 log = structlog.stdlib.get_logger()
-
-DRAIN_SECONDS = 10.0
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from aiogram import Bot, Dispatcher
 from aiohttp import web
@@ -25,7 +26,8 @@ from services.bot.api.chat import Chat
 from services.bot.api.live import Live
 from services.bot.context import Context
 from services.bot.desk.router import make_router as make_desk_router
-from services.bot.middleware import Throttle
+from services.bot.measuring import MeasureUpdates
+from services.bot.middleware import Drain, Throttle
 from services.bot.notifier import Notifier, sender
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
@@ -34,6 +36,8 @@ from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.vitals import vital_signs
 
 UPDATE_BYTES_MAX = 1024 * 1024
+DRAIN_SECONDS = 10.0
+"""How long a stop waits for what is being handled."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,13 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
     Put the payments into somebody's Dispatcher, and tell its users of theirs for as long as the context lasts.
 
     Include your own routers first: they are asked first, and what they take never comes here. What nobody knows stays
-    unanswered, as before. Stands in for the service `bot`, so it answers the proxy, the health check and Prometheus, too.
+    unanswered, as before. Stands in for the service `bot`, so it answers the proxy, the health check and Prometheus, too: all
+    updates are counted, and when polling stops, those that are being handled are waited for.
     """
+    drain = Drain()
+    for step in (drain, MeasureUpdates()):
+        dispatcher.update.outer_middleware(step)
+    dispatcher.shutdown.register(partial(drain.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
         dispatcher["context"] = context

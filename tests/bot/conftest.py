@@ -56,27 +56,31 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield running
 
 
+def settings_of(sandbox: Sandbox, database_url: str, **changed: str) -> BotSettings:
+    environ = {
+        "DATABASE_URL": database_url,
+        "HEALTH_PORT": str(free_port()),
+        "BOT_PORT": str(free_port()),
+        "BOT_TOKEN": TOKEN,
+        "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
+        "ADMIN_IDS": str(OPERATOR),
+        "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
+        "PUBLIC_HOST": "pay.example",
+        "CREDITS_PER_UNIT": "USD=100,EUR=110",
+    }
+    return read_settings(BotSettings, environ | changed)
+
+
 @pytest.fixture
 def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
     """Run the bot for as long as the context lasts. Settings may be overridden."""
 
     @asynccontextmanager
-    async def run(**settings: str) -> AsyncIterator[Running]:
-        environ = {
-            "DATABASE_URL": role_url("bot"),
-            "HEALTH_PORT": str(free_port()),
-            "BOT_PORT": str(free_port()),
-            "BOT_TOKEN": TOKEN,
-            "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
-            "ADMIN_IDS": str(OPERATOR),
-            "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
-            "PUBLIC_HOST": "pay.example",
-            "CREDITS_PER_UNIT": "USD=100,EUR=110",
-            **settings,
-        }
+    async def run(**changed: str) -> AsyncIterator[Running]:
+        settings = settings_of(sandbox, role_url("bot"), **changed)
         stop = asyncio.Event()
-        task = asyncio.create_task(work(read_settings(BotSettings, environ), stop))
-        running = Running(task, stop, f"http://127.0.0.1:{environ['BOT_PORT']}")
+        task = asyncio.create_task(work(settings, stop))
+        running = Running(task, stop, f"http://127.0.0.1:{settings.BOT_PORT}")
         try:
             yield running
         finally:
