@@ -17,8 +17,8 @@ FAILED_STREAK = 3
 
 UNMATCHED_AGE_SECONDS = 4 * 3600
 UNMATCHED_PER_HOUR = 4
-PENDING_TTL_SECONDS = 24 * 3600
-"""Of PENDING_TTL_HOURS as it comes; where it is longer, the alert's own comparison grows with the oldest payment's age."""
+EXPIRY_LATE_SECONDS = 120
+"""Two runs of the task that closes what nobody paid."""
 
 OUTBOX_AGE_SECONDS = 120
 UNDELIVERED_AGE_SECONDS = 15 * 60
@@ -27,6 +27,9 @@ UNDELIVERED_AGE_SECONDS = 15 * 60
 POLL_SHARE = 0.2
 TELEGRAM_ERROR_SHARE = 0.2
 SIGNATURE_FAILURES_PER_10_MINUTES = 21
+PAYMENTS_PER_WEEK = 28
+"""Four a day on average: then one day in fifty is empty by chance. At one a day it would be every third."""
+
 EVENT_LOOP_LAG_SECONDS = 0.25
 POSTGRES_CONNECTIONS_SHARE = 0.8
 POSTGRES_TRANSACTION_SECONDS = 300

@@ -90,8 +90,11 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Oldest pending",
-            "For how long the oldest open payment has waited; good is less than PENDING_TTL_HOURS.",
-            (Query('max(bmc_payments_oldest_age_seconds{$here,state="pending"})'),),
+            "For how long the oldest open payment has waited; good is no longer than it may.",
+            (
+                Query('max(bmc_payments_oldest_age_seconds{$here,state="pending"})', "waited"),
+                Query("max(bmc_pending_ttl_seconds{$here})", "may wait"),
+            ),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=4,

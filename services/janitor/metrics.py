@@ -31,5 +31,7 @@ CERTIFICATE_EXPIRY = Gauge(
     "bmc_tls_certificate_expiry_timestamp_seconds",
     "Until when the proxy's certificate holds, in Unix time; 0 where it cannot be checked.",
 )
-DISK_FREE = Gauge("bmc_disk_free_bytes", "What may still be written to the disk that the volumes lie on.")
-DISK_SIZE = Gauge("bmc_disk_size_bytes", "How much that disk holds.")
+PENDING_TTL = Gauge("bmc_pending_ttl_seconds", "For how long a payment may stay open.")
+# By the folder they were measured at: what has a label is not there, and not 0, until it was.
+DISK_FREE = Gauge("bmc_disk_free_bytes", "What may still be written to the disk that the volumes lie on.", ["folder"])
+DISK_SIZE = Gauge("bmc_disk_size_bytes", "How much that disk holds.", ["folder"])

@@ -21,7 +21,7 @@ from ledger.store.upkeep import (
     rematch_waiting_charges,
     settle_wanted_events,
 )
-from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, SNAPSHOT_DURATION
+from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, PENDING_TTL, SNAPSHOT_DURATION
 from services.janitor.state import State
 
 log = structlog.stdlib.get_logger()
@@ -47,6 +47,7 @@ class ExpirePayments:
     period: timedelta = timedelta(minutes=1)
 
     async def run_once(self, now: datetime) -> int:
+        PENDING_TTL.set(self.ttl.total_seconds())
         return await expire_payments(self.pool, now=now, opened_before=now - self.ttl)
 
 
@@ -140,6 +141,6 @@ class MeasureDisk:
 
     async def run_once(self, now: datetime) -> int:
         disk = shutil.disk_usage(self.folder)
-        DISK_FREE.set(disk.free)
-        DISK_SIZE.set(disk.total)
+        DISK_FREE.labels(self.folder).set(disk.free)
+        DISK_SIZE.labels(self.folder).set(disk.total)
         return 0

@@ -491,6 +491,18 @@ async def test_a_task_under_way_is_ended_in_order() -> None:
     assert len(ended) == 1
 
 
+async def test_how_long_a_payment_may_stay_open_is_told_though_nothing_can_be_closed(
+    role_url: Callable[[str], str],
+) -> None:
+    nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
+
+    async with open_pool(nowhere) as pool:
+        with pytest.raises(DatabaseAwayError):
+            await ExpirePayments(pool, timedelta(hours=7)).run_once(datetime.now(UTC))
+
+    assert REGISTRY.get_sample_value("bmc_pending_ttl_seconds") == 7 * 3600
+
+
 async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], str]) -> None:
     nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
 
@@ -505,7 +517,19 @@ async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], 
 async def test_the_disk_is_measured_where_the_folder_lies(tmp_path: Path) -> None:
     await MeasureDisk(tmp_path).run_once(datetime.now(UTC))
 
-    free, size = map(REGISTRY.get_sample_value, ("bmc_disk_free_bytes", "bmc_disk_size_bytes"))
+    free, size = (disk(name, tmp_path) for name in ("bmc_disk_free_bytes", "bmc_disk_size_bytes"))
     assert free is not None
     assert size is not None
     assert 0 < free < size
+
+
+async def test_a_disk_that_could_not_be_measured_is_not_told_to_be_full(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        await MeasureDisk(tmp_path / "mistyped").run_once(datetime.now(UTC))
+
+    assert disk("bmc_disk_free_bytes", tmp_path / "mistyped") is None
+    assert REGISTRY.get_sample_value("bmc_disk_free_bytes") is None
+
+
+def disk(name: str, folder: Path) -> float | None:
+    return REGISTRY.get_sample_value(name, {"folder": str(folder)})

@@ -167,7 +167,7 @@ MISSED_BY = (
     ),
     ("bmc_webhook_", "TargetAbsent", NO_JOB.format("webhook")),
     ("bmc_(outbox_claims|telegram|updates|listen)_", "TargetAbsent", NO_JOB.format("bot")),
-    ("bmc_(janitor|balance|disk|tls)_", "TargetAbsent", NO_JOB.format("janitor")),
+    ("bmc_(janitor|balance|disk|tls|pending)_", "TargetAbsent", NO_JOB.format("janitor")),
     *((r"(bmc_event_loop|process|up\b)", "TargetAbsent", NO_JOB.format(job)) for job in MISSED),
     ("pg_(up|scrape)", "TargetAbsent", NO_JOB.format("postgres")),
     ("pg_", "PostgresExporterFails", "pg_up"),
