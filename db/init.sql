@@ -106,6 +106,7 @@ CREATE TABLE bmc_events (
     blanked_at timestamptz,
     verified_by smallint,
     settle_again_at timestamptz,
+    put_aside_at timestamptz,
     CONSTRAINT delivered_once UNIQUE (delivery_key),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
@@ -116,6 +117,7 @@ CREATE TABLE bmc_events (
 COMMENT ON COLUMN bmc_events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
 COMMENT ON COLUMN bmc_events.verified_by IS 'Which of the signing secrets fitted, as they stand in the setting: 1 is the first.';
 COMMENT ON COLUMN bmc_events.settle_again_at IS 'When an operator wanted it settled again; null: nobody does, or it is done.';
+COMMENT ON COLUMN bmc_events.put_aside_at IS 'When an operator said that there is nothing more to do about it: it is never settled again.';
 COMMENT ON COLUMN bmc_events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
 CREATE INDEX bmc_events_received_at ON bmc_events (received_at);
 CREATE INDEX bmc_events_charge_key ON bmc_events (charge_key);
@@ -341,6 +343,7 @@ CREATE TABLE operator_actions (
     charge_id bigint REFERENCES charges,
     credit_id bigint REFERENCES credits,
     claim_id bigint REFERENCES claims,
+    event_no bigint REFERENCES bmc_events,
     telegram_id bigint REFERENCES users,
     reason text NOT NULL,
     request_key text,
@@ -353,6 +356,7 @@ COMMENT ON COLUMN operator_actions.telegram_id IS 'The user whom it was about, i
 COMMENT ON COLUMN operator_actions.request_key IS 'The press or message that ordered it: a repeated update does nothing.';
 CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;
 CREATE INDEX operator_actions_credit_id ON operator_actions (credit_id) WHERE credit_id IS NOT NULL;
+CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE event_no IS NOT NULL;
 
 -- Forgetting a person --------------------------------------------------------------------------------------------------
 
@@ -512,7 +516,7 @@ GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data) ON pendi
 GRANT SELECT, INSERT, UPDATE ON notifications, charges, claims TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
 GRANT SELECT ON balances, supporters, bmc_events, signature_failures TO bot;
-GRANT UPDATE (settle_again_at) ON bmc_events TO bot;
+GRANT UPDATE (settle_again_at, put_aside_at) ON bmc_events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 
 -- Measuring the server itself; no row of any table.

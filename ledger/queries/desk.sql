@@ -32,11 +32,12 @@ SELECT last.operator_id
 SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 
 -- name: keep_action
--- $1 operator, $2 action, $3 charge id, $4 credit id, $5 claim id, $6 Telegram id, $7 reason, $8 request key, $9 now
+-- $1 operator, $2 action, $3 charge id, $4 credit id, $5 claim id, $6 event number, $7 Telegram id, $8 reason, $9 request key,
+-- $10 now
 INSERT INTO operator_actions (
-    operator_id, action, charge_id, credit_id, claim_id, telegram_id, reason, request_key, created_at
+    operator_id, action, charge_id, credit_id, claim_id, event_no, telegram_id, reason, request_key, created_at
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 RETURNING action_id;
 
 -- name: credit_charge_again!
@@ -108,9 +109,30 @@ RETURNING telegram_id;
 SELECT decided_by FROM claims WHERE claim_id = $1;
 
 -- name: want_event_settled
--- Only what changed nothing, and is not wanted already.
+-- Only what changed nothing, is not wanted already and was not put aside.
 -- $1 event number, $2 now
 UPDATE bmc_events
    SET settle_again_at = $2
- WHERE event_no = $1 AND outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND settle_again_at IS NULL
+ WHERE event_no = $1
+   AND outcome IN ('failed', 'unreadable')
+   AND body IS NOT NULL
+   AND settle_again_at IS NULL
+   AND put_aside_at IS NULL
 RETURNING true;
+
+-- name: put_event_aside
+-- Only what changed nothing, and of which nobody has decided anything else.
+-- $1 event number, $2 now
+UPDATE bmc_events
+   SET put_aside_at = $2
+ WHERE event_no = $1
+   AND outcome IN ('failed', 'unreadable')
+   AND body IS NOT NULL
+   AND settle_again_at IS NULL
+   AND put_aside_at IS NULL
+RETURNING true;
+
+-- name: find_decider_of_event
+-- Who decided about an event last.
+-- $1 event number
+SELECT operator_id FROM operator_actions WHERE event_no = $1 ORDER BY action_id DESC LIMIT 1;

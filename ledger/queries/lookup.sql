@@ -80,7 +80,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
 -- $1 how many to leave out, $2 how many at most
 SELECT event_no, type, outcome, received_at, settle_again_at, count(*) OVER () AS total
   FROM bmc_events
- WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
  ORDER BY event_no DESC
  LIMIT $2 OFFSET $1;
 
@@ -261,7 +261,8 @@ SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.usernam
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM bmc_events WHERE received_at > now() - interval '7 days') AS events_week,
-       (SELECT count(*) FROM bmc_events WHERE outcome IN ('failed', 'unreadable') AND received_at > now() - interval '7 days') AS failed,
+       (SELECT count(*) FROM bmc_events
+         WHERE outcome IN ('failed', 'unreadable') AND put_aside_at IS NULL AND received_at > now() - interval '7 days') AS failed,
        (SELECT coalesce(sum(failures), 0)::bigint FROM signature_failures WHERE minute > now() - interval '1 day') AS forged,
        (SELECT max(minute) FROM signature_failures) AS forged_at,
        (SELECT count(*) FROM notifications WHERE status = 'pending' AND (attempts > 0 OR due_at <= now())) AS owed,

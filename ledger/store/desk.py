@@ -31,6 +31,7 @@ class Action(enum.StrEnum):
     UNDO_ADJUSTMENT = "undo_adjustment"
     DECLINE_CLAIM = "decline_claim"
     SETTLE_AGAIN = "settle_again"
+    PUT_ASIDE = "put_aside"
 
 
 class Why(enum.StrEnum):
@@ -208,8 +209,19 @@ async def settle_again(pool: Pool, event_no: int, order: Order) -> Done | Refuse
         if await _is_repeat(db, order):
             return Refused(Why.REPEATED)
         if not await db.fetchval(sql("want_event_settled"), event_no, order.now):
-            return Refused(Why.UNKNOWN_EVENT)
-        action_id = await _keep_action(db, order, Action.SETTLE_AGAIN)
+            return await _event_decided_before(db, event_no)
+        action_id = await _keep_action(db, order, Action.SETTLE_AGAIN, event_no=event_no)
+    return Done(action_id, None, None, 0)
+
+
+async def put_event_aside(pool: Pool, event_no: int, order: Order) -> Done | Refused:
+    """End the waiting of an event that had failed or could not be read: nobody ever will, or its money was credited by hand."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        if not await db.fetchval(sql("put_event_aside"), event_no, order.now):
+            return await _event_decided_before(db, event_no)
+        action_id = await _keep_action(db, order, Action.PUT_ASIDE, event_no=event_no)
     return Done(action_id, None, None, 0)
 
 
@@ -245,6 +257,11 @@ async def _decided_before(db: Connection, charge_id: int) -> Refused:
     return Refused(Why.DECIDED_BEFORE, await _find_decider(db, charge_id))
 
 
+async def _event_decided_before(db: Connection, event_no: int) -> Refused:
+    decider = await db.fetchval(sql("find_decider_of_event"), event_no)
+    return Refused(Why.DECIDED_BEFORE, decider) if decider is not None else Refused(Why.UNKNOWN_EVENT)
+
+
 async def _find_decider(db: Connection, charge_id: int) -> TelegramId | None:
     decider: TelegramId | None = await db.fetchval(sql("find_decider"), charge_id)
     return decider
@@ -262,9 +279,10 @@ async def _keep_action(
     charge_id: int | None = None,
     credit_id: int | None = None,
     claim_id: int | None = None,
+    event_no: int | None = None,
     telegram_id: TelegramId | None = None,
 ) -> int:
-    about = charge_id, credit_id, claim_id, telegram_id
+    about = charge_id, credit_id, claim_id, event_no, telegram_id
     action_id: int = await db.fetchval(
         sql("keep_action"), order.operator, action, *about, order.reason, order.request_key, order.now
     )

@@ -47,6 +47,7 @@ FORGED = (
     "du|1|1|1|0",
     "dq|m|1|1",
     "de|1|1",
+    "dx|1",
     "dn",
 )
 OTHER = 901
@@ -374,10 +375,33 @@ async def test_an_event_that_could_not_be_read_is_settled_again_after_one_more_q
     assert "1 event changed nothing" in listed["text"]
     assert "could not be read" in listed["text"]
     assert "being settled" in answer["text"]
-    assert "not on the list" in again["text"]
+    assert "900 was first" in again["text"]
     await shown(operator, listed, "is being settled")
     assert await actions(pool) == [("settle_again", 900, "event 1")]
     assert await pool.fetchval("SELECT count(*) FROM bmc_events WHERE settle_again_at IS NOT NULL") == 1
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_event_that_nobody_will_ever_read_is_put_aside_with_a_reason(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    await operator.ask("/start")
+    await webhook.post(b"{not JSON")
+    await operator.hear()
+    assert "1 event of the last 7 days" in await operator.ask("/doctor")
+    listed = await ask(operator, "/failed")
+
+    await operator.press(data_of(listed, "Put #1 aside"))
+    said = await answer(operator, await operator.hear(), "credited by hand")
+    await operator.press(data_of(listed, "Settle #1 again"), message_id=listed["message_id"])
+    asked = await shown(operator, listed, "Settle event #1 again?")
+    late = await operator.press(data_of(asked, "Yes"), message_id=listed["message_id"])
+
+    assert "Event #1 is put aside" in said["text"]
+    assert "900 was first" in late["text"]
+    assert await actions(pool) == [("put_aside", OPERATOR, "credited by hand")]
+    assert "Every event was settled or put aside" in await operator.ask("/failed")
+    assert "could not be settled or read" not in await operator.ask("/doctor")
 
 
 @pytest.mark.usefixtures("bot")

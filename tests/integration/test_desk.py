@@ -22,6 +22,8 @@ from ledger.store.desk import (
     decline_claim,
     dismiss_charge,
     match_charge,
+    put_event_aside,
+    settle_again,
     undo_adjustment,
     undo_match,
 )
@@ -363,6 +365,27 @@ async def test_the_database_itself_refuses_to_reverse_an_entry_twice(
 
     with pytest.raises(asyncpg.UniqueViolationError, match="reversed_once"):
         await ledger.pool.execute(reverse, ANNA, credit_id)
+
+
+async def test_of_one_event_one_operator_decides_and_the_other_is_told_who(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    await webhook.post(b"{not JSON")
+    await webhook.post(b"[not JSON")
+    await connect_all(desk)
+
+    outcomes = await asyncio.gather(settle_again(desk, 1, order(OLHA)), put_event_aside(desk, 1, order(PETRO)))
+    aside = await put_event_aside(desk, 2, order(PETRO))
+    again = await settle_again(desk, 2, order(OLHA))
+    unknown = await put_event_aside(desk, 3, order())
+
+    [refused] = [one for one in outcomes if isinstance(one, Refused)]
+    [(_, winner, _), _] = await actions(ledger)
+    assert refused == Refused(Why.DECIDED_BEFORE, TelegramId(winner))
+    assert isinstance(aside, Done)
+    assert again == Refused(Why.DECIDED_BEFORE, PETRO)
+    assert unknown == Refused(Why.UNKNOWN_EVENT)
+    assert await ledger.pool.fetchval("SELECT array_agg(event_no ORDER BY action_id) FROM operator_actions") == [1, 2]
 
 
 async def a_claim(ledger: Ledger, *, user: int = ANNA, amount: str = "5", candidates: list[int] | None = None) -> int:

@@ -31,6 +31,7 @@ class Question(enum.StrEnum):
     WHY_UNDO_CHARGE = "undocharge"
     WHY_UNDO_ENTRY = "undoentry"
     WHY_DECLINE = "decline"
+    WHY_PUT_ASIDE = "putaside"
 
 
 async def ask(

@@ -79,6 +79,12 @@ class Again(CallbackData, prefix="de", sep="|"):
     is_sure: bool
 
 
+class Aside(CallbackData, prefix="dx", sep="|"):
+    """Put an event aside."""
+
+    event_no: int
+
+
 class Drop(CallbackData, prefix="dn", sep="|"):
     """Leave everything as it is."""
 

@@ -1,14 +1,15 @@
-"""Having events settled again that had failed or could not be read: asked once more, done by the janitor."""
+"""What becomes of events that had failed or could not be read: settled again, by the janitor, or put aside."""
 
 from __future__ import annotations
 
 from aiogram import F, Router
-from aiogram.types import CallbackQuery
+from aiogram.types import CallbackQuery, Message
 
 from ledger.model import TelegramId
-from ledger.store.desk import Done, Order, settle_again
+from ledger.store.desk import Done, Order, put_event_aside, settle_again
 from services.bot.context import Context
-from services.bot.desk.buttons import Again, Listing, Turn, button, rows
+from services.bot.desk.asking import Answers, Question, ask, order_in
+from services.bot.desk.buttons import Again, Aside, Listing, Turn, button, rows
 from services.bot.desk.cards import Card
 from services.bot.desk.lists import list_card
 from services.bot.desk.showing import explain, show
@@ -19,6 +20,8 @@ def make_router() -> Router:
     router = Router(name="desk-failed")
     router.callback_query.register(want, Again.filter(F.is_sure))
     router.callback_query.register(ask_whether, Again.filter())
+    router.callback_query.register(ask_why_aside, Aside.filter())
+    router.message.register(put_aside, Answers(Question.WHY_PUT_ASIDE))
     return router
 
 
@@ -46,3 +49,19 @@ async def want(press: CallbackQuery, callback_data: Again, context: Context, spe
     else:
         await press.answer(await explain(done, context, speech), show_alert=True)
     await show(press, await list_card(Listing.FAILED, 0, context, speech))
+
+
+async def ask_why_aside(press: CallbackQuery, callback_data: Aside, context: Context, speech: Speech) -> None:
+    await press.answer()
+    if press.message is not None:
+        number = callback_data.event_no
+        text = speech.say("desk-ask-why-aside", number=str(number))
+        await ask(press.message, context, speech, Question.WHY_PUT_ASIDE, number, text)
+
+
+async def put_aside(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
+    done = await put_event_aside(context.pool, number, order_in(message, said, context))
+    if isinstance(done, Done):
+        await message.answer(speech.say("desk-aside", number=str(number)))
+    else:
+        await message.answer(await explain(done, context, speech, is_label=False))

@@ -23,7 +23,7 @@ from ledger.store.lookup import (
     list_unmatched,
 )
 from services.bot.context import Context
-from services.bot.desk.buttons import Again, Listing, OnCharge, OnClaim, Step, Turn, button, page_keys, rows
+from services.bot.desk.buttons import Again, Aside, Listing, OnCharge, OnClaim, Step, Turn, button, page_keys, rows
 from services.bot.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
 from services.bot.desk.showing import show
 from services.bot.speech import Speech
@@ -97,14 +97,8 @@ async def _claims(page: Page, context: Context, speech: Speech) -> tuple[Lines, 
 
 
 async def _events(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
-    return [_event_line(event, speech) for event in page.events], [
-        button(
-            speech.label("desk-failed-button", number=str(event.event_no)),
-            Again(event_no=event.event_no, is_sure=False),
-        )
-        for event in page.events
-        if event.settle_again_at is None
-    ]
+    keys = [_event_keys(event, speech) for event in page.events if event.settle_again_at is None]
+    return [_event_line(event, speech) for event in page.events], [key for pair in keys for key in pair]
 
 
 COMMANDS = {
@@ -170,6 +164,12 @@ def _event_line(event: KeptEvent, speech: Speech) -> str:
         time=speech.time(event.received_at),
         became=speech.say("became-wanted" if event.settle_again_at else f"became-{event.outcome}"),
     )
+
+
+def _event_keys(event: KeptEvent, speech: Speech) -> Keys:
+    number = str(event.event_no)
+    again = button(speech.label("desk-failed-button", number=number), Again(event_no=event.event_no, is_sure=False))
+    return [again, button(speech.label("desk-aside-button", number=number), Aside(event_no=event.event_no))]
 
 
 def in_pairs(keys: Sequence[InlineKeyboardButton]) -> list[Sequence[InlineKeyboardButton]]:

@@ -77,6 +77,7 @@ desk-action-credit = changed the balance
 desk-action-undo_adjustment = took an adjustment back
 desk-action-decline_claim = declined the claim
 desk-action-settle_again = had an event settled again
+desk-action-put_aside = put an event aside
 desk-word-matched = matched
 desk-word-unmatched = waits
 desk-word-dismissed = put aside
@@ -129,6 +130,9 @@ desk-ask-why-undo-entry = <b>Take back entry { $number }: why?</b>
     Reply with a few words. The user reads them in /history.
 desk-ask-why-decline = <b>Decline the claim of { $user }: why?</b>
     Reply with a few words. Only operators see them; the user is told kindly that nothing was found.
+desk-ask-why-aside = <b>Put event #{ $number } aside: why?</b>
+    Reply with a few words. Only operators see them. It changes no balance, and cannot be settled any more.
+desk-placeholder-putaside = Why is nothing left to do?
 desk-placeholder-who = Code, @name or Telegram id
 desk-placeholder-dismiss = Why is it for no user?
 desk-placeholder-undocharge = Why is it taken back?
@@ -160,6 +164,8 @@ desk-claim-raised = Told { $time }.
 desk-claim-candidates = Waiting payments that may be it:
 desk-claim-no-candidates = No waiting payment comes near. Look with /find, or decline; if it comes later, it shows up in /unmatched.
 desk-claim-charge = • #{ $number }: { $amount }, { $time }, { $name } ({ $fits })
+desk-claim-guessed = Or a rule gave it to somebody else, without the whole code:
+desk-claim-guess = • #{ $number }: { $amount }, { $time }, credited to { $user } by: { $rule }. If it is that one: <code>/undo { $number }</code>
 desk-fit-amount = sum
 desk-fit-day = day
 desk-fit-name = name
@@ -194,12 +200,14 @@ desk-failed-title = <b>{ $total ->
     [one] { $total } event changed nothing
    *[other] { $total } events changed nothing
 }</b> · page { $page } of { $pages }
-    Why stands in <code>docker compose logs webhook</code>. Once that is mended, by a newer version above all, settle them here.
-desk-failed-none = Every event was settled.
+    Why stands in <code>docker compose logs webhook</code>. Once that is mended, by a newer version above all, settle them here. What nobody will ever read, or what you have credited by hand, put aside.
+desk-failed-none = Every event was settled or put aside.
 desk-failed-line = #{ $number } · { $type } · { $time } · { $became }
 desk-failed-button = Settle #{ $number } again
+desk-aside-button = Put #{ $number } aside
 desk-confirm-failed = <b>Settle event #{ $number } again?</b> Today’s rules decide it as if it came now. If you have credited somebody for it by hand, take that back first (/undo): else they get it twice.
 desk-failed-yes = Yes, settle it
+desk-aside = Event #{ $number } is put aside: nobody is asked about it any more, and nobody can settle it.
 desk-failed-wanted = It is being settled. You will be told what became of it.
 became-credited = credited
 became-unmatched = waits for a person: /unmatched

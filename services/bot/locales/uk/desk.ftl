@@ -74,6 +74,7 @@ desk-action-credit = рахунок змінено
 desk-action-undo_adjustment = зміну скасовано
 desk-action-decline_claim = звернення відхилено
 desk-action-settle_again = подію опрацьовано ще раз
+desk-action-put_aside = подію відкладено
 desk-word-matched = зараховано
 desk-word-unmatched = чекає
 desk-word-dismissed = відкладено
@@ -127,6 +128,9 @@ desk-ask-why-undo-entry = <b>Чому скасовуєте запис { $number 
     Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
 desk-ask-why-decline = <b>Чому відхиляєте звернення { $user }?</b>
     Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувачеві ввічливо скажуть, що нічого не знайдено.
+desk-ask-why-aside = <b>Чому подію №{ $number } відкладено?</b>
+    Надішліть у відповідь кілька слів. Їх бачать лише оператори. Рахунків це не змінює, а опрацювати її вже не можна буде.
+desk-placeholder-putaside = Чому більше нічого робити?
 desk-placeholder-who = Код, @ім’я або номер у Telegram
 desk-placeholder-dismiss = Чому нікому?
 desk-placeholder-undocharge = Чому скасовуєте?
@@ -196,12 +200,14 @@ desk-failed-title = <b>{ $total ->
     [few] { $total } події нічого не змінили
    *[many] { $total } подій нічого не змінили
 }</b> · сторінка { $page } з { $pages }
-    Причина — у <code>docker compose logs webhook</code>. Коли її усунено, найчастіше новою версією, опрацюйте їх тут.
-desk-failed-none = Усі події опрацьовано.
+    Причина — у <code>docker compose logs webhook</code>. Коли її усунено, найчастіше новою версією, опрацюйте їх тут. Ті, яких ніхто вже не прочитає або за які ви зарахували кредити вручну, відкладіть.
+desk-failed-none = Усі події опрацьовано або відкладено.
 desk-failed-line = №{ $number } · { $type } · { $time } · { $became }
 desk-failed-button = Опрацювати №{ $number } ще раз
+desk-aside-button = Відкласти №{ $number }
 desk-confirm-failed = <b>Опрацювати подію №{ $number } ще раз?</b> Її вирішать теперішні правила, наче вона надійшла зараз. Якщо ви вже зарахували кредити вручну, спершу заберіть їх (/undo), інакше людина отримає їх двічі.
 desk-failed-yes = Так, опрацювати
+desk-aside = Подію №{ $number } відкладено: про неї більше не питають, і опрацювати її вже не можна.
 desk-failed-wanted = Опрацьовуємо. Вам напишуть, що з нею сталося.
 became-credited = зараховано
 became-unmatched = чекає на людину: /unmatched
