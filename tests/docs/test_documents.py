@@ -29,7 +29,8 @@ DEPLOY_FILE = ROOT / "docs" / "deploy.md"
 README = README_FILE.read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("sandbox/*.md")])
 SERVICES: dict[str, type[Settings]] = {"bot": BotSettings, "webhook": WebhookSettings, "janitor": JanitorSettings}
-COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+COMPOSE_FILE = ROOT / "compose.yaml"
+COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
 
 
 def settings_in_code() -> dict[str, str | None]:
@@ -46,9 +47,9 @@ def _written(default: object) -> str | None:
     return None if default is None else str(default)
 
 
-def settings_in_readme() -> dict[str, str | None]:
+def settings_in_readme(part: str = README) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
-    for names, defaults in re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", README, re.MULTILINE):
+    for names, defaults in re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", part, re.MULTILINE):
         written = re.findall("`([^`]+)`", defaults)
         for place, name in enumerate(re.findall("`([A-Z_]+)`", names)):
             found[name] = written[place] if written else None
@@ -65,6 +66,14 @@ def test_the_table_of_settings_is_complete_and_right() -> None:
     of_compose_alone |= dict.fromkeys(("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID", "ALERTS_WATCHDOG_URL", "COMPOSE_PROFILES"))
 
     assert settings_in_readme() == settings_in_code() | of_compose_alone
+
+
+def test_the_settings_that_env_does_not_reach_stand_apart() -> None:
+    reached = {"COMPOSE_PROFILES", *re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE.read_text(encoding="utf-8"))}
+    in_env, _, elsewhere = README.partition("`.env` does not reach them")
+
+    assert settings_in_readme(in_env).keys() <= reached
+    assert settings_in_readme(elsewhere).keys().isdisjoint(reached)
 
 
 @pytest.mark.parametrize("service", SERVICES)
