@@ -13,6 +13,7 @@ from monitoring.slos import FAST, SLOS, SLOW, WATCHING, Slo, burns, is_told_by_c
 from monitoring.thresholds import (
     BACKUP_AGE_SECONDS,
     CERTIFICATE_LEFT_SECONDS,
+    CLAIM_AGE_SECONDS,
     DISK_AHEAD_SECONDS,
     DISK_FREE_BYTES,
     DISK_FREE_SHARE,
@@ -227,6 +228,25 @@ ANYTHING = (
         description="In an hour {{ $value }} came that wait for a person to decide.",
         dashboard="bmc-payments",
         keep="1h",
+    ),
+    Alert(
+        name="ClaimOld",
+        expr=f"{_highest('bmc_claims_oldest_age_seconds')} > {CLAIM_AGE_SECONDS}",
+        hold="10m",
+        severity=Severity.TICKET,
+        summary="Somebody says that they paid, and has had no answer for hours",
+        description="The oldest claim is {{ $value | humanizeDuration }} old. /claims in the bot shows it.",
+        dashboard="bmc-payments",
+    ),
+    Alert(
+        name="EventsUnsettled",
+        expr=f"sum(max by (outcome) ({_latest('bmc_events_unsettled')})) > 0",
+        # Operators are told of each at once, and may be about to settle it.
+        hold="1h",
+        severity=Severity.TICKET,
+        summary="An event changed nothing: perhaps somebody paid and has no credits",
+        description="Failed or unreadable, and neither settled nor put aside: {{ $value }}. /failed in the bot lists them.",
+        dashboard="bmc-payments",
     ),
     Alert(
         name="PaymentPendingExpiryStuck",

@@ -17,6 +17,7 @@ FAILED_STREAK = 3
 
 UNMATCHED_AGE_SECONDS = 4 * 3600
 UNMATCHED_PER_HOUR = 4
+CLAIM_AGE_SECONDS = 4 * 3600
 EXPIRY_LATE_SECONDS = 120
 """Two runs of the task that closes what nobody paid."""
 

@@ -46,6 +46,13 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
 -- name: count_open_claims
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
 
+-- name: count_unsettled_events
+-- Those that changed nothing, and of which no operator has said that nothing more is to be done. An index holds just them.
+SELECT outcome, count(*) AS events
+  FROM bmc_events
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
+ GROUP BY outcome;
+
 -- name: find_oldest_undelivered
 -- Put off or not: for how long somebody has not been told. An operator's reminder of a charge is meant to be late.
 -- $1 now

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from ledger.model import ChargeState, CreditKind, Method, PaymentStatus
+from ledger.model import ChargeState, CreditKind, Method, Outcome, PaymentStatus
 from ledger.store.database import Pool, sql, transaction
 
 
@@ -62,6 +62,8 @@ class Snapshot:
     undelivered_since: datetime | None
     """Since when somebody has not been told, be it due or put off; None: everybody has been."""
     claims: Queue
+    unsettled: Mapping[Outcome, int]
+    """Events that changed nothing, and were neither settled again nor put aside."""
     overdrafts: Overdrafts
     backup: Backup | None
     """None: there has never been one."""
@@ -79,6 +81,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         notifications = await db.fetch(sql("count_notifications"), now)
         undelivered_since = await db.fetchval(sql("find_oldest_undelivered"), now)
         claims = await db.fetchrow(sql("count_open_claims"))
+        unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
         backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None
@@ -94,6 +97,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         notifications={row["status"]: Queue(row["notifications"], row["oldest_at"]) for row in notifications},
         undelivered_since=undelivered_since,
         claims=Queue(claims["claims"], claims["oldest_at"]),
+        unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
         overdrafts=Overdrafts(**overdrafts),
         backup=Backup(**backup) if backup else None,
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ledger.model import ChargeState, CreditKind, Method, PaymentStatus
+from ledger.model import ChargeState, CreditKind, Method, Outcome, PaymentStatus
 from ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
 AGE_MAX = timedelta(minutes=2)
@@ -121,6 +121,19 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
         value=_seconds_since(snapshot.undelivered_since, snapshot),
     )
     yield GaugeMetricFamily("bmc_claims_open", "Claims that wait for an operator.", value=snapshot.claims.count)
+    yield GaugeMetricFamily(
+        "bmc_claims_oldest_age_seconds",
+        "For how long the oldest of them has been waiting; 0: none waits.",
+        value=_age(snapshot.claims, snapshot),
+    )
+    unsettled = GaugeMetricFamily(
+        "bmc_events_unsettled",
+        "Events that changed nothing, and were neither settled again nor put aside.",
+        labels=["outcome"],
+    )
+    for outcome in (Outcome.FAILED, Outcome.UNREADABLE):
+        unsettled.add_metric([outcome], snapshot.unsettled.get(outcome, 0))
+    yield unsettled
 
 
 def _backup(snapshot: Snapshot) -> Iterator[Metric]:

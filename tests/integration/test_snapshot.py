@@ -99,6 +99,38 @@ async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: P
     assert metrics["bmc_outbox_undelivered_age_seconds"] == pytest.approx(1200, abs=10)
 
 
+async def test_an_open_claim_grows_old_and_an_answered_one_does_not(janitor: Pool, ledger: Ledger) -> None:
+    await ledger.open(CODE)
+    for age, status in (("5 hours", "declined"), ("3 hours", "open")):
+        await ledger.pool.execute(
+            "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, created_at, decided_at)"
+            " VALUES ($1, now(), 5, 'USD', $2, now() - $3::text::interval, CASE WHEN $2 = 'declined' THEN now() END)",
+            ANNA,
+            status,
+            age,
+        )
+
+    metrics = await read(janitor)
+
+    assert metrics["bmc_claims_open"] == 1
+    assert metrics["bmc_claims_oldest_age_seconds"] == pytest.approx(3 * 3600, abs=10)
+
+
+async def test_an_event_that_changed_nothing_is_counted_until_somebody_decides(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    for body in (b"no JSON", b"none either"):
+        await webhook.post(body)
+
+    before = await read(janitor)
+    await ledger.pool.execute("UPDATE bmc_events SET put_aside_at = now() WHERE body = 'no JSON'")
+    after = await read(janitor)
+
+    unreadable = [one['bmc_events_unsettled{outcome="unreadable"}'] for one in (before, after)]
+    assert unreadable == [2, 1]
+    assert before['bmc_events_unsettled{outcome="failed"}'] == 0
+
+
 async def test_a_refund_after_spending_stays_counted_when_the_gap_is_filled(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:

@@ -35,6 +35,8 @@ STATE_GAUGES = (
     "bmc_outbox_oldest_age_seconds",
     "bmc_outbox_undelivered_age_seconds",
     "bmc_claims_open",
+    "bmc_claims_oldest_age_seconds",
+    "bmc_events_unsettled",
     "bmc_balance_drift_credits",
     "bmc_balances_overdrawn",
     "bmc_backup_last_success_timestamp_seconds",

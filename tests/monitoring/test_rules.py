@@ -139,7 +139,7 @@ def exported() -> set[str]:
 
 def a_state() -> State:
     state = State(["USD"], clock=lambda: datetime.now(UTC))
-    state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, Overdrafts(0, 0), None))
+    state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, {}, Overdrafts(0, 0), None))
     return state
 
 
