@@ -515,7 +515,7 @@ GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO bot;
 GRANT SELECT, INSERT, UPDATE ON notifications, charges, claims TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
-GRANT SELECT ON balances, supporters, bmc_events, signature_failures TO bot;
+GRANT SELECT ON balances, supporters, bmc_events, signature_failures, webhook_answers, backups TO bot;
 GRANT UPDATE (settle_again_at, put_aside_at) ON bmc_events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 

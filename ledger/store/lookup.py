@@ -211,6 +211,10 @@ class Examination:
     failed: int
     forged: int
     forged_at: datetime | None
+    refused: int
+    """In a row, none of them long after the one before."""
+    refused_at: datetime
+    backup_at: datetime | None
     owed: int
     owed_since: datetime | None
     dead: int

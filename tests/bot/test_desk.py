@@ -648,6 +648,43 @@ async def test_the_doctor_counts_a_message_that_is_put_off_from_when_it_was_owed
     assert "🔴 1 message is due, the oldest since 3 h" in await operator.ask("/doctor")
 
 
+ILLS = {
+    "INSERT INTO bmc_events (delivery_key, body, digest, outcome, verified_by) VALUES ('2', '', '', 'test', 1)": (
+        "🟡 Signed with several secrets in 7 days: no. 1, 2. Once the old one is unused"
+    ),
+    "UPDATE bmc_events SET verified_by = NULL": "🟡 Which secret signed the events",
+    "UPDATE bmc_events SET received_at = now() - interval '9 days'": "🟡 Last event 9 d ago. If somebody paid",
+    "INSERT INTO signature_failures VALUES (now() - interval '3 hours', 1)": (
+        "🔴 1 request in 24 hours fits no secret, the last 3 h ago. Was the secret changed"
+    ),
+    "UPDATE webhook_answers SET refused = 9, refused_at = now() - interval '5 hours'": (
+        "🔴 9 deliveries were refused in a row, the last 5 h ago"
+    ),
+    "INSERT INTO notifications (telegram_id, kind, attempts, due_at) VALUES (404, 'test_event', 1, now() + interval '1 hour')": (
+        "🟢 1 message on its way"
+    ),
+    "INSERT INTO notifications (telegram_id, kind, status) VALUES (404, 'test_event', 'dead')": (
+        "🟡 1 message was given up. What to do: docs/runbook.md"
+    ),
+    "SELECT 'nobody else has pressed Start'": "🟡 These operators hear nothing: 901. They should press Start",
+    "SELECT 'no backup was taken'": "🟡 There is no backup. What to do: docs/runbook.md, “BackupMissing”",
+    "INSERT INTO backups (size_bytes, taken_at) VALUES (1, now() - interval '27 hours')": "🟡 The last backup is 27 h old",
+    "INSERT INTO backups (size_bytes) VALUES (1)": "🟢 Last backup",
+}
+
+
+async def test_the_doctor_knows_each_ill_and_its_remedy(
+    run_bot: RunBot, operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
+        await operator.ask("/start")
+        await webhook.settle(a_payment(live_mode=False))
+        await operator.hear()
+        for ill, words in ILLS.items():
+            await pool.execute(ill)
+            assert words in await operator.ask("/doctor"), ill
+
+
 @pytest.mark.usefixtures("bot")
 async def test_the_doctor_sees_a_balance_that_is_missing_as_well(anna: Person, operator: Person, pool: Pool) -> None:
     await anna.ask("/start")

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from monitoring import thresholds
 from services.bot.desk.buttons import OnCharge, OnClaim, Step
-from services.bot.desk.doctor import ago
+from services.bot.desk.doctor import BACKUP_OLD, ago
 from services.bot.desk.finding import mask, read_payment_id
 from services.bot.desk.periods import read_span
 from services.bot.desk.sheets import write_cell, write_sheet
@@ -100,6 +101,10 @@ def test_the_longest_press_fits_into_what_telegram_takes() -> None:
 )
 def test_a_span_is_told_in_the_unit_that_says_most(seconds: int, said: str) -> None:
     assert ago(timedelta(seconds=seconds), speech("en")) == said
+
+
+def test_a_backup_is_old_for_the_doctor_when_it_is_for_the_alert() -> None:
+    assert BACKUP_OLD.total_seconds() == thresholds.BACKUP_AGE_SECONDS
 
 
 def test_both_languages_have_the_same_texts_of_the_desk() -> None:

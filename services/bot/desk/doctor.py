@@ -18,6 +18,7 @@ from aiogram.types import Message
 from yarl import URL
 
 from ledger.store.lookup import Examination, examine, find_users
+from ledger.store.settle import STREAK_PAUSE
 from services.bot.context import Context
 from services.bot.desk.cards import name_of
 from services.bot.speech import Speech
@@ -26,6 +27,8 @@ from services.runtime.vitals import VERSION
 log = structlog.stdlib.get_logger()
 
 QUIET_AFTER = timedelta(days=7)
+BACKUP_OLD = timedelta(hours=26)
+"""As of its alert: a night and what a backup takes."""
 OWED_LONG = timedelta(minutes=5)
 CLOCK_OFF_SECONDS = 5.0
 DATE_SECONDS_MAX = 5
@@ -59,6 +62,7 @@ async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> 
         *_debts(found, now, speech),
         _clocks(clocks, speech),
         *_work(found, speech),
+        _backup(found, now, speech),
         speech.say("desk-doctor-operators-away", operators=", ".join(away))
         if away
         else speech.say("desk-doctor-operators"),
@@ -92,6 +96,8 @@ def _webhook(found: Examination, now: datetime, context: Context, speech: Speech
         yield speech.say("desk-doctor-forged", count=found.forged, ago=ago(now - found.forged_at, speech))
     else:
         yield speech.say("desk-doctor-forged-none")
+    if found.refused and now - found.refused_at < STREAK_PAUSE:
+        yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(now - found.refused_at, speech))
     if found.failed:
         yield speech.say("desk-doctor-failed", count=found.failed)
 
@@ -125,6 +131,13 @@ def _work(found: Examination, speech: Speech) -> Iterator[str]:
         yield speech.say("desk-doctor-drift", count=str(found.drift))
     else:
         yield speech.say("desk-doctor-drift-none")
+
+
+def _backup(found: Examination, now: datetime, speech: Speech) -> str:
+    if found.backup_at is None:
+        return speech.say("desk-doctor-backup-none")
+    age = now - found.backup_at
+    return speech.say("desk-doctor-backup-old" if age > BACKUP_OLD else "desk-doctor-backup", ago=ago(age, speech))
 
 
 def _clocks(clocks: Clocks, speech: Speech) -> str:

@@ -351,6 +351,10 @@ desk-doctor-forged = 🔴 { $count ->
    *[other] { $count } requests in 24 hours fit no secret
 }, the last { $ago } ago. Was the secret changed on Buy Me a Coffee? Write the new one beside the old one.
 desk-doctor-forged-none = 🟢 No wrong signatures in 24 hours.
+desk-doctor-refused = 🔴 { $count ->
+    [one] { $count } delivery was refused in a row
+   *[other] { $count } deliveries were refused in a row
+}, the last { $ago } ago. After more than ten Buy Me a Coffee switches the webhook off. What to do: docs/runbook.md, “WebhookNearDisable”
 desk-doctor-failed = 🔴 { $count ->
     [one] { $count } event of the last 7 days could not be settled or read. It is kept: /failed
    *[other] { $count } events of the last 7 days could not be settled or read. They are kept: /failed
@@ -382,6 +386,9 @@ desk-doctor-claims = 🟡 { $count ->
 }: /claims
 desk-doctor-drift-none = 🟢 Balances agree with the ledger.
 desk-doctor-drift = 🔴 Balances differ from the ledger, by { $count } in all. See docs/runbook.md, “Balances differ from the ledger”
+desk-doctor-backup = 🟢 Last backup { $ago } ago.
+desk-doctor-backup-old = 🟡 The last backup is { $ago } old. What to do: docs/runbook.md, “BackupOld”
+desk-doctor-backup-none = 🟡 There is no backup. What to do: docs/runbook.md, “BackupMissing”
 desk-doctor-operators = 🟢 Every operator can be reached.
 desk-doctor-operators-away = 🟡 These operators hear nothing: { $operators }. They should press Start in this chat.
 desk-doctor-versions = ⚪ Version { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
