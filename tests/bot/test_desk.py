@@ -250,6 +250,128 @@ async def test_of_two_operators_at_once_one_decides_and_the_other_is_told_who(
     await shown(other, theirs, "Зараховано користувачеві @anna")
 
 
+async def test_of_two_operators_at_once_one_takes_back_and_the_other_is_told(
+    run_bot: RunBot, anna: Person, operator: Person, other: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
+        await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+        await other.ask("/start")
+        asked = [await ask(person, "/undo 1 not hers") for person in (operator, other)]
+
+        answers = await asyncio.gather(
+            *(
+                person.press(buttons(message)[0]["callback_data"])
+                for person, message in zip((operator, other), asked, strict=True)
+            )
+        )
+
+    [(_, winner, _)] = await actions(ledger.pool)
+    [loser] = [one for one in answers if one["show_alert"]]
+    assert str(winner) in loser["text"]
+    assert await ledger.credits() == [500, -500]
+
+
+async def test_of_two_operators_at_once_one_puts_aside_and_the_other_is_told(
+    run_bot: RunBot, operator: Person, other: Person, webhook: Webhook, pool: Pool
+) -> None:
+    async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
+        await other.ask("/start")
+        card = await card_of(operator, webhook)
+        theirs = await other.hear()
+        await operator.press(data_of(card, "For no user"))
+        await other.press(data_of(theirs, "Нікому"))
+        questions = await operator.hear(), await other.hear()
+
+        said = await asyncio.gather(answer(operator, questions[0], "a tip"), answer(other, questions[1], "подяка"))
+
+        [(_, winner, reason)] = await actions(pool)
+        loser = said[1 if winner == OPERATOR else 0]["text"]
+        assert str(winner) in loser
+        for person, message in ((operator, card), (other, theirs)):
+            await shown(person, message, reason)
+
+
+async def test_two_operators_who_credit_at_once_have_ordered_it_twice_and_each_once(
+    run_bot: RunBot, anna: Person, operator: Person, other: Person, ledger: Ledger
+) -> None:
+    """They are two orders; that there were two is seen at once in the balance that each of them is told."""
+    async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
+        for person in (anna, other):
+            await person.ask("/start")
+        asked = [await ask(person, "/credit @anna +50 a gift") for person in (operator, other)]
+        presses = [
+            (person, buttons(message)[0]["callback_data"])
+            for person, message in zip((operator, other), asked, strict=True)
+        ]
+
+        await asyncio.gather(*(person.press(data) for person, data in [*presses, *presses]))
+
+    assert await ledger.credits() == [50, 50]
+    assert sorted(who for _, who, _ in await actions(ledger.pool)) == [OPERATOR, OTHER]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_entry_that_was_taken_back_meanwhile_is_taken_back_no_more(
+    anna: Person, operator: Person, ledger: Ledger
+) -> None:
+    await anna.ask("/start")
+    given = await ask(operator, "/credit @anna +50 a gift")
+    await operator.press(data_of(given, "Yes"))
+    await shown(operator, given, "+50")
+    first, second = await ask(operator, "/undo c1 no gift"), await ask(operator, "/undo c1 no gift")
+
+    await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
+    late = await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
+
+    assert "It was taken back before" in late["text"]
+    assert await ledger.credits() == [50, -50]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_currency_without_a_rate_cannot_be_credited_and_says_where_it_goes(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await anna.ask("/start")
+    card = await card_of(operator, webhook, currency="JPY")
+    await operator.press(data_of(card, "Find"))
+
+    refused = await answer(operator, await operator.hear(), "@anna")
+
+    assert "CREDITS_PER_UNIT" in refused["text"]
+    assert await ledger.credits() == []
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_charge_that_was_decided_meanwhile_is_gone_from_a_claim(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await anna.ask("/start")
+    await card_of(operator, webhook, supporter_id=5, supporter_name="Anna K", amount=7)
+    card = await claimed(anna, operator, ledger, amount="5", name="Anna")
+    await ledger.pool.execute("UPDATE charges SET state = 'dismissed'")
+
+    gone = await operator.press(data_of(card, "#1 for"))
+
+    assert "no longer waits" in gone["text"]
+    await shown(operator, card, "No waiting payment comes near")
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("press", ["da|101|500", "du|1|1|1|0"])
+async def test_a_question_without_its_reason_moves_no_credits(
+    sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, press: str
+) -> None:
+    """As where the message is so old that Telegram no longer has it."""
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    await operator.ask("/start")
+    await forge(sandbox, operator, [press])
+
+    refused = await operator.press(press)
+
+    assert "Telegram no longer has this message" in refused["text"]
+    assert await ledger.credits() == [500]
+
+
 @pytest.mark.usefixtures("bot")
 async def test_a_late_press_on_a_decided_card_shows_how_it_was_decided(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
