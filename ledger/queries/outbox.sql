@@ -51,7 +51,8 @@ WITH claimed AS (
 )
 SELECT claimed.notification_id, claimed.telegram_id, claimed.kind, claimed.facts, claimed.attempts, claimed.created_at,
        claimed.traceparent,
-       coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons
+       coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons,
+       charges.charge_id
   FROM claimed
   LEFT JOIN users ON users.telegram_id = claimed.telegram_id
   LEFT JOIN balances ON balances.telegram_id = claimed.telegram_id

@@ -36,6 +36,8 @@ class Notification:
     """Why the charge it is about was matched or not; empty when it is about none."""
     traceparent: str | None = None
     """The trace of what it comes of; None: not traced."""
+    charge_id: int | None = None
+    """The charge it is about, if any."""
 
 
 async def claim_notifications(

@@ -15,10 +15,12 @@ from ledger.matching import Flag
 from ledger.model import Method, NotificationKind, PaymentId, Rates
 from ledger.store.lookup import ChargeFile, ClaimFile
 from ledger.store.outbox import Notification
+from services.bot.desk.buttons import OnCharge, Step, button, rows
 from services.bot.desk.cards import charge_card, claim_card, reason_line
 from services.bot.speech import Speech
 
 NO_RATES = Rates({})
+TOLD_OF_A_CHARGE = (NotificationKind.CHARGE_FLAGGED, NotificationKind.CODE_CAME_LATE)
 REASONS_MAX = 12
 """Telegram takes 4,096 characters; a charge with more candidates than this is told by its first ones."""
 
@@ -49,7 +51,16 @@ def announce(
     if isinstance(subject, ClaimFile) and notification.kind is NotificationKind.CLAIM_RAISED:
         card = claim_card(subject, rates, speech)
         return Announcement(card.text, card.keyboard)
-    return Announcement(_text(notification, speech))
+    return Announcement(_text(notification, speech), _keys(notification, speech))
+
+
+def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | None:
+    """Let operators open the charge of which they are told."""
+    if notification.kind not in TOLD_OF_A_CHARGE or notification.charge_id is None:
+        return None
+    amount = _paid(notification.facts, speech)
+    text = speech.label("desk-open-button", number=str(notification.charge_id), amount=amount)
+    return rows([button(text, OnCharge(step=Step.OPEN, charge_id=notification.charge_id))])
 
 
 def _text(notification: Notification, speech: Speech) -> str:  # noqa: C901 — one line a kind

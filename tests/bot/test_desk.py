@@ -576,6 +576,19 @@ async def test_a_code_that_was_paid_over_and_over_still_fits_into_a_message(
 
 
 @pytest.mark.usefixtures("bot")
+async def test_what_is_told_of_a_charge_opens_it(anna: Person, operator: Person, webhook: Webhook) -> None:
+    code = await anna.ask_for_code("5")
+    await operator.ask("/start")
+    await webhook.settle(a_payment(support_note=code), a_payment(support_note=code))
+
+    told = await operator.hear()
+    await operator.press(data_of(told, "#2 · $5"))
+
+    assert "A code was paid twice" in told["text"]
+    assert "Matched to @anna (101): 500 credits" in (await operator.hear())["text"]
+
+
+@pytest.mark.usefixtures("bot")
 async def test_a_payment_is_asked_for_by_its_code(operator: Person) -> None:
     assert "Which code?" in await operator.ask("/payment")
 
