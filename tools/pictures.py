@@ -55,7 +55,14 @@ OUTAGE_BOARDS = ("bmc-overview", "bmc-bot")
 REST_MILLISECONDS = 700
 """For the eye: what slides in has come to rest."""
 
-COLORS = 128
+LENGTHEN = """glass => {
+    const list = glass.querySelector("#messages");
+    glass.style.height = `${glass.offsetHeight - list.clientHeight + list.lastElementChild.offsetHeight + 24}px`;
+    list.scrollTop = list.scrollHeight;
+}"""
+"""Makes the phone as long as its last message, so that the whole card is in view."""
+
+COLOR_ROUNDS = 5
 FRAME_SIZE = (1024, 688)
 FRAME_MILLISECONDS = 1_600
 LAST_FRAME_MILLISECONDS = 4_500
@@ -177,8 +184,7 @@ async def draw_desk(studio: Studio) -> None:
     page = await studio.screen.page(width=1280, height=1300)
     await page.goto(f"{studio.screen.address}/?person={OPERATOR_ID}")
     await expect(said_by_bot(page, "Keep it up!").last).to_be_visible()
-    # A longer phone than most, so that the whole card is in view.
-    await page.locator(".glass").evaluate("glass => { glass.style.height = '930px'; }")
+    await page.locator(".glass").evaluate(LENGTHEN)
     save("desk-card", await shot(page, ".phone"))
     await operator.say("/stats")
     chart = page.locator("#messages img").last
@@ -326,7 +332,8 @@ def save(name: str, png: bytes) -> None:
     """Write a picture with as few colours as the eye needs."""
     path = PICTURES / f"{name}.png"
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.quantize(COLORS, method=Image.Quantize.MEDIANCUT).save(path, optimize=True)
+    # By the breadth of the colours, not by how much of the picture each fills: else what is small gets none of its own.
+    picture.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=COLOR_ROUNDS).save(path, optimize=True)
     tell(path)
 
 
