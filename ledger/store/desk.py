@@ -113,7 +113,7 @@ async def match_charge(
 
 
 async def dismiss_charge(pool: Pool, charge_id: int, order: Order) -> Done | Refused:
-    """End the waiting of a charge that is nobody's: a tip without an account, a friend's coffee."""
+    """End the waiting of a charge that is nobody's: paid without an account, or by a friend."""
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
             return Refused(Why.REPEATED)
