@@ -330,7 +330,7 @@ CREATE TABLE claims (
     CONSTRAINT amount_is_positive CHECK (amount > 0)
 );
 COMMENT ON COLUMN claims.name IS 'In which name they say they paid; null when not told, and once the retention time is over.';
-COMMENT ON COLUMN claims.candidates IS 'Charges that may be the one, the likeliest first. For operators only.';
+COMMENT ON COLUMN claims.candidates IS 'Charges that may have been the one when it was raised, the likeliest first. For operators only.';
 COMMENT ON COLUMN claims.decided_by IS 'The operator; null when the user withdrew it or a rule matched the charge.';
 CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status = 'open';
 CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);

@@ -2,7 +2,7 @@
 
 -- name: find_claimable_charges
 -- Charges that wait, of these days. For ranking alone: nothing of them is shown to whoever claims.
--- $1 from, $2 until, both days included
+-- $1 from, $2 until, both days included, $3 when the claim was raised
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name, charges.note
   FROM charges
   LEFT JOIN supporters USING (supporter_id)
@@ -10,11 +10,28 @@ SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, sup
    AND charges.is_paid
    AND charges.paid_at >= $1::date
    AND charges.paid_at < $2::date + 1
+   AND charges.paid_at <= $3
  ORDER BY charges.charge_id;
+
+-- name: find_guessed_charges
+-- Charges of these days and this sum that a rule gave to somebody else without their code: one may be the one that is missed.
+-- $1 from, $2 until, both days included, $3 when the claim was raised, $4 amount, $5 currency, $6 who claims, $7 how many at most
+SELECT charge_id
+  FROM charges
+ WHERE state = 'matched'
+   AND method IN ('corrected_code', 'known_supporter', 'amount_and_time')
+   AND telegram_id <> $6
+   AND amount = $4
+   AND currency = $5
+   AND paid_at >= $1::date
+   AND paid_at < $2::date + 1
+   AND paid_at <= $3
+ ORDER BY paid_at DESC
+ LIMIT $7;
 
 -- name: find_open_claim
 -- $1 Telegram id
-SELECT claim_id, paid_on, amount, currency, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';
+SELECT claim_id, paid_on, amount, currency, name, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';
 
 -- name: find_arrival
 -- The last payment that was credited to the user and stays so, refunds and what was taken back aside.

@@ -86,7 +86,7 @@ RETURNING credit_id;
 
 -- name: close_claims_of_charge
 -- The user's open claim, where the charge may be the one it is about.
--- $1 Telegram id, $2 charge id, $3 operator, $4 now
+-- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 charges that may be the one by now
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
   FROM charges
@@ -94,7 +94,10 @@ UPDATE claims
    AND claims.telegram_id = $1
    AND claims.status = 'open'
    AND charges.paid_at <= claims.created_at
-   AND (charges.charge_id = ANY(claims.candidates) OR (charges.amount, charges.currency) = (claims.amount, claims.currency))
+   AND (
+       charges.charge_id = ANY(claims.candidates || $5::bigint [])
+       OR (charges.amount, charges.currency) = (claims.amount, claims.currency)
+   )
 RETURNING claim_id;
 
 -- name: decline_claim

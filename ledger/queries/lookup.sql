@@ -53,7 +53,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
 
 -- name: find_shown_claim
 -- $1 claim id
-SELECT claim_id, telegram_id, paid_on, amount, currency, name, candidates, status, created_at, decided_at, decided_by, charge_id
+SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_at, decided_at, decided_by, charge_id
   FROM claims
  WHERE claim_id = $1;
 
@@ -87,7 +87,7 @@ SELECT event_no, type, outcome, received_at, settle_again_at, count(*) OVER () A
 -- name: find_claims_page
 -- The open ones, the longest waiting first, with how many there are in all.
 -- $1 how many to leave out, $2 how many at most
-SELECT claim_id, telegram_id, paid_on, amount, currency, name, candidates, status, created_at, decided_at, decided_by, charge_id,
+SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_at, decided_at, decided_by, charge_id,
        count(*) OVER () AS total
   FROM claims
  WHERE status = 'open'
@@ -111,6 +111,15 @@ SELECT charges.charge_id
   FROM supporters
   JOIN charges USING (supporter_id)
  WHERE lower(supporters.email) = $1
+ ORDER BY charges.paid_at DESC, charges.charge_id DESC
+ LIMIT $2;
+
+-- name: find_charges_by_name
+-- $1 the supporter's whole name, $2 how many at most
+SELECT charges.charge_id
+  FROM supporters
+  JOIN charges USING (supporter_id)
+ WHERE lower(supporters.name) = lower($1)
  ORDER BY charges.paid_at DESC, charges.charge_id DESC
  LIMIT $2;
 
@@ -183,9 +192,15 @@ SELECT notifications.telegram_id, notifications.message_id, notifications.kind, 
  LIMIT 20;
 
 -- name: find_claims_about
--- The claims for which this charge may be the one.
--- $1 charge id
-SELECT claim_id FROM claims WHERE status = 'open' AND $1::bigint = ANY(candidates);
+-- The open claims about the days around this charge: it may be the one for them.
+-- $1 charge id, $2 days apart at most
+SELECT claims.claim_id
+  FROM charges
+  JOIN claims
+    ON claims.status = 'open'
+   AND charges.paid_at >= claims.paid_on - $2::integer
+   AND charges.paid_at < claims.paid_on + $2::integer + 1
+ WHERE charges.charge_id = $1;
 
 -- name: find_claims_decided_by_charge
 -- $1 charge id, $2 since

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from ledger.claiming import Story, WaitingCharge, rank_candidates, search_window
+from ledger.claiming import CANDIDATES_MAX, Story, WaitingCharge, rank_candidates, search_window
 from ledger.model import NotificationKind, TelegramId
-from ledger.store.database import Pool, connected, sql, transaction
+from ledger.store.database import Connection, Pool, connected, sql, transaction
 
 CLAIMS_A_DAY_MAX = 3
 
@@ -20,7 +21,12 @@ class OpenClaim:
     paid_on: date
     amount: Decimal
     currency: str
+    name: str | None
     created_at: datetime
+
+    @property
+    def story(self) -> Story:
+        return Story(self.paid_on, self.amount, self.currency, self.name)
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,7 @@ async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now:
         await db.execute(sql("lock_settling"))
         if await db.fetchval(sql("count_claims"), telegram_id, now - timedelta(days=1)) >= CLAIMS_A_DAY_MAX:
             return Raising.TOO_MANY
-        rows = await db.fetch(sql("find_claimable_charges"), *search_window(story))
-        candidates = rank_candidates(story, [WaitingCharge(**row) for row in rows])
+        candidates = await load_candidates(db, story, raised_at=now)
         told = story.paid_on, story.amount, story.currency, story.name
         claim_id = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
         if claim_id is None:
@@ -61,10 +66,27 @@ async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now:
     return Raising.RAISED
 
 
+async def load_candidates(db: Connection, story: Story, *, raised_at: datetime) -> Sequence[int]:
+    """Find the charges that wait and may be meant, the likeliest first; others may wait tomorrow than wait today."""
+    rows = await db.fetch(sql("find_claimable_charges"), *search_window(story), raised_at)
+    return rank_candidates(story, [WaitingCharge(**row) for row in rows])
+
+
+async def load_guessed(db: Connection, story: Story, telegram_id: TelegramId, *, raised_at: datetime) -> Sequence[int]:
+    """Find the charges of that sum which a rule gave to somebody else, though the code was not in them, or not whole."""
+    told = story.amount, story.currency, telegram_id
+    rows = await db.fetch(sql("find_guessed_charges"), *search_window(story), raised_at, *told, CANDIDATES_MAX)
+    return [row["charge_id"] for row in rows]
+
+
+async def load_open_claim(db: Connection, telegram_id: TelegramId) -> OpenClaim | None:
+    row = await db.fetchrow(sql("find_open_claim"), telegram_id)
+    return OpenClaim(**row) if row else None
+
+
 async def find_open_claim(pool: Pool, telegram_id: TelegramId) -> OpenClaim | None:
     async with connected(pool) as db:
-        row = await db.fetchrow(sql("find_open_claim"), telegram_id)
-    return OpenClaim(**row) if row else None
+        return await load_open_claim(db, telegram_id)
 
 
 async def find_arrival(pool: Pool, telegram_id: TelegramId, *, since: datetime) -> Arrival | None:

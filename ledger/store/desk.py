@@ -15,6 +15,7 @@ from typing import Literal
 
 from ledger.model import ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
 from ledger.settling import Charge, Settlement, match_by_operator
+from ledger.store.claims import load_candidates, load_open_claim
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
 from ledger.store.settle import load_charge, write_settlement
@@ -101,13 +102,15 @@ async def match_charge(
         payment = await _find_payment(db, payment_id, telegram_id)
         is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.key))
         done = match_by_operator(charge, telegram_id, payment, rates, now=order.now, is_own=is_own)
+        claim = await load_open_claim(db, telegram_id)
+        candidates = await load_candidates(db, claim.story, raised_at=claim.created_at) if claim else []
         # Told once for each decision: a charge whose match was taken back is told again.
         done.notifications = [
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
             for notification in done.notifications
         ]
         credits = await _credit(db, charge_id, done, order, cause=cause or order.reason)
-        await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now)
+        await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now, candidates)
     tell(done)
     return Done(action_id, charge_id, telegram_id, credits)
 

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ledger.claiming import DAYS_APART_MAX, Story
 from ledger.model import (
     ChargeKey,
     ChargeState,
@@ -19,6 +20,7 @@ from ledger.model import (
     PendingPayment,
     TelegramId,
 )
+from ledger.store.claims import load_candidates, load_guessed
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
 
@@ -98,7 +100,6 @@ class ShownClaim:
     amount: Decimal
     currency: str
     name: str | None
-    candidates: Sequence[int]
     status: str
     created_at: datetime
     decided_at: datetime | None
@@ -112,7 +113,9 @@ class ClaimFile:
 
     claim: ShownClaim
     users: Mapping[TelegramId, KnownUser]
-    charges: Sequence[ShownCharge]
+    charges: Sequence[ShownCharge] = ()
+    guessed: Sequence[ShownCharge] = ()
+    """What fits as well, but was given to others by a rule that can err."""
 
 
 @dataclass(frozen=True)
@@ -248,10 +251,17 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         if row is None:
             return None
         claim = ShownClaim(**row)
-        charges = {charge.charge_id: charge for charge in await load_shown_charges(db, claim.candidates, [])}
-        users = await _users(db, {claim.telegram_id, claim.decided_by})
-    waiting = [charges[one] for one in claim.candidates if one in charges and charges[one].waits]
-    return ClaimFile(claim, users, waiting)
+        if claim.status != "open":
+            return ClaimFile(claim, await _users(db, {claim.telegram_id, claim.decided_by}))
+        # Looked for anew: since it was raised, a charge may have come late, or have been taken back from somebody else.
+        story = Story(claim.paid_on, claim.amount, claim.currency, claim.name)
+        candidates = await load_candidates(db, story, raised_at=claim.created_at)
+        guessed = await load_guessed(db, story, claim.telegram_id, raised_at=claim.created_at)
+        charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed], [])}
+        owners = {one.telegram_id for one in charges.values()}
+        users = await _users(db, {claim.telegram_id, *owners})
+    waiting = [charges[one] for one in candidates if charges[one].waits]
+    return ClaimFile(claim, users, waiting, [charges[one] for one in guessed])
 
 
 async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
@@ -320,6 +330,11 @@ async def find_charges_by_email(pool: Pool, address: str) -> list[ShownCharge]:
     return await _found(pool, "find_charges_by_email", address.lower())
 
 
+async def find_charges_by_name(pool: Pool, name: str) -> list[ShownCharge]:
+    """Find charges by the supporter's whole name on Buy Me a Coffee."""
+    return await _found(pool, "find_charges_by_name", name)
+
+
 async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
     async with transaction(pool) as db:
         found = await db.fetchrow(sql("find_life_of_payment"), payment_id)
@@ -351,9 +366,9 @@ async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
 
 
 async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
-    """Find the open claims for which a charge may be the one, and those that it answered since that moment."""
+    """Find the open claims that a charge may be about, by its day, and those that it answered since that moment."""
     async with connected(pool) as db:
-        rows = await db.fetch(sql("find_claims_about"), charge_id)
+        rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
         if decided_since is not None:
             rows += await db.fetch(sql("find_claims_decided_by_charge"), charge_id, decided_since)
     return [row["claim_id"] for row in rows]

@@ -13,7 +13,8 @@ from ledger.store.desk import Order, undo_match
 from services.bot.days import read_day
 from services.bot.speech import LANGUAGES, speech
 from tests.bot.conftest import OPERATOR, RunBot
-from tests.bot.people import Person
+from tests.bot.people import Person, labels
+from tests.bot.test_desk import shown
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import Webhook
@@ -224,6 +225,60 @@ async def test_what_came_already_is_told_before_anything_is_asked(anna: Person, 
     assert "$5" in said
     assert "500 credits" in said
     assert "/history" in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_money_that_a_rule_gave_to_another_is_found_and_credited(
+    anna: Person, bohdan: Person, operator: Person, ledger: Ledger, webhook: Webhook, pool: Pool
+) -> None:
+    await operator.ask("/balance")
+    await anna.ask_for_code("5")
+    await webhook.settle(a_payment(amount=5, support_note="thanks"))
+    await anna.hear()
+    await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
+    charge_id = (await ledger.charge())["charge_id"]
+
+    card = (await operator.hear())["text"]
+    await undo_match(pool, charge_id, Order(TelegramId(OPERATOR), "not hers", datetime.now(UTC)))
+    await operator.press(await open_button(operator))
+    fresh = await operator.hear()
+    await operator.press(labels(fresh)[0])
+    credited = (await bohdan.hear())["text"]
+
+    assert f"credited to @anna ({ANNA}) by: Amount and time" in card
+    assert f"/undo {charge_id}" in card
+    assert f"#{charge_id}" in labels(fresh)[0]
+    assert "500" in credited
+    assert (await row(ledger))["status"] == "confirmed"
+
+
+async def open_button(operator: Person) -> str:
+    await operator.say("/claims")
+    return labels(await operator.hear())[0]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_payment_that_comes_late_answers_the_claim_by_its_name(
+    anna: Person, operator: Person, ledger: Ledger, webhook: Webhook
+) -> None:
+    await operator.ask("/balance")
+    paid_at = int((datetime.now(UTC) - timedelta(minutes=10)).timestamp())
+    late = a_payment(amount=5, created_at=paid_at, supporter_id=7, supporter_name="Anna Kovalenko")
+    await claim(anna, "press:Today", "press:$10", "Anna Kovalenko")
+    card = (await operator.hear())["text"]
+    await webhook.settle(late)
+    await operator.hear()
+
+    await operator.press(await open_button(operator))
+    fresh = await operator.hear()
+    await operator.press(labels(fresh)[0])
+    question = await shown(operator, fresh, "Credit this payment?")
+    await operator.press(labels(question)[0])
+    await anna.hear()
+
+    assert "No waiting payment comes near" in card
+    assert "✗ sum, ✓ day, ✓ name" in fresh["text"]
+    assert (await row(ledger))["status"] == "confirmed"
 
 
 @pytest.mark.usefixtures("bot")

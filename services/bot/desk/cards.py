@@ -183,6 +183,8 @@ def claim_card(file: ClaimFile, rates: Rates, speech: Speech) -> Card:
         return Card("\n".join(lines))
     lines.append(speech.say("desk-claim-candidates" if file.charges else "desk-claim-no-candidates"))
     lines += [_fit_line(file, charge, speech) for charge in file.charges]
+    if file.guessed:
+        lines += [speech.say("desk-claim-guessed"), *(_guess_line(file, charge, speech) for charge in file.guessed)]
     keys = [_claim_key(file, charge, rates, speech) for charge in file.charges]
     decline = button(
         speech.label("desk-decline-button"), OnClaim(step=Step.DECLINE, claim_id=claim.claim_id), style="danger"
@@ -280,6 +282,18 @@ def _fit_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
         time=speech.time(charge.paid_at),
         name=short(charge.supporter_name or "—", NAME_LENGTH_MAX),
         fits=", ".join(fits),
+    )
+
+
+def _guess_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
+    assert charge.telegram_id is not None
+    return speech.say(
+        "desk-claim-guess",
+        number=str(charge.charge_id),
+        amount=money(charge, speech),
+        time=speech.time(charge.paid_at),
+        user=name_of(charge.telegram_id, file.users),
+        rule=speech.say(f"rule-{charge.method}"),
     )
 
 

@@ -25,7 +25,7 @@ desk-overview = <b>The desk</b>
     /failed – events that could not be settled or read
 
     <b>Look</b>
-    /find <i>code, @name, Telegram id, transaction or e-mail</i>
+    /find <i>code, @name, Telegram id, transaction, supporter’s name or e-mail</i>
     /payment <i>code</i> – its whole story
     /stats – today, 7 and 30 days
     /doctor – is everything well, and what to do if not
@@ -226,7 +226,7 @@ desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } ·
 
 ## Finding
 
-desk-find-how = Tell me what to look for: <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code> or <code>/find anna@example.org</code>
+desk-find-how = Tell me what to look for: <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna K.</code> (as on Buy Me a Coffee) or <code>/find anna@example.org</code>
 desk-found-nothing = Nothing found. Whole codes, names, numbers and addresses are compared, not parts of them.
 desk-found-nobody = There is nobody of that name here. They must have written to the bot once.
 desk-user = <b>{ $user }</b>: { $credits }, here since { $since }, speaks { $language }

@@ -25,7 +25,7 @@ desk-overview = <b>Стіл оператора</b>
     /failed – події, яких не вдалося опрацювати чи прочитати
 
     <b>Подивитися</b>
-    /find <i>код, @ім’я, номер у Telegram, транзакція чи пошта</i>
+    /find <i>код, @ім’я, номер у Telegram, транзакція, ім’я прихильника чи пошта</i>
     /payment <i>код</i> – уся його історія
     /stats – сьогодні, 7 і 30 днів
     /doctor – чи все гаразд, а якщо ні, що робити
@@ -162,6 +162,8 @@ desk-claim-raised = Повідомлено { $time }.
 desk-claim-candidates = Платежі, що чекають і можуть бути ним:
 desk-claim-no-candidates = Нічого схожого не чекає. Пошукайте через /find або відхиліть; якщо платіж надійде пізніше, він буде в /unmatched.
 desk-claim-charge = • №{ $number }: { $amount }, { $time }, { $name } ({ $fits })
+desk-claim-guessed = Або правило зарахувало його комусь іншому, без цілого коду:
+desk-claim-guess = • №{ $number }: { $amount }, { $time }, зараховано користувачеві { $user }, вирішило: { $rule }. Якщо це він: <code>/undo { $number }</code>
 desk-fit-amount = сума
 desk-fit-day = день
 desk-fit-name = ім’я
@@ -226,7 +228,7 @@ desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } ·
 
 ## Пошук
 
-desk-find-how = Що шукати? <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code> або <code>/find anna@example.org</code>
+desk-find-how = Що шукати? <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna K.</code> (як на Buy Me a Coffee) або <code>/find anna@example.org</code>
 desk-found-nothing = Нічого не знайдено. Порівнюються цілі коди, імена, номери й адреси, а не їхні частини.
 desk-found-nobody = Такого імені тут не знають. Людина мала хоч раз написати ботові.
 desk-user = <b>{ $user }</b>: { $credits }, тут від { $since }, мова { $language }
