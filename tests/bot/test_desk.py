@@ -532,7 +532,13 @@ async def test_everything_is_found_by_what_an_operator_has_in_hand(
 ) -> None:
     code = await anna.ask_for_code("5")
     await webhook.settle(
-        a_payment(support_note=code, transaction_id="pi_77", supporter_id=5, supporter_email="Anna@Example.org")
+        a_payment(
+            support_note=code,
+            transaction_id="pi_77",
+            supporter_id=5,
+            supporter_name="Ганна К.",
+            supporter_email="Anna@Example.org",
+        )
     )
     await anna.hear()
 
@@ -541,7 +547,9 @@ async def test_everything_is_found_by_what_an_operator_has_in_hand(
         assert "@anna (101): 500 credits" in found
         assert "#1 · $5" in found
         assert "A***@Example.org" in found
-    assert "A***@Example.org" in await operator.ask("/find pi_77")
+    for said in ("pi_77", "ганна  К."):
+        assert "A***@Example.org" in await operator.ask(f"/find {said}")
+    assert "Nothing found" in await operator.ask("/find Ганна")
     assert "Anna@Example.org" in await operator.ask("/find anna@example.org")
     assert "Nothing found" in await operator.ask("/find nobody@example.org")
     assert "/find @anna" in await operator.ask("/find")

@@ -17,6 +17,7 @@ from ledger.store.lookup import (
     Life,
     ShownCharge,
     find_charges_by_email,
+    find_charges_by_name,
     find_charges_by_number,
     find_charges_of_user,
     find_life,
@@ -86,6 +87,7 @@ async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_addres
     if is_address:
         return await find_charges_by_email(pool, said)
     charges = await find_charges_by_number(pool, without_sign(said))
+    charges += await find_charges_by_name(pool, " ".join(said.split()))
     for found in people:
         charges += await find_charges_of_user(pool, found.user.telegram_id)
     return list({charge.charge_id: charge for charge in charges}.values())
