@@ -34,6 +34,15 @@ class Call(enum.StrEnum):
     NETWORK = "network"
 
 
+class Answer(enum.StrEnum):
+    """How a request of the Mini App was answered."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """For a reason that lies with who asked."""
+    ERROR = "error"
+
+
 CALLED_METHODS = (
     "AnswerCallbackQuery",
     "EditMessageReplyMarkup",
@@ -46,6 +55,14 @@ CALLED_METHODS = (
     "SetWebhook",
 )
 OTHER_METHOD = "other"
+API_ROUTES = (
+    "/api/events",
+    "/api/offer",
+    "/api/payments",
+    "/api/payments/{payment_id}/cancel",
+    "/api/state",
+)
+OTHER_ROUTE = "other"
 UPDATES = ("message", "callback_query", "my_chat_member", "other")
 
 TELEGRAM_CALLS = Counter("bmc_telegram_requests", "Calls to Telegram, by how they ended.", ["method", "outcome"])
@@ -60,6 +77,11 @@ UPDATE_DURATION = Histogram(
     "bmc_update_duration_seconds",
     "From taking an update to having answered it.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+)
+API_REQUESTS = Counter(
+    "bmc_api_requests",
+    "Requests of the Mini App, by how they were answered; a stream once it ends.",
+    ["route", "outcome"],
 )
 OUTBOX_CLAIMS = Counter("bmc_outbox_claims", "Times that due notifications were found, by what woke us up.", ["wakeup"])
 
@@ -84,5 +106,7 @@ for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):
     TELEGRAM_CALLS.labels(method, call)
 for update, ending in product(UPDATES, ("ok", "error")):
     UPDATES_HANDLED.labels(update, ending)
+for route, answer in product((*API_ROUTES, OTHER_ROUTE), Answer):
+    API_REQUESTS.labels(route, answer)
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)

@@ -19,6 +19,7 @@ from ledger.store.payments import Request, cancel_payment, meet_user, open_payme
 from ledger.store.showing import ShownPayment, find_state
 from services.bot.allowance import Allowance
 from services.bot.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data
+from services.bot.api.counting import count_answers
 from services.bot.api.init_data import Distrust, Visitor, read_init_data
 from services.bot.api.live import Live, TooManyWatchersError
 from services.bot.api.problems import ProblemError, answer_problems, too_many_requests
@@ -50,7 +51,7 @@ class Api:
 
     def make_app(self) -> web.Application:
         """Make the part that is to be mounted at `/api`."""
-        app = web.Application(middlewares=[trace_requests, answer_problems])
+        app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Answer] = {
             ("GET", "/state"): self._show_state,
