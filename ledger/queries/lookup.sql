@@ -271,6 +271,17 @@ SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.usernam
  ORDER BY credits.credit_id
  LIMIT $3;
 
+-- name: export_actions
+-- $1 from, $2 before, $3 how many at most
+SELECT operator_actions.action_id, operator_actions.created_at, operator_actions.operator_id, users.username AS operator_name,
+       operator_actions.action, operator_actions.charge_id, operator_actions.credit_id, operator_actions.claim_id,
+       operator_actions.event_no, operator_actions.telegram_id, operator_actions.reason
+  FROM operator_actions
+  LEFT JOIN users ON users.telegram_id = operator_actions.operator_id
+ WHERE operator_actions.created_at >= $1 AND operator_actions.created_at < $2
+ ORDER BY operator_actions.action_id
+ LIMIT $3;
+
 -- name: examine
 -- Nearly all that a doctor asks the database. What was tried and put off is due later, and owed none the less.
 SELECT clock_timestamp() AS now,

@@ -425,6 +425,11 @@ async def export_credits(pool: Pool, *, since: datetime, until: datetime) -> lis
         return [dict(row) for row in await db.fetch(sql("export_credits"), since, until, EXPORT_ROWS_MAX)]
 
 
+async def export_actions(pool: Pool, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    async with connected(pool) as db:
+        return [dict(row) for row in await db.fetch(sql("export_actions"), since, until, EXPORT_ROWS_MAX)]
+
+
 async def examine(pool: Pool) -> Examination:
     async with connected(pool) as db:
         row = await db.fetchrow(sql("examine"))

@@ -752,7 +752,7 @@ async def test_an_export_is_safe_to_open_in_a_spreadsheet(
     await shown(operator, asked, "-5")
 
     month = datetime.now(UTC).strftime("%Y-%m")
-    charges, credits = await ask(operator, f"/export {month}"), await operator.hear()
+    charges, credits, decisions = await ask(operator, f"/export {month}"), await operator.hear(), await operator.hear()
 
     sheet = await download(sandbox, charges)
     assert sheet.startswith("\ufeffcharge_id,")
@@ -761,6 +761,7 @@ async def test_an_export_is_safe_to_open_in_a_spreadsheet(
     entries = await download(sandbox, credits)
     assert ",adjustment,-5," in entries
     assert ",'=1+1" in entries
+    assert ",900,,credit,,1,,,101,'=1+1" in await download(sandbox, decisions)
 
 
 @pytest.mark.usefixtures("bot")

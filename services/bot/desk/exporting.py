@@ -1,4 +1,4 @@
-"""Charges and credits of a period as files."""
+"""Charges, credits and what operators decided in a period, as files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import BufferedInputFile, Message
 
-from ledger.store.lookup import EXPORT_ROWS_MAX, export_charges, export_credits
+from ledger.store.lookup import EXPORT_ROWS_MAX, export_actions, export_charges, export_credits
 from services.bot.context import Context
 from services.bot.desk.periods import read_span
 from services.bot.desk.sheets import write_sheet
@@ -41,6 +41,19 @@ CREDIT_COLUMNS = (
     "reverses",
     "cause",
 )
+ACTION_COLUMNS = (
+    "action_id",
+    "created_at",
+    "operator_id",
+    "operator_name",
+    "action",
+    "charge_id",
+    "credit_id",
+    "claim_id",
+    "event_no",
+    "telegram_id",
+    "reason",
+)
 
 
 def make_router() -> Router:
@@ -57,6 +70,7 @@ async def export(message: Message, command: CommandObject, context: Context, spe
     for what, columns, find in (
         ("charges", CHARGE_COLUMNS, export_charges),
         ("credits", CREDIT_COLUMNS, export_credits),
+        ("actions", ACTION_COLUMNS, export_actions),
     ):
         rows = await find(context.pool, since=span.since, until=span.until)
         caption = speech.say(f"desk-export-{what}", period=span.name, rows=len(rows))

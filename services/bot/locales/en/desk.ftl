@@ -13,7 +13,7 @@ command-credit = Add or take credits
 command-undo = Take back a match or an adjustment
 command-replay = What today’s rules would decide
 command-failed = Events that could not be settled
-command-export = Charges and credits as CSV
+command-export = Charges, credits and decisions as CSV
 command-doctor = Is everything well?
 
 desk-overview = <b>The desk</b>
@@ -36,7 +36,7 @@ desk-overview = <b>The desk</b>
 
     <b>Check and keep</b>
     /replay <i>payment number, or 2026-11-21</i> – changes nothing
-    /export <i>2026-11</i> – two CSV files
+    /export <i>2026-11</i> – three CSV files
 
     Every decision is kept with your name and your reason. Nothing moves credits before you have seen what will happen.
 
@@ -316,6 +316,10 @@ desk-export-charges = Charges, { $period }: { $rows ->
    *[other] { $rows } rows
 }
 desk-export-credits = Credits, { $period }: { $rows ->
+    [one] { $rows } row
+   *[other] { $rows } rows
+}
+desk-export-actions = What operators decided, { $period }: { $rows ->
     [one] { $rows } row
    *[other] { $rows } rows
 }

@@ -13,7 +13,7 @@ command-credit = Додати або зняти кредити
 command-undo = Скасувати зарахування чи зміну
 command-replay = Що вирішили б теперішні правила
 command-failed = Події, яких не вдалося опрацювати
-command-export = Платежі й кредити у CSV
+command-export = Платежі, кредити й рішення у CSV
 command-doctor = Чи все гаразд?
 
 desk-overview = <b>Стіл оператора</b>
@@ -36,7 +36,7 @@ desk-overview = <b>Стіл оператора</b>
 
     <b>Перевірити й зберегти</b>
     /replay <i>номер платежу або 2026-11-21</i> – нічого не змінює
-    /export <i>2026-11</i> – два файли CSV
+    /export <i>2026-11</i> – три файли CSV
 
     Кожне рішення записується з вашим іменем і причиною. Кредити не рушать, доки ви не побачите, що саме станеться.
 
@@ -320,6 +320,11 @@ desk-export-charges = Платежі, { $period }: { $rows ->
    *[many] { $rows } рядків
 }
 desk-export-credits = Кредити, { $period }: { $rows ->
+    [one] { $rows } рядок
+    [few] { $rows } рядки
+   *[many] { $rows } рядків
+}
+desk-export-actions = Рішення операторів, { $period }: { $rows ->
     [one] { $rows } рядок
     [few] { $rows } рядки
    *[many] { $rows } рядків
