@@ -18,7 +18,7 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     uv venv /opt/venv && uv pip install --python /opt/venv --require-hashes --requirement /tmp/runtime.lock
 
 # A volume that is mounted here for the first time takes over the owner of the folder.
-RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces
+RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool
 
 WORKDIR /app
 COPY ledger ledger

@@ -34,6 +34,7 @@ from monitoring.thresholds import (
     SIGNATURE_FAILURES_PER_10_MINUTES,
     SNAPSHOT_AGE_SECONDS,
     SNAPSHOT_FRESH_SECONDS,
+    SPOOLED_AGE_SECONDS,
     TELEGRAM_ERROR_SHARE,
     UNDELIVERED_AGE_SECONDS,
     UNMATCHED_AGE_SECONDS,
@@ -172,6 +173,15 @@ ANYTHING = (
         description="Refused or failed in 15 minutes: {{ $value }}. BMC repeats those that were refused.",
         dashboard="bmc-webhook",
         keep="15m",
+    ),
+    Alert(
+        name="EventsSpooled",
+        expr=f"{_highest('bmc_spooled_oldest_age_seconds')} > {SPOOLED_AGE_SECONDS}",
+        hold="1m",
+        severity=Severity.PAGE,
+        summary="Payments lie in the spool: whoever paid gets no credits",
+        description="The oldest has lain there for {{ $value | humanizeDuration }}, and waits for the database or for a person.",
+        dashboard="bmc-webhook",
     ),
     Alert(
         name="WebhookProbeFailing",

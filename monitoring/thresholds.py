@@ -25,6 +25,9 @@ OUTBOX_AGE_SECONDS = 120
 UNDELIVERED_AGE_SECONDS = 15 * 60
 """Tried again and again, and in vain: longer than Telegram usually makes anybody wait."""
 
+SPOOLED_AGE_SECONDS = 300
+"""The spool is emptied within a second of the database's return."""
+
 POLL_SHARE = 0.2
 TELEGRAM_ERROR_SHARE = 0.2
 SIGNATURE_FAILURES_PER_10_MINUTES = 21

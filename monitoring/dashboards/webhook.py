@@ -8,6 +8,7 @@ from monitoring.thresholds import (
     FAILED_STREAK,
     PROBE_SILENCE_SECONDS,
     SIGNATURE_FAILURES_PER_10_MINUTES,
+    SPOOLED_AGE_SECONDS,
 )
 
 DELIVERIES = "bmc_webhook_deliveries_total"
@@ -169,6 +170,32 @@ TRAFFIC = Row(
     ),
 )
 
+SPOOL = Row(
+    "Spool",
+    (
+        Panel(
+            Kind.LINES,
+            "Events in the spool",
+            "Taken while the database was away, and settled when it is back; good is none.",
+            (Query("max(bmc_spooled_events{$here})", "waiting"),),
+            empty="The webhook tells nothing",
+            width=12,
+        ),
+        Panel(
+            Kind.LINES,
+            "Oldest in the spool",
+            "For how long it has lain there, what cannot be read included; good is 0.",
+            (Query("max(bmc_spooled_oldest_age_seconds{$here})", "age"),),
+            empty="The webhook tells nothing",
+            unit=Unit.SECONDS,
+            width=12,
+            limit=Limit(SPOOLED_AGE_SECONDS),
+            alerts=("EventsSpooled",),
+        ),
+    ),
+    folded=True,
+)
+
 PROBES = Row(
     "Probes and proxy",
     (
@@ -245,5 +272,5 @@ BOARD = Board(
     uid="bmc-webhook",
     title="Webhook",
     about="The front door: what Buy Me a Coffee delivers, our own probes, and the proxy before them.",
-    rows=(FINE, TRAFFIC, PROBES),
+    rows=(FINE, TRAFFIC, SPOOL, PROBES),
 )

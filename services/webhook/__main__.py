@@ -15,8 +15,10 @@ from services.runtime.process import run_service
 from services.runtime.vitals import vital_signs
 from services.webhook.app import Probe, make_app
 from services.webhook.failures import FailedStreak, SignatureFailures
+from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
+from services.webhook.spool import Spool
 from services.webhook.story import settling, tell
 from services.webhook.writer import Writer
 
@@ -29,7 +31,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
 
         async def settle(events: Sequence[Event]) -> list[Outcome]:
-            with settling(events):
+            with settling(events, now=datetime.now(UTC)):
                 done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done, now=datetime.now(UTC))
             tell(done, events)
@@ -39,26 +41,31 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             settle=settle,
             keep_failed=lambda event: keep_failed_event(pool, event),
         )
+        spool = Spool(settings.SPOOL_FOLDER) if settings.SPOOL_FOLDER else None
+        intake = Intake(writer, spool, lambda: reaches_database(pool))
+        await intake.open()
         failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
         streak = FailedStreak(
             lambda answers: keep_answers(pool, answers, now=datetime.now(UTC)), clock=lambda: datetime.now(UTC)
         )
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(writer.run())
+            draining = tasks.create_task(intake.run())
             counting = tasks.create_task(failures.run())
             looking = tasks.create_task(streak.run())
             async with (
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
                 vital_signs(pool, revision=settings.REVISION),
                 listening(
-                    make_app(writer, settings.secrets, failures, streak, make_probe(settings, pool)),
+                    make_app(intake, settings.secrets, failures, streak, make_probe(settings, pool)),
                     settings.BMC_WEBHOOK_PORT,
                     drain_seconds=DRAIN_SECONDS,
                 ),
             ):
                 log.info("webhook ready")
                 await stop.wait()
-            # Every request under way has been answered by now, so nothing waits to be written.
+            # Every request under way has been answered by now, so nothing waits to be written but what is in the spool.
+            draining.cancel()
             writing.cancel()
             counting.cancel()
             looking.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -16,18 +16,21 @@ from ledger.errors import DatabaseAwayError
 from ledger.events import Event, read_event
 from services.runtime.tracing import read_parent, span, timed, write_parent
 from services.webhook.failures import FailedStreak, SignatureFailures
+from services.webhook.intake import Intake
 from services.webhook.metrics import (
     DELIVERIES,
     DURATION,
     LAST_ACCEPTED,
     PROBE_EVENT,
     PROBED,
+    SPOOLED,
     UNVERIFIED_EVENT,
     Refusal,
     event_label,
 )
 from services.webhook.signature import HEADER, find_secret
-from services.webhook.writer import OverloadedError, Writer
+from services.webhook.spool import Delivery
+from services.webhook.writer import OverloadedError
 
 log = structlog.stdlib.get_logger()
 
@@ -45,7 +48,7 @@ class Probe:
 
 
 def make_app(
-    writer: Writer,
+    intake: Intake,
     secrets: Sequence[bytes],
     failures: SignatureFailures,
     streak: FailedStreak,
@@ -53,7 +56,7 @@ def make_app(
 ) -> web.Application:
     """Make the application; *probe* None: there is no one to send probes."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app.router.add_post(PATH, Deliveries(writer, secrets, failures, streak, probe).take)
+    app.router.add_post(PATH, Deliveries(intake, secrets, failures, streak, probe).take)
     app.on_response_prepare.append(_hide_server)
     return app
 
@@ -63,13 +66,13 @@ class Deliveries:
 
     def __init__(
         self,
-        writer: Writer,
+        intake: Intake,
         secrets: Sequence[bytes],
         failures: SignatureFailures,
         streak: FailedStreak,
         probe: Probe | None,
     ) -> None:
-        self._writer = writer
+        self._intake = intake
         self._secrets = secrets
         self._failures = failures
         self._streak = streak
@@ -114,8 +117,8 @@ class Deliveries:
         return web.json_response({"outcome": PROBED})
 
     async def _settle(self, body: bytes, *, verified_by: int) -> web.Response:
-        read = read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex)
-        event = replace(read, verified_by=verified_by, traceparent=write_parent())
+        delivery = Delivery(body, datetime.now(UTC), uuid.uuid4().hex, verified_by, write_parent())
+        event = delivery.read()
         log.info(
             "webhook received",
             type=event_label(event.type),
@@ -123,7 +126,7 @@ class Deliveries:
             charge_key=event.charge.key if event.charge else None,
         )
         try:
-            outcome = await self._writer.submit(event)
+            outcome = await self._intake.take(delivery, event) or SPOOLED
         except DatabaseAwayError:
             self._streak.refuse()
             return _refuse(Refusal.DATABASE_AWAY, 503)

@@ -65,7 +65,7 @@ class FailedStreak:
     Shows what all replicas refused since one of them last answered 200; `run` must be running.
 
     What was not written down yet is counted on top. While the database is away, that is all that is counted, and each
-    replica knows of its own alone; nobody can answer 200 then, so that no streak ends unnoticed.
+    replica knows of its own alone: of a 200 that another gave from its spool, it hears when the database is back.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from datetime import datetime
 from itertools import product
 
@@ -11,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from ledger.events import PAYMENT_VERBS, SUBSCRIPTION_VERBS
 from ledger.model import Family, Method, Outcome
 from ledger.settling import Settlement
+from services.runtime.tracing import trace_id_in
 
 
 class Refusal(enum.StrEnum):
@@ -30,6 +32,7 @@ class Refusal(enum.StrEnum):
 OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
 PROBE_EVENT = PROBED = "probe"
+SPOOLED = "spooled"
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family
@@ -57,6 +60,11 @@ FAILED_STREAK = Gauge(
     "bmc_webhook_failed_streak",
     "Deliveries, signed or nearly so, that all replicas refused since the last 200, or since a pause of hours.",
 )
+SPOOLED_EVENTS = Gauge("bmc_spooled_events", "Events that lie in the spool and wait for the database.")
+SPOOLED_OLDEST_AGE = Gauge(
+    "bmc_spooled_oldest_age_seconds",
+    "How long the oldest file has lain in the spool, those put aside as unreadable included; 0 when there is none.",
+)
 SETTLED_MATCHES = Counter("bmc_webhook_matches", "Charges matched when they came, by method.", ["method"])
 PICK_TO_PAID = Histogram(
     "bmc_payment_pick_to_paid_seconds",
@@ -71,7 +79,7 @@ WEBHOOK_TO_CREDIT = Histogram(
 )
 
 # A counter that is born at 1 shows no increase, so every one is born at 0.
-for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), Outcome):
+for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), (*Outcome, SPOOLED)):
     DELIVERIES.labels(event, outcome)
 for refusal in Refusal:
     DELIVERIES.labels(UNVERIFIED_EVENT, refusal)
@@ -89,7 +97,16 @@ def observe_settlement(done: Settlement, *, now: datetime) -> None:
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
-            WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds())
+            # By its own trace: a batch has many, and here none of them is the current one.
+            traceparent = record.event.traceparent
+            exemplar = {"trace_id": trace_id_in(traceparent)} if traceparent else None
+            WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds(), exemplar=exemplar)
+
+
+def show_spool(*, events: int, oldest_at: float | None) -> None:
+    """Show what lies in the spool, and since when, in Unix time; None: nothing does."""
+    SPOOLED_EVENTS.set(events)
+    SPOOLED_OLDEST_AGE.set(0 if oldest_at is None else max(0.0, time.time() - oldest_at))
 
 
 def event_label(type_: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -22,6 +23,10 @@ class WebhookSettings(MatchingSettings):
     PROBE_SECRET: Annotated[
         SecretStr | None,
         Field(default=None, description="what the janitor's probes are signed with; drawn at the first start"),
+    ]
+    SPOOL_FOLDER: Annotated[
+        Path | None,
+        Field(default=None, description="a folder that outlives the container, for what the database cannot take"),
     ]
     BMC_WEBHOOK_PORT: Annotated[int, Field(default=8080, ge=1, le=65535, description="the port to take deliveries on")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from opentelemetry import trace
@@ -39,14 +39,18 @@ def tell(done: Settlement, events: Sequence[Event]) -> None:
 
 
 @contextmanager
-def settling(events: Sequence[Event]) -> Iterator[None]:
+def settling(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
     """Trace the transaction of a batch: as the first event's own, with links to the others, whose child it is as much."""
-    parents = [follow(event.traceparent, age=timedelta(0))[0] for event in events if event.traceparent]
-    if not parents:
+    traced = [event for event in events if event.traceparent]
+    if not traced:
         yield
         return
-    others = tuple(Link(trace.get_current_span(parent).get_span_context()) for parent in parents[1:])
-    with span("settle", SpanKind.PRODUCER, parent=parents[0], links=others) as made:
+    first, *others = traced
+    # Out of the spool, it may be old.
+    parent, links = follow(first.traceparent, age=now - first.received_at)
+    contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]
+    links += tuple(Link(trace.get_current_span(context).get_span_context()) for context in contexts)
+    with span("settle", SpanKind.PRODUCER, parent=parent, links=links) as made:
         made.set_attributes({"messaging.system": "postgresql", "messaging.destination.name": "notifications"})
         made.set_attribute("messaging.batch.message_count", len(events))
         yield

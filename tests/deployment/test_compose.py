@@ -105,6 +105,15 @@ def test_only_the_proxy_is_open_to_the_world() -> None:
     assert {port["target"] for port in published["proxy"]} == {80, 443}
 
 
+def test_the_spool_lies_in_a_volume_of_the_webhooks_own() -> None:
+    """So that it outlives the container, and nobody else reads what people wrote."""
+    users = [name for name in SERVICES if "spool" in {one.get("source") for one in SERVICES[name].get("volumes") or []}]
+    [mount] = (one for one in SERVICES["webhook"]["volumes"] if one["source"] == "spool")
+
+    assert users == ["webhook"]
+    assert (mount["type"], mount["target"]) == ("volume", SERVICES["webhook"]["environment"]["SPOOL_FOLDER"])
+
+
 def secrets_volumes(name: str) -> set[str]:
     mounts = SERVICES[name].get("volumes") or []
     return {one["source"] for one in mounts if one["type"] == "volume" and one["source"].startswith("secrets-")}

@@ -93,7 +93,7 @@ def test_compose_hands_a_service_its_settings_with_the_defaults_of_the_code(serv
 def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
     named = set(re.findall("^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
     not_for_operators = {"DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "SANDBOX_PORT", "REVISION"}
-    not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER"}
+    not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER", "SPOOL_FOLDER"}
 
     assert named == settings_in_readme().keys() - not_for_operators
 

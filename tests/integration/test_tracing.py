@@ -6,7 +6,8 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,19 +16,23 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
 
+from ledger.events import read_event
 from services.runtime import tracing
 from services.runtime.settings import Settings, SettingsError, read_settings
 from services.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, end_tracing, follow, timed
+from services.webhook.story import settling
 from tests.integration.bmc import a_payment, raw, sign
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
 
 CODE = "K7QM2XHD"
 PROXYS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = "00-11111111111111111111111111111111-b7ad6b7169203331-01"
 SECOND = timedelta(seconds=1)
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -61,6 +66,21 @@ async def test_a_payment_is_one_trace_from_the_proxy_to_the_outbox(
     assert named(spans) == ["settle", "POST /bmc-webhook"]
     assert ids(spans) == {"0af7651916cd43dd8448eb211c80319c"}
     assert kept["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(("age", "is_child"), [(PARENT_AGE_MAX, True), (PARENT_AGE_MAX + SECOND, False)])
+def test_what_lay_in_the_spool_for_long_is_settled_in_a_trace_of_its_own(
+    spans: InMemorySpanExporter, age: timedelta, *, is_child: bool
+) -> None:
+    event = read_event(b"{}", received_at=NOON - age, nonce="1")
+
+    with settling([replace(event, traceparent=PROXYS), replace(event, traceparent=OTHER)], now=NOON):
+        pass
+
+    [settled] = spans.get_finished_spans()
+    linked = [f"{link.context.trace_id:032x}" for link in settled.links]
+    assert (settled.parent is not None) is is_child
+    assert linked == [one.split("-")[1] for one in ([OTHER] if is_child else [PROXYS, OTHER])]
 
 
 async def test_nobody_unknown_begins_a_trace(webhook: Webhook, spans: InMemorySpanExporter) -> None:
@@ -119,6 +139,19 @@ def test_an_error_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
 
     assert "ValueError" in spans.get_finished_spans()[0].to_json()
     assert "a secret" not in spans.get_finished_spans()[0].to_json()
+
+
+async def test_the_time_until_the_credits_leads_to_the_payments_own_trace(
+    webhook: Webhook, ledger: Ledger, spans: InMemorySpanExporter
+) -> None:
+    await ledger.open(CODE)
+
+    await webhook.settle(a_payment(amount=5, support_note=CODE))
+
+    encode, _ = choose_encoder("application/openmetrics-text;version=1.0.0")
+    told = [line for line in encode(REGISTRY).decode().splitlines() if line.startswith("bmc_webhook_to_credit_seconds")]
+    [trace_id] = ids(spans)
+    assert f'# {{trace_id="{trace_id}"}}' in "".join(told)
 
 
 def observed(histogram: Histogram) -> str:

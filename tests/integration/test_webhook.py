@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,12 @@ from prometheus_client import REGISTRY
 
 from ledger.codes import issue_code
 from ledger.store.database import open_pool
+from services.webhook import writer
 from services.webhook.app import BODY_BYTES_MAX
 from tests.integration.bmc import SECRET, a_payment, raw, sign
 from tests.integration.people import ANNA, Ledger
 from tests.integration.test_settling import CODE
-from tests.integration.webhook import Webhook, serve_webhook
+from tests.integration.webhook import PROBE_SECRET, Webhook, serve_webhook
 
 
 def counted(refusal: str) -> float:
@@ -171,6 +174,118 @@ async def test_without_the_database_nothing_is_acknowledged(role_url: Callable[[
     ):
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) > 0
+
+
+async def turn_away(ledger: Ledger) -> None:
+    """Let the database take nobody but its owner; what is connected is thrown out."""
+    await ledger.pool.execute(
+        f"ALTER DATABASE {await ledger.pool.fetchval('SELECT current_database()')} CONNECTION LIMIT 0"
+    )
+    await ledger.pool.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = 'webhook'"
+    )
+
+
+async def let_in(ledger: Ledger) -> None:
+    await ledger.pool.execute(
+        f"ALTER DATABASE {await ledger.pool.fetchval('SELECT current_database()')} CONNECTION LIMIT -1"
+    )
+
+
+async def until_settled(ledger: Ledger, events: int) -> None:
+    async with asyncio.timeout(10):
+        while len(await ledger.outcomes()) < events:
+            pass
+
+
+async def until_emptied() -> None:
+    async with asyncio.timeout(10):
+        while exported("bmc_spooled_events"):  # noqa: ASYNC110 — a Prometheus gauge cannot be awaited
+            await asyncio.sleep(0)
+
+
+def files_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event waits for a database that is away."""
+    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_comes_while_the_database_is_away_is_taken_and_credited_once_when_it_is_back(
+    role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path
+) -> None:
+    await ledger.open(CODE)
+    spooled = exported("bmc_webhook_deliveries_total", event="donation.created", outcome="spooled")
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
+        await webhook.post(GOOD, secret=b"another")
+        await turn_away(ledger)
+
+        answers = [await webhook.post(GOOD), await webhook.post(GOOD), await webhook.post(a_payment())]
+        streak = exported("bmc_webhook_failed_streak")
+        await let_in(ledger)
+        await until_settled(ledger, 2)
+        await until_emptied()
+        again = await webhook.post(GOOD)
+
+    assert answers == [(200, {"outcome": "spooled"})] * 3
+    assert exported("bmc_webhook_deliveries_total", event="donation.created", outcome="spooled") == spooled + 3
+    assert streak == 0
+    assert await ledger.outcomes() == ["credited", "unmatched"]
+    assert await ledger.credits() == [500]
+    assert again == (200, {"outcome": "duplicate"})
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_webhook_that_starts_while_the_database_is_away_settles_all_that_was_taken_before_it(
+    role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path
+) -> None:
+    await ledger.open(CODE)
+    events = [GOOD, raw(a_payment()), raw(a_payment() | {"live_mode": False})]
+    await turn_away(ledger)
+    for event in events:
+        async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
+            assert await webhook.post(event, secret=b"an-older-secret") == (200, {"outcome": "spooled"})
+    taken_before = await ledger.pool.fetchval("SELECT now()")
+    await let_in(ledger)
+
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path):
+        await until_settled(ledger, 3)
+
+    kept = await ledger.pool.fetch("SELECT body, verified_by, received_at FROM bmc_events ORDER BY event_no")
+    assert [(row["body"], row["verified_by"]) for row in kept] == [(event, 1) for event in events]
+    assert all(row["received_at"] < taken_before for row in kept)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_nothing_that_is_not_signed_is_spooled(
+    role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path
+) -> None:
+    await turn_away(ledger)
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
+        for headers in ({}, sign(GOOD, b"another"), sign(GOOD, PROBE_SECRET)):
+            await webhook.post(GOOD, headers=headers)
+
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_of_what_is_spooled_the_log_holds_ids_and_nothing_of_its_words(
+    role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await turn_away(ledger)
+    words: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna", "support_note": "for my cat"}
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
+        await webhook.post(a_payment(transaction_id="pi_spooled", **words))
+
+    told = capsys.readouterr().out
+    assert re.search("event spooled .*donation:pi_spooled", told)
+    assert not [word for word in ("Anna", "cat") if word in told]
 
 
 async def test_a_sender_that_goes_away_half_way_is_counted(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,10 +17,12 @@ from ledger.matching import Rules
 from ledger.model import Outcome, Rates
 from ledger.store.database import Pool
 from ledger.store.settle import count_signature_failures, keep_answers, keep_failed_event, rehearse, settle_events
-from services.runtime.health import listening
+from services.runtime.health import listening, reaches_database
 from services.webhook.app import Probe, make_app
 from services.webhook.failures import FailedStreak, SignatureFailures
+from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
+from services.webhook.spool import Spool
 from services.webhook.story import settling, tell
 from services.webhook.writer import Writer
 from tests.integration.bmc import SECRET, raw, sign
@@ -52,9 +55,9 @@ class Webhook:
 
 
 @asynccontextmanager
-async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webhook]:
+async def serve_webhook(pool: Pool, rules: Rules = RULES, *, spool: Path | None = None) -> AsyncIterator[Webhook]:
     async def settle(events: Sequence[Event]) -> list[Outcome]:
-        with settling(events):
+        with settling(events, now=datetime.now(UTC)):
             done = await settle_events(pool, events, rules, now=datetime.now(UTC))
         observe_settlement(done, now=datetime.now(UTC))
         tell(done, events)
@@ -65,6 +68,9 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
         keep_failed=lambda event: keep_failed_event(pool, event),
     )
     writing = asyncio.create_task(writer.run())
+    intake = Intake(writer, Spool(spool) if spool else None, lambda: reaches_database(pool))
+    await intake.open()
+    draining = asyncio.create_task(intake.run())
     failures = SignatureFailures(
         lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)), period_seconds=0.05
     )
@@ -76,10 +82,10 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES) -> AsyncIterator[Webho
     )
     looking = asyncio.create_task(streak.run())
     probe = Probe(PROBE_SECRET, lambda event: rehearse(pool, event, rules, now=datetime.now(UTC)))
-    app = make_app(writer, [b"an-older-secret", SECRET], failures, streak, probe)
+    app = make_app(intake, [b"an-older-secret", SECRET], failures, streak, probe)
     async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
         yield Webhook(session, f"http://127.0.0.1:{port}")
-    for task in (writing, counting, looking):
+    for task in (draining, writing, counting, looking):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

@@ -194,6 +194,7 @@ def labels_of(name: str, **more: str) -> Labels:
         (labels_of("PostgresDown"), "OutboxUndelivered"),
         (labels_of("PostgresDown"), "PostgresCollectorFailing"),
         (labels_of("PostgresDown"), "UpdatesFail"),
+        (labels_of("PostgresDown"), "EventsSpooled"),
         (labels_of("PostgresExporterFails"), "PostgresCollectorFailing"),
         (labels_of("TargetDown", job="bot"), "OutboxUndelivered"),
         (labels_of("TelegramTokenRefused"), "OutboxUndelivered"),

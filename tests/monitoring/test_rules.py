@@ -165,7 +165,7 @@ MISSED_BY = (
         "SnapshotStale",
         "absent_over_time(bmc_snapshot_timestamp",
     ),
-    ("bmc_webhook_", "TargetAbsent", NO_JOB.format("webhook")),
+    ("bmc_(webhook|spooled)_", "TargetAbsent", NO_JOB.format("webhook")),
     ("bmc_(outbox_claims|telegram|updates|listen)_", "TargetAbsent", NO_JOB.format("bot")),
     ("bmc_(janitor|balance|disk|tls|pending)_", "TargetAbsent", NO_JOB.format("janitor")),
     *((r"(bmc_event_loop|process|up\b)", "TargetAbsent", NO_JOB.format(job)) for job in MISSED),

@@ -1,0 +1,164 @@
+"""
+What becomes of a delivery: it is settled at once, or lies in the spool until the database is back.
+
+While anything lies there, what comes later goes there as well: it is answered at once, and settled in its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+import structlog
+
+from ledger.errors import DatabaseAwayError
+from ledger.events import Event
+from ledger.model import Outcome
+from services.webhook.metrics import show_spool
+from services.webhook.spool import Delivery, NotSpooledError, Spool, UnreadableFileError
+from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
+
+log = structlog.stdlib.get_logger()
+
+RETRY_SECONDS = 0.5
+"""How often the database is asked whether it is back."""
+
+LOOK_SECONDS = 30.0
+"""How often the folder is looked through unasked, for what another replica or an operator left there."""
+
+Returned = TypeVar("Returned")
+
+
+class Intake:
+    """
+    Takes deliveries; `run` must be running. *spool* None: there is none, and what the database cannot take is refused.
+
+    *is_database_there* spares the writer, and whoever reads its traces, an attempt each time that it is not.
+    """
+
+    def __init__(self, writer: Writer, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
+        self._writer = writer
+        self._spool = spool
+        self._is_database_there = is_database_there
+        # One, so that nobody else changes the spool meanwhile. And its own: of the usual ones, each may be waiting for the
+        # address of a database that is away.
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._spooling = 0
+        self._any = asyncio.Event()
+
+    async def open(self) -> None:
+        """Find what an earlier process left, before anything new is taken."""
+        if self._spool is None:
+            return
+        try:
+            await self._in_thread(self._spool.sweep)
+            await self._in_thread(self._spool.look)
+        except OSError as error:
+            # Whoever pays now has more of a webhook without a spool than of none.
+            log.error("spool not opened", reason=error.strerror)
+
+    async def take(self, delivery: Delivery, event: Event) -> Outcome | None:
+        """
+        Settle the event of a delivery; returns once it is on disk. None: not settled yet, it lies in the spool.
+
+        Raises:
+            OverloadedError: Too many wait already.
+            DatabaseAwayError: It could neither be settled nor be spooled.
+        """
+        if self._is_something_before() and await self._keep(delivery, event):
+            return None
+        try:
+            return await self._writer.submit(event)
+        except DatabaseAwayError:
+            if await self._keep(delivery, event):
+                return None
+            raise
+
+    def _is_something_before(self) -> bool:
+        return self._spool is not None and (self._spool.events > 0 or self._spooling > 0)
+
+    async def _keep(self, delivery: Delivery, event: Event) -> bool:
+        """Spool a delivery; False where that cannot be done."""
+        # As many as wait for the database, and no more, may wait for the disk.
+        if self._spool is None or self._spooling >= WAITING_MAX:
+            return False
+        self._spooling += 1
+        ids = {"delivery_key": event.delivery_key, "charge_key": event.charge.key if event.charge else None}
+        try:
+            await self._in_thread(self._spool.keep, delivery)
+        except NotSpooledError as error:
+            log.error("event not spooled", reason=error.reason, **ids)
+            return False
+        finally:
+            self._spooling -= 1
+        self._any.set()
+        log.info("event spooled", **ids)
+        return True
+
+    async def run(self) -> None:
+        """Settle what lies in the spool, oldest first, whenever the database is there."""
+        if self._spool is None:
+            return
+        while True:
+            self._any.clear()
+            try:
+                is_done = await self._drain(self._spool)
+            except Exception:
+                # Neither a disk nor a fault of ours here may end a service that can still settle.
+                log.exception("spool not drained")
+                is_done = True
+            if is_done:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._any.wait()
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _drain(self, spool: Spool) -> bool:
+        """Hand all that waits to the writer, in its order; False: the database went away before the end."""
+        waiting = await self._look(spool)
+        if waiting and not await self._is_database_there():
+            return False
+        for start in range(0, len(waiting), BATCH_MAX):
+            names = waiting[start : start + BATCH_MAX]
+            outcomes = await self._settle(spool, names)
+            settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
+            await self._in_thread(spool.forget, settled)
+            await self._look(spool)
+            if any(isinstance(outcome, DatabaseAwayError | OverloadedError) for outcome in outcomes.values()):
+                return False
+        return True
+
+    async def _look(self, spool: Spool) -> list[str]:
+        waiting = await self._in_thread(spool.look)
+        show_spool(events=spool.events, oldest_at=spool.oldest_at)
+        return waiting
+
+    async def _settle(self, spool: Spool, names: Sequence[str]) -> dict[str, Outcome | BaseException]:
+        """Settle these as one batch; what the database refuses, even to keep raw, stays and is tried again later."""
+        found = await self._in_thread(_read, spool, names)
+        outcomes = await asyncio.gather(
+            *(self._writer.submit(delivery.read()) for delivery in found.values()), return_exceptions=True
+        )
+        return dict(zip(found, outcomes, strict=True))
+
+    async def _in_thread(self, call: Callable[..., Returned], *arguments: object) -> Returned:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+
+def _read(spool: Spool, names: Sequence[str]) -> dict[str, Delivery]:
+    """Read these, and put aside what cannot be read: it must not hold up those behind it."""
+    found: dict[str, Delivery] = {}
+    for name in names:
+        try:
+            delivery = spool.read(name)
+        except UnreadableFileError:
+            spool.put_aside(name)
+            log.error("spooled file put aside", file=name)
+        else:
+            if delivery is not None:
+                found[name] = delivery
+    return found

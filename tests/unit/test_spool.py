@@ -1,0 +1,464 @@
+"""The spool: what is answered with 200 while the database is away is on disk, and is settled in its order when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from ledger.errors import DatabaseAwayError
+from ledger.events import Event
+from ledger.model import Outcome
+from services.webhook import intake as intake_module
+from services.webhook import writer as writer_module
+from services.webhook.intake import Intake
+from services.webhook.spool import BEGUN_SECONDS_MAX, Delivery, NotSpooledError, Spool, UnreadableFileError
+from services.webhook.writer import BATCH_MAX, Writer
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+PATIENCE_SECONDS = 10.0
+
+
+def delivery(number: int = 1, *, body: bytes | None = None) -> Delivery:
+    """One of an event whose id is *number*, taken so many seconds after noon."""
+    told = json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": {}}).encode()
+    received_at = NOON + timedelta(seconds=number)
+    return Delivery(told if body is None else body, received_at, f"{number:032x}", 2, TRACEPARENT)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The volume, empty."""
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def spool(folder: Path) -> Spool:
+    return Spool(folder)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+BODIES = {
+    "an event": None,
+    "empty": b"",
+    "line breaks": b"\n\n{}\r\n\n",
+    "all bytes": bytes(range(256)),
+    "without an id": b'{"type": "donation.created", "live_mode": false, "data": {}}',
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_what_is_kept_is_the_same_event_when_it_is_read(folder: Path, spool: Spool, body: bytes | None) -> None:
+    """With the same delivery key even where only the nonce makes it: else a repeat would not be known as one."""
+    kept = delivery(body=body)
+
+    spool.keep(kept)
+    [name] = Spool(folder).look()
+    read = Spool(folder).read(name)
+
+    assert read == kept
+    assert read is not None
+    assert read.read() == kept.read()
+
+
+def test_the_oldest_comes_first_whenever_it_was_written(spool: Spool) -> None:
+    for number in (2, 10, 1, 9):
+        spool.keep(delivery(number))
+
+    read = [spool.read(name) for name in spool.look()]
+
+    assert read == [delivery(number) for number in (1, 2, 9, 10)]
+
+
+def test_a_file_is_for_its_owner_only(folder: Path, spool: Spool) -> None:
+    spool.keep(delivery())
+
+    [file] = folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_it_is_on_disk_under_its_name_before_anybody_is_answered(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    fsync = os.fsync
+
+    def watch(number: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file"
+        seen.append([kind, *(Path(name).suffix for name in names_in(folder))])
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", watch)
+
+    spool.keep(delivery())
+
+    assert seen == [["file", ".part"], ["folder", ".event"]]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _content: b"",
+    "cut short": lambda content: content[:-1],
+    "one sign other": lambda content: content[:-1] + b"?",
+    "zeroes": lambda content: bytes(len(content)),
+    "foreign": lambda _content: b"a note that somebody left here",
+    "of another version": lambda _content: hashlib.sha256(b"{}\n").hexdigest().encode() + b"\n{}\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_file_is_known_as_one(folder: Path, spool: Spool, damage: Callable[[bytes], bytes]) -> None:
+    spool.keep(delivery())
+    [file] = folder.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+
+    with pytest.raises(UnreadableFileError):
+        spool.read(file.name)
+
+
+def test_no_more_events_are_kept_than_may_be(folder: Path) -> None:
+    spool = Spool(folder, events_max=2)
+    spool.keep(delivery(1))
+    spool.keep(delivery(2))
+
+    with pytest.raises(NotSpooledError, match="full"):
+        spool.keep(delivery(3))
+
+    assert len(names_in(folder)) == 2
+
+
+def test_no_more_bytes_are_kept_than_may_be(folder: Path) -> None:
+    Spool(folder).keep(delivery(1))
+    [file] = folder.iterdir()
+    size = file.stat().st_size
+
+    tight, wide = (Spool(folder, bytes_max=bytes_max) for bytes_max in (2 * size - 1, 2 * size))
+    tight.look()
+    with pytest.raises(NotSpooledError, match="full"):
+        tight.keep(delivery(2))
+
+    wide.look()
+    wide.keep(delivery(2))
+    with pytest.raises(NotSpooledError, match="full"):
+        wide.keep(delivery(3))
+
+
+def test_a_disk_that_says_no_leaves_nothing_half_written(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    with pytest.raises(NotSpooledError, match="No space left on device"):
+        spool.keep(delivery())
+
+    assert names_in(folder) == []
+    assert spool.events == 0
+
+
+def test_what_another_replica_has_settled_is_no_error(spool: Spool) -> None:
+    spool.keep(delivery())
+    [name] = spool.look()
+    spool.forget([name])
+
+    spool.forget([name])
+    spool.put_aside(name)
+
+    assert spool.read(name) is None
+
+
+def test_what_was_begun_long_ago_is_swept_up_and_what_is_being_written_is_not(folder: Path, spool: Spool) -> None:
+    for name, age in (("old.part", BEGUN_SECONDS_MAX + 5), ("young.part", 0)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+
+    spool.sweep()
+
+    assert names_in(folder) == ["young.part"]
+
+
+# Taking and settling --------------------------------------------------------------------------------------------------
+
+
+class Database:
+    """Is there or away; remembers what it settled, by the numbers of the events."""
+
+    def __init__(self, *, is_there: bool) -> None:
+        self.is_there = is_there
+        self.is_unnoticed = False
+        self.batches: list[list[int]] = []
+        self.refuses: set[int] = set()
+        """The numbers of events that it neither settles nor keeps."""
+        self.hangs = False
+
+    @property
+    def settled(self) -> list[int]:
+        return [number for batch in self.batches for number in batch]
+
+    async def ping(self) -> bool:
+        return self.is_there and not self.is_unnoticed
+
+    async def settle(self, events: Sequence[Event]) -> list[Outcome]:
+        if not self.is_there:
+            raise DatabaseAwayError
+        if self.hangs:
+            await asyncio.Event().wait()
+        numbers = [number_of(event) for event in events]
+        if self.refuses & set(numbers):
+            raise ValueError
+        known = set(self.settled)
+        self.batches.append(numbers)
+        return [Outcome.DUPLICATE if number in known else Outcome.CREDITED for number in numbers]
+
+    async def keep(self, event: Event) -> None:
+        if number_of(event) in self.refuses:
+            raise ValueError
+
+
+def number_of(event: Event) -> int:
+    return int(json.loads(event.body)["event_id"])
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a database that is away, and it is asked often whether it is back."""
+    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def process(database: Database, spool: Spool | None) -> AsyncIterator[Intake]:
+    """What one process runs, from its start to its end."""
+    writer = Writer(settle=database.settle, keep_failed=database.keep)
+    intake = Intake(writer, spool, database.ping)
+    await intake.open()
+    running = [asyncio.create_task(intake.run()), asyncio.create_task(writer.run())]
+    yield intake
+    for task in running:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def take(intake: Intake, *numbers: int) -> list[Outcome | None]:
+    return [await intake.take(delivery(number), delivery(number).read()) for number in numbers]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 — nobody tells that a file is gone
+            await asyncio.sleep(0.001)
+
+
+def shown(name: str) -> float:
+    value = REGISTRY.get_sample_value(name)
+    assert value is not None, name
+    return value
+
+
+async def test_while_the_database_is_there_nothing_is_spooled(folder: Path, spool: Spool) -> None:
+    async with process(Database(is_there=True), spool) as intake:
+        outcomes = await take(intake, 1)
+
+    assert outcomes == [Outcome.CREDITED]
+    assert names_in(folder) == []
+
+
+async def test_what_came_while_the_database_was_away_is_settled_in_its_order(folder: Path, spool: Spool) -> None:
+    database = Database(is_there=False)
+    async with process(database, spool) as intake:
+        spooled = await take(intake, 1, 2, 3)
+        kept = len(names_in(folder))
+        database.is_there = True
+        await until(lambda: spool.events == 0)
+        afterwards = await take(intake, 4)
+
+    assert (spooled, kept) == ([None, None, None], 3)
+    assert database.settled == [1, 2, 3, 4]
+    assert afterwards == [Outcome.CREDITED]
+
+
+async def test_what_comes_while_something_lies_there_does_not_overtake_it(folder: Path, spool: Spool) -> None:
+    """Not even when the database is back already."""
+    database = Database(is_there=False)
+    async with process(database, spool) as intake:
+        await take(intake, 1)
+        database.is_there = database.is_unnoticed = True
+
+        spooled = await take(intake, 2)
+        database.is_unnoticed = False
+        await until(lambda: not names_in(folder))
+
+    assert spooled == [None]
+    assert database.settled == [1, 2]
+
+
+async def test_what_an_earlier_process_left_is_settled_by_the_next(folder: Path) -> None:
+    database = Database(is_there=False)
+    async with process(database, Spool(folder)) as intake:
+        await take(intake, 1, 2)
+    database.is_there = True
+
+    async with process(database, Spool(folder)):
+        await until(lambda: not names_in(folder))
+
+    assert database.settled == [1, 2]
+
+
+async def test_a_process_killed_before_it_could_forget_costs_a_repeat(folder: Path, spool: Spool) -> None:
+    database = Database(is_there=True)
+    spool.keep(delivery(1))
+    database.batches.append([1])
+
+    async with process(database, spool):
+        await until(lambda: not names_in(folder))
+
+    assert database.settled == [1, 1]
+
+
+async def test_more_than_one_batch_is_settled_batch_by_batch(folder: Path, spool: Spool) -> None:
+    database = Database(is_there=True)
+    for number in range(2 * BATCH_MAX + 1):
+        spool.keep(delivery(number))
+
+    async with process(database, spool):
+        await until(lambda: not names_in(folder))
+
+    assert [len(batch) for batch in database.batches] == [BATCH_MAX, BATCH_MAX, 1]
+    assert database.settled == list(range(2 * BATCH_MAX + 1))
+
+
+async def test_without_room_the_delivery_is_refused_as_without_a_spool(folder: Path) -> None:
+    database = Database(is_there=False)
+    async with process(database, Spool(folder, events_max=1)) as intake:
+        await take(intake, 1)
+
+        with capture_logs() as logs, pytest.raises(DatabaseAwayError):
+            await take(intake, 2)
+
+    assert {line["reason"] for line in logs if line["event"] == "event not spooled"} == {"full"}
+
+
+async def test_without_a_spool_the_delivery_is_refused() -> None:
+    async with process(Database(is_there=False), None) as intake:
+        with pytest.raises(DatabaseAwayError):
+            await take(intake, 1)
+
+
+async def test_a_folder_that_cannot_be_used_refuses_nothing_that_the_database_takes(tmp_path: Path) -> None:
+    async with process(Database(is_there=True), Spool(tmp_path / "nowhere")) as intake:
+        assert await take(intake, 1) == [Outcome.CREDITED]
+
+
+async def test_a_full_spool_refuses_nothing_that_the_database_takes(folder: Path) -> None:
+    """What lies before it is refused by the database again and again: no reason to refuse this one."""
+    database = Database(is_there=True)
+    database.refuses = {1}
+    spool = Spool(folder, events_max=1)
+    spool.keep(delivery(1))
+    async with process(database, spool) as intake:
+        assert await take(intake, 2) == [Outcome.CREDITED]
+
+
+async def test_a_damaged_file_is_put_aside_and_holds_up_nobody(folder: Path, spool: Spool) -> None:
+    database = Database(is_there=True)
+    for number in (1, 2, 3):
+        spool.keep(delivery(number))
+    damaged = folder / names_in(folder)[1]
+    damaged.write_bytes(b"anna@example.org")
+
+    with capture_logs() as logs:
+        async with process(database, spool):
+            await until(lambda: len(names_in(folder)) == 1)
+            await until(lambda: shown("bmc_spooled_events") == 0)
+
+    assert database.settled == [1, 3]
+    assert (folder / f"{damaged.name}.unreadable").read_bytes() == b"anna@example.org"
+    told = [line for line in logs if line["log_level"] == "error"]
+    assert told == [{"event": "spooled file put aside", "file": damaged.name, "log_level": "error"}]
+
+
+async def test_what_was_put_aside_is_not_taken_up_again_and_still_counts_as_old(folder: Path, spool: Spool) -> None:
+    aside = folder / "1.event.unreadable"
+    aside.touch()
+    os.utime(aside, (time.time() - 1000,) * 2)
+
+    async with process(Database(is_there=True), spool):
+        await until(lambda: shown("bmc_spooled_oldest_age_seconds") >= 1000)
+        assert shown("bmc_spooled_events") == 0
+
+    assert names_in(folder) == [aside.name]
+
+
+async def test_what_the_database_will_not_even_keep_stays_and_holds_up_nobody(folder: Path, spool: Spool) -> None:
+    database = Database(is_there=True)
+    database.refuses = {1}
+    for number in range(1, BATCH_MAX + 3):
+        spool.keep(delivery(number))
+
+    async with process(database, spool):
+        await until(lambda: len(database.settled) == BATCH_MAX + 1)
+        await until(lambda: len(names_in(folder)) == 1)
+
+    assert Spool(folder).read(names_in(folder)[0]) == delivery(1)
+
+
+async def test_a_stop_while_it_settles_loses_nothing_and_does_not_hang(folder: Path, spool: Spool) -> None:
+    database = Database(is_there=True)
+    database.hangs = True
+    spool.keep(delivery(1))
+    async with asyncio.timeout(PATIENCE_SECONDS), process(database, spool):
+        await until(lambda: shown("bmc_spooled_events") == 1)
+
+    assert len(names_in(folder)) == 1
+
+
+async def test_a_fault_while_it_looks_does_not_end_the_service(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "LOOK_SECONDS", 0.0)
+    looks = chain([OSError(5, "Input/output error")] * 3, repeat(None))
+    look = spool.look
+
+    def look_in_vain() -> list[str]:
+        if fault := next(looks):
+            raise fault
+        return look()
+
+    spool.keep(delivery(1))
+    monkeypatch.setattr(spool, "look", look_in_vain)
+
+    async with process(Database(is_there=True), spool):
+        await until(lambda: not names_in(folder))
+
+
+async def test_it_is_shown_how_much_lies_there(folder: Path, spool: Spool) -> None:
+    database = Database(is_there=False)
+    async with process(database, spool) as intake:
+        await take(intake, 1, 2)
+        await until(lambda: shown("bmc_spooled_events") == 2)
+        database.is_there = True
+        await until(lambda: shown("bmc_spooled_events") == 0)
+
+        assert shown("bmc_spooled_oldest_age_seconds") == 0
