@@ -51,7 +51,7 @@ def announce(
     if isinstance(subject, ClaimFile) and notification.kind is NotificationKind.CLAIM_RAISED:
         card = claim_card(subject, rates, speech)
         return Announcement(card.text, card.keyboard)
-    return Announcement(_text(notification, speech), _keys(notification, speech))
+    return Announcement(_text(notification, speech, rates), _keys(notification, speech))
 
 
 def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | None:
@@ -63,11 +63,11 @@ def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | 
     return rows([button(text, OnCharge(step=Step.OPEN, charge_id=notification.charge_id))])
 
 
-def _text(notification: Notification, speech: Speech) -> str:  # noqa: C901 — one line a kind
+def _text(notification: Notification, speech: Speech, rates: Rates) -> str:  # noqa: C901 — one line a kind
     facts = notification.facts
     match notification.kind:
         case NotificationKind.PAYMENT_CREDITED:
-            return "\n".join([_credited(notification, speech), *_remarks(facts, speech)])
+            return "\n".join([_credited(notification, speech, rates), *_remarks(facts, speech)])
         case NotificationKind.PAYMENT_REFUNDED:
             return speech.say("payment-refunded", amount=_paid(facts, speech), balance=_balance(notification, speech))
         case NotificationKind.PAYMENT_EXPIRED:
@@ -106,12 +106,13 @@ def _text(notification: Notification, speech: Speech) -> str:  # noqa: C901 — 
             assert_never(unhandled)
 
 
-def _credited(notification: Notification, speech: Speech) -> str:
+def _credited(notification: Notification, speech: Speech, rates: Rates) -> str:
     facts = notification.facts
     return speech.say(
         "payment-credited",
         amount=_paid(facts, speech),
         credits=int(facts["credits"]),
+        rate=_rate(facts, speech, rates),
         balance=_balance(notification, speech),
     )
 
@@ -128,9 +129,7 @@ def _remarks(facts: Mapping[str, Any], speech: Speech) -> list[str]:
     """Say what was unusual about it."""
     remarks = []
     if facts.get("picked_amount") and _differs(facts):
-        remarks.append(
-            speech.say("credited-differs", picked=_money(facts, "picked_", speech), rate=_rate(facts, speech))
-        )
+        remarks.append(speech.say("credited-differs", picked=_money(facts, "picked_", speech)))
     if facts.get("method") == Method.CORRECTED_CODE:
         remarks.append(speech.say("credited-corrected"))
     if facts.get("flag") == Flag.LATE:
@@ -140,13 +139,14 @@ def _remarks(facts: Mapping[str, Any], speech: Speech) -> list[str]:
     return remarks
 
 
-def _rate(facts: Mapping[str, Any], speech: Speech) -> str:
-    """Say what one unit gave, where the sum comes out even; else nothing, as credits are whole ones."""
-    amount, credits = Decimal(facts["amount"]), int(facts["credits"])
-    if amount < 1 or not credits or credits % amount:
+def _rate(facts: Mapping[str, Any], speech: Speech, rates: Rates) -> str:
+    """Say at which rate it was credited; nothing where the sum says as much, or the rate is another one by now."""
+    amount, currency, credits = Decimal(facts["amount"]), str(facts["currency"]), int(facts["credits"])
+    per_unit = rates.per_unit.get(currency)
+    if per_unit is None or rates.credits_for(amount, currency) != credits:
         return ""
-    one = speech.money(Decimal(1), str(facts["currency"]))
-    return f" ({speech.say('rate', one=one, credits=int(credits / amount))})"
+    is_said = per_unit.as_integer_ratio()[1] == amount
+    return "" if is_said else f" ({speech.rate(per_unit, currency)})"
 
 
 def _differs(facts: Mapping[str, Any]) -> bool:
@@ -157,7 +157,7 @@ def _differs(facts: Mapping[str, Any]) -> bool:
 def _charge(facts: Mapping[str, Any], speech: Speech) -> dict[str, str]:
     return {
         "amount": _paid(facts, speech),
-        "family": str(facts["family"]),
+        "family": speech.label(f"desk-family-{facts['family']}"),
         "time": speech.time(datetime.fromtimestamp(int(facts["paid_at"]), UTC)),
         "charge": str(facts["charge_key"]),
     }

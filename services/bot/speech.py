@@ -65,6 +65,11 @@ class Speech:
         pattern = f"#,##0{cents}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤#,##0{cents}"
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
 
+    def rate(self, per_unit: Decimal, currency: str) -> str:
+        """Say what money gives, by the least sum for which that comes out whole: at 0.5 for one, "2 = 1 credit"."""
+        credits, amount = per_unit.as_integer_ratio()
+        return self.say("rate", one=self.money(Decimal(amount), currency), credits=credits)
+
     def number(self, number: int) -> str:
         return format_decimal(number, locale=self.language)
 

@@ -20,7 +20,7 @@ from tests.integration.people import ANNA, BOHDAN
 from tests.integration.webhook import Webhook
 from tests.sandbox.world import Sandbox
 
-THANKS = "Thank you! $5 arrived: +500 credits. You now have 0 credits."
+THANKS = "Thank you! $5 arrived: +500 credits ($1 = 100 credits). You now have 0 credits."
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from ledger.matching import Flag, Why
-from ledger.model import Family, Method, NotificationKind, TelegramId
+from ledger.model import Family, Method, NotificationKind, Rates, TelegramId
 from ledger.store.outbox import Notification
 from services.bot.announcements import announce
 from services.bot.speech import LANGUAGES, speech
@@ -32,6 +33,7 @@ CHARGE = {
     "paid_at": 1_780_405_603,
     "code": "K7QM2XHD",
 }
+RATES = Rates({"USD": Decimal(100)})
 PAYMENT = {"amount": "5.00", "currency": "USD", "code": "K7QM2XHD"}
 
 FACTS: Mapping[NotificationKind, Mapping[str, Any]] = {
@@ -62,6 +64,7 @@ def told(
     language: str = "en",
     balance: int = 700,
     reasons: Sequence[Mapping[str, Any]] = (),
+    rates: Rates = RATES,
 ) -> str:
     notification = Notification(
         notification_id=1,
@@ -74,7 +77,7 @@ def told(
         balance=balance,
         reasons=reasons,
     )
-    return announce(notification, speech(language)).text
+    return announce(notification, speech(language), rates=rates).text
 
 
 def credited(**changed: Any) -> str:
@@ -91,7 +94,9 @@ def test_every_kind_has_its_words_in_every_language(kind: NotificationKind, lang
 
 
 def test_a_payment_as_picked_is_told_in_one_line() -> None:
-    assert credited() == "<b>Thank you!</b> $5 arrived: <b>+500 credits</b>. You now have 700 credits."
+    assert credited() == (
+        "<b>Thank you!</b> $5 arrived: <b>+500 credits</b> ($1 = 100 credits). You now have 700 credits."
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,14 +117,26 @@ def test_what_was_unusual_is_remarked(changed: Mapping[str, Any], remark: str) -
 
 
 @pytest.mark.parametrize(
-    ("amount", "credits", "rate"),
-    [("5", 500, "($1 = 100 credits)"), ("7.50", 750, "($1 = 100 credits)"), ("1.50", 49, ""), ("0.50", 50, "")],
+    ("amount", "per_unit", "credits", "rate"),
+    [
+        ("5", "100", 500, " ($1 = 100 credits). "),
+        ("7.50", "100", 750, " ($1 = 100 credits). "),
+        ("1.50", "33", 49, " ($1 = 33 credits). "),
+        ("3", "0.5", 1, " ($2 = 1 credit). "),
+    ],
 )
-def test_the_rate_is_told_where_it_comes_out_even(amount: str, credits: int, rate: str) -> None:
-    said = credited(amount=amount, credits=credits, picked_amount="10")
+def test_the_rate_is_told_with_every_payment(amount: str, per_unit: str, credits: int, rate: str) -> None:
+    facts = {**CREDITED, "amount": amount, "credits": credits, "picked_amount": "10"}
 
-    assert "for what was paid" in said
-    assert (rate in said) if rate else ("(" not in said)
+    said = told(NotificationKind.PAYMENT_CREDITED, facts, rates=Rates({"USD": Decimal(per_unit)}))
+
+    assert said.count(rate) == 1
+    assert "for what was paid." in said
+
+
+@pytest.mark.parametrize(("amount", "credits"), [("1.00", 100), ("5", 450)])
+def test_no_rate_is_told_that_the_sum_says_or_that_is_another_by_now(amount: str, credits: int) -> None:
+    assert "(" not in credited(amount=amount, credits=credits)
 
 
 def test_a_renewal_that_nobody_picked_is_told_without_remarks() -> None:
@@ -168,7 +185,10 @@ def test_a_charge_with_endless_candidates_still_fits_into_a_message() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("family", Family)
 def test_every_family_can_be_told(family: Family, language: str) -> None:
-    assert told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "family": family}, language=language)
+    for kind in (NotificationKind.CHARGE_UNMATCHED, NotificationKind.CHARGE_FLAGGED):
+        said = told(kind, {**CHARGE, "family": family}, language=language)
+
+        assert f"({speech(language).say(f'desk-family-{family}')})" in said
 
 
 def test_what_buy_me_a_coffee_sent_is_shown_and_never_obeyed() -> None:

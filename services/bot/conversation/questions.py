@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import Message
@@ -22,13 +20,7 @@ def make_router() -> Router:
 
 
 async def explain(message: Message, context: Context, speech: Speech) -> None:
-    rates = [_rate(currency, context, speech) for currency in context.currencies]
+    rates = [speech.rate(per_unit, currency) for currency, per_unit in context.rates.per_unit.items()]
     answers = [speech.say(question, rates=", ".join(rates)) for question in QUESTIONS]
     text = "\n\n".join([speech.say("help-title"), *answers])
     await message.answer(text, reply_markup=help_keyboard(speech, context.app_url))
-
-
-def _rate(currency: str, context: Context, speech: Speech) -> str:
-    # Of what comes out whole: at 0.5 for one, "2 = 1 credit".
-    credits, amount = context.rates.per_unit[currency].as_integer_ratio()
-    return speech.say("rate", one=speech.money(Decimal(amount), currency), credits=credits)

@@ -202,8 +202,8 @@ erased = Done: all that I listed is erased, and nothing more will be sent to you
 payment-credited = <b>Thank you!</b> { $amount } arrived: <b>+{ $credits ->
     [one] { $credits } credit
    *[other] { $credits } credits
-}</b>. You now have { $balance }.
-credited-differs = You had picked { $picked }; the credits are for what was paid{ $rate }.
+}</b>{ $rate }. You now have { $balance }.
+credited-differs = You had picked { $picked }; the credits are for what was paid.
 credited-late = That code had been closed, but your payment found you all the same.
 credited-second = The same code was used once before, so this is a second payment. Both are yours.
 credited-corrected = There was a small slip in the code, but I recognised it.

@@ -215,8 +215,8 @@ payment-credited = <b>Дякуємо!</b> Надійшло { $amount }: <b>+{ $c
     [one] { $credits } кредит
     [few] { $credits } кредити
    *[many] { $credits } кредитів
-}</b>. Тепер у вас { $balance }.
-credited-differs = Ви вибрали { $picked }; кредити нараховано за те, що надійшло{ $rate }.
+}</b>{ $rate }. Тепер у вас { $balance }.
+credited-differs = Ви вибрали { $picked }; кредити нараховано за те, що надійшло.
 credited-late = Цей код уже було закрито, але платіж усе одно знайшов вас.
 credited-second = Цей код уже було використано, тож це другий платіж. Обидва ваші.
 credited-corrected = У коді була дрібна помилка, але його вдалося впізнати.
