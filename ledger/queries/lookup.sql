@@ -26,6 +26,15 @@ SELECT charges.charge_id, charges.charge_key, charges.family, charges.amount, ch
        )
  ORDER BY charges.paid_at DESC, charges.charge_id DESC;
 
+-- name: find_decisions
+-- What operators decided of a charge, the newest first.
+-- $1 charge id, $2 how many at most
+SELECT operator_id, action, reason, created_at AS at
+  FROM operator_actions
+ WHERE charge_id = $1
+ ORDER BY action_id DESC
+ LIMIT $2;
+
 -- name: find_known_users
 -- $1 Telegram ids
 SELECT users.telegram_id, users.username, users.language, users.created_at, users.unreachable_at, users.erased_at,

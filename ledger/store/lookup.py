@@ -27,6 +27,9 @@ from ledger.store.rows import payment_of
 if TYPE_CHECKING:
     import asyncpg
 
+DECISIONS_MAX = 3
+"""How many decisions of one charge its card tells; more would not fit beside the note and the reasons."""
+
 EXPORT_ROWS_MAX = 20_000
 FOUND_MAX = 8
 """How many charges or payments one answer lists; more do not fit on a phone."""
@@ -90,6 +93,8 @@ class ChargeFile:
     charge: ShownCharge
     users: Mapping[TelegramId, KnownUser]
     payments: Mapping[PaymentId, PendingPayment]
+    decisions: Sequence[Decision]
+    """What operators decided last, the oldest of it first."""
 
 
 @dataclass(frozen=True)
@@ -240,9 +245,11 @@ async def find_charge_file(
         [charge] = charges
         payments = await _payments(db, _named(charge, "payment_id") | {charge.payment_id})
         owners = {payment.telegram_id for payment in payments.values()}
-        deciders = {charge.decision.operator_id} if charge.decision else set()
+        rows = await db.fetch(sql("find_decisions"), charge.charge_id, DECISIONS_MAX)
+        decisions = [Decision(**row) for row in reversed(rows)]
+        deciders = {one.operator_id for one in decisions}
         users = await _users(db, _named(charge, "telegram_id") | owners | deciders | {charge.telegram_id})
-    return ChargeFile(charge, users, payments)
+    return ChargeFile(charge, users, payments, decisions)
 
 
 async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:

@@ -573,14 +573,20 @@ async def test_a_code_that_was_paid_over_and_over_still_fits_into_a_message(
     anna: Person, operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     code = await anna.ask_for_code("5")
-    await webhook.settle(*(a_payment(support_note=code) for _ in range(18)))
-    await pool.execute("DELETE FROM notifications WHERE telegram_id IS NULL OR telegram_id = 900")
+    await webhook.settle(a_payment(support_note=code))
+    await pool.execute(
+        "INSERT INTO charges"
+        " (charge_key, family, amount, currency, paid_at, state, method, payment_id, telegram_id, is_paid, matched_at, flag)"
+        " SELECT 'donation:pi_again' || number, 'donation', 5, 'USD', now(), 'matched', 'code', $1, 101, true, now(),"
+        " 'second_charge' FROM generate_series(2, 40) AS series (number)",
+        code,
+    )
 
     life = await ask(operator, f"/payment {code}")
 
     assert "charge #1, $5" in life["text"]
     assert "more" in life["text"].splitlines()[-1]
-    assert labels(life)[-1] == "#18 · $5"
+    assert labels(life)[-1] == "#40 · $5"
 
 
 @pytest.mark.usefixtures("bot")
@@ -876,6 +882,27 @@ async def test_a_dry_run_asks_who_waited_when_the_charge_came_and_not_who_waits_
         await answer(operator, await operator.hear(), "a tip")
 
     assert "as then, put aside" in await operator.ask("/replay 2")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_card_tells_all_that_was_decided_of_its_charge(
+    anna: Person, operator: Person, webhook: Webhook
+) -> None:
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    asked = await ask(operator, "/undo 1 not hers")
+    await operator.press(data_of(asked, "Yes"))
+    undone = await shown(operator, asked, "waits for a person again")
+
+    await operator.press(data_of(undone, "#1"), message_id=undone["message_id"])
+    waiting = await operator.hear()
+    await operator.press(data_of(waiting, "For no user"), message_id=waiting["message_id"])
+    await answer(operator, await operator.hear(), "a tip")
+    await operator.press(data_of(undone, "#1"), message_id=undone["message_id"])
+    decided = await operator.hear()
+
+    assert "took the decision back. “not hers”" in waiting["text"]
+    assert "took the decision back. “not hers”" in decided["text"]
+    assert "put it aside. “a tip”" in decided["text"]
 
 
 @pytest.mark.usefixtures("bot")

@@ -95,9 +95,11 @@ def decided(file: ChargeFile, speech: Speech) -> str:
             lines.append(speech.say(f"desk-state-{charge.state}"))
     if charge.flag:
         lines.append(speech.say(f"desk-flag-{charge.flag}"))
-    if charge.decision is not None:
-        lines.append(decision_line(charge.decision, file.users, speech))
-    return "\n".join(lines)
+    return "\n".join([*lines, *_decisions(file, speech)])
+
+
+def _decisions(file: ChargeFile, speech: Speech) -> list[str]:
+    return [decision_line(decision, file.users, speech) for decision in file.decisions]
 
 
 def decision_line(decision: Decision, users: Mapping[TelegramId, KnownUser], speech: Speech) -> str:
@@ -217,7 +219,7 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
     told = [reason_line(reason, speech, file.users) for reason in islice(file.charge.reasons, REASONS_MAX)]
     left = len(file.charge.reasons) - REASONS_MAX
     more = [speech.say("desk-more", count=left)] if left > 0 else []
-    return [*held, speech.say("desk-charge-why"), *told, *more]
+    return [*held, *_decisions(file, speech), speech.say("desk-charge-why"), *told, *more]
 
 
 def reason_line(reason: Mapping[str, Any], speech: Speech, users: Mapping[TelegramId, KnownUser] = NOBODY) -> str:
