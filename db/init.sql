@@ -2,6 +2,9 @@
 -- It runs once, on an empty database. Rules that must always hold stand here as constraints named for the rule,
 -- so that no code path, race or operator at a prompt can break them.
 
+-- The services use no database whose number is another than theirs. It goes up by one with every change of what follows.
+CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1;
+
 -- People -------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE users (
@@ -490,6 +493,7 @@ ALTER ROLE grafana_reader SET statement_timeout = '5s';
 ALTER ROLE grafana_reader SET default_transaction_read_only = on;
 
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
+GRANT EXECUTE ON FUNCTION schema_version() TO webhook, bot, janitor;
 
 -- Settling: the webhook when an event comes, the janitor when a charge becomes matchable later.
 GRANT SELECT ON users, balances, credits TO webhook, janitor;

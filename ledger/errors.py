@@ -11,6 +11,19 @@ class DatabaseAwayError(LedgerError):
     """Postgres cannot be reached or went away in mid-sentence: nothing was acknowledged, the same call may succeed later."""
 
 
+class SchemaDiffersError(DatabaseAwayError):
+    """
+    The database has another form than this code was written for: until that is mended it is as good as away.
+
+    *found* None: it is older than the numbers.
+    """
+
+    def __init__(self, *, found: int | None, wanted: int) -> None:
+        super().__init__(f"schema {found}, {wanted} is wanted")
+        self.found = found
+        self.wanted = wanted
+
+
 class TooManyOpenPaymentsError(LedgerError):
     """The user already has as many open pending payments as one user may have."""
 

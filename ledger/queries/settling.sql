@@ -3,6 +3,9 @@
 -- name: ping
 SELECT true;
 
+-- name: find_schema_version
+SELECT schema_version();
+
 -- name: lock_settling
 -- One settlement at a time in the whole database, until the end of the transaction: matching reads what other charges and
 -- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.

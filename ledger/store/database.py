@@ -13,13 +13,19 @@ from typing import TypeAlias
 import aiosql
 import asyncpg
 import asyncpg.pool
+import structlog
 
-from ledger.errors import DatabaseAwayError
+from ledger.errors import DatabaseAwayError, SchemaDiffersError
 from ledger.store.metrics import ACQUIRE_DURATION
 
 # In quotes, because the classes are generic only in the type stubs.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+log = structlog.stdlib.get_logger()
+
+SCHEMA_VERSION = 1
+"""The form of the database that the statements here are written for: `schema_version()` in db/init.sql."""
 
 QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
@@ -66,8 +72,30 @@ def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
 
 
 async def prepare_connection(db: Connection) -> None:
-    """Let `jsonb` come and go as Python values."""
+    """
+    Let `jsonb` come and go as Python values, in a database that has the form which the statements expect.
+
+    Raises:
+        SchemaDiffersError: It has another. What comes meanwhile must wait, as while it is away.
+    """
+    await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _check_schema(db: Connection) -> None:
+    try:
+        found = await db.fetchval(sql("find_schema_version"))
+    except asyncpg.UndefinedFunctionError:
+        found = None
+    if found != SCHEMA_VERSION:
+        _tell_once(found)
+        raise SchemaDiffersError(found=found, wanted=SCHEMA_VERSION)
+
+
+@functools.cache
+def _tell_once(found: int | None) -> None:
+    """Say it, and not again with every attempt to connect."""
+    log.error("schema differs, see docs/deploy.md: When the schema has changed", found=found, wanted=SCHEMA_VERSION)
 
 
 @asynccontextmanager

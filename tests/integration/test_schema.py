@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import asyncpg
 import pytest
 
-from ledger.store.database import Pool, statements
+from ledger.errors import SchemaDiffersError
+from ledger.store.database import SCHEMA_VERSION, Pool, connected, open_pool, statements
+
+SCHEMA = Path(__file__).parents[2] / "db/init.sql"
+DIGESTS = {1: "940116d4c624ea35"}
+"""Of the statements, by their number: who changes the one goes on to the next, here, in the schema and in the code."""
+
+
+def test_a_schema_that_has_changed_has_another_number() -> None:
+    statements_alone = re.sub(r"--[^\n]*|\s+", "", SCHEMA.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(statements_alone.encode()).hexdigest()
+
+    assert f"schema_version()RETURNSintegerLANGUAGEsqlIMMUTABLERETURN{SCHEMA_VERSION};" in statements_alone
+    assert DIGESTS[SCHEMA_VERSION] == digest[:16]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("CREATE OR REPLACE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 2", 2),
+        ("DROP FUNCTION schema_version()", None),
+    ],
+)
+async def test_no_service_uses_a_database_of_another_form(
+    pool: Pool, role_url: Callable[[str], str], change: str, found: int | None
+) -> None:
+    """What comes meanwhile waits as if it were away, rather than failing statement by statement."""
+    await pool.execute(change)
+
+    async with open_pool(role_url("webhook")) as theirs:
+        with pytest.raises(SchemaDiffersError) as refusal:
+            async with connected(theirs):
+                pass
+
+    assert (refusal.value.found, refusal.value.wanted) == (found, SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize("name", sorted(statements()))
