@@ -73,7 +73,7 @@ export function payment(app, shown) {
   const notice = h("div");
   const [others, showOthers] = openPayments(app, "other_payments");
   const status = h("p.hint");
-  const [copying, paying, pasting] = ["step_copy", "step_pay", "step_paste"].map((name) => h("li", say(name, { amount })));
+  const [copying, ...next] = ["step_copy", "step_pay", "step_paste"].map((name) => h("li", say(name, { amount })));
 
   const cancel = async () => {
     if (!(await app.confirmCancel())) return;
@@ -92,7 +92,7 @@ export function payment(app, shown) {
       "div",
       head("wait", say("payment_title", { amount, credits: credits(shown.credits) }), say("payment_lead")),
       codeCard(app, shown.code, () => copying.classList.add("step-done")),
-      h("ol.card.steps", copying, paying, pasting),
+      h("ol.card.steps", copying, next),
       h("section.card.waiting", h("p.waiting-line", say("waiting")), status),
       telegram.canAskToWrite && !app.hasAskedToWrite && writeAccess(app),
       notice,
@@ -105,13 +105,7 @@ export function payment(app, shown) {
         h("button.link.link-danger", { onclick: cancel }, say("cancel")),
       ),
     ),
-    action: () => ({
-      text: say("open_page"),
-      run() {
-        paying.classList.add("step-done");
-        telegram.openLink(shown.page_url);
-      },
-    }),
+    action: () => ({ text: say("open_page"), run: () => void telegram.openLink(shown.page_url) }),
     back: () => chooseAnew(app, shown),
     update() {
       showOthers(app.openPayments().filter(({ payment_id: id }) => id !== shown.payment_id));
