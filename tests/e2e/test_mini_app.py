@@ -177,7 +177,10 @@ async def test_an_old_telegram_is_enough(screen: Screen, bmc: BuyMeACoffee, anna
 
     await expect(client.app.get_by_role("heading", level=1)).to_have_text("Thank you!")
     await expect((await opening.value).get_by_text("Buy Anna a coffee")).to_be_visible()
-    assert await client.page.evaluate("wishes.filter(({ eventType }) => /haptic|open_link|back_button/.test(eventType))") == []
+    assert (
+        await client.page.evaluate("wishes.filter(({ eventType }) => /haptic|open_link|back_button/.test(eventType))")
+        == []
+    )
 
 
 async def test_another_amount_than_the_one_picked_is_owned_up_to(
