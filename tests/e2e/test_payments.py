@@ -292,6 +292,29 @@ async def test_a_restart_of_the_database_in_the_middle_of_traffic_loses_nothing(
     assert drift(stack) == "0"
 
 
+async def test_what_is_paid_while_the_database_is_down_outlives_the_webhook_and_is_credited(
+    bmc: BuyMeACoffee, anna: Person, stack: Stack
+) -> None:
+    codes = [await anna.ask_to_pay(amount) for amount in ("5", "7")]
+    await asyncio.to_thread(stack.compose, "stop", "db")
+    try:
+        paid = [await bmc.pay(amount="5", note=codes[0])]
+        # As a power cut would: nothing is said to it. It comes up though there is no database.
+        await asyncio.to_thread(stack.compose, "kill", "webhook")
+        await asyncio.to_thread(stack.compose, "restart", "webhook")
+        paid.append(await bmc.pay(amount="7", note=codes[1]))
+    finally:
+        await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "db")
+
+    told = [credits_in(await anna.hear("Thank you"))[0] for _ in paid]
+
+    assert told == [500, 700]
+    assert await anna.balance() == 1200
+    assert [[one["status"] for one in await bmc.delivered(payment)] for payment in paid] == [[200], [200]]
+    assert stack.compose("exec", "-T", "webhook", "ls", "-A", "/spool") == ""
+    assert drift(stack) == "0"
+
+
 def drift(stack: Stack) -> str:
     return stack.sql(
         "SELECT count(*) FROM balances AS b"
