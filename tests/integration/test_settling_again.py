@@ -110,7 +110,7 @@ async def test_of_two_operators_one_is_first(desk: Pool, webhook: Webhook, ledge
 
     assert isinstance(first, Done)
     assert repeated == Refused(Why.REPEATED)
-    assert second == Refused(Why.UNKNOWN_EVENT)
+    assert second == Refused(Why.DECIDED_BEFORE, OLHA)
     actions = await ledger.pool.fetch("SELECT operator_id, action, reason FROM operator_actions")
     assert [tuple(row) for row in actions] == [(OLHA, "settle_again", "event 1")]
 
