@@ -54,6 +54,7 @@ PERSONAL = {
 
 OPERATOR_ID, ANNA_ID = 1_000_001, 7_000_001
 REFUSED = 13.13
+SPOOLED = "pi_paid_without_a_database"
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 VOLUMES = {
     "db": "password_*",
@@ -301,8 +302,10 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
     stack.compose("exec", "-T", "db", "bash", "/docker-entrypoint-initdb.d/20-passwords.sh")
     stack.sql("ALTER ROLE ledger_owner RESET log_min_duration_statement")
     await asyncio.to_thread(stack.compose, "stop", "db")
-    assert await visitor.deliver(payment()) == 503
+    assert await visitor.deliver(payment(transaction_id=SPOOLED)) == 200
     await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "db")
+    spooled = f"SELECT count(*) FROM charges WHERE transaction_id = '{SPOOLED}'"
+    await asyncio.to_thread(await_that, lambda: stack.sql(spooled) == "1")
     assert await visitor.deliver(payment()) == 200
 
 
@@ -421,6 +424,13 @@ def test_everything_that_was_to_happen_has_happened(said: Said) -> None:
     ):
         assert f'"outcome": "{outcome}"' in webhook
     assert "CheckViolation" in webhook
+    assert [line["event"] for line in lines_about(SPOOLED, webhook)] == [
+        "webhook received",
+        "event spooled",
+        "code looked for",
+        "charge unmatched",
+        "event settled",
+    ]
     assert "refuses_charges" in db
     assert "refuses_supporters" in db
     assert "Notify for alerts failed" in said.texts["log of alertmanager"]
@@ -433,6 +443,10 @@ def test_everything_that_was_to_happen_has_happened(said: Said) -> None:
     }
     assert len(said.secrets) > len(PERSONAL) + 10
     assert all(len(secret) >= 10 for secret in said.secrets.values())
+
+
+def lines_about(sought: str, log: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.splitlines() if sought in line]
 
 
 @pytest.mark.parametrize("form", range(3))
