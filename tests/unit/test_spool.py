@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import stat
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
@@ -211,6 +212,7 @@ class Database:
         self.refuses: set[int] = set()
         """The numbers of events that it neither settles nor keeps."""
         self.hangs = False
+        self.attempts = 0
 
     @property
     def settled(self) -> list[int]:
@@ -220,6 +222,7 @@ class Database:
         return self.is_there and not self.is_unnoticed
 
     async def settle(self, events: Sequence[Event]) -> list[Outcome]:
+        self.attempts += 1
         if not self.is_there:
             raise DatabaseAwayError
         if self.hangs:
@@ -312,6 +315,53 @@ async def test_what_comes_while_something_lies_there_does_not_overtake_it(folder
 
     assert spooled == [None]
     assert database.settled == [1, 2]
+
+
+@pytest.fixture
+def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """One that writes nothing until it is told to."""
+    told = threading.Event()
+    keep = spool.keep
+
+    def keep_when_told(one: Delivery) -> None:
+        told.wait(PATIENCE_SECONDS)
+        keep(one)
+
+    monkeypatch.setattr(spool, "keep", keep_when_told)
+    yield told
+    told.set()
+
+
+async def test_what_comes_while_the_first_is_being_written_does_not_wait_for_the_database(
+    folder: Path, spool: Spool, slow_disk: threading.Event
+) -> None:
+    database = Database(is_there=False)
+    async with process(database, spool) as intake:
+        first = asyncio.create_task(take(intake, 1))
+        await until(lambda: intake._spooling)
+        second = asyncio.create_task(take(intake, 2))
+        await until(lambda: intake._spooling == 2)
+        slow_disk.set()
+
+        assert [*await first, *await second] == [None, None]
+
+    assert database.attempts == 1
+    assert len(names_in(folder)) == 2
+
+
+async def test_no_more_wait_for_a_slow_disk_than_memory_should_hold(
+    spool: Spool, slow_disk: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "WAITING_MAX", 1)
+    async with process(Database(is_there=False), spool) as intake:
+        first = asyncio.create_task(take(intake, 1))
+        await until(lambda: intake._spooling)
+
+        with pytest.raises(DatabaseAwayError):
+            await take(intake, 2)
+        slow_disk.set()
+
+        assert await first == [None]
 
 
 async def test_what_an_earlier_process_left_is_settled_by_the_next(folder: Path) -> None:
