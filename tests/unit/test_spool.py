@@ -369,6 +369,9 @@ async def test_what_an_earlier_process_left_is_settled_by_the_next(folder: Path)
     async with process(database, Spool(folder)) as intake:
         await take(intake, 1, 2)
     database.is_there = True
+    half_written = folder / "3.part"
+    half_written.touch()
+    os.utime(half_written, (time.time() - BEGUN_SECONDS_MAX - 5,) * 2)
 
     async with process(database, Spool(folder)):
         await until(lambda: not names_in(folder))
