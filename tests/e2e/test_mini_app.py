@@ -342,6 +342,7 @@ async def test_what_an_operator_takes_back_is_seen_by_whoever_looks_at_it(
 ) -> None:
     code = await anna.ask_to_pay("5")
     page = await screen.open(anna)
+    await expect(page.locator("#code")).to_have_text(code)
     await bmc.pay(amount="5", note=code)
     await expect(title(page)).to_have_text("Thank you!")
 

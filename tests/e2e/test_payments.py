@@ -25,7 +25,7 @@ def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def credits_in(text: str) -> list[int]:
-    """The numbers of credits in a message, signs and thousands read."""
+    """The numbers of credits in a message, signs and thousands read: of thanks, what was given, the rate, and the balance."""
     return [int(re.sub(r"[^\d-]", "", found)) for found in re.findall(r"(-?\d[\d, \u00a0]*) (?:credit|кредит)", text)]
 
 
@@ -34,7 +34,7 @@ async def test_what_is_paid_with_a_code_is_credited_and_told(bmc: BuyMeACoffee, 
 
     paid = await bmc.pay(amount="7.50", note=f"Thank you! {code}", email="anna@example.org", name="Anna")
 
-    assert credits_in(await anna.hear("Thank you")) == [750, 750]
+    assert credits_in(await anna.hear("Thank you")) == [750, 100, 750]
     assert await anna.balance() == 750
     assert [attempt["status"] for attempt in await bmc.delivered(paid)] == [200]
 
@@ -73,7 +73,7 @@ async def test_a_ukrainian_is_spoken_to_in_ukrainian(bmc: BuyMeACoffee, bohdan: 
 
     await bmc.pay(amount="5", currency="EUR", note=f"дякую, код {code.lower()} 🎉")
 
-    assert credits_in(await bohdan.hear("Дякуємо")) == [550, 550]
+    assert credits_in(await bohdan.hear("Дякуємо")) == [550, 110, 550]
 
 
 async def test_buttons_lead_from_an_amount_to_a_code_and_to_an_end(bmc: BuyMeACoffee, anna: Person) -> None:
@@ -96,7 +96,7 @@ async def test_a_web_app_may_ask_to_pay_by_its_own_number(bmc: BuyMeACoffee, ann
     await anna.hear(number)
     await bmc.pay(amount="4", note=f"code: {number}")
 
-    assert credits_in(await anna.hear("Thank you")) == [400, 400]
+    assert credits_in(await anna.hear("Thank you")) == [400, 100, 400]
 
 
 async def test_a_delivery_that_comes_twice_credits_once(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
@@ -218,7 +218,7 @@ async def test_a_renewal_is_credited_without_anybody_doing_anything(bmc: BuyMeAC
 
     await bmc.renew(subscription)
 
-    assert credits_in(await anna.hear("Thank you")) == [300, 600]
+    assert credits_in(await anna.hear("Thank you")) == [300, 100, 600]
 
 
 async def test_a_code_in_a_later_answer_finds_its_payment(bmc: BuyMeACoffee, anna: Person, amount: str) -> None:
@@ -250,7 +250,7 @@ async def test_who_pays_while_the_bot_is_down_is_told_when_it_is_back(
 
     stack.compose("up", "--detach", "--wait", "bot")
 
-    assert credits_in(await anna.hear("Thank you")) == [500, 500]
+    assert credits_in(await anna.hear("Thank you")) == [500, 100, 500]
 
 
 async def test_what_is_written_while_the_bot_is_down_is_answered_when_it_is_back(anna: Person, stack: Stack) -> None:
