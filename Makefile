@@ -36,18 +36,22 @@ logs: docker ## Follow the demo's log lines
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# The database that these share starts first, while no browser is open yet; the stack of the last, when all browsers are long closed.
-BESIDE := tests/integration tests/docs tests/bot tests/sandbox tests/unit tests/leaks
+# In lanes of about one length; what stands in none of them comes after the browser's.
+BROWSING := tests/e2e
+TALKING := tests/bot tests/leaks
+SETTLING := tests/integration tests/docs tests/sandbox tests/unit tests/examples tests/tracing
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) ## Pass every test: unit, integration, end to end
-	@# Two at a time, as most of them wait for somebody. What starts stacks stays in one of them: a container that comes or goes is
-	@# a change of the machine's network, and Chromium then breaks off what it is loading.
-	@beside=$$(mktemp); status=0; \
-	$(BIN)/pytest $(BESIDE) >"$$beside" 2>&1 & other=$$!; \
-	$(BIN)/pytest tests $(BESIDE:%=--ignore=%) || status=$$?; \
-	wait $$other || status=$$?; \
-	cat "$$beside"; rm "$$beside"; \
+	@# Side by side, as most of them wait for somebody. tests/network.py keeps browsers and containers out of each other's way.
+	@beside=$$(mktemp -d); status=0; \
+	$(BIN)/pytest $(TALKING) >"$$beside/1" 2>&1 & talking=$$!; \
+	$(BIN)/pytest $(SETTLING) >"$$beside/2" 2>&1 & settling=$$!; \
+	$(BIN)/pytest $(BROWSING) || status=$$?; \
+	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(BROWSING) $(TALKING) $(SETTLING)) || status=$$?; \
+	wait $$talking || status=$$?; \
+	wait $$settling || status=$$?; \
+	cat "$$beside"/*; rm -r "$$beside"; \
 	exit $$status
 
 .PHONY: quick

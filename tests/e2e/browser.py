@@ -14,6 +14,7 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, Route, async_playwright, expect
 
 from tests.e2e.people import Person
+from tests.network import unchanging_network
 
 CHROMIUM = next((path for path in [Path("/usr/bin/chromium")] if path.exists()), None)
 """The machine's own, or else None: the one that Playwright has installed."""
@@ -36,10 +37,11 @@ Scheme = Literal["light", "dark"]
 @asynccontextmanager
 async def running_browser() -> AsyncIterator[Browser]:
     expect.set_options(timeout=PATIENCE_MILLISECONDS)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        await browser.close()
+    with unchanging_network():
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            yield browser
+            await browser.close()
 
 
 @dataclass

@@ -2,15 +2,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
+from tests.e2e.browser import running_browser
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack, running_stack
 
 OPERATOR_ID = 1_000_001
+HERE = Path(__file__).parent
 numbers = itertools.count(5_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests here share one event loop, and so one browser: starting it takes longer than most of them."""
+    for item in items:
+        if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -19,13 +31,19 @@ def stack() -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with running_browser() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield session
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def bmc(stack: Stack, session: aiohttp.ClientSession) -> AsyncIterator[BuyMeACoffee]:
     """Buy Me a Coffee, with a webhook that is on and nothing that misbehaves."""
     bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
@@ -34,19 +52,19 @@ async def bmc(stack: Stack, session: aiohttp.ClientSession) -> AsyncIterator[Buy
     await bmc.behave()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def anna(stack: Stack, session: aiohttp.ClientSession) -> Person:
     """Somebody new, who speaks English."""
     return await Person.join(session, stack.sandbox_url, next(numbers), "Anna", "en")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def bohdan(stack: Stack, session: aiohttp.ClientSession) -> Person:
     """Somebody new, who speaks Ukrainian."""
     return await Person.join(session, stack.sandbox_url, next(numbers), "Bohdan", "uk")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def operator(stack: Stack, session: aiohttp.ClientSession) -> Person:
     return await Person.join(session, stack.sandbox_url, OPERATOR_ID, "Olha", "en")
 

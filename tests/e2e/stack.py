@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_docker.plugin import get_docker_services
+from pytest_docker.plugin import Services, get_docker_services
+
+from tests.network import changing_network
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("db", "webhook", "bot", "janitor", "proxy", "sandbox")
@@ -81,9 +83,7 @@ def running_stack() -> Iterator[Stack]:
     command = f"env {settings} docker compose --env-file {ROOT / '.env.sandbox'}"
     up = f"up --detach --wait {' '.join(SERVICES)}"
     build_image()
-    with get_docker_services(
-        command, str(ROOT / "compose.yaml"), stack.project, [up], ["down --volumes --remove-orphans"]
-    ):
+    with docker_services(command, ROOT / "compose.yaml", stack.project, up, "down --volumes --remove-orphans"):
         try:
             yield stack
         finally:
@@ -104,11 +104,26 @@ def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
     stack = Stack(f"coffee-ledger-tests-{name}-{os.getpid()}", environment, https_port, sandbox_port)
     build_image()
     try:
-        stack.compose("up", "--detach", "--wait", *words)
+        with changing_network():
+            stack.compose("up", "--detach", "--wait", *words)
         yield stack
     finally:
         _keep_logs(stack)
-        stack.compose("down", "--volumes", "--timeout", "2")
+        with changing_network():
+            stack.compose("down", "--volumes", "--timeout", "2")
+
+
+@contextmanager
+def docker_services(compose: str, file: Path, project: str, up: str, down: str) -> Iterator[Services]:
+    """Run the services of a compose file for as long as the context lasts."""
+    services = get_docker_services(compose, str(file), project, [up], [down])
+    with changing_network():
+        running = services.__enter__()
+    try:
+        yield running
+    finally:
+        with changing_network():
+            services.__exit__(None, None, None)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import ROOT, Stack
@@ -63,7 +64,7 @@ def as_new(stack: Stack) -> Iterator[str]:
     in_db(stack, "dropdb", "-U", "ledger_owner", "as_new")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def paid(bmc: BuyMeACoffee, anna: Person) -> None:
     await bmc.pay(amount="5", note=await anna.ask_to_pay("5"))
     await anna.hear("500")

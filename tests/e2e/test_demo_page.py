@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from playwright.async_api import FrameLocator, Locator, Page, Request, expect
+import pytest_asyncio
+from playwright.async_api import Browser, FrameLocator, Locator, Page, Request, expect
 
-from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, running_browser, spill
+from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, spill
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack
 
@@ -21,9 +22,9 @@ STORY_SECONDS_MAX = 60
 THE_END = "That is all: paid, told and noted."
 
 
-@pytest.fixture
-async def screen(stack: Stack, bmc: BuyMeACoffee) -> AsyncIterator[Screen]:
-    async with running_browser() as browser, AsyncExitStack() as rooms:
+@pytest_asyncio.fixture(loop_scope="session")
+async def screen(stack: Stack, browser: Browser, bmc: BuyMeACoffee) -> AsyncIterator[Screen]:
+    async with AsyncExitStack() as rooms:
         yield Screen(browser, stack.sandbox_url, rooms)
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, expect
 
-from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, running_browser, shown_code, spill
+from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, shown_code, spill
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack
 
@@ -20,9 +21,9 @@ FIVE = re.compile(r"^[$€]5\b")
 EVENTS = "**/api/events"
 
 
-@pytest.fixture
-async def screen(stack: Stack) -> AsyncIterator[Screen]:
-    async with running_browser() as browser, AsyncExitStack() as rooms:
+@pytest_asyncio.fixture(loop_scope="session")
+async def screen(stack: Stack, browser: Browser) -> AsyncIterator[Screen]:
+    async with AsyncExitStack() as rooms:
         screen = Screen(browser, stack.sandbox_url, rooms)
         yield screen
         assert screen.faults == []

@@ -10,14 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
+import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 from ledger.model import Rates
 from services.bot.amounts import LEAST, MOST, Wish, read_wish
-from tests.e2e.browser import running_browser
 
 ROOT = Path(__file__).parents[2]
 PAGE, API = ROOT / "miniapp", ROOT / "services/bot/api"
@@ -34,15 +33,16 @@ GROUNDS = ("page", "card", "soft")
 TEXTS = ("text", "hint", "link", "danger")
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page on which the modules can be called."""
     app = web.Application()
     app.router.add_static("/app", PAGE)
-    async with TestServer(app) as server, running_browser() as browser:
+    async with TestServer(app) as server:
         page = await browser.new_page()
         await page.goto(str(server.make_url("/app/amounts.js")))
         yield page
+        await page.close()
 
 
 async def call(page: Page, module: str, expression: str, argument: object = None) -> Any:

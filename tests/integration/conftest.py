@@ -9,9 +9,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from pytest_docker.plugin import get_docker_services
 
 from ledger.store.database import Pool, open_pool
+from tests.e2e.stack import docker_services
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook, serve_webhook
 
@@ -23,9 +23,7 @@ numbers = itertools.count()
 def postgres_address() -> Iterator[str]:
     """HOST:PORT of a running Postgres; its database `ledger` is the schema that each test gets a copy of."""
     project = f"coffee-ledger-tests-db-{os.getpid()}"
-    with get_docker_services(
-        "docker compose", str(COMPOSE_FILE), project, ["up --detach --wait"], ["down --volumes"]
-    ) as up:
+    with docker_services("docker compose", COMPOSE_FILE, project, "up --detach --wait", "down --volumes") as up:
         yield f"127.0.0.1:{up.port_for('db', 5432)}"
 
 
