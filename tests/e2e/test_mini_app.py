@@ -460,6 +460,12 @@ async def test_a_part_of_the_page_that_does_not_come_is_told(screen: Screen, ann
 # The network ---------------------------------------------------------------------------------------------------------
 
 
+async def told_of_the_connection(page: Page, words: str) -> None:
+    """To those who see it, and to those who hear it."""
+    await expect(page.locator("#connection-text").filter(has_text=words)).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text=words)).to_have_count(1)
+
+
 async def test_being_offline_is_told_and_so_is_being_back(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
     code = await anna.ask_to_pay("5")
     page = await screen.open(anna)
@@ -467,7 +473,7 @@ async def test_being_offline_is_told_and_so_is_being_back(screen: Screen, bmc: B
 
     await page.context.set_offline(True)
     await expect(page.get_by_text("Your payment is safe")).to_be_visible()
-    await expect(page.get_by_text("No connection. Check the network")).to_be_visible()
+    await told_of_the_connection(page, "No connection. Check the network")
     await bmc.pay(amount="5", note=code)
     await page.context.set_offline(False)
 
@@ -559,7 +565,7 @@ async def test_a_page_that_has_been_open_too_long_keeps_its_code_and_says_so(scr
     await page.route(EVENTS, end)
     await page.evaluate("dispatchEvent(new Event('online'))")
 
-    await expect(page.get_by_text("open for more than an hour")).to_be_visible()
+    await told_of_the_connection(page, "open for more than an hour")
     assert await shown_code(page) == code
 
 
