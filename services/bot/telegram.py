@@ -49,6 +49,7 @@ log = structlog.stdlib.get_logger()
 WEBHOOK_PATH = "/telegram-webhook"
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
+STOP_POLLING_SECONDS = 5.0
 RETRY_SECONDS_MAX = 30.0
 ANSWER_ATTEMPTS_MAX = 4
 ANSWER_PAUSE_SECONDS_MAX = 30.0
@@ -209,8 +210,15 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not polling.done():
-        await dispatcher.stop_polling()
-    await polling
+        asking = asyncio.create_task(dispatcher.stop_polling())
+        await asyncio.wait({polling}, timeout=STOP_POLLING_SECONDS)
+        asking.cancel()
+    if polling.done():
+        await polling
+    else:
+        # A request to end that was lost on its way must not hold up the stop until Docker kills the process.
+        polling.cancel()
+        await asyncio.wait({polling}, timeout=STOP_POLLING_SECONDS)
 
 
 def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:

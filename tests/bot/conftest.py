@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -85,7 +86,11 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
             yield running
         finally:
             stop.set()
-            await asyncio.wait({running.task}, timeout=STOP_SECONDS_MAX)
+            _, still = await asyncio.wait({running.task}, timeout=STOP_SECONDS_MAX)
+        if still:
+            for one in asyncio.all_tasks():
+                one.print_stack(limit=6, file=sys.stdout)
+            pytest.fail(f"the bot did not stop within {STOP_SECONDS_MAX} seconds")
         if not running.is_killed:
             running.task.result()
 

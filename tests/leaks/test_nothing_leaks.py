@@ -256,22 +256,31 @@ async def break_telegram(
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
             answer.raise_for_status()
-        failed = failed_calls(stack)
+        failed = failed_calls(stack, kind)
         await visitor.deliver(payment(f"{NOTE} {code}"))
         await visitor.deliver(payment())
-        await asyncio.to_thread(await_that, functools.partial(failed_more, stack, failed))
+        await asyncio.to_thread(await_that, functools.partial(failed_more, stack, kind, failed))
         await bmc.behave()
     await anna.hear("500")
     await block_the_bot(session, stack, visitor, anna)
 
 
-def failed_calls(stack: Stack) -> int:
-    """How often the bot said that Telegram had failed."""
-    return len(re.findall('notification not sent|answer put off|"outcome": "retry', logs_of(stack, "bot")))
+SAID_OF = {
+    "too_many_requests": "TelegramRetryAfter",
+    "server_error": "TelegramServerError",
+    "reset": "TelegramNetworkError",
+}
+"""What the log calls a failure; of the others it has only that there was one."""
 
 
-def failed_more(stack: Stack, before: int) -> bool:
-    return failed_calls(stack) > before
+def failed_calls(stack: Stack, kind: str) -> int:
+    """How often the bot said that Telegram had failed in this way."""
+    said = SAID_OF.get(kind, 'notification not sent|answer put off|"outcome": "retry')
+    return len(re.findall(said, logs_of(stack, "bot")))
+
+
+def failed_more(stack: Stack, kind: str, before: int) -> bool:
+    return failed_calls(stack, kind) > before
 
 
 async def block_the_bot(session: aiohttp.ClientSession, stack: Stack, visitor: Visitor, anna: Person) -> None:
