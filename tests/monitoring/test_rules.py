@@ -90,15 +90,28 @@ def test_alerts_fire_and_stay_silent_as_told(case: Path) -> None:
     promtool("test", "rules", f"/prometheus-files/tests/{case.name}")
 
 
+def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What promtool reads, and the groups of rules that it takes."""
+    story = yaml.safe_load(case.read_text(encoding="utf-8"))
+    files = ((case.parent / rules).read_text(encoding="utf-8") for rules in story["rule_files"])
+    return story, list(chain.from_iterable(yaml.safe_load(file)["groups"] for file in files))
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_promises_are_looked_at_as_often_as_in_truth(case: Path) -> None:
     """Half as many looks would hide what three failures in a row bring up."""
-    story = yaml.safe_load(case.read_text(encoding="utf-8"))
-    groups = chain.from_iterable(
-        yaml.safe_load((case.parent / rules).read_text(encoding="utf-8"))["groups"] for rules in story["rule_files"]
-    )
+    story, groups = story_of(case)
 
     assert {group["interval"] for group in groups if "interval" in group} <= {story["evaluation_interval"]}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_a_story_goes_the_same_way_each_time(case: Path) -> None:
+    """promtool takes the groups that it is told no order of as they come, and one that reads another's values tells another story then."""
+    story, groups = story_of(case)
+    names = [group["name"] for group in groups]
+
+    assert len(names) == 1 or story["group_eval_order"] == names
 
 
 def alerts_expected(*, firing: bool) -> set[str]:
