@@ -111,23 +111,11 @@ RETURNING telegram_id;
 -- $1 claim id
 SELECT decided_by FROM claims WHERE claim_id = $1;
 
--- name: want_event_settled
--- Only what changed nothing, is not wanted already and was not put aside.
--- $1 event number, $2 now
-UPDATE bmc_events
-   SET settle_again_at = $2
- WHERE event_no = $1
-   AND outcome IN ('failed', 'unreadable')
-   AND body IS NOT NULL
-   AND settle_again_at IS NULL
-   AND put_aside_at IS NULL
-RETURNING true;
-
--- name: put_event_aside
+-- name: decide_event
 -- Only what changed nothing, and of which nobody has decided anything else.
--- $1 event number, $2 now
+-- $1 event number, $2 since when it is wanted to be settled again, or NULL, $3 since when it is put aside, or NULL
 UPDATE bmc_events
-   SET put_aside_at = $2
+   SET settle_again_at = $2, put_aside_at = $3
  WHERE event_no = $1
    AND outcome IN ('failed', 'unreadable')
    AND body IS NOT NULL

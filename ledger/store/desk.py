@@ -208,24 +208,12 @@ async def settle_again(pool: Pool, event_no: int, order: Order) -> Done | Refuse
 
     For when the cause is mended, by a newer version above all.
     """
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
-        if not await db.fetchval(sql("want_event_settled"), event_no, order.now):
-            return await _event_decided_before(db, event_no)
-        action_id = await _keep_action(db, order, Action.SETTLE_AGAIN, event_no=event_no)
-    return Done(action_id, None, None, 0)
+    return await _decide_event(pool, event_no, order, Action.SETTLE_AGAIN)
 
 
 async def put_event_aside(pool: Pool, event_no: int, order: Order) -> Done | Refused:
     """End the waiting of an event that had failed or could not be read: nobody ever will, or its money was credited by hand."""
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
-        if not await db.fetchval(sql("put_event_aside"), event_no, order.now):
-            return await _event_decided_before(db, event_no)
-        action_id = await _keep_action(db, order, Action.PUT_ASIDE, event_no=event_no)
-    return Done(action_id, None, None, 0)
+    return await _decide_event(pool, event_no, order, Action.PUT_ASIDE)
 
 
 async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
@@ -258,6 +246,18 @@ async def _refuse_match(
 
 async def _decided_before(db: Connection, charge_id: int) -> Refused:
     return Refused(Why.DECIDED_BEFORE, await _find_decider(db, charge_id))
+
+
+async def _decide_event(pool: Pool, event_no: int, order: Order, action: Action) -> Done | Refused:
+    wanted = order.now if action is Action.SETTLE_AGAIN else None
+    aside = order.now if action is Action.PUT_ASIDE else None
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        if not await db.fetchval(sql("decide_event"), event_no, wanted, aside):
+            return await _event_decided_before(db, event_no)
+        action_id = await _keep_action(db, order, action, event_no=event_no)
+    return Done(action_id, None, None, 0)
 
 
 async def _event_decided_before(db: Connection, event_no: int) -> Refused:
