@@ -3,7 +3,8 @@ Tables as CSV that a spreadsheet opens without running anything.
 
 What begins like a formula gets an apostrophe in front, unless the column holds numbers: those are ours, and stay numbers. So
 does what follows a semicolon, a tab or a line's end, where some spreadsheets begin another cell, quoted or not: those of
-Ukraine and Germany split at semicolons. Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
+Ukraine and Germany split at semicolons. A quotation mark hides nothing, since at the beginning of a cell it is taken for quoting.
+Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import datetime
 from decimal import Decimal
 
 # The last four are the wide forms, which spreadsheets of the Far East read as well.
-FORMULA = re.compile("(^|[;\t\r\n])(?=\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])")
+FORMULA = re.compile('(^|[;\t\r\n])(?=[\\s"]*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])')
 
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
