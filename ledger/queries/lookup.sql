@@ -297,7 +297,10 @@ SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM bmc_events WHERE received_at > now() - interval '7 days') AS events_week,
        (SELECT count(*) FROM bmc_events
-         WHERE outcome IN ('failed', 'unreadable') AND put_aside_at IS NULL AND received_at > now() - interval '7 days') AS failed,
+         WHERE outcome IN ('failed', 'unreadable')
+           AND body IS NOT NULL
+           AND put_aside_at IS NULL
+           AND received_at > now() - interval '7 days') AS failed,
        (SELECT coalesce(sum(failures), 0)::bigint FROM signature_failures WHERE minute > now() - interval '1 day') AS forged,
        (SELECT max(minute) FROM signature_failures) AS forged_at,
        (SELECT refused FROM webhook_answers) AS refused,

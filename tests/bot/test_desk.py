@@ -527,6 +527,21 @@ async def test_an_event_that_nobody_will_ever_read_is_put_aside_with_a_reason(
 
 
 @pytest.mark.usefixtures("bot")
+async def test_the_doctor_counts_no_event_of_which_nobody_can_decide_any_more(
+    operator: Person, webhook: Webhook, pool: Pool
+) -> None:
+    """As where `RETENTION_DAYS` is less than the week that the doctor looks back."""
+    await operator.ask("/start")
+    await webhook.post(b"{not JSON")
+    await operator.hear()
+
+    await pool.execute("UPDATE bmc_events SET body = NULL, blanked_at = now()")
+
+    assert "Every event was settled" in await operator.ask("/failed")
+    assert "could not be settled or read" not in await operator.ask("/doctor")
+
+
+@pytest.mark.usefixtures("bot")
 async def test_everything_is_found_by_what_an_operator_has_in_hand(
     anna: Person, operator: Person, webhook: Webhook
 ) -> None:
