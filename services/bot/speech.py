@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from fluent.runtime import FluentBundle, FluentResource
 
 from ledger.errors import LedgerError
@@ -60,9 +60,10 @@ class Speech:
         return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))
 
     def money(self, amount: Decimal, currency: str) -> str:
-        """Write an amount the way the language does: whole ones without their cents."""
-        cents = "" if amount == amount.to_integral_value() else ".00"
-        pattern = f"#,##0{cents}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤#,##0{cents}"
+        """Write an amount the way the language does: whole ones without their cents, letters apart from digits."""
+        number = "#,##0" if amount == amount.to_integral_value() else "#,##0.00"
+        blank = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=self.language)[-1:].isalpha() else ""
+        pattern = f"{number}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤{blank}{number}"
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
 
     def rate(self, per_unit: Decimal, currency: str) -> str:
