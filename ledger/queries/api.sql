@@ -1,8 +1,9 @@
 -- What the Mini App shows.
 
 -- name: find_language
+-- Of whoever asked to be forgotten no language is known.
 -- $1 Telegram id
-SELECT language FROM users WHERE telegram_id = $1;
+SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL;
 
 -- name: find_shown_payments
 -- A user's open payments and the last that ended, the newest first, each with what was paid for it and still stands. The charge that
@@ -44,4 +45,4 @@ SELECT watched.telegram_id,
            users.language
        ) AS mark
   FROM unnest($1::bigint []) AS watched (telegram_id)
-  LEFT JOIN users ON users.telegram_id = watched.telegram_id;
+  LEFT JOIN users ON users.telegram_id = watched.telegram_id AND users.erased_at IS NULL;

@@ -44,16 +44,17 @@ class State:
     """The newest entries, the newest first."""
 
 
-async def find_state(pool: Pool, telegram_id: TelegramId) -> State:
+async def find_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> State:
+    """Return what the user sees; *language* is the one to speak to somebody of whom none is known."""
     async with transaction(pool) as db:
         # One snapshot: a credit must not show up beside a payment that still waits for it.
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        language = await db.fetchval(sql("find_language"), telegram_id)
+        known = await db.fetchval(sql("find_language"), telegram_id)
         balance = await db.fetchval(sql("find_balance"), telegram_id)
         payments = await db.fetch(sql("find_shown_payments"), telegram_id, ENDED_MAX)
         history = await db.fetch(sql("find_history"), telegram_id, HISTORY_MAX)
     return State(
-        language=language or "en",
+        language=known or language,
         balance=balance or 0,
         payments=[_shown(dict(row)) for row in payments],
         history=[HistoryEntry(**{**row, "kind": CreditKind(row["kind"])}) for row in history],

@@ -17,6 +17,7 @@ from aiogram import Bot
 from ledger.model import PaymentId, Rates, TelegramId
 from ledger.store.database import Pool
 from ledger.store.desk import Order, match_charge, undo_match
+from ledger.store.payments import erase_user
 from services.bot.api.app import STREAM_CHECK_SECONDS
 from services.bot.api.chat import Chat
 from services.bot.context import Context
@@ -292,6 +293,20 @@ async def test_the_language_chosen_in_the_bot_goes_before_telegrams(visit: Visit
     second = await visit(language="uk").state()
 
     assert (first["language"], second["language"]) == ("uk", "en")
+
+
+async def test_whoever_is_forgotten_while_they_look_is_still_spoken_to_as_before(visit: Visit, pool: Pool) -> None:
+    await visit(language="uk").open_payment()
+    async with visit(language="uk").events() as events:
+        await events.next()
+
+        await erase_user(pool, TelegramId(ANNA))
+        await pool.execute("NOTIFY payments")
+        _, after = await events.next()
+    opened_again = await visit(language="uk").state()
+
+    assert [payment["status"] for payment in after["payments"]] == ["cancelled"]
+    assert (after["language"], opened_again["language"]) == ("uk", "uk")
 
 
 async def test_an_open_page_hears_at_once_that_it_was_paid(visit: Visit, webhook: Webhook) -> None:

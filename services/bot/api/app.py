@@ -166,7 +166,8 @@ class Api:
             return
 
     async def _state_of(self, visitor: Visitor) -> str:
-        return json.dumps(show_state(await find_state(self.context.pool, visitor.telegram_id), self.context))
+        state = await find_state(self.context.pool, visitor.telegram_id, language=visitor.language)
+        return json.dumps(show_state(state, self.context))
 
     def _read_wish(self, body: str, visitor: Visitor) -> Wish:
         context = self.context
