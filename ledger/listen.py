@@ -69,6 +69,7 @@ async def _listen_once(database_url: str, wake: Callable[[], None], channel: str
 async def _check(db: asyncpg.Connection[asyncpg.Record], lost: asyncio.Event) -> None:
     """Wait a while, then ask: a connection that a firewall forgot is silent for ever."""
     try:
-        await asyncio.wait_for(lost.wait(), CHECK_SECONDS)
+        async with asyncio.timeout(CHECK_SECONDS):
+            await lost.wait()
     except TimeoutError:
         await db.fetchval(sql("ping"))

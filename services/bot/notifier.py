@@ -11,7 +11,7 @@ import asyncio
 import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Protocol
@@ -53,6 +53,7 @@ from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DEL
 from services.bot.pace import Pace
 from services.bot.speech import speech
 from services.runtime.tracing import exemplar, follow, span
+from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
@@ -140,10 +141,10 @@ class Notifier:
             self._hint.clear()
             try:
                 await self._begin_what_is_due()
-                await self._wait_for_hint(await self._seconds_until_due())
+                await happens(self._hint, seconds=await self._seconds_until_due())
             except DatabaseAwayError:
                 log.warning("outbox put off, the database is away", retry_seconds=DATABASE_PAUSE_SECONDS)
-                await self._wait_for_hint(DATABASE_PAUSE_SECONDS)
+                await happens(self._hint, seconds=DATABASE_PAUSE_SECONDS)
         if self._busy:
             await asyncio.wait(self._busy.values())
 
@@ -195,8 +196,7 @@ class Notifier:
         clock = asyncio.get_running_loop().time
         seconds = self._pace.reserve(chat, clock())
         while seconds > 0 and not self._stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), seconds)
+            await happens(self._stop, seconds=seconds)
             seconds = self._pace.paused_seconds(clock())
         return not self._stop.is_set()
 
@@ -312,10 +312,6 @@ class Notifier:
         if due is None:
             return SWEEP_SECONDS
         return min(max((due - self._clock()).total_seconds(), 0.0), SWEEP_SECONDS)
-
-    async def _wait_for_hint(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._hint.wait(), seconds)
 
 
 def _means_gone(error: Exception) -> bool:

@@ -43,13 +43,13 @@ from services.bot.measuring import MeasureCalls
 from services.bot.settings import BotSettings
 from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, Speech, speech
 from services.runtime.health import listening
+from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
 WEBHOOK_PATH = "/telegram-webhook"
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
-STOP_POLLING_SECONDS = 5.0
 RETRY_SECONDS_MAX = 30.0
 ANSWER_ATTEMPTS_MAX = 4
 ANSWER_PAUSE_SECONDS_MAX = 30.0
@@ -210,15 +210,8 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not polling.done():
-        asking = asyncio.create_task(dispatcher.stop_polling())
-        await asyncio.wait({polling}, timeout=STOP_POLLING_SECONDS)
-        asking.cancel()
-    if polling.done():
-        await polling
-    else:
-        # A request to end that was lost on its way must not hold up the stop until Docker kills the process.
-        polling.cancel()
-        await asyncio.wait({polling}, timeout=STOP_POLLING_SECONDS)
+        await dispatcher.stop_polling()
+    await polling
 
 
 def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
@@ -260,7 +253,5 @@ async def insist(what: str, call: Callable[[], Awaitable[object]], stop: asyncio
             log.warning("telegram does not answer", what=what, error=type(error).__name__, retry_seconds=pause_seconds)
         else:
             return
-        try:
-            await asyncio.wait_for(stop.wait(), pause_seconds)
-        except TimeoutError:
-            pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
+        await happens(stop, seconds=pause_seconds)
+        pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)

@@ -11,6 +11,7 @@ import structlog
 from ledger.errors import DatabaseAwayError, LedgerError
 from services.janitor.metrics import DURATION, LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
+from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
@@ -33,10 +34,7 @@ async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())
         RUNS.labels(task.name, outcome).inc()
-        try:
-            await asyncio.wait_for(stop.wait(), task.period.total_seconds())
-        except TimeoutError:
-            continue
+        await happens(stop, seconds=task.period.total_seconds())
 
 
 async def _run(task: Task, now: datetime) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -17,6 +16,7 @@ import structlog
 from ledger.errors import DatabaseAwayError
 from ledger.events import Event
 from ledger.model import Outcome
+from services.runtime.waiting import happens
 from services.webhook.metrics import show_spool
 from services.webhook.spool import Delivery, NotSpooledError, Spool, UnreadableFileError
 from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
@@ -111,9 +111,7 @@ class Intake:
                 log.exception("spool not drained")
                 is_done = True
             if is_done:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._any.wait()
+                await happens(self._any, seconds=LOOK_SECONDS)
             else:
                 await asyncio.sleep(RETRY_SECONDS)
 

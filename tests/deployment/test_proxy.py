@@ -142,6 +142,13 @@ async def test_events_flow_as_they_come(proxy: Proxy) -> None:
     assert b"data: second" in rest
 
 
+async def test_a_service_that_says_when_to_ask_again_says_it_alone(proxy: Proxy) -> None:
+    status, _, answer = await proxy.ask("/api/away", method="GET")
+
+    assert status == 503
+    assert answer.headers.getall("Retry-After") == ["7"]
+
+
 async def test_the_mini_app_is_served_with_a_policy_of_its_own(proxy: Proxy) -> None:
     async with proxy.session.get(f"https://localhost:{proxy.port}/app/", ssl=False) as answer:
         page = await answer.text()
@@ -223,7 +230,8 @@ async def test_who_sends_headers_drop_by_drop_is_cut_off(proxy: Proxy) -> None:
     reader, writer = await asyncio.open_connection("localhost", proxy.port, ssl=unchecked, server_hostname="localhost")
 
     writer.write(b"POST /bmc-webhook HTTP/1.1\r\nHost: localhost\r\n")
-    answer = await asyncio.wait_for(reader.read(), 15)
+    async with asyncio.timeout(15):
+        answer = await reader.read()
 
     assert b"200" not in answer.splitlines()[0] if answer else True
     writer.close()

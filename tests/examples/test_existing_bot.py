@@ -50,7 +50,8 @@ async def guest(sandbox: Sandbox, role_url: Callable[[str], str], health_port: i
     await sandbox.get("/telegram/calls", method="getUpdates", count=1, wait=20)
     yield f"http://127.0.0.1:{port}"
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX) == 0
+    async with asyncio.timeout(STOP_SECONDS_MAX):
+        assert await process.wait() == 0
 
 
 async def test_its_own_command_asks_for_credits_first(anna: Person) -> None:

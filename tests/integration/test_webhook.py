@@ -122,7 +122,8 @@ async def test_a_body_over_the_limit_is_refused_unread(webhook: Webhook, ledger:
     head = f"POST /bmc-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY_BYTES_MAX + 1}\r\n\r\n"
 
     writer.write(head.encode())
-    answer = await asyncio.wait_for(reader.read(), 5)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
 
     assert b" 413 " in answer.splitlines()[0]
     assert await ledger.outcomes() == []

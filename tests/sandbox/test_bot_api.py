@@ -368,7 +368,8 @@ async def test_a_call_may_hang(sandbox: Sandbox) -> None:
     await sandbox.post("/telegram/misbehave", method="getMe", kind="hang")
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(sandbox.bot("getMe"), timeout=0.2)
+        async with asyncio.timeout(0.2):
+            await sandbox.bot("getMe")
 
     assert (await sandbox.get("/telegram/calls", method="getMe"))[0]["status"] is None
 

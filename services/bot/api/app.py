@@ -26,6 +26,7 @@ from services.bot.api.problems import ProblemError, answer_problems, too_many_re
 from services.bot.api.shapes import show_offer, show_payment, show_state
 from services.bot.api.tracing import trace_requests
 from services.bot.context import Context
+from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
@@ -159,7 +160,7 @@ class Api:
                     await stream.send(state, event="state")
                     sent = state
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
-                if await _happens(changed, min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
+                if await happens(changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     changed.clear()
                     state = await self._state_of(visitor)
         except (ConnectionError, TimeoutError, DatabaseAwayError):
@@ -190,15 +191,6 @@ class Api:
 def _is_open(request: web.Request) -> bool:
     """Tell whether the page still listens; nobody says when it is closed, the connection only goes away."""
     return request.transport is not None and not request.transport.is_closing()
-
-
-async def _happens(changed: asyncio.Event, seconds: float) -> bool:
-    """Wait for it so long; True when it did."""
-    try:
-        await asyncio.wait_for(changed.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
 
 
 async def _forbid_keeping(_request: web.Request, response: web.StreamResponse) -> None:

@@ -36,7 +36,8 @@ class Chat:
         if self._asked_in_vain_at is not None and now - self._asked_in_vain_at < USERNAME_PAUSE_SECONDS:
             return None
         try:
-            return (await asyncio.wait_for(self.bot.me(), USERNAME_SECONDS)).username
+            async with asyncio.timeout(USERNAME_SECONDS):
+                return (await self.bot.me()).username
         except (AiogramError, TimeoutError):
             self._asked_in_vain_at = now
             return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import structlog
 
@@ -18,6 +18,7 @@ from ledger.errors import DatabaseAwayError, LedgerError
 from ledger.model import TelegramId
 from ledger.store.database import Pool
 from ledger.store.showing import find_changes
+from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
@@ -77,8 +78,7 @@ class Live:
 
     async def run(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hint.wait(), CHECK_SECONDS)
+            await happens(self._hint, seconds=CHECK_SECONDS)
             self._hint.clear()
             try:
                 await self._tell_whom_it_concerns()

@@ -51,7 +51,8 @@ async def _draw(stats: Stats, speech: Speech) -> bytes | None:
     days = [Day(*one) for one in stats.days]
     try:
         # In a thread: for as long as it is drawn nobody else would be answered.
-        return await asyncio.wait_for(asyncio.to_thread(draw_days, days, labels), DRAW_SECONDS_MAX)
+        async with asyncio.timeout(DRAW_SECONDS_MAX):
+            return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
         log.exception("chart not drawn")
         return None

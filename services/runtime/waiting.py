@@ -1,0 +1,15 @@
+"""Waiting for something, but not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+async def happens(event: asyncio.Event, *, seconds: float) -> bool:
+    """Wait for *event*, so long at the most; True when it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
