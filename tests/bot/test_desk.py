@@ -17,7 +17,7 @@ from ledger.store.database import Pool
 from services.bot.speech import speech
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.people import DEADLINE_SECONDS, Message, Person, buttons, labels
-from tests.integration.bmc import a_payment
+from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
 from tests.sandbox.world import TOKEN, Sandbox
@@ -615,6 +615,20 @@ async def test_what_is_told_of_a_charge_opens_it(anna: Person, operator: Person,
 
     assert "A code was paid twice" in told["text"]
     assert "Matched to @anna (101): 500 credits" in (await operator.hear())["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_refunded_charge_tells_what_is_left_of_its_credits(
+    anna: Person, operator: Person, webhook: Webhook
+) -> None:
+    payment = a_payment(support_note=await anna.ask_for_code("5"))
+    await webhook.settle(payment)
+    await webhook.settle(a_refund_of(payment))
+
+    found = await ask(operator, "/find 1")
+    await operator.press(data_of(found, "#1 · $5"))
+
+    assert "It was matched to @anna (101); left of it: 0 credits." in (await operator.hear())["text"]
 
 
 @pytest.mark.usefixtures("bot")
