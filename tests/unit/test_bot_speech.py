@@ -13,6 +13,7 @@ from fluent.syntax.visitor import Visitor
 from ledger.matching import Why
 from ledger.model import CreditKind, Method, NotificationKind
 from services.bot.amounts import Refusal
+from services.bot.desk.asking import Question
 from services.bot.speech import LANGUAGES, LOCALES, TextError, language_of, speech
 from services.bot.telegram import COMMANDS
 
@@ -106,6 +107,7 @@ def test_what_telegram_limits_is_kept_short(language: str) -> None:
     assert all(len(speech(language).label(name)) <= 200 for name in alerts)
     assert all(1 <= len(speech(language).label(f"command-{name}")) <= 256 for name in COMMANDS)
     assert len(speech(language).label("about")) <= 120
+    assert all(1 <= len(speech(language).label(f"desk-placeholder-{one}")) <= 64 for one in Question)
 
 
 @pytest.mark.parametrize(

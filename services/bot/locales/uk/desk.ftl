@@ -130,7 +130,7 @@ desk-ask-why-decline = <b>Чому відхиляєте звернення { $us
     Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувачеві ввічливо скажуть, що нічого не знайдено.
 desk-ask-why-aside = <b>Чому подію №{ $number } відкладено?</b>
     Надішліть у відповідь кілька слів. Їх бачать лише оператори. Рахунків це не змінює, а опрацювати її вже не можна буде.
-desk-placeholder-putaside = Чому більше нічого робити?
+desk-placeholder-putaside = Чому з нею більше нічого не робити?
 desk-placeholder-who = Код, @ім’я або номер у Telegram
 desk-placeholder-dismiss = Чому нікому?
 desk-placeholder-undocharge = Чому скасовуєте?
@@ -162,7 +162,7 @@ desk-claim-raised = Повідомлено { $time }.
 desk-claim-candidates = Платежі, що чекають і можуть бути ним:
 desk-claim-no-candidates = Нічого схожого не чекає. Пошукайте через /find або відхиліть; якщо платіж надійде пізніше, він буде в /unmatched.
 desk-claim-charge = • №{ $number }: { $amount }, { $time }, { $name } ({ $fits })
-desk-claim-guessed = Або правило зарахувало його комусь іншому, без цілого коду:
+desk-claim-guessed = Або правило зарахувало його комусь іншому, без повного коду:
 desk-claim-guess = • №{ $number }: { $amount }, { $time }, зараховано користувачеві { $user }, вирішило: { $rule }. Якщо це він: <code>/undo { $number }</code>
 desk-fit-amount = сума
 desk-fit-day = день
@@ -232,7 +232,7 @@ desk-find-how = Що шукати? <code>/find K7QM-2XHD</code>, <code>/find @an
 desk-found-nothing = Нічого не знайдено. Порівнюються цілі коди, імена, номери й адреси, а не їхні частини.
 desk-found-nobody = Такого імені тут не знають. Людина мала хоч раз написати ботові.
 desk-user = <b>{ $user }</b>: { $credits }, тут від { $since }, мова { $language }
-desk-user-erased = Просить забути від { $time }.
+desk-user-erased = Дані стерто на прохання користувача: { $time }.
 desk-user-unreachable = Недоступний від { $time }: заблокував бота або залишив Telegram.
 desk-email = { $email }
 desk-payment-how = Який код? <code>/payment K7QM-2XHD</code>
