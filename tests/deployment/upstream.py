@@ -55,9 +55,19 @@ class Telltale(BaseHTTPRequestHandler):
         asked.wait(timeout=150)
         self.wfile.write(b"data: second\n\n")
 
+    def _send_away(self) -> None:
+        """Say for how long, as a service does whose database is away."""
+        self.send_response(503)
+        self.send_header("Retry-After", "7")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_GET(self) -> None:
         if self.path == "/api/events":
             self._stream()
+            return
+        if self.path == "/api/away":
+            self._send_away()
             return
         if self.path == "/api/say":
             asked.set()
