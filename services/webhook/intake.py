@@ -7,8 +7,9 @@ While anything lies there, what comes later goes there as well: it is answered a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
@@ -65,14 +66,15 @@ class Intake:
         Settle the event of a delivery; returns once it is on disk. None: not settled yet, it lies in the spool.
 
         Raises:
-            OverloadedError: Too many wait already.
+            OverloadedError: Too many wait already, and it could not be spooled.
             DatabaseAwayError: It could neither be settled nor be spooled.
         """
         if self._is_something_before() and await self._keep(delivery, event):
             return None
         try:
             return await self._writer.submit(event)
-        except DatabaseAwayError:
+        except Exception:
+            # Away, overloaded, or refusing it even raw: nothing of it is lost for as long as there is another disk.
             if await self._keep(delivery, event):
                 return None
             raise
@@ -124,7 +126,7 @@ class Intake:
             names = waiting[start : start + BATCH_MAX]
             outcomes = await self._settle(spool, names)
             settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
-            await self._in_thread(spool.forget, settled)
+            await self._in_thread(_forget, spool, settled)
             await self._look(spool)
             if any(isinstance(outcome, DatabaseAwayError | OverloadedError) for outcome in outcomes.values()):
                 return False
@@ -151,12 +153,29 @@ def _read(spool: Spool, names: Sequence[str]) -> dict[str, Delivery]:
     """Read these, and put aside what cannot be read: it must not hold up those behind it."""
     found: dict[str, Delivery] = {}
     for name in names:
-        try:
-            delivery = spool.read(name)
-        except UnreadableFileError:
-            spool.put_aside(name)
-            log.error("spooled file put aside", file=name)
-        else:
-            if delivery is not None:
-                found[name] = delivery
+        with _left_to_the_next_look(name):
+            try:
+                delivery = spool.read(name)
+            except UnreadableFileError:
+                spool.put_aside(name)
+                log.error("spooled file put aside", file=name)
+            else:
+                if delivery is not None:
+                    found[name] = delivery
     return found
+
+
+def _forget(spool: Spool, names: Sequence[str]) -> None:
+    """Delete what was settled; what is still there at the next look is a duplicate."""
+    for name in names:
+        with _left_to_the_next_look(name):
+            spool.forget(name)
+
+
+@contextmanager
+def _left_to_the_next_look(name: str) -> Iterator[None]:
+    """Go on with the others where the disk says no to one file: it may be short of something, or read-only, and be mended."""
+    try:
+        yield
+    except OSError as error:
+        log.error("spooled file left as it is", file=name, reason=error.strerror)

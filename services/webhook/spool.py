@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -123,19 +122,19 @@ class Spool:
 
         Raises:
             UnreadableFileError: It is no delivery, or no longer.
+            OSError: The disk says no; it may think better of it.
         """
         try:
             content = (self._folder / name).read_bytes()
         except FileNotFoundError:
             return None
-        except OSError as error:
+        except IsADirectoryError as error:
             raise UnreadableFileError from error
         return _read(content)
 
-    def forget(self, names: Iterable[str]) -> None:
+    def forget(self, name: str) -> None:
         """Delete what was settled. Should a power cut bring it back, it is a duplicate."""
-        for name in names:
-            (self._folder / name).unlink(missing_ok=True)
+        (self._folder / name).unlink(missing_ok=True)
 
     def put_aside(self, name: str) -> None:
         """Give a file that cannot be read another name, under which it waits for a person."""

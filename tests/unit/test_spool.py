@@ -181,9 +181,9 @@ def test_a_disk_that_says_no_leaves_nothing_half_written(
 def test_what_another_replica_has_settled_is_no_error(spool: Spool) -> None:
     spool.keep(delivery())
     [name] = spool.look()
-    spool.forget([name])
+    spool.forget(name)
 
-    spool.forget([name])
+    spool.forget(name)
     spool.put_aside(name)
 
     assert spool.read(name) is None
@@ -402,6 +402,33 @@ async def test_more_than_one_batch_is_settled_batch_by_batch(folder: Path, spool
     assert database.settled == list(range(2 * BATCH_MAX + 1))
 
 
+async def test_what_the_database_refuses_even_raw_is_spooled(folder: Path, spool: Spool) -> None:
+    """It is there and of no use: its disk is full, a right or a table is gone."""
+    database = Database(is_there=True)
+    database.refuses = {1}
+    async with process(database, spool) as intake:
+        assert await take(intake, 1) == [None]
+        database.refuses = set()
+        assert await take(intake, 2) == [None]
+        await until(lambda: not names_in(folder))
+
+    assert database.settled == [1, 2]
+
+
+async def test_more_than_the_database_takes_at_once_is_spooled(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(is_there=True)
+    async with process(database, spool) as intake:
+        with monkeypatch.context() as crowd:
+            crowd.setattr(writer_module, "WAITING_MAX", 0)
+            spooled = await take(intake, 1)
+        await until(lambda: not names_in(folder))
+
+    assert spooled == [None]
+    assert database.settled == [1]
+
+
 async def test_without_room_the_delivery_is_refused_as_without_a_spool(folder: Path) -> None:
     database = Database(is_there=False)
     async with process(database, Spool(folder, events_max=1)) as intake:
@@ -475,6 +502,40 @@ async def test_what_the_database_will_not_even_keep_stays_and_holds_up_nobody(fo
         await until(lambda: len(names_in(folder)) == 1)
 
     assert Spool(folder).read(names_in(folder)[0]) == delivery(1)
+
+
+@pytest.mark.parametrize("step", ["read", "put_aside", "forget"])
+async def test_a_disk_that_says_no_to_a_step_holds_up_nobody_and_is_asked_again(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Files open may be too many for now, and a disk with a fault is mounted read-only."""
+    monkeypatch.setattr(intake_module, "LOOK_SECONDS", 0.0)
+    database = Database(is_there=True)
+    count = 2 * BATCH_MAX
+    for number in range(1, count + 1):
+        spool.keep(delivery(number))
+    damaged = folder / names_in(folder)[0]
+    damaged.write_bytes(b"")
+    do = getattr(spool, step)
+    is_mended = False
+
+    def do_if_mended(name: str) -> object:
+        if is_mended or (step == "read" and name != names[1]):
+            return do(name)
+        raise OSError(30, "Read-only file system")
+
+    names = names_in(folder)
+    monkeypatch.setattr(spool, step, do_if_mended)
+
+    with capture_logs() as logs:
+        async with process(database, spool):
+            await until(lambda: len(set(database.settled)) >= count - 2)
+            is_mended = True
+            await until(lambda: names_in(folder) == [f"{damaged.name}.unreadable"])
+
+    assert set(database.settled) == set(range(2, count + 1))
+    assert {line["file"] for line in logs if line["event"] == "spooled file left as it is"} <= set(names)
+    assert any(line.get("reason") == "Read-only file system" for line in logs)
 
 
 async def test_a_stop_while_it_settles_loses_nothing_and_does_not_hang(folder: Path, spool: Spool) -> None:
