@@ -57,5 +57,8 @@ ON CONFLICT (telegram_id) WHERE status = 'open' DO NOTHING
 RETURNING claim_id;
 
 -- name: withdraw_claim
--- $1 Telegram id, $2 now
-UPDATE claims SET status = 'withdrawn', decided_at = $2 WHERE telegram_id = $1 AND status = 'open' RETURNING claim_id;
+-- $1 claim id, $2 Telegram id, $3 now
+UPDATE claims
+   SET status = 'withdrawn', decided_at = $3
+ WHERE claim_id = $1 AND telegram_id = $2 AND status = 'open'
+RETURNING claim_id;

@@ -39,31 +39,30 @@ class Arrival:
     credits: int
 
 
-class Raising(enum.Enum):
-    """What became of an attempt to raise a claim."""
+class NotRaised(enum.Enum):
+    """Why a claim was not raised."""
 
-    RAISED = enum.auto()
     OPEN_BEFORE = enum.auto()
     TOO_MANY = enum.auto()
 
 
-async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now: datetime) -> Raising:
-    """Keep a claim with the charges that may be meant, and tell the operators. The user must be known."""
+async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now: datetime) -> int | NotRaised:
+    """Keep a claim with the charges that may be meant, and tell the operators; its id. The user must be known."""
     async with transaction(pool) as db:
         # With the settling, so that a charge which is matched in this moment is no candidate.
         await db.execute(sql("lock_settling"))
         if await db.fetchval(sql("count_claims"), telegram_id, now - timedelta(days=1)) >= CLAIMS_A_DAY_MAX:
-            return Raising.TOO_MANY
+            return NotRaised.TOO_MANY
         candidates = await load_candidates(db, story, raised_at=now)
         told = story.paid_on, story.amount, story.currency, story.name
-        claim_id = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
+        claim_id: int | None = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
         if claim_id is None:
-            return Raising.OPEN_BEFORE
+            return NotRaised.OPEN_BEFORE
         facts = {"claim_id": claim_id, "telegram_id": telegram_id}
         kinds, keys = [NotificationKind.CLAIM_RAISED], [f"claim:{claim_id}"]
         await db.execute(sql("queue_notifications"), [None], kinds, [facts], keys, [None])
         await db.execute(sql("announce"))
-    return Raising.RAISED
+    return claim_id
 
 
 async def load_candidates(db: Connection, story: Story, *, raised_at: datetime) -> Sequence[int]:
@@ -96,7 +95,7 @@ async def find_arrival(pool: Pool, telegram_id: TelegramId, *, since: datetime) 
     return Arrival(**row) if row else None
 
 
-async def withdraw_claim(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> bool:
-    """Take back the user's open claim; False: there was none."""
+async def withdraw_claim(pool: Pool, claim_id: int, telegram_id: TelegramId, *, now: datetime) -> bool:
+    """Take back this claim of the user's; False: it is not open any more, or not theirs."""
     async with connected(pool) as db:
-        return await db.fetchval(sql("withdraw_claim"), telegram_id, now) is not None
+        return await db.fetchval(sql("withdraw_claim"), claim_id, telegram_id, now) is not None

@@ -14,6 +14,7 @@ from aiogram.types import (
     ReplyKeyboardMarkup,
     WebAppInfo,
 )
+from pydantic import Field
 
 from ledger.codes import show_code
 from ledger.model import PendingPayment, Rates
@@ -45,6 +46,11 @@ class ClaimAmount(CallbackData, prefix="paid"):
 
 class ClaimEnd(CallbackData, prefix="claim"):
     what: str
+
+
+class WithdrawClaim(CallbackData, prefix="withdraw"):
+    # What a button carries is the client's word: no more than the database can hold.
+    claim_id: int = Field(gt=0, lt=2**63)
 
 
 class SpeakLanguage(CallbackData, prefix="speak"):
@@ -120,8 +126,8 @@ def claim_name_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     )
 
 
-def claim_withdraw_keyboard(speech: Speech) -> InlineKeyboardMarkup:
-    return _rows([_press(speech, "claim-withdraw", ClaimEnd(what="withdraw"))])
+def claim_withdraw_keyboard(speech: Speech, claim_id: int) -> InlineKeyboardMarkup:
+    return _rows([_press(speech, "claim-withdraw", WithdrawClaim(claim_id=claim_id))])
 
 
 def languages_keyboard(speech: Speech) -> InlineKeyboardMarkup:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from ledger.claiming import Story, WaitingCharge, names_alike, rank_candidates
 from ledger.model import TelegramId
+from ledger.store.claims import raise_claim
 from ledger.store.database import Pool
 from ledger.store.desk import Order, undo_match
 from services.bot.days import read_day
 from services.bot.speech import LANGUAGES, speech
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.people import Person, labels
-from tests.bot.test_desk import shown
+from tests.bot.test_desk import forge, shown
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import Webhook
+from tests.sandbox.world import Sandbox
 
 TODAY = date(2026, 11, 23)
 
@@ -106,6 +109,58 @@ async def test_taking_back_twice_is_told_as_such(anna: Person) -> None:
 
     assert alert is not None
     assert "nothing left to take back" in alert["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_button_takes_back_the_claim_it_stands_under_and_no_other(anna: Person, ledger: Ledger) -> None:
+    await claim(anna, "press:Today", "press:$5", "press:Skip")
+    first = anna.last_read
+    await anna.press("Take it back")
+    await anna.hear()
+
+    await claim(anna, "press:Today")
+    amid_the_questions = await anna.press("Take it back", message_id=first)
+    for answer in ("press:$10", "press:Skip"):
+        await claim_on(anna, answer)
+    afterwards = await anna.press("Take it back", message_id=first)
+
+    for alert in (amid_the_questions, afterwards):
+        assert "nothing left to take back" in alert["text"]
+    found = await ledger.pool.fetch("SELECT status FROM claims ORDER BY claim_id")
+    assert [one["status"] for one in found] == ["withdrawn", "open"]
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize(("claim_id", "refusal"), [(1, "nothing left to take back"), (2**63, "old")])
+async def test_nobody_takes_back_the_claim_of_another(
+    sandbox: Sandbox, anna: Person, bohdan: Person, ledger: Ledger, claim_id: int, refusal: str
+) -> None:
+    await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
+    await anna.ask("/start")
+    forged = f"withdraw:{claim_id}"
+    await forge(sandbox, anna, [forged])
+
+    alert = await anna.press(forged)
+
+    assert refusal in alert["text"]
+    assert (await row(ledger))["status"] == "open"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_claim_that_is_open_by_the_last_answer_is_shown_and_can_be_taken_back(
+    anna: Person, ledger: Ledger
+) -> None:
+    """As where another phone was faster."""
+    await claim(anna, "press:Today", "press:$5")
+    faster = Story(datetime.now(UTC).date(), Decimal(7), "USD", None)
+    await raise_claim(ledger.pool, TelegramId(ANNA), faster, now=datetime.now(UTC))
+
+    said = await claim_on(anna, "press:Skip")
+    await anna.press("Take it back", message_id=anna.last_read)
+
+    assert "A person is looking" in said
+    assert "$7" in said
+    assert (await row(ledger))["status"] == "withdrawn"
 
 
 @pytest.mark.usefixtures("bot")

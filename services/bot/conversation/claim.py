@@ -20,7 +20,15 @@ from aiogram.types import CallbackQuery, InaccessibleMessage, Message, TelegramO
 from ledger.claiming import Story
 from ledger.codes import show_code
 from ledger.model import TelegramId
-from ledger.store.claims import Arrival, OpenClaim, Raising, find_arrival, find_open_claim, raise_claim, withdraw_claim
+from ledger.store.claims import (
+    Arrival,
+    NotRaised,
+    OpenClaim,
+    find_arrival,
+    find_open_claim,
+    raise_claim,
+    withdraw_claim,
+)
 from ledger.store.payments import find_open_payments
 from services.bot.amounts import read_paid
 from services.bot.context import Context
@@ -30,6 +38,7 @@ from services.bot.keyboards import (
     ClaimAmount,
     ClaimDay,
     ClaimEnd,
+    WithdrawClaim,
     claim_amounts_keyboard,
     claim_days_keyboard,
     claim_name_keyboard,
@@ -69,7 +78,6 @@ class Ending(enum.StrEnum):
 
     SKIP_NAME = "skip"
     STOP = "stop"
-    WITHDRAW = "withdraw"
 
 
 def make_router() -> Router:
@@ -90,7 +98,7 @@ def make_router() -> Router:
     router.callback_query.register(overlook, late, StateFilter(Asking))
     router.callback_query.register(begin_anew, late)
     router.callback_query.register(stop, ClaimEnd.filter(F.what == Ending.STOP))
-    router.callback_query.register(withdraw, ClaimEnd.filter(F.what == Ending.WITHDRAW))
+    router.callback_query.register(withdraw, WithdrawClaim.filter())
     return router
 
 
@@ -212,20 +220,21 @@ async def _raise(
 ) -> None:
     told = await state.get_data()
     story = Story(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
-    outcome = await raise_claim(context.pool, user, story, now=context.clock())
+    raised = await raise_claim(context.pool, user, story, now=context.clock())
     await state.clear()
-    match outcome:
-        case Raising.RAISED:
+    match raised:
+        case NotRaised.OPEN_BEFORE:
+            # By a second click, or from another phone: it shows what the operators have.
+            await _begin(message, user, context, speech, state)
+        case NotRaised.TOO_MANY:
+            await message.answer(speech.say("claim-too-many"))
+        case claim_id:
             await message.answer(
                 speech.say(
                     "claim-passed-on", amount=speech.money(story.amount, story.currency), day=speech.day(story.paid_on)
                 ),
-                reply_markup=claim_withdraw_keyboard(speech),
+                reply_markup=claim_withdraw_keyboard(speech, claim_id),
             )
-        case Raising.OPEN_BEFORE:
-            await message.answer(speech.say("claim-open-before"), reply_markup=claim_withdraw_keyboard(speech))
-        case Raising.TOO_MANY:
-            await message.answer(speech.say("claim-too-many"))
 
 
 async def want_words(message: Message, speech: Speech) -> None:
@@ -250,9 +259,9 @@ async def stop(press: CallbackQuery, context: Context, speech: Speech, state: FS
         await _show(press.message, known, speech)
 
 
-async def withdraw(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
-    await state.clear()
-    done = await withdraw_claim(context.pool, TelegramId(press.from_user.id), now=context.clock())
+async def withdraw(press: CallbackQuery, callback_data: WithdrawClaim, context: Context, speech: Speech) -> None:
+    user = TelegramId(press.from_user.id)
+    done = await withdraw_claim(context.pool, callback_data.claim_id, user, now=context.clock())
     text = "claim-withdrawn" if done else "claim-none"
     await press.answer(speech.label(text), show_alert=not done)
     if done and press.message is not None:
@@ -277,4 +286,4 @@ async def _show(message: Chat, claim: OpenClaim, speech: Speech) -> None:
         day=speech.day(claim.paid_on),
         raised=speech.time(claim.created_at),
     )
-    await message.answer(text, reply_markup=claim_withdraw_keyboard(speech))
+    await message.answer(text, reply_markup=claim_withdraw_keyboard(speech, claim.claim_id))

@@ -159,7 +159,6 @@ claim-skip = Skip
 claim-stop = Stop
 claim-stopped = Stopped. Nothing was sent. /claim starts again whenever you like.
 claim-passed-on = Thank you. I have passed it on to the operator: { $amount }, paid on { $day }. You will hear from us here.
-claim-open-before = You have already told us about a payment, and a person is looking into it. You will hear from us here.
 claim-known = A person is looking for the payment you told us about on { $raised }: { $amount }, paid on { $day }. You will hear from us here. Was something different? Take it back, and send /claim again.
 claim-withdraw = Take it back
 claim-withdrawn = Taken back. /claim is there whenever you need it.
