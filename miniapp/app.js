@@ -65,10 +65,11 @@ class App {
   /** Take in a new state of the user's affairs. */
   async takeState(state) {
     const language = languageOf(state.language);
-    // The server knows the language better, or it has just been changed in the chat. If it is lost on its way, the next state asks again.
+    // The server knows it better, or it was changed in the chat. If it is lost, the next state asks again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
-    this.state = state;
+    // It shows the old state anew.
     if (words) this.speakAnew(words);
+    this.state = state;
     this.settle();
   }
 

@@ -606,6 +606,22 @@ async def test_a_language_chosen_in_the_chat_changes_the_open_page(screen: Scree
     await expect(title(page)).to_have_text("Пригостите кавою?")
 
 
+async def test_a_language_and_a_payment_that_come_together_are_both_seen(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person, stack: Stack
+) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.open(anna)
+    await expect(page.locator("#code")).to_have_text(code)
+    await page.context.set_offline(True)
+    await expect(page.get_by_text("Your payment is safe")).to_be_visible()
+
+    stack.sql(f"UPDATE users SET language = 'uk', language_chosen = true WHERE telegram_id = {anna.telegram_id}")
+    await bmc.pay(amount="5", note=code)
+    await page.context.set_offline(False)
+
+    await expect(title(page)).to_have_text("Дякуємо!")
+
+
 async def test_a_language_that_is_lost_on_its_way_leaves_the_page_in_the_other(
     screen: Screen, anna: Person, stack: Stack
 ) -> None:
