@@ -37,6 +37,21 @@ def button(page: Page, name: str) -> Any:
     return page.get_by_role("button", name=name)
 
 
+async def lines_of(page: Page, place: str, words: str) -> int:
+    """On how many lines these words of the place stand."""
+    found: int = await page.locator(place).evaluate(
+        """({ firstChild: text }, words) => {
+            const [found] = text.data.match(new RegExp(words));
+            const range = document.createRange();
+            range.setStart(text, text.data.indexOf(found));
+            range.setEnd(text, text.data.indexOf(found) + found.length);
+            return range.getClientRects().length;
+        }""",
+        words,
+    )
+    return found
+
+
 async def pick(page: Page, amount: str) -> str:
     """Choose an amount of one's own and go on; the code."""
     await page.get_by_label("Or an amount of your own").fill(amount)
@@ -294,6 +309,27 @@ async def test_whoever_returns_finds_the_open_payment(screen: Screen, anna: Pers
     await page.get_by_role("button", name=first).click()
 
     await expect(page.locator("#code")).to_have_text(first)
+
+
+async def test_a_code_fits_the_narrowest_phone_and_stands_on_one_line(screen: Screen, anna: Person) -> None:
+    await anna.ask_to_pay("5")
+
+    page = await screen.open(anna, width=320)
+
+    code = await shown_code(page)
+    assert await lines_of(page, "#code", code) == 1
+    assert await spill(page) <= 0
+
+
+async def test_a_code_of_the_older_form_fits_the_narrowest_phone(screen: Screen, anna: Person) -> None:
+    code = f"{anna.telegram_id}_1760000000"
+    await anna.send_from_web_app(json.dumps({"payment_id": code, "amount": "5", "currency": "USD"}))
+    await anna.hear(code)
+
+    page = await screen.open(anna, width=320)
+
+    await expect(page.locator("#code")).to_have_text(code)
+    assert await spill(page) <= 0
 
 
 async def test_cancelling_is_asked_about_and_told(screen: Screen, anna: Person, stack: Stack) -> None:
