@@ -260,7 +260,8 @@ function paidOf({ say, money, credits }, { amount, currency, paid }, balance, ag
   return h(
     "div.paid",
     head("full", say("paid_title"), say("paid_lead", { amount: facts.paid })),
-    h("p.gain", say("paid_credits", { credits: credits(paid.credits) })),
+    // The word may wrap.
+    h("p.gain.centred", say("paid_credits", { credits: credits(paid.credits).replace(/\s(?=\D)/, " ") })),
     facts.picked !== facts.paid && h("p.card.centred", say("paid_differs", facts)),
     balance,
     again && h("div.links", link(say("again"), again)),

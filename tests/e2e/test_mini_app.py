@@ -199,6 +199,22 @@ async def test_an_old_telegram_is_enough(screen: Screen, bmc: BuyMeACoffee, anna
     )
 
 
+@pytest.mark.parametrize("amount", ["100", "10000"])
+async def test_many_credits_fit_the_narrowest_phone(
+    screen: Screen, bmc: BuyMeACoffee, bohdan: Person, amount: str
+) -> None:
+    code = await bohdan.ask_to_pay(amount)
+    page = await screen.open(bohdan, width=320)
+    await expect(page.locator("#code")).to_have_text(code)
+
+    await bmc.pay(amount=amount, note=code)
+
+    await expect(title(page)).to_have_text("Дякуємо!")
+    assert await spill(page) <= 0
+    assert await lines_of(page, ".gain", r"[+\d\s]*\d") == 1
+    assert await lines_of(page, ".gain", r"кредитів") == 1
+
+
 async def test_another_amount_than_the_one_picked_is_owned_up_to(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
