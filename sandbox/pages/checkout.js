@@ -18,6 +18,8 @@ export class Checkout {
       onChange();
     });
     this.form.addEventListener("submit", (event) => this.pay(event));
+    // The second click of a double one may come after the answer, which empties the note.
+    find("pay-button").addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
     find("paste").addEventListener("click", () => this.paste());
     this.onChange = onChange;
     this.refresh();
@@ -80,10 +82,12 @@ export class Checkout {
 
   async pay(event) {
     event.preventDefault();
+    const button = find("pay-button");
+    if (button.hasAttribute("aria-disabled")) return;
     const order = Object.fromEntries(new FormData(this.form).entries());
-    find("pay-button").setAttribute("aria-disabled", "true");
+    button.setAttribute("aria-disabled", "true");
     const paid = await attempt(find("pay-said"), () => post(`/bmc/${this.slug}/checkout`, order), () => "Thank you! The webhook is on its way.");
-    find("pay-button").removeAttribute("aria-disabled");
+    button.removeAttribute("aria-disabled");
     if (!paid) return;
     find("note").value = "";
     this.clipboard = "";

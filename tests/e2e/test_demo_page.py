@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, FrameLocator, Locator, Page, Request, expect
+from playwright.async_api import Browser, FrameLocator, Locator, Page, Request, Route, expect
 
 from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, spill
 from tests.e2e.people import BuyMeACoffee, Person
@@ -237,6 +237,59 @@ async def test_a_part_that_did_not_come_is_asked_for_again(screen: Screen, anna:
     await expect(said_by_bot(page).first).to_be_visible()
 
 
+# Paying ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paid() -> list[Request]:
+    """Each time that the checkout was asked to take money."""
+    return []
+
+
+async def test_a_second_click_while_the_first_is_answered_pays_nothing(
+    screen: Screen, anna: Person, paid: list[Request]
+) -> None:
+    page = await open_demo(screen, person=anna)
+    page.on("request", lambda request: note_payment(request, paid))
+    answering = asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        await answering.wait()
+        await route.continue_()
+
+    await page.route("**/checkout", answer_late)
+    button = page.get_by_role("button", name="Support with $5")
+
+    await button.click()
+    # By force: the button says that it is busy, and nothing keeps an impatient finger from it.
+    await button.click(force=True)
+    answering.set()
+
+    await expect(page.locator("#pay-said")).to_contain_text("Thank you!")
+    await expect(button).not_to_have_attribute("aria-disabled", "true")
+    assert len(paid) == 1
+
+
+async def test_a_double_click_pays_once_and_a_keyboard_as_often_as_it_is_pressed(
+    screen: Screen, anna: Person, paid: list[Request]
+) -> None:
+    page = await open_demo(screen, person=anna)
+    page.on("request", lambda request: note_payment(request, paid))
+    button = page.get_by_role("button", name="Support with $5")
+
+    await button.click()
+    await expect(page.locator("#pay-said")).to_contain_text("Thank you!")
+    # The browser counts it as the second of a pair. The mouse is still there.
+    await page.mouse.down(click_count=2)
+    await page.mouse.up(click_count=2)
+    await expect(button).not_to_have_attribute("aria-disabled", "true")
+    clicked = len(paid)
+    async with page.expect_request("**/checkout"):
+        await page.keyboard.press("Enter")
+
+    assert (clicked, len(paid)) == (1, 2)
+
+
 # Making it hard -------------------------------------------------------------------------------------------------------
 
 
@@ -333,6 +386,11 @@ async def test_the_checkout_alone_takes_a_payment_of_whoever_opens_it_in_a_tab(s
     await page.get_by_role("button", name="Support with $5").click()
     await expect(page.get_by_text("Thank you! The webhook is on its way.")).to_be_visible()
     assert screen_faults(screen) == []
+
+
+def note_payment(request: Request, paid: list[Request]) -> None:
+    if request.url.endswith("/checkout"):
+        paid.append(request)
 
 
 def note_elsewhere(request: Request, screen: Screen, elsewhere: list[str]) -> None:
