@@ -91,6 +91,8 @@ function askForCode() {
   find("ask-title").textContent = "Which code did the bot show you?";
   find("ask-text").value = "";
   dialog.returnValue = "";
+  // Not a button that submits: Enter presses the first of those.
+  find("ask-cancel").onclick = () => dialog.close();
   dialog.showModal();
   return new Promise((resolve) => {
     const settle = () => resolve(dialog.returnValue === "ok" && find("ask-text").value.trim() ? { answer: find("ask-text").value.trim() } : null);

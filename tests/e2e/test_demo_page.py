@@ -290,6 +290,25 @@ async def test_a_double_click_pays_once_and_a_keyboard_as_often_as_it_is_pressed
     assert (clicked, len(paid)) == (1, 2)
 
 
+async def test_enter_sends_the_answer_to_the_shop_item_and_cancel_does_not(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.get_by_text("More ways to pay").click()
+    await page.get_by_label("What is paid for").select_option("Shop item")
+    await page.get_by_role("button", name="Support with $5").click()
+    answer = page.locator("#payments").get_by_role("button", name="Answer").first
+
+    await answer.click()
+    await page.get_by_label("Which code did the bot show you?").last.fill("none")
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#ask")).to_be_hidden()
+    await expect(page.locator("#payments-said")).to_be_empty()
+    await answer.click()
+    await page.get_by_label("Which code did the bot show you?").last.fill("none")
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#payments-said")).to_contain_text("is on its way")
+
+
 # Making it hard -------------------------------------------------------------------------------------------------------
 
 
