@@ -62,7 +62,10 @@ export class MiniApp {
     const fresh = find("app").cloneNode();
     fresh.removeAttribute("src");
     if (url) fresh.src = url;
-    fresh.addEventListener("load", () => this.shareClipboard());
+    fresh.addEventListener("load", () => {
+      this.shareClipboard();
+      this.uncover();
+    });
     this.resizing.disconnect();
     find("app").replaceWith(fresh);
     this.resizing.observe(fresh);
@@ -106,7 +109,7 @@ export class MiniApp {
   }
 
   wishes = {
-    web_app_ready: () => find("sheet").classList.remove("loading"),
+    web_app_ready: () => this.uncover(),
     web_app_expand: () => this.tellSize(),
     web_app_close: () => this.close(),
     web_app_setup_main_button: (button) => this.setButton("main", button),
@@ -172,6 +175,11 @@ export class MiniApp {
     } catch {
       // Another origin's page, or a browser without one: the guide then waits for the code in the note.
     }
+  }
+
+  /** Telegram shows a page as soon as it says that it is ready, and at the latest when all of it is there. */
+  uncover() {
+    find("sheet").classList.remove("loading");
   }
 
   // To the page -------------------------------------------------------------------------------------------------------

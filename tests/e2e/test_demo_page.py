@@ -217,6 +217,16 @@ async def test_the_mini_app_follows_the_switch_of_light_and_dark(screen: Screen,
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+async def test_a_mini_app_that_cannot_say_that_it_is_ready_is_seen(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.route("**/telegram-web-app.js*", lambda route: route.abort())
+
+    await page.locator("#menu").click()
+
+    await expect(mini_app(page).get_by_role("heading", name="Telegram did not load")).to_be_visible()
+    await expect(page.locator("#app")).to_have_css("opacity", "1")
+
+
 async def test_whoever_blocks_the_bot_can_come_back(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.locator("#more summary").click()
