@@ -12,6 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, FrameLocator, Locator, Page, Request, Route, expect
 
 from tests.e2e.browser import WIDTHS, Scheme, Screen, grave_faults, spill
+from tests.e2e.colours import AA, contrast
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack
 
@@ -19,6 +20,21 @@ FIVE = re.compile(r"^[$€]?5\b")
 COPY_THE_CODE = re.compile("Copy the code|Скопіювати код")
 THANKS = re.compile("Thank you!|Дякуємо!")
 STORY_SECONDS_MAX = 60
+COLOURS_ON_THE_WALL = """(key) => {
+    const { backgroundColor, color, filter } = getComputedStyle(key);
+    const brush = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const draw = (colour, filter = "none") => Object.assign(brush, { filter, fillStyle: colour }).fillRect(0, 0, 1, 1);
+    const see = () => `#${[...brush.getImageData(0, 0, 1, 1).data].slice(0, 3).map((one) => one.toString(16).padStart(2, "0")).join("")}`;
+    const wall = getComputedStyle(document.documentElement).getPropertyValue("--tg-wall").match(/#[0-9a-f]{6}/g);
+    return wall.map((colour) => {
+        draw(colour);
+        draw(backgroundColor, filter);
+        const ground = see();
+        draw(color, filter);
+        return [see(), ground];
+    });
+}"""
+"""Of a key the colours of its words and of its ground, on each colour of the wall."""
 THE_END = "That is all: paid, told and noted."
 
 
@@ -402,6 +418,27 @@ async def test_the_page_has_no_grave_faults_and_fits(screen: Screen, anna: Perso
     assert await grave_faults(page) == []
     assert await spill(page) <= 0
     assert screen_faults(screen) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_key_can_be_read_wherever_on_the_wall_it_stands(screen: Screen, anna: Person, scheme: Scheme) -> None:
+    """axe cannot tell what is seen through a ground that is not opaque, nor what a pointer changes."""
+    page = await open_demo(screen, person=anna, scheme=scheme)
+    await page.locator("#messages").evaluate(
+        """(messages) => ["", "primary", "success", "danger"].forEach((kind) => {
+            messages.append(Object.assign(document.createElement("button"), { className: `key ${kind}`, textContent: kind }));
+        })"""
+    )
+    keys = page.locator("#messages > .key")
+
+    seen = []
+    for key in await keys.all():
+        seen += await key.evaluate(COLOURS_ON_THE_WALL)
+        await key.hover()
+        seen += await key.evaluate(COLOURS_ON_THE_WALL)
+
+    assert len(seen) == 4 * 2 * 3
+    assert [pair for pair in seen if contrast(*pair) < AA] == []
 
 
 async def test_the_checkout_alone_takes_a_payment_of_whoever_opens_it_in_a_tab(screen: Screen) -> None:

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page
 
 from ledger.model import Rates
 from services.bot.amounts import LEAST, MOST, Wish, read_wish
+from tests.e2e.colours import AA, contrast
 
 ROOT = Path(__file__).parents[2]
 PAGE, API = ROOT / "miniapp", ROOT / "services/bot/api"
@@ -129,8 +130,8 @@ async def test_texts_can_be_read_whatever_the_theme_says(page: Page) -> None:
 
     assert len(palettes) == 800
     for palette in palettes:
-        assert all(contrast(palette[text], palette[ground]) >= 4.5 for text in TEXTS for ground in GROUNDS), palette
-        assert contrast(palette["on-fill"], palette["fill"]) >= 4.5, palette
+        assert all(contrast(palette[text], palette[ground]) >= AA for text in TEXTS for ground in GROUNDS), palette
+        assert contrast(palette["on-fill"], palette["fill"]) >= AA, palette
 
 
 async def test_a_theme_that_is_legible_is_left_as_it_is(page: Page) -> None:
@@ -154,18 +155,6 @@ async def test_a_colour_that_is_none_is_replaced_by_ours(page: Page) -> None:
     palettes = await call(page, "theme.js", "given.map((one) => it.paletteFrom(one, 'dark'))", themes)
 
     assert all(palette == palettes[0] for palette in palettes)
-
-
-def contrast(one: str, other: str) -> float:
-    """Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
-    dark, light = sorted([_luminance(one), _luminance(other)])
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 # Words ---------------------------------------------------------------------------------------------------------------
