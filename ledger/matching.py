@@ -109,6 +109,8 @@ class Candidates:
     """Users to whom charges of this supporter were matched by code."""
     open: Sequence[PendingPayment] = ()
     """Open pending payments of *supporters*, and of anybody with this amount and currency around this time."""
+    given_up: Sequence[PendingPayment] = ()
+    """Payments that were open when the charge was paid, and ended since without being paid."""
     charges_waiting: int = 0
     """Other unmatched charges of this amount and currency in the same window."""
 
@@ -232,8 +234,19 @@ def _by_amount_and_time(question: Question, candidates: Candidates, rules: Rules
     too_early = [payment for payment in fitting if payment not in in_time]
     if too_early:
         lost.because(rule, Why.OUTSIDE_WINDOW, too_early)
-    if len(in_time) != 1:
-        lost.because(rule, Why.SEVERAL_OPEN_PAYMENTS if in_time else Why.NO_OPEN_PAYMENT, in_time)
+    # Whoever paid and sees nothing come may cancel; the one that is left open is somebody else's then.
+    users = {payment.telegram_id for payment in in_time}
+    given_up = [
+        payment
+        for payment in candidates.given_up
+        if payment.telegram_id not in users
+        and _misfit(question, payment) is None
+        and _is_in_window(question, payment, rules.fallback_window)
+    ]
+    if not in_time:
+        lost.because(rule, Why.NO_OPEN_PAYMENT)
+    elif len(in_time) > 1 or given_up:
+        lost.because(rule, Why.SEVERAL_OPEN_PAYMENTS, [*in_time, *given_up])
     elif candidates.charges_waiting:
         lost.because(rule, Why.OTHER_CHARGE_WAITS, in_time)
     elif candidates.supporters and in_time[0].telegram_id not in candidates.supporters:

@@ -128,10 +128,17 @@ class PendingPayment:
     currency: str
     status: PaymentStatus
     created_at: datetime
+    ended_at: datetime | None = None
+    """None: it has not ended, or whoever looked did not ask."""
 
     @property
     def is_open(self) -> bool:
         return self.status is PaymentStatus.PENDING
+
+    def was_given_up_after(self, moment: datetime) -> bool:
+        """Whether it was open at that moment and ended since without being paid."""
+        is_given_up = self.status in {PaymentStatus.CANCELLED, PaymentStatus.EXPIRED}
+        return is_given_up and self.ended_at is not None and self.created_at <= moment < self.ended_at
 
 
 @dataclass(frozen=True)

@@ -441,6 +441,7 @@ def _candidates(charge: Charge, reading: Reading, book: Book, rules: Rules) -> C
         subscribers=book.subscribers.get(charge.psp_id or "", frozenset()),
         supporters=book.supporters.get(charge.supporter_id or "", frozenset()),
         open=[payment for payment in known.values() if payment.is_open],
+        given_up=[payment for payment in known.values() if payment.was_given_up_after(charge.paid_at)],
         charges_waiting=sum(_is_rival(other, charge, rules) for other in book.charges.values()),
     )
 

@@ -363,19 +363,21 @@ UPDATE notifications
    AND facts ->> 'charge_key' = $2;
 
 -- name: find_payments_then
--- Payments that may have been meant, as they stood at a moment in the past.
--- $1 codes, $2 users, $3 amount, $4 currency, $5 opened from, $6 opened until, $7 the moment
+-- Payments that may have been meant, as they stood at a moment in the past; those given up by then since it was paid among them.
+-- $1 codes, $2 users, $3 amount, $4 currency, $5 opened from, $6 opened until, $7 the moment, $8 when it was paid
 WITH past AS (
-    SELECT payment_id, telegram_id, amount, currency, created_at,
+    SELECT payment_id, telegram_id, amount, currency, created_at, ended_at,
            CASE WHEN coalesce(completed_at, ended_at) >= $7 THEN 'pending' ELSE status END AS status
       FROM pending_payments
      WHERE payment_id = ANY($1::text [])
         OR telegram_id = ANY($2::bigint [])
         OR (amount = $3 AND currency = $4 AND created_at BETWEEN $5 AND $6)
 )
-SELECT payment_id, telegram_id, amount, currency, status, created_at
+SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at
   FROM past
- WHERE payment_id = ANY($1::text []) OR (status = 'pending' AND created_at <= $6);
+ WHERE payment_id = ANY($1::text [])
+    OR (status = 'pending' AND created_at <= $6)
+    OR (status IN ('cancelled', 'expired') AND ended_at > $8);
 
 -- name: find_rivals
 -- Other charges of the same amount around the same time that waited at a moment in the past.

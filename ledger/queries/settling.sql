@@ -67,20 +67,30 @@ SELECT DISTINCT psp_id, telegram_id
    AND telegram_id IS NOT NULL;
 
 -- name: find_candidate_payments
--- Payments that may be meant: by their code, by being open for a known user, by amount and time.
--- $1 payment ids, $2 users, $3 amounts, $4 currencies, $5 from, $6 to: the last four are arrays of one length
-SELECT payment_id, telegram_id, amount, currency, status, created_at
+-- Payments that may be meant: by their code, by being open for a known user, by amount and time. Of the last also those that were
+-- given up since it was paid.
+-- $1 payment ids, $2 users, $3 amounts, $4 currencies, $5 from, $6 to, $7 when it was paid: the last five are arrays of one length
+SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at
   FROM pending_payments
  WHERE payment_id = ANY($1::text [])
     OR (status = 'pending' AND telegram_id = ANY($2::bigint []))
 UNION
-SELECT open.payment_id, open.telegram_id, open.amount, open.currency, open.status, open.created_at
+SELECT open.payment_id, open.telegram_id, open.amount, open.currency, open.status, open.created_at, open.ended_at
   FROM unnest($3::numeric [], $4::text [], $5::timestamptz [], $6::timestamptz []) AS paid (amount, currency, since, until)
   JOIN pending_payments AS open
     ON open.status = 'pending'
    AND open.amount = paid.amount
    AND open.currency = paid.currency
-   AND open.created_at BETWEEN paid.since AND paid.until;
+   AND open.created_at BETWEEN paid.since AND paid.until
+UNION
+SELECT gone.payment_id, gone.telegram_id, gone.amount, gone.currency, gone.status, gone.created_at, gone.ended_at
+  FROM unnest($3::numeric [], $4::text [], $5::timestamptz [], $7::timestamptz []) AS paid (amount, currency, since, at)
+  JOIN pending_payments AS gone
+    ON gone.status IN ('cancelled', 'expired')
+   AND gone.amount = paid.amount
+   AND gone.currency = paid.currency
+   AND gone.created_at BETWEEN paid.since AND paid.at
+   AND gone.ended_at > paid.at;
 
 -- name: keep_events
 -- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 digests, $7 outcomes, $8 charge keys,

@@ -95,7 +95,14 @@ async def _book_of_then(
     codes = {code for reading in readings.values() for code in reading.codes | reading.corrections}
     opened = facts.paid_at - rules.fallback_window, facts.paid_at + CLOCK_SLACK
     payments = await db.fetch(
-        sql("find_payments_then"), sorted(codes), sorted(supporters), facts.amount, facts.currency, *opened, received_at
+        sql("find_payments_then"),
+        sorted(codes),
+        sorted(supporters),
+        facts.amount,
+        facts.currency,
+        *opened,
+        received_at,
+        facts.paid_at,
     )
     close = facts.paid_at - rules.fallback_window, facts.paid_at + rules.fallback_window
     rivals = await db.fetch(sql("find_rivals"), key, facts.amount, facts.currency, *close, received_at)

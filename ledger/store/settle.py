@@ -273,6 +273,7 @@ async def _load_payments(
         [charge.currency for charge in guessable],
         [charge.paid_at - window for charge in guessable],
         [charge.paid_at + CLOCK_SLACK for charge in guessable],
+        [charge.paid_at for charge in guessable],
     )
     book.payments |= {payment.payment_id: payment for payment in map(payment_of, rows)}
 

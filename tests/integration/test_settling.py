@@ -6,8 +6,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from ledger.codes import check_sign
 from ledger.model import ChargeKey, PaymentId
+from ledger.store.payments import cancel_payment
+from ledger.store.replay import replay
 from ledger.store.settle import rematch_charges
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription
 from tests.integration.people import ANNA, BOHDAN, Ledger
@@ -402,6 +406,22 @@ async def test_a_code_recorded_after_its_charge_is_matched_again(ledger: Ledger,
     assert await ledger.credits() == [500]
     assert await ledger.status(older_form) == "completed"
     assert await ledger.told(ANNA) == ["payment_credited"]
+
+
+@pytest.mark.parametrize(("minutes", "outcome"), [(1, "unmatched"), (5, "credited")])
+async def test_who_gave_up_after_it_was_paid_may_be_meant_as_well(
+    ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
+) -> None:
+    """It comes late, and whoever sees nothing come may cancel; three minutes ago it was paid."""
+    paid_at = datetime.now(UTC) - timedelta(minutes=3)
+    await ledger.open(CODE, minutes_ago=10)
+    await ledger.open(OTHER_CODE, user=BOHDAN, minutes_ago=9)
+    await cancel_payment(ledger.pool, PaymentId(OTHER_CODE), BOHDAN, now=datetime.now(UTC) - timedelta(minutes=minutes))
+
+    assert await webhook.settle(a_payment(created_at=int(paid_at.timestamp()))) == [outcome]
+
+    [replayed] = await replay(ledger.pool, RULES)
+    assert not replayed.differs
 
 
 async def test_amount_and_time_are_no_clue_the_second_time(ledger: Ledger, webhook: Webhook) -> None:

@@ -191,6 +191,19 @@ def test_without_any_code_the_one_payment_of_that_amount_and_time_is_meant(minut
     assert decide(question(), candidates) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
+@pytest.mark.parametrize(
+    "given_up",
+    [
+        payment("ZZZZ2222", status=PaymentStatus.CANCELLED),
+        payment("ZZZZ2222", user=BOHDAN, amount="6", status=PaymentStatus.CANCELLED),
+        payment("ZZZZ2222", user=BOHDAN, minutes_ago=61, status=PaymentStatus.EXPIRED),
+    ],
+    ids=["their own", "of another amount", "of long ago"],
+)
+def test_a_payment_that_was_given_up_leaves_no_doubt_where_it_could_not_be_meant(given_up: PendingPayment) -> None:
+    assert decide(question(), Candidates(open=[payment()], given_up=[given_up])) == (Method.AMOUNT_AND_TIME, ANNA)
+
+
 @pytest.mark.parametrize("minutes_ago", [60.1, -1.1])
 def test_a_payment_outside_the_window_is_not_meant(minutes_ago: float) -> None:
     assert Why.OUTSIDE_WINDOW in decide(question(), Candidates(open=[payment(minutes_ago=minutes_ago)]))
@@ -203,6 +216,13 @@ def test_a_payment_outside_the_window_is_not_meant(minutes_ago: float) -> None:
         (replace(question(), is_fresh=False), Candidates(open=[payment()]), RULES, Why.ASKED_LATE),
         (question(reading()), Candidates(open=[payment()]), RULES, Why.CODE_MEANT),
         (question(), Candidates(open=[payment(), payment("ZZZZ2222", user=BOHDAN)]), RULES, Why.SEVERAL_OPEN_PAYMENTS),
+        (
+            question(),
+            Candidates(open=[payment()], given_up=[payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.CANCELLED)]),
+            RULES,
+            Why.SEVERAL_OPEN_PAYMENTS,
+        ),
+        (question(), Candidates(given_up=[payment(status=PaymentStatus.CANCELLED)]), RULES, Why.NO_OPEN_PAYMENT),
         (question(), Candidates(open=[payment()], charges_waiting=1), RULES, Why.OTHER_CHARGE_WAITS),
         (question(), Candidates(open=[payment()], supporters=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
         (question(family=Family.MEMBERSHIP, is_renewal=True), Candidates(open=[payment()]), RULES, Why.RENEWAL),
