@@ -80,6 +80,7 @@ CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
 CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
 CREATE INDEX pending_payments_open ON pending_payments (amount, currency, created_at) WHERE status = 'pending';
+CREATE INDEX pending_payments_given_up ON pending_payments (amount, currency, created_at) WHERE status IN ('cancelled', 'expired');
 
 CREATE FUNCTION refuse_a_second_end() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -384,6 +385,8 @@ BEGIN
     UPDATE public.bmc_events AS e
        SET body = NULL, blanked_at = now()
      WHERE e.body IS NOT NULL
+       -- What was paid and could not be settled is nowhere else: it waits for a person until they put it aside.
+       AND (e.outcome NOT IN ('failed', 'unreadable') OR e.put_aside_at IS NOT NULL)
        AND (
            e.charge_key IN (SELECT c.charge_key FROM public.charges AS c WHERE c.telegram_id = erase_user.telegram_id)
            OR EXISTS (SELECT FROM unnest(addresses) AS a (email) WHERE position(convert_to(to_json(a.email)::text, 'UTF8') IN e.body) > 0)

@@ -494,6 +494,22 @@ async def test_what_names_a_person_is_erased_and_the_ledger_stays(webhook: Webho
 PERSONAL_TABLES = ("users", "supporters", "charges", "bmc_events", "claims", "notifications")
 
 
+async def test_what_was_paid_and_could_not_be_settled_is_kept_for_a_person_though_its_user_is_erased(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
+    """It is nowhere else: without its words nobody could ever credit it."""
+    await ledger.open(CODE)
+    person = {"supporter_id": 7, "supporter_email": "anna@example.org"}
+    await webhook.settle(a_payment(support_note=CODE, **person), a_payment(**person))
+    await ledger.pool.execute("UPDATE bmc_events SET outcome = 'failed', charge_key = NULL WHERE event_no = 2")
+
+    await desk.execute("SELECT erase_user($1)", ANNA)
+
+    [kept] = await ledger.pool.fetch("SELECT event_no FROM bmc_events WHERE body IS NOT NULL")
+    assert kept["event_no"] == 2
+    assert isinstance(await settle_again(desk, 2, order()), Done)
+
+
 async def test_somebody_elses_data_stays_when_one_is_erased(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await ledger.open(CODE, user=BOHDAN)
     await webhook.settle(a_payment(amount=5, support_note=CODE, supporter_id=8, supporter_email="bohdan@example.org"))

@@ -183,7 +183,7 @@ erase-explain = <b>Shall I forget you?</b>
 
     Erased: your username and language; the names, e-mail addresses and notes of your payments; the name you told us in /claim; messages still to be sent.
 
-    Kept: your Telegram number, and the amounts, times and codes of your payments with the entries of your credits. These are the books: without them a refund could not be traced, and a payment might be counted twice. A later payment brings its name, address and note here again.
+    Kept: your Telegram number, and the amounts, times and codes of your payments with the entries of your credits. These are the books: without them a refund could not be traced, and a payment might be counted twice. What came of a payment that still waits for a person is kept until it is decided. A later payment brings its name, address and note here again.
 erase-open-payments = { $count ->
     [one] Your open payment will be cancelled. If you have paid with its code,
    *[other] Your { $count } open payments will be cancelled. If you have paid with their code,
