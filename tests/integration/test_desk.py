@@ -499,7 +499,7 @@ async def test_what_was_paid_and_could_not_be_settled_is_kept_for_a_person_thoug
 ) -> None:
     """It is nowhere else: without its words nobody could ever credit it."""
     await ledger.open(CODE)
-    person = {"supporter_id": 7, "supporter_email": "anna@example.org"}
+    person: dict[str, Any] = {"supporter_id": 7, "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(support_note=CODE, **person), a_payment(**person))
     await ledger.pool.execute("UPDATE bmc_events SET outcome = 'failed', charge_key = NULL WHERE event_no = 2")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.codes import check_sign
-from ledger.model import ChargeKey, PaymentId
+from ledger.model import ChargeKey, PaymentId, TelegramId
 from ledger.store.payments import cancel_payment
 from ledger.store.replay import replay
 from ledger.store.settle import rematch_charges
@@ -416,7 +416,9 @@ async def test_who_gave_up_after_it_was_paid_may_be_meant_as_well(
     paid_at = datetime.now(UTC) - timedelta(minutes=3)
     await ledger.open(CODE, minutes_ago=10)
     await ledger.open(OTHER_CODE, user=BOHDAN, minutes_ago=9)
-    await cancel_payment(ledger.pool, PaymentId(OTHER_CODE), BOHDAN, now=datetime.now(UTC) - timedelta(minutes=minutes))
+    await cancel_payment(
+        ledger.pool, PaymentId(OTHER_CODE), TelegramId(BOHDAN), now=datetime.now(UTC) - timedelta(minutes=minutes)
+    )
 
     assert await webhook.settle(a_payment(created_at=int(paid_at.timestamp()))) == [outcome]
 
