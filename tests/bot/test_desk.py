@@ -285,8 +285,9 @@ async def test_of_two_operators_at_once_one_puts_aside_and_the_other_is_told(
         said = await asyncio.gather(answer(operator, questions[0], "a tip"), answer(other, questions[1], "подяка"))
 
         [(_, winner, reason)] = await actions(pool)
-        loser = said[1 if winner == OPERATOR else 0]["text"]
-        assert str(winner) in loser
+        second = 1 if winner == OPERATOR else 0
+        assert str(winner) in said[second]["text"]
+        assert reason in (await (operator, other)[second].hear())["text"]
         for person, message in ((operator, card), (other, theirs)):
             await shown(person, message, reason)
 
@@ -324,7 +325,42 @@ async def test_an_entry_that_was_taken_back_meanwhile_is_taken_back_no_more(
     late = await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
 
     assert "It was taken back before" in late["text"]
+    left = await shown(operator, second, "It was taken back before")
+    assert "c1: +50" in left["text"]
+    assert labels(left) == []
     assert await ledger.credits() == [50, -50]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_match_that_was_taken_back_meanwhile_is_shown_as_it_stands_without_the_old_button(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    first, second = await ask(operator, "/undo 1 not hers"), await ask(operator, "/undo 1 not hers")
+
+    await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
+    late = await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
+
+    assert "900 was first" in late["text"]
+    left = await shown(operator, second, "A payment waits for you")
+    assert [label for label in labels(left) if "Yes" in label] == []
+    assert await ledger.credits() == [500, -500]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_click_leaves_what_the_first_has_told(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
+    asked = await ask(operator, "/undo 1 not hers")
+
+    answers = await asyncio.gather(*(operator.press(data_of(asked, "Yes")) for _ in range(2)))
+    await shown(operator, asked, "Taken back")
+    await operator.ask("/unmatched")
+
+    assert sorted(one["show_alert"] for one in answers) == [False, True]
+    assert "Payment #1 waits for a person again" in (await shown(operator, asked, ""))["text"]
+    assert await ledger.credits() == [500, -500]
 
 
 @pytest.mark.usefixtures("bot")
@@ -513,13 +549,18 @@ async def test_an_event_that_nobody_will_ever_read_is_put_aside_with_a_reason(
     assert "1 event of the last 7 days" in await operator.ask("/doctor")
     listed = await ask(operator, "/failed")
 
-    await operator.press(data_of(listed, "Put #1 aside"))
-    said = await answer(operator, await operator.hear(), "credited by hand")
+    questions = []
+    for _ in range(2):
+        await operator.press(data_of(listed, "Put #1 aside"), message_id=listed["message_id"])
+        questions.append(await operator.hear())
+    said = await answer(operator, questions[0], "credited by hand")
+    second = await answer(operator, questions[1], "too late")
     await operator.press(data_of(listed, "Settle #1 again"), message_id=listed["message_id"])
     asked = await shown(operator, listed, "Settle event #1 again?")
     late = await operator.press(data_of(asked, "Yes"), message_id=listed["message_id"])
 
     assert "Event #1 is put aside" in said["text"]
+    assert second["text"] == "900 was first: this event is decided. /failed shows what is left."
     assert "900 was first" in late["text"]
     assert await actions(pool) == [("put_aside", OPERATOR, "credited by hand")]
     assert "Every event was settled or put aside" in await operator.ask("/failed")
@@ -966,6 +1007,26 @@ async def test_a_claim_that_fits_less_is_asked_about_once_more_or_declined(
 
     await shown(operator, card, "Declined by 900")
     assert await actions(pool) == [("decline_claim", OPERATOR, "another sum")]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_claim_that_was_declined_meanwhile_is_shown_below_who_was_first(
+    anna: Person, operator: Person, ledger: Ledger, pool: Pool
+) -> None:
+    for person in (anna, operator):
+        await person.ask("/start")
+    card = await claimed(anna, operator, ledger, amount="5", name="Anna")
+    questions = []
+    for _ in range(2):
+        await operator.press(data_of(card, "None of these"), message_id=card["message_id"])
+        questions.append(await operator.hear())
+    await answer(operator, questions[0], "nothing fits")
+
+    late = await answer(operator, questions[1], "too late")
+
+    assert late["text"] == "900 was first. Here is how it stands now."
+    assert "Declined by 900" in (await operator.hear())["text"]
+    assert await actions(pool) == [("decline_claim", OPERATOR, "nothing fits")]
 
 
 @pytest.mark.usefixtures("bot")

@@ -11,7 +11,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
 
 from ledger.model import ChargeState, CreditKind, TelegramId
-from ledger.store.desk import Done, Order, credit_user, undo_adjustment, undo_match
+from ledger.store.desk import Done, Order, Refused, Why, credit_user, undo_adjustment, undo_match
 from ledger.store.lookup import (
     Entry,
     KnownUser,
@@ -29,7 +29,7 @@ from services.bot.desk.buttons import Adjust, Drop, Undo, button, column, rows
 from services.bot.desk.cards import Card, decided, money, name_of
 from services.bot.desk.lists import open_key
 from services.bot.desk.people import find_people
-from services.bot.desk.showing import explain, show, show_everywhere
+from services.bot.desk.showing import find_charge_card, refuse, show, show_everywhere
 from services.bot.speech import Speech
 
 # What a keyboard makes of a minus: itself, the true one, a dash.
@@ -92,7 +92,7 @@ async def adjust(press: CallbackQuery, callback_data: Adjust, context: Context, 
     user = TelegramId(callback_data.telegram_id)
     done = await credit_user(context.pool, user, order, credits=callback_data.credits)
     if not isinstance(done, Done):
-        await press.answer(await explain(done, context, speech), show_alert=True)
+        await refuse(press, done, context, speech)
         return
     await press.answer()
     await show(press, Card(await _with_balance("desk-adjusted", done, context, speech)))
@@ -142,7 +142,7 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
     else:
         done = await undo_adjustment(context.pool, callback_data.number, order)
     if not isinstance(done, Done):
-        await press.answer(await explain(done, context, speech), show_alert=True)
+        await refuse(press, done, context, speech, card=await _left_as_it_is(callback_data, done, context, speech))
         return
     await press.answer()
     await show(press, await _undone(done, context, speech))
@@ -299,6 +299,19 @@ async def _undone(done: Done, context: Context, speech: Speech) -> Card:
         return Card("\n".join(lines))
     lines.append(speech.say("desk-undone-waits", number=str(file.charge.charge_id)))
     return Card("\n".join(lines), rows([open_key(file.charge, speech)]))
+
+
+async def _left_as_it_is(wish: Undo, refused: Refused, context: Context, speech: Speech) -> Card | None:
+    """Show what was not taken back, without the button; None after a second press: the first one's answer stays."""
+    if refused.why is Why.REPEATED:
+        return None
+    if wish.is_charge:
+        return await find_charge_card(context, wish.number, speech)
+    entry = await find_entry(context.pool, wish.number)
+    if entry is None:
+        return None
+    user = (await find_users(context.pool, [entry.telegram_id]))[entry.telegram_id]
+    return Card(_entry_line(entry, user, speech) + "\n" + speech.say(f"desk-refused-{refused.why}"))
 
 
 async def _with_balance(text: str, done: Done, context: Context, speech: Speech) -> str:

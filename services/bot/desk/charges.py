@@ -17,7 +17,7 @@ from services.bot.desk.asking import Answers, Question, ask, order_in
 from services.bot.desk.buttons import OnCharge, Step
 from services.bot.desk.cards import Card, charge_card, confirm_card, name_of
 from services.bot.desk.people import find_answered_payment, find_people
-from services.bot.desk.showing import explain, show, show_below, show_everywhere
+from services.bot.desk.showing import find_charge_card, refuse, show, show_below, show_everywhere
 from services.bot.speech import Speech
 from services.bot.speech import speech as speech_in
 
@@ -108,10 +108,10 @@ async def match_and_show(
         name = name_of(user.telegram_id, {user.telegram_id: user})
         await press.answer(speech.label("desk-matched-short", user=name, credits=done.credits))
     else:
-        await press.answer(await explain(done, context, speech), show_alert=True)
-    file = await find_charge_file(context.pool, charge_id=charge_id)
-    if file is not None:
-        await show(press, charge_card(file, speech))
+        await refuse(press, done, context, speech)
+    card = await find_charge_card(context, charge_id, speech)
+    if card is not None:
+        await show(press, card)
     # Also on the message that was pressed: where that is a claim's card, it tells of the claim again.
     await show_everywhere(bot, context, charge_id)
 
@@ -143,7 +143,7 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
 async def dismiss(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:
     done = await dismiss_charge(context.pool, number, order_in(message, said, context))
     if not isinstance(done, Done):
-        await message.answer(await explain(done, context, speech, is_label=False))
+        await refuse(message, done, context, speech, card=await find_charge_card(context, number, speech))
         return
     await message.answer(speech.say("desk-dismissed", number=str(number)))
     await show_everywhere(bot, context, number)
@@ -201,8 +201,7 @@ async def _find_waiting(press: CallbackQuery, data: OnCharge, context: Context, 
     if file is None or file.charge.waits:
         return file
     first = await find_decider(context.pool, file.charge.charge_id)
-    await press.answer(await explain(Refused(Why.DECIDED_BEFORE, first), context, speech), show_alert=True)
-    await show(press, charge_card(file, speech))
+    await refuse(press, Refused(Why.DECIDED_BEFORE, first), context, speech, card=charge_card(file, speech))
     return None
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, Message
 
-from ledger.store.desk import Done, decline_claim
+from ledger.store.desk import Done, Refused, Why, decline_claim
 from ledger.store.lookup import ClaimFile, ShownCharge, find_claim_file
 from services.bot.context import Context
 from services.bot.desk.asking import Answers, Question, ask, order_in
@@ -15,7 +15,7 @@ from services.bot.desk.buttons import OnClaim, Step
 from services.bot.desk.cards import claim_card, confirm_card, fits_exactly, name_of
 from services.bot.desk.charges import match_and_show
 from services.bot.desk.people import find_answered_payment
-from services.bot.desk.showing import explain, show, show_below, show_claim_everywhere
+from services.bot.desk.showing import refuse, show, show_below, show_claim_everywhere
 from services.bot.speech import Speech
 
 
@@ -94,7 +94,9 @@ async def ask_why_decline(press: CallbackQuery, callback_data: OnClaim, context:
 async def decline(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:
     done = await decline_claim(context.pool, number, order_in(message, said, context))
     if not isinstance(done, Done):
-        await message.answer(await explain(done, context, speech, is_label=False))
+        file = await find_claim_file(context.pool, number)
+        card = claim_card(file, context.rates, speech) if file else None
+        await refuse(message, done, context, speech, card=card)
         return
     await message.answer(speech.say("desk-declined"))
     await show_claim_everywhere(bot, context, number)
@@ -108,10 +110,8 @@ async def _find_open(press: CallbackQuery, data: OnClaim, context: Context, spee
         return None
     if file.claim.status == "open":
         return file
-    by = file.claim.decided_by
-    text = "desk-refused-rule-first" if by is None else "desk-refused-other-first"
-    await press.answer(speech.label(text, operator=name_of(by, file.users) if by else ""), show_alert=True)
-    await show(press, claim_card(file, context.rates, speech))
+    refused = Refused(Why.DECIDED_BEFORE, file.claim.decided_by)
+    await refuse(press, refused, context, speech, card=claim_card(file, context.rates, speech))
     return None
 
 

@@ -12,7 +12,7 @@ from services.bot.desk.asking import Answers, Question, ask, order_in
 from services.bot.desk.buttons import Again, Aside, Listing, Turn, button, rows
 from services.bot.desk.cards import Card
 from services.bot.desk.lists import list_card
-from services.bot.desk.showing import explain, show
+from services.bot.desk.showing import refuse, show
 from services.bot.speech import Speech
 
 
@@ -47,7 +47,7 @@ async def want(press: CallbackQuery, callback_data: Again, context: Context, spe
     if isinstance(done, Done):
         await press.answer(speech.label("desk-failed-wanted"))
     else:
-        await press.answer(await explain(done, context, speech), show_alert=True)
+        await refuse(press, done, context, speech)
     await show(press, await list_card(Listing.FAILED, 0, context, speech))
 
 
@@ -64,4 +64,4 @@ async def put_aside(message: Message, number: int, said: str, context: Context, 
     if isinstance(done, Done):
         await message.answer(speech.say("desk-aside", number=str(number)))
     else:
-        await message.answer(await explain(done, context, speech, is_label=False))
+        await refuse(message, done, context, speech, first="desk-refused-event-decided")

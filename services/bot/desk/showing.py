@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -70,15 +71,42 @@ async def show_claim_everywhere(bot: Bot, context: Context, claim_id: int) -> No
             await _edit(bot, card.telegram_id, card.message_id, claim_card(file, context.rates, speech(card.language)))
 
 
-async def explain(refused: Refused, context: Context, speech: Speech, *, is_label: bool = True) -> str:
-    """Say why nothing was done, and who was first."""
-    say = speech.label if is_label else speech.say
+async def find_charge_card(context: Context, charge_id: int, speech: Speech) -> Card | None:
+    file = await find_charge_file(context.pool, charge_id=charge_id)
+    return charge_card(file, speech) if file else None
+
+
+async def refuse(
+    to: CallbackQuery | Message,
+    refused: Refused,
+    context: Context,
+    speech: Speech,
+    *,
+    card: Card | None = None,
+    first: str = "desk-refused-other-first",
+) -> None:
+    """
+    Say why nothing was done, and show how it stands now: in place of the message with the button, or below an answer.
+
+    *first* is the text that names the operator who was first.
+    """
+    if isinstance(to, CallbackQuery):
+        await to.answer(await _explain(refused, context, speech.label, first), show_alert=True)
+        if card is not None:
+            await show(to, card)
+        return
+    await to.answer(await _explain(refused, context, speech.say, first))
+    if card is not None:
+        await to.answer(card.text, reply_markup=card.keyboard)
+
+
+async def _explain(refused: Refused, context: Context, say: Callable[..., str], first: str) -> str:
     if refused.why is not Why.DECIDED_BEFORE:
         return say(f"desk-refused-{refused.why}")
     if refused.operator_id is None:
         return say("desk-refused-rule-first")
     users = await find_users(context.pool, [refused.operator_id])
-    return say("desk-refused-other-first", operator=name_of(refused.operator_id, users))
+    return say(first, operator=name_of(refused.operator_id, users))
 
 
 async def _edit(bot: Bot, chat_id: TelegramId, message_id: int, card: Card) -> None:

@@ -142,6 +142,7 @@ desk-placeholder-decline = Why is it declined?
 ## Why nothing was done
 
 desk-refused-other-first = { $operator } was first. Here is how it stands now.
+desk-refused-event-decided = { $operator } was first: this event is decided. /failed shows what is left.
 desk-refused-rule-first = It has been settled meanwhile, by a rule or by the user. Here is how it stands now.
 desk-refused-unknown_charge = There is no such payment.
 desk-refused-unknown_user = There is no such user here: they must have written to the bot once.

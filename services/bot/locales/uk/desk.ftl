@@ -140,6 +140,7 @@ desk-placeholder-decline = Чому відхиляєте?
 ## Чому нічого не зроблено
 
 desk-refused-other-first = Вас випередили: { $operator }. Ось що є тепер.
+desk-refused-event-decided = Вас випередили: { $operator }. Цю подію вже вирішено; що лишилося, показує /failed.
 desk-refused-rule-first = Тим часом це вже вирішено правилом або самим користувачем. Ось що є тепер.
 desk-refused-unknown_charge = Такого платежу немає.
 desk-refused-unknown_user = Такого користувача тут немає: людина мала хоч раз написати ботові.
