@@ -1,7 +1,6 @@
 """A bot of its own, with payments in it: `python examples/existing_bot.py`, with the settings of .env.example."""
 
 import asyncio
-import os
 
 from aiogram import Dispatcher, F, Router
 from aiogram.filters import Command
@@ -11,7 +10,7 @@ from ledger.store.spending import BalanceTooLowError
 from services.bot.payments import Payments, payments_in
 from services.bot.settings import BotSettings
 from services.bot.telegram import make_bot
-from services.runtime.settings import read_settings
+from services.runtime.process import run_service
 
 router = Router()
 
@@ -27,8 +26,7 @@ async def tell_fortune(message: Message, payments: Payments) -> None:
         await message.answer(f"Somebody will buy you a coffee. You have {left} credits left.")
 
 
-async def main() -> None:
-    settings = read_settings(BotSettings, os.environ)
+async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     dispatcher = Dispatcher()
     dispatcher.include_router(router)  # yours first: what it takes never comes to the payments
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings) as payments:
@@ -36,4 +34,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run_service("bot", BotSettings, work)

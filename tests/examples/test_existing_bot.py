@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -31,7 +32,9 @@ def health_port() -> int:
 
 
 @pytest.fixture(autouse=True)
-async def guest(sandbox: Sandbox, role_url: Callable[[str], str], health_port: int) -> AsyncIterator[str]:
+async def guest(
+    sandbox: Sandbox, role_url: Callable[[str], str], health_port: int, tmp_path: Path
+) -> AsyncIterator[str]:
     """The example, as a process, and where it answers the Mini App."""
     port = free_port()
     settings = {
@@ -46,7 +49,9 @@ async def guest(sandbox: Sandbox, role_url: Callable[[str], str], health_port: i
         "CREDITS_PER_UNIT": "USD=100",
         "PYTHONPATH": str(ROOT),
     }
-    process = await asyncio.create_subprocess_exec(sys.executable, str(EXAMPLE), env={**os.environ, **settings})
+    with (tmp_path / "log").open("wb") as log:
+        command = sys.executable, str(EXAMPLE)
+        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **settings}, stdout=log, stderr=log)
     await sandbox.get("/telegram/calls", method="getUpdates", count=1, wait=20)
     yield f"http://127.0.0.1:{port}"
     process.send_signal(signal.SIGTERM)
@@ -107,6 +112,15 @@ async def test_the_mini_app_is_answered_too(guest: str) -> None:
         payment = await Visitor(session, guest, init_data()).open_payment("10")
 
     assert payment["credits"] == 1000
+
+
+async def test_it_logs_as_our_services_do(anna: Person, tmp_path: Path) -> None:
+    """Python's own way would tell an error with its words, and with whatever stands in them."""
+    await anna.ask("/balance")
+
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+
+    assert {line["service"] for line in lines} == {"bot"}
 
 
 async def test_it_is_watched_like_the_bot_whose_place_it_takes(health_port: int) -> None:
