@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 import subprocess
@@ -292,21 +293,22 @@ async def test_a_log_line_holds_neither_signature_nor_whole_address(proxy: Proxy
     assert ".0.0" in logs
 
 
-def test_the_caddyfile_is_in_caddys_own_form() -> None:
+def caddy(*words: str) -> str:
     mount = f"{CADDYFILE}:/etc/caddy/Caddyfile:ro"
-    command = [
-        "docker",
-        "run",
-        "--rm",
-        "--volume",
-        mount,
-        "caddy:2.11.7",
-        "caddy",
-        "fmt",
-        "--diff",
-        "/etc/caddy/Caddyfile",
-    ]
+    run = ["docker", "run", "--rm", "--env", "PUBLIC_HOST=pay.example", "--volume", mount, "caddy:2.11.7", "caddy"]
+    return subprocess.run([*run, *words], capture_output=True, text=True, timeout=60, check=False).stdout
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    assert [line for line in done.stdout.splitlines() if line[:1] in "+-"] == []
+def test_the_caddyfile_is_in_caddys_own_form() -> None:
+    told = caddy("fmt", "--diff", "/etc/caddy/Caddyfile")
+
+    assert [line for line in told.splitlines() if line[:1] in "+-"] == []
+
+
+def test_only_what_comes_from_outside_is_counted_as_that() -> None:
+    """The dashboards count the outermost handler, which is of this kind where a site asks for its host."""
+    servers = json.loads(caddy("adapt", "--config", "/etc/caddy/Caddyfile"))["apps"]["http"]["servers"].values()
+
+    counted = [server["listen"] for server in servers if '"subroute"' in json.dumps(server)]
+
+    assert counted == [[":443"]]
