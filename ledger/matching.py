@@ -229,20 +229,15 @@ def _by_amount_and_time(question: Question, candidates: Candidates, rules: Rules
     if refusal is not None:
         lost.because(rule, refusal)
         return None
-    fitting = [payment for payment in candidates.open if _misfit(question, payment) is None]
-    in_time = [payment for payment in fitting if _is_in_window(question, payment, rules.fallback_window)]
-    too_early = [payment for payment in fitting if payment not in in_time]
+    fitting = [payment for payment in [*candidates.open, *candidates.given_up] if _misfit(question, payment) is None]
+    fitting_in_time = [payment for payment in fitting if _is_in_window(question, payment, rules.fallback_window)]
+    in_time = [payment for payment in fitting_in_time if payment.is_open]
+    too_early = [payment for payment in fitting if payment.is_open and payment not in in_time]
     if too_early:
         lost.because(rule, Why.OUTSIDE_WINDOW, too_early)
     # Whoever paid and sees nothing come may cancel; the one that is left open is somebody else's then.
     users = {payment.telegram_id for payment in in_time}
-    given_up = [
-        payment
-        for payment in candidates.given_up
-        if payment.telegram_id not in users
-        and _misfit(question, payment) is None
-        and _is_in_window(question, payment, rules.fallback_window)
-    ]
+    given_up = [payment for payment in fitting_in_time if payment.telegram_id not in users]
     if not in_time:
         lost.because(rule, Why.NO_OPEN_PAYMENT)
     elif len(in_time) > 1 or given_up:
