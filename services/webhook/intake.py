@@ -150,19 +150,23 @@ class Intake:
 
 
 def _read(spool: Spool, names: Sequence[str]) -> dict[str, Delivery]:
-    """Read these, and put aside what cannot be read: it must not hold up those behind it."""
     found: dict[str, Delivery] = {}
     for name in names:
         with _left_to_the_next_look(name):
-            try:
-                delivery = spool.read(name)
-            except UnreadableFileError:
-                spool.put_aside(name)
-                log.error("spooled file put aside", file=name)
-            else:
-                if delivery is not None:
-                    found[name] = delivery
+            delivery = _read_or_put_aside(spool, name)
+            if delivery is not None:
+                found[name] = delivery
     return found
+
+
+def _read_or_put_aside(spool: Spool, name: str) -> Delivery | None:
+    """Read one, and put aside what cannot be read: it must not hold up those behind it."""
+    try:
+        return spool.read(name)
+    except UnreadableFileError:
+        spool.put_aside(name)
+        log.error("spooled file put aside", file=name)
+        return None
 
 
 def _forget(spool: Spool, names: Sequence[str]) -> None:
