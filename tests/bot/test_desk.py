@@ -12,7 +12,7 @@ import pytest
 
 from ledger.claiming import Story
 from ledger.model import TelegramId
-from ledger.store.claims import raise_claim
+from ledger.store.claims import NotRaised, raise_claim
 from ledger.store.database import Pool
 from services.bot.speech import speech
 from tests.bot.conftest import OPERATOR, RunBot
@@ -106,7 +106,8 @@ async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> Non
 async def claimed(anna: Person, operator: Person, ledger: Ledger, *, amount: str, name: str) -> Message:
     """The card of a claim of today."""
     story = Story(datetime.now(UTC).date(), Decimal(amount), "USD", name)
-    await raise_claim(ledger.pool, TelegramId(anna.telegram_id), story, now=datetime.now(UTC))
+    raised = await raise_claim(ledger.pool, TelegramId(anna.telegram_id), story, now=datetime.now(UTC))
+    assert not isinstance(raised, NotRaised)
     return await operator.hear()
 
 
@@ -311,6 +312,13 @@ async def test_two_operators_who_credit_at_once_have_ordered_it_twice_and_each_o
     assert sorted(who for _, who, _ in await actions(ledger.pool)) == [OPERATOR, OTHER]
 
 
+async def undo_twice(operator: Person, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Ask for it twice and press both: the second question, and the answer to its button."""
+    first, second = await ask(operator, command), await ask(operator, command)
+    await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
+    return second, await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
+
+
 @pytest.mark.usefixtures("bot")
 async def test_an_entry_that_was_taken_back_meanwhile_is_taken_back_no_more(
     anna: Person, operator: Person, ledger: Ledger
@@ -319,10 +327,8 @@ async def test_an_entry_that_was_taken_back_meanwhile_is_taken_back_no_more(
     given = await ask(operator, "/credit @anna +50 a gift")
     await operator.press(data_of(given, "Yes"))
     await shown(operator, given, "+50")
-    first, second = await ask(operator, "/undo c1 no gift"), await ask(operator, "/undo c1 no gift")
 
-    await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
-    late = await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
+    second, late = await undo_twice(operator, "/undo c1 no gift")
 
     assert "It was taken back before" in late["text"]
     left = await shown(operator, second, "It was taken back before")
@@ -336,10 +342,8 @@ async def test_a_match_that_was_taken_back_meanwhile_is_shown_as_it_stands_witho
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
-    first, second = await ask(operator, "/undo 1 not hers"), await ask(operator, "/undo 1 not hers")
 
-    await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
-    late = await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
+    second, late = await undo_twice(operator, "/undo 1 not hers")
 
     assert "900 was first" in late["text"]
     left = await shown(operator, second, "A payment waits for you")

@@ -15,7 +15,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from pytest_docker.plugin import Services, get_docker_services
+from pytest_docker.plugin import Services
+
+from tests.e2e.stack import docker_services
 
 COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
 CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
@@ -48,9 +50,7 @@ def compose(*words: str) -> str:
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[Services]:
-    with get_docker_services(
-        "docker compose", str(COMPOSE_FILE), PROJECT, ["up --detach --wait"], ["down --volumes"]
-    ) as up:
+    with docker_services("docker compose", COMPOSE_FILE, PROJECT, "up --detach --wait", "down --volumes") as up:
         yield up
 
 
@@ -302,6 +302,7 @@ def caddy(*words: str) -> str:
 def test_the_caddyfile_is_in_caddys_own_form() -> None:
     told = caddy("fmt", "--diff", "/etc/caddy/Caddyfile")
 
+    assert "The only door" in told
     assert [line for line in told.splitlines() if line[:1] in "+-"] == []
 
 

@@ -34,7 +34,7 @@ from ledger.model import (
     Rates,
     TelegramId,
 )
-from ledger.store.claims import CLAIMS_A_DAY_MAX, raise_claim
+from ledger.store.claims import CLAIMS_A_DAY_MAX, NotRaised, raise_claim
 from ledger.store.database import Pool, open_pool
 from ledger.store.desk import Why as Refusal
 from ledger.store.payments import OPEN_MAX
@@ -697,7 +697,8 @@ async def test_a_claim_whose_card_is_gone_is_shown_again(
 ) -> None:
     await known(anna, operator)
     story = Story(datetime.now(UTC).date(), Decimal(5), "USD", "Anna")
-    await raise_claim(pool, TelegramId(ANNA), story, now=datetime.now(UTC))
+    raised = await raise_claim(pool, TelegramId(ANNA), story, now=datetime.now(UTC))
+    assert not isinstance(raised, NotRaised)
     await operator.hear()
 
     listed = await ask(operator, "/claims")
