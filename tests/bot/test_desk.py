@@ -1055,6 +1055,9 @@ async def test_what_a_dry_run_finds_fits_into_a_message_however_much_it_is(
     )
 
     said = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
+    while said.startswith("Payment\n"):
+        # The card of one of them: by writing, the operator can be reached.
+        said = (await operator.hear())["text"]
 
     assert "26 payments, 26 decided otherwise" in said
     assert 2000 < len(said) < 4096
