@@ -253,10 +253,11 @@ async def break_telegram(
     """Let Telegram fail in each of its ways, at a call whose address holds the token and whose text the note."""
     for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
         code = await anna.ask_to_pay("5")
+        # Before it fails: what is told again from the last kind may meet this one first.
+        failed = failed_calls(stack, kind)
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
             answer.raise_for_status()
-        failed = failed_calls(stack, kind)
         await visitor.deliver(payment(f"{NOTE} {code}"))
         await visitor.deliver(payment())
         await asyncio.to_thread(await_that, functools.partial(failed_more, stack, kind, failed))
