@@ -67,6 +67,8 @@ def prometheus(stack: Stack) -> str:
         'increase(bmc_ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
+        # The steps of a subquery are whole half minutes, whenever the first look was.
+        'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
         await_that(functools.partial(ask_now, address, seen), seconds=PATIENCE_SECONDS)
     return address
