@@ -76,7 +76,7 @@ async def run(database_url: str, *, count: int, callers: int) -> None:
             "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount)"
             " VALUES ('7_1700000000', 7, 7, 5) ON CONFLICT DO NOTHING"
         )
-        first = int(await pool.fetchval("SELECT coalesce(max(event_no), 0) FROM bmc_events")) * 10
+        first = int(await pool.fetchval("SELECT coalesce(max(event_no), 0) FROM events")) * 10
 
         async def alone(event: Event) -> object:
             return await settle_events(pool, [event], RULES, now=datetime.now(UTC))

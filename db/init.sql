@@ -96,7 +96,7 @@ FOR EACH ROW WHEN (OLD.status <> 'pending' AND NEW.status IS DISTINCT FROM OLD.s
 EXECUTE FUNCTION refuse_a_second_end();
 
 -- The inbox: every signed event, as it came.
-CREATE TABLE bmc_events (
+CREATE TABLE events (
     event_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     delivery_key text NOT NULL,
     type text,
@@ -118,16 +118,16 @@ CREATE TABLE bmc_events (
         'failed'
     ))
 );
-COMMENT ON COLUMN bmc_events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
-COMMENT ON COLUMN bmc_events.verified_by IS 'Which of the signing secrets fitted, as they stand in the setting: 1 is the first.';
-COMMENT ON COLUMN bmc_events.settle_again_at IS 'When an operator wanted it settled again; null: nobody does, or it is done.';
-COMMENT ON COLUMN bmc_events.put_aside_at IS 'When an operator said that there is nothing more to do about it: it is never settled again.';
-COMMENT ON COLUMN bmc_events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
-CREATE INDEX bmc_events_received_at ON bmc_events (received_at);
-CREATE INDEX bmc_events_charge_key ON bmc_events (charge_key);
-CREATE INDEX bmc_events_unblanked ON bmc_events (received_at) WHERE body IS NOT NULL;
+COMMENT ON COLUMN events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
+COMMENT ON COLUMN events.verified_by IS 'Which of the signing secrets fitted, as they stand in the setting: 1 is the first.';
+COMMENT ON COLUMN events.settle_again_at IS 'When an operator wanted it settled again; null: nobody does, or it is done.';
+COMMENT ON COLUMN events.put_aside_at IS 'When an operator said that there is nothing more to do about it: it is never settled again.';
+COMMENT ON COLUMN events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
+CREATE INDEX events_received_at ON events (received_at);
+CREATE INDEX events_charge_key ON events (charge_key);
+CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
 -- Those that changed nothing; few.
-CREATE INDEX bmc_events_kept ON bmc_events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
+CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
 
 CREATE TABLE charges (
     charge_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -347,7 +347,7 @@ CREATE TABLE operator_actions (
     charge_id bigint REFERENCES charges,
     credit_id bigint REFERENCES credits,
     claim_id bigint REFERENCES claims,
-    event_no bigint REFERENCES bmc_events,
+    event_no bigint REFERENCES events,
     telegram_id bigint REFERENCES users,
     reason text NOT NULL,
     request_key text,
@@ -382,7 +382,7 @@ BEGIN
 
     -- Events that move no money, such as a cancellation, are found by the address in them: by the whole of it, in its quotes, as
     -- one person's address may be the end of another's.
-    UPDATE public.bmc_events AS e
+    UPDATE public.events AS e
        SET body = NULL, blanked_at = now()
      WHERE e.body IS NOT NULL
        -- What was paid and could not be settled is nowhere else: it waits for a person until they put it aside.
@@ -506,12 +506,12 @@ GRANT SELECT, INSERT, UPDATE ON charges TO webhook, janitor;
 GRANT INSERT ON credits, notifications TO webhook, janitor;
 -- ON CONFLICT reads the column it is about.
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
-GRANT SELECT, INSERT ON bmc_events TO webhook;
+GRANT SELECT, INSERT ON events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
 GRANT SELECT, UPDATE (accepted_at, refused, refused_at) ON webhook_answers TO webhook;
 
 -- Keeping house.
-GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, settle_again_at) ON bmc_events TO janitor;
+GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, settle_again_at) ON events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
@@ -522,8 +522,8 @@ GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO bot;
 GRANT SELECT, INSERT, UPDATE ON notifications, charges, claims TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
-GRANT SELECT ON balances, supporters, bmc_events, signature_failures, webhook_answers, backups TO bot;
-GRANT UPDATE (settle_again_at, put_aside_at) ON bmc_events TO bot;
+GRANT SELECT ON balances, supporters, events, signature_failures, webhook_answers, backups TO bot;
+GRANT UPDATE (settle_again_at, put_aside_at) ON events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 
 -- Measuring the server itself; no row of any table.

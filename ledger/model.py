@@ -64,6 +64,23 @@ class Method(enum.StrEnum):
     OPERATOR = "operator"
 
 
+class Doubt(enum.StrEnum):
+    """Why no rule may match a charge, so that a person has to decide."""
+
+    STATUS = "status"
+    """Its status is not known to mean "paid"."""
+    AMOUNT = "amount"
+    """Its amount could not be read."""
+    PERIOD = "period"
+    """A subscription charge without its billing period: a repeat of it cannot be recognised."""
+    IDENTITY = "identity"
+    """It has neither a transaction id nor a number: a repeat of it cannot be recognised."""
+    CONFLICT = "conflict"
+    """Another charge of its family, with another number, has its transaction id."""
+    ANNOUNCED_TWICE = "announced_twice"
+    """It looks like the first month of a subscription, announced as a donation as well."""
+
+
 class CreditKind(enum.StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"

@@ -114,7 +114,7 @@ SELECT decided_by FROM claims WHERE claim_id = $1;
 -- name: decide_event
 -- Only what changed nothing, and of which nobody has decided anything else.
 -- $1 event number, $2 since when it is wanted to be settled again, or NULL, $3 since when it is put aside, or NULL
-UPDATE bmc_events
+UPDATE events
    SET settle_again_at = $2, put_aside_at = $3
  WHERE event_no = $1
    AND outcome IN ('failed', 'unreadable')

@@ -88,7 +88,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
 -- Events that changed nothing, because they failed or could not be read: the newest first, with how many there are in all.
 -- $1 how many to leave out, $2 how many at most
 SELECT event_no, type, outcome, received_at, settle_again_at, count(*) OVER () AS total
-  FROM bmc_events
+  FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
  ORDER BY event_no DESC
  LIMIT $2 OFFSET $1;
@@ -295,8 +295,8 @@ SELECT operator_actions.action_id, operator_actions.created_at, operator_actions
 -- Nearly all that a doctor asks the database. What was tried and put off is due later, and owed none the less.
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
-       (SELECT count(*) FROM bmc_events WHERE received_at > now() - interval '7 days') AS events_week,
-       (SELECT count(*) FROM bmc_events
+       (SELECT count(*) FROM events WHERE received_at > now() - interval '7 days') AS events_week,
+       (SELECT count(*) FROM events
          WHERE outcome IN ('failed', 'unreadable')
            AND body IS NOT NULL
            AND put_aside_at IS NULL
@@ -314,12 +314,12 @@ SELECT clock_timestamp() AS now,
 
 -- name: find_last_event
 -- The newest signed event, whatever it said.
-SELECT received_at, outcome FROM bmc_events ORDER BY received_at DESC LIMIT 1;
+SELECT received_at, outcome FROM events ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
 -- $1 since
 SELECT verified_by, count(*) AS events, max(received_at) AS last_at
-  FROM bmc_events
+  FROM events
  WHERE received_at > $1 AND verified_by IS NOT NULL
  GROUP BY verified_by
  ORDER BY verified_by;
@@ -328,7 +328,7 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
 -- Raw events that moved money, the oldest first.
 -- $1 charge keys or null, $2 from, $3 before, $4 how many at most
 SELECT event_no, body, received_at, charge_key
-  FROM bmc_events
+  FROM events
  WHERE body IS NOT NULL
    AND charge_key IS NOT NULL
    AND outcome IN ('credited', 'unmatched', 'recorded')

@@ -15,7 +15,7 @@ SELECT pg_advisory_xact_lock(4711001);
 -- Which of these events, or contradictions of them, came before.
 -- $1 delivery keys
 SELECT delivery_key, digest
-  FROM bmc_events
+  FROM events
  WHERE delivery_key = ANY($1::text []);
 
 -- name: find_charges
@@ -95,7 +95,7 @@ SELECT gone.payment_id, gone.telegram_id, gone.amount, gone.currency, gone.statu
 -- name: keep_events
 -- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 digests, $7 outcomes, $8 charge keys,
 -- $9 times of receipt, $10 which secrets fitted: arrays of one length
-INSERT INTO bmc_events (delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by)
+INSERT INTO events (delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by)
 SELECT *
   FROM unnest(
            $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::bytea [], $7::text [], $8::text [],

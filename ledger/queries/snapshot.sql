@@ -49,7 +49,7 @@ SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status
 -- name: count_unsettled_events
 -- Those that changed nothing, and of which no operator has said that nothing more is to be done. An index holds just them.
 SELECT outcome, count(*) AS events
-  FROM bmc_events
+  FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
  GROUP BY outcome;
 

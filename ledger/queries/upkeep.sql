@@ -32,7 +32,7 @@ RETURNING notification_id;
 -- What operators want settled again.
 -- $1 how many at most
 SELECT event_no
-  FROM bmc_events
+  FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND settle_again_at IS NOT NULL
  ORDER BY event_no
  LIMIT $1;
@@ -40,23 +40,23 @@ SELECT event_no
 -- name: find_wanted_event
 -- $1 event number
 SELECT delivery_key, body, received_at
-  FROM bmc_events
+  FROM events
  WHERE event_no = $1 AND body IS NOT NULL AND settle_again_at IS NOT NULL;
 
 -- name: end_wish!
 -- What became of an event that was settled again.
 -- $1 event number, $2 outcome, $3 charge key or null
-UPDATE bmc_events
+UPDATE events
    SET settle_again_at = NULL, outcome = $2, charge_key = coalesce($3, charge_key)
  WHERE event_no = $1;
 
 -- name: blank_events
 -- Forget what BMC sent, word for word; the keys stay, so that a repeat is still known as one.
 -- $1 now, $2 received before this time, $3 how many at most
-UPDATE bmc_events
+UPDATE events
    SET body = NULL, blanked_at = $1
  WHERE event_no IN (
-           SELECT event_no FROM bmc_events WHERE body IS NOT NULL AND received_at < $2 ORDER BY received_at LIMIT $3
+           SELECT event_no FROM events WHERE body IS NOT NULL AND received_at < $2 ORDER BY received_at LIMIT $3
        )
 RETURNING event_no;
 

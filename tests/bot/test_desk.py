@@ -540,7 +540,7 @@ async def test_an_event_that_could_not_be_read_is_settled_again_after_one_more_q
     assert "900 was first" in again["text"]
     await shown(operator, listed, "is being settled")
     assert await actions(pool) == [("settle_again", 900, "event 1")]
-    assert await pool.fetchval("SELECT count(*) FROM bmc_events WHERE settle_again_at IS NOT NULL") == 1
+    assert await pool.fetchval("SELECT count(*) FROM events WHERE settle_again_at IS NOT NULL") == 1
 
 
 @pytest.mark.usefixtures("bot")
@@ -580,7 +580,7 @@ async def test_the_doctor_counts_no_event_of_which_nobody_can_decide_any_more(
     await webhook.post(b"{not JSON")
     await operator.hear()
 
-    await pool.execute("UPDATE bmc_events SET body = NULL, blanked_at = now()")
+    await pool.execute("UPDATE events SET body = NULL, blanked_at = now()")
 
     assert "Every event was settled" in await operator.ask("/failed")
     assert "could not be settled or read" not in await operator.ask("/doctor")
@@ -873,11 +873,11 @@ async def test_the_doctor_counts_a_message_that_is_put_off_from_when_it_was_owed
 
 
 ILLS = {
-    "INSERT INTO bmc_events (delivery_key, body, digest, outcome, verified_by) VALUES ('2', '', '', 'test', 1)": (
+    "INSERT INTO events (delivery_key, body, digest, outcome, verified_by) VALUES ('2', '', '', 'test', 1)": (
         "🟡 Signed with several secrets in 7 days: no. 1, 2. Once the old one is unused"
     ),
-    "UPDATE bmc_events SET verified_by = NULL": "🟡 Which secret signed the events",
-    "UPDATE bmc_events SET received_at = now() - interval '9 days'": "🟡 Last event 9 d ago. If somebody paid",
+    "UPDATE events SET verified_by = NULL": "🟡 Which secret signed the events",
+    "UPDATE events SET received_at = now() - interval '9 days'": "🟡 Last event 9 d ago. If somebody paid",
     "INSERT INTO signature_failures VALUES (now() - interval '3 hours', 1)": (
         "🔴 1 request in 24 hours fits no secret, the last 3 h ago. Was the secret changed"
     ),

@@ -741,7 +741,7 @@ PERSONAL: dict[str, Any] = {"supporter_id": 9, "supporter_name": "Anna", "suppor
 
 async def names_found(pool: Pool) -> list[str]:
     """Where something still tells of Anna."""
-    tables = ("bmc_events", "supporters", "charges", "users")
+    tables = ("events", "supporters", "charges", "users")
     rows = {table: await pool.fetch(f"SELECT to_jsonb({table})::text AS said FROM {table}") for table in tables}
     return [table for table in tables for row in rows[table] if "anna" in row["said"].lower() or "a@b.c" in row["said"]]
 

@@ -19,7 +19,7 @@ from tests.e2e.stack import ROOT, Stack
 SCRIPT = ROOT / "db" / "backup.sh"
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 COUNTS = (
-    "SELECT (SELECT count(*) FROM credits), (SELECT sum(balance) FROM balances), (SELECT count(*) FROM bmc_events),"
+    "SELECT (SELECT count(*) FROM credits), (SELECT sum(balance) FROM balances), (SELECT count(*) FROM events),"
     " (SELECT count(*) FROM pending_payments), (SELECT count(*) FROM measuring.pg_stat_statements WHERE false)"
 )
 

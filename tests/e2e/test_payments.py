@@ -334,7 +334,7 @@ async def test_what_bmc_really_sends_is_taken_through_the_proxy_and_kept(
     again = await bmc.post_raw(body, sign(body))
 
     assert (first, again) == (200, 200)
-    assert stack.sql(f"SELECT count(*) > 0 FROM bmc_events WHERE body = '\\x{body.hex()}'::bytea") == "t"
+    assert stack.sql(f"SELECT count(*) > 0 FROM events WHERE body = '\\x{body.hex()}'::bytea") == "t"
     assert stack.sql(money) == settled
 
 

@@ -76,7 +76,7 @@ class Ledger:
         return found
 
     async def outcomes(self) -> list[str]:
-        return [row["outcome"] for row in await self.pool.fetch("SELECT outcome FROM bmc_events ORDER BY event_no")]
+        return [row["outcome"] for row in await self.pool.fetch("SELECT outcome FROM events ORDER BY event_no")]
 
     async def drift(self) -> int:
         found: int = await self.pool.fetchval(

@@ -491,7 +491,7 @@ async def test_what_names_a_person_is_erased_and_the_ledger_stays(webhook: Webho
     assert (await ledger.charge())["telegram_id"] == ANNA
 
 
-PERSONAL_TABLES = ("users", "supporters", "charges", "bmc_events", "claims", "notifications")
+PERSONAL_TABLES = ("users", "supporters", "charges", "events", "claims", "notifications")
 
 
 async def test_what_was_paid_and_could_not_be_settled_is_kept_for_a_person_though_its_user_is_erased(
@@ -501,11 +501,11 @@ async def test_what_was_paid_and_could_not_be_settled_is_kept_for_a_person_thoug
     await ledger.open(CODE)
     person: dict[str, Any] = {"supporter_id": 7, "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(support_note=CODE, **person), a_payment(**person))
-    await ledger.pool.execute("UPDATE bmc_events SET outcome = 'failed', charge_key = NULL WHERE event_no = 2")
+    await ledger.pool.execute("UPDATE events SET outcome = 'failed', charge_key = NULL WHERE event_no = 2")
 
     await desk.execute("SELECT erase_user($1)", ANNA)
 
-    [kept] = await ledger.pool.fetch("SELECT event_no FROM bmc_events WHERE body IS NOT NULL")
+    [kept] = await ledger.pool.fetch("SELECT event_no FROM events WHERE body IS NOT NULL")
     assert kept["event_no"] == 2
     assert isinstance(await settle_again(desk, 2, order()), Done)
 
@@ -519,5 +519,5 @@ async def test_somebody_elses_data_stays_when_one_is_erased(webhook: Webhook, le
     await desk.execute("SELECT erase_user($1)", ANNA)
 
     assert await ledger.pool.fetchval("SELECT email FROM supporters WHERE supporter_id = '8'") == "bohdan@example.org"
-    [kept] = await ledger.pool.fetch("SELECT body FROM bmc_events WHERE body IS NOT NULL")
+    [kept] = await ledger.pool.fetch("SELECT body FROM events WHERE body IS NOT NULL")
     assert b'"bohdan@example.org"' in kept["body"]

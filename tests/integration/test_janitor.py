@@ -171,7 +171,7 @@ PERSONAL: dict[str, Any] = {"supporter_id": 77, "supporter_name": "Olena", "supp
 async def kept(ledger: Ledger) -> dict[str, Any]:
     """What of a person is kept, and how many notifications."""
     [row] = await ledger.pool.fetch(
-        "SELECT (SELECT body FROM bmc_events) AS body, (SELECT note FROM charges) AS note,"
+        "SELECT (SELECT body FROM events) AS body, (SELECT note FROM charges) AS note,"
         " (SELECT name FROM supporters) AS name, (SELECT email FROM supporters) AS email,"
         " (SELECT count(*) FROM notifications) AS notifications"
     )
@@ -200,7 +200,7 @@ async def test_what_is_personal_is_forgotten_after_the_retention_and_not_before(
     later = datetime.now(UTC) + RETENTION + SECOND
     assert await task.run_once(later) == 4
     assert await kept(ledger) == {"body": None, "note": None, "name": None, "email": None, "notifications": 0}
-    assert await ledger.pool.fetchval("SELECT blanked_at FROM bmc_events") == later
+    assert await ledger.pool.fetchval("SELECT blanked_at FROM events") == later
     assert await task.run_once(later) == 0
 
 
@@ -244,7 +244,7 @@ async def test_what_is_still_owed_is_not_forgotten(janitor: Pool, ledger: Ledger
 
 async def test_more_than_a_batch_is_forgotten_in_one_run(janitor: Pool, ledger: Ledger) -> None:
     await ledger.pool.execute(
-        "INSERT INTO bmc_events (delivery_key, body, digest, outcome)"
+        "INSERT INTO events (delivery_key, body, digest, outcome)"
         " SELECT number, '', '', 'unknown' FROM generate_series(0, $1) AS number",
         BATCH_MAX,
     )

@@ -134,7 +134,7 @@ async def test_a_payload_is_kept_as_it_came_and_understood(webhook: Webhook, led
     status, answer = await webhook.post(body_of(name))
 
     assert (status, answer) == (200, {"outcome": expected.outcome})
-    [event] = await ledger.pool.fetch("SELECT body, outcome, charge_key FROM bmc_events")
+    [event] = await ledger.pool.fetch("SELECT body, outcome, charge_key FROM events")
     assert tuple(event) == (body_of(name), expected.outcome, expected.money.charge_key if expected.money else None)
     assert await ledger.told() == ([expected.told] if expected.told else [])
     assert await ledger.credits() == []

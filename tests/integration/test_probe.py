@@ -36,7 +36,7 @@ def probe(webhook: Webhook, secret: bytes = PROBE_SECRET) -> SendProbe:
 
 
 async def everything(ledger: Ledger) -> list[object]:
-    tables = ("bmc_events", "charges", "credits", "notifications", "supporters", "signature_failures")
+    tables = ("events", "charges", "credits", "notifications", "supporters", "signature_failures")
     return [await ledger.pool.fetch(f"SELECT * FROM {table}") for table in tables]
 
 

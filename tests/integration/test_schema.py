@@ -141,8 +141,8 @@ async def test_the_nine_columns_that_others_rely_on_are_as_promised(pool: Pool) 
 FORBIDDEN = {
     "webhook": [
         "UPDATE balances SET balance = 1",
-        "UPDATE bmc_events SET body = NULL",
-        "DELETE FROM bmc_events",
+        "UPDATE events SET body = NULL",
+        "DELETE FROM events",
         "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ('x', 1, 1, 1)",
         "UPDATE pending_payments SET amount = 1",
         "UPDATE notifications SET status = 'sent'",
@@ -155,13 +155,13 @@ FORBIDDEN = {
         "DELETE FROM operator_actions",
         "UPDATE operator_actions SET reason = 'another'",
         "UPDATE balances SET balance = 1",
-        "UPDATE bmc_events SET body = NULL",
+        "UPDATE events SET body = NULL",
         "UPDATE supporters SET email = NULL",
         "UPDATE pending_payments SET amount = 1",
     ],
     "janitor": [
-        "DELETE FROM bmc_events",
-        "UPDATE bmc_events SET delivery_key = 'x'",
+        "DELETE FROM events",
+        "UPDATE events SET delivery_key = 'x'",
         "INSERT INTO backups (size_bytes) VALUES (1)",
         "UPDATE webhook_answers SET refused = 0",
         "UPDATE balances SET balance = 1",
@@ -171,7 +171,7 @@ FORBIDDEN = {
     "watcher": [
         "SELECT 1 FROM public.users",
         "SELECT 1 FROM public.credits",
-        "SELECT 1 FROM public.bmc_events",
+        "SELECT 1 FROM public.events",
         "SELECT public.spend_credits(7, 1, 'a', 'b')",
         "SELECT measuring.pg_stat_statements_reset()",
         "SELECT pg_read_file('/etc/passwd')",

@@ -49,7 +49,7 @@ async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[s
     await ledger.pool.execute(REFUSE_CHARGES)
     assert await webhook.settle(event) == ["failed"]
     await ledger.pool.execute("DROP TRIGGER refuse ON charges; DROP FUNCTION refuse()")
-    return event, await ledger.pool.fetchval("SELECT max(event_no) FROM bmc_events")
+    return event, await ledger.pool.fetchval("SELECT max(event_no) FROM events")
 
 
 async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
@@ -158,7 +158,7 @@ async def test_what_still_cannot_be_read_stays(
 
 
 async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
-    statement = "UPDATE bmc_events SET outcome = 'unreadable', delivery_key = 'x' WHERE event_no = $1"
+    statement = "UPDATE events SET outcome = 'unreadable', delivery_key = 'x' WHERE event_no = $1"
     await ledger.pool.execute(statement, event_no)
 
 

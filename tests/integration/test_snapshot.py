@@ -123,7 +123,7 @@ async def test_an_event_that_changed_nothing_is_counted_until_somebody_decides(
         await webhook.post(body)
 
     before = await read(janitor)
-    await ledger.pool.execute("UPDATE bmc_events SET put_aside_at = now() WHERE body = 'no JSON'")
+    await ledger.pool.execute("UPDATE events SET put_aside_at = now() WHERE body = 'no JSON'")
     after = await read(janitor)
 
     unreadable = [one['bmc_events_unsettled{outcome="unreadable"}'] for one in (before, after)]

@@ -236,7 +236,7 @@ async def test_another_bot_spends_and_reads_balances_with_the_role_for_it(shop: 
         "SELECT * FROM credits",
         "SELECT * FROM users",
         "SELECT * FROM pending_payments",
-        "SELECT * FROM bmc_events",
+        "SELECT * FROM events",
     ],
 )
 async def test_another_bot_may_do_nothing_else(shop: Connection, statement: str) -> None:

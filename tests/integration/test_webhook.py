@@ -54,7 +54,7 @@ async def test_a_signed_body_is_kept_byte_for_byte_whatever_it_holds(
     again, _ = await webhook.post(body)
 
     assert (status, again) == (200, 200)
-    assert [row["body"] for row in await ledger.pool.fetch("SELECT body FROM bmc_events")] == [body]
+    assert [row["body"] for row in await ledger.pool.fetch("SELECT body FROM events")] == [body]
     assert await ledger.credits() == []
 
 
@@ -114,7 +114,7 @@ async def test_a_packed_body_is_checked_as_it_came(webhook: Webhook, ledger: Led
     status, _ = await webhook.post(GOOD, headers=sign(GOOD) | {"Content-Encoding": "identity"})
 
     assert status == 200
-    assert await ledger.pool.fetchval("SELECT body FROM bmc_events") == GOOD
+    assert await ledger.pool.fetchval("SELECT body FROM events") == GOOD
 
 
 async def test_a_body_over_the_limit_is_refused_unread(webhook: Webhook, ledger: Ledger) -> None:
@@ -258,7 +258,7 @@ async def test_a_webhook_that_starts_while_the_database_is_away_settles_all_that
     async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path):
         await until_settled(ledger, 3)
 
-    kept = await ledger.pool.fetch("SELECT body, verified_by, received_at FROM bmc_events ORDER BY event_no")
+    kept = await ledger.pool.fetch("SELECT body, verified_by, received_at FROM events ORDER BY event_no")
     assert [(row["body"], row["verified_by"]) for row in kept] == [(event, 1) for event in events]
     assert all(row["received_at"] < taken_before for row in kept)
 
@@ -344,7 +344,7 @@ async def test_a_payment_that_the_database_refuses_does_not_fail_its_neighbours(
 
 
 async def test_what_can_not_even_be_kept_is_answered_by_500_and_counted(webhook: Webhook, ledger: Ledger) -> None:
-    await ledger.pool.execute("REVOKE INSERT ON bmc_events FROM webhook")
+    await ledger.pool.execute("REVOKE INSERT ON events FROM webhook")
     before = counted("not_kept")
 
     async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=GOOD, headers=sign(GOOD)) as answer:
@@ -464,7 +464,7 @@ async def test_it_is_kept_which_secret_fitted(webhook: Webhook, ledger: Ledger) 
     await webhook.post(a_payment(), secret=b"an-older-secret")
     await webhook.post(a_payment())
 
-    rows = await ledger.pool.fetch("SELECT verified_by FROM bmc_events ORDER BY event_no")
+    rows = await ledger.pool.fetch("SELECT verified_by FROM events ORDER BY event_no")
     assert [row["verified_by"] for row in rows] == [1, 2]
 
 

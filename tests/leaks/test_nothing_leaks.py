@@ -300,7 +300,7 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
         stack.sql(f"ALTER TABLE {table} ADD CONSTRAINT refuses_{table} CHECK ({condition})")
     assert await visitor.deliver(payment(amount=REFUSED)) == 200
     assert await visitor.deliver(payment(supporter_id="refused")) == 200
-    assert stack.sql("SELECT count(*) FROM bmc_events WHERE outcome = 'failed'") == "2"
+    assert stack.sql("SELECT count(*) FROM events WHERE outcome = 'failed'") == "2"
     for statement in (
         "SELECT pg_sleep(0.3), $1::text",
         "SELECT $1::text FROM nowhere",
