@@ -3,7 +3,7 @@
 -- so that no code path, race or operator at a prompt can break them.
 
 -- The services use no database whose number is another than theirs. It goes up by one with every change of what follows.
-CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1;
+CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 2;
 
 -- People -------------------------------------------------------------------------------------------------------------
 
@@ -22,6 +22,7 @@ COMMENT ON COLUMN users.erased_at IS 'When the user asked to be forgotten: nothi
 COMMENT ON COLUMN users.unreachable_at IS 'Since when the user has blocked the bot or left Telegram; null while messages arrive.';
 
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
+CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
 -- Who paid on Buy Me a Coffee. Which user that is follows from the charges, so it is not kept a second time here.
 CREATE TABLE supporters (
@@ -68,11 +69,15 @@ CREATE TABLE pending_payments (
     bmc_data jsonb,
     request_key text,
     ended_at timestamptz,
+    requested_again_at timestamptz [] NOT NULL DEFAULT '{}',
     CONSTRAINT status_is_known CHECK (status IN ('pending', 'completed', 'expired', 'cancelled')),
     CONSTRAINT amount_is_positive CHECK (amount > 0),
     CONSTRAINT completed_has_its_time CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
-    CONSTRAINT requested_once UNIQUE (request_key)
+    CONSTRAINT requested_once UNIQUE (request_key),
+    -- For charges: one answers only a payment of its own user.
+    CONSTRAINT payment_has_one_user UNIQUE (payment_id, telegram_id)
 );
+COMMENT ON COLUMN pending_payments.requested_again_at IS 'When the user asked for the same amount again and was shown this payment; the newest last.';
 COMMENT ON COLUMN pending_payments.user_id IS 'The telegram_id again: the name that Web Apps use for it.';
 COMMENT ON COLUMN pending_payments.bmc_data IS 'What completed the payment: charge key, event, amount and currency. Nothing personal.';
 COMMENT ON COLUMN pending_payments.request_key IS 'The Telegram message that asked for it: a repeated update finds its payment.';
@@ -80,7 +85,7 @@ CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
 CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
 CREATE INDEX pending_payments_open ON pending_payments (amount, currency, created_at) WHERE status = 'pending';
-CREATE INDEX pending_payments_given_up ON pending_payments (amount, currency, created_at) WHERE status IN ('cancelled', 'expired');
+CREATE INDEX pending_payments_ended ON pending_payments (amount, currency, ended_at) WHERE status <> 'pending';
 
 CREATE FUNCTION refuse_a_second_end() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -111,7 +116,8 @@ CREATE TABLE events (
     verified_by smallint,
     settle_again_at timestamptz,
     put_aside_at timestamptz,
-    CONSTRAINT delivered_once UNIQUE (delivery_key),
+    source text NOT NULL DEFAULT 'bmc',
+    CONSTRAINT delivered_once UNIQUE (delivery_key, source),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
         'credited', 'unmatched', 'refunded', 'recorded', 'duplicate', 'disagrees', 'test', 'unknown', 'unreadable', 'legacy',
@@ -129,80 +135,308 @@ CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
 -- Those that changed nothing; few.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
 
+-- Supporters, subscriptions and items of which an operator said: not one of our users. Their payments are dismissed without a card.
+CREATE TABLE outsiders (
+    outsider_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL,
+    name text NOT NULL,
+    remembered_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    CONSTRAINT kind_is_known CHECK (kind IN ('supporter', 'subscription', 'item'))
+);
+COMMENT ON COLUMN outsiders.name IS 'supporter_id, the name of a subscription, or the item as in charges.item.';
+COMMENT ON COLUMN outsiders.ended_at IS 'When a valid code or an operator ended the memory; null while it lasts.';
+CREATE UNIQUE INDEX remembered_once ON outsiders (kind, name) WHERE ended_at IS NULL;
+
 CREATE TABLE charges (
     charge_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source text NOT NULL DEFAULT 'bmc',
     charge_key text NOT NULL,
     family text NOT NULL,
     bmc_id text,
     transaction_id text,
     psp_id text,
+    period_start timestamptz,
     supporter_id text REFERENCES supporters,
     amount numeric,
     currency text NOT NULL,
     note text,
+    item text,
+    item_name text,
     paid_at timestamptz NOT NULL,
     state text NOT NULL DEFAULT 'unmatched',
     method text,
     reasons jsonb NOT NULL DEFAULT '[]',
-    payment_id varchar(100) REFERENCES pending_payments,
+    payment_id varchar(100),
     telegram_id bigint REFERENCES users,
     flag text,
     is_paid boolean NOT NULL,
     is_held boolean NOT NULL DEFAULT false,
+    doubt text,
+    told text,
+    conflicts_with text,
+    dismissed_by bigint REFERENCES outsiders,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     matched_at timestamptz,
     refunded_at timestamptz,
+    refunded_amount numeric,
     CONSTRAINT recorded_once UNIQUE (charge_key),
     CONSTRAINT state_is_known CHECK (state IN ('matched', 'unmatched', 'dismissed', 'refunded')),
     CONSTRAINT method_is_known CHECK (method IN (
         'code', 'corrected_code', 'subscription', 'known_supporter', 'amount_and_time', 'operator'
     )),
     CONSTRAINT money_is_positive CHECK (amount > 0 AND amount < 1e9),
-    CONSTRAINT paid_has_its_amount CHECK (amount IS NOT NULL OR NOT is_paid),
+    CONSTRAINT matched_has_its_amount CHECK (amount IS NOT NULL OR state <> 'matched'),
     CONSTRAINT matched_has_its_user CHECK (state <> 'matched' OR (telegram_id IS NOT NULL AND method IS NOT NULL)),
-    CONSTRAINT unmatched_has_no_user CHECK (state <> 'unmatched' OR telegram_id IS NULL),
-    CONSTRAINT refunded_has_its_time CHECK ((state = 'refunded') = (refunded_at IS NOT NULL))
+    CONSTRAINT unmatched_has_no_user CHECK (state NOT IN ('unmatched', 'dismissed') OR telegram_id IS NULL),
+    CONSTRAINT payment_has_its_user CHECK (payment_id IS NULL OR telegram_id IS NOT NULL),
+    CONSTRAINT answers_a_payment_of_its_user FOREIGN KEY (payment_id, telegram_id) REFERENCES pending_payments (payment_id, telegram_id),
+    CONSTRAINT doubtful_is_matched_by_a_person CHECK (doubt IS NULL OR state <> 'matched' OR method = 'operator'),
+    CONSTRAINT only_a_dismissed_has_its_outsider CHECK (dismissed_by IS NULL OR state = 'dismissed'),
+    CONSTRAINT conflicts_with_a_charge FOREIGN KEY (conflicts_with) REFERENCES charges (charge_key),
+    CONSTRAINT refunded_has_its_time CHECK ((state = 'refunded') = (refunded_at IS NOT NULL)),
+    CONSTRAINT refunded_part_is_smaller CHECK (refunded_amount > 0 AND refunded_amount < amount)
 );
+COMMENT ON COLUMN charges.charge_key IS 'Names the charge for good, as its first event did; later events find it by what follows.';
+COMMENT ON COLUMN charges.source IS 'Where the money came in; part of the identity.';
+COMMENT ON COLUMN charges.period_start IS 'Start of the period that a charge of a subscription pays; null for other charges, and where it is missing.';
 COMMENT ON COLUMN charges.note IS 'The supporter''s own words, codes are read from them; null once the retention time is over.';
+COMMENT ON COLUMN charges.item IS 'The membership level or Shop item that was bought, such as level:5 or extra:12.';
 COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
 COMMENT ON COLUMN charges.is_held IS 'An operator took its match back: no rule matches it again, only a person.';
-COMMENT ON COLUMN charges.reasons IS 'Why the match was decided so: the rules asked, and why each candidate lost.';
-COMMENT ON COLUMN charges.flag IS 'Why an operator should look although the user was credited: second_charge, late.';
+COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, as Doubt in ledger/model.py says; null: nothing speaks against it.';
+COMMENT ON COLUMN charges.told IS 'What the event said in the doubtful field; nothing personal.';
+COMMENT ON COLUMN charges.conflicts_with IS 'The charge that has the same transaction id, though another number: one of the two may be a mistake.';
+COMMENT ON COLUMN charges.dismissed_by IS 'The remembered outsider by which it was dismissed; null: by an operator, or not at all.';
+COMMENT ON COLUMN charges.reasons IS 'Why the match was decided so: the rules asked, and why each candidate lost. For people: no decision reads it.';
+COMMENT ON COLUMN charges.flag IS 'What is unusual although the user was credited: second_charge, late.';
+COMMENT ON COLUMN charges.refunded_amount IS 'How much went back, where an operator said that it was only a part.';
+-- One charge is recorded once, by whichever of these it is identified. Doubtful charges may lack what identifies them.
+CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
+CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
+WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
+CREATE UNIQUE INDEX one_charge_per_period ON charges (source, psp_id, period_start);
+CREATE UNIQUE INDEX one_charge_per_numbered_period ON charges (source, family, bmc_id, period_start) WHERE psp_id IS NULL;
 CREATE INDEX charges_bmc_id ON charges (family, bmc_id);
-CREATE INDEX charges_psp_id ON charges (psp_id) WHERE psp_id IS NOT NULL;
 CREATE INDEX charges_supporter_id ON charges (supporter_id) WHERE supporter_id IS NOT NULL;
+CREATE INDEX charges_psp_id ON charges (psp_id) WHERE psp_id IS NOT NULL;
 CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
 CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL;
 
--- The ledger. It only grows: a mistake is reversed by a new entry.
+-- Charges that were credited by amount and time, and whether that was a mistake. Limits how often it happens to one user.
+CREATE TABLE guesses (
+    charge_id bigint PRIMARY KEY REFERENCES charges,
+    telegram_id bigint NOT NULL REFERENCES users,
+    guessed_at timestamptz NOT NULL,
+    taken_back_at timestamptz
+);
+COMMENT ON COLUMN guesses.taken_back_at IS 'When the user said that it is not theirs, or an operator took it back; null: it stands.';
+CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
+
+-- "I paid but nothing came": what a user says of a payment, for an operator to compare with the charges that wait.
+CREATE TABLE claims (
+    claim_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    telegram_id bigint NOT NULL REFERENCES users,
+    paid_on date NOT NULL,
+    amount numeric(10, 2) NOT NULL,
+    currency varchar(10) NOT NULL,
+    name text,
+    candidates bigint [] NOT NULL DEFAULT '{}',
+    status text NOT NULL DEFAULT 'open',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    decided_at timestamptz,
+    decided_by bigint,
+    charge_id bigint REFERENCES charges,
+    CONSTRAINT status_is_known CHECK (status IN ('open', 'confirmed', 'declined', 'withdrawn')),
+    CONSTRAINT decided_has_its_time CHECK ((status = 'open') = (decided_at IS NULL)),
+    CONSTRAINT amount_is_positive CHECK (amount > 0)
+);
+COMMENT ON COLUMN claims.name IS 'In which name they say they paid; null when not told, and once the retention time is over.';
+COMMENT ON COLUMN claims.candidates IS 'Charges that may have been the one when it was raised, the likeliest first. For operators only.';
+COMMENT ON COLUMN claims.decided_by IS 'The operator; null when the user withdrew it or a rule matched the charge.';
+CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status = 'open';
+CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);
+CREATE INDEX claims_with_name ON claims (created_at) WHERE name IS NOT NULL;
+
+CREATE TABLE operator_actions (
+    action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    operator_id bigint NOT NULL,
+    action text NOT NULL,
+    charge_id bigint REFERENCES charges,
+    claim_id bigint REFERENCES claims,
+    event_no bigint REFERENCES events,
+    outsider_id bigint REFERENCES outsiders,
+    telegram_id bigint REFERENCES users,
+    reason text NOT NULL,
+    request_key text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT ordered_once UNIQUE (request_key)
+);
+COMMENT ON TABLE operator_actions IS 'Who decided what, when and why.';
+COMMENT ON COLUMN operator_actions.action IS 'As ledger/store/desk.py names it, or in the words of an operator at a prompt.';
+COMMENT ON COLUMN operator_actions.outsider_id IS 'Whom it had us remember as not one of our users, or forget as one.';
+COMMENT ON COLUMN operator_actions.telegram_id IS 'The user whom it was about, if it was about one.';
+COMMENT ON COLUMN operator_actions.request_key IS 'The press or message that ordered it: a repeated update does nothing.';
+CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;
+CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE event_no IS NOT NULL;
+
+-- The ledger ----------------------------------------------------------------------------------------------------------
+
+-- It only grows: a mistake is reversed by a new entry.
 CREATE TABLE credits (
     credit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     telegram_id bigint NOT NULL REFERENCES users,
     kind text NOT NULL,
     credits bigint NOT NULL,
     charge_id bigint REFERENCES charges,
+    reverses bigint,
+    follows bigint,
+    action_id bigint REFERENCES operator_actions,
+    is_not_mine boolean NOT NULL DEFAULT false,
     cause text,
     idempotency_key text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    reverses bigint REFERENCES credits,
-    CONSTRAINT kind_is_known CHECK (kind IN ('payment', 'refund', 'spend', 'adjustment')),
+    CONSTRAINT kind_is_known CHECK (kind IN ('payment', 'refund', 'reversal', 'adjustment', 'spend')),
     CONSTRAINT sign_fits_the_kind CHECK (
-        CASE kind WHEN 'payment' THEN credits >= 0 WHEN 'refund' THEN credits <= 0 WHEN 'spend' THEN credits < 0 ELSE credits <> 0 END
+        CASE kind
+            WHEN 'payment' THEN credits >= 0 WHEN 'refund' THEN credits < 0 WHEN 'adjustment' THEN credits <> 0 WHEN 'spend' THEN credits < 0
+            ELSE true
+        END
     ),
-    CONSTRAINT money_has_its_charge CHECK (kind NOT IN ('payment', 'refund') OR charge_id IS NOT NULL),
+    CONSTRAINT charge_fits_the_kind CHECK (
+        CASE WHEN kind IN ('payment', 'refund') THEN charge_id IS NOT NULL WHEN kind <> 'reversal' THEN charge_id IS NULL ELSE true END
+    ),
     CONSTRAINT other_has_its_cause CHECK (kind IN ('payment', 'refund') OR cause IS NOT NULL),
+    CONSTRAINT only_a_spend_has_its_key CHECK ((kind = 'spend') = (idempotency_key IS NOT NULL)),
     CONSTRAINT spent_once UNIQUE (idempotency_key),
-    CONSTRAINT reversed_once UNIQUE (reverses),
-    CONSTRAINT only_an_adjustment_reverses CHECK (reverses IS NULL OR kind = 'adjustment')
+    CONSTRAINT names_what_it_takes_back CHECK ((kind IN ('refund', 'reversal')) = (reverses IS NOT NULL)),
+    CONSTRAINT only_a_payment_follows CHECK (follows IS NULL OR kind = 'payment'),
+    CONSTRAINT adjustment_has_its_action CHECK (kind <> 'adjustment' OR action_id IS NOT NULL),
+    CONSTRAINT reversal_has_its_author CHECK (kind <> 'reversal' OR (action_id IS NOT NULL) <> is_not_mine),
+    CONSTRAINT only_a_reversal_is_not_mine CHECK (kind = 'reversal' OR NOT is_not_mine),
+    -- For the two that follow.
+    CONSTRAINT entry_has_one_user UNIQUE (credit_id, telegram_id),
+    CONSTRAINT entry_has_one_charge UNIQUE (credit_id, charge_id),
+    CONSTRAINT takes_back_from_the_same_user FOREIGN KEY (reverses, telegram_id) REFERENCES credits (credit_id, telegram_id),
+    CONSTRAINT follows_an_entry_of_its_charge FOREIGN KEY (follows, charge_id) REFERENCES credits (credit_id, charge_id)
 );
-COMMENT ON COLUMN credits.reverses IS 'The entry that this one takes back, once: a wrong match, or an adjustment.';
-COMMENT ON COLUMN credits.cause IS 'Why, in words: what the credits were spent on, or the reason of an adjustment.';
-CREATE UNIQUE INDEX credited_once ON credits (charge_id, kind) WHERE kind IN ('payment', 'refund');
+COMMENT ON COLUMN credits.reverses IS 'The entry that this one takes back: a refund some or all of a payment, a reversal all that is left of any entry.';
+COMMENT ON COLUMN credits.follows IS 'The reversal after which the charge was credited again; null: this is its first credit.';
+COMMENT ON COLUMN credits.action_id IS 'The operator''s action that caused it; null: a rule, BMC, or the user.';
+COMMENT ON COLUMN credits.is_not_mine IS 'The user said of a guess: not mine.';
+COMMENT ON COLUMN credits.cause IS 'Why, in words: what the credits were spent on, or the reason of an adjustment or a reversal.';
+-- Each credit of a charge but the first follows another reversal, and each is reversed once: so at most one is in force.
+CREATE UNIQUE INDEX credited_once ON credits (charge_id, follows) NULLS NOT DISTINCT WHERE kind = 'payment';
+CREATE UNIQUE INDEX reversed_once ON credits (reverses) WHERE kind = 'reversal';
+CREATE INDEX credits_reverses ON credits (reverses) WHERE reverses IS NOT NULL;
 CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NULL;
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
+CREATE INDEX credits_action_id ON credits (action_id) WHERE action_id IS NOT NULL;
+
+-- What is left of an entry after all that was taken back from it, and given back again.
+CREATE FUNCTION credits_left(credit_id bigint) RETURNS bigint
+LANGUAGE sql VOLATILE AS $$
+    WITH RECURSIVE entries AS (
+        SELECT c.credit_id, c.credits FROM public.credits AS c WHERE c.credit_id = credits_left.credit_id
+        UNION ALL
+        SELECT c.credit_id, c.credits FROM public.credits AS c JOIN entries ON c.reverses = entries.credit_id
+    )
+    SELECT sum(entries.credits)::bigint FROM entries
+$$;
+
+-- Runs as the owner, because locking an entry needs a right that no service has.
+CREATE FUNCTION check_what_is_taken_back() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    taken public.credits;
+    broken text;
+BEGIN
+    -- The lock makes two that take back from one entry go one after the other.
+    SELECT * INTO taken FROM public.credits AS c WHERE c.credit_id = NEW.reverses FOR UPDATE;
+    IF taken.charge_id IS DISTINCT FROM NEW.charge_id THEN
+        broken := 'takes_back_from_the_same_charge';
+    ELSIF NEW.kind = 'refund' AND taken.kind <> 'payment' OR NEW.kind = 'reversal' AND taken.kind NOT IN ('payment', 'refund', 'adjustment') THEN
+        broken := 'takes_back_what_can_be_taken_back';
+    ELSIF taken.kind = 'refund' AND EXISTS (SELECT FROM public.credits AS c WHERE c.reverses = taken.reverses AND c.kind = 'reversal') THEN
+        broken := 'refund_stays_once_its_credit_is_reversed';
+    ELSIF NEW.kind = 'reversal' AND NEW.credits <> -public.credits_left(NEW.reverses) THEN
+        broken := 'reversal_takes_back_the_whole';
+    ELSIF NEW.kind = 'refund' AND public.credits_left(NEW.reverses) + NEW.credits < 0 THEN
+        broken := 'refunds_stay_within_the_credit';
+    END IF;
+    IF broken IS NOT NULL THEN
+        RAISE EXCEPTION 'entry % cannot be taken back by this one: %', NEW.reverses, broken
+        USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = broken;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER what_is_taken_back_is_left
+BEFORE INSERT ON credits
+FOR EACH ROW WHEN (NEW.reverses IS NOT NULL)
+EXECUTE FUNCTION check_what_is_taken_back();
+
+CREATE FUNCTION check_what_is_followed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.credits AS taken_back
+          JOIN public.credits AS given ON given.credit_id = taken_back.reverses
+         WHERE taken_back.credit_id = NEW.follows AND taken_back.kind = 'reversal' AND given.kind = 'payment'
+    ) THEN
+        RAISE EXCEPTION 'a charge is credited again only after its credit was reversed'
+        USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'credit_follows_a_reversal';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER credit_follows_a_reversal
+BEFORE INSERT ON credits
+FOR EACH ROW WHEN (NEW.follows IS NOT NULL)
+EXECUTE FUNCTION check_what_is_followed();
+
+-- A matched charge has its credit, of the same user; any other charge has none in force, and a refunded one nothing left of it.
+CREATE FUNCTION check_credit_of_charge() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    charge public.charges;
+    standing public.credits;
+    fits boolean;
+BEGIN
+    SELECT * INTO charge FROM public.charges AS c WHERE c.charge_id = NEW.charge_id;
+    SELECT * INTO standing
+      FROM public.credits AS given
+     WHERE given.charge_id = NEW.charge_id
+       AND given.kind = 'payment'
+       AND NOT EXISTS (SELECT FROM public.credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+    fits := CASE charge.state
+        WHEN 'matched' THEN standing.telegram_id IS NOT DISTINCT FROM charge.telegram_id
+        WHEN 'refunded' THEN standing.credit_id IS NULL OR public.credits_left(standing.credit_id) = 0
+        ELSE standing.credit_id IS NULL
+    END;
+    IF NOT fits THEN
+        RAISE EXCEPTION 'charge % is %, and its credit does not fit', charge.charge_id, charge.state
+        USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'matched_charge_has_its_credit';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE CONSTRAINT TRIGGER matched_charge_has_its_credit
+AFTER INSERT OR UPDATE OF state, telegram_id ON charges
+DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION check_credit_of_charge();
+
+CREATE CONSTRAINT TRIGGER credit_has_its_matched_charge
+AFTER INSERT ON credits
+DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.charge_id IS NOT NULL)
+EXECUTE FUNCTION check_credit_of_charge();
 
 CREATE TABLE balances (
     telegram_id bigint PRIMARY KEY REFERENCES users,
@@ -235,6 +469,20 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+CREATE FUNCTION refuse_a_changed_balance() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'balances follow from credits: add an entry'
+    USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'balance_follows_from_the_ledger';
+END
+$$;
+
+-- Within another trigger, which is the next one, they may change.
+CREATE TRIGGER balance_follows_from_the_ledger
+BEFORE INSERT OR UPDATE OR DELETE ON balances
+FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
+EXECUTE FUNCTION refuse_a_changed_balance();
 
 CREATE TRIGGER balance_is_the_sum
 AFTER INSERT ON credits
@@ -314,53 +562,6 @@ COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal,
 COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told once.';
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
-
--- "I paid but nothing came": what a user says of a payment, for an operator to compare with the charges that wait.
-CREATE TABLE claims (
-    claim_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    telegram_id bigint NOT NULL REFERENCES users,
-    paid_on date NOT NULL,
-    amount numeric(10, 2) NOT NULL,
-    currency varchar(10) NOT NULL,
-    name text,
-    candidates bigint [] NOT NULL DEFAULT '{}',
-    status text NOT NULL DEFAULT 'open',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    decided_at timestamptz,
-    decided_by bigint,
-    charge_id bigint REFERENCES charges,
-    CONSTRAINT status_is_known CHECK (status IN ('open', 'confirmed', 'declined', 'withdrawn')),
-    CONSTRAINT decided_has_its_time CHECK ((status = 'open') = (decided_at IS NULL)),
-    CONSTRAINT amount_is_positive CHECK (amount > 0)
-);
-COMMENT ON COLUMN claims.name IS 'In which name they say they paid; null when not told, and once the retention time is over.';
-COMMENT ON COLUMN claims.candidates IS 'Charges that may have been the one when it was raised, the likeliest first. For operators only.';
-COMMENT ON COLUMN claims.decided_by IS 'The operator; null when the user withdrew it or a rule matched the charge.';
-CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status = 'open';
-CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);
-CREATE INDEX claims_with_name ON claims (created_at) WHERE name IS NOT NULL;
-
-CREATE TABLE operator_actions (
-    action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    operator_id bigint NOT NULL,
-    action text NOT NULL,
-    charge_id bigint REFERENCES charges,
-    credit_id bigint REFERENCES credits,
-    claim_id bigint REFERENCES claims,
-    event_no bigint REFERENCES events,
-    telegram_id bigint REFERENCES users,
-    reason text NOT NULL,
-    request_key text,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT ordered_once UNIQUE (request_key)
-);
-COMMENT ON TABLE operator_actions IS 'Who decided what, when and why.';
-COMMENT ON COLUMN operator_actions.action IS 'As ledger/store/desk.py names it, or in the words of an operator at a prompt.';
-COMMENT ON COLUMN operator_actions.telegram_id IS 'The user whom it was about, if it was about one.';
-COMMENT ON COLUMN operator_actions.request_key IS 'The press or message that ordered it: a repeated update does nothing.';
-CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;
-CREATE INDEX operator_actions_credit_id ON operator_actions (credit_id) WHERE credit_id IS NOT NULL;
-CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE event_no IS NOT NULL;
 
 -- Forgetting a person --------------------------------------------------------------------------------------------------
 
@@ -467,7 +668,13 @@ SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method
            )
        ) AS told_at
   FROM charges AS c
-  LEFT JOIN credits AS given ON given.charge_id = c.charge_id AND given.kind = 'payment'
+  LEFT JOIN LATERAL (
+           SELECT g.credits, g.created_at
+             FROM credits AS g
+            WHERE g.charge_id = c.charge_id AND g.kind = 'payment'
+            ORDER BY g.credit_id DESC
+            LIMIT 1
+       ) AS given ON true
  WHERE c.is_paid;
 COMMENT ON COLUMN reporting.charges.told_at IS 'When the user was told; null too once the notification is forgotten.';
 
@@ -502,8 +709,16 @@ GRANT EXECUTE ON FUNCTION schema_version() TO webhook, bot, janitor;
 GRANT SELECT ON users, balances, credits TO webhook, janitor;
 GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
 GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
-GRANT SELECT, INSERT, UPDATE ON charges TO webhook, janitor;
+GRANT SELECT, INSERT ON charges TO webhook, janitor, bot;
+-- Not the key, the source or the family: a charge stays the charge that it was recorded as.
+GRANT UPDATE (
+    bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, paid_at, state, method, reasons,
+    payment_id, telegram_id, flag, is_paid, is_held, doubt, told, dismissed_by, matched_at, refunded_at, refunded_amount
+) ON charges TO webhook, janitor, bot;
+GRANT SELECT, UPDATE (ended_at) ON outsiders TO webhook, janitor, bot;
+GRANT SELECT, INSERT ON guesses TO webhook, janitor;
 GRANT INSERT ON credits, notifications TO webhook, janitor;
+GRANT EXECUTE ON FUNCTION credits_left(bigint) TO webhook, janitor, bot;
 -- ON CONFLICT reads the column it is about.
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON events TO webhook;
@@ -519,12 +734,21 @@ GRANT SELECT ON backups TO janitor;
 
 -- Talking to people, and doing what operators decide.
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
-GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO bot;
-GRANT SELECT, INSERT, UPDATE ON notifications, charges, claims TO bot;
+GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;
+GRANT SELECT, INSERT, UPDATE ON notifications, claims TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
+GRANT INSERT ON outsiders TO bot;
+GRANT SELECT, UPDATE (taken_back_at) ON guesses TO bot;
 GRANT SELECT ON balances, supporters, events, signature_failures, webhook_answers, backups TO bot;
 GRANT UPDATE (settle_again_at, put_aside_at) ON events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
+
+-- Which entries each may add. Only spend_credits, which runs as the owner, adds one of kind spend.
+ALTER TABLE credits ENABLE ROW LEVEL SECURITY;
+CREATE POLICY everybody_reads ON credits FOR SELECT TO webhook, janitor, bot USING (true);
+CREATE POLICY settling_credits_and_refunds ON credits FOR INSERT TO webhook, janitor
+WITH CHECK (kind IN ('payment', 'refund') AND follows IS NULL AND action_id IS NULL);
+CREATE POLICY people_decide ON credits FOR INSERT TO bot WITH CHECK (kind IN ('payment', 'refund', 'reversal', 'adjustment'));
 
 -- Measuring the server itself; no row of any table.
 GRANT pg_monitor TO watcher;

@@ -9,8 +9,15 @@ from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import NewType
 
+SOURCE_BMC = "bmc"
+"""Where the money came in: Buy Me a Coffee, the only source today."""
+
 ChargeKey = NewType("ChargeKey", str)
-"""Names one movement of money on BMC: `family:transaction_id`, or `psp_id:current_period_start` of a subscription."""
+"""
+Names one charge for good. The first event of a charge names it: `family:transaction_id` or `family:number`, for a
+subscription `psp_id:period start` or `family:number:period start`. Later events find the charge by its identity
+(`Identity` in ledger/settling.py), under whatever name they would have given it.
+"""
 
 DeliveryKey = NewType("DeliveryKey", str)
 """Names one event, however often it is delivered."""
@@ -83,9 +90,14 @@ class Doubt(enum.StrEnum):
 
 class CreditKind(enum.StrEnum):
     PAYMENT = "payment"
+    """What a charge gives to its user."""
     REFUND = "refund"
-    SPEND = "spend"
+    """Money went back: takes back some or all of what a charge gave."""
+    REVERSAL = "reversal"
+    """An entry was a mistake: takes back all that is left of it."""
     ADJUSTMENT = "adjustment"
+    """An operator changes a balance by hand."""
+    SPEND = "spend"
 
 
 class NotificationKind(enum.StrEnum):
@@ -94,12 +106,24 @@ class NotificationKind(enum.StrEnum):
     PAYMENT_CREDITED = "payment_credited"
     PAYMENT_REFUNDED = "payment_refunded"
     PAYMENT_EXPIRED = "payment_expired"
+    PAYMENT_UNDER_REVIEW = "payment_under_review"
+    """A code names the user, but an operator has to decide."""
     CREDITS_ADJUSTED = "credits_adjusted"
     """An operator changed the balance, or took back what was matched to the wrong user."""
     CLAIM_DECLINED = "claim_declined"
 
     CHARGE_UNMATCHED = "charge_unmatched"
     CHARGE_FLAGGED = "charge_flagged"
+    CHARGE_GUESSED = "charge_guessed"
+    """A charge was credited by amount and time; silent."""
+    CHARGE_REFUNDED = "charge_refunded"
+    """All credits of a charge were taken back; perhaps only a part of the money went back. Silent."""
+    CHARGE_CONTRADICTED = "charge_contradicted"
+    """A later event of a known charge says something else than we have."""
+    REFUND_UNKNOWN = "refund_unknown"
+    """A refund came that fits no charge."""
+    GUESS_DISOWNED = "guess_disowned"
+    """A user said that a payment found by amount and time is not theirs."""
     CODE_CAME_LATE = "code_came_late"
     """Words that came after the decision name another user than it did."""
     REFUND_OVERDRAWN = "refund_overdrawn"
@@ -146,16 +170,21 @@ class PendingPayment:
     status: PaymentStatus
     created_at: datetime
     ended_at: datetime | None = None
-    """None: it has not ended, or whoever looked did not ask."""
+    """None: it is open, or the query did not ask."""
+    requested_again_at: tuple[datetime, ...] = ()
+    """When the user asked for the same amount again and was shown this payment; the oldest first."""
 
     @property
     def is_open(self) -> bool:
         return self.status is PaymentStatus.PENDING
 
-    def was_given_up_after(self, moment: datetime) -> bool:
-        """Whether it was open at that moment and ended since without being paid."""
-        is_given_up = self.status in {PaymentStatus.CANCELLED, PaymentStatus.EXPIRED}
-        return is_given_up and self.ended_at is not None and self.created_at <= moment < self.ended_at
+    def was_open_at(self, moment: datetime) -> bool:
+        """Tell whether it was open at that moment, whatever happened to it later."""
+        return self.created_at <= moment and (self.is_open or (self.ended_at is not None and self.ended_at > moment))
+
+    def was_requested(self, since: datetime, until: datetime) -> bool:
+        """Tell whether the user asked for it, for the first time or again, in this span; both ends count."""
+        return any(since <= at <= until for at in (self.created_at, *self.requested_again_at))
 
 
 @dataclass(frozen=True)

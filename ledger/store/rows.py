@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 
 
 def payment_of(row: asyncpg.Record | dict[str, Any]) -> PendingPayment:
-    return PendingPayment(**{**row, "status": PaymentStatus(row["status"])})
+    values = {**row, "status": PaymentStatus(row["status"])}
+    return PendingPayment(**{**values, "requested_again_at": tuple(values.get("requested_again_at", ()))})

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import enum
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledger.codes import Reading, read_codes
 from ledger.events import ChargeFacts, Event, read_event
-from ledger.matching import CLOCK_SLACK, Flag, Reason, Rules, Why
+from ledger.matching import CLOCK_SLACK, Flag, GuessRecord, Rules
 from ledger.model import (
     ChargeKey,
     ChargeState,
     DeliveryKey,
+    Doubt,
     Family,
     Method,
     Outcome,
+    TelegramId,
 )
 from ledger.settling import (
+    ANNOUNCED_TWICE_WITHIN,
     Book,
     Charge,
     EventRecord,
+    OutsiderKind,
+    Readings,
     Settlement,
+    Words,
+    outsider_names,
     read_notes,
+    read_words,
     rematch,
     settle,
+    subscription_of,
+    supporter_of,
 )
 from ledger.store.database import connected, sql, transaction
 from ledger.store.rows import payment_of
@@ -43,7 +54,13 @@ BURST_PAUSE = timedelta(hours=6)
 STREAK_PAUSE = timedelta(hours=6)
 """After so long without a refusal, the next one begins a new streak: a sender that is refused comes again sooner."""
 
-Known = TypeVar("Known")
+COLUMNS_KEPT_AS_THEY_ARE = tuple(one.name for one in fields(Charge) if one.name not in ("key", "reasons"))
+"""The columns of `charges` that have the name of a field."""
+
+RIVALS_MAX = 30
+"""How many pending payments of one amount are loaded for a charge: users have ten open at a time, so these have several."""
+
+Known = TypeVar("Known", bound=enum.StrEnum)
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
         book = await _load_book(db, events, readings, rules)
-        done = settle(events, book, rules, readings)
+        done = settle(events, book, rules, readings, now=now)
         await write_settlement(db, done, now)
     return done
 
@@ -85,7 +102,7 @@ async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> 
     readings = read_notes([event])
     async with transaction(pool) as db, _taken_back(db):
         await db.execute(sql("lock_settling"))
-        done = settle([event], await _load_book(db, [event], readings, rules), rules, readings)
+        done = settle([event], await _load_book(db, [event], readings, rules), rules, readings, now=now)
         await write_settlement(db, done, now)
     return done.outcomes[0]
 
@@ -103,7 +120,7 @@ async def _taken_back(db: Connection) -> AsyncIterator[None]:
 async def keep_failed_event(pool: Pool, event: Event) -> None:
     """Keep an event that could not be settled, raw, and tell the operators; once however often it comes."""
     async with transaction(pool) as db:
-        await _keep_events(db, [EventRecord(event, event.delivery_key, Outcome.FAILED)])
+        await _keep_events(db, [EventRecord(event, event.delivery_key, Outcome.FAILED)], event.received_at)
         facts = {"type": (event.type or "")[:100] or None}
         await db.execute(
             sql("queue_notifications"),
@@ -138,7 +155,7 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
         book.is_fresh = False
         # It is no repeat of itself.
         book.digests.pop(kept["delivery_key"], None)
-        done = settle([event], book, rules, readings)
+        done = settle([event], book, rules, readings, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
         done.events = []
         await write_settlement(db, done, now)
@@ -185,8 +202,8 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
     """Match waiting charges again, by what is known by now; return how many found their user."""
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
-        charges = [_charge(row) for row in await db.fetch(sql("find_charges"), keys, [], [])]
-        waiting = [charge for charge in charges if charge.waits and not charge.is_held]
+        charges = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+        waiting = [charge for charge in charges if charge.waits and charge.may_match and charge.doubt is None]
         book = await _load_book_for_charges(db, waiting)
         found = [rematch(charge, book, rules, now=now) for charge in waiting]
         for done in found:
@@ -196,34 +213,27 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
     return sum(bool(done.payment_credits) for done in found)
 
 
-async def _load_book(db: Connection, events: Sequence[Event], readings: Mapping[str, Reading], rules: Rules) -> Book:
+async def _load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
     facts = [event.charge for event in events if event.charge]
     book = Book(digests=await _load_digests(db, events))
     if not facts:
         return book
-    named = [
-        (str(charge.family), charge.bmc_id) for charge in facts if charge.bmc_id and not charge.family.is_subscription
-    ]
-    rows = await db.fetch(
-        sql("find_charges"),
-        [charge.key for charge in facts],
-        [family for family, _ in named],
-        [bmc_id for _, bmc_id in named],
-    )
-    guessable = [
-        charge for charge in facts if rules.fallback and charge.amount and not readings[charge.note].holds_code
-    ]
-    rows += await _fetch_waiting(db, guessable, rules)
-    book.charges = {charge.key: charge for charge in map(_charge, rows)}
-    await _load_users(db, book, [charge.psp_id for charge in facts], [_supporter_id(charge) for charge in facts])
-    await _load_payments(db, book, readings.values(), guessable, rules)
+    for row in await _fetch_charges(db, facts, rules):
+        book.keep(_charge(row))
+    owners = {charge.telegram_id for charge in book.charges.values() if charge.telegram_id is not None}
+    if owners:
+        rows = await db.fetch(sql("find_erased_users"), list(owners))
+        book.erased = frozenset(row["telegram_id"] for row in rows)
+    await _load_people(db, book, [*facts, *book.charges.values()], readings.values())
+    await _load_payments(db, book, readings.values(), facts)
     return book
 
 
 async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
     book = Book()
-    await _load_users(db, book, [charge.psp_id for charge in charges], [charge.supporter_id for charge in charges])
-    await _load_payments(db, book, [read_codes(charge.note or "") for charge in charges], [], None)
+    words = [read_words(charge.note or "") for charge in charges]
+    await _load_people(db, book, charges, words)
+    await _load_payments(db, book, words, charges)
     return book
 
 
@@ -234,53 +244,106 @@ async def _load_digests(db: Connection, events: Sequence[Event]) -> dict[Deliver
     return {row["delivery_key"]: row["digest"] for row in rows}
 
 
-async def _fetch_waiting(db: Connection, charges: Sequence[ChargeFacts], rules: Rules) -> list[asyncpg.Record]:
-    window = rules.fallback_window
+async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts], rules: Rules) -> list[asyncpg.Record]:
+    numbered = [one for one in facts if one.bmc_id]
+    subscribed = [one for one in facts if one.psp_id and one.period_start]
+    supported = [(one.supporter.supporter_id, one.paid_at) for one in facts if one.supporter]
+    paid = [one for one in facts if one.amount]
     return await db.fetch(
-        sql("find_waiting_charges"),
-        [charge.amount for charge in charges],
-        [charge.currency for charge in charges],
-        [charge.paid_at - window for charge in charges],
-        [charge.paid_at + window for charge in charges],
+        sql("find_charges"),
+        [one.key for one in facts],
+        [one.transaction_id for one in facts if one.transaction_id],
+        [one.family for one in numbered],
+        [one.bmc_id for one in numbered],
+        [one.period_start for one in numbered],
+        [one.psp_id for one in subscribed],
+        [one.period_start for one in subscribed],
+        [supporter_id for supporter_id, _ in supported],
+        [paid_at for _, paid_at in supported],
+        ANNOUNCED_TWICE_WITHIN,
+        [one.amount for one in paid],
+        [one.currency for one in paid],
+        [one.paid_at for one in paid],
+        rules.fallback_window,
     )
 
 
-async def _load_users(
-    db: Connection, book: Book, psp_ids: Iterable[str | None], supporter_ids: Iterable[str | None]
+async def _load_people(
+    db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts], words: Iterable[Words]
 ) -> None:
-    subscriptions = [psp_id for psp_id in psp_ids if psp_id]
-    if subscriptions:
-        for row in await db.fetch(sql("find_users_of_subscriptions"), subscriptions):
-            book.subscribers[row["psp_id"]] = book.subscribers.get(row["psp_id"], frozenset()) | {row["telegram_id"]}
-    supporters = [supporter_id for supporter_id in supporter_ids if supporter_id]
+    """Load who the payers of these charges may be: by subscription, by supporter, and by being mentioned."""
+    await _load_subscribers(db, book, charges)
+    supporters = {one for charge in charges if (one := supporter_of(charge))}
     if supporters:
-        for row in await db.fetch(sql("find_users_of_supporters"), supporters):
+        for row in await db.fetch(sql("find_users_of_supporters"), sorted(supporters)):
             known = book.supporters.get(row["supporter_id"], frozenset())
             book.supporters[row["supporter_id"]] = known | {row["telegram_id"]}
+    await _load_outsiders(db, book, charges)
+    mentions = [one.mentions for one in words]
+    usernames = sorted({name for one in mentions for name in one.usernames})
+    telegram_ids = sorted({user for one in mentions for user in one.telegram_ids})
+    if usernames or telegram_ids:
+        rows = await db.fetch(sql("find_mentioned_users"), usernames, telegram_ids)
+        for row in rows:
+            if row["username"] is not None:
+                book.usernames[row["username"]] = book.usernames.get(row["username"], frozenset()) | {row["telegram_id"]}
+        book.known_users = frozenset(row["telegram_id"] for row in rows if row["username"] is None)
+
+
+async def _load_subscribers(db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts]) -> None:
+    subscribed = {name: one for one in charges if (name := subscription_of(one))}
+    if not subscribed:
+        return
+    rows = await db.fetch(
+        sql("find_users_of_subscriptions"),
+        list(subscribed),
+        [one.psp_id for one in subscribed.values()],
+        [one.family for one in subscribed.values()],
+        [one.bmc_id for one in subscribed.values()],
+    )
+    for row in rows:
+        users = book.undone if row["is_undone"] else book.subscribers
+        users[row["name"]] = users.get(row["name"], frozenset()) | {row["telegram_id"]}
+
+
+async def _load_outsiders(db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts]) -> None:
+    names = sorted({name for one in charges for name in outsider_names(one)})
+    if names:
+        rows = await db.fetch(sql("find_outsiders"), [kind for kind, _ in names], [name for _, name in names])
+        book.outsiders = {(OutsiderKind(row["kind"]), row["name"]): row["outsider_id"] for row in rows}
 
 
 async def _load_payments(
-    db: Connection, book: Book, readings: Iterable[Reading], guessable: Sequence[ChargeFacts], rules: Rules | None
+    db: Connection, book: Book, words: Iterable[Words], charges: Sequence[Charge | ChargeFacts]
 ) -> None:
+    readings = [one.reading for one in words]
     codes = {code for reading in readings for code in reading.codes | reading.corrections}
     users = {user for users in book.supporters.values() for user in users}
-    window = rules.fallback_window if rules else CLOCK_SLACK
+    paid = [charge for charge in charges if charge.amount]
     rows = await db.fetch(
         sql("find_candidate_payments"),
         sorted(codes),
         sorted(users),
-        [charge.amount for charge in guessable],
-        [charge.currency for charge in guessable],
-        [charge.paid_at - window for charge in guessable],
-        [charge.paid_at + CLOCK_SLACK for charge in guessable],
-        [charge.paid_at for charge in guessable],
+        [charge.amount for charge in paid],
+        [charge.currency for charge in paid],
+        [charge.paid_at for charge in paid],
+        [charge.paid_at + CLOCK_SLACK for charge in paid],
+        RIVALS_MAX,
     )
     book.payments |= {payment.payment_id: payment for payment in map(payment_of, rows)}
+    owners = {payment.telegram_id for payment in book.payments.values()}
+    if owners:
+        book.guesses = await load_guesses(db, owners)
+
+
+async def load_guesses(db: Connection, users: Iterable[TelegramId]) -> dict[TelegramId, GuessRecord]:
+    rows = await db.fetch(sql("find_guesses"), sorted(users))
+    return {row["telegram_id"]: GuessRecord(row["guessed_at"], row["taken_back_at"]) for row in rows}
 
 
 async def load_charge(db: Connection, charge_id: int) -> Charge | None:
     key = await db.fetchval(sql("find_charge_key"), charge_id)
-    rows = await db.fetch(sql("find_charges"), [key], [], [])
+    rows = await db.fetch(sql("find_charges_by_keys"), [key])
     return _charge(rows[0]) if rows else None
 
 
@@ -292,7 +355,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     """
     credited: frozenset[int] = frozenset()
     if done.events:
-        await _keep_events(db, done.events)
+        await _keep_events(db, done.events, now)
     if done.supporters:
         seen = list(done.supporters.values())
         columns = [one.supporter_id for one in seen], [one.name for one in seen], [one.email for one in seen]
@@ -301,10 +364,14 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
         await db.execute(sql("keep_charges"), [_row_of(charge) for charge in done.charges.values()])
     if done.payment_credits:
         users, credits = zip(*done.payment_credits.values(), strict=True)
-        rows = await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits)
+        rows = await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits, now)
         credited = frozenset(row["charge_id"] for row in rows)
+    if done.guesses:
+        await db.execute(sql("keep_guesses"), list(done.guesses), list(done.guesses.values()), now)
+    if done.outsiders_ended:
+        await db.execute(sql("end_outsiders"), sorted(done.outsiders_ended), now)
     if done.refunded:
-        await _reverse(db, done.refunded)
+        await _reverse(db, done.refunded, now)
     if done.completions:
         paid = [one.payment_id for one in done.completions], [_completion_row(one.charge) for one in done.completions]
         await db.execute(sql("complete_payments"), *paid, now)
@@ -314,24 +381,25 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
     return credited
 
 
-async def _keep_events(db: Connection, records: Sequence[EventRecord]) -> None:
+async def _keep_events(db: Connection, records: Sequence[EventRecord], now: datetime) -> None:
     await db.execute(
         sql("keep_events"),
         [record.delivery_key for record in records],
         [record.event.type for record in records],
         [record.event.live_mode for record in records],
         [record.event.attempt for record in records],
-        [record.event.body for record in records],
+        [None if record.is_blank else record.event.body for record in records],
         [record.event.digest for record in records],
         [record.outcome for record in records],
         [record.charge_key for record in records],
         [record.event.received_at for record in records],
         [record.event.verified_by for record in records],
+        [now if record.is_blank else None for record in records],
     )
 
 
-async def _reverse(db: Connection, keys: Iterable[ChargeKey]) -> None:
-    rows = await db.fetch(sql("reverse_refunded_charges"), sorted(keys))
+async def _reverse(db: Connection, keys: Iterable[ChargeKey], now: datetime) -> None:
+    rows = await db.fetch(sql("reverse_refunded_charges"), sorted(keys), now)
     if rows:
         await db.execute(sql("tell_operators_of_overdrafts"), [row["telegram_id"] for row in rows])
 
@@ -357,55 +425,32 @@ def _completion_row(charge: Charge) -> dict[str, str]:
 
 
 def _row_of(charge: Charge) -> dict[str, object]:
-    return {
-        "charge_key": charge.key,
-        "family": charge.family,
-        "bmc_id": charge.bmc_id,
-        "transaction_id": charge.transaction_id,
-        "psp_id": charge.psp_id,
-        "supporter_id": charge.supporter_id,
-        "amount": None if charge.amount is None else f"{charge.amount:f}",
-        "currency": charge.currency,
-        "note": charge.note,
-        "paid_at": charge.paid_at.isoformat(),
-        "state": charge.state,
-        "is_paid": charge.is_paid,
-        "is_held": charge.is_held,
-        "method": charge.method,
-        "reasons": [_reason_row(reason) for reason in charge.reasons],
-        "payment_id": charge.payment_id,
-        "telegram_id": charge.telegram_id,
-        "flag": charge.flag,
-        "matched_at": charge.matched_at and charge.matched_at.isoformat(),
-        "refunded_at": charge.refunded_at and charge.refunded_at.isoformat(),
-    }
+    row = {column: _plain(getattr(charge, column)) for column in COLUMNS_KEPT_AS_THEY_ARE}
+    return {**row, "charge_key": charge.key, "reasons": list(charge.reasons)}
 
 
-def _reason_row(reason: Reason) -> dict[str, object]:
-    row = {"rule": reason.rule, "why": reason.why, "payment_id": reason.payment_id, "telegram_id": reason.telegram_id}
-    return {key: value for key, value in row.items() if value is not None}
-
-
-def _supporter_id(facts: ChargeFacts) -> str | None:
-    return facts.supporter.supporter_id if facts.supporter else None
+def _plain(value: object) -> object:
+    """Write a value as JSON can carry it to the column."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def _charge(row: asyncpg.Record) -> Charge:
     values = dict(row)
     return Charge(
         key=values.pop("charge_key"),
-        family=Family(values.pop("family")),
+        family=_known(Family, values.pop("family")),
         state=ChargeState(values.pop("state")),
-        method=_optional(Method, values.pop("method")),
-        flag=_optional(Flag, values.pop("flag")),
-        reasons=tuple(_reason(reason) for reason in values.pop("reasons")),
+        method=_known(Method, values.pop("method")),
+        flag=_known(Flag, values.pop("flag")),
+        doubt=_known(Doubt, values.pop("doubt")),
+        reasons=tuple(values.pop("reasons")),
         **values,
     )
 
 
-def _reason(row: Mapping[str, object]) -> Reason:
-    return Reason(**{**row, "rule": Method(row["rule"]), "why": Why(row["why"])})  # type: ignore[arg-type]  # our own JSON
+def _known(kind: type[Known], value: Any) -> Any:
+    """Read a stored word; one that only a newer version knows stays the word it is, so that it breaks nothing."""
+    return kind(value) if value in set(kind) else value
 
-
-def _optional(kind: Callable[[str], Known], value: str | None) -> Known | None:
-    return None if value is None else kind(value)
