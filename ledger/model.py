@@ -12,6 +12,9 @@ from typing import NewType
 ChargeKey = NewType("ChargeKey", str)
 """Names one movement of money on BMC: `family:transaction_id`, or `psp_id:current_period_start` of a subscription."""
 
+SOURCE_BMC = "bmc"
+"""The source of everything that Buy Me a Coffee reports, by webhook or by its API."""
+
 DeliveryKey = NewType("DeliveryKey", str)
 """Names one event, however often it is delivered."""
 
