@@ -1,8 +1,9 @@
 """
 Read what Buy Me a Coffee (BMC) sends: any signed body becomes an `Event`, none is refused.
 
-Field by field generous, because BMC is not consistent: booleans come as strings, amounts as number or text, names may
-be missing. What moves money but cannot be read becomes `EventKind.UNREADABLE` and goes to a person.
+Each field is read generously, because BMC is not consistent: booleans come as strings, amounts as number or text, names
+may be missing. An event that may have moved money becomes a charge even if one of its fields cannot be read: the charge
+carries a `Doubt`, and a person decides. `EventKind.UNREADABLE` is left for bodies without a type or without data.
 
 Source: deliveries and copies of "Send test" bodies published by their receivers, https://studio.buymeacoffee.com/webhooks/docs
 and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
@@ -14,28 +15,46 @@ import enum
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import cast
 
-from ledger.model import ChargeKey, DeliveryKey, Family
+from ledger.model import SOURCE_BMC, ChargeKey, DeliveryKey, Doubt, Family
 
 Json = Mapping[str, object]
 
 PAYMENT_VERBS = frozenset({"created", "updated", "refunded"})
 SUBSCRIPTION_VERBS = frozenset({"started", "updated", "cancelled", "canceled", "paused"})
 
-AMOUNT_MAX = Decimal("1e9")
+# ASCII digits, less than 1e9; `Decimal` itself would also take `5_0`, `٥` and `1e3`.
+AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,20})?")
 AMOUNT_STEP = Decimal("0.0001")
 ID_LENGTH_MAX = 200
 INTEGER_DIGITS_MAX = 40
 NO_CURRENCY = "XXX"
 """ISO 4217's own code for "no currency"; it never has a rate, so such a charge goes to a person."""
 
-FREE_ITEM = "FREE_REWARD"
-"""Stands in place of the `transaction_id` of everything that was given away, so it names none of it."""
+PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
+"""Values that stand in place of an id, so they identify nothing; in lower case. Source: bodies and REST answers of BMC."""
+
+PAYMENT_PAID = "succeeded"
+SUBSCRIPTION_PAID = "active"
+STOPPED_STATUSES = frozenset({"canceled", "cancelled", "paused"})
+REFUNDED_STATUSES = frozenset({"refunded", "partially_refunded"})
+LIFETIME_DURATIONS = frozenset({"lifetime", "lifetime_giveaway"})
+TRANSACTION_PREFIX = "pi_"
+"""Begins the ids of Stripe's payments; its subscriptions begin with `sub_`."""
+
+RENEWED_AFTER = timedelta(days=1)
+"""A period that begins later than this after the start of its subscription is a renewal."""
+
+ANSWER_KEYS = frozenset({"answer", "answers", "value", "text"})
+QUESTION_KEYS = frozenset({"question", "extra_question"})
+ANSWERS_DEPTH_MAX = 6
+TOLD_LENGTH_MAX = 100
+ITEM_LENGTH_MAX = 100
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Signs that JSON can carry and Postgres text cannot."""
@@ -60,26 +79,42 @@ class Supporter:
 
 @dataclass(frozen=True)
 class ChargeFacts:
-    """What an event says of one movement of money."""
+    """The facts that an event states about one movement of money."""
 
     key: ChargeKey
+    """The name of the charge if it is new; an event that knows its ids better may belong to the same charge."""
     family: Family
     bmc_id: str | None
     transaction_id: str | None
     psp_id: str | None
+    """Names a subscription over its whole life."""
     amount: Decimal | None
-    """Major units, before fees; None only in a refund that does not name it."""
+    """Major units, before fees, more than zero; None if it is in doubt, or if a refund does not state it."""
     currency: str
     note: str
     """All of the supporter's own words, a line for each place they stand in; empty when there are none."""
     paid_at: datetime
     supporter: Supporter | None
     is_renewal: bool
+    source: str = SOURCE_BMC
+    period_start: datetime | None = None
+    """The billing period of a subscription charge. Payments and lifetime memberships have none."""
+    doubt: Doubt | None = None
+    """The weightiest reason to ask a person, in the order of `Doubt`; None if nothing speaks against the charge."""
+    told: str | None = None
+    """BMC's own words in the doubtful status or amount, for the operator."""
+    side_text: str = ""
+    """Texts in which only an exact code counts, one a line: the supporter's name; BMC's `message` if there is no note."""
+    has_answer: bool = False
+    """The question of a Shop item was answered with any text."""
+    item: str | None = None
+    """Identifies the membership level (`level:5`) or the one Shop item bought (`extra:12`), by its title if it has no id."""
+    item_name: str | None = None
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event as BMC told it. *charge* is there for PAID and REFUNDED, and only for them."""
+    """One event as BMC told it. PAID and REFUNDED ones have a *charge*; the others have none."""
 
     delivery_key: DeliveryKey
     digest: bytes
@@ -107,10 +142,9 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
         digest = hashlib.sha256(body).digest()
         return Event(_key_by_digest(digest), digest, EventKind.UNREADABLE, body, received_at)
     type_ = _text(envelope.get("type"))
-    data = _object(envelope.get("data"))
     live_mode = _boolean(envelope.get("live_mode"))
     digest = _digest(envelope, body)
-    kind, charge = _understand(type_, data, envelope, live_mode=live_mode, received_at=received_at)
+    kind, charge = _understand(type_, envelope, digest, live_mode=live_mode, received_at=received_at)
     return Event(
         delivery_key=_delivery_key(envelope, type_, charge, digest, is_test=kind is EventKind.TEST, nonce=nonce),
         digest=digest,
@@ -124,8 +158,32 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     )
 
 
+@dataclass(frozen=True)
+class _Message:
+    """An event of a known family, before its fields are read."""
+
+    family: Family
+    verb: str
+    data: Json
+    said_at: datetime
+    event_name: str
+    """Names a charge that cannot be identified otherwise; the same in each delivery of the event."""
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """The ids of a charge, and the doubt about them if a repeat of the charge could not be recognised by them."""
+
+    key: ChargeKey
+    bmc_id: str | None
+    transaction_id: str | None = None
+    psp_id: str | None = None
+    period_start: datetime | None = None
+    doubt: Doubt | None = None
+
+
 def _understand(
-    type_: str | None, data: Json | None, envelope: Json, *, live_mode: bool | None, received_at: datetime
+    type_: str | None, envelope: Json, digest: bytes, *, live_mode: bool | None, received_at: datetime
 ) -> tuple[EventKind, ChargeFacts | None]:
     # Only an explicit false is a test: a missing flag may be somebody's money.
     if live_mode is False:
@@ -135,74 +193,141 @@ def _understand(
     family, verb = _family_and_verb(type_)
     if family is None:
         return EventKind.UNKNOWN, None
+    data = _object(envelope.get("data"))
     if data is None:
         return EventKind.UNREADABLE, None
     said_at = _time(envelope.get("created"), no_later_than=received_at) or received_at
-    if family.is_subscription:
-        return _read_subscription(family, verb, data, said_at)
-    return _read_payment(family, verb, data, said_at)
+    event_name = f"event-{_id(envelope.get('event_id')) or digest.hex()}"
+    message = _Message(family, verb, data, said_at, event_name)
+    return _read_subscription(message) if family.is_subscription else _read_payment(message)
 
 
-def _read_payment(family: Family, verb: str, data: Json, said_at: datetime) -> tuple[EventKind, ChargeFacts | None]:
-    amount = _amount(data.get("amount"))
-    is_refund = verb == "refunded" or _boolean(data.get("refunded")) is True or data.get("status") == "refunded"
-    if not is_refund and (data.get("status") in ("failed", "pending") or amount == 0):
+def _read_payment(message: _Message) -> tuple[EventKind, ChargeFacts | None]:
+    data = message.data
+    is_refund = message.verb == "refunded" or _is_refunded(data)
+    if not is_refund and _amount(data.get("amount")) == 0:
         return EventKind.NO_MONEY, None
-    bmc_id, transaction_id = _id(data.get("id")), _transaction_id(data.get("transaction_id"))
-    name = transaction_id or bmc_id
-    if name is None or (amount is None and not is_refund):
-        return EventKind.UNREADABLE, None
-    charge = ChargeFacts(
-        key=ChargeKey(f"{family}:{name}"),
-        family=family,
-        bmc_id=bmc_id,
-        transaction_id=transaction_id,
-        psp_id=None,
-        amount=amount or None,
+    kind = EventKind.REFUNDED if is_refund else EventKind.PAID
+    paid_at = _time(data.get("created_at"), no_later_than=message.said_at) or message.said_at
+    return kind, _charge(message, kind, _identify_payment(message), paid_at=paid_at, is_renewal=False)
+
+
+def _read_subscription(message: _Message) -> tuple[EventKind, ChargeFacts | None]:
+    data = message.data
+    moves_none = message.verb not in ("started", "updated") or _has_stopped(data) or _amount(data.get("amount")) == 0
+    # A refund of a subscription has no event of its own, so the flag counts in each of its events.
+    if moves_none and not _is_refunded(data):
+        return EventKind.NO_MONEY, None
+    identity = _identify_subscription(message)
+    is_renewal = _is_renewal(message, identity)
+    started_at = None if is_renewal else _time(data.get("started_at"))
+    paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
+    return EventKind.PAID, _charge(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
+
+
+def _charge(
+    message: _Message, kind: EventKind, identity: _Identity, *, paid_at: datetime, is_renewal: bool
+) -> ChargeFacts:
+    data = message.data
+    doubt, written = next(_doubts(message, kind, identity), (None, None))
+    answers = "\n".join(_answers(data))
+    item, item_name = _item(data)
+    return ChargeFacts(
+        key=identity.key,
+        family=message.family,
+        bmc_id=identity.bmc_id,
+        transaction_id=identity.transaction_id,
+        psp_id=identity.psp_id,
+        amount=_amount(data.get("amount")) or None,
         currency=_currency(data.get("currency")),
         note="\n".join(_words(data)),
-        paid_at=_time(data.get("created_at"), no_later_than=said_at) or said_at,
+        paid_at=paid_at,
         supporter=_supporter(data),
-        is_renewal=False,
+        is_renewal=is_renewal,
+        period_start=identity.period_start,
+        doubt=doubt,
+        told=_as_told(written),
+        side_text="\n".join(_side_texts(data)),
+        has_answer=bool(answers.strip()),
+        item=item,
+        item_name=item_name,
     )
-    return (EventKind.REFUNDED if is_refund else EventKind.PAID), charge
 
 
-def _read_subscription(
-    family: Family, verb: str, data: Json, said_at: datetime
-) -> tuple[EventKind, ChargeFacts | None]:
-    amount = _amount(data.get("amount"))
-    if verb not in ("started", "updated") or _has_stopped(data) or amount == 0:
-        return EventKind.NO_MONEY, None
-    bmc_id, psp_id = _id(data.get("id")), _id(data.get("psp_id"))
-    name = psp_id or (f"{family}:{bmc_id}" if bmc_id else None)
-    period_start = _time(data.get("current_period_start"))
-    # What is neither running nor stopped, such as overdue, may be unpaid. Source of the known ones: BMC's samples and its tester.
-    if data.get("status") not in (None, "active"):
-        return EventKind.UNREADABLE, None
-    # Without its period a charge has no key: what would keep `.started` and `.updated` of one charge from counting twice?
-    if name is None or period_start is None or amount is None:
-        return EventKind.UNREADABLE, None
-    started_at = _time(data.get("started_at")) or period_start
-    charge = ChargeFacts(
-        key=ChargeKey(f"{name}:{int(period_start.timestamp())}"),
-        family=family,
-        bmc_id=bmc_id,
-        transaction_id=None,
-        psp_id=name,
-        amount=amount,
-        currency=_currency(data.get("currency")),
-        note="\n".join(_words(data)),
-        paid_at=min(period_start, said_at),
-        supporter=_supporter(data),
-        is_renewal=period_start - started_at > timedelta(days=1),
-    )
-    return EventKind.PAID, charge
+def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator[tuple[Doubt, object]]:
+    """Yield the doubts about a charge, the weightiest first, each with the value that caused it."""
+    data = message.data
+    status = _unpaid_status(message)
+    if kind is EventKind.PAID and status is not None:
+        yield Doubt.STATUS, status
+    amount = data.get("amount")
+    # A refund need not state its amount, but an amount that it states has to be read.
+    if not _amount(amount) and (kind is EventKind.PAID or amount is not None):
+        yield Doubt.AMOUNT, amount
+    if identity.doubt is not None:
+        yield identity.doubt, None
+
+
+def _unpaid_status(message: _Message) -> object:
+    """Return the status if it is not known to mean "paid"; None if it is, or if there is no status."""
+    status = message.data.get("status")
+    if _is_refunded(message.data):
+        return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
+    paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
+    return None if _closed_word(status) == paid else status
+
+
+def _is_refunded(data: Json) -> bool:
+    return _boolean(data.get("refunded")) is True or _closed_word(data.get("status")) in REFUNDED_STATUSES
 
 
 def _has_stopped(data: Json) -> bool:
-    stopped = data.get("status") in ("canceled", "cancelled", "paused")
+    stopped = _closed_word(data.get("status")) in STOPPED_STATUSES
     return stopped or _boolean(data.get("canceled")) is True or _boolean(data.get("paused")) is True
+
+
+def _identify_payment(message: _Message) -> _Identity:
+    bmc_id, transaction_id = _id(message.data.get("id")), _id(message.data.get("transaction_id"))
+    return _identity_of_transaction(message, bmc_id, transaction_id)
+
+
+def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
+    name = transaction_id or bmc_id
+    key = ChargeKey(f"{message.family}:{name or message.event_name}")
+    return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
+
+
+def _identify_subscription(message: _Message) -> _Identity:
+    data = message.data
+    bmc_id, psp_id = _id(data.get("id")), _id(data.get("psp_id"))
+    period_start = _time(data.get("current_period_start"))
+    if period_start is None and _is_lifetime(message):
+        # It is paid once: its `psp_id` names no subscription, but may name the transaction.
+        is_transaction = psp_id is not None and psp_id.startswith(TRANSACTION_PREFIX)
+        return _identity_of_transaction(message, bmc_id, psp_id if is_transaction else None)
+    name = psp_id or (f"{message.family}:{bmc_id}" if bmc_id else None)
+    if name is not None and period_start is not None:
+        key = f"{name}:{int(period_start.timestamp())}"
+        return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start)
+    # Without its period `.started` and `.updated` of one charge cannot be told from two charges.
+    doubt = Doubt.PERIOD if period_start is None else Doubt.IDENTITY
+    key = f"{name or message.family}:{message.event_name}"
+    return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start, doubt=doubt)
+
+
+def _is_lifetime(message: _Message) -> bool:
+    is_lifetime = _closed_word(message.data.get("duration_type")) in LIFETIME_DURATIONS
+    return message.family is Family.MEMBERSHIP and is_lifetime
+
+
+def _is_renewal(message: _Message, identity: _Identity) -> bool:
+    if identity.period_start is None and _is_lifetime(message):
+        return False
+    started_at = _time(message.data.get("started_at"))
+    if started_at is None:
+        # A first charge may be guessed, a renewal may not: without its start an update is taken for a renewal.
+        return message.verb == "updated"
+    return (identity.period_start or message.said_at) - started_at > RENEWED_AFTER
 
 
 def _family_and_verb(type_: str) -> tuple[Family | None, str]:
@@ -218,20 +343,70 @@ def _family_and_verb(type_: str) -> tuple[Family | None, str]:
 def _words(data: Json) -> Iterator[str]:
     """Yield the supporter's own words; `message` is BMC's sentence and not among them."""
     yield from _texts(data.get("support_note"))
-    for extra in _objects(data.get("extras")):
-        yield from _texts(extra.get("question_answers"))
+    yield from _answers(data)
     yield from _texts(data.get("additional_info"))
     commission = _object(data.get("commission"))
     if commission is not None:
         yield from _texts(commission.get("additional_info"))
 
 
-def _texts(value: object) -> Iterator[str]:
-    values: Sequence[object] = value if isinstance(value, list) else [value]
-    for one in values:
-        text = _text(str(one) if isinstance(one, int) and not isinstance(one, bool) else one)
+def _answers(data: Json) -> Iterator[str]:
+    """Yield the answers to the questions of the Shop items bought."""
+    for extra in _extras(data):
+        for key in ("question_answers", "answers", "answer"):
+            yield from _texts(extra.get(key))
+
+
+def _side_texts(data: Json) -> Iterator[str]:
+    has_note = any(text.strip() for text in _texts(data.get("support_note")))
+    for value in (data.get("supporter_name"), None if has_note else data.get("message")):
+        line = " ".join((_text(value) or "").split())
+        if line:
+            yield line
+
+
+def _texts(value: object, depth: int = 0) -> Iterator[str]:
+    """Yield the texts in a value: a text, a number, or lists and objects of them. Of an object, only the answers count."""
+    if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+        text = _text(str(value))
         if text:
             yield text
+    elif depth < ANSWERS_DEPTH_MAX:
+        for inner in _inner_values(value):
+            yield from _texts(inner, depth + 1)
+
+
+def _inner_values(value: object) -> Iterable[object]:
+    if isinstance(value, list):
+        return cast(Sequence[object], value)
+    entries = _object(value) or {}
+    answers = [entries[key] for key in entries if key.strip().lower() in ANSWER_KEYS]
+    return answers or [entries[key] for key in entries if key.strip().lower() not in QUESTION_KEYS]
+
+
+def _extras(data: Json) -> Sequence[Json]:
+    """Return the Shop items bought: a list of them, a single one, or a list that PHP wrote as a numbered map."""
+    extras = data.get("extras")
+    single = _object(extras)
+    if single is None:
+        return _objects(extras)
+    return _objects(list(single.values())) if all(key.isdecimal() for key in single) else [single]
+
+
+def _item(data: Json) -> tuple[str | None, str | None]:
+    """Return the membership level, or the Shop item if exactly one was bought, and its title."""
+    level = _named("level", data.get("membership_level_id"), data.get("membership_level_name"))
+    if level is not None:
+        return level
+    bought = {_named("extra", extra.get("id"), extra.get("title")) for extra in _extras(data)}
+    only = bought.pop() if len(bought) == 1 else None
+    return only or (None, None)
+
+
+def _named(kind: str, id_: object, title: object) -> tuple[str, str | None] | None:
+    name = " ".join((_text(title) or "").split())[:ITEM_LENGTH_MAX] or None
+    identifier = _id(id_) or name
+    return None if identifier is None else (f"{kind}:{identifier}", name)
 
 
 def _supporter(data: Json) -> Supporter | None:
@@ -290,9 +465,9 @@ def _object(value: object) -> Json | None:
     return cast(Json, value) if isinstance(value, dict) else None
 
 
-def _objects(value: object) -> Iterator[Json]:
+def _objects(value: object) -> Sequence[Json]:
     values: Sequence[object] = value if isinstance(value, list) else []
-    return (cast(Json, one) for one in values if isinstance(one, dict))
+    return [cast(Json, one) for one in values if isinstance(one, dict)]
 
 
 def _text(value: object) -> str | None:
@@ -300,16 +475,30 @@ def _text(value: object) -> str | None:
 
 
 def _id(value: object) -> str | None:
-    """Read an id given as number or text; None when there is none or it is too long to be one."""
+    """Read an id given as number or text; None for a placeholder and for text that cannot be stored as it is."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
-    text = UNSTORABLE.sub("\ufffd", str(value)).strip()
-    return text if 0 < len(text) <= ID_LENGTH_MAX else None
+    text = str(value).strip()
+    if text.casefold() in PLACEHOLDERS or len(text) > ID_LENGTH_MAX or UNSTORABLE.search(text):
+        return None
+    return text
 
 
-def _transaction_id(value: object) -> str | None:
-    text = _id(value)
-    return None if text == FREE_ITEM else text
+def _closed_word(value: object) -> str | None:
+    """Read a word of a closed list: `Partially Refunded` is `partially_refunded`; None for anything but text."""
+    return re.sub("[ -]+", "_", value.strip().casefold()) if isinstance(value, str) else None
+
+
+def _as_told(value: object) -> str | None:
+    """Write down, on one short line, a value as BMC told it; None if there is none."""
+    if value is None:
+        return None
+    try:
+        text = str(value) if isinstance(value, str | Decimal) else json.dumps(value, default=str)
+    except RecursionError:
+        return None
+    printable = "".join(sign if sign.isprintable() else " " for sign in text.strip()[:TOLD_LENGTH_MAX])
+    return " ".join(printable.split()) or None
 
 
 def _boolean(value: object) -> bool | None:
@@ -323,16 +512,16 @@ def _small_integer(value: object) -> int | None:
 
 
 def _amount(value: object) -> Decimal | None:
-    """Read money in major units, zero included; None for what is no amount, negative or beyond all reason."""
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+    """
+    Read money in major units, zero included; None for what is no amount, negative or beyond all reason.
+
+    A JSON number has to fit the pattern as `Decimal` writes it. So `1e3` is refused, although JSON means 1000 by it: BMC never wrote
+    one, and a person decides. `1e-05` is how many encoders write 0.00001, and is read as that.
+    """
+    text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
+    if not AMOUNT.fullmatch(text):
         return None
-    try:
-        amount = Decimal(value.strip() if isinstance(value, str) else value)
-    except InvalidOperation:
-        return None
-    if not amount.is_finite() or not 0 <= amount < AMOUNT_MAX:
-        return None
-    stepped = amount.quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
+    stepped = Decimal(text).quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
     return stepped.quantize(Decimal(1)) if stepped == stepped.to_integral_value() else stepped.normalize()
 
 
