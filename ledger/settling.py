@@ -164,7 +164,7 @@ def _by_transaction(charge: Charge | ChargeFacts) -> Identity | None:
 
 
 def _by_number(charge: Charge | ChargeFacts) -> Identity | None:
-    """A payment's number names the payment; a subscription's number names all its charges, so its period belongs to it."""
+    # A payment's number names the payment, but a subscription's number names all its charges: the period belongs to it.
     if charge.bmc_id is None:
         return None
     return ("number", charge.source, str(charge.family), charge.bmc_id, _seconds(charge.period_start))
@@ -524,7 +524,7 @@ class _Fold:
             return Outcome.RECORDED
         charge = replace(charge, state=ChargeState.UNMATCHED, dismissed_by=None)
         self._keep(charge)
-        self._tell(None, NotificationKind.CHARGE_UNMATCHED, _operator_facts(charge), f"unmatched:{charge.key}")
+        self._tell(None, NotificationKind.CHARGE_UNMATCHED, operator_facts(charge), f"unmatched:{charge.key}")
         for user in sorted(found.under_review):
             facts = {"amount": _plain(charge.amount), "currency": charge.currency, "charge_key": charge.key}
             self._tell(user, NotificationKind.PAYMENT_UNDER_REVIEW, facts, f"under_review:{charge.key}:{user}")
@@ -556,13 +556,13 @@ class _Fold:
             )
             self._keep(charge)
             # Its payment may be on its way; if it never comes, only this message tells of the refund.
-            self._tell(None, NotificationKind.REFUND_UNKNOWN, _operator_facts(charge), f"refund_unknown:{charge.key}")
+            self._tell(None, NotificationKind.REFUND_UNKNOWN, operator_facts(charge), f"refund_unknown:{charge.key}")
             return Outcome.REFUNDED, charge.key
         if known.refunded_at is not None:
             return Outcome.RECORDED, known.key
         is_of_all = known.amount is None or facts.amount is None or _money(known) == (facts.amount, facts.currency)
-        if not is_of_all or known.refunded_amount is not None:
-            self._tell_contradiction(known, "refund", amount=facts.amount, currency=facts.currency)
+        if not is_of_all or facts.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
+            self._tell_contradiction(known, "refund", amount=facts.amount, currency=facts.currency, told=facts.told)
             return Outcome.RECORDED, known.key
         refunded = replace(known, state=ChargeState.REFUNDED, dismissed_by=None, refunded_at=self._now)
         self._keep(refunded)
@@ -580,7 +580,7 @@ class _Fold:
         }
         self._tell(telegram_id, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}")
         # BMC repeats the whole amount even if only a part went back, so a person may know better.
-        self._tell(None, NotificationKind.CHARGE_REFUNDED, _operator_facts(charge), f"charge_refunded:{charge.key}")
+        self._tell(None, NotificationKind.CHARGE_REFUNDED, operator_facts(charge), f"charge_refunded:{charge.key}")
 
     # Matches -----------------------------------------------------------------------------------------------------
 
@@ -616,7 +616,7 @@ class _Fold:
                 self._complete(payment, matched)
         self._tell_of_match(matched, found, credits)
         if found.flag is Flag.SECOND_CHARGE and not is_known_payer:
-            self._tell(None, NotificationKind.CHARGE_FLAGGED, _operator_facts(matched), f"flagged:{matched.key}")
+            self._tell(None, NotificationKind.CHARGE_FLAGGED, operator_facts(matched), f"flagged:{matched.key}")
 
     def _complete(self, payment: PendingPayment, charge: Charge) -> None:
         ended = replace(payment, status=PaymentStatus.COMPLETED, ended_at=self._now)
@@ -657,7 +657,7 @@ class _Fold:
         }
         self._tell(found.telegram_id, NotificationKind.PAYMENT_CREDITED, facts, f"credited:{charge.key}")
         if found.method is Method.AMOUNT_AND_TIME:
-            self._tell(None, NotificationKind.CHARGE_GUESSED, _operator_facts(charge), f"guessed:{charge.key}")
+            self._tell(None, NotificationKind.CHARGE_GUESSED, operator_facts(charge), f"guessed:{charge.key}")
 
     # Words to people ---------------------------------------------------------------------------------------------
 
@@ -668,7 +668,7 @@ class _Fold:
         named = (self._book.payments.get(code) for code in sorted(words.reading.codes))
         for payment in named:
             if payment is not None and payment.telegram_id != charge.telegram_id:
-                facts = {**_operator_facts(charge), "code": payment.payment_id}
+                facts = {**operator_facts(charge), "code": payment.payment_id}
                 fact_key = f"code_late:{charge.key}:{payment.payment_id}"
                 self._tell(None, NotificationKind.CODE_CAME_LATE, facts, fact_key)
 
@@ -682,7 +682,7 @@ class _Fold:
         self, charge: Charge, about: str, *, amount: Decimal | None, currency: str, told: str | None = None
     ) -> None:
         facts = {
-            **_operator_facts(charge),
+            **operator_facts(charge),
             "about": about,
             "told_amount": _plain(amount),
             "told_currency": currency,
@@ -839,7 +839,7 @@ def _paid_after_refund(known: Charge, facts: ChargeFacts) -> Charge:
     return replace(charge, state=ChargeState.UNMATCHED, refunded_at=None)
 
 
-def _operator_facts(charge: Charge) -> dict[str, str | int | float | None]:
+def operator_facts(charge: Charge) -> dict[str, str | int | float | None]:
     """Name the charge for the operator; its note, which is personal, is looked up when the message is written."""
     return {
         "charge_key": charge.key,

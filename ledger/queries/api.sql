@@ -25,7 +25,7 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
   LEFT JOIN LATERAL (
            SELECT charges.charge_id, charges.amount, charges.currency, charges.matched_at
              FROM charges
-            WHERE charges.payment_id = shown.payment_id
+            WHERE (charges.payment_id = shown.payment_id OR charges.charge_key = shown.bmc_data ->> 'charge_key')
               AND charges.telegram_id = $1
               AND charges.state = 'matched'
             ORDER BY coalesce(charges.charge_key = shown.bmc_data ->> 'charge_key', false) DESC, charges.matched_at

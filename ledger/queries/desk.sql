@@ -32,30 +32,101 @@ SELECT last.operator_id
 SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 
 -- name: keep_action
--- $1 operator, $2 action, $3 charge id, $4 credit id, $5 claim id, $6 event number, $7 Telegram id, $8 reason, $9 request key,
+-- $1 operator, $2 action, $3 charge id, $4 claim id, $5 event number, $6 outsider id, $7 Telegram id, $8 reason, $9 request key,
 -- $10 now
 INSERT INTO operator_actions (
-    operator_id, action, charge_id, credit_id, claim_id, event_no, telegram_id, reason, request_key, created_at
+    operator_id, action, charge_id, claim_id, event_no, outsider_id, telegram_id, reason, request_key, created_at
 )
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 RETURNING action_id;
 
 -- name: credit_charge_again!
--- The one credit of kind payment was taken back, and this gives it to the right user.
--- $1 charge id, $2 Telegram id, $3 credits, $4 cause
-INSERT INTO credits (charge_id, kind, telegram_id, credits, cause)
-VALUES ($1, 'adjustment', $2, $3, $4);
+-- Credit a charge whose credit was reversed: the new one follows the newest reversal.
+-- $1 charge id, $2 Telegram id, $3 credits, $4 action id, $5 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, action_id, created_at, follows)
+SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
+  FROM credits AS taken
+  JOIN credits AS given ON given.credit_id = taken.reverses
+ WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
--- name: find_standing_credit
--- What a charge gave to its user and was not taken back.
--- $1 charge id
-SELECT given.credit_id, given.telegram_id, given.credits
+-- name: reverse_charge
+-- Take back all that is left of a charge's credit. Without an operator's action the user said: not mine.
+-- $1 charge id, $2 cause, $3 action id or null, $4 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
+SELECT given.charge_id, 'reversal', given.telegram_id, -credits_left(given.credit_id), $2, given.credit_id, $3, $3::bigint IS NULL, $4
   FROM credits AS given
  WHERE given.charge_id = $1
-   AND given.kind IN ('payment', 'adjustment')
-   AND given.reverses IS NULL
-   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id)
- ORDER BY given.credit_id DESC
+   AND given.kind = 'payment'
+   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal')
+RETURNING credits;
+
+-- name: reverse_refunds
+-- Give back what was taken for refunds of a charge; how much.
+-- $1 charge id, $2 cause, $3 action id, $4 now
+WITH given_back AS (
+    INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
+    SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
+      FROM charges
+      JOIN credits AS taken ON taken.charge_id = charges.charge_id AND taken.kind = 'refund'
+     WHERE charges.charge_id = $1
+       AND charges.state = 'refunded'
+       AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
+       -- What had been reversed as a wrong match stays reversed.
+       AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal')
+    RETURNING credits
+)
+SELECT sum(credits)::bigint FROM given_back;
+
+-- name: find_credits_left
+-- What a charge has given by now, refunds of a part aside; null where it is not credited.
+-- $1 charge id
+SELECT credits_left(given.credit_id)
+  FROM credits AS given
+ WHERE given.charge_id = $1
+   AND given.kind = 'payment'
+   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+
+-- name: refund_credits!
+-- Take back some of what a charge has given.
+-- $1 charge id, $2 credits, $3 action id, $4 cause, $5 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, action_id, cause, created_at)
+SELECT given.charge_id, 'refund', given.telegram_id, -$2::bigint, given.credit_id, $3, $4, $5
+  FROM credits AS given
+ WHERE given.charge_id = $1
+   AND given.kind = 'payment'
+   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+
+-- name: find_standing_guess
+-- When a charge was guessed to be of this user, where that stands.
+-- $1 charge id, $2 Telegram id
+SELECT guesses.guessed_at
+  FROM guesses
+  JOIN charges USING (charge_id)
+ WHERE guesses.charge_id = $1
+   AND guesses.telegram_id = $2
+   AND guesses.taken_back_at IS NULL
+   AND charges.state = 'matched'
+   AND charges.method = 'amount_and_time';
+
+-- name: take_back_guess
+-- $1 charge id, $2 now
+UPDATE guesses SET taken_back_at = $2 WHERE charge_id = $1 AND taken_back_at IS NULL;
+
+-- name: find_outsider
+-- $1 kind, $2 name
+SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS NULL;
+
+-- name: remember_outsider
+-- $1 kind, $2 name, $3 now
+INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
+
+-- name: find_outsider_of_dismissal
+-- What an operator had us remember when the charge was last dismissed; null: nothing.
+-- $1 charge id
+SELECT outsider_id
+  FROM operator_actions
+ WHERE charge_id = $1 AND action = 'dismiss'
+ ORDER BY action_id DESC
  LIMIT 1;
 
 -- name: find_adjustment
@@ -64,25 +135,19 @@ SELECT given.credit_id, given.telegram_id, given.credits
 SELECT given.telegram_id, given.credits, exists(SELECT FROM credits AS taken WHERE taken.reverses = $1) AS is_reversed
   FROM credits AS given
  WHERE given.credit_id = $1
-   AND given.kind = 'adjustment'
-   AND given.charge_id IS NULL
-   AND given.reverses IS NULL;
+   AND given.kind = 'adjustment';
 
--- name: reverse_credit
--- Take an entry back; the second time there is no row.
--- $1 credit id, $2 cause
-INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses)
-SELECT charge_id, 'adjustment', telegram_id, -credits, $2, credit_id
+-- name: reverse_adjustment!
+-- $1 credit id, $2 cause, $3 action id, $4 now
+INSERT INTO credits (kind, telegram_id, credits, cause, reverses, action_id, created_at)
+SELECT 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $4
   FROM credits
- WHERE credit_id = $1
-ON CONFLICT (reverses) DO NOTHING
-RETURNING credit_id;
+ WHERE credit_id = $1;
 
--- name: adjust_balance
--- $1 Telegram id, $2 credits, $3 cause
-INSERT INTO credits (telegram_id, kind, credits, cause)
-VALUES ($1, 'adjustment', $2, $3)
-RETURNING credit_id;
+-- name: adjust_balance!
+-- $1 Telegram id, $2 credits, $3 cause, $4 action id, $5 now
+INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)
+VALUES ($1, 'adjustment', $2, $3, $4, $5);
 
 -- name: close_claims_of_charge
 -- The user's open claim, where the charge may be the one it is about.

@@ -5,8 +5,9 @@
 -- $1 charge ids, $2 charge keys
 SELECT charges.charge_id, charges.charge_key, charges.family, charges.amount, charges.currency, charges.note,
        charges.paid_at, charges.state, charges.method, charges.reasons, charges.payment_id, charges.telegram_id,
-       charges.flag, charges.is_paid, charges.is_held, charges.matched_at, charges.refunded_at,
-       supporters.name AS supporter_name, supporters.email,
+       charges.flag, charges.is_paid, charges.is_held, charges.doubt, charges.told, charges.conflicts_with, charges.item,
+       charges.item_name, charges.dismissed_by, charges.supporter_id, charges.psp_id, charges.matched_at, charges.refunded_at,
+       charges.refunded_amount, supporters.name AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
            AS credits,
        decision.operator_id, decision.action, decision.reason, decision.created_at AS decided_at
@@ -170,8 +171,6 @@ SELECT given.credit_id, given.telegram_id, given.kind, given.credits, given.char
   FROM credits AS given
  WHERE given.telegram_id = $1
    AND given.kind = 'adjustment'
-   AND given.charge_id IS NULL
-   AND given.reverses IS NULL
    AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id)
  ORDER BY given.credit_id DESC
  LIMIT $2;
@@ -283,7 +282,9 @@ SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.usernam
 -- name: export_actions
 -- $1 from, $2 before, $3 how many at most
 SELECT operator_actions.action_id, operator_actions.created_at, operator_actions.operator_id, users.username AS operator_name,
-       operator_actions.action, operator_actions.charge_id, operator_actions.credit_id, operator_actions.claim_id,
+       operator_actions.action, operator_actions.charge_id,
+       (SELECT max(credits.credit_id) FROM credits WHERE credits.action_id = operator_actions.action_id) AS credit_id,
+       operator_actions.claim_id,
        operator_actions.event_no, operator_actions.telegram_id, operator_actions.reason
   FROM operator_actions
   LEFT JOIN users ON users.telegram_id = operator_actions.operator_id
@@ -363,21 +364,20 @@ UPDATE notifications
    AND facts ->> 'charge_key' = $2;
 
 -- name: find_payments_then
--- Payments that may have been meant, as they stood at a moment in the past; those given up by then since it was paid among them.
--- $1 codes, $2 users, $3 amount, $4 currency, $5 opened from, $6 opened until, $7 the moment, $8 when it was paid
+-- Payments that may have been meant, as they stood at a moment in the past. Of those of the amount all that were open when it was paid.
+-- $1 codes, $2 users, $3 amount, $4 currency, $5 when it was paid, $6 opened until, $7 the moment
 WITH past AS (
-    SELECT payment_id, telegram_id, amount, currency, created_at, ended_at,
+    SELECT payment_id, telegram_id, amount, currency, created_at, ended_at, requested_again_at,
            CASE WHEN coalesce(completed_at, ended_at) >= $7 THEN 'pending' ELSE status END AS status
       FROM pending_payments
      WHERE payment_id = ANY($1::text [])
         OR telegram_id = ANY($2::bigint [])
-        OR (amount = $3 AND currency = $4 AND created_at BETWEEN $5 AND $6)
+        OR (amount = $3 AND currency = $4 AND created_at <= $6 AND (status = 'pending' OR ended_at > $5))
 )
-SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at
+SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
   FROM past
  WHERE payment_id = ANY($1::text [])
-    OR (status = 'pending' AND created_at <= $6)
-    OR (status IN ('cancelled', 'expired') AND ended_at > $8);
+    OR (created_at <= $6 AND (status = 'pending' OR ended_at > $5));
 
 -- name: find_rivals
 -- Other charges of the same amount around the same time that waited at a moment in the past.
@@ -400,14 +400,24 @@ SELECT charge_key, family, amount, currency, paid_at
    );
 
 -- name: find_taught_users
--- Whom earlier charges of a supporter or of a subscription proved to be meant.
+-- Who earlier charges of a supporter or of a subscription proved to be meant.
 -- $1 supporter id or null, $2 psp id or null, $3 charge key, $4 before
 SELECT DISTINCT
        telegram_id,
-       coalesce(supporter_id = $1 AND method IN ('code', 'operator'), false) AS is_supporter,
-       coalesce(psp_id = $2, false) AS is_subscriber
+       coalesce(supporter_id = $1 AND method = 'code', false) AS is_supporter,
+       coalesce(psp_id = $2 AND method <> 'amount_and_time', false) AS is_subscriber
   FROM charges
  WHERE (supporter_id = $1 OR psp_id = $2)
    AND telegram_id IS NOT NULL
    AND charge_key <> $3
    AND matched_at < $4;
+
+-- name: find_guesses_then
+-- As find_guesses, before a moment in the past.
+-- $1 users, $2 charge key that is looked at again, $3 the moment
+SELECT guesses.telegram_id, max(guesses.guessed_at) AS guessed_at,
+       max(guesses.taken_back_at) FILTER (WHERE guesses.taken_back_at < $3) AS taken_back_at
+  FROM guesses
+  JOIN charges USING (charge_id)
+ WHERE guesses.telegram_id = ANY($1::bigint []) AND charges.charge_key <> $2 AND guesses.guessed_at < $3
+ GROUP BY guesses.telegram_id;

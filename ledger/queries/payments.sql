@@ -63,6 +63,14 @@ INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, currency
 VALUES ($1, $2, $2, $3, $4, $5, $6)
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
+-- name: request_again
+-- The user asked for the same amount again. A payment that was completed in this moment stays as it is.
+-- $1 payment id, $2 now, $3 how many times are kept, the newest
+UPDATE pending_payments
+   SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]
+ WHERE payment_id = $1 AND status = 'pending'
+RETURNING payment_id, telegram_id, amount, currency, status, created_at, requested_again_at;
+
 -- name: cancel_payment
 -- Only one's own, only while it is open.
 -- $1 payment id, $2 Telegram id, $3 now

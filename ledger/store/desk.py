@@ -7,19 +7,26 @@ All take the settling lock, so that of two operators, or of an operator and a ru
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
 from typing import Literal
 
 from ledger.model import ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
-from ledger.settling import Charge, Settlement, match_by_operator
+from ledger.settling import Charge, Facts, OutsiderKind, Settlement, match_by_operator, operator_facts, outsider_names
 from ledger.store.claims import load_candidates, load_open_claim
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
 from ledger.store.settle import load_charge, write_settlement
 from ledger.store.story import tell
+
+DISOWN_WITHIN = timedelta(days=30)
+"""How long a user can say of a guess that it is not theirs."""
+
+NOT_MINE = "not mine"
+"""The cause of a reversal that its user asked for; the history has a text of its own for it."""
 
 
 class Action(enum.StrEnum):
@@ -28,6 +35,7 @@ class Action(enum.StrEnum):
     MATCH = "match"
     DISMISS = "dismiss"
     UNDO_MATCH = "undo_match"
+    REFUND_PART = "refund_part"
     CREDIT = "credit"
     UNDO_ADJUSTMENT = "undo_adjustment"
     DECLINE_CLAIM = "decline_claim"
@@ -46,6 +54,12 @@ class Why(enum.StrEnum):
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
+    NOT_REFUNDABLE = "not_refundable"
+    """Nothing was paid for the charge, or its amount is not known."""
+    NO_PART = "no_part"
+    """What went back is not more than nothing and less than all that was paid."""
+    NOTHING_TO_REMEMBER = "nothing_to_remember"
+    """The charge names no supporter, subscription or item."""
     UNDONE_BEFORE = "undone_before"
     REPEATED = "repeated"
     """The same press or message came a second time; the first did it."""
@@ -86,13 +100,8 @@ async def match_charge(
     telegram_id: TelegramId,
     payment_id: PaymentId | None,
     rates: Rates,
-    cause: str | None = None,
 ) -> Done | Refused:
-    """
-    Match a waiting charge to a user, and to the payment it answers, if any; the user is credited and told.
-
-    *cause* is what they read in their history, where the order's reason is not for them.
-    """
+    """Match a waiting charge to a user, and to the payment it answers, if any; the user is credited and told."""
     async with _in_turn(pool) as db:
         charge = await load_charge(db, charge_id)
         refusal = await _refuse_match(db, charge_id, charge, order, telegram_id, rates)
@@ -109,14 +118,20 @@ async def match_charge(
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
             for notification in done.notifications
         ]
-        credits = await _credit(db, charge_id, done, order, cause=cause or order.reason)
+        credits = await _credit(db, charge_id, done, order, action_id)
         await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now, candidates)
     tell(done)
     return Done(action_id, charge_id, telegram_id, credits)
 
 
-async def dismiss_charge(pool: Pool, charge_id: int, order: Order) -> Done | Refused:
-    """End the waiting of a charge that is nobody's: paid without an account, or by a friend."""
+async def dismiss_charge(
+    pool: Pool, charge_id: int, order: Order, *, remember: OutsiderKind | None = None
+) -> Done | Refused:
+    """
+    End the waiting of a charge that belongs to no user: paid without an account, or by a friend.
+
+    *remember* says by what later payments are recognised, which are then dismissed without a card; None: remember nothing.
+    """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
             return Refused(Why.REPEATED)
@@ -125,18 +140,29 @@ async def dismiss_charge(pool: Pool, charge_id: int, order: Order) -> Done | Ref
             return Refused(Why.UNKNOWN_CHARGE)
         if not charge.waits:
             return await _decided_before(db, charge_id)
-        action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id)
+        outsider_id = None
+        if remember is not None:
+            name = dict(outsider_names(charge)).get(remember)
+            if name is None:
+                return Refused(Why.NOTHING_TO_REMEMBER)
+            outsider_id = await _remember(db, remember, name, order.now)
+        action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id, outsider_id=outsider_id)
         await write_settlement(db, _change(replace(charge, state=ChargeState.DISMISSED)), order.now)
     return Done(action_id, charge_id, None, 0)
+
+
+async def _remember(db: Connection, kind: OutsiderKind, name: str, now: datetime) -> int:
+    known: int | None = await db.fetchval(sql("find_outsider"), kind, name)
+    return known if known is not None else await db.fetchval(sql("remember_outsider"), kind, name, now)
 
 
 async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | None = None) -> Done | Refused:
     """
     Take back a match, whoever made it, or a dismissal: the charge waits again.
 
-    The credits are reversed by an entry of their own and the user is told; no rule matches the charge again. *shown* is when the
-    match that the operator saw was made, in unix seconds (0: they saw a dismissal): another one than that is left alone. None:
-    whatever there is.
+    The credits are reversed by an entry of their own and the user is told; no rule matches the charge again. With a dismissal
+    ends what was remembered by it. *shown* is when the match that the operator saw was made, in unix seconds (0: they saw
+    a dismissal): another one than that is left alone. None: undo whatever there is.
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
@@ -151,11 +177,113 @@ async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | N
             return Refused(Why.NOTHING_TO_UNDO)
         user = charge.telegram_id
         action_id = await _keep_action(db, order, Action.UNDO_MATCH, charge_id=charge_id, telegram_id=user)
-        credits = await _reverse_standing_credit(db, charge_id, order)
-        await write_settlement(db, _change(_waiting_again(charge)), order.now)
+        credits = await _reverse_charge(db, charge_id, order, action_id)
+        change = _change(_waiting_again(charge))
+        change.outsiders_ended = await _find_outsiders_of(db, charge, charge_id)
+        await write_settlement(db, change, order.now)
+        await db.execute(sql("take_back_guess"), charge_id, order.now)
         if user is not None:
             await _tell_of_adjustment(db, user, action_id, credits=credits, cause="match_undone")
     return Done(action_id, charge_id, user, credits)
+
+
+class Disowned(enum.Enum):
+    """Why a user's *Not mine* changed nothing."""
+
+    DECIDED_BEFORE = enum.auto()
+    """The guess was taken back before, or refunded."""
+    TOO_LATE = enum.auto()
+
+
+async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, now: datetime) -> int | Disowned:
+    """
+    Take back a guess because its user says that the payment is not theirs; return the credits taken from the balance.
+
+    The charge waits for the operators again, who are told. The pending payment that it completed stays completed.
+    """
+    async with _in_turn(pool) as db:
+        guessed_at = await db.fetchval(sql("find_standing_guess"), charge_id, telegram_id)
+        charge = await load_charge(db, charge_id)
+        if guessed_at is None or charge is None:
+            return Disowned.DECIDED_BEFORE
+        if guessed_at < now - DISOWN_WITHIN:
+            return Disowned.TOO_LATE
+        taken = -int(await db.fetchval(sql("reverse_charge"), charge_id, NOT_MINE, None, now))
+        await write_settlement(db, _change(_waiting_again(charge)), now)
+        await db.execute(sql("take_back_guess"), charge_id, now)
+        facts = operator_facts(charge) | {"telegram_id": telegram_id}
+        await _queue(db, None, NotificationKind.GUESS_DISOWNED, facts, f"disowned:{charge.key}")
+        await _tell_of_overdraft(db, telegram_id)
+    return taken
+
+
+async def refund_part(pool: Pool, charge_id: int, order: Order, *, amount: Decimal) -> Done | Refused:
+    """
+    Take back a part of what a charge gave, because that part of the money went back.
+
+    *amount*, in the charge's currency, is all that went back where BMC had told of a refund of everything, which is
+    corrected; otherwise it went back beside what is known. The user is told. A charge that waits gives less once it is matched.
+    """
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        charge = await load_charge(db, charge_id)
+        if charge is None:
+            return Refused(Why.UNKNOWN_CHARGE)
+        if charge.amount is None or not charge.is_paid or charge.state is ChargeState.DISMISSED:
+            return Refused(Why.NOT_REFUNDABLE)
+        if not 0 < amount < charge.amount_kept:
+            return Refused(Why.NO_PART)
+        user = charge.telegram_id
+        action_id = await _keep_action(db, order, Action.REFUND_PART, charge_id=charge_id, telegram_id=user)
+        returned = await db.fetchval(sql("reverse_refunds"), charge_id, order.reason, action_id, order.now) or 0
+        taken = await _take_back_part(db, charge, charge_id, amount, action_id, order)
+        await write_settlement(db, _change(_refunded_in_part(charge, amount)), order.now)
+        if user is not None:
+            await _tell_of_part(db, charge, user, action_id, amount=amount, credits=returned - taken)
+            await _tell_of_overdraft(db, user)
+    return Done(action_id, charge_id, user, returned - taken)
+
+
+async def _take_back_part(
+    db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, order: Order
+) -> int:
+    """Take back the credits of a part; the user keeps whole credits, rounded down as when they were given."""
+    left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
+    kept = int((left * (1 - amount / charge.amount_kept)).to_integral_value(rounding=ROUND_FLOOR))
+    if kept < left:
+        await db.execute(sql("refund_credits"), charge_id, left - kept, action_id, order.reason, order.now)
+    return left - kept
+
+
+def _refunded_in_part(charge: Charge, amount: Decimal) -> Charge:
+    is_matched = charge.telegram_id is not None
+    return replace(
+        charge,
+        state=ChargeState.MATCHED if is_matched else ChargeState.UNMATCHED,
+        refunded_at=None,
+        refunded_amount=(charge.refunded_amount or Decimal(0)) + amount,
+    )
+
+
+async def _tell_of_part(
+    db: Connection, charge: Charge, user: TelegramId, action_id: int, *, amount: Decimal, credits: int
+) -> None:
+    if charge.state is ChargeState.REFUNDED:
+        await _tell_of_adjustment(db, user, action_id, credits=credits, cause="refund_corrected")
+        return
+    facts = {
+        "amount": f"{amount:f}",
+        "currency": charge.currency,
+        "charge_key": charge.key,
+        "code": charge.payment_id,
+        "is_part": 1,
+    }
+    await _queue(db, user, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}:{action_id}")
+
+
+async def _tell_of_overdraft(db: Connection, user: TelegramId) -> None:
+    await db.execute(sql("tell_operators_of_overdrafts"), [user])
 
 
 async def credit_user(pool: Pool, telegram_id: TelegramId, order: Order, *, credits: int) -> Done | Refused:
@@ -165,8 +293,8 @@ async def credit_user(pool: Pool, telegram_id: TelegramId, order: Order, *, cred
             return Refused(Why.REPEATED)
         if not await db.fetchval(sql("is_user_known"), telegram_id):
             return Refused(Why.UNKNOWN_USER)
-        credit_id = await db.fetchval(sql("adjust_balance"), telegram_id, credits, order.reason)
-        action_id = await _keep_action(db, order, Action.CREDIT, credit_id=credit_id, telegram_id=telegram_id)
+        action_id = await _keep_action(db, order, Action.CREDIT, telegram_id=telegram_id)
+        await db.execute(sql("adjust_balance"), telegram_id, credits, order.reason, action_id, order.now)
         await _tell_of_adjustment(db, telegram_id, action_id, credits=credits, cause="adjusted")
     return Done(action_id, None, telegram_id, credits)
 
@@ -179,11 +307,11 @@ async def undo_adjustment(pool: Pool, credit_id: int, order: Order) -> Done | Re
         given = await db.fetchrow(sql("find_adjustment"), credit_id)
         if given is None:
             return Refused(Why.NOTHING_TO_UNDO)
-        reversing = await db.fetchval(sql("reverse_credit"), credit_id, order.reason)
-        if reversing is None:
+        if given["is_reversed"]:
             return Refused(Why.UNDONE_BEFORE)
         user = given["telegram_id"]
-        action_id = await _keep_action(db, order, Action.UNDO_ADJUSTMENT, credit_id=reversing, telegram_id=user)
+        action_id = await _keep_action(db, order, Action.UNDO_ADJUSTMENT, telegram_id=user)
+        await db.execute(sql("reverse_adjustment"), credit_id, order.reason, action_id, order.now)
         await _tell_of_adjustment(db, user, action_id, credits=-given["credits"], cause="adjusted")
     return Done(action_id, None, user, -given["credits"])
 
@@ -236,7 +364,7 @@ async def _refuse_match(
         return Refused(Why.REPEATED)
     if charge is None:
         return Refused(Why.UNKNOWN_CHARGE)
-    if not charge.waits:
+    if not charge.waits and charge.dismissed_by is None:
         return await _decided_before(db, charge_id)
     if not await db.fetchval(sql("is_user_known"), telegram_id):
         return Refused(Why.UNKNOWN_USER)
@@ -280,12 +408,12 @@ async def _keep_action(
     action: Action,
     *,
     charge_id: int | None = None,
-    credit_id: int | None = None,
     claim_id: int | None = None,
     event_no: int | None = None,
+    outsider_id: int | None = None,
     telegram_id: TelegramId | None = None,
 ) -> int:
-    about = charge_id, credit_id, claim_id, event_no, telegram_id
+    about = charge_id, claim_id, event_no, outsider_id, telegram_id
     action_id: int = await db.fetchval(
         sql("keep_action"), order.operator, action, *about, order.reason, order.request_key, order.now
     )
@@ -298,22 +426,25 @@ async def _find_payment(db: Connection, payment_id: PaymentId | None, user: Tele
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 
 
-async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order, *, cause: str) -> int:
-    """Write a match; where the charge's one credit was given and taken back before, the new one is an adjustment."""
+async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order, action_id: int) -> int:
+    """Write a match; where the charge was credited before, and that was reversed, the new credit follows the reversal."""
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, order.now)
-    if charge_id not in credited and credits:
-        await db.execute(sql("credit_charge_again"), charge_id, user, credits, cause)
+    if charge_id not in credited:
+        await db.execute(sql("credit_charge_again"), charge_id, user, credits, action_id, order.now)
     return credits
 
 
-async def _reverse_standing_credit(db: Connection, charge_id: int, order: Order) -> int:
-    """Take back what a charge gave; what was added to the balance by that, zero or less."""
-    given = await db.fetchrow(sql("find_standing_credit"), charge_id)
-    if given is None or given["credits"] == 0:
-        return 0
-    await db.execute(sql("reverse_credit"), given["credit_id"], order.reason)
-    return -int(given["credits"])
+async def _reverse_charge(db: Connection, charge_id: int, order: Order, action_id: int) -> int:
+    """Take back what is left of a charge's credit; return what that adds to the balance, zero or less."""
+    return await db.fetchval(sql("reverse_charge"), charge_id, order.reason, action_id, order.now) or 0
+
+
+async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> set[int]:
+    """Find what was remembered when the charge was dismissed, or by which it was dismissed."""
+    remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
+    is_dismissed = charge.state is ChargeState.DISMISSED
+    return {one for one in (charge.dismissed_by, remembered) if one is not None and is_dismissed}
 
 
 def _matched_at(charge: Charge) -> int:
@@ -332,6 +463,7 @@ def _waiting_again(charge: Charge) -> Charge:
         telegram_id=None,
         flag=None,
         matched_at=None,
+        dismissed_by=None,
     )
 
 
@@ -340,14 +472,17 @@ def _change(charge: Charge) -> Settlement:
 
 
 async def _tell_of_adjustment(
-    db: Connection, user: TelegramId, action_id: int, *, credits: int, cause: Literal["match_undone", "adjusted"]
+    db: Connection,
+    user: TelegramId,
+    action_id: int,
+    *,
+    credits: int,
+    cause: Literal["match_undone", "adjusted", "refund_corrected"],
 ) -> None:
     facts = {"credits": credits, "cause": cause}
     await _queue(db, user, NotificationKind.CREDITS_ADJUSTED, facts, f"adjusted:{action_id}")
 
 
-async def _queue(
-    db: Connection, user: TelegramId, kind: NotificationKind, facts: Mapping[str, str | int], fact_key: str
-) -> None:
+async def _queue(db: Connection, user: TelegramId | None, kind: NotificationKind, facts: Facts, fact_key: str) -> None:
     await db.execute(sql("queue_notifications"), [user], [kind], [dict(facts)], [fact_key], [None])
     await db.execute(sql("announce"))

@@ -73,8 +73,17 @@ class ShownCharge:
     flag: str | None
     is_paid: bool
     is_held: bool
+    doubt: str | None
+    told: str | None
+    conflicts_with: ChargeKey | None
+    item: str | None
+    item_name: str | None
+    dismissed_by: int | None
+    supporter_id: str | None
+    psp_id: str | None
     matched_at: datetime | None
     refunded_at: datetime | None
+    refunded_amount: Decimal | None
     supporter_name: str | None
     email: str | None
     credits: int

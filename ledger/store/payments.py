@@ -18,6 +18,9 @@ from ledger.model import (
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
 
+REQUESTS_KEPT = 50
+"""How many times of later requests a payment keeps, the newest."""
+
 OPEN_MAX = 10
 """Open payments a user may have at a time; codes are many, but not endless, and nobody pays ten at once."""
 
@@ -97,8 +100,8 @@ async def open_payment(
     """
     Record a user's intention to pay; asked again by the same request, answer with the same payment.
 
-    An open payment of the same amount that is younger than *reuse_within* is shown again rather than doubled: two of
-    them would leave a payment without a code in doubt.
+    An open payment of the same amount that is younger than *reuse_within* is shown again rather than doubled, and the time
+    of the request is kept: who asked lately may be recognised by amount and time.
 
     Raises:
         TooManyOpenPaymentsError: Some have to be paid or cancelled first.
@@ -117,7 +120,8 @@ async def open_payment(
         else:
             again = _find_again(open_now, request, opened_after=now - reuse_within)
             if again is not None:
-                return again
+                row = await db.fetchrow(sql("request_again"), again.payment_id, now, REQUESTS_KEPT)
+                return payment_of(row) if row is not None else again
         if len(open_now) >= OPEN_MAX:
             raise TooManyOpenPaymentsError(OPEN_MAX)
         payment_id = request.payment_id or await _draw_free_code(db, draw_code)

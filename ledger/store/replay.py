@@ -7,15 +7,14 @@ it decides is looked at and forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ledger.codes import Reading
 from ledger.events import ChargeFacts, Event, EventKind, read_event
-from ledger.matching import CLOCK_SLACK, Reason, Rules
+from ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from ledger.model import ChargeKey, ChargeState, Family, Method, TelegramId
-from ledger.settling import Book, Charge, read_notes, settle
+from ledger.settling import Book, Charge, Readings, ReasonRow, read_notes, settle, subscription_of
 from ledger.store.database import Connection, Pool, sql, transaction
 from ledger.store.lookup import ShownCharge, load_shown_charges
 from ledger.store.rows import payment_of
@@ -32,10 +31,10 @@ class Replayed:
     """A charge as it was decided, and what the rules would make of it today."""
 
     charge: ShownCharge
-    method: Method | None
+    method: Method | str | None
     telegram_id: TelegramId | None
     """None: it would wait for a person."""
-    reasons: Sequence[Reason]
+    reasons: Sequence[ReasonRow]
 
     @property
     def differs(self) -> bool:
@@ -76,14 +75,14 @@ async def _load_events(
 async def _replay(db: Connection, charge: ShownCharge, events: Sequence[Event], rules: Rules) -> Replayed:
     readings = read_notes(events)
     book = await _book_of_then(db, charge.charge_key, events, readings, rules)
-    done = settle(events, book, rules, readings)
+    done = settle(events, book, rules, readings, now=events[0].received_at)
     now = next(iter(done.charges.values()))
     is_matched = now.state is ChargeState.MATCHED
     return Replayed(charge, now.method if is_matched else None, now.telegram_id if is_matched else None, now.reasons)
 
 
 async def _book_of_then(
-    db: Connection, key: ChargeKey, events: Sequence[Event], readings: Mapping[str, Reading], rules: Rules
+    db: Connection, key: ChargeKey, events: Sequence[Event], readings: Readings, rules: Rules
 ) -> Book:
     """Load what was known when the charge came, without the charge itself and what it taught."""
     facts = _facts(events[0])
@@ -92,26 +91,31 @@ async def _book_of_then(
     taught = await db.fetch(sql("find_taught_users"), supporter, facts.psp_id, key, received_at)
     supporters = frozenset(row["telegram_id"] for row in taught if supporter and row["is_supporter"])
     subscribers = frozenset(row["telegram_id"] for row in taught if facts.psp_id and row["is_subscriber"])
-    codes = {code for reading in readings.values() for code in reading.codes | reading.corrections}
-    opened = facts.paid_at - rules.fallback_window, facts.paid_at + CLOCK_SLACK
+    codes = {code for one in readings.values() for code in one.reading.codes | one.reading.corrections}
     payments = await db.fetch(
         sql("find_payments_then"),
         sorted(codes),
         sorted(supporters),
         facts.amount,
         facts.currency,
-        *opened,
-        received_at,
         facts.paid_at,
+        facts.paid_at + CLOCK_SLACK,
+        received_at,
     )
+    owners = sorted({row["telegram_id"] for row in payments})
+    guesses = await db.fetch(sql("find_guesses_then"), owners, key, received_at)
     close = facts.paid_at - rules.fallback_window, facts.paid_at + rules.fallback_window
     rivals = await db.fetch(sql("find_rivals"), key, facts.amount, facts.currency, *close, received_at)
-    return Book(
-        charges={row["charge_key"]: _rival(**row) for row in rivals},
+    subscription = subscription_of(facts)
+    book = Book(
         payments={row["payment_id"]: payment_of(row) for row in payments},
         supporters={supporter: supporters} if supporter else {},
-        subscribers={facts.psp_id: subscribers} if facts.psp_id else {},
+        subscribers={subscription: subscribers} if subscription else {},
+        guesses={row["telegram_id"]: GuessRecord(row["guessed_at"], row["taken_back_at"]) for row in guesses},
     )
+    for row in rivals:
+        book.keep(_rival(**row))
+    return book
 
 
 def _facts(event: Event) -> ChargeFacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -286,7 +286,9 @@ async def _load_people(
         rows = await db.fetch(sql("find_mentioned_users"), usernames, telegram_ids)
         for row in rows:
             if row["username"] is not None:
-                book.usernames[row["username"]] = book.usernames.get(row["username"], frozenset()) | {row["telegram_id"]}
+                book.usernames[row["username"]] = book.usernames.get(row["username"], frozenset()) | {
+                    row["telegram_id"]
+                }
         book.known_users = frozenset(row["telegram_id"] for row in rows if row["username"] is None)
 
 
@@ -453,4 +455,3 @@ def _charge(row: asyncpg.Record) -> Charge:
 def _known(kind: type[Known], value: Any) -> Any:
     """Read a stored word; one that only a newer version knows stays the word it is, so that it breaks nothing."""
     return kind(value) if value in set(kind) else value
-

@@ -30,7 +30,11 @@ def tell(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
             log.info("charge matched", **ids, telegram_id=user, credits=credits, method=charge.method, flag=charge.flag)
         elif charge.waits:
             _tell_search(charge, ids)
-            log.info("charge unmatched", **ids, reasons=[f"{reason.rule}: {reason.why}" for reason in charge.reasons])
+            log.info(
+                "charge unmatched",
+                **ids,
+                reasons=[f"{reason.get('rule')}: {reason.get('why')}" for reason in charge.reasons],
+            )
         elif key in done.refunded:
             log.info("charge refunded", **ids, telegram_id=charge.telegram_id)
     for one in done.completions:
