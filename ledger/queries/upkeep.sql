@@ -51,32 +51,49 @@ UPDATE events
  WHERE event_no = $1;
 
 -- name: blank_events
--- Forget what BMC sent, word for word; the keys stay, so that a repeat is still known as one.
+-- Forget what BMC sent, word for word; the keys stay, so that a repeat is still known as one. An event that failed or could not be
+-- read is nowhere else: it keeps its body until a person has decided.
 -- $1 now, $2 received before this time, $3 how many at most
 UPDATE events
    SET body = NULL, blanked_at = $1
  WHERE event_no IN (
-           SELECT event_no FROM events WHERE body IS NOT NULL AND received_at < $2 ORDER BY received_at LIMIT $3
+           SELECT event_no
+             FROM events
+            WHERE body IS NOT NULL
+              AND received_at < $2
+              AND (outcome NOT IN ('failed', 'unreadable') OR put_aside_at IS NOT NULL)
+            ORDER BY received_at
+            LIMIT $3
        )
 RETURNING event_no;
 
 -- name: blank_notes
+-- A charge that waits keeps its note: an operator decides by it.
 -- $1 recorded before this time, $2 how many at most
 UPDATE charges
    SET note = NULL
  WHERE charge_id IN (
-           SELECT charge_id FROM charges WHERE note IS NOT NULL AND recorded_at < $1 ORDER BY recorded_at LIMIT $2
+           SELECT charge_id
+             FROM charges
+            WHERE note IS NOT NULL AND recorded_at < $1 AND state <> 'unmatched'
+            ORDER BY recorded_at
+            LIMIT $2
        )
 RETURNING charge_id;
 
 -- name: blank_supporters
+-- A supporter whose charge waits keeps the name that an operator compares.
 -- $1 last seen before this time, $2 how many at most
 UPDATE supporters
    SET name = NULL, email = NULL
  WHERE supporter_id IN (
            SELECT supporter_id
              FROM supporters
-            WHERE (name IS NOT NULL OR email IS NOT NULL) AND last_seen_at < $1
+            WHERE (name IS NOT NULL OR email IS NOT NULL)
+              AND last_seen_at < $1
+              AND NOT EXISTS (
+                      SELECT FROM charges WHERE charges.supporter_id = supporters.supporter_id AND charges.state = 'unmatched'
+                  )
             ORDER BY last_seen_at
             LIMIT $2
        )
@@ -96,11 +113,16 @@ DELETE FROM notifications
 RETURNING notification_id;
 
 -- name: blank_claims
+-- An open claim keeps its name: an operator compares it.
 -- $1 raised before this time, $2 how many at most
 UPDATE claims
    SET name = NULL
  WHERE claim_id IN (
-           SELECT claim_id FROM claims WHERE name IS NOT NULL AND created_at < $1 ORDER BY created_at LIMIT $2
+           SELECT claim_id
+             FROM claims
+            WHERE name IS NOT NULL AND created_at < $1 AND status <> 'open'
+            ORDER BY created_at
+            LIMIT $2
        )
 RETURNING claim_id;
 

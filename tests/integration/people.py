@@ -40,11 +40,23 @@ class Ledger:
         await self.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
         created_at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
         await self.pool.execute(
-            "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, currency, status, created_at, completed_at)"
-            " VALUES ($1, $2, $2, $3, $4, $5::text, $6, CASE WHEN $5::text = 'completed' THEN $6::timestamptz END)",
+            "INSERT INTO pending_payments"
+            " (payment_id, user_id, telegram_id, amount, currency, status, created_at, completed_at, ended_at)"
+            " VALUES ($1, $2, $2, $3, $4, $5::text, $6, CASE WHEN $5::text = 'completed' THEN $6::timestamptz END,"
+            " CASE WHEN $5::text <> 'pending' THEN $6::timestamptz END)",
             code, user, Decimal(amount), currency, status, created_at,
         )  # fmt: skip
         return code
+
+    async def adjust(self, credits: int, *, user: int = ANNA, cause: str = "a test") -> None:
+        """Change a balance as an operator would."""
+        await self.pool.execute(
+            "WITH done AS ("
+            " INSERT INTO operator_actions (operator_id, action, reason) VALUES (900, 'credit', $3) RETURNING action_id"
+            ") INSERT INTO credits (telegram_id, kind, credits, cause, action_id)"
+            " SELECT $1, 'adjustment', $2, $3, action_id FROM done",
+            user, credits, cause,
+        )  # fmt: skip
 
     async def credits(self, kind: str | None = None) -> list[int]:
         rows = await self.pool.fetch(

@@ -352,21 +352,6 @@ async def test_what_a_payment_gave_is_no_adjustment_to_be_taken_back(
     assert refused == Refused(Why.NOTHING_TO_UNDO)
 
 
-async def test_the_database_itself_refuses_to_reverse_an_entry_twice(
-    webhook: Webhook, ledger: Ledger, desk: Pool
-) -> None:
-    await a_waiting_charge(webhook, ledger)
-    await credit_user(desk, TelegramId(ANNA), order(), credits=50)
-    credit_id = await ledger.pool.fetchval("SELECT credit_id FROM credits")
-    reverse = (
-        "INSERT INTO credits (telegram_id, kind, credits, cause, reverses) VALUES ($1, 'adjustment', -50, 'again', $2)"
-    )
-    await ledger.pool.execute(reverse, ANNA, credit_id)
-
-    with pytest.raises(asyncpg.UniqueViolationError, match="reversed_once"):
-        await ledger.pool.execute(reverse, ANNA, credit_id)
-
-
 async def test_of_one_event_one_operator_decides_and_the_other_is_told_who(
     webhook: Webhook, ledger: Ledger, desk: Pool
 ) -> None:

@@ -53,9 +53,7 @@ async def hundred(ledger: Ledger) -> None:
 
 
 async def give(ledger: Ledger, credits: int, *, user: int = ANNA) -> None:
-    await ledger.pool.execute(
-        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES ($1, 'adjustment', $2, 'a test')", user, credits
-    )
+    await ledger.adjust(credits, user=user)
 
 
 async def test_spending_leaves_the_rest(spender: Spender, ledger: Ledger) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from ledger.codes import Reading, read_codes
-from ledger.matching import Candidates, Flag, Match, Question, Rules, Unmatched, Why, match
-from ledger.model import Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
+from ledger.matching import Candidates, Flag, GuessRecord, Match, Question, Rules, Unmatched, Why, match
+from ledger.model import Doubt, Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 RULES = Rules(rates=Rates({"USD": Decimal(100)}), fallback=True, fallback_window=timedelta(minutes=60))
@@ -36,7 +37,7 @@ def question(
     family: Family = Family.DONATION,
     is_renewal: bool = False,
 ) -> Question:
-    return Question(family, Decimal(amount), currency, NOW, read, is_renewal)
+    return Question(family, Decimal(amount), currency, NOW, read, asked_at=NOW, is_renewal=is_renewal)
 
 
 def payment(
@@ -47,9 +48,28 @@ def payment(
     currency: str = "USD",
     status: PaymentStatus = PaymentStatus.PENDING,
     minutes_ago: float = 5,
+    ended_minutes_ago: float = -1,
+    again_minutes_ago: tuple[float, ...] = (),
 ) -> PendingPayment:
-    created_at = NOW - timedelta(minutes=minutes_ago)
-    return PendingPayment(PaymentId(code), user, Decimal(amount), currency, status, created_at)
+    """A payment opened so long before the charge was paid; one that is not open ended a minute after that, unless told."""
+    return PendingPayment(
+        PaymentId(code),
+        user,
+        Decimal(amount),
+        currency,
+        status,
+        created_at=_before(minutes_ago),
+        ended_at=None if status is PaymentStatus.PENDING else _before(ended_minutes_ago),
+        requested_again_at=tuple(map(_before, again_minutes_ago)),
+    )
+
+
+def _before(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def anothers(code: str = "ZZZZ2222", **values: Any) -> PendingPayment:
+    return payment(code, user=BOHDAN, **values)
 
 
 def decide(asked: Question, candidates: Candidates, rules: Rules = RULES) -> tuple[Method, TelegramId] | set[Why]:
@@ -83,7 +103,7 @@ def test_a_code_reaches_its_user_though_the_payment_ended(status: PaymentStatus,
 
 def test_several_codes_go_to_a_person_though_other_rules_would_decide() -> None:
     both = [payment(), payment("ZZZZ2222", user=BOHDAN)]
-    candidates = Candidates(coded=both, subscribers=frozenset({ANNA}), supporters=frozenset({ANNA}), open=both[:1])
+    candidates = Candidates(coded=both, subscribers=frozenset({ANNA}), supporters=frozenset({ANNA}), payments=both[:1])
 
     found = match(question(reading(A_CODE, "ZZZZ2222"), family=Family.MEMBERSHIP), candidates, RULES)
 
@@ -136,7 +156,7 @@ def test_a_subscription_of_two_users_is_nobodys() -> None:
 
 
 def test_a_known_supporter_pays_their_one_open_payment_however_old() -> None:
-    candidates = Candidates(supporters=frozenset({ANNA}), open=[payment(minutes_ago=600)])
+    candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600)])
 
     assert decide(question(), candidates) == (Method.KNOWN_SUPPORTER, ANNA)
 
@@ -147,13 +167,13 @@ def test_a_known_supporter_pays_their_one_open_payment_however_old() -> None:
         ([], Why.NO_OPEN_PAYMENT),
         ([payment(amount="6")], Why.OTHER_AMOUNT),
         ([payment(currency="EUR")], Why.OTHER_CURRENCY),
-        ([payment(), payment("ZZZZ2222")], Why.SEVERAL_OPEN_PAYMENTS),
+        ([payment(minutes_ago=600), payment("ZZZZ2222", minutes_ago=600)], Why.SEVERAL_OPEN_PAYMENTS),
     ],
 )
 def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
     open_payments: list[PendingPayment], why: Why
 ) -> None:
-    assert why in decide(question(), Candidates(supporters=frozenset({ANNA}), open=open_payments))
+    assert why in decide(question(), Candidates(supporters=frozenset({ANNA}), payments=open_payments))
 
 
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-0.9, True), (-1.1, False)])
@@ -161,7 +181,7 @@ def test_what_a_known_supporter_paid_answers_no_payment_that_they_opened_later(
     minutes_ago: float, is_meant: bool
 ) -> None:
     """A gift without a wish; two months later they ask for the same amount, and have not paid yet."""
-    found = decide(question(), Candidates(supporters=frozenset({ANNA}), open=[payment(minutes_ago=minutes_ago)]))
+    found = decide(question(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 
     assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
 
@@ -170,7 +190,7 @@ def test_a_known_supporter_who_wrote_nearly_anothers_code_is_not_taken_at_their_
     theirs, ended = payment(), payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.EXPIRED)
     asked = question(reading(corrections=("ZZZZ2222",)))
 
-    found = match(asked, Candidates(near=[ended], supporters=frozenset({ANNA}), open=[theirs]), RULES)
+    found = match(asked, Candidates(near=[ended], supporters=frozenset({ANNA}), payments=[theirs]), RULES)
 
     assert isinstance(found, Unmatched)
     assert (Method.KNOWN_SUPPORTER, Why.OTHER_USER, BOHDAN) in [
@@ -180,60 +200,308 @@ def test_a_known_supporter_who_wrote_nearly_anothers_code_is_not_taken_at_their_
 
 def test_a_supporter_known_as_two_users_is_nobody() -> None:
     assert Why.SEVERAL_USERS in decide(
-        question(), Candidates(supporters=frozenset({ANNA, BOHDAN}), open=[payment(minutes_ago=600)])
+        question(), Candidates(supporters=frozenset({ANNA, BOHDAN}), payments=[payment(minutes_ago=600)])
     )
+
+
+def test_a_known_supporter_is_a_doubt_if_another_users_open_payment_fits_as_well() -> None:
+    """Bohdan once paid with Anna's code; now he asks to pay himself, and forgets the code."""
+    candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), anothers()])
+
+    found = match(question(), candidates, RULES)
+
+    assert isinstance(found, Unmatched)
+    assert [(one.rule, one.why, one.telegram_id) for one in found.reasons[-2:]] == [
+        (Method.KNOWN_SUPPORTER, Why.SEVERAL_USERS, ANNA),
+        (Method.KNOWN_SUPPORTER, Why.SEVERAL_USERS, BOHDAN),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other", [anothers(amount="6"), anothers(status=PaymentStatus.COMPLETED)], ids=["of another amount", "ended"]
+)
+def test_a_known_supporter_is_no_doubt_beside_a_payment_that_does_not_fit(other: PendingPayment) -> None:
+    candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), other])
+
+    assert decide(question(), candidates) == (Method.KNOWN_SUPPORTER, ANNA)
+
+
+# Several codes -------------------------------------------------------------------------------------------------------
+
+
+def test_codes_of_one_user_whose_sum_was_paid_complete_all_of_them() -> None:
+    five, ten = payment(minutes_ago=9), payment("ZZZZ2222", amount="10")
+
+    found = match(question(reading(A_CODE, "ZZZZ2222"), amount="15"), Candidates(coded=[five, ten]), RULES)
+
+    assert isinstance(found, Match)
+    assert (found.telegram_id, found.payment, found.also_paid, found.flag) == (ANNA, ten, (five,), None)
+
+
+def test_codes_of_one_user_of_which_one_amount_was_paid_complete_that_one() -> None:
+    five, ten = payment(minutes_ago=9), payment("ZZZZ2222", amount="10")
+
+    found = match(question(reading(A_CODE, "ZZZZ2222"), amount="5"), Candidates(coded=[five, ten]), RULES)
+
+    assert isinstance(found, Match)
+    assert (found.payment, found.also_paid) == (five, ())
+
+
+def test_codes_of_one_user_whose_sum_was_not_paid_complete_the_newest_open_one() -> None:
+    five, ten = payment(minutes_ago=9), payment("ZZZZ2222", amount="10")
+    ended = payment("YYYY3333", status=PaymentStatus.EXPIRED, minutes_ago=1)
+    asked = question(reading(A_CODE, "ZZZZ2222", "YYYY3333"), amount="7")
+
+    found = match(asked, Candidates(coded=[five, ended, ten]), RULES)
+
+    assert isinstance(found, Match)
+    assert (found.payment, found.also_paid) == (ten, ())
+
+
+def test_codes_of_one_user_that_all_ended_reach_the_user_by_the_newest() -> None:
+    old = payment(status=PaymentStatus.COMPLETED, minutes_ago=90)
+    newest = payment("ZZZZ2222", status=PaymentStatus.EXPIRED, minutes_ago=9)
+
+    found = match(question(reading(A_CODE, "ZZZZ2222")), Candidates(coded=[old, newest]), RULES)
+
+    assert isinstance(found, Match)
+    assert (found.payment, found.flag) == (newest, Flag.LATE)
+
+
+def test_a_sum_in_two_currencies_is_no_sum() -> None:
+    dollars, euros = payment(minutes_ago=9), payment("ZZZZ2222", amount="10", currency="EUR")
+
+    found = match(question(reading(A_CODE, "ZZZZ2222"), amount="15"), Candidates(coded=[dollars, euros]), RULES)
+
+    assert isinstance(found, Match)
+    assert (found.payment, found.also_paid) == (euros, ())
+
+
+def test_users_whose_codes_stand_side_by_side_hear_that_an_operator_decides() -> None:
+    found = match(question(reading(A_CODE, "ZZZZ2222")), Candidates(coded=[payment(), anothers()]), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert found.under_review == {ANNA, BOHDAN}
+
+
+# Subscriptions whose match was undone --------------------------------------------------------------------------------
+
+
+def test_a_spent_code_does_not_bring_back_a_subscription_that_was_taken_back() -> None:
+    asked = question(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
+    spent = payment(status=PaymentStatus.COMPLETED)
+
+    found = match(asked, Candidates(coded=[spent], undone=frozenset({ANNA}), supporters=frozenset({ANNA})), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert Why.CODE_UNDONE in {reason.why for reason in found.reasons}
+    assert found.under_review == frozenset()
+
+
+def test_a_known_supporter_does_not_bring_back_a_subscription_that_was_taken_back() -> None:
+    asked = question(family=Family.MEMBERSHIP, is_renewal=True)
+    candidates = Candidates(undone=frozenset({ANNA}), supporters=frozenset({ANNA}), payments=[payment()])
+
+    assert Why.CODE_UNDONE in decide(asked, candidates)
+
+
+def test_a_new_code_of_the_user_decides_although_an_older_match_was_taken_back() -> None:
+    asked = question(reading(A_CODE), family=Family.MEMBERSHIP)
+
+    assert decide(asked, Candidates(coded=[payment()], undone=frozenset({ANNA}))) == (Method.CODE, ANNA)
+
+
+def test_a_spent_code_in_a_subscription_of_two_users_decides_nothing() -> None:
+    asked = question(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
+    spent = payment(status=PaymentStatus.COMPLETED)
+
+    assert Why.SEVERAL_USERS in decide(asked, Candidates(coded=[spent], subscribers=frozenset({ANNA, BOHDAN})))
+
+
+# Guesses -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("minutes_ago", [0, 59.9, 60, -0.9])
 def test_without_any_code_the_one_payment_of_that_amount_and_time_is_meant(minutes_ago: float) -> None:
-    candidates = Candidates(open=[payment(minutes_ago=minutes_ago), payment("ZZZZ2222", user=BOHDAN, amount="6")])
+    candidates = Candidates(payments=[payment(minutes_ago=minutes_ago), anothers(amount="6")])
 
     assert decide(question(), candidates) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
 @pytest.mark.parametrize(
-    "given_up",
+    "rival",
+    [
+        anothers(minutes_ago=1000),
+        anothers(status=PaymentStatus.CANCELLED),
+        anothers(status=PaymentStatus.EXPIRED, minutes_ago=1000),
+        anothers(status=PaymentStatus.COMPLETED),
+        anothers(minutes_ago=-0.9),
+    ],
+    ids=["old and open", "cancelled since", "expired since", "completed by another charge since", "opened just then"],
+)
+def test_a_payment_of_another_user_that_was_open_when_it_was_paid_is_a_rival(rival: PendingPayment) -> None:
+    found = match(question(), Candidates(payments=[payment(), rival]), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert {(one.why, one.telegram_id) for one in found.reasons if one.rule is Method.AMOUNT_AND_TIME} == {
+        (Why.SEVERAL_USERS, ANNA),
+        (Why.SEVERAL_USERS, BOHDAN),
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
     [
         payment("ZZZZ2222", status=PaymentStatus.CANCELLED),
-        payment("ZZZZ2222", user=BOHDAN, amount="6", status=PaymentStatus.CANCELLED),
-        payment("ZZZZ2222", user=BOHDAN, minutes_ago=61, status=PaymentStatus.EXPIRED),
+        payment("ZZZZ2222", minutes_ago=30),
+        anothers(amount="6"),
+        anothers(currency="EUR"),
+        anothers(status=PaymentStatus.EXPIRED, ended_minutes_ago=0.1),
+        anothers(minutes_ago=-1.1),
     ],
-    ids=["their own", "of another amount", "of long ago"],
+    ids=["their own", "their own and open", "another amount", "another currency", "ended before", "opened after"],
 )
-def test_a_payment_that_was_given_up_leaves_no_doubt_where_it_could_not_be_meant(given_up: PendingPayment) -> None:
-    assert decide(question(), Candidates(open=[payment()], given_up=[given_up])) == (Method.AMOUNT_AND_TIME, ANNA)
+def test_a_payment_that_could_not_be_meant_leaves_no_doubt(other: PendingPayment) -> None:
+    assert decide(question(), Candidates(payments=[payment(), other])) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
-@pytest.mark.parametrize("minutes_ago", [60.1, -1.1])
-def test_a_payment_outside_the_window_is_not_meant(minutes_ago: float) -> None:
-    assert Why.OUTSIDE_WINDOW in decide(question(), Candidates(open=[payment(minutes_ago=minutes_ago)]))
+def test_of_two_open_payments_of_one_user_the_newest_is_meant() -> None:
+    found = match(question(), Candidates(payments=[payment(minutes_ago=20), payment("ZZZZ2222")]), RULES)
+
+    assert isinstance(found, Match)
+    assert found.payment == payment("ZZZZ2222")
+
+
+def test_a_user_whose_own_payment_ended_meanwhile_is_a_candidate_and_no_more() -> None:
+    found = match(question(), Candidates(payments=[payment(status=PaymentStatus.COMPLETED)]), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.PAYMENT_ENDED, ANNA)
+
+
+def test_a_payment_that_was_asked_for_too_long_ago_is_not_meant() -> None:
+    found = match(question(), Candidates(payments=[payment(minutes_ago=60.1)]), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.OUTSIDE_WINDOW, ANNA)
+
+
+@pytest.mark.parametrize(
+    ("again", "is_meant"),
+    [((30.0,), True), ((60.0,), True), ((60.1,), False), ((-1.1,), False), ((500.0, 5.0, -30.0), True)],
+)
+def test_asking_again_for_the_amount_counts_if_it_was_before_it_was_paid(
+    again: tuple[float, ...], is_meant: bool
+) -> None:
+    found = decide(question(), Candidates(payments=[payment(minutes_ago=600, again_minutes_ago=again)]))
+
+    assert found == (Method.AMOUNT_AND_TIME, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
+
+
+def guessed(**days_ago: float) -> Candidates:
+    record = GuessRecord(**{name: NOW - timedelta(days=days) for name, days in days_ago.items()})
+    return Candidates(payments=[payment()], guesses={ANNA: record})
+
+
+@pytest.mark.parametrize(
+    ("candidates", "why"),
+    [
+        (guessed(guessed_at=29.9), Why.GUESSED_LATELY),
+        (guessed(guessed_at=95, taken_back_at=89.9), Why.GUESS_TAKEN_BACK),
+        (guessed(guessed_at=30), None),
+        (guessed(guessed_at=95, taken_back_at=90), None),
+        (replace(guessed(), guesses={BOHDAN: GuessRecord(NOW, NOW)}), None),
+    ],
+)
+def test_a_user_gets_few_guesses(candidates: Candidates, why: Why | None) -> None:
+    found = decide(question(), candidates)
+
+    assert found == (Method.AMOUNT_AND_TIME, ANNA) if why is None else why in found
+
+
+AN_OPEN_ONE = Candidates(payments=[payment()])
 
 
 @pytest.mark.parametrize(
     ("asked", "candidates", "rules", "why"),
     [
-        (question(), Candidates(open=[payment()]), replace(RULES, fallback=False), Why.SWITCHED_OFF),
-        (replace(question(), is_fresh=False), Candidates(open=[payment()]), RULES, Why.ASKED_LATE),
-        (question(reading()), Candidates(open=[payment()]), RULES, Why.CODE_MEANT),
-        (question(), Candidates(open=[payment(), payment("ZZZZ2222", user=BOHDAN)]), RULES, Why.SEVERAL_OPEN_PAYMENTS),
-        (
-            question(),
-            Candidates(open=[payment()], given_up=[payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.CANCELLED)]),
-            RULES,
-            Why.SEVERAL_OPEN_PAYMENTS,
-        ),
-        (question(), Candidates(given_up=[payment(status=PaymentStatus.CANCELLED)]), RULES, Why.NO_OPEN_PAYMENT),
-        (question(), Candidates(open=[payment()], charges_waiting=1), RULES, Why.OTHER_CHARGE_WAITS),
-        (question(), Candidates(open=[payment()], supporters=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
-        (question(family=Family.MEMBERSHIP, is_renewal=True), Candidates(open=[payment()]), RULES, Why.RENEWAL),
-        (question(), Candidates(open=[payment(amount="5.01")]), RULES, Why.NO_OPEN_PAYMENT),
-        (question(), Candidates(open=[payment(currency="EUR")]), RULES, Why.NO_OPEN_PAYMENT),
+        (question(), AN_OPEN_ONE, replace(RULES, fallback=False), Why.SWITCHED_OFF),
+        (replace(question(), is_fresh=False), AN_OPEN_ONE, RULES, Why.ASKED_LATE),
+        (question(reading()), AN_OPEN_ONE, RULES, Why.CODE_MEANT),
+        (question(), replace(AN_OPEN_ONE, near=[anothers(status=PaymentStatus.EXPIRED)]), RULES, Why.CODE_MEANT),
+        (question(), replace(AN_OPEN_ONE, near=[anothers(), anothers("YYYY3333")]), RULES, Why.CODE_MEANT),
+        (replace(question(), has_answer=True), AN_OPEN_ONE, RULES, Why.ANSWERED_WITHOUT_CODE),
+        (replace(question(), doubt=Doubt.STATUS), AN_OPEN_ONE, RULES, Why.STATUS_UNKNOWN),
+        (question(), replace(AN_OPEN_ONE, charges_waiting=1), RULES, Why.OTHER_CHARGE_WAITS),
+        (question(), replace(AN_OPEN_ONE, supporters=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
+        (question(), replace(AN_OPEN_ONE, mentioned=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
+        (question(family=Family.MEMBERSHIP, is_renewal=True), AN_OPEN_ONE, RULES, Why.RENEWAL),
+        (question(), Candidates(payments=[payment(amount="5.01")]), RULES, Why.NO_OPEN_PAYMENT),
+        (question(), Candidates(payments=[payment(currency="EUR")]), RULES, Why.NO_OPEN_PAYMENT),
     ],
 )
 def test_amount_and_time_guess_nothing_that_may_be_otherwise(
     asked: Question, candidates: Candidates, rules: Rules, why: Why
 ) -> None:
     assert why in decide(asked, candidates, rules)
+
+
+def test_a_guess_is_not_refused_because_the_text_mentions_the_user_themselves() -> None:
+    assert decide(question(), replace(AN_OPEN_ONE, mentioned=frozenset({ANNA}))) == (Method.AMOUNT_AND_TIME, ANNA)
+
+
+# Doubts --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mentioned_user_is_a_candidate_and_never_matched() -> None:
+    found = match(question(), Candidates(mentioned=frozenset({BOHDAN})), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.MENTIONED, BOHDAN)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "why"),
+    [
+        (Doubt.STATUS, Why.STATUS_UNKNOWN),
+        (Doubt.AMOUNT, Why.AMOUNT_UNREADABLE),
+        (Doubt.PERIOD, Why.PERIOD_MISSING),
+        (Doubt.IDENTITY, Why.IDENTITY_MISSING),
+        (Doubt.CONFLICT, Why.CONFLICT),
+    ],
+)
+def test_a_doubtful_charge_credits_nobody_names_its_user_and_tells_them(doubt: Doubt, why: Why) -> None:
+    found = match(replace(question(reading(A_CODE)), doubt=doubt), Candidates(coded=[payment()]), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (why, ANNA)
+    assert found.under_review == {ANNA}
+
+
+def test_the_user_does_not_hear_of_a_payment_that_was_announced_twice() -> None:
+    asked = replace(question(reading(A_CODE)), doubt=Doubt.ANNOUNCED_TWICE)
+
+    found = match(asked, Candidates(coded=[payment(status=PaymentStatus.COMPLETED)]), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert (found.reasons[-1].why, found.under_review) == (Why.ANNOUNCED_TWICE, frozenset())
+
+
+def test_a_subscriber_whom_no_code_names_does_not_hear_of_a_doubt() -> None:
+    asked = replace(question(family=Family.MEMBERSHIP, is_renewal=True), doubt=Doubt.STATUS)
+
+    found = match(asked, Candidates(subscribers=frozenset({ANNA})), RULES)
+
+    assert isinstance(found, Unmatched)
+    assert (found.reasons[-1].telegram_id, found.under_review) == (ANNA, frozenset())
+
+
+def test_an_outsider_is_recognised_by_a_code_alone() -> None:
+    asked = replace(question(), is_outsider=True)
+    by_anything_else = Candidates(payments=[payment()], supporters=frozenset({ANNA}), subscribers=frozenset({ANNA}))
+
+    assert decide(asked, by_anything_else) == {Why.NO_CODE, Why.NO_CODE_NEAR}
+    assert decide(replace(asked, reading=reading(A_CODE)), Candidates(coded=[payment()])) == (Method.CODE, ANNA)
 
 
 def test_a_currency_without_a_rate_credits_nobody_and_names_who_it_would_be() -> None:
