@@ -1,9 +1,9 @@
 -- Claims: what a user says of a payment that did not arrive.
 
 -- name: find_claimable_charges
--- Charges that wait, of these days. For ranking alone: nothing of them is shown to whoever claims.
+-- Charges of these days that wait. Only for ranking: the claimant is shown nothing of them.
 -- $1 from, $2 until, both days included, $3 when the claim was raised
-SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name, charges.note
+SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name
   FROM charges
   LEFT JOIN supporters USING (supporter_id)
  WHERE charges.state = 'unmatched'
