@@ -38,6 +38,23 @@ _USUAL_WORDS_TEXT = """
 
 
 @dataclass(frozen=True)
+class DeclineLimit:
+    """After this many declined claims within this time, the user must wait that long after the last one."""
+
+    declined_min: int
+    within: timedelta
+    pause: timedelta
+
+
+DECLINE_LIMITS = (
+    DeclineLimit(declined_min=2, within=timedelta(days=30), pause=timedelta(days=7)),
+    DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
+)
+DECLINES_COUNT_FOR = max(limit.within for limit in DECLINE_LIMITS)
+"""Claims that were declined longer ago limit nothing."""
+
+
+@dataclass(frozen=True)
 class Story:
     """A user's account of a payment; *name* is None if they gave none."""
 
@@ -92,11 +109,21 @@ def names_alike(told: str | None, known: str | None) -> bool:
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 
 
+def find_pause_end(declined_at: Sequence[datetime], *, now: datetime) -> datetime | None:
+    """Return when a user whose claims were declined at these times may claim again, or None if they may now."""
+    ends = [
+        max(declined_at) + limit.pause
+        for limit in DECLINE_LIMITS
+        if sum(at > now - limit.within for at in declined_at) >= limit.declined_min
+    ]
+    return max((end for end in ends if end > now), default=None)
+
+
 def _score(story: Story, charge: WaitingCharge) -> float | None:
     """Return how well a charge fits, or None if it does not fit at all."""
     days_apart = abs((charge.paid_at.date() - story.paid_on).days)
     is_paid = (charge.amount, charge.currency) == (story.amount, story.currency)
-    # Do not compare with the note: its words are not the supporter's name, and anybody can guess a "thank you".
+    # Do not compare with the note: its words are not the supporter's name, and a "thank you" is easy to guess.
     is_named = names_alike(story.name, charge.supporter_name)
     # The day must fit, and the amount or the name.
     if days_apart > DAYS_APART_MAX or not (is_paid or is_named):

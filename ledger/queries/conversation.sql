@@ -48,6 +48,14 @@ SELECT charges.amount, charges.currency, charges.matched_at,
 -- $1 Telegram id, $2 since
 SELECT count(*) FROM claims WHERE telegram_id = $1 AND created_at > $2;
 
+-- name: find_declines
+-- When operators declined claims of this user, the oldest first.
+-- $1 Telegram id, $2 since, or null for all
+SELECT decided_at
+  FROM claims
+ WHERE telegram_id = $1 AND status = 'declined' AND ($2::timestamptz IS NULL OR decided_at > $2)
+ ORDER BY decided_at;
+
 -- name: raise_claim
 -- One open claim a user: a second one gives no row.
 -- $1 Telegram id, $2 day, $3 amount, $4 currency, $5 name or null, $6 candidates, $7 now

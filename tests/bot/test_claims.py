@@ -176,6 +176,46 @@ async def test_more_than_three_claims_a_day_are_too_many(anna: Person, ledger: L
     assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 3
 
 
+async def decline_twice(ledger: Ledger, user: int) -> None:
+    for _ in range(2):
+        await ledger.pool.execute(
+            "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, created_at, decided_at)"
+            " VALUES ($1, current_date, 5, 'USD', 'declined', now() - interval '2 days', now() - interval '2 days')",
+            user,
+        )
+
+
+@pytest.mark.usefixtures("bot")
+async def test_after_declined_claims_the_bot_says_when_the_next_is_possible(
+    anna: Person, bohdan: Person, ledger: Ledger
+) -> None:
+    code = await anna.ask_for_code("5")
+    await bohdan.ask("/start")
+    for user in (ANNA, BOHDAN):
+        await decline_twice(ledger, user)
+
+    said, in_ukrainian = await anna.ask("/claim"), await bohdan.ask("/claim")
+
+    free_on = datetime.now(UTC) + timedelta(days=5)
+    assert f"send /claim again after {free_on.day} {free_on:%b %Y}" in said
+    assert f"{code[:4]}-{code[4:]}" in said
+    assert f"Знову надіслати /claim можна буде після {free_on.day} " in in_ukrainian
+    assert "When did you pay" not in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_claims_that_are_declined_during_the_questions_count_at_the_last_answer(
+    anna: Person, ledger: Ledger
+) -> None:
+    await claim(anna, "press:Today", "press:$5")
+    await decline_twice(ledger, ANNA)
+
+    said = await claim_on(anna, "press:Skip")
+
+    assert "send /claim again after" in said
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims WHERE status = 'open'") == 0
+
+
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("answer", ["soon", "31.02", "2031-01-01", "01.01.2020", "99.99", "21"])
 async def test_a_day_that_cannot_be_is_asked_for_again(anna: Person, answer: str) -> None:

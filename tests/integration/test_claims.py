@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,8 +11,9 @@ import pytest
 
 from ledger.claiming import Story
 from ledger.model import Rates, TelegramId
-from ledger.store.claims import raise_claim
-from ledger.store.database import Pool, open_pool
+from ledger.store.claims import NotRaised, Paused, raise_claim, withdraw_claim
+from ledger.store.database import Pool, open_pool, sql
+from ledger.store.desk import Done, Order, decline_claim
 from ledger.store.lookup import ClaimFile, find_claim_file
 from services.bot.desk.cards import Card, claim_card, fits_exactly
 from services.bot.speech import speech
@@ -19,7 +21,7 @@ from tests.integration.bmc import a_payment
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
 
-MALLORY = TelegramId(666)
+MALLORY, OLHA = TelegramId(666), TelegramId(900)
 RATES = Rates({"USD": Decimal(100)})
 NOTE = "Thank you for the great videos, love from Porto"
 MANY_FIRST_NAMES = "Anna Maria Ines John Alex Olena Ivan Max Peter Paul Kate Sarah"
@@ -142,3 +144,97 @@ async def test_words_of_the_note_do_not_make_a_charge_of_another_amount_a_candid
     file = await claim(bot, "love from Porto")
 
     assert file.charges == []
+
+
+async def claim_at(bot: Pool, at: datetime) -> int | NotRaised | Paused:
+    return await raise_claim(bot, MALLORY, Story(at.date(), Decimal(5), "USD"), now=at)
+
+
+async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -> None:
+    assert isinstance(claim_id, int)
+    assert isinstance(await decline_claim(bot, claim_id, Order(OLHA, "nothing fits", at)), Done)
+
+
+async def test_declined_claims_make_further_ones_rare(bot: Pool) -> None:
+    """Four attempts on each of 30 days, all declined at once: a person used to put 90 claims before the operators."""
+    start = datetime.now(UTC) - timedelta(days=30)
+    raised_on = []
+    for day in range(30):
+        for minute in range(4):
+            at = start + timedelta(days=day, minutes=minute)
+            raised = await claim_at(bot, at)
+            if isinstance(raised, int):
+                raised_on.append(day)
+                await decline(bot, raised, at)
+
+    assert raised_on == [0, 0, 7, 14]
+
+
+async def test_the_pause_ends_when_it_was_said_to(bot: Pool) -> None:
+    now = datetime.now(UTC)
+    for _ in range(2):
+        await decline(bot, await claim_at(bot, now), now)
+
+    paused = await claim_at(bot, now + timedelta(days=7) - timedelta(seconds=1))
+
+    assert paused == Paused(now + timedelta(days=7))
+    assert isinstance(await claim_at(bot, now + timedelta(days=7)), int)
+
+
+async def test_withdrawn_claims_count_only_for_the_day(bot: Pool) -> None:
+    now = datetime.now(UTC)
+    for _ in range(3):
+        claim_id = await claim_at(bot, now)
+        assert isinstance(claim_id, int)
+        await withdraw_claim(bot, claim_id, MALLORY, now=now)
+
+    assert await claim_at(bot, now) is NotRaised.TOO_MANY
+    assert isinstance(await claim_at(bot, now + timedelta(days=1)), int)
+
+
+async def test_a_claim_that_is_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> None:
+    """The new claim waits for the operator's decision, and counts it."""
+    now = datetime.now(UTC)
+    await decline(bot, await claim_at(bot, now), now)
+    second = await claim_at(bot, now)
+
+    async with ledger.pool.acquire() as operator, operator.transaction():
+        await operator.execute(sql("lock_settling"))
+        third = asyncio.create_task(claim_at(bot, now))
+        await ledger.until_somebody_waits()
+        await operator.execute(sql("decline_claim"), second, OLHA, now)
+
+    assert await third == Paused(now + timedelta(days=7))
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("en", "Declined before: 2, the last on 12 May."), ("uk", "Раніше відхилено звернень: 2, востаннє 12 травня.")],
+)
+async def test_the_card_counts_the_users_declined_claims(bot: Pool, ledger: Ledger, language: str, line: str) -> None:
+    for day in (12, 3):
+        at = datetime(2026, 5, day, tzinfo=UTC)
+        await ledger.pool.execute(
+            "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, created_at, decided_at)"
+            " VALUES ($1, $2, 5, 'USD', 'declined', $3, $3)",
+            MALLORY, at.date(), at,
+        )  # fmt: skip
+
+    file = await claim(bot, None)
+
+    assert line in show(file, language).text
+
+
+async def test_the_card_of_a_first_claim_counts_nothing(bot: Pool, ledger: Ledger) -> None:
+    """Withdrawn claims, and those of others, are no declined claims."""
+    await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES (1)")
+    await ledger.pool.execute(
+        "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, decided_at)"
+        " VALUES ($1, current_date, 5, 'USD', 'withdrawn', now()), (1, current_date, 5, 'USD', 'declined', now())",
+        MALLORY,
+    )
+
+    file = await claim(bot, None)
+
+    assert "Declined before" not in show(file).text

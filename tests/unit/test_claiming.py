@@ -7,7 +7,15 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.claiming import CANDIDATES_MAX, Story, WaitingCharge, names_agree, names_alike, rank_candidates
+from ledger.claiming import (
+    CANDIDATES_MAX,
+    Story,
+    WaitingCharge,
+    find_pause_end,
+    names_agree,
+    names_alike,
+    rank_candidates,
+)
 
 MANY_FIRST_NAMES = "Anna Maria Ines John Alex Olena Ivan Max Peter Paul Kate Sarah"
 
@@ -151,3 +159,45 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
 def test_less_than_most_of_a_name_is_no_likeness(told: str | None, known: str | None) -> None:
     assert not names_agree(told, known)
     assert not names_alike(told, known)
+
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def days(*ago: float) -> list[datetime]:
+    return [NOW - timedelta(days=one) for one in ago]
+
+
+@pytest.mark.parametrize(
+    "declined_at",
+    [
+        pytest.param([], id="none declined"),
+        pytest.param(days(1), id="one declined"),
+        pytest.param(days(30, 1), id="two, the first of them 30 days ago"),
+        pytest.param(days(8, 7), id="two, the last of them a week ago"),
+        pytest.param(days(60, 50, 40, 30), id="four, the last of them 30 days ago"),
+        pytest.param(days(90, 60, 40, 1), id="four, the first of them 90 days ago"),
+    ],
+)
+def test_few_or_old_declined_claims_leave_the_user_free(declined_at: list[datetime]) -> None:
+    assert find_pause_end(declined_at, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("declined_at", "days_left"),
+    [
+        pytest.param(days(2, 1), 6, id="two in 30 days: a week after the last"),
+        pytest.param(days(1, 2), 6, id="in any order"),
+        pytest.param(days(20, 19, 1), 6, id="three"),
+        pytest.param(days(89, 60, 40, 1), 29, id="four in 90 days: 30 days after the last"),
+        pytest.param(days(4, 3, 2, 1), 29, id="both limits: the longer one"),
+    ],
+)
+def test_after_declined_claims_the_user_must_wait(declined_at: list[datetime], days_left: int) -> None:
+    assert find_pause_end(declined_at, now=NOW) == NOW + timedelta(days=days_left)
+
+
+def test_the_limits_hold_to_the_second() -> None:
+    assert find_pause_end(days(7, 7), now=NOW - SECOND) == NOW
+    assert find_pause_end([NOW - timedelta(days=30) + SECOND, NOW], now=NOW) == NOW + timedelta(days=7)

@@ -177,6 +177,7 @@ def claim_card(file: ClaimFile, rates: Rates, speech: Speech) -> Card:
         ),
         speech.say("desk-claim-name", name=claim.name) if claim.name else speech.say("desk-claim-no-name"),
         speech.say("desk-claim-raised", time=speech.time(claim.created_at)),
+        *_declined_before(file, speech),
         "",
     ]
     if claim.status != "open":
@@ -192,6 +193,13 @@ def claim_card(file: ClaimFile, rates: Rates, speech: Speech) -> Card:
         speech.label("desk-decline-button"), OnClaim(step=Step.DECLINE, claim_id=claim.claim_id), style="danger"
     )
     return Card("\n".join(lines), rows(*column(keys), [decline]))
+
+
+def _declined_before(file: ClaimFile, speech: Speech) -> list[str]:
+    if not file.declined_at:
+        return []
+    count, last = len(file.declined_at), speech.day(file.declined_at[-1].date())
+    return [speech.say("desk-claim-declined-before", count=count, day=last)]
 
 
 def fits_exactly(file: ClaimFile, charge: ShownCharge) -> bool:
