@@ -1,9 +1,9 @@
 -- Claims: what a user says of a payment that did not arrive.
 
 -- name: find_claimable_charges
--- Charges that wait, of these days. For ranking alone: nothing of them is shown to whoever claims.
+-- Charges of these days that wait. Only for ranking: the claimant is shown nothing of them.
 -- $1 from, $2 until, both days included, $3 when the claim was raised
-SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name, charges.note
+SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name
   FROM charges
   LEFT JOIN supporters USING (supporter_id)
  WHERE charges.state = 'unmatched'
@@ -47,6 +47,14 @@ SELECT charges.amount, charges.currency, charges.matched_at,
 -- name: count_claims
 -- $1 Telegram id, $2 since
 SELECT count(*) FROM claims WHERE telegram_id = $1 AND created_at > $2;
+
+-- name: find_declines
+-- When operators declined claims of this user, the oldest first.
+-- $1 Telegram id, $2 since, or null for all
+SELECT decided_at
+  FROM claims
+ WHERE telegram_id = $1 AND status = 'declined' AND ($2::timestamptz IS NULL OR decided_at > $2)
+ ORDER BY decided_at;
 
 -- name: raise_claim
 -- One open claim a user: a second one gives no row.

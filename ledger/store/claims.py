@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from ledger.claiming import CANDIDATES_MAX, Story, WaitingCharge, rank_candidates, search_window
+from ledger.claiming import (
+    CANDIDATES_MAX,
+    DECLINES_COUNT_FOR,
+    Story,
+    WaitingCharge,
+    find_pause_end,
+    rank_candidates,
+    search_window,
+)
 from ledger.model import NotificationKind, TelegramId
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 
@@ -46,11 +54,22 @@ class NotRaised(enum.Enum):
     TOO_MANY = enum.auto()
 
 
-async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now: datetime) -> int | NotRaised:
-    """Keep a claim with the charges that may be meant, and tell the operators; its id. The user must be known."""
+@dataclass(frozen=True)
+class Paused:
+    """A claim was not raised because earlier ones were declined."""
+
+    until: datetime
+
+
+async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now: datetime) -> int | NotRaised | Paused:
+    """Record a claim with the charges that may be meant, tell the operators, and return its id. The user must be known."""
     async with transaction(pool) as db:
-        # With the settling, so that a charge which is matched in this moment is no candidate.
+        # Settlement and the operators' decisions take the same lock: no candidate is matched meanwhile, and no claim is
+        # declined between the count and the new claim.
         await db.execute(sql("lock_settling"))
+        pause_end = await _load_pause_end(db, telegram_id, now=now)
+        if pause_end is not None:
+            return Paused(pause_end)
         if await db.fetchval(sql("count_claims"), telegram_id, now - timedelta(days=1)) >= CLAIMS_A_DAY_MAX:
             return NotRaised.TOO_MANY
         candidates = await load_candidates(db, story, raised_at=now)
@@ -63,6 +82,19 @@ async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now:
         await db.execute(sql("queue_notifications"), [None], kinds, [facts], keys, [None])
         await db.execute(sql("announce"))
     return claim_id
+
+
+async def find_claims_pause_end(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> datetime | None:
+    """Return when the user may claim again, or None if no declined claim prevents it now."""
+    async with connected(pool) as db:
+        return await _load_pause_end(db, telegram_id, now=now)
+
+
+async def load_declines(
+    db: Connection, telegram_id: TelegramId, *, since: datetime | None = None
+) -> Sequence[datetime]:
+    """Return when claims of this user were declined, the oldest first."""
+    return [row["decided_at"] for row in await db.fetch(sql("find_declines"), telegram_id, since)]
 
 
 async def load_candidates(db: Connection, story: Story, *, raised_at: datetime) -> Sequence[int]:
@@ -99,3 +131,7 @@ async def withdraw_claim(pool: Pool, claim_id: int, telegram_id: TelegramId, *, 
     """Take back this claim of the user's; False: it is not open any more, or not theirs."""
     async with connected(pool) as db:
         return await db.fetchval(sql("withdraw_claim"), claim_id, telegram_id, now) is not None
+
+
+async def _load_pause_end(db: Connection, telegram_id: TelegramId, *, now: datetime) -> datetime | None:
+    return find_pause_end(await load_declines(db, telegram_id, since=now - DECLINES_COUNT_FOR), now=now)

@@ -20,7 +20,7 @@ from ledger.model import (
     PendingPayment,
     TelegramId,
 )
-from ledger.store.claims import load_candidates, load_guessed
+from ledger.store.claims import load_candidates, load_declines, load_guessed
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
 
@@ -130,6 +130,8 @@ class ClaimFile:
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
     """What fits as well, but was given to others by a rule that can err."""
+    declined_at: Sequence[datetime] = ()
+    """When earlier claims of this user were declined, the oldest first."""
 
 
 @dataclass(frozen=True)
@@ -273,11 +275,12 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         story = Story(claim.paid_on, claim.amount, claim.currency, claim.name)
         candidates = await load_candidates(db, story, raised_at=claim.created_at)
         guessed = await load_guessed(db, story, claim.telegram_id, raised_at=claim.created_at)
+        declined_at = await load_declines(db, claim.telegram_id)
         charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed], [])}
         owners = {one.telegram_id for one in charges.values()}
         users = await _users(db, {claim.telegram_id, *owners})
     waiting = [charges[one] for one in candidates if charges[one].waits]
-    return ClaimFile(claim, users, waiting, [charges[one] for one in guessed])
+    return ClaimFile(claim, users, waiting, [charges[one] for one in guessed], declined_at)
 
 
 async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:

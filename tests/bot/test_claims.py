@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.claiming import Story, WaitingCharge, names_alike, rank_candidates
+from ledger.claiming import Story
 from ledger.model import TelegramId
 from ledger.store.claims import raise_claim
 from ledger.store.database import Pool
@@ -176,6 +176,46 @@ async def test_more_than_three_claims_a_day_are_too_many(anna: Person, ledger: L
     assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 3
 
 
+async def decline_twice(ledger: Ledger, user: int) -> None:
+    for _ in range(2):
+        await ledger.pool.execute(
+            "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, created_at, decided_at)"
+            " VALUES ($1, current_date, 5, 'USD', 'declined', now() - interval '2 days', now() - interval '2 days')",
+            user,
+        )
+
+
+@pytest.mark.usefixtures("bot")
+async def test_after_declined_claims_the_bot_says_when_the_next_is_possible(
+    anna: Person, bohdan: Person, ledger: Ledger
+) -> None:
+    code = await anna.ask_for_code("5")
+    await bohdan.ask("/start")
+    for user in (ANNA, BOHDAN):
+        await decline_twice(ledger, user)
+
+    said, in_ukrainian = await anna.ask("/claim"), await bohdan.ask("/claim")
+
+    free_on = datetime.now(UTC) + timedelta(days=5)
+    assert f"send /claim again after {free_on.day} {free_on:%b %Y}" in said
+    assert f"{code[:4]}-{code[4:]}" in said
+    assert f"Знову надіслати /claim можна буде після {free_on.day} " in in_ukrainian
+    assert "When did you pay" not in said
+
+
+@pytest.mark.usefixtures("bot")
+async def test_claims_that_are_declined_during_the_questions_count_at_the_last_answer(
+    anna: Person, ledger: Ledger
+) -> None:
+    await claim(anna, "press:Today", "press:$5")
+    await decline_twice(ledger, ANNA)
+
+    said = await claim_on(anna, "press:Skip")
+
+    assert "send /claim again after" in said
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims WHERE status = 'open'") == 0
+
+
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("answer", ["soon", "31.02", "2031-01-01", "01.01.2020", "99.99", "21"])
 async def test_a_day_that_cannot_be_is_asked_for_again(anna: Person, answer: str) -> None:
@@ -298,6 +338,8 @@ async def test_money_that_a_rule_gave_to_another_is_found_and_credited(
     await operator.press(await open_button(operator))
     fresh = await operator.hear()
     await operator.press(labels(fresh)[0])
+    question = await shown(operator, fresh, "Credit this payment?")
+    await operator.press(labels(question)[0])
     credited = (await bohdan.hear())["text"]
 
     assert f"credited to @anna ({ANNA}) by: Amount and time" in card
@@ -435,55 +477,6 @@ def test_a_day_is_read_as_the_bot_writes_it(language: str, month: int) -> None:
     day = date(2026, month, 22)
 
     assert read_day(speech(language).day(day), today=day) == day
-
-
-def charge(number: int, **fields: object) -> WaitingCharge:
-    known: dict[str, object] = {
-        "amount": 5,
-        "currency": "USD",
-        "paid_at": datetime(2026, 11, 21, tzinfo=UTC),
-        "supporter_name": None,
-        "note": None,
-    }
-    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
-
-
-def story(**fields: object) -> Story:
-    known: dict[str, object] = {"paid_on": date(2026, 11, 21), "amount": 5, "currency": "USD", "name": "Олена"}
-    return Story(**{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
-
-
-def test_who_fits_in_all_comes_before_who_fits_in_part() -> None:
-    near, named, whole = (
-        charge(1),
-        charge(2, amount=7, supporter_name="олена"),
-        charge(3, supporter_name="Олена Б."),
-    )
-
-    assert rank_candidates(story(), [near, named, whole]) == [3, 1, 2]
-
-
-@pytest.mark.parametrize("days", [-3, 3])
-def test_more_than_two_days_apart_is_another_payment(days: int) -> None:
-    paid_at = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(days=days)
-
-    assert rank_candidates(story(), [charge(1, paid_at=paid_at)]) == []
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "alike"),
-    [
-        ("Anna Kovalenko", "KOVALENKO Anna", True),
-        ("José", "Jose", True),
-        ("Anna", "Hanna", True),
-        ("Anna", "Petro", False),
-        ("", "Anna", False),
-        (None, None, False),
-        ("A.", "A", False),
-    ],
-)
-def test_names_are_compared_kindly(one: str | None, other: str | None, alike: bool) -> None:
-    assert names_alike(one, other) is alike
 
 
 @pytest.mark.usefixtures("bot")

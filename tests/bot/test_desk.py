@@ -985,7 +985,7 @@ async def test_an_exactly_fitting_claim_is_confirmed_by_one_tap(
 ) -> None:
     await anna.ask("/start")
     await card_of(operator, webhook, supporter_id=5, supporter_name="Anna K")
-    card = await claimed(anna, operator, ledger, amount="5", name="anna")
+    card = await claimed(anna, operator, ledger, amount="5", name="anna k.")
 
     assert "@anna (101) says: $5" in card["text"]
     assert "✓ sum, ✓ day, ✓ name" in card["text"]

@@ -21,7 +21,7 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from ledger.claiming import Story
+from ledger.claiming import DECLINE_LIMITS, Story
 from ledger.events import read_event
 from ledger.matching import Flag, Why
 from ledger.model import (
@@ -218,6 +218,11 @@ def test_buttons_are_called_as_they_are(heading: str) -> None:
         ("shows the card again in three hours", timedelta(hours=3), REMIND_AFTER),
         ("thirty attempts", 30, ATTEMPTS_MAX),
         ("up to three times a day", 3, CLAIMS_A_DAY_MAX),
+        (
+            "After two claims declined within 30 days they must wait 7 days, after four within 90 days 30 days",
+            [(2, timedelta(days=30), timedelta(days=7)), (4, timedelta(days=90), timedelta(days=30))],
+            [(limit.declined_min, limit.within, limit.pause) for limit in DECLINE_LIMITS],
+        ),
         ("With ten open ones", 10, OPEN_MAX),
         ("For six seconds", 6, PATIENCE_SECONDS),
         ("Within thirty seconds", 30, SWEEP_SECONDS),

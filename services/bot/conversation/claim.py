@@ -7,7 +7,7 @@ Whoever claims is told the same whatever waits: that a stranger's payment exists
 from __future__ import annotations
 
 import enum
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +24,9 @@ from ledger.store.claims import (
     Arrival,
     NotRaised,
     OpenClaim,
+    Paused,
     find_arrival,
+    find_claims_pause_end,
     find_open_claim,
     raise_claim,
     withdraw_claim,
@@ -135,6 +137,11 @@ async def _begin(message: Chat, user: TelegramId, context: Context, speech: Spee
     if known is not None:
         await _show(message, known, speech)
         return
+    pause_end = await find_claims_pause_end(context.pool, user, now=context.clock())
+    if pause_end is not None:
+        text = [*await _obvious(user, context, speech), _paused(pause_end, speech)]
+        await message.answer("\n\n".join(text))
+        return
     await state.set_state(Asking.day)
     text = [speech.say("claim-begin"), *await _obvious(user, context, speech), speech.say("claim-when")]
     await message.answer("\n\n".join(text), reply_markup=claim_days_keyboard(speech))
@@ -228,6 +235,9 @@ async def _raise(
             await _begin(message, user, context, speech, state)
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
+        case Paused(until):
+            # Another claim was declined while these questions were answered.
+            await message.answer(_paused(until, speech))
         case claim_id:
             await message.answer(
                 speech.say(
@@ -235,6 +245,10 @@ async def _raise(
                 ),
                 reply_markup=claim_withdraw_keyboard(speech, claim_id),
             )
+
+
+def _paused(until: datetime, speech: Speech) -> str:
+    return speech.say("claim-paused", time=speech.time(until))
 
 
 async def want_words(message: Message, speech: Speech) -> None:

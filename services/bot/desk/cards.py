@@ -12,7 +12,7 @@ from typing import Any
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from ledger.claiming import names_alike
+from ledger.claiming import names_agree, names_alike
 from ledger.codes import show_code
 from ledger.model import ChargeState, PaymentId, PendingPayment, Rates, TelegramId
 from ledger.store.desk import Action
@@ -177,6 +177,7 @@ def claim_card(file: ClaimFile, rates: Rates, speech: Speech) -> Card:
         ),
         speech.say("desk-claim-name", name=claim.name) if claim.name else speech.say("desk-claim-no-name"),
         speech.say("desk-claim-raised", time=speech.time(claim.created_at)),
+        *_declined_before(file, speech),
         "",
     ]
     if claim.status != "open":
@@ -194,12 +195,19 @@ def claim_card(file: ClaimFile, rates: Rates, speech: Speech) -> Card:
     return Card("\n".join(lines), rows(*column(keys), [decline]))
 
 
+def _declined_before(file: ClaimFile, speech: Speech) -> list[str]:
+    if not file.declined_at:
+        return []
+    count, last = len(file.declined_at), speech.day(file.declined_at[-1].date())
+    return [speech.say("desk-claim-declined-before", count=count, day=last)]
+
+
 def fits_exactly(file: ClaimFile, charge: ShownCharge) -> bool:
     """
-    Tell whether a tap may credit at once.
+    Tell whether one tap may credit the charge.
 
-    Sum and day as claimed, no name that speaks against it, and no second charge of which the same is true: then the
-    button has said all that a question would ask. Anything less is asked once more.
+    Amount and day must be as claimed, the told name must be the supporter's, and no second charge may fit as well. Otherwise
+    the button asks once more. A claim without a name is always asked about: amounts and days are easy to guess.
     """
     fitting = [one for one in file.charges if _is_as_told(file, one)]
     return fitting == [charge]
@@ -276,7 +284,7 @@ def _fit_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
         _sign("desk-fit-day", speech, is_fit=charge.paid_at.date() == claim.paid_on),
     ]
     if claim.name:
-        fits.append(_sign("desk-fit-name", speech, is_fit=_is_named(file, charge)))
+        fits.append(_name_sign(claim.name, charge.supporter_name, speech))
     return speech.say(
         "desk-claim-charge",
         number=str(charge.charge_id),
@@ -303,14 +311,17 @@ def _sign(text: str, speech: Speech, *, is_fit: bool) -> str:
     return ("✓ " if is_fit else "✗ ") + speech.say(text)
 
 
-def _is_named(file: ClaimFile, charge: ShownCharge) -> bool:
-    return names_alike(file.claim.name, charge.supporter_name) or names_alike(file.claim.name, charge.note)
+def _name_sign(told: str, known: str | None, speech: Speech) -> str:
+    """Show whether the names agree; a name that is only similar gets a mark of its own."""
+    if names_alike(told, known) and not names_agree(told, known):
+        return "≈ " + speech.say("desk-fit-name")
+    return _sign("desk-fit-name", speech, is_fit=names_agree(told, known))
 
 
 def _is_as_told(file: ClaimFile, charge: ShownCharge) -> bool:
     claim = file.claim
     is_paid = (charge.amount, charge.currency) == (claim.amount, claim.currency)
-    return is_paid and charge.paid_at.date() == claim.paid_on and (claim.name is None or _is_named(file, charge))
+    return is_paid and charge.paid_at.date() == claim.paid_on and names_agree(claim.name, charge.supporter_name)
 
 
 def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speech) -> InlineKeyboardButton:

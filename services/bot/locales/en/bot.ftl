@@ -164,6 +164,7 @@ claim-withdraw = Take it back
 claim-withdrawn = Taken back. /claim is there whenever you need it.
 claim-none = There is nothing left to take back.
 claim-too-many = You have told us about several payments today. A person will look for them first; please come back tomorrow.
+claim-paused = Several times we looked for a payment you told us about, and found none that fits. You can send /claim again after { $time }. A payment with your code is credited all the same.
 claim-declined = We looked for the payment you told us about and found none that fits. Please compare the day, the amount and the name with the receipt from Buy Me a Coffee, and send /claim again if something was different.
 credits-adjusted = { $sign ->
     [plus] An operator added <b>{ $credits }</b> to your balance. You now have { $balance }.

@@ -162,6 +162,7 @@ desk-claim = <b>Somebody paid, and nothing came</b>
 desk-claim-name = In the name of: { $name }
 desk-claim-no-name = In which name, they did not say.
 desk-claim-raised = Told { $time }.
+desk-claim-declined-before = Declined before: { $count }, the last on { $day }.
 desk-claim-candidates = Waiting payments that may be it:
 desk-claim-no-candidates = No waiting payment comes near. Look with /find, or decline; if it comes later, it shows up in /unmatched.
 desk-claim-charge = • #{ $number }: { $amount }, { $time }, { $name } ({ $fits })

@@ -160,6 +160,7 @@ desk-claim = <b>Плачено, а нічого не прийшло</b>
 desk-claim-name = Ім’я у платежі: { $name }
 desk-claim-no-name = Імені в платежі не назвали.
 desk-claim-raised = Повідомлено { $time }.
+desk-claim-declined-before = Раніше відхилено звернень: { $count }, востаннє { $day }.
 desk-claim-candidates = Платежі, що чекають і можуть бути ним:
 desk-claim-no-candidates = Нічого схожого не чекає. Пошукайте через /find або відхиліть; якщо платіж надійде пізніше, він буде в /unmatched.
 desk-claim-charge = • №{ $number }: { $amount }, { $time }, { $name } ({ $fits })

@@ -1,0 +1,240 @@
+"""Claims as operators see them: who gets one tap, and how often a user may claim."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from ledger.claiming import Story
+from ledger.model import Rates, TelegramId
+from ledger.store.claims import NotRaised, Paused, raise_claim, withdraw_claim
+from ledger.store.database import Pool, open_pool, sql
+from ledger.store.desk import Done, Order, decline_claim
+from ledger.store.lookup import ClaimFile, find_claim_file
+from services.bot.desk.cards import Card, claim_card, fits_exactly
+from services.bot.speech import speech
+from tests.integration.bmc import a_payment
+from tests.integration.people import Ledger
+from tests.integration.webhook import Webhook
+
+MALLORY, OLHA = TelegramId(666), TelegramId(900)
+RATES = Rates({"USD": Decimal(100)})
+NOTE = "Thank you for the great videos, love from Porto"
+MANY_FIRST_NAMES = "Anna Maria Ines John Alex Olena Ivan Max Peter Paul Kate Sarah"
+
+
+@pytest.fixture
+async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    """The database as the bot may use it."""
+    async with open_pool(role_url("bot")) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+async def mallory(ledger: Ledger) -> TelegramId:
+    await ledger.pool.execute("INSERT INTO users (telegram_id, username) VALUES ($1, 'mallory')", MALLORY)
+    return MALLORY
+
+
+async def donate(webhook: Webhook, name: str | None, *, amount: int = 5) -> None:
+    """Let a stranger donate without a code."""
+    await webhook.settle(a_payment(amount=amount, support_note=NOTE, supporter_name=name, supporter_id=4))
+
+
+async def claim(bot: Pool, name: str | None, *, days_ago: int = 0) -> ClaimFile:
+    """Claim $5 of that day in this name, and look at it as operators do."""
+    now = datetime.now(UTC)
+    claim_id = await raise_claim(
+        bot, MALLORY, Story((now - timedelta(days=days_ago)).date(), Decimal(5), "USD", name), now=now
+    )
+    assert isinstance(claim_id, int)
+    file = await find_claim_file(bot, claim_id)
+    assert file is not None
+    return file
+
+
+def show(file: ClaimFile, language: str = "en") -> Card:
+    return claim_card(file, RATES, speech(language))
+
+
+def first_button(file: ClaimFile) -> str:
+    keyboard = show(file).keyboard
+    assert keyboard is not None
+    return keyboard.inline_keyboard[0][0].text
+
+
+async def test_the_supporters_name_with_amount_and_day_allows_one_tap(webhook: Webhook, bot: Pool) -> None:
+    await donate(webhook, "Inês Carvalho")
+
+    file = await claim(bot, "carvalho ines")
+
+    assert fits_exactly(file, file.charges[0])
+    assert "✓ sum, ✓ day, ✓ name" in show(file).text
+    assert first_button(file).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(None, id="no name"),
+        pytest.param("Thank You", id="usual words of the note"),
+        pytest.param("great videos", id="words of the note"),
+        pytest.param(MANY_FIRST_NAMES, id="a list of many names"),
+        pytest.param("Inês", id="one of two words"),
+        pytest.param("I. Carvalho", id="an initial"),
+    ],
+)
+async def test_any_other_name_is_asked_about(webhook: Webhook, bot: Pool, name: str | None) -> None:
+    await donate(webhook, "Inês Carvalho")
+
+    file = await claim(bot, name)
+
+    assert not fits_exactly(file, file.charges[0])
+    assert "✓ name" not in show(file).text
+    assert first_button(file) == "#1 for @mallory?"
+
+
+@pytest.mark.parametrize("name", [None, "", "Someone", "Anonymous"])
+async def test_a_supporter_without_a_name_is_asked_about(webhook: Webhook, bot: Pool, name: str | None) -> None:
+    await donate(webhook, name)
+
+    file = await claim(bot, name)
+
+    assert not fits_exactly(file, file.charges[0])
+
+
+async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool) -> None:
+    """Neither another amount nor another day fits."""
+    await donate(webhook, "Inês Carvalho", amount=7)
+    await webhook.settle(a_payment(amount=5, supporter_name="Inês Carvalho", supporter_id=5))
+
+    file = await claim(bot, "Inês Carvalho", days_ago=1)
+
+    assert len(file.charges) == 2
+    assert not [charge for charge in file.charges if fits_exactly(file, charge)]
+
+
+async def test_two_charges_that_fit_are_both_asked_about(webhook: Webhook, bot: Pool) -> None:
+    for _ in range(2):
+        await donate(webhook, "Inês Carvalho")
+
+    file = await claim(bot, "Inês Carvalho")
+
+    assert len(file.charges) == 2
+    assert not [charge for charge in file.charges if fits_exactly(file, charge)]
+
+
+async def test_a_similar_name_is_marked_as_such(webhook: Webhook, bot: Pool) -> None:
+    await donate(webhook, "Inês Carvalho")
+
+    file = await claim(bot, "Inês C.")
+
+    assert "✓ sum, ✓ day, ≈ name" in show(file).text
+
+
+async def test_words_of_the_note_do_not_make_a_charge_of_another_amount_a_candidate(
+    webhook: Webhook, bot: Pool
+) -> None:
+    await donate(webhook, "Inês Carvalho", amount=7)
+
+    file = await claim(bot, "love from Porto")
+
+    assert file.charges == []
+
+
+async def claim_at(bot: Pool, at: datetime) -> int | NotRaised | Paused:
+    return await raise_claim(bot, MALLORY, Story(at.date(), Decimal(5), "USD"), now=at)
+
+
+async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -> None:
+    assert isinstance(claim_id, int)
+    assert isinstance(await decline_claim(bot, claim_id, Order(OLHA, "nothing fits", at)), Done)
+
+
+async def test_declined_claims_make_further_ones_rare(bot: Pool) -> None:
+    """Four attempts on each of 30 days, all declined at once: a person used to put 90 claims before the operators."""
+    start = datetime.now(UTC) - timedelta(days=30)
+    raised_on = []
+    for day in range(30):
+        for minute in range(4):
+            at = start + timedelta(days=day, minutes=minute)
+            raised = await claim_at(bot, at)
+            if isinstance(raised, int):
+                raised_on.append(day)
+                await decline(bot, raised, at)
+
+    assert raised_on == [0, 0, 7, 14]
+
+
+async def test_the_pause_ends_when_it_was_said_to(bot: Pool) -> None:
+    now = datetime.now(UTC)
+    for _ in range(2):
+        await decline(bot, await claim_at(bot, now), now)
+
+    paused = await claim_at(bot, now + timedelta(days=7) - timedelta(seconds=1))
+
+    assert paused == Paused(now + timedelta(days=7))
+    assert isinstance(await claim_at(bot, now + timedelta(days=7)), int)
+
+
+async def test_withdrawn_claims_count_only_for_the_day(bot: Pool) -> None:
+    now = datetime.now(UTC)
+    for _ in range(3):
+        claim_id = await claim_at(bot, now)
+        assert isinstance(claim_id, int)
+        await withdraw_claim(bot, claim_id, MALLORY, now=now)
+
+    assert await claim_at(bot, now) is NotRaised.TOO_MANY
+    assert isinstance(await claim_at(bot, now + timedelta(days=1)), int)
+
+
+async def test_a_claim_that_is_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> None:
+    """The new claim waits for the operator's decision, and counts it."""
+    now = datetime.now(UTC)
+    await decline(bot, await claim_at(bot, now), now)
+    second = await claim_at(bot, now)
+
+    async with ledger.pool.acquire() as operator, operator.transaction():
+        await operator.execute(sql("lock_settling"))
+        third = asyncio.create_task(claim_at(bot, now))
+        await ledger.until_somebody_waits()
+        await operator.execute(sql("decline_claim"), second, OLHA, now)
+
+    assert await third == Paused(now + timedelta(days=7))
+    assert await ledger.pool.fetchval("SELECT count(*) FROM claims") == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("en", "Declined before: 2, the last on 12 May."), ("uk", "Раніше відхилено звернень: 2, востаннє 12 травня.")],
+)
+async def test_the_card_counts_the_users_declined_claims(bot: Pool, ledger: Ledger, language: str, line: str) -> None:
+    for day in (12, 3):
+        at = datetime(2026, 5, day, tzinfo=UTC)
+        await ledger.pool.execute(
+            "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, created_at, decided_at)"
+            " VALUES ($1, $2, 5, 'USD', 'declined', $3, $3)",
+            MALLORY, at.date(), at,
+        )  # fmt: skip
+
+    file = await claim(bot, None)
+
+    assert line in show(file, language).text
+
+
+async def test_the_card_of_a_first_claim_counts_nothing(bot: Pool, ledger: Ledger) -> None:
+    """Withdrawn claims, and those of others, are no declined claims."""
+    await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES (1)")
+    await ledger.pool.execute(
+        "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, decided_at)"
+        " VALUES ($1, current_date, 5, 'USD', 'withdrawn', now()), (1, current_date, 5, 'USD', 'declined', now())",
+        MALLORY,
+    )
+
+    file = await claim(bot, None)
+
+    assert "Declined before" not in show(file).text

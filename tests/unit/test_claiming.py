@@ -1,0 +1,203 @@
+"""How claims are compared with waiting charges: the order of candidates, and the names that allow one tap."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from ledger.claiming import (
+    CANDIDATES_MAX,
+    Story,
+    WaitingCharge,
+    find_pause_end,
+    names_agree,
+    names_alike,
+    rank_candidates,
+)
+
+MANY_FIRST_NAMES = "Anna Maria Ines John Alex Olena Ivan Max Peter Paul Kate Sarah"
+
+
+def charge(number: int, **fields: object) -> WaitingCharge:
+    known: dict[str, object] = {
+        "amount": Decimal(5),
+        "currency": "USD",
+        "paid_at": datetime(2026, 11, 21, tzinfo=UTC),
+        "supporter_name": None,
+    }
+    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
+
+
+def story(**fields: object) -> Story:
+    known: dict[str, object] = {
+        "paid_on": date(2026, 11, 21),
+        "amount": Decimal(5),
+        "currency": "USD",
+        "name": "Олена",
+    }
+    return Story(**{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
+
+
+def test_who_fits_in_all_comes_before_who_fits_in_part() -> None:
+    near, named, whole = (
+        charge(1),
+        charge(2, amount=Decimal(7), supporter_name="олена"),
+        charge(3, supporter_name="Олена Б."),
+    )
+
+    assert rank_candidates(story(), [near, named, whole]) == [3, 1, 2]
+
+
+def test_a_nearer_day_comes_first_and_then_the_older_charge() -> None:
+    later = datetime(2026, 11, 22, tzinfo=UTC)
+
+    assert rank_candidates(story(), [charge(1, paid_at=later), charge(3), charge(2)]) == [2, 3, 1]
+
+
+@pytest.mark.parametrize(("days", "found"), [(-3, []), (-2, [1]), (2, [1]), (3, [])])
+def test_more_than_two_days_apart_is_another_payment(days: int, found: list[int]) -> None:
+    paid_at = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(days=days)
+
+    assert rank_candidates(story(), [charge(1, paid_at=paid_at)]) == found
+
+
+def test_another_amount_or_currency_without_the_name_is_another_payment() -> None:
+    waiting = [charge(1, amount=Decimal(7)), charge(2, currency="EUR", supporter_name="Petro")]
+
+    assert rank_candidates(story(), waiting) == []
+
+
+def test_no_more_candidates_are_ranked_than_a_card_shows() -> None:
+    waiting = [charge(number) for number in range(CANDIDATES_MAX + 1)]
+
+    assert rank_candidates(story(), waiting) == list(range(CANDIDATES_MAX))
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ("Anna Kovalenko", "KOVALENKO Anna"),
+        ("Inês Carvalho", "ines carvalho"),
+        ("Olena", "OLENA!"),
+        ("Olena K.", "olena k"),
+        ("John Kennedy", "John F. Kennedy"),
+        ("Ana Souza", "Ana de Souza"),
+        ("van Dijk", "Van Dijk"),
+        ("Anna Maria Kovalenko", "Anna Kovalenko"),
+        ("Олена Коваленко", "Olena Kovalenko"),
+        ("Дем’ян Щербак", "Demian Shcherbak"),
+        ("Сергій Ґалаґан", "Sergiy Galagan"),
+        ("Юлія Чехівська", "Yuliya Chekhivska"),
+        ("Євгенія Жук", "Yevheniia Zhuk"),
+        ("Яків Цимбал", "Yakiv Tsymbal"),
+        ("Łukasz Żak", "lukasz zak"),
+        ("Pat O’Brien", "O'Brien, Pat"),
+    ],
+)
+def test_a_name_agrees_in_any_case_order_and_alphabet(told: str, known: str) -> None:
+    assert names_agree(told, known)
+    assert names_alike(told, known)
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ("Olena K.", "Olena Kovalenko"),
+        ("Olena Kovalenko", "Olena K."),
+        ("Олена", "Олена Б."),
+        ("O. Kovalenko", "Olena Kovalenko"),
+        ("Anna", "Hanna"),
+        ("Oleksandr Petrenko", "Oleksandra Petrenko"),
+        ("Volodymyr Zghurskyi", "Володимир Згурський"),
+        ("Dijk", "van Dijk"),
+    ],
+)
+def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_one_tap(told: str, known: str) -> None:
+    assert names_alike(told, known)
+    assert not names_agree(told, known)
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        # One shared word of two.
+        ("Jo", "Jo Smith"),
+        ("Olena", "Olena Kovalenko"),
+        ("Olena Kovalenko", "Olena"),
+        ("Alexandra Li", "Alexandra Wu"),
+        ("van", "van Dijk"),
+        # Usual words and particles name nobody, however many of them are shared.
+        ("Thank You", "thank you!"),
+        ("the", "for the cat"),
+        ("de", "Ana de Souza"),
+        ("Ana de", "Ana de Souza"),
+        ("Дякую", "дякую"),
+        # A list of many names fits nobody.
+        (MANY_FIRST_NAMES, "Inês Carvalho"),
+        (MANY_FIRST_NAMES, "Anna"),
+        ("Anna A B C D E F G H", "Anna Hill"),
+        # Initials alone are no name.
+        ("A.", "A"),
+        ("J R R", "J R R Tolkien"),
+        ("A B C", "Ana Bento Costa"),
+        # A supporter without a name.
+        ("Someone", "Someone"),
+        ("anonymous", "Anonymous"),
+        ("Хтось", "хтось"),
+        ("Anna", ""),
+        ("Anna", None),
+        # A claim without a name.
+        ("", "Anna"),
+        (None, "Anna"),
+        (None, None),
+        ("☕", "☕"),
+        ("Anna", "Petro"),
+    ],
+)
+def test_less_than_most_of_a_name_is_no_likeness(told: str | None, known: str | None) -> None:
+    assert not names_agree(told, known)
+    assert not names_alike(told, known)
+
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def days(*ago: float) -> list[datetime]:
+    return [NOW - timedelta(days=one) for one in ago]
+
+
+@pytest.mark.parametrize(
+    "declined_at",
+    [
+        pytest.param([], id="none declined"),
+        pytest.param(days(1), id="one declined"),
+        pytest.param(days(30, 1), id="two, the first of them 30 days ago"),
+        pytest.param(days(8, 7), id="two, the last of them a week ago"),
+        pytest.param(days(60, 50, 40, 30), id="four, the last of them 30 days ago"),
+        pytest.param(days(90, 60, 40, 1), id="four, the first of them 90 days ago"),
+    ],
+)
+def test_few_or_old_declined_claims_leave_the_user_free(declined_at: list[datetime]) -> None:
+    assert find_pause_end(declined_at, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("declined_at", "days_left"),
+    [
+        pytest.param(days(2, 1), 6, id="two in 30 days: a week after the last"),
+        pytest.param(days(1, 2), 6, id="in any order"),
+        pytest.param(days(20, 19, 1), 6, id="three"),
+        pytest.param(days(89, 60, 40, 1), 29, id="four in 90 days: 30 days after the last"),
+        pytest.param(days(4, 3, 2, 1), 29, id="both limits: the longer one"),
+    ],
+)
+def test_after_declined_claims_the_user_must_wait(declined_at: list[datetime], days_left: int) -> None:
+    assert find_pause_end(declined_at, now=NOW) == NOW + timedelta(days=days_left)
+
+
+def test_the_limits_hold_to_the_second() -> None:
+    assert find_pause_end(days(7, 7), now=NOW - SECOND) == NOW
+    assert find_pause_end([NOW - timedelta(days=30) + SECOND, NOW], now=NOW) == NOW + timedelta(days=7)
