@@ -372,7 +372,7 @@ def test_a_subscription_charge_without_its_period_is_in_doubt(period_start: obje
 @pytest.mark.parametrize(
     ("ids", "key"), [({"psp_id": None}, "membership:16:event-70"), ({"psp_id": None, "id": 0}, "membership:event-70")]
 )
-def test_a_subscription_charge_without_its_period_is_named_as_well_as_can_be(ids: dict[str, object], key: str) -> None:
+def test_a_subscription_charge_without_its_period_is_named_as_well_as_can_be(ids: dict[str, Any], key: str) -> None:
     charge = charge_of(subscription_of(current_period_start=None, **ids))
 
     assert (charge.key, charge.doubt) == (key, Doubt.PERIOD)
@@ -518,7 +518,7 @@ def test_a_free_subscription_moves_no_money() -> None:
 
 
 def test_the_weightiest_doubt_is_told() -> None:
-    bare = {"psp_id": None, "id": None}
+    bare: dict[str, Any] = {"psp_id": None, "id": None}
 
     charges = [
         charge_of(subscription_of(status="overdue", amount="five", current_period_start=None, **bare)),
@@ -655,7 +655,7 @@ def test_the_note_of_a_payment_is_no_answer() -> None:
         ({"supporter_name": ["Ola"], "message": ""}, ""),
     ],
 )
-def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, object], side_text: str) -> None:
+def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, Any], side_text: str) -> None:
     charge = charge_of(event_of(**texts))
 
     assert charge.side_text == side_text
@@ -672,7 +672,7 @@ def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, o
         ({"membership_level_name": "x" * 500}, f"level:{'x' * 100}", "x" * 100),
     ],
 )
-def test_a_membership_names_its_level(level: dict[str, object], item: str | None, item_name: str | None) -> None:
+def test_a_membership_names_its_level(level: dict[str, Any], item: str | None, item_name: str | None) -> None:
     for charge in (charge_of(subscription_of(**level)), charge_of(lifetime_of(**level))):
         assert (charge.item, charge.item_name) == (item, item_name)
 
