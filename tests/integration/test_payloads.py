@@ -1,7 +1,7 @@
 """
 Every body that Buy Me a Coffee was seen to send, posted as it is.
 
-Most are copies of "Send test", which moves no money; some were real money; some lack what would tell the charge.
+Most are copies of "Send test", which moves no money; some were real money; some lack the billing period of their charge.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Money:
     credits: int
     """What it is worth at 100 credits a dollar, 110 a euro."""
     paid_at: int | None
-    """None: the event does not say, so the time of its receipt counts."""
+    """None if the event does not say; then the time of its receipt counts."""
+    is_doubtful: bool = False
+    """Only a person may decide who paid."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ class Expected:
 
 # Says `"live_mode": false`: it shows that the connection works, and no more, whatever else it says.
 A_TEST = Expected("test", "test_event")
-# Moves money, but names no period: what would keep its repeat under another type from counting twice?
-WITHOUT_PERIOD = Expected("unreadable", "event_unreadable")
 # Says that nothing more will be paid.
 AN_END = Expected("recorded", None)
 
 
 def paid(charge_key: str, amount: str, currency: str, credits: int, *, paid_at: int | None = None) -> Expected:
     return Expected("unmatched", "charge_unmatched", Money(charge_key, amount, currency, credits, paid_at))
+
+
+def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int | None = None) -> Expected:
+    """Expect a charge in doubt: without its period, its repeat under another type cannot be told from a second charge."""
+    money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
+    return Expected("unmatched", "charge_unmatched", money)
 
 
 EXPECTED = {
@@ -86,21 +92,32 @@ EXPECTED = {
     "membership.cancelled--django-buymeacoffee": A_TEST,
     "membership.cancelled--shelfwright-at-period-end": AN_END,
     "membership.started--django-buymeacoffee": A_TEST,
-    "membership.started--overlabels": WITHOUT_PERIOD,
+    "membership.started--overlabels": without_period(
+        "sub_1Mc70vJEtINljGAa1xaGI5q9:event-d4ce40909b7cab094ca452b80b1e4377e6578ad1462a303045835b9e341b4414",
+        "1",
+        "USD",
+    ),
     "membership.started--webhook-tester-ui": A_TEST,
-    "membership.updated--shelfwright": WITHOUT_PERIOD,
+    "membership.updated--shelfwright": without_period(
+        "membership:sub-1:event-advance-txn", "3", "USD", paid_at=1785500000
+    ),
     "recurring_donation.cancelled--opencloudtouch-test": A_TEST,
     "recurring_donation.started--opencloudtouch-live": paid(
         "sub_1ExampleExampleExampl006:1780405603", "1", "EUR", 110, paid_at=1780405603
     ),
     "recurring_donation.started--opencloudtouch-test": A_TEST,
-    "recurring_donation.started--overlabels": WITHOUT_PERIOD,
+    "recurring_donation.started--overlabels": without_period(
+        "sub_recurring_001:event-50d9ba0ecd05b1e7926bbe18658cd6c297cef1af92d38f93e95718d0d42f3c31",
+        "1",
+        "USD",
+    ),
     "recurring_donation.updated--opencloudtouch-live": paid(
         "sub_1ExampleExampleExampl006:1780405603", "1", "EUR", 110, paid_at=1780405603
     ),
     "wishlist_payment.created--overlabels": paid("wishlist_payment:pi_3Mc7U5JEtINljGAa0GWKxfuN", "10", "USD", 1_000),
 }
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
+CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful}
 
 every_payload = pytest.mark.parametrize("name", EXPECTED)
 
@@ -173,7 +190,7 @@ async def test_a_payload_that_comes_again_changes_nothing(webhook: Webhook, ledg
     assert await state_of(ledger) == before
 
 
-@pytest.mark.parametrize(("name", "money"), MONEY.items(), ids=MONEY.keys())
+@pytest.mark.parametrize(("name", "money"), CERTAIN_MONEY.items(), ids=CERTAIN_MONEY.keys())
 async def test_the_one_user_who_waits_to_have_paid_is_credited_for_the_amount_once(
     webhook: Webhook, ledger: Ledger, name: str, money: Money
 ) -> None:

@@ -372,7 +372,7 @@ def test_a_subscription_charge_without_its_period_is_in_doubt(period_start: obje
 @pytest.mark.parametrize(
     ("ids", "key"), [({"psp_id": None}, "membership:16:event-70"), ({"psp_id": None, "id": 0}, "membership:event-70")]
 )
-def test_a_subscription_charge_without_its_period_is_named_as_well_as_can_be(ids: dict[str, object], key: str) -> None:
+def test_a_subscription_charge_without_its_period_is_named_as_well_as_can_be(ids: dict[str, Any], key: str) -> None:
     charge = charge_of(subscription_of(current_period_start=None, **ids))
 
     assert (charge.key, charge.doubt) == (key, Doubt.PERIOD)
@@ -508,6 +508,12 @@ def test_a_refunded_subscription_is_in_doubt(type_: str, refunded: dict[str, obj
     assert (event.charge.doubt, event.charge.told) == (Doubt.STATUS, told)
 
 
+def test_a_refunded_subscription_whose_amount_is_now_nothing_is_in_doubt() -> None:
+    charge = charge_of(subscription_of("membership.updated", refunded=True, amount=0))
+
+    assert (charge.doubt, charge.told, charge.amount) == (Doubt.STATUS, "refunded", None)
+
+
 @pytest.mark.parametrize("flag", [False, "false", 0, None, ""])
 def test_a_subscription_that_was_not_refunded_is_not_in_doubt(flag: object) -> None:
     assert charge_of(subscription_of(refunded=flag)).doubt is None
@@ -518,7 +524,7 @@ def test_a_free_subscription_moves_no_money() -> None:
 
 
 def test_the_weightiest_doubt_is_told() -> None:
-    bare = {"psp_id": None, "id": None}
+    bare: dict[str, Any] = {"psp_id": None, "id": None}
 
     charges = [
         charge_of(subscription_of(status="overdue", amount="five", current_period_start=None, **bare)),
@@ -604,6 +610,20 @@ def test_answers_may_be_texts_objects_and_lists_of_them(answers: object) -> None
     assert charge.has_answer
 
 
+@pytest.mark.parametrize("key", ["answer", "answers", "value", "text", " ANSWER "])
+def test_of_an_object_with_an_answer_nothing_else_is_read(key: str) -> None:
+    answers = {"hint": "eight signs", "question": "Your code?", key: CODE}
+
+    assert charge_of(event_of("extra_purchase.created", extras=[{"question_answers": answers}])).note == CODE
+
+
+@pytest.mark.parametrize("key", ["question", "extra_question", " Question "])
+def test_a_question_is_never_read_as_an_answer(key: str) -> None:
+    answers = {key: "Is P4RT-9WEZ your code?", "reply": CODE}
+
+    assert charge_of(event_of("extra_purchase.created", extras=[{"question_answers": answers}])).note == CODE
+
+
 @pytest.mark.parametrize("field", ["question_answers", "answers", "answer"])
 @pytest.mark.parametrize("as_list", [True, False])
 def test_the_items_bought_may_be_a_list_or_one_object(field: str, *, as_list: bool) -> None:
@@ -655,7 +675,7 @@ def test_the_note_of_a_payment_is_no_answer() -> None:
         ({"supporter_name": ["Ola"], "message": ""}, ""),
     ],
 )
-def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, object], side_text: str) -> None:
+def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, Any], side_text: str) -> None:
     charge = charge_of(event_of(**texts))
 
     assert charge.side_text == side_text
@@ -672,7 +692,7 @@ def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, o
         ({"membership_level_name": "x" * 500}, f"level:{'x' * 100}", "x" * 100),
     ],
 )
-def test_a_membership_names_its_level(level: dict[str, object], item: str | None, item_name: str | None) -> None:
+def test_a_membership_names_its_level(level: dict[str, Any], item: str | None, item_name: str | None) -> None:
     for charge in (charge_of(subscription_of(**level)), charge_of(lifetime_of(**level))):
         assert (charge.item, charge.item_name) == (item, item_name)
 
@@ -770,6 +790,30 @@ def test_one_id_for_two_charges_makes_two_events() -> None:
     assert read(event_of(transaction_id="pi_7")).delivery_key != read(event_of(transaction_id="pi_8")).delivery_key
 
 
+def test_an_event_is_named_by_its_id_type_and_charge() -> None:
+    assert read(event_of()).delivery_key == "live:70:donation.created:donation:pi_7"
+    assert read(event_of(amount=0)).delivery_key == "live:70:donation.created:"
+    assert read(event_of("x" * 500)).delivery_key == f"live:70:{'x' * 200}:"
+    assert read(event_of(envelope={"live_mode": False}), nonce="n").delivery_key == "test:n"
+
+
+@pytest.mark.parametrize(
+    ("written", "attempt"),
+    [
+        (1, 1),
+        (2**31 - 1, 2**31 - 1),
+        (2**31, None),
+        (-(2**31), None),
+        ("1", None),
+        (True, None),
+        (1.5, None),
+        (None, None),
+    ],
+)
+def test_an_attempt_is_a_small_integer(written: object, attempt: int | None) -> None:
+    assert read(event_of(envelope={"attempt": written})).attempt == attempt
+
+
 def test_tests_are_never_repeats_of_each_other() -> None:
     test = event_of(envelope={"live_mode": False, "event_id": 1})
 
@@ -782,6 +826,10 @@ def test_tests_are_never_repeats_of_each_other() -> None:
         (PERIOD, PERIOD),
         (str(PERIOD), PERIOD),
         (1_500_000_000, 1_500_000_000),
+        (1_790_003_600, 1_790_003_600),
+        (1_790_003_601, 1_790_000_000),
+        (946_684_800, 946_684_800),
+        (946_684_799, 1_790_000_000),
         *(
             (no_time, 1_790_000_000)
             for no_time in (None, 4_000_000_000, PERIOD * 1000, 2**40, -5, 10**30, PERIOD + 0.5, "2026-06-02T12:00:00Z")
