@@ -1,12 +1,13 @@
 -- Claims: what a user says of a payment that did not arrive.
 
 -- name: find_claimable_charges
--- Charges of these days that wait. Only for ranking: the claimant is shown nothing of them.
+-- Charges of these days that wait, or were dismissed because of a remembered outsider. Only for ranking: the claimant is shown
+-- nothing of them.
 -- $1 from, $2 until, both days included, $3 when the claim was raised
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name
   FROM charges
   LEFT JOIN supporters USING (supporter_id)
- WHERE charges.state = 'unmatched'
+ WHERE (charges.state = 'unmatched' OR charges.dismissed_by IS NOT NULL)
    AND charges.is_paid
    AND charges.paid_at >= $1::date
    AND charges.paid_at < $2::date + 1

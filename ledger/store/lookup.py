@@ -94,6 +94,11 @@ class ShownCharge:
     def waits(self) -> bool:
         return self.state is ChargeState.UNMATCHED
 
+    @property
+    def is_claimable(self) -> bool:
+        """Whether it may still be the payment that a user misses: no person and no rule decided about it."""
+        return self.waits or self.dismissed_by is not None
+
 
 @dataclass(frozen=True)
 class ChargeFile:
@@ -279,7 +284,7 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed], [])}
         owners = {one.telegram_id for one in charges.values()}
         users = await _users(db, {claim.telegram_id, *owners})
-    waiting = [charges[one] for one in candidates if charges[one].waits]
+    waiting = [charges[one] for one in candidates if charges[one].is_claimable]
     return ClaimFile(claim, users, waiting, [charges[one] for one in guessed], declined_at)
 
 

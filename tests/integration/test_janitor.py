@@ -6,14 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
+from ledger.claiming import Story
 from ledger.errors import DatabaseAwayError
+from ledger.events import read_event
+from ledger.model import TelegramId
+from ledger.store.claims import raise_claim
 from ledger.store.database import Pool, open_pool
+from ledger.store.lookup import list_kept_events
+from ledger.store.settle import keep_failed_event
 from ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
 from services.janitor.schedule import run_tasks
 from services.janitor.tasks import (
@@ -259,12 +266,48 @@ async def test_more_than_a_batch_is_forgotten_in_one_run(janitor: Pool, ledger: 
 
 async def test_two_janitors_at_once_forget_each_thing_once(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(*(a_payment(amount=amount, support_note="hello") for amount in range(1, 11)))
+    await ledger.pool.execute("UPDATE charges SET state = 'dismissed'")
     task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
 
     rows = await at_once(task, task, now=later)
     rows.append(await task.run_once(later))
 
     assert sum(rows) == 20
+
+
+async def test_what_an_operator_still_decides_by_is_not_forgotten(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    """The note and the payer's name of a charge that waits, an event that failed, and the name in an open claim."""
+    await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
+    failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
+    await keep_failed_event(ledger.pool, failed)
+    await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", ANNA)
+    story = Story(datetime.now(UTC).date(), Decimal(5), "USD", "Anna K")
+    await raise_claim(ledger.pool, TelegramId(ANNA), story, now=datetime.now(UTC))
+    task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
+
+    await task.run_once(later)
+
+    assert (await ledger.charge())["note"] == "from Anna, lost the code"
+    assert await ledger.pool.fetchval("SELECT name FROM supporters") == "Anna K"
+    assert await ledger.pool.fetchval("SELECT name FROM claims") == "Anna K"
+    assert (await list_kept_events(ledger.pool, skip=0, count_max=10)).total == 1
+
+
+async def test_what_was_decided_is_forgotten_like_anything_else(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
+    await keep_failed_event(ledger.pool, read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n"))
+    await ledger.pool.execute("UPDATE charges SET state = 'dismissed'; UPDATE events SET put_aside_at = now()")
+    task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
+
+    await task.run_once(later)
+
+    assert (await ledger.charge())["note"] is None
+    assert await ledger.pool.fetchval("SELECT name FROM supporters") is None
+    assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
 
 
 # Matching again ------------------------------------------------------------------------------------------------------

@@ -117,7 +117,9 @@ EXPECTED = {
     "wishlist_payment.created--overlabels": paid("wishlist_payment:pi_3Mc7U5JEtINljGAa0GWKxfuN", "10", "USD", 1_000),
 }
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
-CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful}
+ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
+"""The buyer answered a question of the Shop without a code, so that nobody is guessed."""
+CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 
 every_payload = pytest.mark.parametrize("name", EXPECTED)
 
@@ -206,6 +208,15 @@ async def test_the_one_user_who_waits_to_have_paid_is_credited_for_the_amount_on
     assert await ledger.balance() == money.credits
     assert await ledger.status(CODE) == "completed"
     assert await state_of(ledger) == after
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERED))
+async def test_a_buyer_who_answered_without_a_code_is_not_guessed(webhook: Webhook, ledger: Ledger, name: str) -> None:
+    await open_a_minute_before(ledger, MONEY[name])
+
+    assert await webhook.post(body_of(name)) == (200, {"outcome": "unmatched"})
+
+    assert "answered_without_code" in str((await ledger.charge())["reasons"])
 
 
 async def open_a_minute_before(ledger: Ledger, money: Money) -> None:
