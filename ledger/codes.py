@@ -153,6 +153,19 @@ def read_codes(text: str) -> Reading:
     )
 
 
+def read_exact_codes(text: str) -> frozenset[PaymentId]:
+    """
+    Read the codes in a supporter's name or in BMC's own sentence.
+
+    Escapes and words between the halves do not matter, as in `read_codes`. Codes glued to other signs or inside links
+    are not read, and nothing is corrected.
+    """
+    spelled = _spell_text(text)
+    whole = [*_codes_of_groups(spelled.by_shape), *_codes_of_groups(spelled.by_key)]
+    found = [*_older_forms(spelled.plain), *whole, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
+    return frozenset(islice(dict.fromkeys(found), CODES_READ_MAX))
+
+
 # Signs: what makes eight of them a code ------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from ledger.codes import (
     near_codes,
     older_form_owner,
     read_codes,
+    read_exact_codes,
     show_code,
 )
 from ledger.model import PaymentId, TelegramId
@@ -346,6 +347,7 @@ def test_an_escape_or_a_list_number_in_front_is_no_part_of_a_code(code: PaymentI
 def test_undoing_escapes_destroys_no_code(text: str, code: str) -> None:
     """The first signs of each code look like the end of an escape."""
     assert read_codes(text).codes == {code}
+    assert read_exact_codes(text) == {code}
 
 
 @given(st.lists(st.text(ALPHABET, min_size=4, max_size=4) | st.sampled_from([*WORDS, *BETWEEN]), max_size=20))
@@ -453,6 +455,54 @@ def test_a_text_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_codes(text).codes) == CODES_READ_MAX
     assert read_codes(text_of_slips).corrections == frozenset()
     assert read_codes(text_of_slips).holds_code
+
+
+# Names and sentences -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ola K7QM-2XHD",
+        "K7QM2XHD",
+        "ola k7qm 2xhd",
+        "К7QМ-2ХНD Ola",
+        "Ola (K7QM dash 2XHD)",
+        "K7QM&ndash;2XHD",
+        "Ola K7QM-2XHD bought you a coffee",
+        "K7QM-2XHD bought you 2 coffees.",
+    ],
+)
+def test_an_exact_code_is_read_in_a_name_and_in_a_sentence_of_bmc(text: str) -> None:
+    assert read_exact_codes(text) == {OLENA}
+
+
+def test_an_older_form_id_is_read_in_a_name() -> None:
+    assert read_exact_codes("Ivan 123456789_1732347758") == {"123456789_1732347758"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Ola",
+        "Ola bought you a coffee",
+        "K7QM-2XHB",
+        "7QM2XHD",
+        "OlaK7QM2XHD",
+        "K7QM2XHDK7QM2XHD",
+        "K7QM-2XHD-5",
+        "https://t.me/bot?start=K7QM2XHD",
+        "@K7QM2XHD",
+    ],
+)
+def test_nothing_else_is_read_in_a_name(text: str) -> None:
+    assert read_exact_codes(text) == frozenset()
+
+
+@given(st.text(ALPHABET + "01- &;%\\<>nbr", max_size=60))
+def test_an_exact_code_is_also_read_in_a_note(text: str) -> None:
+    assert read_exact_codes(text) <= read_codes(text).codes
 
 
 # Slips ---------------------------------------------------------------------------------------------------------------
