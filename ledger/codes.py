@@ -130,6 +130,11 @@ def older_form_owner(payment_id: PaymentId) -> TelegramId:
     return TelegramId(int(payment_id.partition("_")[0]))
 
 
+def drop_older_forms(text: str) -> str:
+    """Replace each older-form id in *text* by a blank, so that its two numbers are not taken for something else."""
+    return _OLDER_IN_TEXT.sub(" ", text)
+
+
 def read_codes(text: str) -> Reading:
     """
     Read *text* generously: every code and near-code in it, as a person looking for one would.
