@@ -361,10 +361,14 @@ def _words_as_spelled(words: str) -> frozenset[str]:
 
 
 _DASH_WORDS = _words_as_spelled(
-    "dash hyphen minus тире дефіс дефис мінус минус strich bindestrich minuszeichen myślnik kreska łącznik guión menos"
+    "dash ndash mdash hyphen minus тире дефіс дефис мінус минус strich bindestrich myślnik kreska łącznik guión menos"
 )
-_DASH_WORD = re.compile(f"(?<![A-Z0-9!])(?:{'|'.join(sorted(_DASH_WORDS))})(?![A-Z0-9!])")
-"""A dictated dash. It is dropped like a typed one."""
+_DASH_WORD = re.compile(
+    r"(?:(?<![A-Z0-9!])|(?<=[A-Z0-9]{4}))"
+    f"(?:{'|'.join(sorted(_DASH_WORDS))})"
+    r"(?:(?![A-Z0-9!])|(?=[A-Z0-9]{4}(?![A-Z0-9])))"
+)
+"""A dictated dash, alone or between two groups of four signs: `K7QMdash2XHD`. It is dropped like a typed one."""
 _JOINING_WORDS = _words_as_spelled(
     """
     and plus then next the is code part half first second one two 1 2 1st 2nd
