@@ -1,13 +1,18 @@
-"""
+r"""
 Issue codes, and read them in what people write.
 
 A *code* is eight signs in two halves, shown as `K7QM-2XHD`. Each half holds a digit and a letter: it is neither a word
 nor a number, so that ordinary prose is not taken for a code. The last sign is a check sign.
 
 Reading asks two questions. Which codes stand in the text (`Reading.codes`)? Any eight signs that are a code in
-themselves, whatever separates them. Which codes may have been meant (`Reading.corrections`)? Those one slip away from
-something of the shape of a code: one sign wrong, missing or too many, or two neighbours swapped. Whether one of them is
-ours only the database knows.
+themselves, whatever separates them, and any two halves in their order with other words between them:
+`K7QM dash 2XHD`, `first part K7QM, second part 2XHD`. Which codes may have been meant (`Reading.corrections`)? Those
+one slip away from something of the shape of a code: one sign wrong, missing or too many, or two neighbours swapped.
+Only the database knows whether one of them is ours. One in 31 pairs of unrelated halves passes the check. Such a pair
+therefore counts only if the database knows it, and it does not set `Reading.holds_code`.
+
+Escapes such as `&ndash;`, `%2D`, `<br>` or a literal `\n` are undone first (`ledger.plaintext`). The number of a list
+in front of a code, as in `1. K7QM-2XHD`, is no part of it.
 
 A slip must never credit somebody else:
 
@@ -27,8 +32,10 @@ from functools import lru_cache
 from itertools import combinations, islice, pairwise
 from random import Random
 from string import ascii_uppercase
+from urllib.parse import unquote
 
 from ledger.model import PaymentId, TelegramId
+from ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """31 signs, a prime. Without 0, O, 1, I and L, which people take for one another."""
@@ -37,12 +44,11 @@ CODE_LENGTH = 8
 CODES_COUNT = 13_195_732_028
 """How many codes there are, with a digit and a letter in each half and the right check sign."""
 
-TEXT_LENGTH_MAX = 10_000
-"""How much of a text is read, in characters. The longest note seen in public had 160."""
-
 CODES_READ_MAX = 100
 SHAPES_CORRECTED_MAX = 20
 """Bounds, so that no note makes a long query. A text with more shapes than this is no note with a slip."""
+HALVES_PAIRED_MAX = 12
+"""How many mixed groups of four signs are paired with each other; the first twelve of a text make 66 pairs."""
 
 _HALF = CODE_LENGTH // 2
 _PRIME = len(ALPHABET)
@@ -124,28 +130,45 @@ def older_form_owner(payment_id: PaymentId) -> TelegramId:
     return TelegramId(int(payment_id.partition("_")[0]))
 
 
+def drop_older_forms(text: str) -> str:
+    """Replace each older-form id in *text* by a blank, so that its two numbers are not taken for something else."""
+    return _OLDER_IN_TEXT.sub(" ", text)
+
+
 def read_codes(text: str) -> Reading:
     """
     Read *text* generously: every code and near-code in it, as a person looking for one would.
 
-    Case, dashes, blanks, line breaks, punctuation and emoji between the signs do not matter, nor do invisible
-    characters, styled letters, Cyrillic and Greek letters of Latin shape, or a Ukrainian keyboard left on. Only the
-    first `TEXT_LENGTH_MAX` characters are read.
+    Case, dashes, blanks, line breaks, punctuation and emoji between the signs do not matter, nor do words between the
+    halves, escapes, invisible characters, styled letters, Cyrillic and Greek letters of Latin shape, or a Ukrainian
+    keyboard left on. Only the first `TEXT_LENGTH_MAX` characters are read.
     """
-    visible = _drop_invisible(text[:TEXT_LENGTH_MAX])
-    prose, addresses = _set_addresses_apart(visible)
-    by_shape = _spell(prose, keyboard=False)
-    standing = _standing_codes(by_shape) + _standing_codes(_spell(prose, keyboard=True))
+    spelled = _spell_text(text)
+    by_shape, by_key = spelled.by_shape, spelled.by_key
+    standing = _standing_codes(by_shape) + _standing_codes(by_key)
     # Links and long rows of signs are full of what looks like a code. One of ours is read, as in
     # `https://t.me/bot?start=K7QM2XHD`; one that nobody knows says nothing about what the writer meant.
-    linked = _standing_codes(_spell(addresses, keyboard=False))
+    linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False))
+    unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     shapes = _shapes(by_shape)
-    found = dict.fromkeys([*_older_forms(visible), *standing, *_codes_at_ends(by_shape), *linked])
     return Reading(
-        codes=frozenset(islice(found, CODES_READ_MAX)),
+        codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
         corrections=_correct_all(shapes),
-        holds_code=bool(standing) or any(map(_is_meant, shapes)) or _OLDER_SHAPE.search(visible) is not None,
+        holds_code=bool(standing) or any(map(_is_meant, shapes)) or _OLDER_SHAPE.search(spelled.plain) is not None,
     )
+
+
+def read_exact_codes(text: str) -> frozenset[PaymentId]:
+    """
+    Read the codes in a supporter's name or in BMC's own sentence.
+
+    Escapes and words between the halves do not matter, as in `read_codes`. Codes glued to other signs or inside links
+    are not read, and nothing is corrected.
+    """
+    spelled = _spell_text(text)
+    whole = [*_codes_of_groups(spelled.by_shape), *_codes_of_groups(spelled.by_key)]
+    found = [*_older_forms(spelled.plain), *whole, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
+    return frozenset(islice(dict.fromkeys(found), CODES_READ_MAX))
 
 
 # Signs: what makes eight of them a code ------------------------------------------------------------------------------
@@ -182,31 +205,49 @@ _LOOK_ALIKES = {
 }
 """What has the shape of a Latin capital although NFKC does not make it one."""
 _KEYBOARD = str.maketrans("ФИСВУАПРШОЛДЬТЩЗЙКІЫЕГМЦЧНЯ", "ABCDEFGHIJKLMNOPQRSSTUVWXYZ")
-_INVISIBLE = ("Cf", "Mn", "Me", "Mc")
 _DASHES_BY_USE = "-_\N{MINUS SIGN}"
-_BLANK_LETTERS = str.maketrans("№\u3164\uffa0", "   ")
-"""NFKC would make letters of the number sign; the Hangul fillers are letters that look like a blank."""
-_ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
 _ONE_BY_ONE = re.compile(r"(?<![A-Z0-9!])[A-Z0-9]{1,2}(?:[- ][A-Z0-9]{1,2}){3,}(?![A-Z0-9!])")
 """Signs written one by one, or in twos, are one word: `K-7-Q-M-2-X-H-D`."""
+_LIST_NUMBER = re.compile(
+    r"(?:^[ \t]*[(#]?[0-9]{1,2}(?:[.:][ \t]+|\.?\)[ \t]*)(?![^\W_][.:)])"
+    r"|(?<!\S)[0-9]-(?=[^\W_]{4}-?[^\W_]{4}(?![\w-])))",
+    re.MULTILINE,
+)
+"""`1. ` or `1)` at the beginning of a line, unless a sign alone follows (`7. Q. M.`); `1-` in front of eight signs."""
 
 
-def _drop_invisible(text: str) -> str:
-    """Normalise *text* (NFKC), without zero-width and direction characters, variation selectors and accents."""
-    # Marks go first: normalising would sort long rows of them, in quadratic time.
-    visible = "".join(char for char in text.translate(_BLANK_LETTERS) if unicodedata.category(char) not in _INVISIBLE)
-    return unicodedata.normalize("NFKC", visible)[:TEXT_LENGTH_MAX]
+@dataclass(frozen=True)
+class _Spelled:
+    """A text in the forms in which it is read."""
+
+    escaped: str
+    """The text before escapes were undone; empty if it had none."""
+    plain: str
+    addresses: str
+    by_shape: str
+    by_key: str
+
+
+def _spell_text(text: str) -> _Spelled:
+    text = text[:TEXT_LENGTH_MAX]
+    undone = undo_escapes(text)
+    plain = drop_invisible(undone)
+    prose, addresses = _set_addresses_apart(plain)
+    prose = _LIST_NUMBER.sub("", prose)
+    return _Spelled(
+        escaped=text if text != undone else "",
+        plain=plain,
+        addresses=addresses,
+        by_shape=_DASH_WORD.sub(" ", _spell(prose, keyboard=False)),
+        by_key=_spell(prose, keyboard=True),
+    )
 
 
 def _set_addresses_apart(text: str) -> tuple[str, str]:
     """Split *text* into prose and the links, e-mail addresses and @names in it."""
     words = re.split(r"(\s+)", text)
-    prose = [" / " if _is_address(word) else word for word in words]
-    return "".join(prose), " ".join(word for word in words if _is_address(word))
-
-
-def _is_address(word: str) -> bool:
-    return "@" in word or "://" in word or _ADDRESS.match(word) is not None
+    prose = [" / " if is_address(word) else word for word in words]
+    return "".join(prose), " ".join(word for word in words if is_address(word))
 
 
 def _spell(text: str, *, keyboard: bool) -> str:
@@ -261,6 +302,16 @@ def _codes_at_ends(spelled: str) -> list[PaymentId]:
     return [PaymentId(end) for end in ends if is_code(end)]
 
 
+def _codes_of_groups(spelled: str) -> list[PaymentId]:
+    return [code for clause in spelled.split(_FOREIGN) for code in _whole_codes(_words(clause))]
+
+
+def _codes_as_written(escaped: str) -> list[PaymentId]:
+    r"""Find whole codes that are destroyed by undoing escapes, as in `C:\n7qm-2xhd`."""
+    prose, _ = _set_addresses_apart(drop_invisible(escaped))
+    return _codes_of_groups(_spell(prose, keyboard=False))
+
+
 def _is_long(word: str) -> bool:
     """Tell whether *word* is more than a code with a sign too many."""
     return len(word) > CODE_LENGTH + 1
@@ -297,6 +348,67 @@ def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
             yield PaymentId(code)
 
 
+# Halves that other words keep apart ----------------------------------------------------------------------------------
+
+_HALF_ALONE = re.compile(r"(?<![A-Z0-9])(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{4}(?![A-Z0-9])")
+_NINE_SIGNS = re.compile(r"(?<![A-Z0-9-])-?[A-Z0-9](?:-?[A-Z0-9]){8}-?(?![A-Z0-9-])")
+"""A word with a sign too many: `K7QM-2XHD-5`."""
+_UUID = re.compile(r"(?<![A-Z0-9])[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}(?![A-Z0-9])")
+
+
+def _words_as_spelled(words: str) -> frozenset[str]:
+    return frozenset(_spell(word, keyboard=False) for word in words.split())
+
+
+_DASH_WORDS = _words_as_spelled(
+    "dash ndash mdash hyphen minus тире дефіс дефис мінус минус strich bindestrich myślnik kreska łącznik guión menos"
+)
+_DASH_WORD = re.compile(
+    r"(?:(?<![A-Z0-9!])|(?<=[A-Z0-9]{4}))"
+    f"(?:{'|'.join(sorted(_DASH_WORDS))})"
+    r"(?:(?![A-Z0-9!])|(?=[A-Z0-9]{4}(?![A-Z0-9])))"
+)
+"""A dictated dash, alone or between two groups of four signs: `K7QMdash2XHD`. It is dropped like a typed one."""
+_JOINING_WORDS = _words_as_spelled(
+    """
+    and plus then next the is code part half first second one two 1 2 1st 2nd
+    і й та плюс потім далі код коду частина половина перша друга перший другий один два
+    и потом затем дальше кода часть первая вторая первый второй
+    und dann teil hälfte erste zweite erster zweiter eins zwei
+    i oraz potem kod część połowa pierwsza druga
+    y luego después código parte mitad primera segunda uno dos
+    """
+)
+"""Words that join two halves or label them."""
+
+
+def _find_halves(spelled: str) -> list[re.Match[str]]:
+    return list(islice(_HALF_ALONE.finditer(_UUID.sub(lambda uuid: " " * len(uuid[0]), spelled)), HALVES_PAIRED_MAX))
+
+
+def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
+    """Find codes whose halves stand apart, in their order, with any text between them."""
+    for text in (spelled.by_shape, spelled.by_key):
+        if len(halves := _find_halves(text)) > 1:
+            nines = [word.span() for word in _NINE_SIGNS.finditer(text)]
+            for first, second in combinations(halves, 2):
+                is_inside_nine = any(start <= first.start() and second.end() <= end for start, end in nines)
+                if not is_inside_nine and is_code(signs := first[0] + second[0]):
+                    yield PaymentId(signs)
+
+
+def _joined_halves(spelled: str) -> Iterator[_Shape]:
+    """Find halves between which only joining words stand: `K7QM and 2XHD`, `first part K7QM, second part 2XHD`."""
+    pairs = list(pairwise(_find_halves(spelled)))
+    codes = {place for place, (first, second) in enumerate(pairs) if is_code(first[0] + second[0])}
+    for place, (first, second) in enumerate(pairs):
+        between = spelled[first.end() : second.start()].replace("-", " ").split()
+        # A code on either side has the half already. `R2D2 and C3PO` are joined, but no code has an O.
+        is_clean = all(sign in _VALUES for sign in first[0] + second[0])
+        if between and is_clean and _JOINING_WORDS.issuperset(between) and codes.isdisjoint((place - 1, place + 1)):
+            yield _Shape((first[0], second[0]), is_one_word=False)
+
+
 # Shapes: what may have been meant as a code --------------------------------------------------------------------------
 
 
@@ -316,7 +428,7 @@ def _shapes(spelled: str) -> list[_Shape]:
     # Once with foreign letters as ends of words (`яK7QM2XHDя`), once as wrong signs in them (`K7QM2XHД`).
     clauses = [*spelled.split(_FOREIGN), spelled]
     shapes = (shape for clause in clauses for shape in _shapes_in(clause) if abs(len(shape.signs) - CODE_LENGTH) < 2)
-    return list(dict.fromkeys(shapes))
+    return list(dict.fromkeys([*shapes, *_joined_halves(spelled)]))
 
 
 def _shapes_in(clause: str) -> Iterator[_Shape]:

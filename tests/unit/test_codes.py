@@ -16,8 +16,8 @@ from ledger.codes import (
     CODE_LENGTH,
     CODES_COUNT,
     CODES_READ_MAX,
+    HALVES_PAIRED_MAX,
     SHAPES_CORRECTED_MAX,
-    TEXT_LENGTH_MAX,
     Reading,
     check_sign,
     is_code,
@@ -26,9 +26,11 @@ from ledger.codes import (
     near_codes,
     older_form_owner,
     read_codes,
+    read_exact_codes,
     show_code,
 )
 from ledger.model import PaymentId, TelegramId
+from ledger.plaintext import TEXT_LENGTH_MAX
 
 OLENA = PaymentId("K7QM2XHD")
 SAM = PaymentId("7QM2XHD5")
@@ -45,6 +47,15 @@ thanks|my code is|THANKS|HAHA|a|I|you are great|2 coffees|code:|keep it up
 )
 INVISIBLE = ["\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202a", "\u202c", "\ufe0f", "\u0332"]
 GAPS = ["", "-", " ", "\n", "\r\n", "\t", " - ", "–", "—", "−", "_", ".", "/", "•", "☕", "\u00a0", "\u2009", "\u3000"]
+BETWEEN = """
+dash|Dash|hyphen|minus|тире|дефіс|дефис|мінус|минус|Strich|myślnik|guión|and|And|і|й|та|и|und|oraz|y|plus|then|потім
+потом|dann|- second half -|, друга частина:|2:|(2)|, and the second part is
+""".strip().replace("\n", "|").split("|")  # fmt: skip
+ESCAPES = """
+&ndash; &mdash; &minus; &nbsp; &#8209; &#x2011; &#X2011; &#45; &shy; &amp;ndash; &amp;amp;ndash; <br> <BR/> </p><p>
+&lt;br&gt; â€“ â€” â€‘ Â\xa0 %20 %2D %2d %C2%A0 %E2%80%93 %0D%0A %2520 \\n \\r\\n \\\\n \\t \\u2011 \\xa0
+""".strip().replace("\n", " ").split(" ")  # fmt: skip
+LIST_NUMBERS = ["1. ", "2. ", "9) ", "3)", "(4) ", "5: ", "#6 ", "7 ", "12. ", "1-", "8-", "thanks\n10) "]
 LOOK_ALIKES = {
     "A": "АаΑα", "B": "ВвΒβ", "C": "Сс", "E": "ЕеΕε", "H": "НнΗη", "J": "Јј", "K": "КкΚκ", "M": "МмΜμ", "N": "Νν",
     "P": "РрΡρ", "Q": "Ԛԛ", "S": "Ѕѕ", "T": "ТтΤτ", "W": "Ԝԝ", "X": "ХхΧχ", "Y": "УуΥυ", "Z": "Ζζ",
@@ -284,12 +295,107 @@ def test_a_text_is_read_up_to_its_bound() -> None:
     assert read_codes(f"{filler}   K7QM-2XHD").codes == frozenset()
 
 
+@given(codes, st.sampled_from(BETWEEN), words, words)
+def test_words_between_the_halves_do_not_matter(code: PaymentId, between: str, before: str, after: str) -> None:
+    written = f"{code[:4]} {between} {code[4:]}"
+
+    assert code in read_codes(f"{before} {written}, {after}").codes
+    assert code in read_codes(written.lower()).codes
+    assert read_codes(written).holds_code
+
+
+@given(codes, st.sampled_from(["first part {}\nsecond part {}", "1: {} 2: {}", "code part one {} part two {}"]))
+def test_halves_may_be_labelled(code: PaymentId, labelled: str) -> None:
+    reading = read_codes(labelled.format(code[:4], code[4:]))
+
+    assert code in reading.codes
+    assert reading.holds_code
+
+
+@given(codes, words.filter(bool))
+def test_halves_far_apart_are_a_code_but_do_not_say_that_one_is_meant(code: PaymentId, words_between: str) -> None:
+    reading = read_codes(f"{code[:4]} stands far away from {words_between} {code[4:]}")
+
+    assert code in reading.codes
+    assert not reading.holds_code
+
+
+@given(slips(), st.sampled_from(["dash", "тире", "hyphen", "минус"]))
+def test_a_dictated_dash_is_like_a_blank(slip: tuple[PaymentId, str], dash: str) -> None:
+    _, written = slip
+
+    assert read_codes(f"{written[:4]} {dash} {written[4:]}") == read_codes(f"{written[:4]} {written[4:]}")
+
+
+@given(codes, st.sampled_from(ESCAPES), words, words)
+def test_escapes_between_the_halves_do_not_matter(code: PaymentId, escape: str, before: str, after: str) -> None:
+    written = f"{code[:4]}{escape}{code[4:]}"
+
+    assert code in read_codes(f"{before} {written} {after}").codes
+    assert read_codes(written).holds_code
+
+
+@given(codes, st.sampled_from([*ESCAPES, *LIST_NUMBERS]))
+def test_an_escape_or_a_list_number_in_front_is_no_part_of_a_code(code: PaymentId, front: str) -> None:
+    for written in (code, show_code(code), f"{code[:4]} {code[4:]}"):
+        assert read_codes(f"{front}{written}") == Reading(frozenset([code]), frozenset(), holds_code=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("C:\\n7qm-2xhj", "N7QM2XHJ"), ("100%D3FM2XHY", "D3FM2XHY"), ("100%2d3f-2xh3", "2D3F2XH3")]
+)
+def test_undoing_escapes_destroys_no_code(text: str, code: str) -> None:
+    """The first signs of each code look like the end of an escape."""
+    assert read_codes(text).codes == {code}
+    assert read_exact_codes(text) == {code}
+
+
+@given(st.lists(st.text(ALPHABET, min_size=4, max_size=4) | st.sampled_from([*WORDS, *BETWEEN]), max_size=20))
+def test_random_prose_holds_no_code_in_use(prose: list[str]) -> None:
+    reading = read_codes(" ".join(prose))
+
+    assert reading.codes.isdisjoint(live_codes())
+
+
+@given(codes_in_use, codes_in_use, st.sampled_from(BETWEEN))
+def test_halves_of_two_codes_credit_nobody_else(one: PaymentId, other: PaymentId, between: str) -> None:
+    reading = read_codes(f"{one[:4]} {between} {other[4:]}")
+
+    assert resolve(reading, live_codes()) in (one, other, None)
+
+
+@pytest.mark.parametrize(("others", "is_read"), [(HALVES_PAIRED_MAX - 2, True), (HALVES_PAIRED_MAX - 1, False)])
+def test_the_first_groups_of_four_are_paired(others: int, is_read: bool) -> None:
+    text = "A2A2, " * others + "K7QM and 2XHD"
+
+    assert (OLENA in read_codes(text).codes) == is_read
+
+
+@pytest.mark.parametrize("text", ["K7QM-2XHD-5", "K7QM-3-2XHD", "pay 2XHD-K7QM"])
+def test_halves_are_paired_in_order_and_not_in_a_word_with_a_sign_too_many(text: str) -> None:
+    assert OLENA not in read_codes(text).codes
+
+
+def test_groups_of_a_uuid_are_no_halves() -> None:
+    assert is_code("CF68AF8B")
+
+    assert read_codes("id 55555555-cf68-7777-af8b-446655440000") == Reading()
+    assert read_codes("id cf68-7777-af8b").codes == {"CF68AF8B"}
+
+
 @given(codes, codes)
 def test_several_codes_are_all_read(one: PaymentId, other: PaymentId) -> None:
     assert {one, other} <= read_codes(f"{show_code(one)} or {other}?").codes
 
 
-@given(st.text(max_size=200) | st.text(st.characters(), max_size=200) | st.text(ALPHABET + "01OIL- \n_", max_size=200))
+@given(
+    st.text(max_size=200)
+    | st.text("&%\\<>#;xunrtâ€0123456789abAB ", max_size=200)
+    | st.text(st.characters(), max_size=200)
+    | st.text(ALPHABET + "01OIL- \n_", max_size=200)
+)
+@example("&#" + "9" * 5000 + ";")
+@example("%FF%FE\\ud800&#xD800;&#1114112;&#x110000;")
 @example("\ud800K7QM\udfff2XHD\x00")
 @example("\x00" * 20)
 @example("İıßŉǰ")
@@ -318,6 +424,15 @@ def test_any_text_can_be_read(text: str) -> None:
         "A2 ",
         "A2 B3 CDE ",
         "K7QM ",
+        "K7QM dash ",
+        "K7QM_and_",
+        "&amp;",
+        "&#9;",
+        "%2541",
+        "\\n",
+        "<br>",
+        "â€“",
+        "1. ",
         "K7QM2XHD",
         "K7QM2XH ",
         "K7QM-2XHD-",
@@ -340,6 +455,54 @@ def test_a_text_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_codes(text).codes) == CODES_READ_MAX
     assert read_codes(text_of_slips).corrections == frozenset()
     assert read_codes(text_of_slips).holds_code
+
+
+# Names and sentences -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ola K7QM-2XHD",
+        "K7QM2XHD",
+        "ola k7qm 2xhd",
+        "К7QМ-2ХНD Ola",
+        "Ola (K7QM dash 2XHD)",
+        "K7QM&ndash;2XHD",
+        "Ola K7QM-2XHD bought you a coffee",
+        "K7QM-2XHD bought you 2 coffees.",
+    ],
+)
+def test_an_exact_code_is_read_in_a_name_and_in_a_sentence_of_bmc(text: str) -> None:
+    assert read_exact_codes(text) == {OLENA}
+
+
+def test_an_older_form_id_is_read_in_a_name() -> None:
+    assert read_exact_codes("Ivan 123456789_1732347758") == {"123456789_1732347758"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Ola",
+        "Ola bought you a coffee",
+        "K7QM-2XHB",
+        "7QM2XHD",
+        "OlaK7QM2XHD",
+        "K7QM2XHDK7QM2XHD",
+        "K7QM-2XHD-5",
+        "https://t.me/bot?start=K7QM2XHD",
+        "@K7QM2XHD",
+    ],
+)
+def test_nothing_else_is_read_in_a_name(text: str) -> None:
+    assert read_exact_codes(text) == frozenset()
+
+
+@given(st.text(ALPHABET + "01- &;%\\<>nbr", max_size=60))
+def test_an_exact_code_is_also_read_in_a_note(text: str) -> None:
+    assert read_exact_codes(text) <= read_codes(text).codes
 
 
 # Slips ---------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+r"""
+Undo the escapes in a text before it is read for codes and names.
+
+Notes arrive escaped for HTML, for links or for JSON, sometimes twice: `K7QM&ndash;2XHD`, `K7QM%202XHD`, `K7QM<br>2XHD`,
+`Danke!\nK7QM-2XHD` with a backslash and an n. They also hold invisible characters.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from urllib.parse import unquote
+
+TEXT_LENGTH_MAX = 10_000
+"""How much of a text is read, in characters. The longest note seen in public had 160."""
+
+_ROUNDS_MAX = 3
+"""How often a text is unescaped: `&amp;ndash;` needs two rounds."""
+_ESCAPE_SIGNS = frozenset("&%\\<âÂ")
+# The digits are counted, because int() refuses thousands of them with an exception.
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
+_TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
+"""A tag without attributes. It holds letters only, so it can be neither a code nor a half of one."""
+_BACKSLASHED = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])")
+_MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
+"""A dash, quotation mark or no-break space in UTF-8 that was read as Windows-1252 or Latin-1: `â€“`."""
+
+_ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
+_INVISIBLE = ("Cf", "Mn", "Me", "Mc")
+_BLANK_LETTERS = str.maketrans("№\u3164\uffa0", "   ")
+"""NFKC would make letters of the number sign; the Hangul fillers are letters that look like a blank."""
+
+
+def undo_escapes(text: str) -> str:
+    """
+    Undo HTML entities and tags, percent signs, literal backslash escapes and misread dashes.
+
+    Percent signs stay in links: a decoded blank would turn the rest of the link into prose.
+    """
+    for _ in range(_ROUNDS_MAX):
+        undone = _undo_once(text)
+        if undone == text:
+            break
+        text = undone[:TEXT_LENGTH_MAX]
+    return text
+
+
+def drop_invisible(text: str) -> str:
+    """Normalise *text* (NFKC), without zero-width and direction characters, variation selectors and accents."""
+    # Marks go first: normalising would sort long rows of them, in quadratic time.
+    visible = "".join(char for char in text.translate(_BLANK_LETTERS) if unicodedata.category(char) not in _INVISIBLE)
+    return unicodedata.normalize("NFKC", visible)[:TEXT_LENGTH_MAX]
+
+
+def is_address(word: str) -> bool:
+    """Tell whether *word* is a link, an e-mail address or an @name."""
+    return "@" in word or "://" in word or _ADDRESS.match(word) is not None
+
+
+def _undo_once(text: str) -> str:
+    if _ESCAPE_SIGNS.isdisjoint(text):
+        return text
+    text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    text = _BACKSLASHED.sub(_undo_backslash, text)
+    text = _MISREAD_DASH.sub("-", _TAG.sub(" ", text))
+    if "%" in text:
+        text = "".join(word if is_address(word) else unquote(word) for word in re.split(r"(\s+)", text))
+    return text
+
+
+def _undo_backslash(escape: re.Match[str]) -> str:
+    number = escape[1] or escape[2]
+    return chr(int(number, 16)) if number else " "
