@@ -77,7 +77,7 @@ CREATE TABLE pending_payments (
     -- For charges: one answers only a payment of its own user.
     CONSTRAINT payment_has_one_user UNIQUE (payment_id, telegram_id)
 );
-COMMENT ON COLUMN pending_payments.requested_again_at IS 'When the user asked for the same amount again and was shown this payment; the newest last.';
+COMMENT ON COLUMN pending_payments.requested_again_at IS 'Later requests for the same amount, which showed this payment; the newest last.';
 COMMENT ON COLUMN pending_payments.user_id IS 'The telegram_id again: the name that Web Apps use for it.';
 COMMENT ON COLUMN pending_payments.bmc_data IS 'What completed the payment: charge key, event, amount and currency. Nothing personal.';
 COMMENT ON COLUMN pending_payments.request_key IS 'The Telegram message that asked for it: a repeated update finds its payment.';
@@ -190,7 +190,8 @@ CREATE TABLE charges (
     CONSTRAINT matched_has_its_user CHECK (state <> 'matched' OR (telegram_id IS NOT NULL AND method IS NOT NULL)),
     CONSTRAINT unmatched_has_no_user CHECK (state NOT IN ('unmatched', 'dismissed') OR telegram_id IS NULL),
     CONSTRAINT payment_has_its_user CHECK (payment_id IS NULL OR telegram_id IS NOT NULL),
-    CONSTRAINT answers_a_payment_of_its_user FOREIGN KEY (payment_id, telegram_id) REFERENCES pending_payments (payment_id, telegram_id),
+    CONSTRAINT answers_a_payment_of_its_user
+    FOREIGN KEY (payment_id, telegram_id) REFERENCES pending_payments (payment_id, telegram_id),
     CONSTRAINT doubtful_is_matched_by_a_person CHECK (doubt IS NULL OR state <> 'matched' OR method = 'operator'),
     CONSTRAINT only_a_dismissed_has_its_outsider CHECK (dismissed_by IS NULL OR state = 'dismissed'),
     CONSTRAINT conflicts_with_a_charge FOREIGN KEY (conflicts_with) REFERENCES charges (charge_key),
@@ -199,7 +200,7 @@ CREATE TABLE charges (
 );
 COMMENT ON COLUMN charges.charge_key IS 'Names the charge for good, as its first event did; later events find it by what follows.';
 COMMENT ON COLUMN charges.source IS 'Where the money came in; part of the identity.';
-COMMENT ON COLUMN charges.period_start IS 'Start of the period that a charge of a subscription pays; null for other charges, and where it is missing.';
+COMMENT ON COLUMN charges.period_start IS 'Start of the period that a subscription''s charge pays; null for other charges, or if it is missing.';
 COMMENT ON COLUMN charges.note IS 'The supporter''s own words, codes are read from them; null once the retention time is over.';
 COMMENT ON COLUMN charges.item IS 'The membership level or Shop item that was bought, such as level:5 or extra:12.';
 COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
@@ -208,7 +209,7 @@ COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, as Doubt in 
 COMMENT ON COLUMN charges.told IS 'What the event said in the doubtful field; nothing personal.';
 COMMENT ON COLUMN charges.conflicts_with IS 'The charge that has the same transaction id, though another number: one of the two may be a mistake.';
 COMMENT ON COLUMN charges.dismissed_by IS 'The remembered outsider by which it was dismissed; null: by an operator, or not at all.';
-COMMENT ON COLUMN charges.reasons IS 'Why the match was decided so: the rules asked, and why each candidate lost. For people: no decision reads it.';
+COMMENT ON COLUMN charges.reasons IS 'Which rules were asked, and why each candidate lost. For people: no decision reads it.';
 COMMENT ON COLUMN charges.flag IS 'What is unusual although the user was credited: second_charge, late.';
 COMMENT ON COLUMN charges.refunded_amount IS 'How much went back, where an operator said that it was only a part.';
 -- One charge is recorded once, by whichever of these it is identified. Doubtful charges may lack what identifies them.
@@ -302,7 +303,10 @@ CREATE TABLE credits (
     CONSTRAINT kind_is_known CHECK (kind IN ('payment', 'refund', 'reversal', 'adjustment', 'spend')),
     CONSTRAINT sign_fits_the_kind CHECK (
         CASE kind
-            WHEN 'payment' THEN credits >= 0 WHEN 'refund' THEN credits < 0 WHEN 'adjustment' THEN credits <> 0 WHEN 'spend' THEN credits < 0
+            WHEN 'payment' THEN credits >= 0
+            WHEN 'refund' THEN credits < 0
+            WHEN 'adjustment' THEN credits <> 0
+            WHEN 'spend' THEN credits < 0
             ELSE true
         END
     ),
@@ -323,7 +327,7 @@ CREATE TABLE credits (
     CONSTRAINT takes_back_from_the_same_user FOREIGN KEY (reverses, telegram_id) REFERENCES credits (credit_id, telegram_id),
     CONSTRAINT follows_an_entry_of_its_charge FOREIGN KEY (follows, charge_id) REFERENCES credits (credit_id, charge_id)
 );
-COMMENT ON COLUMN credits.reverses IS 'The entry that this one takes back: a refund some or all of a payment, a reversal all that is left of any entry.';
+COMMENT ON COLUMN credits.reverses IS 'The entry taken back: by a refund in part or whole, by a reversal all that is left of it.';
 COMMENT ON COLUMN credits.follows IS 'The reversal after which the charge was credited again; null: this is its first credit.';
 COMMENT ON COLUMN credits.action_id IS 'The operator''s action that caused it; null: a rule, BMC, or the user.';
 COMMENT ON COLUMN credits.is_not_mine IS 'The user said of a guess: not mine.';
@@ -358,7 +362,8 @@ BEGIN
     SELECT * INTO taken FROM public.credits AS c WHERE c.credit_id = NEW.reverses FOR UPDATE;
     IF taken.charge_id IS DISTINCT FROM NEW.charge_id THEN
         broken := 'takes_back_from_the_same_charge';
-    ELSIF NEW.kind = 'refund' AND taken.kind <> 'payment' OR NEW.kind = 'reversal' AND taken.kind NOT IN ('payment', 'refund', 'adjustment') THEN
+    ELSIF NEW.kind = 'refund' AND taken.kind <> 'payment'
+        OR NEW.kind = 'reversal' AND taken.kind NOT IN ('payment', 'refund', 'adjustment') THEN
         broken := 'takes_back_what_can_be_taken_back';
     ELSIF taken.kind = 'refund' AND EXISTS (SELECT FROM public.credits AS c WHERE c.reverses = taken.reverses AND c.kind = 'reversal') THEN
         broken := 'refund_stays_once_its_credit_is_reversed';

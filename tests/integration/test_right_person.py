@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -387,7 +388,7 @@ async def test_codes_of_one_user_are_all_completed_by_their_sum(ledger: Ledger, 
     assert await ledger.credits() == [1500]
     assert (await ledger.status(CODE), await ledger.status(OTHER_CODE)) == ("completed", "completed")
     facts = await ledger.facts("payment_credited")
-    assert (facts["amount"], Decimal(facts["picked_amount"])) == ("15", 15)
+    assert (facts["amount"], Decimal(facts["picked_amount"])) == ("15", Decimal(15))
 
 
 @pytest.mark.parametrize("note", ["it's @User101, thanks", f"my telegram id is {10**9 + 101}", "t.me/user101"])
@@ -496,20 +497,17 @@ async def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited
 
 @pytest.mark.parametrize(
     "other",
-    [{"amount": 6}, {"supporter_id": 8}, {"support_note": f"{CODE}!"}, {"created_at": seconds_ago(600 - 901)}],
+    [{"amount": 6}, {"supporter_id": 8}, {"support_note": f"{CODE}!"}, {"created_at": START + 901}],
     ids=["another amount", "another supporter", "another note", "later"],
 )
 async def test_a_donation_beside_a_first_month_that_differs_is_a_payment_of_its_own(
-    ledger: Ledger, webhook: Webhook, other: dict[str, object]
+    ledger: Ledger, webhook: Webhook, other: dict[str, Any]
 ) -> None:
     await ledger.open(CODE)
-    at = seconds_ago(600)
     month = a_subscription(
-        "recurring_donation.started", amount=5, support_note=CODE, period=at, started_at=at, supporter_id=7
+        "recurring_donation.started", amount=5, support_note=CODE, period=START, started_at=START, supporter_id=7
     )
-    same = {"support_note": CODE, "created_at": at, "supporter_id": 7}
-    if "created_at" in other:
-        other = {"created_at": at + 901}
+    same: dict[str, Any] = {"support_note": CODE, "created_at": START, "supporter_id": 7}
 
     assert await webhook.settle(month, a_payment(**same | other)) == ["credited", "credited"]
 
@@ -743,7 +741,7 @@ async def test_a_refund_of_another_amount_is_left_to_operators(ledger: Ledger, w
 
     assert await ledger.balance() == 5000
     facts = await ledger.facts("charge_contradicted")
-    assert (facts["about"], Decimal(facts["told_amount"])) == ("refund", 20)
+    assert (facts["about"], Decimal(facts["told_amount"])) == ("refund", Decimal(20))
 
 
 async def test_a_refund_under_a_transaction_of_its_own_finds_its_payment(ledger: Ledger, webhook: Webhook) -> None:
@@ -883,7 +881,7 @@ async def test_undoing_a_dismissal_ends_the_memory(ledger: Ledger, webhook: Webh
 async def test_a_subscription_and_an_item_are_remembered_as_well(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await webhook.settle(a_subscription(psp_id="sub_9", id=9))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUBSCRIPTION)
-    bought = {"extras": [{"id": 12, "title": "Sticker"}]}
+    bought: dict[str, Any] = {"extras": [{"id": 12, "title": "Sticker"}]}
     await webhook.settle(a_payment("extra_purchase.created", amount=4, **bought))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.ITEM)
     await ledger.open(CODE, amount="4")
@@ -985,7 +983,7 @@ async def test_a_later_event_does_not_bring_back_what_was_erased(ledger: Ledger,
     await webhook.settle(bought | {"type": "extra_purchase.updated", "event_id": 99999, "data": answered})
 
     assert (await ledger.charge())["note"] is None
-    assert tuple(await ledger.pool.fetchrow("SELECT name, email FROM supporters")) == (None, None)
+    assert await ledger.pool.fetchval("SELECT count(*) FROM supporters WHERE name IS NULL AND email IS NULL") == 1
     assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
 
 
