@@ -362,6 +362,40 @@ CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE ch
 CREATE INDEX operator_actions_credit_id ON operator_actions (credit_id) WHERE credit_id IS NOT NULL;
 CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE event_no IS NOT NULL;
 
+-- Turns -----------------------------------------------------------------------------------------------------------------
+
+-- Tables without rows that exist to be locked. LOCK TABLE needs a privilege on the table; an advisory lock needs none, so
+-- anybody who reads a dashboard could hold it and stop every payment.
+CREATE TABLE settling_turn ();
+CREATE TABLE opening_turn ();
+CREATE TABLE expiring_turn ();
+CREATE TABLE blanking_turn ();
+COMMENT ON TABLE settling_turn IS 'One settlement at a time: matching reads what other charges and pending payments there are.';
+COMMENT ON TABLE opening_turn IS 'One pending payment is opened at a time: a new code is compared with all earlier ones.';
+COMMENT ON TABLE expiring_turn IS 'One janitor at a time expires pending payments.';
+COMMENT ON TABLE blanking_turn IS 'One janitor at a time blanks personal fields.';
+
+-- Waits for the turn to settle and keeps it until the end of the transaction. From then on, wait only briefly for any other
+-- lock: everybody else waits for this turn, and another bot may hold a balance for as long as it likes.
+CREATE FUNCTION take_settling_turn() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+BEGIN
+    LOCK TABLE public.settling_turn IN EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '500ms', true);
+END
+$$;
+
+-- Takes a turn, such as 'expiring_turn', until the end of the transaction; returns false if somebody else has it.
+CREATE FUNCTION try_turn(turn text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE public.%I IN EXCLUSIVE MODE NOWAIT', turn);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+
 -- Forgetting a person --------------------------------------------------------------------------------------------------
 
 -- Erases what names a user or repeats their words, and ends what is open. What the ledger rests on stays: the Telegram
@@ -497,6 +531,13 @@ ALTER ROLE grafana_reader SET default_transaction_read_only = on;
 
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
 GRANT EXECUTE ON FUNCTION schema_version() TO webhook, bot, janitor;
+
+-- UPDATE is what LOCK TABLE asks for; there is no row to be changed.
+GRANT UPDATE ON settling_turn TO webhook, bot, janitor;
+GRANT UPDATE ON opening_turn TO bot;
+GRANT UPDATE ON expiring_turn, blanking_turn TO janitor;
+GRANT EXECUTE ON FUNCTION take_settling_turn() TO webhook, bot, janitor;
+GRANT EXECUTE ON FUNCTION try_turn(text) TO janitor;
 
 -- Settling: the webhook when an event comes, the janitor when a charge becomes matchable later.
 GRANT SELECT ON users, balances, credits TO webhook, janitor;

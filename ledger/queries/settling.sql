@@ -9,7 +9,7 @@ SELECT schema_version();
 -- name: lock_settling
 -- One settlement at a time in the whole database, until the end of the transaction: matching reads what other charges and
 -- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.
-SELECT pg_advisory_xact_lock(4711001);
+SELECT take_settling_turn();
 
 -- name: find_digests
 -- Which of these events, or contradictions of them, came before.

@@ -36,11 +36,11 @@ OLD_ROWS = (
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
 
 
-class Lock(enum.IntEnum):
-    """Which janitor does what: one number a task."""
+class Turn(enum.StrEnum):
+    """The table that a janitor locks while it does a task."""
 
-    EXPIRE = 1
-    BLANK = 2
+    EXPIRING = "expiring_turn"
+    BLANKING = "blanking_turn"
 
 
 async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime) -> int:
@@ -52,7 +52,7 @@ async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime)
             await db.execute(sql("announce"))
         return len(expired)
 
-    return await _in_batches(pool, Lock.EXPIRE, expire)
+    return await _in_batches(pool, Turn.EXPIRING, expire)
 
 
 async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) -> int:
@@ -68,7 +68,7 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
             rows += len(await db.fetch(sql(statement), before, BATCH_MAX))
         return rows
 
-    return await _in_batches(pool, Lock.BLANK, blank)
+    return await _in_batches(pool, Turn.BLANKING, blank)
 
 
 async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
@@ -116,11 +116,11 @@ async def measure_drift(pool: Pool) -> int:
     return drift
 
 
-async def _in_batches(pool: Pool, lock: Lock, work: WorkOnBatch) -> int:
+async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:
     done = 0
     while True:
         async with transaction(pool) as db:
-            if not await db.fetchval(sql("try_lock_task"), int(lock)):
+            if not await db.fetchval(sql("try_lock_task"), turn):
                 return done
             # A settlement under way writes down what it read before: it must not have changed in between.
             await db.execute(sql("lock_settling"))
