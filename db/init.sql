@@ -518,6 +518,35 @@ CREATE ROLE grafana_reader LOGIN CONNECTION LIMIT 5;
 CREATE ROLE spender NOLOGIN;
 COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role lets it read balances and call spend_credits.';
 
+-- This database belongs to these roles and has no room for tables of theirs, not even temporary ones: those fill the disk and
+-- hold back tidying up. The server's other databases, which hold nothing, are for the owner alone.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM public', current_database());
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO webhook, bot, janitor, watcher, grafana_reader, spender', current_database()
+    );
+END
+$$;
+REVOKE ALL ON DATABASE postgres, template1 FROM public;
+
+-- Functions of Postgres that anybody may call by default: large objects fill the disk, and enough advisory locks fill the lock
+-- table that all share. Unlocking stays: drivers call it whenever a connection goes back to its pool.
+DO $$
+DECLARE
+    refused regprocedure;
+BEGIN
+    FOR refused IN
+        SELECT oid
+          FROM pg_proc
+         WHERE pronamespace = 'pg_catalog'::regnamespace
+           AND proname ~ '^(lo_|loread|lowrite|pg_(try_)?advisory_(xact_)?lock)'
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM public', refused);
+    END LOOP;
+END
+$$;
+
 ALTER ROLE webhook SET statement_timeout = '10s';
 ALTER ROLE bot SET statement_timeout = '10s';
 ALTER ROLE janitor SET statement_timeout = '60s';
