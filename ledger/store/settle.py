@@ -64,6 +64,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
 
     Raises:
         DatabaseAwayError: Nothing was written; the same batch may be settled later.
+        RowLockedError: Another client has locked a row, such as a balance; settle the events one by one to find which one needs it.
         asyncpg.PostgresError: The database refused something in the batch; nothing was written.
     """
     readings = read_notes(events)
