@@ -111,6 +111,7 @@ CREATE TABLE events (
     verified_by smallint,
     settle_again_at timestamptz,
     put_aside_at timestamptz,
+    supporter_id text,
     CONSTRAINT delivered_once UNIQUE (delivery_key),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
@@ -124,7 +125,9 @@ COMMENT ON COLUMN events.settle_again_at IS 'When an operator wanted it settled 
 COMMENT ON COLUMN events.put_aside_at IS 'When an operator said that there is nothing more to do about it: it is never settled again.';
 COMMENT ON COLUMN events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
 CREATE INDEX events_received_at ON events (received_at);
+COMMENT ON COLUMN events.supporter_id IS 'The payer''s number at BMC, also in events that move no money; erase_user() finds them by it.';
 CREATE INDEX events_charge_key ON events (charge_key);
+CREATE INDEX events_supporter_id ON events (supporter_id) WHERE supporter_id IS NOT NULL;
 CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
 -- Those that changed nothing; few.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
@@ -405,26 +408,30 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 DECLARE
     theirs text [];
-    addresses text [];
+    their_charges text [];
+    their_events bigint [];
 BEGIN
     SELECT coalesce(array_agg(DISTINCT c.supporter_id), '{}') INTO theirs
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id AND c.supporter_id IS NOT NULL;
-    SELECT coalesce(array_agg(s.email), '{}') INTO addresses
-      FROM public.supporters AS s
-     WHERE s.supporter_id = ANY(theirs) AND s.email <> '';
+    SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
+      FROM public.charges AS c
+     WHERE c.telegram_id = erase_user.telegram_id;
+    -- Events that move no money, such as a cancellation, have no charge and are found by their supporter. Both ways use an index:
+    -- the caller has the turn to settle, and payments wait meanwhile.
+    SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
+      FROM (
+          SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
+          UNION
+          SELECT event_no FROM public.events WHERE supporter_id = ANY(theirs)
+      ) AS named;
 
-    -- Events that move no money, such as a cancellation, are found by the address in them: by the whole of it, in its quotes, as
-    -- one person's address may be the end of another's.
     UPDATE public.events AS e
        SET body = NULL, blanked_at = now()
-     WHERE e.body IS NOT NULL
+     WHERE e.event_no = ANY(their_events)
+       AND e.body IS NOT NULL
        -- What was paid and could not be settled is nowhere else: it waits for a person until they put it aside.
-       AND (e.outcome NOT IN ('failed', 'unreadable') OR e.put_aside_at IS NOT NULL)
-       AND (
-           e.charge_key IN (SELECT c.charge_key FROM public.charges AS c WHERE c.telegram_id = erase_user.telegram_id)
-           OR EXISTS (SELECT FROM unnest(addresses) AS a (email) WHERE position(convert_to(to_json(a.email)::text, 'UTF8') IN e.body) > 0)
-       );
+       AND (e.outcome NOT IN ('failed', 'unreadable') OR e.put_aside_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     -- Of charges that are nobody's those that wait keep their words: a person needs them in order to decide.
     UPDATE public.charges AS c

@@ -94,12 +94,14 @@ SELECT gone.payment_id, gone.telegram_id, gone.amount, gone.currency, gone.statu
 
 -- name: keep_events
 -- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 digests, $7 outcomes, $8 charge keys,
--- $9 times of receipt, $10 which secrets fitted: arrays of one length
-INSERT INTO events (delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by)
+-- $9 times of receipt, $10 which secrets fitted, $11 supporter ids: arrays of one length
+INSERT INTO events (
+    delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by, supporter_id
+)
 SELECT *
   FROM unnest(
            $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::bytea [], $7::text [], $8::text [],
-           $9::timestamptz [], $10::smallint []
+           $9::timestamptz [], $10::smallint [], $11::text []
        )
 ON CONFLICT (delivery_key) DO NOTHING;
 

@@ -328,6 +328,7 @@ async def _keep_events(db: Connection, records: Sequence[EventRecord]) -> None:
         [record.charge_key for record in records],
         [record.event.received_at for record in records],
         [record.event.verified_by for record in records],
+        [record.event.supporter_id for record in records],
     )
 
 
