@@ -245,7 +245,8 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- How a bot in any language uses the credits: spends *amount* of them once per key and returns the new balance.
--- A repeat with the same key spends nothing and answers as the first did.
+-- A repeat with the same key spends nothing and answers as the first did: the sum of the entries up to that spending. If a payment
+-- waited for the balance while the first spending was under way, the repeat may count it although the first did not.
 -- Raises CL001 when the balance does not suffice, CL002 when the key stands for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -264,14 +265,18 @@ BEGIN
     -- The row lock makes spenders of one user take turns; what the second reads is what the first left.
     SELECT b.balance INTO held FROM public.balances AS b WHERE b.telegram_id = spend_credits.telegram_id FOR UPDATE;
 
-    SELECT c.telegram_id AS spender, -c.credits AS amount INTO spent
+    SELECT c.telegram_id AS spender, -c.credits AS amount, c.credit_id INTO spent
       FROM public.credits AS c
      WHERE c.idempotency_key = spend_credits.idempotency_key;
     IF found THEN
         IF (spent.spender, spent.amount) IS DISTINCT FROM (spend_credits.telegram_id, spend_credits.amount) THEN
             RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
         END IF;
-        RETURN held;
+        RETURN (
+            SELECT sum(c.credits)
+              FROM public.credits AS c
+             WHERE c.telegram_id = spent.spender AND c.credit_id <= spent.credit_id
+        );
     END IF;
 
     IF coalesce(held, 0) < spend_credits.amount THEN
