@@ -60,6 +60,16 @@ async def test_not_even_a_code_makes_a_probe_credit_anybody(webhook: Webhook, le
     assert await everything(ledger) == [[]] * 6
 
 
+async def test_many_probes_leave_nothing_behind(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.open(CODE, amount="1")
+
+    for _ in range(20):
+        await webhook.post(a_payment(amount=1), secret=PROBE_SECRET)
+
+    assert await ledger.status(CODE) == "pending"
+    assert await everything(ledger) == [[]] * 6
+
+
 async def test_a_payment_is_credited_though_the_probes_have_the_same_secret(
     role_url: Callable[[str], str], ledger: Ledger
 ) -> None:
