@@ -117,6 +117,7 @@ CREATE TABLE events (
     settle_again_at timestamptz,
     put_aside_at timestamptz,
     source text NOT NULL DEFAULT 'bmc',
+    supporter_id text,
     CONSTRAINT delivered_once UNIQUE (delivery_key, source),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
@@ -130,7 +131,9 @@ COMMENT ON COLUMN events.settle_again_at IS 'When an operator wanted it settled 
 COMMENT ON COLUMN events.put_aside_at IS 'When an operator said that there is nothing more to do about it: it is never settled again.';
 COMMENT ON COLUMN events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
 CREATE INDEX events_received_at ON events (received_at);
+COMMENT ON COLUMN events.supporter_id IS 'The payer''s number at BMC, also in events that move no money; erase_user() finds them by it.';
 CREATE INDEX events_charge_key ON events (charge_key);
+CREATE INDEX events_supporter_id ON events (supporter_id) WHERE supporter_id IS NOT NULL;
 CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
 -- Those that changed nothing; few.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
@@ -207,7 +210,7 @@ COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
 COMMENT ON COLUMN charges.is_held IS 'An operator took its match back: no rule matches it again, only a person.';
 COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, as Doubt in ledger/model.py says; null: nothing speaks against it.';
 COMMENT ON COLUMN charges.told IS 'What the event said in the doubtful field; nothing personal.';
-COMMENT ON COLUMN charges.conflicts_with IS 'The charge that has the same transaction id, though another number: one of the two may be a mistake.';
+COMMENT ON COLUMN charges.conflicts_with IS 'The charge with the same transaction id but another number: one may be a mistake.';
 COMMENT ON COLUMN charges.dismissed_by IS 'The remembered outsider by which it was dismissed; null: by an operator, or not at all.';
 COMMENT ON COLUMN charges.reasons IS 'Which rules were asked, and why each candidate lost. For people: no decision reads it.';
 COMMENT ON COLUMN charges.flag IS 'What is unusual although the user was credited: second_charge, late.';
@@ -495,7 +498,8 @@ REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
 -- How a bot in any language uses the credits: spends *amount* of them once per key and returns the new balance.
--- A repeat with the same key spends nothing and answers as the first did.
+-- A repeat with the same key spends nothing and answers as the first did: the sum of the entries up to that spending. If a payment
+-- waited for the balance while the first spending was under way, the repeat may count it although the first did not.
 -- Raises CL001 when the balance does not suffice, CL002 when the key stands for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -514,14 +518,18 @@ BEGIN
     -- The row lock makes spenders of one user take turns; what the second reads is what the first left.
     SELECT b.balance INTO held FROM public.balances AS b WHERE b.telegram_id = spend_credits.telegram_id FOR UPDATE;
 
-    SELECT c.telegram_id AS spender, -c.credits AS amount INTO spent
+    SELECT c.telegram_id AS spender, -c.credits AS amount, c.credit_id INTO spent
       FROM public.credits AS c
      WHERE c.idempotency_key = spend_credits.idempotency_key;
     IF found THEN
         IF (spent.spender, spent.amount) IS DISTINCT FROM (spend_credits.telegram_id, spend_credits.amount) THEN
             RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
         END IF;
-        RETURN held;
+        RETURN (
+            SELECT sum(c.credits)
+              FROM public.credits AS c
+             WHERE c.telegram_id = spent.spender AND c.credit_id <= spent.credit_id
+        );
     END IF;
 
     IF coalesce(held, 0) < spend_credits.amount THEN
@@ -568,6 +576,40 @@ COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told on
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
 
+-- Turns -----------------------------------------------------------------------------------------------------------------
+
+-- Tables without rows that exist to be locked. LOCK TABLE needs a privilege on the table; an advisory lock needs none, so
+-- anybody who reads a dashboard could hold it and stop every payment.
+CREATE TABLE settling_turn ();
+CREATE TABLE opening_turn ();
+CREATE TABLE expiring_turn ();
+CREATE TABLE blanking_turn ();
+COMMENT ON TABLE settling_turn IS 'One settlement at a time: matching reads what other charges and pending payments there are.';
+COMMENT ON TABLE opening_turn IS 'One pending payment is opened at a time: a new code is compared with all earlier ones.';
+COMMENT ON TABLE expiring_turn IS 'One janitor at a time expires pending payments.';
+COMMENT ON TABLE blanking_turn IS 'One janitor at a time blanks personal fields.';
+
+-- Waits for the turn to settle and keeps it until the end of the transaction. From then on, wait only briefly for any other
+-- lock: everybody else waits for this turn, and another bot may hold a balance for as long as it likes.
+CREATE FUNCTION take_settling_turn() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+BEGIN
+    LOCK TABLE public.settling_turn IN EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '500ms', true);
+END
+$$;
+
+-- Takes a turn, such as 'expiring_turn', until the end of the transaction; returns false if somebody else has it.
+CREATE FUNCTION try_turn(turn text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE public.%I IN EXCLUSIVE MODE NOWAIT', turn);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+
 -- Forgetting a person --------------------------------------------------------------------------------------------------
 
 -- Erases what names a user or repeats their words, and ends what is open. What the ledger rests on stays: the Telegram
@@ -577,26 +619,30 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
 DECLARE
     theirs text [];
-    addresses text [];
+    their_charges text [];
+    their_events bigint [];
 BEGIN
     SELECT coalesce(array_agg(DISTINCT c.supporter_id), '{}') INTO theirs
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id AND c.supporter_id IS NOT NULL;
-    SELECT coalesce(array_agg(s.email), '{}') INTO addresses
-      FROM public.supporters AS s
-     WHERE s.supporter_id = ANY(theirs) AND s.email <> '';
+    SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
+      FROM public.charges AS c
+     WHERE c.telegram_id = erase_user.telegram_id;
+    -- Events that move no money, such as a cancellation, have no charge and are found by their supporter. Both ways use an index:
+    -- the caller has the turn to settle, and payments wait meanwhile.
+    SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
+      FROM (
+          SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
+          UNION
+          SELECT event_no FROM public.events WHERE supporter_id = ANY(theirs)
+      ) AS named;
 
-    -- Events that move no money, such as a cancellation, are found by the address in them: by the whole of it, in its quotes, as
-    -- one person's address may be the end of another's.
     UPDATE public.events AS e
        SET body = NULL, blanked_at = now()
-     WHERE e.body IS NOT NULL
+     WHERE e.event_no = ANY(their_events)
+       AND e.body IS NOT NULL
        -- What was paid and could not be settled is nowhere else: it waits for a person until they put it aside.
-       AND (e.outcome NOT IN ('failed', 'unreadable') OR e.put_aside_at IS NOT NULL)
-       AND (
-           e.charge_key IN (SELECT c.charge_key FROM public.charges AS c WHERE c.telegram_id = erase_user.telegram_id)
-           OR EXISTS (SELECT FROM unnest(addresses) AS a (email) WHERE position(convert_to(to_json(a.email)::text, 'UTF8') IN e.body) > 0)
-       );
+       AND (e.outcome NOT IN ('failed', 'unreadable') OR e.put_aside_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     -- Of charges that are nobody's those that wait keep their words: a person needs them in order to decide.
     UPDATE public.charges AS c
@@ -696,6 +742,35 @@ CREATE ROLE grafana_reader LOGIN CONNECTION LIMIT 5;
 CREATE ROLE spender NOLOGIN;
 COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role lets it read balances and call spend_credits.';
 
+-- This database belongs to these roles and has no room for tables of theirs, not even temporary ones: those fill the disk and
+-- hold back tidying up. The server's other databases, which hold nothing, are for the owner alone.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM public', current_database());
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO webhook, bot, janitor, watcher, grafana_reader, spender', current_database()
+    );
+END
+$$;
+REVOKE ALL ON DATABASE postgres, template1 FROM public;
+
+-- Functions of Postgres that anybody may call by default: large objects fill the disk, and enough advisory locks fill the lock
+-- table that all share. Unlocking stays: drivers call it whenever a connection goes back to its pool.
+DO $$
+DECLARE
+    refused regprocedure;
+BEGIN
+    FOR refused IN
+        SELECT oid
+          FROM pg_proc
+         WHERE pronamespace = 'pg_catalog'::regnamespace
+           AND proname ~ '^(lo_|loread|lowrite|pg_(try_)?advisory_(xact_)?lock)'
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM public', refused);
+    END LOOP;
+END
+$$;
+
 ALTER ROLE webhook SET statement_timeout = '10s';
 ALTER ROLE bot SET statement_timeout = '10s';
 ALTER ROLE janitor SET statement_timeout = '60s';
@@ -709,6 +784,13 @@ ALTER ROLE grafana_reader SET default_transaction_read_only = on;
 
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
 GRANT EXECUTE ON FUNCTION schema_version() TO webhook, bot, janitor;
+
+-- UPDATE is what LOCK TABLE asks for; there is no row to be changed.
+GRANT UPDATE ON settling_turn TO webhook, bot, janitor;
+GRANT UPDATE ON opening_turn TO bot;
+GRANT UPDATE ON expiring_turn, blanking_turn TO janitor;
+GRANT EXECUTE ON FUNCTION take_settling_turn() TO webhook, bot, janitor;
+GRANT EXECUTE ON FUNCTION try_turn(text) TO janitor;
 
 -- Settling: the webhook when an event comes, the janitor when a charge becomes matchable later.
 GRANT SELECT ON users, balances, credits TO webhook, janitor;

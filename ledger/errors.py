@@ -24,6 +24,10 @@ class SchemaDiffersError(DatabaseAwayError):
         self.wanted = wanted
 
 
+class RowLockedError(DatabaseAwayError):
+    """Another client kept a row locked for longer than settlement waits: nothing was written, the same call may succeed later."""
+
+
 class TooManyOpenPaymentsError(LedgerError):
     """The user already has as many open pending payments as one user may have."""
 

@@ -125,6 +125,7 @@ class Event:
     live_mode: bool | None = None
     attempt: int | None = None
     charge: ChargeFacts | None = None
+    supporter_id: str | None = None
     verified_by: int | None = None
     """Which of the signing secrets fitted: 1 is the first. None: not told."""
     traceparent: str | None = None
@@ -155,6 +156,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
         live_mode=live_mode,
         attempt=_small_integer(envelope.get("attempt")),
         charge=charge,
+        supporter_id=_id(data.get("supporter_id")) if data else None,
     )
 
 

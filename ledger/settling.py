@@ -201,7 +201,9 @@ class Book:
     known_users: frozenset[TelegramId] = frozenset()
     """Which of the Telegram ids in the texts are users."""
     erased: frozenset[TelegramId] = frozenset()
-    """Users of known charges who asked to be erased."""
+    """Users who asked to be erased, among all that the batch may concern."""
+    erased_supporters: frozenset[str] = frozenset()
+    """Supporters of the batch who paid for a user who asked to be erased."""
     to_come: list[ChargeFacts] = field(default_factory=list)
     """Payments of the same batch that are not decided yet."""
     _found_by: dict[Identity, list[ChargeKey]] = field(default_factory=dict)
@@ -423,10 +425,16 @@ class _Fold:
             return self._keep_contradiction(event)
         self._book.digests[event.delivery_key] = event.digest
         outcome, charge_key = self._outcome(event)
-        is_blank = charge_key is not None and self._is_erased(self._book.charges.get(charge_key))
+        is_blank = self._is_blank(event, charge_key)
         self._done.events.append(EventRecord(event, event.delivery_key, outcome, charge_key, is_blank))
         self._tell_operators_of_event(event, outcome)
         return outcome
+
+    def _is_blank(self, event: Event, charge_key: ChargeKey | None) -> bool:
+        """Tell whether the event is about a user who asked to be erased, and waits for no decision."""
+        if charge_key is not None:
+            return self._is_erased(self._book.charges.get(charge_key))
+        return event.kind is EventKind.NO_MONEY and event.supporter_id in self._book.erased_supporters
 
     def _keep_contradiction(self, event: Event) -> Outcome:
         key = DeliveryKey(f"{event.delivery_key}:{event.digest.hex()}")
@@ -509,6 +517,10 @@ class _Fold:
         )
         found = match(question, self.candidates(charge, words), self._rules)
         if isinstance(found, Match):
+            if found.telegram_id in self._book.erased:
+                # A renewal, or a late payment: the credit is due, what names its user is not kept.
+                charge = replace(charge, note=None)
+                self._forget_supporter(facts)
             self.apply_match(charge, found)
             return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.key
         return self._leave_unmatched(charge, found), charge.key
@@ -758,6 +770,10 @@ class _Fold:
     def _meet_supporter(self, facts: ChargeFacts) -> None:
         if facts.supporter is not None:
             self._done.supporters[facts.supporter.supporter_id] = facts.supporter
+
+    def _forget_supporter(self, facts: ChargeFacts) -> None:
+        if facts.supporter is not None:
+            self._done.supporters[facts.supporter.supporter_id] = replace(facts.supporter, name=None, email=None)
 
     def _is_erased(self, charge: Charge | None) -> bool:
         return charge is not None and charge.telegram_id in self._book.erased

@@ -35,7 +35,7 @@ UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at I
 
 -- name: lock_opening
 -- Pending payments are opened one at a time, until the end of the transaction: a new code looks at all that went before.
-SELECT pg_advisory_xact_lock(4711003);
+LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
 -- $1 request key

@@ -9,7 +9,7 @@ SELECT schema_version();
 -- name: lock_settling
 -- One settlement at a time in the whole database, until the end of the transaction: matching reads what other charges and
 -- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.
-SELECT pg_advisory_xact_lock(4711001);
+SELECT take_settling_turn();
 
 -- name: find_digests
 -- Which of these events, or contradictions of them, came before.
@@ -174,18 +174,28 @@ SELECT telegram_id, lower(username) AS username FROM users WHERE lower(username)
 UNION ALL
 SELECT telegram_id, NULL AS username FROM users WHERE telegram_id = ANY($2::bigint []);
 
+-- name: find_erased_supporters
+-- Which of these paid for a user who asked to be erased, and has not written since.
+-- $1 supporter ids
+SELECT DISTINCT charges.supporter_id
+  FROM charges
+  JOIN users ON users.telegram_id = charges.telegram_id AND users.erased_at IS NOT NULL
+ WHERE charges.supporter_id = ANY($1::text []);
+
 -- name: find_erased_users
 -- $1 users
 SELECT telegram_id FROM users WHERE telegram_id = ANY($1::bigint []) AND erased_at IS NOT NULL;
 
 -- name: keep_events
 -- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 digests, $7 outcomes, $8 charge keys,
--- $9 times of receipt, $10 which secrets fitted, $11 when the body was blanked or null: arrays of one length
-INSERT INTO events (delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by, blanked_at)
+-- $9 times of receipt, $10 which secrets fitted, $11 supporter ids, $12 when the body was blanked or null: arrays of one length
+INSERT INTO events (
+    delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at
+)
 SELECT *
   FROM unnest(
            $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::bytea [], $7::text [], $8::text [],
-           $9::timestamptz [], $10::smallint [], $11::timestamptz []
+           $9::timestamptz [], $10::smallint [], $11::text [], $12::timestamptz []
        )
 ON CONFLICT (delivery_key, source) DO NOTHING;
 

@@ -2,8 +2,8 @@
 
 -- name: try_lock_task
 -- One janitor at a time does a task; the other has nothing to do. Until the end of the transaction.
--- $1 the task's number
-SELECT pg_try_advisory_xact_lock(4711002, $1::integer);
+-- $1 the turn's table
+SELECT try_turn($1);
 
 -- name: expire_payments
 -- End what was never paid, and tell the users.

@@ -15,7 +15,7 @@ import asyncpg
 import asyncpg.pool
 import structlog
 
-from ledger.errors import DatabaseAwayError, SchemaDiffersError
+from ledger.errors import DatabaseAwayError, RowLockedError, SchemaDiffersError
 from ledger.store.metrics import ACQUIRE_DURATION
 
 # In quotes, because the classes are generic only in the type stubs.
@@ -105,12 +105,15 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
 
     Raises:
         DatabaseAwayError: It could not be had, or broke while it was used.
+        RowLockedError: A statement waited in vain for a row that another client has locked.
     """
     try:
         began = time.perf_counter()
         async with pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as db:
             ACQUIRE_DURATION.observe(time.perf_counter() - began)
             yield db
+    except asyncpg.LockNotAvailableError as error:
+        raise RowLockedError from error
     except PASSING_ERRORS as error:
         raise DatabaseAwayError from error
 

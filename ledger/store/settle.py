@@ -81,6 +81,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
 
     Raises:
         DatabaseAwayError: Nothing was written; the same batch may be settled later.
+        RowLockedError: Another client has locked a row, such as a balance; settle the events one by one to find which one needs it.
         asyncpg.PostgresError: The database refused something in the batch; nothing was written.
     """
     readings = read_notes(events)
@@ -216,17 +217,28 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
 async def _load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
     facts = [event.charge for event in events if event.charge]
     book = Book(digests=await _load_digests(db, events))
+    payers = sorted({event.supporter_id for event in events if event.supporter_id})
+    if payers:
+        rows = await db.fetch(sql("find_erased_supporters"), payers)
+        book.erased_supporters = frozenset(row["supporter_id"] for row in rows)
     if not facts:
         return book
     for row in await _fetch_charges(db, facts, rules):
         book.keep(_charge(row))
-    owners = {charge.telegram_id for charge in book.charges.values() if charge.telegram_id is not None}
-    if owners:
-        rows = await db.fetch(sql("find_erased_users"), list(owners))
-        book.erased = frozenset(row["telegram_id"] for row in rows)
     await _load_people(db, book, [*facts, *book.charges.values()], readings.values())
     await _load_payments(db, book, readings.values(), facts)
+    await _load_erased(db, book)
     return book
+
+
+async def _load_erased(db: Connection, book: Book) -> None:
+    """Load which of the users whom the batch may concern asked to be erased."""
+    owners = {charge.telegram_id for charge in book.charges.values()}
+    owners |= {payment.telegram_id for payment in book.payments.values()}
+    users = owners.union(*book.subscribers.values(), *book.supporters.values()) - {None}
+    if users:
+        rows = await db.fetch(sql("find_erased_users"), list(users))
+        book.erased = frozenset(row["telegram_id"] for row in rows)
 
 
 async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
@@ -396,6 +408,7 @@ async def _keep_events(db: Connection, records: Sequence[EventRecord], now: date
         [record.charge_key for record in records],
         [record.event.received_at for record in records],
         [record.event.verified_by for record in records],
+        [record.event.supporter_id for record in records],
         [now if record.is_blank else None for record in records],
     )
 

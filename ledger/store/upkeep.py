@@ -8,14 +8,14 @@ at it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import structlog
 
-from ledger.errors import DatabaseAwayError
+from ledger.errors import DatabaseAwayError, RowLockedError
 from ledger.matching import Rules
-from ledger.model import Outcome
+from ledger.model import ChargeKey, Outcome
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.settle import note_failed_again, rematch_charges, settle_kept_event
 
@@ -36,11 +36,11 @@ OLD_ROWS = (
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
 
 
-class Lock(enum.IntEnum):
-    """Which janitor does what: one number a task."""
+class Turn(enum.StrEnum):
+    """The table that a janitor locks while it does a task."""
 
-    EXPIRE = 1
-    BLANK = 2
+    EXPIRING = "expiring_turn"
+    BLANKING = "blanking_turn"
 
 
 async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime) -> int:
@@ -52,7 +52,7 @@ async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime)
             await db.execute(sql("announce"))
         return len(expired)
 
-    return await _in_batches(pool, Lock.EXPIRE, expire)
+    return await _in_batches(pool, Turn.EXPIRING, expire)
 
 
 async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) -> int:
@@ -68,7 +68,7 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
             rows += len(await db.fetch(sql(statement), before, BATCH_MAX))
         return rows
 
-    return await _in_batches(pool, Lock.BLANK, blank)
+    return await _in_batches(pool, Turn.BLANKING, blank)
 
 
 async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
@@ -79,8 +79,19 @@ async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) ->
             rows = await db.fetch(sql("find_unmatched_charges"), after, REMATCH_BATCH_MAX)
         if not rows:
             return found
-        found += await rematch_charges(pool, [row["charge_key"] for row in rows], rules, now=now)
+        found += await _rematch_unlocked(pool, [row["charge_key"] for row in rows], rules, now)
         after = rows[-1]["charge_id"]
+
+
+async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, now: datetime) -> int:
+    """Match these again, and pass by those that need a row which another client has locked; return how many found their user."""
+    try:
+        return await rematch_charges(pool, keys, rules, now=now)
+    except RowLockedError:
+        if len(keys) > 1:
+            return sum([await _rematch_unlocked(pool, [key], rules, now) for key in keys])
+        log.warning("charge needs a locked row", charge_key=keys[0])
+        return 0
 
 
 async def settle_wanted_events(pool: Pool, rules: Rules, *, now: datetime) -> int:
@@ -93,6 +104,9 @@ async def settle_wanted_events(pool: Pool, rules: Rules, *, now: datetime) -> in
 async def _settle_wanted(pool: Pool, event_no: int, rules: Rules, now: datetime) -> bool:
     try:
         outcome = await settle_kept_event(pool, event_no, rules, now=now)
+    except RowLockedError:
+        log.warning("event needs a locked row", event_no=event_no)
+        return False
     except DatabaseAwayError:
         raise
     except Exception:
@@ -116,11 +130,11 @@ async def measure_drift(pool: Pool) -> int:
     return drift
 
 
-async def _in_batches(pool: Pool, lock: Lock, work: WorkOnBatch) -> int:
+async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:
     done = 0
     while True:
         async with transaction(pool) as db:
-            if not await db.fetchval(sql("try_lock_task"), int(lock)):
+            if not await db.fetchval(sql("try_lock_task"), turn):
                 return done
             # A settlement under way writes down what it read before: it must not have changed in between.
             await db.execute(sql("lock_settling"))

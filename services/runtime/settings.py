@@ -15,12 +15,16 @@ from typing import Annotated, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from ledger.errors import LedgerError
 from ledger.matching import Rules
 from ledger.model import Rates
 
 PAIR = re.compile(r"([A-Za-z0-9_.-]+)\s*=\s*([ !#-+\--:<-\[\]-~]+)")
+
+
+REFUSED = "refused"
 
 
 class SettingsError(LedgerError):
@@ -96,8 +100,10 @@ def read_settings(kind: type[Known], environ: Mapping[str, str]) -> Known:
     try:
         settings = kind.model_validate(values)
     except ValidationError as error:
-        for name in {str(one["loc"][0]) for one in error.errors()}:
-            problems.setdefault(name, _problem(kind, name, values))
+        for one in error.errors():
+            name = str(one["loc"][0])
+            fault = one["msg"] if one["type"] == REFUSED else "is malformed" if name in values else "is missing"
+            problems.setdefault(name, f"{name} {fault}: write {kind.model_fields[name].description}")
         raise SettingsError(_lines(problems)) from None  # the original repeats the values
     if problems:
         raise SettingsError(_lines(problems))
@@ -127,9 +133,9 @@ def _lines(problems: Mapping[str, str]) -> list[str]:
     return [problems[name] for name in sorted(problems)]
 
 
-def _problem(kind: type[Settings], name: str, values: Mapping[str, str]) -> str:
-    what = "is malformed" if name in values else "is missing"
-    return f"{name} {what}: write {kind.model_fields[name].description}"
+def refuse_value(fault: str) -> PydanticCustomError:
+    """Return the error for a well-formed value that must not be used. *fault* follows the setting's name and never repeats the value."""
+    return PydanticCustomError(REFUSED, "{fault}", {"fault": fault})
 
 
 def parse_rates(text: object) -> object:

@@ -1,7 +1,9 @@
 """
-What becomes of a delivery: it is settled at once, or lies in the spool until the database is back.
+Settle each delivery at once, or keep it in the spool until the database is back.
 
-While anything lies there, what comes later goes there as well: it is answered at once, and settled in its turn.
+While anything lies there, what comes later goes there as well: it is answered at once, and settled in its turn. The exception
+is an event that needs a row which another client has locked, such as a balance: it is spooled alone, and later events pass it by.
+They may, because settling does not rely on the order of events: a refund waits for its payment, and a repeat changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from ledger.errors import DatabaseAwayError
+from ledger.errors import DatabaseAwayError, RowLockedError
 from ledger.events import Event
 from ledger.model import Outcome
 from services.runtime.waiting import happens
@@ -29,6 +31,9 @@ RETRY_SECONDS = 0.5
 
 LOOK_SECONDS = 30.0
 """How often the folder is looked through unasked, for what another replica or an operator left there."""
+
+LOCKED_RETRY_SECONDS = 2.0
+"""How long to leave events alone that need a locked row. An attempt keeps all of settlement waiting for half a second."""
 
 Returned = TypeVar("Returned")
 
@@ -48,6 +53,10 @@ class Intake:
         # address of a database that is away.
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._spooling = 0
+        self._locked: dict[str, None] = {}
+        """The spooled files whose event needed a locked row, the one that was tried least recently first."""
+        self._retry_locked_at = 0.0
+        """In the time of the event loop's clock."""
         self._any = asyncio.Event()
 
     async def open(self) -> None:
@@ -73,16 +82,16 @@ class Intake:
             return None
         try:
             return await self._writer.submit(event)
-        except Exception:
+        except Exception as error:
             # Away, overloaded, or refusing it even raw: nothing of it is lost for as long as there is another disk.
-            if await self._keep(delivery, event):
+            if await self._keep(delivery, event, is_locked=isinstance(error, RowLockedError)):
                 return None
             raise
 
     def _is_something_before(self) -> bool:
-        return self._spool is not None and (self._spool.events > 0 or self._spooling > 0)
+        return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
-    async def _keep(self, delivery: Delivery, event: Event) -> bool:
+    async def _keep(self, delivery: Delivery, event: Event, *, is_locked: bool = False) -> bool:
         """Spool a delivery; False where that cannot be done."""
         # As many as wait for the database, and no more, may wait for the disk.
         if self._spool is None or self._spooling >= WAITING_MAX:
@@ -90,12 +99,14 @@ class Intake:
         self._spooling += 1
         ids = {"delivery_key": event.delivery_key, "charge_key": event.charge.key if event.charge else None}
         try:
-            await self._in_thread(self._spool.keep, delivery)
+            name = await self._in_thread(self._spool.keep, delivery)
         except NotSpooledError as error:
             log.error("event not spooled", reason=error.reason, **ids)
             return False
         finally:
             self._spooling -= 1
+        if is_locked:
+            self._leave_locked(name)
         self._any.set()
         log.info("event spooled", **ids)
         return True
@@ -113,7 +124,7 @@ class Intake:
                 log.exception("spool not drained")
                 is_done = True
             if is_done:
-                await happens(self._any, seconds=LOOK_SECONDS)
+                await happens(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
             else:
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -122,18 +133,50 @@ class Intake:
         waiting = await self._look(spool)
         if waiting and not await self._is_database_there():
             return False
-        for start in range(0, len(waiting), BATCH_MAX):
-            names = waiting[start : start + BATCH_MAX]
-            outcomes = await self._settle(spool, names)
-            settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
-            await self._in_thread(_forget, spool, settled)
-            await self._look(spool)
-            if any(isinstance(outcome, DatabaseAwayError | OverloadedError) for outcome in outcomes.values()):
+        unlocked = [name for name in waiting if name not in self._locked]
+        for start in range(0, len(unlocked), BATCH_MAX):
+            if not await self._settle_and_forget(spool, unlocked[start : start + BATCH_MAX]):
                 return False
+        return await self._retry_locked(spool)
+
+    async def _retry_locked(self, spool: Spool) -> bool:
+        """
+        Settle those that needed a locked row, one by one, up to the first that still does.
+
+        The others probably wait for the same client, and each attempt in vain keeps all of settlement waiting.
+        """
+        if asyncio.get_running_loop().time() < self._retry_locked_at:
+            return True
+        for name in tuple(self._locked):
+            if not await self._settle_and_forget(spool, [name]):
+                return False
+            if name in self._locked:
+                break
         return True
+
+    async def _settle_and_forget(self, spool: Spool, names: Sequence[str]) -> bool:
+        """Settle these and delete those that were; False: the database went away."""
+        outcomes = await self._settle(spool, names)
+        settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
+        await self._in_thread(_forget, spool, settled)
+        await self._look(spool)
+        for name, outcome in outcomes.items():
+            self._locked.pop(name, None)
+            if isinstance(outcome, RowLockedError):
+                self._leave_locked(name)
+        return not any(
+            isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
+            for outcome in outcomes.values()
+        )
+
+    def _leave_locked(self, name: str) -> None:
+        self._locked[name] = None
+        self._retry_locked_at = asyncio.get_running_loop().time() + LOCKED_RETRY_SECONDS
 
     async def _look(self, spool: Spool) -> list[str]:
         waiting = await self._in_thread(spool.look)
+        still = set(waiting)
+        self._locked = {name: None for name in self._locked if name in still}
         show_spool(events=spool.events, oldest_at=spool.oldest_at)
         return waiting
 

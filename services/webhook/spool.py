@@ -82,9 +82,9 @@ class Spool:
         self.oldest_at = min(ours, default=None)
         return waiting
 
-    def keep(self, delivery: Delivery) -> None:
+    def keep(self, delivery: Delivery) -> str:
         """
-        Keep a delivery; once this returns, it is on disk.
+        Keep a delivery and return the name of its file; once this returns, it is on disk.
 
         Raises:
             NotSpooledError: There is no room, or the disk says no.
@@ -102,6 +102,7 @@ class Spool:
             raise NotSpooledError(error.strerror or type(error).__name__) from error
         self.events += 1
         self.bytes += len(content)
+        return f"{name}{WAITS}"
 
     def _put(self, begun: Path, content: bytes) -> None:
         with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as stream:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ledger.errors import DatabaseAwayError, LedgerError
+from ledger.errors import DatabaseAwayError, LedgerError, RowLockedError
 from ledger.events import Event
 from ledger.model import Outcome
 from services.webhook.metrics import BATCH_SIZE
@@ -62,6 +62,7 @@ class Writer:
 
         Raises:
             OverloadedError: Too many wait already.
+            RowLockedError: Another client has locked a row that it needs.
             DatabaseAwayError: It could not be written.
         """
         if len(self._waiting) >= WAITING_MAX:
@@ -83,6 +84,8 @@ class Writer:
     async def _settle_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
             outcomes = await self._settle([one.event for one in batch])
+        except RowLockedError as error:
+            await self._settle_unlocked(batch, error)
         except DatabaseAwayError as error:
             await self._put_off(batch, error)
         except Exception:
@@ -94,6 +97,14 @@ class Writer:
             BATCH_SIZE.observe(len(batch))
             for one, outcome in zip(batch, outcomes, strict=True):
                 _succeed(one, outcome)
+
+    async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
+        """Settle the events that need no locked row, and fail the others without patience: each attempt keeps all others waiting."""
+        if len(batch) == 1:
+            _fail_locked(batch[0], error)
+            return
+        for one in batch:
+            await self._settle_alone(one)
 
     async def _put_off(self, batch: Sequence[_Waiting], error: DatabaseAwayError) -> None:
         """Let those wait on who may, at the head of the queue, and refuse the others. Settling twice would do no harm."""
@@ -110,6 +121,8 @@ class Writer:
     async def _settle_alone(self, one: _Waiting) -> None:
         try:
             [outcome] = await self._settle([one.event])
+        except RowLockedError as error:
+            _fail_locked(one, error)
         except DatabaseAwayError as error:
             _fail(one, error)
         except Exception:
@@ -138,6 +151,11 @@ def _succeed(one: _Waiting, outcome: Outcome) -> None:
 def _fail(one: _Waiting, error: Exception) -> None:
     if not one.outcome.done():
         one.outcome.set_exception(error)
+
+
+def _fail_locked(one: _Waiting, error: RowLockedError) -> None:
+    log.warning("event needs a locked row", **_ids(one.event))
+    _fail(one, error)
 
 
 def _ids(event: Event) -> dict[str, str | None]:

@@ -45,6 +45,12 @@ def role_url(postgres_address: str, database: str) -> Callable[[str], str]:
 
 
 @pytest.fixture
+def original_url(postgres_address: str) -> Callable[[str], str]:
+    """The address of the original database for a role; the copies have its schema, but not its privilege to connect."""
+    return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
+
+
+@pytest.fixture
 def database_url(role_url: Callable[[str], str]) -> str:
     """The address for the owner of the database."""
     return role_url("ledger_owner")

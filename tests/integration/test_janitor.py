@@ -142,7 +142,7 @@ async def test_two_janitors_at_once_expire_each_payment_once(janitor: Pool, ledg
 async def test_expiry_is_left_to_the_janitor_that_is_at_it(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     async with ledger.pool.acquire() as db, db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock(4711002, 1)")
+        await db.execute("LOCK TABLE expiring_turn IN EXCLUSIVE MODE")
 
         assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 0
 

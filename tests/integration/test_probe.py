@@ -6,7 +6,7 @@ import shutil
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,11 +17,12 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
+from ledger.store.database import open_pool
 from services.janitor.metrics import CERTIFICATE_EXPIRY
 from services.janitor.probe import ProbeError, SendProbe
 from tests.integration.bmc import SECRET, a_payment, raw
 from tests.integration.people import Ledger
-from tests.integration.webhook import PROBE_SECRET, Webhook
+from tests.integration.webhook import PROBE_SECRET, Webhook, serve_webhook
 
 CODE = "K7QM2XHD"
 NOW = datetime.now(UTC)
@@ -57,6 +58,28 @@ async def test_not_even_a_code_makes_a_probe_credit_anybody(webhook: Webhook, le
     assert answered == (200, {"outcome": "probe"})
     assert await ledger.status(CODE) == "pending"
     assert await everything(ledger) == [[]] * 6
+
+
+async def test_many_probes_leave_nothing_behind(webhook: Webhook, ledger: Ledger) -> None:
+    await ledger.open(CODE, amount="1")
+
+    for _ in range(20):
+        await webhook.post(a_payment(amount=1), secret=PROBE_SECRET)
+
+    assert await ledger.status(CODE) == "pending"
+    assert await everything(ledger) == [[]] * 6
+
+
+async def test_a_payment_is_credited_though_the_probes_have_the_same_secret(
+    role_url: Callable[[str], str], ledger: Ledger
+) -> None:
+    await ledger.open(CODE)
+
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, probe_secret=SECRET) as webhook:
+        answered = await webhook.post(a_payment(support_note=CODE), secret=SECRET)
+
+    assert answered == (200, {"outcome": "credited"})
+    assert await ledger.balance() == 500
 
 
 async def test_a_probe_ends_no_streak_of_failures(webhook: Webhook) -> None:

@@ -987,6 +987,36 @@ async def test_a_later_event_does_not_bring_back_what_was_erased(ledger: Ledger,
     assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
 
 
+async def test_a_renewal_of_an_erased_user_is_credited_and_keeps_nothing_personal(
+    ledger: Ledger, webhook: Webhook, desk: Pool
+) -> None:
+    person = {"supporter_id": 5, "supporter_name": "Anna K", "supporter_email": "a@example.org", "support_note": CODE}
+    await ledger.open(CODE)
+    await webhook.settle(a_subscription(**person))
+    await erase_user(desk, TelegramId(ANNA))
+
+    renewal = a_subscription("membership.updated", period=START + MONTH, **person)
+    end = a_subscription("membership.cancelled", status="canceled", **person)
+
+    assert await webhook.settle(renewal, end) == ["credited", "recorded"]
+    assert await ledger.balance() == 600
+    assert await ledger.pool.fetchval("SELECT count(note) FROM charges") == 0
+    assert await ledger.pool.fetchval("SELECT count(name) + count(email) FROM supporters") == 0
+    assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
+
+
+async def test_a_payment_of_an_erased_user_that_waits_for_a_decision_keeps_what_it_needs(
+    ledger: Ledger, webhook: Webhook, desk: Pool
+) -> None:
+    await ledger.open(CODE)
+    await webhook.settle(a_payment(support_note=CODE, supporter_id=5, supporter_name="Anna K"))
+    await erase_user(desk, TelegramId(ANNA))
+
+    assert await webhook.settle(a_payment(amount=9, support_note="again", supporter_id=5)) == ["unmatched"]
+
+    assert await ledger.pool.fetchval("SELECT note FROM charges WHERE state = 'unmatched'") == "again"
+
+
 async def test_a_claim_that_was_raised_while_its_event_lay_in_the_spool_is_closed(
     ledger: Ledger, role_url: Callable[[str], str], janitor: Pool
 ) -> None:

@@ -100,6 +100,19 @@ async def test_a_repeat_spends_once_and_answers_with_the_balance(spender: Spende
     assert first == again == await ledger.balance() == 70
 
 
+async def test_a_repeat_answers_as_the_first_did_whatever_was_spent_or_given_since(
+    spender: Spender, ledger: Ledger
+) -> None:
+    first = await spender.spend(30, "game-1")
+    await spender.spend(30, "game-2")
+    await give(ledger, 500)
+
+    again = await spender.spend(30, "game-1")
+
+    assert first == again == 70
+    assert await ledger.balance() == 540
+
+
 async def test_a_repeat_is_answered_though_the_rest_would_not_suffice(spender: Spender, ledger: Ledger) -> None:
     await spender.spend(80)
 

@@ -55,7 +55,9 @@ class Webhook:
 
 
 @asynccontextmanager
-async def serve_webhook(pool: Pool, rules: Rules = RULES, *, spool: Path | None = None) -> AsyncIterator[Webhook]:
+async def serve_webhook(
+    pool: Pool, rules: Rules = RULES, *, spool: Path | None = None, probe_secret: bytes = PROBE_SECRET
+) -> AsyncIterator[Webhook]:
     async def settle(events: Sequence[Event]) -> list[Outcome]:
         with settling(events, now=datetime.now(UTC)):
             done = await settle_events(pool, events, rules, now=datetime.now(UTC))
@@ -81,7 +83,7 @@ async def serve_webhook(pool: Pool, rules: Rules = RULES, *, spool: Path | None 
         period_seconds=0.5,
     )
     looking = asyncio.create_task(streak.run())
-    probe = Probe(PROBE_SECRET, lambda event: rehearse(pool, event, rules, now=datetime.now(UTC)))
+    probe = Probe(probe_secret, lambda event: rehearse(pool, event, rules, now=datetime.now(UTC)))
     app = make_app(intake, [b"an-older-secret", SECRET], failures, streak, probe)
     async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
         yield Webhook(session, f"http://127.0.0.1:{port}")

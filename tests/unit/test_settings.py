@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from services.janitor.settings import JanitorSettings
 from services.runtime.settings import MatchingSettings, Settings, SettingsError, read_settings
@@ -254,7 +255,71 @@ def test_rates_are_credits_for_one_unit_of_each_currency(text: str, rates: dict[
 
 
 def test_a_new_secret_stands_beside_the_old_one() -> None:
-    assert read(BMC_WEBHOOK_SECRETS=" new , old,").secrets == (b"new", b"old")
+    assert read(BMC_WEBHOOK_SECRETS=" a-newer-secret , an-older-secret,").secrets == (
+        b"a-newer-secret",
+        b"an-older-secret",
+    )
+
+
+SENSIBLE_SECRETS = [
+    "3f9a0c1d",
+    "a-longer-secret",
+    "sandbox-secret-that-signs-nothing-real",
+    "whsec_7d1fa9",
+    "bmc-9QxT",
+]
+
+
+@pytest.mark.parametrize("name", ["BMC_WEBHOOK_SECRETS", "PROBE_SECRET"])
+@pytest.mark.parametrize("secret", SENSIBLE_SECRETS)
+def test_a_secret_that_nobody_guesses_is_taken(name: str, secret: str) -> None:
+    settings = read(**{name: secret})
+
+    assert SecretStr(secret) in (*settings.BMC_WEBHOOK_SECRETS, settings.PROBE_SECRET)
+
+
+@pytest.mark.parametrize("name", ["BMC_WEBHOOK_SECRETS", "PROBE_SECRET"])
+@pytest.mark.parametrize("secret", ["x", "s3cret", "3f9a0c1"])
+def test_a_short_secret_is_refused(name: str, secret: str) -> None:
+    line = problem(**{name: secret})
+
+    assert line.startswith(f"{name} has a secret of fewer than 8 characters: write ")
+
+
+PLACEHOLDERS = [
+    "changeme1", "change-me-please", "your-secret", "Your_Signing_Secret_Here", "xxxxxxxx", "********", "12345678",
+    "secretsecret", "password1", "bmc-webhook-secret", "aaaa-bbbb", "<your secret>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["BMC_WEBHOOK_SECRETS", "PROBE_SECRET"])
+@pytest.mark.parametrize("secret", PLACEHOLDERS)
+def test_a_placeholder_is_refused_as_a_secret(name: str, secret: str) -> None:
+    line = problem(**{name: secret})
+
+    assert line.startswith(f"{name} has a placeholder instead of a secret: write ")
+    assert secret not in line
+
+
+def test_each_of_several_secrets_is_looked_at() -> None:
+    line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,changeme1")
+
+    assert line.startswith("BMC_WEBHOOK_SECRETS has a placeholder instead of a secret: ")
+
+
+def test_the_probes_secret_must_not_sign_payments() -> None:
+    """Every payment signed with it would be rolled back and answered with 200: lost."""
+    line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
+
+    assert line.startswith("PROBE_SECRET is also one of BMC_WEBHOOK_SECRETS: write ")
+    assert "an-older-secret" not in line
+
+
+def test_the_probes_have_a_secret_of_their_own() -> None:
+    probe_secret = read(PROBE_SECRET="a-secret-for-probes").PROBE_SECRET
+
+    assert probe_secret is not None
+    assert probe_secret.get_secret_value() == "a-secret-for-probes"
 
 
 @pytest.mark.parametrize(("text", "on"), [("on", True), ("off", False), ("ON", True), ("Off", False)])

@@ -19,7 +19,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from ledger.errors import DatabaseAwayError
+from ledger.errors import DatabaseAwayError, RowLockedError
 from ledger.events import Event
 from ledger.model import Outcome
 from services.webhook import intake as intake_module
@@ -211,6 +211,9 @@ class Database:
         self.batches: list[list[int]] = []
         self.refuses: set[int] = set()
         """The numbers of events that it neither settles nor keeps."""
+        self.locked: set[int] = set()
+        """The numbers of events that need a row which another client has locked."""
+        self.attempts_at_locked: list[int] = []
         self.hangs = False
         self.attempts = 0
 
@@ -228,6 +231,9 @@ class Database:
         if self.hangs:
             await asyncio.Event().wait()
         numbers = [number_of(event) for event in events]
+        if self.locked & set(numbers):
+            self.attempts_at_locked += [number for number in numbers if number in self.locked]
+            raise RowLockedError
         if self.refuses & set(numbers):
             raise ValueError
         known = set(self.settled)
@@ -248,6 +254,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a database that is away, and it is asked often whether it is back."""
     monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
 
 
 @asynccontextmanager
@@ -427,6 +434,66 @@ async def test_more_than_the_database_takes_at_once_is_spooled(
 
     assert spooled == [None]
     assert database.settled == [1]
+
+
+async def test_an_event_that_needs_a_locked_row_is_spooled_and_passed_by(folder: Path, spool: Spool) -> None:
+    """Others are settled at once, as if nothing lay in the spool."""
+    database = Database(is_there=True)
+    database.locked = {1}
+    async with process(database, spool) as intake:
+        outcomes = await take(intake, 1, 2, 3)
+        spooled = len(names_in(folder))
+        database.locked = set()
+        await until(lambda: not names_in(folder))
+
+    assert outcomes == [None, Outcome.CREDITED, Outcome.CREDITED]
+    assert spooled == 1
+    assert database.settled == [2, 3, 1]
+
+
+async def test_what_lies_behind_an_event_that_needs_a_locked_row_is_settled(folder: Path, spool: Spool) -> None:
+    """As after a restart, when the process does not know yet which one it is."""
+    database = Database(is_there=True)
+    database.locked = {1}
+    for number in range(1, 2 * BATCH_MAX):
+        spool.keep(delivery(number))
+
+    async with process(database, spool):
+        await until(lambda: len(names_in(folder)) == 1)
+        assert database.settled == list(range(2, 2 * BATCH_MAX))
+        database.locked = set()
+        await until(lambda: not names_in(folder))
+
+    assert database.settled[-1] == 1
+
+
+async def test_events_that_need_locked_rows_are_tried_in_turn_and_not_all_at_once(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(is_there=True)
+    database.locked = {1, 2, 3}
+    async with process(database, spool) as intake:
+        monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 3600.0)
+        await take(intake, 1, 2, 3)
+        assert database.attempts_at_locked == [1, 2, 3]
+        monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
+        intake._retry_locked_at = 0.0
+        intake._any.set()
+        await until(lambda: len(database.attempts_at_locked) >= 9)
+        database.locked = {3}
+        await until(lambda: len(names_in(folder)) == 1)
+
+    assert database.attempts_at_locked[3:9] == [1, 2, 3, 1, 2, 3]
+    assert sorted(database.settled) == [1, 2]
+
+
+async def test_an_event_that_needs_a_locked_row_is_refused_without_a_spool() -> None:
+    database = Database(is_there=True)
+    database.locked = {1}
+    async with process(database, None) as intake:
+        with pytest.raises(RowLockedError):
+            await take(intake, 1)
+        assert await take(intake, 2) == [Outcome.CREDITED]
 
 
 async def test_without_room_the_delivery_is_refused_as_without_a_spool(folder: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.errors import DatabaseAwayError
+from ledger.errors import DatabaseAwayError, RowLockedError
 from ledger.events import Event, EventKind
 from ledger.model import DeliveryKey, Outcome
 from services.webhook import writer as writer_module
@@ -319,3 +319,28 @@ async def test_a_caller_that_goes_away_while_its_event_is_written_harms_nobody(
     database.commit(3)
 
     assert await answers(await callers.submit("paid next")) == [Outcome.CREDITED]
+
+
+async def test_an_event_that_needs_a_locked_row_fails_alone_and_its_neighbours_are_settled(
+    database: Database, callers: Callers
+) -> None:
+    locked = database.faults["bad"] = RowLockedError()
+    waiting = await three_with_a_bad_one(database, callers)
+
+    database.commit(4)
+
+    assert await answers(waiting) == [Outcome.CREDITED, locked, Outcome.UNKNOWN]
+    assert database.kept == []
+
+
+async def test_an_event_that_needs_a_locked_row_and_comes_alone_is_tried_once(
+    database: Database, callers: Callers
+) -> None:
+    """Each attempt keeps all of settlement waiting."""
+    locked = database.faults["bad"] = RowLockedError()
+    waiting = await callers.submit("bad")
+
+    database.commit(2)
+
+    assert await answers(waiting) == [locked]
+    assert database.batches == [["bad"]]

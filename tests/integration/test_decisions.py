@@ -1,0 +1,56 @@
+"""The balances are right whatever operators decide, take back and decide again, and whoever the user is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from ledger.model import TelegramId
+from ledger.store.database import Pool, open_pool
+from ledger.store.desk import Order, match_charge, undo_match
+from tests.integration.bmc import a_payment, a_refund_of
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.test_settling import CODE
+from tests.integration.webhook import RULES, Webhook
+
+
+@pytest.fixture
+async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    async with open_pool(role_url("bot")) as pool:
+        yield pool
+
+
+def order() -> Order:
+    return Order(TelegramId(900), "a reason", datetime.now(UTC))
+
+
+async def test_a_charge_that_was_matched_and_undone_many_times_is_credited_once_and_refunded_once(
+    ledger: Ledger, webhook: Webhook, desk: Pool
+) -> None:
+    for user in (ANNA, BOHDAN):
+        await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", user)
+    payment = a_payment(support_note="a word that is no code")
+    await webhook.settle(payment)
+    charge_id = (await ledger.charge())["charge_id"]
+
+    async def match(user: int) -> None:
+        await match_charge(desk, charge_id, order(), telegram_id=TelegramId(user), payment_id=None, rates=RULES.rates)
+
+    for user in (ANNA, BOHDAN, ANNA, BOHDAN):
+        await match(user)
+        await undo_match(desk, charge_id, order())
+    await match(ANNA)
+    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (500, 0)
+
+    await webhook.settle(a_refund_of(payment))
+
+    assert (await ledger.balance(ANNA), await ledger.balance(BOHDAN)) == (0, 0)
+    assert await ledger.drift() == 0
+
+
+async def test_a_user_with_a_very_large_telegram_id_is_credited(ledger: Ledger, webhook: Webhook) -> None:
+    await ledger.open(CODE, user=2**62)
+
+    assert await webhook.settle(a_payment(support_note=CODE)) == ["credited"]

@@ -1,0 +1,270 @@
+"""No other client of the database stops settlement: a viewer of dashboards or another bot delays at most its own user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ledger.errors import RowLockedError
+from ledger.events import Event, read_event
+from ledger.store.database import Connection, open_pool, sql
+from ledger.store.settle import settle_events
+from ledger.store.upkeep import rematch_waiting_charges
+from tests.integration.bmc import a_payment, raw
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.test_settling import CODE
+from tests.integration.webhook import RULES, Webhook, serve_webhook
+
+TURNS = ("settling_turn", "opening_turn", "expiring_turn", "blanking_turn")
+FORMER_ADVISORY_LOCKS = "SELECT pg_advisory_lock(4711001), pg_advisory_lock(4711003), pg_advisory_lock(4711002, 1)"
+
+
+@pytest.fixture
+async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) -> AsyncIterator[str]:
+    """The role of another bot, which was granted `spender`."""
+    role = f"shop_of_{database}"
+    await ledger.pool.execute(f"CREATE ROLE {role} LOGIN; GRANT spender TO {role}")
+    yield role
+    await ledger.pool.execute(f"DROP ROLE {role}")
+
+
+@pytest.fixture(params=["grafana_reader", "watcher", "shop"])
+async def stranger(
+    request: pytest.FixtureRequest, shop: str, role_url: Callable[[str], str]
+) -> AsyncIterator[Connection]:
+    """A connection of somebody who settles nothing."""
+    db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
+    # Anybody may lift a limit that is set for their role.
+    await db.execute("SET default_transaction_read_only = off")
+    yield db
+    await db.close()
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW EXCLUSIVE", "SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE"])
+async def test_a_stranger_takes_no_turn(stranger: Connection, turn: str, mode: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with stranger.transaction():
+            await stranger.execute(f"LOCK TABLE public.{turn} IN {mode} MODE")
+
+
+@pytest.mark.parametrize("call", ["public.take_settling_turn()", "public.try_turn('settling_turn')"])
+async def test_a_stranger_calls_no_function_that_takes_a_turn(stranger: Connection, call: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await stranger.execute(f"SELECT {call}")
+
+
+async def test_a_payment_is_credited_whatever_advisory_locks_a_stranger_holds(
+    stranger: Connection, ledger: Ledger, webhook: Webhook
+) -> None:
+    """Settlement took its turn by an advisory lock once; this holds even on a server where strangers may take those."""
+    await ledger.open(CODE)
+    await ledger.pool.execute(
+        "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) TO public"
+    )
+    await stranger.execute(FORMER_ADVISORY_LOCKS)
+
+    async with asyncio.timeout(5):
+        outcomes = await webhook.settle(a_payment(support_note=CODE))
+
+    assert outcomes == ["credited"]
+    assert await ledger.balance(ANNA) == 500
+
+
+@pytest.mark.parametrize(
+    ("role", "turn"),
+    [("webhook", "opening_turn"), ("janitor", "opening_turn")]
+    + [(role, turn) for role in ("webhook", "bot") for turn in ("expiring_turn", "blanking_turn")],
+)
+async def test_a_service_takes_no_turn_that_it_does_not_need(
+    role_url: Callable[[str], str], role: str, turn: str
+) -> None:
+    db = await asyncpg.connect(role_url(role))
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with db.transaction():
+            await db.execute(f"LOCK TABLE {turn} IN EXCLUSIVE MODE")
+
+    await db.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [("bot", "lock_opening"), *((role, "lock_settling") for role in ("webhook", "bot", "janitor"))],
+)
+async def test_a_turn_is_kept_until_the_end_of_the_transaction(
+    ledger: Ledger, role_url: Callable[[str], str], role: str, statement: str
+) -> None:
+    first, second = [await asyncpg.connect(role_url(role)) for _ in range(2)]
+
+    async def take_turn() -> None:
+        async with second.transaction():
+            await second.execute(sql(statement))
+
+    async with first.transaction():
+        await first.execute(sql(statement))
+        waiting = asyncio.create_task(take_turn())
+        await ledger.until_somebody_waits()
+        assert not waiting.done()
+
+    async with asyncio.timeout(5):
+        await waiting
+    for db in (first, second):
+        await db.close()
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+USERS = range(101, 111)
+BLOCKED = USERS[-1]
+
+
+def code_of(user: int) -> str:
+    """An older-form code, so that each user can have one that is easy to tell apart."""
+    return f"{user}_1780405603"
+
+
+@pytest.fixture
+async def spending(
+    ledger: Ledger, webhook: Webhook, shop: str, role_url: Callable[[str], str]
+) -> AsyncIterator[Connection]:
+    """
+    Another bot's transaction, which has spent credits of BLOCKED and does not commit.
+
+    Everybody in USERS has an open payment; only BLOCKED was credited before.
+    """
+    for user in USERS:
+        await ledger.open(code_of(user), user=user)
+    assert await webhook.settle(a_payment(support_note=code_of(BLOCKED))) == ["credited"]
+    db = await asyncpg.connect(role_url(shop))
+    await db.execute("BEGIN")
+    await db.execute("SELECT spend_credits($1, 1, 'a book', 'order-1')", BLOCKED)
+    yield db
+    await db.close()
+
+
+async def test_a_spending_that_is_not_committed_delays_its_own_user_alone(
+    spending: Connection, ledger: Ledger, webhook: Webhook
+) -> None:
+    """Without a spool, the payment of that user is refused, and BMC sends it again."""
+    blocked = asyncio.create_task(webhook.post(a_payment(support_note=code_of(BLOCKED))))
+    await ledger.until_somebody_waits()
+
+    async with asyncio.timeout(2):
+        answer = await webhook.post(a_payment(support_note=code_of(101)))
+
+    assert answer == (200, {"outcome": "credited"})
+    assert (await blocked)[0] == 503
+    await spending.execute("COMMIT")
+    assert await webhook.settle(a_payment(support_note=code_of(BLOCKED))) == ["credited"]
+    assert (await ledger.balance(101), await ledger.balance(BLOCKED)) == (500, 999)
+
+
+async def until_credited(ledger: Ledger, user: int, balance: int) -> None:
+    while await ledger.balance(user) != balance:
+        pass
+
+
+async def test_a_spooled_event_that_needs_a_locked_row_is_passed_by(
+    spending: Connection, ledger: Ledger, role_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    others = [user for user in USERS if user != BLOCKED]
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path) as spooling:
+        blocked = asyncio.create_task(spooling.post(a_payment(support_note=code_of(BLOCKED))))
+        await ledger.until_somebody_waits()
+
+        async with asyncio.timeout(3):
+            answers = await asyncio.gather(*(spooling.post(a_payment(support_note=code_of(user))) for user in others))
+            for user in others:
+                await until_credited(ledger, user, 500)
+
+        assert {status for status, _ in answers} == {200}
+        assert await blocked == (200, {"outcome": "spooled"})
+        assert await ledger.balance(BLOCKED) == 500
+        await spending.execute("COMMIT")
+        async with asyncio.timeout(10):
+            await until_credited(ledger, BLOCKED, 999)
+
+
+async def test_charges_that_wait_are_matched_again_though_one_needs_a_locked_row(
+    spending: Connection, ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
+) -> None:
+    await webhook.settle(a_payment(support_note="K7QM2XHD"), a_payment(support_note="P4RT9WEZ"))
+    await ledger.open("K7QM2XHD", user=BLOCKED)
+    await ledger.open("P4RT9WEZ", user=ANNA)
+
+    async with open_pool(role_url("janitor")) as pool:
+        found = await rematch_waiting_charges(pool, RULES, now=datetime.now(UTC))
+
+        assert (found, await ledger.balance(ANNA), await ledger.balance(BLOCKED)) == (1, 500, 500)
+        await spending.execute("COMMIT")
+        assert await rematch_waiting_charges(pool, RULES, now=datetime.now(UTC)) == 1
+
+
+async def test_a_deadlock_with_another_bot_heals(ledger: Ledger, role_url: Callable[[str], str], shop: str) -> None:
+    """Settlement locks the balances of 101 and then of 202, the other bot those of 202 and then of 101."""
+    await ledger.open("K7QM2XHD", user=ANNA)
+    await ledger.open("P4RT9WEZ", user=BOHDAN)
+    now = datetime.now(UTC)
+
+    def payments() -> list[Event]:
+        bodies = (raw(a_payment(support_note=code)) for code in ("K7QM2XHD", "P4RT9WEZ"))
+        return [read_event(body, received_at=now, nonce="1") for body in bodies]
+
+    db = await asyncpg.connect(role_url(shop))
+    async with open_pool(role_url("webhook")) as pool:
+        await settle_events(pool, payments(), RULES, now=now)
+        batch = payments()
+        spending = db.transaction()
+        await spending.start()
+        await db.execute("SELECT spend_credits($1, 1, 'a book', 'order-1')", BOHDAN)
+        settling = asyncio.create_task(settle_events(pool, batch, RULES, now=now))
+        await ledger.until_somebody_waits()
+
+        await db.execute("SELECT spend_credits($1, 1, 'a book', 'order-2')", ANNA)
+        with pytest.raises(RowLockedError):
+            await settling
+        await spending.commit()
+        await settle_events(pool, batch, RULES, now=now)
+
+    await db.close()
+    assert await ledger.credits("payment") == [500] * 4
+    assert await ledger.drift() == 0
+
+
+async def test_spendings_for_two_users_in_one_transaction_refuse_no_payment(
+    ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str], shop: str
+) -> None:
+    codes = {ANNA: "K7QM2XHD", BOHDAN: "P4RT9WEZ"}
+    for user, code in codes.items():
+        await ledger.open(code, user=user)
+        await webhook.settle(a_payment(support_note=code))
+
+    async def spend(name: str) -> None:
+        db = await asyncpg.connect(role_url(shop))
+        for number in range(10):
+            with suppress(asyncpg.DeadlockDetectedError):
+                async with db.transaction():
+                    await db.execute("SELECT spend_credits($1, 1, 'x', $2)", BOHDAN, f"{name}-b-{number}")
+                    # Other work that the bot does between the two.
+                    await db.execute("SELECT pg_sleep(0.004)")
+                    await db.execute("SELECT spend_credits($1, 1, 'x', $2)", ANNA, f"{name}-a-{number}")
+        await db.close()
+
+    async def pay() -> set[str]:
+        outcomes: set[str] = set()
+        for _ in range(10):
+            answers = await asyncio.gather(*(webhook.post(a_payment(support_note=code)) for code in codes.values()))
+            outcomes |= {answer["outcome"] for _, answer in answers}
+        return outcomes
+
+    _, _, outcomes = await asyncio.gather(spend("one"), spend("two"), pay())
+
+    assert outcomes == {"credited"}
+    assert await ledger.drift() == 0
