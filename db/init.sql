@@ -203,7 +203,7 @@ CREATE TABLE charges (
 );
 COMMENT ON COLUMN charges.charge_key IS 'Names the charge for good, as its first event did; later events find it by what follows.';
 COMMENT ON COLUMN charges.source IS 'Where the money came in; part of the identity.';
-COMMENT ON COLUMN charges.period_start IS 'Start of the period that a subscription''s charge pays; null for other charges, or if it is missing.';
+COMMENT ON COLUMN charges.period_start IS 'Start of the period that a charge of a subscription pays; null otherwise, or if it is missing.';
 COMMENT ON COLUMN charges.note IS 'The supporter''s own words, codes are read from them; null once the retention time is over.';
 COMMENT ON COLUMN charges.item IS 'The membership level or Shop item that was bought, such as level:5 or extra:12.';
 COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';

@@ -156,7 +156,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
         live_mode=live_mode,
         attempt=_small_integer(envelope.get("attempt")),
         charge=charge,
-        supporter_id=_id(data.get("supporter_id")) if data else None,
+        supporter_id=_id(data.get("supporter_id")) if (data := _object(envelope.get("data"))) else None,
     )
 
 

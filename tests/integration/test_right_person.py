@@ -990,7 +990,12 @@ async def test_a_later_event_does_not_bring_back_what_was_erased(ledger: Ledger,
 async def test_a_renewal_of_an_erased_user_is_credited_and_keeps_nothing_personal(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    person = {"supporter_id": 5, "supporter_name": "Anna K", "supporter_email": "a@example.org", "support_note": CODE}
+    person: dict[str, Any] = {
+        "supporter_id": 5,
+        "supporter_name": "Anna K",
+        "supporter_email": "a@example.org",
+        "support_note": CODE,
+    }
     await ledger.open(CODE)
     await webhook.settle(a_subscription(**person))
     await erase_user(desk, TelegramId(ANNA))

@@ -116,7 +116,8 @@ async def test_copied_credits_count_as_well(ledger: Ledger) -> None:
         " VALUES ('donation:x', 'donation', 5, 'USD', now(), true) RETURNING charge_id"
     )
 
-    async with ledger.pool.acquire() as db:
+    async with ledger.pool.acquire() as db, db.transaction():
+        await db.execute("UPDATE charges SET state = 'matched', method = 'code', telegram_id = $1", ANNA)
         await db.copy_records_to_table(
             "credits",
             records=[(ANNA, "payment", 500, charge_id)],

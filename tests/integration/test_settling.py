@@ -228,7 +228,7 @@ async def test_a_refund_of_spent_credits_leaves_a_debt_and_tells_the_operators(
     await webhook.settle(a_refund_of(payment))
 
     assert await ledger.balance() == -400
-    assert await ledger.told() == ["charge_refunded", "refund_overdrawn"]
+    assert await ledger.told() == ["refund_overdrawn", "charge_refunded"]
 
 
 async def test_a_refund_of_a_charge_that_waits_ends_the_waiting(ledger: Ledger, webhook: Webhook) -> None:
