@@ -211,9 +211,12 @@ function historyOf(words, entries) {
   return [h("h2", say("history")), entries.length ? h("ul.card.list", entries.map(row)) : h("p.card.hint", say("history_empty"))];
 }
 
-function causeOf({ say, money }, { kind, cause, amount, currency }) {
-  if (kind !== "payment" && kind !== "refund") return cause;
-  return amount === null ? say(`history_${kind}_bare`) : say(`history_${kind}`, { amount: money(amount, currency) });
+const CAUSE_IN_WORDS = ["spend", "adjustment", "reversal"]; // Nothing was paid or refunded: somebody wrote the reason.
+
+function causeOf({ say, money }, { change, cause, amount, currency }) {
+  if (CAUSE_IN_WORDS.includes(change)) return cause;
+  const text = amount === null ? say(`history_${change}_bare`) : say(`history_${change}`, { amount: money(amount, currency) });
+  return change === "match_undone" && cause ? `${text}: ${cause}` : text;
 }
 
 function codeCard(app, code, onCopied) {

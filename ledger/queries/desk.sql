@@ -77,6 +77,17 @@ WITH given_back AS (
 )
 SELECT sum(credits)::bigint FROM given_back;
 
+-- name: find_credits_refunded
+-- What reverse_refunds would give back; null: nothing.
+-- $1 charge id
+SELECT -sum(taken.credits)::bigint
+  FROM charges
+  JOIN credits AS taken ON taken.charge_id = charges.charge_id AND taken.kind = 'refund'
+ WHERE charges.charge_id = $1
+   AND charges.state = 'refunded'
+   AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
+   AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal');
+
 -- name: find_credits_left
 -- What a charge has given by now, refunds of a part aside; null where it is not credited.
 -- $1 charge id

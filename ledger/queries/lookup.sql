@@ -10,16 +10,22 @@ SELECT charges.charge_id, charges.charge_key, charges.family, charges.amount, ch
        charges.refunded_amount, supporters.name AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
            AS credits,
+       outsiders.kind AS remembered,
        decision.operator_id, decision.action, decision.reason, decision.created_at AS decided_at
   FROM charges
   LEFT JOIN supporters USING (supporter_id)
   LEFT JOIN LATERAL (
-           SELECT operator_actions.operator_id, operator_actions.action, operator_actions.reason, operator_actions.created_at
+           SELECT operator_actions.operator_id, operator_actions.action, operator_actions.reason, operator_actions.created_at,
+                  operator_actions.outsider_id
              FROM operator_actions
             WHERE operator_actions.charge_id = charges.charge_id
             ORDER BY operator_actions.action_id DESC
             LIMIT 1
        ) AS decision ON true
+  LEFT JOIN outsiders
+    ON charges.state = 'dismissed'
+   AND outsiders.outsider_id = coalesce(charges.dismissed_by, decision.outsider_id)
+   AND outsiders.ended_at IS NULL
  WHERE charges.charge_id IN (
            SELECT by_id.charge_id FROM charges AS by_id WHERE by_id.charge_id = ANY($1::bigint [])
             UNION
@@ -104,6 +110,14 @@ SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_a
  ORDER BY claim_id
  LIMIT $2 OFFSET $1;
 
+-- name: find_guesses_page
+-- Matches by amount and time, the newest first, with how many there are in all.
+-- $1 how many to leave out, $2 how many at most
+SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS total
+  FROM guesses
+ ORDER BY guessed_at DESC, charge_id DESC
+ LIMIT $2 OFFSET $1;
+
 -- name: find_charges_by_number
 -- By our own number, or one of Buy Me a Coffee's.
 -- $1 our number or null, $2 theirs, $3 how many at most
@@ -186,14 +200,20 @@ SELECT kind, status, created_at, sent_at
 -- name: find_cards
 -- The messages that show a charge or a claim to operators.
 -- $1 operators, $2 charge key or null, $3 claim id or null
-SELECT notifications.telegram_id, notifications.message_id, notifications.kind, coalesce(users.language, 'en') AS language
+SELECT notifications.telegram_id, notifications.message_id, notifications.kind, coalesce(users.language, 'en') AS language,
+       notifications.facts
   FROM notifications
   LEFT JOIN users USING (telegram_id)
  WHERE notifications.telegram_id = ANY($1::bigint [])
    AND notifications.status = 'sent'
    AND notifications.message_id IS NOT NULL
    AND (
-       (notifications.kind = 'charge_unmatched' AND notifications.facts ->> 'charge_key' = $2)
+       (
+           notifications.kind IN (
+               'charge_unmatched', 'charge_guessed', 'charge_refunded', 'charge_contradicted', 'refund_unknown', 'guess_disowned'
+           )
+           AND notifications.facts ->> 'charge_key' = $2
+       )
        OR (notifications.kind = 'claim_raised' AND (notifications.facts ->> 'claim_id')::bigint = $3)
    )
  ORDER BY notifications.notification_id DESC

@@ -85,9 +85,19 @@ SELECT balance FROM balances WHERE telegram_id = $1;
 
 -- name: find_history
 -- $1 Telegram id, $2 how many at most
-SELECT credits.kind, credits.credits, credits.created_at, credits.cause, charges.amount, charges.currency
+SELECT CASE
+           WHEN credits.is_not_mine THEN 'not_mine'
+           WHEN credits.kind = 'reversal' AND reversed.kind = 'payment' THEN 'match_undone'
+           WHEN credits.kind = 'reversal' AND reversed.kind = 'refund' THEN 'refund_corrected'
+           WHEN credits.kind = 'refund' AND credits.action_id IS NOT NULL THEN 'refund_part'
+           WHEN followed.telegram_id = credits.telegram_id THEN 'payment_again'
+           ELSE credits.kind
+       END AS change,
+       credits.kind, credits.credits, credits.created_at, credits.cause, charges.amount, charges.currency
   FROM credits
   LEFT JOIN charges USING (charge_id)
+  LEFT JOIN credits AS reversed ON reversed.credit_id = credits.reverses
+  LEFT JOIN credits AS followed ON followed.credit_id = credits.follows
  WHERE credits.telegram_id = $1
  ORDER BY credits.credit_id DESC
  LIMIT $2;

@@ -217,12 +217,31 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
     return taken
 
 
-async def refund_part(pool: Pool, charge_id: int, order: Order, *, amount: Decimal) -> Done | Refused:
+async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind, ...]:
+    """Find by what an operator can have us remember that a charge is not from one of our users."""
+    async with connected(pool) as db:
+        charge = await load_charge(db, charge_id)
+    return tuple(dict(outsider_names(charge))) if charge else ()
+
+
+async def foresee_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
+    """Compute what `refund_part` would add to the user's balance now, without doing it."""
+    async with connected(pool) as db:
+        charge = await load_charge(db, charge_id)
+        left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
+        returned = await db.fetchval(sql("find_credits_refunded"), charge_id) or 0
+    return _kept(charge, left + returned, amount) - left if charge else 0
+
+
+async def refund_part(
+    pool: Pool, charge_id: int, order: Order, *, amount: Decimal, kept: Decimal | None = None
+) -> Done | Refused:
     """
     Take back a part of what a charge gave, because that part of the money went back.
 
     *amount*, in the charge's currency, is all that went back where BMC had told of a refund of everything, which is
     corrected; otherwise it went back beside what is known. The user is told. A charge that waits gives less once it is matched.
+    *kept* is what the operator saw as paid and not gone back; if it is another sum by now, somebody was faster. None: do not ask.
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
@@ -232,6 +251,8 @@ async def refund_part(pool: Pool, charge_id: int, order: Order, *, amount: Decim
             return Refused(Why.UNKNOWN_CHARGE)
         if charge.amount is None or not charge.is_paid or charge.state is ChargeState.DISMISSED:
             return Refused(Why.NOT_REFUNDABLE)
+        if kept is not None and kept != charge.amount_kept:
+            return await _decided_before(db, charge_id)
         if not 0 < amount < charge.amount_kept:
             return Refused(Why.NO_PART)
         user = charge.telegram_id
@@ -250,10 +271,14 @@ async def _take_back_part(
 ) -> int:
     """Take back the credits of a part; the user keeps whole credits, rounded down as when they were given."""
     left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
-    kept = int((left * (1 - amount / charge.amount_kept)).to_integral_value(rounding=ROUND_FLOOR))
+    kept = _kept(charge, left, amount)
     if kept < left:
         await db.execute(sql("refund_credits"), charge_id, left - kept, action_id, order.reason, order.now)
     return left - kept
+
+
+def _kept(charge: Charge, left: int, amount: Decimal) -> int:
+    return int((left * (1 - amount / charge.amount_kept)).to_integral_value(rounding=ROUND_FLOOR))
 
 
 def _refunded_in_part(charge: Charge, amount: Decimal) -> Charge:

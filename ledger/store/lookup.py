@@ -13,6 +13,7 @@ from ledger.model import (
     ChargeKey,
     ChargeState,
     CreditKind,
+    Doubt,
     Method,
     NotificationKind,
     Outcome,
@@ -66,7 +67,7 @@ class ShownCharge:
     note: str | None
     paid_at: datetime
     state: ChargeState
-    method: Method | None
+    method: Method | str | None
     reasons: Sequence[Mapping[str, Any]]
     payment_id: PaymentId | None
     telegram_id: TelegramId | None
@@ -88,6 +89,8 @@ class ShownCharge:
     email: str | None
     credits: int
     """What it gave and was not taken back."""
+    remembered: str | None
+    """A dismissed charge: by what later payments are recognised and dismissed as well; None: nothing, or no more."""
     decision: Decision | None
 
     @property
@@ -95,9 +98,14 @@ class ShownCharge:
         return self.state is ChargeState.UNMATCHED
 
     @property
-    def is_claimable(self) -> bool:
-        """Whether it may still be the payment that a user misses: no person and no rule decided about it."""
-        return self.waits or self.dismissed_by is not None
+    def can_be_matched(self) -> bool:
+        """Whether an operator may match it: it waits, or no person has dismissed it."""
+        return self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
+
+    @property
+    def amount_kept(self) -> Decimal | None:
+        """What was paid and did not go back; None: the amount is not known."""
+        return None if self.amount is None else self.amount - (self.refunded_amount or 0)
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,22 @@ class ChargeFile:
     payments: Mapping[PaymentId, PendingPayment]
     decisions: Sequence[Decision]
     """What operators decided last, the oldest of it first."""
+    other: ShownCharge | None = None
+    """The charge that a doubt names: it has the same transaction id, or announced the same payment before."""
+
+
+@dataclass(frozen=True)
+class ShownGuess:
+    """A match by amount and time, and what became of it."""
+
+    charge: ShownCharge
+    telegram_id: TelegramId
+    guessed_at: datetime
+    taken_back_at: datetime | None
+
+    @property
+    def stands(self) -> bool:
+        return self.taken_back_at is None and self.charge.state is ChargeState.MATCHED
 
 
 @dataclass(frozen=True)
@@ -174,6 +198,7 @@ class Page:
     payments: Sequence[PendingPayment] = ()
     claims: Sequence[ShownClaim] = ()
     events: Sequence[KeptEvent] = ()
+    guesses: Sequence[ShownGuess] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +222,7 @@ class SentCard:
     message_id: int
     kind: NotificationKind
     language: str
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -209,7 +235,7 @@ class Period:
     credits: int
     """Given less taken back, spending aside."""
     sums: Sequence[tuple[str, Decimal]]
-    methods: Sequence[tuple[Method, int]]
+    methods: Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -265,7 +291,8 @@ async def find_charge_file(
         decisions = [Decision(**row) for row in reversed(rows)]
         deciders = {one.operator_id for one in decisions}
         users = await _users(db, _named(charge, "telegram_id") | owners | deciders | {charge.telegram_id})
-    return ChargeFile(charge, users, payments, decisions)
+        others = await load_shown_charges(db, [], _named_by_doubt(charge))
+    return ChargeFile(charge, users, payments, decisions, others[0] if others else None)
 
 
 async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
@@ -284,7 +311,7 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed], [])}
         owners = {one.telegram_id for one in charges.values()}
         users = await _users(db, {claim.telegram_id, *owners})
-    waiting = [charges[one] for one in candidates if charges[one].is_claimable]
+    waiting = [charges[one] for one in candidates if charges[one].can_be_matched]
     return ClaimFile(claim, users, waiting, [charges[one] for one in guessed], declined_at)
 
 
@@ -331,6 +358,18 @@ async def list_claims(pool: Pool, *, skip: int, count_max: int) -> Page:
 async def list_kept_events(pool: Pool, *, skip: int, count_max: int) -> Page:
     total, rows = await _page(pool, "find_kept_page", skip, count_max)
     return Page(total, events=[KeptEvent(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows])
+
+
+async def list_guesses(pool: Pool, *, skip: int, count_max: int) -> Page:
+    """Give the matches by amount and time, the newest first."""
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_guesses_page"), skip, count_max)
+        charges = {one.charge_id: one for one in await load_shown_charges(db, [row["charge_id"] for row in rows], [])}
+    guesses = [
+        ShownGuess(charges[row["charge_id"]], row["telegram_id"], row["guessed_at"], row["taken_back_at"])
+        for row in rows
+    ]
+    return Page(rows[0]["total"] if rows else 0, guesses=guesses)
 
 
 async def _page(pool: Pool, statement: str, skip: int, count_max: int) -> tuple[int, list[dict[str, Any]]]:
@@ -432,7 +471,7 @@ async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) 
             refunded=row["refunded"],
             credits=row["credits"],
             sums=[(one["currency"], one["amount"]) for one in sums if one["since"] == row["since"]],
-            methods=[(Method(one["method"]), one["charges"]) for one in methods if one["since"] == row["since"]],
+            methods=[(one["method"], one["charges"]) for one in methods if one["since"] == row["since"]],
         )
         for row in counts
     }
@@ -489,14 +528,18 @@ def _named(charge: ShownCharge, what: str) -> set[Any]:
     return {reason[what] for reason in charge.reasons if reason.get(what) is not None}
 
 
+def _named_by_doubt(charge: ShownCharge) -> list[str]:
+    if charge.doubt == Doubt.ANNOUNCED_TWICE and charge.told is not None:
+        return [charge.told]
+    return [charge.conflicts_with] if charge.conflicts_with is not None else []
+
+
 def _charge(row: asyncpg.Record) -> ShownCharge:
     values = dict(row)
     operator, action = values.pop("operator_id"), values.pop("action")
     reason, at = values.pop("reason"), values.pop("decided_at")
-    method = values.pop("method")
     return ShownCharge(
         state=ChargeState(values.pop("state")),
-        method=Method(method) if method else None,
         decision=Decision(operator, action, reason, at) if operator is not None else None,
         **values,
     )

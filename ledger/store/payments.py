@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from ledger.codes import near_codes
 from ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
@@ -17,6 +19,9 @@ from ledger.model import (
 )
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
+
+if TYPE_CHECKING:
+    import asyncpg
 
 REQUESTS_KEPT = 50
 """How many times of later requests a payment keeps, the newest."""
@@ -45,10 +50,31 @@ class Cancelling:
     is_new: bool
 
 
+class Change(enum.StrEnum):
+    """What an entry means to its user: finer than its kind."""
+
+    PAYMENT = "payment"
+    PAYMENT_AGAIN = "payment_again"
+    """The credit of the same charge was reversed before, and is given again."""
+    REFUND = "refund"
+    REFUND_PART = "refund_part"
+    MATCH_UNDONE = "match_undone"
+    """An operator took back a match to the wrong user."""
+    NOT_MINE = "not_mine"
+    """The user said of a guess that it is not theirs."""
+    REFUND_CORRECTED = "refund_corrected"
+    """Credits come back because only a part of the money was refunded."""
+    ADJUSTMENT = "adjustment"
+    REVERSAL = "reversal"
+    """An operator took back an adjustment."""
+    SPEND = "spend"
+
+
 @dataclass(frozen=True)
 class HistoryEntry:
     """One entry of the ledger; *amount* and *currency* are those of its charge, None where there is none."""
 
+    change: Change
     kind: CreditKind
     credits: int
     created_at: datetime
@@ -165,7 +191,7 @@ async def find_history(pool: Pool, telegram_id: TelegramId, *, entries_max: int)
     """Return a user's newest entries, the newest first."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_history"), telegram_id, entries_max)
-    return [HistoryEntry(**{**row, "kind": CreditKind(row["kind"])}) for row in rows]
+    return [history_entry_of(row) for row in rows]
 
 
 async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) -> PaymentId:
@@ -188,3 +214,7 @@ def _same_or_refuse(taken: PendingPayment, request: Request) -> PendingPayment:
     if not same:
         raise PaymentIdTakenError
     return taken
+
+
+def history_entry_of(row: asyncpg.Record) -> HistoryEntry:
+    return HistoryEntry(**{**row, "kind": CreditKind(row["kind"]), "change": Change(row["change"])})

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ledger.model import CreditKind, PendingPayment, TelegramId
+from ledger.model import PendingPayment, TelegramId
 from ledger.store.database import Pool, connected, sql, transaction
-from ledger.store.payments import HistoryEntry
+from ledger.store.payments import HistoryEntry, history_entry_of
 from ledger.store.rows import payment_of
 
 ENDED_MAX = 5
@@ -57,7 +57,7 @@ async def find_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> S
         language=known or language,
         balance=balance or 0,
         payments=[_shown(dict(row)) for row in payments],
-        history=[HistoryEntry(**{**row, "kind": CreditKind(row["kind"])}) for row in history],
+        history=[history_entry_of(row) for row in history],
     )
 
 

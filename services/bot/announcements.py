@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, assert_never
 
-from aiogram.types import InlineKeyboardMarkup
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from ledger.codes import show_code
 from ledger.matching import Flag
@@ -16,7 +16,9 @@ from ledger.model import Method, NotificationKind, PaymentId, Rates
 from ledger.store.lookup import ChargeFile, ClaimFile
 from ledger.store.outbox import Notification
 from services.bot.desk.buttons import OnCharge, Step, button, rows
-from services.bot.desk.cards import charge_card, claim_card, reason_line
+from services.bot.desk.cards import claim_card, reason_line
+from services.bot.desk.news import ABOUT_ONE_CHARGE, SILENT, news, news_card
+from services.bot.keyboards import NotMine
 from services.bot.speech import Speech
 
 NO_RATES = Rates({})
@@ -31,6 +33,8 @@ class Announcement:
 
     text: str
     keyboard: InlineKeyboardMarkup | None = None
+    is_silent: bool = False
+    """Sent without a sound."""
 
 
 def announce(
@@ -45,18 +49,24 @@ def announce(
 
     *subject* is the charge or the claim that it is about, where operators decide one; without it only the facts are told.
     """
-    if isinstance(subject, ChargeFile) and notification.kind is NotificationKind.CHARGE_UNMATCHED:
-        card = charge_card(subject, speech)
-        return Announcement(card.text, card.keyboard)
-    if isinstance(subject, ClaimFile) and notification.kind is NotificationKind.CLAIM_RAISED:
+    kind, is_silent = notification.kind, notification.kind in SILENT
+    if isinstance(subject, ChargeFile) and kind in ABOUT_ONE_CHARGE:
+        card = news_card(kind, notification.facts, subject, speech)
+        return Announcement(card.text, card.keyboard, is_silent)
+    if isinstance(subject, ClaimFile) and kind is NotificationKind.CLAIM_RAISED:
         card = claim_card(subject, rates, speech)
         return Announcement(card.text, card.keyboard)
-    return Announcement(_text(notification, speech, rates), _keys(notification, speech))
+    return Announcement(_text(notification, speech, rates), _keys(notification, speech), is_silent)
 
 
 def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | None:
-    """Let operators open the charge of which they are told."""
-    if notification.kind not in TOLD_OF_A_CHARGE or notification.charge_id is None:
+    """Let operators open the charge of which they are told, and users say that a guess is wrong."""
+    if notification.charge_id is None:
+        return None
+    if _is_guess(notification):
+        pressed = NotMine(charge_id=notification.charge_id).pack()
+        return rows([InlineKeyboardButton(text=speech.label("not-mine-button"), callback_data=pressed)])
+    if notification.kind not in TOLD_OF_A_CHARGE:
         return None
     amount = _paid(notification.facts, speech)
     text = speech.label("desk-open-button", number=str(notification.charge_id), amount=amount)
@@ -69,12 +79,24 @@ def _text(notification: Notification, speech: Speech, rates: Rates) -> str:  # n
         case NotificationKind.PAYMENT_CREDITED:
             return "\n".join([_credited(notification, speech, rates), *_remarks(facts, speech)])
         case NotificationKind.PAYMENT_REFUNDED:
-            return speech.say("payment-refunded", amount=_paid(facts, speech), balance=_balance(notification, speech))
+            text = "payment-refunded-in-part" if facts.get("is_part") else "payment-refunded"
+            return speech.say(text, amount=_paid(facts, speech), balance=_balance(notification, speech))
+        case NotificationKind.PAYMENT_UNDER_REVIEW:
+            return speech.say("payment-under-review", amount=_paid(facts, speech))
         case NotificationKind.PAYMENT_EXPIRED:
             return speech.say("payment-expired", amount=_paid(facts, speech), code=_code(facts))
         case NotificationKind.CHARGE_UNMATCHED:
             head = speech.say("charge-unmatched", **_charge(facts, speech))
             return "\n".join([head, *(reason_line(reason, speech) for reason in notification.reasons[:REASONS_MAX])])
+        case (
+            NotificationKind.CHARGE_GUESSED
+            | NotificationKind.CHARGE_REFUNDED
+            | NotificationKind.CHARGE_CONTRADICTED
+            | NotificationKind.REFUND_UNKNOWN
+            | NotificationKind.GUESS_DISOWNED
+        ):
+            told = news(notification.kind, facts, speech)
+            return "\n".join([told, speech.say("charge-about", **_charge(facts, speech))])
         case NotificationKind.CHARGE_FLAGGED:
             return speech.say("charge-flagged", code=_code(facts), **_charge(facts, speech))
         case NotificationKind.CODE_CAME_LATE:
@@ -89,7 +111,7 @@ def _text(notification: Notification, speech: Speech, rates: Rates) -> str:  # n
         case NotificationKind.CLAIM_RAISED:
             return speech.say("claim-raised", user=str(facts["telegram_id"]))
         case NotificationKind.EVENT_SETTLED_AGAIN:
-            became = speech.say(f"became-{facts['outcome']}")
+            became = speech.word("became", facts["outcome"])
             return speech.say("event-settled-again", number=str(facts["event_no"]), became=became)
         case NotificationKind.SIGNATURE_FAILURES:
             return speech.say("signature-failures", count=int(facts["count"]))
@@ -106,6 +128,11 @@ def _text(notification: Notification, speech: Speech, rates: Rates) -> str:  # n
             assert_never(unhandled)
 
 
+def _is_guess(notification: Notification) -> bool:
+    is_credited = notification.kind is NotificationKind.PAYMENT_CREDITED
+    return is_credited and notification.facts.get("method") == Method.AMOUNT_AND_TIME
+
+
 def _credited(notification: Notification, speech: Speech, rates: Rates) -> str:
     facts = notification.facts
     return speech.say(
@@ -120,8 +147,8 @@ def _credited(notification: Notification, speech: Speech, rates: Rates) -> str:
 def _adjusted(notification: Notification, speech: Speech) -> str:
     added = int(notification.facts["credits"])
     values = {"credits": speech.say("credits", credits=abs(added)), "balance": _balance(notification, speech)}
-    if notification.facts["cause"] == "match_undone":
-        return speech.say("match-undone", **values)
+    if notification.facts["cause"] in ("match_undone", "refund_corrected"):
+        return speech.say(notification.facts["cause"].replace("_", "-"), **values)
     return speech.say("credits-adjusted", sign="plus" if added > 0 else "minus", **values)
 
 
@@ -130,6 +157,8 @@ def _remarks(facts: Mapping[str, Any], speech: Speech) -> list[str]:
     remarks = []
     if facts.get("picked_amount") and _differs(facts):
         remarks.append(speech.say("credited-differs", picked=_money(facts, "picked_", speech)))
+    if facts.get("method") == Method.AMOUNT_AND_TIME:
+        remarks.append(speech.say("credited-guessed"))
     if facts.get("method") == Method.CORRECTED_CODE:
         remarks.append(speech.say("credited-corrected"))
     if facts.get("flag") == Flag.LATE:
@@ -157,7 +186,7 @@ def _differs(facts: Mapping[str, Any]) -> bool:
 def _charge(facts: Mapping[str, Any], speech: Speech) -> dict[str, str]:
     return {
         "amount": _paid(facts, speech),
-        "family": speech.label(f"desk-family-{facts['family']}"),
+        "family": speech.word("desk-family", facts["family"]),
         "time": speech.time(datetime.fromtimestamp(int(facts["paid_at"]), UTC)),
         "charge": str(facts["charge_key"]),
     }

@@ -53,6 +53,13 @@ class WithdrawClaim(CallbackData, prefix="withdraw"):
     claim_id: int = Field(gt=0, lt=2**63)
 
 
+class NotMine(CallbackData, prefix="notmine"):
+    """The user says that a payment found by amount and time is not theirs."""
+
+    # What a button carries is the client's word: no more than the database can hold.
+    charge_id: int = Field(gt=0, lt=2**63)
+
+
 class SpeakLanguage(CallbackData, prefix="speak"):
     language: str
 

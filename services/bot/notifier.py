@@ -49,6 +49,7 @@ from ledger.store.outbox import (
 )
 from ledger.store.payments import mark_unreachable
 from services.bot.announcements import NO_RATES, Announcement, announce
+from services.bot.desk.news import ABOUT_ONE_CHARGE
 from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, WEBHOOK_TO_NOTIFIED, Sending
 from services.bot.pace import Pace
 from services.bot.speech import speech
@@ -91,12 +92,16 @@ GONE = ("chat not found", "user is deactivated", "peer_id_invalid", "user not fo
 class Send(Protocol):
     """Send a message to a chat and return its id; raises aiogram's errors."""
 
-    async def __call__(self, chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int: ...
+    async def __call__(
+        self, chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False
+    ) -> int: ...
 
 
 def sender(bot: Bot) -> Send:
-    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
-        return (await bot.send_message(chat_id, text, reply_markup=keyboard)).message_id
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
+        silence = True if is_silent else None
+        sent = await bot.send_message(chat_id, text, reply_markup=keyboard, disable_notification=silence)
+        return sent.message_id
 
     return send
 
@@ -243,7 +248,9 @@ class Notifier:
             )
             return await self._give_up(notification)
         try:
-            message_id = await self._send(notification.telegram_id, message.text, message.keyboard)
+            message_id = await self._send(
+                notification.telegram_id, message.text, message.keyboard, is_silent=message.is_silent
+            )
         except Exception as error:  # noqa: BLE001 — each is either put off or given up
             return await self._settle_failure(notification, error)
         now = self._clock()
@@ -259,7 +266,7 @@ class Notifier:
         """Write the message; what operators decide is shown as it stands by now."""
         facts = notification.facts
         subject: ChargeFile | ClaimFile | None = None
-        if notification.kind is NotificationKind.CHARGE_UNMATCHED:
+        if notification.kind in ABOUT_ONE_CHARGE:
             subject = await find_charge_file(self._pool, charge_key=str(facts["charge_key"]))
         elif notification.kind is NotificationKind.CLAIM_RAISED:
             subject = await find_claim_file(self._pool, int(facts["claim_id"]))

@@ -10,7 +10,7 @@ from aiogram import F, Router
 from aiogram.fsm.middleware import FSMContextMiddleware
 from aiogram.fsm.storage.memory import MemoryStorage, SimpleEventIsolation
 
-from services.bot.conversation import account, cancel, claim, erase, language, pay, questions, start
+from services.bot.conversation import account, cancel, claim, disown, erase, language, pay, questions, start
 from services.bot.middleware import MeetUser, Throttle
 
 
@@ -24,7 +24,7 @@ def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = Non
     router, parts = Router(name="coffee-ledger"), Router(name="conversation")
     router.include_router(parts)
     # The claim's questions come first: while they last, /cancel is theirs.
-    for part in (claim, start, pay, cancel, account, questions, language, erase):
+    for part in (claim, start, pay, cancel, disown, account, questions, language, erase):
         parts.include_router(part.make_router())
     if answers_unknown:
         parts.include_router(start.make_last_router())

@@ -55,6 +55,15 @@ class Speech:
             raise TextError(self.language, text)
         return str(said)
 
+    def word(self, kind: str, word: str) -> str:
+        """
+        Give the text `kind-word`, or the word itself where there is none; plain, to be put into another text.
+
+        For words from the database: a newer version may have written them before it was rolled back.
+        """
+        text = f"{kind}-{word}"
+        return self.label(text) if self._bundle.has_message(text) else word
+
     def label(self, text: str, **values: str | int) -> str:
         """Give a text for a place that knows no HTML: a button, a command, an alert."""
         return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))

@@ -77,6 +77,7 @@ OPERATOR_COMMANDS = (
     "undo",
     "replay",
     "failed",
+    "guesses",
     "export",
     "doctor",
 )

@@ -177,7 +177,7 @@ async def test_no_trouble_of_telegrams_ends_what_a_user_is_owed_however_long_it_
 
 
 async def test_what_fails_thirty_times_for_no_known_cause_is_given_up(pool: Pool, outbox: Outbox) -> None:
-    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
         raise ValueError(chat_id)
 
     notifier = Notifier(pool, send=send, operators=[], clock=lambda: datetime.now(UTC))

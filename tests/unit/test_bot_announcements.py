@@ -33,6 +33,7 @@ CHARGE = {
     "paid_at": 1_780_405_603,
     "code": "K7QM2XHD",
 }
+CONTRADICTED = {**CHARGE, "about": "amount", "told_amount": "25.00", "told_currency": "USD", "told": None}
 RATES = Rates({"USD": Decimal(100)})
 PAYMENT = {"amount": "5.00", "currency": "USD", "code": "K7QM2XHD"}
 
@@ -40,8 +41,14 @@ FACTS: Mapping[NotificationKind, Mapping[str, Any]] = {
     NotificationKind.PAYMENT_CREDITED: CREDITED,
     NotificationKind.PAYMENT_REFUNDED: PAYMENT,
     NotificationKind.PAYMENT_EXPIRED: PAYMENT,
+    NotificationKind.PAYMENT_UNDER_REVIEW: PAYMENT,
     NotificationKind.CHARGE_UNMATCHED: CHARGE,
     NotificationKind.CHARGE_FLAGGED: CHARGE,
+    NotificationKind.CHARGE_GUESSED: CHARGE,
+    NotificationKind.CHARGE_REFUNDED: CHARGE,
+    NotificationKind.CHARGE_CONTRADICTED: CONTRADICTED,
+    NotificationKind.REFUND_UNKNOWN: CHARGE,
+    NotificationKind.GUESS_DISOWNED: {**CHARGE, "telegram_id": 101},
     NotificationKind.CODE_CAME_LATE: CHARGE,
     NotificationKind.REFUND_OVERDRAWN: {"telegram_id": 101, "balance": -400},
     NotificationKind.CREDITS_ADJUSTED: {"credits": -500, "cause": "match_undone"},

@@ -11,11 +11,14 @@ from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
 from ledger.matching import Why
-from ledger.model import CreditKind, Method, NotificationKind
+from ledger.model import CreditKind, Doubt, Method, NotificationKind
+from ledger.store.desk import Action, Disowned
+from ledger.store.desk import Why as RefusedBecause
+from ledger.store.payments import Change
 from services.bot.amounts import Refusal
 from services.bot.desk.asking import Question
 from services.bot.speech import LANGUAGES, LOCALES, TextError, language_of, speech
-from services.bot.telegram import COMMANDS
+from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
 
 SELLING = re.compile(
     r"\b(buy|buys|bought|purchase\w*|order\w*|купи\w*|куплен\w*|придба\w*|покуп\w*|продаж\w*)\b", re.IGNORECASE
@@ -70,9 +73,13 @@ def test_everything_that_can_be_named_has_a_text(language: str) -> None:
 
     assert {one.value.replace("_", "-") for one in NotificationKind} <= texts
     assert {f"why-{one}" for one in Why} | {f"rule-{one}" for one in Method} <= texts
-    assert {f"history-{one}" for one in CreditKind} <= texts
+    assert {f"history-{one.replace('_', '-')}" for one in (*CreditKind, *Change)} <= texts
+    assert {f"desk-doubt-{one}" for one in Doubt} | {f"desk-action-{one}" for one in Action} <= texts
+    assert {f"desk-refused-{one}" for one in RefusedBecause if one is not RefusedBecause.DECIDED_BEFORE} <= texts
+    assert {f"not-mine-{one.name.lower().replace('_', '-')}" for one in Disowned} <= texts
+    assert {f"desk-remembered-{one}" for one in ("supporter", "subscription", "level", "item")} <= texts
     assert set(Refusal) <= texts
-    assert {f"command-{name}" for name in COMMANDS} <= texts
+    assert {f"command-{name}" for name in (*COMMANDS, *OPERATOR_COMMANDS)} <= texts
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -102,6 +109,8 @@ def test_what_telegram_limits_is_kept_short(language: str) -> None:
         "already-expired",
         "already-completed",
         "button-old",
+        "not-mine-decided-before",
+        "not-mine-too-late",
     )
 
     assert all(len(speech(language).label(name)) <= 200 for name in alerts)

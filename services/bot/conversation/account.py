@@ -42,7 +42,7 @@ async def tell_history(message: Message, context: Context, speech: Speech) -> No
 def _describe(entry: HistoryEntry, speech: Speech) -> str:
     paid = speech.money(entry.amount, entry.currency) if entry.amount is not None and entry.currency else ""
     return speech.say(
-        f"history-{entry.kind}",
+        f"history-{entry.change.replace('_', '-')}",
         time=speech.time(entry.created_at),
         credits=speech.change(entry.credits),
         amount=paid,

@@ -6,12 +6,11 @@ import re
 from dataclasses import dataclass
 
 from aiogram import Bot, F, Router
-from aiogram.enums import MessageEntityType
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
 
 from ledger.model import ChargeState, CreditKind, TelegramId
-from ledger.store.desk import Done, Order, Refused, Why, credit_user, undo_adjustment, undo_match
+from ledger.store.desk import Done, Refused, Why, credit_user, undo_adjustment, undo_match
 from ledger.store.lookup import (
     Entry,
     KnownUser,
@@ -24,7 +23,7 @@ from ledger.store.lookup import (
     find_users,
 )
 from services.bot.context import Context
-from services.bot.desk.asking import ANSWER_LENGTH_MAX, Answers, Question, ask
+from services.bot.desk.asking import ANSWER_LENGTH_MAX, Answers, Question, ask, quoted_order
 from services.bot.desk.buttons import Adjust, Drop, Undo, button, column, rows
 from services.bot.desk.cards import Card, decided, money, name_of
 from services.bot.desk.lists import open_key
@@ -85,7 +84,7 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
 
 
 async def adjust(press: CallbackQuery, callback_data: Adjust, context: Context, speech: Speech) -> None:
-    order = _order(press, context)
+    order = quoted_order(press, context)
     if order is None:
         await press.answer(speech.label("desk-too-old"), show_alert=True)
         return
@@ -133,7 +132,7 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context, speech: Speech) -> None:
-    order = _order(press, context)
+    order = quoted_order(press, context)
     if order is None:
         await press.answer(speech.label("desk-too-old"), show_alert=True)
         return
@@ -265,30 +264,6 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
         before=str(user.balance),
         after=str(user.balance + credits),
     )
-
-
-def _order(press: CallbackQuery, context: Context) -> Order | None:
-    """
-    Read the reason from the message that asks, which only the bot can have written; None: Telegram no longer has it.
-
-    The message, not the press, names the order: a second press on the same button orders nothing new.
-    """
-    message = press.message
-    quote = _quoted(message) if isinstance(message, Message) else None
-    if message is None or not quote:
-        return None
-    return Order(
-        operator=TelegramId(press.from_user.id),
-        reason=quote,
-        now=context.clock(),
-        request_key=f"asked:{message.chat.id}:{message.message_id}",
-    )
-
-
-def _quoted(message: Message) -> str | None:
-    text = message.text or ""
-    quotes = [one for one in message.entities or () if one.type == MessageEntityType.BLOCKQUOTE]
-    return quotes[0].extract_from(text) if quotes else None
 
 
 async def _undone(done: Done, context: Context, speech: Speech) -> Card:

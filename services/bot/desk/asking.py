@@ -13,7 +13,7 @@ import re
 from aiogram import Bot
 from aiogram.enums import MessageEntityType
 from aiogram.filters import Filter
-from aiogram.types import ForceReply, InaccessibleMessage, Message
+from aiogram.types import CallbackQuery, ForceReply, InaccessibleMessage, InlineKeyboardMarkup, Message
 
 from ledger.model import TelegramId
 from ledger.store.desk import Order
@@ -32,15 +32,30 @@ class Question(enum.StrEnum):
     WHY_UNDO_ENTRY = "undoentry"
     WHY_DECLINE = "decline"
     WHY_PUT_ASIDE = "putaside"
+    HOW_MUCH = "howmuch"
+    """How much of a payment went back?"""
 
 
 async def ask(
-    message: Message | InaccessibleMessage, context: Context, speech: Speech, question: Question, number: int, text: str
+    message: Message | InaccessibleMessage,
+    context: Context,
+    speech: Speech,
+    question: Question,
+    number: int,
+    text: str,
+    *,
+    keys: InlineKeyboardMarkup | None = None,
 ) -> None:
+    """
+    Ask something that is answered by a reply.
+
+    With *keys* there are answers to press as well; then the reply field does not open by itself, because a message has
+    either buttons or a forced reply.
+    """
     # Telegram drops links to names that are not public; the creator's page always is.
     link = f'<a href="{context.page_url}#desk-{question}-{number}">\u200b</a>'
     placeholder = speech.label(f"desk-placeholder-{question}")
-    await message.answer(link + text, reply_markup=ForceReply(input_field_placeholder=placeholder))
+    await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
 
 
 class Answers(Filter):
@@ -67,6 +82,33 @@ def order_in(message: Message, said: str, context: Context) -> Order:
         now=context.clock(),
         request_key=f"message:{message.chat.id}:{message.message_id}",
     )
+
+
+def quoted_order(press: CallbackQuery, context: Context) -> Order | None:
+    """
+    Make the order of a press under a question of the bot's, which quotes the reason; None: Telegram no longer has it.
+
+    The message, not the press, names the order: a second press on the same button orders nothing new.
+    """
+    message = press.message
+    quote = _quoted(message) if isinstance(message, Message) else None
+    if message is None or not quote:
+        return None
+    return Order(
+        operator=TelegramId(press.from_user.id), reason=quote, now=context.clock(), request_key=asked_key(press)
+    )
+
+
+def asked_key(press: CallbackQuery) -> str:
+    """Name the question under which a button was pressed, so that only the first press counts."""
+    message = press.message
+    return f"asked:{message.chat.id}:{message.message_id}" if message is not None else f"press:{press.id}"
+
+
+def _quoted(message: Message) -> str | None:
+    text = message.text or ""
+    quotes = [one for one in message.entities or () if one.type == MessageEntityType.BLOCKQUOTE]
+    return quotes[0].extract_from(text) if quotes else None
 
 
 def _subject(asked: Message, question: Question) -> int | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
+from ledger.settling import OutsiderKind
 from services.bot.speech import Speech
 
 
@@ -24,6 +26,8 @@ class Step(enum.StrEnum):
     DISMISS = "d"
     LATER = "l"
     UNDO = "u"
+    PART = "r"
+    """Asks how much of it went back."""
     DECLINE = "x"
 
 
@@ -33,6 +37,23 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     telegram_id: int = 0
     """0: the one to whom the payment belongs, or none."""
     payment_id: str = ""
+
+
+class Dismiss(CallbackData, prefix="dd", sep="|"):
+    """End the waiting of a charge, and remember by what later payments are dismissed as well; None: remember nothing."""
+
+    charge_id: int
+    remember: OutsiderKind | None = None
+
+
+class ReversePart(CallbackData, prefix="dr", sep="|"):
+    """Reverse a part of a charge's credit; the reason stands in the message that asks."""
+
+    charge_id: int
+    amount: Decimal
+    """How much went back."""
+    kept: Decimal
+    """What was paid and had not gone back when the question was asked."""
 
 
 class OnClaim(CallbackData, prefix="dq", sep="|"):
@@ -46,6 +67,7 @@ class Listing(enum.StrEnum):
     PENDING = "p"
     CLAIMS = "c"
     FAILED = "f"
+    GUESSES = "g"
 
 
 class Turn(CallbackData, prefix="dp", sep="|"):

@@ -14,8 +14,9 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from ledger.claiming import names_agree, names_alike
 from ledger.codes import show_code
-from ledger.model import ChargeState, PaymentId, PendingPayment, Rates, TelegramId
-from ledger.store.desk import Action
+from ledger.matching import Why
+from ledger.model import ChargeState, Doubt, Family, Method, PaymentId, PendingPayment, Rates, TelegramId
+from ledger.settling import OutsiderKind
 from ledger.store.lookup import ChargeFile, ClaimFile, Decision, KnownUser, ShownCharge
 from services.bot.desk.buttons import OnCharge, OnClaim, Step, button, column, rows
 from services.bot.speech import Speech
@@ -44,38 +45,70 @@ class Candidate:
 
     telegram_id: TelegramId
     payment: PendingPayment | None
+    is_mentioned: bool = False
+    """Known only because the text names them."""
 
 
-def charge_card(file: ChargeFile, speech: Speech) -> Card:
+def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) -> Card:
+    """Show a charge and what can be done with it; *news* is told in place of the usual first line."""
     charge = file.charge
     if charge.waits:
-        text = "\n".join([speech.say("desk-charge-waits"), *describe(charge, speech), *_reasons(file, speech)])
+        head = news or speech.say("desk-charge-waits")
+        text = "\n".join([head, *describe(file, speech), *_must_decide(charge, speech), *_reasons(file, speech)])
         return Card(text, _keys_of_waiting(file, speech))
-    head = [speech.say("desk-charge"), *describe(charge, speech), "", decided(file, speech)]
-    can_undo = charge.state in (ChargeState.MATCHED, ChargeState.DISMISSED)
-    undo = button(speech.label("desk-undo-button"), OnCharge(step=Step.UNDO, charge_id=charge.charge_id))
-    return Card("\n".join(head), rows([undo]) if can_undo else None)
+    lines = [news or speech.say("desk-charge"), *describe(file, speech), "", decided(file, speech)]
+    return Card("\n".join(lines), _keys_of_decided(charge, speech))
 
 
-def describe(charge: ShownCharge, speech: Speech) -> list[str]:
-    """Say what was paid, when and by whom, and the note."""
+def describe(file: ChargeFile, speech: Speech) -> list[str]:
+    """Say what was paid, when, for what and by whom, the note, and what is doubtful about it."""
+    charge = file.charge
     lines = [
         speech.say(
             "desk-charge-what",
             amount=money(charge, speech),
-            family=speech.label(f"desk-family-{charge.family}"),
+            family=speech.word("desk-family", charge.family),
             time=speech.time(charge.paid_at),
             number=str(charge.charge_id),
         ),
         speech.say("desk-charge-key", charge=short(charge.charge_key, 80)),
     ]
+    if charge.item_name:
+        kind, item = item_of(charge)
+        lines.append(speech.say(f"desk-charge-{kind}", item=item))
     if charge.supporter_name:
         lines.append(speech.say("desk-charge-from", name=short(charge.supporter_name, NAME_LENGTH_MAX)))
     note = (charge.note or "").strip()
     lines.append(
         speech.say("desk-charge-note", note=short(note, NOTE_LENGTH_MAX)) if note else speech.say("desk-charge-no-note")
     )
+    if charge.refunded_amount is not None:
+        amount = speech.money(charge.refunded_amount, charge.currency)
+        lines.append(speech.say("desk-charge-part-refunded", amount=amount))
+    if charge.doubt is not None:
+        lines.append(_doubt_line(file, charge.doubt, speech))
     return lines
+
+
+def item_of(charge: ShownCharge) -> tuple[str, str]:
+    """Name what was paid for: whether it is a membership level or an item of the Shop, and which."""
+    name = short(charge.item_name or charge.item or "—", NAME_LENGTH_MAX)
+    return ("level" if charge.family == Family.MEMBERSHIP else "item"), name
+
+
+def _doubt_line(file: ChargeFile, doubt: str, speech: Speech) -> str:
+    charge = file.charge
+    told = short(charge.told or "—", NAME_LENGTH_MAX)
+    other = f"#{file.other.charge_id}" if file.other is not None else short(charge.conflicts_with or told, 80)
+    # A doubt that only a newer version knows is told in its own word.
+    text = f"desk-doubt-{doubt}" if doubt in set(Doubt) else "desk-doubt-unknown"
+    return speech.say(text, told=told, other=other, doubt=doubt)
+
+
+def _must_decide(charge: ShownCharge, speech: Speech) -> list[str]:
+    if charge.amount is None:
+        return [speech.say("desk-charge-no-amount")]
+    return [speech.say("desk-charge-only-a-person")] if charge.doubt is not None else []
 
 
 def decided(file: ChargeFile, speech: Speech) -> str:
@@ -88,14 +121,26 @@ def decided(file: ChargeFile, speech: Speech) -> str:
                     f"desk-{charge.state}-to",
                     user=name_of(charge.telegram_id, file.users),
                     credits=speech.say("credits", credits=charge.credits),
-                    rule=speech.say(f"rule-{charge.method}"),
+                    rule=speech.word("rule", charge.method or "—"),
                 )
             )
+        case ChargeState.DISMISSED if charge.dismissed_by is not None:
+            lines.append(speech.say("desk-dismissed-by-memory"))
         case ChargeState.UNMATCHED | ChargeState.DISMISSED | ChargeState.REFUNDED | ChargeState.MATCHED:
             lines.append(speech.say(f"desk-state-{charge.state}"))
+    if charge.state is ChargeState.MATCHED and charge.method == Method.AMOUNT_AND_TIME:
+        lines.append(speech.say("desk-charge-guess"))
     if charge.flag:
-        lines.append(speech.say(f"desk-flag-{charge.flag}"))
+        lines.append(speech.say("desk-charge-flag", flag=speech.word("desk-flag", charge.flag)))
+    if charge.remembered is not None:
+        lines += [remembered(charge, charge.remembered, speech), speech.say("desk-undo-ends-memory")]
     return "\n".join([*lines, *_decisions(file, speech)])
+
+
+def remembered(charge: ShownCharge, kind: str, speech: Speech) -> str:
+    """Say which later payments are dismissed as well."""
+    of_item, item = item_of(charge)
+    return speech.say(f"desk-remembered-{of_item if kind == OutsiderKind.ITEM else kind}", item=item)
 
 
 def _decisions(file: ChargeFile, speech: Speech) -> list[str]:
@@ -119,7 +164,8 @@ def candidates(file: ChargeFile) -> list[Candidate]:
         payment = file.payments.get(reason.get("payment_id") or PaymentId(""))
         user = payment.telegram_id if payment else reason.get("telegram_id")
         if user is not None:
-            found.setdefault((user, payment.payment_id if payment else None), Candidate(user, payment))
+            candidate = Candidate(user, payment, is_mentioned=reason.get("why") == Why.MENTIONED)
+            found.setdefault((user, payment.payment_id if payment else None), candidate)
     with_payment = {user for user, payment_id in found if payment_id is not None}
     # Somebody who is known as well as having a payment is one candidate, not two.
     return [one for (user, payment_id), one in found.items() if payment_id is not None or user not in with_payment]
@@ -231,20 +277,44 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
 
 
 def reason_line(reason: Mapping[str, Any], speech: Speech, users: Mapping[TelegramId, KnownUser] = NOBODY) -> str:
-    rule, why = speech.say(f"rule-{reason['rule']}"), speech.say(f"why-{reason['why']}")
+    """Tell why a rule, or a candidate, did not decide; words that only a newer version knows are told as they are."""
+    rule, why = reason_words(reason, speech)
     if reason.get("telegram_id") is None:
         return speech.say("reason", rule=rule, why=why)
-    code = show_code(PaymentId(reason["payment_id"])) if reason.get("payment_id") else "—"
-    return speech.say("reason-of", rule=rule, why=why, user=name_of(reason["telegram_id"], users), code=code)
+    user = name_of(reason["telegram_id"], users)
+    if not reason.get("payment_id"):
+        # No rule asks for names in the text; they are shown for the operator alone.
+        is_mentioned = reason.get("why") == Why.MENTIONED
+        return speech.say("reason-mentioned" if is_mentioned else "reason-of-user", rule=rule, why=why, user=user)
+    return speech.say("reason-of", rule=rule, why=why, user=user, code=show_code(PaymentId(reason["payment_id"])))
+
+
+def reason_words(reason: Mapping[str, Any], speech: Speech) -> tuple[str, str]:
+    """Name the rule of a stored reason and why it did not decide, as plain words."""
+    rule, why = str(reason.get("rule") or "—"), str(reason.get("why") or "—")
+    return speech.word("rule", rule), speech.word("why", why)
 
 
 def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
     charge_id = file.charge.charge_id
-    picks = [_pick_key(file, one, speech) for one in candidates(file)[:CANDIDATES_MAX]]
-    find = button(speech.label("desk-find-button"), OnCharge(step=Step.FIND, charge_id=charge_id))
     dismiss = button(speech.label("desk-dismiss-button"), OnCharge(step=Step.DISMISS, charge_id=charge_id))
     later = button(speech.label("desk-later-button"), OnCharge(step=Step.LATER, charge_id=charge_id))
+    if file.charge.amount is None:
+        # How much to credit is not known, so a match would be refused.
+        return rows([dismiss, later])
+    picks = [_pick_key(file, one, speech) for one in candidates(file)[:CANDIDATES_MAX]]
+    find = button(speech.label("desk-find-button"), OnCharge(step=Step.FIND, charge_id=charge_id))
     return rows(*column(picks), [find], [dismiss, later])
+
+
+def _keys_of_decided(charge: ShownCharge, speech: Speech) -> InlineKeyboardMarkup | None:
+    part = OnCharge(step=Step.PART, charge_id=charge.charge_id)
+    has_part = charge.is_paid and charge.amount is not None and charge.state is not ChargeState.DISMISSED
+    text = "desk-only-part-button" if charge.state is ChargeState.REFUNDED else "desk-part-button"
+    parts = [button(speech.label(text), part)] if has_part else []
+    undo = button(speech.label("desk-undo-button"), OnCharge(step=Step.UNDO, charge_id=charge.charge_id))
+    undos = [] if charge.state is ChargeState.REFUNDED else [undo]
+    return rows(undos, parts) if undos or parts else None
 
 
 def _pick_key(file: ChargeFile, candidate: Candidate, speech: Speech) -> InlineKeyboardButton:
@@ -258,14 +328,15 @@ def _pick_key(file: ChargeFile, candidate: Candidate, speech: Speech) -> InlineK
     user = file.users.get(candidate.telegram_id)
     name = f"@{user.username}" if user and user.username else str(candidate.telegram_id)
     if payment is None:
-        return button(speech.label("desk-pick-user", user=name), data)
+        text = "desk-pick-mentioned" if candidate.is_mentioned else "desk-pick-user"
+        return button(speech.label(text, user=name), data)
     amount = speech.money(payment.amount, payment.currency)
     return button(speech.label("desk-pick-payment", user=name, code=show_code(payment.payment_id), amount=amount), data)
 
 
 def _action_name(action: str, speech: Speech) -> str:
     """Name what an operator did; what was done at a prompt stands in the words that were chosen there."""
-    return speech.say(f"desk-action-{action}") if action in set(Action) else action
+    return speech.word("desk-action", action)
 
 
 def _payment_line(payment: PendingPayment, speech: Speech) -> str:
@@ -303,7 +374,7 @@ def _guess_line(file: ClaimFile, charge: ShownCharge, speech: Speech) -> str:
         amount=money(charge, speech),
         time=speech.time(charge.paid_at),
         user=name_of(charge.telegram_id, file.users),
-        rule=speech.say(f"rule-{charge.method}"),
+        rule=speech.word("rule", charge.method or "—"),
     )
 
 
@@ -328,7 +399,7 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
     exact = fits_exactly(file, charge)
     user = file.users.get(file.claim.telegram_id)
     name = f"@{user.username}" if user and user.username else str(file.claim.telegram_id)
-    credits = rates.credits_for(charge.amount or Decimal(0), charge.currency) or 0
+    credits = rates.credits_for(charge.amount_kept or Decimal(0), charge.currency) or 0
     text = speech.label(
         "desk-claim-credit" if exact else "desk-claim-pick", number=str(charge.charge_id), user=name, credits=credits
     )

@@ -10,16 +10,15 @@ from aiogram.types import CallbackQuery, Message
 
 from ledger.codes import show_code
 from ledger.model import PaymentId, PendingPayment, TelegramId
-from ledger.store.desk import Done, Order, Refused, Why, dismiss_charge, find_decider, match_charge
+from ledger.store.desk import Done, Order, Refused, Why, find_decider, match_charge
 from ledger.store.lookup import ChargeFile, KnownUser, find_charge_file, find_payment_named, find_users, remind
 from services.bot.context import Context
-from services.bot.desk.asking import Answers, Question, ask, order_in
+from services.bot.desk.asking import Answers, Question, ask
 from services.bot.desk.buttons import OnCharge, Step
 from services.bot.desk.cards import Card, charge_card, confirm_card, name_of
 from services.bot.desk.people import find_answered_payment, find_people
 from services.bot.desk.showing import find_charge_card, refuse, show, show_below, show_everywhere
 from services.bot.speech import Speech
-from services.bot.speech import speech as speech_in
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
@@ -33,13 +32,11 @@ def make_router() -> Router:
         (Step.PICK, pick),
         (Step.MATCH, match),
         (Step.FIND, ask_who),
-        (Step.DISMISS, ask_why_dismiss),
         (Step.LATER, put_off),
         (Step.UNDO, ask_why_undo),
     ):
         router.callback_query.register(handler, OnCharge.filter(F.step == step))
     router.message.register(take_who, Answers(Question.WHO))
-    router.message.register(dismiss, Answers(Question.WHY_DISMISS))
     return router
 
 
@@ -59,7 +56,7 @@ async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Co
 
 async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
     """Ask once more before credits move, with what will happen."""
-    file = await _find_waiting(press, callback_data, context, speech)
+    file = await find_waiting(press, callback_data, context, speech)
     if file is None:
         return
     user, payment = await _whom(callback_data, context)
@@ -102,7 +99,6 @@ async def match_and_show(
         telegram_id=user.telegram_id,
         payment_id=payment.payment_id if payment else None,
         rates=context.rates,
-        cause=_reason_for(user, payment),
     )
     if isinstance(done, Done):
         name = name_of(user.telegram_id, {user.telegram_id: user})
@@ -117,7 +113,13 @@ async def match_and_show(
 
 
 async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    await _ask_of_waiting(press, callback_data, context, speech, Question.WHO, "desk-ask-who")
+    file = await find_waiting(press, callback_data, context, speech)
+    if file is None:
+        return
+    await press.answer()
+    if press.message is not None:
+        number = file.charge.charge_id
+        await ask(press.message, context, speech, Question.WHO, number, speech.say("desk-ask-who", number=str(number)))
 
 
 async def take_who(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
@@ -136,22 +138,9 @@ async def take_who(message: Message, number: int, said: str, context: Context, s
         await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    await _ask_of_waiting(press, callback_data, context, speech, Question.WHY_DISMISS, "desk-ask-why-dismiss")
-
-
-async def dismiss(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:
-    done = await dismiss_charge(context.pool, number, order_in(message, said, context))
-    if not isinstance(done, Done):
-        await refuse(message, done, context, speech, card=await find_charge_card(context, number, speech))
-        return
-    await message.answer(speech.say("desk-dismissed", number=str(number)))
-    await show_everywhere(bot, context, number)
-
-
 async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
     """Show the charge to this operator again in some hours, unless it was decided by then."""
-    file = await _find_waiting(press, callback_data, context, speech)
+    file = await find_waiting(press, callback_data, context, speech)
     if file is None:
         return
     charge = file.charge
@@ -176,18 +165,6 @@ async def ask_why_undo(press: CallbackQuery, callback_data: OnCharge, context: C
         await ask(press.message, context, speech, Question.WHY_UNDO_CHARGE, number, text)
 
 
-async def _ask_of_waiting(
-    press: CallbackQuery, data: OnCharge, context: Context, speech: Speech, question: Question, text: str
-) -> None:
-    file = await _find_waiting(press, data, context, speech)
-    if file is None:
-        return
-    await press.answer()
-    if press.message is not None:
-        number = file.charge.charge_id
-        await ask(press.message, context, speech, question, number, speech.say(text, number=str(number)))
-
-
 async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:
     file = await find_charge_file(context.pool, charge_id=data.charge_id)
     if file is None:
@@ -195,7 +172,7 @@ async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context
     return file
 
 
-async def _find_waiting(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:
+async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:
     """Find a charge that still waits; if it was decided, say so and show how."""
     file = await _find_or_excuse(press, data, context, speech)
     if file is None or file.charge.waits:
@@ -217,7 +194,7 @@ def _confirm(
 ) -> Card | None:
     """Ask before crediting; None: nothing can be credited, as the currency has no rate."""
     charge = file.charge
-    credits = context.rates.credits_for(charge.amount or Decimal(0), charge.currency)
+    credits = context.rates.credits_for(charge.amount_kept or Decimal(0), charge.currency)
     back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
     return None if credits is None else confirm_card(charge, user, payment, speech, credits=credits, back=back)
 
@@ -227,11 +204,3 @@ def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Spee
     if payment is None:
         return speech.label("desk-chosen-user", user=str(user.telegram_id))
     return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))
-
-
-def _reason_for(user: KnownUser, payment: PendingPayment | None) -> str:
-    """Word the reason for the user, who may read it in their history, in their language."""
-    theirs = speech_in(user.language)
-    if payment is None:
-        return theirs.label("desk-reason-user")
-    return theirs.label("desk-reason-payment", code=show_code(payment.payment_id))

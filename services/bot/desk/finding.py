@@ -25,7 +25,7 @@ from ledger.store.lookup import (
 )
 from services.bot.context import Context
 from services.bot.desk.buttons import rows
-from services.bot.desk.cards import as_many_as_fit, decision_line, money, name_of
+from services.bot.desk.cards import as_many_as_fit, decision_line, money, name_of, reason_words
 from services.bot.desk.lists import charge_line, in_pairs, open_key, payment_line
 from services.bot.desk.people import Found, find_people, without_sign
 from services.bot.speech import Speech
@@ -141,7 +141,7 @@ def _life(life: Life, speech: Speech) -> str:
         speech.say(
             "desk-life-told",
             time=speech.time(one["sent_at"] or one["created_at"]),
-            kind=speech.say(f"desk-kind-{one['kind']}"),
+            kind=speech.word("desk-kind", one["kind"]),
             status=speech.say(f"desk-sent-{one['status']}"),
         )
         for one in life.messages
@@ -150,7 +150,7 @@ def _life(life: Life, speech: Speech) -> str:
 
 
 def _life_of_charge(charge: ShownCharge, life: Life, speech: Speech) -> list[str]:
-    rule = speech.say(f"rule-{charge.method}") if charge.method else "—"
+    rule = speech.word("rule", charge.method) if charge.method else "—"
     lines = [
         speech.say(
             "desk-life-charge",
@@ -162,11 +162,10 @@ def _life_of_charge(charge: ShownCharge, life: Life, speech: Speech) -> list[str
         )
     ]
     if charge.flag:
-        lines.append(speech.say(f"desk-flag-{charge.flag}"))
-    lines += [
-        speech.say("reason", rule=speech.say(f"rule-{one['rule']}"), why=speech.say(f"why-{one['why']}"))
-        for one in charge.reasons[:6]
-    ]
+        lines.append(speech.say("desk-charge-flag", flag=speech.word("desk-flag", charge.flag)))
+    for reason in charge.reasons[:6]:
+        rule, why = reason_words(reason, speech)
+        lines.append(speech.say("reason", rule=rule, why=why))
     lines += [_entry_line(entry, speech) for entry in life.entries if entry.charge_id == charge.charge_id]
     if charge.decision is not None:
         lines.append(decision_line(charge.decision, life.users, speech))

@@ -16,8 +16,10 @@ from ledger.store.lookup import (
     Page,
     ShownCharge,
     ShownClaim,
+    ShownGuess,
     find_users,
     list_claims,
+    list_guesses,
     list_kept_events,
     list_pending,
     list_unmatched,
@@ -101,11 +103,18 @@ async def _events(page: Page, _context: Context, speech: Speech) -> tuple[Lines,
     return [_event_line(event, speech) for event in page.events], [key for pair in keys for key in pair]
 
 
+async def _guesses(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    users = await find_users(context.pool, {guess.telegram_id for guess in page.guesses})
+    lines = [_guess_line(guess, users, speech) for guess in page.guesses]
+    return lines, [open_key(guess.charge, speech) for guess in page.guesses]
+
+
 COMMANDS = {
     "unmatched": Listing.UNMATCHED,
     "pending": Listing.PENDING,
     "claims": Listing.CLAIMS,
     "failed": Listing.FAILED,
+    "guesses": Listing.GUESSES,
 }
 LISTS: dict[
     Listing,
@@ -115,6 +124,7 @@ LISTS: dict[
     Listing.PENDING: (list_pending, _payments),
     Listing.CLAIMS: (list_claims, _claims),
     Listing.FAILED: (list_kept_events, _events),
+    Listing.GUESSES: (list_guesses, _guesses),
 }
 
 
@@ -153,6 +163,22 @@ def _claim_line(claim: ShownClaim, users: dict[TelegramId, KnownUser], speech: S
         day=speech.day(claim.paid_on),
         user=name_of(claim.telegram_id, users),
         time=speech.time(claim.created_at),
+    )
+
+
+def _guess_line(guess: ShownGuess, users: dict[TelegramId, KnownUser], speech: Speech) -> str:
+    taken_back_at = guess.taken_back_at
+    if taken_back_at is not None:
+        state = speech.label("desk-guess-taken-back", time=speech.time(taken_back_at))
+    else:
+        state = speech.label("desk-guess-stands" if guess.stands else f"desk-word-{guess.charge.state}")
+    return speech.say(
+        "desk-guesses-line",
+        number=str(guess.charge.charge_id),
+        amount=money(guess.charge, speech),
+        user=name_of(guess.telegram_id, users),
+        time=speech.time(guess.guessed_at),
+        state=state,
     )
 
 

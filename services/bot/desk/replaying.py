@@ -10,7 +10,7 @@ from ledger.model import ChargeState
 from ledger.store.lookup import ShownCharge, find_charges_by_number
 from ledger.store.replay import REPLAYED_MAX, Replayed, replay
 from services.bot.context import Context
-from services.bot.desk.cards import as_many_as_fit, money
+from services.bot.desk.cards import as_many_as_fit, money, reason_words
 from services.bot.desk.people import without_sign
 from services.bot.desk.periods import read_span
 from services.bot.speech import Speech
@@ -60,10 +60,8 @@ def _line(one: Replayed, speech: Speech) -> str:
     if not one.differs:
         return speech.say("desk-replay-same", then=then, **values)
     line = speech.say("desk-replay-other", then=then, now=_now(one, speech), **values)
-    reasons = [
-        speech.say("reason", rule=speech.say(f"rule-{reason.rule}"), why=speech.say(f"why-{reason.why}")).lstrip("• ")
-        for reason in one.reasons[:5]
-    ]
+    words = [reason_words(reason, speech) for reason in one.reasons[:5]]
+    reasons = [speech.label("reason", rule=rule, why=why).lstrip("• ") for rule, why in words]
     if one.telegram_id is not None or not reasons:
         return line
     return line + "\n" + speech.say("desk-replay-why", reasons="; ".join(reasons))
@@ -71,7 +69,7 @@ def _line(one: Replayed, speech: Speech) -> str:
 
 def _then(charge: ShownCharge, speech: Speech) -> str:
     if charge.telegram_id is not None:
-        rule = speech.say(f"rule-{charge.method}")
+        rule = speech.word("rule", charge.method or "—")
         return speech.label("desk-replay-to", rule=rule, user=str(charge.telegram_id))
     state = "dismissed" if charge.state is ChargeState.DISMISSED else "unmatched"
     return speech.say(f"desk-replay-{state}")
@@ -79,6 +77,6 @@ def _then(charge: ShownCharge, speech: Speech) -> str:
 
 def _now(one: Replayed, speech: Speech) -> str:
     if one.telegram_id is not None:
-        rule = speech.say(f"rule-{one.method}")
-        return speech.say("desk-replay-to", rule=rule, user=str(one.telegram_id))
+        rule = speech.word("rule", one.method or "—")
+        return speech.label("desk-replay-to", rule=rule, user=str(one.telegram_id))
     return speech.say("desk-replay-unmatched")

@@ -12,12 +12,14 @@ from services.bot.desk import (
     adjusting,
     charges,
     claims,
+    dismissing,
     doctor,
     exporting,
     failed,
     finding,
     lists,
     overview,
+    parting,
     replaying,
     stats,
 )
@@ -28,7 +30,9 @@ from services.bot.middleware import MeetUser
 def make_router() -> Router:
     """Make the desk's router; what is not an operator's in their private chat passes it by."""
     router = Router(name="desk")
-    for part in (overview, lists, finding, stats, exporting, doctor, replaying, adjusting, charges, claims, failed):
+    looking = (overview, lists, finding, stats, exporting, doctor, replaying)
+    deciding = (adjusting, charges, dismissing, parting, claims, failed)
+    for part in (*looking, *deciding):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
     # A press on a message so old that Telegram no longer has it comes without one.

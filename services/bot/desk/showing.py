@@ -22,6 +22,7 @@ from ledger.store.lookup import (
 )
 from services.bot.context import Context
 from services.bot.desk.cards import Card, charge_card, claim_card, name_of
+from services.bot.desk.news import news_card
 from services.bot.speech import Speech, speech
 
 log = structlog.stdlib.get_logger()
@@ -56,7 +57,8 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
     for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
-        await _edit(bot, card.telegram_id, card.message_id, charge_card(file, speech(card.language)))
+        shown = news_card(card.kind, card.facts, file, speech(card.language))
+        await _edit(bot, card.telegram_id, card.message_id, shown)
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)

@@ -62,7 +62,7 @@ def _period(name: str, period: Period, speech: Speech) -> str:
     nothing = speech.say("desk-stats-nothing")
     sums = ", ".join(speech.money(amount, currency) for currency, amount in period.sums) or nothing
     methods = (
-        ", ".join(f"{speech.label(f'rule-{method}')} {speech.number(count)}" for method, count in period.methods)
+        ", ".join(f"{speech.word('rule', method)} {speech.number(count)}" for method, count in period.methods)
         or nothing
     )
     lines = [

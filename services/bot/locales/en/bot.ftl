@@ -88,7 +88,13 @@ balance-debt = You have <b>{ $credits ->
 history-empty = There is nothing here yet. Send /pay to support and receive your first credits.
 history-title = Your last credits:
 history-payment = { $time }: <b>{ $credits }</b> for { $amount }
+history-payment-again = { $time }: <b>{ $credits }</b> for { $amount }, credited again
 history-refund = { $time }: <b>{ $credits }</b>, { $amount } refunded
+history-refund-part = { $time }: <b>{ $credits }</b>, a part of { $amount } refunded
+history-refund-corrected = { $time }: <b>{ $credits }</b>, only a part of { $amount } was refunded
+history-match-undone = { $time }: <b>{ $credits }</b>, { $amount } was credited to you by mistake: { $cause }
+history-not-mine = { $time }: <b>{ $credits }</b>, you said that { $amount } was not your payment
+history-reversal = { $time }: <b>{ $credits }</b>, taken back: { $cause }
 history-spend = { $time }: <b>{ $credits }</b>, { $cause }
 history-adjustment = { $time }: <b>{ $credits }</b>, { $cause }
 
@@ -170,6 +176,7 @@ credits-adjusted = { $sign ->
     [plus] An operator added <b>{ $credits }</b> to your balance. You now have { $balance }.
    *[minus] An operator took <b>{ $credits }</b> from your balance. You now have { $balance }.
 } /history shows why.
+refund-corrected = Only a part of your payment was refunded, so you have <b>{ $credits }</b> back. You now have { $balance }.
 match-undone = A payment had been credited to you by mistake, so we took <b>{ $credits }</b> back. You now have { $balance }. If that is wrong, send /claim.
 
 ## Language
@@ -207,5 +214,14 @@ credited-differs = You had picked { $picked }; the credits are for what was paid
 credited-late = That code had been closed, but your payment found you all the same.
 credited-second = The same code was used once before, so this is a second payment. Both are yours.
 credited-corrected = There was a small slip in the code, but I recognised it.
+credited-guessed = The note held no code, so we found you by amount and time. Not your payment? Please tell us with the button below.
+not-mine-button = Not mine
+not-mine-done = Thank you for telling us. We took <b>{ $credits }</b> back, and you now have { $balance }. An operator will look for the person who paid { $amount }.
+
+    Would you still like to give { $amount }? Press the button below or send /pay, and you get a new code.
+not-mine-decided-before = Nothing was changed: this payment was already taken back or refunded. /history shows it.
+not-mine-too-late = Nothing was changed: more than 30 days have passed. If this payment is not yours, please tell the page’s owner.
+payment-under-review = Your { $amount } arrived and is under review: an operator decides. You do not have to do anything, and you will hear from us here.
+payment-refunded-in-part = A part of your payment, { $amount }, was refunded, so the credits for that part were taken back. You now have { $balance }.
 payment-refunded = Your payment of { $amount } was refunded, so its credits were taken back. You now have { $balance }.
 payment-expired = Your payment of { $amount } with the code <code>{ $code }</code> was not paid in time and has been closed. Paid with this code? Your credits still arrive. Paid without it? Send /claim. Otherwise send /pay whenever you like.

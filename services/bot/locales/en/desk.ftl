@@ -13,6 +13,7 @@ command-credit = Add or take credits
 command-undo = Take back a match or an adjustment
 command-replay = What today’s rules would decide
 command-failed = Events that could not be settled
+command-guesses = Payments found by amount and time
 command-export = Charges, credits and decisions as CSV
 command-doctor = Is everything well?
 
@@ -23,6 +24,9 @@ desk-overview = <b>The desk</b>
     /pending – who is about to pay
     /claims – who says that they paid, and nothing came
     /failed – events that could not be settled or read
+
+    <b>What to look over</b>
+    /guesses – payments found by amount and time, without a code
 
     <b>Look</b>
     /find <i>code, @name, Telegram id, transaction, supporter’s name or e-mail</i>
@@ -51,6 +55,26 @@ desk-charge-note = <blockquote>{ $note }</blockquote>
 desk-charge-no-note = No note.
 desk-charge-why = Why no rule decided:
 desk-charge-held = A match was taken back: no rule decides this one any more.
+desk-charge-level = Level: { $item }
+desk-charge-item = Item: { $item }
+desk-charge-part-refunded = { $amount } of it went back.
+desk-charge-only-a-person = Only a person may match it.
+desk-charge-no-amount = How much was paid is not known, so it cannot be matched. Look on Buy Me a Coffee, add the credits with <code>/credit</code>, then put it aside.
+desk-charge-guess = 🔸 A guess: found by amount and time, without a code.
+desk-charge-flag = { $flag }
+desk-doubt-status = ⚠️ Buy Me a Coffee calls it “{ $told }”. We do not know whether that means paid.
+desk-doubt-amount = ⚠️ Its amount could not be read: “{ $told }”.
+desk-doubt-period = ⚠️ It is for a subscription but does not say for which period, so a repeat of it could not be recognised.
+desk-doubt-identity = ⚠️ It has neither a transaction id nor a number, so a repeat of it could not be recognised.
+desk-doubt-conflict = ⚠️ Payment { $other } has the same transaction id under another number. Compare both on Buy Me a Coffee.
+desk-doubt-announced_twice = ⚠️ It looks like payment { $other }, announced once as support and once as a subscription. If it is the same money, put it aside.
+desk-doubt-unknown = ⚠️ { $doubt }: { $told }
+desk-dismissed-by-memory = ⚪ Put aside by itself: remembered as not from one of our users.
+desk-remembered-supporter = Remembered: this supporter is not one of our users. Their later payments are put aside without a card, unless they carry a valid code.
+desk-remembered-subscription = Remembered: this subscription is not from one of our users. Its later payments are put aside without a card, unless they carry a valid code.
+desk-remembered-level = Remembered: anyone at level “{ $item }”. Later payments at it are put aside without a card, unless they carry a valid code.
+desk-remembered-item = Remembered: anyone who pays for “{ $item }”. Later payments for it are put aside without a card, unless they carry a valid code.
+desk-undo-ends-memory = “Take back” ends that, too.
 desk-more = { $count ->
     [one] … and { $count } more
    *[other] … and { $count } more
@@ -73,6 +97,7 @@ desk-decided-by = { $operator }, { $time }: { $action }. “{ $reason }”
 desk-action-match = matched it
 desk-action-dismiss = put it aside
 desk-action-undo_match = took the decision back
+desk-action-refund_part = said that a part went back
 desk-action-credit = changed the balance
 desk-action-undo_adjustment = took an adjustment back
 desk-action-decline_claim = declined the claim
@@ -91,9 +116,16 @@ desk-status-cancelled = cancelled
 
 desk-pick-payment = { $user } · { $code } · { $amount }
 desk-pick-user = { $user }, known supporter
+desk-pick-mentioned = { $user }, named in the text
 desk-find-button = 🔎 Find the user
 desk-dismiss-button = For no user
 desk-later-button = Later
+desk-outsider-button = Not one of our users
+desk-any-level-button = Anyone at level “{ $item }”
+desk-any-item-button = Anyone who pays for “{ $item }”
+desk-only-this-button = Only this payment
+desk-part-button = Reverse a part
+desk-only-part-button = Only a part was refunded
 desk-undo-button = Take back
 desk-open-button = #{ $number } · { $amount }
 desk-back = ‹ Back
@@ -114,8 +146,6 @@ desk-confirm-yes = { $credits ->
 desk-matched-short = Credited: { $user }, +{ $credits }.
 desk-dismissed = Put aside: #{ $number }. It can be taken back with /undo { $number }.
 desk-later-set = I will show it to you again at { $time }, unless it is decided by then.
-desk-reason-payment = your payment with code { $code }
-desk-reason-user = your payment, found by a person
 desk-chosen-payment = code { $code }
 desk-chosen-user = user { $user }
 desk-reason-failed = event { $number }
@@ -123,7 +153,16 @@ desk-ask-who = <b>Whose payment is #{ $number }?</b>
     Reply with a code, an @name or a Telegram id.
 desk-who-unknown = Nobody is known here by that. They must have written to the bot once. Whose payment is #{ $number }? Reply once more, or leave it.
 desk-ask-why-dismiss = <b>Put #{ $number } aside: why?</b>
-    Reply with a few words. Only operators see them.
+    Choose below what to remember, or reply with a few words: then only this payment is put aside. Only operators see your choice.
+desk-ask-how-much = <b>How much of #{ $number } went back?</b>
+    Reply with the amount: more than nothing and less than { $amount }.
+desk-part-unreadable = <b>That is no part of { $amount }.</b> How much of #{ $number } went back? Reply with the amount, such as <code>7.50</code>, in the currency of the payment.
+desk-confirm-part = <b>Reverse a part of #{ $number }?</b>
+desk-part-reason = <blockquote>{ $part } of { $amount } went back</blockquote>
+desk-part-user = User: { $user }
+desk-part-yes = Yes, { $part } went back
+desk-part-done = ↩️ #{ $number }, { $user }: { $credits }. The balance is { $balance }.
+desk-part-noted = ↩️ #{ $number }: noted. Nobody has been credited for it yet; whoever is gets that much less.
 desk-ask-why-undo-charge = <b>Take back what was decided of #{ $number }: why?</b>
     Reply with a few words. The user reads them in /history.
 desk-ask-why-undo-entry = <b>Take back entry { $number }: why?</b>
@@ -134,6 +173,7 @@ desk-ask-why-aside = <b>Put event #{ $number } aside: why?</b>
     Reply with a few words. Only operators see them. It changes no balance, and cannot be settled any more.
 desk-placeholder-putaside = Why is nothing left to do?
 desk-placeholder-who = Code, @name or Telegram id
+desk-placeholder-howmuch = The amount that went back
 desk-placeholder-dismiss = Why is it for no user?
 desk-placeholder-undocharge = Why is it taken back?
 desk-placeholder-undoentry = Why is it taken back?
@@ -150,6 +190,9 @@ desk-refused-unknown_claim = There is no such claim.
 desk-refused-unknown_event = That event is not on the list: it was settled meanwhile, or somebody pressed before you.
 desk-refused-no_rate = This currency has no rate. Add one to CREDITS_PER_UNIT and restart, then decide.
 desk-refused-nothing_to_undo = There is nothing to take back here.
+desk-refused-no_part = That is not a part of what was paid. To take everything back, press “Take back”.
+desk-refused-not_refundable = Nothing of this payment can be reversed in part: it is put aside, was not paid, or its amount is not known.
+desk-refused-nothing_to_remember = This payment names nothing that could be remembered. Choose “Only this payment”.
 desk-refused-undone_before = It was taken back before.
 desk-refused-repeated = Done already: a second press changes nothing.
 desk-refused-charge-gone = That payment no longer waits. Here is how it stands now.
@@ -223,6 +266,14 @@ became-legacy = in the old format
 became-unreadable = could not be read
 became-failed = could not be settled
 became-wanted = is being settled
+desk-guesses-title = <b>{ $total ->
+    [one] { $total } payment was found by amount and time
+   *[other] { $total } payments were found by amount and time
+}</b> · page { $page } of { $pages }
+desk-guesses-none = No payment has been found by amount and time.
+desk-guesses-line = #{ $number } · <b>{ $amount }</b> · { $user } · { $time } · { $state }
+desk-guess-stands = stands
+desk-guess-taken-back = taken back { $time }
 desk-charge-line = #{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
 desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
 
@@ -245,6 +296,7 @@ desk-life-entry = { $time } <b>{ $credits }</b> ({ $kind }) to <code>{ $user }</
 desk-life-told = { $time } told: { $kind }, { $status }
 desk-entry-payment = payment
 desk-entry-refund = refund
+desk-entry-reversal = taken back
 desk-entry-spend = spending
 desk-entry-adjustment = adjustment
 desk-sent-pending = on its way
@@ -254,6 +306,7 @@ desk-sent-dead = given up
 desk-sent-addressed = passed on
 desk-kind-payment_credited = credited
 desk-kind-payment_refunded = refunded
+desk-kind-payment_under_review = under review
 desk-kind-payment_expired = expired
 desk-kind-credits_adjusted = balance changed
 desk-kind-claim_declined = claim declined
@@ -411,6 +464,16 @@ charge-unmatched = <b>A payment waits for you</b>: { $amount } ({ $family }), { 
     Charge: <code>{ $charge }</code>
 
     It could not be matched to a user:
+charge-about = { $amount } ({ $family }), { $time }
+    Charge: <code>{ $charge }</code>
+charge-guessed = <b>A payment was credited by amount and time.</b> It carried no code. If it is somebody else’s, take it back.
+charge-refunded = <b>A payment was refunded</b>, and all its credits were taken back. Buy Me a Coffee usually names the full amount even if only a part went back: if so, press the button below.
+charge-contradicted = <b>A later event contradicts what we have.</b> Nothing was changed: compare the payment on Buy Me a Coffee and decide.
+contradicted-amount = We have { $known }; the later event says { $told }.
+contradicted-status = We have { $known } as paid; the later event says “{ $status }”.
+contradicted-refund = We have a payment of { $known }; the refund is of { $told }.
+refund-unknown = <b>A refund came that fits no payment.</b> Its payment may still come; then the two are put together. If it does not, look on Buy Me a Coffee.
+guess-disowned = <b>User <code>{ $user }</code> says: not my payment.</b> It had been found by amount and time. Its credits were taken back.
 charge-flagged = <b>A code was paid twice</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
     Charge: <code>{ $charge }</code>
     The user got the credits for both. If it was a mistake of theirs, refund one on Buy Me a Coffee.
@@ -443,6 +506,19 @@ why-several_codes_near = close to several codes
 why-code_not_live = close to a code that has ended
 why-no_subscription = not a subscription
 why-new_subscription = seen for the first time
+why-code_undone = a match by this code was taken back
+why-payment_ended = their payment is no longer open
+why-answered_without_code = a question of the Shop was answered without a code
+why-guessed_lately = was found by amount and time less than 30 days ago
+why-guess_taken_back = a guess of theirs was taken back less than 90 days ago
+why-outsider = remembered as not one of our users
+why-mentioned = named in the text
+why-status_unknown = the status is not known to mean paid
+why-amount_unreadable = the amount could not be read
+why-period_missing = the period is missing
+why-identity_missing = neither a transaction id nor a number
+why-conflict = another payment has the same transaction id
+why-announced_twice = looks like a payment that was announced before
 why-new_supporter = not seen before
 why-several_users = belongs to several users
 why-other_user = the supporter is known as another user
@@ -458,5 +534,7 @@ why-asked_late = asked again later, when amount and time are no clue
 why-switched_off = switched off
 why-no_rate = no rate for this currency in CREDITS_PER_UNIT
 reason = • { $rule }: { $why }
+reason-of-user = • { $rule }: { $why } – { $user }
+reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, code <code>{ $code }</code>
 type-none = no type

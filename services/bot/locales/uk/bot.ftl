@@ -97,7 +97,13 @@ balance-debt = У вас <b>{ $credits ->
 history-empty = Тут поки порожньо. Надішліть /pay, щоб підтримати й отримати перші кредити.
 history-title = Останні зміни:
 history-payment = { $time }: <b>{ $credits }</b> за { $amount }
+history-payment-again = { $time }: <b>{ $credits }</b> за { $amount }, зараховано знову
 history-refund = { $time }: <b>{ $credits }</b>, повернення { $amount }
+history-refund-part = { $time }: <b>{ $credits }</b>, повернуто частину з { $amount }
+history-refund-corrected = { $time }: <b>{ $credits }</b>, повернуто лише частину з { $amount }
+history-match-undone = { $time }: <b>{ $credits }</b>, { $amount } було зараховано вам помилково: { $cause }
+history-not-mine = { $time }: <b>{ $credits }</b>, ви сказали, що { $amount } — не ваш платіж
+history-reversal = { $time }: <b>{ $credits }</b>, скасовано: { $cause }
 history-spend = { $time }: <b>{ $credits }</b>, { $cause }
 history-adjustment = { $time }: <b>{ $credits }</b>, { $cause }
 
@@ -180,6 +186,7 @@ credits-adjusted = { $sign ->
     [plus] Оператор додав на ваш рахунок <b>{ $credits }</b>. Тепер у вас { $balance }.
    *[minus] Оператор зняв із вашого рахунку <b>{ $credits }</b>. Тепер у вас { $balance }.
 } Чому — показує /history.
+refund-corrected = Повернуто лише частину вашого платежу, тож <b>{ $credits }</b> знову ваші. Тепер у вас { $balance }.
 match-undone = Платіж було зараховано вам помилково, тож <b>{ $credits }</b> знято. Тепер у вас { $balance }. Якщо це не так, надішліть /claim.
 
 ## Мова
@@ -220,5 +227,14 @@ credited-differs = Ви вибрали { $picked }; кредити нарахо�
 credited-late = Цей код уже було закрито, але платіж усе одно знайшов вас.
 credited-second = Цей код уже було використано, тож це другий платіж. Обидва ваші.
 credited-corrected = У коді була дрібна помилка, але його вдалося впізнати.
+credited-guessed = У повідомленні не було коду, тож ми знайшли вас за сумою й часом. Платіж не ваш? Натисніть, будь ласка, кнопку нижче.
+not-mine-button = Не мій
+not-mine-done = Дякуємо, що сказали. Ми зняли <b>{ $credits }</b>, тепер у вас { $balance }. Оператор пошукає того, хто заплатив { $amount }.
+
+    Усе ж хочете підтримати на { $amount }? Натисніть кнопку нижче або надішліть /pay — і отримаєте новий код.
+not-mine-decided-before = Нічого не змінено: цей платіж уже скасовано або повернуто. Його видно в /history.
+not-mine-too-late = Нічого не змінено: минуло понад 30 днів. Якщо платіж не ваш, напишіть, будь ласка, власникові сторінки.
+payment-under-review = Ваші { $amount } надійшли, але їх ще має перевірити оператор. Нічого робити не потрібно: відповідь надійде сюди.
+payment-refunded-in-part = Частину вашого платежу, { $amount }, повернуто, тож кредити за неї знято. Тепер у вас { $balance }.
 payment-refunded = Ваш платіж { $amount } повернуто, тож кредити за нього знято. Тепер у вас { $balance }.
 payment-expired = Платіж { $amount } з кодом <code>{ $code }</code> не надійшов вчасно, тож його закрито. Заплатили з цим кодом? Кредити все одно надійдуть. Без нього? Надішліть /claim. Якщо ні, надішліть /pay, коли захочете.

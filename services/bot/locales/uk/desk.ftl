@@ -13,6 +13,7 @@ command-credit = Додати або зняти кредити
 command-undo = Скасувати зарахування чи зміну
 command-replay = Що вирішили б теперішні правила
 command-failed = Події, яких не вдалося опрацювати
+command-guesses = Платежі, знайдені за сумою й часом
 command-export = Платежі, кредити й рішення у CSV
 command-doctor = Чи все гаразд?
 
@@ -23,6 +24,9 @@ desk-overview = <b>Стіл оператора</b>
     /pending – хто збирається платити
     /claims – хто каже, що заплатив, а кредитів немає
     /failed – події, яких не вдалося опрацювати чи прочитати
+
+    <b>Що варто переглянути</b>
+    /guesses – платежі, знайдені за сумою й часом, без коду
 
     <b>Подивитися</b>
     /find <i>код, @ім’я, номер у Telegram, транзакція, ім’я прихильника чи пошта</i>
@@ -51,6 +55,26 @@ desk-charge-note = <blockquote>{ $note }</blockquote>
 desk-charge-no-note = Без повідомлення.
 desk-charge-why = Чому не вирішило жодне правило:
 desk-charge-held = Зарахування скасовано: правила цього платежу більше не торкаються.
+desk-charge-level = Рівень: { $item }
+desk-charge-item = Товар: { $item }
+desk-charge-part-refunded = З них повернуто { $amount }.
+desk-charge-only-a-person = Зарахувати його може лише людина.
+desk-charge-no-amount = Скільки заплачено, невідомо, тож зарахувати його не можна. Подивіться на Buy Me a Coffee, додайте кредити через <code>/credit</code> і відкладіть платіж.
+desk-charge-guess = 🔸 Здогад: знайдено за сумою й часом, без коду.
+desk-charge-flag = { $flag }
+desk-doubt-status = ⚠️ Стан на Buy Me a Coffee — «{ $told }». Невідомо, чи це означає, що заплачено.
+desk-doubt-amount = ⚠️ Суму не вдалося прочитати: «{ $told }».
+desk-doubt-period = ⚠️ Це підписка, але за який період, не сказано, тож повтору не вдалося б упізнати.
+desk-doubt-identity = ⚠️ Немає ні номера транзакції, ні номера платежу, тож повтору не вдалося б упізнати.
+desk-doubt-conflict = ⚠️ Платіж { $other } має той самий номер транзакції, але інший номер. Порівняйте обидва на Buy Me a Coffee.
+desk-doubt-announced_twice = ⚠️ Схоже на платіж { $other }: раз його оголошено підтримкою, раз підпискою. Якщо це ті самі гроші, відкладіть його.
+desk-doubt-unknown = ⚠️ { $doubt }: { $told }
+desk-dismissed-by-memory = ⚪ Відкладено автоматично: запам’ятовано, що це не від наших користувачів.
+desk-remembered-supporter = Запам’ятовано: цей прихильник не з наших користувачів. Його подальші платежі без чинного коду відкладатимуться без картки.
+desk-remembered-subscription = Запам’ятовано: ця підписка не від наших користувачів. Її подальші платежі без чинного коду відкладатимуться без картки.
+desk-remembered-level = Запам’ятовано: усі з рівнем «{ $item }». Подальші платежі за нього без чинного коду відкладатимуться без картки.
+desk-remembered-item = Запам’ятовано: усі, хто платить за «{ $item }». Подальші такі платежі без чинного коду відкладатимуться без картки.
+desk-undo-ends-memory = «Скасувати рішення» скасує і це.
 desk-more = … і ще { $count }
 desk-family-donation = підтримка
 desk-family-extra_purchase = крамниця
@@ -70,6 +94,7 @@ desk-decided-by = { $operator }, { $time }: { $action }. «{ $reason }»
 desk-action-match = зараховано
 desk-action-dismiss = відкладено
 desk-action-undo_match = рішення скасовано
+desk-action-refund_part = повернуто частину
 desk-action-credit = рахунок змінено
 desk-action-undo_adjustment = зміну скасовано
 desk-action-decline_claim = звернення відхилено
@@ -88,9 +113,16 @@ desk-status-cancelled = скасовано
 
 desk-pick-payment = { $user } · { $code } · { $amount }
 desk-pick-user = { $user }, відомий прихильник
+desk-pick-mentioned = { $user }, згадано в тексті
 desk-find-button = 🔎 Знайти користувача
 desk-dismiss-button = Нікому
 desk-later-button = Згодом
+desk-outsider-button = Не з наших користувачів
+desk-any-level-button = Усі з рівнем «{ $item }»
+desk-any-item-button = Усі, хто платить за «{ $item }»
+desk-only-this-button = Лише цей платіж
+desk-part-button = Повернуто частину
+desk-only-part-button = Повернуто лише частину
 desk-undo-button = Скасувати рішення
 desk-open-button = №{ $number } · { $amount }
 desk-back = ‹ Назад
@@ -112,8 +144,6 @@ desk-confirm-yes = Так, зарахувати { $credits ->
 desk-matched-short = Зараховано: { $user }, +{ $credits }.
 desk-dismissed = Відкладено: №{ $number }. Передумаєте — /undo { $number }.
 desk-later-set = Нагадаю { $time }, якщо доти ніхто не вирішить.
-desk-reason-payment = ваш платіж із кодом { $code }
-desk-reason-user = ваш платіж, знайдений людиною
 desk-chosen-payment = код { $code }
 desk-chosen-user = користувач { $user }
 desk-reason-failed = подія { $number }
@@ -121,7 +151,16 @@ desk-ask-who = <b>Чий платіж №{ $number }?</b>
     Надішліть у відповідь код, @ім’я або номер у Telegram.
 desk-who-unknown = Такого тут не знають: людина мала хоч раз написати ботові. Чий платіж №{ $number }? Надішліть у відповідь іще раз або залиште як є.
 desk-ask-why-dismiss = <b>Чому №{ $number } нікому не призначено?</b>
-    Надішліть у відповідь кілька слів. Їх бачать лише оператори.
+    Виберіть нижче, що запам’ятати, або надішліть у відповідь кілька слів: тоді буде відкладено лише цей платіж. Ваш вибір бачать тільки оператори.
+desk-ask-how-much = <b>Скільки з №{ $number } повернуто?</b>
+    Надішліть у відповідь суму: більшу за нуль і меншу за { $amount }.
+desk-part-unreadable = <b>Це не частина від { $amount }.</b> Скільки з №{ $number } повернуто? Надішліть у відповідь суму, наприклад <code>7,50</code>, у валюті платежу.
+desk-confirm-part = <b>Зняти кредити за частину №{ $number }?</b>
+desk-part-reason = <blockquote>повернуто { $part } з { $amount }</blockquote>
+desk-part-user = Користувач: { $user }
+desk-part-yes = Так, повернуто { $part }
+desk-part-done = ↩️ №{ $number }, { $user }: { $credits }. На рахунку { $balance }.
+desk-part-noted = ↩️ №{ $number }: записано. Його ще нікому не зараховано; коли буде зараховано, кредитів буде на стільки менше.
 desk-ask-why-undo-charge = <b>Чому скасовуєте рішення щодо №{ $number }?</b>
     Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
 desk-ask-why-undo-entry = <b>Чому скасовуєте запис { $number }?</b>
@@ -132,6 +171,7 @@ desk-ask-why-aside = <b>Чому подію №{ $number } відкладено?
     Надішліть у відповідь кілька слів. Їх бачать лише оператори. Рахунків це не змінює, а опрацювати її вже не можна буде.
 desk-placeholder-putaside = Чому з нею більше нічого не робити?
 desk-placeholder-who = Код, @ім’я або номер у Telegram
+desk-placeholder-howmuch = Сума, яку повернуто
 desk-placeholder-dismiss = Чому нікому?
 desk-placeholder-undocharge = Чому скасовуєте?
 desk-placeholder-undoentry = Чому скасовуєте?
@@ -148,6 +188,9 @@ desk-refused-unknown_claim = Такого звернення немає.
 desk-refused-unknown_event = Цієї події вже немає у списку: її опрацьовано, або хтось натиснув раніше.
 desk-refused-no_rate = Для цієї валюти немає курсу. Допишіть його в CREDITS_PER_UNIT, перезапустіть і тоді вирішуйте.
 desk-refused-nothing_to_undo = Тут нема чого скасовувати.
+desk-refused-no_part = Це не частина заплаченого. Щоб зняти все, натисніть «Скасувати рішення».
+desk-refused-not_refundable = Зняти частину тут не можна: платіж відкладено, не оплачено або його сума невідома.
+desk-refused-nothing_to_remember = У цьому платежі немає нічого, за чим упізнати наступні. Виберіть «Лише цей платіж».
 desk-refused-undone_before = Це вже скасовано раніше.
 desk-refused-repeated = Уже зроблено: друге натискання нічого не змінює.
 desk-refused-charge-gone = Той платіж більше не чекає. Ось що є тепер.
@@ -225,6 +268,15 @@ became-legacy = у старому форматі
 became-unreadable = не вдалося прочитати
 became-failed = не вдалося опрацювати
 became-wanted = опрацьовується
+desk-guesses-title = <b>{ $total ->
+    [one] За сумою й часом знайдено { $total } платіж
+    [few] За сумою й часом знайдено { $total } платежі
+   *[many] За сумою й часом знайдено { $total } платежів
+}</b> · сторінка { $page } з { $pages }
+desk-guesses-none = За сумою й часом ще нічого не знайдено.
+desk-guesses-line = №{ $number } · <b>{ $amount }</b> · { $user } · { $time } · { $state }
+desk-guess-stands = чинний
+desk-guess-taken-back = скасовано { $time }
 desk-charge-line = №{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
 desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
 
@@ -247,6 +299,7 @@ desk-life-entry = { $time } <b>{ $credits }</b> ({ $kind }) користувач
 desk-life-told = { $time } повідомлення: { $kind }, { $status }
 desk-entry-payment = платіж
 desk-entry-refund = повернення
+desk-entry-reversal = скасування
 desk-entry-spend = витрата
 desk-entry-adjustment = зміна
 desk-sent-pending = у дорозі
@@ -256,6 +309,7 @@ desk-sent-dead = не вдалося
 desk-sent-addressed = передано
 desk-kind-payment_credited = зараховано
 desk-kind-payment_refunded = повернуто
+desk-kind-payment_under_review = на перевірці
 desk-kind-payment_expired = час минув
 desk-kind-credits_adjusted = рахунок змінено
 desk-kind-claim_declined = звернення відхилено
@@ -394,6 +448,16 @@ charge-unmatched = <b>Платіж чекає на вас</b>: { $amount } ({ $f
     Платіж: <code>{ $charge }</code>
 
     Його не вдалося зіставити з користувачем:
+charge-about = { $amount } ({ $family }), { $time }
+    Платіж: <code>{ $charge }</code>
+charge-guessed = <b>Платіж зараховано за сумою й часом.</b> Коду в ньому не було. Якщо він чужий, скасуйте рішення.
+charge-refunded = <b>Платіж повернуто</b>, усі кредити за нього знято. Buy Me a Coffee зазвичай називає повну суму, навіть якщо повернуто лише частину: тоді натисніть кнопку нижче.
+charge-contradicted = <b>Пізніша подія суперечить тому, що ми маємо.</b> Нічого не змінено: порівняйте платіж на Buy Me a Coffee і вирішіть.
+contradicted-amount = У нас { $known }, а в пізнішій події { $told }.
+contradicted-status = У нас { $known } як оплачені, а в пізнішій події стан «{ $status }».
+contradicted-refund = У нас платіж { $known }, а повернення — { $told }.
+refund-unknown = <b>Надійшло повернення, якому не відповідає жоден платіж.</b> Платіж ще може надійти; тоді їх буде поєднано. Якщо не надійде, подивіться на Buy Me a Coffee.
+guess-disowned = <b>Користувач <code>{ $user }</code> каже: платіж не мій.</b> Його було знайдено за сумою й часом. Кредити знято.
 charge-flagged = <b>Код оплачено двічі</b>: { $amount } ({ $family }), { $time }, код <code>{ $code }</code>
     Платіж: <code>{ $charge }</code>
     Користувач отримав кредити за обидва. Якщо це його помилка, поверніть один на Buy Me a Coffee.
@@ -426,6 +490,19 @@ why-several_codes_near = схоже на кілька кодів
 why-code_not_live = схоже на код, що вже завершився
 why-no_subscription = це не підписка
 why-new_subscription = підписка вперше
+why-code_undone = зарахування за цим кодом скасовано
+why-payment_ended = відповідний платіж уже не відкритий
+why-answered_without_code = на запитання крамниці відповіли без коду
+why-guessed_lately = менш ніж 30 днів тому вже знайдено за сумою й часом
+why-guess_taken_back = менш ніж 90 днів тому таке зарахування скасовано
+why-outsider = запам’ятовано, що не з наших користувачів
+why-mentioned = згадано в тексті
+why-status_unknown = невідомо, чи такий стан означає, що заплачено
+why-amount_unreadable = суму не вдалося прочитати
+why-period_missing = не вказано періоду
+why-identity_missing = немає ні номера транзакції, ні номера платежу
+why-conflict = такий номер транзакції має інший платіж
+why-announced_twice = схоже на платіж, який уже оголошували
 why-new_supporter = прихильник уперше
 why-several_users = належить кільком користувачам
 why-other_user = прихильник відомий як інший користувач
@@ -441,5 +518,7 @@ why-asked_late = розглядається повторно, а тоді сум
 why-switched_off = вимкнено
 why-no_rate = для цієї валюти немає курсу в CREDITS_PER_UNIT
 reason = • { $rule }: { $why }
+reason-of-user = • { $rule }: { $why } – { $user }
+reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, код <code>{ $code }</code>
 type-none = без типу

@@ -1,0 +1,68 @@
+"""Short ways to work at the operator's desk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ledger.store.database import Pool
+from tests.bot.people import DEADLINE_SECONDS, Message, Person, buttons
+from tests.integration.bmc import a_payment
+from tests.integration.webhook import Webhook
+from tests.sandbox.world import TOKEN, Sandbox
+
+CASES = Path(__file__).parents[1] / "data" / "cases"
+
+
+def case(name: str, **changed: object) -> dict[str, Any]:
+    """An event from the field; its fields may be overridden."""
+    event: dict[str, Any] = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
+    return event | {"data": event["data"] | changed}
+
+
+async def card_of(operator: Person, webhook: Webhook, event: dict[str, Any] | None = None, **payment: Any) -> Message:
+    """What the operator is shown of a payment that fits nobody."""
+    await operator.ask("/start")
+    await webhook.settle(event or a_payment(**payment))
+    return await operator.hear()
+
+
+def data_of(message: Message, label: str) -> str:
+    return next(str(one["callback_data"]) for one in buttons(message) if label in one["text"])
+
+
+async def shown(person: Person, message: Message, text: str) -> Message:
+    """The message once it says *text*."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            chat = await person.sandbox.get(person.path)
+            now = next(one for one in chat["messages"] if one["message_id"] == message["message_id"])
+            if text in now["text"]:
+                return dict(now)
+            await person.sandbox.get(person.path, version=chat["version"], wait=1)
+
+
+async def ask(person: Person, text: str) -> Message:
+    await person.say(text)
+    return await person.hear()
+
+
+async def answer(person: Person, question: Message, text: str) -> Message:
+    await person.say(text, reply_to_message_id=question["message_id"])
+    return await person.hear()
+
+
+async def actions(pool: Pool) -> list[tuple[str, int, str]]:
+    rows = await pool.fetch("SELECT action, operator_id, reason FROM operator_actions ORDER BY action_id")
+    return [(row["action"], row["operator_id"], row["reason"]) for row in rows]
+
+
+async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> None:
+    """Give a person buttons that the desk never sent: under some message of the bot, as a changed client could."""
+    markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
+    message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}
+    sent = await sandbox.client.post(f"/telegram/bot{TOKEN}/sendMessage", json=message)
+    assert sent.status == 200

@@ -1,0 +1,189 @@
+"""Payments for no user: one tap, what is remembered by it, and how the memory ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.bot.conftest import OPERATOR
+from tests.bot.desk import actions, answer, ask, card_of, case, data_of, shown
+from tests.bot.people import Message, Person, buttons, labels
+from tests.integration.bmc import a_payment, a_subscription
+from tests.integration.people import Ledger
+from tests.integration.webhook import Webhook
+from tests.sandbox.world import Sandbox
+
+PERIOD = 1_780_405_603
+MONTH = 30 * 86_400
+
+
+async def asked_why(operator: Person, card: Message) -> Message:
+    """What is asked after *For no user*."""
+    await operator.press(data_of(card, "For no user"))
+    return await operator.hear()
+
+
+def a_level(name: str = "Gold", **data: Any) -> dict[str, Any]:
+    return a_subscription(membership_level_id=5, membership_level_name=name, **data)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_fan_who_comes_again_is_put_aside_without_a_card(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    card = await card_of(operator, webhook, case("ordinary-fan-comes-again.1"))
+    question = await asked_why(operator, card)
+    assert labels(question) == ["Not one of our users", "Only this payment"]
+
+    await operator.press(buttons(question)[0]["callback_data"])
+    done = await shown(operator, question, "Put aside: #1")
+    await webhook.settle(case("ordinary-fan-comes-again.2"))
+
+    assert "this supporter is not one of our users" in done["text"]
+    assert "“Take back” ends that, too" in done["text"]
+    assert labels(done) == ["Take back"]
+    states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
+    assert [row["state"] for row in states] == ["dismissed", "dismissed"]
+    assert await ledger.told() == ["charge_unmatched"]
+    assert await actions(ledger.pool) == [("dismiss", OPERATOR, "Not one of our users")]
+    await shown(operator, card, "Remembered: this supporter")
+    number = await ledger.pool.fetchval("SELECT max(charge_id) FROM charges")
+    await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
+    assert "Put aside by itself: remembered as not from one of our users" in (await operator.hear())["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_undo_ends_what_was_remembered(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
+    await operator.press(data_of(question, "Not one of our users"))
+    done = await shown(operator, question, "Put aside: #1")
+
+    await operator.press(data_of(done, "Take back"))
+    confirm = await answer(operator, await operator.hear(), "he is Anna’s brother")
+    await operator.press(data_of(confirm, "Yes"))
+    await shown(operator, confirm, "waits for a person again")
+    await webhook.settle(a_payment(supporter_id=9))
+
+    states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
+    assert [row["state"] for row in states] == ["unmatched", "unmatched"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_valid_code_credits_a_remembered_supporter_and_ends_the_memory(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
+    await operator.press(data_of(question, "Not one of our users"))
+    await shown(operator, question, "Put aside: #1")
+
+    code = await anna.ask_for_code("5")
+    outcomes = await webhook.settle(a_payment(supporter_id=9, support_note=code), a_payment(supporter_id=9, amount=8))
+
+    assert outcomes == ["credited", "unmatched"]
+    assert await ledger.balance() == 500
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize(
+    ("event", "label", "said"),
+    [
+        (a_level(psp_id="sub_1"), "Anyone at level “Gold”", "anyone at level “Gold”"),
+        (
+            a_payment("extra_purchase.created", supporter_id=9, extras=[{"id": 12, "title": "Stickers"}]),
+            "Anyone who pays for “Stickers”",
+            "anyone who pays for “Stickers”",
+        ),
+    ],
+)
+async def test_an_item_can_be_remembered(
+    operator: Person, webhook: Webhook, ledger: Ledger, event: dict[str, Any], label: str, said: str
+) -> None:
+    card = await card_of(operator, webhook, event)
+    question = await asked_why(operator, card)
+    assert labels(question) == ["Not one of our users", label, "Only this payment"]
+
+    await operator.press(data_of(question, label))
+    done = await shown(operator, question, "Put aside: #1")
+
+    assert f"Remembered: {said}" in done["text"]
+    assert await ledger.pool.fetchval("SELECT kind FROM outsiders WHERE ended_at IS NULL") == "item"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_subscription_without_a_supporter_is_remembered_by_itself(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id="sub_7")))
+
+    await operator.press(data_of(question, "Not one of our users"))
+    done = await shown(operator, question, "Put aside: #1")
+    outcomes = await webhook.settle(
+        a_subscription(
+            "membership.updated", psp_id="sub_7", period=PERIOD + MONTH, current_period_end=PERIOD + 2 * MONTH
+        )
+    )
+
+    assert "this subscription is not from one of our users" in done["text"]
+    assert outcomes == ["recorded"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_payment_without_a_supporter_offers_nothing_to_remember(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    question = await asked_why(operator, await card_of(operator, webhook, support_note="a tip"))
+    assert labels(question) == ["Only this payment"]
+
+    await operator.press(data_of(question, "Only this payment"))
+    done = await shown(operator, question, "Put aside: #1")
+
+    assert "Remembered" not in done["text"]
+    assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders") == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_press_on_a_choice_changes_nothing(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
+    first, second = (data_of(question, label) for label in ("Not one of our users", "Only this payment"))
+    await operator.press(first)
+    done = await shown(operator, question, "Put aside: #1")
+
+    answers = [await operator.press(data, stale=True) for data in (first, second)]
+
+    assert ["a second press changes nothing" in one["text"] for one in answers] == [True, True]
+    assert len(await actions(ledger.pool)) == 1
+    assert labels(await shown(operator, question, "Remembered")) == labels(done)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_choice_for_a_charge_that_was_matched_meanwhile_changes_nothing(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await anna.ask("/start")
+    card = await card_of(operator, webhook, supporter_id=9)
+    question = await asked_why(operator, card)
+    await operator.press(data_of(card, "Find"))
+    asked = await answer(operator, await operator.hear(), "@anna")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, card, "Matched to @anna")
+
+    late = await operator.press(data_of(question, "Not one of our users"), message_id=question["message_id"])
+
+    assert "was first" in late["text"]
+    assert await ledger.balance() == 500
+    assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders") == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_is_remembered_is_told_in_ukrainian(sandbox: Sandbox, webhook: Webhook) -> None:
+    operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
+    card = await card_of(operator, webhook, a_level(psp_id="sub_1", supporter_id=9))
+
+    await operator.press(data_of(card, "Нікому"))
+    question = await operator.hear()
+    assert labels(question) == ["Не з наших користувачів", "Усі з рівнем «Gold»", "Лише цей платіж"]
+    await operator.press(data_of(question, "Усі з рівнем"))
+
+    assert "Рівень: Gold" in card["text"]
+    await shown(operator, question, "Запам’ятовано: усі з рівнем «Gold»")

@@ -1,0 +1,174 @@
+"""A part of the money went back: operators say how much, and see first what will change."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bot.conftest import OPERATOR
+from tests.bot.desk import actions, answer, ask, case, data_of, shown
+from tests.bot.people import Message, Person, labels
+from tests.integration.bmc import a_payment, a_refund_of
+from tests.integration.people import ANNA, BOHDAN, Ledger
+from tests.integration.webhook import Webhook
+from tests.sandbox.world import Sandbox
+
+
+async def paid(person: Person, webhook: Webhook, amount: int = 50) -> dict[str, object]:
+    """An event of a payment that was credited."""
+    event = a_payment(support_note=await person.ask_for_code(str(amount)), amount=amount)
+    await webhook.settle(event)
+    await person.hear()
+    return event
+
+
+async def opened(operator: Person, number: int = 1) -> Message:
+    """The card of a charge."""
+    await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
+    return await operator.hear()
+
+
+async def asked_to_reverse(operator: Person, card: Message, amount: str, *, button: str = "Reverse a part") -> Message:
+    await operator.press(data_of(card, button), message_id=card["message_id"])
+    return await answer(operator, await operator.hear(), amount)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_refund_of_another_amount_changes_nothing_until_an_operator_decides(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    code = await anna.ask_for_code("50")
+    await operator.ask("/start")
+    payment, refund = (case(f"refund-of-a-part.{no}", support_note=code) for no in (1, 2))
+    await webhook.settle(payment, refund)
+    await anna.hear()
+
+    card = await operator.hear()
+    assert "We have a payment of $50; the refund is of $20" in card["text"]
+    assert await ledger.balance() == 5000
+    asked = await asked_to_reverse(operator, card, "20")
+    assert "-2,000; balance 5000 → 3000" in asked["text"]
+    await operator.press(data_of(asked, "Yes, $20 went back"))
+
+    await shown(operator, asked, "#1, @anna (101): -2,000. The balance is 3,000 credits")
+    assert await ledger.credits() == [5000, -2000]
+    assert await ledger.credits("refund") == [-2000]
+    assert "A part of your payment, $20, was refunded" in (await anna.hear())["text"]
+    assert "-2,000, a part of $50 refunded" in await anna.ask("/history")
+    assert await actions(ledger.pool) == [("refund_part", OPERATOR, "$20 of $50 went back")]
+    assert "$20 of it went back" in (await shown(operator, card, "said that a part went back"))["text"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_refund_of_all_is_told_without_a_sound_and_corrected_to_a_part(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    event = await paid(anna, webhook)
+    await operator.ask("/start")
+    await webhook.settle(a_refund_of(event))
+    await anna.hear()
+
+    card = await operator.hear()
+    assert "all its credits were taken back" in card["text"]
+    assert labels(card) == ["Only a part was refunded"]
+    asked = await asked_to_reverse(operator, card, "$20", button="Only a part was refunded")
+    assert "+3,000; balance 0 → 3000" in asked["text"]
+    await operator.press(data_of(asked, "Yes"))
+
+    await shown(operator, asked, "+3,000. The balance is 3,000 credits")
+    assert await ledger.credits() == [5000, -5000, 5000, -2000]
+    assert "Only a part of your payment was refunded, so you have 3,000 credits back" in (await anna.hear())["text"]
+    history = await anna.ask("/history")
+    assert "+5,000, only a part of $50 was refunded" in history
+    assert "-2,000, a part of $50 refunded" in history
+    await shown(operator, card, "Matched to @anna (101): 3,000 credits")
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_second_press_reverses_no_second_part(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await paid(anna, webhook)
+    asked = await asked_to_reverse(operator, await opened(operator), "20")
+    yes = data_of(asked, "Yes")
+    await operator.press(yes)
+    await shown(operator, asked, "The balance is")
+
+    again = await operator.press(yes, stale=True)
+
+    assert again["show_alert"]
+    assert await ledger.credits() == [5000, -2000]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_part_is_reversed_once_though_two_questions_were_asked(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await paid(anna, webhook)
+    card = await opened(operator)
+    first, second = [await asked_to_reverse(operator, card, "20") for _ in range(2)]
+    await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
+    await shown(operator, first, "The balance is")
+
+    late = await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
+
+    assert "was first" in late["text"]
+    assert await ledger.credits() == [5000, -2000]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_another_part_may_go_back_later(anna: Person, operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+    await paid(anna, webhook)
+    for part, balance in (("20", "3,000"), ("10", "2,000")):
+        asked = await asked_to_reverse(operator, await opened(operator), part)
+        await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
+        await shown(operator, asked, f"The balance is {balance} credits")
+
+    assert await ledger.credits() == [5000, -2000, -1000]
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("said", ["0", "50", "51", "20 EUR", "a lot", "-5", "1e1"])
+async def test_what_is_no_part_of_the_payment_is_asked_again(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, said: str
+) -> None:
+    await paid(anna, webhook)
+
+    again = await asked_to_reverse(operator, await opened(operator), said)
+
+    assert "That is no part of $50" in again["text"]
+    asked = await answer(operator, again, "49,99")
+    assert "-4,999; balance 5000 → 1" in asked["text"]
+    await operator.press(data_of(asked, "No, leave it"))
+    assert await ledger.credits() == [5000]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_spent_credits_of_a_part_take_the_balance_below_zero(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await paid(anna, webhook)
+    await ledger.pool.execute("SELECT spend_credits($1, 4000, 'a picture', 'k')", ANNA)
+    asked = await asked_to_reverse(operator, await opened(operator), "20")
+
+    await operator.press(data_of(asked, "Yes"))
+
+    assert "balance 1000 → -1000" in asked["text"]
+    await shown(operator, asked, "The balance is -1,000 credits")
+    assert await ledger.balance() == -1000
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_part_is_reversed_in_ukrainian(
+    bohdan: Person, sandbox: Sandbox, webhook: Webhook, ledger: Ledger
+) -> None:
+    operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
+    await paid(bohdan, webhook)
+    await operator.press(data_of(await ask(operator, "/find 1"), "№1"))
+
+    asked = await asked_to_reverse(operator, await operator.hear(), "20", button="Повернуто частину")
+    await operator.press(data_of(asked, "Так, повернуто"))
+
+    assert "повернуто 20\N{NO-BREAK SPACE}USD з 50\N{NO-BREAK SPACE}USD" in asked["text"]
+    await shown(operator, asked, "На рахунку 3\N{NO-BREAK SPACE}000 кредитів")
+    assert "Частину вашого платежу, 20\N{NO-BREAK SPACE}USD, повернуто" in (await bohdan.hear())["text"]
+    assert await ledger.balance(BOHDAN) == 3000
