@@ -488,7 +488,7 @@ $$;
 
 -- Within another trigger, which is the next one, they may change.
 CREATE TRIGGER balance_follows_from_the_ledger
-BEFORE INSERT OR UPDATE OR DELETE ON balances
+BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON balances
 FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
 EXECUTE FUNCTION refuse_a_changed_balance();
 
