@@ -557,14 +557,19 @@ CREATE TABLE notifications (
     facts jsonb NOT NULL DEFAULT '{}',
     fact_key text,
     status text NOT NULL DEFAULT 'pending',
-    created_at timestamptz NOT NULL DEFAULT now(),
+    -- The time of the insertion, not of the transaction's begin: it is the order in which things happened.
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
     sent_at timestamptz,
     message_id bigint,
     traceparent text,
+    failing_since timestamptz,
+    is_set_aside boolean NOT NULL DEFAULT false,
+    requeued_at timestamptz,
     CONSTRAINT told_once UNIQUE (fact_key),
-    CONSTRAINT status_is_known CHECK (status IN ('pending', 'sent', 'unreachable', 'dead', 'addressed')),
+    CONSTRAINT status_is_known CHECK (status IN ('pending', 'sent', 'unreachable', 'withheld', 'dead', 'addressed')),
+    CONSTRAINT only_a_tried_message_is_set_aside CHECK (NOT is_set_aside OR (attempts > 0 AND failing_since IS NOT NULL)),
     CONSTRAINT traceparent_is_one CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
     CONSTRAINT sent_has_its_time CHECK ((status = 'sent') = (sent_at IS NOT NULL))
 );
@@ -573,7 +578,22 @@ COMMENT ON COLUMN notifications.traceparent IS 'The trace of what it comes of, a
 COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which knows them, makes it one row each.';
 COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal, the text itself is made when it is sent.';
 COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told once.';
+-- pending: to be sent. addressed: replaced by one row for each operator. dead: given up. unreachable: the reader was away;
+-- queued again when they come back, if it still matters. withheld: not told on purpose, because they asked to be forgotten or it
+-- no longer mattered.
+COMMENT ON COLUMN notifications.status IS 'How far it came; unreachable is queued again if the reader comes back.';
+COMMENT ON COLUMN notifications.failing_since IS 'When sending it failed first; null before. Decides when it is set aside.';
+COMMENT ON COLUMN notifications.is_set_aside IS 'True: it failed for long, so newer messages may pass. Each claim ends this.';
+COMMENT ON COLUMN notifications.requeued_at IS 'When it was queued again for a reader who came back. Delays count from here.';
+-- Serves find_free_chats and find_next_due.
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
+-- Serves claim_notifications: the first message of a chat.
+CREATE INDEX notifications_queue ON notifications (telegram_id, is_set_aside, created_at, notification_id) WHERE status = 'pending';
+-- Serves claim_notifications: whether a chat is blocked. Holds only messages that were tried.
+CREATE INDEX notifications_blocking ON notifications (telegram_id, due_at)
+WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
+-- Serves requeue_missed.
+CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
 
 -- Turns -----------------------------------------------------------------------------------------------------------------

@@ -328,7 +328,8 @@ SELECT clock_timestamp() AS now,
        (SELECT refused_at FROM webhook_answers) AS refused_at,
        (SELECT max(taken_at) FROM backups) AS backup_at,
        (SELECT count(*) FROM notifications WHERE status = 'pending' AND (attempts > 0 OR due_at <= now())) AS owed,
-       (SELECT min(created_at) FROM notifications WHERE status = 'pending' AND (attempts > 0 OR due_at <= now())) AS owed_since,
+       (SELECT min(coalesce(requeued_at, created_at)) FROM notifications
+         WHERE status = 'pending' AND (attempts > 0 OR due_at <= now())) AS owed_since,
        (SELECT count(*) FROM notifications WHERE status = 'dead') AS dead,
        (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid) AS unmatched,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims;

@@ -1,7 +1,11 @@
--- The outbox: claimed, sent, marked.
+-- The outbox: notifications are claimed, sent and marked.
+--
+-- The order in a chat is (created_at, notification_id). A reminder has the time at which it is to be shown as its created_at, so
+-- it stands behind everything that happened before then. A message blocks the newer ones of its chat while a bot is sending it
+-- and while it is put off. It no longer blocks them once it is sent, given up or set aside.
 
 -- name: address_operators
--- What is owed to the operators becomes one row for each of them.
+-- Make one row for each operator of a notification that is owed to all of them.
 -- $1 operators' Telegram ids
 WITH owed AS (
     UPDATE notifications
@@ -14,66 +18,222 @@ WITH owed AS (
                 LIMIT 100
                   FOR UPDATE SKIP LOCKED
            )
-    RETURNING kind, facts, created_at, due_at, traceparent
+    RETURNING notification_id, kind, facts, created_at, due_at, traceparent
 )
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at, traceparent)
 SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at, owed.due_at, owed.traceparent
   FROM owed
- CROSS JOIN unnest($1::bigint []) AS operators (telegram_id);
+ CROSS JOIN unnest($1::bigint []) AS operators (telegram_id)
+ ORDER BY owed.notification_id;
 
 -- name: withhold_from_erased!
--- Whoever asked to be forgotten is written to no more.
+-- A user who asked to be forgotten gets no message.
 UPDATE notifications
-   SET status = 'unreachable'
+   SET status = 'withheld'
   FROM users
  WHERE notifications.status = 'pending'
    AND users.telegram_id = notifications.telegram_id
    AND users.erased_at IS NOT NULL;
 
+-- name: withhold_missed!
+-- An erased user who comes back is not told what happened before.
+-- $1 Telegram id
+UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
+
+-- name: find_free_chats
+-- Find chats in which something is due and nothing blocks it, the longest due first, and lock them until the end of the
+-- transaction. Two bots therefore never claim for one chat at the same time. An advisory lock suffices: a role that holds one can
+-- delay messages, but never money.
+-- The window bounds how many messages are considered; those behind a blocked chat are skipped on the way, at about 0.2 µs each.
+-- It cannot starve a chat: every chat that it yields is leased, and leaves the window. NOT IN, because it is
+-- always hashed; for NOT EXISTS the planner compared each waiting message with each blocking one, which took seconds.
+-- $1 now, $2 how many at most, $3 chats to leave out, $4 rows in the window
+WITH due AS MATERIALIZED (
+    SELECT waiting.telegram_id, waiting.due_at
+      FROM notifications AS waiting
+     WHERE waiting.status = 'pending'
+       AND waiting.due_at <= $1
+       AND waiting.telegram_id IS NOT NULL
+       AND NOT waiting.telegram_id = ANY($3::bigint [])
+       AND waiting.telegram_id NOT IN (
+               SELECT blocking.telegram_id
+                 FROM notifications AS blocking
+                WHERE blocking.status = 'pending'
+                  AND blocking.attempts > 0
+                  AND NOT blocking.is_set_aside
+                  AND blocking.due_at > $1
+                  AND blocking.telegram_id IS NOT NULL
+           )
+     ORDER BY waiting.due_at
+     LIMIT $4
+), chats AS MATERIALIZED (
+    SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2
+)
+SELECT telegram_id FROM chats WHERE pg_try_advisory_xact_lock(4711004, hashint8(telegram_id));
+
+-- name: requeue_missed
+-- Queue again the newest messages that still matter of those that could not be delivered to these chats. Withhold the rest, so
+-- that an old message never follows a newer one. Operators get only cards that still wait for a decision.
+-- $1 Telegram ids, $2 now, $3 kinds, $4 how long each matters: arrays of one length; $5 how many for each chat
+WITH missed AS (
+    SELECT known.notification_id,
+           row_number() OVER (PARTITION BY known.telegram_id ORDER BY known.created_at DESC, known.notification_id DESC) AS place
+      FROM notifications AS known
+      JOIN unnest($3::text [], $4::interval []) AS mattering (kind, matters_for) ON mattering.kind = known.kind
+     WHERE known.telegram_id = ANY($1::bigint [])
+       AND known.status = 'unreachable'
+       AND known.created_at > $2::timestamptz - mattering.matters_for
+       AND CASE known.kind
+           WHEN 'charge_unmatched' THEN EXISTS (
+               SELECT FROM charges
+                WHERE charges.charge_key = known.facts ->> 'charge_key' AND charges.state = 'unmatched' AND charges.is_paid
+           )
+           WHEN 'claim_raised' THEN EXISTS (
+               SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
+           )
+           -- The message does not name its event. It is still true while an event waits that is not newer.
+           WHEN 'event_unreadable' THEN EXISTS (
+               SELECT FROM events
+                WHERE events.outcome IN ('failed', 'unreadable')
+                  AND events.body IS NOT NULL
+                  AND events.put_aside_at IS NULL
+                  AND events.received_at <= known.created_at
+           )
+           ELSE true END
+)
+UPDATE notifications
+   SET status = CASE WHEN missed.place <= $5 THEN 'pending' ELSE 'withheld' END,
+       requeued_at = CASE WHEN missed.place <= $5 THEN $2::timestamptz END,
+       due_at = $2, attempts = 0, failing_since = NULL, is_set_aside = false
+  FROM notifications AS theirs
+  LEFT JOIN missed USING (notification_id)
+ WHERE notifications.notification_id = theirs.notification_id
+   AND notifications.status = 'unreachable'
+   AND theirs.telegram_id = ANY($1::bigint [])
+   AND theirs.status = 'unreachable'
+RETURNING notifications.status;
+
 -- name: claim_notifications
--- Take what is due for as long as the lease lasts; what a killed sender had taken comes up again after it.
--- What is owed to the operators since they were addressed waits for the next round: NULL = ANY('{}') is false, not null.
--- $1 now, $2 end of the lease, $3 how many at most, $4 users who must wait
+-- Lease the first message of each chat. If the sender is killed, the message is due again when the lease ends.
+-- Only chats that find_free_chats has locked in this transaction; they are checked again, as another bot may have claimed for
+-- them before the lock was taken. A message that was set aside comes after the others, and blocks them again while it is leased.
+-- $1 chats, $2 now, $3 end of the lease
 WITH claimed AS (
     UPDATE notifications
-       SET due_at = $2, attempts = attempts + 1
+       SET due_at = $3, attempts = attempts + 1, is_set_aside = false
      WHERE notification_id IN (
                SELECT notification_id
                  FROM notifications
                 WHERE status = 'pending'
-                  AND telegram_id IS NOT NULL AND NOT telegram_id = ANY($4::bigint [])
-                  AND due_at <= $1
-                ORDER BY due_at, notification_id
-                LIMIT $3
+                  AND due_at <= $2
+                  AND notification_id IN (
+                          SELECT heads.notification_id
+                            FROM unnest($1::bigint []) AS chats (telegram_id)
+                           CROSS JOIN LATERAL (
+                                     SELECT waiting.notification_id
+                                       FROM notifications AS waiting
+                                      WHERE waiting.telegram_id = chats.telegram_id
+                                        AND waiting.status = 'pending'
+                                        AND waiting.due_at <= $2
+                                      ORDER BY waiting.is_set_aside, waiting.created_at, waiting.notification_id
+                                      LIMIT 1
+                                 ) AS heads
+                           WHERE NOT EXISTS (
+                                     SELECT FROM notifications AS blocking
+                                      WHERE blocking.telegram_id = chats.telegram_id
+                                        AND blocking.status = 'pending'
+                                        AND blocking.attempts > 0
+                                        AND NOT blocking.is_set_aside
+                                        AND blocking.due_at > $2
+                                 )
+                      )
                   FOR UPDATE SKIP LOCKED
            )
-    RETURNING notification_id, telegram_id, kind, facts, attempts, created_at, traceparent
+    RETURNING notification_id, telegram_id, kind, facts, attempts, created_at, requeued_at, failing_since, traceparent
 )
 SELECT claimed.notification_id, claimed.telegram_id, claimed.kind, claimed.facts, claimed.attempts, claimed.created_at,
-       claimed.traceparent,
+       claimed.requeued_at, claimed.failing_since, claimed.traceparent,
        coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons,
        charges.charge_id
   FROM claimed
   LEFT JOIN users ON users.telegram_id = claimed.telegram_id
   LEFT JOIN balances ON balances.telegram_id = claimed.telegram_id
   LEFT JOIN charges ON charges.charge_key = claimed.facts ->> 'charge_key'
- ORDER BY claimed.notification_id;
+ ORDER BY claimed.created_at, claimed.notification_id;
 
 -- name: mark_sent!
+-- A message that arrived proves that its reader can be reached.
 -- $1 notification id, $2 now, $3 Telegram's message id
-UPDATE notifications SET status = 'sent', sent_at = $2, message_id = $3 WHERE notification_id = $1 AND status = 'pending';
+WITH sent AS (
+    UPDATE notifications
+       SET status = 'sent', sent_at = $2, message_id = $3
+     WHERE notification_id = $1 AND status = 'pending'
+    RETURNING telegram_id
+)
+UPDATE users
+   SET unreachable_at = NULL
+  FROM sent
+ WHERE users.telegram_id = sent.telegram_id AND users.unreachable_at IS NOT NULL AND users.erased_at IS NULL;
 
 -- name: put_off_notification!
--- $1 notification id, $2 when it is due again
-UPDATE notifications SET due_at = $2 WHERE notification_id = $1 AND status = 'pending';
+-- After a failure. One that is set aside lets newer messages of its chat pass.
+-- $1 notification id, $2 when it is due again, $3 now, $4 whether it is set aside
+UPDATE notifications
+   SET due_at = $2, failing_since = coalesce(failing_since, $3), is_set_aside = $4
+ WHERE notification_id = $1 AND status = 'pending';
+
+-- name: release_notification!
+-- End a lease under which nothing was sent.
+-- $1 notification id, $2 now
+UPDATE notifications
+   SET due_at = $2, attempts = attempts - 1
+ WHERE notification_id = $1 AND status = 'pending' AND attempts > 0;
 
 -- name: give_up_notification!
--- $1 notification id, $2 why: unreachable or dead
-UPDATE notifications SET status = $2 WHERE notification_id = $1 AND status = 'pending';
+-- $1 notification id
+UPDATE notifications SET status = 'dead' WHERE notification_id = $1 AND status = 'pending';
+
+-- name: give_up_chat!
+-- Everything that waits for somebody who cannot be reached, except reminders for later.
+-- $1 Telegram id, $2 now
+UPDATE notifications
+   SET status = 'unreachable', is_set_aside = false
+ WHERE telegram_id = $1 AND status = 'pending' AND (attempts > 0 OR due_at <= $2);
 
 -- name: find_next_due
--- When the next notification is due; null when none is.
--- $1 users who must wait
-SELECT min(due_at)
-  FROM notifications
- WHERE status = 'pending' AND (telegram_id IS NULL OR NOT telegram_id = ANY($1::bigint []));
+-- Find when the next notification can be claimed; null if none can. A message behind one that blocks its chat does not count.
+-- $1 now, $2 chats to leave out
+SELECT least(
+    (
+        SELECT waiting.due_at
+          FROM notifications AS waiting
+         WHERE waiting.status = 'pending'
+           AND waiting.due_at <= $1
+           AND (
+               waiting.telegram_id IS NULL
+               OR (
+                   NOT waiting.telegram_id = ANY($2::bigint [])
+                   AND waiting.telegram_id NOT IN (
+                       SELECT blocking.telegram_id
+                         FROM notifications AS blocking
+                        WHERE blocking.status = 'pending'
+                          AND blocking.attempts > 0
+                          AND NOT blocking.is_set_aside
+                          AND blocking.due_at > $1
+                          AND blocking.telegram_id IS NOT NULL
+                   )
+               )
+           )
+         ORDER BY waiting.due_at
+         LIMIT 1
+    ),
+    (
+        SELECT later.due_at
+          FROM notifications AS later
+         WHERE later.status = 'pending'
+           AND later.due_at > $1
+           AND (later.telegram_id IS NULL OR NOT later.telegram_id = ANY($2::bigint []))
+         ORDER BY later.due_at
+         LIMIT 1
+    )
+);

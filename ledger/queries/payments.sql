@@ -1,25 +1,36 @@
 -- Users, their pending payments, and what they have.
 
 -- name: meet_user
--- Know a user, or know better; they can be reached, as they have just written. Answers with their language.
--- Whoever asked to be forgotten is known again only by something that they do: a page left open asks by itself.
--- $1 Telegram id, $2 the language that Telegram tells, $3 username or null, $4 whether the user did something
-WITH met AS (
+-- Know a user, or know better. Answers with their language, and whether they came back: to a chat in which they could not be reached,
+-- or after they had asked to be forgotten. The latter are known again only by something that they do, as a page left open asks by itself.
+-- $1 Telegram id, $2 the language that Telegram tells, $3 username or null, $4 whether the user did something, $5 whether they wrote in
+-- the chat, which proves that they can be reached
+WITH before AS (
+    SELECT language, unreachable_at, erased_at FROM users WHERE telegram_id = $1
+), met AS (
     INSERT INTO users AS known (telegram_id, language, username)
     VALUES ($1, $2, $3)
     ON CONFLICT (telegram_id) DO UPDATE
     SET language = CASE WHEN known.language_chosen THEN known.language ELSE excluded.language END,
-        username = excluded.username, unreachable_at = NULL, erased_at = NULL
+        username = excluded.username,
+        unreachable_at = CASE WHEN $5 OR known.erased_at IS NOT NULL THEN NULL ELSE known.unreachable_at END,
+        erased_at = NULL
     WHERE ($4 OR known.erased_at IS NULL)
       AND (
-          (known.username, known.unreachable_at, known.erased_at) IS DISTINCT FROM (excluded.username, NULL, NULL)
+          (known.username, known.erased_at) IS DISTINCT FROM (excluded.username, NULL)
+          OR ($5 AND known.unreachable_at IS NOT NULL)
           OR (known.language <> excluded.language AND NOT known.language_chosen)
       )
     RETURNING language
 )
 SELECT coalesce(
-    (SELECT language FROM met), (SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL), $2
-);
+           (SELECT met.language FROM met),
+           (SELECT before.language FROM before WHERE before.erased_at IS NULL),
+           $2
+       ) AS language,
+       EXISTS (SELECT FROM met) AND EXISTS (SELECT FROM before WHERE before.erased_at IS NOT NULL) AS was_erased,
+       -- A user without a row is new, or an operator who was written to before they pressed Start.
+       $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
 -- name: choose_language!
 -- $1 Telegram id, $2 language, $3 whether it stays so whatever Telegram says
@@ -32,6 +43,12 @@ SELECT erase_user($1);
 -- name: mark_unreachable!
 -- $1 Telegram id, $2 now
 UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at IS NULL;
+
+-- name: mark_reachable
+-- No row: they could be reached before, or have asked to be forgotten.
+-- $1 Telegram id
+UPDATE users SET unreachable_at = NULL WHERE telegram_id = $1 AND unreachable_at IS NOT NULL AND erased_at IS NULL
+RETURNING telegram_id;
 
 -- name: lock_opening
 -- Pending payments are opened one at a time, until the end of the transaction: a new code looks at all that went before.

@@ -35,10 +35,10 @@ SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bi
  GROUP BY kind, is_taken;
 
 -- name: count_notifications
--- What is due later, such as a reminder, is no delay.
+-- A message that is due later, such as a reminder, is no delay. A message queued again is late from then on.
 -- $1 now
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
-       count(*) AS notifications, min(greatest(created_at, least(due_at, $1))) AS oldest_at
+       count(*) AS notifications, min(greatest(coalesce(requeued_at, created_at), least(due_at, $1))) AS oldest_at
   FROM notifications
  WHERE status = 'dead' OR (status = 'pending' AND (attempts > 0 OR due_at <= $1))
  GROUP BY CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END;
@@ -55,8 +55,9 @@ SELECT outcome, count(*) AS events
 
 -- name: find_oldest_undelivered
 -- Put off or not: for how long somebody has not been told. An operator's reminder of a charge is meant to be late.
+-- A message that was queued again when its reader came back is late from then on.
 -- $1 now
-SELECT min(created_at) AS oldest_at
+SELECT min(coalesce(requeued_at, created_at)) AS oldest_at
   FROM notifications
  WHERE status = 'pending' AND kind <> 'charge_unmatched' AND (attempts > 0 OR due_at <= $1);
 

@@ -1,8 +1,11 @@
 """
 The outbox: notifications are queued where something happens, and claimed, sent and marked here.
 
-Telegram knows no idempotency key for messages, so each is sent at least once and normally once: a claim holds for the
-length of a lease, and what is not marked within it comes up again.
+Messages reach a chat in the order in which things happened: a claim takes only the first message of a chat, and nothing newer is
+claimed for that chat until the message is sent, given up or set aside. See `ledger/queries/outbox.sql`.
+
+Telegram knows no idempotency key for messages, so each is sent at least once and normally once. A claim is a lease: a message
+that is not marked before its end is claimed again.
 """
 
 from __future__ import annotations
@@ -10,12 +13,47 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from ledger.model import NotificationKind, TelegramId
-from ledger.store.database import Pool, connected, sql, transaction
+from ledger.store.database import Connection, Pool, connected, sql, transaction
 
 LEASE = timedelta(seconds=60)
+
+WINDOW_MAX = 1000
+"""Due messages that one claim looks at in order to find chats to write to."""
+
+MISSED_MAX = 20
+"""Messages of the past for one chat whose reader came back. /history and the desk show the rest."""
+
+DAY = timedelta(days=1)
+YEAR = timedelta(days=365)
+
+MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
+    # Money: it explains the balance as long as the row is kept, which is RETENTION_DAYS.
+    NotificationKind.PAYMENT_CREDITED: YEAR,
+    NotificationKind.PAYMENT_REFUNDED: YEAR,
+    NotificationKind.CREDITS_ADJUSTED: YEAR,
+    # After a month they have raised another claim, or have let it be.
+    NotificationKind.CLAIM_DECLINED: 30 * DAY,
+    # After a day they know that they did not pay. A late payment still reaches them by its code.
+    NotificationKind.PAYMENT_EXPIRED: DAY,
+    # Cards, as long as the decision is still to be made: requeue_missed looks.
+    NotificationKind.CHARGE_UNMATCHED: YEAR,
+    NotificationKind.CLAIM_RAISED: YEAR,
+    NotificationKind.EVENT_UNREADABLE: YEAR,
+    # Problems of the last day. An older one has been solved or has come again; the desk and the alerts show what lasts.
+    NotificationKind.CHARGE_FLAGGED: DAY,
+    NotificationKind.CODE_CAME_LATE: DAY,
+    NotificationKind.REFUND_OVERDRAWN: DAY,
+    NotificationKind.SIGNATURE_FAILURES: DAY,
+    NotificationKind.TEST_EVENT: DAY,
+    NotificationKind.EVENT_UNKNOWN: DAY,
+    NotificationKind.EVENT_DISAGREES: DAY,
+    NotificationKind.EVENT_SETTLED_AGAIN: DAY,
+    NotificationKind.LEGACY_WEBHOOK: DAY,
+}
+"""How long after it happened a missed message is still worth telling a reader who comes back."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +76,15 @@ class Notification:
     """The trace of what it comes of; None: not traced."""
     charge_id: int | None = None
     """The charge it is about, if any."""
+    requeued_at: datetime | None = None
+    """When it was queued again because its reader came back; None: it never was."""
+    failing_since: datetime | None = None
+    """When sending it failed first; None: it has not failed."""
+
+    @property
+    def owed_since(self) -> datetime:
+        """From when on its delay is ours: the time during which its reader was away is not."""
+        return self.requeued_at or self.created_at
 
 
 async def claim_notifications(
@@ -49,17 +96,29 @@ async def claim_notifications(
     except_for: Collection[TelegramId] = (),
 ) -> list[Notification]:
     """
-    Take what is due, oldest first, until the lease ends; what is owed to the operators is addressed to each first.
+    Lease the first due message of each chat that nothing blocks, for at most *count_max* chats.
 
-    What is owed to the users of *except_for* stays where it is: they are being written to already.
+    Messages owed to the operators are first addressed to each of them. Older messages that a chat missed are queued again before its
+    newer ones are claimed, because the reader may be back without having written. Chats in *except_for* are left out.
     """
     async with transaction(pool) as db:
         await db.execute(sql("address_operators"), operators)
         await db.execute(sql("withhold_from_erased"))
-        rows = await db.fetch(sql("claim_notifications"), now, now + LEASE, count_max, list(except_for))
+        found = await db.fetch(sql("find_free_chats"), now, count_max, list(except_for), WINDOW_MAX)
+        chats = [row["telegram_id"] for row in found]
+        if not chats:
+            return []
+        await requeue_missed(db, chats, now=now)
+        rows = await db.fetch(sql("claim_notifications"), chats, now, now + LEASE)
     return [
         Notification(**{**row, "kind": NotificationKind(row["kind"]), "reasons": row["reasons"] or ()}) for row in rows
     ]
+
+
+async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: datetime) -> int:
+    """Queue again the messages that still matter of those that could not be delivered to *chats*; how many."""
+    rows = await db.fetch(sql("requeue_missed"), chats, now, list(MATTERS_FOR), list(MATTERS_FOR.values()), MISSED_MAX)
+    return sum(row["status"] == "pending" for row in rows)
 
 
 async def mark_sent(pool: Pool, notification_id: int, *, message_id: int, now: datetime) -> None:
@@ -67,19 +126,35 @@ async def mark_sent(pool: Pool, notification_id: int, *, message_id: int, now: d
         await db.execute(sql("mark_sent"), notification_id, now, message_id)
 
 
-async def put_off(pool: Pool, notification_id: int, *, until: datetime) -> None:
+async def put_off(
+    pool: Pool, notification_id: int, *, until: datetime, now: datetime, is_set_aside: bool = False
+) -> None:
+    """Try again later, after a failure. It blocks its chat until then, unless it *is_set_aside*."""
     async with connected(pool) as db:
-        await db.execute(sql("put_off_notification"), notification_id, until)
+        await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)
 
 
-async def give_up(pool: Pool, notification_id: int, *, why: Literal["unreachable", "dead"]) -> None:
-    """End the attempts: the recipient cannot be reached (unreachable), or Telegram will never take it (dead)."""
+async def release(pool: Pool, notification_id: int, *, now: datetime) -> None:
+    """End a lease under which nothing was sent: the message may be claimed at once, and the attempt does not count."""
     async with connected(pool) as db:
-        await db.execute(sql("give_up_notification"), notification_id, why)
+        await db.execute(sql("release_notification"), notification_id, now)
 
 
-async def find_next_due(pool: Pool, *, except_for: Collection[TelegramId] = ()) -> datetime | None:
-    """Return when something is due next, a lease included; None when nothing is owed to anybody else."""
+async def give_up(pool: Pool, notification_id: int) -> None:
+    """End the attempts: Telegram will never take this message."""
     async with connected(pool) as db:
-        due: datetime | None = await db.fetchval(sql("find_next_due"), list(except_for))
+        await db.execute(sql("give_up_notification"), notification_id)
+
+
+async def give_up_chat(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
+    """End the attempts for somebody who cannot be reached. Messages that still matter are queued again when they come back."""
+    async with transaction(pool) as db:
+        await db.execute(sql("give_up_chat"), telegram_id, now)
+        await db.execute(sql("mark_unreachable"), telegram_id, now)
+
+
+async def find_next_due(pool: Pool, *, now: datetime, except_for: Collection[TelegramId] = ()) -> datetime | None:
+    """Return when something can be claimed next, a lease included; None if nothing is owed to anybody else."""
+    async with connected(pool) as db:
+        due: datetime | None = await db.fetchval(sql("find_next_due"), now, list(except_for))
     return due

@@ -18,6 +18,7 @@ from ledger.model import (
     TelegramId,
 )
 from ledger.store.database import Connection, Pool, connected, sql, transaction
+from ledger.store.outbox import requeue_missed
 from ledger.store.rows import payment_of
 
 if TYPE_CHECKING:
@@ -84,17 +85,44 @@ class HistoryEntry:
 
 
 async def meet_user(
-    pool: Pool, telegram_id: TelegramId, *, language: str, username: str | None, is_acting: bool = True
+    pool: Pool,
+    telegram_id: TelegramId,
+    *,
+    language: str,
+    username: str | None,
+    now: datetime,
+    is_acting: bool = True,
+    is_in_chat: bool = True,
 ) -> str:
     """
-    Remember who wrote; they can be reached again. Returns the language (`uk` or `en`) to speak to them.
+    Remember who wrote. Returns the language (`uk` or `en`) to speak to them.
 
-    *language* is what Telegram tells; one that the user has chosen in the bot goes before it. Whoever is not *is_acting*, but
-    only looking, stays forgotten where they asked for it.
+    A user who wrote *is_in_chat* can be reached again, and gets the messages that they missed and that still matter. A user of the Mini
+    App may have blocked the bot all the same. Somebody who had asked to be forgotten gets nothing of the past.
+
+    *language* is what Telegram tells; one that the user has chosen in the bot goes before it. A user who asked to be forgotten and is
+    only looking, not *is_acting*, stays forgotten.
     """
-    async with connected(pool) as db:
-        spoken: str = await db.fetchval(sql("meet_user"), telegram_id, language, username, is_acting)
-    return spoken
+    async with transaction(pool) as db:
+        met = await db.fetchrow(sql("meet_user"), telegram_id, language, username, is_acting, is_in_chat)
+        assert met is not None
+        if met["was_erased"]:
+            await db.execute(sql("withhold_missed"), telegram_id)
+        elif met["is_back"]:
+            await _requeue_missed(db, telegram_id, now=now)
+    return str(met["language"])
+
+
+async def mark_reachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
+    """Note that a user has unblocked the bot, and queue again what they missed; unless they asked to be forgotten."""
+    async with transaction(pool) as db:
+        if await db.fetchval(sql("mark_reachable"), telegram_id) is not None:
+            await _requeue_missed(db, telegram_id, now=now)
+
+
+async def _requeue_missed(db: Connection, telegram_id: TelegramId, *, now: datetime) -> None:
+    if await requeue_missed(db, [telegram_id], now=now):
+        await db.execute(sql("announce"))
 
 
 async def choose_language(pool: Pool, telegram_id: TelegramId, language: str, *, is_lasting: bool) -> None:

@@ -53,7 +53,9 @@ class MeetUser(BaseMiddleware):
         told = language_of(user.language_code)
         data["speech"] = speech(told)
         try:
-            spoken = await meet_user(context.pool, TelegramId(user.id), language=told, username=user.username)
+            spoken = await meet_user(
+                context.pool, TelegramId(user.id), language=told, username=user.username, now=context.clock()
+            )
             data["speech"] = speech(spoken)
             return await handler(event, data)
         except DatabaseAwayError:
@@ -117,7 +119,10 @@ def _is_counted(act: TelegramObject) -> bool:
 async def _speech_of(user: User, context: Context) -> Speech:
     told = language_of(user.language_code)
     try:
-        return speech(await meet_user(context.pool, TelegramId(user.id), language=told, username=user.username))
+        spoken = await meet_user(
+            context.pool, TelegramId(user.id), language=told, username=user.username, now=context.clock()
+        )
+        return speech(spoken)
     except DatabaseAwayError:
         return speech(told)
 

@@ -3,6 +3,9 @@ Deliver the outbox: claim what is due, send it within Telegram's limits, and mar
 
 Woken by a hint, on every connect, when something falls due, and every 30 seconds. Telegram knows no idempotency key, so
 where no answer came a message may be sent again; it states the same fact.
+
+Messages reach a chat in order. A message that fails blocks the newer ones of its chat: for as long as Telegram is in trouble, but
+at most `BLOCKING_MAX` if the message itself may be the cause.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Protocol
 
 import structlog
@@ -44,10 +46,11 @@ from ledger.store.outbox import (
     claim_notifications,
     find_next_due,
     give_up,
+    give_up_chat,
     mark_sent,
     put_off,
+    release,
 )
-from ledger.store.payments import mark_unreachable
 from services.bot.announcements import NO_RATES, Announcement, announce
 from services.bot.desk.news import ABOUT_ONE_CHARGE
 from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, WEBHOOK_TO_NOTIFIED, Sending
@@ -58,7 +61,6 @@ from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
-BATCH_MAX = 20
 CHATS_AT_ONCE_MAX = 20
 LEASE_LEFT_MIN = timedelta(seconds=25)
 """What is not begun by then is left to the next claim: a send and its mark must fit into the lease."""
@@ -67,11 +69,20 @@ SWEEP_SECONDS = 30.0
 HINT_LATE = timedelta(seconds=2)
 """A new notification that is older, and of which nobody told us, was found by looking."""
 
+CONTENTION_PAUSE_SECONDS = 0.2
+"""Another bot claims for the same chats just now, or a row is locked: look again after this."""
+
 DATABASE_PAUSE_SECONDS = 2.0
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
 ATTEMPTS_MAX = 30
 """After so many failures of which nobody knows the cause, the message itself is taken for it."""
+
+BLOCKING_MAX = timedelta(minutes=15)
+"""
+A message that fails for no known cause is set aside before it has blocked its chat for longer. It is then told late, after newer ones,
+with the balance as it is by then; silence would be worse.
+"""
 
 TROUBLE = (
     ClientDecodeError,
@@ -128,6 +139,8 @@ class Notifier:
         self._is_told = False
         """Somebody told us of something since the last round that found something new."""
         self._stop = asyncio.Event()
+        self._sent_at: datetime | None = None
+        """When Telegram last took a message of ours."""
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
         """The chats that are being written to: each has one who writes, so that one that must wait holds up no other."""
 
@@ -145,36 +158,35 @@ class Notifier:
         while not self._stop.is_set():
             self._hint.clear()
             try:
-                await self._begin_what_is_due()
-                await happens(self._hint, seconds=await self._seconds_until_due())
+                claimed = await self._begin_what_is_due()
+                await happens(self._hint, seconds=await self._seconds_until_due(is_idle=claimed == 0))
             except DatabaseAwayError:
                 log.warning("outbox put off, the database is away", retry_seconds=DATABASE_PAUSE_SECONDS)
                 await happens(self._hint, seconds=DATABASE_PAUSE_SECONDS)
         if self._busy:
             await asyncio.wait(self._busy.values())
 
-    async def _begin_what_is_due(self) -> None:
-        """Claim for the chats that are free, and begin to write to each."""
-        if len(self._busy) >= CHATS_AT_ONCE_MAX:
-            return
+    async def _begin_what_is_due(self) -> int:
+        """Claim for the chats that are free, and begin to write to each; how many."""
+        places = CHATS_AT_ONCE_MAX - len(self._busy)
+        if places <= 0:
+            return 0
         now = self._clock()
         claimed = await claim_notifications(
-            self._pool, operators=self._operators, now=now, count_max=BATCH_MAX, except_for=self._busy
+            self._pool, operators=self._operators, now=now, count_max=places, except_for=self._busy
         )
         self._count_round([one for one in claimed if one.attempts == 1], now)
-        # Sorting keeps the order in which they were claimed within each chat.
-        for chat, theirs in groupby(sorted(claimed, key=lambda one: one.telegram_id), lambda one: one.telegram_id):
-            writing = asyncio.create_task(
-                self._deliver_in_order(list(theirs), begin_until=now + LEASE - LEASE_LEFT_MIN)
-            )
-            self._busy[chat] = writing
-            writing.add_done_callback(functools.partial(self._note_end, chat))
+        for notification in claimed:
+            writing = asyncio.create_task(self._deliver_in_turn(notification, begin_until=now + LEASE - LEASE_LEFT_MIN))
+            self._busy[notification.telegram_id] = writing
+            writing.add_done_callback(functools.partial(self._note_end, notification.telegram_id))
+        return len(claimed)
 
     def _count_round(self, new: Sequence[Notification], now: datetime) -> None:
         """Count what woke us up for what is new; what is tried again comes up by the clock and tells nothing of it."""
         if not new:
             return
-        is_found = not self._is_told and any(now - one.created_at > HINT_LATE for one in new)
+        is_found = not self._is_told and any(now - one.owed_since > HINT_LATE for one in new)
         OUTBOX_CLAIMS.labels("poll" if is_found else "notify").inc()
         self._is_told = False
 
@@ -188,13 +200,12 @@ class Notifier:
             # The lease brings up again what it left.
             log.error("delivery to a chat broke off", exc_info=error)
 
-    async def _deliver_in_order(self, notifications: Sequence[Notification], *, begin_until: datetime) -> None:
-        for notification in notifications:
-            if await self._wait_for_place(notification.telegram_id) and self._clock() < begin_until:
-                await self._deliver(notification)
-            else:
-                # Not begun, so it need not wait for the end of its lease: the next to claim may have it at once.
-                await put_off(self._pool, notification.notification_id, until=self._clock())
+    async def _deliver_in_turn(self, notification: Notification, *, begin_until: datetime) -> None:
+        if await self._wait_for_place(notification.telegram_id) and self._clock() < begin_until:
+            await self._deliver(notification)
+        else:
+            # Not begun, so it need not wait for the end of its lease: the next to claim may have it at once.
+            await release(self._pool, notification.notification_id, now=self._clock())
 
     async def _wait_for_place(self, chat: TelegramId) -> bool:
         """Wait for the chat's turn; False when it is time to stop."""
@@ -239,8 +250,8 @@ class Notifier:
     async def _attempt(self, notification: Notification) -> Sending:
         try:
             message = await self._put_into_words(notification)
-        except DatabaseAwayError:
-            return await self._retry(notification, DATABASE_PAUSE_SECONDS)
+        except DatabaseAwayError as error:
+            return await self._retry(notification, DATABASE_PAUSE_SECONDS, error)
         except Exception:
             # It will not get better by itself, and must not keep the others from what they are owed.
             log.exception(
@@ -257,8 +268,10 @@ class Notifier:
         await self._write_down(
             lambda: mark_sent(self._pool, notification.notification_id, message_id=message_id, now=now)
         )
-        NOTIFICATION_LATENCY.observe((now - notification.created_at).total_seconds(), exemplar=exemplar())
-        if "received_at" in notification.facts:
+        self._sent_at = now
+        NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
+        # A reader who was away delayed it, not we.
+        if "received_at" in notification.facts and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe(now.timestamp() - notification.facts["received_at"], exemplar=exemplar())
         return Sending.SENT
 
@@ -275,7 +288,7 @@ class Notifier:
     async def _settle_failure(self, notification: Notification, error: Exception) -> Sending:
         if isinstance(error, TelegramRetryAfter):
             self._pace.pause(error.retry_after, asyncio.get_running_loop().time())
-            return await self._retry(notification, error.retry_after)
+            return await self._retry(notification, error.retry_after, error)
         if _means_gone(error):
             return await self._mark_unreachable(notification)
         facts = {"error": type(error).__name__, "notification_id": notification.notification_id}
@@ -286,21 +299,41 @@ class Notifier:
             return await self._give_up(notification)
         # aiogram itself breaks down over some answers of a server in trouble, so that whatever it raises may pass.
         log.warning("notification not sent", attempt=notification.attempts, **facts)
-        return await self._retry(notification, backoff_seconds(notification.attempts, random.random()))  # noqa: S311 — jitter
+        seconds = backoff_seconds(notification.attempts, random.random())  # noqa: S311 — jitter
+        return await self._retry(notification, seconds, error)
 
-    async def _retry(self, notification: Notification, seconds: float) -> Sending:
-        until = self._clock() + timedelta(seconds=seconds)
-        await self._write_down(lambda: put_off(self._pool, notification.notification_id, until=until))
+    async def _retry(self, notification: Notification, seconds: float, error: Exception) -> Sending:
+        now = self._clock()
+        until = now + timedelta(seconds=seconds)
+        is_set_aside = self._is_suspect(notification, error) and self._has_blocked_long(notification, until)
+        if is_set_aside:
+            log.warning("notification set aside", notification_id=notification.notification_id, kind=notification.kind)
+        await self._write_down(
+            lambda: put_off(self._pool, notification.notification_id, until=until, now=now, is_set_aside=is_set_aside)
+        )
         return Sending.RETRY
+
+    def _is_suspect(self, notification: Notification, error: Exception) -> bool:
+        """Tell whether the message itself may be the cause: Telegram is in no trouble, or took others meanwhile."""
+        if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
+            return False
+        if not isinstance(error, TROUBLE):
+            return True
+        since = notification.failing_since
+        return since is not None and self._sent_at is not None and self._sent_at > since
+
+    @staticmethod
+    def _has_blocked_long(notification: Notification, until: datetime) -> bool:
+        """Tell whether it would have blocked its chat for too long by the next attempt."""
+        return notification.failing_since is not None and until - notification.failing_since > BLOCKING_MAX
 
     async def _mark_unreachable(self, notification: Notification) -> Sending:
         now = self._clock()
-        await self._write_down(lambda: give_up(self._pool, notification.notification_id, why="unreachable"))
-        await self._write_down(lambda: mark_unreachable(self._pool, notification.telegram_id, now=now))
+        await self._write_down(lambda: give_up_chat(self._pool, notification.telegram_id, now=now))
         return Sending.UNREACHABLE
 
     async def _give_up(self, notification: Notification) -> Sending:
-        await self._write_down(lambda: give_up(self._pool, notification.notification_id, why="dead"))
+        await self._write_down(lambda: give_up(self._pool, notification.notification_id))
         return Sending.DEAD
 
     async def _write_down(self, write: Callable[[], Awaitable[None]]) -> None:
@@ -312,13 +345,16 @@ class Notifier:
                 await asyncio.sleep(MARK_PAUSE_SECONDS)
         return await write()
 
-    async def _seconds_until_due(self) -> float:
+    async def _seconds_until_due(self, *, is_idle: bool) -> float:
+        """Return how long to wait; *is_idle*: nothing was claimed just now, so what is due is in other hands."""
         if len(self._busy) >= CHATS_AT_ONCE_MAX:
             return SWEEP_SECONDS
-        due = await find_next_due(self._pool, except_for=self._busy)
+        now = self._clock()
+        due = await find_next_due(self._pool, now=now, except_for=self._busy)
         if due is None:
             return SWEEP_SECONDS
-        return min(max((due - self._clock()).total_seconds(), 0.0), SWEEP_SECONDS)
+        least = CONTENTION_PAUSE_SECONDS if is_idle else 0.0
+        return min(max((due - now).total_seconds(), least), SWEEP_SECONDS)
 
 
 def _means_gone(error: Exception) -> bool:

@@ -32,15 +32,18 @@ class Outbox:
         kind: str = "payment_credited",
         facts: Mapping[str, Any] = CREDITED,
         attempts: int = 0,
+        failing_minutes: float | None = None,
     ) -> list[int]:
         """Queue a notification for each and announce them, as settling does; their ids."""
         rows = await self.pool.fetch(
-            "INSERT INTO notifications (telegram_id, kind, facts, attempts)"
-            " SELECT *, $2::text, $3::jsonb, $4 FROM unnest($1::bigint []) RETURNING notification_id",
+            "INSERT INTO notifications (telegram_id, kind, facts, attempts, failing_since)"
+            " SELECT *, $2::text, $3::jsonb, $4, now() - $5::float * interval '1 minute'"
+            "   FROM unnest($1::bigint []) RETURNING notification_id",
             users,
             kind,
             facts,
             attempts,
+            failing_minutes,
         )
         await self.announce()
         return [row["notification_id"] for row in rows]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiogram.exceptions import TelegramServerError
+from aiogram.methods import SendMessage
 from aiogram.types import InlineKeyboardMarkup
 from prometheus_client import REGISTRY
 
 from ledger.store.database import Pool
-from services.bot.notifier import ATTEMPTS_MAX, Notifier
+from services.bot.notifier import ATTEMPTS_MAX, Notifier, Send
 from tests.bot.conftest import OPERATOR, RunBot
-from tests.bot.outbox import UNMATCHED, Outbox
+from tests.bot.outbox import CREDITED, UNMATCHED, Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN
@@ -39,6 +43,16 @@ async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
     calls = await sandbox.get("/telegram/calls", method="sendMessage", count=count, **wait)
     assert len(calls) >= count
     return list(calls)
+
+
+@asynccontextmanager
+async def delivering(pool: Pool, send: Send) -> AsyncIterator[Notifier]:
+    """Deliver with this sender for as long as the context lasts."""
+    notifier = Notifier(pool, send=send, operators=[], clock=lambda: datetime.now(UTC))
+    running = asyncio.create_task(notifier.run())
+    yield notifier
+    notifier.stop()
+    await running
 
 
 def seconds_between(first: dict[str, Any], second: dict[str, Any]) -> float:
@@ -176,20 +190,81 @@ async def test_no_trouble_of_telegrams_ends_what_a_user_is_owed_however_long_it_
     await outbox.become("sent")
 
 
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("kind", ["server_error", "not_json", "reset", "too_many_requests"])
+async def test_a_message_that_fails_is_not_overtaken_by_the_next(
+    sandbox: Sandbox, anna: Person, webhook: Webhook, kind: str
+) -> None:
+    payment = a_payment(support_note=await anna.ask_for_code("5"))
+    await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
+
+    await webhook.settle(payment, a_refund_of(payment))
+
+    first, second = (await anna.hear())["text"], (await anna.hear())["text"]
+    assert "+500 credits" in first
+    assert "refund" in second.lower()
+
+
+@pytest.mark.parametrize(("minutes", "passes"), [(1, False), (14, True)])
+async def test_a_message_that_fails_for_no_known_cause_blocks_its_chat_for_a_bounded_time(
+    pool: Pool, outbox: Outbox, minutes: int, *, passes: bool
+) -> None:
+    """By the next attempt, five to ten minutes later, it would have blocked for more than a quarter of an hour."""
+    sent: list[str] = []
+
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
+        if "$5" in text:
+            raise ValueError(chat_id)
+        sent.append(text)
+        return len(sent)
+
+    await outbox.owe(ANNA, attempts=9, failing_minutes=minutes)
+    await outbox.owe(ANNA, facts={**CREDITED, "amount": "6"})
+    async with delivering(pool, send):
+        await outbox.put_off()
+        if passes:
+            await outbox.become("sent")
+
+    assert len(sent) == int(passes)
+    assert await outbox.count("pending") == 2 - int(passes)
+
+
+@pytest.mark.parametrize("takes_others", [False, True])
+async def test_trouble_of_telegrams_blocks_a_chat_unless_others_are_told_meanwhile(
+    pool: Pool, outbox: Outbox, *, takes_others: bool
+) -> None:
+    """While Telegram is away, the order is kept however long it lasts; if it refuses one message alone, that one is the cause."""
+
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
+        if "$5" in text:
+            raise TelegramServerError(SendMessage(chat_id=chat_id, text=text), "502")
+        return 1
+
+    if takes_others:
+        await outbox.owe(BOHDAN, facts={**CREDITED, "amount": "6"})
+    async with delivering(pool, send) as notifier:
+        if takes_others:
+            await outbox.become("sent")
+        await outbox.owe(ANNA, attempts=9, failing_minutes=60)
+        await outbox.owe(ANNA, facts={**CREDITED, "amount": "6"})
+        notifier.wake()
+        await outbox.put_off()
+        if takes_others:
+            await outbox.become("sent", count=2)
+
+    assert await outbox.count("sent") == 2 * int(takes_others)
+    assert await pool.fetchval("SELECT is_set_aside FROM notifications WHERE attempts = 10") is takes_others
+
+
 async def test_what_fails_thirty_times_for_no_known_cause_is_given_up(pool: Pool, outbox: Outbox) -> None:
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
         raise ValueError(chat_id)
 
-    notifier = Notifier(pool, send=send, operators=[], clock=lambda: datetime.now(UTC))
-    delivering = asyncio.create_task(notifier.run())
     await outbox.owe(ANNA, attempts=ATTEMPTS_MAX - 1)
     await outbox.owe(BOHDAN, attempts=ATTEMPTS_MAX - 2)
-
-    notifier.wake()
-    await outbox.become("dead")
-    await outbox.put_off()
-    notifier.stop()
-    await delivering
+    async with delivering(pool, send):
+        await outbox.become("dead")
+        await outbox.put_off()
 
     assert await outbox.states() == {ANNA: "dead", BOHDAN: "pending"}
 
@@ -255,18 +330,69 @@ async def test_a_user_who_is_gone_is_not_written_to_again(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_who_comes_back_is_reachable_again(sandbox: Sandbox, anna: Person, outbox: Outbox) -> None:
+async def test_a_user_who_paid_while_the_bot_was_blocked_is_told_after_coming_back(
+    sandbox: Sandbox, anna: Person, webhook: Webhook, outbox: Outbox
+) -> None:
+    payment = a_payment(support_note=await anna.ask_for_code("9"), amount=9)
+    await sandbox.post(f"{anna.path}/block")
+    await webhook.settle(payment, a_refund_of(payment))
+    await outbox.become("unreachable", count=2)
+
+    await sandbox.post(f"{anna.path}/unblock")
+    await anna.say("/start")
+
+    await outbox.become("sent", count=2)
+    told = [text for text in await anna.texts() if ("$9" in text and "refund" in text.lower()) or "+900" in text]
+    assert ["+900" in text for text in told] == [True, False]
+    assert await outbox.reachable()
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_user_who_unblocks_the_bot_need_not_write_to_be_told(
+    sandbox: Sandbox, anna: Person, outbox: Outbox
+) -> None:
     await met(anna)
     await sandbox.post(f"{anna.path}/block")
     await outbox.owe(ANNA)
     await outbox.become("unreachable")
+
+    await sandbox.post(f"{anna.path}/unblock")
+
+    assert (await anna.hear())["text"] == THANKS
+    assert await outbox.reachable()
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_user_who_was_told_is_not_told_again_after_coming_back(
+    sandbox: Sandbox, anna: Person, outbox: Outbox
+) -> None:
+    await met(anna)
+    await outbox.owe(ANNA)
+    await anna.hear()
+    await sandbox.post(f"{anna.path}/block")
     await sandbox.post(f"{anna.path}/unblock")
 
     await anna.ask("/start")
+    await anna.ask("/balance")
 
-    assert await outbox.reachable()
-    await outbox.owe(ANNA)
-    assert (await anna.hear())["text"] == THANKS
+    assert (await anna.texts()).count(THANKS) == 1
+
+
+@pytest.mark.usefixtures("bot")
+async def test_an_operator_who_starts_late_gets_the_cards_that_still_wait(
+    operator: Person, webhook: Webhook, outbox: Outbox, pool: Pool
+) -> None:
+    await webhook.settle(a_payment(support_note="for the cats"), a_payment(support_note="for the dogs"))
+    await outbox.become("unreachable", count=2)
+    await pool.execute("UPDATE charges SET state = 'dismissed' WHERE note = 'for the cats'")
+
+    await operator.say("/start")
+
+    await outbox.become("sent")
+    cards = [text for text in await operator.texts() if "for the" in text]
+    assert len(cards) == 1
+    assert "for the dogs" in cards[0]
+    assert await outbox.count("withheld") == 1
 
 
 @pytest.mark.usefixtures("bot")

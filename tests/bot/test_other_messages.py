@@ -190,13 +190,13 @@ async def test_a_payment_of_somebody_who_was_forgotten_is_credited_in_silence_an
     count = len(await anna.messages())
 
     await webhook.settle(a_payment(support_note=code))
-    await Outbox(pool).become("unreachable")
+    await Outbox(pool).become("withheld")
     found = await operator.ask(f"/find {ANNA}")
     life = await operator.ask(f"/payment {code}")
 
     assert len(await anna.messages()) == count
     assert "Asked to be forgotten on" in found
-    assert "told: credited, could not be reached" in life
+    assert "told: credited, withheld" in life
     assert "You have 500 credits." in await anna.ask("/balance")
     assert "+500 for $5" in await anna.ask("/history")
     assert "Asked to be forgotten" not in await operator.ask(f"/find {ANNA}")

@@ -184,7 +184,7 @@ def all_words() -> list[str]:
     lines += [
         f"told: {say(f'desk-kind-{kind}')}, {say(f'desk-sent-{status}')}"
         for kind in ("payment_credited", "payment_refunded")
-        for status in ("sent", "dead", "unreachable")
+        for status in ("sent", "dead", "unreachable", "withheld")
     ]
     return words.found + lines
 

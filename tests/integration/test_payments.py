@@ -71,7 +71,7 @@ async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Bot]:
     async with open_pool(role_url("bot")) as pool:
         await connect_all(pool)
         for user in (ANNA, BOHDAN):
-            await meet_user(pool, TelegramId(user), language="uk", username=None)
+            await meet_user(pool, TelegramId(user), language="uk", username=None, now=NOW)
         yield Bot(pool)
 
 
@@ -462,7 +462,7 @@ async def test_the_history_tells_every_entry_with_the_money_behind_it_newest_fir
 async def test_a_user_is_known_anew_by_what_they_last_said(bot: Bot, ledger: Ledger) -> None:
     await mark_unreachable(bot.pool, TelegramId(ANNA), now=NOW)
 
-    await meet_user(bot.pool, TelegramId(ANNA), language="en", username="anna")
+    await meet_user(bot.pool, TelegramId(ANNA), language="en", username="anna", now=NOW)
 
     [user] = await ledger.pool.fetch("SELECT * FROM users WHERE telegram_id = $1", ANNA)
     assert (user["language"], user["username"], user["unreachable_at"]) == ("en", "anna", None)
@@ -471,9 +471,9 @@ async def test_a_user_is_known_anew_by_what_they_last_said(bot: Bot, ledger: Led
 async def test_who_was_forgotten_is_known_again_by_acting_and_not_by_looking(bot: Bot, ledger: Ledger) -> None:
     await erase_user(bot.pool, TelegramId(ANNA))
 
-    looked = await meet_user(bot.pool, TelegramId(ANNA), language="uk", username="anna", is_acting=False)
+    looked = await meet_user(bot.pool, TelegramId(ANNA), language="uk", username="anna", now=NOW, is_acting=False)
     [looking] = await ledger.pool.fetch("SELECT * FROM users WHERE telegram_id = $1", ANNA)
-    await meet_user(bot.pool, TelegramId(ANNA), language="uk", username="anna")
+    await meet_user(bot.pool, TelegramId(ANNA), language="uk", username="anna", now=NOW)
     [acting] = await ledger.pool.fetch("SELECT * FROM users WHERE telegram_id = $1", ANNA)
 
     assert looked == "uk"

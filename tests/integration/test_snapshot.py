@@ -100,6 +100,22 @@ async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: P
     assert metrics["bmc_outbox_undelivered_age_seconds"] == pytest.approx(1200, abs=10)
 
 
+async def test_a_message_queued_again_for_a_reader_who_came_back_is_late_from_then_on(
+    janitor: Pool, ledger: Ledger
+) -> None:
+    await ledger.open(CODE)
+    await ledger.pool.execute(
+        "INSERT INTO notifications (telegram_id, kind, created_at, requeued_at)"
+        " VALUES ($1, 'credited', now() - interval '30 days', now() - interval '1 minute')",
+        ANNA,
+    )
+
+    metrics = await read(janitor)
+
+    assert metrics["bmc_outbox_undelivered_age_seconds"] == pytest.approx(60, abs=10)
+    assert metrics['bmc_outbox_oldest_age_seconds{status="pending"}'] <= 60
+
+
 async def test_an_open_claim_grows_old_and_an_answered_one_does_not(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     for age, status in (("5 hours", "declined"), ("3 hours", "open")):

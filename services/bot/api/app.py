@@ -84,7 +84,9 @@ class Api:
                 visitor.telegram_id,
                 language=visitor.language,
                 username=visitor.username,
+                now=self.context.clock(),
                 is_acting=request.method != hdrs.METH_GET,
+                is_in_chat=False,
             )
             return await answer(request, replace(visitor, language=spoken))
 

@@ -9,7 +9,7 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
 
 from ledger.codes import read_codes
 from ledger.model import TelegramId
-from ledger.store.payments import mark_unreachable
+from ledger.store.payments import mark_reachable, mark_unreachable
 from services.bot.amounts import Wish, read_start_payload, read_wish
 from services.bot.context import Context
 from services.bot.conversation.language import speak_in_menu
@@ -51,6 +51,7 @@ def make_router() -> Router:
     router.message.register(explain_support, Command("paysupport"))
     router.message.register(explain_privacy, Command("privacy"))
     router.my_chat_member.register(note_departure, F.new_chat_member.status == ChatMemberStatus.KICKED)
+    router.my_chat_member.register(note_return, F.new_chat_member.status == ChatMemberStatus.MEMBER)
     return router
 
 
@@ -86,6 +87,10 @@ async def explain_privacy(message: Message, speech: Speech) -> None:
 
 async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
     await mark_unreachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
+
+
+async def note_return(change: ChatMemberUpdated, context: Context) -> None:
+    await mark_reachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
 
 
 async def admit_ignorance(message: Message, context: Context, speech: Speech) -> None:

@@ -302,6 +302,7 @@ desk-entry-adjustment = adjustment
 desk-sent-pending = on its way
 desk-sent-sent = sent
 desk-sent-unreachable = could not be reached
+desk-sent-withheld = withheld
 desk-sent-dead = given up
 desk-sent-addressed = passed on
 desk-kind-payment_credited = credited

@@ -305,6 +305,7 @@ desk-entry-adjustment = зміна
 desk-sent-pending = у дорозі
 desk-sent-sent = надіслано
 desk-sent-unreachable = не дійшло, недоступний
+desk-sent-withheld = не надсилали
 desk-sent-dead = не вдалося
 desk-sent-addressed = передано
 desk-kind-payment_credited = зараховано
