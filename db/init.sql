@@ -840,6 +840,8 @@ GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT ON backups TO janitor;
 
 -- Talking to people, and doing what operators decide.
+-- One bot at a time claims what is owed to a chat.
+GRANT EXECUTE ON FUNCTION pg_try_advisory_xact_lock(integer, integer) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;
 GRANT SELECT, INSERT, UPDATE ON notifications, claims TO bot;

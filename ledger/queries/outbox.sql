@@ -42,8 +42,7 @@ UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status I
 
 -- name: find_free_chats
 -- Find chats in which something is due and nothing blocks it, the longest due first, and lock them until the end of the
--- transaction. Two bots therefore never claim for one chat at the same time. An advisory lock suffices: a role that holds one can
--- delay messages, but never money.
+-- transaction. Two bots therefore never claim for one chat at the same time. Only the bot's role may take such a lock.
 -- The window bounds how many messages are considered; those behind a blocked chat are skipped on the way, at about 0.2 µs each.
 -- It cannot starve a chat: every chat that it yields is leased, and leaves the window. NOT IN, because it is
 -- always hashed; for NOT EXISTS the planner compared each waiting message with each blocking one, which took seconds.

@@ -212,7 +212,7 @@ async def test_a_message_that_fails_for_no_known_cause_blocks_its_chat_for_a_bou
     """By the next attempt, five to ten minutes later, it would have blocked for more than a quarter of an hour."""
     sent: list[str] = []
 
-    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
         if "$5" in text:
             raise ValueError(chat_id)
         sent.append(text)
@@ -235,7 +235,7 @@ async def test_trouble_of_telegrams_blocks_a_chat_unless_others_are_told_meanwhi
 ) -> None:
     """While Telegram is away, the order is kept however long it lasts; if it refuses one message alone, that one is the cause."""
 
-    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None) -> int:
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
         if "$5" in text:
             raise TelegramServerError(SendMessage(chat_id=chat_id, text=text), "502")
         return 1

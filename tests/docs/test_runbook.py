@@ -48,8 +48,8 @@ from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
 from services.janitor.probe import SendProbe
 from services.janitor.tasks import CheckBalances, ExpirePayments, TakeSnapshot
 from services.webhook.writer import PATIENCE_SECONDS
+from tests.bot.desk import answer, ask, card_of, data_of, shown
 from tests.bot.people import Message, Person
-from tests.bot.test_desk import answer, ask, card_of, data_of, shown
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE, OTHER_CODE

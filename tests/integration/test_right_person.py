@@ -73,7 +73,7 @@ def order(reason: str = "a reason", *, at: datetime | None = None) -> Order:
 
 async def ask(desk: Pool, user: int, amount: str, *, minutes_ago: float) -> PaymentId:
     """Ask for an amount as the Mini App does."""
-    await meet_user(desk, TelegramId(user), language="en", username=f"user{user}")
+    await meet_user(desk, TelegramId(user), language="en", username=f"user{user}", now=now())
     request = Request(f"app:{secrets.token_hex(8)}", TelegramId(user), Decimal(amount), "USD")
     payment = await open_payment(
         desk,
@@ -396,7 +396,7 @@ async def test_a_user_who_is_named_in_the_note_is_a_candidate_and_no_more(
     ledger: Ledger, webhook: Webhook, desk: Pool, note: str
 ) -> None:
     for user in (ANNA, 10**9 + 101):
-        await meet_user(desk, TelegramId(user), language="en", username="user101" if user == ANNA else None)
+        await meet_user(desk, TelegramId(user), language="en", username="user101" if user == ANNA else None, now=now())
 
     assert await webhook.settle(a_payment(support_note=note)) == ["unmatched"]
 
@@ -435,7 +435,7 @@ async def test_what_an_operator_decided_does_not_teach_who_a_supporter_is(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     """An operator confirms a wrong claim; the stranger's later payments must not follow it."""
-    await meet_user(desk, MALLORY, language="en", username="mallory")
+    await meet_user(desk, MALLORY, language="en", username="mallory", now=now())
     await webhook.settle(a_payment(supporter_id=4242))
     await match_charge(desk, await last_charge_id(ledger), order(), telegram_id=MALLORY, payment_id=None, rates=RATES)
     await ledger.open(OTHER_CODE, user=MALLORY, amount="25", minutes_ago=1200)
@@ -716,7 +716,7 @@ async def test_a_subscription_that_an_operator_matched_anew_goes_to_the_new_user
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     await ledger.open(CODE)
-    await meet_user(desk, TelegramId(BOHDAN), language="en", username=None)
+    await meet_user(desk, TelegramId(BOHDAN), language="en", username=None, now=now())
     await webhook.settle(a_subscription(support_note=CODE))
     charge_id = await last_charge_id(ledger)
     await undo_match(desk, charge_id, order())
@@ -814,7 +814,7 @@ async def test_parts_are_refunded_one_after_the_other_and_never_more_than_all(
 async def test_a_part_that_was_refunded_before_the_match_is_not_credited(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    await meet_user(desk, TelegramId(ANNA), language="en", username=None)
+    await meet_user(desk, TelegramId(ANNA), language="en", username=None, now=now())
     await webhook.settle(a_payment(amount=50))
     charge_id = await last_charge_id(ledger)
 
@@ -912,7 +912,7 @@ async def test_a_claim_finds_the_payment_of_a_remembered_supporter(
     await webhook.settle(a_payment(supporter_id=5))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUPPORTER)
     await webhook.settle(a_payment(supporter_id=5, amount=7))
-    await meet_user(desk, TelegramId(ANNA), language="en", username=None)
+    await meet_user(desk, TelegramId(ANNA), language="en", username=None, now=now())
 
     claim_id = await raise_claim(
         desk, TelegramId(ANNA), Story(now().date(), Decimal(7), "USD", "Anna"), now=now() + timedelta(seconds=5)
