@@ -66,6 +66,10 @@ bench: docker $(READY) ## Measure how fast payments are settled, beside a baseli
 	docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml down --volumes; \
 	exit $$status
 
+.PHONY: simulate
+simulate: $(READY) ## Count wrong guesses on a simulated page, by the old rule and today's
+	@PYTHONPATH=. $(BIN)/python benchmarks/guessing.py --picture docs/pictures/guessing.svg
+
 .PHONY: check
 check: docker $(READY) ## Run the linters and the type checker
 	$(BIN)/ruff check .

@@ -1,0 +1,524 @@
+"""
+Simulate a page to count guesses (matches by amount and time) that credit the wrong user.
+
+    make simulate
+
+Three groups use the page: strangers, who never heard of the bot and pay; users who ask for a payment and pay; and users who
+ask and never pay. In half of the runs a camper also keeps a request open for every amount. Each history is played twice: by
+the rule of revision 87790ae ("before") and by `ledger.settling.settle` ("after"). There is no database; `Page` keeps the
+rows that `ledger/store/settle.py` would load.
+
+Each user who asks and never pays does so only once, so the pause of 30 days never protects strangers from them; a real page
+is a little better. No guess is taken back unless the table says so. Operators leave every unmatched charge waiting, and a
+user whose payment was not found keeps the request open until it expires.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from ledger.codes import issue_code
+from ledger.events import ChargeFacts, Event, read_event
+from ledger.matching import CLOCK_SLACK, GuessRecord, Rules
+from ledger.model import PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
+from ledger.settling import Book, Charge, Readings, Settlement, read_notes, settle
+from ledger.store.settle import RIVALS_MAX
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
+"""Abandoned requests per hour, for each amount."""
+
+AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
+CURRENCY = "USD"
+CODELESS_SHARE = 0.1
+"""The share of the users who pay but leave out the code."""
+
+PAYING_MINUTES = (2.0, 45.0)
+"""How long users take from asking to paying."""
+
+LATE_SHARE = 0.05
+LATE_MINUTES_MAX = 30.0
+"""How much later than usual BMC delivers that share of the events."""
+
+EXPIRES_AFTER = timedelta(hours=24)
+CAMPS_EVERY = timedelta(hours=1)
+CAMPER = TelegramId(666)
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+MONTH = timedelta(days=30)
+
+RULES = Rules(Rates({CURRENCY: Decimal(100)}), fallback=True, fallback_window=timedelta(minutes=60))
+RULES_WITHOUT_GUESSES = replace(RULES, fallback=False)
+
+ROWS_KEPT = timedelta(hours=2)
+"""How long `Page` keeps ended requests and waiting charges: longer than the window plus the longest delay of an event."""
+
+GROUND, INK, BEFORE, AFTER = "#fffaf3", "#2b1d12", "#d9a98a", "#8a3f14"
+"""The colours of the picture."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The size of the page and the length of the run."""
+
+    days: int = 360
+    seed: int = 9
+    strangers_per_day: float = 4
+    payers_per_day: float = 5
+    """Users who ask for a payment and pay."""
+
+    @property
+    def until(self) -> datetime:
+        return BEGIN + timedelta(days=self.days)
+
+    @property
+    def months(self) -> float:
+        return timedelta(days=self.days) / MONTH
+
+
+# Histories ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Asked:
+    payment: PendingPayment
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The user cancels a request, or it expires; nothing happens if it ended before."""
+
+    payment_id: PaymentId
+    status: PaymentStatus
+
+
+@dataclass(frozen=True)
+class Delivered:
+    event: Event
+    payer: TelegramId | None
+    """None for a supporter who is not a user of the bot."""
+
+
+Step = Asked | Ended | Delivered
+History = Sequence[tuple[datetime, Step]]
+
+
+class Script:
+    """Writes a history, in any order of time."""
+
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
+        self._numbers = count(1)
+        self._steps: list[tuple[datetime, Step]] = []
+
+    def history(self) -> History:
+        # Steps of the same moment keep their order: the camper cancels first and then asks.
+        return sorted(self._steps, key=lambda step: step[0])
+
+    def new_user(self) -> TelegramId:
+        return TelegramId(1_000_000 + next(self._numbers))
+
+    def ask(self, at: datetime, user: TelegramId, amount: Decimal) -> PaymentId:
+        code = issue_code(self._chance)
+        payment = PendingPayment(code, user, amount, CURRENCY, PaymentStatus.PENDING, created_at=at)
+        self._steps.append((at, Asked(payment)))
+        self._steps.append((at + EXPIRES_AFTER, Ended(code, PaymentStatus.EXPIRED)))
+        return code
+
+    def cancel(self, at: datetime, payment_id: PaymentId) -> None:
+        self._steps.append((at, Ended(payment_id, PaymentStatus.CANCELLED)))
+
+    def pay(
+        self, at: datetime, amount: Decimal, delay: timedelta, *, payer: TelegramId | None = None, note: str = ""
+    ) -> None:
+        number = next(self._numbers)
+        data = {
+            "id": number,
+            "transaction_id": f"pi_{number}",
+            "amount": f"{amount}",
+            "currency": CURRENCY,
+            "support_note": note,
+            "supporter_id": number,
+            "created_at": int(at.timestamp()),
+        }
+        body = {"type": "donation.created", "live_mode": True, "event_id": number, "data": data}
+        event = read_event(json.dumps(body).encode(), received_at=at + delay, nonce="")
+        self._steps.append((at + delay, Delivered(event, payer)))
+
+
+def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
+    """Write the history of a page; the strangers are the same at each *rate*, and with and without a camper."""
+    script = Script(_chance(setup, "codes", rate))
+    _let_strangers_pay(script, setup, _chance(setup, "strangers"))
+    _let_users_pay(script, setup, _chance(setup, "payers"))
+    _let_users_abandon(script, setup, _chance(setup, "abandoned", rate), rate)
+    if camps:
+        let_camp(script, BEGIN, setup.until)
+    return script.history()
+
+
+def _chance(setup: Setup, *names: object) -> Random:
+    return Random(f"{setup.seed} {names}")  # noqa: S311 — a simulation has to repeat itself
+
+
+def _let_strangers_pay(script: Script, setup: Setup, chance: Random) -> None:
+    for at in _arrivals(chance, setup.strangers_per_day, setup.until):
+        script.pay(at, chance.choice(AMOUNTS), _delay(chance))
+
+
+def _let_users_pay(script: Script, setup: Setup, chance: Random) -> None:
+    for at in _arrivals(chance, setup.payers_per_day, setup.until):
+        user, amount = script.new_user(), chance.choice(AMOUNTS)
+        code = script.ask(at, user, amount)
+        paid_at = at + timedelta(minutes=chance.uniform(*PAYING_MINUTES))
+        note = "" if chance.random() < CODELESS_SHARE else code
+        script.pay(paid_at, amount, _delay(chance), payer=user, note=note)
+
+
+def _let_users_abandon(script: Script, setup: Setup, chance: Random, rate: float) -> None:
+    for amount in AMOUNTS:
+        for at in _arrivals(chance, rate * 24, setup.until):
+            script.ask(at, script.new_user(), amount)
+
+
+def let_camp(script: Script, since: datetime, until: datetime) -> None:
+    """Let the camper cancel all requests every hour and ask again for every amount, as a script could."""
+    codes: list[PaymentId] = []
+    at = since
+    while at < until:
+        for code in codes:
+            script.cancel(at, code)
+        codes = [script.ask(at, CAMPER, amount) for amount in AMOUNTS]
+        at += CAMPS_EVERY
+
+
+def _arrivals(chance: Random, per_day: float, until: datetime) -> Iterator[datetime]:
+    if per_day == 0:
+        return
+    at = BEGIN + timedelta(days=chance.expovariate(per_day))
+    while at < until:
+        yield at
+        at += timedelta(days=chance.expovariate(per_day))
+
+
+def _delay(chance: Random) -> timedelta:
+    """Draw how long BMC takes to deliver: seconds, sometimes minutes."""
+    late = timedelta(minutes=chance.uniform(0, LATE_MINUTES_MAX)) if chance.random() < LATE_SHARE else timedelta()
+    return late + timedelta(seconds=chance.uniform(2, 10))
+
+
+# Playing a history -------------------------------------------------------------------------------------------------
+
+
+SettleEvent = Callable[["Page", Event, datetime], TelegramId | None]
+"""Settles an event at the given time. Returns the user whom a guess credited, or None if there was no guess."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    at: datetime
+    user: TelegramId
+    payer: TelegramId | None
+
+
+def play(history: History, settle_event: SettleEvent) -> list[Guess]:
+    page, guesses = Page(), []
+    for at, step in history:
+        match step:
+            case Asked(payment):
+                page.keep_payment(payment)
+            case Ended(payment_id, status):
+                page.end_payment(payment_id, status, at)
+            case Delivered(event, payer):
+                user = settle_event(page, event, at)
+                guesses += [Guess(at, user, payer)] if user is not None else []
+    return guesses
+
+
+def settle_after(page: Page, event: Event, now: datetime) -> TelegramId | None:
+    """Settle an event by today's rules."""
+    readings = read_notes([event])
+    done = settle([event], page.load_book(event, readings), RULES, readings, now=now)
+    page.write(done, now)
+    return next(iter(done.guesses.values()), None)
+
+
+def settle_without_pause(page: Page, event: Event, now: datetime) -> TelegramId | None:
+    """Settle an event by today's rules, but let earlier guesses for a user prevent none."""
+    page.forget_guesses()
+    return settle_after(page, event, now)
+
+
+def settle_and_take_back(page: Page, event: Event, now: datetime) -> TelegramId | None:
+    """Settle an event by today's rules; an operator takes each guess back at once."""
+    user = settle_after(page, event, now)
+    if user is not None:
+        page.take_back_guess(user, now)
+    return user
+
+
+def settle_before(page: Page, event: Event, now: datetime) -> TelegramId | None:
+    """Settle an event by today's rules about codes, and otherwise by the old rule about amount and time."""
+    readings = read_notes([event])
+    book = page.load_book(event, readings)
+    waiting = list(book.charges.values())
+    done = settle([event], book, RULES_WITHOUT_GUESSES, readings, now=now)
+    [charge] = done.charges.values()
+    payment = guess_as_before(charge, page.payments_of(charge.amount), waiting) if charge.waits else None
+    if payment is None:
+        page.write(done, now)
+        return None
+    page.end_payment(payment.payment_id, PaymentStatus.COMPLETED, now)
+    return payment.telegram_id
+
+
+def guess_as_before(
+    charge: Charge, payments: Iterable[PendingPayment], waiting: Sequence[Charge]
+) -> PendingPayment | None:
+    """
+    Guess by the rule of revision 87790ae: the only open payment of this amount that was requested within the window.
+
+    Others are rivals only if they were requested in the window, too, and cancelled or expired after the charge was paid.
+    *waiting* are the unmatched charges of this amount within the window.
+    """
+    since, until = charge.paid_at - RULES.fallback_window, charge.paid_at + CLOCK_SLACK
+    in_window = [payment for payment in payments if since <= payment.created_at <= until]
+    open_now = [payment for payment in in_window if payment.is_open]
+    given_up = [payment for payment in in_window if _was_given_up_after(payment, charge.paid_at)]
+    if len(open_now) != 1 or waiting:
+        return None
+    [payment] = open_now
+    return None if any(other.telegram_id != payment.telegram_id for other in given_up) else payment
+
+
+def _was_given_up_after(payment: PendingPayment, paid_at: datetime) -> bool:
+    is_given_up = payment.status in (PaymentStatus.CANCELLED, PaymentStatus.EXPIRED)
+    return is_given_up and payment.was_open_at(paid_at)
+
+
+class Page:
+    """The rows of the database, as far as settling reads them."""
+
+    def __init__(self) -> None:
+        self._payments: dict[PaymentId, PendingPayment] = {}
+        self._open: dict[Decimal, dict[PaymentId, None]] = {amount: {} for amount in AMOUNTS}
+        """The ids of the open payments of an amount, the oldest first."""
+        self._ended: dict[Decimal, deque[PaymentId]] = {amount: deque() for amount in AMOUNTS}
+        """The ids of those that ended lately, in the order in which they ended."""
+        self._waiting: deque[Charge] = deque()
+        self._guesses: dict[TelegramId, GuessRecord] = {}
+
+    def keep_payment(self, payment: PendingPayment) -> None:
+        self._payments[payment.payment_id] = payment
+        self._open[payment.amount][payment.payment_id] = None
+
+    def end_payment(self, payment_id: PaymentId, status: PaymentStatus, at: datetime) -> None:
+        payment = self._payments.get(payment_id)
+        if payment is not None and payment.is_open:
+            self._payments[payment_id] = replace(payment, status=status, ended_at=at)
+            del self._open[payment.amount][payment_id]
+            self._ended[payment.amount].append(payment_id)
+
+    def payments_of(self, amount: Decimal | None) -> Iterator[PendingPayment]:
+        """Return the payments of this amount that are open or ended lately."""
+        assert amount is not None
+        return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
+
+    def load_book(self, event: Event, readings: Readings) -> Book:
+        """Load the rows that `find_charges`, `find_candidate_payments` and `find_guesses` would find for a new charge."""
+        facts = event.charge
+        assert facts is not None
+        self._forget(event.received_at - ROWS_KEPT)
+        reading = readings[facts.note, facts.side_text].reading
+        coded = [self._payments[code] for code in reading.codes | reading.corrections if code in self._payments]
+        payments = {payment.payment_id: payment for payment in (*coded, *self._rivals(facts))}
+        owners = {payment.telegram_id for payment in payments.values()}
+        book = Book(payments=payments, guesses={user: self._guesses[user] for user in owners & self._guesses.keys()})
+        for charge in self._waiting:
+            is_close = abs(charge.paid_at - facts.paid_at) <= RULES.fallback_window
+            if is_close and (charge.amount, charge.currency) == (facts.amount, facts.currency):
+                book.keep(charge)
+        return book
+
+    def write(self, done: Settlement, now: datetime) -> None:
+        for completion in done.completions:
+            self.end_payment(completion.payment_id, PaymentStatus.COMPLETED, now)
+        for user in done.guesses.values():
+            self._guesses[user] = GuessRecord(guessed_at=now)
+        self._waiting += [charge for charge in done.charges.values() if charge.waits]
+
+    def take_back_guess(self, user: TelegramId, now: datetime) -> None:
+        self._guesses[user] = replace(self._guesses[user], taken_back_at=now)
+
+    def forget_guesses(self) -> None:
+        self._guesses.clear()
+
+    def _rivals(self, facts: ChargeFacts) -> list[PendingPayment]:
+        until = facts.paid_at + CLOCK_SLACK
+        asked = [payment for payment in self.payments_of(facts.amount) if payment.created_at <= until]
+        open_now = [payment for payment in asked if payment.is_open]
+        ended = [payment for payment in asked if payment.ended_at is not None and payment.ended_at > facts.paid_at]
+        return open_now[:RIVALS_MAX] + sorted(ended, key=lambda payment: payment.created_at)[:RIVALS_MAX]
+
+    def _forget(self, before: datetime) -> None:
+        for ended in self._ended.values():
+            while ended and (self._payments[ended[0]].ended_at or before) < before:
+                del self._payments[ended.popleft()]
+        while self._waiting and self._waiting[0].paid_at < before:
+            self._waiting.popleft()
+
+
+# Results -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """The guesses of one run; those *per month* are averages of 30 days."""
+
+    wrong_per_month: float
+    """Payments credited to a user who did not pay them; nearly all are strangers' payments."""
+    right_per_month: float
+    camper_total: int
+    """Guesses that credited the camper, in the whole run."""
+    camper_most: int
+    """The most of them in any 30 days."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    rate: float
+    camps: bool
+    before: Result
+    after: Result
+
+
+def compare(rate: float, setup: Setup, *, camps: bool) -> Comparison:
+    history = write_history(rate, setup, camps=camps)
+    before, after = (count_guesses(play(history, rules), setup) for rules in (settle_before, settle_after))
+    return Comparison(rate, camps, before, after)
+
+
+def count_guesses(guesses: Sequence[Guess], setup: Setup) -> Result:
+    right = sum(guess.user == guess.payer for guess in guesses)
+    camped = [guess.at for guess in guesses if guess.user == CAMPER]
+    most = max((sum(since <= at < since + MONTH for at in camped) for since in camped), default=0)
+    return Result((len(guesses) - right) / setup.months, right / setup.months, len(camped), most)
+
+
+def describe_payments(setup: Setup) -> str:
+    paid = [step for _, step in write_history(0, setup, camps=False) if isinstance(step, Delivered)]
+    strangers = [one for one in paid if one.payer is None]
+    codeless = [one for one in paid if one.payer is not None and one.event.charge and not one.event.charge.note]
+    return (
+        f"{setup.days} days, seed {setup.seed}. On average in 30 days: {len(strangers) / setup.months:.1f} payments of"
+        f" strangers and {len(paid) / setup.months - len(strangers) / setup.months:.1f} of users,"
+        f" {len(codeless) / setup.months:.1f} of those without a code."
+    )
+
+
+def table_of_rates(results: Sequence[Comparison]) -> str:
+    heads = ["Abandoned requests", "Wrong, before", "Wrong, after", "Right, before", "Right, after"]
+    heads += ["Camper's most, before", "Camper's most, after"] if results[0].camps else []
+    return _table(heads, [_row(one) for one in results])
+
+
+def _row(one: Comparison) -> list[str]:
+    before, after = one.before, one.after
+    sums = (before.wrong_per_month, after.wrong_per_month, before.right_per_month, after.right_per_month)
+    most = [str(before.camper_most), str(after.camper_most)] if one.camps else []
+    return [f"{one.rate:g}", *(f"{value:.1f}" for value in sums), *most]
+
+
+def table_of_pauses(setup: Setup) -> str:
+    """Show how many guesses the pauses prevent, on the page where a camper has the fewest rivals."""
+    history = write_history(RATES[0], setup, camps=True)
+    rules: dict[str, SettleEvent] = {
+        "before": settle_before,
+        "today's rule without a pause": settle_without_pause,
+        "today's rule": settle_after,
+        "today's rule, and each guess is taken back": settle_and_take_back,
+    }
+    results = {name: count_guesses(play(history, settle_event), setup) for name, settle_event in rules.items()}
+    rows = [[name, str(one.camper_total), str(one.camper_most)] for name, one in results.items()]
+    return _table(["Rule", f"Camper's guesses in {setup.days} days", "Camper's most in any 30 days"], rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def draw(results: Sequence[Comparison], path: Path) -> None:
+    """Draw the wrong guesses per 30 days, before and after, as an SVG file that is the same for the same results."""
+    with mpl.rc_context({"svg.hashsalt": "guessing", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure = Figure(figsize=(9.6, 3.8), facecolor=GROUND, layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, camps in zip(panels, (False, True), strict=True):
+            _draw_panel(
+                axes, [one for one in results if one.camps is camps], "With a camper" if camps else "Without a camper"
+            )
+        panels[0].set_ylabel("payments credited to\nthe wrong user in 30 days", color=INK)
+        panels[0].legend(frameon=False, labelcolor=INK, loc="upper left")
+        figure.supxlabel("abandoned requests per hour and amount", color=INK, fontsize=10)
+        figure.savefig(
+            path, metadata={"Creator": None, "Date": None, "Title": "Payments credited to the wrong user by a guess"}
+        )
+
+
+def _draw_panel(axes: Axes, results: Sequence[Comparison], title: str) -> None:
+    places = range(len(results))
+    before = [one.before.wrong_per_month for one in results]
+    after = [one.after.wrong_per_month for one in results]
+    axes.set_facecolor(GROUND)
+    for values, shift, color, label in ((before, -0.2, BEFORE, "before"), (after, 0.2, AFTER, "after")):
+        bars = axes.bar([place + shift for place in places], values, width=0.38, color=color, label=label)
+        axes.bar_label(bars, fmt="%.1f", color=INK, fontsize=9, padding=2)
+    axes.set_xticks(places, [f"{one.rate:g}" for one in results])
+    axes.set_title(title, color=INK, fontsize=11, loc="left")
+    axes.tick_params(colors=INK, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--days", type=int, default=Setup.days)
+    words.add_argument("--seed", type=int, default=Setup.seed)
+    words.add_argument("--strangers-per-day", type=float, default=Setup.strangers_per_day)
+    words.add_argument("--payers-per-day", type=float, default=Setup.payers_per_day)
+    words.add_argument("--picture", type=Path, help="where to write the picture, an SVG file")
+    given = words.parse_args()
+    setup = Setup(given.days, given.seed, given.strangers_per_day, given.payers_per_day)
+    alone, camped = (_compare_rates(setup, camps=camps) for camps in (False, True))
+    print(describe_payments(setup))
+    print(f"\nWithout a camper:\n\n{table_of_rates(alone)}")
+    print(f"\nWith a camper:\n\n{table_of_rates(camped)}")
+    print(f"\nThe camper, at {RATES[0]:g} abandoned requests:\n\n{table_of_pauses(setup)}")
+    if given.picture is not None:
+        draw([*alone, *camped], given.picture)
+
+
+def _compare_rates(setup: Setup, *, camps: bool) -> list[Comparison]:
+    results = []
+    for rate in RATES:
+        print(f"{rate:g} abandoned an hour, {'with' if camps else 'without'} a camper …", file=sys.stderr)
+        results.append(compare(rate, setup, camps=camps))
+    return results
+
+
+if __name__ == "__main__":
+    main()
