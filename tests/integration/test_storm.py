@@ -155,7 +155,7 @@ class Storm:
 
     async def ask(self) -> None:
         user = self.chance.choice(USERS)
-        await meet_user(self.bot, user, language="en", username=f"u{user}")
+        await meet_user(self.bot, user, language="en", username=f"u{user}", now=now())
         opened = await open_payment(
             self.bot,
             Request(secrets.token_hex(8), user, Decimal(self.chance.choice([5, 10])), "USD"),
@@ -287,7 +287,7 @@ async def test_the_books_balance_after_a_storm(ledger: Ledger, role_url: Callabl
         ]
         storm = Storm(webhooks=[one, two], bot=bot, janitor=janitor, ledger=ledger)
         for user in USERS:
-            await meet_user(bot, user, language="en", username=f"u{user}")
+            await meet_user(bot, user, language="en", username=f"u{user}", now=now())
 
         await storm.blow()
 
