@@ -15,8 +15,8 @@ from ledger.store.desk import Order, undo_match
 from services.bot.days import read_day
 from services.bot.speech import LANGUAGES, speech
 from tests.bot.conftest import OPERATOR, RunBot
+from tests.bot.desk import forge, shown
 from tests.bot.people import Person, labels
-from tests.bot.test_desk import forge, shown
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import Webhook

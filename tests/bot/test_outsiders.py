@@ -19,7 +19,7 @@ MONTH = 30 * 86_400
 
 
 async def asked_why(operator: Person, card: Message) -> Message:
-    """What is asked after *For no user*."""
+    """Press *For no user*; the question that comes."""
     await operator.press(data_of(card, "For no user"))
     return await operator.hear()
 

@@ -162,7 +162,7 @@ desk-part-reason = <blockquote>{ $part } of { $amount } went back</blockquote>
 desk-part-user = User: { $user }
 desk-part-yes = Yes, { $part } went back
 desk-part-done = ↩️ #{ $number }, { $user }: { $credits }. The balance is { $balance }.
-desk-part-noted = ↩️ #{ $number }: noted. Nobody has been credited for it yet; whoever is gets that much less.
+desk-part-noted = ↩️ #{ $number }: noted. The payment has no user yet; when you match it, its user gets that much less.
 desk-ask-why-undo-charge = <b>Take back what was decided of #{ $number }: why?</b>
     Reply with a few words. The user reads them in /history.
 desk-ask-why-undo-entry = <b>Take back entry { $number }: why?</b>
