@@ -225,7 +225,7 @@ def test_an_odd_currency_harms_nobody() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_words_that_this_version_does_not_know_are_told_as_they_are(language: str) -> None:
-    reasons = [{"rule": "stars", "why": "<eclipse>", "telegram_id": 7}, {"rule": "code"}]
+    reasons: list[dict[str, Any]] = [{"rule": "stars", "why": "<eclipse>", "telegram_id": 7}, {"rule": "code"}]
 
     said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "family": "lottery"}, language=language, reasons=reasons)
 

@@ -62,6 +62,7 @@ desk-charge-only-a-person = Only a person may match it.
 desk-charge-no-amount = How much was paid is not known, so it cannot be matched. Look on Buy Me a Coffee, add the credits with <code>/credit</code>, then put it aside.
 desk-charge-guess = 🔸 A guess: found by amount and time, without a code.
 desk-charge-flag = { $flag }
+desk-number = #{ $number }
 desk-doubt-status = ⚠️ Buy Me a Coffee calls it “{ $told }”. We do not know whether that means paid.
 desk-doubt-amount = ⚠️ Its amount could not be read: “{ $told }”.
 desk-doubt-period = ⚠️ It is for a subscription but does not say for which period, so a repeat of it could not be recognised.

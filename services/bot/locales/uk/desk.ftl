@@ -62,6 +62,7 @@ desk-charge-only-a-person = Зарахувати його може лише лю
 desk-charge-no-amount = Скільки заплачено, невідомо, тож зарахувати його не можна. Подивіться на Buy Me a Coffee, додайте кредити через <code>/credit</code> і відкладіть платіж.
 desk-charge-guess = 🔸 Здогад: знайдено за сумою й часом, без коду.
 desk-charge-flag = { $flag }
+desk-number = №{ $number }
 desk-doubt-status = ⚠️ Стан на Buy Me a Coffee — «{ $told }». Невідомо, чи це означає, що заплачено.
 desk-doubt-amount = ⚠️ Суму не вдалося прочитати: «{ $told }».
 desk-doubt-period = ⚠️ Це підписка, але за який період, не сказано, тож повтору не вдалося б упізнати.
