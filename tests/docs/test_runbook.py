@@ -624,8 +624,9 @@ async def test_a_debt_is_found_and_waived(
     await anna.hear()
     await pool.execute("SELECT spend_credits($1, 200, 'a song', 'song-1')", ANNA)
     await webhook.settle(a_refund_of(payment))
-    assert "A payment was refunded" in (await operator.hear())["text"]
-    assert "A refund came after its credits were spent" in (await operator.hear())["text"]
+    heard = "\n".join([(await operator.hear())["text"] for _ in range(2)])
+    assert "A payment was refunded" in heard
+    assert "A refund came after its credits were spent" in heard
     await anna.hear()
 
     [debtor] = await pool.fetch(remedy("A balance is below zero"))
