@@ -78,7 +78,7 @@ WITH given_back AS (
 SELECT sum(credits)::bigint FROM given_back;
 
 -- name: find_credits_refunded
--- What reverse_refunds would give back; null: nothing.
+-- Count the credits that reverse_refunds would give back; null: none.
 -- $1 charge id
 SELECT -sum(taken.credits)::bigint
   FROM charges

@@ -241,7 +241,7 @@ async def refund_part(
 
     *amount*, in the charge's currency, is all that went back where BMC had told of a refund of everything, which is
     corrected; otherwise it went back beside what is known. The user is told. A charge that waits gives less once it is matched.
-    *kept* is what the operator saw as paid and not gone back; if it is another sum by now, somebody was faster. None: do not ask.
+    *kept* is the `amount_kept` that the operator saw: another one now means that somebody was faster. None: any.
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):

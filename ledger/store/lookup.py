@@ -104,7 +104,7 @@ class ShownCharge:
 
     @property
     def amount_kept(self) -> Decimal | None:
-        """What was paid and did not go back; None: the amount is not known."""
+        """The amount paid, less the part that went back; None: it is not known."""
         return None if self.amount is None else self.amount - (self.refunded_amount or 0)
 
 

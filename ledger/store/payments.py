@@ -52,7 +52,7 @@ class Cancelling:
 
 
 class Change(enum.StrEnum):
-    """What an entry means to its user: finer than its kind."""
+    """The meaning of an entry to its user: finer than its kind."""
 
     PAYMENT = "payment"
     PAYMENT_AGAIN = "payment_again"

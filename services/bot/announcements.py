@@ -82,7 +82,9 @@ def _text(notification: Notification, speech: Speech, rates: Rates) -> str:  # n
             text = "payment-refunded-in-part" if facts.get("is_part") else "payment-refunded"
             return speech.say(text, amount=_paid(facts, speech), balance=_balance(notification, speech))
         case NotificationKind.PAYMENT_UNDER_REVIEW:
-            return speech.say("payment-under-review", amount=_paid(facts, speech))
+            is_amount_known = facts["amount"] is not None
+            text = "payment-under-review" if is_amount_known else "payment-under-review-bare"
+            return speech.say(text, amount=_paid(facts, speech))
         case NotificationKind.PAYMENT_EXPIRED:
             return speech.say("payment-expired", amount=_paid(facts, speech), code=_code(facts))
         case NotificationKind.CHARGE_UNMATCHED:

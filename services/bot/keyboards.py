@@ -56,7 +56,7 @@ class WithdrawClaim(CallbackData, prefix="withdraw"):
 class NotMine(CallbackData, prefix="notmine"):
     """The user says that a payment found by amount and time is not theirs."""
 
-    # What a button carries is the client's word: no more than the database can hold.
+    # Clients can send any number; the database cannot hold more than this.
     charge_id: int = Field(gt=0, lt=2**63)
 
 

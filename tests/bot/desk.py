@@ -24,7 +24,7 @@ def case(name: str, **changed: object) -> dict[str, Any]:
 
 
 async def card_of(operator: Person, webhook: Webhook, event: dict[str, Any] | None = None, **payment: Any) -> Message:
-    """What the operator is shown of a payment that fits nobody."""
+    """Let a payment come that fits nobody; the card that the operator gets."""
     await operator.ask("/start")
     await webhook.settle(event or a_payment(**payment))
     return await operator.hear()

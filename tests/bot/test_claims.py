@@ -333,6 +333,7 @@ async def test_money_that_a_rule_gave_to_another_is_found_and_credited(
     await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
     charge_id = (await ledger.charge())["charge_id"]
 
+    assert "credited by amount and time" in (await operator.hear())["text"]
     card = (await operator.hear())["text"]
     await undo_match(pool, charge_id, Order(TelegramId(OPERATOR), "not hers", datetime.now(UTC)))
     await operator.press(await open_button(operator))

@@ -228,14 +228,25 @@ async def test_who_has_nothing_is_told_so(anna: Person) -> None:
     assert "/pay" in await anna.ask("/history")
 
 
+async def adjust(pool: Pool, *credits: int, cause: str = "x") -> None:
+    """Change a balance by hand, once for each number, as an operator does."""
+    await pool.execute(
+        "WITH done AS (INSERT INTO operator_actions (operator_id, action, telegram_id, reason)"
+        " VALUES (900, 'credit', $1, $3) RETURNING action_id)"
+        " INSERT INTO credits (telegram_id, kind, credits, cause, action_id)"
+        " SELECT $1, 'adjustment', adjusted.credits, $3, done.action_id FROM done, unnest($2::bigint []) AS adjusted (credits)",
+        ANNA,
+        credits,
+        cause,
+    )
+
+
 async def test_the_history_tells_every_kind_of_entry(anna: Person, webhook: Webhook, pool: Pool) -> None:
     code = await anna.ask_for_code("10")
     await webhook.settle(a_payment(support_note=code, amount=10))
     assert "Thank you" in (await anna.hear())["text"]
     await pool.execute("SELECT spend_credits($1, 300, 'a song <by> & for you', 'song-1')", ANNA)
-    await pool.execute(
-        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES ($1, 'adjustment', 7, 'a present')", ANNA
-    )
+    await adjust(pool, 7, cause="a present")
 
     history = await anna.ask("/history")
     balance = await anna.ask("/balance")
@@ -247,10 +258,7 @@ async def test_the_history_tells_every_kind_of_entry(anna: Person, webhook: Webh
 
 async def test_the_history_shows_the_newest_ten(anna: Person, pool: Pool) -> None:
     await anna.ask("/start")
-    await pool.execute(
-        "INSERT INTO credits (telegram_id, kind, credits, cause) SELECT $1, 'adjustment', n, 'n' FROM generate_series(1, 12) AS n",
-        ANNA,
-    )
+    await adjust(pool, *range(1, 13))
 
     said = await anna.ask("/history")
 
@@ -261,20 +269,14 @@ async def test_the_history_shows_the_newest_ten(anna: Person, pool: Pool) -> Non
 
 async def test_a_long_story_behind_an_entry_does_not_silence_the_history(anna: Person, pool: Pool) -> None:
     await anna.ask("/start")
-    await pool.execute(
-        "INSERT INTO credits (telegram_id, kind, credits, cause)"
-        " SELECT $1, 'adjustment', n, repeat('why? ', 500) FROM generate_series(1, 10) AS n",
-        ANNA,
-    )
+    await adjust(pool, *range(1, 11), cause="why? " * 500)
 
     assert "+10, why? why?" in await anna.ask("/history")
 
 
 async def test_who_is_below_zero_is_told_why(anna: Person, pool: Pool) -> None:
     await anna.ask("/start")
-    await pool.execute(
-        "INSERT INTO credits (telegram_id, kind, credits, cause) VALUES ($1, 'adjustment', -50, 'x')", ANNA
-    )
+    await adjust(pool, -50)
 
     said = await anna.ask("/balance")
 

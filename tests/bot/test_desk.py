@@ -632,8 +632,10 @@ async def test_a_refunded_charge_tells_what_is_left_of_its_credits(
     anna: Person, operator: Person, webhook: Webhook
 ) -> None:
     payment = a_payment(support_note=await anna.ask_for_code("5"))
+    await operator.ask("/start")
     await webhook.settle(payment)
     await webhook.settle(a_refund_of(payment))
+    assert "A payment was refunded" in (await operator.hear())["text"]
 
     found = await ask(operator, "/find 1")
     await operator.press(data_of(found, "#1 · $5"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.store.database import Pool
+from tests.bot.conftest import OPERATOR
 from tests.bot.desk import ask, card_of, case, data_of, shown
 from tests.bot.people import Person, labels
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription
@@ -49,6 +50,7 @@ async def test_an_amount_that_cannot_be_read_is_credited_by_hand(
     assert "Ann" in card["text"]
     assert f"@anna ({ANNA})" in card["text"]
     assert labels(card) == ["For no user", "Later"]
+    assert (await anna.hear())["text"].startswith("Your payment arrived and is under review")
     assert await ledger.credits() == []
 
 
@@ -68,6 +70,18 @@ async def test_two_numbers_under_one_transaction_name_each_other(
     await operator.press(data_of(asked, "Yes"))
     await shown(operator, card, "Matched to @anna")
     assert await ledger.credits() == [500, 700]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_doubt_is_told_in_ukrainian(anna: Person, sandbox: Sandbox, webhook: Webhook) -> None:
+    operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
+    code = await anna.ask_for_code("5")
+    await webhook.settle(a_payment(support_note=code, transaction_id="pi_one", id=1))
+
+    card = await card_of(operator, webhook, transaction_id="pi_one", id=2)
+
+    assert "Платіж №1 має той самий номер транзакції, але інший номер" in card["text"]
+    assert "Зарахувати його може лише людина" in card["text"]
 
 
 @pytest.mark.usefixtures("bot")

@@ -19,7 +19,7 @@ from tests.sandbox.world import Sandbox
 
 
 async def guessed(person: Person, webhook: Webhook, *, amount: int = 5) -> Message:
-    """What a user is told of a payment that was found by amount and time."""
+    """Let a payment be found by amount and time; the message that its user gets."""
     await person.ask_for_code(str(amount))
     await webhook.settle(a_payment(support_note="thanks", amount=amount))
     return await person.hear()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from ledger.claiming import Story
+from ledger.model import TelegramId
+from ledger.store.claims import raise_claim
 from tests.bot.conftest import OPERATOR
 from tests.bot.desk import actions, answer, ask, card_of, case, data_of, shown
 from tests.bot.people import Message, Person, buttons, labels
@@ -19,7 +24,7 @@ MONTH = 30 * 86_400
 
 
 async def asked_why(operator: Person, card: Message) -> Message:
-    """What is asked after *For no user*."""
+    """Press *For no user*; the question that comes."""
     await operator.press(data_of(card, "For no user"))
     return await operator.hear()
 
@@ -82,6 +87,28 @@ async def test_a_valid_code_credits_a_remembered_supporter_and_ends_the_memory(
 
     assert outcomes == ["credited", "unmatched"]
     assert await ledger.balance() == 500
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_charge_that_was_put_aside_by_itself_is_credited_from_a_claim(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
+    await operator.press(data_of(question, "Not one of our users"))
+    await shown(operator, question, "Put aside: #1")
+    assert await webhook.settle(a_payment(supporter_id=9, amount=8)) == ["recorded"]
+    await anna.ask("/start")
+    story = Story(datetime.now(UTC).date(), Decimal(8), "USD", None)
+    await raise_claim(ledger.pool, TelegramId(anna.telegram_id), story, now=datetime.now(UTC))
+
+    card = await operator.hear()
+    await operator.press(data_of(card, "for @anna?"))
+    asked = await shown(operator, card, "Credit this payment?")
+    await operator.press(data_of(asked, "Yes"))
+    await shown(operator, card, "It was payment")
+
+    assert await ledger.balance() == 800
+    assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders WHERE ended_at IS NULL") == 0
 
 
 @pytest.mark.usefixtures("bot")

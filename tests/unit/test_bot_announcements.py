@@ -73,7 +73,20 @@ def told(
     reasons: Sequence[Mapping[str, Any]] = (),
     rates: Rates = RATES,
 ) -> str:
-    notification = Notification(
+    owed = notification(kind, facts, language=language, balance=balance, reasons=reasons)
+    return announce(owed, speech(language), rates=rates).text
+
+
+def notification(
+    kind: NotificationKind = NotificationKind.PAYMENT_CREDITED,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    language: str = "en",
+    balance: int = 700,
+    reasons: Sequence[Mapping[str, Any]] = (),
+    charge_id: int | None = None,
+) -> Notification:
+    return Notification(
         notification_id=1,
         telegram_id=TelegramId(101),
         kind=kind,
@@ -83,8 +96,8 @@ def told(
         language=language,
         balance=balance,
         reasons=reasons,
+        charge_id=charge_id,
     )
-    return announce(notification, speech(language), rates=rates).text
 
 
 def credited(**changed: Any) -> str:
@@ -208,3 +221,67 @@ def test_an_odd_currency_harms_nobody() -> None:
     said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "currency": "<XXX>"})
 
     assert "<XXX>" not in said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_words_that_this_version_does_not_know_are_told_as_they_are(language: str) -> None:
+    reasons: list[dict[str, Any]] = [{"rule": "stars", "why": "<eclipse>", "telegram_id": 7}, {"rule": "code"}]
+
+    said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "family": "lottery"}, language=language, reasons=reasons)
+
+    assert "(lottery)" in said
+    assert "stars: &lt;eclipse&gt; – 7" in said
+    assert said.endswith(": —")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_users_named_in_the_text_are_told_without_a_rule(language: str) -> None:
+    reason = {"rule": Method.OPERATOR, "why": Why.MENTIONED, "telegram_id": 101}
+
+    said = told(NotificationKind.CHARGE_UNMATCHED, language=language, reasons=[reason])
+
+    assert said.endswith(f"• {speech(language).say('why-mentioned')} – 101")
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"about": "amount"}, "We have $5; the later event says $25."),
+        ({"about": "status", "told": "overdue"}, "We have $5 as paid; the later event says “overdue”."),
+        ({"about": "refund"}, "We have a payment of $5; the refund is of $25."),
+        ({"about": "refund", "told_amount": None, "told": "2_0"}, "We have a payment of $5; the refund is of 2_0."),
+        ({"about": "amount", "amount": None}, "We have —; the later event says $25."),
+        ({"about": "the moon"}, "We have $5; the later event says $25."),
+    ],
+)
+def test_both_values_of_a_contradiction_are_told(facts: Mapping[str, Any], line: str) -> None:
+    said = told(NotificationKind.CHARGE_CONTRADICTED, {**CONTRADICTED, **facts})
+
+    assert line in said.splitlines()
+
+
+def test_a_guess_is_told_with_a_button_and_any_other_match_without_one() -> None:
+    guess, match = (
+        announce(notification(facts={**CREDITED, "method": method}, charge_id=7), speech("en"), rates=RATES)
+        for method in (Method.AMOUNT_AND_TIME, Method.CODE)
+    )
+
+    assert guess.keyboard is not None
+    [[button]] = guess.keyboard.inline_keyboard
+    assert (button.text, button.callback_data) == ("Not mine", "notmine:7")
+    assert match.keyboard is None
+
+
+@pytest.mark.parametrize("kind", NotificationKind)
+def test_only_what_is_settled_is_told_to_operators_without_a_sound(kind: NotificationKind) -> None:
+    message = announce(notification(kind), speech("en"), rates=RATES)
+
+    assert message.is_silent is (kind in (NotificationKind.CHARGE_GUESSED, NotificationKind.CHARGE_REFUNDED))
+
+
+def test_a_refund_that_was_corrected_says_how_much_is_back() -> None:
+    said = told(NotificationKind.CREDITS_ADJUSTED, {"credits": 300, "cause": "refund_corrected"})
+
+    assert said == (
+        "Only a part of your payment was refunded, so you have <b>300 credits</b> back. You now have 700 credits."
+    )

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from ledger.settling import OutsiderKind
 from monitoring import thresholds
-from services.bot.desk.buttons import OnCharge, OnClaim, Step
+from services.bot.desk.buttons import Dismiss, OnCharge, OnClaim, ReversePart, Step
 from services.bot.desk.doctor import BACKUP_OLD, ago
 from services.bot.desk.finding import mask, read_payment_id
 from services.bot.desk.periods import read_span
@@ -97,6 +98,13 @@ def test_the_longest_press_fits_into_what_telegram_takes() -> None:
 
     assert len(OnCharge(step=Step.MATCH, charge_id=10**12, payment_id=older).pack().encode()) <= 64
     assert len(OnClaim(step=Step.MATCH, claim_id=10**18, charge_id=10**18).pack().encode()) <= 64
+    assert len(Dismiss(charge_id=10**18, remember=OutsiderKind.SUBSCRIPTION).pack().encode()) <= 64
+    amount = Decimal("12345678.90")
+    assert len(ReversePart(charge_id=10**18, amount=amount, kept=amount).pack().encode()) <= 64
+
+
+def test_a_choice_that_remembers_nothing_is_read_as_it_was_written() -> None:
+    assert Dismiss.unpack(Dismiss(charge_id=7).pack()) == Dismiss(charge_id=7, remember=None)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class ReversePart(CallbackData, prefix="dr", sep="|"):
     amount: Decimal
     """How much went back."""
     kept: Decimal
-    """What was paid and had not gone back when the question was asked."""
+    """The amount paid, less the part that had gone back when the question was asked."""
 
 
 class OnClaim(CallbackData, prefix="dq", sep="|"):

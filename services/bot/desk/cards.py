@@ -99,7 +99,9 @@ def item_of(charge: ShownCharge) -> tuple[str, str]:
 def _doubt_line(file: ChargeFile, doubt: str, speech: Speech) -> str:
     charge = file.charge
     told = short(charge.told or "—", NAME_LENGTH_MAX)
-    other = f"#{file.other.charge_id}" if file.other is not None else short(charge.conflicts_with or told, 80)
+    other = short(charge.conflicts_with or told, 80)
+    if file.other is not None:
+        other = speech.label("desk-number", number=str(file.other.charge_id))
     # A doubt that only a newer version knows is told in its own word.
     text = f"desk-doubt-{doubt}" if doubt in set(Doubt) else "desk-doubt-unknown"
     return speech.say(text, told=told, other=other, doubt=doubt)

@@ -1,4 +1,4 @@
-"""What operators are told about one charge: the news, above the charge as it stands by now."""
+"""Cards that tell operators some news of one charge, above the charge as it stands by now."""
 
 from __future__ import annotations
 

@@ -222,6 +222,7 @@ not-mine-done = Thank you for telling us. We took <b>{ $credits }</b> back, and 
 not-mine-decided-before = Nothing was changed: this payment was already taken back or refunded. /history shows it.
 not-mine-too-late = Nothing was changed: more than 30 days have passed. If this payment is not yours, please tell the page’s owner.
 payment-under-review = Your { $amount } arrived and is under review: an operator decides. You do not have to do anything, and you will hear from us here.
+payment-under-review-bare = Your payment arrived and is under review: an operator decides. You do not have to do anything, and you will hear from us here.
 payment-refunded-in-part = A part of your payment, { $amount }, was refunded, so the credits for that part were taken back. You now have { $balance }.
 payment-refunded = Your payment of { $amount } was refunded, so its credits were taken back. You now have { $balance }.
 payment-expired = Your payment of { $amount } with the code <code>{ $code }</code> was not paid in time and has been closed. Paid with this code? Your credits still arrive. Paid without it? Send /claim. Otherwise send /pay whenever you like.

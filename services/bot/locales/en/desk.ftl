@@ -62,6 +62,7 @@ desk-charge-only-a-person = Only a person may match it.
 desk-charge-no-amount = How much was paid is not known, so it cannot be matched. Look on Buy Me a Coffee, add the credits with <code>/credit</code>, then put it aside.
 desk-charge-guess = 🔸 A guess: found by amount and time, without a code.
 desk-charge-flag = { $flag }
+desk-number = #{ $number }
 desk-doubt-status = ⚠️ Buy Me a Coffee calls it “{ $told }”. We do not know whether that means paid.
 desk-doubt-amount = ⚠️ Its amount could not be read: “{ $told }”.
 desk-doubt-period = ⚠️ It is for a subscription but does not say for which period, so a repeat of it could not be recognised.
@@ -162,7 +163,7 @@ desk-part-reason = <blockquote>{ $part } of { $amount } went back</blockquote>
 desk-part-user = User: { $user }
 desk-part-yes = Yes, { $part } went back
 desk-part-done = ↩️ #{ $number }, { $user }: { $credits }. The balance is { $balance }.
-desk-part-noted = ↩️ #{ $number }: noted. Nobody has been credited for it yet; whoever is gets that much less.
+desk-part-noted = ↩️ #{ $number }: noted. The payment has no user yet; when you match it, its user gets that much less.
 desk-ask-why-undo-charge = <b>Take back what was decided of #{ $number }: why?</b>
     Reply with a few words. The user reads them in /history.
 desk-ask-why-undo-entry = <b>Take back entry { $number }: why?</b>
