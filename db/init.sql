@@ -343,7 +343,7 @@ CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NUL
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
 CREATE INDEX credits_action_id ON credits (action_id) WHERE action_id IS NOT NULL;
 
--- What is left of an entry after all that was taken back from it, and given back again.
+-- The credits that are left of an entry after all refunds and reversals.
 CREATE FUNCTION credits_left(credit_id bigint) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     WITH RECURSIVE entries AS (

@@ -345,7 +345,7 @@ _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
 """A supporter who was never one of our users is recognised only by a code."""
 
 
-# What the rules look at ----------------------------------------------------------------------------------------------
+# Conditions of the rules ----------------------------------------------------------------------------------------------
 
 
 def _refusal_of_any_guess(question: Question, candidates: Candidates, rules: Rules) -> Why | None:

@@ -93,7 +93,7 @@ class Doubt(enum.StrEnum):
 
 class CreditKind(enum.StrEnum):
     PAYMENT = "payment"
-    """What a charge gives to its user."""
+    """A charge gives credits to its user."""
     REFUND = "refund"
     """Money went back: takes back some or all of what a charge gave."""
     REVERSAL = "reversal"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any, assert_never
 
 from ledger.codes import Reading, read_codes, read_exact_codes
@@ -51,12 +52,15 @@ Facts = Mapping[str, str | int | float | None]
 ReasonRow = Mapping[str, Any]
 """A reason as it is stored. Nothing here reads it: an older or newer version may have written other words."""
 
+PERIOD_SLACK = timedelta(minutes=5)
+"""Periods of a subscription that begin this close together are one: BMC sends two events for a charge."""
+
 ANNOUNCED_TWICE_WITHIN = timedelta(minutes=15)
 """Within this time a donation and a first month of the same supporter, amount and note are one payment."""
 
 
 class OutsiderKind(enum.StrEnum):
-    """By what an operator remembers that payments are not from our users."""
+    """The trait by which an operator remembers that payments are not from our users."""
 
     SUPPORTER = "supporter"
     SUBSCRIPTION = "subscription"
@@ -93,7 +97,7 @@ class Charge:
     doubt: Doubt | str | None = None
     """Why only a person may match it."""
     told: str | None = None
-    """What the event said in the doubtful field."""
+    """The value that the event gave in the doubtful field."""
     conflicts_with: ChargeKey | None = None
     """The charge that has the same transaction id, though another number."""
     dismissed_by: int | None = None
@@ -126,7 +130,7 @@ class Charge:
 
     @property
     def amount_kept(self) -> Decimal:
-        """What was paid and did not go back; zero for an amount that is not known."""
+        """The amount paid less the part that went back; zero for an amount that is not known."""
         return Decimal(0) if self.amount is None else self.amount - (self.refunded_amount or 0)
 
 
@@ -165,24 +169,16 @@ def _by_transaction(charge: Charge | ChargeFacts) -> Identity | None:
 
 def _by_number(charge: Charge | ChargeFacts) -> Identity | None:
     # A payment's number names the payment, but a subscription's number names all its charges: the period belongs to it.
-    if charge.bmc_id is None:
-        return None
-    return ("number", charge.source, str(charge.family), charge.bmc_id, _seconds(charge.period_start))
+    return ("number", charge.source, str(charge.family), charge.bmc_id) if charge.bmc_id else None
 
 
-def _by_period(charge: Charge | ChargeFacts) -> Identity | None:
-    if charge.psp_id is None or charge.period_start is None:
-        return None
-    return ("period", charge.source, charge.psp_id, _seconds(charge.period_start))
-
-
-def _seconds(period_start: datetime | None) -> str:
-    return "" if period_start is None else str(int(period_start.timestamp()))
+def _by_subscription(charge: Charge | ChargeFacts) -> Identity | None:
+    return ("subscription", charge.source, charge.psp_id) if charge.psp_id else None
 
 
 @dataclass
 class Book:
-    """What is known before a batch, and step by step what the batch makes of it. Charges are put in by `keep`."""
+    """The knowledge before a batch, brought up to date step by step. Charges are put in by `keep`."""
 
     is_fresh: bool = True
     """False where what is settled came some time ago, and is looked at again."""
@@ -210,7 +206,7 @@ class Book:
 
     def keep(self, charge: Charge) -> None:
         self.charges[charge.key] = charge
-        for identity in (_by_transaction(charge), _by_number(charge), _by_period(charge)):
+        for identity in (_by_transaction(charge), _by_number(charge), _by_subscription(charge)):
             keys = self._found_by.setdefault(identity, []) if identity else []
             if charge.key not in keys:
                 keys.append(charge.key)
@@ -219,14 +215,15 @@ class Book:
         """Find the charge that an event is about, whatever that event would have named it."""
         if facts.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(facts.key)
-        in_period = next(self._all_by(_by_period(facts)), None)
+        subscribed = (charge for charge in self._all_by(_by_subscription(facts)) if _is_of_one_period(charge, facts))
         numbered = (charge for charge in self._all_by(_by_number(facts)) if _may_be_same(charge, facts))
         paid_so = (charge for charge in self._all_by(_by_transaction(facts)) if not _is_conflict(charge, facts))
-        return in_period or next(numbered, None) or next(paid_so, None)
+        return next(chain(subscribed, numbered, paid_so), None)
 
     def find_refunded(self, facts: ChargeFacts) -> Charge | None:
         """Find the charge that a refund is about: a refund may carry a transaction id of its own."""
-        return self.find(facts) or next(self._all_by(_by_number(facts)), None)
+        numbered = (charge for charge in self._all_by(_by_number(facts)) if _is_of_one_period(charge, facts))
+        return self.find(facts) or next(numbered, None)
 
     def find_conflict(self, facts: ChargeFacts) -> Charge | None:
         """Find another charge of the same family that has the same transaction id but another number."""
@@ -249,10 +246,16 @@ class Book:
 
 
 def _may_be_same(charge: Charge, facts: ChargeFacts) -> bool:
-    """Tell whether a charge of the same number, and period, may be the one: no id of the two speaks against it."""
+    """Tell whether a charge of the same number may be the one: neither an id nor the period speaks against it."""
     is_paid_so = None in (charge.transaction_id, facts.transaction_id) or charge.transaction_id == facts.transaction_id
     is_subscribed_so = None in (charge.psp_id, facts.psp_id) or charge.psp_id == facts.psp_id
-    return is_paid_so and is_subscribed_so
+    return is_paid_so and is_subscribed_so and _is_of_one_period(charge, facts)
+
+
+def _is_of_one_period(charge: Charge, facts: ChargeFacts) -> bool:
+    if charge.period_start is None or facts.period_start is None:
+        return charge.period_start is facts.period_start is None
+    return abs(charge.period_start - facts.period_start) <= PERIOD_SLACK
 
 
 def _is_conflict(charge: Charge, facts: ChargeFacts) -> bool:
@@ -324,7 +327,7 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Words:
-    """What the texts of a charge say."""
+    """The codes and names in the texts of a charge."""
 
     reading: Reading
     mentions: Mentions
@@ -706,7 +709,7 @@ class _Fold:
     def _tell(self, user: TelegramId | None, kind: NotificationKind, facts: Facts, fact_key: str) -> None:
         self._done.notifications.append(NewNotification(user, kind, facts, fact_key))
 
-    # What the rules are asked ------------------------------------------------------------------------------------
+    # Questions to the rules ------------------------------------------------------------------------------------
 
     def question(
         self,

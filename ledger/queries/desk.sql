@@ -71,7 +71,7 @@ WITH given_back AS (
      WHERE charges.charge_id = $1
        AND charges.state = 'refunded'
        AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
-       -- What had been reversed as a wrong match stays reversed.
+       -- A credit that was reversed as a wrong match stays reversed.
        AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal')
     RETURNING credits
 )
@@ -89,7 +89,7 @@ SELECT -sum(taken.credits)::bigint
    AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal');
 
 -- name: find_credits_left
--- What a charge has given by now, refunds of a part aside; null where it is not credited.
+-- The credits of a charge that are left after refunds; null if it is not credited.
 -- $1 charge id
 SELECT credits_left(given.credit_id)
   FROM credits AS given
@@ -132,7 +132,7 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_outsider_of_dismissal
--- What an operator had us remember when the charge was last dismissed; null: nothing.
+-- The outsider that an operator had us remember with the last dismissal; null: none.
 -- $1 charge id
 SELECT outsider_id
   FROM operator_actions

@@ -27,6 +27,7 @@ SELECT delivery_key, digest
 -- $6 psp ids, $7 starts of periods: arrays of one length
 -- $8 supporter ids, $9 when they paid, $10 for how long around that: the first two are arrays of one length
 -- $11 amounts, $12 currencies, $13 when they were paid, $14 for how long around that: the first three are arrays of one length
+-- $15 how far apart the starts of one period may be
 SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id,
        charges.period_start, charges.supporter_id, charges.amount, charges.currency, charges.note, charges.item,
        charges.item_name, charges.paid_at, charges.state, charges.is_paid, charges.is_held, charges.doubt, charges.told,
@@ -47,11 +48,16 @@ SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charg
              JOIN charges AS by_number
                ON by_number.family = named.family
               AND by_number.bmc_id = named.bmc_id
-              AND by_number.period_start IS NOT DISTINCT FROM named.period_start
+              AND CASE
+                      WHEN named.period_start IS NULL THEN by_number.period_start IS NULL
+                      ELSE by_number.period_start BETWEEN named.period_start - $15::interval AND named.period_start + $15::interval
+                  END
             UNION
            SELECT by_period.charge_id
              FROM unnest($6::text [], $7::timestamptz []) AS named (psp_id, period_start)
-             JOIN charges AS by_period ON by_period.psp_id = named.psp_id AND by_period.period_start = named.period_start
+             JOIN charges AS by_period
+               ON by_period.psp_id = named.psp_id
+              AND by_period.period_start BETWEEN named.period_start - $15::interval AND named.period_start + $15::interval
             UNION
            SELECT by_supporter.charge_id
              FROM unnest($8::text [], $9::timestamptz []) AS paid (supporter_id, paid_at)

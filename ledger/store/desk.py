@@ -57,7 +57,7 @@ class Why(enum.StrEnum):
     NOT_REFUNDABLE = "not_refundable"
     """Nothing was paid for the charge, or its amount is not known."""
     NO_PART = "no_part"
-    """What went back is not more than nothing and less than all that was paid."""
+    """The amount that went back must be more than nothing and less than all that was paid."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
     """The charge names no supporter, subscription or item."""
     UNDONE_BEFORE = "undone_before"

@@ -24,6 +24,7 @@ from ledger.model import (
 )
 from ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
+    PERIOD_SLACK,
     Book,
     Charge,
     EventRecord,
@@ -77,7 +78,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
     """
     Settle a batch in one transaction and return what it wrote, with each event's outcome in the order given.
 
-    Once this returns, everything is on disk. What was recorded before changes nothing and comes back as DUPLICATE.
+    Once this returns, everything is on disk. An event that was recorded before changes nothing and comes back as DUPLICATE.
 
     Raises:
         DatabaseAwayError: Nothing was written; the same batch may be settled later.
@@ -277,6 +278,7 @@ async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts], rules: Ru
         [one.currency for one in paid],
         [one.paid_at for one in paid],
         rules.fallback_window,
+        PERIOD_SLACK,
     )
 
 

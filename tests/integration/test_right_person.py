@@ -403,7 +403,7 @@ async def test_a_user_who_is_named_in_the_note_is_a_candidate_and_no_more(
     assert ("mentioned", 10**9 + 101 if "id is" in note else ANNA) in await reasons(ledger)
 
 
-# What BMC says -------------------------------------------------------------------------------------------------------
+# BMC's data ---------------------------------------------------------------------------------------------------------
 
 
 async def test_nameless_supporters_share_no_user(ledger: Ledger, webhook: Webhook) -> None:
@@ -449,6 +449,16 @@ async def test_given_memberships_share_no_subscription(ledger: Ledger, webhook: 
     second = a_subscription(psp_id="GIVE_AWAY", id=2, period=START + 100, started_at=START + 100, supporter_id=9)
 
     assert await webhook.settle(first, second) == ["credited", "unmatched"]
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(1, "recorded"), (300, "recorded"), (301, "credited")])
+async def test_two_events_of_one_period_may_differ_a_little_in_its_start(
+    ledger: Ledger, webhook: Webhook, seconds: int, outcome: str
+) -> None:
+    await ledger.open(CODE)
+    again = a_subscription("membership.updated", support_note=CODE, period=START + seconds)
+
+    assert await webhook.settle(a_subscription(support_note=CODE), again) == ["credited", outcome]
 
 
 @pytest.mark.parametrize("is_first_without", [True, False])

@@ -109,7 +109,7 @@ class Bmc:
 
 
 class Storm:
-    """What each part of the product, and people, do; each method once."""
+    """The work of each service and person, one method each."""
 
     def __init__(self, *, webhooks: list[Pool], bot: Pool, janitor: Pool, ledger: Ledger) -> None:
         self.chance = random.Random(SEED)
