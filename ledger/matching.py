@@ -329,7 +329,7 @@ def _by_amount_and_time(question: Question, candidates: Candidates, rules: Rules
     rivals = [payment for payment in candidates.payments if _is_rival(question, payment)]
     users = {payment.telegram_id for payment in rivals}
     if len(users) != 1:
-        lost.because(rule, Why.SEVERAL_USERS if users else Why.NO_OPEN_PAYMENT, rivals)
+        lost.because(rule, Why.SEVERAL_OPEN_PAYMENTS if users else Why.NO_OPEN_PAYMENT, rivals)
         return None
     [user] = users
     open_now = [payment for payment in rivals if payment.is_open]

@@ -26,6 +26,7 @@ from ledger.matching import (
     Reason,
     Rules,
     Unmatched,
+    Why,
     flag_of,
     match,
 )
@@ -535,7 +536,8 @@ class _Fold:
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
         if outsider is not None and not found.under_review:
-            self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider))
+            reasons = _rows([*found.reasons, Reason(Method.OPERATOR, Why.OUTSIDER)])
+            self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
             return Outcome.RECORDED
         charge = replace(charge, state=ChargeState.UNMATCHED, dismissed_by=None)
         self._keep(charge)

@@ -126,7 +126,7 @@ async def test_an_open_payment_that_is_older_than_the_window_is_a_rival(ledger: 
     await webhook.settle(a_payment(support_note="Дякую!"))
 
     assert await charges(ledger) == [("unmatched", None, None)]
-    assert {("several_users", ANNA), ("several_users", BOHDAN)} <= await reasons(ledger)
+    assert {("several_open_payments", ANNA), ("several_open_payments", BOHDAN)} <= await reasons(ledger)
 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
@@ -844,6 +844,7 @@ async def test_a_remembered_supporter_comes_again_without_a_card(ledger: Ledger,
     assert await webhook.settle(a_payment(supporter_id=5, support_note="love it again")) == ["recorded"]
 
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed"]
+    assert ("outsider", None) in await reasons(ledger)
     assert await ledger.told() == ["charge_unmatched"]
 
 

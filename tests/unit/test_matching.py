@@ -344,8 +344,8 @@ def test_a_payment_of_another_user_that_was_open_when_it_was_paid_is_a_rival(riv
 
     assert isinstance(found, Unmatched)
     assert {(one.why, one.telegram_id) for one in found.reasons if one.rule is Method.AMOUNT_AND_TIME} == {
-        (Why.SEVERAL_USERS, ANNA),
-        (Why.SEVERAL_USERS, BOHDAN),
+        (Why.SEVERAL_OPEN_PAYMENTS, ANNA),
+        (Why.SEVERAL_OPEN_PAYMENTS, BOHDAN),
     }
 
 
