@@ -69,6 +69,20 @@ def ledger(pool: Pool) -> Ledger:
 
 
 @pytest.fixture
+async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    """A pool of the bot's own role: for users and operators."""
+    async with open_pool(role_url("bot")) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    """A pool of the janitor's own role."""
+    async with open_pool(role_url("janitor")) as pool:
+        yield pool
+
+
+@pytest.fixture
 async def webhook(role_url: Callable[[str], str]) -> AsyncIterator[Webhook]:
     """The webhook service on a free port, with its own role in the database."""
     async with open_pool(role_url("webhook")) as pool, serve_webhook(pool) as webhook:

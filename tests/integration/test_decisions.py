@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-import pytest
-
 from ledger.model import TelegramId
-from ledger.store.database import Pool, open_pool
+from ledger.store.database import Pool
 from ledger.store.desk import Order, match_charge, undo_match
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE
 from tests.integration.webhook import RULES, Webhook
-
-
-@pytest.fixture
-async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    async with open_pool(role_url("bot")) as pool:
-        yield pool
 
 
 def order() -> Order:

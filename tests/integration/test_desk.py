@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from ledger.model import PaymentId, Rates, TelegramId
-from ledger.store.database import Pool, open_pool
+from ledger.store.database import Pool
 from ledger.store.desk import (
     Done,
     Order,
@@ -34,13 +33,6 @@ from tests.integration.webhook import RULES, Webhook
 CODE, OTHER_CODE = "K7QM2XHD", "P4RT9WEZ"
 OLHA, PETRO = TelegramId(900), TelegramId(901)
 RATES = Rates({"USD": Decimal(100)})
-
-
-@pytest.fixture
-async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    """The database as the bot may use it."""
-    async with open_pool(role_url("bot")) as pool:
-        yield pool
 
 
 def order(operator: TelegramId = OLHA, reason: str = "wrote me", *, key: str | None = None) -> Order:

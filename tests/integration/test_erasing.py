@@ -27,12 +27,6 @@ async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
         yield pool
 
 
-@pytest.fixture
-async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    async with open_pool(role_url("janitor")) as pool:
-        yield pool
-
-
 async def kept_bodies(ledger: Ledger) -> list[int]:
     """The numbers of the events whose body is kept."""
     rows = await ledger.pool.fetch("SELECT event_no FROM events WHERE body IS NOT NULL ORDER BY event_no")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -45,18 +45,6 @@ RATES = Rates({"USD": Decimal(100)})
 MONTH = 2_592_000
 START = 1_780_405_603
 orders = count()
-
-
-@pytest.fixture
-async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    async with open_pool(role_url("bot")) as pool:
-        yield pool
-
-
-@pytest.fixture
-async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    async with open_pool(role_url("janitor")) as pool:
-        yield pool
 
 
 def now() -> datetime:

@@ -27,12 +27,6 @@ REFUSE_CHARGES = """
 
 
 @pytest.fixture
-async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    async with open_pool(role_url("bot")) as pool:
-        yield pool
-
-
-@pytest.fixture
 async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[SettleWantedEvents]:
     async with open_pool(role_url("janitor")) as pool:
         await connect_all(pool)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from ledger.store.database import Pool, open_pool
+from ledger.store.database import Pool
 from ledger.store.snapshot import take_snapshot
 from services.janitor.state import AGE_MAX, State
 from tests.integration.bmc import a_payment, a_refund_of
@@ -17,12 +16,6 @@ from tests.integration.webhook import Webhook
 
 CODE, OTHER_CODE = "K7QM2XHD", "ABCD2345"
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    async with open_pool(role_url("janitor")) as pool:
-        yield pool
 
 
 async def read(janitor: Pool, *, age: timedelta = timedelta()) -> dict[str, float]:
