@@ -470,6 +470,28 @@ class MoneyMachine(RuleBasedStateMachine):
         _, charge = self.pay(self.a_payment("", Written(), amount=amount, supporter=supporter))
         return charge
 
+    @rule(user=users, rival=users, amount=amounts, end=st.sampled_from(["cancelled", "completed", "expired"]))
+    def a_rival_ends_before_the_payment_is_told(
+        self, user: TelegramId, rival: TelegramId, amount: str, end: str
+    ) -> None:
+        """It was open when the charge was paid, so the charge may be the rival's."""
+        code = self.request(rival, amount)
+        self.pass_minutes(1)
+        self.request(user, amount)
+        self.pass_minutes(10)
+        match end:
+            case "cancelled":
+                self.do(cancel_payment(self.world.bot, code, rival, now=self.now))
+            case "completed":
+                self.pay(self.a_payment(code, Written(frozenset({code})), amount=amount))
+            case _:
+                opened_before = self.now - timedelta(minutes=10, seconds=30)
+                self.do(expire_payments(self.world.janitor, now=self.now, opened_before=opened_before))
+
+        _, charge = self.pay(self.a_payment("", Written(), amount=amount, minutes_ago=5))
+
+        assert rival == user or charge["telegram_id"] is None
+
     @rule(user=users, amount=amounts, days=st.sampled_from([29, 31, 89, 91]))
     def disown_a_guess_and_try_again(self, user: TelegramId, amount: str, days: int) -> None:
         charge = self.pay_for_a_request(user, amount, 1, None)
