@@ -207,6 +207,8 @@ def check_charges_keep_their_identity(before: Snapshot, after: Snapshot, known: 
         assert [row[name] for name in same] == [later[row["charge_id"]][name] for name in same]
     names = Counter(name_of(row) for row in after.charges if row["conflicts_with"] is None)
     assert all(count == 1 for count in names.values()), names
+    periods = Counter((subscription_of(row), row["period_start"]) for row in after.charges if row["period_start"])
+    assert all(count == 1 for count in periods.values()), periods
 
 
 def check_doubt_is_left_to_a_person(before: Snapshot, after: Snapshot, known: Known) -> None:
