@@ -26,7 +26,7 @@ AFTER_A_MISTAKE = timedelta(days=90)
 # One statement reads all tables, so that they are of one moment, and a step costs one round trip.
 SNAPSHOT = """
 SELECT json_build_object(
-    'users', (SELECT json_agg(t) FROM users AS t),
+    'users', (SELECT json_agg(t ORDER BY telegram_id) FROM users AS t),
     'payments', (SELECT json_agg(t ORDER BY payment_id) FROM pending_payments AS t),
     'events', (
         SELECT json_agg(json_build_object(
@@ -37,7 +37,7 @@ SELECT json_build_object(
     ),
     'charges', (SELECT json_agg(t ORDER BY charge_id) FROM charges AS t),
     'credits', (SELECT json_agg(t ORDER BY credit_id) FROM credits AS t),
-    'balances', (SELECT json_agg(t) FROM balances AS t),
+    'balances', (SELECT json_agg(t ORDER BY telegram_id) FROM balances AS t),
     'guesses', (SELECT json_agg(t ORDER BY charge_id) FROM guesses AS t),
     'outsiders', (SELECT json_agg(t ORDER BY outsider_id) FROM outsiders AS t),
     'claims', (SELECT json_agg(t ORDER BY claim_id) FROM claims AS t),
