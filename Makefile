@@ -58,6 +58,10 @@ test: docker $(READY) $(BROWSER) ## Pass every test: unit, integration, end to e
 quick: $(READY) ## Pass the tests that need no Docker
 	@$(BIN)/pytest tests/unit tests/sandbox
 
+.PHONY: soak
+soak: docker $(READY) ## Try 5,000 random sequences of steps against the invariants of the ledger
+	@MONEY_MACHINE_SEQUENCES=5000 $(BIN)/pytest --capture=no tests/integration/test_money_machine.py
+
 .PHONY: bench
 bench: docker $(READY) ## Measure how fast payments are settled, beside a baseline
 	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull

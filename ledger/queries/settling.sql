@@ -93,7 +93,7 @@ SELECT DISTINCT supporter_id, telegram_id
 
 -- name: find_users_of_subscriptions
 -- To which users charges of these subscriptions were matched by more than a guess, and from which they were taken back since.
--- The newest of the two counts for each user.
+-- The newest of the two counts for each user. A charge that lacks the psp id, here or there, is recognised by its number.
 -- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 numbers: arrays of one length
 WITH theirs AS (
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
@@ -101,8 +101,11 @@ WITH theirs AS (
       JOIN charges ON charges.psp_id = named.psp_id
      UNION
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
-      FROM unnest($1::text [], $3::text [], $4::text []) AS named (name, family, bmc_id)
-      JOIN charges ON charges.family = named.family AND charges.bmc_id = named.bmc_id AND charges.psp_id IS NULL
+      FROM unnest($1::text [], $2::text [], $3::text [], $4::text []) AS named (name, psp_id, family, bmc_id)
+      JOIN charges
+        ON charges.family = named.family
+       AND charges.bmc_id = named.bmc_id
+       AND (charges.psp_id IS NULL OR named.psp_id IS NULL)
 ),
 
 happened AS (
