@@ -239,6 +239,8 @@ CREATE TABLE guesses (
 );
 COMMENT ON COLUMN guesses.taken_back_at IS 'When the user said that it is not theirs, or an operator took it back; null: it stands.';
 CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
+-- The desk's list, the newest first.
+CREATE INDEX guesses_guessed_at ON guesses (guessed_at);
 
 -- "I paid but nothing came": what a user says of a payment, for an operator to compare with the charges that wait.
 CREATE TABLE claims (
@@ -374,6 +376,11 @@ BEGIN
         broken := 'reversal_takes_back_the_whole';
     ELSIF NEW.kind = 'refund' AND public.credits_left(NEW.reverses) + NEW.credits < 0 THEN
         broken := 'refunds_stay_within_the_credit';
+    ELSIF NEW.is_not_mine AND NOT EXISTS (
+        SELECT FROM public.guesses AS g
+         WHERE g.charge_id = NEW.charge_id AND g.telegram_id = NEW.telegram_id AND g.taken_back_at IS NULL
+    ) THEN
+        broken := 'only_a_guess_is_disowned';
     END IF;
     IF broken IS NOT NULL THEN
         RAISE EXCEPTION 'entry % cannot be taken back by this one: %', NEW.reverses, broken

@@ -82,16 +82,22 @@ WITH missed AS (
      WHERE known.telegram_id = ANY($1::bigint [])
        AND known.status = 'unreachable'
        AND known.created_at > $2::timestamptz - mattering.matters_for
-       AND CASE known.kind
-           WHEN 'charge_unmatched' THEN EXISTS (
+       AND CASE
+           WHEN known.kind IN ('charge_unmatched', 'guess_disowned') THEN EXISTS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key' AND charges.state = 'unmatched' AND charges.is_paid
            )
-           WHEN 'claim_raised' THEN EXISTS (
+           -- It can be taken back only while it stands; the rest of a refund can be given back only while all is taken.
+           WHEN known.kind IN ('charge_guessed', 'charge_refunded') THEN EXISTS (
+               SELECT FROM charges
+                WHERE charges.charge_key = known.facts ->> 'charge_key'
+                  AND charges.state = CASE known.kind WHEN 'charge_guessed' THEN 'matched' ELSE 'refunded' END
+           )
+           WHEN known.kind = 'claim_raised' THEN EXISTS (
                SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
            )
            -- The message does not name its event. It is still true while an event waits that is not newer.
-           WHEN 'event_unreadable' THEN EXISTS (
+           WHEN known.kind = 'event_unreadable' THEN EXISTS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')
                   AND events.body IS NOT NULL

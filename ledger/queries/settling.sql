@@ -121,7 +121,7 @@ happened AS (
 
 SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
   FROM happened
- ORDER BY name ASC, telegram_id ASC, at DESC, is_undone ASC;
+ ORDER BY name ASC, telegram_id ASC, at DESC, is_undone DESC;
 
 -- name: find_candidate_payments
 -- Payments that may be meant: by their code, by being open for a known user, or by their amount. Of the last those that are open or

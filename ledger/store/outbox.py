@@ -36,12 +36,21 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.CREDITS_ADJUSTED: YEAR,
     # After a month they have raised another claim, or have let it be.
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
+    # After a month it was decided, and they have heard of that as well.
+    NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
     # After a day they know that they did not pay. A late payment still reaches them by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
     # Cards, as long as the decision is still to be made: requeue_missed looks.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
+    NotificationKind.GUESS_DISOWNED: YEAR,
     NotificationKind.EVENT_UNREADABLE: YEAR,
+    # Nothing else tells of them, and nothing records that an operator has compared the two values.
+    NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
+    NotificationKind.REFUND_UNKNOWN: 30 * DAY,
+    # As long as a guess can be disowned.
+    NotificationKind.CHARGE_GUESSED: 30 * DAY,
+    NotificationKind.CHARGE_REFUNDED: 30 * DAY,
     # Problems of the last day. An older one has been solved or has come again; the desk and the alerts show what lasts.
     NotificationKind.CHARGE_FLAGGED: DAY,
     NotificationKind.CODE_CAME_LATE: DAY,

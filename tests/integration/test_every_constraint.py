@@ -43,8 +43,11 @@ INSERT INTO charges (
     (5, 'refunded in part, undone', 'donation', '5', 'pi_5', NULL, NULL, 5, 'USD', now(), true, 'unmatched', NULL, NULL, NULL),
     (6, 'credited again', 'donation', '6', 'pi_6', NULL, NULL, 5, 'USD', now(), true, 'matched', 'operator', 2, NULL),
     (7, 'refund taken back', 'donation', '7', 'pi_7', NULL, NULL, 5, 'USD', now(), true, 'matched', 'code', 1, NULL),
+    (11, 'guessed', 'donation', '11', 'pi_11', NULL, NULL, 5, 'USD', now(), true, 'matched', 'amount_and_time', 1, NULL),
     (8, 'subscription', 'membership', '8', NULL, 'sub_1', '2026-11-01', 5, 'USD', now(), true, 'unmatched', NULL, NULL, NULL),
     (9, 'numbered', 'membership', '9', NULL, NULL, '2026-11-01', 5, 'USD', now(), true, 'unmatched', NULL, NULL, NULL);
+
+INSERT INTO guesses (charge_id, telegram_id, guessed_at) VALUES (11, 1, now());
 
 INSERT INTO notifications (telegram_id, kind, fact_key) VALUES (1, 'payment_credited', 'credited:matched');
 
@@ -70,6 +73,7 @@ OVERRIDING SYSTEM VALUE VALUES
     (71, 1, 'refund', -500, 7, 70, NULL, NULL, NULL, NULL),
     (72, 1, 'reversal', 500, 7, 71, NULL, 1, 'only a part', NULL),
     (80, 1, 'adjustment', 100, NULL, NULL, NULL, 1, 'a gift', NULL),
+    (110, 1, 'payment', 500, 11, NULL, NULL, NULL, NULL, NULL),
     (90, 1, 'spend', -50, NULL, NULL, NULL, NULL, 'a picture', 'spent-1');
 -- What the tests add is numbered from here on. Tables are altered only after the deferred checks.
 SET CONSTRAINTS ALL IMMEDIATE;
@@ -122,6 +126,7 @@ def change(charge_id: int, assignments: str) -> str:
 MATCH_WAITING = change(2, "state = 'matched', method = 'operator', telegram_id = 1") + ";"
 MATCH_UNDONE = change(4, "state = 'matched', method = 'operator', telegram_id = 2") + ";"
 BACK_TO_WAITING = "state = 'unmatched', method = NULL, telegram_id = NULL"
+WAIT_AGAIN = change(1, BACK_TO_WAITING) + ";"
 PENDING = "UPDATE pending_payments SET {} WHERE payment_id = 'K7QM2XHD'"
 ENDED = "UPDATE pending_payments SET {} WHERE payment_id = 'P4RT9WEZ'"
 CAUSE, ACTION, KEY = "'because'", 1, "'spent-2'"
@@ -229,7 +234,9 @@ VIOLATIONS = [
     Violation("credits.reversal_has_its_author", credit("reversal", -100, cause=CAUSE, reverses=80)),
     Violation(
         "credits.reversal_has_its_author",
-        credit("reversal", -100, cause=CAUSE, reverses=80, action_id=ACTION, is_not_mine="true"),
+        change(11, BACK_TO_WAITING)
+        + ";"
+        + credit("reversal", -500, charge_id=11, cause=CAUSE, reverses=110, action_id=ACTION, is_not_mine="true"),
     ),
     Violation(
         "credits.only_a_reversal_is_not_mine",
@@ -273,6 +280,11 @@ VIOLATIONS = [
     ),
     Violation(
         TAKEN_BACK, credit("refund", -501, charge_id=1, reverses=10), refused_as="refunds_stay_within_the_credit"
+    ),
+    Violation(
+        TAKEN_BACK,
+        WAIT_AGAIN + credit("reversal", -500, charge_id=1, reverses=10, cause=CAUSE, is_not_mine="true"),
+        refused_as="only_a_guess_is_disowned",
     ),
     # The sum of two, each within the credit, is more than it.
     Violation(
@@ -336,6 +348,11 @@ VIOLATIONS = [
     Violation(
         "notifications.told_once",
         "INSERT INTO notifications (telegram_id, kind, fact_key) VALUES (1, 'payment_credited', 'credited:matched')",
+    ),
+    Violation("notifications.only_a_tried_message_is_set_aside", "UPDATE notifications SET is_set_aside = true"),
+    Violation(
+        "notifications.only_a_tried_message_is_set_aside",
+        "UPDATE notifications SET is_set_aside = true, attempts = 1",
     ),
     Violation("notifications.status_is_known", "UPDATE notifications SET status = 'lost'"),
     Violation("notifications.traceparent_is_one", "UPDATE notifications SET traceparent = '00-1-2-3'"),
@@ -541,7 +558,7 @@ ENTRIES = {
     "refund": credit("refund", -500, charge_id=1, reverses=10),
     "refund of a part": credit("refund", -1, charge_id=1, reverses=10, action_id=ACTION),
     "reversal": credit("reversal", -100, reverses=80, cause=CAUSE, action_id=ACTION),
-    "not mine": credit("reversal", -100, reverses=80, cause=CAUSE, is_not_mine="true"),
+    "not mine": credit("reversal", -500, charge_id=11, reverses=110, cause=CAUSE, is_not_mine="true"),
     "adjustment": credit("adjustment", 1, cause=CAUSE, action_id=ACTION),
     "spend": credit("spend", -1, cause=CAUSE, idempotency_key=KEY),
     "spend_credits": "SELECT spend_credits(1, 1, 'a picture', 'spent-2')",
@@ -564,6 +581,8 @@ async def test_a_role_adds_only_the_entries_that_it_needs(db: Connection, role: 
     if entry.startswith("payment"):
         charge_id = 2 if entry == "payment" else 4
         await db.execute(change(charge_id, "state = 'matched', method = 'operator', telegram_id = 1"))
+    if entry == "not mine":
+        await db.execute(change(11, BACK_TO_WAITING))
 
     if entry in MAY_ADD[role]:
         async with acting_as(db, role):
