@@ -1004,7 +1004,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @rule(user=users)
     def come_back(self, user: TelegramId) -> None:
         self.known.erased.pop(user, None)
-        self.do(meet_user(self.world.bot, user, language="uk", username=f"user_{user}"))
+        self.do(meet_user(self.world.bot, user, language="uk", username=f"user_{user}", now=self.now))
 
     @rule(user=users)
     def block(self, user: TelegramId) -> None:
