@@ -166,6 +166,7 @@ CREATE TABLE charges (
     note text,
     item text,
     item_name text,
+    payer_name text,
     paid_at timestamptz NOT NULL,
     state text NOT NULL DEFAULT 'unmatched',
     method text,
@@ -205,6 +206,7 @@ COMMENT ON COLUMN charges.charge_key IS 'Names the charge for good, as its first
 COMMENT ON COLUMN charges.source IS 'Where the money came in; part of the identity.';
 COMMENT ON COLUMN charges.period_start IS 'Start of the period that a charge of a subscription pays; null otherwise, or if it is missing.';
 COMMENT ON COLUMN charges.note IS 'The supporter''s own words, codes are read from them; null once the retention time is over.';
+COMMENT ON COLUMN charges.payer_name IS 'The name of a payer without a supporter id; null otherwise, and once the retention time is over.';
 COMMENT ON COLUMN charges.item IS 'The membership level or Shop item that was bought, such as level:5 or extra:12.';
 COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
 COMMENT ON COLUMN charges.is_held IS 'An operator took its match back: no rule matches it again, only a person.';
@@ -228,7 +230,7 @@ CREATE INDEX charges_payment_id ON charges (payment_id) WHERE payment_id IS NOT 
 CREATE INDEX charges_telegram_id ON charges (telegram_id) WHERE telegram_id IS NOT NULL;
 CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
-CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL;
+CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
 -- Charges that were credited by amount and time, and whether that was a mistake. Limits how often it happens to one user.
 CREATE TABLE guesses (
@@ -673,8 +675,8 @@ BEGIN
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     -- Of charges that are nobody's those that wait keep their words: a person needs them in order to decide.
     UPDATE public.charges AS c
-       SET note = NULL
-     WHERE c.note IS NOT NULL
+       SET note = NULL, payer_name = NULL
+     WHERE (c.note IS NOT NULL OR c.payer_name IS NOT NULL)
        AND (
            c.telegram_id = erase_user.telegram_id
            OR c.telegram_id IS NULL AND c.state <> 'unmatched' AND c.supporter_id = ANY(theirs)
@@ -826,7 +828,7 @@ GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payme
 GRANT SELECT, INSERT ON charges TO webhook, janitor, bot;
 -- Not the key, the source or the family: a charge stays the charge that it was recorded as.
 GRANT UPDATE (
-    bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, paid_at, state, method, reasons,
+    bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, payer_name, paid_at, state, method, reasons,
     payment_id, telegram_id, flag, is_paid, is_held, doubt, told, dismissed_by, matched_at, refunded_at, refunded_amount
 ) ON charges TO webhook, janitor, bot;
 GRANT SELECT, UPDATE (ended_at) ON outsiders TO webhook, janitor, bot;

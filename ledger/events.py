@@ -55,6 +55,7 @@ QUESTION_KEYS = frozenset({"question", "extra_question"})
 ANSWERS_DEPTH_MAX = 6
 TOLD_LENGTH_MAX = 100
 ITEM_LENGTH_MAX = 100
+NAME_LENGTH_MAX = 200
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Signs that JSON can carry and Postgres text cannot."""
@@ -110,6 +111,8 @@ class ChargeFacts:
     item: str | None = None
     """Identifies the membership level (`level:5`) or the one Shop item bought (`extra:12`), by its title if it has no id."""
     item_name: str | None = None
+    payer_name: str | None = None
+    """The name of a payer without a supporter id; None if there is a *supporter* or no name."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +256,7 @@ def _charge(
         has_answer=bool(answers.strip()),
         item=item,
         item_name=item_name,
+        payer_name=_payer_name(data),
     )
 
 
@@ -409,6 +413,11 @@ def _named(kind: str, id_: object, title: object) -> tuple[str, str | None] | No
     name = " ".join((_text(title) or "").split())[:ITEM_LENGTH_MAX] or None
     identifier = _id(id_) or name
     return None if identifier is None else (f"{kind}:{identifier}", name)
+
+
+def _payer_name(data: Json) -> str | None:
+    name = None if _id(data.get("supporter_id")) else _text(data.get("supporter_name"))
+    return name[:NAME_LENGTH_MAX] if name else None
 
 
 def _supporter(data: Json) -> Supporter | None:

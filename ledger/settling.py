@@ -95,6 +95,8 @@ class Charge:
     """Of a subscription's charge; None for any other, and where it is missing."""
     item: str | None = None
     item_name: str | None = None
+    payer_name: str | None = None
+    """The name of a payer without a supporter id; others are known by their supporter."""
     doubt: Doubt | str | None = None
     """Why only a person may match it."""
     told: str | None = None
@@ -523,7 +525,7 @@ class _Fold:
         if isinstance(found, Match):
             if found.telegram_id in self._book.erased:
                 # A renewal, or a late payment: the credit is due, what names its user is not kept.
-                charge = replace(charge, note=None)
+                charge = replace(charge, note=None, payer_name=None)
                 self._forget_supporter(facts)
             self.apply_match(charge, found)
             return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.key
@@ -812,6 +814,7 @@ def _charge_of(facts: ChargeFacts) -> Charge:
         note=facts.note or None,
         item=facts.item,
         item_name=facts.item_name,
+        payer_name=facts.payer_name,
         doubt=facts.doubt,
         told=facts.told,
         paid_at=facts.paid_at,
@@ -835,6 +838,7 @@ def _completed_by(known: Charge, facts: ChargeFacts) -> Charge:
         note=facts.note or known.note,
         item=known.item or facts.item,
         item_name=known.item_name or facts.item_name,
+        payer_name=known.payer_name or facts.payer_name,
         doubt=None if is_cleared else facts.doubt if is_doubted else known.doubt,
         told=None if is_cleared else facts.told if is_doubted else known.told,
     )

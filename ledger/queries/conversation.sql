@@ -4,7 +4,8 @@
 -- Charges of these days that wait, or were dismissed because of a remembered outsider. Only for ranking: the claimant is shown
 -- nothing of them.
 -- $1 from, $2 until, both days included, $3 when the claim was raised
-SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at, supporters.name AS supporter_name
+SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
+       coalesce(supporters.name, charges.payer_name) AS supporter_name
   FROM charges
   LEFT JOIN supporters USING (supporter_id)
  WHERE (charges.state = 'unmatched' OR charges.dismissed_by IS NOT NULL)

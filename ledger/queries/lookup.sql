@@ -7,7 +7,7 @@ SELECT charges.charge_id, charges.charge_key, charges.family, charges.amount, ch
        charges.paid_at, charges.state, charges.method, charges.reasons, charges.payment_id, charges.telegram_id,
        charges.flag, charges.is_paid, charges.is_held, charges.doubt, charges.told, charges.conflicts_with, charges.item,
        charges.item_name, charges.dismissed_by, charges.supporter_id, charges.psp_id, charges.matched_at, charges.refunded_at,
-       charges.refunded_amount, supporters.name AS supporter_name, supporters.email,
+       charges.refunded_amount, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
            AS credits,
        outsiders.kind AS remembered,
@@ -281,7 +281,7 @@ SELECT days.day::date AS day,
 -- $1 from, $2 before, $3 how many at most
 SELECT charges.charge_id, charges.charge_key, charges.family, charges.transaction_id, charges.paid_at, charges.amount,
        charges.currency, charges.state, charges.method, charges.payment_id, charges.telegram_id, users.username,
-       supporters.name AS supporter_name, charges.flag, charges.matched_at, charges.refunded_at
+       coalesce(supporters.name, charges.payer_name) AS supporter_name, charges.flag, charges.matched_at, charges.refunded_at
   FROM charges
   LEFT JOIN supporters USING (supporter_id)
   LEFT JOIN users ON users.telegram_id = charges.telegram_id

@@ -30,7 +30,7 @@ SELECT delivery_key, digest
 -- $15 how far apart the starts of one period may be
 SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id,
        charges.period_start, charges.supporter_id, charges.amount, charges.currency, charges.note, charges.item,
-       charges.item_name, charges.paid_at, charges.state, charges.is_paid, charges.is_held, charges.doubt, charges.told,
+       charges.item_name, charges.payer_name, charges.paid_at, charges.state, charges.is_paid, charges.is_held, charges.doubt, charges.told,
        charges.conflicts_with, charges.dismissed_by, charges.method, charges.reasons, charges.payment_id,
        charges.telegram_id, charges.flag, charges.matched_at, charges.refunded_at, charges.refunded_amount
   FROM charges
@@ -77,7 +77,7 @@ SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charg
 -- name: find_charges_by_keys
 -- $1 charge keys
 SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-       paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
+       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
        matched_at, refunded_at, refunded_amount
   FROM charges
  WHERE charge_key = ANY($1::text []);
@@ -225,17 +225,18 @@ SET name = coalesce(excluded.name, known.name),
 -- $1 a JSON array
 INSERT INTO charges AS kept (
     charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-    paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
+    payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
     matched_at, refunded_at, refunded_amount
 )
 SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-       paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
+       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
        matched_at, refunded_at, refunded_amount
   FROM jsonb_populate_recordset(NULL::charges, $1::jsonb)
 ON CONFLICT (charge_key) DO UPDATE
 SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id = excluded.psp_id,
     supporter_id = excluded.supporter_id, amount = excluded.amount, currency = excluded.currency, note = excluded.note,
-    item = excluded.item, item_name = excluded.item_name, paid_at = excluded.paid_at, state = excluded.state,
+    item = excluded.item, item_name = excluded.item_name, payer_name = excluded.payer_name, paid_at = excluded.paid_at,
+    state = excluded.state,
     is_paid = excluded.is_paid, is_held = excluded.is_held, doubt = excluded.doubt, told = excluded.told,
     dismissed_by = excluded.dismissed_by, method = excluded.method, reasons = excluded.reasons,
     payment_id = excluded.payment_id, telegram_id = excluded.telegram_id, flag = excluded.flag,

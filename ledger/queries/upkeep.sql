@@ -71,11 +71,11 @@ RETURNING event_no;
 -- A charge that waits keeps its note: an operator decides by it.
 -- $1 recorded before this time, $2 how many at most
 UPDATE charges
-   SET note = NULL
+   SET note = NULL, payer_name = NULL
  WHERE charge_id IN (
            SELECT charge_id
              FROM charges
-            WHERE note IS NOT NULL AND recorded_at < $1 AND state <> 'unmatched'
+            WHERE (note IS NOT NULL OR payer_name IS NOT NULL) AND recorded_at < $1 AND state <> 'unmatched'
             ORDER BY recorded_at
             LIMIT $2
        )

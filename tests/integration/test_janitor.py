@@ -299,6 +299,7 @@ async def test_what_was_decided_is_forgotten_like_anything_else(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
+    await ledger.pool.execute("UPDATE charges SET payer_name = 'Anna K'")
     await keep_failed_event(ledger.pool, read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n"))
     await ledger.pool.execute("UPDATE charges SET state = 'dismissed'; UPDATE events SET put_aside_at = now()")
     task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
@@ -306,6 +307,7 @@ async def test_what_was_decided_is_forgotten_like_anything_else(
     await task.run_once(later)
 
     assert (await ledger.charge())["note"] is None
+    assert (await ledger.charge())["payer_name"] is None
     assert await ledger.pool.fetchval("SELECT name FROM supporters") is None
     assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
 

@@ -31,7 +31,7 @@ from ledger.store.desk import (
     refund_part,
     undo_match,
 )
-from ledger.store.lookup import find_claim_file
+from ledger.store.lookup import find_charge_file, find_claim_file
 from ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
 from ledger.store.settle import rematch_charges, settle_events
 from ledger.store.upkeep import close_answered_claims
@@ -663,6 +663,18 @@ async def test_an_amount_that_cannot_be_read_shows_a_card_with_the_rest(
     )
     assert refused == Refused(Why.NO_RATE)
     assert await ledger.credits() == []
+
+
+@pytest.mark.parametrize("supporter_id", [None, 0, "null", 5])
+async def test_a_card_names_the_payer_even_without_a_supporter_id(
+    ledger: Ledger, webhook: Webhook, desk: Pool, supporter_id: object
+) -> None:
+    await webhook.settle(a_payment(supporter_id=supporter_id, supporter_name="Anna K", amount="5,00"))
+
+    file = await find_charge_file(desk, charge_id=await last_charge_id(ledger))
+
+    assert file is not None
+    assert (file.charge.supporter_name, file.charge.told) == ("Anna K", "5,00")
 
 
 async def test_a_lifetime_membership_without_a_period_is_credited_once(ledger: Ledger, webhook: Webhook) -> None:
