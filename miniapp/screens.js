@@ -215,7 +215,7 @@ const CAUSE_IN_WORDS = ["spend", "adjustment", "reversal"]; // Nothing was paid 
 
 function causeOf({ say, money }, { change, cause, amount, currency }) {
   if (CAUSE_IN_WORDS.includes(change)) return cause;
-  const text = amount === null ? say(`history_${change}_bare`) : say(`history_${change}`, { amount: money(amount, currency) });
+  const text = say(`history_${change}`, { amount: money(amount, currency) });
   return change === "match_undone" && cause ? `${text}: ${cause}` : text;
 }
 

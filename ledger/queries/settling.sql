@@ -77,8 +77,8 @@ SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charg
 -- name: find_charges_by_keys
 -- $1 charge keys
 SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
-       matched_at, refunded_at, refunded_amount
+       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id,
+       flag, matched_at, refunded_at, refunded_amount
   FROM charges
  WHERE charge_key = ANY($1::text []);
 
@@ -229,15 +229,14 @@ INSERT INTO charges AS kept (
     matched_at, refunded_at, refunded_amount
 )
 SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
-       matched_at, refunded_at, refunded_amount
+       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id,
+       flag, matched_at, refunded_at, refunded_amount
   FROM jsonb_populate_recordset(NULL::charges, $1::jsonb)
 ON CONFLICT (charge_key) DO UPDATE
 SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id = excluded.psp_id,
     supporter_id = excluded.supporter_id, amount = excluded.amount, currency = excluded.currency, note = excluded.note,
     item = excluded.item, item_name = excluded.item_name, payer_name = excluded.payer_name, paid_at = excluded.paid_at,
-    state = excluded.state,
-    is_paid = excluded.is_paid, is_held = excluded.is_held, doubt = excluded.doubt, told = excluded.told,
+    state = excluded.state, is_paid = excluded.is_paid, is_held = excluded.is_held, doubt = excluded.doubt, told = excluded.told,
     dismissed_by = excluded.dismissed_by, method = excluded.method, reasons = excluded.reasons,
     payment_id = excluded.payment_id, telegram_id = excluded.telegram_id, flag = excluded.flag,
     matched_at = excluded.matched_at, refunded_at = excluded.refunded_at, refunded_amount = excluded.refunded_amount;
