@@ -1,5 +1,5 @@
-// The screens. Each is `{name, element, action, back, update}`: what is seen, what the main button does, where back leads,
-// and how a new state is taken in; the last three where there is need.
+// The screens, each `{name, element, action, back, update}`: `action` is the main button's, `back` returns to the screen before, `update`
+// takes in a new state. The last three are optional.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
@@ -45,7 +45,7 @@ export function chooseForChat(app, wish) {
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // Telegram closes the page now; where it does not, this client knows no such answers.
+    // Telegram closes the page now, unless this client knows no such answers.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
@@ -171,7 +171,7 @@ export function problem(app, trouble, retry) {
       way && h("p.centred", h("a.link", { href: way, rel: "noopener" }, say("open_bot"))),
     ),
     action() {
-      // A promise that nobody keeps: the button is busy until another screen comes.
+      // Never resolved: the button is busy until another screen comes.
       if (!isFinal) return { text: say("retry"), run: () => new Promise(retry) };
       return app.telegram.canClose && { text: say("close"), run: app.telegram.close };
     },
@@ -211,12 +211,9 @@ function historyOf(words, entries) {
   return [h("h2", say("history")), entries.length ? h("ul.card.list", entries.map(row)) : h("p.card.hint", say("history_empty"))];
 }
 
-const CAUSE_IN_WORDS = ["spend", "adjustment", "reversal"]; // Nothing was paid or refunded: somebody wrote the reason.
-
 function causeOf({ say, money }, { change, cause, amount, currency }) {
-  if (CAUSE_IN_WORDS.includes(change)) return cause;
-  const text = say(`history_${change}`, { amount: money(amount, currency) });
-  return change === "match_undone" && cause ? `${text}: ${cause}` : text;
+  // Without a charge, somebody wrote the reason.
+  return amount === null ? cause : say(`history_${change}`, { amount: money(amount, currency) });
 }
 
 function codeCard(app, code, onCopied) {

@@ -107,14 +107,12 @@ SELECT CASE
            WHEN credits.kind = 'reversal' AND reversed.kind = 'payment' THEN 'match_undone'
            WHEN credits.kind = 'reversal' AND reversed.kind = 'refund' THEN 'refund_corrected'
            WHEN credits.kind = 'refund' AND credits.action_id IS NOT NULL THEN 'refund_part'
-           WHEN followed.telegram_id = credits.telegram_id THEN 'payment_again'
            ELSE credits.kind
        END AS change,
-       credits.kind, credits.credits, credits.created_at, credits.cause, charges.amount, charges.currency
+       credits.credits, credits.created_at, credits.cause, charges.amount, charges.currency
   FROM credits
   LEFT JOIN charges USING (charge_id)
   LEFT JOIN credits AS reversed ON reversed.credit_id = credits.reverses
-  LEFT JOIN credits AS followed ON followed.credit_id = credits.follows
  WHERE credits.telegram_id = $1
  ORDER BY credits.credit_id DESC
  LIMIT $2;

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ledger.codes import near_codes
 from ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from ledger.model import (
-    CreditKind,
     PaymentId,
     PendingPayment,
     TelegramId,
@@ -55,8 +54,6 @@ class Change(enum.StrEnum):
     """The meaning of an entry to its user: finer than its kind."""
 
     PAYMENT = "payment"
-    PAYMENT_AGAIN = "payment_again"
-    """The credit of the same charge was reversed before, and is given again."""
     REFUND = "refund"
     REFUND_PART = "refund_part"
     MATCH_UNDONE = "match_undone"
@@ -76,7 +73,6 @@ class HistoryEntry:
     """One entry of the ledger; *amount* and *currency* are those of its charge, None where there is none."""
 
     change: Change
-    kind: CreditKind
     credits: int
     created_at: datetime
     cause: str | None
@@ -245,4 +241,4 @@ def _same_or_refuse(taken: PendingPayment, request: Request) -> PendingPayment:
 
 
 def history_entry_of(row: asyncpg.Record) -> HistoryEntry:
-    return HistoryEntry(**{**row, "kind": CreditKind(row["kind"]), "change": Change(row["change"])})
+    return HistoryEntry(**{**row, "change": Change(row["change"])})

@@ -24,7 +24,6 @@ export const texts = {
   history: "History",
   history_empty: "Nothing here yet. Your first coffee will be the first line.",
   history_payment: "Payment of {amount}",
-  history_payment_again: "Payment of {amount}, credited again",
   history_refund: "Returned: {amount}",
   history_refund_part: "Returned: a part of {amount}",
   history_refund_corrected: "Only a part of {amount} was returned",

@@ -109,8 +109,8 @@ async def test_what_is_paid_turns_up_in_the_state(visit: Visit, webhook: Webhook
     assert state["balance"] == 500
     assert shown["status"] == "completed"
     assert (shown["paid"]["amount"], shown["paid"]["currency"], shown["paid"]["credits"]) == ("5", "USD", 500)
-    entries = [(entry["kind"], entry["change"], entry["credits"], entry["amount"]) for entry in state["history"]]
-    assert entries == [("payment", "payment", 500, "5")]
+    entries = [(entry["change"], entry["credits"], entry["amount"]) for entry in state["history"]]
+    assert entries == [("payment", 500, "5")]
 
 
 async def test_what_is_taken_back_turns_up_as_well_and_so_does_what_is_given_again(

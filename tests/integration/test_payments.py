@@ -13,12 +13,13 @@ import pytest
 
 from ledger.codes import near_codes
 from ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
-from ledger.model import CreditKind, PaymentId, PaymentStatus, PendingPayment, TelegramId
+from ledger.model import PaymentId, PaymentStatus, PendingPayment, TelegramId
 from ledger.store.database import Pool, open_pool, sql
 from ledger.store.payments import (
     OPEN_MAX,
     REQUESTS_KEPT,
     Cancelling,
+    Change,
     Request,
     cancel_payment,
     erase_user,
@@ -450,10 +451,10 @@ async def test_the_history_tells_every_entry_with_the_money_behind_it_newest_fir
 
     history = await find_history(bot.pool, TelegramId(ANNA), entries_max=10)
 
-    assert [(entry.kind, entry.credits, entry.amount, entry.currency, entry.cause) for entry in history] == [
-        (CreditKind.REFUND, -825, Decimal("7.5"), "EUR", None),
-        (CreditKind.SPEND, -25, None, None, "a game"),
-        (CreditKind.PAYMENT, 825, Decimal("7.5"), "EUR", None),
+    assert [(entry.change, entry.credits, entry.amount, entry.currency, entry.cause) for entry in history] == [
+        (Change.REFUND, -825, Decimal("7.5"), "EUR", None),
+        (Change.SPEND, -25, None, None, "a game"),
+        (Change.PAYMENT, 825, Decimal("7.5"), "EUR", None),
     ]
     assert await find_balance(bot.pool, TelegramId(ANNA)) == -25
     assert await find_history(bot.pool, TelegramId(ANNA), entries_max=2) == history[:2]

@@ -71,7 +71,6 @@ def _paid(paid: Paid) -> Json:
 
 def _entry(entry: HistoryEntry) -> Json:
     return {
-        "kind": entry.kind,
         "change": entry.change,
         "credits": entry.credits,
         "amount": None if entry.amount is None else _plain(entry.amount),

@@ -88,7 +88,6 @@ balance-debt = You have <b>{ $credits ->
 history-empty = There is nothing here yet. Send /pay to support and receive your first credits.
 history-title = Your last credits:
 history-payment = { $time }: <b>{ $credits }</b> for { $amount }
-history-payment-again = { $time }: <b>{ $credits }</b> for { $amount }, credited again
 history-refund = { $time }: <b>{ $credits }</b>, { $amount } refunded
 history-refund-part = { $time }: <b>{ $credits }</b>, a part of { $amount } refunded
 history-refund-corrected = { $time }: <b>{ $credits }</b>, only a part of { $amount } was refunded

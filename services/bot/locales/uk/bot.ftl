@@ -97,7 +97,6 @@ balance-debt = У вас <b>{ $credits ->
 history-empty = Тут поки порожньо. Надішліть /pay, щоб підтримати й отримати перші кредити.
 history-title = Останні зміни:
 history-payment = { $time }: <b>{ $credits }</b> за { $amount }
-history-payment-again = { $time }: <b>{ $credits }</b> за { $amount }, зараховано знову
 history-refund = { $time }: <b>{ $credits }</b>, повернення { $amount }
 history-refund-part = { $time }: <b>{ $credits }</b>, повернуто частину з { $amount }
 history-refund-corrected = { $time }: <b>{ $credits }</b>, повернуто лише частину з { $amount }
