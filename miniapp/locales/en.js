@@ -52,7 +52,7 @@ export const texts = {
   write_access_done: "Good: the bot will write to you.",
   write_access_no: "All right. You will see the payment on this page.",
   trouble: "Paid, and nothing happens?",
-  trouble_hint: "It usually takes seconds. If the code was forgotten, write /claim to the bot: a person will look for your payment, and nothing gets lost.",
+  trouble_hint: "It usually takes seconds. If the code was forgotten, write /claim to the bot: an operator will look for your payment.",
   cancel: "Cancel this payment",
   cancel_ask: "Cancel this payment?",
   cancel_ask_hint: "Have you paid already? Then your credits arrive all the same.",
