@@ -476,6 +476,10 @@ def test_a_charge_keeps_every_id_and_doubt_that_its_event_told() -> None:
     assert replace(kept, reasons=()) == charge_of(facts)
 
 
+def test_a_charge_keeps_the_source_of_its_event() -> None:
+    assert settle_all(donation(source="other")).charges[DONATION_KEY].source == "other"
+
+
 def test_a_payment_that_a_code_completed_is_completed_once() -> None:
     book = book_of([payment()])
 
@@ -1057,6 +1061,11 @@ def test_a_renewal_credits_the_user_of_the_subscription() -> None:
     assert book.subscribers == {"sub_1": {ANNA}}
 
 
+@pytest.mark.parametrize(("facts", "why"), [(membership(), "new_subscription"), (donation(), "no_subscription")])
+def test_an_operator_reads_whether_the_charge_belongs_to_a_subscription(facts: ChargeFacts, why: str) -> None:
+    assert why in whys(settle_all(facts).charges[facts.key])
+
+
 def test_a_subscription_may_have_two_users() -> None:
     book = book_of([payment()], subscribers={"sub_1": frozenset({BOHDAN})})
 
@@ -1182,6 +1191,12 @@ def test_a_waiting_charge_of_the_same_amount_around_the_same_time_forbids_a_gues
 
     assert done.outcomes == [Outcome.UNMATCHED if is_rival else Outcome.CREDITED]
     assert ("other_charge_waits" in whys(done.charges[DONATION_KEY])) is is_rival
+
+
+def test_charges_that_wait_and_charges_to_come_are_counted_together() -> None:
+    done = settle_all(donation(), donation("3"), book=book_of([payment()], [charge_of(donation("2"))]))
+
+    assert done.outcomes[0] is Outcome.UNMATCHED
 
 
 def test_two_charges_without_a_code_in_one_batch_are_not_guessed_between() -> None:
@@ -1393,6 +1408,16 @@ def test_a_payment_of_more_than_its_early_refund_is_credited_and_told() -> None:
     }
 
 
+def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_told() -> None:
+    facts = donation(note=CODE, currency="EUR")
+
+    done = settle_all(refund_of(donation()), facts, book=book_of([payment()]))
+
+    assert done.outcomes == [Outcome.REFUNDED, Outcome.CREDITED]
+    assert done.charges[DONATION_KEY].currency == "EUR"
+    assert done.payment_credits == {DONATION_KEY: (ANNA, 550)}
+
+
 def test_a_part_that_went_back_before_the_match_is_not_credited() -> None:
     charge = charge_of(donation(note=CODE, amount=Decimal(50)), refunded_amount=Decimal(20))
 
@@ -1514,13 +1539,13 @@ def test_an_operator_matches_a_charge_to_a_user_without_a_payment() -> None:
     assert done.outsiders_ended == {7}
 
 
-@pytest.mark.parametrize(("is_own", "flag"), [(False, Flag.SECOND_CHARGE), (True, None)])
+@pytest.mark.parametrize(("said", "flag"), [({}, Flag.SECOND_CHARGE), ({"is_own": True}, None)])
 def test_an_operators_match_to_a_completed_payment_is_a_second_charge_unless_it_completed_it(
-    is_own: bool, flag: Flag | None
+    said: dict[str, bool], flag: Flag | None
 ) -> None:
     completed = payment(status=PaymentStatus.COMPLETED)
 
-    done = match_by_operator(charge_of(donation()), ANNA, completed, RATES, now=NOW, is_own=is_own)
+    done = match_by_operator(charge_of(donation()), ANNA, completed, RATES, now=NOW, **said)
 
     assert done.charges[DONATION_KEY].flag is flag
     assert told(done) == ([] if flag is None else [NotificationKind.CHARGE_FLAGGED])
