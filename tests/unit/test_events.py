@@ -376,12 +376,18 @@ def test_a_subscription_charge_without_its_period_is_named_as_well_as_can_be(ids
     charge = charge_of(subscription_of(current_period_start=None, **ids))
 
     assert (charge.key, charge.doubt) == (key, Doubt.PERIOD)
+    assert charge.bmc_id == (None if "id" in ids else "16")
 
 
 def test_a_subscription_charge_without_any_id_is_named_after_its_event() -> None:
     charge = charge_of(subscription_of(psp_id="GIVE_AWAY", id=None))
 
     assert (charge.key, charge.doubt) == ("membership:event-70", Doubt.IDENTITY)
+    assert charge.period_start == datetime.fromtimestamp(PERIOD, UTC)
+
+
+def test_a_payment_is_no_renewal() -> None:
+    assert charge_of(event_of()).is_renewal is False
 
 
 def test_the_doubts_about_the_period_do_not_make_a_renewal_as_old_as_its_subscription() -> None:

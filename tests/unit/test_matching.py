@@ -574,6 +574,12 @@ IN_DOUBT = replace(question(reading()), has_answer=True)
             [(Why.CODE_UNDONE, A_CODE, ANNA)],
         ),
         (question(reading(A_CODE)), Candidates(), Method.CODE, [(Why.UNKNOWN_CODE, None, None)]),
+        (
+            question(reading(A_CODE, "ZZZZ2222")),
+            Candidates(coded=[payment(), anothers()]),
+            Method.CODE,
+            [(Why.SEVERAL_CODES, A_CODE, ANNA), (Why.SEVERAL_CODES, "ZZZZ2222", BOHDAN)],
+        ),
         (question(), Candidates(), Method.SUBSCRIPTION, [(Why.NO_SUBSCRIPTION, None, None)]),
         (
             replace(question(), family="a_new_family"),
