@@ -58,6 +58,13 @@ test: docker $(READY) $(BROWSER) ## Pass every test: unit, integration, end to e
 quick: $(READY) ## Pass the tests that need no Docker
 	@$(BIN)/pytest tests/unit tests/sandbox
 
+.PHONY: mutate
+mutate: $(READY) ## Change the pure rules in small ways and list the changes that no test notices
+	@# From the beginning: mutmut would not test a survivor again after its tests were improved.
+	@rm -rf mutants
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results --all true | $(BIN)/python -m tools.mutants
+
 .PHONY: bench
 bench: docker $(READY) ## Measure how fast payments are settled, beside a baseline
 	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull
