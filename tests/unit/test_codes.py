@@ -20,6 +20,7 @@ from ledger.codes import (
     SHAPES_CORRECTED_MAX,
     Reading,
     check_sign,
+    drop_older_forms,
     is_code,
     is_older_form,
     issue_code,
@@ -230,6 +231,10 @@ def test_the_older_form_names_its_owner() -> None:
 )
 def test_nothing_else_is_of_the_older_form(text: str) -> None:
     assert not is_older_form(text)
+
+
+def test_the_older_form_is_replaced_by_a_blank() -> None:
+    assert drop_older_forms("paid 123456789_1732347758.") == "paid  ."
 
 
 @given(st.integers(1, 9_999_999_999), st.integers(1_500_000_000, 2_500_000_000), words, words)
@@ -455,6 +460,18 @@ def test_a_text_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_codes(text).codes) == CODES_READ_MAX
     assert read_codes(text_of_slips).corrections == frozenset()
     assert read_codes(text_of_slips).holds_code
+
+
+@pytest.mark.parametrize("text", ["codeK7QM2XHDthanks", "K7 QM 2X HD", "Л7ЙЬ-2ЧРВ"])
+def test_a_code_that_stands_in_any_form_keeps_others_from_guessing(text: str) -> None:
+    reading = read_codes(text)
+
+    assert reading.codes == {OLENA}
+    assert reading.holds_code
+
+
+def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
+    assert len(read_exact_codes(" ".join(sorted(live_codes())[:200]))) == CODES_READ_MAX
 
 
 # Names and sentences -------------------------------------------------------------------------------------------------
