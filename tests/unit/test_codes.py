@@ -462,12 +462,38 @@ def test_a_text_full_of_codes_yields_a_bounded_reading() -> None:
     assert read_codes(text_of_slips).holds_code
 
 
-@pytest.mark.parametrize("text", ["codeK7QM2XHDthanks", "K7 QM 2X HD", "Л7ЙЬ-2ЧРВ"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "codeK7QM2XHDthanks",
+        "codeK7-QM2XHDthanks",
+        "K7QM2XHDthanks",
+        "thanksK7QM2XHD",
+        "K7 QM 2X HD",
+        "K  7  Q  M  2  X  H  D",
+        "K - 7 - Q - M - 2 - X - H - D",
+        "Л7ЙЬ-2ЧРВ",
+    ],
+)
 def test_a_code_that_stands_in_any_form_keeps_others_from_guessing(text: str) -> None:
     reading = read_codes(text)
 
     assert reading.codes == {OLENA}
     assert reading.holds_code
+
+
+@pytest.mark.parametrize(
+    "text", ["99K7QM2XHD", "2026K7QM2XHD", "2026K7-QM2XHD", "K7QM2XHD2026", "K7QM2XHDa9", "K7QM2XHDab9"]
+)
+def test_a_code_glued_to_other_digits_is_read_but_does_not_say_that_one_is_meant(text: str) -> None:
+    reading = read_codes(text)
+
+    assert reading.codes == {OLENA}
+    assert not reading.holds_code
+
+
+def test_a_foreign_letter_ends_a_code_in_a_name() -> None:
+    assert read_exact_codes("дяK7QM2XHDдя") == {OLENA}
 
 
 def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
