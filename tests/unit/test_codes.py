@@ -492,6 +492,20 @@ def test_a_code_glued_to_other_digits_is_read_but_does_not_say_that_one_is_meant
     assert not reading.holds_code
 
 
+@pytest.mark.parametrize("text", ["K7QM second 2XHD second B7C8", "B7C8 second K7QM second 2XHD"])
+def test_a_half_of_a_code_is_no_half_of_a_slip(text: str) -> None:
+    assert read_codes(text).corrections == frozenset()
+
+
+@pytest.mark.parametrize("between", ["and", "-and-", "2:"])
+def test_a_slip_is_corrected_though_a_word_joins_its_halves(between: str) -> None:
+    assert OLENA in read_codes(f"K7QM {between} 2XHB").corrections
+
+
+def test_halves_within_nine_signs_are_no_code_but_halves_before_them_are() -> None:
+    assert read_codes("K7QM thanks 2XHD J834FF475").codes >= {OLENA}
+
+
 def test_a_foreign_letter_ends_a_code_in_a_name() -> None:
     assert read_exact_codes("дяK7QM2XHDдя") == {OLENA}
 
