@@ -510,6 +510,14 @@ def test_a_foreign_letter_ends_a_code_in_a_name() -> None:
     assert read_exact_codes("дяK7QM2XHDдя") == {OLENA}
 
 
+def test_as_many_slips_as_the_bound_are_corrected_and_no_more() -> None:
+    live = sorted(live_codes())[: SHAPES_CORRECTED_MAX + 1]
+    slips = [code[:7] + ("3" if code[7] == "2" else "2") for code in live]
+
+    assert read_codes(" ".join(slips[:-1])).corrections >= set(live[:-1])
+    assert read_codes(" ".join(slips)).corrections == frozenset()
+
+
 def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_exact_codes(" ".join(sorted(live_codes())[:200]))) == CODES_READ_MAX
 
