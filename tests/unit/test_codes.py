@@ -518,6 +518,15 @@ def test_as_many_slips_as_the_bound_are_corrected_and_no_more() -> None:
     assert read_codes(" ".join(slips)).corrections == frozenset()
 
 
+@pytest.mark.parametrize(("dash", "is_meant"), [("-", True), ("–", True), ("_", True), ("−", True), (" ", False)])
+def test_any_dash_makes_one_word_of_two_groups(dash: str, is_meant: bool) -> None:
+    assert read_codes(f"K7QM{dash}AXHD").holds_code is is_meant
+
+
+def test_digits_of_other_scripts_are_digits() -> None:
+    assert read_codes("K٧QM२XHD").codes == {OLENA}
+
+
 def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_exact_codes(" ".join(sorted(live_codes())[:200]))) == CODES_READ_MAX
 

@@ -356,7 +356,7 @@ def test_started_and_updated_of_one_period_are_one_charge(family: Family) -> Non
     assert started.delivery_key != updated.delivery_key
 
 
-NO_PERIODS = [None, "", "soon", -1, 0, 10**30, True, PERIOD * 1000, "2026-06-02T12:00:00Z"]
+NO_PERIODS = [None, "", "soon", -1, 0, 4_102_444_800, 10**30, True, PERIOD * 1000, "2026-06-02T12:00:00Z"]
 
 
 @pytest.mark.parametrize("period_start", NO_PERIODS)
