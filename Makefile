@@ -62,6 +62,13 @@ quick: $(READY) ## Pass the tests that need no Docker
 soak: docker $(READY) ## Try 5,000 random sequences of steps against the invariants of the ledger
 	@MONEY_MACHINE_SEQUENCES=5000 $(BIN)/pytest --capture=no tests/integration/test_money_machine.py
 
+.PHONY: mutate
+mutate: $(READY) ## Change the pure rules in small ways and list the changes that no test notices
+	@# From the beginning: mutmut would not test a survivor again after its tests were improved.
+	@rm -rf mutants
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results --all true | $(BIN)/python -m tools.mutants
+
 .PHONY: bench
 bench: docker $(READY) ## Measure how fast payments are settled, beside a baseline
 	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull

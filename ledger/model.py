@@ -19,9 +19,6 @@ subscription `psp_id:period start` or `family:number:period start`. Later events
 (`Identity` in ledger/settling.py), under whatever name they would have given it.
 """
 
-SOURCE_BMC = "bmc"
-"""The source of everything that Buy Me a Coffee reports, by webhook or by its API."""
-
 DeliveryKey = NewType("DeliveryKey", str)
 """Names one event, however often it is delivered."""
 

@@ -20,6 +20,7 @@ from ledger.codes import (
     SHAPES_CORRECTED_MAX,
     Reading,
     check_sign,
+    drop_older_forms,
     is_code,
     is_older_form,
     issue_code,
@@ -230,6 +231,10 @@ def test_the_older_form_names_its_owner() -> None:
 )
 def test_nothing_else_is_of_the_older_form(text: str) -> None:
     assert not is_older_form(text)
+
+
+def test_the_older_form_is_replaced_by_a_blank() -> None:
+    assert drop_older_forms("paid 123456789_1732347758.") == "paid  ."
 
 
 @given(st.integers(1, 9_999_999_999), st.integers(1_500_000_000, 2_500_000_000), words, words)
@@ -455,6 +460,75 @@ def test_a_text_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_codes(text).codes) == CODES_READ_MAX
     assert read_codes(text_of_slips).corrections == frozenset()
     assert read_codes(text_of_slips).holds_code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "codeK7QM2XHDthanks",
+        "codeK7-QM2XHDthanks",
+        "K7QM2XHDthanks",
+        "thanksK7QM2XHD",
+        "K7 QM 2X HD",
+        "K  7  Q  M  2  X  H  D",
+        "K - 7 - Q - M - 2 - X - H - D",
+        "Л7ЙЬ-2ЧРВ",
+    ],
+)
+def test_a_code_that_stands_in_any_form_keeps_others_from_guessing(text: str) -> None:
+    reading = read_codes(text)
+
+    assert reading.codes == {OLENA}
+    assert reading.holds_code
+
+
+@pytest.mark.parametrize(
+    "text", ["99K7QM2XHD", "2026K7QM2XHD", "2026K7-QM2XHD", "K7QM2XHD2026", "K7QM2XHDa9", "K7QM2XHDab9"]
+)
+def test_a_code_glued_to_other_digits_is_read_but_does_not_say_that_one_is_meant(text: str) -> None:
+    reading = read_codes(text)
+
+    assert reading.codes == {OLENA}
+    assert not reading.holds_code
+
+
+@pytest.mark.parametrize("text", ["K7QM second 2XHD second B7C8", "B7C8 second K7QM second 2XHD"])
+def test_a_half_of_a_code_is_no_half_of_a_slip(text: str) -> None:
+    assert read_codes(text).corrections == frozenset()
+
+
+@pytest.mark.parametrize("between", ["and", "-and-", "2:"])
+def test_a_slip_is_corrected_though_a_word_joins_its_halves(between: str) -> None:
+    assert OLENA in read_codes(f"K7QM {between} 2XHB").corrections
+
+
+def test_halves_within_nine_signs_are_no_code_but_halves_before_them_are() -> None:
+    assert read_codes("K7QM thanks 2XHD J834FF475").codes >= {OLENA}
+
+
+def test_a_foreign_letter_ends_a_code_in_a_name() -> None:
+    assert read_exact_codes("дяK7QM2XHDдя") == {OLENA}
+
+
+def test_as_many_slips_as_the_bound_are_corrected_and_no_more() -> None:
+    live = sorted(live_codes())[: SHAPES_CORRECTED_MAX + 1]
+    slips = [code[:7] + ("3" if code[7] == "2" else "2") for code in live]
+
+    assert read_codes(" ".join(slips[:-1])).corrections >= set(live[:-1])
+    assert read_codes(" ".join(slips)).corrections == frozenset()
+
+
+@pytest.mark.parametrize(("dash", "is_meant"), [("-", True), ("–", True), ("_", True), ("−", True), (" ", False)])
+def test_any_dash_makes_one_word_of_two_groups(dash: str, is_meant: bool) -> None:
+    assert read_codes(f"K7QM{dash}AXHD").holds_code is is_meant
+
+
+def test_digits_of_other_scripts_are_digits() -> None:
+    assert read_codes("K٧QM२XHD").codes == {OLENA}
+
+
+def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
+    assert len(read_exact_codes(" ".join(sorted(live_codes())[:200]))) == CODES_READ_MAX
 
 
 # Names and sentences -------------------------------------------------------------------------------------------------

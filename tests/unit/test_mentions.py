@@ -122,6 +122,7 @@ def test_a_telegram_id_is_read_however_it_is_written(text: str) -> None:
         "123456789:AAEhBP0av28",
         "https://example.org/?id=123456789",
         "123456789@example.org",
+        "olena@example.org:123456789",
         "IBAN UA213223130000026007233566001",
         "K7QM-2XHD",
     ],

@@ -21,6 +21,7 @@ from ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_e
         ("a&lt;br&gt;b", "a b"),
         ("a%20b%E2%80%93c", "a b–c"),
         ("a%2520b", "a b"),
+        ("https://example.org/a%20b c%20d", "https://example.org/a%20b c d"),
         (r"a\nb\r\nc\td", "a b  c d"),
         (r"a\\nb", "a b"),
         (r"a\u2013b\x2dc", "a–b-c"),

@@ -1,0 +1,59 @@
+"""
+A pytest plugin for mutation testing: mutmut runs each mutant in a fork of a process that has run all tests before.
+
+It names hundreds of tests one by one. pytest would compare each with all ids of its file, which takes seconds; so whole
+files are collected, and the tests that are not named are left out. Endless loops are stopped by processor time, because a
+busy machine makes every test slow.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Generator
+from types import FrameType
+
+import pytest
+
+TEST_SECONDS_MAX = 10.0
+"""Processor time of one test; the slowest needs a third of it."""
+
+_NAMED = pytest.StashKey[dict[str, int]]()
+"""The place of each test that is named; empty: all tests run."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_NAMED] = {name: place for place, name in enumerate(config.args) if "::" in name}
+    config.args = list(dict.fromkeys(name.partition("::")[0] for name in config.args))
+
+
+def pytest_sessionstart() -> None:
+    """Empty the caches: they hold results of the code before it was changed."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ledger."):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+    signal.signal(signal.SIGVTALRM, _stop)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    signal.setitimer(signal.ITIMER_VIRTUAL, TEST_SECONDS_MAX, TEST_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # Hypothesis would catch an exception and try the next example.
+    os.write(2, b"A test took too much processor time.\n")
+    os._exit(pytest.ExitCode.TESTS_FAILED)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    named = config.stash[_NAMED]
+    if named:
+        items[:] = sorted((item for item in items if item.nodeid in named), key=lambda item: named[item.nodeid])
