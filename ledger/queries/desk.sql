@@ -119,7 +119,7 @@ SELECT guesses.guessed_at
    AND charges.state = 'matched'
    AND charges.method = 'amount_and_time';
 
--- name: take_back_guess
+-- name: take_back_guess!
 -- $1 charge id, $2 now
 UPDATE guesses SET taken_back_at = $2 WHERE charge_id = $1 AND taken_back_at IS NULL;
 

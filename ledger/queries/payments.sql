@@ -50,7 +50,7 @@ UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at I
 UPDATE users SET unreachable_at = NULL WHERE telegram_id = $1 AND unreachable_at IS NOT NULL AND erased_at IS NULL
 RETURNING telegram_id;
 
--- name: lock_opening
+-- name: lock_opening!
 -- Pending payments are opened one at a time, until the end of the transaction: a new code looks at all that went before.
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 

@@ -270,7 +270,7 @@ SELECT charges.charge_id, guessed.telegram_id, $3
   JOIN charges ON charges.charge_key = guessed.charge_key
 ON CONFLICT (charge_id) DO NOTHING;
 
--- name: end_outsiders
+-- name: end_outsiders!
 -- $1 outsider ids, $2 now
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 

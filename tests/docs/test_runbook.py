@@ -797,7 +797,6 @@ async def test_who_asks_to_be_forgotten_is_and_a_repeat_is_still_known(
     assert await ledger.balance(ANNA) == 500
 
 
-@mends("Somebody who was forgotten pays again")
 async def test_a_later_payment_of_a_forgotten_user_is_credited_and_names_nobody(
     pool: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
