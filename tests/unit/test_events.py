@@ -1061,3 +1061,32 @@ def test_a_case_from_the_field_is_read(name: str, expected: Case) -> None:
     assert charge.currency == "USD"
     assert not charge.is_renewal
     assert charge.supporter is not None
+
+
+@pytest.mark.parametrize(
+    ("supporter_id", "supporter_name", "payer_name"),
+    [
+        (77, "Olena", None),
+        (None, "Olena", "Olena"),
+        (0, "Olena", "Olena"),
+        ("null", "Olena", "Olena"),
+        (None, "x" * 201, "x" * 200),
+        (None, "", None),
+        (None, None, None),
+        (None, 5, None),
+    ],
+)
+def test_the_name_of_a_payer_without_a_supporter_id_is_kept_with_the_charge(
+    supporter_id: object, supporter_name: object, payer_name: str | None
+) -> None:
+    charge = charge_of(event_of(supporter_id=supporter_id, supporter_name=supporter_name))
+
+    assert charge.payer_name == payer_name
+    assert (charge.supporter is None) == (supporter_id != 77)
+
+
+@pytest.mark.parametrize(("supporter_id", "known"), [(77, "77"), ("0", None), (None, None)])
+def test_an_event_names_its_supporter_even_if_it_moves_no_money(supporter_id: object, known: str | None) -> None:
+    event = read(subscription_of("membership.cancelled", supporter_id=supporter_id))
+
+    assert (event.kind, event.supporter_id) == (EventKind.NO_MONEY, known)

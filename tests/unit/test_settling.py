@@ -151,6 +151,7 @@ def charge_of(facts: ChargeFacts, **known: Any) -> Charge:
         note=facts.note or None,
         item=facts.item,
         item_name=facts.item_name,
+        payer_name=facts.payer_name,
         doubt=facts.doubt,
         told=facts.told,
         paid_at=facts.paid_at,
@@ -254,6 +255,70 @@ def test_a_charge_in_doubt_about_something_else_is_found_by_its_ids() -> None:
     charge = charge_of(donation())
 
     assert book_of(charges=[charge]).find(donation(key=ChargeKey("another"), doubt=Doubt.STATUS)) == charge
+
+
+@pytest.mark.parametrize(("seconds", "is_one"), [(1, True), (-300, True), (300, True), (301, False), (-301, False)])
+@pytest.mark.parametrize("psp_id", ["sub_1", None])
+def test_periods_that_begin_minutes_apart_are_one(psp_id: str | None, seconds: int, *, is_one: bool) -> None:
+    known = charge_of(membership(psp_id=psp_id))
+    later = membership(psp_id=psp_id, period_start=PAID_AT + timedelta(seconds=seconds), key=ChargeKey("later"))
+
+    assert book_of(charges=[known]).find(later) == (known if is_one else None)
+
+
+def test_a_refund_by_number_is_of_its_own_period() -> None:
+    first, second = charge_of(membership(transaction_id="pi_1")), charge_of(membership(months=1, transaction_id="pi_2"))
+    refund = membership(months=1, psp_id="sub_9", transaction_id="re_1")
+
+    assert book_of(charges=[first, second]).find_refunded(refund) == second
+
+
+def test_a_renewal_of_an_erased_user_is_credited_without_what_names_them() -> None:
+    book = book_of(subscribers={"sub_1": frozenset({ANNA})}, erased=frozenset({ANNA}))
+
+    done = settle_all(membership(months=1, note="from Anna", supporter=OLENA, payer_name="Anna"), book=book)
+
+    [charge], [record] = done.charges.values(), done.events
+    assert done.payment_credits == {charge.key: (ANNA, 300)}
+    assert (charge.note, charge.payer_name, record.is_blank) == (None, None, True)
+    assert done.supporters == {"77": Supporter("77", None, None)}
+
+
+def test_a_payment_of_an_erased_user_that_waits_keeps_its_words() -> None:
+    done = settle_all(donation(note="again", supporter=OLENA), book=book_of(erased=frozenset({ANNA})))
+
+    [charge], [record] = done.charges.values(), done.events
+    assert (charge.note, record.is_blank, done.supporters) == ("again", False, {"77": OLENA})
+
+
+@pytest.mark.parametrize(("supporter_id", "is_blank"), [("77", True), ("78", False), (None, False)])
+def test_an_event_without_money_of_an_erased_supporter_is_kept_without_its_body(
+    supporter_id: str | None, *, is_blank: bool
+) -> None:
+    event = event_of(None, EventKind.NO_MONEY, supporter_id=supporter_id)
+
+    done = settle_all(event, book=Book(erased_supporters=frozenset({"77"})))
+
+    assert [record.is_blank for record in done.events] == [is_blank]
+
+
+def test_an_unreadable_event_of_an_erased_supporter_keeps_its_body() -> None:
+    event = event_of(None, EventKind.UNREADABLE, supporter_id="77")
+
+    done = settle_all(event, book=Book(erased_supporters=frozenset({"77"})))
+
+    assert [record.is_blank for record in done.events] == [False]
+
+
+@pytest.mark.parametrize(
+    ("known", "later", "name"), [(None, "Anna", "Anna"), ("Anna", "Olha", "Anna"), ("Anna", None, "Anna")]
+)
+def test_a_payer_without_a_supporter_id_keeps_the_first_name(known: str | None, later: str | None, name: str) -> None:
+    book = book_of(charges=[charge_of(donation(payer_name=known))])
+
+    done = settle_all(donation(payer_name=later, note="now with words"), book=book)
+
+    assert [charge.payer_name for charge in done.charges.values()] == [name]
 
 
 def test_the_period_of_a_subscription_counts_before_a_number() -> None:
@@ -1444,7 +1509,7 @@ def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderK
     kept = done.charges[facts.key]
     assert done.outcomes == [Outcome.RECORDED]
     assert (kept.state, kept.dismissed_by, done.notifications) == (ChargeState.DISMISSED, 7, [])
-    assert whys(kept) == {"no_code", "no_code_near"}
+    assert whys(kept) == {"no_code", "no_code_near", "outsider"}
 
 
 def test_a_code_ends_the_memory_of_an_outsider() -> None:
