@@ -235,7 +235,11 @@ class Book:
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
         """Find the donation that is this first month of a subscription, or the other way round."""
-        return next((other for other in self.charges.values() if _is_announced_twice(other, charge)), None)
+        alike = (other for other in self.charges.values() if _is_announced_twice(other, charge))
+        return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
+
+    def _is_note_erased(self, charge: Charge) -> bool:
+        return charge.note is None and charge.telegram_id in self.erased
 
     def find_outsider(self, charge: Charge) -> int | None:
         return next((self.outsiders[name] for name in outsider_names(charge) if name in self.outsiders), None)
@@ -268,12 +272,13 @@ def _is_conflict(charge: Charge, facts: ChargeFacts) -> bool:
 
 
 def _is_announced_twice(other: Charge, charge: Charge) -> bool:
+    """Tell whether everything but the note says that the two are one payment."""
     families = {other.family, charge.family}
     is_donation_and_subscription = Family.DONATION in families and bool(
         families & {Family.RECURRING_DONATION, Family.MEMBERSHIP}
     )
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
-    is_same = (other.amount, other.currency, other.note) == (charge.amount, charge.currency, charge.note)
+    is_same = _money(other) == _money(charge)
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
     is_first = other.is_paid and other.doubt is None and other.key != charge.key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first

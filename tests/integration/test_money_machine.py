@@ -341,7 +341,10 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(which=which)
     def repeat_a_request(self, which: int) -> None:
-        request = self.requests[which % len(self.requests)]
+        """A request that opened a payment keeps naming it; one that was shown an open payment names none."""
+        keys = {row["request_key"] for row in self.seen.payments}
+        opening = [request for request in self.requests if request.key in keys]
+        request = opening[which % len(opening)]
         count = len(self.seen.payments)
 
         self.ask(request)

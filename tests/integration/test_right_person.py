@@ -1021,6 +1021,22 @@ async def test_a_renewal_of_an_erased_user_is_credited_and_keeps_nothing_persona
     assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
 
 
+async def test_a_first_month_of_an_erased_user_is_credited_once_though_its_donation_has_no_note_left(
+    ledger: Ledger, webhook: Webhook, desk: Pool
+) -> None:
+    await ledger.open(CODE)
+    at = seconds_ago(600)
+    await webhook.settle(a_payment(support_note=CODE, created_at=at, supporter_id=7))
+    await erase_user(desk, TelegramId(ANNA))
+
+    month = a_subscription(
+        "recurring_donation.started", amount=5, support_note=CODE, period=at, started_at=at, supporter_id=7
+    )
+
+    assert await webhook.settle(month) == ["unmatched"]
+    assert await ledger.credits() == [500]
+
+
 async def test_a_payment_of_an_erased_user_that_waits_for_a_decision_keeps_what_it_needs(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:

@@ -1079,6 +1079,21 @@ def test_a_payment_that_differs_from_a_donation_is_one_of_its_own(second: Charge
     assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
 
 
+@pytest.mark.parametrize(
+    ("note", "erased", "is_held"),
+    [(None, {ANNA}, True), (None, {BOHDAN}, False), (None, set(), False), (f"{CODE}!", {ANNA}, False)],
+)
+def test_a_first_month_is_held_although_the_note_of_its_donation_was_erased(
+    note: str | None, erased: set[TelegramId], *, is_held: bool
+) -> None:
+    """The user asked to be erased between the two events, or before both."""
+    before = credited_charge(ONCE, note=note)
+
+    done = settle_all(MONTHLY, book=book_of([payment()], charges=[before], erased=frozenset(erased)))
+
+    assert done.charges[MONTHLY.key].doubt == (Doubt.ANNOUNCED_TWICE if is_held else None)
+
+
 def test_two_subscriptions_are_not_one_payment_announced_twice() -> None:
     done = settle_all(MONTHLY, replace(membership("17", psp_id="sub_2"), amount=Decimal(5), supporter=OLENA, note=CODE))
 
