@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,6 +14,7 @@ from services.bot.__main__ import work
 from services.bot.settings import BotSettings
 from services.runtime.settings import read_settings
 from tests.bot.people import Person
+from tests.e2e.stack import free_ports
 from tests.integration.conftest import database, database_url, ledger, pool, postgres_address, role_url, webhook
 from tests.integration.people import ANNA, BOHDAN
 from tests.sandbox.world import TOKEN, Sandbox, open_sandbox
@@ -46,9 +46,8 @@ RunBot = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    [port] = free_ports(1)
+    return port
 
 
 @pytest.fixture
