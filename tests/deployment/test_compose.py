@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-ONE_SHOTS = {"config-check", "secrets"}
+ONE_SHOTS = {"config-check", "config-files", "secrets"}
 """They end before anything else begins, so they need no health check."""
 
 LOCAL_ONLY = {"sandbox", "grafana"}
@@ -159,7 +159,7 @@ def needed_by(*names: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"sandbox", "prometheus"}))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"sandbox"}))
 def test_nothing_starts_before_the_settings_are_checked(name: str) -> None:
     assert "config-check" in needed_by(name)
 
@@ -182,3 +182,26 @@ def test_the_check_has_no_network_and_changes_nothing() -> None:
 
     assert check["network_mode"] == "none"
     assert all(mount.get("read_only") for mount in check["volumes"])
+
+
+def test_no_service_but_the_check_depends_on_the_modes_of_the_checkout() -> None:
+    """A bind mount keeps them, and after a clone under umask 077 only the owner may read."""
+    bound = [name for name in SERVICES for mount in SERVICES[name].get("volumes") or [] if mount["type"] == "bind"]
+
+    assert bound == ["config-check"]
+    assert not CONFIGURATION.get("configs")
+    assert not CONFIGURATION.get("secrets")
+
+
+def test_each_volume_of_configuration_is_filled_and_then_only_read() -> None:
+    mounts = [
+        (mount["source"], bool(mount.get("read_only")))
+        for name in SERVICES.keys() - ONE_SHOTS
+        for mount in SERVICES[name].get("volumes") or []
+        if str(mount.get("source")).startswith("config-")
+    ]
+
+    assert sorted(mounts) == sorted((mount["source"], True) for mount in SERVICES["config-files"]["volumes"])
+    for name in SERVICES.keys() - ONE_SHOTS:
+        if any(str(mount.get("source")).startswith("config-") for mount in SERVICES[name].get("volumes") or []):
+            assert SERVICES[name]["depends_on"]["config-files"]["condition"] == "service_completed_successfully"

@@ -16,6 +16,10 @@ import pytest
 from tests.e2e.stack import BUILD_SECONDS_MAX, IMAGE_TAG, ROOT, build_image, free_ports
 from tests.network import changing_network
 
+OWNER_ONLY_TAG = "tests-owner-only"
+STARTED = ("proxy", "bot", "janitor", "sandbox", "prometheus", "alertmanager")
+RUNNING = {"db", "webhook", *STARTED}
+
 
 @dataclass(frozen=True)
 class Project:
@@ -67,6 +71,22 @@ def checkout_of_umask_077(tmp_path: Path) -> Path:
     for path in (tmp_path / "checkout").rglob("*"):
         path.chmod(path.stat().st_mode & 0o700)
     return tmp_path / "checkout"
+
+
+def test_a_stack_built_and_started_from_a_checkout_that_only_its_owner_may_read_is_well(
+    checkout_of_umask_077: Path,
+) -> None:
+    with project("umask", checkout_of_umask_077, IMAGE_TAG=OWNER_ONLY_TAG) as stack:
+        with changing_network():
+            up = stack.compose("up", "--build", "--detach", "--wait", *STARTED)
+
+        assert up.returncode == 0, up.stderr + stack.compose("logs", "--no-color", "--tail", "20").stdout
+        assert stack.services("--status", "running") == RUNNING
+        unreadable = re.findall(".*(?i:permission denied|traceback).*", stack.compose("logs", "--no-color").stdout)
+        assert unreadable == []
+        served = stack.compose("exec", "-T", "proxy", "cat", "/srv/miniapp/index.html")
+        assert served.stdout == (ROOT / "miniapp" / "index.html").read_text(encoding="utf-8")
+    subprocess.run(["docker", "image", "rm", f"coffee-ledger:{OWNER_ONLY_TAG}"], capture_output=True, check=True)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ VOLUMES = {
 
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
            "postgres-exporter": (9187, "watch"), "alertmanager": (9093, "watch"), "prometheus": (9090, "watch")}  # fmt: skip
-SAYING = ("webhook", "bot", "janitor", "proxy", "db", "config-check", "secrets", *WATCHERS)
+SAYING = ("webhook", "bot", "janitor", "proxy", "db", "config-check", "config-files", "secrets", *WATCHERS)
 """Whose logs are read: all but the stand-in's."""
 
 
