@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 ONE_SHOTS = {"config-check", "config-files", "secrets"}
 """They end before anything else begins, so they need no health check."""
 
+NETWORKS_MAX = 4
+"""Docker's default address pools hold about thirty networks, for all projects of a machine."""
+
 LOCAL_ONLY = {"sandbox", "grafana"}
 """Publish a port on 127.0.0.1: for a laptop's browser, or through a tunnel."""
 
@@ -205,3 +208,7 @@ def test_each_volume_of_configuration_is_filled_and_then_only_read() -> None:
     for name in SERVICES.keys() - ONE_SHOTS:
         if any(str(mount.get("source")).startswith("config-") for mount in SERVICES[name].get("volumes") or []):
             assert SERVICES[name]["depends_on"]["config-files"]["condition"] == "service_completed_successfully"
+
+
+def test_a_stack_leaves_networks_for_others() -> None:
+    assert len(CONFIGURATION["networks"]) <= NETWORKS_MAX
