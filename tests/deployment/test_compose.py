@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 ONE_SHOTS = {"config-check", "config-files", "secrets"}
 """They end before anything else begins, so they need no health check."""
 
+PAYMENT_PATH = ("proxy", "bot", "janitor")
+"""The services that deploy.md starts if another image cannot be pulled."""
+
 NETWORKS_MAX = 4
 """Docker's default address pools hold about thirty networks, for all projects of a machine."""
 
@@ -208,6 +211,14 @@ def test_each_volume_of_configuration_is_filled_and_then_only_read() -> None:
     for name in SERVICES.keys() - ONE_SHOTS:
         if any(str(mount.get("source")).startswith("config-") for mount in SERVICES[name].get("volumes") or []):
             assert SERVICES[name]["depends_on"]["config-files"]["condition"] == "service_completed_successfully"
+
+
+def test_the_payment_path_needs_no_image_of_the_services_that_watch() -> None:
+    started = needed_by(*PAYMENT_PATH)
+
+    assert started == {"config-check", "config-files", "secrets", "db", "webhook", *PAYMENT_PATH}
+    deploy = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert f"\ndocker compose up -d {' '.join(PAYMENT_PATH)}\n" in deploy
 
 
 def test_a_stack_leaves_networks_for_others() -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.stack import BUILD_SECONDS_MAX, IMAGE_TAG, ROOT, build_image, free_ports
 from tests.network import changing_network
 
+PAYMENT_PATH = ("proxy", "bot", "janitor")
 OWNER_ONLY_TAG = "tests-owner-only"
 STARTED = ("proxy", "bot", "janitor", "sandbox", "prometheus", "alertmanager")
 RUNNING = {"db", "webhook", *STARTED}
@@ -127,3 +128,20 @@ def test_a_value_that_lost_a_word_behind_a_dollar_is_found_in_a_file_that_only_i
         said = stack.compose("logs", "--no-color", "config-check").stdout
         assert "BMC_WEBHOOK_SECRETS lost a part that begins with $: write its value between single quotes" in said
         assert "sandbox-secret" not in said
+
+
+def test_the_payment_path_starts_although_an_image_cannot_be_pulled(tmp_path: Path) -> None:
+    """Nothing listens on the registry's port, which stands for a registry that is down."""
+    build_image()
+    override = tmp_path / "compose.yaml"
+    override.write_text("services: {grafana: {image: '127.0.0.1:9/grafana:1.0'}}\n", encoding="utf-8")
+
+    with project("unpullable", ROOT, COMPOSE_FILE=f"{ROOT / 'compose.yaml'}:{override}") as stack:
+        with changing_network():
+            everything = stack.compose("up", "--detach")
+            paying = stack.compose("up", "--detach", "--wait", *PAYMENT_PATH)
+
+        assert everything.returncode != 0
+        assert "grafana" in everything.stderr
+        assert paying.returncode == 0, paying.stderr
+        assert stack.services("--status", "running") == {"db", "webhook", "sandbox", *PAYMENT_PATH}
