@@ -18,12 +18,26 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     uv venv /opt/venv && uv pip install --python /opt/venv --require-hashes --requirement /tmp/runtime.lock
 
 # A volume that is mounted here for the first time takes over the owner of the folder.
-RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool
+RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool \
+    /configuration/proxy /configuration/miniapp /configuration/db /configuration/prometheus /configuration/alertmanager \
+    /configuration/grafana /configuration/dashboards /configuration/tempo
 
 WORKDIR /app
-COPY ledger ledger
-COPY services services
-COPY sandbox sandbox
+# The modes are fixed because a checkout under umask 027 or 077 has others, and the services run as another user than its owner.
+# One mode serves files and folders: older engines know none that differ.
+COPY --chmod=755 proxy/Caddyfile configuration/proxy/Caddyfile
+COPY --chmod=755 miniapp configuration/miniapp
+COPY --chmod=755 db/init.sql configuration/db/10-init.sql
+COPY --chmod=755 db/passwords.sh configuration/db/20-passwords.sh
+COPY --chmod=755 prometheus/prometheus.yml configuration/prometheus/prometheus.yml
+COPY --chmod=755 prometheus/rules configuration/prometheus/rules
+COPY --chmod=755 alertmanager configuration/alertmanager
+COPY --chmod=755 grafana/provisioning configuration/grafana
+COPY --chmod=755 grafana/dashboards configuration/dashboards
+COPY --chmod=755 tempo configuration/tempo
+COPY --chmod=755 ledger ledger
+COPY --chmod=755 services services
+COPY --chmod=755 sandbox sandbox
 RUN python -m compileall -q ledger services sandbox
 
 ARG REVISION=unknown

@@ -82,15 +82,24 @@ def _write(file: Path, text: str, mode: int) -> None:
         os.close(folder)
 
 
+def find_alert_problems(environ: Mapping[str, str]) -> list[str]:
+    """Return a line for each setting of Alertmanager's that is missing or malformed. No service of ours reads these."""
+    problems = []
+    token, chat = (environ.get(name, "").strip() for name in ALERTS)
+    if bool(token) != bool(chat):
+        problems.append(f"{' and '.join(ALERTS)} must both be set, or neither: see .env.example")
+    if chat and not re.fullmatch(r"-?[0-9]+", chat):
+        problems.append("ALERTS_CHAT_ID must be a number, such as -1001234567890: see .env.example")
+    return problems
+
+
 def main() -> None:
     missing = [name for name in GIVEN if not os.environ.get(name, "").strip()]
     if missing:
         sys.exit(f"secrets: {' and '.join(missing)} must not be empty: see .env.example")
-    token, chat = (os.environ.get(name, "").strip() for name in ALERTS)
-    if bool(token) != bool(chat):
-        sys.exit(f"secrets: {' and '.join(ALERTS)} must both be set, or neither: see .env.example")
-    if chat and not re.fullmatch(r"-?[0-9]+", chat):
-        sys.exit("secrets: ALERTS_CHAT_ID must be a number, such as -1001234567890: see .env.example")
+    problems = find_alert_problems(os.environ)
+    if problems:
+        sys.exit("\n".join(f"secrets: {line}" for line in problems))
     hand_out(ROOT, os.environ)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from ledger.model import Rates, TelegramId
 from services.bot.amounts import LEAST, MOST
-from services.runtime.settings import MatchingSettings, parse_list, parse_positive
+from services.runtime.settings import MatchingSettings, PublicHost, parse_list, parse_positive, refuse_value
 
 TELEGRAM_API_URL = "https://api.telegram.org"
 
@@ -31,6 +32,17 @@ def check_token(token: SecretStr) -> SecretStr:
     return token
 
 
+def refuse_group(telegram_id: object) -> object:
+    """Refuse the id of a group or channel: operators act in private chats, each under their own id."""
+    if isinstance(telegram_id, str) and re.fullmatch("-[0-9]+", telegram_id):
+        raise refuse_value(
+            "has the id of a group",
+            write="the ids of persons, which are positive; @userinfobot tells each their own. "
+            "A group can get the alerts: ALERTS_CHAT_ID",
+        )
+    return telegram_id
+
+
 def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
     """Let no button offer what the bot would then refuse."""
     if any(not LEAST <= amount <= MOST or amount != round(amount, 2) for amount in amounts):
@@ -47,7 +59,7 @@ class BotSettings(MatchingSettings):
         Field(description="the token that @BotFather gave you, such as 123456789:AAF…"),
     ]
     ADMIN_IDS: Annotated[
-        list[Annotated[int, Field(ge=1, lt=2**52)]],
+        list[Annotated[int, BeforeValidator(refuse_group), Field(ge=1, lt=2**52)]],
         BeforeValidator(parse_list),
         Field(min_length=1, description="the Telegram ids of the operators, with commas between"),
     ]
@@ -55,13 +67,7 @@ class BotSettings(MatchingSettings):
         str,
         Field(pattern=r"^https?://[^\s/]+/\S+$", description="the address of your page, https://buymeacoffee.com/YOU"),
     ]
-    PUBLIC_HOST: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Za-z0-9.-]+$",
-            description="the name under which this machine is reached, such as pay.example.org",
-        ),
-    ]
+    PUBLIC_HOST: PublicHost
     AMOUNTS: Annotated[
         list[Decimal],
         BeforeValidator(parse_amounts),
@@ -97,6 +103,19 @@ class BotSettings(MatchingSettings):
         Field(default=8080, ge=0, le=65535, description="the port for the Mini App's requests and Telegram's updates"),
     ]
 
+    @field_validator("BOT_WEBHOOK_URL")
+    @classmethod
+    def _refuse_another_host(cls, url: str | None, others: ValidationInfo) -> str | None:
+        """Refuse an address at which Telegram would not reach our proxy: no update would arrive, and the bot would be silent."""
+        host, api = others.data.get("PUBLIC_HOST"), others.data.get("TELEGRAM_API_URL")
+        # A Bot API server of one's own may reach the proxy by an internal name.
+        if url is None or host is None or api != TELEGRAM_API_URL or _host_of(url) == host.lower():
+            return url
+        raise refuse_value(
+            "leads to another host than PUBLIC_HOST",
+            write=f"https://{host}/telegram-webhook, or nothing to ask Telegram for updates",
+        )
+
     @property
     def rates(self) -> Rates:
         return Rates(self.CREDITS_PER_UNIT)
@@ -116,3 +135,10 @@ class BotSettings(MatchingSettings):
     @property
     def operators(self) -> list[TelegramId]:
         return [TelegramId(one) for one in dict.fromkeys(self.ADMIN_IDS)]
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as an unclosed bracket
+        return None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from services.runtime.settings import MatchingSettings
+from services.runtime.settings import MatchingSettings, PublicHost
 
 
 class JanitorSettings(MatchingSettings):
@@ -30,13 +30,7 @@ class JanitorSettings(MatchingSettings):
     PROBE_SECRET: Annotated[
         SecretStr | None, Field(default=None, description="what probes are signed with; drawn at the first start")
     ]
-    PUBLIC_HOST: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Za-z0-9.-]+$",
-            description="the name under which this machine is reached, such as pay.example.org",
-        ),
-    ]
+    PUBLIC_HOST: PublicHost
 
     @property
     def pending_ttl(self) -> timedelta:

@@ -7,15 +7,24 @@ A service declares the settings it needs as a subclass of `Settings`; those that
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 from urllib.parse import unquote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ledger.errors import LedgerError
 from ledger.matching import Rules
@@ -102,8 +111,7 @@ def read_settings(kind: type[Known], environ: Mapping[str, str]) -> Known:
     except ValidationError as error:
         for one in error.errors():
             name = str(one["loc"][0])
-            fault = one["msg"] if one["type"] == REFUSED else "is malformed" if name in values else "is missing"
-            problems.setdefault(name, f"{name} {fault}: write {kind.model_fields[name].description}")
+            problems.setdefault(name, _line(name, one, kind, is_set=name in values))
         raise SettingsError(_lines(problems)) from None  # the original repeats the values
     if problems:
         raise SettingsError(_lines(problems))
@@ -129,13 +137,49 @@ def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str
     return values, problems
 
 
+def _line(name: str, error: ErrorDetails, kind: type[Settings], *, is_set: bool) -> str:
+    write = kind.model_fields[name].description
+    if error["type"] == REFUSED:
+        return f"{name} {error['msg']}: write {error['ctx']['write'] or write}"
+    return f"{name} {'is malformed' if is_set else 'is missing'}: write {write}"
+
+
 def _lines(problems: Mapping[str, str]) -> list[str]:
     return [problems[name] for name in sorted(problems)]
 
 
-def refuse_value(fault: str) -> PydanticCustomError:
-    """Return the error for a well-formed value that must not be used. *fault* follows the setting's name and never repeats the value."""
-    return PydanticCustomError(REFUSED, "{fault}", {"fault": fault})
+def refuse_value(fault: str, *, write: str | None = None) -> PydanticCustomError:
+    """
+    Return the error for a well-formed value that must not be used. *fault* follows the setting's name.
+
+    *write* says what to write instead; by default the setting's description does. Neither repeats a value that is secret.
+    """
+    return PydanticCustomError(REFUSED, "{fault}", {"fault": fault, "write": write})
+
+
+def refuse_unicode(host: object) -> object:
+    """Refuse an international name in its readable form: certificates, Telegram and headers carry its punycode form."""
+    if isinstance(host, str) and not host.isascii() and (punycode := to_punycode(host)):
+        raise refuse_value("is an international name", write=f"its punycode form, {punycode}")
+    return host
+
+
+def to_punycode(host: str) -> str | None:
+    """Write an international name in ASCII: `кава.укр` becomes `xn--80aaf4a.xn--j1amh`. None if it is not a name."""
+    labels = re.split("[.。]", unicodedata.normalize("NFKC", host).lower())
+    if not all(re.fullmatch(r"[\w-]+", label) for label in labels):
+        return None
+    return ".".join(label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}" for label in labels)
+
+
+PublicHost: TypeAlias = Annotated[
+    str,
+    BeforeValidator(refuse_unicode),
+    Field(
+        pattern=r"^[A-Za-z0-9.-]+$",
+        description="the name under which this machine is reached, such as pay.example.org",
+    ),
+]
 
 
 def parse_rates(text: object) -> object:

@@ -13,14 +13,23 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-ONE_SHOTS = {"secrets"}
-"""Ends before anything else begins, so it needs no health check."""
+ONE_SHOTS = {"config-check", "config-files", "secrets"}
+"""They end before anything else begins, so they need no health check."""
+
+PAYMENT_PATH = ("proxy", "bot", "janitor")
+"""The services that deploy.md starts if another image cannot be pulled."""
+
+NETWORKS_MAX = 4
+"""Docker's default address pools hold about thirty networks, for all projects of a machine."""
 
 LOCAL_ONLY = {"sandbox", "grafana"}
 """Publish a port on 127.0.0.1: for a laptop's browser, or through a tunnel."""
 
-CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"]}
-"""The binary itself asks for it, so that without it nothing starts."""
+CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "config-check": ["DAC_READ_SEARCH"]}
+"""The proxy's binary asks for it, so that without it nothing starts. The check reads `.env`, which only its owner may read."""
+
+ROOTS = {"config-check"}
+"""Run as root, without a network and with no right but to read."""
 
 PROCESSES_MAX = {"grafana": 512}
 """The plugins of its data sources are programs of their own."""
@@ -45,7 +54,7 @@ def test_a_container_may_do_no_more_than_it_must(name: str) -> None:
     service = SERVICES[name]
 
     assert service["read_only"] is True
-    assert re.fullmatch("[1-9][0-9]*(:[0-9]+)?", service["user"])
+    assert re.fullmatch("0:0" if name in ROOTS else "[1-9][0-9]*(:[0-9]+)?", service["user"])
     assert service["cap_drop"] == ["ALL"]
     assert service.get("cap_add", []) == CAPABILITIES.get(name, [])
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -139,3 +148,78 @@ def test_no_secret_stands_in_an_environment(name: str) -> None:
     assert not [
         value for value in environment.values() if "sandbox-token" in str(value) or "sandbox-secret" in str(value)
     ]
+
+
+# The start ------------------------------------------------------------------------------------------------------------
+
+
+def needed_by(*names: str) -> set[str]:
+    """The services that Compose starts for these, themselves included."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in SERVICES and name not in found:
+            found.add(name)
+            waiting += [one for one, how in SERVICES[name].get("depends_on", {}).items() if how.get("required", True)]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"sandbox"}))
+def test_nothing_starts_before_the_settings_are_checked(name: str) -> None:
+    assert "config-check" in needed_by(name)
+
+
+def test_the_check_gets_every_setting_that_a_service_gets() -> None:
+    checked = SERVICES["config-check"]["environment"]
+    given = [
+        (name, value) for one in ("webhook", "bot", "janitor") for name, value in SERVICES[one]["environment"].items()
+    ]
+    made_by_compose = {"SPOOL_FOLDER", "DISK_FOLDER"}
+
+    for name, value in given:
+        if not name.endswith("_FILE") and name not in made_by_compose:
+            assert checked.get(name) == value, name
+    assert {name for name in SERVICES["secrets"]["environment"] if name not in checked} == set()
+
+
+def test_the_check_has_no_network_and_changes_nothing() -> None:
+    check = SERVICES["config-check"]
+
+    assert check["network_mode"] == "none"
+    assert all(mount.get("read_only") for mount in check["volumes"])
+
+
+def test_no_service_but_the_check_depends_on_the_modes_of_the_checkout() -> None:
+    """A bind mount keeps them, and after a clone under umask 077 only the owner may read."""
+    bound = [name for name in SERVICES for mount in SERVICES[name].get("volumes") or [] if mount["type"] == "bind"]
+
+    assert bound == ["config-check"]
+    assert not CONFIGURATION.get("configs")
+    assert not CONFIGURATION.get("secrets")
+
+
+def test_each_volume_of_configuration_is_filled_and_then_only_read() -> None:
+    mounts = [
+        (mount["source"], bool(mount.get("read_only")))
+        for name in SERVICES.keys() - ONE_SHOTS
+        for mount in SERVICES[name].get("volumes") or []
+        if str(mount.get("source")).startswith("config-")
+    ]
+
+    assert sorted(mounts) == sorted((mount["source"], True) for mount in SERVICES["config-files"]["volumes"])
+    for name in SERVICES.keys() - ONE_SHOTS:
+        if any(str(mount.get("source")).startswith("config-") for mount in SERVICES[name].get("volumes") or []):
+            assert SERVICES[name]["depends_on"]["config-files"]["condition"] == "service_completed_successfully"
+
+
+def test_the_payment_path_needs_no_image_of_the_services_that_watch() -> None:
+    started = needed_by(*PAYMENT_PATH)
+
+    assert started == {"config-check", "config-files", "secrets", "db", "webhook", *PAYMENT_PATH}
+    deploy = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert f"\ndocker compose up -d {' '.join(PAYMENT_PATH)}\n" in deploy
+
+
+def test_a_stack_leaves_networks_for_others() -> None:
+    assert len(CONFIGURATION["networks"]) <= NETWORKS_MAX

@@ -64,8 +64,8 @@ VOLUMES = {
 """By who may read it, what was drawn or handed out."""
 
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
-           "postgres-exporter": (9187, "watch"), "alertmanager": (9093, "watch"), "prometheus": (9090, "watch")}  # fmt: skip
-SAYING = ("webhook", "bot", "janitor", "proxy", "db", "secrets", *WATCHERS)
+           "postgres-exporter": (9187, "db"), "alertmanager": (9093, "edge"), "prometheus": (9090, "edge")}  # fmt: skip
+SAYING = ("webhook", "bot", "janitor", "proxy", "db", "config-check", "config-files", "secrets", *WATCHERS)
 """Whose logs are read: all but the stand-in's."""
 
 
@@ -133,7 +133,7 @@ async def drive(stack: Stack) -> list[str]:
 
 
 async def raise_an_alert(session: aiohttp.ClientSession, stack: Stack) -> None:
-    address = f"http://{stack.address_of('alertmanager', 'watch')}:9093/api/v2/alerts"
+    address = f"http://{stack.address_of('alertmanager', 'edge')}:9093/api/v2/alerts"
     for severity in ("page", "none"):
         alert = {"labels": {"alertname": "Canary", "severity": severity}}
         async with session.post(address, json=[alert]) as answer:
@@ -354,7 +354,7 @@ def read_metrics(stack: Stack) -> Iterator[tuple[str, str]]:
 def read_series(stack: Stack) -> str:
     """Every series with its labels that Prometheus has kept, of before the restarts, too."""
     everything = quote('{__name__=~".+"}')
-    address = f"http://{stack.address_of('prometheus', 'watch')}:9090/api/v1/series?match[]={everything}"
+    address = f"http://{stack.address_of('prometheus', 'edge')}:9090/api/v1/series?match[]={everything}"
     with urllib.request.urlopen(address, timeout=30) as answer:
         return str(answer.read().decode())
 

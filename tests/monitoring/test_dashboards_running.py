@@ -57,7 +57,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
     """Its address, once payments of all kinds went through the product and were counted."""
-    address = f"http://{stack.address_of('prometheus', 'watch')}:9090"
+    address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=PATIENCE_SECONDS
     )
@@ -205,7 +205,7 @@ def grafana(stack: Stack, prometheus: str) -> Callable[..., Any]:
     stack.compose("up", "--detach", "--wait", "grafana", GRAFANA_PORT=str(free_ports(1)[0]))
     password = stack.compose("exec", "-T", "grafana", "cat", "/run/secrets/admin_password")
     login = base64.b64encode(f"admin:{password}".encode()).decode()
-    address = f"http://{stack.address_of('grafana', 'watch')}:3000/api"
+    address = f"http://{stack.address_of('grafana', 'edge')}:3000/api"
 
     def ask(path: str, **fields: object) -> Any:
         headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}

@@ -45,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
     """Its address, once people have paid and all of it was counted."""
-    address = f"http://{stack.address_of('prometheus', 'watch')}:9090"
+    address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(lambda: number(address, 'count(up{job=~"webhook|bot|janitor"} == 1)') == 2 * len(PAIRS))
     asyncio.run(pay(stack))
     ended = float(stack.sql("SELECT extract(epoch FROM max(sent_at)) FROM notifications"))

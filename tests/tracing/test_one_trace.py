@@ -273,7 +273,7 @@ async def test_a_measured_duration_leads_to_its_trace(
 
 
 def ask_prometheus(stack: Stack, path: str, **query: object) -> Any:
-    address = f"http://{stack.address_of('prometheus', 'watch')}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
+    address = f"http://{stack.address_of('prometheus', 'edge')}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
     with urllib.request.urlopen(address, timeout=30) as answer:
         return json.load(answer)["data"]
 

@@ -69,7 +69,7 @@ async def test_tempo_finds_the_trace_of_a_payment(
     await pay(bmc, anna)
 
     trace_id = kept_parent(stack, anna).split("-")[1]
-    address = f"http://{stack.address_of('tempo', 'watch')}:3200/api/traces/{trace_id}"
+    address = f"http://{stack.address_of('tempo', 'edge')}:3200/api/traces/{trace_id}"
     await asyncio.to_thread(await_that, lambda: LAST in read_or_nothing(address))
 
 

@@ -75,12 +75,12 @@ def test_each_that_is_missing_is_named_with_what_to_write(name: str) -> None:
         ("BOT_TOKEN", "123456789:AAF a token with blanks"),
         ("ADMIN_IDS", "me"),
         ("ADMIN_IDS", "0"),
-        ("ADMIN_IDS", "-100123456"),
         ("ADMIN_IDS", ","),
         ("BMC_PAGE_URL", "buymeacoffee.com/creator"),
         ("BMC_PAGE_URL", "https://buymeacoffee.com/"),
         ("BMC_PAGE_URL", "javascript:alert(1)"),
         ("PUBLIC_HOST", "https://pay.example.org"),
+        ("PUBLIC_HOST", "https://кава.укр"),
         ("CREDITS_PER_UNIT", "USD"),
         ("CREDITS_PER_UNIT", "USD=0"),
         ("AMOUNTS", "five"),
@@ -105,3 +105,56 @@ def test_each_that_makes_no_sense_is_named_and_its_value_kept_to_itself(name: st
 @pytest.mark.parametrize("amounts", ["1", "10000", "1,2,3,4,5,6,7,8,9,10,11,12", "2.50, 7"])
 def test_amounts_within_the_bounds_are_offered(amounts: str) -> None:
     assert [Decimal(part.strip()) for part in amounts.split(",")] == read(AMOUNTS=amounts).AMOUNTS
+
+
+@pytest.mark.parametrize("ids", ["-100123456", "1000001,-1001234567890"])
+def test_a_group_is_no_operator(ids: str) -> None:
+    [problem] = problems(ADMIN_IDS=ids)
+
+    assert problem.startswith("ADMIN_IDS has the id of a group: write the ids of persons, ")
+
+
+@pytest.mark.parametrize(
+    ("host", "punycode"),
+    [
+        ("кава.укр", "xn--80aaf4a.xn--j1amh"),
+        ("КАВА.укр", "xn--80aaf4a.xn--j1amh"),
+        ("pay.кава.укр", "pay.xn--80aaf4a.xn--j1amh"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("bu\u0308cher。example", "xn--bcher-kva.example"),
+    ],
+)
+def test_an_international_name_is_refused_with_the_punycode_to_write(host: str, punycode: str) -> None:
+    """Case idn-host."""
+    [problem] = problems(PUBLIC_HOST=host)
+
+    assert problem == f"PUBLIC_HOST is an international name: write its punycode form, {punycode}"
+    assert read(PUBLIC_HOST=punycode).app_url == f"https://{punycode}/app/"
+
+
+@pytest.mark.parametrize("host", ["pay.example.org", "PAY.example.org", "pay.example.org:8443"])
+def test_telegram_may_send_updates_to_the_public_host(host: str) -> None:
+    url = f"https://{host}/telegram-webhook"
+
+    assert url == read(BOT_WEBHOOK_URL=url).BOT_WEBHOOK_URL
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["bot.example.org", "pay.example.org.evil.example", "pay.example.org@evil.example", "127.0.0.1", "[::1"],
+)
+def test_an_address_for_updates_at_another_host_is_refused(host: str) -> None:
+    [problem] = problems(BOT_WEBHOOK_URL=f"https://{host}/telegram-webhook")
+
+    assert problem == (
+        "BOT_WEBHOOK_URL leads to another host than PUBLIC_HOST: write https://pay.example.org/telegram-webhook, "
+        "or nothing to ask Telegram for updates"
+    )
+
+
+def test_a_bot_api_server_of_ones_own_may_send_updates_to_an_internal_name() -> None:
+    url = "https://proxy/telegram-webhook"
+
+    settings = read(BOT_WEBHOOK_URL=url, TELEGRAM_API_URL="http://bot-api:8081")
+
+    assert url == settings.BOT_WEBHOOK_URL

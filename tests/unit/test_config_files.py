@@ -1,0 +1,76 @@
+"""Copying the configuration into volumes: all may read it, and a volume holds what the image holds."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.config_files import copy_files
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    (folder / "rules").mkdir(parents=True)
+    (folder / "prometheus.yml").write_text("scrape: all")
+    (folder / "rules" / "alerts.yml").write_text("alerts")
+    return folder
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "target"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=[0o022, 0o027, 0o077], ids=["022", "027", "077"])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def contents(folder: Path) -> dict[str, str | None]:
+    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.usefixtures("umask")
+def test_all_may_read_the_copies_under_any_umask(source: Path, target: Path) -> None:
+    copy_files(source, target)
+
+    assert contents(target) == contents(source)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in target.rglob("*")} == {0o755}
+
+
+def test_a_changed_file_is_replaced_and_one_that_is_gone_is_removed(source: Path, target: Path) -> None:
+    copy_files(source, target)
+    (source / "prometheus.yml").write_text("scrape: some")
+    (source / "rules" / "alerts.yml").unlink()
+    (source / "rules").rmdir()
+
+    copy_files(source, target)
+
+    assert contents(target) == {"prometheus.yml": "scrape: some"}
+
+
+def test_a_file_that_did_not_change_stays_the_same_file(source: Path, target: Path) -> None:
+    copy_files(source, target)
+    before = (target / "prometheus.yml").stat()
+
+    copy_files(source, target)
+
+    after = (target / "prometheus.yml").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_half_written_file_of_an_interrupted_run_is_removed(source: Path, target: Path) -> None:
+    (target / ".prometheus.yml.new").write_text("scr")
+
+    copy_files(source, target)
+
+    assert contents(target) == contents(source)
