@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ledger.model import ChargeState, CreditKind, Method, Outcome, PaymentStatus
+from ledger.rhythm import HISTORY, History
 from ledger.store.database import Pool, sql, transaction
 
 
@@ -65,6 +66,7 @@ class Snapshot:
     unsettled: Mapping[Outcome, int]
     """Events that changed nothing, and were neither settled again nor put aside."""
     overdrafts: Overdrafts
+    history: History
     backup: Backup | None
     """None: there has never been one."""
 
@@ -83,9 +85,11 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         claims = await db.fetchrow(sql("count_open_claims"))
         unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
+        history = await db.fetchrow(sql("find_history"), now, HISTORY)
         backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None
     assert overdrafts is not None
+    assert history is not None
     return Snapshot(
         taken_at=now,
         payments={PaymentStatus(row["status"]): Queue(row["payments"], row["oldest_at"]) for row in payments},
@@ -99,6 +103,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         claims=Queue(claims["claims"], claims["oldest_at"]),
         unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
         overdrafts=Overdrafts(**overdrafts),
+        history=History(**history),
         backup=Backup(**backup) if backup else None,
     )
 

@@ -132,7 +132,7 @@ TRAFFIC = Row(
                 ),
             ),
             empty="The webhook tells nothing",
-            alerts=("WebhookDuplicateStorm", "WebhookSilent"),
+            alerts=("WebhookDuplicateStorm",),
             height=8,
         ),
         Panel(
