@@ -23,6 +23,7 @@ from monitoring.thresholds import (
     FAILED_STREAK,
     JANITOR_PERIODS,
     NOTIFICATIONS_FAILED,
+    OUTAGE_SECONDS,
     OUTBOX_AGE_SECONDS,
     POLL_SHARE,
     POSTGRES_CONNECTIONS_SHARE,
@@ -98,6 +99,17 @@ def _last_done(task: str) -> str:
     return f"max by (task) ({success} or {known} * 0 + on (instance, job) group_left () {start})"
 
 
+def _last_outage() -> str:
+    """
+    Take when probes last had failed for long, within a day: in Unix time.
+
+    A time at which nothing was measured, because the whole machine was off, is an outage as well: the last probe before it grows old.
+    """
+    last_passed = f"max({_latest(PROBED, '30m')})"
+    return f"max_over_time(((time() - {last_passed} > {OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
+
+
+PROBED = 'bmc_janitor_last_success_timestamp_seconds{task="send_probe"}'
 BACKUP = f"max({_latest('bmc_backup_last_success_timestamp_seconds', '1h')})"
 SNAPSHOT_AGE = f"time() - max({_latest('bmc_snapshot_timestamp_seconds', '5m')})"
 OVERDRAFTS = "bmc_refunds_overdrawn_total"
@@ -212,6 +224,18 @@ ANYTHING = (
         summary="No payment has come for longer than is usual on this page",
         description="The last was made {{ $value | humanizeDuration }} ago; so long a gap comes by chance about once a year here."
         f" Is the webhook still switched on? {WEBHOOK_PAGE}",
+        dashboard="bmc-webhook",
+    ),
+    Alert(
+        name="WebhookUncheckedAfterOutage",
+        # Until a delivery proves that the webhook is switched on. Not where none has ever come: it is not set up yet.
+        expr=f"{_last_outage()} > ({_highest('ledger_last_delivery_timestamp_seconds')} > 0)"
+        f" and time() - max({_latest(PROBED, '5m')}) < {PROBE_SILENCE_SECONDS}",
+        hold="1m",
+        severity=Severity.TICKET,
+        summary="After an outage: Buy Me a Coffee may have switched the webhook off",
+        description="No payment could come in until {{ $value | humanizeTimestamp }}. Look whether the webhook is on, and press"
+        f" “Send test”, which ends this alert: {WEBHOOK_PAGE}",
         dashboard="bmc-webhook",
     ),
     Alert(

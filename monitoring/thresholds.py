@@ -49,6 +49,9 @@ DISK_FREE_SHARE = 0.4
 """Where more is free, a growth of some hours foretells nothing."""
 
 PROBE_SILENCE_SECONDS = 180
+OUTAGE_SECONDS = 300
+"""In a shorter outage BMC can hardly come to more than ten failures in a row."""
+
 JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
 """Which are no delay: the run itself, and two looks of Prometheus."""

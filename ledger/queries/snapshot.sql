@@ -75,6 +75,10 @@ SELECT (
        ) AS refunds,
        (SELECT count(*) FROM balances WHERE balance < 0) AS users;
 
+-- name: find_newest_delivery
+-- The newest signed delivery whose event is kept, whatever it said; "Send test" is one.
+SELECT max(received_at) AS received_at FROM events;
+
 -- name: find_history
 -- The payments of some time up to the newest. Not up to now: a long silence would make payments look rare.
 -- $1 now, $2 how far back from the newest

@@ -67,6 +67,8 @@ class Snapshot:
     """Events that changed nothing, and were neither settled again nor put aside."""
     overdrafts: Overdrafts
     history: History
+    delivered_at: datetime | None
+    """When the newest signed delivery came, be it a test; None: there has never been one."""
     backup: Backup | None
     """None: there has never been one."""
 
@@ -86,6 +88,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
         history = await db.fetchrow(sql("find_history"), now, HISTORY)
+        delivered_at = await db.fetchval(sql("find_newest_delivery"))
         backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None
     assert overdrafts is not None
@@ -104,6 +107,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
         overdrafts=Overdrafts(**overdrafts),
         history=History(**history),
+        delivered_at=delivered_at,
         backup=Backup(**backup) if backup else None,
     )
 

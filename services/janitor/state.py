@@ -139,6 +139,12 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _rhythm(snapshot: Snapshot) -> Iterator[Metric]:
+    delivered_at = snapshot.delivered_at
+    yield GaugeMetricFamily(
+        "ledger_last_delivery_timestamp_seconds",
+        "When the newest signed delivery came, be it a test, in Unix time; 0: there has never been one.",
+        value=delivered_at.timestamp() if delivered_at else 0,
+    )
     last_at = snapshot.history.last_at
     yield GaugeMetricFamily(
         "ledger_last_payment_timestamp_seconds",

@@ -161,6 +161,16 @@ async def test_a_refund_after_spending_stays_counted_when_the_gap_is_filled(
     assert (refunds, users) == ([0, 1, 1], [0, 1, 0])
 
 
+async def test_a_test_event_counts_as_a_delivery_and_not_as_a_payment(janitor: Pool, webhook: Webhook) -> None:
+    await webhook.settle(a_payment(live_mode=False))
+
+    metrics = await read(janitor)
+
+    now = datetime.now(UTC).timestamp()
+    assert metrics["ledger_last_delivery_timestamp_seconds"] == pytest.approx(now, abs=10)
+    assert metrics["ledger_last_payment_timestamp_seconds"] == 0
+
+
 async def test_the_usual_gap_comes_from_the_pages_own_history_and_not_from_the_silence(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:

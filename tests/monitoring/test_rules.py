@@ -156,7 +156,11 @@ NO_HISTORY = History(0, None, None)
 
 def a_state() -> State:
     state = State(["USD"], clock=lambda: datetime.now(UTC))
-    state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None))
+    state.show(
+        Snapshot(
+            datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None, None
+        )
+    )
     return state
 
 
