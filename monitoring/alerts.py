@@ -30,6 +30,7 @@ from monitoring.thresholds import (
     POSTGRES_TRANSACTION_IDS,
     POSTGRES_TRANSACTION_SECONDS,
     PROBE_SILENCE_SECONDS,
+    PROXY_START_SECONDS,
     RESTARTS_PER_15_MINUTES,
     SIGNATURE_FAILURES_PER_10_MINUTES,
     SNAPSHOT_AGE_SECONDS,
@@ -115,6 +116,7 @@ SNAPSHOT_AGE = f"time() - max({_latest('bmc_snapshot_timestamp_seconds', '5m')})
 OVERDRAFTS = "bmc_refunds_overdrawn_total"
 FREE = "bmc_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
+PROXY = '{job="caddy"}'
 OURS = '{job=~"webhook|bot|janitor"}'
 HARMS = {
     "webhook": "Whoever pays gets no credits",
@@ -585,6 +587,20 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="A service starts again and again",
         description="{{ $labels.job }} started anew {{ $value }} times in 15 minutes.",
+        dashboard="bmc-platform",
+        keep="15m",
+    ),
+    Alert(
+        name="ProxyRestarted",
+        # Counted as above, but from the first: the proxy holds deliveries while the others restart, and nothing holds them for it.
+        # Not if everything was started, Prometheus as well, because the machine was.
+        expr=f"sum by (job) (changes(process_start_time_seconds{PROXY}[15m]) + 1)"
+        f" - max_over_time(count by (job) (up{PROXY})[15m:30s]) >= 1"
+        f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {PROXY_START_SECONDS}',
+        hold="0m",
+        severity=Severity.TICKET,
+        summary="The proxy started anew: payments that came meanwhile were refused",
+        description="Starts in 15 minutes: {{ $value }}. Unless you did it, it probably ran out of memory.",
         dashboard="bmc-platform",
         keep="15m",
     ),

@@ -57,6 +57,9 @@ JANITOR_SLACK_SECONDS = 30
 """Which are no delay: the run itself, and two looks of Prometheus."""
 
 RESTARTS_PER_15_MINUTES = 3
+PROXY_START_SECONDS = 15 * 60
+"""While Prometheus has run for less, the start of the proxy is that of the whole stack."""
+
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
 NOTIFICATIONS_FAILED = 2

@@ -6,6 +6,7 @@ from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Kind, Limit
 from monitoring.thresholds import DISK_FREE_BYTES, EVENT_LOOP_LAG_SECONDS, NOTIFICATIONS_FAILED, RESTARTS_PER_15_MINUTES
 
 OURS = 'job=~"webhook|bot|janitor"'
+PROXY = 'job="caddy"'
 NOT_DELIVERED = "alertmanager_notifications_failed_total"
 
 FINE = Row(
@@ -26,18 +27,19 @@ FINE = Row(
             Kind.LINES,
             "Starts in 15 minutes",
             "How often each service started anew; good is 0, and 1 for each replica after an update.",
-            (
+            tuple(
                 Query(
-                    f"sum by (job) (changes(process_start_time_seconds{{$here,{OURS}}}[15m]) + 1)"
-                    f" - max_over_time(count by (job) (up{{$here,{OURS}}})[15m:30s])",
+                    f"sum by (job) (changes(process_start_time_seconds{{$here,{jobs}}}[15m]) + 1)"
+                    f" - max_over_time(count by (job) (up{{$here,{jobs}}})[15m:30s])",
                     "{{job}}",
-                ),
+                )
+                for jobs in (OURS, PROXY)
             ),
             empty="No service tells when it started",
             width=12,
             height=8,
             limit=Limit(RESTARTS_PER_15_MINUTES),
-            alerts=("ProcessRestarting",),
+            alerts=("ProcessRestarting", "ProxyRestarted"),
         ),
         Panel(
             Kind.LINES,
