@@ -14,6 +14,7 @@ from monitoring.thresholds import (
     BACKUP_AGE_SECONDS,
     CERTIFICATE_LEFT_SECONDS,
     CLAIM_AGE_SECONDS,
+    CLOCK_OFFSET_SECONDS,
     DISK_AHEAD_SECONDS,
     DISK_FREE_BYTES,
     DISK_FREE_SHARE,
@@ -603,6 +604,16 @@ ANYTHING = (
         description="Starts in 15 minutes: {{ $value }}. Unless you did it, it probably ran out of memory.",
         dashboard="bmc-platform",
         keep="15m",
+    ),
+    Alert(
+        name="ClockWrong",
+        expr=f"max(abs({_latest('ledger_clock_offset_seconds')})) > {CLOCK_OFFSET_SECONDS}",
+        # The bot measures every five minutes; a single measurement may have been delayed on its way.
+        hold="12m",
+        severity=Severity.TICKET,
+        summary="This machine's clock is wrong: the Mini App refuses people, times are false",
+        description="It differs from Telegram's by {{ $value | humanizeDuration }}.",
+        dashboard="bmc-platform",
     ),
     Alert(
         name="EventLoopLag",

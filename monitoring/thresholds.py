@@ -56,6 +56,9 @@ JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
 """Which are no delay: the run itself, and two looks of Prometheus."""
 
+CLOCK_OFFSET_SECONDS = 30
+"""Half of the minute by which the Mini App may be signed in the future (services/bot/api/init_data.py)."""
+
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60
 """While Prometheus has run for less, the start of the proxy is that of the whole stack."""

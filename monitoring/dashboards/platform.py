@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Kind, Limit, Panel, Query, Row, Unit, Word
-from monitoring.thresholds import DISK_FREE_BYTES, EVENT_LOOP_LAG_SECONDS, NOTIFICATIONS_FAILED, RESTARTS_PER_15_MINUTES
+from monitoring.thresholds import (
+    CLOCK_OFFSET_SECONDS,
+    DISK_FREE_BYTES,
+    EVENT_LOOP_LAG_SECONDS,
+    NOTIFICATIONS_FAILED,
+    RESTARTS_PER_15_MINUTES,
+)
 
 OURS = 'job=~"webhook|bot|janitor"'
 PROXY = 'job="caddy"'
@@ -55,6 +61,18 @@ FINE = Row(
             width=12,
             limit=Limit(DISK_FREE_BYTES, is_floor=True),
             alerts=("DiskFilling", "DiskNearlyFull"),
+        ),
+        Panel(
+            Kind.LINES,
+            "Offset of the clock",
+            "How far this machine's clock is from Telegram's, ahead or behind; good is under a second.",
+            (Query("max(abs(ledger_clock_offset_seconds{$here}))", "offset"),),
+            empty="The bot tells nothing",
+            unit=Unit.SECONDS,
+            decimals=1,
+            width=12,
+            limit=Limit(CLOCK_OFFSET_SECONDS),
+            alerts=("ClockWrong",),
         ),
         Panel(
             Kind.LINES,

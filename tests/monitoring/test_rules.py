@@ -187,7 +187,7 @@ MISSED_BY = (
         "absent_over_time(bmc_snapshot_timestamp",
     ),
     ("bmc_(webhook|spooled)_", "TargetAbsent", NO_JOB.format("webhook")),
-    ("bmc_(outbox_claims|telegram|updates|listen)_", "TargetAbsent", NO_JOB.format("bot")),
+    ("(bmc_(outbox_claims|telegram|updates|listen)|ledger_clock)_", "TargetAbsent", NO_JOB.format("bot")),
     ("bmc_(janitor|balance|disk|tls|pending)_", "TargetAbsent", NO_JOB.format("janitor")),
     *((r"(bmc_event_loop|process|up\b)", "TargetAbsent", NO_JOB.format(job)) for job in MISSED),
     ("pg_(up|scrape)", "TargetAbsent", NO_JOB.format("postgres")),
