@@ -28,9 +28,11 @@ from services.webhook.intake import Intake
 from services.webhook.spool import EVENTS_MAX, Delivery, Spool
 from services.webhook.writer import Writer
 
+CODE = "7_1700000000"
+
 
 def deliveries(first: int, count: int) -> list[Delivery]:
-    """Make payments that carry no code, received a second apart."""
+    """Make payments that carry one user's code, received a second apart."""
     start = datetime.now(UTC) - timedelta(seconds=count)
     return [
         Delivery(_body(number), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
@@ -40,7 +42,8 @@ def deliveries(first: int, count: int) -> list[Delivery]:
 
 def _body(number: int) -> bytes:
     # About as long as a real one: 1 to 2 kB.
-    data = {"id": number, "transaction_id": f"pi_{number}", "amount": 5, "currency": "USD", "support_note": "x" * 1000}
+    note = f"{CODE} {'thank you ' * 100}"
+    data = {"id": number, "transaction_id": f"pi_{number}", "amount": 5, "currency": "USD", "support_note": note}
     return json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": data}).encode()
 
 
@@ -70,6 +73,12 @@ async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
 
 async def run(database_url: str, folder: Path, count: int) -> None:
     async with open_pool(database_url) as pool:
+        await pool.execute("INSERT INTO users (telegram_id) VALUES (7) ON CONFLICT DO NOTHING")
+        await pool.execute(
+            "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ($1, 7, 7, 5)"
+            " ON CONFLICT DO NOTHING",
+            CODE,
+        )
         first = int(await pool.fetchval("SELECT coalesce(max(event_no), 0) FROM events")) * 10 + 1_000_000
         spool = Spool(folder, events_max=count)
         started = time.perf_counter()
