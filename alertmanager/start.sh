@@ -4,6 +4,24 @@ set -eu
 
 from=/etc/alertmanager/alertmanager.yml
 to=/tmp/alertmanager.yml
+links=/tmp/links.tmpl
+
+# Prints the address in the setting $1 without a slash at its end. Stops if it could break the template or the message.
+address() {
+    eval "url=\${$1:-}"
+    case $url in
+    "") return ;;
+    http://* | https://*) ;;
+    *) url="<" ;;
+    esac
+    case $url in
+    *[!A-Za-z0-9:/._~?=\&%@+,-]*)
+        echo "alertmanager: $1 must be an address such as https://example.org/page, without #: see .env.example" >&2
+        return 1
+        ;;
+    esac
+    echo "${url%/}"
+}
 
 mute=nobody
 if [ ! -s /run/secrets/alerts_bot_token ]; then
@@ -11,6 +29,18 @@ if [ ! -s /run/secrets/alerts_bot_token ]; then
     mute="page|ticket"
 fi
 [ -s /run/secrets/alerts_watchdog_url ] || mute="$mute|watchdog"
+
+runbook=$(address ALERTS_RUNBOOK_URL)
+dashboard=$(address ALERTS_DASHBOARD_URL)
+if [ -n "$runbook$dashboard" ]; then
+    # Headings of the runbook are named as the alerts; a dashboard's path stands in the alert.
+    {
+        printf '{{ define "telegram.links" }}\n'
+        [ -z "$runbook" ] || printf '\n<a href="%s#{{ .CommonLabels.alertname | toLower }}">What to do</a>' "$runbook"
+        [ -z "$dashboard" ] || printf '\n<a href="%s/d/{{ reReplaceAll "^.*/" "" .CommonAnnotations.dashboard_url }}">Dashboard</a>' "$dashboard"
+        printf '{{ end }}\n'
+    } >"$links"
+fi
 
 sed -E -e "s|https://api.telegram.org|$TELEGRAM_API_URL|" -e "s/receiver: ($mute)$/receiver: nobody/" "$from" >"$to"
 exec /bin/alertmanager "--config.file=$to" "$@"

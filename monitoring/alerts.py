@@ -14,6 +14,7 @@ from monitoring.thresholds import (
     BACKUP_AGE_SECONDS,
     CERTIFICATE_LEFT_SECONDS,
     CLAIM_AGE_SECONDS,
+    CLOCK_OFFSET_SECONDS,
     DISK_AHEAD_SECONDS,
     DISK_FREE_BYTES,
     DISK_FREE_SHARE,
@@ -23,13 +24,14 @@ from monitoring.thresholds import (
     FAILED_STREAK,
     JANITOR_PERIODS,
     NOTIFICATIONS_FAILED,
+    OUTAGE_SECONDS,
     OUTBOX_AGE_SECONDS,
-    PAYMENTS_PER_WEEK,
     POLL_SHARE,
     POSTGRES_CONNECTIONS_SHARE,
     POSTGRES_TRANSACTION_IDS,
     POSTGRES_TRANSACTION_SECONDS,
     PROBE_SILENCE_SECONDS,
+    PROXY_START_SECONDS,
     RESTARTS_PER_15_MINUTES,
     SIGNATURE_FAILURES_PER_10_MINUTES,
     SNAPSHOT_AGE_SECONDS,
@@ -99,11 +101,23 @@ def _last_done(task: str) -> str:
     return f"max by (task) ({success} or {known} * 0 + on (instance, job) group_left () {start})"
 
 
+def _last_outage() -> str:
+    """
+    Take when probes last had failed for long, within a day: in Unix time.
+
+    A time at which nothing was measured, because the whole machine was off, is an outage as well: the last probe before it grows old.
+    """
+    last_passed = f"max({_latest(PROBED, '30m')})"
+    return f"max_over_time(((time() - {last_passed} > {OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
+
+
+PROBED = 'bmc_janitor_last_success_timestamp_seconds{task="send_probe"}'
 BACKUP = f"max({_latest('bmc_backup_last_success_timestamp_seconds', '1h')})"
 SNAPSHOT_AGE = f"time() - max({_latest('bmc_snapshot_timestamp_seconds', '5m')})"
 OVERDRAFTS = "bmc_refunds_overdrawn_total"
 FREE = "bmc_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
+PROXY = '{job="caddy"}'
 OURS = '{job=~"webhook|bot|janitor"}'
 HARMS = {
     "webhook": "Whoever pays gets no credits",
@@ -121,6 +135,8 @@ MISSED = tuple(job for job in HARMS if job != "caddy")
 DELIVERIES = "bmc_webhook_deliveries_total"
 TAKEN = f'{DELIVERIES}{{event!~"unverified|probe"}}'
 """Deliveries that Buy Me a Coffee signed; a probe is one of our own."""
+
+WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
 
 NEW = f'{DELIVERIES}{{event!~"unverified|probe",outcome!="duplicate"}}'
 CALLS = "bmc_telegram_requests_total"
@@ -204,11 +220,25 @@ ANYTHING = (
     ),
     Alert(
         name="WebhookSilent",
-        expr=f"{_counted(TAKEN, '1d')} == 0 and {_counted(TAKEN, '7d')} >= {PAYMENTS_PER_WEEK}",
-        hold="1h",
+        # A gap of 0: the history is too short to tell.
+        expr=f"time() - {_highest('ledger_last_payment_timestamp_seconds')} > ({_highest('ledger_payment_gap_seconds')} > 0)",
+        hold="10m",
         severity=Severity.TICKET,
-        summary="No payment has come for a day, though several a day are usual",
-        description="Look on Buy Me a Coffee whether the webhook is still switched on.",
+        summary="No payment has come for longer than is usual on this page",
+        description="The last was made {{ $value | humanizeDuration }} ago; so long a gap comes by chance about once a year here."
+        f" Is the webhook still switched on? {WEBHOOK_PAGE}",
+        dashboard="bmc-webhook",
+    ),
+    Alert(
+        name="WebhookUncheckedAfterOutage",
+        # Until a delivery proves that the webhook is switched on. Not where none has ever come: it is not set up yet.
+        expr=f"{_last_outage()} > ({_highest('ledger_last_delivery_timestamp_seconds')} > 0)"
+        f" and time() - max({_latest(PROBED, '5m')}) < {PROBE_SILENCE_SECONDS}",
+        hold="1m",
+        severity=Severity.TICKET,
+        summary="After an outage: Buy Me a Coffee may have switched the webhook off",
+        description="No payment could come in until {{ $value | humanizeTimestamp }}. Look whether the webhook is on, and press"
+        f" “Send test”, which ends this alert: {WEBHOOK_PAGE}",
         dashboard="bmc-webhook",
     ),
     Alert(
@@ -560,6 +590,30 @@ ANYTHING = (
         description="{{ $labels.job }} started anew {{ $value }} times in 15 minutes.",
         dashboard="bmc-platform",
         keep="15m",
+    ),
+    Alert(
+        name="ProxyRestarted",
+        # Counted as above, but from the first: the proxy holds deliveries while the others restart, and nothing holds them for it.
+        # Not if everything was started, Prometheus as well, because the machine was.
+        expr=f"sum by (job) (changes(process_start_time_seconds{PROXY}[15m]) + 1)"
+        f" - max_over_time(count by (job) (up{PROXY})[15m:30s]) >= 1"
+        f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {PROXY_START_SECONDS}',
+        hold="0m",
+        severity=Severity.TICKET,
+        summary="The proxy started anew: payments that came meanwhile were refused",
+        description="Starts in 15 minutes: {{ $value }}. Unless you did it, it probably ran out of memory.",
+        dashboard="bmc-platform",
+        keep="15m",
+    ),
+    Alert(
+        name="ClockWrong",
+        expr=f"max(abs({_latest('ledger_clock_offset_seconds')})) > {CLOCK_OFFSET_SECONDS}",
+        # The bot measures every five minutes; a single measurement may have been delayed on its way.
+        hold="12m",
+        severity=Severity.TICKET,
+        summary="This machine's clock is wrong: the Mini App refuses people, times are false",
+        description="It differs from Telegram's by {{ $value | humanizeDuration }}.",
+        dashboard="bmc-platform",
     ),
     Alert(
         name="EventLoopLag",

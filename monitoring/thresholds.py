@@ -31,9 +31,6 @@ SPOOLED_AGE_SECONDS = 300
 POLL_SHARE = 0.2
 TELEGRAM_ERROR_SHARE = 0.2
 SIGNATURE_FAILURES_PER_10_MINUTES = 21
-PAYMENTS_PER_WEEK = 28
-"""Four a day on average: then one day in fifty is empty by chance. At one a day it would be every third."""
-
 EVENT_LOOP_LAG_SECONDS = 0.25
 POSTGRES_CONNECTIONS_SHARE = 0.8
 POSTGRES_TRANSACTION_SECONDS = 300
@@ -52,11 +49,20 @@ DISK_FREE_SHARE = 0.4
 """Where more is free, a growth of some hours foretells nothing."""
 
 PROBE_SILENCE_SECONDS = 180
+OUTAGE_SECONDS = 300
+"""In a shorter outage BMC can hardly come to more than ten failures in a row."""
+
 JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
 """Which are no delay: the run itself, and two looks of Prometheus."""
 
+CLOCK_OFFSET_SECONDS = 30
+"""Half of the minute by which the Mini App may be signed in the future (services/bot/api/init_data.py)."""
+
 RESTARTS_PER_15_MINUTES = 3
+PROXY_START_SECONDS = 15 * 60
+"""While Prometheus has run for less, the start of the proxy is that of the whole stack."""
+
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
 NOTIFICATIONS_FAILED = 2

@@ -75,5 +75,18 @@ SELECT (
        ) AS refunds,
        (SELECT count(*) FROM balances WHERE balance < 0) AS users;
 
+-- name: find_newest_delivery
+-- The newest signed delivery whose event is kept, whatever it said; "Send test" is one.
+SELECT max(received_at) AS received_at FROM events;
+
+-- name: find_history
+-- The payments of some time up to the newest. Not up to now: a long silence would make payments look rare.
+-- $1 now, $2 how far back from the newest
+SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
+  FROM charges
+ WHERE charges.is_paid
+   AND charges.paid_at <= $1
+   AND charges.paid_at > (SELECT max(known.paid_at) FROM charges AS known WHERE known.is_paid AND known.paid_at <= $1) - $2::interval;
+
 -- name: find_last_backup
 SELECT taken_at, size_bytes FROM backups ORDER BY taken_at DESC LIMIT 1;

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ledger.model import ChargeState, CreditKind, Method, Outcome, PaymentStatus
+from ledger.rhythm import HISTORY, History
 from ledger.store.database import Pool, sql, transaction
 
 
@@ -65,6 +66,9 @@ class Snapshot:
     unsettled: Mapping[Outcome, int]
     """Events that changed nothing, and were neither settled again nor put aside."""
     overdrafts: Overdrafts
+    history: History
+    delivered_at: datetime | None
+    """When the newest signed delivery came, be it a test; None: there has never been one."""
     backup: Backup | None
     """None: there has never been one."""
 
@@ -83,9 +87,12 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         claims = await db.fetchrow(sql("count_open_claims"))
         unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
+        history = await db.fetchrow(sql("find_history"), now, HISTORY)
+        delivered_at = await db.fetchval(sql("find_newest_delivery"))
         backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None
     assert overdrafts is not None
+    assert history is not None
     return Snapshot(
         taken_at=now,
         payments={PaymentStatus(row["status"]): Queue(row["payments"], row["oldest_at"]) for row in payments},
@@ -99,6 +106,8 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         claims=Queue(claims["claims"], claims["oldest_at"]),
         unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
         overdrafts=Overdrafts(**overdrafts),
+        history=History(**history),
+        delivered_at=delivered_at,
         backup=Backup(**backup) if backup else None,
     )
 

@@ -281,6 +281,19 @@ STATES = Row(
         ),
         Panel(
             Kind.LINES,
+            "Time since the last payment",
+            "Good is below the other line: the gap that this page's own history produces about once a year; "
+            "0 while the history is too short to tell.",
+            (
+                Query("time() - max(ledger_last_payment_timestamp_seconds{$here} > 0)", "since the last"),
+                Query("max(ledger_payment_gap_seconds{$here})", "once a year"),
+            ),
+            empty="No payment yet, or the state is not measured now",
+            unit=Unit.SECONDS,
+            alerts=("WebhookSilent",),
+        ),
+        Panel(
+            Kind.LINES,
             "Credits given and taken in an hour",
             "What the ledger wrote within the hour before, by kind; good is payments far above refunds.",
             (

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Kind, Limit, Panel, Query, Row, Unit, Word
-from monitoring.thresholds import DISK_FREE_BYTES, EVENT_LOOP_LAG_SECONDS, NOTIFICATIONS_FAILED, RESTARTS_PER_15_MINUTES
+from monitoring.thresholds import (
+    CLOCK_OFFSET_SECONDS,
+    DISK_FREE_BYTES,
+    EVENT_LOOP_LAG_SECONDS,
+    NOTIFICATIONS_FAILED,
+    RESTARTS_PER_15_MINUTES,
+)
 
 OURS = 'job=~"webhook|bot|janitor"'
+PROXY = 'job="caddy"'
 NOT_DELIVERED = "alertmanager_notifications_failed_total"
 
 FINE = Row(
@@ -26,18 +33,19 @@ FINE = Row(
             Kind.LINES,
             "Starts in 15 minutes",
             "How often each service started anew; good is 0, and 1 for each replica after an update.",
-            (
+            tuple(
                 Query(
-                    f"sum by (job) (changes(process_start_time_seconds{{$here,{OURS}}}[15m]) + 1)"
-                    f" - max_over_time(count by (job) (up{{$here,{OURS}}})[15m:30s])",
+                    f"sum by (job) (changes(process_start_time_seconds{{$here,{jobs}}}[15m]) + 1)"
+                    f" - max_over_time(count by (job) (up{{$here,{jobs}}})[15m:30s])",
                     "{{job}}",
-                ),
+                )
+                for jobs in (OURS, PROXY)
             ),
             empty="No service tells when it started",
             width=12,
             height=8,
             limit=Limit(RESTARTS_PER_15_MINUTES),
-            alerts=("ProcessRestarting",),
+            alerts=("ProcessRestarting", "ProxyRestarted"),
         ),
         Panel(
             Kind.LINES,
@@ -53,6 +61,18 @@ FINE = Row(
             width=12,
             limit=Limit(DISK_FREE_BYTES, is_floor=True),
             alerts=("DiskFilling", "DiskNearlyFull"),
+        ),
+        Panel(
+            Kind.LINES,
+            "Offset of the clock",
+            "How far this machine's clock is from Telegram's, ahead or behind; good is under a second.",
+            (Query("max(abs(ledger_clock_offset_seconds{$here}))", "offset"),),
+            empty="The bot tells nothing",
+            unit=Unit.SECONDS,
+            decimals=1,
+            width=12,
+            limit=Limit(CLOCK_OFFSET_SECONDS),
+            alerts=("ClockWrong",),
         ),
         Panel(
             Kind.LINES,

@@ -46,13 +46,13 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Last delivery taken",
-            "How long ago Buy Me a Coffee's last delivery was taken; good is what is usual for your page.",
-            (Query("time() - max(bmc_webhook_last_accepted_timestamp_seconds{$here} > 0)"),),
-            empty="None since the start",
+            "How long ago Buy Me a Coffee's last delivery was taken, be it a test; good is what is usual for your page.",
+            (Query("time() - max(ledger_last_delivery_timestamp_seconds{$here} > 0)"),),
+            empty="There has never been one",
             unit=Unit.SECONDS,
             width=4,
             height=5,
-            alerts=("WebhookSilent",),
+            alerts=("WebhookSilent", "WebhookUncheckedAfterOutage"),
         ),
         Panel(
             Kind.STAT,
@@ -132,7 +132,7 @@ TRAFFIC = Row(
                 ),
             ),
             empty="The webhook tells nothing",
-            alerts=("WebhookDuplicateStorm", "WebhookSilent"),
+            alerts=("WebhookDuplicateStorm",),
             height=8,
         ),
         Panel(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from itertools import product
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from ledger.model import NotificationKind
 
@@ -110,3 +110,8 @@ for route, answer in product((*API_ROUTES, OTHER_ROUTE), Answer):
     API_REQUESTS.labels(route, answer)
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)
+
+CLOCK_OFFSET = Gauge(
+    "ledger_clock_offset_seconds",
+    "By how many seconds Telegram's clock is ahead of this machine's; 0 until it is known.",
+)

@@ -24,6 +24,7 @@ from ledger.store.spending import spend_credits
 from services.bot.api.app import Api
 from services.bot.api.chat import Chat
 from services.bot.api.live import Live
+from services.bot.clock import watch_clock
 from services.bot.context import Context
 from services.bot.desk.router import make_router as make_desk_router
 from services.bot.measuring import MeasureUpdates
@@ -102,6 +103,7 @@ async def telling(
         until_ended = [
             tasks.create_task(listen(settings.DATABASE_URL.get_secret_value(), wake)),
             tasks.create_task(live.run()),
+            tasks.create_task(watch_clock(bot)),
         ]
         tasks.create_task(notifier.run())
         try:

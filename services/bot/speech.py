@@ -14,6 +14,7 @@ from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from fluent.runtime import FluentBundle, FluentResource
 
 from ledger.errors import LedgerError
+from services.bot.characters import show_safely
 
 LOCALES = Path(__file__).parent / "locales"
 LANGUAGES = ("en", "uk")
@@ -41,14 +42,16 @@ class Speech:
 
     def say(self, text: str, **values: str | int) -> str:
         """
-        Give the text with the values put in, as Telegram's HTML; values are escaped.
+        Give the text with the values put in, as Telegram's HTML; values are escaped and cannot reorder the text around them.
 
         Raises:
             TextError: There is no such text, or it asks for a value that was not given.
         """
         if not self._bundle.has_message(text):
             raise TextError(self.language, text)
-        safe = {name: html.escape(value) if isinstance(value, str) else value for name, value in values.items()}
+        safe = {
+            name: html.escape(show_safely(value)) if isinstance(value, str) else value for name, value in values.items()
+        }
         pattern = self._bundle.get_message(text).value
         said, errors = self._bundle.format_pattern(pattern, safe) if pattern else ("", ["empty"])
         if errors:

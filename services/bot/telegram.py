@@ -39,6 +39,7 @@ from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from ledger.model import TelegramId
+from services.bot.characters import load_json
 from services.bot.measuring import MeasureCalls
 from services.bot.settings import BotSettings
 from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, Speech, speech
@@ -114,7 +115,10 @@ class Patience(BaseRequestMiddleware):
 
 def make_bot(settings: BotSettings, *, is_patient: bool = True) -> Bot:
     """Make a client; links in its messages show no preview."""
-    session = AiohttpSession(api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS)
+    # aiogram reads webhook requests with the session's `json_loads`, too.
+    session = AiohttpSession(
+        api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
+    )
     # The first is the outermost: each try of the patient one is measured by itself.
     if is_patient:
         session.middleware(Patience())

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ledger.model import ChargeState, CreditKind, Method, Outcome, PaymentStatus
+from ledger.rhythm import yearly_gap
 from ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
 AGE_MAX = timedelta(minutes=2)
@@ -45,6 +46,7 @@ class State(Collector):
             yield from _money(snapshot, self._currencies)
             yield from _ledger(snapshot)
             yield from _queues(snapshot)
+            yield from _rhythm(snapshot)
             yield from _backup(snapshot)
 
 
@@ -134,6 +136,27 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
     for outcome in (Outcome.FAILED, Outcome.UNREADABLE):
         unsettled.add_metric([outcome], snapshot.unsettled.get(outcome, 0))
     yield unsettled
+
+
+def _rhythm(snapshot: Snapshot) -> Iterator[Metric]:
+    delivered_at = snapshot.delivered_at
+    yield GaugeMetricFamily(
+        "ledger_last_delivery_timestamp_seconds",
+        "When the newest signed delivery came, be it a test, in Unix time; 0: there has never been one.",
+        value=delivered_at.timestamp() if delivered_at else 0,
+    )
+    last_at = snapshot.history.last_at
+    yield GaugeMetricFamily(
+        "ledger_last_payment_timestamp_seconds",
+        "When the newest payment was made, in Unix time; 0: there has never been one.",
+        value=last_at.timestamp() if last_at else 0,
+    )
+    gap = yearly_gap(snapshot.history)
+    yield GaugeMetricFamily(
+        "ledger_payment_gap_seconds",
+        "The gap between two payments that this page produces about once a year; 0: its history is too short to tell.",
+        value=gap.total_seconds() if gap else 0,
+    )
 
 
 def _backup(snapshot: Snapshot) -> Iterator[Metric]:

@@ -1,9 +1,11 @@
 """
 Settle each delivery at once, or keep it in the spool until the database is back.
 
-While anything lies there, what comes later goes there as well: it is answered at once, and settled in its turn. The exception
-is an event that needs a row which another client has locked, such as a balance: it is spooled alone, and later events pass it by.
-They may, because settling does not rely on the order of events: a refund waits for its payment, and a repeat changes nothing.
+While anything lies there, what comes later goes there as well: it is answered at once, and settled in its turn. Later events pass
+earlier ones in three cases: an event needs a row which another client has locked, such as a balance, and is spooled alone; the
+spool is full or cannot be written, and the database takes an event at once; the database refuses an event even raw, and its file
+waits for the next look. They may, because settling does not rely on the order of events: a refund waits for its payment, and a
+repeat changes nothing.
 """
 
 from __future__ import annotations
@@ -129,7 +131,11 @@ class Intake:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _drain(self, spool: Spool) -> bool:
-        """Hand all that waits to the writer, in its order; False: the database went away before the end."""
+        """
+        List the folder once and hand everything in it to the writer, in order; False: the database went away before the end.
+
+        A delivery that is spooled meanwhile is newer than all of these, and is settled by the next drain.
+        """
         waiting = await self._look(spool)
         if waiting and not await self._is_database_there():
             return False
@@ -159,9 +165,10 @@ class Intake:
         outcomes = await self._settle(spool, names)
         settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
         await self._in_thread(_forget, spool, settled)
-        await self._look(spool)
-        for name, outcome in outcomes.items():
+        await self._show(spool)
+        for name in names:
             self._locked.pop(name, None)
+        for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
         return not any(
@@ -177,8 +184,11 @@ class Intake:
         waiting = await self._in_thread(spool.look)
         still = set(waiting)
         self._locked = {name: None for name in self._locked if name in still}
-        show_spool(events=spool.events, oldest_at=spool.oldest_at)
+        await self._show(spool)
         return waiting
+
+    async def _show(self, spool: Spool) -> None:
+        show_spool(events=spool.events, oldest_at=await self._in_thread(spool.find_oldest))
 
     async def _settle(self, spool: Spool, names: Sequence[str]) -> dict[str, Outcome | BaseException]:
         """Settle these as one batch; what the database refuses, even to keep raw, stays and is tried again later."""

@@ -61,25 +61,45 @@ class Delivery:
         return replace(event, verified_by=self.verified_by, traceparent=self.traceparent)
 
 
+@dataclass(frozen=True)
+class _File:
+    bytes: int
+    since: float
+    """In Unix time."""
+
+
 class Spool:
-    """Keeps deliveries in *folder*. *events* and *bytes* are what was there when anybody last looked, and what came since."""
+    """
+    Keeps deliveries in *folder*.
+
+    It remembers the files of the last `look` and what itself changed since, so that one listing is enough for a whole drain.
+    """
 
     def __init__(self, folder: Path, *, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._folder = folder
         self._events_max = events_max
         self._bytes_max = bytes_max
-        self.events = self.bytes = 0
-        self.oldest_at: float | None = None
-        """Since when the oldest file lies here, in Unix time, what was put aside included; None: there is none."""
+        self._waiting: dict[str, _File] = {}
+        self._aside: dict[str, _File] = {}
+        self._bytes = 0
+
+    @property
+    def events(self) -> int:
+        """How many files wait."""
+        return len(self._waiting)
+
+    def find_oldest(self) -> float | None:
+        """Return since when the oldest file lies here, in Unix time, files put aside included; None: there is none."""
+        return min((file.since for files in (self._waiting, self._aside) for file in files.values()), default=None)
 
     def look(self) -> list[str]:
-        """List the names of what waits, oldest first."""
+        """List the folder; returns the names of the files that wait, oldest first."""
         with os.scandir(self._folder) as entries:
-            found = {entry.name: stat for entry in entries if (stat := _stat(entry))}
+            found = {entry.name: _File(stat.st_size, stat.st_mtime) for entry in entries if (stat := _stat(entry))}
         waiting = sorted(name for name in found if name.endswith(WAITS))
-        self.events, self.bytes = len(waiting), sum(found[name].st_size for name in waiting)
-        ours = [stat.st_mtime for name, stat in found.items() if name.endswith((WAITS, ASIDE))]
-        self.oldest_at = min(ours, default=None)
+        self._waiting = {name: found[name] for name in waiting}
+        self._aside = {name: file for name, file in found.items() if name.endswith(ASIDE)}
+        self._bytes = sum(file.bytes for file in self._waiting.values())
         return waiting
 
     def keep(self, delivery: Delivery) -> str:
@@ -90,7 +110,7 @@ class Spool:
             NotSpooledError: There is no room, or the disk says no.
         """
         content = _write(delivery)
-        if self.events >= self._events_max or self.bytes + len(content) > self._bytes_max:
+        if self.events >= self._events_max or self._bytes + len(content) > self._bytes_max:
             raise NotSpooledError("full")
         name = f"{delivery.received_at:%Y%m%dT%H%M%S.%f}-{delivery.nonce}"
         begun = self._folder / f"{name}{BEGUN}"
@@ -100,8 +120,8 @@ class Spool:
             with suppress(OSError):
                 begun.unlink(missing_ok=True)
             raise NotSpooledError(error.strerror or type(error).__name__) from error
-        self.events += 1
-        self.bytes += len(content)
+        self._waiting[f"{name}{WAITS}"] = _File(len(content), time.time())
+        self._bytes += len(content)
         return f"{name}{WAITS}"
 
     def _put(self, begun: Path, content: bytes) -> None:
@@ -128,6 +148,7 @@ class Spool:
         try:
             content = (self._folder / name).read_bytes()
         except FileNotFoundError:
+            self._drop(name)
             return None
         except IsADirectoryError as error:
             raise UnreadableFileError from error
@@ -136,11 +157,22 @@ class Spool:
     def forget(self, name: str) -> None:
         """Delete what was settled. Should a power cut bring it back, it is a duplicate."""
         (self._folder / name).unlink(missing_ok=True)
+        self._drop(name)
 
     def put_aside(self, name: str) -> None:
         """Give a file that cannot be read another name, under which it waits for a person."""
         with suppress(FileNotFoundError):
             (self._folder / name).rename(self._folder / f"{name}{ASIDE}")
+        file = self._drop(name)
+        if file is not None:
+            self._aside[f"{name}{ASIDE}"] = file
+
+    def _drop(self, name: str) -> _File | None:
+        """Count a file no longer among those that wait; None: it was not."""
+        file = self._waiting.pop(name, None)
+        if file is not None:
+            self._bytes -= file.bytes
+        return file
 
     def sweep(self) -> None:
         """Remove what was begun and never finished, and so never answered with 200."""

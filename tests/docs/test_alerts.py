@@ -57,7 +57,7 @@ def test_prometheus_reads_every_query(tmp_path: Path) -> None:
 
 
 def test_queries_ask_only_for_what_is_exported() -> None:
-    asked = set(re.findall(r"\bbmc_\w+", " ".join(QUERIES)))
+    asked = set(re.findall(r"\b(?:bmc|ledger)_\w+", " ".join(QUERIES)))
     recorded = set(re.findall(r"\bslo:[\w:]+", " ".join(QUERIES)))
     rules = "".join(write_rules().values())
 

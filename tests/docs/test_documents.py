@@ -63,7 +63,8 @@ def test_the_table_of_settings_is_complete_and_right() -> None:
         "SANDBOX_PORT": "8090",
         "GRAFANA_PORT": "3000",
     }
-    of_compose_alone |= dict.fromkeys(("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID", "ALERTS_WATCHDOG_URL", "COMPOSE_PROFILES"))
+    alerts = ("BOT_TOKEN", "CHAT_ID", "WATCHDOG_URL", "RUNBOOK_URL", "DASHBOARD_URL")
+    of_compose_alone |= dict.fromkeys((*(f"ALERTS_{name}" for name in alerts), "COMPOSE_PROFILES"))
 
     assert settings_in_readme() == settings_in_code() | of_compose_alone
 

@@ -161,6 +161,44 @@ async def test_a_refund_after_spending_stays_counted_when_the_gap_is_filled(
     assert (refunds, users) == ([0, 1, 1], [0, 1, 0])
 
 
+async def test_a_test_event_counts_as_a_delivery_and_not_as_a_payment(janitor: Pool, webhook: Webhook) -> None:
+    await webhook.settle(a_payment(live_mode=False))
+
+    metrics = await read(janitor)
+
+    now = datetime.now(UTC).timestamp()
+    assert metrics["ledger_last_delivery_timestamp_seconds"] == pytest.approx(now, abs=10)
+    assert metrics["ledger_last_payment_timestamp_seconds"] == 0
+
+
+async def test_the_usual_gap_comes_from_the_pages_own_history_and_not_from_the_silence(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await webhook.settle(*(a_payment() for _ in range(31)))
+    # One a day for thirty days, and then none for twenty.
+    await ledger.pool.execute(
+        "UPDATE charges SET paid_at = now() - interval '20 days' - (charge_id - 1) * interval '1 day'"
+    )
+
+    metrics = await read(janitor)
+
+    days = timedelta(days=1).total_seconds()
+    now = datetime.now(UTC).timestamp()
+    assert now - metrics["ledger_last_payment_timestamp_seconds"] == pytest.approx(20 * days, abs=60)
+    assert metrics["ledger_payment_gap_seconds"] == pytest.approx(5.9 * days, rel=0.01)
+
+
+async def test_payments_that_are_long_past_do_not_tell_the_usual_gap(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    await webhook.settle(*(a_payment() for _ in range(6)))
+    await ledger.pool.execute("UPDATE charges SET paid_at = now() - interval '91 days' WHERE charge_id > 4")
+
+    metrics = await read(janitor)
+
+    assert metrics["ledger_payment_gap_seconds"] == 0
+
+
 async def test_the_last_backup_is_told(janitor: Pool, ledger: Ledger) -> None:
     for age, size in (("1 hour", 4_000), ("1 day", 3_000)):
         await ledger.pool.execute(

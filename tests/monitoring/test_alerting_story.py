@@ -96,11 +96,12 @@ async def test_what_breaks_is_told_with_a_sound_and_so_is_its_end(stack: Stack) 
         # Which of two it is lies with Docker: whether the name of a container that is stopped is unknown, or not answered for.
         [harm] = re.findall(r"^bot (?:does not answer|has no container that could be asked)\.", broken, re.MULTILINE)
         await asyncio.to_thread(stack.compose, "start", "bot")
-        mended = await operator.see(f"{harm} Until")
+        mended = await operator.see("\nOver: bot ")
 
         assert broken.startswith("🚨 Target")
         assert mended.startswith("✅ Target")
         assert " is over" in mended
+        assert harm not in mended
         page = await said_by_alertmanager(session, stack, "🚨")
         ticket = await said_by_alertmanager(session, stack, "🎫")
         assert "runbook.md#target" in page["text"]

@@ -18,6 +18,7 @@ from monitoring.alerts import ALERTS, Severity
 from monitoring.slos import SLOS, Slo
 
 IMAGE = "prom/alertmanager:v0.34.1"
+RUNBOOK_URL = "https://example.org/blob/main/runbook.md"
 FOLDER = ROOT / "alertmanager"
 CONFIG = yaml.safe_load((FOLDER / "alertmanager.yml").read_text(encoding="utf-8"))
 NAMES = sorted(alert.name for alert in ALERTS)
@@ -34,7 +35,7 @@ def in_container(*words: str, entrypoint: str = "/bin/amtool", mounts: tuple[str
 
 
 def test_alertmanager_takes_its_configuration() -> None:
-    assert "1 templates" in in_container("check-config", "/etc/alertmanager/alertmanager.yml")
+    assert "2 templates" in in_container("check-config", "/etc/alertmanager/alertmanager.yml")
 
 
 @pytest.mark.parametrize("severity", Severity)
@@ -70,21 +71,30 @@ def receiver(name: str) -> dict[str, Any]:
 # Starting -------------------------------------------------------------------------------------------------------------
 
 
-def started(secrets: Path, api_url: str) -> tuple[dict[str, Any], str]:
-    """The configuration that start.sh would start with, and the flags it hands on."""
-    # In Alertmanager's place there is a script that shows what it is started with.
+def run_start(secrets: Path, script: str, **environ: str) -> str:
+    """Run start.sh with a shell script in Alertmanager's place; returns what that prints."""
     stand_in = secrets.parent / "alertmanager"
-    stand_in.write_text('#!/bin/sh\ncat "${1#--config.file=}"\necho "# $*"\n', encoding="utf-8")
+    stand_in.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     stand_in.chmod(0o755)
     secrets.chmod(0o755)
-    said = in_container(
+    return in_container(
         "/etc/alertmanager/start.sh",
         "--a-flag",
         entrypoint="/bin/sh",
         mounts=(f"{secrets}:/run/secrets", f"{stand_in}:/bin/alertmanager"),
-        TELEGRAM_API_URL=api_url,
+        **{"TELEGRAM_API_URL": "https://api.telegram.org"} | environ,
     )
+
+
+def started(secrets: Path, api_url: str) -> tuple[dict[str, Any], str]:
+    """The configuration that start.sh would start with, and the flags it hands on."""
+    said = run_start(secrets, 'cat "${1#--config.file=}"; echo "# $*"', TELEGRAM_API_URL=api_url)
     return yaml.safe_load(said), said.splitlines()[-1]
+
+
+def links(secrets: Path, **urls: str) -> str:
+    """The template of the links that start.sh writes."""
+    return run_start(secrets, "cat /tmp/links.tmpl", **urls)
 
 
 @pytest.fixture
@@ -143,6 +153,15 @@ def test_without_a_token_there_is_nobody_to_tell(secrets: Path, token: str | Non
 
     assert receivers_of(config) == ["nobody", "nobody", "nobody"]
     assert config["receivers"] == CONFIG["receivers"]
+
+
+@pytest.mark.parametrize("setting", ["ALERTS_RUNBOOK_URL", "ALERTS_DASHBOARD_URL"])
+@pytest.mark.parametrize(
+    "url", ["runbook.md", "javascript:alert(1)", 'https://x.org/"', "https://x.org/{{ . }}", "https://x.org/#a"]
+)
+def test_a_link_that_is_no_address_stops_the_start_with_its_name(secrets: Path, setting: str, url: str) -> None:
+    with pytest.raises(AssertionError, match=f"{setting} must be an address"):
+        links(secrets, **{setting: url})
 
 
 # What is left unsaid --------------------------------------------------------------------------------------------------
@@ -284,8 +303,8 @@ def an_alert(job: str = "bot", *, status: str = "firing", **annotations: str) ->
     }
 
 
-def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page") -> str:
-    """The message for a group of alerts, as Alertmanager makes it."""
+def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page", links: str = "") -> str:
+    """The message for a group of alerts, as Alertmanager makes it; *links* is the template that start.sh wrote."""
     common = {name: text for name, text in alerts[0]["annotations"].items() if name != "description"}
     data = {
         "status": "firing" if any(alert["status"] == "firing" for alert in alerts) else "resolved",
@@ -299,7 +318,11 @@ def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page") ->
     tmp_path.chmod(0o755)
     (tmp_path / "data.json").write_text(json.dumps(data), encoding="utf-8")
     [config] = receiver(severity)["telegram_configs"]
-    words = ("--template.glob=/etc/alertmanager/*.tmpl", f"--template.text={config['message']}")
+    globs = ["--template.glob=/etc/alertmanager/*.tmpl"]
+    if links:
+        (tmp_path / "links.tmpl").write_text(links, encoding="utf-8")
+        globs.append("--template.glob=/data/links.tmpl")
+    words = (*globs, f"--template.text={config['message']}")
     how = ("--template.type=html", "--template.data=/data/data.json")
     return in_container("template", "render", *words, *how, mounts=(f"{tmp_path}:/data",)).strip()
 
@@ -310,11 +333,34 @@ def test_a_page_says_what_since_when_and_where_to_look(tmp_path: Path) -> None:
         "A service is down\n"
         "\n"
         "bot does not answer. <i>Since 23 Nov 03:05 UTC</i>\n"
-        "webhook does not answer. <i>Since 23 Nov 03:05 UTC</i>\n"
-        "\n"
-        '<a href="https://example.org/runbook.md#targetdown">What to do</a>'
-        ' · <a href="http://127.0.0.1:3000/d/bmc-platform">Dashboard</a>'
+        "webhook does not answer. <i>Since 23 Nov 03:05 UTC</i>"
     )
+
+
+RUNBOOK_LINK = f'<a href="{RUNBOOK_URL}#targetdown">What to do</a>'
+DASHBOARD_LINK = '<a href="https://grafana.example/d/bmc-platform">Dashboard</a>'
+
+
+@pytest.mark.parametrize(
+    ("urls", "expected"),
+    [
+        ({"ALERTS_RUNBOOK_URL": RUNBOOK_URL}, [RUNBOOK_LINK]),
+        ({"ALERTS_DASHBOARD_URL": "https://grafana.example/"}, [DASHBOARD_LINK]),
+        (
+            {"ALERTS_RUNBOOK_URL": RUNBOOK_URL, "ALERTS_DASHBOARD_URL": "https://grafana.example"},
+            [RUNBOOK_LINK, DASHBOARD_LINK],
+        ),
+    ],
+    ids=["runbook", "dashboard", "both"],
+)
+def test_a_message_has_the_links_that_are_set_and_no_others(
+    secrets: Path, tmp_path: Path, urls: dict[str, str], expected: list[str]
+) -> None:
+    said = rendered(tmp_path, an_alert(), links=links(secrets, **urls))
+
+    lines = said.splitlines()
+    assert lines[-len(expected) :] == expected
+    assert said.count("<a ") == len(expected)
 
 
 def test_a_ticket_looks_like_one(tmp_path: Path) -> None:
@@ -324,8 +370,15 @@ def test_a_ticket_looks_like_one(tmp_path: Path) -> None:
 def test_when_it_is_over_the_message_says_so(tmp_path: Path) -> None:
     said = rendered(tmp_path, an_alert(status="resolved"))
 
-    assert said.startswith("✅ <b>TargetDown</b> is over\nA service is down\n")
-    assert "<s>bot does not answer.</s> <i>Until 23 Nov 03:15 UTC</i>" in said
+    assert said == "✅ <b>TargetDown</b> is over\nOver: bot <i>23 Nov 03:05 to 23 Nov 03:15 UTC</i>"
+
+
+def test_when_it_is_over_the_message_does_not_say_that_it_is_so(tmp_path: Path) -> None:
+    """The summary and the description say in the present tense what was wrong."""
+    said = rendered(tmp_path, an_alert(status="resolved"))
+
+    assert "A service is down" not in said
+    assert "does not answer" not in said
 
 
 def test_what_is_over_is_told_beside_what_goes_on(tmp_path: Path) -> None:
@@ -333,7 +386,8 @@ def test_what_is_over_is_told_beside_what_goes_on(tmp_path: Path) -> None:
 
     assert said.startswith("🚨 <b>TargetDown</b>\n")
     assert "\nbot does not answer. <i>" in said
-    assert "\n<s>webhook does not answer.</s> <i>" in said
+    assert "\nOver: webhook <i>" in said
+    assert "webhook does not answer" not in said
 
 
 def test_what_telegram_would_take_for_tags_is_escaped(tmp_path: Path) -> None:
@@ -351,11 +405,11 @@ def test_however_many_there_are_the_message_fits_and_is_whole(tmp_path: Path) ->
     assert len(said) < 4096
     assert "… 40 in all" in said
     assert "… 40 over in all" in said
-    assert said.endswith("Dashboard</a>")
+    assert said.endswith("… 40 over in all")
 
 
 def test_the_alerts_of_one_message_have_one_summary_and_one_way_to_the_runbook() -> None:
-    """The message takes these from what is common to all its alerts, of whose labels only those it is grouped by are."""
+    """The message takes both from what its alerts have in common, and of the labels only those of the group are common to all."""
     named = {label for alert in ALERTS for label in re.findall(r"\$labels\.(\w+)", alert.summary)}
 
     assert [alert.name for alert in ALERTS if "$value" in alert.summary] == []

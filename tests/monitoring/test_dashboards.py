@@ -60,16 +60,19 @@ def test_no_exclusion_outlives_what_it_excludes() -> None:
     assert {*read_excluded(EXCLUSIONS)} - found == set()
 
 
+OURS = ("bmc_", "ledger_")
+
+
 def test_dashboards_ask_only_for_what_is_exported() -> None:
     asked = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
 
     of_a_pool = {"bmc_db_pool_connections"}  # which there is none of here
-    assert {metric for metric in asked if metric.startswith("bmc_")} - exported() - of_a_pool == set()
+    assert {metric for metric in asked if metric.startswith(OURS)} - exported() - of_a_pool == set()
 
 
 def test_what_is_exported_is_shown_somewhere() -> None:
     shown = " ".join(expr for _, expr in expressions())
-    families = {re.sub("_(total|bucket|count|sum)$", "", name) for name in exported() if name.startswith("bmc_")}
+    families = {re.sub("_(total|bucket|count|sum)$", "", name) for name in exported() if name.startswith(OURS)}
 
     assert {family for family in families if family not in shown} == NOT_SHOWN.keys()
 

@@ -19,6 +19,7 @@ import services.bot.metrics
 import services.janitor.metrics
 import services.runtime.vitals
 import services.webhook.metrics
+from ledger.rhythm import History
 from ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS, HARMS, MISSED, Alert, Severity
@@ -141,7 +142,7 @@ def test_rules_ask_only_for_what_is_exported() -> None:
     rules = chain.from_iterable(recording_rules(slo) for slo in SLOS)
     expressions = [*(alert.expr for alert in ALERTS), *(str(rule["expr"]) for rule in rules)]
 
-    asked = set(re.findall(r"\bbmc_\w+", " ".join(expressions)))
+    asked = set(re.findall(r"\b(?:bmc|ledger)_\w+", " ".join(expressions)))
 
     assert asked - exported() == set()
 
@@ -150,9 +151,16 @@ def exported() -> set[str]:
     return set(chain.from_iterable(map(_series, chain(REGISTRY.collect(), a_state().collect()))))
 
 
+NO_HISTORY = History(0, None, None)
+
+
 def a_state() -> State:
     state = State(["USD"], clock=lambda: datetime.now(UTC))
-    state.show(Snapshot(datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, {}, Overdrafts(0, 0), None))
+    state.show(
+        Snapshot(
+            datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None, None
+        )
+    )
     return state
 
 
@@ -179,7 +187,7 @@ MISSED_BY = (
         "absent_over_time(bmc_snapshot_timestamp",
     ),
     ("bmc_(webhook|spooled)_", "TargetAbsent", NO_JOB.format("webhook")),
-    ("bmc_(outbox_claims|telegram|updates|listen)_", "TargetAbsent", NO_JOB.format("bot")),
+    ("(bmc_(outbox_claims|telegram|updates|listen)|ledger_clock)_", "TargetAbsent", NO_JOB.format("bot")),
     ("bmc_(janitor|balance|disk|tls|pending)_", "TargetAbsent", NO_JOB.format("janitor")),
     *((r"(bmc_event_loop|process|up\b)", "TargetAbsent", NO_JOB.format(job)) for job in MISSED),
     ("pg_(up|scrape)", "TargetAbsent", NO_JOB.format("postgres")),

@@ -528,6 +528,97 @@ async def test_a_full_spool_refuses_nothing_that_the_database_takes(folder: Path
         assert await take(intake, 2) == [Outcome.CREDITED]
 
 
+async def test_a_full_spool_lets_later_events_pass_those_in_it(folder: Path) -> None:
+    """The documented exception to the order: the alternative is to refuse an event that the database would take."""
+    database = Database(is_there=False)
+    async with process(database, Spool(folder, events_max=2)) as intake:
+        spooled = await take(intake, 1, 2)
+        database.is_there = database.is_unnoticed = True
+        passed = await take(intake, 3)
+        database.is_unnoticed = False
+        await until(lambda: not names_in(folder))
+
+    assert (spooled, passed) == ([None, None], [Outcome.CREDITED])
+    assert database.settled == [3, 1, 2]
+
+
+async def test_a_drain_lists_the_folder_once_however_many_files_it_holds(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(is_there=True)
+    count = 5 * BATCH_MAX + 1
+    for number in range(1, count + 1):
+        spool.keep(delivery(number))
+    listings = 0
+    look = spool.look
+
+    def count_and_look() -> list[str]:
+        nonlocal listings
+        listings += 1
+        return look()
+
+    monkeypatch.setattr(spool, "look", count_and_look)
+
+    async with process(database, spool):
+        await until(lambda: len(database.settled) == count)
+        await until(lambda: spool.events == 0)
+
+    assert database.settled == list(range(1, count + 1))
+    # One before anything new is taken, and one by the drain.
+    assert listings == 2
+
+
+async def test_a_delivery_that_comes_during_a_drain_is_settled_after_it(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(is_there=True)
+    settle = database.settle
+    go_on = asyncio.Event()
+
+    async def settle_and_wait(events: Sequence[Event]) -> list[Outcome]:
+        outcomes = await settle(events)
+        await go_on.wait()
+        return outcomes
+
+    monkeypatch.setattr(database, "settle", settle_and_wait)
+    last = 3 * BATCH_MAX
+    for number in range(1, last + 1):
+        spool.keep(delivery(number))
+
+    async with process(database, spool) as intake:
+        await until(lambda: database.settled)
+        outcomes = await take(intake, last + 1)
+        go_on.set()
+        await until(lambda: len(database.settled) == last + 1)
+        await until(lambda: not names_in(folder))
+
+    assert outcomes == [None]
+    assert database.settled == list(range(1, last + 2))
+
+
+def test_files_that_are_forgotten_or_put_aside_make_room(folder: Path) -> None:
+    """Without another look at the folder."""
+    spool = Spool(folder, events_max=2)
+    first, second = spool.keep(delivery(1)), spool.keep(delivery(2))
+
+    spool.forget(first)
+    spool.put_aside(second)
+    spool.keep(delivery(3))
+    spool.keep(delivery(4))
+
+    with pytest.raises(NotSpooledError, match="full"):
+        spool.keep(delivery(5))
+    assert spool.events == 2
+
+
+def test_a_file_that_another_replica_settled_is_no_longer_counted(folder: Path, spool: Spool) -> None:
+    name = spool.keep(delivery(1))
+    (folder / name).unlink()
+
+    assert spool.read(name) is None
+    assert (spool.events, spool.find_oldest()) == (0, None)
+
+
 async def test_a_damaged_file_is_put_aside_and_holds_up_nobody(folder: Path, spool: Spool) -> None:
     database = Database(is_there=True)
     for number in (1, 2, 3):

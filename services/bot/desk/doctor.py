@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import aiogram
-import aiohttp
-import structlog
 from aiogram import Bot, Router
 from aiogram.filters import Command
 from aiogram.types import Message
-from yarl import URL
 
 from ledger.store.lookup import Examination, examine, find_users
 from ledger.store.settle import STREAK_PAUSE
+from services.bot.clock import telegram_ahead
 from services.bot.context import Context
 from services.bot.desk.cards import name_of
 from services.bot.speech import Speech
 from services.runtime.vitals import VERSION
-
-log = structlog.stdlib.get_logger()
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
 """As of its alert: a night and what a backup takes."""
 OWED_LONG = timedelta(minutes=5)
 CLOCK_OFF_SECONDS = 5.0
-DATE_SECONDS_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ def make_router() -> Router:
 async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> None:
     found = await examine(context.pool)
     now = context.clock()
-    clocks = Clocks((found.now - now).total_seconds(), await _telegram_ahead(bot))
+    clocks = Clocks((found.now - now).total_seconds(), await telegram_ahead(bot))
     away = await _find_away(context)
     lines = [
         *_webhook(found, now, context, speech),
@@ -163,21 +156,6 @@ async def _find_away(context: Context) -> list[str]:
         for operator in context.operators
         if operator not in users or users[operator].unreachable_at is not None
     ]
-
-
-async def _telegram_ahead(bot: Bot) -> float | None:
-    """Ask Telegram's server the time; its answers carry it, and that to a question without a token as well."""
-    address = URL(bot.session.api.base.partition("/bot")[0])
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DATE_SECONDS_MAX)) as session,
-            session.head(address, allow_redirects=False) as answer,
-        ):
-            # Told in whole seconds, cut off.
-            return parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5 - time.time()
-    except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
-        log.info("telegram did not tell the time", error=type(error).__name__)
-        return None
 
 
 def ago(span: timedelta, speech: Speech) -> str:

@@ -1,0 +1,100 @@
+"""
+Measure how long a full spool takes to drain into a database that is back.
+
+    PYTHONPATH=. python benchmarks/draining.py postgresql://ledger_owner@127.0.0.1:55433/ledger
+
+wants the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until the
+folder is empty. The folder should lie on the disk that would hold the real spool: `--folder`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.settling import RULES
+from ledger.events import Event
+from ledger.model import Outcome
+from ledger.store.database import Pool, open_pool
+from ledger.store.settle import keep_failed_event, settle_events
+from services.runtime.health import reaches_database
+from services.webhook.intake import Intake
+from services.webhook.spool import EVENTS_MAX, Delivery, Spool
+from services.webhook.writer import Writer
+
+CODE = "7_1700000000"
+
+
+def deliveries(first: int, count: int) -> list[Delivery]:
+    """Make payments that carry one user's code, received a second apart."""
+    start = datetime.now(UTC) - timedelta(seconds=count)
+    return [
+        Delivery(_body(number), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
+        for number in range(first, first + count)
+    ]
+
+
+def _body(number: int) -> bytes:
+    # About as long as a real one: 1 to 2 kB.
+    note = f"{CODE} {'thank you ' * 100}"
+    data = {"id": number, "transaction_id": f"pi_{number}", "amount": 5, "currency": "USD", "support_note": note}
+    return json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": data}).encode()
+
+
+async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
+    """Drain the spool in *folder*; returns the seconds it took and the events' numbers in the order of their settlement."""
+    settled: list[int] = []
+
+    async def settle(batch: Sequence[Event]) -> list[Outcome]:
+        done = await settle_events(pool, batch, RULES, now=datetime.now(UTC))
+        settled.extend(int(json.loads(event.body)["event_id"]) for event in batch)
+        return done.outcomes
+
+    writer = Writer(settle=settle, keep_failed=lambda event: keep_failed_event(pool, event))
+    spool = Spool(folder)
+    intake = Intake(writer, spool, lambda: reaches_database(pool))
+    await intake.open()
+    started = time.perf_counter()
+    running = [asyncio.create_task(writer.run()), asyncio.create_task(intake.run())]
+    while spool.events:  # noqa: ASYNC110 — nobody tells that a file is gone
+        await asyncio.sleep(0.05)
+    seconds = time.perf_counter() - started
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    return seconds, settled
+
+
+async def run(database_url: str, folder: Path, count: int) -> None:
+    async with open_pool(database_url) as pool:
+        await pool.execute("INSERT INTO users (telegram_id) VALUES (7) ON CONFLICT DO NOTHING")
+        await pool.execute(
+            "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ($1, 7, 7, 5)"
+            " ON CONFLICT DO NOTHING",
+            CODE,
+        )
+        first = int(await pool.fetchval("SELECT coalesce(max(event_no), 0) FROM events")) * 10 + 1_000_000
+        spool = Spool(folder, events_max=count)
+        started = time.perf_counter()
+        for delivery in deliveries(first, count):
+            spool.keep(delivery)
+        print(f"{count} deliveries spooled in {time.perf_counter() - started:.1f} s, each flushed to disk")
+        seconds, settled = await drain(pool, folder)
+        order = "in order" if settled == sorted(settled) else "NOT in order"
+        print(f"{len(settled)} events drained in {seconds:.1f} s ({len(settled) / seconds:.0f}/s), {order}")
+
+
+if __name__ == "__main__":
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("database_url")
+    words.add_argument("--count", type=int, default=EVENTS_MAX)
+    words.add_argument("--folder", type=Path, help="where to make the spool; otherwise where temporary files lie")
+    given = words.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        asyncio.run(run(given.database_url, Path(folder), given.count))

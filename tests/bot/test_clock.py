@@ -1,0 +1,56 @@
+"""The bot compares this machine's clock with Telegram's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from prometheus_client import REGISTRY
+
+from services.bot import clock
+from services.bot.metrics import CLOCK_OFFSET
+from tests.bot.conftest import RunBot
+from tests.bot.people import DEADLINE_SECONDS
+
+HOUR = 3600
+
+
+@pytest.fixture(autouse=True)
+def unknown() -> None:
+    CLOCK_OFFSET.set(0)
+
+
+def shown() -> float:
+    value = REGISTRY.get_sample_value("ledger_clock_offset_seconds")
+    assert value is not None
+    return value
+
+
+async def test_a_clock_that_is_behind_is_shown_in_the_metrics(run_bot: RunBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_time = time.time
+    monkeypatch.setattr(clock, "now_seconds", lambda: real_time() - HOUR)
+
+    async with run_bot(), asyncio.timeout(DEADLINE_SECONDS):
+        while not shown():  # noqa: ASYNC110 — a gauge tells nobody that it was set
+            await asyncio.sleep(0.01)
+
+    assert shown() == pytest.approx(HOUR, abs=5)
+
+
+async def test_a_server_that_does_not_say_the_time_changes_nothing(
+    run_bot: RunBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last measurement stays: no answer is no proof of a right clock."""
+    CLOCK_OFFSET.set(HOUR)
+    asked = asyncio.Event()
+
+    async def say_nothing(_bot: object) -> None:
+        asked.set()
+
+    monkeypatch.setattr(clock, "telegram_ahead", say_nothing)
+
+    async with run_bot(), asyncio.timeout(DEADLINE_SECONDS):
+        await asked.wait()
+
+    assert shown() == HOUR
