@@ -58,7 +58,10 @@ def make_app(
 ) -> web.Application:
     """Make the application; *probe* None: there is no one to send probes."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app.router.add_post(PATH, Deliveries(intake, secrets, failures, streak, probe).take)
+    deliveries = Deliveries(intake, secrets, failures, streak, probe)
+    for path in (PATH, f"{PATH}/"):
+        # People type this address into BMC's form, and a slash at its end is no reason to refuse payments.
+        app.router.add_post(path, deliveries.take)
     app.on_response_prepare.append(_hide_server)
     return app
 

@@ -70,6 +70,8 @@ UNSIGNED = {
     "too short": {"x-signature-sha256": sign(GOOD)["x-signature-sha256"][:-1]},
     "too long": {"x-signature-sha256": sign(GOOD)["x-signature-sha256"] + "0"},
     "empty": {"x-signature-sha256": ""},
+    "another prefix": {"x-signature-sha256": "sha1=" + sign(GOOD)["x-signature-sha256"]},
+    "two prefixes": {"x-signature-sha256": "sha256=sha256=" + sign(GOOD)["x-signature-sha256"]},
     "not ASCII": {"x-signature-sha256": "ї" * 64},
     "the older header": {"x-bmc-signature": sign(GOOD)["x-signature-sha256"]},
 }
@@ -112,6 +114,20 @@ async def test_the_signature_may_be_written_in_capitals(webhook: Webhook) -> Non
     assert status == 200
 
 
+@pytest.mark.parametrize("prefix", ["sha256=", "SHA256="])
+async def test_the_signature_may_have_a_prefix(webhook: Webhook, ledger: Ledger, prefix: str) -> None:
+    await ledger.open(CODE)
+
+    status, answer = await webhook.post(GOOD, headers={"x-signature-sha256": prefix + sign(GOOD)["x-signature-sha256"]})
+
+    assert (status, answer) == (200, {"outcome": "credited"})
+
+
+async def test_the_path_may_end_with_a_slash(webhook: Webhook) -> None:
+    async with webhook.session.post(f"{webhook.address}/bmc-webhook/", data=GOOD, headers=sign(GOOD)) as answer:
+        assert answer.status == 200
+
+
 async def test_a_packed_body_is_checked_as_it_came(webhook: Webhook, ledger: Ledger) -> None:
     status, _ = await webhook.post(GOOD, headers=sign(GOOD) | {"Content-Encoding": "identity"})
 
@@ -149,7 +165,7 @@ async def test_another_method_is_not_allowed(webhook: Webhook, method: str) -> N
         assert answer.status == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/bmc-webhook/", "/metrics", "/healthz", "/bmc-webhook/../metrics"])
+@pytest.mark.parametrize("path", ["/", "/bmc-webhook/more", "/metrics", "/healthz", "/bmc-webhook/../metrics"])
 async def test_another_path_is_not_found(webhook: Webhook, path: str) -> None:
     async with webhook.session.post(webhook.address + path, data=GOOD, headers=sign(GOOD)) as answer:
         assert answer.status == 404
