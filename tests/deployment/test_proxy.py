@@ -114,7 +114,6 @@ async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
         "/metrics",
         "/healthz",
         "/bmc-webhook/more",
-        "/bmc-webhook//",
         "/telegram-webhookx",
         "/.env",
         "/apix",
