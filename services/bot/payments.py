@@ -32,11 +32,10 @@ from services.bot.middleware import Drain, Throttle
 from services.bot.notifier import Notifier, sender
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
-from services.bot.telegram import make_bot
+from services.bot.telegram import UPDATE_BYTES_MAX, make_bot
 from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.vitals import vital_signs
 
-UPDATE_BYTES_MAX = 1024 * 1024
 DRAIN_SECONDS = 10.0
 """How long a stop waits for what is being handled."""
 

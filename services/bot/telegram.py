@@ -43,12 +43,16 @@ from services.bot.characters import load_json
 from services.bot.measuring import MeasureCalls
 from services.bot.settings import BotSettings
 from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, Speech, speech
+from services.runtime.bodies import BodyReader, Unread
 from services.runtime.health import listening
 from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
 WEBHOOK_PATH = "/telegram-webhook"
+UPDATE_BYTES_MAX = 256 * 1024
+"""The proxy's limit as well."""
+WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
 RETRY_SECONDS_MAX = 30.0
@@ -223,7 +227,22 @@ def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, setting
     # Answered only when handled: what fails on the way is sent again.
     secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
-    app.router.add_post(WEBHOOK_PATH, handler.handle)
+    bodies = BodyReader(bytes_max=UPDATE_BYTES_MAX)
+
+    async def take(request: web.Request) -> web.Response:
+        given = request.headers.get(WEBHOOK_SECRET_HEADER, "")
+        # Before the body is read, so that strangers cannot occupy anything. Comparing what is not ASCII would raise.
+        if not (given.isascii() and handler.verify_secret(given, bot)):
+            return web.Response(text="Unauthorized", status=401)
+        body = await bodies.read(request)
+        if isinstance(body, Unread):
+            response = web.Response(status=body.status)
+            response.force_close()
+            return response
+        # The request keeps the body that was read, and aiogram takes it from there.
+        return await handler.handle(request)
+
+    app.router.add_post(WEBHOOK_PATH, take)
 
 
 async def _await_webhook(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 from prometheus_client import REGISTRY, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
@@ -13,6 +16,8 @@ from ledger.errors import DatabaseAwayError
 from ledger.store.database import Pool, connected, sql
 
 LINGERING_SECONDS = 1.0
+HEADER_BYTES_MAX = 24 * 1024
+"""For one header: no less than what the proxy lets through, which is 16 KiB, 4 KiB of Go's own, and what it adds."""
 
 HealthCheck = Callable[[], Awaitable[bool]]
 
@@ -45,8 +50,11 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
 
     At the end it takes no more requests and gives those that are under way *drain_seconds* to be answered.
     """
+    server_logger.addFilter(_is_no_malformed_request)
     runner = web.AppRunner(
         app,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
         access_log=None,
         shutdown_timeout=drain_seconds,
         # What is signed are the raw bytes, so nothing may unpack a body on its way.
@@ -61,6 +69,11 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _is_no_malformed_request(record: logging.LogRecord) -> bool:
+    """Leave out what is answered by 400: anybody can send it, and aiohttp would log a traceback for each."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def reaches_database(pool: Pool) -> bool:

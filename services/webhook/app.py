@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from ledger.errors import DatabaseAwayError
 from ledger.events import Event, read_event
+from services.runtime.bodies import BodyReader, Unread
 from services.runtime.tracing import read_parent, span, timed, write_parent
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
@@ -35,7 +36,8 @@ from services.webhook.writer import OverloadedError
 log = structlog.stdlib.get_logger()
 
 PATH = "/bmc-webhook"
-BODY_BYTES_MAX = 256 * 1024
+BODY_BYTES_MAX = 128 * 1024
+"""The proxy's limit as well. Real bodies have one or two kilobytes."""
 RETRY_AFTER_SECONDS = "5"
 
 
@@ -56,7 +58,10 @@ def make_app(
 ) -> web.Application:
     """Make the application; *probe* None: there is no one to send probes."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app.router.add_post(PATH, Deliveries(intake, secrets, failures, streak, probe).take)
+    deliveries = Deliveries(intake, secrets, failures, streak, probe)
+    for path in (PATH, f"{PATH}/"):
+        # People type this address into BMC's form, and a slash at its end is no reason to refuse payments.
+        app.router.add_post(path, deliveries.take)
     app.on_response_prepare.append(_hide_server)
     return app
 
@@ -77,17 +82,12 @@ class Deliveries:
         self._failures = failures
         self._streak = streak
         self._probe = probe
+        self._bodies = BodyReader(bytes_max=BODY_BYTES_MAX)
 
     async def take(self, request: web.Request) -> web.Response:
-        if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
-            return _refuse(Refusal.TOO_LARGE, 413)
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return _refuse(Refusal.TOO_LARGE, 413)
-        except (ConnectionError, web.RequestPayloadError):
-            # The sender went away half-way; nobody reads this answer.
-            return _refuse(Refusal.ABORTED, 400)
+        body = await self._bodies.read(request)
+        if isinstance(body, Unread):
+            return _refuse_unread(body)
         signatures = request.headers.getall(HEADER, [])
         # Signing secrets first: a payment must not be taken for a probe and rolled back, even if one secret serves for both.
         secret = find_secret(body, signatures, self._secrets)
@@ -152,9 +152,13 @@ def _refuse(refusal: Refusal, status: int) -> web.Response:
     response = web.json_response({"error": refusal}, status=status)
     if status == 503:
         response.headers["Retry-After"] = RETRY_AFTER_SECONDS
-    if refusal in (Refusal.TOO_LARGE, Refusal.ABORTED):
-        # The rest of the body may still come; nobody wants to read it.
-        response.force_close()
+    return response
+
+
+def _refuse_unread(unread: Unread) -> web.Response:
+    response = _refuse(Refusal(unread), unread.status)
+    # The rest of the body may still come; nobody wants to read it.
+    response.force_close()
     return response
 
 

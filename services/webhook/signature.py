@@ -13,7 +13,8 @@ import re
 from collections.abc import Sequence
 
 HEADER = "x-signature-sha256"
-HEX_DIGEST = re.compile("[0-9a-fA-F]{64}", re.ASCII)
+SIGNATURE = re.compile("(?:sha256=)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
+"""Four public receivers strip a prefix `sha256=`, as GitHub writes it; one reports that it comes now and then."""
 
 
 def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]) -> int | None:
@@ -22,8 +23,8 @@ def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]
 
     More than one header is refused: which of them a proxy or a library picks is anybody's guess.
     """
-    if len(signatures) != 1 or not HEX_DIGEST.fullmatch(signatures[0]):
+    if len(signatures) != 1 or not (signature := SIGNATURE.fullmatch(signatures[0])):
         return None
-    given = signatures[0].lower()
+    given = signature[1].lower()
     fits = [hmac.compare_digest(given, hmac.new(secret, body, hashlib.sha256).hexdigest()) for secret in secrets]
     return fits.index(True) + 1 if any(fits) else None

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from ledger.store.database import Pool
-from services.bot.telegram import webhook_secret
+from services.bot.telegram import UPDATE_BYTES_MAX, webhook_secret
 from tests.bot.conftest import RunBot, free_port
 from tests.bot.gate import Gate
 from tests.bot.outbox import Outbox
@@ -239,6 +239,7 @@ class Telegram:
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self.session = session
+        self.port = port
         self.address = f"http://127.0.0.1:{port}/telegram-webhook"
         self.number = 100
 
@@ -276,7 +277,7 @@ async def test_an_update_is_acknowledged_when_it_is_handled(telegram: Telegram, 
     assert ["Your code" in text for text in await anna.texts()] == [True]
 
 
-@pytest.mark.parametrize("secret", [None, "", "wrong", TOKEN])
+@pytest.mark.parametrize("secret", [None, "", "wrong", "ї", TOKEN])
 async def test_whoever_does_not_know_the_secret_is_turned_away(
     telegram: Telegram, pool: Pool, secret: str | None
 ) -> None:
@@ -284,6 +285,25 @@ async def test_whoever_does_not_know_the_secret_is_turned_away(
 
     assert answered == 401
     assert await payments(pool) == 0
+
+
+@pytest.mark.parametrize(
+    ("secret", "length", "status"),
+    [("wrong", 1000, 401), (webhook_secret(TOKEN), UPDATE_BYTES_MAX + 1, 413)],
+    ids=["a stranger", "a length above the limit"],
+)
+async def test_an_update_is_refused_before_its_body_comes(
+    telegram: Telegram, secret: str, length: int, status: int
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", telegram.port)
+
+    head = f"POST /telegram-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
+    writer.write(f"{head}X-Telegram-Bot-Api-Secret-Token: {secret}\r\n\r\n".encode())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        status_line = await reader.readline()
+
+    assert f" {status} ".encode() in status_line
+    writer.close()
 
 
 async def test_groups_are_left_alone(telegram: Telegram, sandbox: Sandbox, pool: Pool) -> None:

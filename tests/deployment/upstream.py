@@ -6,6 +6,7 @@ It ends as the services do: what it has begun to answer it answers, then it clos
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
@@ -78,6 +79,15 @@ class Telltale(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = False  # so that closing waits for them
+    request_queue_size = 128
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Serve until told to stop, and then also the connections that the system has accepted meanwhile."""
+        super().serve_forever(poll_interval)
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.process_request(*self.get_request())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from ledger.codes import issue_code
 from ledger.store.database import open_pool
+from services.runtime.bodies import BodyReader
 from services.webhook import writer
 from services.webhook.app import BODY_BYTES_MAX
 from tests.integration.bmc import SECRET, a_payment, raw, sign
@@ -68,6 +70,8 @@ UNSIGNED = {
     "too short": {"x-signature-sha256": sign(GOOD)["x-signature-sha256"][:-1]},
     "too long": {"x-signature-sha256": sign(GOOD)["x-signature-sha256"] + "0"},
     "empty": {"x-signature-sha256": ""},
+    "another prefix": {"x-signature-sha256": "sha1=" + sign(GOOD)["x-signature-sha256"]},
+    "two prefixes": {"x-signature-sha256": "sha256=sha256=" + sign(GOOD)["x-signature-sha256"]},
     "not ASCII": {"x-signature-sha256": "ї" * 64},
     "the older header": {"x-bmc-signature": sign(GOOD)["x-signature-sha256"]},
 }
@@ -110,6 +114,20 @@ async def test_the_signature_may_be_written_in_capitals(webhook: Webhook) -> Non
     assert status == 200
 
 
+@pytest.mark.parametrize("prefix", ["sha256=", "SHA256="])
+async def test_the_signature_may_have_a_prefix(webhook: Webhook, ledger: Ledger, prefix: str) -> None:
+    await ledger.open(CODE)
+
+    status, answer = await webhook.post(GOOD, headers={"x-signature-sha256": prefix + sign(GOOD)["x-signature-sha256"]})
+
+    assert (status, answer) == (200, {"outcome": "credited"})
+
+
+async def test_the_path_may_end_with_a_slash(webhook: Webhook) -> None:
+    async with webhook.session.post(f"{webhook.address}/bmc-webhook/", data=GOOD, headers=sign(GOOD)) as answer:
+        assert answer.status == 200
+
+
 async def test_a_packed_body_is_checked_as_it_came(webhook: Webhook, ledger: Ledger) -> None:
     status, _ = await webhook.post(GOOD, headers=sign(GOOD) | {"Content-Encoding": "identity"})
 
@@ -147,7 +165,7 @@ async def test_another_method_is_not_allowed(webhook: Webhook, method: str) -> N
         assert answer.status == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/bmc-webhook/", "/metrics", "/healthz", "/bmc-webhook/../metrics"])
+@pytest.mark.parametrize("path", ["/", "/bmc-webhook/more", "/metrics", "/healthz", "/bmc-webhook/../metrics"])
 async def test_another_path_is_not_found(webhook: Webhook, path: str) -> None:
     async with webhook.session.post(webhook.address + path, data=GOOD, headers=sign(GOOD)) as answer:
         assert answer.status == 404
@@ -287,6 +305,32 @@ async def test_of_what_is_spooled_the_log_holds_ids_and_nothing_of_its_words(
     told = capsys.readouterr().out
     assert re.search("event spooled .*donation:pi_spooled", told)
     assert not [word for word in ("Anna", "cat") if word in told]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body must arrive within a fifth of a second."""
+    monkeypatch.setattr("services.webhook.app.BodyReader", partial(BodyReader, seconds_max=0.2))
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_stalled_delivery_is_answered_by_408_and_counted(
+    role_url: Callable[[str], str], ledger: Ledger
+) -> None:
+    before = counted("too_slow")
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool) as webhook:
+        reader, writer = await asyncio.open_connection(*webhook.address.removeprefix("http://").split(":"))
+        head = f"POST /bmc-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {len(GOOD)}\r\n"
+        head += f"x-signature-sha256: {sign(GOOD)['x-signature-sha256']}\r\n\r\n"
+
+        writer.write(head.encode() + GOOD[:-1])
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+
+    assert b" 408 " in answer.splitlines()[0]
+    assert counted("too_slow") == before + 1
+    assert await ledger.outcomes() == []
 
 
 async def test_a_sender_that_goes_away_half_way_is_counted(

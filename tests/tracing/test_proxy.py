@@ -17,7 +17,7 @@ OURS_ALONE = ["traceparent", "tracestate", "baggage"]
 
 def adapted(*, tracing: str) -> Any:
     command = [str(CADDY), "adapt", "--config", str(ROOT / "proxy" / "Caddyfile"), "--adapter", "caddyfile"]
-    environment = {"PUBLIC_HOST": "localhost", "TRACING": tracing}
+    environment = {"PUBLIC_HOST": "localhost", "TRACING": tracing, "TELEGRAM_WEBHOOK": "on"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     return json.loads(done.stdout)
 

