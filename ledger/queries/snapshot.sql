@@ -79,7 +79,7 @@ SELECT (
 -- The newest signed delivery whose event is kept, whatever it said; "Send test" is one.
 SELECT max(received_at) AS received_at FROM events;
 
--- name: find_history
+-- name: find_rhythm
 -- The payments of some time up to the newest. Not up to now: a long silence would make payments look rare.
 -- $1 now, $2 how far back from the newest
 SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at

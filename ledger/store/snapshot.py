@@ -87,7 +87,7 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         claims = await db.fetchrow(sql("count_open_claims"))
         unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
-        history = await db.fetchrow(sql("find_history"), now, HISTORY)
+        history = await db.fetchrow(sql("find_rhythm"), now, HISTORY)
         delivered_at = await db.fetchval(sql("find_newest_delivery"))
         backup = await db.fetchrow(sql("find_last_backup"))
     assert claims is not None
