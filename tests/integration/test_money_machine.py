@@ -201,7 +201,8 @@ class MoneyMachine(RuleBasedStateMachine):
         self.subscriptions: list[BmcEvent] = []
         self.refunded_first: list[BmcEvent] = []
         self.requests: list[Request] = []
-        self.spent: dict[str, tuple[int, int]] = {}
+        self.spent: dict[str, tuple[int, int, int]] = {}
+        """By key: the user, the credits spent, and the balance that was left."""
         self.do(self.world.begin_anew())
 
     def teardown(self) -> None:
@@ -984,11 +985,12 @@ class MoneyMachine(RuleBasedStateMachine):
             assert known is None
             assert held < credits
         except SpendingKeyTakenError:
-            assert known not in (None, (user, credits))
+            assert known is not None
+            assert known[:2] != (user, credits)
         else:
-            assert left == (held - credits if known is None else held)
-            assert known in (None, (user, credits))
-            self.spent[key] = (user, credits)
+            # A repeat answers as the first call did, whatever happened to the balance since.
+            assert (user, credits, left) == (known or (user, credits, held - credits))
+            self.spent[key] = (user, credits, left)
 
     @rule(user=users)
     def erase(self, user: TelegramId) -> None:
