@@ -27,7 +27,7 @@ SELECT delivery_key, digest
 -- $6 psp ids, $7 starts of periods: arrays of one length
 -- $8 supporter ids, $9 when they paid, $10 for how long around that: the first two are arrays of one length
 -- $11 amounts, $12 currencies, $13 when they were paid, $14 for how long around that: the first three are arrays of one length
--- $15 how far apart the starts of one period may be
+-- $15 how far apart the starts of one period may be, $16 how many that wait at most for each amount
 SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id,
        charges.period_start, charges.supporter_id, charges.amount, charges.currency, charges.note, charges.item,
        charges.item_name, charges.payer_name, charges.paid_at, charges.state, charges.is_paid, charges.is_held, charges.doubt, charges.told,
@@ -67,11 +67,16 @@ SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charg
             UNION
            SELECT waiting.charge_id
              FROM unnest($11::numeric [], $12::text [], $13::timestamptz []) AS paid (amount, currency, paid_at)
-             JOIN charges AS waiting
-               ON waiting.state = 'unmatched'
-              AND waiting.amount = paid.amount
-              AND waiting.currency = paid.currency
-              AND waiting.paid_at BETWEEN paid.paid_at - $14::interval AND paid.paid_at + $14::interval
+            CROSS JOIN LATERAL (
+                      SELECT alike.charge_id
+                        FROM charges AS alike
+                       WHERE alike.state = 'unmatched'
+                         AND alike.amount = paid.amount
+                         AND alike.currency = paid.currency
+                         AND alike.paid_at BETWEEN paid.paid_at - $14::interval AND paid.paid_at + $14::interval
+                       ORDER BY alike.paid_at
+                       LIMIT $16
+                  ) AS waiting
        );
 
 -- name: find_charges_by_keys

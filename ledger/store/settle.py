@@ -61,6 +61,9 @@ COLUMNS_KEPT_AS_THEY_ARE = tuple(one.name for one in fields(Charge) if one.name 
 RIVALS_MAX = 30
 """How many pending payments of one amount are loaded for a charge: users have ten open at a time, so these have several."""
 
+WAITING_MAX = 100
+"""How many waiting charges of one amount are loaded: one is a doubt, and a batch of 64 decides fewer than these."""
+
 Known = TypeVar("Known", bound=enum.StrEnum)
 
 
@@ -279,6 +282,7 @@ async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts], rules: Ru
         [one.paid_at for one in paid],
         rules.fallback_window,
         PERIOD_SLACK,
+        WAITING_MAX,
     )
 
 
