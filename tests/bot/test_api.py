@@ -190,7 +190,7 @@ REFUSED = [
     ([], 400, {"error": "request_unreadable"}),
     (b"{", 400, {"error": "request_unreadable"}),
     (b"\xff", 400, {"error": "request_unreadable"}),
-    (b" " * 100_000, 400, {"error": "request_unreadable"}),
+    (b" " * 100_000, 413, {"error": "request_unreadable"}),
 ]
 
 
