@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Literal
 
-from ledger.model import ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
+from ledger.model import ChargeKey, ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
 from ledger.settling import Charge, Facts, OutsiderKind, Settlement, match_by_operator, operator_facts, outsider_names
 from ledger.store.claims import load_candidates, load_open_claim
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
-from ledger.store.settle import load_charge, write_settlement
+from ledger.store.settle import find_charges_of_outsider, load_charge, write_settlement
 from ledger.store.story import tell
 
 DISOWN_WITHIN = timedelta(days=30)
@@ -73,6 +73,8 @@ class Done:
     """The user whom it was about, if any."""
     credits: int
     """What was added to the user's balance, or taken from it."""
+    also_dismissed: tuple[ChargeKey, ...] = ()
+    """Other charges that a remembered outsider dismissed at the same time."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ async def dismiss_charge(
     """
     End the waiting of a charge that belongs to no user: paid without an account, or by a friend.
 
-    *remember* says by what later payments are recognised, which are then dismissed without a card; None: remember nothing.
+    *remember* says by what other payments are recognised: those that wait and carry no code of ours are dismissed as well, and
+    later ones without a card. None: remember nothing.
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
@@ -147,8 +150,16 @@ async def dismiss_charge(
                 return Refused(Why.NOTHING_TO_REMEMBER)
             outsider_id = await _remember(db, remember, name, order.now)
         action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id, outsider_id=outsider_id)
-        await write_settlement(db, _change(replace(charge, state=ChargeState.DISMISSED)), order.now)
-    return Done(action_id, charge_id, None, 0)
+        change = _change(replace(charge, state=ChargeState.DISMISSED))
+        if outsider_id is not None:
+            others = await find_charges_of_outsider(db, outsider_id)
+            change.charges |= {one.key: _dismissed_by(one, outsider_id) for one in others if one.key != charge.key}
+        await write_settlement(db, change, order.now)
+    return Done(action_id, charge_id, None, 0, also_dismissed=tuple(key for key in change.charges if key != charge.key))
+
+
+def _dismissed_by(charge: Charge, outsider_id: int) -> Charge:
+    return replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider_id)
 
 
 async def _remember(db: Connection, kind: OutsiderKind, name: str, now: datetime) -> int:

@@ -367,6 +367,14 @@ async def load_charge(db: Connection, charge_id: int) -> Charge | None:
     return _charge(rows[0]) if rows else None
 
 
+async def find_charges_of_outsider(db: Connection, outsider_id: int) -> list[Charge]:
+    """Find the waiting charges of a remembered outsider, except those that carry a code of one of our users."""
+    keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_of_outsider"), outsider_id, WAITING_MAX)]
+    charges = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+    book = await _load_book_for_charges(db, charges)
+    return [one for one in charges if book.payments.keys().isdisjoint(read_words(one.note or "").reading.codes)]
+
+
 async def write_settlement(db: Connection, done: Settlement, now: datetime) -> frozenset[int]:
     """
     Write a settlement in the order in which the tables refer to each other; a step with nothing to write is left out.

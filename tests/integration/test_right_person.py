@@ -848,6 +848,27 @@ async def test_a_remembered_supporter_comes_again_without_a_card(ledger: Ledger,
     assert await ledger.told() == ["charge_unmatched"]
 
 
+async def test_other_waiting_payments_of_a_remembered_supporter_are_dismissed_as_well(
+    ledger: Ledger, webhook: Webhook, desk: Pool
+) -> None:
+    """The second payment came before the operator decided about the first."""
+    await ledger.open(CODE, amount="9")
+    await webhook.settle(
+        a_payment(supporter_id=5),
+        a_payment(supporter_id=5, amount=6),
+        a_payment(supporter_id=5, amount=9, support_note=CODE, status="disputed"),
+        a_payment(supporter_id=6, amount=7),
+    )
+    first = await ledger.pool.fetchval("SELECT min(charge_id) FROM charges")
+
+    done = await dismiss_charge(desk, first, order(), remember=OutsiderKind.SUPPORTER)
+
+    assert isinstance(done, Done)
+    assert len(done.also_dismissed) == 1
+    # A code of one of our users, and another supporter, still need a person.
+    assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
+
+
 async def test_a_dismissal_that_remembers_nothing_changes_nothing_later(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:

@@ -66,6 +66,10 @@ async def dismiss_at_once(
     await press.answer()
     await show(press, _dismissed(file.charge, remember, speech))
     await show_everywhere(bot, context, number)
+    for key in done.also_dismissed:
+        other = await find_charge_file(context.pool, charge_key=key)
+        if other is not None:
+            await show_everywhere(bot, context, other.charge.charge_id)
 
 
 async def dismiss(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:

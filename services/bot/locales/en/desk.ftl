@@ -71,10 +71,10 @@ desk-doubt-conflict = ⚠️ Payment { $other } has the same transaction id unde
 desk-doubt-announced_twice = ⚠️ It looks like payment { $other }, announced once as support and once as a subscription. If it is the same money, put it aside.
 desk-doubt-unknown = ⚠️ { $doubt }: { $told }
 desk-dismissed-by-memory = ⚪ Put aside by itself: remembered as not from one of our users.
-desk-remembered-supporter = Remembered: this supporter is not one of our users. Their later payments are put aside without a card, unless they carry a valid code.
-desk-remembered-subscription = Remembered: this subscription is not from one of our users. Its later payments are put aside without a card, unless they carry a valid code.
-desk-remembered-level = Remembered: anyone at level “{ $item }”. Later payments at it are put aside without a card, unless they carry a valid code.
-desk-remembered-item = Remembered: anyone who pays for “{ $item }”. Later payments for it are put aside without a card, unless they carry a valid code.
+desk-remembered-supporter = Remembered: this supporter is not one of our users. Other payments of theirs are put aside without a card, unless they carry a valid code.
+desk-remembered-subscription = Remembered: this subscription is not from one of our users. Its other payments are put aside without a card, unless they carry a valid code.
+desk-remembered-level = Remembered: anyone at level “{ $item }”. Other payments at it are put aside without a card, unless they carry a valid code.
+desk-remembered-item = Remembered: anyone who pays for “{ $item }”. Other payments for it are put aside without a card, unless they carry a valid code.
 desk-undo-ends-memory = “Take back” ends that, too.
 desk-more = { $count ->
     [one] … and { $count } more
