@@ -321,6 +321,12 @@ def test_a_payer_without_a_supporter_id_keeps_the_first_name(known: str | None, 
     assert [charge.payer_name for charge in done.charges.values()] == [name]
 
 
+def test_a_new_charge_keeps_the_name_of_a_payer_without_a_supporter_id() -> None:
+    done = settle_all(donation(payer_name="Anna"))
+
+    assert [charge.payer_name for charge in done.charges.values()] == ["Anna"]
+
+
 def test_the_period_of_a_subscription_counts_before_a_number() -> None:
     by_number = charge_of(membership(psp_id=None))
     by_period = charge_of(membership("17"))
@@ -1525,6 +1531,7 @@ def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderK
     assert done.outcomes == [Outcome.RECORDED]
     assert (kept.state, kept.dismissed_by, done.notifications) == (ChargeState.DISMISSED, 7, [])
     assert whys(kept) == {"no_code", "no_code_near", "outsider"}
+    assert kept.reasons[-1] == {"rule": Method.OPERATOR, "why": "outsider"}
 
 
 def test_a_code_ends_the_memory_of_an_outsider() -> None:
