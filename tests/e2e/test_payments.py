@@ -208,6 +208,7 @@ async def test_a_currency_without_a_rate_waits_for_a_person(bmc: BuyMeACoffee, a
 
     assert "no rate for this currency" in told
     assert code in told
+    await anna.hear("under review")
     assert await anna.balance() == 0
 
 
