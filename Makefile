@@ -65,6 +65,10 @@ quick: $(READY) ## Pass the tests that need no Docker
 soak: docker $(READY) ## Try 5,000 random sequences of steps against the invariants of the ledger
 	@MONEY_MACHINE_SEQUENCES=5000 $(BIN)/pytest --capture=no tests/integration/test_money_machine.py
 
+.PHONY: rush
+rush: docker $(READY) ## Let 1,000 people write to the bot within two seconds
+	@RUSH_PEOPLE=1000 $(BIN)/pytest --capture=no tests/bot/test_rush.py
+
 .PHONY: mutate
 mutate: $(READY) ## Change the pure rules in small ways and list the changes that no test notices
 	@# From the beginning: mutmut would not test a survivor again after its tests were improved.

@@ -3,7 +3,7 @@
 -- so that no code path, race or operator at a prompt can break them.
 
 -- The services use no database whose number is another than theirs. It goes up by one with every change of what follows.
-CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 2;
+CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 3;
 
 -- People -------------------------------------------------------------------------------------------------------------
 
@@ -582,7 +582,7 @@ CREATE TABLE notifications (
     CONSTRAINT traceparent_is_one CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
     CONSTRAINT sent_has_its_time CHECK ((status = 'sent') = (sent_at IS NOT NULL))
 );
-COMMENT ON TABLE notifications IS 'The outbox. A claim moves due_at ahead by the lease, so that a killed sender''s rows come up again.';
+COMMENT ON TABLE notifications IS 'The outbox. The holder of the lease sending sends what is due, and marks it.';
 COMMENT ON COLUMN notifications.traceparent IS 'The trace of what it comes of, as W3C Trace Context writes it; null: not traced.';
 COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which knows them, makes it one row each.';
 COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal, the text itself is made when it is sent.';
@@ -594,16 +594,29 @@ COMMENT ON COLUMN notifications.status IS 'How far it came; unreachable is queue
 COMMENT ON COLUMN notifications.failing_since IS 'When sending it failed first; null before. Decides when it is set aside.';
 COMMENT ON COLUMN notifications.is_set_aside IS 'True: it failed for long, so newer messages may pass. Each claim ends this.';
 COMMENT ON COLUMN notifications.requeued_at IS 'When it was queued again for a reader who came back. Delays count from here.';
--- Serves find_free_chats and find_next_due.
+-- Serves find_due_chats and find_next_due.
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
--- Serves claim_notifications: the first message of a chat.
+-- Serves find_first_notifications.
 CREATE INDEX notifications_queue ON notifications (telegram_id, is_set_aside, created_at, notification_id) WHERE status = 'pending';
--- Serves claim_notifications: whether a chat is blocked. Holds only messages that were tried.
+-- Serves blocked_chats. Holds only messages that were tried.
 CREATE INDEX notifications_blocking ON notifications (telegram_id, due_at)
 WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
 -- Serves requeue_missed.
 CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
+
+-- Chats in which a message that failed is to be tried again, so that no newer one may be sent before it.
+CREATE FUNCTION blocked_chats(at timestamptz) RETURNS TABLE (telegram_id bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT blocking.telegram_id
+      FROM public.notifications AS blocking
+     WHERE blocking.status = 'pending'
+       AND blocking.attempts > 0
+       AND NOT blocking.is_set_aside
+       AND blocking.due_at > at
+       AND blocking.telegram_id IS NOT NULL;
+END;
 
 -- Turns -----------------------------------------------------------------------------------------------------------------
 
@@ -617,6 +630,17 @@ COMMENT ON TABLE settling_turn IS 'One settlement at a time: matching reads what
 COMMENT ON TABLE opening_turn IS 'One pending payment is opened at a time: a new code is compared with all earlier ones.';
 COMMENT ON TABLE expiring_turn IS 'One janitor at a time expires pending payments.';
 COMMENT ON TABLE blanking_turn IS 'One janitor at a time blanks personal fields.';
+
+-- Rights that one process has for some seconds at a time and extends while it works. A turn lasts for a transaction; a lease
+-- outlives it, and ends by itself when its holder is killed or frozen.
+CREATE TABLE leases (
+    lease text PRIMARY KEY,
+    holder uuid,
+    ends_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+COMMENT ON TABLE leases IS 'sending: the one bot that sends what the outbox holds.';
+COMMENT ON COLUMN leases.holder IS 'Drawn anew by each process; null before the first.';
+INSERT INTO leases (lease) VALUES ('sending');
 
 -- Waits for the turn to settle and keeps it until the end of the transaction. From then on, wait only briefly for any other
 -- lock: everybody else waits for this turn, and another bot may hold a balance for as long as it likes.
@@ -849,8 +873,8 @@ GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT ON backups TO janitor;
 
 -- Talking to people, and doing what operators decide.
--- One bot at a time claims what is owed to a chat.
-GRANT EXECUTE ON FUNCTION pg_try_advisory_xact_lock(integer, integer) TO bot;
+GRANT SELECT, UPDATE (holder, ends_at) ON leases TO bot;
+GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;
 GRANT SELECT, INSERT, UPDATE ON notifications, claims TO bot;

@@ -1,8 +1,21 @@
--- The outbox: notifications are claimed, sent and marked.
+-- The outbox: one bot at a time, the holder of the lease `sending`, sends notifications and marks them.
 --
 -- The order in a chat is (created_at, notification_id). A reminder has the time at which it is to be shown as its created_at, so
--- it stands behind everything that happened before then. A message blocks the newer ones of its chat while a bot is sending it
--- and while it is put off. It no longer blocks them once it is sent, given up or set aside.
+-- it stands behind everything that happened before then. A message that was put off blocks the newer ones of its chat until it
+-- is sent, given up or set aside. Only the sender knows which message it is sending: if it is killed, the next sender
+-- finds the message still pending, and sends it again.
+
+-- name: take_lease
+-- Take a lease, or extend it; returns nothing while another holds it. The database's clock decides for all.
+-- $1 lease, $2 holder, $3 for how long
+UPDATE leases
+   SET holder = $2, ends_at = clock_timestamp() + $3::interval
+ WHERE lease = $1 AND (holder = $2 OR ends_at <= clock_timestamp())
+RETURNING true;
+
+-- name: end_lease!
+-- $1 lease, $2 holder
+UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: address_operators
 -- Make one row for each operator of a notification that is owed to all of them.
@@ -40,13 +53,12 @@ UPDATE notifications
 -- $1 Telegram id
 UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
 
--- name: find_free_chats
--- Find chats in which something is due and nothing blocks it, the longest due first, and lock them until the end of the
--- transaction. Two bots therefore never claim for one chat at the same time. Only the bot's role may take such a lock.
+-- name: find_due_chats
+-- Find chats in which something is due and nothing blocks it, the longest due first.
 -- The window bounds how many messages are considered; those behind a blocked chat are skipped on the way, at about 0.2 µs each.
--- It cannot starve a chat: every chat that it yields is leased, and leaves the window. NOT IN, because it is
+-- It cannot starve a chat: every chat that it yields is being written to afterwards, and is left out. NOT IN, because it is
 -- always hashed; for NOT EXISTS the planner compared each waiting message with each blocking one, which took seconds.
--- $1 now, $2 how many at most, $3 chats to leave out, $4 rows in the window
+-- $1 now, $2 how many at most, $3 chats to leave out, $4 rows in the window, $5 look only at these chats; null: at all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at
       FROM notifications AS waiting
@@ -54,21 +66,12 @@ WITH due AS MATERIALIZED (
        AND waiting.due_at <= $1
        AND waiting.telegram_id IS NOT NULL
        AND NOT waiting.telegram_id = ANY($3::bigint [])
-       AND waiting.telegram_id NOT IN (
-               SELECT blocking.telegram_id
-                 FROM notifications AS blocking
-                WHERE blocking.status = 'pending'
-                  AND blocking.attempts > 0
-                  AND NOT blocking.is_set_aside
-                  AND blocking.due_at > $1
-                  AND blocking.telegram_id IS NOT NULL
-           )
+       AND ($5::bigint [] IS NULL OR waiting.telegram_id = ANY($5::bigint []))
+       AND waiting.telegram_id NOT IN (SELECT blocked.telegram_id FROM blocked_chats($1) AS blocked)
      ORDER BY waiting.due_at
      LIMIT $4
-), chats AS MATERIALIZED (
-    SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2
 )
-SELECT telegram_id FROM chats WHERE pg_try_advisory_xact_lock(4711004, hashint8(telegram_id));
+SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
 -- Queue again the newest messages that still matter of those that could not be delivered to these chats. Withhold the rest, so
@@ -118,53 +121,27 @@ UPDATE notifications
    AND theirs.status = 'unreachable'
 RETURNING notifications.status;
 
--- name: claim_notifications
--- Lease the first message of each chat. If the sender is killed, the message is due again when the lease ends.
--- Only chats that find_free_chats has locked in this transaction; they are checked again, as another bot may have claimed for
--- them before the lock was taken. A message that was set aside comes after the others, and blocks them again while it is leased.
--- $1 chats, $2 now, $3 end of the lease
-WITH claimed AS (
-    UPDATE notifications
-       SET due_at = $3, attempts = attempts + 1, is_set_aside = false
-     WHERE notification_id IN (
-               SELECT notification_id
-                 FROM notifications
-                WHERE status = 'pending'
-                  AND due_at <= $2
-                  AND notification_id IN (
-                          SELECT heads.notification_id
-                            FROM unnest($1::bigint []) AS chats (telegram_id)
-                           CROSS JOIN LATERAL (
-                                     SELECT waiting.notification_id
-                                       FROM notifications AS waiting
-                                      WHERE waiting.telegram_id = chats.telegram_id
-                                        AND waiting.status = 'pending'
-                                        AND waiting.due_at <= $2
-                                      ORDER BY waiting.is_set_aside, waiting.created_at, waiting.notification_id
-                                      LIMIT 1
-                                 ) AS heads
-                           WHERE NOT EXISTS (
-                                     SELECT FROM notifications AS blocking
-                                      WHERE blocking.telegram_id = chats.telegram_id
-                                        AND blocking.status = 'pending'
-                                        AND blocking.attempts > 0
-                                        AND NOT blocking.is_set_aside
-                                        AND blocking.due_at > $2
-                                 )
-                      )
-                  FOR UPDATE SKIP LOCKED
-           )
-    RETURNING notification_id, telegram_id, kind, facts, attempts, created_at, requeued_at, failing_since, traceparent
-)
-SELECT claimed.notification_id, claimed.telegram_id, claimed.kind, claimed.facts, claimed.attempts, claimed.created_at,
-       claimed.requeued_at, claimed.failing_since, claimed.traceparent,
+-- name: find_first_notifications
+-- Find the first due message of each chat. A message that was set aside comes after the others.
+-- $1 chats, $2 now
+SELECT first.notification_id, first.telegram_id, first.kind, first.facts, first.attempts + 1 AS attempts, first.created_at,
+       first.requeued_at, first.failing_since, first.traceparent,
        coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons,
        charges.charge_id
-  FROM claimed
-  LEFT JOIN users ON users.telegram_id = claimed.telegram_id
-  LEFT JOIN balances ON balances.telegram_id = claimed.telegram_id
-  LEFT JOIN charges ON charges.charge_key = claimed.facts ->> 'charge_key'
- ORDER BY claimed.created_at, claimed.notification_id;
+  FROM unnest($1::bigint []) AS chats (telegram_id)
+ CROSS JOIN LATERAL (
+           SELECT waiting.*
+             FROM notifications AS waiting
+            WHERE waiting.telegram_id = chats.telegram_id
+              AND waiting.status = 'pending'
+              AND waiting.due_at <= $2
+            ORDER BY waiting.is_set_aside, waiting.created_at, waiting.notification_id
+            LIMIT 1
+       ) AS first
+  LEFT JOIN users ON users.telegram_id = first.telegram_id
+  LEFT JOIN balances ON balances.telegram_id = first.telegram_id
+  LEFT JOIN charges ON charges.charge_key = first.facts ->> 'charge_key'
+ ORDER BY first.created_at, first.notification_id;
 
 -- name: mark_sent!
 -- A message that arrived proves that its reader can be reached.
@@ -181,18 +158,11 @@ UPDATE users
  WHERE users.telegram_id = sent.telegram_id AND users.unreachable_at IS NOT NULL AND users.erased_at IS NULL;
 
 -- name: put_off_notification!
--- After a failure. One that is set aside lets newer messages of its chat pass.
+-- Count a failed attempt. A message that is set aside lets newer ones of its chat pass.
 -- $1 notification id, $2 when it is due again, $3 now, $4 whether it is set aside
 UPDATE notifications
-   SET due_at = $2, failing_since = coalesce(failing_since, $3), is_set_aside = $4
+   SET due_at = $2, attempts = attempts + 1, failing_since = coalesce(failing_since, $3), is_set_aside = $4
  WHERE notification_id = $1 AND status = 'pending';
-
--- name: release_notification!
--- End a lease under which nothing was sent.
--- $1 notification id, $2 now
-UPDATE notifications
-   SET due_at = $2, attempts = attempts - 1
- WHERE notification_id = $1 AND status = 'pending' AND attempts > 0;
 
 -- name: give_up_notification!
 -- $1 notification id
@@ -218,15 +188,7 @@ SELECT least(
                waiting.telegram_id IS NULL
                OR (
                    NOT waiting.telegram_id = ANY($2::bigint [])
-                   AND waiting.telegram_id NOT IN (
-                       SELECT blocking.telegram_id
-                         FROM notifications AS blocking
-                        WHERE blocking.status = 'pending'
-                          AND blocking.attempts > 0
-                          AND NOT blocking.is_set_aside
-                          AND blocking.due_at > $1
-                          AND blocking.telegram_id IS NOT NULL
-                   )
+                   AND waiting.telegram_id NOT IN (SELECT blocked.telegram_id FROM blocked_chats($1) AS blocked)
                )
            )
          ORDER BY waiting.due_at

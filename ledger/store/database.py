@@ -24,12 +24,14 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 log = structlog.stdlib.get_logger()
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The form of the database that the statements here are written for: `schema_version()` in db/init.sql."""
 
 QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
 CONNECT_TIMEOUT_SECONDS = 5.0
+QUEUE_TIMEOUT_SECONDS = 30.0
+"""How long to wait for a connection that others use: a crowd is no reason to say that the database is away."""
 
 PASSING_ERRORS = (
     OSError,
@@ -109,7 +111,7 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
     """
     try:
         began = time.perf_counter()
-        async with pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as db:
+        async with pool.acquire(timeout=QUEUE_TIMEOUT_SECONDS) as db:
             ACQUIRE_DURATION.observe(time.perf_counter() - began)
             yield db
     except asyncpg.LockNotAvailableError as error:

@@ -1,11 +1,11 @@
 """
-The outbox: notifications are queued where something happens, and claimed, sent and marked here.
+The outbox: notifications are queued where something happens, and read, sent and marked here.
 
-Messages reach a chat in the order in which things happened: a claim takes only the first message of a chat, and nothing newer is
-claimed for that chat until the message is sent, given up or set aside. See `ledger/queries/outbox.sql`.
+Messages reach a chat in the order in which things happened: only the first message of a chat is read, and nothing newer is
+read for that chat until the message is sent, given up or set aside. See `ledger/queries/outbox.sql`.
 
-Telegram knows no idempotency key for messages, so each is sent at least once and normally once. A claim is a lease: a message
-that is not marked before its end is claimed again.
+Telegram knows no idempotency key for messages, so each is sent at least once and normally once. One process at a time may send:
+the holder of the lease `SENDING`. If it is killed, the next holder sends again whatever was not marked.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 from ledger.model import NotificationKind, TelegramId
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 
-LEASE = timedelta(seconds=60)
+SENDING = "sending"
+"""The lease under which messages are sent."""
 
 WINDOW_MAX = 1000
-"""Due messages that one claim looks at in order to find chats to write to."""
+"""Due messages that one look considers in order to find chats to write to."""
 
 MISSED_MAX = 20
 """Messages of the past for one chat whose reader came back. /history and the desk show the rest."""
@@ -67,7 +68,7 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
 
 @dataclass(frozen=True)
 class Notification:
-    """A claimed notification, with what its text needs to know beyond its facts."""
+    """A notification to be sent, with what its text needs to know beyond its facts."""
 
     notification_id: int
     telegram_id: TelegramId
@@ -96,7 +97,7 @@ class Notification:
         return self.requeued_at or self.created_at
 
 
-async def claim_notifications(
+async def find_due_notifications(
     pool: Pool,
     *,
     operators: Sequence[TelegramId],
@@ -105,23 +106,37 @@ async def claim_notifications(
     except_for: Collection[TelegramId] = (),
 ) -> list[Notification]:
     """
-    Lease the first due message of each chat that nothing blocks, for at most *count_max* chats.
+    Find the first due message of each chat that nothing blocks, for at most *count_max* chats; operators come last.
 
     Messages owed to the operators are first addressed to each of them. Older messages that a chat missed are queued again before its
-    newer ones are claimed, because the reader may be back without having written. Chats in *except_for* are left out.
+    newer ones are read, because the reader may be back without having written. Chats in *except_for* are left out.
     """
     async with transaction(pool) as db:
         await db.execute(sql("address_operators"), operators)
         await db.execute(sql("withhold_from_erased"))
-        found = await db.fetch(sql("find_free_chats"), now, count_max, list(except_for), WINDOW_MAX)
-        chats = [row["telegram_id"] for row in found]
+        chats = await _find_due_chats(db, operators=operators, now=now, count_max=count_max, except_for=except_for)
         if not chats:
             return []
         await requeue_missed(db, chats, now=now)
-        rows = await db.fetch(sql("claim_notifications"), chats, now, now + LEASE)
+        rows = await db.fetch(sql("find_first_notifications"), chats, now)
     return [
         Notification(**{**row, "kind": NotificationKind(row["kind"]), "reasons": row["reasons"] or ()}) for row in rows
     ]
+
+
+async def _find_due_chats(
+    db: Connection,
+    *,
+    operators: Sequence[TelegramId],
+    now: datetime,
+    count_max: int,
+    except_for: Collection[TelegramId],
+) -> list[TelegramId]:
+    find = sql("find_due_chats")
+    rows = await db.fetch(find, now, count_max, [*except_for, *operators], WINDOW_MAX, None)
+    if len(rows) < count_max:
+        rows += await db.fetch(find, now, count_max - len(rows), list(except_for), WINDOW_MAX, operators)
+    return [row["telegram_id"] for row in rows]
 
 
 async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: datetime) -> int:
@@ -143,12 +158,6 @@ async def put_off(
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)
 
 
-async def release(pool: Pool, notification_id: int, *, now: datetime) -> None:
-    """End a lease under which nothing was sent: the message may be claimed at once, and the attempt does not count."""
-    async with connected(pool) as db:
-        await db.execute(sql("release_notification"), notification_id, now)
-
-
 async def give_up(pool: Pool, notification_id: int) -> None:
     """End the attempts: Telegram will never take this message."""
     async with connected(pool) as db:
@@ -163,7 +172,7 @@ async def give_up_chat(pool: Pool, telegram_id: TelegramId, *, now: datetime) ->
 
 
 async def find_next_due(pool: Pool, *, now: datetime, except_for: Collection[TelegramId] = ()) -> datetime | None:
-    """Return when something can be claimed next, a lease included; None if nothing is owed to anybody else."""
+    """Return when something can be sent next; None if nothing is owed to anybody but *except_for*."""
     async with connected(pool) as db:
         due: datetime | None = await db.fetchval(sql("find_next_due"), now, list(except_for))
     return due

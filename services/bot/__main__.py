@@ -10,7 +10,7 @@ from ledger.store.database import open_pool
 from services.bot.desk.router import make_router as make_desk_router
 from services.bot.measuring import MeasureUpdates
 from services.bot.middleware import Drain, Throttle
-from services.bot.payments import DRAIN_SECONDS, make_context, make_notifier, telling
+from services.bot.payments import DRAIN_SECONDS, make_context, telling
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
 from services.bot.telegram import insist, introduce, make_bot, take_updates
@@ -24,8 +24,7 @@ log = structlog.stdlib.get_logger()
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     async with (
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
-        make_bot(settings, is_patient=True) as bot,
-        make_bot(settings, is_patient=False) as messenger,
+        make_bot(settings) as bot,
     ):
         drain = Drain()
         context = make_context(settings, pool)
@@ -36,11 +35,10 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
             dispatcher.update.outer_middleware(step)
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router())
-        notifier = make_notifier(settings, pool, messenger)
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             vital_signs(pool, revision=settings.REVISION),
-            telling(settings, context, bot, notifier) as app,
+            telling(settings, context, bot) as app,
         ):
             introducing = asyncio.create_task(
                 insist("introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop)

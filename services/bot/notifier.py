@@ -1,8 +1,9 @@
 """
-Deliver the outbox: claim what is due, send it within Telegram's limits, and mark what became of it.
+Deliver the outbox: find due messages, send them within Telegram's limits, and mark the outcome.
 
-Woken by a hint, on every connect, when something falls due, and every 30 seconds. Telegram knows no idempotency key, so
-where no answer came a message may be sent again; it states the same fact.
+Woken by a hint, on every connect, when something falls due, and every 30 seconds. One bot at a time delivers, the holder of a
+lease. The messages that it is sending are known only to its memory, so the next holder sends again whatever was not marked.
+Telegram knows no idempotency key: where no answer came a message may be sent again; it states the same fact.
 
 Messages reach a chat in order. A message that fails blocks the newer ones of its chat: for as long as Telegram is in trouble, but
 at most `BLOCKING_MAX` if the message itself may be the cause.
@@ -14,7 +15,7 @@ import asyncio
 import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -39,22 +40,22 @@ from opentelemetry.util.types import AttributeValue
 from ledger.errors import DatabaseAwayError
 from ledger.model import NotificationKind, Rates, TelegramId
 from ledger.store.database import Pool
+from ledger.store.lease import Lease
 from ledger.store.lookup import ChargeFile, ClaimFile, find_charge_file, find_claim_file
 from ledger.store.outbox import (
-    LEASE,
+    SENDING,
     Notification,
-    claim_notifications,
+    find_due_notifications,
     find_next_due,
     give_up,
     give_up_chat,
     mark_sent,
     put_off,
-    release,
 )
 from services.bot.announcements import NO_RATES, Announcement, announce
 from services.bot.desk.news import ABOUT_ONE_CHARGE
 from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, WEBHOOK_TO_NOTIFIED, Sending
-from services.bot.pace import Pace
+from services.bot.rate_limiter import Lane, RateLimiter
 from services.bot.speech import speech
 from services.runtime.tracing import exemplar, follow, span
 from services.runtime.waiting import happens
@@ -62,15 +63,15 @@ from services.runtime.waiting import happens
 log = structlog.stdlib.get_logger()
 
 CHATS_AT_ONCE_MAX = 20
-LEASE_LEFT_MIN = timedelta(seconds=25)
-"""What is not begun by then is left to the next claim: a send and its mark must fit into the lease."""
-
 SWEEP_SECONDS = 30.0
 HINT_LATE = timedelta(seconds=2)
 """A new notification that is older, and of which nobody told us, was found by looking."""
 
-CONTENTION_PAUSE_SECONDS = 0.2
-"""Another bot claims for the same chats just now, or a row is locked: look again after this."""
+STANDBY_SECONDS = 0.5
+"""How often a bot looks whether the lease of the one that delivers has ended."""
+
+BUSY_SECONDS_MAX = 0.5
+"""How long a look may be put off while something is being sent: each look extends the lease."""
 
 DATABASE_PAUSE_SECONDS = 2.0
 MARK_PAUSE_SECONDS = 0.25
@@ -125,16 +126,19 @@ class Notifier:
         pool: Pool,
         *,
         send: Send,
+        limiter: RateLimiter,
         operators: Sequence[TelegramId],
         clock: Callable[[], datetime],
         rates: Rates = NO_RATES,
     ) -> None:
+        """*pool* should be the notifier's own: a message is marked at once, however busy the conversation's pool is."""
         self._pool = pool
         self._send = send
+        self._limiter = limiter
         self._operators = operators
         self._clock = clock
         self._rates = rates
-        self._pace = Pace()
+        self._lease = Lease(pool, SENDING)
         self._hint = asyncio.Event()
         self._is_told = False
         """Somebody told us of something since the last round that found something new."""
@@ -143,6 +147,8 @@ class Notifier:
         """When Telegram last took a message of ours."""
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
         """The chats that are being written to: each has one who writes, so that one that must wait holds up no other."""
+        self._waiting: set[asyncio.Task[None]] = set()
+        """Those of them that still wait for their turn."""
 
     def wake(self) -> None:
         """Look into the outbox now."""
@@ -153,34 +159,48 @@ class Notifier:
         """End after what is being sent; the rest stays owed."""
         self._stop.set()
         self._hint.set()
+        for waiting in self._waiting:
+            waiting.cancel()
 
     async def run(self) -> None:
         while not self._stop.is_set():
             self._hint.clear()
             try:
-                claimed = await self._begin_what_is_due()
-                await happens(self._hint, seconds=await self._seconds_until_due(is_idle=claimed == 0))
+                seconds = await self._look()
             except DatabaseAwayError:
-                log.warning("outbox put off, the database is away", retry_seconds=DATABASE_PAUSE_SECONDS)
-                await happens(self._hint, seconds=DATABASE_PAUSE_SECONDS)
+                seconds = DATABASE_PAUSE_SECONDS
+                log.warning("outbox put off, the database is away", retry_seconds=seconds)
+            await happens(self._hint, seconds=seconds)
         if self._busy:
             await asyncio.wait(self._busy.values())
+        with suppress(DatabaseAwayError):
+            await self._lease.end()
 
-    async def _begin_what_is_due(self) -> int:
-        """Claim for the chats that are free, and begin to write to each; how many."""
+    async def _look(self) -> float:
+        """Begin to send what is due; returns after how many seconds to look again."""
+        if not await self._lease.keep():
+            return STANDBY_SECONDS
         places = CHATS_AT_ONCE_MAX - len(self._busy)
         if places <= 0:
-            return 0
+            return BUSY_SECONDS_MAX
         now = self._clock()
-        claimed = await claim_notifications(
+        due = await find_due_notifications(
             self._pool, operators=self._operators, now=now, count_max=places, except_for=self._busy
         )
-        self._count_round([one for one in claimed if one.attempts == 1], now)
-        for notification in claimed:
-            writing = asyncio.create_task(self._deliver_in_turn(notification, begin_until=now + LEASE - LEASE_LEFT_MIN))
+        self._count_round([one for one in due if one.attempts == 1], now)
+        for notification in due:
+            writing = asyncio.create_task(self._deliver_in_turn(notification))
             self._busy[notification.telegram_id] = writing
             writing.add_done_callback(functools.partial(self._note_end, notification.telegram_id))
-        return len(claimed)
+        return await self._seconds_until_due()
+
+    async def _seconds_until_due(self) -> float:
+        if len(self._busy) >= CHATS_AT_ONCE_MAX:
+            return BUSY_SECONDS_MAX
+        now = self._clock()
+        next_due = await find_next_due(self._pool, now=now, except_for=self._busy)
+        seconds_max = BUSY_SECONDS_MAX if self._busy else SWEEP_SECONDS
+        return seconds_max if next_due is None else min(max((next_due - now).total_seconds(), 0.0), seconds_max)
 
     def _count_round(self, new: Sequence[Notification], now: datetime) -> None:
         """Count what woke us up for what is new; what is tried again comes up by the clock and tells nothing of it."""
@@ -191,30 +211,26 @@ class Notifier:
         self._is_told = False
 
     def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
-        """Let more be claimed for the chat."""
+        """Let the chat's next message be found."""
         del self._busy[chat]
         # Of what waited for its chat we were told before.
         self._is_told = True
         self._hint.set()
         if not writing.cancelled() and (error := writing.exception()) is not None:
-            # The lease brings up again what it left.
+            # Not marked, so it is found again.
             log.error("delivery to a chat broke off", exc_info=error)
 
-    async def _deliver_in_turn(self, notification: Notification, *, begin_until: datetime) -> None:
-        if await self._wait_for_place(notification.telegram_id) and self._clock() < begin_until:
+    async def _deliver_in_turn(self, notification: Notification) -> None:
+        writing = asyncio.current_task()
+        assert writing is not None
+        self._waiting.add(writing)
+        try:
+            await self._limiter.wait(Lane.NOTIFICATION, chat=notification.telegram_id)
+        finally:
+            self._waiting.discard(writing)
+        # Another bot may be sending the same by now, if the database or this process stood still for a while.
+        if self._lease.is_held and not self._stop.is_set():
             await self._deliver(notification)
-        else:
-            # Not begun, so it need not wait for the end of its lease: the next to claim may have it at once.
-            await release(self._pool, notification.notification_id, now=self._clock())
-
-    async def _wait_for_place(self, chat: TelegramId) -> bool:
-        """Wait for the chat's turn; False when it is time to stop."""
-        clock = asyncio.get_running_loop().time
-        seconds = self._pace.reserve(chat, clock())
-        while seconds > 0 and not self._stop.is_set():
-            await happens(self._stop, seconds=seconds)
-            seconds = self._pace.paused_seconds(clock())
-        return not self._stop.is_set()
 
     async def _deliver(self, notification: Notification) -> None:
         with self._trace(notification):
@@ -287,7 +303,7 @@ class Notifier:
 
     async def _settle_failure(self, notification: Notification, error: Exception) -> Sending:
         if isinstance(error, TelegramRetryAfter):
-            self._pace.pause(error.retry_after, asyncio.get_running_loop().time())
+            self._limiter.pause(error.retry_after)
             return await self._retry(notification, error.retry_after, error)
         if _means_gone(error):
             return await self._mark_unreachable(notification)
@@ -344,17 +360,6 @@ class Notifier:
             except DatabaseAwayError:
                 await asyncio.sleep(MARK_PAUSE_SECONDS)
         return await write()
-
-    async def _seconds_until_due(self, *, is_idle: bool) -> float:
-        """Return how long to wait; *is_idle*: nothing was claimed just now, so what is due is in other hands."""
-        if len(self._busy) >= CHATS_AT_ONCE_MAX:
-            return SWEEP_SECONDS
-        now = self._clock()
-        due = await find_next_due(self._pool, now=now, except_for=self._busy)
-        if due is None:
-            return SWEEP_SECONDS
-        least = CONTENTION_PAUSE_SECONDS if is_idle else 0.0
-        return min(max((due - now).total_seconds(), least), SWEEP_SECONDS)
 
 
 def _means_gone(error: Exception) -> bool:

@@ -27,17 +27,21 @@ from services.bot.api.live import Live
 from services.bot.clock import watch_clock
 from services.bot.context import Context
 from services.bot.desk.router import make_router as make_desk_router
-from services.bot.measuring import MeasureUpdates
+from services.bot.measuring import MeasureCalls, MeasureUpdates
 from services.bot.middleware import Drain, Throttle
 from services.bot.notifier import Notifier, sender
+from services.bot.rate_limiter import RateLimiter
 from services.bot.router import make_router
 from services.bot.settings import BotSettings
-from services.bot.telegram import UPDATE_BYTES_MAX, make_bot
+from services.bot.telegram import UPDATE_BYTES_MAX, LimitCalls, calling, make_bot
 from services.runtime.health import health_server, listening, reaches_database
 from services.runtime.vitals import vital_signs
 
 DRAIN_SECONDS = 10.0
 """How long a stop waits for what is being handled."""
+
+NOTIFIER_CONNECTIONS = 2
+"""To look into the outbox and to mark what was sent. What Telegram took is marked at once, however busy the conversation is."""
 
 
 @dataclass(frozen=True)
@@ -70,37 +74,45 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router(answers_unknown=False, throttle=Throttle()))
         async with (
-            make_bot(settings, is_patient=False) as messenger,
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             vital_signs(pool, revision=settings.REVISION),
-            telling(settings, context, bot, make_notifier(settings, pool, messenger)) as app,
+            telling(settings, context, bot) as app,
             listening(app, settings.BOT_PORT),
         ):
             yield Payments(pool)
 
 
 @asynccontextmanager
-async def telling(
-    settings: BotSettings, context: Context, bot: Bot, notifier: Notifier
-) -> AsyncIterator[web.Application]:
+async def telling(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
     """
     Deliver what is owed, and keep open pages up to date, for as long as the context lasts; end what has been begun.
 
-    Yields the application that answers the Mini App, for the caller to serve.
+    Meanwhile all calls of *bot* are measured, and what it sends keeps to Telegram's limits together with what is owed. Yields the
+    application that answers the Mini App, for the caller to serve.
     """
+    limiter = RateLimiter()
     live = Live(context.pool)
+    database_url = settings.DATABASE_URL.get_secret_value()
+    async with (
+        # Without retries: the outbox remembers what failed.
+        make_bot(settings, retries=False) as messenger,
+        open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
+        calling(messenger, MeasureCalls()),
+        calling(bot, LimitCalls(limiter), MeasureCalls()),
+        asyncio.TaskGroup() as tasks,
+    ):
+        notifier = make_notifier(settings, pool, messenger, limiter)
 
-    def wake() -> None:
-        notifier.wake()
-        live.wake()
+        def wake() -> None:
+            notifier.wake()
+            live.wake()
 
-    async with asyncio.TaskGroup() as tasks:
         chat = Chat(bot, context, tasks)
         api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.hand_over)
         app = web.Application(client_max_size=UPDATE_BYTES_MAX)
         app.add_subapp("/api", api.make_app())
         until_ended = [
-            tasks.create_task(listen(settings.DATABASE_URL.get_secret_value(), wake)),
+            tasks.create_task(listen(database_url, wake)),
             tasks.create_task(live.run()),
             tasks.create_task(watch_clock(bot)),
         ]
@@ -113,10 +125,14 @@ async def telling(
                 task.cancel()
 
 
-def make_notifier(settings: BotSettings, pool: Pool, bot: Bot) -> Notifier:
-    """*bot* should be one without patience of its own: the queue remembers what is owed."""
+def make_notifier(settings: BotSettings, pool: Pool, bot: Bot, limiter: RateLimiter) -> Notifier:
     return Notifier(
-        pool, send=sender(bot), operators=settings.operators, clock=lambda: datetime.now(UTC), rates=settings.rates
+        pool,
+        send=sender(bot),
+        limiter=limiter,
+        operators=settings.operators,
+        clock=lambda: datetime.now(UTC),
+        rates=settings.rates,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -25,7 +27,16 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
-from aiogram.methods import AnswerCallbackQuery, GetUpdates, TelegramMethod
+from aiogram.methods import (
+    AnswerCallbackQuery,
+    EditMessageReplyMarkup,
+    EditMessageText,
+    GetUpdates,
+    SendDocument,
+    SendMessage,
+    SendPhoto,
+    TelegramMethod,
+)
 from aiogram.methods.base import TelegramType
 from aiogram.types import (
     BotCommand,
@@ -40,7 +51,7 @@ from aiohttp import web
 
 from ledger.model import TelegramId
 from services.bot.characters import load_json
-from services.bot.measuring import MeasureCalls
+from services.bot.rate_limiter import Lane, RateLimiter
 from services.bot.settings import BotSettings
 from services.bot.speech import DEFAULT_LANGUAGE, LANGUAGES, Speech, speech
 from services.runtime.bodies import BodyReader, Unread
@@ -56,8 +67,15 @@ WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the 
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
 RETRY_SECONDS_MAX = 30.0
-ANSWER_ATTEMPTS_MAX = 4
-ANSWER_PAUSE_SECONDS_MAX = 30.0
+ATTEMPTS_MAX = 4
+REFUSED_SECONDS_MAX = 600
+"""After so long, added up, nobody waits for the answer any more."""
+
+EDITS = (EditMessageText, EditMessageReplyMarkup)
+LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
+POLLED_AT_ONCE_MAX = 200
+"""Updates that are handled at once. Their answers must go out within the seconds that a stop waits."""
+
 COMMANDS = (
     "pay",
     "balance",
@@ -88,18 +106,17 @@ OPERATOR_COMMANDS = (
 )
 
 
-class Patience(BaseRequestMiddleware):
+class RetryCalls(BaseRequestMiddleware):
     """
-    Try an answer to a user again when Telegram is busy or does not answer; aiogram by itself never does.
+    Try a call again when Telegram is in trouble or does not answer; aiogram by itself never does.
 
     Where no answer came, the message may have arrived: the user then reads the same twice, which is better than nothing.
-    The notifier does without: its queue remembers what is owed.
     """
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Any:
-        for attempt in range(1, ANSWER_ATTEMPTS_MAX):
+        for attempt in range(1, ATTEMPTS_MAX):
             try:
                 return await make_request(bot, method)
             except TelegramBadRequest as error:
@@ -107,28 +124,76 @@ class Patience(BaseRequestMiddleware):
                 if isinstance(method, AnswerCallbackQuery) and "query is too old" in error.message:
                     return False
                 raise
-            except (TelegramRetryAfter, TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
-                seconds = error.retry_after if isinstance(error, TelegramRetryAfter) else 2.0 ** (attempt - 1)
-                # Polling has a patience of its own, and nobody waits for an answer longer than this.
-                if isinstance(method, GetUpdates) or seconds > ANSWER_PAUSE_SECONDS_MAX:
+            except (TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
+                # Polling has a patience of its own.
+                if isinstance(method, GetUpdates):
                     raise
                 log.warning("answer put off", method=type(method).__name__, error=type(error).__name__, attempt=attempt)
-                await asyncio.sleep(seconds)
+                # With jitter, so that not all who failed together come back together.
+                await asyncio.sleep(2.0 ** (attempt - 1) * (1 + random.random()) / 2)  # noqa: S311 — jitter
         return await make_request(bot, method)
 
 
-def make_bot(settings: BotSettings, *, is_patient: bool = True) -> Bot:
-    """Make a client; links in its messages show no preview."""
+class LimitCalls(BaseRequestMiddleware):
+    """
+    Let a call wait for the rate limiter, and let it wait again as often as Telegram still refuses it as too early.
+
+    A refused message was not sent, so this repeats nothing. What is not a message, such as the answer to a press, counts for no
+    limit that we know, and waits only when it is refused.
+    """
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Any:
+        waited_seconds = 0
+        while True:
+            if isinstance(method, LIMITED_CALLS):
+                await self._limiter.wait(Lane.ANSWER, chat=_chat_of(method))
+            try:
+                return await make_request(bot, method)
+            except TelegramRetryAfter as error:
+                waited_seconds += error.retry_after
+                # Polling has a patience of its own.
+                if isinstance(method, GetUpdates) or waited_seconds > REFUSED_SECONDS_MAX:
+                    raise
+                log.warning("answer refused as too early", method=type(method).__name__, seconds=error.retry_after)
+                if isinstance(method, LIMITED_CALLS):
+                    self._limiter.pause(error.retry_after)
+                else:
+                    await asyncio.sleep(error.retry_after)
+
+
+def _chat_of(method: TelegramMethod[Any]) -> int | None:
+    """Return the chat that gets one message more; None where a message only changes."""
+    chat = getattr(method, "chat_id", None)
+    return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
+
+
+def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
+    """Make a client; links in its messages show no preview. *retries* False: for who remembers what failed."""
     # aiogram reads webhook requests with the session's `json_loads`, too.
     session = AiohttpSession(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
-    # The first is the outermost: each try of the patient one is measured by itself.
-    if is_patient:
-        session.middleware(Patience())
-    session.middleware(MeasureCalls())
+    if retries:
+        session.middleware(RetryCalls())
     properties = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True))
     return Bot(settings.BOT_TOKEN.get_secret_value(), session=session, default=properties)
+
+
+@asynccontextmanager
+async def calling(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None]:
+    """Let each call of *bot* pass through *steps*, the first one first, for as long as the context lasts."""
+    for step in steps:
+        bot.session.middleware(step)
+    try:
+        yield
+    finally:
+        for step in steps:
+            bot.session.middleware.unregister(step)
 
 
 async def introduce(bot: Bot, app_url: str | None, operators: Sequence[TelegramId]) -> None:
@@ -211,7 +276,7 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
             handle_signals=False,
             close_bot_session=False,
             polling_timeout=POLLING_SECONDS,
-            tasks_concurrency_limit=100,
+            tasks_concurrency_limit=POLLED_AT_ONCE_MAX,
             allowed_updates=dispatcher.resolve_used_update_types(),
         )
     )

@@ -75,8 +75,8 @@ class Outbox:
             while not await self.pool.fetchval(later):  # noqa: ASYNC110 — a table rings no bell
                 await asyncio.sleep(0.02)
 
-    async def end_leases(self) -> None:
-        """As if the lease had run out."""
+    async def make_due(self) -> None:
+        """As if the time had come for whatever was put off until later."""
         await self.pool.execute("UPDATE notifications SET due_at = now() WHERE status = 'pending'")
         await self.announce()
 

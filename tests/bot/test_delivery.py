@@ -15,7 +15,9 @@ from aiogram.types import InlineKeyboardMarkup
 from prometheus_client import REGISTRY
 
 from ledger.store.database import Pool
+from ledger.store.lease import LEASE_SECONDS, Lease
 from services.bot.notifier import ATTEMPTS_MAX, Notifier, Send
+from services.bot.rate_limiter import RateLimiter
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.outbox import CREDITED, UNMATCHED, Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person
@@ -48,7 +50,7 @@ async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def delivering(pool: Pool, send: Send) -> AsyncIterator[Notifier]:
     """Deliver with this sender for as long as the context lasts."""
-    notifier = Notifier(pool, send=send, operators=[], clock=lambda: datetime.now(UTC))
+    notifier = Notifier(pool, send=send, limiter=RateLimiter(), operators=[], clock=lambda: datetime.now(UTC))
     running = asyncio.create_task(notifier.run())
     yield notifier
     notifier.stop()
@@ -186,7 +188,7 @@ async def test_no_trouble_of_telegrams_ends_what_a_user_is_owed_however_long_it_
     await outbox.owe(ANNA, attempts=2000)
 
     await outbox.put_off()
-    await outbox.end_leases()
+    await outbox.make_due()
 
     assert (await anna.hear())["text"] == THANKS
     await outbox.become("sent")
@@ -466,7 +468,6 @@ async def test_a_stop_ends_the_send_that_has_begun_and_nothing_is_told_twice(
     assert await outbox.states() == {ANNA: "sent"}
 
     async with run_bot():
-        await outbox.end_leases()
         await anna.ask("/balance")
 
     assert (await anna.texts()).count(THANKS) == 1
@@ -486,7 +487,9 @@ async def test_what_waits_for_its_turn_when_the_bot_stops_is_told_by_the_next(
     assert (await anna.texts()).count(THANKS) == 6
 
 
-async def test_a_killed_bot_loses_nothing(run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox) -> None:
+async def test_the_next_bot_sends_whatever_a_killed_one_had_not_marked(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox
+) -> None:
     async with run_bot() as bot:
         await met(anna)
         await sandbox.post("/telegram/pause", method="sendMessage")
@@ -496,11 +499,65 @@ async def test_a_killed_bot_loses_nothing(run_bot: RunBot, sandbox: Sandbox, ann
     await sandbox.post("/telegram/resume")
     assert await outbox.states() == {ANNA: "pending"}
 
-    async with run_bot():
-        await outbox.end_leases()
+    async with run_bot(), asyncio.timeout(LEASE_SECONDS + 3):
         await outbox.become("sent")
 
     assert THANKS in await anna.texts()
+
+
+async def test_of_two_bots_one_sends_and_the_other_goes_on_when_it_stops(pool: Pool, outbox: Outbox) -> None:
+    sent: list[tuple[str, int]] = []
+
+    def sending_as(name: str) -> Send:
+        async def send(
+            chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False
+        ) -> int:
+            sent.append((name, chat_id))
+            return len(sent)
+
+        return send
+
+    async with delivering(pool, sending_as("second")) as second:
+        async with delivering(pool, sending_as("first")) as first:
+            await outbox.owe(*range(3000, 3010))
+            for notifier in (first, second):
+                notifier.wake()
+            await outbox.become("sent", count=10)
+        senders = {name for name, _ in sent}
+        await outbox.owe(*range(3010, 3020))
+        second.wake()
+        await outbox.become("sent", count=20)
+
+    assert len(senders) == 1
+    assert sorted(chat for _, chat in sent) == list(range(3000, 3020))
+    assert sent[-1][0] == "second"
+
+
+async def test_a_bot_that_lost_the_lease_while_its_messages_waited_leaves_them_to_the_next(
+    pool: Pool, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
+        sent.append(chat_id)
+        return len(sent)
+
+    async with delivering(pool, send) as notifier:
+        notifier._limiter.pause(1)
+        await outbox.owe(ANNA)
+        notifier.wake()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not notifier._busy:  # noqa: ASYNC110 — nobody tells of what begins to wait
+                await asyncio.sleep(0.01)
+        # As if this process had stood still for longer than the lease.
+        monkeypatch.setattr(Lease, "is_held", False)
+        await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = now() + interval '1 hour'")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while notifier._busy:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    assert sent == []
+    assert await outbox.states() == {ANNA: "pending"}
 
 
 async def test_a_lost_connection_to_the_database_makes_nobody_hear_twice(

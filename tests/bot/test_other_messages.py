@@ -213,7 +213,7 @@ async def test_a_reminder_shows_the_card_again_when_its_time_has_come(
     first = await operator.hear()
     later = await operator.press("Later")
 
-    await Outbox(pool).end_leases()
+    await Outbox(pool).make_due()
     again = await operator.hear()
 
     assert "I will show it to you again at" in later["text"]

@@ -1,4 +1,4 @@
-"""Notifications are claimed by one bot at a time, in the order of their chat, and sent once; what was missed is queued again."""
+"""Notifications are sent by one bot at a time, in the order of their chat, and once; what was missed is queued again."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 
 from ledger.model import NotificationKind, TelegramId
 from ledger.store.database import Pool, open_pool, sql
+from ledger.store.lease import LEASE_SECONDS, Lease
 from ledger.store.outbox import (
     DAY,
-    LEASE,
     MATTERS_FOR,
     MISSED_MAX,
+    SENDING,
     Notification,
-    claim_notifications,
+    find_due_notifications,
     find_next_due,
     give_up,
     give_up_chat,
     mark_sent,
     put_off,
-    release,
 )
 from ledger.store.payments import erase_user, mark_reachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of
@@ -39,11 +38,13 @@ OPERATORS = (TelegramId(901), TelegramId(902))
 
 
 class Outbox:
-    """Queues as the services do, and claims as one bot does, with its role."""
+    """Queues as the services do, and sends as a bot does, with its role."""
 
     def __init__(self, bot: Pool, owner: Pool) -> None:
         self.bot = bot
         self.owner = owner
+        self.sending: dict[int, TelegramId] = {}
+        """What this bot has begun to send, and to whom."""
 
     async def owe(
         self,
@@ -61,25 +62,41 @@ class Outbox:
         )  # fmt: skip
         return queued
 
-    async def claim(self, *, now: datetime = NOW, count_max: int = 100) -> list[Notification]:
-        return await claim_notifications(self.bot, operators=OPERATORS, now=now, count_max=count_max)
+    async def begin(self, *, now: datetime = NOW, count_max: int = 100) -> list[Notification]:
+        """Begin to send what is due."""
+        found = await find_due_notifications(
+            self.bot, operators=OPERATORS, now=now, count_max=count_max, except_for=self.sending.values()
+        )
+        self.sending |= {one.notification_id: one.telegram_id for one in found}
+        return found
 
-    async def claim_ids(self, *, now: datetime = NOW, count_max: int = 100) -> list[int]:
-        return [one.notification_id for one in await self.claim(now=now, count_max=count_max)]
+    async def begin_ids(self, *, now: datetime = NOW, count_max: int = 100) -> list[int]:
+        return [one.notification_id for one in await self.begin(now=now, count_max=count_max)]
+
+    async def mark(self, notification_id: int, *, now: datetime = NOW) -> None:
+        self.sending.pop(notification_id, None)
+        await mark_sent(self.bot, notification_id, message_id=77, now=now)
+
+    async def fail(
+        self, notification_id: int, *, until: datetime, now: datetime = NOW, is_set_aside: bool = False
+    ) -> None:
+        self.sending.pop(notification_id, None)
+        await put_off(self.bot, notification_id, until=until, now=now, is_set_aside=is_set_aside)
 
     async def drain(self, *, now: datetime = NOW) -> list[Notification]:
-        """Claim and send until nothing is due; in this order."""
+        """Send until nothing is due; in this order."""
         sent: list[Notification] = []
-        while claimed := await self.claim(now=now):
-            for one in claimed:
-                await mark_sent(self.bot, one.notification_id, message_id=77, now=now)
-            sent += claimed
+        while found := await self.begin(now=now):
+            for one in found:
+                await self.mark(one.notification_id, now=now)
+            sent += found
         return sent
 
     async def miss(self, *users: int, now: datetime = NOW) -> None:
         """Telegram says of each that nobody is there."""
         for user in users:
             await self.owner.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
+            self.sending = {number: chat for number, chat in self.sending.items() if chat != user}
             await give_up_chat(self.bot, TelegramId(user), now=now)
 
     async def come_back(self, user: int = ANNA, *, now: datetime = NOW, **how: bool) -> None:
@@ -104,153 +121,117 @@ def outbox(bots: list[Outbox]) -> Outbox:
     return bots[0]
 
 
-async def claim_at_once(bots: list[Outbox], *, count_max: int) -> list[list[Notification]]:
-    start = asyncio.Barrier(len(bots))
-
-    async def claim(bot: Outbox) -> list[Notification]:
-        await start.wait()
-        return await bot.claim(count_max=count_max)
-
-    return await asyncio.gather(*map(claim, bots))
-
-
-async def test_the_chat_that_has_waited_longest_is_claimed_first(outbox: Outbox) -> None:
+async def test_the_chat_that_has_waited_longest_is_sent_first(outbox: Outbox) -> None:
     newer = await outbox.owe(ANNA, due_at=NOW)
     older = await outbox.owe(BOHDAN, due_at=NOW - SECOND)
     await outbox.owe(303, due_at=NOW + SECOND)
 
-    assert await outbox.claim_ids(count_max=1) == [older]
-    assert await outbox.claim_ids() == [newer]
+    assert await outbox.begin_ids(count_max=1) == [older]
+    assert await outbox.begin_ids() == [newer]
 
 
-async def test_no_more_is_claimed_than_can_be_sent(outbox: Outbox) -> None:
+async def test_no_more_is_sent_than_can_be_sent(outbox: Outbox) -> None:
     owed = [await outbox.owe(ANNA + number) for number in range(5)]
 
-    assert len(await outbox.claim_ids(count_max=3)) == 3
-    assert len(await outbox.claim_ids()) == len(owed) - 3
+    assert len(await outbox.begin_ids(count_max=3)) == 3
+    assert len(await outbox.begin_ids()) == len(owed) - 3
 
 
 # The order in a chat ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_newer_message_is_claimed_only_after_the_older_one_was_sent(outbox: Outbox) -> None:
+async def test_a_newer_message_is_sent_only_after_the_older_one_was_sent(outbox: Outbox) -> None:
     newer = await outbox.owe(due_at=NOW)
     older = await outbox.owe(due_at=NOW - SECOND)
 
-    assert await outbox.claim_ids() == [older]
-    assert await outbox.claim_ids() == []
-    await mark_sent(outbox.bot, older, message_id=77, now=NOW)
-    assert await outbox.claim_ids() == [newer]
+    assert await outbox.begin_ids() == [older]
+    assert await outbox.begin_ids() == []
+    await outbox.mark(older)
+    assert await outbox.begin_ids() == [newer]
 
 
-async def test_messages_of_the_same_moment_are_claimed_as_they_were_queued(outbox: Outbox) -> None:
+async def test_messages_of_the_same_moment_are_sent_as_they_were_queued(outbox: Outbox) -> None:
     owed = [await outbox.owe() for _ in range(5)]
 
     assert [one.notification_id for one in await outbox.drain()] == owed
 
 
-async def test_another_bot_claims_nothing_for_a_chat_that_is_being_written_to(bots: list[Outbox]) -> None:
-    one, other = bots
-    await one.owe(ANNA)
-    await one.owe(ANNA)
-    bohdans = await one.owe(BOHDAN, due_at=NOW + SECOND)
-    await one.claim()
-
-    assert await other.claim_ids(now=NOW + SECOND) == [bohdans]
-
-
-async def test_two_bots_at_once_never_write_to_one_chat(bots: list[Outbox]) -> None:
-    for _ in range(5):
-        for number in range(8):
-            await bots[0].owe(ANNA + number)
-
-    for _ in range(5):
-        claims = await claim_at_once(bots, count_max=6)
-        claimed = [one for claim in claims for one in claim]
-        chats = [one.telegram_id for one in claimed]
-
-        assert len(chats) == len(set(chats)) > 0
-        for one in claimed:
-            await mark_sent(bots[0].bot, one.notification_id, message_id=77, now=NOW)
-
-
-async def test_a_bot_passes_by_a_chat_for_which_another_is_claiming(bots: list[Outbox]) -> None:
-    one, other = bots
-    await one.owe(ANNA, due_at=NOW - SECOND)
-    bohdans = await one.owe(BOHDAN)
-    async with one.bot.acquire() as db, db.transaction():
-        claiming = await db.fetch(sql("find_free_chats"), NOW, 1, [], 10)
-
-        assert [row["telegram_id"] for row in claiming] == [ANNA]
-        assert await other.claim_ids() == [bohdans]
-
-
-async def test_a_message_queued_in_front_waits_for_the_one_that_is_being_sent(bots: list[Outbox]) -> None:
+async def test_a_message_queued_in_front_waits_for_the_one_that_is_being_sent(outbox: Outbox) -> None:
     """Cards are addressed to operators late, and missed messages are queued again: both are older than what is being sent."""
-    one, other = bots
-    sending = await one.owe(ANNA)
-    await one.claim()
-    older = await one.owe(ANNA, created_at=NOW - DAY)
+    sending = await outbox.owe(ANNA)
+    await outbox.begin()
+    older = await outbox.owe(ANNA, created_at=NOW - DAY)
 
-    assert await other.claim_ids() == []
-    await mark_sent(one.bot, sending, message_id=77, now=NOW)
-    assert await other.claim_ids() == [older]
+    assert await outbox.begin_ids() == []
+    await outbox.mark(sending)
+    assert await outbox.begin_ids() == [older]
+
+
+async def test_a_chat_that_is_being_written_to_waits_and_no_other(outbox: Outbox) -> None:
+    await outbox.owe(ANNA)
+    await outbox.begin()
+    await outbox.owe(ANNA)
+    bohdans = await outbox.owe(BOHDAN)
+
+    assert await find_next_due(outbox.bot, now=NOW, except_for=[TelegramId(ANNA)]) == NOW
+    assert await outbox.begin_ids() == [bohdans]
+    assert await find_next_due(outbox.bot, now=NOW, except_for=outbox.sending.values()) is None
+
+
+async def test_operators_come_after_all_users_however_long_they_have_waited(outbox: Outbox) -> None:
+    cards = [await outbox.owe(operator, NotificationKind.TEST_EVENT, due_at=NOW - DAY) for operator in OPERATORS]
+    users = [await outbox.owe(ANNA + number) for number in range(4)]
+
+    assert await outbox.begin_ids(count_max=4) == users
+    assert await outbox.begin_ids(count_max=4) == cards
 
 
 async def test_a_message_that_was_put_off_is_not_overtaken(outbox: Outbox) -> None:
     first, second = await outbox.owe(), await outbox.owe()
-    await outbox.claim()
-    await put_off(outbox.bot, first, until=NOW + 5 * SECOND, now=NOW)
+    await outbox.begin()
+    await outbox.fail(first, until=NOW + 5 * SECOND)
 
-    assert await outbox.claim_ids(now=NOW + 4 * SECOND) == []
+    assert await outbox.begin_ids(now=NOW + 4 * SECOND) == []
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [first, second]
 
 
 async def test_a_message_that_was_given_up_blocks_nothing(outbox: Outbox) -> None:
     first, second = await outbox.owe(), await outbox.owe()
-    await outbox.claim()
 
     await give_up(outbox.bot, first)
 
-    assert await outbox.claim_ids() == [second]
+    assert await outbox.begin_ids() == [second]
 
 
 async def test_a_message_that_was_set_aside_lets_newer_ones_pass_and_is_still_tried(outbox: Outbox) -> None:
     first, second, third = [await outbox.owe() for _ in range(3)]
-    await outbox.claim()
-    await put_off(outbox.bot, first, until=NOW + 5 * SECOND, now=NOW, is_set_aside=True)
+    await outbox.begin()
+    await outbox.fail(first, until=NOW + 5 * SECOND, is_set_aside=True)
 
-    assert await outbox.claim_ids() == [second]
-    await mark_sent(outbox.bot, second, message_id=77, now=NOW)
+    assert await outbox.begin_ids() == [second]
+    await outbox.mark(second)
     # All are due now: the newer one does not wait for one that may well fail again.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 
 async def test_a_message_that_was_set_aside_blocks_its_chat_while_it_is_being_sent(outbox: Outbox) -> None:
     first = await outbox.owe()
-    await outbox.claim()
-    await put_off(outbox.bot, first, until=NOW, now=NOW, is_set_aside=True)
-    await outbox.claim()
+    await outbox.begin()
+    await outbox.fail(first, until=NOW, is_set_aside=True)
+    await outbox.begin()
     await outbox.owe()
 
-    assert await outbox.claim_ids() == []
+    assert await outbox.begin_ids() == []
 
 
 async def test_one_of_two_messages_that_were_set_aside_does_not_hide_the_other(outbox: Outbox) -> None:
     first, second = await outbox.owe(), await outbox.owe()
     for owed, seconds in ((first, 50), (second, 5)):
-        await outbox.claim()
-        await put_off(outbox.bot, owed, until=NOW + seconds * SECOND, now=NOW, is_set_aside=True)
+        await outbox.begin()
+        await outbox.fail(owed, until=NOW + seconds * SECOND, is_set_aside=True)
 
     assert await find_next_due(outbox.bot, now=NOW) == NOW + 5 * SECOND
-    assert await outbox.claim_ids(now=NOW + 5 * SECOND) == [second]
-
-
-async def test_a_message_that_never_failed_cannot_be_set_aside(outbox: Outbox) -> None:
-    owed = await outbox.owe()
-
-    with pytest.raises(asyncpg.CheckViolationError, match="only_a_tried_message_is_set_aside"):
-        await put_off(outbox.bot, owed, until=NOW, now=NOW, is_set_aside=True)
+    assert await outbox.begin_ids(now=NOW + 5 * SECOND) == [second]
 
 
 async def test_a_reminder_for_later_holds_nothing_up(outbox: Outbox) -> None:
@@ -263,171 +244,159 @@ async def test_a_reminder_for_later_holds_nothing_up(outbox: Outbox) -> None:
     assert [one.notification_id for one in sent] == [first, second, reminder]
 
 
-async def test_an_attempt_that_was_not_begun_does_not_count(outbox: Outbox) -> None:
-    owed = await outbox.owe()
-    await outbox.claim()
-
-    await release(outbox.bot, owed, now=NOW)
-
-    [again] = await outbox.claim()
-    assert (again.notification_id, again.attempts) == (owed, 1)
-
-
 async def test_since_when_a_message_fails_is_remembered(outbox: Outbox) -> None:
     owed = await outbox.owe()
     for number in range(2):
-        await outbox.claim(now=NOW + number * SECOND)
-        await put_off(outbox.bot, owed, until=NOW + (number + 1) * SECOND, now=NOW + number * SECOND)
+        await outbox.begin(now=NOW + number * SECOND)
+        await outbox.fail(owed, until=NOW + (number + 1) * SECOND, now=NOW + number * SECOND)
 
-    [again] = await outbox.claim(now=NOW + 2 * SECOND)
+    [again] = await outbox.begin(now=NOW + 2 * SECOND)
 
     assert again.failing_since == NOW
 
 
 async def test_a_message_that_blocks_its_chat_is_what_is_due_next(outbox: Outbox) -> None:
     first, _ = await outbox.owe(), await outbox.owe()
-    await outbox.claim()
-    await put_off(outbox.bot, first, until=NOW + 5 * SECOND, now=NOW)
+    await outbox.begin()
+    await outbox.fail(first, until=NOW + 5 * SECOND)
 
     assert await find_next_due(outbox.bot, now=NOW) == NOW + 5 * SECOND
 
 
-# Leases ------------------------------------------------------------------------------------------------------------------
+# Which bot sends ---------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_claimed_is_nobody_elses_until_the_lease_ends(bots: list[Outbox]) -> None:
-    one, other = bots
-    owed = await one.owe()
-    await one.claim()
+async def test_one_bot_at_a_time_has_the_lease(bots: list[Outbox]) -> None:
+    one, other = (Lease(bot.bot, SENDING) for bot in bots)
 
-    assert await other.claim_ids(now=NOW + LEASE - SECOND) == []
-    assert await other.claim_ids(now=NOW + LEASE) == [owed]
+    took = list(await asyncio.gather(one.keep(), other.keep()))
+    again = list(await asyncio.gather(one.keep(), other.keep()))
+
+    assert sorted(took) == [False, True]
+    assert again == took == [one.is_held, other.is_held]
 
 
-async def test_each_attempt_is_counted(outbox: Outbox) -> None:
-    await outbox.owe()
+async def test_an_ended_lease_is_another_bots_at_once(bots: list[Outbox]) -> None:
+    one, other = (Lease(bot.bot, SENDING) for bot in bots)
+    await one.keep()
 
-    attempts = [(await outbox.claim(now=NOW + number * LEASE))[0].attempts for number in range(3)]
+    await one.end()
+
+    assert not one.is_held
+    assert await other.keep()
+    assert not await one.keep()
+
+
+async def test_a_lease_ends_by_itself_when_its_holder_is_killed(bots: list[Outbox]) -> None:
+    killed, next_ = (Lease(bot.bot, SENDING) for bot in bots)
+    await killed.keep()
+    began = time.monotonic()
+
+    async with asyncio.timeout(2 * LEASE_SECONDS):
+        while not await next_.keep():  # noqa: ASYNC110 — nobody tells of a lease that ended
+            await asyncio.sleep(0.05)
+
+    assert time.monotonic() - began > LEASE_SECONDS - 0.5
+
+
+async def test_a_holder_that_extends_its_lease_keeps_it(bots: list[Outbox]) -> None:
+    working, waiting = (Lease(bot.bot, SENDING) for bot in bots)
+    until = time.monotonic() + 1.3 * LEASE_SECONDS
+
+    while time.monotonic() < until:
+        assert await working.keep()
+        assert not await waiting.keep()
+        await asyncio.sleep(0.1)
+
+
+async def test_a_holder_that_stood_still_no_longer_takes_itself_for_one(outbox: Outbox) -> None:
+    """The database has not heard of it yet: the holder must know by itself."""
+    now = 100.0
+    lease = Lease(outbox.bot, SENDING, clock=lambda: now)
+    await lease.keep()
+    before = lease.is_held
+
+    now += LEASE_SECONDS
+
+    assert (before, lease.is_held) == (True, False)
+
+
+async def test_whatever_a_killed_bot_did_not_mark_is_the_next_ones(bots: list[Outbox]) -> None:
+    killed, next_ = bots
+    sent, unsent = await killed.owe(ANNA), await killed.owe(BOHDAN)
+    await killed.begin()
+    await killed.mark(sent)
+
+    assert await next_.begin_ids() == [unsent]
+
+
+async def test_a_failed_attempt_is_counted(outbox: Outbox) -> None:
+    owed = await outbox.owe()
+    attempts = []
+    for _ in range(3):
+        [one] = await outbox.begin()
+        attempts.append(one.attempts)
+        await outbox.fail(owed, until=NOW)
 
     assert attempts == [1, 2, 3]
-
-
-async def test_two_bots_at_once_never_claim_the_same(bots: list[Outbox]) -> None:
-    owed = [await bots[0].owe(ANNA + number) for number in range(40)]
-
-    claims = await claim_at_once(bots, count_max=30)
-
-    ids = [one.notification_id for claim in claims for one in claim]
-    assert len(ids) == len(set(ids))
-    assert set(ids) <= set(owed)
-    rest = await bots[0].claim_ids()
-    assert sorted(ids + rest) == owed
-
-
-async def test_a_claimer_does_not_wait_for_one_that_hangs(bots: list[Outbox]) -> None:
-    one, other = bots
-    taken, free = await one.owe(ANNA), await one.owe(BOHDAN)
-    async with one.owner.acquire() as db, db.transaction():
-        await db.execute("SELECT FROM notifications WHERE notification_id = $1 FOR UPDATE", taken)
-
-        assert await other.claim_ids() == [free]
-
-
-async def test_who_is_being_written_to_already_waits(outbox: Outbox) -> None:
-    """Messages to one chat go out in order, so a later one is not claimed while an earlier one is on its way."""
-    await outbox.owe(ANNA)
-    bohdans = await outbox.owe(BOHDAN)
-
-    claimed = await claim_notifications(
-        outbox.bot, operators=OPERATORS, now=NOW, count_max=10, except_for=[TelegramId(ANNA)]
-    )
-
-    assert [one.notification_id for one in claimed] == [bohdans]
-    assert await find_next_due(outbox.bot, now=NOW, except_for=[TelegramId(ANNA)]) == NOW + LEASE
-    assert await find_next_due(outbox.bot, now=NOW) == NOW
 
 
 async def test_what_is_owed_to_the_operators_goes_to_each_of_them(outbox: Outbox) -> None:
     await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED, facts={"amount": "5"})
 
-    claimed = await outbox.claim()
+    begun = await outbox.begin()
 
-    assert [(one.telegram_id, one.kind, one.facts, one.created_at) for one in claimed] == [
+    assert [(one.telegram_id, one.kind, one.facts, one.created_at) for one in begun] == [
         (operator, NotificationKind.CHARGE_UNMATCHED, {"amount": "5"}, NOW) for operator in OPERATORS
     ]
     assert await outbox.statuses() == ["addressed", "pending", "pending"]
 
 
-async def test_what_is_owed_to_the_operators_is_claimed_by_nobody_before_it_is_addressed(outbox: Outbox) -> None:
+async def test_what_is_owed_to_the_operators_is_sent_by_nobody_before_it_is_addressed(outbox: Outbox) -> None:
     await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED)
 
-    assert await outbox.bot.fetch(sql("find_free_chats"), NOW, 10, [], 10) == []
-    assert [one.telegram_id for one in await outbox.claim()] == list(OPERATORS)
-
-
-async def test_operators_are_addressed_once_by_two_bots_at_once(bots: list[Outbox]) -> None:
-    for number in range(10):
-        await bots[0].owe(None, NotificationKind.TEST_EVENT, facts={"number": number})
-
-    claims = await claim_at_once(bots, count_max=100)
-    for claimed in (one for claim in claims for one in claim):
-        await release(bots[0].bot, claimed.notification_id, now=NOW)
-
-    told = [(one.telegram_id, one.facts["number"]) for one in await bots[0].drain()]
-    # Each hears of them in the order in which they happened.
-    assert sorted(told, key=lambda one: one[0]) == [
-        (operator, number) for operator in OPERATORS for number in range(10)
-    ]
-
-
-async def test_operators_are_addressed_once_though_nobody_could_tell_them(outbox: Outbox) -> None:
-    await outbox.owe(None, NotificationKind.TEST_EVENT)
-    first = await outbox.claim_ids()
-
-    again = await outbox.claim_ids(now=NOW + LEASE)
-
-    assert again == first
+    assert await outbox.bot.fetch(sql("find_due_chats"), NOW, 10, [], 10, None) == []
+    assert [one.telegram_id for one in await outbox.begin()] == list(OPERATORS)
 
 
 async def test_what_was_sent_is_not_sent_again(outbox: Outbox) -> None:
     owed = await outbox.owe()
-    await outbox.claim()
+    await outbox.begin()
 
-    await mark_sent(outbox.bot, owed, message_id=77, now=NOW)
+    await outbox.mark(owed)
 
-    assert await outbox.claim_ids(now=NOW + 2 * LEASE) == []
+    assert await outbox.begin_ids(now=NOW + DAY) == []
     [row] = await outbox.owner.fetch("SELECT status, sent_at, message_id FROM notifications")
     assert tuple(row) == ("sent", NOW, 77)
 
 
 async def test_what_is_put_off_comes_up_when_it_is_due(outbox: Outbox) -> None:
     owed = await outbox.owe()
-    await outbox.claim()
+    await outbox.begin()
 
-    await put_off(outbox.bot, owed, until=NOW + 5 * SECOND, now=NOW)
+    await outbox.fail(owed, until=NOW + 5 * SECOND)
 
-    assert await outbox.claim_ids(now=NOW + 4 * SECOND) == []
-    assert await outbox.claim_ids(now=NOW + 5 * SECOND) == [owed]
+    assert await outbox.begin_ids(now=NOW + 4 * SECOND) == []
+    assert await outbox.begin_ids(now=NOW + 5 * SECOND) == [owed]
 
 
 async def test_a_message_that_is_given_up_is_tried_no_more(outbox: Outbox) -> None:
     owed = await outbox.owe()
-    await outbox.claim()
+    await outbox.begin()
 
     await give_up(outbox.bot, owed)
 
-    assert await outbox.claim_ids(now=NOW + 2 * LEASE) == []
+    assert await outbox.begin_ids(now=NOW + DAY) == []
     assert await outbox.statuses() == ["dead"]
 
 
 async def test_the_first_word_on_a_notification_stands(outbox: Outbox) -> None:
-    """A sender that outlived its lease and one that took over: what was sent was sent."""
+    """A sender that outlived its lease and one that took over: the first mark counts."""
     owed = await outbox.owe()
-    await mark_sent(outbox.bot, owed, message_id=77, now=NOW)
+    await outbox.mark(owed)
 
     await mark_sent(outbox.bot, owed, message_id=78, now=NOW + SECOND)
-    await put_off(outbox.bot, owed, until=NOW, now=NOW)
-    await release(outbox.bot, owed, now=NOW)
+    await outbox.fail(owed, until=NOW)
     await give_up(outbox.bot, owed)
     await give_up_chat(outbox.bot, TelegramId(ANNA), now=NOW)
 
@@ -437,18 +406,9 @@ async def test_the_first_word_on_a_notification_stands(outbox: Outbox) -> None:
 
 async def test_nothing_is_due_where_nothing_is_owed(outbox: Outbox) -> None:
     owed = await outbox.owe()
-    await mark_sent(outbox.bot, owed, message_id=77, now=NOW)
+    await outbox.mark(owed)
 
     assert await find_next_due(outbox.bot, now=NOW) is None
-
-
-async def test_the_next_is_due_when_the_earliest_is_leases_included(outbox: Outbox) -> None:
-    await outbox.owe()
-    await outbox.claim()
-    assert await find_next_due(outbox.bot, now=NOW) == NOW + LEASE
-
-    await outbox.owe(BOHDAN, due_at=NOW + SECOND)
-    assert await find_next_due(outbox.bot, now=NOW) == NOW + SECOND
 
 
 async def test_what_is_owed_to_the_operators_is_due_too(outbox: Outbox) -> None:
@@ -465,7 +425,7 @@ async def test_each_is_told_in_their_language_with_the_balance_as_it_is(
     await webhook.settle(a_payment(support_note=CODE))
     await outbox.owe(BOHDAN)
 
-    annas, bohdans = sorted(await outbox.claim(now=datetime.now(UTC) + SECOND), key=lambda one: one.telegram_id)
+    annas, bohdans = sorted(await outbox.begin(now=datetime.now(UTC) + SECOND), key=lambda one: one.telegram_id)
 
     assert (annas.telegram_id, annas.kind, annas.language, annas.balance) == (
         ANNA,
@@ -480,7 +440,7 @@ async def test_each_is_told_in_their_language_with_the_balance_as_it_is(
 async def test_operators_are_told_why_a_charge_was_not_matched(outbox: Outbox, webhook: Webhook) -> None:
     await webhook.settle(a_payment(support_note="great work"))
 
-    told = await outbox.claim(now=datetime.now(UTC) + SECOND)
+    told = await outbox.begin(now=datetime.now(UTC) + SECOND)
 
     assert [one.kind for one in told] == [NotificationKind.CHARGE_UNMATCHED] * len(OPERATORS)
     assert told[0].reasons[0] == {"rule": "code", "why": "no_code"}
@@ -536,7 +496,7 @@ async def test_unblocking_the_bot_is_coming_back(outbox: Outbox) -> None:
 
     await mark_reachable(outbox.bot, TelegramId(ANNA), now=NOW)
 
-    assert await outbox.claim_ids() == [owed]
+    assert await outbox.begin_ids() == [owed]
     assert await outbox.owner.fetchval("SELECT unreachable_at FROM users") is None
 
 
@@ -546,7 +506,7 @@ async def test_using_the_mini_app_is_not_coming_back_to_the_chat(outbox: Outbox)
 
     await outbox.come_back(is_in_chat=False)
 
-    assert await outbox.claim_ids() == []
+    assert await outbox.begin_ids() == []
     assert await outbox.owner.fetchval("SELECT unreachable_at FROM users") == NOW
 
 
@@ -577,13 +537,13 @@ async def test_an_erased_user_who_comes_back_is_told_nothing_of_before(outbox: O
     await outbox.owe(kind=CREDITED)
     await erase_user(outbox.bot, TelegramId(ANNA))
     await outbox.owe(kind=CREDITED)
-    await outbox.claim()
+    await outbox.begin()
     await outbox.owe(kind=CREDITED)
     await mark_reachable(outbox.bot, TelegramId(ANNA), now=NOW)
 
     await outbox.come_back()
 
-    assert await outbox.claim_ids() == []
+    assert await outbox.begin_ids() == []
     assert await outbox.statuses() == ["withheld", "withheld"]
 
 
@@ -604,12 +564,12 @@ async def test_an_operator_who_starts_late_is_shown_only_what_still_waits(
         )  # fmt: skip
         await outbox.owe(OPERATORS[0], NotificationKind.CLAIM_RAISED, facts={"claim_id": claim}, due_at=now)
     await outbox.owe(OPERATORS[0], NotificationKind.TEST_EVENT, due_at=now - 2 * DAY)
-    await outbox.claim(now=now)
-    await give_up_chat(outbox.bot, OPERATORS[0], now=now + LEASE)
+    await outbox.begin(now=now)
+    await outbox.miss(OPERATORS[0], now=now + SECOND)
 
-    await outbox.come_back(OPERATORS[0], now=now + LEASE)
+    await outbox.come_back(OPERATORS[0], now=now + SECOND)
 
-    told = [one for one in await outbox.drain(now=now + LEASE) if one.telegram_id == OPERATORS[0]]
+    told = [one for one in await outbox.drain(now=now + SECOND) if one.telegram_id == OPERATORS[0]]
     assert [one.kind for one in told] == [NotificationKind.CHARGE_UNMATCHED, NotificationKind.CLAIM_RAISED]
     shown = await ledger.pool.fetchval("SELECT note FROM charges WHERE charge_id = $1", told[0].charge_id)
     assert shown == "for the dogs"
@@ -624,7 +584,7 @@ async def test_a_failed_event_is_shown_late_only_while_it_waits(
 ) -> None:
     now = datetime.now(UTC) + SECOND
     await webhook.post(b"no JSON")
-    await outbox.claim(now=now)
+    await outbox.begin(now=now)
     await outbox.miss(OPERATORS[0], now=now)
     if is_put_aside:
         await outbox.owner.execute("UPDATE events SET put_aside_at = now()")
@@ -639,14 +599,14 @@ def test_each_kind_of_message_says_how_long_it_matters() -> None:
     assert set(MATTERS_FOR) == set(NotificationKind)
 
 
-# How much work a claim is -------------------------------------------------------------------------------------------------
+# How much work a look is -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "chat", ["$1 + number", "$1", "$1 + number % 1000"], ids=["many chats", "one chat", "a thousand chats"]
 )
 @pytest.mark.parametrize("is_blocked", [False, True], ids=["free", "blocked"])
-async def test_a_claim_reads_little_of_a_long_queue(outbox: Outbox, chat: str, *, is_blocked: bool) -> None:
+async def test_a_look_reads_little_of_a_long_queue(outbox: Outbox, chat: str, *, is_blocked: bool) -> None:
     await outbox.owner.execute(
         "INSERT INTO notifications (telegram_id, kind, created_at, due_at)"
         f" SELECT {chat}, 'payment_expired', $2::timestamptz - interval '1 day' + number * interval '1 millisecond', $2"
@@ -663,12 +623,12 @@ async def test_a_claim_reads_little_of_a_long_queue(outbox: Outbox, chat: str, *
     await outbox.owner.execute("VACUUM ANALYZE notifications")
 
     began = time.perf_counter()
-    claimed = await outbox.claim_ids(now=NOW, count_max=20)
-    claim_seconds = time.perf_counter() - began
+    begun = await outbox.begin_ids(now=NOW, count_max=20)
+    begin_seconds = time.perf_counter() - began
     await find_next_due(outbox.bot, now=NOW)
     seconds = time.perf_counter() - began
 
-    print(f"claim {claim_seconds * 1000:.1f} ms, with find_next_due {seconds * 1000:.1f} ms, {len(claimed)} claimed")
-    assert claimed == [newcomer] if is_blocked else claimed
+    print(f"look {begin_seconds * 1000:.1f} ms, with find_next_due {seconds * 1000:.1f} ms, {len(begun)} begun")
+    assert begun == [newcomer] if is_blocked else begun
     # About 50 ms of work at most; a plan that compares messages with each other takes 9 s.
     assert seconds < 3

@@ -26,7 +26,7 @@ from ledger.model import DeliveryKey, PaymentId, TelegramId
 from ledger.store.claims import find_open_claim, raise_claim, withdraw_claim
 from ledger.store.database import Pool, open_pool
 from ledger.store.desk import Order, credit_user, dismiss_charge, match_charge, undo_adjustment, undo_match
-from ledger.store.outbox import claim_notifications, mark_sent
+from ledger.store.outbox import find_due_notifications, mark_sent
 from ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
 from ledger.store.settle import rehearse, settle_events
 from ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
@@ -213,7 +213,7 @@ class Storm:
             await undo_adjustment(self.bot, last - self.chance.randrange(3), self._order())
 
     async def tell(self) -> None:
-        for one in await claim_notifications(self.bot, operators=OPERATORS[:1], now=now(), count_max=20):
+        for one in await find_due_notifications(self.bot, operators=OPERATORS[:1], now=now(), count_max=20):
             await mark_sent(self.bot, one.notification_id, message_id=1, now=now())
 
     async def expire(self) -> None:

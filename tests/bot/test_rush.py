@@ -1,0 +1,126 @@
+"""
+A crowd that comes at once: everybody gets every answer, in order, and whoever paid is told in between.
+
+100 people by default; `make rush` lets 1,000 come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from ledger.store.database import Pool
+from tests.bot.conftest import RunBot
+from tests.bot.outbox import Outbox
+from tests.bot.people import CODE, Person
+from tests.sandbox.world import Sandbox
+
+PEOPLE = int(os.environ.get("RUSH_PEOPLE", "100"))
+CROWD = range(10_000, 10_000 + PEOPLE)
+PAYERS = range(5_000, 5_000 + min(PEOPLE // 5, 100))
+ARRIVAL_SECONDS = 2.0
+TELEGRAM_PER_SECOND = 30
+SECONDS_MAX = 80 * PEOPLE / 1000 + 5
+"""By the rate of 1,000 people's 2,000 answers in 80 seconds, and a little for the start."""
+
+
+async def come_in(person: Person, *, after_seconds: float) -> None:
+    await asyncio.sleep(after_seconds)
+    await person.say("/start")
+    await person.say("/pay 5")
+
+
+async def answers(people: list[Person], *, seconds: float) -> list[list[str]]:
+    """Wait until each has heard two messages, or the time is over; returns everything that each has heard."""
+    until, done = time.monotonic() + seconds, 0
+    while done < len(people) and time.monotonic() < until:
+        if len(await people[done].texts()) < 2:
+            await asyncio.sleep(0.5)
+        else:
+            done += 1
+    return [await person.texts() for person in people]
+
+
+async def arrive(sandbox: Sandbox, users: range) -> list[Person]:
+    people = [await Person(sandbox, user).become(language_code="en", first_name="P") for user in users]
+    gap = ARRIVAL_SECONDS / len(people)
+    await asyncio.gather(*(come_in(person, after_seconds=number * gap) for number, person in enumerate(people)))
+    return people
+
+
+async def test_everybody_in_a_crowd_gets_both_answers_in_order(run_bot: RunBot, sandbox: Sandbox, pool: Pool) -> None:
+    async with run_bot():
+        began = time.monotonic()
+        people = await arrive(sandbox, CROWD)
+        heard = await answers(people, seconds=SECONDS_MAX)
+        seconds = time.monotonic() - began
+
+    calls = await sandbox.get("/telegram/calls", method="sendMessage")
+    refused = sum(one["status"] == 429 for one in calls)
+    print(f"{PEOPLE} people, {sum(map(len, heard))} answers in {seconds:.1f} s, {refused} refusals")
+    assert [("Hello" in one[0], bool(CODE.search(one[1]))) for one in heard] == [(True, True)] * PEOPLE
+    assert {len(one) for one in heard} == {2}
+    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == PEOPLE
+
+
+async def test_whoever_paid_is_told_while_a_crowd_is_answered(run_bot: RunBot, sandbox: Sandbox, pool: Pool) -> None:
+    """A fifth of what Telegram takes is kept for them."""
+    for user in PAYERS:
+        await sandbox.meet(user)
+
+    async with run_bot():
+        people = await arrive(sandbox, CROWD)
+        await Outbox(pool).owe(*PAYERS)
+        await answers(people, seconds=SECONDS_MAX)
+        await Outbox(pool).become("sent", count=len(PAYERS))
+
+    calls = await sandbox.get("/telegram/calls", method="sendMessage")
+    told = [number for number, one in enumerate(calls) if is_to(one, PAYERS)]
+    last_answer = max(number for number, one in enumerate(calls) if is_to(one, CROWD))
+    after_first = calls[told[0] : min(last_answer, told[-1]) + 1]
+    share = sum(is_to(one, PAYERS) for one in after_first) / len(after_first)
+    print(f"{len(told)} were told, {share:.0%} of the messages meanwhile")
+    assert share >= 0.19
+    assert told[-1] < last_answer
+
+
+def is_to(call: dict[str, Any], users: range) -> bool:
+    return int(call["params"]["chat_id"]) in users
+
+
+async def test_refusals_lose_no_answer_and_the_crowd_does_not_come_back_in_one_moment(
+    run_bot: RunBot, sandbox: Sandbox
+) -> None:
+    async with run_bot():
+        await sandbox.post(
+            "/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=1, times=30
+        )
+        people = await arrive(sandbox, CROWD[: PEOPLE // 4])
+        heard = await answers(people, seconds=SECONDS_MAX + 40)
+
+    calls = await sandbox.get("/telegram/calls", method="sendMessage")
+    taken_at = sorted(datetime.fromisoformat(one["at"]).timestamp() for one in calls if one["status"] == 200)
+    assert [len(one) for one in heard] == [2] * len(people)
+    assert max(sum(begin <= at < begin + 1 for at in taken_at) for begin in taken_at) <= TELEGRAM_PER_SECOND + 5
+
+
+@pytest.mark.parametrize("people", [50])
+async def test_a_busy_database_asks_nobody_to_come_back_later(
+    run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
+) -> None:
+    """All connections of the bot wait for one lock, for longer than connecting may take."""
+    async with run_bot():
+        await arrive(sandbox, range(20_000, 20_001))
+        async with pool.acquire() as db, db.transaction():
+            await db.execute("LOCK TABLE users IN EXCLUSIVE MODE")
+            crowd = await arrive(sandbox, range(20_001, 20_001 + people))
+            await asyncio.sleep(6)
+        heard = await answers(crowd, seconds=SECONDS_MAX)
+
+    assert not any("try again" in text for one in heard for text in one)
+    assert [len(one) for one in heard] == [2] * people

@@ -1,0 +1,154 @@
+"""How fast messages may go out, who goes first, and how long a failed one waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from services.bot import rate_limiter
+from services.bot.notifier import ATTEMPTS_MAX, backoff_seconds
+from services.bot.rate_limiter import BURST, BURST_IN_ONE_CHAT, CHATS_REMEMBERED_MAX, PER_SECOND, Lane, RateLimiter
+
+ANSWER, NOTIFICATION = Lane.ANSWER, Lane.NOTIFICATION
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only where everybody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 100.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
+        if not ready and scheduled:
+            self._now = max(self._now, scheduled[0].when())
+        super()._run_once()  # type: ignore[misc]
+
+
+def sent_at(*messages: tuple[Lane, int | None], then: Callable[[RateLimiter], None] | None = None) -> list[float]:
+    """Ask for all at once, in this order; returns after how many seconds each may go out."""
+
+    async def ask_all() -> list[float]:
+        limiter, loop = RateLimiter(), asyncio.get_running_loop()
+        began = loop.time()
+
+        async def ask(lane: Lane, chat: int | None) -> float:
+            await limiter.wait(lane, chat=chat)
+            return loop.time() - began
+
+        asked = [asyncio.create_task(ask(*message)) for message in messages]
+        if then is not None:
+            loop.call_soon(then, limiter)
+        return await asyncio.gather(*asked)
+
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        return runner.run(ask_all())
+
+
+def test_a_first_message_goes_at_once() -> None:
+    assert sent_at((ANSWER, 1)) == [0]
+
+
+def test_a_short_burst_in_one_chat_is_let_through_and_then_one_a_second() -> None:
+    waits = sent_at(*[(ANSWER, 1)] * 6)
+
+    assert waits[:BURST_IN_ONE_CHAT] == [0] * BURST_IN_ONE_CHAT
+    assert waits[BURST_IN_ONE_CHAT:] == pytest.approx([1, 2, 3])
+
+
+def test_edits_do_not_wait_for_their_chat() -> None:
+    assert sent_at(*[(ANSWER, None)] * BURST) == pytest.approx([0] * BURST)
+
+
+def test_all_chats_together_stay_below_thirty_a_second() -> None:
+    waits = sent_at(*[(ANSWER, chat) for chat in range(100)])
+
+    assert waits == sorted(waits)
+    # In no second more than the rate and one burst; in the long run the rate.
+    assert all(sum(begin <= wait < begin + 1 for wait in waits) <= PER_SECOND + BURST for begin in waits)
+    assert waits[-1] == pytest.approx((100 - BURST) / PER_SECOND)
+
+
+def test_a_chat_that_must_wait_takes_no_place_from_another() -> None:
+    busy = [(ANSWER, 1)] * 30
+
+    waits = sent_at(*busy, *[(ANSWER, chat) for chat in range(2, 12)])
+
+    assert max(waits[30:]) == pytest.approx((BURST_IN_ONE_CHAT + 10 - BURST) / PER_SECOND)
+
+
+def test_answers_go_first_and_every_fifth_message_is_a_notification() -> None:
+    waits = sent_at(*[(NOTIFICATION, chat) for chat in range(30)], *[(ANSWER, chat) for chat in range(100, 140)])
+
+    in_order = sorted(zip(waits, [NOTIFICATION] * 30 + [ANSWER] * 40, strict=True), key=lambda one: one[0])
+    lanes = [lane for _, lane in in_order]
+    # At first only notifications had asked.
+    after = lanes[BURST:]
+    assert after[:40].count(NOTIFICATION) == 8
+    assert set(after[-5:]) == {NOTIFICATION}
+
+
+def test_a_notification_that_finds_only_answers_waiting_goes_next() -> None:
+    waits = sent_at(*[(ANSWER, chat) for chat in range(50)], (NOTIFICATION, 100))
+
+    assert waits[-1] < waits[BURST + 2]
+
+
+def test_a_pause_holds_everybody_a_little_longer_than_telegram_asked_for() -> None:
+    waits = sent_at(*[(ANSWER, chat) for chat in range(20)], then=lambda limiter: limiter.pause(30))
+
+    assert all(wait < 1 or 30 <= wait < 34 for wait in waits)
+    # Not all at once when it ends.
+    after = sorted(wait for wait in waits if wait >= 30)
+    assert after[-1] - after[0] > (len(after) - 1 - BURST) / PER_SECOND
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    def pause_twice(limiter: RateLimiter) -> None:
+        limiter.pause(30)
+        limiter.pause(1)
+
+    assert sent_at(*[(ANSWER, chat) for chat in range(20)], then=pause_twice)[-1] >= 30
+
+
+def test_who_gave_up_waiting_takes_no_turn() -> None:
+    async def ask() -> float:
+        limiter, loop = RateLimiter(), asyncio.get_running_loop()
+        waiting = [asyncio.create_task(limiter.wait(ANSWER, chat=chat)) for chat in range(100)]
+        await asyncio.sleep(0)
+        began = loop.time()
+        for task in waiting:
+            task.cancel()
+        await limiter.wait(ANSWER, chat=200)
+        return loop.time() - began
+
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        assert runner.run(ask()) <= 1 / PER_SECOND
+
+
+def test_chats_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limiter, "PER_SECOND", 1_000_000)
+    limiter = RateLimiter()
+
+    async def ask_all() -> None:
+        for chat in range(CHATS_REMEMBERED_MAX + 10):
+            await limiter.wait(ANSWER, chat=chat)
+
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        runner.run(ask_all())
+
+    assert len(limiter._next_in_chat) == CHATS_REMEMBERED_MAX
+
+
+@pytest.mark.parametrize(
+    ("attempt", "shortest", "longest"), [(1, 1, 2), (2, 2, 4), (5, 16, 32), (10, 300, 600), (ATTEMPTS_MAX, 300, 600)]
+)
+def test_each_attempt_waits_longer_up_to_ten_minutes(attempt: int, shortest: float, longest: float) -> None:
+    assert backoff_seconds(attempt, 0.0) == longest
+    assert backoff_seconds(attempt, 1.0) == shortest
