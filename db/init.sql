@@ -577,7 +577,9 @@ CREATE TABLE notifications (
     is_set_aside boolean NOT NULL DEFAULT false,
     requeued_at timestamptz,
     CONSTRAINT told_once UNIQUE (fact_key),
-    CONSTRAINT status_is_known CHECK (status IN ('pending', 'sent', 'unreachable', 'withheld', 'dead', 'addressed')),
+    CONSTRAINT status_is_known CHECK (
+        status IN ('pending', 'sent', 'unreachable', 'withheld', 'dead', 'addressed', 'folded')
+    ),
     CONSTRAINT only_a_tried_message_is_set_aside CHECK (NOT is_set_aside OR (attempts > 0 AND failing_since IS NOT NULL)),
     CONSTRAINT traceparent_is_one CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
     CONSTRAINT sent_has_its_time CHECK ((status = 'sent') = (sent_at IS NOT NULL))
@@ -587,7 +589,8 @@ COMMENT ON COLUMN notifications.traceparent IS 'The trace of what it comes of, a
 COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which knows them, makes it one row each.';
 COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal, the text itself is made when it is sent.';
 COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told once.';
--- pending: to be sent. addressed: replaced by one row for each operator. dead: given up. unreachable: the reader was away;
+-- pending: to be sent. addressed: replaced by one row for each operator. folded: one of too many at once, and only counted in the
+-- operators' summary. dead: given up. unreachable: the reader was away;
 -- queued again when they come back, if it still matters. withheld: not told on purpose, because they asked to be forgotten or it
 -- no longer mattered.
 COMMENT ON COLUMN notifications.status IS 'How far it came; unreachable is queued again if the reader comes back.';
@@ -604,6 +607,10 @@ WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
 -- Serves requeue_missed.
 CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
+-- Serves address_operators and count_folded.
+CREATE INDEX notifications_shared ON notifications (due_at) WHERE telegram_id IS NULL;
+-- Serves address_operators and find_summaries.
+CREATE INDEX notifications_summaries ON notifications (telegram_id, notification_id) WHERE kind = 'waiting_summary';
 
 -- Chats in which a message that failed is to be tried again, so that no newer one may be sent before it.
 CREATE FUNCTION blocked_chats(at timestamptz) RETURNS TABLE (telegram_id bigint)

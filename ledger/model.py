@@ -138,6 +138,21 @@ class NotificationKind(enum.StrEnum):
     EVENT_SETTLED_AGAIN = "event_settled_again"
     """What became of an event that an operator wanted settled again."""
     LEGACY_WEBHOOK = "legacy_webhook"
+    WAITING_SUMMARY = "waiting_summary"
+    """How much waits, in one message that is kept up to date: there was too much to show each by itself."""
+
+
+USERS_KINDS = frozenset(
+    {
+        NotificationKind.PAYMENT_CREDITED,
+        NotificationKind.PAYMENT_REFUNDED,
+        NotificationKind.PAYMENT_EXPIRED,
+        NotificationKind.PAYMENT_UNDER_REVIEW,
+        NotificationKind.CREDITS_ADJUSTED,
+        NotificationKind.CLAIM_DECLINED,
+    }
+)
+"""All others are for operators."""
 
 
 class Outcome(enum.StrEnum):

@@ -34,11 +34,15 @@ SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 -- name: keep_action
 -- $1 operator, $2 action, $3 charge id, $4 claim id, $5 event number, $6 outsider id, $7 Telegram id, $8 reason, $9 request key,
 -- $10 now
-INSERT INTO operator_actions (
-    operator_id, action, charge_id, claim_id, event_no, outsider_id, telegram_id, reason, request_key, created_at
+-- Announced, because summaries count what waits for a decision.
+WITH kept AS (
+    INSERT INTO operator_actions (
+        operator_id, action, charge_id, claim_id, event_no, outsider_id, telegram_id, reason, request_key, created_at
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    RETURNING action_id
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-RETURNING action_id;
+SELECT kept.action_id FROM kept CROSS JOIN pg_notify('payments', '');
 
 -- name: credit_charge_again!
 -- Credit a charge whose credit was reversed: the new one follows the newest reversal.

@@ -18,26 +18,81 @@ RETURNING true;
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: address_operators
--- Make one row for each operator of a notification that is owed to all of them.
--- $1 operators' Telegram ids
-WITH owed AS (
-    UPDATE notifications
-       SET status = 'addressed'
-     WHERE notification_id IN (
-               SELECT notification_id
+-- Make one row for each operator of a message that is owed to all of them. After so many within a minute, fold the rest: count
+-- them in a summary instead, of which each operator gets one, and a new one after an hour. Returns how many were folded.
+-- due_at of the common row becomes the time at which this was decided.
+-- $1 operators' Telegram ids, $2 now, $3 cards within a minute at most
+WITH owed AS MATERIALIZED (
+    SELECT notification_id, due_at,
+           row_number() OVER (ORDER BY notification_id) <= $3 - (
+               SELECT count(*)
                  FROM notifications
-                WHERE telegram_id IS NULL AND status = 'pending'
-                ORDER BY notification_id
-                LIMIT 100
-                  FOR UPDATE SKIP LOCKED
+                WHERE telegram_id IS NULL AND status = 'addressed' AND due_at > $2::timestamptz - interval '1 minute'
+           ) AS is_shown
+      FROM notifications
+     WHERE telegram_id IS NULL AND status = 'pending'
+     ORDER BY notification_id
+     LIMIT 1000
+), decided AS (
+    -- The status is asked for again because another bot may have decided meanwhile.
+    UPDATE notifications
+       SET status = CASE WHEN owed.is_shown THEN 'addressed' ELSE 'folded' END, due_at = $2
+      FROM owed
+     WHERE notifications.notification_id = owed.notification_id AND notifications.status = 'pending'
+    RETURNING notifications.notification_id, notifications.kind, notifications.facts, notifications.created_at, owed.due_at,
+              notifications.traceparent, owed.is_shown
+), written AS (
+    INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at, traceparent)
+    SELECT operators.telegram_id, told.kind, told.facts, told.created_at, told.due_at, told.traceparent
+      FROM unnest($1::bigint []) AS operators (telegram_id)
+     CROSS JOIN (
+               SELECT kind, facts, created_at, due_at, traceparent, notification_id FROM decided WHERE is_shown
+               UNION ALL
+               SELECT 'waiting_summary', '{}', $2, $2, NULL, NULL WHERE EXISTS (SELECT FROM decided WHERE NOT is_shown)
+           ) AS told
+     WHERE told.notification_id IS NOT NULL
+        OR NOT EXISTS (
+               SELECT FROM notifications AS known
+                WHERE known.telegram_id = operators.telegram_id
+                  AND known.kind = 'waiting_summary'
+                  AND (known.status = 'pending' OR known.created_at > $2::timestamptz - interval '1 hour')
+                  AND (known.status <> 'sent' OR known.message_id IS NOT NULL)
            )
-    RETURNING notification_id, kind, facts, created_at, due_at, traceparent
+     -- The summary last.
+     ORDER BY told.notification_id ASC NULLS LAST
 )
-INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at, traceparent)
-SELECT operators.telegram_id, owed.kind, owed.facts, owed.created_at, owed.due_at, owed.traceparent
-  FROM owed
- CROSS JOIN unnest($1::bigint []) AS operators (telegram_id)
- ORDER BY owed.notification_id;
+SELECT count(*) FROM decided WHERE NOT is_shown;
+
+-- name: find_summaries
+-- The summaries in operators' chats that are kept up to date, the newest of each operator first.
+SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary.created_at,
+       coalesce(users.language, 'en') AS language
+  FROM notifications AS summary
+  LEFT JOIN users ON users.telegram_id = summary.telegram_id
+ WHERE summary.kind = 'waiting_summary' AND summary.status = 'sent' AND summary.message_id IS NOT NULL
+ ORDER BY summary.telegram_id, summary.notification_id DESC;
+
+-- name: end_summary!
+-- Keep a summary up to date no longer: without the message's id it cannot be edited.
+-- $1 notification id
+UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
+
+-- name: count_waiting
+-- Count whatever waits for an operator.
+SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid AND reasons -> 0 ->> 'why' = 'no_code') AS without_code,
+       (SELECT count(*) FROM charges
+         WHERE state = 'unmatched' AND is_paid AND reasons -> 0 ->> 'why' IS DISTINCT FROM 'no_code') AS doubtful,
+       (SELECT count(*) FROM claims WHERE status = 'open') AS claims,
+       (SELECT count(*) FROM events
+         WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL) AS events;
+
+-- name: count_folded
+-- $1 since
+SELECT kind, count(*) AS messages
+  FROM notifications
+ WHERE telegram_id IS NULL AND status = 'folded' AND due_at >= $1
+ GROUP BY kind
+ ORDER BY messages DESC, kind ASC;
 
 -- name: withhold_from_erased!
 -- A user who asked to be forgotten gets no message.

@@ -24,6 +24,9 @@ SENDING = "sending"
 WINDOW_MAX = 1000
 """Due messages that one look considers in order to find chats to write to."""
 
+CARDS_PER_MINUTE_MAX = 5
+"""Messages to operators that are shown each by itself. More within a minute are folded into a summary."""
+
 MISSED_MAX = 20
 """Messages of the past for one chat whose reader came back. /history and the desk show the rest."""
 
@@ -62,6 +65,7 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.EVENT_DISAGREES: DAY,
     NotificationKind.EVENT_SETTLED_AGAIN: DAY,
     NotificationKind.LEGACY_WEBHOOK: DAY,
+    NotificationKind.WAITING_SUMMARY: DAY,
 }
 """How long after it happened a missed message is still worth telling a reader who comes back."""
 
@@ -97,6 +101,17 @@ class Notification:
         return self.requeued_at or self.created_at
 
 
+async def address_operators(pool: Pool, operators: Sequence[TelegramId], *, now: datetime) -> int:
+    """
+    Make one message for each operator of what is owed to all of them; returns how many were folded instead.
+
+    From the sixth within a minute on, they are only counted, and each operator gets a summary of what waits.
+    """
+    async with connected(pool) as db:
+        folded: int = await db.fetchval(sql("address_operators"), operators, now, CARDS_PER_MINUTE_MAX)
+    return folded
+
+
 async def find_due_notifications(
     pool: Pool,
     *,
@@ -108,11 +123,10 @@ async def find_due_notifications(
     """
     Find the first due message of each chat that nothing blocks, for at most *count_max* chats; operators come last.
 
-    Messages owed to the operators are first addressed to each of them. Older messages that a chat missed are queued again before its
-    newer ones are read, because the reader may be back without having written. Chats in *except_for* are left out.
+    Older messages that a chat missed are queued again before its newer ones are read, because the reader may be back without having
+    written. Chats in *except_for* are left out.
     """
     async with transaction(pool) as db:
-        await db.execute(sql("address_operators"), operators)
         await db.execute(sql("withhold_from_erased"))
         chats = await _find_due_chats(db, operators=operators, now=now, count_max=count_max, except_for=except_for)
         if not chats:
@@ -143,6 +157,55 @@ async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: da
     """Queue again the messages that still matter of those that could not be delivered to *chats*; how many."""
     rows = await db.fetch(sql("requeue_missed"), chats, now, list(MATTERS_FOR), list(MATTERS_FOR.values()), MISSED_MAX)
     return sum(row["status"] == "pending" for row in rows)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How much waits for an operator."""
+
+    without_code: int
+    """Charges whose supporter wrote no code."""
+    doubtful: int
+    """Other charges that fit no user, or more than one."""
+    claims: int
+    events: int
+    """Events that failed or could not be read."""
+    folded: Mapping[NotificationKind, int]
+    """Messages that were not shown one by one, by their kinds, the most first."""
+
+    @property
+    def total(self) -> int:
+        return self.without_code + self.doubtful + self.claims + self.events
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A summary in an operator's chat that is kept up to date."""
+
+    notification_id: int
+    telegram_id: TelegramId
+    message_id: int
+    created_at: datetime
+    language: str
+
+
+async def find_summaries(pool: Pool) -> list[Summary]:
+    """Find the summaries that are kept up to date, the newest of each operator first."""
+    async with connected(pool) as db:
+        return [Summary(**row) for row in await db.fetch(sql("find_summaries"))]
+
+
+async def end_summary(pool: Pool, notification_id: int) -> None:
+    async with connected(pool) as db:
+        await db.execute(sql("end_summary"), notification_id)
+
+
+async def count_waiting(pool: Pool, *, folded_since: datetime) -> Waiting:
+    async with connected(pool) as db:
+        counts = await db.fetchrow(sql("count_waiting"))
+        folded = await db.fetch(sql("count_folded"), folded_since)
+    assert counts is not None
+    return Waiting(**counts, folded={NotificationKind(row["kind"]): row["messages"] for row in folded})
 
 
 async def mark_sent(pool: Pool, notification_id: int, *, message_id: int, now: datetime) -> None:

@@ -14,10 +14,11 @@ from ledger.codes import show_code
 from ledger.matching import Flag
 from ledger.model import Method, NotificationKind, PaymentId, Rates
 from ledger.store.lookup import ChargeFile, ClaimFile
-from ledger.store.outbox import Notification
+from ledger.store.outbox import Notification, Waiting
 from services.bot.desk.buttons import OnCharge, Step, button, rows
 from services.bot.desk.cards import claim_card, reason_line
 from services.bot.desk.news import ABOUT_ONE_CHARGE, SILENT, news, news_card
+from services.bot.desk.summary import summary_text
 from services.bot.keyboards import NotMine
 from services.bot.speech import Speech
 
@@ -40,16 +41,19 @@ class Announcement:
 def announce(
     notification: Notification,
     speech: Speech,
-    subject: ChargeFile | ClaimFile | None = None,
+    subject: ChargeFile | ClaimFile | Waiting | None = None,
     *,
     rates: Rates = NO_RATES,
 ) -> Announcement:
     """
     Put a notification into words.
 
-    *subject* is the charge or the claim that it is about, where operators decide one; without it only the facts are told.
+    *subject* is the charge or the claim that it is about, where operators decide one; without it only the facts are told. A summary
+    needs its numbers.
     """
     kind, is_silent = notification.kind, notification.kind in SILENT
+    if isinstance(subject, Waiting):
+        return Announcement(summary_text(subject, speech))
     if isinstance(subject, ChargeFile) and kind in ABOUT_ONE_CHARGE:
         card = news_card(kind, notification.facts, subject, speech)
         return Announcement(card.text, card.keyboard, is_silent)
@@ -126,6 +130,8 @@ def _text(notification: Notification, speech: Speech, rates: Rates) -> str:  # n
         ):
             text = notification.kind.value.replace("_", "-")
             return speech.say(text, type=facts.get("type") or speech.say("type-none"))
+        case NotificationKind.WAITING_SUMMARY:
+            raise ValueError("a summary without its numbers")
         case _ as unhandled:
             assert_never(unhandled)
 

@@ -45,6 +45,7 @@ class Answer(enum.StrEnum):
 
 CALLED_METHODS = (
     "AnswerCallbackQuery",
+    "DeleteMessage",
     "EditMessageReplyMarkup",
     "EditMessageText",
     "GetMe",
@@ -87,6 +88,10 @@ OUTBOX_CLAIMS = Counter("bmc_outbox_claims", "Times that due notifications were 
 
 OUTBOX_DELIVERIES = Counter(
     "bmc_outbox_deliveries", "Attempts to deliver a notification, by how they ended.", ["kind", "outcome"]
+)
+FOLDED = Counter(
+    "ledger_operator_messages_folded",
+    "Messages to operators that were only counted in their summary: too many came at once.",
 )
 NOTIFICATION_LATENCY = Histogram(
     "bmc_notification_latency_seconds",

@@ -45,6 +45,9 @@ from ledger.store.lookup import ChargeFile, ClaimFile, find_charge_file, find_cl
 from ledger.store.outbox import (
     SENDING,
     Notification,
+    Waiting,
+    address_operators,
+    count_waiting,
     find_due_notifications,
     find_next_due,
     give_up,
@@ -54,7 +57,15 @@ from ledger.store.outbox import (
 )
 from services.bot.announcements import NO_RATES, Announcement, announce
 from services.bot.desk.news import ABOUT_ONE_CHARGE
-from services.bot.metrics import NOTIFICATION_LATENCY, OUTBOX_CLAIMS, OUTBOX_DELIVERIES, WEBHOOK_TO_NOTIFIED, Sending
+from services.bot.desk.summary import Summaries
+from services.bot.metrics import (
+    FOLDED,
+    NOTIFICATION_LATENCY,
+    OUTBOX_CLAIMS,
+    OUTBOX_DELIVERIES,
+    WEBHOOK_TO_NOTIFIED,
+    Sending,
+)
 from services.bot.rate_limiter import Lane, RateLimiter
 from services.bot.speech import speech
 from services.runtime.tracing import exemplar, follow, span
@@ -69,6 +80,9 @@ HINT_LATE = timedelta(seconds=2)
 
 STANDBY_SECONDS = 0.5
 """How often a bot looks whether the lease of the one that delivers has ended."""
+
+SUMMARY_SECONDS = 5.0
+"""How often the operators' summaries are edited at most."""
 
 BUSY_SECONDS_MAX = 0.5
 """How long a look may be put off while something is being sent: each look extends the lease."""
@@ -130,6 +144,7 @@ class Notifier:
         operators: Sequence[TelegramId],
         clock: Callable[[], datetime],
         rates: Rates = NO_RATES,
+        summaries: Summaries | None = None,
     ) -> None:
         """*pool* should be the notifier's own: a message is marked at once, however busy the conversation's pool is."""
         self._pool = pool
@@ -138,6 +153,13 @@ class Notifier:
         self._operators = operators
         self._clock = clock
         self._rates = rates
+        self._summaries = summaries
+        self._summaries_due_at = 0.0
+        """When the summaries may be brought up to date again, by the event loop's clock."""
+        self._has_summaries = True
+        """As far as we know: the first look tells."""
+        self._has_changed_summaries = False
+        """Something happened since they were brought up to date."""
         self._lease = Lease(pool, SENDING)
         self._hint = asyncio.Event()
         self._is_told = False
@@ -153,6 +175,7 @@ class Notifier:
     def wake(self) -> None:
         """Look into the outbox now."""
         self._is_told = True
+        self._has_changed_summaries = self._has_summaries
         self._hint.set()
 
     def stop(self) -> None:
@@ -184,6 +207,10 @@ class Notifier:
         if places <= 0:
             return BUSY_SECONDS_MAX
         now = self._clock()
+        if folded := await address_operators(self._pool, self._operators, now=now):
+            FOLDED.inc(folded)
+            self._has_summaries = self._has_changed_summaries = True
+            log.warning("messages to operators folded", messages=folded)
         due = await find_due_notifications(
             self._pool, operators=self._operators, now=now, count_max=places, except_for=self._busy
         )
@@ -192,7 +219,19 @@ class Notifier:
             writing = asyncio.create_task(self._deliver_in_turn(notification))
             self._busy[notification.telegram_id] = writing
             writing.add_done_callback(functools.partial(self._note_end, notification.telegram_id))
-        return await self._seconds_until_due()
+        return min(await self._refresh_summaries(), await self._seconds_until_due())
+
+    async def _refresh_summaries(self) -> float:
+        """Bring the operators' summaries up to date, but not too often; returns after how many seconds to look again."""
+        now = asyncio.get_running_loop().time()
+        if self._summaries is None:
+            return SWEEP_SECONDS
+        if now < self._summaries_due_at:
+            return self._summaries_due_at - now if self._has_changed_summaries else SWEEP_SECONDS
+        self._has_changed_summaries = False
+        self._has_summaries = await self._summaries.refresh()
+        self._summaries_due_at = now + SUMMARY_SECONDS
+        return SWEEP_SECONDS
 
     async def _seconds_until_due(self) -> float:
         if len(self._busy) >= CHATS_AT_ONCE_MAX:
@@ -294,8 +333,10 @@ class Notifier:
     async def _put_into_words(self, notification: Notification) -> Announcement:
         """Write the message; what operators decide is shown as it stands by now."""
         facts = notification.facts
-        subject: ChargeFile | ClaimFile | None = None
-        if notification.kind in ABOUT_ONE_CHARGE:
+        subject: ChargeFile | ClaimFile | Waiting | None = None
+        if notification.kind is NotificationKind.WAITING_SUMMARY:
+            subject = await count_waiting(self._pool, folded_since=notification.created_at)
+        elif notification.kind in ABOUT_ONE_CHARGE:
             subject = await find_charge_file(self._pool, charge_key=str(facts["charge_key"]))
         elif notification.kind is NotificationKind.CLAIM_RAISED:
             subject = await find_claim_file(self._pool, int(facts["claim_id"]))

@@ -27,6 +27,7 @@ from services.bot.api.live import Live
 from services.bot.clock import watch_clock
 from services.bot.context import Context
 from services.bot.desk.router import make_router as make_desk_router
+from services.bot.desk.summary import Summaries
 from services.bot.measuring import MeasureCalls, MeasureUpdates
 from services.bot.middleware import Drain, Throttle
 from services.bot.notifier import Notifier, sender
@@ -126,13 +127,17 @@ async def telling(settings: BotSettings, context: Context, bot: Bot) -> AsyncIte
 
 
 def make_notifier(settings: BotSettings, pool: Pool, bot: Bot, limiter: RateLimiter) -> Notifier:
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
     return Notifier(
         pool,
         send=sender(bot),
         limiter=limiter,
         operators=settings.operators,
-        clock=lambda: datetime.now(UTC),
+        clock=clock,
         rates=settings.rates,
+        summaries=Summaries(pool, bot, limiter, clock=clock),
     )
 
 

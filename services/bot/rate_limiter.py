@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 PER_SECOND = 28.0
 """A little below the limit: each refusal costs a pause of at least a second."""
 
-BURST = 10
+BURST = 20
 """Messages that may go out at once after a rest, so that a timer that fires late costs nothing."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0

@@ -46,17 +46,20 @@ async def answers(people: list[Person], *, seconds: float) -> list[list[str]]:
     return [await person.texts() for person in people]
 
 
-async def arrive(sandbox: Sandbox, users: range) -> list[Person]:
-    people = [await Person(sandbox, user).become(language_code="en", first_name="P") for user in users]
+async def gather_outside(sandbox: Sandbox, users: range) -> list[Person]:
+    return [await Person(sandbox, user).become(language_code="en", first_name="P") for user in users]
+
+
+async def rush_in(people: list[Person]) -> None:
     gap = ARRIVAL_SECONDS / len(people)
     await asyncio.gather(*(come_in(person, after_seconds=number * gap) for number, person in enumerate(people)))
-    return people
 
 
 async def test_everybody_in_a_crowd_gets_both_answers_in_order(run_bot: RunBot, sandbox: Sandbox, pool: Pool) -> None:
+    people = await gather_outside(sandbox, CROWD)
     async with run_bot():
         began = time.monotonic()
-        people = await arrive(sandbox, CROWD)
+        await rush_in(people)
         heard = await answers(people, seconds=SECONDS_MAX)
         seconds = time.monotonic() - began
 
@@ -73,8 +76,9 @@ async def test_whoever_paid_is_told_while_a_crowd_is_answered(run_bot: RunBot, s
     for user in PAYERS:
         await sandbox.meet(user)
 
+    people = await gather_outside(sandbox, CROWD)
     async with run_bot():
-        people = await arrive(sandbox, CROWD)
+        await rush_in(people)
         await Outbox(pool).owe(*PAYERS)
         await answers(people, seconds=SECONDS_MAX)
         await Outbox(pool).become("sent", count=len(PAYERS))
@@ -96,11 +100,12 @@ def is_to(call: dict[str, Any], users: range) -> bool:
 async def test_refusals_lose_no_answer_and_the_crowd_does_not_come_back_in_one_moment(
     run_bot: RunBot, sandbox: Sandbox
 ) -> None:
+    people = await gather_outside(sandbox, CROWD[: PEOPLE // 4])
     async with run_bot():
         await sandbox.post(
             "/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=1, times=30
         )
-        people = await arrive(sandbox, CROWD[: PEOPLE // 4])
+        await rush_in(people)
         heard = await answers(people, seconds=SECONDS_MAX + 40)
 
     calls = await sandbox.get("/telegram/calls", method="sendMessage")
@@ -114,11 +119,12 @@ async def test_a_busy_database_asks_nobody_to_come_back_later(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
 ) -> None:
     """All connections of the bot wait for one lock, for longer than connecting may take."""
+    crowd = await gather_outside(sandbox, range(20_001, 20_001 + people))
     async with run_bot():
-        await arrive(sandbox, range(20_000, 20_001))
+        await rush_in(await gather_outside(sandbox, range(20_000, 20_001)))
         async with pool.acquire() as db, db.transaction():
             await db.execute("LOCK TABLE users IN EXCLUSIVE MODE")
-            crowd = await arrive(sandbox, range(20_001, 20_001 + people))
+            await rush_in(crowd)
             await asyncio.sleep(6)
         heard = await answers(crowd, seconds=SECONDS_MAX)
 

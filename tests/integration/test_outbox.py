@@ -14,13 +14,18 @@ from ledger.model import NotificationKind, TelegramId
 from ledger.store.database import Pool, open_pool, sql
 from ledger.store.lease import LEASE_SECONDS, Lease
 from ledger.store.outbox import (
+    CARDS_PER_MINUTE_MAX,
     DAY,
     MATTERS_FOR,
     MISSED_MAX,
     SENDING,
     Notification,
+    address_operators,
+    count_waiting,
+    end_summary,
     find_due_notifications,
     find_next_due,
+    find_summaries,
     give_up,
     give_up_chat,
     mark_sent,
@@ -29,7 +34,7 @@ from ledger.store.outbox import (
 from ledger.store.payments import erase_user, mark_reachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
-from tests.integration.test_settling import CODE
+from tests.integration.test_settling import CODE, OTHER_CODE
 from tests.integration.webhook import Webhook
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -64,6 +69,7 @@ class Outbox:
 
     async def begin(self, *, now: datetime = NOW, count_max: int = 100) -> list[Notification]:
         """Begin to send what is due."""
+        await address_operators(self.bot, OPERATORS, now=now)
         found = await find_due_notifications(
             self.bot, operators=OPERATORS, now=now, count_max=count_max, except_for=self.sending.values()
         )
@@ -597,6 +603,109 @@ async def test_a_failed_event_is_shown_late_only_while_it_waits(
 
 def test_each_kind_of_message_says_how_long_it_matters() -> None:
     assert set(MATTERS_FOR) == set(NotificationKind)
+
+
+# Too much at once for operators -------------------------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+TEST_EVENT, SUMMARY = NotificationKind.TEST_EVENT, NotificationKind.WAITING_SUMMARY
+
+
+async def told(outbox: Outbox, *, now: datetime) -> list[NotificationKind]:
+    """The kinds of what the first operator is told now."""
+    return [one.kind for one in await outbox.drain(now=now) if one.telegram_id == OPERATORS[0]]
+
+
+async def test_from_the_sixth_message_within_a_minute_on_operators_get_a_summary(outbox: Outbox) -> None:
+    for _ in range(CARDS_PER_MINUTE_MAX + 30):
+        await outbox.owe(None, TEST_EVENT)
+
+    at_once = await told(outbox, now=NOW)
+    await outbox.owe(None, TEST_EVENT)
+    soon = await told(outbox, now=NOW + 59 * SECOND)
+    await outbox.owe(None, TEST_EVENT)
+    later = await told(outbox, now=NOW + 61 * SECOND)
+
+    assert at_once == [TEST_EVENT] * CARDS_PER_MINUTE_MAX + [SUMMARY]
+    assert soon == []
+    assert later == [TEST_EVENT]
+    assert (await outbox.statuses()).count("folded") == 31
+
+
+async def test_each_operator_has_one_summary_and_after_an_hour_a_new_one(outbox: Outbox) -> None:
+    for minutes in (0, 5, 59, 61):
+        now = NOW + minutes * 60 * SECOND
+        for _ in range(CARDS_PER_MINUTE_MAX + 1):
+            await outbox.owe(None, TEST_EVENT)
+        await outbox.drain(now=now)
+
+    summaries = await outbox.owner.fetch(
+        "SELECT telegram_id, created_at FROM notifications WHERE kind = 'waiting_summary' ORDER BY notification_id"
+    )
+    assert [tuple(row) for row in summaries] == [
+        (operator, NOW + minutes * 60 * SECOND) for minutes in (0, 61) for operator in OPERATORS
+    ]
+
+
+async def test_a_summary_that_is_gone_from_the_chat_is_followed_by_another(outbox: Outbox) -> None:
+    for number in range(2):
+        for _ in range(CARDS_PER_MINUTE_MAX + 1):
+            await outbox.owe(None, TEST_EVENT)
+        assert SUMMARY in await told(outbox, now=NOW + number * 90 * SECOND)
+        for one in await find_summaries(outbox.bot):
+            await end_summary(outbox.bot, one.notification_id)
+
+
+async def test_an_operator_who_cannot_be_reached_gets_no_summary_after_the_other(outbox: Outbox) -> None:
+    for _ in range(3):
+        for _ in range(CARDS_PER_MINUTE_MAX + 1):
+            await outbox.owe(None, TEST_EVENT)
+        await outbox.begin()
+        await outbox.miss(*OPERATORS)
+
+    assert await outbox.owner.fetchval("SELECT count(*) FROM notifications WHERE kind = $1", SUMMARY) == len(OPERATORS)
+
+
+async def test_a_flood_of_messages_to_operators_is_folded_within_seconds(outbox: Outbox) -> None:
+    await outbox.owner.execute(
+        "INSERT INTO notifications (kind, created_at, due_at) SELECT 'charge_unmatched', $1, $1 FROM generate_series(1, 33000)",
+        NOW,
+    )
+    users = await outbox.owe(ANNA)
+    began = time.perf_counter()
+
+    first = await outbox.begin_ids(count_max=1)
+    while await find_next_due(outbox.bot, now=NOW, except_for=outbox.sending.values()) is not None:
+        await outbox.begin()
+
+    print(f"33,000 messages folded in {time.perf_counter() - began:.1f} s")
+    assert first == [users]
+    statuses = await outbox.statuses()
+    assert statuses.count("folded") == 33000 - CARDS_PER_MINUTE_MAX
+    assert statuses.count("pending") == 1 + len(OPERATORS) * (CARDS_PER_MINUTE_MAX + 1)
+
+
+async def test_what_waits_is_counted_by_what_operators_can_do_about_it(
+    outbox: Outbox, ledger: Ledger, webhook: Webhook
+) -> None:
+    await ledger.open(CODE)
+    await ledger.open(OTHER_CODE, user=BOHDAN)
+    await webhook.settle(
+        a_payment(amount=6, support_note="for the cats"),
+        a_payment(amount=7, support_note=f"{CODE} {OTHER_CODE}"),
+    )
+    await webhook.post(b"no JSON")
+    await ledger.pool.execute(
+        "INSERT INTO claims (telegram_id, paid_on, amount, currency) VALUES ($1, now(), 5, 'USD')", ANNA
+    )
+    for _ in range(CARDS_PER_MINUTE_MAX + 2):
+        await outbox.owe(None, TEST_EVENT)
+    await outbox.begin(now=datetime.now(UTC) + SECOND)
+
+    waiting = await count_waiting(outbox.bot, folded_since=datetime.now(UTC) - SECOND)
+
+    assert (waiting.without_code, waiting.doubtful, waiting.claims, waiting.events) == (1, 1, 1, 1)
+    assert sum(waiting.folded.values()) == 5
 
 
 # How much work a look is -------------------------------------------------------------------------------------------------

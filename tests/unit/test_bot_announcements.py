@@ -11,8 +11,9 @@ import pytest
 
 from ledger.matching import Flag, Why
 from ledger.model import Family, Method, NotificationKind, Rates, TelegramId
-from ledger.store.outbox import Notification
+from ledger.store.outbox import Notification, Waiting
 from services.bot.announcements import announce
+from services.bot.desk.summary import summary_text
 from services.bot.speech import LANGUAGES, speech
 
 CREDITED = {
@@ -105,12 +106,39 @@ def credited(**changed: Any) -> str:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("kind", NotificationKind)
+@pytest.mark.parametrize("kind", [one for one in NotificationKind if one is not NotificationKind.WAITING_SUMMARY])
 def test_every_kind_has_its_words_in_every_language(kind: NotificationKind, language: str) -> None:
     text = told(kind, language=language)
 
     assert 20 < len(text) < 4096
     assert "None" not in text
+
+
+def test_a_summary_counts_what_waits_and_names_the_rest() -> None:
+    folded = {NotificationKind.CHARGE_UNMATCHED: 30, NotificationKind.CHARGE_GUESSED: 3, NotificationKind.TEST_EVENT: 1}
+    waiting = Waiting(without_code=30, doubtful=4, claims=1, events=2, folded=folded)
+
+    english, ukrainian = (summary_text(waiting, speech(language)) for language in ("en", "uk"))
+
+    assert english.splitlines()[:6] == [
+        "📋 <b>37 waiting for you</b>",
+        "30 payments without a code: /unmatched",
+        "4 payments with a code or a doubt: /unmatched",
+        "1 claim: /claims",
+        "2 events that could not be settled: /failed",
+        "Also, not shown one by one: 3 × found by amount and time, 1 × a test event",
+    ]
+    assert ukrainian.splitlines()[:3] == [
+        "📋 <b>Чекають на вас: 37</b>",
+        "30 платежів без коду: /unmatched",
+        "4 платежі з кодом або сумнівом: /unmatched",
+    ]
+
+
+def test_a_summary_of_nothing_says_that_nothing_waits() -> None:
+    nothing = Waiting(without_code=0, doubtful=0, claims=0, events=0, folded={})
+
+    assert summary_text(nothing, speech("en")).startswith("✅ <b>Nothing is waiting for you any more</b>\n\n")
 
 
 def test_a_payment_as_picked_is_told_in_one_line() -> None:
@@ -272,7 +300,7 @@ def test_a_guess_is_told_with_a_button_and_any_other_match_without_one() -> None
     assert match.keyboard is None
 
 
-@pytest.mark.parametrize("kind", NotificationKind)
+@pytest.mark.parametrize("kind", [one for one in NotificationKind if one is not NotificationKind.WAITING_SUMMARY])
 def test_only_what_is_settled_is_told_to_operators_without_a_sound(kind: NotificationKind) -> None:
     message = announce(notification(kind), speech("en"), rates=RATES)
 

@@ -78,15 +78,17 @@ def test_all_chats_together_stay_below_thirty_a_second() -> None:
 def test_a_chat_that_must_wait_takes_no_place_from_another() -> None:
     busy = [(ANSWER, 1)] * 30
 
-    waits = sent_at(*busy, *[(ANSWER, chat) for chat in range(2, 12)])
+    waits = sent_at(*busy, *[(ANSWER, chat) for chat in range(2, 32)])
 
-    assert max(waits[30:]) == pytest.approx((BURST_IN_ONE_CHAT + 10 - BURST) / PER_SECOND)
+    assert max(waits[30:]) == pytest.approx((BURST_IN_ONE_CHAT + 30 - BURST) / PER_SECOND)
 
 
 def test_answers_go_first_and_every_fifth_message_is_a_notification() -> None:
-    waits = sent_at(*[(NOTIFICATION, chat) for chat in range(30)], *[(ANSWER, chat) for chat in range(100, 140)])
+    waits = sent_at(
+        *[(NOTIFICATION, chat) for chat in range(BURST + 20)], *[(ANSWER, chat) for chat in range(100, 140)]
+    )
 
-    in_order = sorted(zip(waits, [NOTIFICATION] * 30 + [ANSWER] * 40, strict=True), key=lambda one: one[0])
+    in_order = sorted(zip(waits, [NOTIFICATION] * (BURST + 20) + [ANSWER] * 40, strict=True), key=lambda one: one[0])
     lanes = [lane for _, lane in in_order]
     # At first only notifications had asked.
     after = lanes[BURST:]
@@ -101,7 +103,7 @@ def test_a_notification_that_finds_only_answers_waiting_goes_next() -> None:
 
 
 def test_a_pause_holds_everybody_a_little_longer_than_telegram_asked_for() -> None:
-    waits = sent_at(*[(ANSWER, chat) for chat in range(20)], then=lambda limiter: limiter.pause(30))
+    waits = sent_at(*[(ANSWER, chat) for chat in range(40)], then=lambda limiter: limiter.pause(30))
 
     assert all(wait < 1 or 30 <= wait < 34 for wait in waits)
     # Not all at once when it ends.
@@ -114,7 +116,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
         limiter.pause(30)
         limiter.pause(1)
 
-    assert sent_at(*[(ANSWER, chat) for chat in range(20)], then=pause_twice)[-1] >= 30
+    assert sent_at(*[(ANSWER, chat) for chat in range(40)], then=pause_twice)[-1] >= 30
 
 
 def test_who_gave_up_waiting_takes_no_turn() -> None:

@@ -306,6 +306,7 @@ desk-sent-unreachable = could not be reached
 desk-sent-withheld = withheld
 desk-sent-dead = given up
 desk-sent-addressed = passed on
+desk-sent-folded = counted in the summary
 desk-kind-payment_credited = credited
 desk-kind-payment_refunded = refunded
 desk-kind-payment_under_review = under review
@@ -316,6 +317,20 @@ desk-kind-charge_unmatched = a payment waits
 desk-kind-charge_flagged = a code was paid twice
 desk-kind-code_came_late = a code came late
 desk-kind-refund_overdrawn = balance below zero
+desk-kind-charge_guessed = found by amount and time
+desk-kind-charge_refunded = a payment was refunded
+desk-kind-charge_contradicted = a later event says something else
+desk-kind-refund_unknown = a refund without a payment
+desk-kind-guess_disowned = “not mine”
+desk-kind-claim_raised = a claim
+desk-kind-signature_failures = wrong signatures
+desk-kind-test_event = a test event
+desk-kind-event_unreadable = an unreadable event
+desk-kind-event_unknown = an event of an unknown kind
+desk-kind-event_disagrees = an event that came twice with different content
+desk-kind-event_settled_again = an event was settled again
+desk-kind-legacy_webhook = an event in the old format
+desk-kind-waiting_summary = a summary
 
 ## Changing a balance
 
@@ -540,3 +555,26 @@ reason-of-user = • { $rule }: { $why } – { $user }
 reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, code <code>{ $code }</code>
 type-none = no type
+
+## The summary of what waits, where too much came at once to show each by itself
+
+waiting-summary = 📋 <b>{ $count } waiting for you</b>
+waiting-summary-none = ✅ <b>Nothing is waiting for you any more</b>
+waiting-summary-without-code = { $count ->
+    [one] { $count } payment without a code
+   *[other] { $count } payments without a code
+}: /unmatched
+waiting-summary-doubtful = { $count ->
+    [one] { $count } payment with a code or a doubt
+   *[other] { $count } payments with a code or a doubt
+}: /unmatched
+waiting-summary-claims = { $count ->
+    [one] { $count } claim
+   *[other] { $count } claims
+}: /claims
+waiting-summary-events = { $count ->
+    [one] { $count } event that could not be settled
+   *[other] { $count } events that could not be settled
+}: /failed
+waiting-summary-folded = Also, not shown one by one: { $others }
+waiting-summary-about = So much came at once that it is counted here. This message keeps itself up to date.

@@ -309,6 +309,7 @@ desk-sent-unreachable = не дійшло, недоступний
 desk-sent-withheld = не надсилали
 desk-sent-dead = не вдалося
 desk-sent-addressed = передано
+desk-sent-folded = враховано в підсумку
 desk-kind-payment_credited = зараховано
 desk-kind-payment_refunded = повернуто
 desk-kind-payment_under_review = на перевірці
@@ -319,6 +320,20 @@ desk-kind-charge_unmatched = платіж чекає
 desk-kind-charge_flagged = код оплачено двічі
 desk-kind-code_came_late = код надійшов пізніше
 desk-kind-refund_overdrawn = рахунок нижче нуля
+desk-kind-charge_guessed = знайдено за сумою й часом
+desk-kind-charge_refunded = платіж повернуто
+desk-kind-charge_contradicted = пізніша подія каже інше
+desk-kind-refund_unknown = повернення без платежу
+desk-kind-guess_disowned = «не мій»
+desk-kind-claim_raised = звернення
+desk-kind-signature_failures = хибні підписи
+desk-kind-test_event = тестова подія
+desk-kind-event_unreadable = нечитабельна подія
+desk-kind-event_unknown = подія невідомого виду
+desk-kind-event_disagrees = подія двічі з різним змістом
+desk-kind-event_settled_again = подію опрацьовано ще раз
+desk-kind-legacy_webhook = подія у старому форматі
+desk-kind-waiting_summary = підсумок
 
 ## Зміна рахунку
 
@@ -524,3 +539,30 @@ reason-of-user = • { $rule }: { $why } – { $user }
 reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, код <code>{ $code }</code>
 type-none = без типу
+
+## Підсумок того, що чекає, коли всього одразу забагато, щоб показувати кожне окремо
+
+waiting-summary = 📋 <b>Чекають на вас: { $count }</b>
+waiting-summary-none = ✅ <b>На вас більше нічого не чекає</b>
+waiting-summary-without-code = { $count ->
+    [one] { $count } платіж без коду
+    [few] { $count } платежі без коду
+   *[other] { $count } платежів без коду
+}: /unmatched
+waiting-summary-doubtful = { $count ->
+    [one] { $count } платіж із кодом або сумнівом
+    [few] { $count } платежі з кодом або сумнівом
+   *[other] { $count } платежів із кодом або сумнівом
+}: /unmatched
+waiting-summary-claims = { $count ->
+    [one] { $count } звернення
+    [few] { $count } звернення
+   *[other] { $count } звернень
+}: /claims
+waiting-summary-events = { $count ->
+    [one] { $count } подія, яку не вдалося опрацювати
+    [few] { $count } події, які не вдалося опрацювати
+   *[other] { $count } подій, які не вдалося опрацювати
+}: /failed
+waiting-summary-folded = А ще, окремо не показано: { $others }
+waiting-summary-about = Усього одразу надійшло стільки, що тут лише підрахунок. Це повідомлення оновлюється саме.
