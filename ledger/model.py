@@ -142,6 +142,13 @@ class NotificationKind(enum.StrEnum):
     """How much waits, in one message that is kept up to date: there was too much to show each by itself."""
 
 
+class Audience(enum.StrEnum):
+    """Who is told."""
+
+    USERS = "users"
+    OPERATORS = "operators"
+
+
 USERS_KINDS = frozenset(
     {
         NotificationKind.PAYMENT_CREDITED,

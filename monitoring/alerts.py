@@ -321,7 +321,7 @@ ANYTHING = (
     Alert(
         name="OutboxStuck",
         # What is dead grows old for ever, and has an alert of its own.
-        expr=_highest('bmc_outbox_oldest_age_seconds{status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
+        expr=_highest('bmc_outbox_oldest_age_seconds{audience="users",status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
         hold="2m",
         severity=Severity.PAGE,
         summary="Users are not told of their payments",
@@ -331,11 +331,20 @@ ANYTHING = (
     Alert(
         name="OutboxUndelivered",
         # What is put off is not due, so that OutboxStuck does not see an outage of Telegram.
-        expr=f"{_highest('bmc_outbox_undelivered_age_seconds')} > {UNDELIVERED_AGE_SECONDS}",
+        expr=_highest('bmc_outbox_undelivered_age_seconds{audience="users"}') + f" > {UNDELIVERED_AGE_SECONDS}",
         hold="2m",
         severity=Severity.PAGE,
         summary="Somebody is not told of their payment, though the bot tries again and again",
         description="The oldest notification has been waiting for {{ $value | humanizeDuration }}.",
+        dashboard="bmc-bot",
+    ),
+    Alert(
+        name="OperatorsNotTold",
+        expr=_highest('bmc_outbox_undelivered_age_seconds{audience="operators"}') + f" > {UNDELIVERED_AGE_SECONDS}",
+        hold="2m",
+        severity=Severity.TICKET,
+        summary="A message to operators has been waiting for long; users' messages go first",
+        description="The oldest has been waiting for {{ $value | humanizeDuration }}.",
         dashboard="bmc-bot",
     ),
     Alert(

@@ -36,12 +36,13 @@ SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bi
 
 -- name: count_notifications
 -- A message that is due later, such as a reminder, is no delay. A message queued again is late from then on.
--- $1 now
+-- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
+       kind = ANY($2::text []) AS is_for_users,
        count(*) AS notifications, min(greatest(coalesce(requeued_at, created_at), least(due_at, $1))) AS oldest_at
   FROM notifications
  WHERE status = 'dead' OR (status = 'pending' AND (attempts > 0 OR due_at <= $1))
- GROUP BY CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END;
+ GROUP BY CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END, kind = ANY($2::text []);
 
 -- name: count_open_claims
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
@@ -54,12 +55,13 @@ SELECT outcome, count(*) AS events
  GROUP BY outcome;
 
 -- name: find_oldest_undelivered
--- Put off or not: for how long somebody has not been told. An operator's reminder of a charge is meant to be late.
+-- Put off or not: for how long somebody has not been told.
 -- A message that was queued again when its reader came back is late from then on.
--- $1 now
-SELECT min(coalesce(requeued_at, created_at)) AS oldest_at
+-- $1 now, $2 kinds for users
+SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, created_at)) AS oldest_at
   FROM notifications
- WHERE status = 'pending' AND kind <> 'charge_unmatched' AND (attempts > 0 OR due_at <= $1);
+ WHERE status = 'pending' AND (attempts > 0 OR due_at <= $1)
+ GROUP BY kind = ANY($2::text []);
 
 -- name: count_overdrafts
 -- Refunds that came after their credits were spent, ever; and the users who are below zero now.

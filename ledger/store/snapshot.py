@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from ledger.model import ChargeState, CreditKind, Method, Outcome, PaymentStatus
+from ledger.model import USERS_KINDS, Audience, ChargeState, CreditKind, Method, Outcome, PaymentStatus
 from ledger.rhythm import HISTORY, History
 from ledger.store.database import Pool, sql, transaction
 
@@ -58,10 +58,10 @@ class Snapshot:
     matches: Mapping[Method, int]
     given: Mapping[CreditKind, Entries]
     taken: Mapping[CreditKind, Entries]
-    notifications: Mapping[str, Queue]
-    """By `pending` (due and never tried), `retrying` and `dead`."""
-    undelivered_since: datetime | None
-    """Since when somebody has not been told, be it due or put off; None: everybody has been."""
+    notifications: Mapping[tuple[str, Audience], Queue]
+    """By `pending` (due and never tried), `retrying` and `dead`, and by who is to be told."""
+    undelivered_since: Mapping[Audience, datetime]
+    """Since when somebody has not been told, be it due or put off; without those who have all been told."""
     claims: Queue
     unsettled: Mapping[Outcome, int]
     """Events that changed nothing, and were neither settled again nor put aside."""
@@ -82,8 +82,8 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         paid = await db.fetch(sql("sum_paid"))
         methods = await db.fetch(sql("count_methods"))
         credits = await db.fetch(sql("sum_credits"))
-        notifications = await db.fetch(sql("count_notifications"), now)
-        undelivered_since = await db.fetchval(sql("find_oldest_undelivered"), now)
+        notifications = await db.fetch(sql("count_notifications"), now, list(USERS_KINDS))
+        undelivered = await db.fetch(sql("find_oldest_undelivered"), now, list(USERS_KINDS))
         claims = await db.fetchrow(sql("count_open_claims"))
         unsettled = await db.fetch(sql("count_unsettled_events"))
         overdrafts = await db.fetchrow(sql("count_overdrafts"))
@@ -101,8 +101,10 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         matches={Method(row["method"]): row["matches"] for row in methods},
         given=_entries(credits, is_taken=False),
         taken=_entries(credits, is_taken=True),
-        notifications={row["status"]: Queue(row["notifications"], row["oldest_at"]) for row in notifications},
-        undelivered_since=undelivered_since,
+        notifications={
+            (row["status"], _audience(row)): Queue(row["notifications"], row["oldest_at"]) for row in notifications
+        },
+        undelivered_since={_audience(row): row["oldest_at"] for row in undelivered},
         claims=Queue(claims["claims"], claims["oldest_at"]),
         unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
         overdrafts=Overdrafts(**overdrafts),
@@ -110,6 +112,10 @@ async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
         delivered_at=delivered_at,
         backup=Backup(**backup) if backup else None,
     )
+
+
+def _audience(row: Any) -> Audience:
+    return Audience.USERS if row["is_for_users"] else Audience.OPERATORS
 
 
 def _entries(rows: list[Any], *, is_taken: bool) -> dict[CreditKind, Entries]:

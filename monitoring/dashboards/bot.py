@@ -36,8 +36,8 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Longest waiting notification",
-            "For how long the oldest notification has been due; good is 0, a second at most.",
-            (Query('max(bmc_outbox_oldest_age_seconds{$here,status!="dead"})'),),
+            "For how long the oldest notification of a user has been due; good is 0, a second at most.",
+            (Query('max(bmc_outbox_oldest_age_seconds{$here,audience="users",status!="dead"})'),),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=4,
@@ -100,8 +100,8 @@ FINE = Row(
         Panel(
             Kind.STAT,
             "Longest undelivered notification",
-            "For how long somebody has not been told, be it due or put off to be tried again; good is 0, a second at most.",
-            (Query("max(bmc_outbox_undelivered_age_seconds{$here})"),),
+            "For how long a user has not been told, be it due or put off to be tried again; good is 0, a second at most.",
+            (Query('max(bmc_outbox_undelivered_age_seconds{$here,audience="users"})'),),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=4,
@@ -119,7 +119,8 @@ OUTBOX = Row(
             Kind.LINES,
             "Notifications not sent yet",
             "Good is a line on the floor with short peaks, and none retrying.",
-            (Query("max by (status) (bmc_outbox_messages{$here})", "{{status}}"),),
+            (Query("max by (audience, status) (bmc_outbox_messages{$here})", "{{audience}}, {{status}}"),),
+            alerts=("OperatorsNotTold",),
             empty="The state was not measured",
         ),
         Panel(
@@ -140,8 +141,13 @@ OUTBOX = Row(
         Panel(
             Kind.LINES,
             "Sent a minute, by kind",
-            "What people are told of; good is credited payments above all.",
-            busy("bmc_outbox_deliveries_total", "kind", ',outcome="sent"'),
+            "What people are told of; good is credited payments above all. Only counted: messages to operators that came too many at once.",
+            (
+                *busy("bmc_outbox_deliveries_total", "kind", ',outcome="sent"'),
+                Query(
+                    "sum(rate(ledger_operator_messages_folded_total{$here}[$__rate_interval])) * 60 > 0", "only counted"
+                ),
+            ),
             empty="Nothing was sent",
             unit=Unit.PER_MINUTE,
             decimals=1,

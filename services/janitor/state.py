@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ledger.model import ChargeState, CreditKind, Method, Outcome, PaymentStatus
+from ledger.model import Audience, ChargeState, CreditKind, Method, Outcome, PaymentStatus
 from ledger.rhythm import yearly_gap
 from ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
@@ -107,21 +107,24 @@ def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _queues(snapshot: Snapshot) -> Iterator[Metric]:
-    messages = GaugeMetricFamily("bmc_outbox_messages", "Notifications not sent yet.", labels=["status"])
+    messages = GaugeMetricFamily("bmc_outbox_messages", "Notifications not sent yet.", labels=["status", "audience"])
     ages = GaugeMetricFamily(
-        "bmc_outbox_oldest_age_seconds", "For how long the oldest has been due.", labels=["status"]
+        "bmc_outbox_oldest_age_seconds", "For how long the oldest has been due.", labels=["status", "audience"]
     )
-    for status in ("pending", "retrying", "dead"):
-        queue = snapshot.notifications.get(status, NOTHING)
-        messages.add_metric([status], queue.count)
-        ages.add_metric([status], _age(queue, snapshot))
-    yield messages
-    yield ages
-    yield GaugeMetricFamily(
+    undelivered = GaugeMetricFamily(
         "bmc_outbox_undelivered_age_seconds",
         "For how long somebody has not been told, be it due or put off; 0: everybody has been.",
-        value=_seconds_since(snapshot.undelivered_since, snapshot),
+        labels=["audience"],
     )
+    for audience in Audience:
+        for status in ("pending", "retrying", "dead"):
+            queue = snapshot.notifications.get((status, audience), NOTHING)
+            messages.add_metric([status, audience], queue.count)
+            ages.add_metric([status, audience], _age(queue, snapshot))
+        undelivered.add_metric([audience], _seconds_since(snapshot.undelivered_since.get(audience), snapshot))
+    yield messages
+    yield ages
+    yield undelivered
     yield GaugeMetricFamily("bmc_claims_open", "Claims that wait for an operator.", value=snapshot.claims.count)
     yield GaugeMetricFamily(
         "bmc_claims_oldest_age_seconds",

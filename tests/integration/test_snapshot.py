@@ -60,25 +60,27 @@ async def test_what_waits_was_paid_and_was_given_is_counted(janitor: Pool, ledge
     assert metrics['bmc_ledger_credits_total{direction="taken",kind="refund"}'] == 500
     assert metrics['bmc_payment_matches{method="code"}'] == 1
     assert metrics['bmc_payments_oldest_age_seconds{state="pending"}'] == pytest.approx(300, abs=10)
-    # The user's two, and for the operators the charge that waits and the refund.
-    assert metrics['bmc_outbox_messages{status="pending"}'] == 4
+    # Credited and refunded; the charge that waits, and the refund.
+    assert metrics['bmc_outbox_messages{audience="users",status="pending"}'] == 2
+    assert metrics['bmc_outbox_messages{audience="operators",status="pending"}'] == 2
 
 
 async def test_what_is_due_later_is_no_delay(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     await ledger.pool.execute(
-        "INSERT INTO notifications (telegram_id, kind, due_at) VALUES ($1, 'x', now() + interval '1 hour')", ANNA
+        "INSERT INTO notifications (telegram_id, kind, due_at) VALUES ($1, 'payment_credited', now() + interval '1 hour')",
+        ANNA,
     )
 
     metrics = await read(janitor)
 
-    assert metrics['bmc_outbox_messages{status="pending"}'] == 0
-    assert metrics['bmc_outbox_oldest_age_seconds{status="pending"}'] == 0
+    assert metrics['bmc_outbox_messages{audience="users",status="pending"}'] == 0
+    assert metrics['bmc_outbox_oldest_age_seconds{audience="users",status="pending"}'] == 0
 
 
 async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
-    for age, kind in (("20 minutes", "credited"), ("1 day", "charge_unmatched")):
+    for age, kind in (("20 minutes", "payment_credited"), ("1 day", "charge_unmatched")):
         await ledger.pool.execute(
             "INSERT INTO notifications (telegram_id, kind, created_at, due_at, attempts)"
             " VALUES ($1, $2, now() - $3::text::interval, now() + interval '5 minutes', 4)",
@@ -89,8 +91,9 @@ async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: P
 
     metrics = await read(janitor)
 
-    assert metrics['bmc_outbox_oldest_age_seconds{status="retrying"}'] == 0
-    assert metrics["bmc_outbox_undelivered_age_seconds"] == pytest.approx(1200, abs=10)
+    assert metrics['bmc_outbox_oldest_age_seconds{audience="users",status="retrying"}'] == 0
+    assert metrics['bmc_outbox_undelivered_age_seconds{audience="users"}'] == pytest.approx(1200, abs=10)
+    assert metrics['bmc_outbox_undelivered_age_seconds{audience="operators"}'] == pytest.approx(86400, abs=10)
 
 
 async def test_a_message_queued_again_for_a_reader_who_came_back_is_late_from_then_on(
@@ -99,14 +102,14 @@ async def test_a_message_queued_again_for_a_reader_who_came_back_is_late_from_th
     await ledger.open(CODE)
     await ledger.pool.execute(
         "INSERT INTO notifications (telegram_id, kind, created_at, requeued_at)"
-        " VALUES ($1, 'credited', now() - interval '30 days', now() - interval '1 minute')",
+        " VALUES ($1, 'payment_credited', now() - interval '30 days', now() - interval '1 minute')",
         ANNA,
     )
 
     metrics = await read(janitor)
 
-    assert metrics["bmc_outbox_undelivered_age_seconds"] == pytest.approx(60, abs=10)
-    assert metrics['bmc_outbox_oldest_age_seconds{status="pending"}'] <= 60
+    assert metrics['bmc_outbox_undelivered_age_seconds{audience="users"}'] == pytest.approx(60, abs=10)
+    assert metrics['bmc_outbox_oldest_age_seconds{audience="users",status="pending"}'] <= 60
 
 
 async def test_an_open_claim_grows_old_and_an_answered_one_does_not(janitor: Pool, ledger: Ledger) -> None:

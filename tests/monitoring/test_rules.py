@@ -158,7 +158,7 @@ def a_state() -> State:
     state = State(["USD"], clock=lambda: datetime.now(UTC))
     state.show(
         Snapshot(
-            datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, None, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None, None
+            datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, {}, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None, None
         )
     )
     return state
