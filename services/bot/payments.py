@@ -42,7 +42,7 @@ DRAIN_SECONDS = 10.0
 """How long a stop waits for what is being handled."""
 
 NOTIFIER_CONNECTIONS = 2
-"""To look into the outbox and to mark what was sent. What Telegram took is marked at once, however busy the conversation is."""
+"""To look into the outbox and to mark sent messages. A message is marked at once, however busy the conversation is."""
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,8 @@ class LimitCalls(BaseRequestMiddleware):
     """
     Let a call wait for the rate limiter, and let it wait again as often as Telegram still refuses it as too early.
 
-    A refused message was not sent, so this repeats nothing. What is not a message, such as the answer to a press, counts for no
-    limit that we know, and waits only when it is refused.
+    A refused message was not sent, so this repeats nothing. Other calls, such as the answer to a press, count for no limit that
+    we know, and wait only when they are refused.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:

@@ -42,6 +42,11 @@ class Running:
         await asyncio.wait({self.task})
 
 
+def print_stacks() -> None:
+    for one in asyncio.all_tasks():
+        one.print_stack(limit=6, file=sys.stdout)
+
+
 RunBot = Callable[..., AbstractAsyncContextManager[Running]]
 
 
@@ -83,12 +88,15 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
         running = Running(task, stop, f"http://127.0.0.1:{settings.BOT_PORT}")
         try:
             yield running
+        except BaseException:
+            # Where the bot stood when the test waited in vain.
+            print_stacks()
+            raise
         finally:
             stop.set()
             _, still = await asyncio.wait({running.task}, timeout=STOP_SECONDS_MAX)
         if still:
-            for one in asyncio.all_tasks():
-                one.print_stack(limit=6, file=sys.stdout)
+            print_stacks()
             pytest.fail(f"the bot did not stop within {STOP_SECONDS_MAX} seconds")
         if not running.is_killed:
             running.task.result()

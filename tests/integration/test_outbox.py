@@ -49,7 +49,7 @@ class Outbox:
         self.bot = bot
         self.owner = owner
         self.sending: dict[int, TelegramId] = {}
-        """What this bot has begun to send, and to whom."""
+        """The messages that this bot is sending, with their chats."""
 
     async def owe(
         self,
