@@ -70,7 +70,7 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
   FROM notifications AS summary
   LEFT JOIN users ON users.telegram_id = summary.telegram_id
  WHERE summary.kind = 'waiting_summary' AND summary.status = 'sent' AND summary.message_id IS NOT NULL
- ORDER BY summary.telegram_id, summary.notification_id DESC;
+ ORDER BY summary.telegram_id ASC, summary.notification_id DESC;
 
 -- name: end_summary!
 -- Keep a summary up to date no longer: without the message's id it cannot be edited.
