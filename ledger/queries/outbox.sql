@@ -22,16 +22,16 @@ UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 -- them in a summary instead, of which each operator gets one, and a new one after an hour. Returns how many were folded.
 -- due_at of the common row becomes the time at which this was decided.
 -- $1 operators' Telegram ids, $2 now, $3 cards within a minute at most
-WITH owed AS MATERIALIZED (
-    SELECT notification_id, due_at,
-           row_number() OVER (ORDER BY notification_id) <= $3 - (
-               SELECT count(*)
-                 FROM notifications
-                WHERE telegram_id IS NULL AND status = 'addressed' AND due_at > $2::timestamptz - interval '1 minute'
-           ) AS is_shown
+WITH recent AS (
+    SELECT $3 - count(*) AS cards_left
       FROM notifications
-     WHERE telegram_id IS NULL AND status = 'pending'
-     ORDER BY notification_id
+     WHERE telegram_id IS NULL AND status = 'addressed' AND due_at > $2::timestamptz - interval '1 minute'
+), owed AS MATERIALIZED (
+    SELECT shared.notification_id, shared.due_at, row_number() OVER (ORDER BY shared.notification_id) <= recent.cards_left AS is_shown
+      FROM notifications AS shared
+     CROSS JOIN recent
+     WHERE shared.telegram_id IS NULL AND shared.status = 'pending'
+     ORDER BY shared.notification_id
      LIMIT 1000
 ), decided AS (
     -- The status is asked for again because another bot may have decided meanwhile.
