@@ -22,7 +22,7 @@ UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 -- them in a summary instead, of which each operator gets one, and a new one after an hour. Returns how many were folded.
 -- due_at of the common row becomes the time at which this was decided.
 -- $1 operators' Telegram ids, $2 now, $3 cards within a minute at most
-WITH recent AS (
+WITH recent AS MATERIALIZED (
     SELECT $3 - count(*) AS cards_left
       FROM notifications
      WHERE telegram_id IS NULL AND status = 'addressed' AND due_at > $2::timestamptz - interval '1 minute'
