@@ -95,6 +95,7 @@ check: docker $(READY) ## Run the linters and the type checker
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(BIN)/compose-lint compose.yaml --fail-on high
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/sqlfluff lint --disable-progress-bar db/init.sql ledger/queries
