@@ -17,6 +17,7 @@ from sandbox.demo import Demo
 from sandbox.forwarding import Forwarding
 from sandbox.postman import Postman
 from sandbox.refusals import refuse_bad_fields
+from sandbox.script import Script
 from sandbox.settings import Settings
 from sandbox.telegram.acting import Acting
 from sandbox.telegram.bot_api import BotApi
@@ -33,7 +34,8 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     background = Background()
     postman = Postman(door=settings.webhook_url, public_host=settings.webhook_host)
 
-    forwarding = Forwarding(origin=settings.webhook_url, public_host=settings.webhook_host)
+    script = Script(origin=settings.script_url)
+    forwarding = Forwarding(origin=settings.webhook_url, public_host=settings.webhook_host, script=script)
 
     telegram = Telegram(settings.bot_token, Bell(anything))
     pusher = Pusher(telegram.webhook, telegram.updates, postman)
@@ -64,6 +66,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app.add_routes(BotApi(telegram).routes())
     app.add_routes(Acting(telegram).routes())
     app.add_routes(Launches(telegram, public_host=settings.webhook_host).routes())
+    app.add_routes(script.routes())
     app.add_routes(forwarding.routes())
     app.add_routes(dashboard.routes())
     app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())

@@ -1,18 +1,14 @@
 """The product's public pages under the sandbox's own address, so that a browser meets neither its certificate nor its name."""
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
 from sandbox.journal import log
+from sandbox.script import Script
 
-_SCRIPT = Path(__file__).parent / "vendor" / "telegram-web-app.js"
-_SCRIPT_PATH = "/js/telegram-web-app.js"
-_SCRIPT_ELSEWHERE = re.compile(rb"https://telegram\.org/js/telegram-web-app\.js(\?[0-9]+)?")
 # What is said between two neighbours only, or is said anew by us.
 _NOT_PASSED_ON = frozenset(
     {
@@ -35,21 +31,18 @@ _SILENCE_SECONDS = 120.0
 class Forwarding:
     """*origin* is the product's front door, asked under the name *public_host*."""
 
-    def __init__(self, *, origin: URL, public_host: str) -> None:
+    def __init__(self, *, origin: URL, public_host: str, script: Script) -> None:
         self._origin = origin
+        self._script = script
         self._public_host = public_host
         self._session: ClientSession | None = None
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get(_SCRIPT_PATH, self.show_script),
             web.get("/app", self.forward),
             web.get("/app/{rest:.*}", self.forward),
             web.route("*", "/api/{rest:.*}", self.forward),
         ]
-
-    async def show_script(self, request: web.Request) -> web.FileResponse:
-        return web.FileResponse(_SCRIPT, headers={"Cache-Control": "no-cache"})
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -65,7 +58,7 @@ class Forwarding:
             log.info("forwarding: no answer: %s", type(error).__name__)
             raise web.HTTPBadGateway(text="The product does not answer.") from error
         async with answer:
-            return await _pass_on(request, answer)
+            return await _pass_on(request, answer, self._script)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -91,11 +84,11 @@ class Forwarding:
         return self._session
 
 
-async def _pass_on(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
+async def _pass_on(request: web.Request, answer: ClientResponse, script: Script) -> web.StreamResponse:
     """Pass an answer on piece by piece as it comes; a page is changed first."""
     headers = _without(answer.headers.items())
     if answer.content_type == "text/html":
-        page = _SCRIPT_ELSEWHERE.sub(_SCRIPT_PATH.encode(), await answer.read())
+        page = await script.put_into(await answer.read())
         headers.popall(hdrs.CONTENT_LENGTH, None)
         return web.Response(status=answer.status, body=page, headers=headers)
     response = web.StreamResponse(status=answer.status, headers=headers)

@@ -25,6 +25,7 @@ class Settings:
     bmc_secret: str = field(repr=False)
     webhook_url: URL
     webhook_host: str
+    script_url: URL
     retry_seconds: float = 2.0
     # Its neighbours in the compose network must reach it; compose publishes it on loopback only.
     host: str = "0.0.0.0"  # noqa: S104 — see above
@@ -38,6 +39,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         bmc_secret=_read(environ, "SANDBOX_BMC_SECRET", str),
         webhook_url=webhook_url,
         webhook_host=_read(environ, "SANDBOX_WEBHOOK_HOST", str, default=webhook_url.host or ""),
+        script_url=_read(environ, "SANDBOX_SCRIPT_URL", _url, default="https://telegram.org/js/telegram-web-app.js"),
         retry_seconds=_read(environ, "SANDBOX_RETRY_SECONDS", _seconds, default="2"),
         host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see above
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
@@ -74,7 +76,7 @@ def _token(raw: str) -> str:
 def _url(raw: str) -> URL:
     url = URL(raw)
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError("must be the address BMC posts to, for example https://proxy/bmc-webhook.")
+        raise ValueError("must be an address, for example https://proxy/bmc-webhook.")
     return url
 
 

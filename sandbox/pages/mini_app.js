@@ -43,6 +43,11 @@ export class MiniApp {
     this.showBack();
   }
 
+  /** Say why there is no page to open. */
+  explain(message) {
+    return this.popup.ask({ message, buttons: [{ id: "ok", type: "ok" }] });
+  }
+
   open(launch) {
     for (const name of Object.keys(sessionStorage)) if (name.startsWith(SCRIPT_MEMORY)) sessionStorage.removeItem(name);
     this.launch = launch;

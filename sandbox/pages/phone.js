@@ -8,6 +8,9 @@ const TOAST_MILLISECONDS = 3500;
 const END_PIXELS = 80;
 const ACTIONS = { typing: "typing…", upload_photo: "sending a photo…", upload_document: "sending a file…" };
 
+const NO_SCRIPT =
+  "The Mini App needs Telegram’s script. telegram.org cannot be reached from here, and there is no copy of the script: install npm, and run make demo again. Meanwhile, write /pay in the chat.";
+
 export class Phone {
   /**
    * *app* is the Mini App in the phone. *onLink* gets a web address that was opened, *onCopy* what was copied: a phone
@@ -211,6 +214,7 @@ export class Phone {
   }
 
   async open(how) {
+    if (!(await hasScript())) return this.app.explain(NO_SCRIPT);
     const launch = await this.do("open", { ...how, theme: document.documentElement.dataset.theme });
     if (launch) this.app.open(launch);
   }
@@ -290,4 +294,14 @@ function file({ document: sent }) {
 
 function fileAddress({ file_id: id }) {
   return `/telegram/files/${encodeURIComponent(id)}`;
+}
+
+/** Whether pages can load Telegram's script; if the sandbox does not say, they may try. */
+async function hasScript() {
+  try {
+    const answer = await fetch("/telegram/script");
+    return !answer.ok || (await answer.json()).source !== null;
+  } catch {
+    return true;
+  }
 }

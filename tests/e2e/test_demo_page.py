@@ -243,6 +243,18 @@ async def test_a_mini_app_that_cannot_say_that_it_is_ready_is_seen(screen: Scree
     await expect(page.locator("#app")).to_have_css("opacity", "1")
 
 
+async def test_without_telegrams_script_the_demo_says_so_and_goes_on_in_the_chat(screen: Screen, anna: Person) -> None:
+    page = await open_demo(screen, person=anna)
+    await page.route("**/telegram/script", lambda route: route.fulfill(json={"source": None}))
+
+    await page.locator("#menu").click()
+
+    await expect(page.get_by_role("alertdialog")).to_contain_text("write /pay in the chat")
+    await page.get_by_role("button", name="OK").click()
+    await expect(page.get_by_role("alertdialog")).to_be_hidden()
+    await expect(page.locator("#composer")).to_be_visible()
+
+
 async def test_whoever_blocks_the_bot_can_come_back(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.locator("#more summary").click()

@@ -12,7 +12,7 @@ from tests.e2e.browser import Screen, running_browser
 from tests.e2e.people import Person
 from tests.e2e.stack import ROOT, Stack
 
-SCRIPT = (ROOT / "sandbox/vendor/telegram-web-app.js").read_text(encoding="utf-8")
+SCRIPT = (ROOT / "sandbox/telegram-web-app.js").read_text(encoding="utf-8")
 
 TRANSFERRED_BYTES_MAX = 32 * 1024
 FILES_BYTES_MAX = 71 * 1024

@@ -1,7 +1,9 @@
 """The product's pages and endpoints under the sandbox's own address."""
 
 import asyncio
+from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from tests.sandbox.world import Product, Sandbox, open_sandbox
@@ -13,18 +15,51 @@ async def show_page(request: web.Request) -> web.Response:
     return web.Response(text=PAGE, content_type="text/html", headers={"Content-Security-Policy": "default-src 'none'"})
 
 
-async def test_a_page_gets_the_copy_of_telegrams_script_that_is_here(sandbox: Sandbox, product: Product) -> None:
+async def page_of(sandbox: Sandbox) -> str:
+    async with sandbox.client.get("/app/?lang=uk") as answer:
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
+        return await answer.text()
+
+
+async def source_of(sandbox: Sandbox) -> str | None:
+    source: str | None = (await sandbox.get("/telegram/script"))["source"]
+    return source
+
+
+async def test_a_page_loads_telegrams_own_script_where_that_can_be_reached(sandbox: Sandbox, product: Product) -> None:
+    async def show_script(request: web.Request) -> web.Response:
+        return web.Response(content_type="text/javascript")
+
+    product.pages |= {"/app/": show_page, "/js/script.js": show_script}
+
+    assert await page_of(sandbox) == PAGE
+    assert await source_of(sandbox) == "telegram"
+
+
+async def test_a_page_loads_the_copy_where_telegram_cannot_be_reached(sandbox: Sandbox, product: Product) -> None:
     product.pages["/app/"] = show_page
 
-    async with sandbox.client.get("/app/?lang=uk") as answer:
-        html = await answer.text()
+    html = await page_of(sandbox)
     async with sandbox.client.get("/js/telegram-web-app.js") as script:
         source = await script.text()
 
     assert html == '<script src="/js/telegram-web-app.js"></script><a href="https://telegram.org/">T</a>'
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
     assert "javascript" in script.content_type
     assert "window.Telegram.WebApp" in source
+    assert await source_of(sandbox) == "copy"
+
+
+async def test_without_either_a_page_stays_as_it_is_and_the_demo_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sandbox.script.COPY", tmp_path / "nothing.js")
+    async with open_sandbox() as sandbox:
+        sandbox.product.pages["/app/"] = show_page
+
+        assert await page_of(sandbox) == PAGE
+        assert await source_of(sandbox) is None
+        async with sandbox.client.get("/js/telegram-web-app.js") as script:
+            assert (script.status, "make sandbox/telegram-web-app.js" in await script.text()) == (404, True)
 
 
 async def test_the_product_is_asked_under_its_public_name_with_query_and_headers(

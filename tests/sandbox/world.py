@@ -153,6 +153,7 @@ async def open_sandbox(
             bmc_secret=SECRET,
             webhook_url=server.make_url("/bmc-webhook"),
             webhook_host="pay.example",
+            script_url=server.make_url("/js/script.js"),
             retry_seconds=0.01,
         )
         async with TestClient(TestServer(make_app(settings, answer_timeout_seconds=answer_timeout_seconds))) as client:
