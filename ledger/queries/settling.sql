@@ -6,6 +6,12 @@ SELECT true;
 -- name: find_schema_version
 SELECT schema_version();
 
+-- name: know_types
+-- Prepared and never run: asyncpg asks Postgres about each array type that it meets first. That happens here, on a new connection, and not
+-- in a transaction that holds a lock.
+SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
+       $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
+
 -- name: lock_settling
 -- One settlement at a time in the whole database, until the end of the transaction: matching reads what other charges and
 -- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.
