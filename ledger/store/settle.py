@@ -31,6 +31,7 @@ from ledger.settling import (
     OutsiderKind,
     Readings,
     Settlement,
+    WaitingCharge,
     Words,
     outsider_names,
     read_notes,
@@ -227,8 +228,9 @@ async def _load_book(db: Connection, events: Sequence[Event], readings: Readings
         book.erased_supporters = frozenset(row["supporter_id"] for row in rows)
     if not facts:
         return book
-    for row in await _fetch_charges(db, facts, rules):
+    for row in await _fetch_charges(db, facts):
         book.keep(_charge(row))
+    await _load_waiting(db, book, facts, rules)
     await _load_people(db, book, [*facts, *book.charges.values()], readings.values())
     await _load_payments(db, book, readings.values(), facts)
     await _load_erased(db, book)
@@ -260,11 +262,10 @@ async def _load_digests(db: Connection, events: Sequence[Event]) -> dict[Deliver
     return {row["delivery_key"]: row["digest"] for row in rows}
 
 
-async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts], rules: Rules) -> list[asyncpg.Record]:
+async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts]) -> list[asyncpg.Record]:
     numbered = [one for one in facts if one.bmc_id]
     subscribed = [one for one in facts if one.psp_id and one.period_start]
     supported = [(one.supporter.supporter_id, one.paid_at) for one in facts if one.supporter]
-    paid = [one for one in facts if one.amount]
     return await db.fetch(
         sql("find_charges"),
         [one.key for one in facts],
@@ -277,13 +278,22 @@ async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts], rules: Ru
         [supporter_id for supporter_id, _ in supported],
         [paid_at for _, paid_at in supported],
         ANNOUNCED_TWICE_WITHIN,
+        PERIOD_SLACK,
+    )
+
+
+async def _load_waiting(db: Connection, book: Book, facts: Sequence[ChargeFacts], rules: Rules) -> None:
+    paid = [one for one in facts if one.amount]
+    rows = await db.fetch(
+        sql("find_waiting"),
         [one.amount for one in paid],
         [one.currency for one in paid],
         [one.paid_at for one in paid],
         rules.fallback_window,
-        PERIOD_SLACK,
         WAITING_MAX,
     )
+    for row in rows:
+        book.keep_waiting(WaitingCharge(**row))
 
 
 async def _load_people(
