@@ -53,11 +53,9 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
 -- Take back all that is left of a charge's credit. Without an operator's action the user said: not mine.
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
-SELECT given.charge_id, 'reversal', given.telegram_id, -credits_left(given.credit_id), $2, given.credit_id, $3, $3::bigint IS NULL, $4
-  FROM credits AS given
- WHERE given.charge_id = $1
-   AND given.kind = 'payment'
-   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal')
+SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
+  FROM standing_credits
+ WHERE charge_id = $1
 RETURNING credits;
 
 -- name: reverse_refunds
@@ -91,21 +89,15 @@ SELECT -sum(taken.credits)::bigint
 -- name: find_credits_left
 -- The credits of a charge that are left after refunds; null if it is not credited.
 -- $1 charge id
-SELECT credits_left(given.credit_id)
-  FROM credits AS given
- WHERE given.charge_id = $1
-   AND given.kind = 'payment'
-   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+SELECT credits_left(credit_id) FROM standing_credits WHERE charge_id = $1;
 
 -- name: refund_credits!
 -- Take back some of what a charge has given.
 -- $1 charge id, $2 credits, $3 action id, $4 cause, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, action_id, cause, created_at)
-SELECT given.charge_id, 'refund', given.telegram_id, -$2::bigint, given.credit_id, $3, $4, $5
-  FROM credits AS given
- WHERE given.charge_id = $1
-   AND given.kind = 'payment'
-   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
+  FROM standing_credits
+ WHERE charge_id = $1;
 
 -- name: find_standing_guess
 -- When a charge was guessed to be of this user, where that stands.
