@@ -65,12 +65,12 @@ WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
     SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
       FROM charges
-      JOIN credits AS taken ON taken.charge_id = charges.charge_id AND taken.kind = 'refund'
+      -- A credit that was reversed as a wrong match stays reversed.
+      JOIN standing_credits AS given ON given.charge_id = charges.charge_id
+      JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
      WHERE charges.charge_id = $1
        AND charges.state = 'refunded'
        AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
-       -- A credit that was reversed as a wrong match stays reversed.
-       AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal')
     RETURNING credits
 )
 SELECT sum(credits)::bigint FROM given_back;
@@ -80,11 +80,11 @@ SELECT sum(credits)::bigint FROM given_back;
 -- $1 charge id
 SELECT -sum(taken.credits)::bigint
   FROM charges
-  JOIN credits AS taken ON taken.charge_id = charges.charge_id AND taken.kind = 'refund'
+  JOIN standing_credits AS given ON given.charge_id = charges.charge_id
+  JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
  WHERE charges.charge_id = $1
    AND charges.state = 'refunded'
-   AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
-   AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal');
+   AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id);
 
 -- name: find_credits_left
 -- The credits of a charge that are left after refunds; null if it is not credited.
