@@ -123,22 +123,22 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 -- $1 kind, $2 name, $3 now
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
--- name: find_charges_of_outsider
--- The charges that wait and come from a remembered outsider, the newest first.
--- $1 outsider id, $2 how many at most
-SELECT charges.charge_key
-  FROM outsiders
-  JOIN charges
-    ON charges.state = 'unmatched'
-   AND charges.is_paid
-   AND CASE outsiders.kind
-           WHEN 'supporter' THEN charges.supporter_id = outsiders.name
-           WHEN 'subscription' THEN coalesce(charges.psp_id, charges.family || ':' || charges.bmc_id) = outsiders.name
-           ELSE charges.item = outsiders.name
+-- name: find_charges_alike
+-- The charges that wait and have a trait in common with a charge, the newest first. `outsider_names` in ledger/settling.py names the trait.
+-- $1 charge id, $2 kind of outsider, $3 how many at most
+SELECT alike.charge_key
+  FROM charges
+  JOIN charges AS alike
+    ON alike.state = 'unmatched'
+   AND alike.is_paid
+   AND CASE $2::text
+           WHEN 'supporter' THEN alike.supporter_id = charges.supporter_id
+           WHEN 'subscription' THEN alike.psp_id = charges.psp_id OR (alike.family, alike.bmc_id) = (charges.family, charges.bmc_id)
+           ELSE alike.item = charges.item
        END
- WHERE outsiders.outsider_id = $1
- ORDER BY charges.charge_id DESC
- LIMIT $2;
+ WHERE charges.charge_id = $1
+ ORDER BY alike.charge_id DESC
+ LIMIT $3;
 
 -- name: find_outsider_of_dismissal
 -- The outsider that an operator had us remember with the last dismissal; null: none.

@@ -29,6 +29,7 @@ from ledger.settling import (
     Charge,
     EventRecord,
     OutsiderKind,
+    OutsiderName,
     Readings,
     Settlement,
     WaitingCharge,
@@ -377,10 +378,12 @@ async def load_charge(db: Connection, charge_id: int) -> Charge | None:
     return _charge(rows[0]) if rows else None
 
 
-async def find_charges_of_outsider(db: Connection, outsider_id: int) -> list[Charge]:
-    """Find the waiting charges of a remembered outsider, except those that carry a code of one of our users."""
-    keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_of_outsider"), outsider_id, WAITING_MAX)]
-    charges = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: OutsiderName) -> list[Charge]:
+    """Find the waiting charges that have the trait of this one, except those that carry a code of one of our users."""
+    kind, _ = outsider
+    keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_alike"), charge_id, kind, WAITING_MAX)]
+    alike = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+    charges = [one for one in alike if outsider in outsider_names(one)]
     book = await _load_book_for_charges(db, charges)
     return [one for one in charges if book.payments.keys().isdisjoint(read_words(one.note or "").reading.codes)]
 
