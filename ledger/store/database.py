@@ -76,7 +76,7 @@ async def prepare_connection(db: Connection) -> None:
     Convert `jsonb` to and from Python values, and learn the types of all statements; the schema must be the expected one.
 
     Raises:
-        SchemaDiffersError: It has another. What comes meanwhile must wait, as while it is away.
+        SchemaDiffersError: It is another one. Events have to wait, as while the database is away.
     """
     await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
