@@ -4,7 +4,8 @@ Measure how long a full spool takes to drain into a database that is back.
     PYTHONPATH=. python benchmarks/draining.py postgresql://ledger_owner@127.0.0.1:55433/ledger
 
 wants the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until the
-folder is empty. The folder should lie on the disk that would hold the real spool: `--folder`.
+folder is empty. The folder should lie on the disk that would hold the real spool: `--folder`. `--payers` says who paid: `one` user
+with one code, `many` users with a code each, or `strangers` without a code, of whose amount many users have a pending payment.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
+from typing import Literal, get_args
 
 from benchmarks.settling import RULES
+from ledger.codes import issue_code
 from ledger.events import Event
 from ledger.model import Outcome
 from ledger.store.database import Pool, open_pool
@@ -28,23 +33,41 @@ from services.webhook.intake import Intake
 from services.webhook.spool import EVENTS_MAX, Delivery, Spool
 from services.webhook.writer import Writer
 
-CODE = "7_1700000000"
+USERS = 1000
+"""Of `many` and `strangers`; each has one pending payment."""
+
+AMOUNTS = 50
+"""How many different amounts the payments without a code have."""
+
+CHANCE = Random(7)  # noqa: S311 — the same codes each time
+CODES = [issue_code(CHANCE) for _ in range(USERS)]
+
+Payers = Literal["one", "many", "strangers"]
 
 
-def deliveries(first: int, count: int) -> list[Delivery]:
-    """Make payments that carry one user's code, received a second apart."""
+def deliveries(first: int, count: int, payers: Payers) -> list[Delivery]:
+    """Make payments that were received a second apart."""
     start = datetime.now(UTC) - timedelta(seconds=count)
     return [
-        Delivery(_body(number), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
+        Delivery(_body(number, payers), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
         for number in range(first, first + count)
     ]
 
 
-def _body(number: int) -> bytes:
-    # About as long as a real one: 1 to 2 kB.
-    note = f"{CODE} {'thank you ' * 100}"
-    data = {"id": number, "transaction_id": f"pi_{number}", "amount": 5, "currency": "USD", "support_note": note}
-    return json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": data}).encode()
+def _body(number: int, payers: Payers) -> bytes:
+    words = {"one": CODES[0], "many": CODES[number % USERS], "strangers": ""}[payers]
+    amount = 5 + number % AMOUNTS if payers == "strangers" else 5
+    note = f"Thank you for all the episodes! {words}"
+    data = {"id": number, "transaction_id": f"pi_{number}", "amount": amount, "currency": "USD", "support_note": note}
+    # About as long as a real one, of which we read few fields: 1 to 2 kB.
+    body = {
+        "type": "donation.created",
+        "live_mode": True,
+        "event_id": number,
+        "data": data,
+        "unread": "thank you " * 100,
+    }
+    return json.dumps(body).encode()
 
 
 async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
@@ -71,30 +94,44 @@ async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
     return seconds, settled
 
 
-async def run(database_url: str, folder: Path, count: int) -> None:
+async def open_payments(pool: Pool) -> None:
+    users = range(USERS)
+    await pool.execute("INSERT INTO users (telegram_id) SELECT unnest($1::bigint []) + 1 ON CONFLICT DO NOTHING", users)
+    await pool.execute(
+        "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, created_at)"
+        " SELECT code, payer + 1, payer + 1, 5 + payer % $3, now() - interval '4 hours'"
+        " FROM unnest($1::text [], $2::bigint []) AS opened (code, payer) ON CONFLICT DO NOTHING",
+        CODES,
+        users,
+        AMOUNTS,
+    )
+
+
+async def run(database_url: str, folder: Path, count: int, payers: Payers) -> None:
     async with open_pool(database_url) as pool:
-        await pool.execute("INSERT INTO users (telegram_id) VALUES (7) ON CONFLICT DO NOTHING")
-        await pool.execute(
-            "INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount) VALUES ($1, 7, 7, 5)"
-            " ON CONFLICT DO NOTHING",
-            CODE,
-        )
+        await open_payments(pool)
         first = int(await pool.fetchval("SELECT coalesce(max(event_no), 0) FROM events")) * 10 + 1_000_000
         spool = Spool(folder, events_max=count)
         started = time.perf_counter()
-        for delivery in deliveries(first, count):
+        for delivery in deliveries(first, count, payers):
             spool.keep(delivery)
         print(f"{count} deliveries spooled in {time.perf_counter() - started:.1f} s, each flushed to disk")
+        cpu_started = time.process_time()
         seconds, settled = await drain(pool, folder)
+        cpu_seconds = time.process_time() - cpu_started
         order = "in order" if settled == sorted(settled) else "NOT in order"
-        print(f"{len(settled)} events drained in {seconds:.1f} s ({len(settled) / seconds:.0f}/s), {order}")
+        print(
+            f"{payers}: {len(settled)} events drained in {seconds:.1f} s ({len(settled) / seconds:.0f}/s), {order};"
+            f" {cpu_seconds:.1f} s of CPU here, load average {os.getloadavg()[0]:.1f}"
+        )
 
 
 if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("database_url")
     words.add_argument("--count", type=int, default=EVENTS_MAX)
+    words.add_argument("--payers", choices=get_args(Payers), default="one")
     words.add_argument("--folder", type=Path, help="where to make the spool; otherwise where temporary files lie")
     given = words.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        asyncio.run(run(given.database_url, Path(folder), given.count))
+        asyncio.run(run(given.database_url, Path(folder), given.count, given.payers))

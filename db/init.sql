@@ -347,6 +347,13 @@ CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NUL
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
 CREATE INDEX credits_action_id ON credits (action_id) WHERE action_id IS NOT NULL;
 
+-- A charge's credit that is in force: at most one for each charge, whatever of it was refunded.
+CREATE VIEW standing_credits WITH (security_invoker) AS
+SELECT given.credit_id, given.telegram_id, given.charge_id, given.credits
+  FROM credits AS given
+ WHERE given.kind = 'payment'
+   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+
 -- The credits that are left of an entry after all refunds and reversals.
 CREATE FUNCTION credits_left(credit_id bigint) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
@@ -422,15 +429,11 @@ CREATE FUNCTION check_credit_of_charge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     charge public.charges;
-    standing public.credits;
+    standing public.standing_credits;
     fits boolean;
 BEGIN
     SELECT * INTO charge FROM public.charges AS c WHERE c.charge_id = NEW.charge_id;
-    SELECT * INTO standing
-      FROM public.credits AS given
-     WHERE given.charge_id = NEW.charge_id
-       AND given.kind = 'payment'
-       AND NOT EXISTS (SELECT FROM public.credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+    SELECT * INTO standing FROM public.standing_credits AS s WHERE s.charge_id = NEW.charge_id;
     fits := CASE charge.state
         WHEN 'matched' THEN standing.telegram_id IS NOT DISTINCT FROM charge.telegram_id
         WHEN 'refunded' THEN standing.credit_id IS NULL OR public.credits_left(standing.credit_id) = 0
@@ -886,6 +889,7 @@ GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;
 GRANT SELECT, INSERT, UPDATE ON notifications, claims TO bot;
 GRANT SELECT, INSERT ON credits, operator_actions TO bot;
+GRANT SELECT ON standing_credits TO bot;
 GRANT INSERT ON outsiders TO bot;
 GRANT SELECT, UPDATE (taken_back_at) ON guesses TO bot;
 GRANT SELECT ON balances, supporters, events, signature_failures, webhook_answers, backups TO bot;

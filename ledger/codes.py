@@ -91,7 +91,7 @@ def is_code(text: str) -> bool:
     """Tell whether *text* is a code in its stored form: eight signs, no dash, mixed halves, right check sign."""
     return (
         len(text) == CODE_LENGTH
-        and all(sign in _VALUES for sign in text)
+        and _VALUES.keys() >= set(text)
         and _is_mixed(text[:_HALF])
         and _is_mixed(text[_HALF:])
         and _weigh(text) == _SUM
@@ -252,7 +252,8 @@ def _set_addresses_apart(text: str) -> tuple[str, str]:
 
 def _spell(text: str, *, keyboard: bool) -> str:
     """Spell *text* by the shape of its letters, or else by where they stand on a Ukrainian or Russian keyboard."""
-    spelled = "".join(_spell_by_key(char) if keyboard else _spell_by_shape(char) for char in text)
+    spell = _spell_by_key if keyboard else _spell_by_shape
+    spelled = text.translate({ord(char): spell(char) for char in set(text)})
     spelled = re.sub("[- ]{2,}", lambda gap: " " if " " in gap[0] else "-", spelled)
     return _ONE_BY_ONE.sub(lambda signs: re.sub("[- ]", "", signs[0]), spelled)
 
@@ -288,7 +289,7 @@ def _spell_other(char: str) -> str:
 def _standing_codes(spelled: str) -> list[PaymentId]:
     """Find what is a code in itself; a foreign letter ends a code as a blank ends a word."""
     found: list[PaymentId] = []
-    for clause in spelled.split(_FOREIGN):
+    for clause in _clauses(spelled, signs_min=CODE_LENGTH):
         words = _words(clause)
         found += _whole_codes(words)
         found += (code for word in words for code in _codes_glued_to_letters("".join(word)))
@@ -297,19 +298,24 @@ def _standing_codes(spelled: str) -> list[PaymentId]:
 
 def _codes_at_ends(spelled: str) -> list[PaymentId]:
     """Find codes at either end of long words: `K7QM2XHDK7QM2XHD`, pasted twice."""
-    words = ("".join(word) for clause in spelled.split(_FOREIGN) for word in _words(clause))
+    words = ("".join(word) for clause in _clauses(spelled, signs_min=CODE_LENGTH) for word in _words(clause))
     ends = (end for word in words if _is_long(word) for end in (word[:CODE_LENGTH], word[-CODE_LENGTH:]))
     return [PaymentId(end) for end in ends if is_code(end)]
 
 
 def _codes_of_groups(spelled: str) -> list[PaymentId]:
-    return [code for clause in spelled.split(_FOREIGN) for code in _whole_codes(_words(clause))]
+    return [code for clause in _clauses(spelled, signs_min=CODE_LENGTH) for code in _whole_codes(_words(clause))]
 
 
 def _codes_as_written(escaped: str) -> list[PaymentId]:
     r"""Find whole codes that are destroyed by undoing escapes, as in `C:\n7qm-2xhd`."""
     prose, _ = _set_addresses_apart(drop_invisible(escaped))
     return _codes_of_groups(_spell(prose, keyboard=False))
+
+
+def _clauses(spelled: str, *, signs_min: int) -> list[str]:
+    """Split at foreign letters, and leave out what is too short."""
+    return [clause for clause in spelled.split(_FOREIGN) if len(clause) >= signs_min]
 
 
 def _is_long(word: str) -> bool:
@@ -426,18 +432,23 @@ class _Shape:
 
 def _shapes(spelled: str) -> list[_Shape]:
     # Once with foreign letters as ends of words (`яK7QM2XHDя`), once as wrong signs in them (`K7QM2XHД`).
-    clauses = [*spelled.split(_FOREIGN), spelled]
-    shapes = (shape for clause in clauses for shape in _shapes_in(clause) if abs(len(shape.signs) - CODE_LENGTH) < 2)
+    clauses = dict.fromkeys([*_clauses(spelled, signs_min=CODE_LENGTH - 1), spelled])
+    shapes = (shape for clause in clauses for shape in _shapes_in(clause))
     return list(dict.fromkeys([*shapes, *_joined_halves(spelled)]))
 
 
 def _shapes_in(clause: str) -> Iterator[_Shape]:
     words = _words(clause)
-    yield from (_Shape((group,), is_one_word=True) for word in words for group in word)
-    yield from (_Shape(tuple(word), is_one_word=True) for word in words)
+    yield from (_Shape((group,), is_one_word=True) for word in words for group in word if _may_be_code([group]))
+    yield from (_Shape(tuple(word), is_one_word=True) for word in words if _may_be_code(word))
     # Many groups with dashes are something else, say `550e8400-e29b-41d4-a716-446655440000`: they pair with nothing.
     groups = [group for word in words for group in (word if len(word) < _HALF else [""])]
     yield from (_Shape(pair, is_one_word=False) for pair in _pairs_beside_no_code(groups))
+
+
+def _may_be_code(groups: Sequence[str]) -> bool:
+    """Tell whether the groups have as many signs as a code, or one more or less."""
+    return abs(sum(map(len, groups)) - CODE_LENGTH) < 2
 
 
 def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -445,7 +456,11 @@ def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
     # In `you K7QM-2XHD` the second group has its place: it is no half of what begins with the first.
     codes = {place for place, pair in enumerate(pairs) if is_code("".join(pair))}
     for place, pair in enumerate(pairs):
-        if all(abs(len(half) - _HALF) < 2 for half in pair) and codes.isdisjoint((place - 1, place + 1)):
+        if (
+            _may_be_code(pair)
+            and all(abs(len(half) - _HALF) < 2 for half in pair)
+            and codes.isdisjoint((place - 1, place + 1))
+        ):
             yield pair
 
 

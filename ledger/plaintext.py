@@ -49,7 +49,8 @@ def undo_escapes(text: str) -> str:
 def drop_invisible(text: str) -> str:
     """Normalise *text* (NFKC), without zero-width and direction characters, variation selectors and accents."""
     # Marks go first: normalising would sort long rows of them, in quadratic time.
-    visible = "".join(char for char in text.translate(_BLANK_LETTERS) if unicodedata.category(char) not in _INVISIBLE)
+    visible = text.translate(_BLANK_LETTERS)
+    visible = visible.translate({ord(char): None for char in set(visible) if unicodedata.category(char) in _INVISIBLE})
     return unicodedata.normalize("NFKC", visible)[:TEXT_LENGTH_MAX]
 
 

@@ -8,6 +8,7 @@ see what those before it decided, and the store writes the `Settlement` in one t
 from __future__ import annotations
 
 import enum
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -70,6 +71,9 @@ class OutsiderKind(enum.StrEnum):
 
 
 OutsiderName = tuple[OutsiderKind, str]
+
+Money = tuple[Decimal | None, str]
+"""An amount and its currency."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,16 @@ class Charge:
         return Decimal(0) if self.amount is None else self.amount - (self.refunded_amount or 0)
 
 
+@dataclass(frozen=True)
+class WaitingCharge:
+    """A charge of which no more matters than that it waits."""
+
+    charge_key: ChargeKey
+    amount: Decimal | None
+    currency: str
+    paid_at: datetime
+
+
 def subscription_of(charge: Charge | ChargeFacts) -> str | None:
     """Name the subscription of a charge: by its `psp_id`, or by its number where that is missing; None: it has none."""
     if charge.psp_id is not None:
@@ -163,7 +177,8 @@ def outsider_names(charge: Charge | ChargeFacts) -> Iterator[OutsiderName]:
         yield OutsiderKind.ITEM, charge.item
 
 
-Identity = tuple[str, ...]
+Identity = tuple[str | Decimal | None, ...]
+"""One trait by which charges are found in the book, such as their transaction."""
 
 
 def _by_transaction(charge: Charge | ChargeFacts) -> Identity | None:
@@ -177,6 +192,15 @@ def _by_number(charge: Charge | ChargeFacts) -> Identity | None:
 
 def _by_subscription(charge: Charge | ChargeFacts) -> Identity | None:
     return ("subscription", charge.source, charge.psp_id) if charge.psp_id else None
+
+
+def _by_supporter(charge: Charge | ChargeFacts) -> Identity | None:
+    supporter = supporter_of(charge)
+    return ("supporter", supporter) if supporter is not None else None
+
+
+def _by_money(charge: Charge | ChargeFacts) -> Identity | None:
+    return "money", charge.amount, charge.currency
 
 
 @dataclass
@@ -205,14 +229,19 @@ class Book:
     """Supporters of the batch who paid for a user who asked to be erased."""
     to_come: list[ChargeFacts] = field(default_factory=list)
     """Payments of the same batch that are not decided yet."""
-    _found_by: dict[Identity, list[ChargeKey]] = field(default_factory=dict)
+    _waiting: dict[Money, list[WaitingCharge]] = field(default_factory=dict)
+    _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
+    """In the order in which they were kept. A charge may have changed since: who asks looks again."""
 
     def keep(self, charge: Charge) -> None:
         self.charges[charge.key] = charge
-        for identity in (_by_transaction(charge), _by_number(charge), _by_subscription(charge)):
-            keys = self._found_by.setdefault(identity, []) if identity else []
-            if charge.key not in keys:
-                keys.append(charge.key)
+        for identity in (identify(charge) for identify in _IDENTITIES):
+            if identity:
+                self._found_by.setdefault(identity, {})[charge.key] = None
+
+    def keep_waiting(self, waiting: WaitingCharge) -> None:
+        """Take in a charge that waited before the batch; one that the batch is about has to be kept as well."""
+        self._waiting.setdefault(_money(waiting), []).append(waiting)
 
     def find(self, facts: ChargeFacts) -> Charge | None:
         """Find the charge that an event is about, whatever that event would have named it."""
@@ -235,7 +264,7 @@ class Book:
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
         """Find the donation that is this first month of a subscription, or the other way round."""
-        alike = (other for other in self.charges.values() if _is_announced_twice(other, charge))
+        alike = (other for other in self._all_by(_by_supporter(charge)) if _is_announced_twice(other, charge))
         return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
 
     def _is_note_erased(self, charge: Charge) -> bool:
@@ -248,8 +277,18 @@ class Book:
         by_name = (self.usernames.get(name, frozenset()) for name in mentions.usernames)
         return (mentions.telegram_ids & self.known_users).union(*by_name)
 
+    def find_waiting(self, charge: Charge) -> Iterator[Charge | WaitingCharge]:
+        """Find the other charges that wait and may have the same amount and currency."""
+        kept = (other for other in self._all_by(_by_money(charge)) if other.waits and other.key != charge.key)
+        return chain(
+            kept, (other for other in self._waiting.get(_money(charge), ()) if other.charge_key not in self.charges)
+        )
+
     def _all_by(self, identity: Identity | None) -> Iterator[Charge]:
         return (self.charges[key] for key in self._found_by.get(identity, ())) if identity else iter(())
+
+
+_IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by_money)
 
 
 def _may_be_same(charge: Charge, facts: ChargeFacts) -> bool:
@@ -425,6 +464,9 @@ class _Fold:
         self._readings = readings
         self._now = now
         self._done = done
+        self._payments_by_money: defaultdict[Money, list[PaymentId]] = defaultdict(list)
+        for payment in book.payments.values():
+            self._payments_by_money[payment.amount, payment.currency].append(payment.payment_id)
 
     # Events ------------------------------------------------------------------------------------------------------
 
@@ -751,22 +793,25 @@ class _Fold:
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),
             supporters=book.supporters.get(charge.supporter_id or "", frozenset()),
-            payments=list(known.values()),
+            payments=self._payments_for(charge),
             mentioned=book.users_mentioned(words.mentions),
             guesses=book.guesses,
-            charges_waiting=sum(self._is_rival(other, charge) for other in book.charges.values())
+            charges_waiting=sum(self._is_alike(other, charge) for other in book.find_waiting(charge))
             + sum(self._is_rival_to_come(facts, charge) for facts in book.to_come),
         )
 
-    def _is_rival(self, other: Charge, charge: Charge) -> bool:
-        return other.waits and other.key != charge.key and self._is_alike(other, charge)
+    def _payments_for(self, charge: Charge) -> list[PendingPayment]:
+        """Return the pending payments of this amount and currency, or all where a known supporter may have others."""
+        if charge.supporter_id in self._book.supporters:
+            return list(self._book.payments.values())
+        return [self._book.payments[one] for one in self._payments_by_money.get(_money(charge), ())]
 
     def _is_rival_to_come(self, facts: ChargeFacts, charge: Charge) -> bool:
         """Tell whether the batch holds another charge of this amount that no code decides."""
         is_coded = not self._book.payments.keys().isdisjoint(self._words(facts).reading.codes)
         return not is_coded and facts.key != charge.key and self._is_alike(facts, charge)
 
-    def _is_alike(self, other: Charge | ChargeFacts, charge: Charge) -> bool:
+    def _is_alike(self, other: Charge | WaitingCharge | ChargeFacts, charge: Charge) -> bool:
         is_close = abs(other.paid_at - charge.paid_at) <= self._rules.fallback_window
         return is_close and _money(other) == _money(charge)
 
@@ -897,7 +942,7 @@ def _known_doubt(doubt: Doubt | str | None) -> Doubt | None:
     return Doubt(doubt) if doubt in set(Doubt) else Doubt.STATUS
 
 
-def _money(charge: Charge | ChargeFacts) -> tuple[Decimal | None, str]:
+def _money(charge: Charge | WaitingCharge | ChargeFacts) -> Money:
     return charge.amount, charge.currency
 
 

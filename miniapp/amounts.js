@@ -1,4 +1,4 @@
-// Amounts are decimal strings, and counted in cents, which are whole numbers: never in fractions.
+// Amounts are decimal strings, and computed in whole cents.
 
 const WRITTEN = /^(\d{1,9})(?:[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;

@@ -1,4 +1,4 @@
-// The wiring: find out who opens the page and how, fetch what is offered, and show the screen that fits.
+// The wiring: find out who opens the page and how, fetch the offer, and show the right screen.
 
 import { centsOf, readDeepLink } from "./amounts.js";
 import { write } from "./parts.js";
@@ -21,10 +21,10 @@ class App {
   screen = null;
   trouble = null;
 
-  /** *speaking* promises the words, which come while the server is asked. */
+  /** *speaking* promises the words. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // Opened by a keyboard button: Telegram tells nobody's name then, and takes one answer for the chat.
+    // Opened by a keyboard button: Telegram names no user then, and takes one answer for the chat.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // What is wrong with who asks is final, and is told in its place.
+          // Leave a final problem in view.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.addEventListener("online", retry, { once: true });
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -62,10 +62,10 @@ class App {
     }
   }
 
-  /** Take in a new state of the user's affairs. */
+  /** Take in a new state. */
   async takeState(state) {
     const language = languageOf(state.language);
-    // The server knows it better, or it was changed in the chat. If it is lost, the next state asks again.
+    // It may have been changed in the chat. If loading fails, the next state tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
     // It shows the old state anew.
     if (words) this.speakAnew(words);
@@ -73,7 +73,7 @@ class App {
     this.settle();
   }
 
-  /** Take in that the connection is well (null) or what is wrong with it. */
+  /** Take in the connection's problem, or null if it is well. */
   takeConnection(trouble) {
     const { words, state } = this;
     const wasAway = this.trouble !== null;
@@ -100,7 +100,7 @@ class App {
     this.show(screens.problem(this, trouble, retry), { isQuiet: this.screen?.name === "problem" });
   }
 
-  /** Show what the state asks for: on the first one the screen to begin with, later what became of the payment in view. */
+  /** Show what the state asks for: the first screen, later any change of the payment in view. */
   settle() {
     if (!this.offer) return;
     if (!this.state) return void (this.trouble && this.showTrouble());
@@ -121,7 +121,7 @@ class App {
     this.show(meant ? screens.payment(this, meant) : screens.choose(this, wish));
   }
 
-  /** A payment may come while another screen is in view. */
+  /** A payment may come while another screen is shown. */
   tellOfOthers() {
     for (const { payment_id: id, paid } of this.state.payments) if (paid && this.wasOpen?.has(id)) this.toast(this.rejoice(paid));
     this.rememberOpen();
@@ -138,6 +138,10 @@ class App {
 
   openPayments() {
     return this.state.payments.filter(({ status }) => status === "pending");
+  }
+
+  get isWaiting() {
+    return Boolean(this.state && this.openPayments().length);
   }
 
   /** The amount of the deep link that led here, if any. */
@@ -205,7 +209,7 @@ class App {
     this.refreshAction();
   }
 
-  /** Let the main button, Telegram's or the page's own, do what the screen wants it to. */
+  /** Set the main button, Telegram's or the page's own, as the screen wants it. */
   refreshAction() {
     const action = this.screen?.action?.();
     const isBusy = Boolean(this.screen?.isBusy);
@@ -258,6 +262,6 @@ class App {
   }
 }
 
-// Words that are lost on their way never come: guard.js sees to that.
+// guard.js handles words that do not load.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

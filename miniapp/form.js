@@ -1,4 +1,4 @@
-// The form that chooses an amount: tiles, an amount of one's own, and the currency where several are taken.
+// The form that chooses an amount: tiles, an own amount, and the currency if there are several.
 
 import { amountOf, centsOf, creditsFor, refusalOf } from "./amounts.js";
 import { h } from "./parts.js";
@@ -25,19 +25,19 @@ export class AmountForm {
     if (this.isOwn) this.showError();
   }
 
-  /** The amount and currency to ask for; null while there is nothing that could be asked for. */
+  /** The amount and currency to ask for; null if there is no valid amount. */
   get wish() {
     return this.refusal ? null : { amount: amountOf(this.cents), currency: this.currency };
   }
 
-  /** Say what keeps the wish from being one. */
+  /** Show why the amount is not valid. */
   complain() {
     this.showError();
     this.app.telegram.feel("error");
     this.own.focus();
   }
 
-  /** An amount of one's own is meant as long as there is one; emptied, the field gives way to the tile chosen before. */
+  /** An own amount counts while the field has text; otherwise the tile chosen before. */
   get isOwn() {
     return this.own.value.trim() !== "";
   }
@@ -95,7 +95,7 @@ export class AmountForm {
     const isGood = this.isOwn && !this.refusal;
     this.hint.textContent = isGood ? `= ${this.credits(this.cents)}` : this.app.words.say("amount_own_hint", this.bounds);
     this.ownRow.classList.toggle("own-chosen", isGood);
-    // Nobody is scolded while still writing; but what was told is kept true.
+    // Show no new error while the user is typing, but keep a shown one correct.
     if (!this.isOwn || isGood || this.error.textContent) this.showError();
     this.app.refreshAction();
   }

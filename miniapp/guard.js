@@ -1,10 +1,10 @@
-// Alone and first: asks for the language, and speaks up where another part of the page is lost on its way.
+// Runs first: loads the language, and tells the user if a part of the page does not load.
 
 {
   const LOADS_MAX = 3;
   let isLost = false;
 
-  // The bot names it in the addresses of its buttons, Telegram in what it tells of the user: "language_code":"uk", encoded.
+  // The bot names it in its buttons' addresses, Telegram in the user's data: "language_code":"uk", encoded.
   const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;

@@ -1,6 +1,6 @@
 // The few parts that all screens are made of.
 
-/** Make an element: `h("p.hint", "text")`, with attributes in between if any, listeners as `onclick`. Children that are not there are left out. */
+/** Make an element: `h("p.hint", {onclick}, "text")`, attributes optional. Children that are false or null are left out. */
 export function h(selector, ...children) {
   const [tag, ...classes] = selector.split(".");
   const element = document.createElement(tag);
@@ -21,7 +21,7 @@ export function head(mood, title, lead) {
   return h("header.head", cup, h("h1", { tabindex: -1 }, title), h("p.lead", lead));
 }
 
-/** A section that is drawn anew only when what it shows has changed, so that nobody loses the focus in it. */
+/** A section that is redrawn only when its content has changed, so that the focus in it is kept. */
 export function changing(selector, draw) {
   const element = h(selector, { hidden: "" });
   let drawn;
@@ -35,14 +35,14 @@ export function changing(selector, draw) {
   return [element, show];
 }
 
-/** Leave the text alone that says so already: a reader might read it out again. */
+/** Change the text only if it differs: a screen reader may read it again. */
 export function write(element, text) {
   const isNew = element.textContent !== text;
   if (isNew) element.textContent = text;
   return isNew;
 }
 
-/** Write to the clipboard by whichever way this client has; false where it has none. */
+/** Copy by whichever way this client has; false if it has none. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -52,7 +52,7 @@ export async function copy(text) {
   }
 }
 
-/** The older way, which still works where a frame or a web view denies the newer one. */
+/** The older way still works where a frame or web view denies the newer one. */
 function copyBySelection(text) {
   const field = h("textarea.unseen", { readonly: "", "aria-hidden": true, tabindex: -1 }, text);
   const focused = document.activeElement;

@@ -1,11 +1,11 @@
-// The screens, each `{name, element, action, back, update}`: `action` is the main button's, `back` returns to the screen before, `update`
-// takes in a new state. The last three are optional.
+// The screens, each `{name, element, action, back, update}`. The last three are optional: `action` is the main button's, `back` returns
+// to the screen before, `update` takes in a new state.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
 import { changing, copy, h, head, write } from "./parts.js";
 
-/** Choose an amount; shows what one has as well. */
+/** Choose an amount; shows the balance and history as well. */
 export function choose(app, wish) {
   const { words } = app;
   const notice = h("div");
@@ -39,19 +39,19 @@ export function choose(app, wish) {
   };
 }
 
-/** Choose an amount for the bot to answer in the chat: opened by a keyboard button, nobody is known here. */
+/** Choose an amount; the bot answers in the chat, because here the user is not known. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
   const send = (wished) => {
     app.telegram.send(JSON.stringify(wished));
-    // Telegram closes the page now, unless this client knows no such answers.
+    // Telegram closes the page now, if this client supports such answers.
     setTimeout(() => notice.replaceChildren(h("p.notice", { role: "alert" }, say("keyboard_stuck", wished))), 2000);
   };
   return { name: "choose-for-chat", ...choice(app, wish, send, [], [h("p.hint.centred", say("keyboard_note")), notice]) };
 }
 
-/** The form, with what stands above and below it; *take* gets the amount that is wished for. */
+/** The form, with elements above and below; *take* gets the chosen amount. */
 function choice(app, wish, take, above, below) {
   const { say, money } = app.words;
   const form = new AmountForm(app, wish);
@@ -116,7 +116,7 @@ export function payment(app, shown) {
   };
 }
 
-/** A payment that has ended: paid, which is a joy, or expired, or cancelled. */
+/** A payment that has ended: paid, expired or cancelled. */
 export function ended(app, shown) {
   const { telegram } = app;
   const { say, credits } = app.words;
@@ -133,7 +133,7 @@ export function ended(app, shown) {
   };
 }
 
-/** Somebody came with a plain browser: show the way, and what waits at its end. */
+/** Opened in a plain browser: show the way to the bot. */
 export function outside(app) {
   const { bot, bot_url: way, tiles } = app.offer;
   const { say, money, credits } = app.words;
@@ -157,7 +157,7 @@ export function outside(app) {
   };
 }
 
-/** Nothing can be shown but what is wrong and the way on. */
+/** Show only the problem and the way on. */
 export function problem(app, trouble, retry) {
   const { say } = app.words;
   const isScript = trouble.name === "script_missing";
@@ -296,7 +296,7 @@ function noticeOf(app, trouble, retry, seeOpen) {
   return h("div.notice", { role: "alert" }, h("p", sentenceOf(app, trouble)), way());
 }
 
-/** A button that can be pressed when the server would listen again. */
+/** A button that is disabled until the server takes requests again. */
 function patientLink(say, run, wait) {
   const button = link("", run);
   const tell = (seconds) => {

@@ -1,12 +1,16 @@
-// Ask the bot service, and listen to it. Whatever goes wrong becomes a Problem, whose name has a sentence in every language.
+// Ask the bot service, and listen to it. Every failure becomes a Problem, whose name has a sentence in every language.
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server says something every 15 seconds. A stream that misses one time is doubted, one that misses two is dead. */
+/** The server sends something every 15 seconds. After one miss a stream is doubted, after two it is dead. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
 const PAUSE_SECONDS_MAX = 30;
+const POLL_MILLISECONDS = 4000;
+
+/** Not all pages at once, after a restart. */
+const spread = (milliseconds) => milliseconds * (0.75 + Math.random() / 2);
 
 export class Problem extends Error {
   constructor(name, fields = {}) {
@@ -81,7 +85,7 @@ async function problemOf(answer) {
 
 function asProblem(error) {
   if (error instanceof Problem) return error;
-  // The proxy answers while the service does not, and not in JSON.
+  // Not JSON: the proxy answered, not the service.
   return new Problem(error instanceof SyntaxError ? "service_away" : "offline");
 }
 
@@ -103,21 +107,23 @@ async function readEvents(body, hear, onBytes) {
 function readEvent(event, hear) {
   const fields = Object.fromEntries([...event.matchAll(/^(\w+): ?(.*)$/gm)].map(([, name, value]) => [name, value]));
   if (fields.event === "expired") throw new Problem("init_data_expired");
+  if (fields.event === "displaced") throw new Problem("displaced", { wait: JSON.parse(fields.data).retry_after });
   if (fields.event === "state") hear(JSON.parse(fields.data));
 }
 
 /**
  * Keep listening: connect again after growing pauses, at once when the network or the user comes back.
- * Where streams do not get through, the state is asked for at each attempt instead.
+ * Where streams do not get through, the state is polled.
  */
 export class Listening {
   attempt = 0;
+  waitSeconds = 0;
   heardAt = 0;
   isOver = false;
   current = new AbortController();
   wake = () => {};
 
-  /** *listener* takes each state by `takeState`, and by `takeConnection` null while all is well, or the problem. */
+  /** *listener* takes each state by `takeState`, a problem or null by `takeConnection`, and tells `isWaiting`. */
   constructor(server, listener) {
     this.server = server;
     this.listener = listener;
@@ -125,6 +131,7 @@ export class Listening {
     window.addEventListener("offline", () => this.fallSilent());
     document.addEventListener("visibilitychange", () => document.hidden || this.catchUp());
     this.run();
+    this.poll();
   }
 
   async run() {
@@ -133,14 +140,15 @@ export class Listening {
       const problem = await this.listenOnce();
       this.isOver = Boolean(problem?.isFinal);
       if (problem) this.listener.takeConnection(problem);
-      // We ended it ourselves, in order to begin anew.
-      if (!this.isOver && !this.current.signal.aborted) await this.pause(problem);
+      // We ended it, to begin anew.
+      if (!this.isOver && !this.current.signal.aborted) await this.pause();
     }
   }
 
-  /** Listen until the stream ends; the problem, unless it ended in order or there was another way. */
+  /** Listen until the stream ends; the problem, unless it ended in order or the state could be asked for. */
   async listenOnce() {
     const { signal } = this.current;
+    this.waitSeconds = 0;
     const hear = (state) => {
       this.attempt = 0;
       this.take(state);
@@ -148,7 +156,9 @@ export class Listening {
     try {
       await this.server.listen(hear, () => (this.heardAt = Date.now()), signal);
     } catch (problem) {
-      if (!signal.aborted) return problem.isFinal || !navigator.onLine ? problem : this.ask();
+      if (signal.aborted) return;
+      this.waitSeconds = problem.fields.wait ?? 0;
+      return problem.isFinal || !navigator.onLine ? problem : this.ask();
     } finally {
       this.heardAt = 0;
     }
@@ -164,13 +174,25 @@ export class Listening {
     return this.server.state().then((state) => this.take(state), (problem) => problem);
   }
 
-  pause(problem) {
-    const seconds = Math.max(Math.min(2 ** this.attempt, PAUSE_SECONDS_MAX), problem?.fields.wait ?? 0);
+  /** Poll while there is no stream, the page is visible, and a payment is awaited. */
+  async poll() {
+    const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
+    const state = isDue && (await this.server.state().catch(() => null));
+    // A stream may have come meanwhile, and is newer.
+    if (state && this.isDoubtful) this.take(state);
+    if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
+  }
+
+  get isDoubtful() {
+    return Date.now() - this.heardAt > DOUBT_MILLISECONDS;
+  }
+
+  pause() {
+    const seconds = Math.max(Math.min(2 ** this.attempt, PAUSE_SECONDS_MAX), this.waitSeconds);
     this.attempt += 1;
     return new Promise((resolve) => {
       this.wake = resolve;
-      // Not all pages at once, after a restart.
-      setTimeout(resolve, seconds * 1000 * (0.75 + Math.random() / 2));
+      setTimeout(resolve, spread(seconds * 1000));
     });
   }
 
@@ -181,10 +203,10 @@ export class Listening {
     this.wake();
   }
 
-  /** The user looks again: a stream that slept with the page may be dead without a word. */
+  /** The page is visible again: its stream may have died unnoticed. */
   async catchUp() {
     if (this.isOver) return;
-    if (Date.now() - this.heardAt > DOUBT_MILLISECONDS || (await this.ask())) this.hurry();
+    if (this.isDoubtful || (await this.ask())) this.hurry();
   }
 
   fallSilent() {

@@ -1,16 +1,16 @@
-// What Telegram's script offers, behind one door: asked for its version first, as much of it fails silently or throws.
+// A wrapper of Telegram's script. It checks the version first, because many calls of a newer one fail silently or throw.
 
 const SCRIPT_WAIT_MILLISECONDS = 8000;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-/** Wait for Telegram's script; null where it does not come. *onLate* is called should it come after all. */
+/** Wait for Telegram's script; null if it does not come in time. *onLate* is called if it comes later. */
 export function findTelegram(onLate) {
   const script = document.querySelector('script[src*="telegram-web-app.js"]');
   return new Promise((resolve) => {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // The page has loaded when its scripts have, or have failed: the one event that nobody can be too late for.
+    // By then every script has loaded or failed; unlike their events, this one cannot be missed.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);
@@ -21,13 +21,13 @@ export function findTelegram(onLate) {
   });
 }
 
-/** Once more: what was lost may have been lost by a change of networks. */
+/** Load it once more: a change of networks may have lost it. */
 function repeat(src, settle) {
   const script = Object.assign(document.createElement("script"), { src, onload: settle, onerror: settle });
   document.head.append(script);
 }
 
-/** Wrap the script's object, or null: then nothing is there, and everything may still be called. */
+/** Wrap the script's object; if it is null, every call is still safe. */
 export function wrap(webApp) {
   const isInside = webApp !== null && webApp.platform !== "unknown";
   const hasClient = isInside && hasListener();
@@ -66,7 +66,7 @@ export function wrap(webApp) {
   };
 }
 
-/** Somebody has to draw the native buttons and to open links; the script alone posts its wishes to nobody. */
+/** Tell whether a client listens, which draws native buttons and opens links. */
 function hasListener() {
   return window.TelegramWebviewProxy !== undefined || "notify" in (window.external ?? {}) || window.parent !== window;
 }

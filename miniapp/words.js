@@ -3,7 +3,7 @@
 /** Not a hyphen, at which a line might break. */
 const MINUS = "\u2212";
 
-/** Ukrainian or else English, by an IETF tag or whatever comes in its place. */
+/** Ukrainian or else English, by an IETF tag or any other value. */
 export function languageOf(tag) {
   return /^uk(?![^-_])/i.test(tag ?? "") ? "uk" : "en";
 }
@@ -36,7 +36,7 @@ export async function wordsOf(language) {
       try {
         return write(amount, { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits });
       } catch {
-        // Creators name currencies as they like; this one no browser knows.
+        // A currency that the browser does not know.
         return `${amount}\u00a0${currency}`;
       }
     },

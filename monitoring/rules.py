@@ -10,8 +10,9 @@ from monitoring.alerts import ALERTS, Alert
 from monitoring.slos import SLOS, Slo, recording_rules
 
 HEADER = "# Written by `make monitoring` from monitoring/; change it there.\n"
-RUNBOOK = "https://github.com/coffee-ledger/coffee-ledger/blob/main/docs/runbook.md"
-DASHBOARD = "http://127.0.0.1:3000/d"
+RUNBOOK = "runbook.md"
+DASHBOARD = "/d"
+"""Links without an address, which services/links.py completes or leaves out when it copies the files."""
 
 
 def write_rules() -> dict[str, str]:

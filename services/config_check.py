@@ -16,6 +16,7 @@ from pathlib import Path
 from services import secrets
 from services.bot.settings import BotSettings
 from services.janitor.settings import JanitorSettings
+from services.links import find_link_problems
 from services.runtime.settings import Settings, SettingsError, read_settings
 from services.webhook.settings import WebhookSettings
 
@@ -41,7 +42,14 @@ VARIABLE = re.compile(r"\$(?:\{\w+\}|[A-Za-z_]\w*)")
 
 def find_problems(environ: Mapping[str, str], env_file: Path) -> list[str]:
     """Return a line for each problem, in the order of the settings' names."""
-    return sorted({*_of_services(environ), *secrets.find_alert_problems(environ), *_of_dollars(environ, env_file)})
+    return sorted(
+        {
+            *_of_services(environ),
+            *secrets.find_alert_problems(environ),
+            *find_link_problems(environ),
+            *_of_dollars(environ, env_file),
+        }
+    )
 
 
 def _of_services(environ: Mapping[str, str]) -> Iterator[str]:

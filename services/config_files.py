@@ -3,12 +3,16 @@ Copy the configuration that the other images read into their volumes, with fixed
 
 A bind mount, and so an entry in Compose's `configs`, keeps the modes of the checkout. After a `git clone` under umask 027
 or 077 the users inside the containers could read none of it. The image holds the files with fixed modes instead, and this
-program copies them on each `docker compose up`.
+program copies them on each `docker compose up`, with the links that the settings name.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+
+from services.links import Links, find_link_problems, read_links, set_links
 
 FROM = Path("/app/configuration")
 TO = Path("/configuration")
@@ -17,8 +21,8 @@ FOR_ALL = 0o755
 """For files too: two of them are scripts, and none is secret."""
 
 
-def copy_files(source: Path, target: Path) -> None:
-    """Make *target* equal to *source*; a file that is equal already stays as it is, so that nothing is reloaded for it."""
+def copy_files(source: Path, target: Path, links: Links) -> None:
+    """Make *target* equal to *source* with its links set; a file that is equal already stays, so nothing is reloaded for it."""
     wanted = sorted(source.rglob("*"))
     _remove_others(target, {path.relative_to(source) for path in wanted})
     for path in wanted:
@@ -27,7 +31,7 @@ def copy_files(source: Path, target: Path) -> None:
             copy.mkdir(exist_ok=True)
             copy.chmod(FOR_ALL)
         else:
-            _copy_file(path, copy)
+            _copy_file(path, copy, links)
 
 
 def _remove_others(target: Path, wanted: set[Path]) -> None:
@@ -42,9 +46,11 @@ def _remove_others(target: Path, wanted: set[Path]) -> None:
             path.unlink()
 
 
-def _copy_file(source: Path, copy: Path) -> None:
+def _copy_file(source: Path, copy: Path, links: Links) -> None:
     """Replace the file in one step: a program that reloads its configuration never reads half of it."""
     content = source.read_bytes()
+    if source.suffix in (".yml", ".json"):
+        content = set_links(content.decode(), links).encode()
     if not copy.exists() or copy.read_bytes() != content:
         new = copy.with_name(f".{copy.name}.new")
         new.write_bytes(content)
@@ -53,8 +59,12 @@ def _copy_file(source: Path, copy: Path) -> None:
 
 
 def main() -> None:
+    problems = find_link_problems(os.environ)
+    if problems:
+        sys.exit("\n".join(f"config-files: {line}" for line in problems))
+    links = read_links(os.environ)
     for source in sorted(FROM.iterdir()):
-        copy_files(source, TO / source.name)
+        copy_files(source, TO / source.name, links)
     print("config-files: the configuration was copied")
 
 

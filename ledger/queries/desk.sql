@@ -57,11 +57,9 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
 -- Take back all that is left of a charge's credit. Without an operator's action the user said: not mine.
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
-SELECT given.charge_id, 'reversal', given.telegram_id, -credits_left(given.credit_id), $2, given.credit_id, $3, $3::bigint IS NULL, $4
-  FROM credits AS given
- WHERE given.charge_id = $1
-   AND given.kind = 'payment'
-   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal')
+SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
+  FROM standing_credits
+ WHERE charge_id = $1
 RETURNING credits;
 
 -- name: reverse_refunds
@@ -71,12 +69,12 @@ WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
     SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
       FROM charges
-      JOIN credits AS taken ON taken.charge_id = charges.charge_id AND taken.kind = 'refund'
+      -- A credit that was reversed as a wrong match stays reversed.
+      JOIN standing_credits AS given ON given.charge_id = charges.charge_id
+      JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
      WHERE charges.charge_id = $1
        AND charges.state = 'refunded'
        AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
-       -- A credit that was reversed as a wrong match stays reversed.
-       AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal')
     RETURNING credits
 )
 SELECT sum(credits)::bigint FROM given_back;
@@ -86,30 +84,24 @@ SELECT sum(credits)::bigint FROM given_back;
 -- $1 charge id
 SELECT -sum(taken.credits)::bigint
   FROM charges
-  JOIN credits AS taken ON taken.charge_id = charges.charge_id AND taken.kind = 'refund'
+  JOIN standing_credits AS given ON given.charge_id = charges.charge_id
+  JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
  WHERE charges.charge_id = $1
    AND charges.state = 'refunded'
-   AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
-   AND NOT EXISTS (SELECT FROM credits AS undone WHERE undone.reverses = taken.reverses AND undone.kind = 'reversal');
+   AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id);
 
 -- name: find_credits_left
 -- The credits of a charge that are left after refunds; null if it is not credited.
 -- $1 charge id
-SELECT credits_left(given.credit_id)
-  FROM credits AS given
- WHERE given.charge_id = $1
-   AND given.kind = 'payment'
-   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+SELECT credits_left(credit_id) FROM standing_credits WHERE charge_id = $1;
 
 -- name: refund_credits!
 -- Take back some of what a charge has given.
 -- $1 charge id, $2 credits, $3 action id, $4 cause, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, action_id, cause, created_at)
-SELECT given.charge_id, 'refund', given.telegram_id, -$2::bigint, given.credit_id, $3, $4, $5
-  FROM credits AS given
- WHERE given.charge_id = $1
-   AND given.kind = 'payment'
-   AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
+SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
+  FROM standing_credits
+ WHERE charge_id = $1;
 
 -- name: find_standing_guess
 -- When a charge was guessed to be of this user, where that stands.
@@ -135,22 +127,22 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 -- $1 kind, $2 name, $3 now
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
--- name: find_charges_of_outsider
--- The charges that wait and come from a remembered outsider, the newest first.
--- $1 outsider id, $2 how many at most
-SELECT charges.charge_key
-  FROM outsiders
-  JOIN charges
-    ON charges.state = 'unmatched'
-   AND charges.is_paid
-   AND CASE outsiders.kind
-           WHEN 'supporter' THEN charges.supporter_id = outsiders.name
-           WHEN 'subscription' THEN coalesce(charges.psp_id, charges.family || ':' || charges.bmc_id) = outsiders.name
-           ELSE charges.item = outsiders.name
+-- name: find_charges_alike
+-- The charges that wait and have a trait in common with a charge, the newest first. `outsider_names` in ledger/settling.py names the trait.
+-- $1 charge id, $2 kind of outsider, $3 how many at most
+SELECT alike.charge_key
+  FROM charges
+  JOIN charges AS alike
+    ON alike.state = 'unmatched'
+   AND alike.is_paid
+   AND CASE $2::text
+           WHEN 'supporter' THEN alike.supporter_id = charges.supporter_id
+           WHEN 'subscription' THEN alike.psp_id = charges.psp_id OR (alike.family, alike.bmc_id) = (charges.family, charges.bmc_id)
+           ELSE alike.item = charges.item
        END
- WHERE outsiders.outsider_id = $1
- ORDER BY charges.charge_id DESC
- LIMIT $2;
+ WHERE charges.charge_id = $1
+ ORDER BY alike.charge_id DESC
+ LIMIT $3;
 
 -- name: find_outsider_of_dismissal
 -- The outsider that an operator had us remember with the last dismissal; null: none.

@@ -403,7 +403,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, 
 -- name: find_rivals
 -- Other charges of the same amount around the same time that waited at a moment in the past.
 -- $1 charge key, $2 amount, $3 currency, $4 from, $5 until, $6 the moment
-SELECT charge_key, family, amount, currency, paid_at
+SELECT charge_key, amount, currency, paid_at
   FROM charges
  WHERE amount = $2 AND currency = $3 AND paid_at BETWEEN $4 AND $5 AND charge_key <> $1
    AND recorded_at < $6

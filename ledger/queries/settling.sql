@@ -6,6 +6,12 @@ SELECT true;
 -- name: find_schema_version
 SELECT schema_version();
 
+-- name: know_types
+-- Prepared and never run: asyncpg asks Postgres about each array type that it meets first. That happens here, on a new connection, and not
+-- in a transaction that holds a lock.
+SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
+       $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
+
 -- name: lock_settling
 -- One settlement at a time in the whole database, until the end of the transaction: matching reads what other charges and
 -- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.
@@ -19,15 +25,13 @@ SELECT delivery_key, digest
  WHERE delivery_key = ANY($1::text []);
 
 -- name: find_charges
--- The charges that events are about, by whatever identifies them, and those that decide with them: charges of the same supporter
--- around the same time, and charges of the same amount that wait. Each way in has its index; joined by OR they would be a
--- walk through the whole table.
+-- The charges that events are about, by whatever identifies them, and charges of the same supporter around the same time, which decide
+-- with them. Each way in has its index; joined by OR they would be a walk through the whole table.
 -- $1 charge keys, $2 transaction ids
 -- $3 families, $4 numbers, $5 starts of periods or nulls: arrays of one length
 -- $6 psp ids, $7 starts of periods: arrays of one length
 -- $8 supporter ids, $9 when they paid, $10 for how long around that: the first two are arrays of one length
--- $11 amounts, $12 currencies, $13 when they were paid, $14 for how long around that: the first three are arrays of one length
--- $15 how far apart the starts of one period may be, $16 how many that wait at most for each amount
+-- $11 how far apart the starts of one period may be
 SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id,
        charges.period_start, charges.supporter_id, charges.amount, charges.currency, charges.note, charges.item,
        charges.item_name, charges.payer_name, charges.paid_at, charges.state, charges.is_paid, charges.is_held, charges.doubt, charges.told,
@@ -50,34 +54,38 @@ SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charg
               AND by_number.bmc_id = named.bmc_id
               AND CASE
                       WHEN named.period_start IS NULL THEN by_number.period_start IS NULL
-                      ELSE by_number.period_start BETWEEN named.period_start - $15::interval AND named.period_start + $15::interval
+                      ELSE by_number.period_start BETWEEN named.period_start - $11::interval AND named.period_start + $11::interval
                   END
             UNION
            SELECT by_period.charge_id
              FROM unnest($6::text [], $7::timestamptz []) AS named (psp_id, period_start)
              JOIN charges AS by_period
                ON by_period.psp_id = named.psp_id
-              AND by_period.period_start BETWEEN named.period_start - $15::interval AND named.period_start + $15::interval
+              AND by_period.period_start BETWEEN named.period_start - $11::interval AND named.period_start + $11::interval
             UNION
            SELECT by_supporter.charge_id
              FROM unnest($8::text [], $9::timestamptz []) AS paid (supporter_id, paid_at)
              JOIN charges AS by_supporter
                ON by_supporter.supporter_id = paid.supporter_id
               AND by_supporter.paid_at BETWEEN paid.paid_at - $10::interval AND paid.paid_at + $10::interval
-            UNION
-           SELECT waiting.charge_id
-             FROM unnest($11::numeric [], $12::text [], $13::timestamptz []) AS paid (amount, currency, paid_at)
-            CROSS JOIN LATERAL (
-                      SELECT alike.charge_id
-                        FROM charges AS alike
-                       WHERE alike.state = 'unmatched'
-                         AND alike.amount = paid.amount
-                         AND alike.currency = paid.currency
-                         AND alike.paid_at BETWEEN paid.paid_at - $14::interval AND paid.paid_at + $14::interval
-                       ORDER BY alike.paid_at
-                       LIMIT $16
-                  ) AS waiting
        );
+
+-- name: find_waiting
+-- The charges of the same amounts around the same time that wait.
+-- $1 amounts, $2 currencies, $3 when they were paid, $4 for how long around that: the first three are arrays of one length
+-- $5 how many at most for each amount
+SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
+  FROM unnest($1::numeric [], $2::text [], $3::timestamptz []) AS paid (amount, currency, paid_at)
+ CROSS JOIN LATERAL (
+           SELECT alike.charge_key, alike.amount, alike.currency, alike.paid_at
+             FROM charges AS alike
+            WHERE alike.state = 'unmatched'
+              AND alike.amount = paid.amount
+              AND alike.currency = paid.currency
+              AND alike.paid_at BETWEEN paid.paid_at - $4::interval AND paid.paid_at + $4::interval
+            ORDER BY alike.paid_at
+            LIMIT $5
+       ) AS waiting;
 
 -- name: find_charges_by_keys
 -- $1 charge keys

@@ -75,13 +75,15 @@ def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
 
 async def prepare_connection(db: Connection) -> None:
     """
-    Let `jsonb` come and go as Python values, in a database that has the form which the statements expect.
+    Convert `jsonb` to and from Python values, and learn the types of all statements; the schema must be the expected one.
 
     Raises:
-        SchemaDiffersError: It has another. What comes meanwhile must wait, as while it is away.
+        SchemaDiffersError: It is another one. Events have to wait, as while the database is away.
     """
     await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    # After the codec, which makes asyncpg forget the types that it knows.
+    await db.prepare(sql("know_types"))
 
 
 async def _check_schema(db: Connection) -> None:

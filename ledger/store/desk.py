@@ -15,7 +15,16 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Literal
 
 from ledger.model import ChargeKey, ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
-from ledger.settling import Charge, Facts, OutsiderKind, Settlement, match_by_operator, operator_facts, outsider_names
+from ledger.settling import (
+    Charge,
+    Facts,
+    OutsiderKind,
+    OutsiderName,
+    Settlement,
+    match_by_operator,
+    operator_facts,
+    outsider_names,
+)
 from ledger.store.claims import load_candidates, load_open_claim
 from ledger.store.database import Connection, Pool, connected, sql, transaction
 from ledger.store.rows import payment_of
@@ -143,16 +152,14 @@ async def dismiss_charge(
             return Refused(Why.UNKNOWN_CHARGE)
         if not charge.waits:
             return await _decided_before(db, charge_id)
-        outsider_id = None
-        if remember is not None:
-            name = dict(outsider_names(charge)).get(remember)
-            if name is None:
-                return Refused(Why.NOTHING_TO_REMEMBER)
-            outsider_id = await _remember(db, remember, name, order.now)
+        outsider = next((one for one in outsider_names(charge) if one[0] is remember), None)
+        if remember is not None and outsider is None:
+            return Refused(Why.NOTHING_TO_REMEMBER)
+        outsider_id = await _remember(db, outsider, order.now) if outsider else None
         action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id, outsider_id=outsider_id)
         change = _change(replace(charge, state=ChargeState.DISMISSED))
-        if outsider_id is not None:
-            others = await find_charges_of_outsider(db, outsider_id)
+        if outsider is not None and outsider_id is not None:
+            others = await find_charges_of_outsider(db, charge_id, outsider)
             change.charges |= {one.key: _dismissed_by(one, outsider_id) for one in others if one.key != charge.key}
         await write_settlement(db, change, order.now)
     return Done(action_id, charge_id, None, 0, also_dismissed=tuple(key for key in change.charges if key != charge.key))
@@ -162,9 +169,9 @@ def _dismissed_by(charge: Charge, outsider_id: int) -> Charge:
     return replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider_id)
 
 
-async def _remember(db: Connection, kind: OutsiderKind, name: str, now: datetime) -> int:
-    known: int | None = await db.fetchval(sql("find_outsider"), kind, name)
-    return known if known is not None else await db.fetchval(sql("remember_outsider"), kind, name, now)
+async def _remember(db: Connection, outsider: OutsiderName, now: datetime) -> int:
+    known: int | None = await db.fetchval(sql("find_outsider"), *outsider)
+    return known if known is not None else await db.fetchval(sql("remember_outsider"), *outsider, now)
 
 
 async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | None = None) -> Done | Refused:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from ledger.events import ChargeFacts, Event, EventKind, read_event
 from ledger.matching import CLOCK_SLACK, GuessRecord, Rules
-from ledger.model import ChargeKey, ChargeState, Family, Method, TelegramId
-from ledger.settling import Book, Charge, Readings, ReasonRow, read_notes, settle, subscription_of
+from ledger.model import ChargeKey, ChargeState, Method, TelegramId
+from ledger.settling import Book, Readings, ReasonRow, WaitingCharge, read_notes, settle, subscription_of
 from ledger.store.database import Connection, Pool, sql, transaction
 from ledger.store.lookup import ShownCharge, load_shown_charges
 from ledger.store.rows import payment_of
@@ -114,28 +114,10 @@ async def _book_of_then(
         guesses={row["telegram_id"]: GuessRecord(row["guessed_at"], row["taken_back_at"]) for row in guesses},
     )
     for row in rivals:
-        book.keep(_rival(**row))
+        book.keep_waiting(WaitingCharge(**row))
     return book
 
 
 def _facts(event: Event) -> ChargeFacts:
     assert event.charge is not None
     return event.charge
-
-
-def _rival(**row: object) -> Charge:
-    # No more of it matters than that it waited.
-    return Charge(
-        key=ChargeKey(str(row["charge_key"])),
-        family=Family(str(row["family"])),
-        amount=row["amount"],  # type: ignore[arg-type]  # a column of that type
-        currency=str(row["currency"]),
-        paid_at=row["paid_at"],  # type: ignore[arg-type]  # a column of that type
-        bmc_id=None,
-        transaction_id=None,
-        psp_id=None,
-        supporter_id=None,
-        note=None,
-        state=ChargeState.UNMATCHED,
-        is_paid=True,
-    )

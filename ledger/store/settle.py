@@ -29,8 +29,10 @@ from ledger.settling import (
     Charge,
     EventRecord,
     OutsiderKind,
+    OutsiderName,
     Readings,
     Settlement,
+    WaitingCharge,
     Words,
     outsider_names,
     read_notes,
@@ -227,8 +229,9 @@ async def _load_book(db: Connection, events: Sequence[Event], readings: Readings
         book.erased_supporters = frozenset(row["supporter_id"] for row in rows)
     if not facts:
         return book
-    for row in await _fetch_charges(db, facts, rules):
+    for row in await _fetch_charges(db, facts):
         book.keep(_charge(row))
+    await _load_waiting(db, book, facts, rules)
     await _load_people(db, book, [*facts, *book.charges.values()], readings.values())
     await _load_payments(db, book, readings.values(), facts)
     await _load_erased(db, book)
@@ -260,11 +263,10 @@ async def _load_digests(db: Connection, events: Sequence[Event]) -> dict[Deliver
     return {row["delivery_key"]: row["digest"] for row in rows}
 
 
-async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts], rules: Rules) -> list[asyncpg.Record]:
+async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts]) -> list[asyncpg.Record]:
     numbered = [one for one in facts if one.bmc_id]
     subscribed = [one for one in facts if one.psp_id and one.period_start]
     supported = [(one.supporter.supporter_id, one.paid_at) for one in facts if one.supporter]
-    paid = [one for one in facts if one.amount]
     return await db.fetch(
         sql("find_charges"),
         [one.key for one in facts],
@@ -277,13 +279,22 @@ async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts], rules: Ru
         [supporter_id for supporter_id, _ in supported],
         [paid_at for _, paid_at in supported],
         ANNOUNCED_TWICE_WITHIN,
+        PERIOD_SLACK,
+    )
+
+
+async def _load_waiting(db: Connection, book: Book, facts: Sequence[ChargeFacts], rules: Rules) -> None:
+    paid = [one for one in facts if one.amount]
+    rows = await db.fetch(
+        sql("find_waiting"),
         [one.amount for one in paid],
         [one.currency for one in paid],
         [one.paid_at for one in paid],
         rules.fallback_window,
-        PERIOD_SLACK,
         WAITING_MAX,
     )
+    for row in rows:
+        book.keep_waiting(WaitingCharge(**row))
 
 
 async def _load_people(
@@ -367,10 +378,12 @@ async def load_charge(db: Connection, charge_id: int) -> Charge | None:
     return _charge(rows[0]) if rows else None
 
 
-async def find_charges_of_outsider(db: Connection, outsider_id: int) -> list[Charge]:
-    """Find the waiting charges of a remembered outsider, except those that carry a code of one of our users."""
-    keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_of_outsider"), outsider_id, WAITING_MAX)]
-    charges = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: OutsiderName) -> list[Charge]:
+    """Find the waiting charges that have the trait of this one, except those that carry a code of one of our users."""
+    kind, _ = outsider
+    keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_alike"), charge_id, kind, WAITING_MAX)]
+    alike = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+    charges = [one for one in alike if outsider in outsider_names(one)]
     book = await _load_book_for_charges(db, charges)
     return [one for one in charges if book.payments.keys().isdisjoint(read_words(one.note or "").reading.codes)]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,12 +21,14 @@ from ledger.model import PaymentId, Rates, TelegramId
 from ledger.store.database import Pool
 from ledger.store.desk import Order, match_charge, undo_match
 from ledger.store.payments import erase_user
-from services.bot.api.app import STREAM_CHECK_SECONDS
+from services.bot.allowance import Allowance
+from services.bot.api.app import REQUESTS_BURST, REQUESTS_PER_SECOND, STREAM_CHECK_SECONDS, STREAM_RETRY_SECONDS
 from services.bot.api.chat import Chat
+from services.bot.api.live import WATCHERS_MAX, WATCHERS_OF_USER_MAX
 from services.bot.context import Context
 from tests.bot.conftest import OPERATOR, RunBot, Running
 from tests.bot.people import Person
-from tests.bot.visitors import Visitor, init_data
+from tests.bot.visitors import Events, Visitor, init_data
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import Webhook
@@ -367,6 +372,78 @@ async def test_nobody_keeps_more_pages_open_than_five(visit: Visit) -> None:
     assert (status, answer["error"]) == (429, "too_many_requests")
     for one in opened:
         await one.__aexit__(None, None, None)
+
+
+@pytest.fixture
+async def crowd(visit: Visit, bot: Running) -> AsyncIterator[Callable[..., Awaitable[list[Events]]]]:
+    """Open the stream of many users' pages, one after another."""
+    async with AsyncExitStack() as rooms:
+        session = await rooms.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+
+        async def come(users: int, *, pages: int) -> list[Events]:
+            visitors = [Visitor(session, bot.url, init_data(telegram_id=5000 + user)) for user in range(users)]
+            return [await rooms.enter_async_context(visitor.events()) for visitor in visitors for _ in range(pages)]
+
+        yield come
+
+
+async def names_until_end(events: Events) -> list[str]:
+    names = []
+    with suppress(EOFError):
+        while True:
+            names.append((await events.next())[0])
+    return names
+
+
+async def test_two_hundred_users_with_five_pages_each_do_not_lock_another_one_out(
+    visit: Visit, webhook: Webhook, crowd: Callable[..., Awaitable[list[Events]]]
+) -> None:
+    opened = await crowd(WATCHERS_MAX // WATCHERS_OF_USER_MAX, pages=WATCHERS_OF_USER_MAX)
+    payment = await visit().open_payment()
+
+    async with visit().events() as events:
+        await events.next()
+        displaced = await names_until_end(opened[0])
+        for _ in range(10):
+            await crowd(1, pages=1)
+        await webhook.settle(a_payment(amount=10, support_note=payment["code"]))
+        _, after = await events.next()
+
+    assert displaced == ["state", "displaced"]
+    assert after["payments"][0]["status"] == "completed"
+
+
+async def test_the_first_of_as_many_users_as_there_are_places_gives_way_and_is_told_when_to_return(
+    visit: Visit, crowd: Callable[..., Awaitable[list[Events]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.bot.api.live.WATCHERS_MAX", 3)
+    first, second, _ = await crowd(3, pages=1)
+    await first.next()
+    await second.next()
+    neighbour = visit(telegram_id=5001)
+
+    async with visit().events() as events:
+        await events.next()
+        told = await first.next()
+        await visit().open_payment()
+        await neighbour.open_payment("3")
+        [(_, heard), (_, neighbour_heard)] = [await events.next(), await second.next()]
+
+    assert told == ("displaced", {"retry_after": STREAM_RETRY_SECONDS})
+    assert [len(state["payments"]) for state in (heard, neighbour_heard)] == [1, 1]
+
+
+def test_three_pages_of_one_user_that_nobody_gives_a_stream_may_poll() -> None:
+    """Only pages in view poll, so more of them are rare. A refused poll is repeated a few seconds later."""
+    script = (Path(__file__).parents[2] / "miniapp/server.js").read_text(encoding="utf-8")
+    [poll_milliseconds] = map(int, re.findall(r"POLL_MILLISECONDS = (\d+);", script))
+    polls = [step * poll_milliseconds / 1000 for step in range(3600_000 // poll_milliseconds)]
+    attempts = [step * STREAM_RETRY_SECONDS for step in range(int(3600 / STREAM_RETRY_SECONDS))]
+    allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
+
+    waits = [allowance.take(ANNA, at) for at in sorted([*polls, *attempts] * 3)]
+
+    assert not any(waits)
 
 
 async def test_who_asks_too_often_is_told_when_to_ask_again(visit: Visit) -> None:

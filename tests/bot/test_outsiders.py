@@ -156,6 +156,29 @@ async def test_a_subscription_without_a_supporter_is_remembered_by_itself(
 
 
 @pytest.mark.usefixtures("bot")
+async def test_waiting_charges_of_a_remembered_subscription_without_its_id_are_put_aside_as_well(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
+    await operator.ask("/start")
+    later = {"period": PERIOD + MONTH, "current_period_end": PERIOD + 2 * MONTH}
+    outcomes = await webhook.settle(
+        a_subscription("membership.updated", psp_id=None, **later),
+        a_subscription("membership.updated", psp_id="sub_8", **later | {"period": PERIOD + 2 * MONTH}),
+        a_payment(id=16),
+    )
+    for _ in outcomes:
+        await operator.hear()
+
+    question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id=None)))
+    await operator.press(data_of(question, "Not one of our users"))
+    await shown(operator, question, "Put aside: #4")
+
+    waiting = await ledger.pool.fetch("SELECT charge_id FROM charges WHERE state = 'unmatched' ORDER BY charge_id")
+    assert outcomes == ["unmatched"] * 3
+    assert [row["charge_id"] for row in waiting] == [2, 3]
+
+
+@pytest.mark.usefixtures("bot")
 async def test_a_payment_without_a_supporter_offers_nothing_to_remember(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:

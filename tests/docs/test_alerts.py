@@ -41,7 +41,7 @@ def test_the_address_in_a_message_leads_to_the_heading() -> None:
     assert len(rules) == len(ALERTS)
     for rule in rules:
         document, anchor = rule["annotations"]["runbook_url"].split("#")
-        assert document.endswith("/docs/runbook.md")
+        assert document == "runbook.md"
         assert anchor in anchors(RUNBOOK)
         # GitHub numbers the second of two headings that are alike, and the address would lead to the first.
         assert [heading.lower() for heading in headings].count(anchor) == 1

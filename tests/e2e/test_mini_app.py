@@ -551,6 +551,73 @@ async def test_whoever_may_open_no_more_streams_hears_of_it_all_the_same(
     await expect(page.locator("#connection")).to_be_hidden()
 
 
+async def test_a_page_that_is_refused_a_stream_polls_until_it_may_ask_again(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.page()
+    refused: list[Route] = []
+
+    async def refuse(route: Route) -> None:
+        refused.append(route)
+        await route.fulfill(status=429, json={"error": "too_many_requests"}, headers={"Retry-After": "600"})
+
+    await page.route(EVENTS, refuse)
+    await page.goto(await screen.address_of(anna))
+    await expect(page.locator("#code")).to_have_text(code)
+
+    await bmc.pay(amount="5", note=code)
+
+    await expect(title(page)).to_have_text("Thank you!", timeout=10_000)
+    await expect(page.locator("#connection")).to_be_hidden()
+    assert len(refused) == 1
+
+
+async def test_a_page_whose_stream_was_displaced_polls_and_asks_for_another_stream_later(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
+    code = await anna.ask_to_pay("5")
+    page = await screen.page()
+    await page.clock.install()
+    displaced = 'event: displaced\ndata: {"retry_after": 600}\n\n'
+    await page.route(EVENTS, lambda route: route.fulfill(content_type="text/event-stream", body=displaced), times=1)
+    await page.goto(await screen.address_of(anna))
+    await expect(page.locator("#code")).to_have_text(code)
+
+    await bmc.pay(amount="5", note=code)
+    await page.clock.run_for(5_000)
+    await expect(title(page)).to_have_text("Thank you!")
+    async with page.expect_request(EVENTS):
+        await page.clock.run_for(750_000)
+
+    await expect(page.locator("#connection")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("amount", "is_hidden", "may_poll"), [("5", False, True), ("5", True, False), (None, False, False)]
+)
+async def test_a_page_without_a_stream_polls_only_while_it_is_in_view_and_a_payment_is_awaited(
+    screen: Screen, anna: Person, amount: str | None, is_hidden: bool, may_poll: bool
+) -> None:
+    if amount:
+        await anna.ask_to_pay(amount)
+    page = await screen.page()
+    await page.clock.install()
+    await page.add_init_script(f"Object.defineProperty(document, 'hidden', {{ get: () => {json.dumps(is_hidden)} }});")
+    await page.route(EVENTS, lambda route: route.fulfill(status=429, json={}, headers={"Retry-After": "600"}))
+    await page.goto(await screen.address_of(anna))
+    await expect(title(page)).to_be_visible()
+    polls: list[str] = []
+    page.on("request", lambda request: polls.append(request.url) if request.url.endswith("/api/state") else None)
+
+    for _ in range(6):
+        await page.clock.run_for(5_000)
+        await page.evaluate("fetch('/app/')")  # by then a poll that was due has been sent
+
+    assert (len(polls) > 2) == may_poll
+    assert may_poll or not polls
+
+
 async def test_a_service_that_is_away_is_told_and_asked_again(screen: Screen, anna: Person) -> None:
     page = await screen.page()
     await page.route("**/api/**", lambda route: route.fulfill(status=502, body="<html>Bad gateway</html>"))

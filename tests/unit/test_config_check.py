@@ -37,12 +37,13 @@ def test_problems_of_all_services_are_found_at_once(env_file: Path) -> None:
         "RETENTION_DAYS": "0",
         "LOG_LEVEL": "LOUD",
         "ALERTS_CHAT_ID": "7",
+        "ALERTS_RUNBOOK_URL": "runbook.md",
     }
 
     lines = find_problems(GOOD | wrong, env_file)
 
     assert [line.split()[0] for line in lines] == [
-        "ADMIN_IDS", "ALERTS_BOT_TOKEN", "BMC_WEBHOOK_SECRETS", "LOG_LEVEL", "RETENTION_DAYS",
+        "ADMIN_IDS", "ALERTS_BOT_TOKEN", "ALERTS_RUNBOOK_URL", "BMC_WEBHOOK_SECRETS", "LOG_LEVEL", "RETENTION_DAYS",
     ]  # fmt: skip
 
 

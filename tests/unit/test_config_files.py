@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.config_files import copy_files
+from services.links import Links
 
 
 @pytest.fixture
@@ -41,28 +42,36 @@ def contents(folder: Path) -> dict[str, str | None]:
 
 @pytest.mark.usefixtures("umask")
 def test_all_may_read_the_copies_under_any_umask(source: Path, target: Path) -> None:
-    copy_files(source, target)
+    copy_files(source, target, Links())
 
     assert contents(target) == contents(source)
     assert {stat.S_IMODE(path.stat().st_mode) for path in target.rglob("*")} == {0o755}
 
 
+def test_copies_have_the_links_that_are_set(source: Path, target: Path) -> None:
+    (source / "rules" / "alerts.yml").write_text("  runbook_url: runbook.md#down\n  dashboard_url: /d/bmc-bot\n")
+
+    copy_files(source, target, Links(runbook="https://example.org/help"))
+
+    assert (target / "rules" / "alerts.yml").read_text() == "  runbook_url: https://example.org/help#down\n"
+
+
 def test_a_changed_file_is_replaced_and_one_that_is_gone_is_removed(source: Path, target: Path) -> None:
-    copy_files(source, target)
+    copy_files(source, target, Links())
     (source / "prometheus.yml").write_text("scrape: some")
     (source / "rules" / "alerts.yml").unlink()
     (source / "rules").rmdir()
 
-    copy_files(source, target)
+    copy_files(source, target, Links())
 
     assert contents(target) == {"prometheus.yml": "scrape: some"}
 
 
 def test_a_file_that_did_not_change_stays_the_same_file(source: Path, target: Path) -> None:
-    copy_files(source, target)
+    copy_files(source, target, Links())
     before = (target / "prometheus.yml").stat()
 
-    copy_files(source, target)
+    copy_files(source, target, Links())
 
     after = (target / "prometheus.yml").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -71,6 +80,6 @@ def test_a_file_that_did_not_change_stays_the_same_file(source: Path, target: Pa
 def test_a_half_written_file_of_an_interrupted_run_is_removed(source: Path, target: Path) -> None:
     (target / ".prometheus.yml.new").write_text("scr")
 
-    copy_files(source, target)
+    copy_files(source, target, Links())
 
     assert contents(target) == contents(source)

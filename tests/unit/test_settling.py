@@ -38,6 +38,7 @@ from ledger.settling import (
     NewNotification,
     OutsiderKind,
     Settlement,
+    WaitingCharge,
     match_by_operator,
     outsider_names,
     read_notes,
@@ -1277,6 +1278,38 @@ def test_a_waiting_charge_of_the_same_amount_around_the_same_time_forbids_a_gues
 
     assert done.outcomes == [Outcome.UNMATCHED if is_rival else Outcome.CREDITED]
     assert ("other_charge_waits" in whys(done.charges[DONATION_KEY])) is is_rival
+
+
+def waiting_charge(facts: ChargeFacts) -> WaitingCharge:
+    return WaitingCharge(facts.key, facts.amount, facts.currency, facts.paid_at)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "is_rival"),
+    [
+        (donation("2"), True),
+        (donation("2", paid_at=PAID_AT + timedelta(minutes=61)), False),
+        (donation("2", amount=Decimal(6)), False),
+        (donation("2", currency="EUR"), False),
+    ],
+)
+def test_a_charge_of_which_only_its_waiting_is_known_forbids_a_guess_as_well(
+    waiting: ChargeFacts, is_rival: bool
+) -> None:
+    book = book_of([payment()])
+    book.keep_waiting(waiting_charge(waiting))
+
+    assert settle_all(donation(), book=book).outcomes == [Outcome.UNMATCHED if is_rival else Outcome.CREDITED]
+
+
+def test_a_charge_that_waited_before_the_batch_counts_no_more_once_the_batch_has_decided_it() -> None:
+    decided = donation("2", note=OTHER_CODE)
+    book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="9")], [charge_of(donation("2"))])
+    book.keep_waiting(waiting_charge(donation("2")))
+
+    done = settle_all(decided, donation(), book=book)
+
+    assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
 
 
 def test_charges_that_wait_and_charges_to_come_are_counted_together() -> None:

@@ -21,7 +21,7 @@ from services.bot.allowance import Allowance
 from services.bot.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data
 from services.bot.api.counting import count_answers
 from services.bot.api.init_data import Distrust, Visitor, read_init_data
-from services.bot.api.live import Live, TooManyWatchersError
+from services.bot.api.live import Live, TooManyWatchersError, Watcher
 from services.bot.api.problems import ProblemError, answer_problems, too_many_requests
 from services.bot.api.shapes import show_offer, show_payment, show_state
 from services.bot.api.tracing import trace_requests
@@ -35,6 +35,8 @@ WISH_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
+"""When a page that got no stream, or whose stream had to end, may ask for one again. Meanwhile it polls the state."""
+
 STREAM_SEND_SECONDS = 20.0
 
 Answer = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
@@ -146,16 +148,16 @@ class Api:
 
     async def _stream_states(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
         try:
-            with self.live.watch(visitor.telegram_id) as changed:
+            with self.live.watch(visitor.telegram_id) as watcher:
                 first = await self._state_of(visitor)
                 async with sse_response(request, send_timeout=STREAM_SEND_SECONDS, sep="\n") as stream:
-                    await self._send_states(request, stream, first, changed, visitor)
+                    await self._send_states(request, stream, first, watcher, visitor)
         except TooManyWatchersError:
             raise too_many_requests(STREAM_RETRY_SECONDS) from None
         return stream
 
     async def _send_states(
-        self, request: web.Request, stream: EventSourceResponse, state: str, changed: asyncio.Event, visitor: Visitor
+        self, request: web.Request, stream: EventSourceResponse, state: str, watcher: Watcher, visitor: Visitor
     ) -> None:
         """Send a state whenever it is another one; the page connects again after whatever ends this."""
         sent = ""
@@ -164,12 +166,15 @@ class Api:
                 if self.context.clock() >= visitor.trusted_until:
                     await stream.send("{}", event="expired")
                     return
+                if watcher.is_displaced:
+                    await stream.send(json.dumps({"retry_after": STREAM_RETRY_SECONDS}), event="displaced")
+                    return
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
-                if await happens(changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
-                    changed.clear()
+                if await happens(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
+                    watcher.changed.clear()
                     state = await self._state_of(visitor)
         except (ConnectionError, TimeoutError, DatabaseAwayError):
             return

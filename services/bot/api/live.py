@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -31,7 +32,17 @@ WATCHERS_OF_USER_MAX = 5
 
 
 class TooManyWatchersError(LedgerError):
-    """As many pages are open as may be at a time: in all, or of this user."""
+    """The user has as many pages open as one user may have at a time."""
+
+
+@dataclass(eq=False)
+class Watcher:
+    """One page that is open."""
+
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Is set whenever something may have changed for the user."""
+    is_displaced: bool = False
+    """It has to end, because another user needs its place."""
 
 
 class Live:
@@ -40,7 +51,8 @@ class Live:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._hint = asyncio.Event()
-        self._watchers: defaultdict[TelegramId, set[asyncio.Event]] = defaultdict(set)
+        # The pages of each user in the order in which they were opened, and the users likewise.
+        self._watchers: defaultdict[TelegramId, list[Watcher]] = defaultdict(list)
         self._marks: dict[TelegramId, str] = {}
         self.is_stopping = False
 
@@ -52,29 +64,42 @@ class Live:
         """Wake all who watch, so that they end: `is_stopping` is true from now on."""
         self.is_stopping = True
         for watchers in self._watchers.values():
-            for changed in watchers:
-                changed.set()
+            for watcher in watchers:
+                watcher.changed.set()
 
     @contextmanager
-    def watch(self, telegram_id: TelegramId) -> Iterator[asyncio.Event]:
+    def watch(self, telegram_id: TelegramId) -> Iterator[Watcher]:
         """
-        Yield an event that is set whenever something may have changed for the user.
+        Yield a watcher for the user; where all places are taken, it displaces another one.
 
         Raises:
-            TooManyWatchersError: Some page has to be closed first.
+            TooManyWatchersError: The user has to close a page first.
         """
-        theirs = len(self._watchers.get(telegram_id, ()))
-        if theirs >= WATCHERS_OF_USER_MAX or sum(map(len, self._watchers.values())) >= WATCHERS_MAX:
+        if len(self._watchers.get(telegram_id, ())) >= WATCHERS_OF_USER_MAX:
             raise TooManyWatchersError
-        changed = asyncio.Event()
-        self._watchers[telegram_id].add(changed)
+        watcher = Watcher()
+        self._watchers[telegram_id].append(watcher)
+        if sum(map(len, self._watchers.values())) > WATCHERS_MAX:
+            self._displace_one()
         try:
-            yield changed
+            yield watcher
         finally:
-            self._watchers[telegram_id].discard(changed)
-            if not self._watchers[telegram_id]:
-                del self._watchers[telegram_id]
-                self._marks.pop(telegram_id, None)
+            if not watcher.is_displaced:
+                self._remove(telegram_id, watcher)
+
+    def _displace_one(self) -> None:
+        """End the oldest page of the user who has the most open; where several have, of the one who has watched the longest."""
+        largest = max(self._watchers, key=lambda telegram_id: len(self._watchers[telegram_id]))
+        oldest = self._watchers[largest][0]
+        self._remove(largest, oldest)
+        oldest.is_displaced = True
+        oldest.changed.set()
+
+    def _remove(self, telegram_id: TelegramId, watcher: Watcher) -> None:
+        self._watchers[telegram_id].remove(watcher)
+        if not self._watchers[telegram_id]:
+            del self._watchers[telegram_id]
+            self._marks.pop(telegram_id, None)
 
     async def run(self) -> None:
         while True:
@@ -93,6 +118,6 @@ class Live:
             if self._marks.get(telegram_id) == mark:
                 continue
             # Whoever began to watch while the question was on its way is told too; they look once more for nothing.
-            for changed in self._watchers.get(telegram_id, ()):
+            for watcher in self._watchers.get(telegram_id, ()):
                 self._marks[telegram_id] = mark
-                changed.set()
+                watcher.changed.set()

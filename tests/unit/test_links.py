@@ -1,0 +1,115 @@
+"""Links in rules and dashboards: completed by the operator's addresses, or left out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from monitoring.rules import DASHBOARD, write_rules
+from monitoring.rules import RUNBOOK as RUNBOOK_IN_RULES
+from services.links import RUNBOOK, Links, find_link_problems, read_links, set_links
+
+DASHBOARDS = sorted((Path(__file__).parents[2] / "grafana/dashboards").glob("*.json"))
+LINKS = Links(runbook="https://example.org/help", dashboards="http://127.0.0.1:3000")
+RULES = write_rules()
+
+
+def annotations_in(content: str) -> list[dict[str, str]]:
+    rules = [rule for group in yaml.safe_load(content)["groups"] for rule in group["rules"]]
+    return [rule["annotations"] for rule in rules if "alert" in rule]
+
+
+def urls(content: str) -> list[str]:
+    """Return the addresses of all links in a dashboard, those between dashboards included."""
+    return [str(json.loads(url)) for url in re.findall(r'"url": ("[^"]*")', content)]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_get_the_addresses_that_are_set(name: str) -> None:
+    after = annotations_in(set_links(RULES[name], LINKS))
+
+    for rule, before in zip(after, annotations_in(RULES[name]), strict=True):
+        runbook_url = before["runbook_url"].replace("runbook.md", "https://example.org/help")
+        assert rule == before | {
+            "runbook_url": runbook_url,
+            "dashboard_url": f"http://127.0.0.1:3000{before['dashboard_url']}",
+        }
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_have_no_link_where_no_address_is_set(name: str) -> None:
+    after = annotations_in(set_links(RULES[name], Links()))
+
+    for rule, before in zip(after, annotations_in(RULES[name]), strict=True):
+        assert rule == {key: text for key, text in before.items() if key not in ("runbook_url", "dashboard_url")}
+
+
+def test_one_address_alone_is_enough() -> None:
+    [rule, *_] = annotations_in(set_links(RULES["bot.yml"], Links(dashboards="https://grafana.example")))
+
+    assert "runbook_url" not in rule
+    assert rule["dashboard_url"] == "https://grafana.example/d/bmc-bot"
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_leads_to_the_runbook_that_is_set(path: Path) -> None:
+    content = path.read_text("utf-8")
+
+    after = set_links(content, LINKS)
+
+    assert "runbook.md" in content
+    assert urls(after) == [url.replace("runbook.md", "https://example.org/help") for url in urls(content)]
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_keeps_everything_else_where_no_runbook_is_set(path: Path) -> None:
+    content = path.read_text("utf-8")
+
+    after = set_links(content, Links())
+
+    assert urls(after) == [url for url in urls(content) if not url.startswith("runbook.md#")]
+    assert "runbook.md" not in after
+    assert [panel["title"] for panel in json.loads(after)["panels"]] == [
+        panel["title"] for panel in json.loads(content)["panels"]
+    ]
+
+
+@pytest.mark.parametrize("content", ["groups: []\n", "# runbook_url: of a comment\n", '{"links": []}'])
+def test_a_text_without_such_links_stays_as_it_is(content: str) -> None:
+    assert set_links(content, LINKS) == content
+
+
+def test_the_rules_and_their_copies_name_the_runbook_alike() -> None:
+    assert RUNBOOK_IN_RULES == RUNBOOK
+    assert DASHBOARD == "/d"
+
+
+def test_a_slash_at_the_end_of_an_address_is_dropped() -> None:
+    assert read_links({"ALERTS_DASHBOARD_URL": " http://127.0.0.1:3000/ "}) == Links("", "http://127.0.0.1:3000")
+
+
+@pytest.mark.parametrize("name", ["ALERTS_RUNBOOK_URL", "ALERTS_DASHBOARD_URL"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "runbook.md",
+        "javascript:alert(1)",
+        'https://x.org/"',
+        "https://x.org/{{ . }}",
+        "https://x.org/#a",
+        "https://x y",
+    ],
+)
+def test_an_address_that_could_break_a_file_is_refused_by_name(name: str, address: str) -> None:
+    [problem] = find_link_problems({name: address})
+
+    assert problem.startswith(f"{name} must be an address")
+    assert address not in problem
+
+
+def test_no_address_is_no_problem() -> None:
+    assert find_link_problems({"ALERTS_RUNBOOK_URL": ""}) == []
