@@ -140,10 +140,23 @@ class Intake:
         if waiting and not await self._is_database_there():
             return False
         unlocked = [name for name in waiting if name not in self._locked]
-        for start in range(0, len(unlocked), BATCH_MAX):
-            if not await self._settle_and_forget(spool, unlocked[start : start + BATCH_MAX]):
-                return False
-        return await self._retry_locked(spool)
+        return await self._settle_in_batches(spool, unlocked) and await self._retry_locked(spool)
+
+    async def _settle_in_batches(self, spool: Spool, names: Sequence[str]) -> bool:
+        """
+        Settle these in order; False: the database went away before the end.
+
+        The next batch is read while the database works on the one before it. The writer takes them in the order in which they are read.
+        """
+        under_way: asyncio.Task[bool] | None = None
+        async with asyncio.TaskGroup() as tasks:
+            for start in range(0, len(names), BATCH_MAX):
+                following = tasks.create_task(self._settle_and_forget(spool, names[start : start + BATCH_MAX]))
+                if under_way is not None and not await under_way:
+                    await following
+                    return False
+                under_way = following
+        return under_way is None or under_way.result()
 
     async def _retry_locked(self, spool: Spool) -> bool:
         """
