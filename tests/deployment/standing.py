@@ -27,6 +27,7 @@ class Door:
     """A running Caddy."""
 
     port: int
+    host: str = "127.0.0.1"
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
     """So many at once, because Caddy gives each only five seconds."""
 
@@ -34,7 +35,7 @@ class Door:
         """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""
         context = _unchecked(protocol)
         async with self.handshakes:
-            return await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname="localhost")
+            return await asyncio.open_connection(self.host, self.port, ssl=context, server_hostname="localhost")
 
 
 @functools.cache
