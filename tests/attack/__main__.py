@@ -50,6 +50,8 @@ HELD_SHARE_MIN = 0.9
 PROMPT_SHARE_MIN = 59 / 60
 GATHERING_SECONDS_MAX = 120
 SETTLING_SECONDS = 5
+QUIET_PAYMENTS = 10
+"""Before the attack, to show how fast this machine answers without it."""
 PROGRESS_SECONDS = 5
 
 
@@ -127,7 +129,16 @@ def find_door(stack: Stack) -> tuple[str, int]:
     return "127.0.0.1", stack.https_port
 
 
-async def attack(stack: Stack, size: Size, containers: Mapping[str, str]) -> tuple[list[Payment], Flood, Memory]:
+@dataclass(frozen=True)
+class Outcome:
+    quiet: Sequence[Payment]
+    paid: Sequence[Payment]
+    flood: Flood
+    memory: Memory
+
+
+async def attack(stack: Stack, size: Size, containers: Mapping[str, str]) -> Outcome:
+    quiet = await pay_every_second(stack, range(1, QUIET_PAYMENTS + 1))
     async with watched_memory(containers) as memory, flooding(stack, size) as flood:
         began = time.monotonic()
         while not flood.is_complete(size):
@@ -138,14 +149,14 @@ async def attack(stack: Stack, size: Size, containers: Mapping[str, str]) -> tup
             show(flood, memory, "gathering")
             await asyncio.sleep(PROGRESS_SECONDS)
         print(f"  Payments begin after {time.monotonic() - began:.0f} s.")
-        paying = asyncio.create_task(pay_every_second(stack, size.seconds))
+        numbers = range(QUIET_PAYMENTS + 1, QUIET_PAYMENTS + 1 + size.seconds)
+        paying = asyncio.create_task(pay_every_second(stack, numbers))
         for second in range(size.seconds):
             flood.note()
             if second % PROGRESS_SECONDS == 0:
                 show(flood, memory, f"{second:>3} s")
             await asyncio.sleep(1)
-        paid = await paying
-        return paid, flood, memory
+        return Outcome(quiet, await paying, flood, memory)
 
 
 def show(flood: Flood, memory: Memory, when: str) -> None:
@@ -155,12 +166,11 @@ def show(flood: Flood, memory: Memory, when: str) -> None:
     print(f"  {when}: {held}; {used}; load {os.getloadavg()[0]:.1f}", flush=True)
 
 
-def report(
-    stack: Stack, size: Size, containers: Mapping[str, str], paid: Sequence[Payment], flood: Flood, memory: Memory
-) -> list[str]:
+def report(stack: Stack, size: Size, containers: Mapping[str, str], outcome: Outcome) -> list[str]:
     """Print the figures; return the bounds that were broken."""
-    broken = find_failures(containers)
-    print(f"\nRestarts, kills, containers that ended: {len(broken)} of {len(containers)} containers")
+    flood, broken = outcome.flood, find_failures(containers)
+    print(f"\nLoad of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    print(f"Restarts, kills, containers that ended: {len(broken)} of {len(containers)} containers")
     print("Held, median and lowest of the seconds:")
     for kind, history in flood.held.items():
         median = statistics.median(history)
@@ -170,8 +180,8 @@ def report(
     print(f"  uploads begun: {flood.counts['uploads_begun']} by {flood.counts['uploaders']} senders")
     for how, count in sorted(flood.counts["ended"].items()):
         print(f"    {how}: {count}")
-    broken += report_memory(containers, memory)
-    broken += report_payments(stack, paid)
+    broken += report_memory(containers, outcome.memory)
+    broken += report_payments(stack, outcome)
     print("The proxy's log:")
     for words, count in count_log(stack, "proxy").most_common(25):
         print(f"  {count:>6}  {words[:200]}")
@@ -195,11 +205,13 @@ def report_memory(containers: Mapping[str, str], memory: Memory) -> list[str]:
     return broken
 
 
-def report_payments(stack: Stack, paid: Sequence[Payment]) -> list[str]:
+def report_payments(stack: Stack, outcome: Outcome) -> list[str]:
+    paid, quiet_seconds = outcome.paid, [one.seconds for one in outcome.quiet]
     prompt, seconds = sum(one.is_prompt for one in paid), sorted(one.seconds for one in paid)
-    wrong = wrongly_credited(stack, paid)
+    wrong = wrongly_credited(stack, [*outcome.quiet, *paid])
     print(f"Payments answered by 200 within 2 s: {prompt} of {len(paid)}")
     print(f"  time to the answer: median {statistics.median(seconds):.2f} s, longest {seconds[-1]:.2f} s")
+    print(f"  before the attack: median {statistics.median(quiet_seconds):.2f} s, longest {max(quiet_seconds):.2f} s")
     print(f"  not credited exactly once: {len(wrong)}")
     for one in paid:
         if not one.is_prompt:
@@ -238,10 +250,10 @@ def main() -> int:
     stack = start_stack()
     try:
         containers = find_containers(stack)
-        request_payments(stack, size.seconds)
-        paid, flood, memory = asyncio.run(attack(stack, size, containers))
+        request_payments(stack, QUIET_PAYMENTS + size.seconds)
+        outcome = asyncio.run(attack(stack, size, containers))
         time.sleep(SETTLING_SECONDS)
-        broken = report(stack, size, containers, paid, flood, memory)
+        broken = report(stack, size, containers, outcome)
     finally:
         stack.compose("down", "--volumes", "--timeout", "2")
     print("\n" + ("\n".join(["Bounds that were broken:", *broken]) if broken else "All bounds were kept."))

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -43,13 +43,13 @@ def request_payments(stack: Stack, count: int) -> None:
     )
 
 
-async def pay_every_second(stack: Stack, count: int) -> list[Payment]:
+async def pay_every_second(stack: Stack, numbers: Iterable[int]) -> list[Payment]:
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=False, force_close=True, limit=0),
         timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
     ) as session:
         paying = []
-        for number in range(1, count + 1):
+        for number in numbers:
             paying.append(asyncio.create_task(pay(session, stack.webhook_url, number)))
             await asyncio.sleep(1)
         return await asyncio.gather(*paying)
