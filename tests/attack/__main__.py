@@ -63,6 +63,8 @@ class Size:
     uploads: int
     idle: int
     streams: int
+    at_once: int
+    """So many senders connect at the same time. A higher number takes processor time from everything on this machine."""
 
     def of(self, kind: str) -> int:
         return {UPLOADS: self.uploads, IDLE: self.idle, STREAMS: self.streams}[kind]
@@ -97,7 +99,7 @@ async def flooding(stack: Stack, size: Size) -> AsyncIterator[Flood]:
     host, port = find_door(stack)
     words = [sys.executable, "-m", "tests.attack.flood", host, str(port)]
     words += ["--uploads", str(size.uploads), "--idle", str(size.idle), "--streams", str(size.streams)]
-    words += ["--telegram-secret", webhook_secret(BOT_TOKEN)]
+    words += ["--telegram-secret", webhook_secret(BOT_TOKEN), "--at-once", str(size.at_once)]
     senders = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
 
     async def follow() -> None:
@@ -244,8 +246,9 @@ def main() -> int:
     words.add_argument("--uploads", type=int, default=2000)
     words.add_argument("--idle", type=int, default=2000)
     words.add_argument("--streams", type=int, default=200)
+    words.add_argument("--at-once", type=int, default=20, help="senders that connect at the same time")
     given = words.parse_args()
-    size = Size(given.seconds, given.uploads, given.idle, given.streams)
+    size = Size(given.seconds, given.uploads, given.idle, given.streams, given.at_once)
     print("Starting the stack …", flush=True)
     stack = start_stack()
     try:

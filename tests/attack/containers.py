@@ -22,7 +22,7 @@ COMMAND_SECONDS_MAX = 60
 
 @dataclass
 class Memory:
-    """What each service uses, in bytes, without the page cache: `docker stats`."""
+    """The memory of each service in bytes, without the page cache, from `docker stats`."""
 
     limits: dict[str, int] = field(default_factory=dict)
     now: dict[str, int] = field(default_factory=dict)

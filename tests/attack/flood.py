@@ -238,13 +238,14 @@ if __name__ == "__main__":
     words.add_argument("--idle", type=int, required=True)
     words.add_argument("--streams", type=int, required=True)
     words.add_argument("--telegram-secret", required=True)
+    words.add_argument("--at-once", type=int, default=20)
     given = words.parse_args()
     # One descriptor for each connection; the usual soft limit is 1024.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with suppress(KeyboardInterrupt):
         asyncio.run(
             flood(
-                Door(given.port, given.host),
+                Door(given.port, given.host, asyncio.Semaphore(given.at_once)),
                 uploading=given.uploads,
                 idle=given.idle,
                 streams=given.streams,
