@@ -89,6 +89,10 @@ bench: docker $(READY) ## Measure how fast payments are settled, beside a baseli
 	docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml down --volumes; \
 	exit $$status
 
+.PHONY: attack
+attack: docker $(READY) ## Hold thousands of stalled connections against the front door, and pay meanwhile
+	@$(BIN)/python -m tests.attack
+
 .PHONY: simulate
 simulate: $(READY) ## Count wrong guesses on a simulated page, by the old rule and today's
 	@PYTHONPATH=. $(BIN)/python benchmarks/guessing.py --picture docs/pictures/guessing.svg

@@ -6,7 +6,8 @@ import asyncio
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7, 0x9
+FRAME_BYTES_MAX = 16 * 1024
 END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
 INDEXED_STATUSES = {8: 200, 9: 204, 10: 206, 11: 304, 12: 400, 13: 404, 14: 500}
 HUFFMAN_DIGITS = {
@@ -30,7 +31,11 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 def headers_frame(headers: dict[str, str], *, stream: int = 1, ends_stream: bool = False) -> bytes:
     """Open a stream; each header is sent as a literal that neither side keeps."""
     block = b"".join(b"\x00" + _literal(name) + _literal(value) for name, value in headers.items())
-    return frame(HEADERS, END_HEADERS | (END_STREAM if ends_stream else 0), stream, block)
+    first, *others = [block[start : start + FRAME_BYTES_MAX] for start in range(0, len(block), FRAME_BYTES_MAX)]
+    flags = (0 if others else END_HEADERS) | (END_STREAM if ends_stream else 0)
+    frames = [frame(HEADERS, flags, stream, first)]
+    frames += [frame(CONTINUATION, 0 if part is not others[-1] else END_HEADERS, stream, part) for part in others]
+    return b"".join(frames)
 
 
 def data_frame(body: bytes, *, stream: int = 1, ends_stream: bool = False) -> bytes:
@@ -56,8 +61,14 @@ async def read_status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 
 def _literal(text: str) -> bytes:
     raw = text.encode()
-    assert len(raw) < 127
-    return bytes([len(raw)]) + raw
+    if len(raw) < 127:
+        return bytes([len(raw)]) + raw
+    # RFC 7541, section 5.1: what does not fit into seven bits follows in groups of seven, the lowest first.
+    length, rest = bytearray([127]), len(raw) - 127
+    while rest >= 128:
+        length.append(rest % 128 + 128)
+        rest //= 128
+    return bytes(length) + bytes([rest]) + raw
 
 
 def _status_of(block: bytes) -> int:

