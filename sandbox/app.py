@@ -21,6 +21,7 @@ from sandbox.settings import Settings
 from sandbox.telegram.acting import Acting
 from sandbox.telegram.bot_api import BotApi
 from sandbox.telegram.launches import Launches
+from sandbox.telegram.record import Record
 from sandbox.telegram.state import Telegram
 from sandbox.telegram.webhook import Pusher
 
@@ -35,7 +36,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
 
     forwarding = Forwarding(origin=settings.webhook_url, public_host=settings.webhook_host)
 
-    telegram = Telegram(settings.bot_token, Bell(anything))
+    telegram = Telegram(settings.bot_token, Bell(anything), record=Record(settings.record))
     pusher = Pusher(telegram.webhook, telegram.updates, postman)
 
     webhook = Webhook(settings.webhook_url, settings.bmc_secret)

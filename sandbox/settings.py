@@ -29,6 +29,8 @@ class Settings:
     # Its neighbours in the compose network must reach it; compose publishes it on loopback only.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
+    # Where people and the bot's messages are kept across restarts; None keeps them in memory only.
+    record: Path | None = None
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -41,6 +43,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         retry_seconds=_read(environ, "SANDBOX_RETRY_SECONDS", _seconds, default="2"),
         host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see above
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
+        record=Path(record) if (record := environ.get("SANDBOX_RECORD", "").strip()) else None,
     )
 
 

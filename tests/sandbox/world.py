@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, web
@@ -140,7 +141,10 @@ class Sandbox:
 
 @asynccontextmanager
 async def open_sandbox(
-    *, answer_timeout_seconds: float = DEADLINE_SECONDS, tls: ssl.SSLContext | None = None
+    *,
+    answer_timeout_seconds: float = DEADLINE_SECONDS,
+    tls: ssl.SSLContext | None = None,
+    record: Path | None = None,
 ) -> AsyncIterator[Sandbox]:
     product = Product()
     app = web.Application()
@@ -154,6 +158,7 @@ async def open_sandbox(
             webhook_url=server.make_url("/bmc-webhook"),
             webhook_host="pay.example",
             retry_seconds=0.01,
+            record=record,
         )
         async with TestClient(TestServer(make_app(settings, answer_timeout_seconds=answer_timeout_seconds))) as client:
             yield Sandbox(client, product, server)
