@@ -29,7 +29,7 @@ class Settings:
     # Its neighbours in the compose network must reach it; compose publishes it on loopback only.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
-    # Where people and the bot's messages are kept across restarts; None keeps them in memory only.
+    # The file that keeps people and the bot's messages across restarts; None keeps them in memory only.
     record: Path | None = None
 
 

@@ -5,7 +5,7 @@ CHAOS         `faults` (default): every fault, one after the other and sometimes
               8 seconds under payments only, to measure how late users are told
 CHAOS_MINUTES how long: 10, for `bot-kills` 13
 CHAOS_SEED    an earlier run's seed: the same sequence of faults
-CHAOS_RECORD  where the record goes, as JSON lines
+CHAOS_RECORD  the file that gets the record, as JSON lines
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ MODES = {
 
 @dataclass
 class Run:
-    """One run: the stack, the load, and what was done to them."""
+    """One run: the stack, the load and the faults."""
 
     stack: Stack
     load: Load
@@ -154,7 +154,7 @@ class Run:
         return False
 
     async def _left(self) -> str:
-        """Say what is not done yet; empty when everything is."""
+        """Describe the work that is left; empty if none is."""
         try:
             sick = {name: state for name, state in (await self.stack.states()).items() if state != "healthy"}
             spooled, owed = await self.stack.list_spool(), int(await self.stack.sql(OWED_TO_USERS))
@@ -180,17 +180,18 @@ async def main(environment: Mapping[str, str]) -> int:
         telegram = Telegram(session, stack.sandbox_url, stack.record)
         load = Load(session, stack.webhook_url, SECRET, telegram, random.Random(f"{seed} load"))
         run = Run(stack, load, record, random.Random(f"{seed} faults"), [])
-        following = asyncio.create_task(telegram.follow())
+        watching = [asyncio.create_task(telegram.follow()), asyncio.create_task(run.tell())]
         record.say(f"{mode.people} people join and get {mode.codes} codes each")
         await telegram.press_start(OPERATOR_ID)
         await telegram.join(mode.people, codes=mode.codes)
         await put_under_load(run, mode, minutes, run.kill_bot if name == "bot-kills" else run.inflict_faults)
         verdict, is_quiet = await judge(run)
-        following.cancel()
+        for task in watching:
+            task.cancel()
     rows = report.summary(load.sent, verdict, run.faults)
     if name == "bot-kills":
         rows = report.bot_kills(verdict, run.faults, minutes=minutes)
-    rows.append(("most failed deliveries in a row", str(load.failures_in_a_row_max)))
+    rows += report.failures(load.sent, run.faults)
     rows.append(("load average at the end", f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"))
     record.write("summary", rows=rows, is_quiet=is_quiet)
     print(f"\n{report.table(rows)}\n{report.listed(verdict)}", flush=True)
@@ -202,12 +203,9 @@ async def put_under_load(
 ) -> None:
     """Send and inflict for *minutes*, then undo every fault and let the sender finish."""
     sending = asyncio.create_task(run.load.run(per_second=mode.per_second, only_codes=mode.only_codes))
-    telling = asyncio.create_task(run.tell())
     await asyncio.sleep(TICK_SECONDS)
     inflicting = asyncio.create_task(inflict())
-    done, _ = await asyncio.wait(
-        {sending, inflicting, telling}, timeout=minutes * 60, return_when=asyncio.FIRST_COMPLETED
-    )
+    done, _ = await asyncio.wait({sending, inflicting}, timeout=minutes * 60, return_when=asyncio.FIRST_COMPLETED)
     for task in (inflicting, sending):
         task.cancel()
     await asyncio.wait({inflicting, sending})
@@ -216,7 +214,6 @@ async def put_under_load(
     run.record.say("the faults are over")
     await heal(run)
     await run.load.finish()
-    telling.cancel()
 
 
 async def heal(run: Run) -> None:

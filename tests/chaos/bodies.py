@@ -15,7 +15,7 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Paid:
-    """What is the same in all events of one charge."""
+    """The facts that all events of one charge share."""
 
     number: int
     amount: Decimal

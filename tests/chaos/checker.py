@@ -1,5 +1,5 @@
 """
-Compare what was sent with what the database and Telegram hold.
+Compare the events that were sent with the rows of the database and the messages in Telegram.
 
 Shares no code with the product: it reads tables by its own SQL, and messages from the record of the stand-in for Telegram.
 `test_checker.py` plants each kind of violation and sees it found.
@@ -51,7 +51,7 @@ class Kind(StrEnum):
     NEVER_TOLD = "a user was never told"
     TOLD_WRONGLY = "a user was told of a credit that does not exist"
     OUT_OF_BALANCE = "a balance is wrong"
-    UNKNOWN = "the database holds what nobody sent"
+    UNKNOWN = "the database holds an event or an entry that was not sent"
     UNEXPLAINED_REPEAT = "a message was repeated without a fault that explains it"
 
 
@@ -122,7 +122,7 @@ class Verdict:
     violations: Sequence[Violation]
     repeats: Sequence[Repeat]
     seconds_to_message: Sequence[float]
-    """From the ledger's entry for a payment to the first message about it, where that pair is unambiguous."""
+    """From the ledger's entry for a payment to the first message about it, if there is one of each."""
 
     def count(self, *kinds: Kind) -> int:
         return sum(violation.kind in kinds for violation in self.violations)
@@ -202,7 +202,7 @@ def _stored_events(sent: Sent, tables: Tables) -> Mapping[str, Sequence[Event]]:
 
 
 def _check_balances(sent: Sent, tables: Tables) -> Iterator[Violation]:
-    """Compare each balance with the sum of the ledger and with what the load expects."""
+    """Compare each balance with the sum of the ledger and with the sum that the load expects."""
     sums: Counter[int] = Counter()
     for entry in tables.entries:
         sums[entry.user] += entry.credits
@@ -216,7 +216,7 @@ def _check_balances(sent: Sent, tables: Tables) -> Iterator[Violation]:
 
 def _expected_balances(sent: Sent, tables: Tables) -> Counter[int]:
     """
-    Add up what users paid and did not get back.
+    Add up the payments of each user that were not refunded.
 
     Events that were stored but never acknowledged count as well: the sender was told nothing, so both outcomes are right.
     """

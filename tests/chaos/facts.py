@@ -1,8 +1,7 @@
-"""What the run knows for certain: what was sent and acknowledged, what users were told, and which faults were in force."""
+"""The facts of a run: events with their acknowledgements, messages to users, and faults."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -20,7 +19,7 @@ class Charge:
     name: str
     """The transaction id, or the subscription and the start of its period."""
     user: int | None
-    """The user whose code the note holds; None if no code of ours is in it, so that nobody may be credited."""
+    """The user whose code the note holds; None if no code of ours is in it, so that no user may be credited."""
     amount: str
     """As the bot writes it, such as "$12.34"."""
     credits: int
@@ -36,7 +35,7 @@ class Role(StrEnum):
 
 @dataclass
 class Event:
-    """One event of a charge, with what became of its deliveries."""
+    """One event of a charge, with the results of its deliveries."""
 
     event_id: int
     type: str
@@ -69,10 +68,23 @@ class Fault:
     begun_at: float
     ended_at: float | None = None
 
+    def was_in_force(self, began_at: float, ended_at: float) -> bool:
+        end = float("inf") if self.ended_at is None else self.ended_at + SETTLES_DOWN_SECONDS
+        return self.begun_at <= ended_at and began_at <= end
+
     def may_repeat(self, message: Message) -> bool:
         """Tell whether the fault can have kept the bot from marking *message* as sent."""
-        end = float("inf") if self.ended_at is None else self.ended_at + SETTLES_DOWN_SECONDS
-        return bool(self.services & TELLING) and self.begun_at - 1 <= message.at + 1 and message.at - 1 <= end
+        return bool(self.services & TELLING) and self.was_in_force(message.at - 1, message.at + 2)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one delivery ended."""
+
+    began_at: float
+    ended_at: float
+    failure: str
+    """The status or the error; empty after 2xx."""
 
 
 @dataclass
@@ -81,6 +93,4 @@ class Sent:
 
     charges: dict[str, Charge] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)
-
-    def of_charge(self, name: str) -> Sequence[Event]:
-        return [event for event in self.events.values() if event.charge == name]
+    answers: list[Answer] = field(default_factory=list)

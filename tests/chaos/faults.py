@@ -59,7 +59,7 @@ CUTS = (
 
 
 def deal(chance: random.Random) -> Iterator[Sequence[Plan]]:
-    """Yield what is inflicted next, one fault or two at once, for ever. No fault comes again before all have come once."""
+    """Yield the next faults, one or two at once, for ever. No fault comes again before all have come once."""
     deck: list[Plan] = []
     while True:
         if not deck:
@@ -78,12 +78,12 @@ def _bound(inflict: Callable[..., AbstractAsyncContextManager[None]], *words: st
     return lambda stack: inflict(stack, *words)
 
 
-# What each does ------------------------------------------------------------------------------------------------------
+# Their effects -------------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def killed(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Kill with SIGKILL. Docker does not restart what was killed through it, so the undoing starts it again."""
+    """Kill with SIGKILL. Docker does not restart a container that was killed through it, so the undoing starts it again."""
     await stack.docker("kill --signal KILL", service)
     async with undone(lambda: stack.docker("start", service)):
         yield

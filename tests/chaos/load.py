@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from tests.chaos.bodies import Data, Paid, headers, membership, payment, refund, shop, wire
-from tests.chaos.facts import Charge, Event, Role, Sent
+from tests.chaos.facts import Answer, Charge, Event, Role, Sent
 from tests.chaos.people import Person, Telegram
 
 ATTEMPTS_MAX = 5
@@ -40,7 +40,7 @@ class Subscription:
 
 @dataclass
 class Load:
-    """Sends for as long as `run` runs; `finish` waits for what is under way."""
+    """Sends for as long as `run` runs; `finish` waits for the deliveries under way."""
 
     session: aiohttp.ClientSession
     webhook_url: str
@@ -48,8 +48,8 @@ class Load:
     telegram: Telegram
     chance: random.Random
     sent: Sent = field(default_factory=Sent)
-    failures_in_a_row_max: int = 0
-    _failures_in_a_row: int = 0
+    _error: BaseException | None = None
+    """The exception that ended a task of this module: a mistake here, not in the product."""
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(int(time.time()) % 10**8 * 10))
     _subscriptions: list[Subscription] = field(default_factory=list)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
@@ -63,13 +63,15 @@ class Load:
         while True:
             self._start(self._pay_used_code() if only_codes else self._do_something())
             if not only_codes and self.chance.random() < 0.4:
-                self._start(self.telegram.ask_for_code(self._somebody(), self.chance))
+                self._start(self.telegram.ask_for_code(self._any_user(), self.chance))
             await asyncio.sleep(self.chance.expovariate(per_second))
 
     async def finish(self) -> None:
         """Wait until every delivery was acknowledged or given up."""
         while self._under_way:
             await asyncio.wait(self._under_way)
+        if self._error:
+            raise self._error
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -79,9 +81,9 @@ class Load:
     def _end(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
+            self._error = error
 
-    # What people do --------------------------------------------------------------------------------------------------
+    # Actions of users ------------------------------------------------------------------------------------------------
 
     def _do_something(self) -> Coroutine[Any, Any, None]:
         kinds = {
@@ -99,18 +101,18 @@ class Load:
         return do()
 
     async def _pay(self) -> None:
-        person, note = self._somebody_with_code()
+        person, note = self._user_with_code()
         paid = self._paid(person, note)
         await self._pay_and_perhaps_refund(person, paid, "donation", payment(paid))
 
     async def _buy(self) -> None:
-        person, note = self._somebody_with_code()
+        person, note = self._user_with_code()
         paid = self._paid(person, note)
         await self._pay_and_perhaps_refund(person, paid, "extra_purchase", shop(paid, answers=[note]))
 
     async def _pay_used_code(self) -> None:
         """Pay once more with a code that was paid before; it still names its user."""
-        person = self._somebody()
+        person = self._any_user()
         paid = self._paid(person, self.chance.choice(person.paid_codes or self._take_code(person) or [""]))
         if not paid.note:
             return
@@ -118,7 +120,7 @@ class Load:
 
     async def _pay_with_slip(self) -> None:
         """Write one sign of a fresh code wrongly; the code is not used again, because only a live one is corrected."""
-        person = self._somebody()
+        person = self._any_user()
         if not person.codes:
             return
         code = person.codes.pop()
@@ -128,7 +130,7 @@ class Load:
         await self._report(self._charge(paid, person), "donation.created", Role.PAYS, payment(paid))
 
     async def _buy_and_answer_later(self) -> None:
-        person, note = self._somebody_with_code()
+        person, note = self._user_with_code()
         paid = self._paid(person, note)
         charge = self._charge(paid, person)
         await self._report(charge, "extra_purchase.created", Role.ANNOUNCES, shop(paid, answers=[]))
@@ -137,7 +139,7 @@ class Load:
 
     async def _subscribe(self) -> None:
         """Start a membership: two events at once report its one charge."""
-        person, note = self._somebody_with_code()
+        person, note = self._user_with_code()
         paid = self._paid(person, note)
         subscription = Subscription(person, f"sub_1{self._signs()}", paid.number, note, paid.paid_at, paid.paid_at)
         charge, data = self._period(subscription, paid)
@@ -156,12 +158,12 @@ class Load:
         await self._report(charge, "membership.updated", Role.PAYS, data)
 
     async def _pay_without_code(self) -> None:
-        await self._pay_as_nobody("Thanks for the good work")
+        await self._pay_as_stranger("Thanks for the good work")
 
     async def _pay_with_wrong_code(self) -> None:
-        await self._pay_as_nobody("".join(self.chance.choices(SIGNS, k=8)))
+        await self._pay_as_stranger("".join(self.chance.choices(SIGNS, k=8)))
 
-    async def _pay_as_nobody(self, note: str) -> None:
+    async def _pay_as_stranger(self, note: str) -> None:
         number = next(self._numbers)
         amount = Decimal(500_001 + number % 400_000) / 100
         paid = Paid(
@@ -190,15 +192,15 @@ class Load:
                 await asyncio.sleep(self.chance.uniform(0, 10))
                 await pays
 
-    # What is reported ------------------------------------------------------------------------------------------------
+    # Charges and notes -----------------------------------------------------------------------------------------------
 
-    def _somebody(self) -> Person:
+    def _any_user(self) -> Person:
         return self.chance.choice(list(self.telegram.people.values()))
 
-    def _somebody_with_code(self) -> tuple[Person, str]:
-        """Choose somebody with a code that was never paid, or somebody at all if codes have run out."""
+    def _user_with_code(self) -> tuple[Person, str]:
+        """Choose a user with a code that was never paid, or any user if codes have run out."""
         fresh = [person for person in self.telegram.people.values() if person.codes]
-        person = self.chance.choice(fresh) if fresh else self._somebody()
+        person = self.chance.choice(fresh) if fresh else self._any_user()
         return person, (self._take_code(person) or person.paid_codes[-1:])[0]
 
     def _take_code(self, person: Person) -> list[str]:
@@ -286,18 +288,20 @@ class Load:
         event.given_up = event.acknowledged == 0
 
     async def _post(self, body: bytes) -> bool:
+        """Post one delivery; return whether it was answered with 2xx."""
+        began_at, why = time.time(), ""
         try:
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
             async with self.session.post(
                 self.webhook_url, data=body, headers=headers(self.secret, body), ssl=False, timeout=timeout
             ) as answer:
                 await answer.read()
-                is_accepted = 200 <= answer.status < 300
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            is_accepted = False
-        self._failures_in_a_row = 0 if is_accepted else self._failures_in_a_row + 1
-        self.failures_in_a_row_max = max(self.failures_in_a_row_max, self._failures_in_a_row)
-        return is_accepted
+                if not 200 <= answer.status < 300:
+                    why = str(answer.status)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            why = type(error).__name__
+        self.sent.answers.append(Answer(began_at, time.time(), why))
+        return not why
 
 
 def _now() -> int:

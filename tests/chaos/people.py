@@ -1,4 +1,4 @@
-"""Users of the bot, and the record of what it told them."""
+"""Users of the bot, and the record of its messages to them."""
 
 from __future__ import annotations
 

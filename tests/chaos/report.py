@@ -50,6 +50,9 @@ class Record:
             self.write("charge", **asdict(charge))
         for event in sent.events.values():
             self.write("event", **asdict(event))
+        for answer in sent.answers:
+            if answer.failure:
+                self.write("failed delivery", **asdict(answer))
         for message in messages:
             self.write("message", **asdict(message))
         for violation in verdict.violations:
@@ -79,6 +82,26 @@ def summary(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> list[tuple
         *((name, str(verdict.count(*kinds))) for name, kinds in HEADLINES.items()),
         ("repeated messages", str(len(verdict.repeats))),
         *((f"  around {name}", str(count)) for name, count in _by_fault(verdict.repeats).most_common()),
+    ]
+
+
+def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
+    """
+    Count the deliveries that were not answered with 2xx, by the faults in force.
+
+    Buy Me a Coffee switches a webhook off after ten failures in a row.
+    """
+    by_faults: Counter[str] = Counter()
+    streak = longest = 0
+    for answer in sorted(sent.answers, key=lambda answer: answer.ended_at):
+        streak = streak + 1 if answer.failure else 0
+        longest = max(longest, streak)
+        if answer.failure:
+            names = [fault.name for fault in faults if fault.was_in_force(answer.began_at, answer.ended_at)]
+            by_faults[f"{' + '.join(names[-2:]) or 'no fault'}: {answer.failure}"] += 1
+    return [
+        ("failed deliveries, most in a row", f"{by_faults.total()}, {longest}"),
+        *((f"  around {name}", str(count)) for name, count in by_faults.most_common(8)),
     ]
 
 

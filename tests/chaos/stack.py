@@ -41,7 +41,7 @@ class CommandError(Exception):
 class Stack:
     project: str
     folder: Path
-    """Gets the record of what Telegram took."""
+    """The stand-in for Telegram writes its record there."""
     https_port: int
     http_port: int
     sandbox_port: int
@@ -121,7 +121,7 @@ class Stack:
         return (await self.docker("exec", "keeper", "ls", DISKS["spool"])).split()
 
     async def states(self) -> dict[str, str]:
-        """Return for each service `healthy`, or what else Docker says of it."""
+        """Return Docker's state of each service; `healthy` is the good one."""
         form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
         found = await run("docker", "inspect", "--format", form, *(self.containers[name] for name in SERVICES))
         states = (line.split() for line in found.splitlines())
@@ -144,7 +144,7 @@ class Stack:
 
 async def run(*command: str, seconds: float = COMMAND_SECONDS_MAX, environment: Mapping[str, str] | None = None) -> str:
     """
-    Run a command and return what it printed.
+    Run a command and return its output.
 
     Raises:
         CommandError: It failed, or took longer than *seconds*.

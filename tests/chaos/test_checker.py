@@ -101,7 +101,7 @@ class World:
         self.messages = kept
 
     async def plant(self, *statements: str) -> None:
-        """Change rows that no constraint and no trigger of the schema would let anybody change."""
+        """Change rows although constraints and triggers of the schema refuse it."""
         async with self.pool.acquire() as db, db.transaction():
             await db.execute("SET LOCAL session_replication_role = replica")
             for statement in statements:
@@ -172,7 +172,7 @@ async def test_an_event_that_is_stored_twice_is_found(world: World) -> None:
     assert await world.found() == {Kind.STORED_TWICE}
 
 
-async def test_an_event_that_nobody_sent_is_found(world: World) -> None:
+async def test_an_event_that_was_not_sent_is_found(world: World) -> None:
     await world.plant("INSERT INTO events (delivery_key, body, digest, outcome) VALUES ('x', '{}', '', 'unknown')")
 
     assert await world.found() == {Kind.UNKNOWN}
@@ -257,7 +257,7 @@ async def test_a_missing_balance_is_found(world: World) -> None:
 
 
 async def test_an_entry_that_no_payment_explains_is_found(world: World) -> None:
-    """The ledger and the balance agree with each other, and not with what was paid."""
+    """The ledger and the balance agree with each other, and not with the payments."""
     await world.ledger.adjust(10)
 
     assert await world.found() == {Kind.UNKNOWN, Kind.OUT_OF_BALANCE}
@@ -282,7 +282,7 @@ async def test_a_user_who_heard_only_of_the_refund_is_found(world: World) -> Non
     assert await world.found() == {Kind.NEVER_TOLD}
 
 
-async def test_a_message_to_somebody_else_tells_nobody(world: World) -> None:
+async def test_a_message_to_another_user_does_not_count(world: World) -> None:
     world.take_back("$1.02")
     world.tell(BOHDAN, "Thank you! $1.02 arrived: +102 credits.")
 

@@ -513,7 +513,7 @@ async def test_without_room_the_delivery_is_refused_as_without_a_spool(folder: P
 
 @pytest.fixture
 def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits long for a database that hangs."""
+    """A delivery does not wait long for a database that hangs."""
     monkeypatch.setattr(intake_module, "ANSWER_SECONDS_MAX", 0.05)
 
 
