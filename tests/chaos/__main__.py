@@ -5,6 +5,7 @@ CHAOS         `faults` (default): every fault, one after the other and sometimes
               8 seconds, or 4 seconds after it became healthy, under payments only, to measure how late users are told
 CHAOS_MINUTES how long: 10, for `bot-kills` 13
 CHAOS_SEED    an earlier run's seed: the same sequence of faults
+CHAOS_ONLY    words such as `disk` or `kill`: only the faults with these words in their names
 CHAOS_RECORD  the file that gets the record, as JSON lines
 """
 
@@ -79,11 +80,12 @@ class Run:
     record: report.Record
     chance: random.Random
     faults: list[Fault]
+    only: str = ""
     credited: str = "?"
 
     async def inflict_faults(self) -> None:
-        for plans in deal(self.chance):
-            seconds = self.chance.uniform(SHORTEST_SECONDS, LONGEST_SECONDS)
+        for plans in deal(self.chance, self.only):
+            seconds = self.chance.uniform(SHORTEST_SECONDS, LONGEST_SECONDS) if any(plan.lasts for plan in plans) else 0
             self.record.say(f"{' + '.join(plan.name for plan in plans)}, {seconds:.0f} s")
             async with AsyncExitStack() as inflicted:
                 for plan in plans:
@@ -190,7 +192,7 @@ async def main(environment: Mapping[str, str]) -> int:
     async with running_stack(environment, record) as stack, client_session() as session:
         telegram = Telegram(session, stack.sandbox_url, stack.record)
         load = Load(session, stack.webhook_url, SECRET, telegram, random.Random(f"{seed} load"))
-        run = Run(stack, load, record, random.Random(f"{seed} faults"), [])
+        run = Run(stack, load, record, random.Random(f"{seed} faults"), [], only=environment.get("CHAOS_ONLY", ""))
         watching = [asyncio.create_task(telegram.follow()), asyncio.create_task(run.tell())]
         record.say(f"{mode.people} people join and get {mode.codes} codes each")
         await telegram.press_start(OPERATOR_ID)

@@ -26,6 +26,8 @@ class Plan:
     name: str
     services: frozenset[str]
     inflict: Inflict
+    lasts: bool = True
+    """False: it is over once it is inflicted."""
 
 
 def plans() -> list[Plan]:
@@ -33,17 +35,20 @@ def plans() -> list[Plan]:
     return [
         *(Plan(f"kill {name}", frozenset({name}), _bound(killed, name)) for name in SERVICES),
         *(Plan(f"pause {name}", frozenset({name}), _bound(paused, name)) for name in CORE),
-        *(Plan(f"restart {name}", frozenset({name}), _bound(restarted, name)) for name in CORE),
+        *(Plan(f"restart {name}", frozenset({name}), _bound(restarted, name), lasts=False) for name in CORE),
         *(Plan(f"cut {name} off {network}", frozenset({name}), _bound(cut, name, network)) for name, network in CUTS),
         Plan("terminate all backends", frozenset({"db"}), backends_terminated),
         Plan("terminate all backends again", frozenset({"db"}), backends_terminated),
         Plan("Telegram answers with errors", frozenset({"sandbox"}), telegram_in_trouble),
-        Plan("fill the database's disk", frozenset({"db"}), _bound(full, "database")),
-        Plan("fill the spool's disk, database dead", frozenset({"webhook", "db"}), spool_full),
-        Plan("spool unwritable, database dead", frozenset({"webhook", "db"}), spool_unwritable),
-        Plan("fill both disks", frozenset({"webhook", "db"}), both_full),
+        Plan("fill the database's disk", DISKS_AND_WAY, _bound(full, "database")),
+        Plan("fill the spool's disk, database dead", DISKS_AND_WAY, spool_full),
+        Plan("spool unwritable, database dead", DISKS_AND_WAY, spool_unwritable),
+        Plan("fill both disks", DISKS_AND_WAY, both_full),
     ]
 
+
+DISKS_AND_WAY = frozenset({"db", "webhook", "proxy"})
+"""A full disk is noticed only if deliveries arrive, so the way to it is left whole."""
 
 CUTS = (
     ("proxy", "edge"),
@@ -58,12 +63,16 @@ CUTS = (
 )
 
 
-def deal(chance: random.Random) -> Iterator[Sequence[Plan]]:
-    """Yield the next faults, one or two at once, for ever. No fault comes again before all have come once."""
+def deal(chance: random.Random, only: str = "") -> Iterator[Sequence[Plan]]:
+    """
+    Yield the next faults, one or two at once, for ever. No fault comes again before all have come once.
+
+    *only* leaves those with these words in their names.
+    """
     deck: list[Plan] = []
     while True:
         if not deck:
-            deck = plans()
+            deck = [plan for plan in plans() if only in plan.name]
             chance.shuffle(deck)
         first = deck.pop()
         second = next((plan for plan in deck if not plan.services & first.services), None)
