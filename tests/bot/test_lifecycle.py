@@ -176,6 +176,25 @@ async def test_without_the_database_users_are_asked_for_patience_and_served_when
     assert await payments(pool) == 1
 
 
+async def test_an_excuse_that_telegram_does_not_take_is_no_error(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, gate: Gate, gated_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`make chaos` took the database and Telegram away at once, and the log held a traceback for each message."""
+    async with run_bot(DATABASE_URL=gated_url):
+        await anna.ask("/start")
+        gate.close()
+        # Longer than an answer waits, so that it is not tried again.
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=31)
+        calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
+        await anna.say("/pay 10")
+        await sandbox.get("/telegram/calls", method="sendMessage", count=calls + 1, wait=30)
+        gate.open()
+
+        assert code_in(await anna.ask("/pay 10"))
+
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_what_is_owed_while_the_database_is_away_is_told_when_it_is_back(
     run_bot: RunBot, anna: Person, gate: Gate, gated_url: str, pool: Pool
 ) -> None:
