@@ -62,7 +62,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app = web.Application(middlewares=[refuse_bad_fields], client_max_size=_BODY_BYTES_MAX)
     app.cleanup_ctx.append(run_background)
     app.add_routes([web.get("/healthz", say_healthy)])
-    app.add_routes(BotApi(telegram).routes())
+    app.add_routes(BotApi(telegram, answer_seconds=settings.answer_seconds).routes())
     app.add_routes(Acting(telegram).routes())
     app.add_routes(Launches(telegram, public_host=settings.webhook_host).routes())
     app.add_routes(forwarding.routes())

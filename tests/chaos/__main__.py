@@ -1,7 +1,7 @@
 """
 Break the running product at random, under load, and check that nothing was lost: `make chaos`.
 
-CHAOS         `faults` (default): every fault, one after the other and sometimes two at once; `bot-kills`: the bot is killed every
+CHAOS         `faults` (default): every fault, one after the other and sometimes two at once; `bot-kills`: the bot is killed about every
               8 seconds, or 4 seconds after it became healthy, under payments only, to measure how late users are told
 CHAOS_MINUTES how long: 10, for `bot-kills` 13
 CHAOS_SEED    an earlier run's seed: the same sequence of faults

@@ -21,9 +21,12 @@ from tests.chaos.stack import CommandError, Stack
 
 OPERATOR_ID = 1_000_001
 CALM_SECONDS = (2.0, 6.0)
-KILL_EVERY_SECONDS = 8.0
-HEALTHY_SECONDS_MIN = 4.0
-"""The bot lives for at least so long after it became healthy, so that a busy machine does not kill it at its start each time."""
+KILL_EVERY_SECONDS = (6.0, 10.0)
+HEALTHY_SECONDS_MIN = (3.0, 5.0)
+"""
+The bot lives for at least so long after it became healthy, so that a busy machine does not kill it at its start each time. Both spans are
+random, because a kill at a fixed moment would always meet the same work.
+"""
 
 START_SECONDS_MAX = 60.0
 TICK_SECONDS = 5.0
@@ -78,11 +81,11 @@ class Run:
     async def kill_bot(self) -> None:
         plan = Plan("kill bot", frozenset({"bot"}), lambda stack: killed(stack, "bot"))
         while True:
-            next_at = time.monotonic() + KILL_EVERY_SECONDS
+            next_at = time.monotonic() + self.chance.uniform(*KILL_EVERY_SECONDS)
             async with self._fault(plan):
                 pass
             await self._until_healthy("bot")
-            await asyncio.sleep(max(HEALTHY_SECONDS_MIN, next_at - time.monotonic()))
+            await asyncio.sleep(max(self.chance.uniform(*HEALTHY_SECONDS_MIN), next_at - time.monotonic()))
 
     async def tell(self) -> None:
         """Say every few seconds how things stand."""

@@ -145,6 +145,7 @@ async def open_sandbox(
     answer_timeout_seconds: float = DEADLINE_SECONDS,
     tls: ssl.SSLContext | None = None,
     record: Path | None = None,
+    answer_seconds: float = 0.0,
 ) -> AsyncIterator[Sandbox]:
     product = Product()
     app = web.Application()
@@ -159,6 +160,7 @@ async def open_sandbox(
             webhook_host="pay.example",
             retry_seconds=0.01,
             record=record,
+            answer_seconds=answer_seconds,
         )
         async with TestClient(TestServer(make_app(settings, answer_timeout_seconds=answer_timeout_seconds))) as client:
             yield Sandbox(client, product, server)
