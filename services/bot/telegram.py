@@ -55,6 +55,8 @@ UPDATE_BYTES_MAX = 256 * 1024
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
+ADDRESS_SECONDS_MAX = 10
+"""aiohttp's default."""
 RETRY_SECONDS_MAX = 30.0
 ANSWER_ATTEMPTS_MAX = 4
 ANSWER_PAUSE_SECONDS_MAX = 30.0
@@ -117,10 +119,23 @@ class Patience(BaseRequestMiddleware):
         return await make_request(bot, method)
 
 
+class Session(AiohttpSession):
+    """
+    Look the address of Telegram's server up again after a while.
+
+    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). A server that moved, such as a Bot API server
+    whose container was started again, could not be reached for so long.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._connector_init["ttl_dns_cache"] = ADDRESS_SECONDS_MAX
+
+
 def make_bot(settings: BotSettings, *, is_patient: bool = True) -> Bot:
     """Make a client; links in its messages show no preview."""
     # aiogram reads webhook requests with the session's `json_loads`, too.
-    session = AiohttpSession(
+    session = Session(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
     # The first is the outermost: each try of the patient one is measured by itself.

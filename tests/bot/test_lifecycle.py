@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from aiogram import Bot
+from aiogram.exceptions import TelegramNetworkError
+from aiogram.types import User
+from aiohttp.resolver import DefaultResolver
 
 from ledger.store.database import Pool
-from services.bot.telegram import UPDATE_BYTES_MAX, webhook_secret
-from tests.bot.conftest import RunBot, free_port
+from services.bot import telegram as telegram_module
+from services.bot.telegram import UPDATE_BYTES_MAX, make_bot, webhook_secret
+from tests.bot.conftest import RunBot, free_port, settings_of
 from tests.bot.gate import Gate
 from tests.bot.outbox import Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person, code_in
@@ -128,6 +135,47 @@ async def test_a_bot_that_starts_while_telegram_is_away_tries_on(
         await sandbox.delete("/telegram/misbehave")
 
         assert "Hello" in await anna.ask("/start")
+
+
+async def test_a_server_of_telegram_that_moved_is_found_again(
+    sandbox: Sandbox, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    `make chaos` killed the stand-in for Telegram, which got another address from Docker; the bot never reached it again.
+
+    aiogram would have looked the address up after an hour.
+    """
+    addresses = ["127.0.0.2"]
+
+    async def resolve(_resolver: object, host: str, port: int, **_options: object) -> list[dict[str, object]]:
+        found = {
+            "hostname": host,
+            "host": addresses[-1],
+            "port": port,
+            "family": socket.AF_INET,
+            "proto": 0,
+            "flags": 0,
+        }
+        return [found]
+
+    monkeypatch.setattr(DefaultResolver, "resolve", resolve)
+    monkeypatch.setattr(telegram_module, "ADDRESS_SECONDS_MAX", 0.05)
+    port = sandbox.url.port
+    settings = settings_of(sandbox, role_url("bot"), TELEGRAM_API_URL=f"http://telegram.test:{port}/telegram")
+
+    async with make_bot(settings, is_patient=False) as bot, asyncio.timeout(DEADLINE_SECONDS):
+        with pytest.raises(TelegramNetworkError):
+            await bot.get_me()
+        addresses.append("127.0.0.1")
+
+        assert (await until_answered(bot)).is_bot
+
+
+async def until_answered(bot: Bot) -> User:
+    while True:
+        with suppress(TelegramNetworkError):
+            return await bot.get_me()
+        await asyncio.sleep(0.01)
 
 
 async def test_polling_survives_every_fault(run_bot: RunBot, sandbox: Sandbox, anna: Person) -> None:
