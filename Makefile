@@ -47,7 +47,7 @@ logs: docker ## Follow the demo's log lines
 # In lanes of about one length; what stands in none of them comes after the browser's.
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
-SETTLING := tests/integration tests/docs tests/sandbox tests/unit tests/examples tests/tracing
+SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) $(SCRIPT) ## Pass every test: unit, integration, end to end
@@ -73,6 +73,11 @@ soak: docker $(READY) ## Try 5,000 random sequences of steps against the invaria
 .PHONY: rush
 rush: docker $(READY) ## Let 1,000 people write to the bot within two seconds
 	@RUSH_PEOPLE=1000 $(BIN)/pytest --capture=no tests/bot/test_rush.py
+
+.PHONY: chaos
+chaos: docker $(READY) ## Break the running product at random for ten minutes, under load, and check that nothing was lost
+	@# CHAOS_MINUTES, CHAOS_SEED and others: tests/chaos/__main__.py
+	@$(BIN)/python -m tests.chaos
 
 .PHONY: mutate
 mutate: $(READY) ## Change the pure rules in small ways and list the changes that no test notices

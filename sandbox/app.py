@@ -22,6 +22,7 @@ from sandbox.settings import Settings
 from sandbox.telegram.acting import Acting
 from sandbox.telegram.bot_api import BotApi
 from sandbox.telegram.launches import Launches
+from sandbox.telegram.record import Record
 from sandbox.telegram.state import Telegram
 from sandbox.telegram.webhook import Pusher
 
@@ -37,7 +38,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     script = Script(origin=settings.script_url)
     forwarding = Forwarding(origin=settings.webhook_url, public_host=settings.webhook_host, script=script)
 
-    telegram = Telegram(settings.bot_token, Bell(anything))
+    telegram = Telegram(settings.bot_token, Bell(anything), record=Record(settings.record))
     pusher = Pusher(telegram.webhook, telegram.updates, postman)
 
     webhook = Webhook(settings.webhook_url, settings.bmc_secret)
@@ -63,7 +64,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app = web.Application(middlewares=[refuse_bad_fields], client_max_size=_BODY_BYTES_MAX)
     app.cleanup_ctx.append(run_background)
     app.add_routes([web.get("/healthz", say_healthy)])
-    app.add_routes(BotApi(telegram).routes())
+    app.add_routes(BotApi(telegram, answer_seconds=settings.answer_seconds).routes())
     app.add_routes(Acting(telegram).routes())
     app.add_routes(Launches(telegram, public_host=settings.webhook_host).routes())
     app.add_routes(script.routes())

@@ -30,6 +30,10 @@ class Settings:
     # Its neighbours in the compose network must reach it; compose publishes it on loopback only.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
+    # The file that keeps people and the bot's messages across restarts; None keeps them in memory only.
+    record: Path | None = None
+    # How long the Bot API's answers take.
+    answer_seconds: float = 0.0
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -43,6 +47,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         retry_seconds=_read(environ, "SANDBOX_RETRY_SECONDS", _seconds, default="2"),
         host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see above
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
+        answer_seconds=_read(environ, "SANDBOX_ANSWER_SECONDS", _seconds, default="0"),
+        record=Path(record) if (record := environ.get("SANDBOX_RECORD", "").strip()) else None,
     )
 
 

@@ -59,6 +59,7 @@ class Acting:
         if "username" in fields.values:
             person.username = fields.text("username") or None
         person.language_code = fields.text("language_code") or person.language_code
+        self._telegram.record.keep_person(person)
         self._telegram.changed.ring()
         return web.json_response(person.as_user())
 
@@ -153,6 +154,7 @@ class Acting:
         """Delete the person's account; Telegram tells the bot nothing."""
         person = self._person(request)
         person.standing = Standing.DELETED
+        self._telegram.record.keep_person(person)
         self._telegram.chats.of(person).touch()
         return web.json_response({"standing": person.standing.value})
 
@@ -242,6 +244,7 @@ class Acting:
             raise conflict("the account was deleted")
         was_blocked = person.standing is Standing.BLOCKED
         person.standing = standing
+        self._telegram.record.keep_person(person)
         chat = self._telegram.chats.of(person)
         chat.touch()
         if was_blocked is (standing is Standing.BLOCKED):
@@ -273,7 +276,9 @@ class Acting:
         person = self._person(request)
         if person.standing in (Standing.BLOCKED, Standing.DELETED):
             raise conflict(f"the person cannot write: {person.standing.value}")
-        person.standing = Standing.OPEN
+        if person.standing is not Standing.OPEN:
+            person.standing = Standing.OPEN
+            self._telegram.record.keep_person(person)
         return self._telegram.chats.of(person)
 
 

@@ -20,8 +20,9 @@ _HANG_SECONDS = 600
 
 
 class BotApi:
-    def __init__(self, telegram: Telegram) -> None:
+    def __init__(self, telegram: Telegram, *, answer_seconds: float = 0.0) -> None:
         self._telegram = telegram
+        self._answer_seconds = answer_seconds
 
     def routes(self) -> list[web.RouteDef]:
         return [web.route("*", "/telegram/bot{token}/{method}", self.handle)]
@@ -37,6 +38,8 @@ class BotApi:
         call = self._telegram.calls.add(method, fields.values)
         await self._telegram.misbehaviour.wait_while_paused(method.lower())
         response = await self._answer_or_misbehave(request, method.lower(), fields)
+        # The way back takes most of a call. Meanwhile the call has taken its effect, and the bot does not know it.
+        await asyncio.sleep(self._answer_seconds)
         call.status = _seen_status(response)
         _log_refusal(call)
         return response

@@ -297,6 +297,7 @@ def _send(
         reply_to=reply_to,
     )
     chat.add(message)
+    telegram.record.keep_message(chat.person.id, message.message_id, content.text)
     log.info("telegram: message %d to %d", message.message_id, chat.person.id)
     return as_bot_api(telegram, chat, message)
 

@@ -49,11 +49,13 @@ class People:
         return self._people.get(user_id)
 
     def get_or_create(self, user_id: int) -> Person:
-        if user_id not in self._people:
-            self._people[user_id] = Person(user_id, first_name=f"User {user_id}")
-            if len(self._people) > _PEOPLE_MAX:
-                self._people.popitem(last=False)
-        return self._people[user_id]
+        return self._people.get(user_id) or self.remember(Person(user_id, first_name=f"User {user_id}"))
+
+    def remember(self, person: Person) -> Person:
+        self._people[person.id] = person
+        if len(self._people) > _PEOPLE_MAX:
+            self._people.popitem(last=False)
+        return person
 
     def newest_first(self) -> list[Person]:
         return list(reversed(self._people.values()))

@@ -14,6 +14,7 @@ from sandbox.telegram.limits import SendLimits
 from sandbox.telegram.misbehaviour import Misbehaviour
 from sandbox.telegram.people import People
 from sandbox.telegram.profile import Profile
+from sandbox.telegram.record import Record
 from sandbox.telegram.updates import Updates
 from sandbox.telegram.webhook import Webhook
 
@@ -43,10 +44,13 @@ class Telegram:
     queries: OrderedDict[str, CallbackQuery] = field(default_factory=OrderedDict)
     query_ids: Counter = field(default_factory=lambda: Counter(epoch_seconds=1_690_000_000))
     profile: Profile = field(default_factory=Profile)
+    record: Record = field(default_factory=Record)
     chats: Chats = field(init=False)
 
     def __post_init__(self) -> None:
         self.chats = Chats(self.changed)
+        for person in self.record.read_people():
+            self.people.remember(person)
 
     @property
     def bot_id(self) -> int:

@@ -128,10 +128,14 @@ async def _speech_of(user: User, context: Context) -> Speech:
 
 
 async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:
-    if isinstance(event, CallbackQuery):
-        await event.answer(speech.label(text), show_alert=True)
-    elif isinstance(event, Message):
-        await event.answer(speech.say(text))
+    try:
+        if isinstance(event, CallbackQuery):
+            await event.answer(speech.label(text), show_alert=True)
+        elif isinstance(event, Message):
+            await event.answer(speech.say(text))
+    except PASSING_TROUBLE as error:
+        # Telegram is away as well. The user asks again.
+        log.warning("excuse not delivered", error=type(error).__name__)
 
 
 class Drain(BaseMiddleware):

@@ -66,6 +66,8 @@ UPDATE_BYTES_MAX = 256 * 1024
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
+ADDRESS_SECONDS_MAX = 10
+"""aiohttp's default."""
 RETRY_SECONDS_MAX = 30.0
 ATTEMPTS_MAX = 4
 REFUSED_SECONDS_MAX = 600
@@ -172,10 +174,23 @@ def _chat_of(method: TelegramMethod[Any]) -> int | None:
     return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
 
 
+class Session(AiohttpSession):
+    """
+    Look the address of Telegram's server up again after a while.
+
+    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). A server that moved, such as a Bot API server
+    whose container was started again, could not be reached for so long.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._connector_init["ttl_dns_cache"] = ADDRESS_SECONDS_MAX
+
+
 def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
     """Make a client; links in its messages show no preview. *retries* False: for who remembers what failed."""
     # aiogram reads webhook requests with the session's `json_loads`, too.
-    session = AiohttpSession(
+    session = Session(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
     if retries:

@@ -37,6 +37,13 @@ LOOK_SECONDS = 30.0
 LOCKED_RETRY_SECONDS = 2.0
 """How long to leave events alone that need a locked row. An attempt keeps all of settlement waiting for half a second."""
 
+ANSWER_SECONDS_MAX = 7.0
+"""
+How long a delivery waits for the writer. A database that hangs, or whose network drops packets, raises no error for 15 seconds
+(`COMMAND_TIMEOUT_SECONDS`); the proxy and BMC would take the delivery for failed by then. A second more than the writer's patience,
+so that the writer decides if it can.
+"""
+
 Returned = TypeVar("Returned")
 
 
@@ -83,12 +90,20 @@ class Intake:
         if self._is_something_before() and await self._keep(delivery, event):
             return None
         try:
-            return await self._writer.submit(event)
+            return await self._submit(event)
         except Exception as error:
             # Away, overloaded, or refusing it even raw: nothing of it is lost for as long as there is another disk.
             if await self._keep(delivery, event, is_locked=isinstance(error, RowLockedError)):
                 return None
             raise
+
+    async def _submit(self, event: Event) -> Outcome:
+        """Settle an event in time, or give up waiting. The writer may still settle it: once spooled, it is then a duplicate."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                return await self._writer.submit(event)
+        except TimeoutError as error:
+            raise DatabaseAwayError from error
 
     def _is_something_before(self) -> bool:
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from aiogram import Bot
+from aiogram.exceptions import TelegramNetworkError
+from aiogram.types import User
+from aiohttp.resolver import DefaultResolver
 
 from ledger.store.database import Pool
-from services.bot.telegram import UPDATE_BYTES_MAX, webhook_secret
-from tests.bot.conftest import RunBot, free_port
+from services.bot import telegram as telegram_module
+from services.bot.telegram import UPDATE_BYTES_MAX, make_bot, webhook_secret
+from tests.bot.conftest import RunBot, free_port, settings_of
 from tests.bot.gate import Gate
 from tests.bot.outbox import Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person, code_in
@@ -130,6 +137,47 @@ async def test_a_bot_that_starts_while_telegram_is_away_tries_on(
         assert "Hello" in await anna.ask("/start")
 
 
+async def test_a_server_of_telegram_that_moved_is_found_again(
+    sandbox: Sandbox, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    `make chaos` killed the stand-in for Telegram, which got another address from Docker; the bot never reached it again.
+
+    aiogram would have looked the address up after an hour.
+    """
+    addresses = ["127.0.0.2"]
+
+    async def resolve(_resolver: object, host: str, port: int, **_options: object) -> list[dict[str, object]]:
+        found = {
+            "hostname": host,
+            "host": addresses[-1],
+            "port": port,
+            "family": socket.AF_INET,
+            "proto": 0,
+            "flags": 0,
+        }
+        return [found]
+
+    monkeypatch.setattr(DefaultResolver, "resolve", resolve)
+    monkeypatch.setattr(telegram_module, "ADDRESS_SECONDS_MAX", 0.05)
+    port = sandbox.url.port
+    settings = settings_of(sandbox, role_url("bot"), TELEGRAM_API_URL=f"http://telegram.test:{port}/telegram")
+
+    async with make_bot(settings, retries=False) as bot, asyncio.timeout(DEADLINE_SECONDS):
+        with pytest.raises(TelegramNetworkError):
+            await bot.get_me()
+        addresses.append("127.0.0.1")
+
+        assert (await until_answered(bot)).is_bot
+
+
+async def until_answered(bot: Bot) -> User:
+    while True:
+        with suppress(TelegramNetworkError):
+            return await bot.get_me()
+        await asyncio.sleep(0.01)
+
+
 async def test_polling_survives_every_fault(run_bot: RunBot, sandbox: Sandbox, anna: Person) -> None:
     async with run_bot():
         await anna.ask("/start")
@@ -174,6 +222,25 @@ async def test_without_the_database_users_are_asked_for_patience_and_served_when
     assert ("try again in a minute" in alert["text"], alert["show_alert"]) == (True, True)
     assert code_in(answer)
     assert await payments(pool) == 1
+
+
+async def test_an_excuse_that_telegram_does_not_take_is_no_error(
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, gate: Gate, gated_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`make chaos` took the database and Telegram away at once, and the log held a traceback for each message."""
+    async with run_bot(DATABASE_URL=gated_url):
+        await anna.ask("/start")
+        gate.close()
+        # Longer than an answer waits, so that it is not tried again.
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=31)
+        calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
+        await anna.say("/pay 10")
+        await sandbox.get("/telegram/calls", method="sendMessage", count=calls + 1, wait=30)
+        gate.open()
+
+        assert code_in(await anna.ask("/pay 10"))
+
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_what_is_owed_while_the_database_is_away_is_told_when_it_is_back(

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.sandbox.world import DEADLINE_SECONDS, TOKEN, Sandbox
+from tests.sandbox.world import DEADLINE_SECONDS, TOKEN, Sandbox, open_sandbox
 
 BUTTONS = {"inline_keyboard": [[{"text": "Cancel", "callback_data": "cancel"}]]}
 
@@ -408,3 +408,17 @@ async def test_calls_are_listed_in_order_with_their_answers_and_no_secret(sandbo
     assert [call["method"] for call in everything] == ["getUpdates", "sendMessage", "sendMessage", "setWebhook"]
     assert "s3cret" not in json.dumps(everything)
     assert TOKEN not in json.dumps(everything)
+
+
+async def test_an_answer_takes_as_long_as_it_was_told_and_its_effect_does_not() -> None:
+    async with open_sandbox(answer_seconds=0.3) as sandbox:
+        await sandbox.post("/telegram/chats/1/messages", text="/start")
+        began_at = asyncio.get_running_loop().time()
+        sending = asyncio.create_task(sandbox.bot("sendMessage", chat_id=1, text="Hello"))
+        chat = await sandbox.get("/telegram/chats/1", wait=5, version=1)
+        was_answered = sending.done()
+        await sending
+
+    assert chat["messages"][-1]["text"] == "Hello"
+    assert not was_answered
+    assert asyncio.get_running_loop().time() - began_at >= 0.3

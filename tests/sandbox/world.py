@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, web
@@ -140,7 +141,11 @@ class Sandbox:
 
 @asynccontextmanager
 async def open_sandbox(
-    *, answer_timeout_seconds: float = DEADLINE_SECONDS, tls: ssl.SSLContext | None = None
+    *,
+    answer_timeout_seconds: float = DEADLINE_SECONDS,
+    tls: ssl.SSLContext | None = None,
+    record: Path | None = None,
+    answer_seconds: float = 0.0,
 ) -> AsyncIterator[Sandbox]:
     product = Product()
     app = web.Application()
@@ -155,6 +160,8 @@ async def open_sandbox(
             webhook_host="pay.example",
             script_url=server.make_url("/js/script.js"),
             retry_seconds=0.01,
+            record=record,
+            answer_seconds=answer_seconds,
         )
         async with TestClient(TestServer(make_app(settings, answer_timeout_seconds=answer_timeout_seconds))) as client:
             yield Sandbox(client, product, server)

@@ -215,6 +215,8 @@ class Database:
         """The numbers of events that need a row which another client has locked."""
         self.attempts_at_locked: list[int] = []
         self.hangs = False
+        self.resumed = asyncio.Event()
+        self.outcomes: list[Outcome] = []
         self.attempts = 0
 
     @property
@@ -229,7 +231,7 @@ class Database:
         if not self.is_there:
             raise DatabaseAwayError
         if self.hangs:
-            await asyncio.Event().wait()
+            await self.resumed.wait()
         numbers = [number_of(event) for event in events]
         if self.locked & set(numbers):
             self.attempts_at_locked += [number for number in numbers if number in self.locked]
@@ -238,7 +240,9 @@ class Database:
             raise ValueError
         known = set(self.settled)
         self.batches.append(numbers)
-        return [Outcome.DUPLICATE if number in known else Outcome.CREDITED for number in numbers]
+        outcomes = [Outcome.DUPLICATE if number in known else Outcome.CREDITED for number in numbers]
+        self.outcomes += outcomes
+        return outcomes
 
     async def keep(self, event: Event) -> None:
         if number_of(event) in self.refuses:
@@ -505,6 +509,52 @@ async def test_without_room_the_delivery_is_refused_as_without_a_spool(folder: P
             await take(intake, 2)
 
     assert {line["reason"] for line in logs if line["event"] == "event not spooled"} == {"full"}
+
+
+@pytest.fixture
+def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delivery does not wait long for a database that hangs."""
+    monkeypatch.setattr(intake_module, "ANSWER_SECONDS_MAX", 0.05)
+
+
+@pytest.mark.usefixtures("quick_answers")
+async def test_what_a_hanging_database_does_not_take_in_time_is_spooled(folder: Path, spool: Spool) -> None:
+    """
+    `make chaos` cut the webhook off the database's network: no error came for 15 seconds, and every delivery failed meanwhile.
+
+    BMC switches the webhook off after ten failures.
+    """
+    database = Database(is_there=True)
+    database.hangs = True
+    async with process(database, spool) as intake:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            spooled = await take(intake, 1, 2)
+
+        assert (spooled, len(names_in(folder))) == ([None, None], 2)
+
+
+@pytest.mark.usefixtures("quick_answers")
+async def test_an_event_that_was_spooled_in_vain_is_settled_once(folder: Path, spool: Spool) -> None:
+    """The database took it after all, after its delivery was answered."""
+    database = Database(is_there=True)
+    database.hangs = True
+    async with process(database, spool) as intake:
+        await take(intake, 1)
+        database.hangs = False
+        database.resumed.set()
+        await until(lambda: not names_in(folder))
+
+    assert database.settled == [1, 1]
+    assert database.outcomes == [Outcome.CREDITED, Outcome.DUPLICATE]
+
+
+@pytest.mark.usefixtures("quick_answers")
+async def test_without_a_spool_a_hanging_database_refuses_the_delivery() -> None:
+    database = Database(is_there=True)
+    database.hangs = True
+    async with process(database, None) as intake:
+        with pytest.raises(DatabaseAwayError):
+            await take(intake, 1)
 
 
 async def test_without_a_spool_the_delivery_is_refused() -> None:

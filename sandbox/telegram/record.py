@@ -1,0 +1,51 @@
+"""A file that keeps people and the bot's messages across restarts of the sandbox."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sandbox.telegram.people import Person, Standing
+
+
+class Record:
+    """
+    Append one JSON line for each change of a person and for each message of the bot; without *path*, keep nothing.
+
+    A line is written before the call is answered, in one unbuffered write, so a killed sandbox loses none that it answered.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    def keep_person(self, person: Person) -> None:
+        self._append({"person": person.as_read()})
+
+    def keep_message(self, chat_id: int, message_id: int, text: str) -> None:
+        self._append({"message": {"at": time.time(), "chat_id": chat_id, "message_id": message_id, "text": text}})
+
+    def read_people(self) -> Iterator[Person]:
+        """Read each person as of every line about them; the last one counts."""
+        if self._path is None or not self._path.exists():
+            return
+        with self._path.open(encoding="utf-8") as lines:
+            for line in lines:
+                if (known := json.loads(line).get("person")) is not None:
+                    yield _person(known)
+
+    def _append(self, fact: dict[str, Any]) -> None:
+        if self._path is None:
+            return
+        with self._path.open("ab", buffering=0) as file:
+            file.write(json.dumps(fact).encode() + b"\n")
+
+
+def _person(known: dict[str, Any]) -> Person:
+    return Person(
+        known["id"],
+        first_name=known["first_name"],
+        username=known.get("username"),
+        language_code=known["language_code"],
+        standing=Standing(known["standing"]),
+    )

@@ -1,0 +1,146 @@
+"""
+Break the running product at random, under load, and check that nothing was lost: `make chaos`.
+
+CHAOS         `faults` (default): every fault, one after the other and sometimes two at once; `bot-kills`: the bot is killed about every
+              8 seconds, or 4 seconds after it became healthy, under payments only, to measure how late users are told
+CHAOS_MINUTES how long: 10, for `bot-kills` 13
+CHAOS_SEED    an earlier run's seed: the same sequence of faults
+CHAOS_ONLY    words such as `disk` or `kill`: only the faults with these words in their names
+CHAOS_RECORD  the file that gets the record, as JSON lines
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from tests.chaos import report
+from tests.chaos.load import Load
+from tests.chaos.people import Telegram
+from tests.chaos.run import OPERATOR_ID, Run
+from tests.chaos.stack import SERVICES, CommandError, Stack
+from tests.e2e.stack import free_ports
+
+SECRET = "sandbox-secret-that-signs-nothing-real"
+"""Of .env.sandbox."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    people: int
+    codes: int
+    """How many each person gets before the faults begin."""
+    per_second: float
+    minutes: float
+    only_codes: bool
+
+
+MODES = {
+    "faults": Mode(people=80, codes=3, per_second=3, minutes=10, only_codes=False),
+    "bot-kills": Mode(people=400, codes=1, per_second=12, minutes=13, only_codes=True),
+}
+
+
+async def main(environment: Mapping[str, str]) -> int:
+    name = environment.get("CHAOS") or "faults"
+    if name not in MODES:
+        print(f"CHAOS is {name!r}; write one of these: {', '.join(MODES)}")
+        return 2
+    mode = MODES[name]
+    minutes = float(environment.get("CHAOS_MINUTES") or mode.minutes)
+    seed = environment.get("CHAOS_SEED") or secrets.token_hex(4)
+    path = Path(environment.get("CHAOS_RECORD") or Path(tempfile.gettempdir()) / f"coffee-ledger-chaos-{seed}.jsonl")
+    record = report.Record(path)
+    record.write("run", mode=name, minutes=minutes, seed=seed)
+    print(f"CHAOS={name} CHAOS_MINUTES={minutes:g} CHAOS_SEED={seed}\nThe record: {path}", flush=True)
+
+    async with running_stack(environment, record) as stack, client_session() as session:
+        telegram = Telegram(session, stack.sandbox_url, stack.record)
+        load = Load(session, stack.webhook_url, SECRET, telegram, random.Random(f"{seed} load"))
+        run = Run(stack, load, record, random.Random(f"{seed} faults"), only=environment.get("CHAOS_ONLY", ""))
+        watching = [asyncio.create_task(telegram.follow()), asyncio.create_task(run.tell())]
+        record.say(f"{mode.people} people join and get {mode.codes} codes each")
+        await telegram.press_start(OPERATOR_ID)
+        await telegram.join(mode.people, codes=mode.codes)
+        await run.put_under_load(
+            load.run(per_second=mode.per_second, only_codes=mode.only_codes),
+            run.kill_bot() if name == "bot-kills" else run.inflict_faults(),
+            minutes=minutes,
+        )
+        verdict = await run.judge()
+        for task in watching:
+            if task.done():
+                task.result()
+            task.cancel()
+    rows = report.summary(load.sent, verdict, run.faults)
+    if name == "bot-kills":
+        rows = report.bot_kills(verdict, run.faults, minutes=minutes)
+    rows += report.failures(load.sent, run.faults)
+    rows.append(("quiet before the check", "yes" if run.is_quiet else "no"))
+    rows.append(("load average at the end", f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"))
+    record.write("summary", rows=rows)
+    print(f"\n{report.table(rows)}\n{report.listed(verdict)}", flush=True)
+    return 1 if verdict.violations or not run.is_quiet else 0
+
+
+@asynccontextmanager
+async def running_stack(environment: Mapping[str, str], record: report.Record) -> AsyncIterator[Stack]:
+    https_port, http_port, sandbox_port = free_ports(3)
+    stack = Stack(
+        project=environment.get("CHAOS_PROJECT") or f"coffee-ledger-chaos-{os.getpid()}",
+        folder=shared_folder(),
+        https_port=https_port,
+        http_port=http_port,
+        sandbox_port=sandbox_port,
+        image_tag="chaos",
+    )
+    record.say(f"starting {stack.project}: {', '.join(SERVICES)}")
+    try:
+        await stack.up()
+        yield stack
+    finally:
+        await keep_logs(stack, record)
+        await stack.down()
+        shutil.rmtree(stack.folder, ignore_errors=True)
+
+
+def shared_folder() -> Path:
+    """Make a folder that the sandbox, which runs as a user of its own, may write to as well."""
+    folder = Path(tempfile.mkdtemp(prefix="coffee-ledger-chaos-"))
+    folder.chmod(0o777)
+    return folder
+
+
+async def keep_logs(stack: Stack, record: report.Record) -> None:
+    """Keep the services' last words beside the record."""
+    logs = record.path.with_suffix(".logs")
+    try:
+        logs.write_text(await stack.compose("logs", "--no-color", "--timestamps", seconds=120))
+    except CommandError as error:
+        record.say(f"logs not kept: {error}")
+
+
+@asynccontextmanager
+async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a connection for each delivery, as one that a dying proxy closed would look like a refused delivery."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
+        yield session
+
+
+if __name__ == "__main__":
+    # As Ctrl-C does: the stack is taken down before the end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(asyncio.run(main(os.environ)))

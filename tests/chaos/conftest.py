@@ -1,0 +1,3 @@
+from tests.integration.conftest import database, database_url, ledger, pool, postgres_address, role_url, webhook
+
+__all__ = ["database", "database_url", "ledger", "pool", "postgres_address", "role_url", "webhook"]

@@ -1,0 +1,39 @@
+"""Read the bot's English messages as a user reads them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from tests.chaos.facts import Message
+
+CREDITED = re.compile(r"Thank you! (?P<amount>\S+) arrived: \+(?P<credits>[\d,]+) credits?")
+REFUNDED = re.compile(r"Your payment of (?P<amount>\S+) was refunded")
+CODE = re.compile(r"Your code: (?P<code>[2-9A-Z]{4}-[2-9A-Z]{4})")
+
+
+class Told(NamedTuple):
+    """A fact as one user was told it. The load pays each amount at most once for each user, so it names the charge."""
+
+    user: int
+    what: str
+    amount: str
+
+
+def read_told(message: Message) -> Told | None:
+    """Read which payment or refund a message is about; None if it is about neither."""
+    if found := CREDITED.match(message.text):
+        return Told(message.chat_id, credited(int(found["credits"].replace(",", ""))), found["amount"])
+    if found := REFUNDED.match(message.text):
+        return Told(message.chat_id, "refunded", found["amount"])
+    return None
+
+
+def credited(credits: int) -> str:
+    return f"credited {credits}"
+
+
+def read_code(message: Message) -> str | None:
+    """Read the code that a message shows to its user; None if it shows none."""
+    found = CODE.search(message.text)
+    return found["code"] if found else None

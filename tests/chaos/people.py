@@ -1,0 +1,121 @@
+"""Users of the bot, and the record of its messages to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import aiohttp
+
+from tests.chaos.facts import Message
+from tests.chaos.messages import read_code
+
+PICKS = (5, 10, 25, 50, 7, 8, 9)
+"""Whole amounts that users pick. They pay others, with cents, so nothing is matched by amount."""
+
+JOINS_PER_SECOND = 7.0
+"""Each asks for two or three messages, and Telegram takes 30 a second."""
+
+ASKS_AGAIN_SECONDS = 15.0
+
+
+@dataclass
+class Person:
+    telegram_id: int
+    codes: list[str] = field(default_factory=list)
+    """Codes that were never paid."""
+    paid_codes: list[str] = field(default_factory=list)
+    payments: int = 0
+    wants: int = 0
+    """How many codes to ask for at first."""
+
+    @property
+    def supporter_id(self) -> int:
+        return 10_000_000 + self.telegram_id
+
+    def next_amount(self) -> Decimal:
+        """Return an amount that this user never paid before: $1.01, $1.02 and so on, without the whole ones."""
+        self.payments += 1
+        return Decimal(101 + self.payments + self.payments // 99) / 100
+
+
+@dataclass
+class Telegram:
+    """The stand-in for Telegram, seen from its people's side, and the record that it writes."""
+
+    session: aiohttp.ClientSession
+    url: str
+    record: Path
+    people: dict[int, Person] = field(default_factory=dict)
+    messages: list[Message] = field(default_factory=list)
+    _read_bytes: int = 0
+
+    async def join(self, count: int, *, codes: int) -> None:
+        """Let *count* people press Start and ask for *codes* codes each; return when they have them."""
+        self.people = {50_000 + place: Person(50_000 + place, wants=codes) for place in range(count)}
+        joining = []
+        for person in self.people.values():
+            joining.append(asyncio.create_task(self._join(person)))
+            await asyncio.sleep(1 / JOINS_PER_SECOND)
+        await asyncio.gather(*joining)
+
+    async def press_start(self, telegram_id: int) -> None:
+        await self._post("/telegram/users", id=telegram_id, first_name=f"User {telegram_id}", language_code="en")
+        await self._post(f"/telegram/chats/{telegram_id}/messages", text="/start")
+
+    async def ask_for_code(self, person: Person, chance: random.Random) -> None:
+        """Ask for a code, and do not wait: it comes with the record. A stand-in that is away is asked another time."""
+        try:
+            await self._say(person, f"/pay {chance.choice(PICKS)}")
+        except (aiohttp.ClientError, TimeoutError):
+            return
+
+    async def follow(self) -> None:
+        """Read the record as it grows."""
+        while True:
+            self.read_on()
+            await asyncio.sleep(0.2)
+
+    def read_on(self) -> None:
+        for message in self._read_new():
+            self.messages.append(message)
+            person = self.people.get(message.chat_id)
+            code = read_code(message)
+            if person and code and code not in person.codes and code not in person.paid_codes:
+                person.codes.append(code)
+
+    async def _join(self, person: Person) -> None:
+        await self.press_start(person.telegram_id)
+        for pick in PICKS[: person.wants]:
+            known = len(person.codes)
+            while len(person.codes) == known:
+                await self._say(person, f"/pay {pick}")
+                for _ in range(int(ASKS_AGAIN_SECONDS / 0.2)):
+                    if len(person.codes) > known:
+                        break
+                    await asyncio.sleep(0.2)
+
+    async def _say(self, person: Person, text: str) -> None:
+        await self._post(f"/telegram/chats/{person.telegram_id}/messages", text=text)
+
+    async def _post(self, path: str, **body: object) -> None:
+        async with self.session.post(self.url + path, json=body, timeout=aiohttp.ClientTimeout(total=5)) as answer:
+            answer.raise_for_status()
+
+    def _read_new(self) -> Iterator[Message]:
+        """Read the lines that were written since; the last one may still be without its end."""
+        if not self.record.exists():
+            return
+        with self.record.open("rb") as file:
+            file.seek(self._read_bytes)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._read_bytes += len(whole)
+        for line in whole.splitlines():
+            if (message := json.loads(line).get("message")) is not None:
+                yield Message(**message)

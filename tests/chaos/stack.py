@@ -1,0 +1,172 @@
+"""The production stack with the sandbox, on this machine, and the Docker commands that break and mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FILES = ("compose.yaml", "tests/chaos/compose.yaml")
+CORE = ("proxy", "webhook", "bot", "janitor", "db", "sandbox")
+"""The services that a payment passes through, and the janitor."""
+WATCHERS = ("prometheus", "alertmanager", "postgres-exporter")
+SERVICES = (*CORE, *WATCHERS)
+"""All but Grafana and Tempo, which no payment and no alert needs."""
+
+COMMAND_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 600.0
+DISKS = {"spool": "/disks/spool", "database": "/disks/database"}
+
+FILL = """
+import sys
+with open(sys.argv[1], "ab", buffering=0) as file:
+    for block in (1 << 20, 1 << 12):
+        try:
+            while True:
+                file.write(bytes(block))
+        except OSError:
+            pass
+"""
+
+
+class CommandError(Exception):
+    """A command failed or took too long."""
+
+
+@dataclass
+class Stack:
+    project: str
+    folder: Path
+    """The stand-in for Telegram writes its record there."""
+    https_port: int
+    http_port: int
+    sandbox_port: int
+    image_tag: str
+    containers: dict[str, str] = field(default_factory=dict)
+    """The id of each service's container; faults never replace a container."""
+    networks: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
+    """For each service its networks, and its names there."""
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "telegram.jsonl"
+
+    @property
+    def webhook_url(self) -> str:
+        return f"https://localhost:{self.https_port}/bmc-webhook"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+    async def up(self) -> None:
+        await self.compose("build", "--quiet", seconds=START_SECONDS_MAX)
+        await self.compose("up", "--detach", "--wait", "keeper", *SERVICES, seconds=START_SECONDS_MAX)
+        for service in ("keeper", *SERVICES):
+            self.containers[service] = (await self.compose("ps", "--quiet", service)).strip()
+        for service in SERVICES:
+            self.networks[service] = await self.find_networks(service)
+
+    async def down(self) -> None:
+        await self.compose("down", "--volumes", "--timeout", "2", seconds=START_SECONDS_MAX)
+
+    async def compose(self, *words: str, seconds: float = COMMAND_SECONDS_MAX) -> str:
+        files = [word for file in FILES for word in ("--file", file)]
+        command = ("docker", "compose", "--env-file", ".env.sandbox", "--project-name", self.project, *files, *words)
+        settings = {
+            "HTTPS_PORT": str(self.https_port),
+            "HTTP_PORT": str(self.http_port),
+            "SANDBOX_PORT": str(self.sandbox_port),
+            "IMAGE_TAG": self.image_tag,
+            "CHAOS_FOLDER": str(self.folder),
+        }
+        return await run(*command, seconds=seconds, environment=settings)
+
+    async def docker(self, command: str, service: str, *words: str) -> str:
+        """Run `docker COMMAND` on the container of a service."""
+        return await run("docker", *command.split(), self.containers[service], *words)
+
+    async def find_networks(self, service: str) -> dict[str, list[str]]:
+        [found] = json.loads(await self.docker("inspect", service))
+        return {network: facts["Aliases"] or [] for network, facts in found["NetworkSettings"]["Networks"].items()}
+
+    async def connect(self, service: str, network: str) -> None:
+        """Connect a service to a network again, under the names that it had there."""
+        aliases = [word for alias in self.networks[service][network] for word in ("--alias", alias)]
+        await run("docker", "network", "connect", *aliases, network, self.containers[service])
+
+    async def disconnect(self, service: str, network: str) -> None:
+        await run("docker", "network", "disconnect", "--force", network, self.containers[service])
+
+    async def sql(self, statement: str) -> str:
+        """Ask the database as its owner."""
+        return (
+            await self.docker("exec", "db", "psql", "-XAtq", "-U", "ledger_owner", "-d", "ledger", "-c", statement)
+        ).strip()
+
+    async def fill(self, disk: str) -> None:
+        await self.docker("exec", "keeper", "python", "-c", FILL, f"{DISKS[disk]}/filler")
+
+    async def clear(self, disk: str) -> None:
+        await self.docker("exec", "keeper", "rm", "-f", f"{DISKS[disk]}/filler")
+
+    async def let_spool_be_written(self, *, may: bool) -> None:
+        await self.docker("exec", "keeper", "chmod", "0755" if may else "0555", DISKS["spool"])
+
+    async def list_spool(self) -> list[str]:
+        return (await self.docker("exec", "keeper", "ls", DISKS["spool"])).split()
+
+    async def states(self) -> dict[str, str]:
+        """Return Docker's state of each service; `healthy` is the good one."""
+        form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
+        found = await run("docker", "inspect", "--format", form, *(self.containers[name] for name in SERVICES))
+        states = (line.split() for line in found.splitlines())
+        return dict(zip(SERVICES, (words[-1] if words[0] == "running" else words[0] for words in states), strict=True))
+
+    async def heal(self) -> None:
+        """Undo every fault, whether or not its own undoing worked."""
+        states = await self.states()
+        for service, state in states.items():
+            if state == "paused":
+                await self.docker("unpause", service)
+            elif state in ("exited", "created", "dead"):
+                await self.docker("start", service)
+            for network in self.networks[service].keys() - (await self.find_networks(service)).keys():
+                await self.connect(service, network)
+        for disk in DISKS:
+            await self.clear(disk)
+        await self.let_spool_be_written(may=True)
+
+
+async def run(*command: str, seconds: float = COMMAND_SECONDS_MAX, environment: Mapping[str, str] | None = None) -> str:
+    """
+    Run a command and return its output.
+
+    Raises:
+        CommandError: It failed, or took longer than *seconds*.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            printed, complaint = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise CommandError(f"{' '.join(command)[:200]} took longer than {seconds:g} s") from None
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    if process.returncode:
+        raise CommandError(f"{' '.join(command)[:200]} failed: {complaint.decode()[-500:]}")
+    return printed.decode()
