@@ -645,12 +645,11 @@ COMMENT ON TABLE blanking_turn IS 'One janitor at a time blanks personal fields.
 -- outlives it, and ends by itself when its holder is killed or frozen.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
-    holder uuid,
-    ends_at timestamptz NOT NULL DEFAULT '-infinity'
+    holder uuid NOT NULL,
+    ends_at timestamptz NOT NULL
 );
 COMMENT ON TABLE leases IS 'sending: the one bot that sends what the outbox holds.';
-COMMENT ON COLUMN leases.holder IS 'Drawn anew by each process; null before the first.';
-INSERT INTO leases (lease) VALUES ('sending');
+COMMENT ON COLUMN leases.holder IS 'Drawn anew by each process.';
 
 -- Waits for the turn to settle and keeps it until the end of the transaction. From then on, wait only briefly for any other
 -- lock: everybody else waits for this turn, and another bot may hold a balance for as long as it likes.
@@ -883,7 +882,7 @@ GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT ON backups TO janitor;
 
 -- Talking to people, and doing what operators decide.
-GRANT SELECT, UPDATE (holder, ends_at) ON leases TO bot;
+GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
 GRANT SELECT, INSERT, UPDATE (status, completed_at, ended_at, bmc_data, requested_again_at) ON pending_payments TO bot;

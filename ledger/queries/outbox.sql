@@ -8,9 +8,11 @@
 -- name: take_lease
 -- Take a lease, or extend it; returns nothing while another holds it. The database's clock decides for all.
 -- $1 lease, $2 holder, $3 for how long
-UPDATE leases
-   SET holder = $2, ends_at = clock_timestamp() + $3::interval
- WHERE lease = $1 AND (holder = $2 OR ends_at <= clock_timestamp())
+INSERT INTO leases AS known (lease, holder, ends_at)
+VALUES ($1, $2, clock_timestamp() + $3::interval)
+ON CONFLICT (lease) DO UPDATE
+   SET holder = excluded.holder, ends_at = excluded.ends_at
+ WHERE known.holder = excluded.holder OR known.ends_at <= clock_timestamp()
 RETURNING true;
 
 -- name: end_lease!

@@ -232,7 +232,7 @@ async def test_an_excuse_that_telegram_does_not_take_is_no_error(
         await anna.ask("/start")
         gate.close()
         # Longer than an answer waits, so that it is not tried again.
-        await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=31)
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=601)
         calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
         await anna.say("/pay 10")
         await sandbox.get("/telegram/calls", method="sendMessage", count=calls + 1, wait=30)
