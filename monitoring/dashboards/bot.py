@@ -144,9 +144,7 @@ OUTBOX = Row(
             "What people are told of; good is credited payments above all. Only counted: messages to operators that came too many at once.",
             (
                 *busy("bmc_outbox_deliveries_total", "kind", ',outcome="sent"'),
-                Query(
-                    "sum(rate(ledger_operator_messages_folded_total{$here}[$__rate_interval])) * 60 > 0", "only counted"
-                ),
+                Query("sum(rate(ledger_operator_messages_folded_total{$here}[$__rate_interval])) * 60", "only counted"),
             ),
             empty="Nothing was sent",
             unit=Unit.PER_MINUTE,

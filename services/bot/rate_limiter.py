@@ -45,7 +45,6 @@ class RateLimiter:
     def __init__(self) -> None:
         self._next_at = 0.0
         """When the next message may go out, by the event loop's clock."""
-        self._paused_until = 0.0
         self._next_in_chat: OrderedDict[int, float] = OrderedDict()
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
         self._answers_since_notification = 0
@@ -67,9 +66,13 @@ class RateLimiter:
         await place
 
     def pause(self, seconds: float) -> None:
-        """Send nothing at all for so long, and a little longer: Telegram asked for it."""
+        """
+        Send nothing at all for so long, and a little longer: Telegram asked for it.
+
+        No burst follows, so those who waited do not all come back in one moment.
+        """
         seconds *= 1 + JITTER * random.random()  # noqa: S311 — jitter
-        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        self._next_at = max(self._next_at, asyncio.get_running_loop().time() + seconds)
 
     def _reserve_in_chat(self, chat: int, now: float) -> float:
         """Take the chat's next place and return the seconds until it comes."""
@@ -88,9 +91,8 @@ class RateLimiter:
         loop = asyncio.get_running_loop()
         while lane := self._next_lane():
             now = loop.time()
-            turn_at = max(self._next_at, self._paused_until)
-            if turn_at > now:
-                self._timer = loop.call_at(turn_at, self._serve_again)
+            if self._next_at > now:
+                self._timer = loop.call_at(self._next_at, self._serve_again)
                 return
             self._answers_since_notification = 0 if lane is Lane.NOTIFICATION else self._answers_since_notification + 1
             self._waiting[lane].popleft().set_result(None)

@@ -222,9 +222,11 @@ PRESENTED: list[str] = []
 
 
 async def talk(anna: Person, operator: Person) -> None:
-    for words in (SAID, f"/pay {SAID}", f"/start {QUERIED}", "/claim"):
+    for words in (SAID, f"/pay {SAID}", f"/start {QUERIED}"):
         await anna.say(words)
         await anna.hear()
+    await anna.say("/claim")
+    await anna.hear("When did you pay?")
     for answer in ("Today", "$5"):
         await anna.press(answer)
         await anna.hear()
