@@ -95,8 +95,8 @@ def _counted(counter: str, window: str) -> str:
 
 def _last_done(task: str) -> str:
     """Take when tasks last ended well; one that never did since the janitor came is measured from then."""
-    success = _latest(f"bmc_janitor_last_success_timestamp_seconds{task}", "5m")
-    known = _latest(f"bmc_janitor_period_seconds{task}", "5m")
+    success = _latest(f"ledger_janitor_last_success_timestamp_seconds{task}", "5m")
+    known = _latest(f"ledger_janitor_period_seconds{task}", "5m")
     start = _latest("process_start_time_seconds", "5m")
     return f"max by (task) ({success} or {known} * 0 + on (instance, job) group_left () {start})"
 
@@ -111,11 +111,11 @@ def _last_outage() -> str:
     return f"max_over_time(((time() - {last_passed} > {OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
 
 
-PROBED = 'bmc_janitor_last_success_timestamp_seconds{task="send_probe"}'
-BACKUP = f"max({_latest('bmc_backup_last_success_timestamp_seconds', '1h')})"
-SNAPSHOT_AGE = f"time() - max({_latest('bmc_snapshot_timestamp_seconds', '5m')})"
-OVERDRAFTS = "bmc_refunds_overdrawn_total"
-FREE = "bmc_disk_free_bytes"
+PROBED = 'ledger_janitor_last_success_timestamp_seconds{task="send_probe"}'
+BACKUP = f"max({_latest('ledger_backup_last_success_timestamp_seconds', '1h')})"
+SNAPSHOT_AGE = f"time() - max({_latest('ledger_snapshot_timestamp_seconds', '5m')})"
+OVERDRAFTS = "ledger_refunds_overdrawn_total"
+FREE = "ledger_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
 PROXY = '{job="caddy"}'
 OURS = '{job=~"webhook|bot|janitor"}'
@@ -132,14 +132,14 @@ HARMS = {
 
 MISSED = tuple(job for job in HARMS if job != "caddy")
 """Another proxy may stand in Caddy's place; whether any lets payments in, the probe tells."""
-DELIVERIES = "bmc_webhook_deliveries_total"
+DELIVERIES = "ledger_webhook_deliveries_total"
 TAKEN = f'{DELIVERIES}{{event!~"unverified|probe"}}'
 """Deliveries that Buy Me a Coffee signed; a probe is one of our own."""
 
 WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
 
 NEW = f'{DELIVERIES}{{event!~"unverified|probe",outcome!="duplicate"}}'
-CALLS = "bmc_telegram_requests_total"
+CALLS = "ledger_telegram_requests_total"
 FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
 """A user who has blocked the bot is none of Telegram's faults."""
 
@@ -150,12 +150,12 @@ WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
 ANYTHING = (
     Alert(
         name="WebhookNearDisable",
-        expr=f"{_highest('bmc_webhook_failed_streak')} >= {FAILED_STREAK}",
+        expr=f"{_highest('ledger_webhook_failed_streak')} >= {FAILED_STREAK}",
         hold="0m",
         severity=Severity.PAGE,
         summary="Buy Me a Coffee is about to switch the webhook off",
         description="{{ $value }} deliveries in a row were refused; after more than 10 no payment arrives any more.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="WebhookAllSignaturesFail",
@@ -165,7 +165,7 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="No delivery is signed with a secret we know: payments are refused",
         description="{{ $value }} deliveries failed and none was taken in 30 minutes. Was the secret changed?",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
         keep="15m",
     ),
     Alert(
@@ -176,7 +176,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Somebody sends deliveries that are not signed by Buy Me a Coffee",
         description="{{ $value }} in 10 minutes. They change nothing, but somebody is trying.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
         keep="30m",
     ),
     Alert(
@@ -187,17 +187,17 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="A payment could not be written down at once",
         description="Refused or failed in 15 minutes: {{ $value }}. BMC repeats those that were refused.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
         keep="15m",
     ),
     Alert(
         name="EventsSpooled",
-        expr=f"{_highest('bmc_spooled_oldest_age_seconds')} > {SPOOLED_AGE_SECONDS}",
+        expr=f"{_highest('ledger_spooled_oldest_age_seconds')} > {SPOOLED_AGE_SECONDS}",
         hold="1m",
         severity=Severity.PAGE,
         summary="Payments lie in the spool: whoever paid gets no credits",
         description="The oldest has lain there for {{ $value | humanizeDuration }}, and waits for the database or for a person.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="WebhookProbeFailing",
@@ -206,17 +206,17 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="Payments cannot come in: our own trial payments fail on the way",
         description="The last one to pass the proxy, the signature and the settlement did {{ $value | humanizeDuration }} ago.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="WebhookProbeAbsent",
         # Of what is never tried, nothing fails.
-        expr="max without (task) (absent_over_time(bmc_janitor_period_seconds" + '{task="send_probe"}[5m]))',
+        expr="max without (task) (absent_over_time(ledger_janitor_period_seconds" + '{task="send_probe"}[5m]))',
         hold="5m",
         severity=Severity.TICKET,
         summary="Nobody tries whether payments can come in: if they could not, none would tell",
         description="The janitor sends no trial payments: PROBE_URL or its secret is missing.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="WebhookSilent",
@@ -227,7 +227,7 @@ ANYTHING = (
         summary="No payment has come for longer than is usual on this page",
         description="The last was made {{ $value | humanizeDuration }} ago; so long a gap comes by chance about once a year here."
         f" Is the webhook still switched on? {WEBHOOK_PAGE}",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="WebhookUncheckedAfterOutage",
@@ -239,7 +239,7 @@ ANYTHING = (
         summary="After an outage: Buy Me a Coffee may have switched the webhook off",
         description="No payment could come in until {{ $value | humanizeTimestamp }}. Look whether the webhook is on, and press"
         f" “Send test”, which ends this alert: {WEBHOOK_PAGE}",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="WebhookDuplicateStorm",
@@ -248,16 +248,16 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="The same deliveries come again and again",
         description="{{ $value }} repeats in an hour. Nobody is credited twice; perhaps our answers are lost.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="PaymentUnmatchedOld",
-        expr=_highest('bmc_payments_oldest_age_seconds{state="unmatched"}') + f" > {UNMATCHED_AGE_SECONDS}",
+        expr=_highest('ledger_payments_oldest_age_seconds{state="unmatched"}') + f" > {UNMATCHED_AGE_SECONDS}",
         hold="10m",
         severity=Severity.TICKET,
         summary="Somebody paid and has waited for their credits for hours",
         description="The oldest unmatched payment is {{ $value | humanizeDuration }} old. /unmatched in the bot decides it.",
-        dashboard="bmc-payments",
+        dashboard="ledger-payments",
     ),
     Alert(
         name="PaymentUnmatchedBurst",
@@ -266,47 +266,47 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Many payments find nobody: perhaps the code is hard to find or to paste",
         description="In an hour {{ $value }} came that wait for a person to decide.",
-        dashboard="bmc-payments",
+        dashboard="ledger-payments",
         keep="1h",
     ),
     Alert(
         name="ClaimOld",
-        expr=f"{_highest('bmc_claims_oldest_age_seconds')} > {CLAIM_AGE_SECONDS}",
+        expr=f"{_highest('ledger_claims_oldest_age_seconds')} > {CLAIM_AGE_SECONDS}",
         hold="10m",
         severity=Severity.TICKET,
         summary="Somebody says that they paid, and has had no answer for hours",
         description="The oldest claim is {{ $value | humanizeDuration }} old. /claims in the bot shows it.",
-        dashboard="bmc-payments",
+        dashboard="ledger-payments",
     ),
     Alert(
         name="EventsUnsettled",
-        expr=f"sum(max by (outcome) ({_latest('bmc_events_unsettled')})) > 0",
+        expr=f"sum(max by (outcome) ({_latest('ledger_events_unsettled')})) > 0",
         # Operators are told of each at once, and may be about to settle it.
         hold="1h",
         severity=Severity.TICKET,
         summary="An event changed nothing: perhaps somebody paid and has no credits",
         description="Failed or unreadable, and neither settled nor put aside: {{ $value }}. /failed in the bot lists them.",
-        dashboard="bmc-payments",
+        dashboard="ledger-payments",
     ),
     Alert(
         name="PaymentPendingExpiryStuck",
         # Whatever the task says of itself.
-        expr=_highest('bmc_payments_oldest_age_seconds{state="pending"}')
-        + f" - {_highest('bmc_pending_ttl_seconds')} > {EXPIRY_LATE_SECONDS}",
+        expr=_highest('ledger_payments_oldest_age_seconds{state="pending"}')
+        + f" - {_highest('ledger_pending_ttl_seconds')} > {EXPIRY_LATE_SECONDS}",
         hold="5m",
         severity=Severity.TICKET,
         summary="Payments that nobody paid are not closed any more",
         description="The oldest should have been closed {{ $value | humanizeDuration }} ago.",
-        dashboard="bmc-janitor",
+        dashboard="ledger-janitor",
     ),
     Alert(
         name="BalanceDrift",
-        expr="max(abs(" + _latest("bmc_balance_drift_credits") + ")) > 0",
+        expr="max(abs(" + _latest("ledger_balance_drift_credits") + ")) > 0",
         hold="2m",
         severity=Severity.PAGE,
         summary="Balances differ from the ledger: somebody went round it",
         description='By {{ $value | printf "%.0f" }} credits in all.',
-        dashboard="bmc-payments",
+        dashboard="ledger-payments",
     ),
     Alert(
         name="RefundAfterSpend",
@@ -316,45 +316,45 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="A payment went back after its credits were spent: somebody owes credits",
         description="In the last day: {{ $value }}. The next payments fill the gap first.",
-        dashboard="bmc-payments",
+        dashboard="ledger-payments",
     ),
     Alert(
         name="OutboxStuck",
         # What is dead grows old for ever, and has an alert of its own.
-        expr=_highest('bmc_outbox_oldest_age_seconds{audience="users",status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
+        expr=_highest('ledger_outbox_oldest_age_seconds{audience="users",status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
         hold="2m",
         severity=Severity.PAGE,
         summary="Users are not told of their payments",
         description="The oldest notification has been due for {{ $value | humanizeDuration }}.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="OutboxUndelivered",
         # What is put off is not due, so that OutboxStuck does not see an outage of Telegram.
-        expr=_highest('bmc_outbox_undelivered_age_seconds{audience="users"}') + f" > {UNDELIVERED_AGE_SECONDS}",
+        expr=_highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {UNDELIVERED_AGE_SECONDS}",
         hold="2m",
         severity=Severity.PAGE,
         summary="Somebody is not told of their payment, though the bot tries again and again",
         description="The oldest notification has been waiting for {{ $value | humanizeDuration }}.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="OperatorsNotTold",
-        expr=_highest('bmc_outbox_undelivered_age_seconds{audience="operators"}') + f" > {UNDELIVERED_AGE_SECONDS}",
+        expr=_highest('ledger_outbox_undelivered_age_seconds{audience="operators"}') + f" > {UNDELIVERED_AGE_SECONDS}",
         hold="2m",
         severity=Severity.TICKET,
         summary="A message to operators has been waiting for long; users' messages go first",
         description="The oldest has been waiting for {{ $value | humanizeDuration }}.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="OutboxDeadLetters",
-        expr=_highest('bmc_outbox_messages{status="dead"}') + " > 0",
+        expr=_highest('ledger_outbox_messages{status="dead"}') + " > 0",
         hold="5m",
         severity=Severity.TICKET,
         summary="A notification was given up: somebody will never be told",
         description="Given up and still in the outbox: {{ $value }}.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="TelegramErrors",
@@ -364,7 +364,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Telegram refuses or does not answer: messages come late",
         description="{{ $value | humanizePercentage }} of the calls in 15 minutes.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="TelegramTokenRefused",
@@ -374,7 +374,7 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="Telegram refuses the bot's token: the bot is silent, and nobody is told",
         description="{{ $value }} calls in 10 minutes were answered by 401, and none in 5 minutes by anything better.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="TelegramTwoPollers",
@@ -384,56 +384,56 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="Two programs ask for the bot's messages: people get no answer from this one",
         description="{{ $value }} times in 5 minutes, Telegram said that another program asks with the same token.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="UpdatesFail",
-        expr=_counted('bmc_updates_total{outcome="error"}', "15m") + " > 0",
+        expr=_counted('ledger_updates_total{outcome="error"}', "15m") + " > 0",
         hold="0m",
         severity=Severity.TICKET,
         summary="The bot answers people with an error",
         description="{{ $value }} in 15 minutes; each is somebody who did not get what they asked for.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
         keep="15m",
     ),
     Alert(
         name="ListenDisconnected",
-        expr=_highest('bmc_listen_connected{channel="payments"}') + " == 0",
+        expr=_highest('ledger_listen_connected{channel="payments"}') + " == 0",
         hold="1m",
         severity=Severity.TICKET,
         summary="The bot does not hear of payments at once, only by looking every now and then",
         description="Nobody listens to the channel; notifications take up to half a minute.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="NotifyBypassed",
-        expr='sum(increase(bmc_outbox_claims_total{wakeup="poll"}[30m]))'
-        f" / ({_counted('bmc_outbox_claims_total', '30m')} > 10) > {POLL_SHARE}",
+        expr='sum(increase(ledger_outbox_claims_total{wakeup="poll"}[30m]))'
+        f" / ({_counted('ledger_outbox_claims_total', '30m')} > 10) > {POLL_SHARE}",
         hold="15m",
         severity=Severity.TICKET,
         summary="Payments are noticed by looking, not by being told: slower than need be",
         description="{{ $value | humanizePercentage }} of the rounds with something to send were not woken by a notification.",
-        dashboard="bmc-bot",
+        dashboard="ledger-bot",
     ),
     Alert(
         name="JanitorTaskNotSucceeding",
         expr=f"time() - {_last_done(WATCHED_TASKS)}"
-        f" > on (task) {JANITOR_PERIODS} * max by (task) ({_latest('bmc_janitor_period_seconds', '5m')}) + 30",
+        f" > on (task) {JANITOR_PERIODS} * max by (task) ({_latest('ledger_janitor_period_seconds', '5m')}) + 30",
         hold="1m",
         severity=Severity.TICKET,
         summary="A task of the janitor does not end well any more",
         description="{{ $labels.task }} last did {{ $value | humanizeDuration }} ago.",
-        dashboard="bmc-janitor",
+        dashboard="ledger-janitor",
     ),
     Alert(
         name="SnapshotStale",
         expr=f"{SNAPSHOT_AGE} > {SNAPSHOT_AGE_SECONDS}"
-        f" or absent_over_time(bmc_snapshot_timestamp_seconds[5m]) and on () {WATCHING}",
+        f" or absent_over_time(ledger_snapshot_timestamp_seconds[5m]) and on () {WATCHING}",
         hold="1m",
         severity=Severity.PAGE,
         summary="Nobody knows how payments stand: the state is not measured any more",
         description="The last measurement is too old; dashboards go blank until there is a new one.",
-        dashboard="bmc-janitor",
+        dashboard="ledger-janitor",
     ),
     Alert(
         name="BackupMissing",
@@ -443,7 +443,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="There is no backup: with the disk, every payment and balance would be lost",
         description="None was ever recorded here. db/backup.sh takes one.",
-        dashboard="bmc-janitor",
+        dashboard="ledger-janitor",
     ),
     Alert(
         name="BackupOld",
@@ -452,18 +452,18 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Backups have stopped: with the disk, the payments since the last would be lost",
         description="The last one that ended well is {{ $value | humanizeDuration }} old.",
-        dashboard="bmc-janitor",
+        dashboard="ledger-janitor",
     ),
     Alert(
         name="DiskFilling",
-        expr=f"{_lowest(FREE)} and min({_latest(FREE, '5m')} / {_latest('bmc_disk_size_bytes', '5m')}) < {DISK_FREE_SHARE}"
+        expr=f"{_lowest(FREE)} and min({_latest(FREE, '5m')} / {_latest('ledger_disk_size_bytes', '5m')}) < {DISK_FREE_SHARE}"
         # A janitor of before, whose last values stand in the window, foretells nothing.
         f" and min(predict_linear({FREE}[{DISK_LOOK_BACK}], {DISK_AHEAD_SECONDS}) and {_latest(FREE, '5m')}) < 0",
         hold="1h",
         severity=Severity.TICKET,
         summary="The disk will be full within a day, and then no payment can be written down",
         description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="DiskNearlyFull",
@@ -472,7 +472,7 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="The disk is nearly full: soon no payment can be written down",
         description="Free: {{ $value | humanize1024 }}B.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="TargetDown",
@@ -481,7 +481,7 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary=_harm("down"),
         description="{{ $labels.job }} does not answer.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="TargetAbsent",
@@ -491,7 +491,7 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary=_harm("gone"),
         description="{{ $labels.job }} has no container that could be asked.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="PostgresDown",
@@ -503,7 +503,7 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="The database is down: payments wait, nobody is credited",
         description="Neither the exporter nor the janitor reaches it.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
     ),
     Alert(
         name="PostgresExporterFails",
@@ -512,7 +512,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="The database is not watched: trouble in it would not be told",
         description="The janitor reaches the database, and the exporter does not.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
     ),
     Alert(
         name="PostgresConnectionsHigh",
@@ -523,7 +523,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="The database soon has no connection left",
         description="{{ $value | humanizePercentage }} are in use.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
     ),
     Alert(
         name="PostgresLongTransaction",
@@ -532,7 +532,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="A transaction holds the database up",
         description="The longest has been open for {{ $value | humanizeDuration }}.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
     ),
     Alert(
         name="PostgresDeadlocks",
@@ -541,7 +541,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Transactions block one another: a fault of ours",
         description="{{ $value }} in 15 minutes; each was ended by an error and perhaps tried again.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
         keep="30m",
     ),
     Alert(
@@ -553,7 +553,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Payments queue up in the database: somebody holds a lock and does not let go",
         description="Waiting for a lock: {{ $value }}.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
     ),
     Alert(
         name="PostgresWraparound",
@@ -565,7 +565,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="The database runs out of transaction numbers, and will then refuse every write",
         description="{{ $value | humanize }} are in use; at two thousand million it stops. Something keeps it from tidying up.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
     ),
     Alert(
         name="PostgresCollectorFailing",
@@ -574,18 +574,18 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Part of the database is not watched: trouble there would not be told",
         description="The exporter's collector {{ $labels.collector }} fails.",
-        dashboard="bmc-postgres",
+        dashboard="ledger-postgres",
     ),
     Alert(
         name="CertificateExpiring",
         # 0: it could not be looked at.
-        expr=f"max({_latest('bmc_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
+        expr=f"max({_latest('ledger_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
         f" < {CERTIFICATE_LEFT_SECONDS}",
         hold="1h",
         severity=Severity.TICKET,
         summary="The certificate soon ends, and then no payment comes in",
         description="It holds for {{ $value | humanizeDuration }} more; it should have been renewed by itself.",
-        dashboard="bmc-webhook",
+        dashboard="ledger-webhook",
     ),
     Alert(
         name="ProcessRestarting",
@@ -597,7 +597,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="A service starts again and again",
         description="{{ $labels.job }} started anew {{ $value }} times in 15 minutes.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
         keep="15m",
     ),
     Alert(
@@ -611,7 +611,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="The proxy started anew: payments that came meanwhile were refused",
         description="Starts in 15 minutes: {{ $value }}. Unless you did it, it probably ran out of memory.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
         keep="15m",
     ),
     Alert(
@@ -622,17 +622,17 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="This machine's clock is wrong: the Mini App refuses people, times are false",
         description="It differs from Telegram's by {{ $value | humanizeDuration }}.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="EventLoopLag",
-        expr="histogram_quantile(0.99, sum by (job, le) (rate(bmc_event_loop_lag_seconds_bucket[10m])))"
+        expr="histogram_quantile(0.99, sum by (job, le) (rate(ledger_event_loop_lag_seconds_bucket[10m])))"
         f" > {EVENT_LOOP_LAG_SECONDS}",
         hold="10m",
         severity=Severity.TICKET,
         summary="A service is too busy to answer in time",
         description="{{ $labels.job }} is late by {{ $value | humanizeDuration }}.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="AlertmanagerNotifyFailing",
@@ -642,7 +642,7 @@ ANYTHING = (
         severity=Severity.PAGE,
         summary="Alerts do not reach Telegram",
         description="{{ $value }} were given up in 15 minutes; look at the token and the chat.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="WatchdogNotifyFailing",
@@ -652,7 +652,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="The dead man's switch does not hear from here, and rings for nothing",
         description="{{ $value }} signs of life were given up in 15 minutes; look at ALERTS_WATCHDOG_URL.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="PrometheusRuleFailures",
@@ -661,7 +661,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Some alert may not fire: a rule cannot be evaluated",
         description="{{ $value }} times in 10 minutes.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="PrometheusConfigReloadFailed",
@@ -670,7 +670,7 @@ ANYTHING = (
         severity=Severity.TICKET,
         summary="Prometheus works with an old configuration",
         description="The new one could not be read.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
     Alert(
         name="Watchdog",
@@ -679,7 +679,7 @@ ANYTHING = (
         severity=Severity.NONE,
         summary="Always fires, so that somebody outside can miss it",
         description="Send it to a dead man's switch; when it stops, alerting itself is broken.",
-        dashboard="bmc-platform",
+        dashboard="ledger-platform",
     ),
 )
 
@@ -694,7 +694,7 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
         severity=Severity.PAGE,
         summary=f"{slo.harm}: a month's room for it goes in hours",
         description=f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed.",
-        dashboard="bmc-overview",
+        dashboard="ledger-overview",
         slo=slo.name,
     )
     slow = Alert(
@@ -704,7 +704,7 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
         severity=Severity.TICKET,
         summary=f"{slo.harm}: a month's room for it goes in days",
         description=f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed.",
-        dashboard="bmc-overview",
+        dashboard="ledger-overview",
         slo=slo.name,
     )
     return [fast, slow] if slo.pages else [slow]

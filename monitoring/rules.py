@@ -26,7 +26,7 @@ def _by_topic() -> dict[str, list[Alert]]:
     topics: dict[str, list[Alert]] = {}
     for alert in ALERTS:
         if not alert.slo:
-            topics.setdefault(alert.dashboard.removeprefix("bmc-"), []).append(alert)
+            topics.setdefault(alert.dashboard.removeprefix("ledger-"), []).append(alert)
     return topics
 
 

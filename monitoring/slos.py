@@ -59,20 +59,20 @@ def _count(counter: str) -> str:
     return f"(sum(increase({counter}[{{window}}])) or vector(0))"
 
 
-TAKEN = 'bmc_webhook_deliveries_total{event!~"unverified|probe"}'
-AWAY = 'bmc_webhook_deliveries_total{event="unverified",outcome=~"database_away|overloaded|not_kept"}'
+TAKEN = 'ledger_webhook_deliveries_total{event!~"unverified|probe"}'
+AWAY = 'ledger_webhook_deliveries_total{event="unverified",outcome=~"database_away|overloaded|not_kept"}'
 # Of probes the janitor knows more than the webhook: those that did not get so far, too.
-PROBES = 'bmc_janitor_runs_total{task="send_probe"}'
-FAILED_PROBES = 'bmc_janitor_runs_total{task="send_probe",outcome!="done"}'
-DECIDED = 'bmc_webhook_deliveries_total{outcome=~"credited|unmatched"}'
-TOLD = "bmc_webhook_to_notified_seconds"
+PROBES = 'ledger_janitor_runs_total{task="send_probe"}'
+FAILED_PROBES = 'ledger_janitor_runs_total{task="send_probe",outcome!="done"}'
+DECIDED = 'ledger_webhook_deliveries_total{outcome=~"credited|unmatched"}'
+TOLD = "ledger_webhook_to_notified_seconds"
 """Of payments alone, from the delivery on; what operators are shown, or want to see again in some hours, is not in it."""
 
-HANDLED = "bmc_update_duration_seconds"
+HANDLED = "ledger_update_duration_seconds"
 HANDLED_IN_TIME = f'{HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}'
-UPDATES_FAILED = 'bmc_updates_total{outcome="error"}'
-API_ANSWERED = 'bmc_api_requests_total{outcome!="refused"}'
-API_FAILED = 'bmc_api_requests_total{outcome="error"}'
+UPDATES_FAILED = 'ledger_updates_total{outcome="error"}'
+API_ANSWERED = 'ledger_api_requests_total{outcome!="refused"}'
+API_FAILED = 'ledger_api_requests_total{outcome="error"}'
 STARTING_SECONDS = 300
 WATCHING = f'time() - max(process_start_time_seconds{{job="prometheus"}}) > bool {STARTING_SECONDS} == 1'
 """Is 1 whenever anybody could have looked. While all of it starts, perhaps for the first time, nothing is promised."""
@@ -121,7 +121,7 @@ SLOS = (
         objective=0.95,
         harm="Payments need a person too often",
         promise="Payments find their user without a person: 95 % in 30 days.",
-        bad='sum(rate(bmc_webhook_deliveries_total{outcome="unmatched"}[{window}]))',
+        bad='sum(rate(ledger_webhook_deliveries_total{outcome="unmatched"}[{window}]))',
         total=f"sum(rate({DECIDED}[{{window}}]))",
         counted=f"sum(increase({DECIDED}[{{window}}]))",
         pages=False,
@@ -136,7 +136,10 @@ SLOS = (
         counted=f"count_over_time({STALE}[{{window}}])",
         causes=("PostgresDown", "SnapshotStale"),
         jobs=("janitor",),
-        recorded=(STALE, f"time() - max(bmc_snapshot_timestamp_seconds) > bool {SNAPSHOT_AGE_SECONDS} or {WATCHING}"),
+        recorded=(
+            STALE,
+            f"time() - max(ledger_snapshot_timestamp_seconds) > bool {SNAPSHOT_AGE_SECONDS} or {WATCHING}",
+        ),
     ),
 )
 

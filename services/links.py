@@ -1,7 +1,7 @@
 """
 Complete the links in Prometheus' rules and Grafana's dashboards by the operator's addresses, or leave them out.
 
-The files in the image name a heading of the runbook (`runbook.md#outboxstuck`) and a dashboard's path (`/d/bmc-bot`): only
+The files in the image name a heading of the runbook (`runbook.md#outboxstuck`) and a dashboard's path (`/d/ledger-bot`): only
 the operator knows where the runbook is published and how a browser reaches Grafana.
 """
 

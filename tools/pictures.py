@@ -50,7 +50,7 @@ STRANGER_EVERY = 7
 BACKUP_SEEN_SECONDS = 80
 QUIET_BEFORE_OUTAGE_SECONDS = 45
 ALERT_SECONDS_MAX = 900
-OUTAGE_BOARDS = ("bmc-overview", "bmc-bot")
+OUTAGE_BOARDS = ("ledger-overview", "ledger-bot")
 
 REST_MILLISECONDS = 700
 """For the eye: what slides in has come to rest."""

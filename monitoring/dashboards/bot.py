@@ -25,9 +25,9 @@ from monitoring.thresholds import (
     UNDELIVERED_AGE_SECONDS,
 )
 
-CALLS = "bmc_telegram_requests_total"
+CALLS = "ledger_telegram_requests_total"
 FAILED = 'outcome!~"ok|forbidden"'
-CLAIMS = "bmc_outbox_claims_total"
+CLAIMS = "ledger_outbox_claims_total"
 HEARS = {"0": Word("deaf", BAD), "1": Word("hears", GOOD)}
 
 FINE = Row(
@@ -37,7 +37,7 @@ FINE = Row(
             Kind.STAT,
             "Longest waiting notification",
             "For how long the oldest notification of a user has been due; good is 0, a second at most.",
-            (Query('max(bmc_outbox_oldest_age_seconds{$here,audience="users",status!="dead"})'),),
+            (Query('max(ledger_outbox_oldest_age_seconds{$here,audience="users",status!="dead"})'),),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=4,
@@ -49,7 +49,7 @@ FINE = Row(
             Kind.STAT,
             "Given up",
             "Notifications that nobody will get any more; good is none.",
-            (Query('max(bmc_outbox_messages{$here,status="dead"})'),),
+            (Query('max(ledger_outbox_messages{$here,status="dead"})'),),
             empty="The state is not measured now",
             width=4,
             height=5,
@@ -60,7 +60,7 @@ FINE = Row(
             Kind.STAT,
             "Hears of payments",
             "Whether the bot is told of payments at once; good is hears. Deaf, it looks for them every half minute.",
-            (Query('max(bmc_listen_connected{$here,channel="payments"})'),),
+            (Query('max(ledger_listen_connected{$here,channel="payments"})'),),
             empty="No bot runs",
             words=HEARS,
             width=4,
@@ -101,7 +101,7 @@ FINE = Row(
             Kind.STAT,
             "Longest undelivered notification",
             "For how long a user has not been told, be it due or put off to be tried again; good is 0, a second at most.",
-            (Query('max(bmc_outbox_undelivered_age_seconds{$here,audience="users"})'),),
+            (Query('max(ledger_outbox_undelivered_age_seconds{$here,audience="users"})'),),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=4,
@@ -119,7 +119,7 @@ OUTBOX = Row(
             Kind.LINES,
             "Notifications not sent yet",
             "Good is a line on the floor with short peaks, and none retrying.",
-            (Query("max by (audience, status) (bmc_outbox_messages{$here})", "{{audience}}, {{status}}"),),
+            (Query("max by (audience, status) (ledger_outbox_messages{$here})", "{{audience}}, {{status}}"),),
             alerts=("OperatorsNotTold",),
             empty="The state was not measured",
         ),
@@ -129,7 +129,7 @@ OUTBOX = Row(
             "Good is sent; unreachable are users who blocked the bot; dead are given up.",
             (
                 Query(
-                    "sum by (outcome) (rate(bmc_outbox_deliveries_total{$here}[$__rate_interval])) * 60",
+                    "sum by (outcome) (rate(ledger_outbox_deliveries_total{$here}[$__rate_interval])) * 60",
                     "{{outcome}}",
                 ),
             ),
@@ -143,7 +143,7 @@ OUTBOX = Row(
             "Sent a minute, by kind",
             "What people are told of; good is credited payments above all. Only counted: messages to operators that came too many at once.",
             (
-                *busy("bmc_outbox_deliveries_total", "kind", ',outcome="sent"'),
+                *busy("ledger_outbox_deliveries_total", "kind", ',outcome="sent"'),
                 Query("sum(rate(ledger_operator_messages_folded_total{$here}[$__rate_interval])) * 60", "only counted"),
             ),
             empty="Nothing was sent",
@@ -164,7 +164,7 @@ OUTBOX = Row(
             Kind.STATES,
             "Hearing of each channel",
             "Whether each listener is connected; good is green throughout.",
-            (Query("max by (channel) (bmc_listen_connected{$here})", "{{channel}}"),),
+            (Query("max by (channel) (ledger_listen_connected{$here})", "{{channel}}"),),
             empty="No bot runs",
             words=HEARS,
         ),
@@ -173,8 +173,8 @@ OUTBOX = Row(
             "Heard, and connections lost, a minute",
             "How often the database hinted at something new, as a pick or a payment is; good follows people, with no lost connection.",
             (
-                Query("sum(rate(bmc_listen_notifications_total{$here}[$__rate_interval])) * 60", "heard"),
-                Query("sum(rate(bmc_listen_reconnects_total{$here}[$__rate_interval])) * 60", "connections lost"),
+                Query("sum(rate(ledger_listen_notifications_total{$here}[$__rate_interval])) * 60", "heard"),
+                Query("sum(rate(ledger_listen_reconnects_total{$here}[$__rate_interval])) * 60", "connections lost"),
             ),
             empty="Nothing was heard since the start",
             unit=Unit.PER_MINUTE,
@@ -217,7 +217,7 @@ TELEGRAM = Row(
             Kind.LINES,
             "Time until Telegram answers",
             "Without asking for updates, which waits on purpose; good is under a quarter of a second.",
-            quantiles("bmc_telegram_request_duration_seconds"),
+            quantiles("ledger_telegram_request_duration_seconds"),
             empty="Telegram was not called",
             unit=Unit.SECONDS,
             decimals=1,
@@ -227,7 +227,7 @@ TELEGRAM = Row(
             Kind.STAT,
             "Told to wait, 1 hour",
             "For how long Telegram made the bot wait because it sent too much; good is 0.",
-            (Query("sum(increase(bmc_telegram_flood_wait_seconds_total{$here}[1h]))"),),
+            (Query("sum(increase(ledger_telegram_flood_wait_seconds_total{$here}[1h]))"),),
             empty="No bot runs",
             unit=Unit.SECONDS,
             width=6,
@@ -243,7 +243,7 @@ UPDATES = Row(
             Kind.LINES,
             "Updates a minute, by type",
             "Messages, presses of buttons and the rest; good is what is usual for your bot.",
-            (Query("sum by (type) (rate(bmc_updates_total{$here}[$__rate_interval])) * 60", "{{type}}"),),
+            (Query("sum by (type) (rate(ledger_updates_total{$here}[$__rate_interval])) * 60", "{{type}}"),),
             empty="No bot runs",
             unit=Unit.PER_MINUTE,
             decimals=1,
@@ -256,7 +256,7 @@ UPDATES = Row(
             "Good is none: each is somebody who got no answer.",
             (
                 Query(
-                    'sum by (type) (rate(bmc_updates_total{$here,outcome="error"}[$__rate_interval])) * 60',
+                    'sum by (type) (rate(ledger_updates_total{$here,outcome="error"}[$__rate_interval])) * 60',
                     "{{type}}",
                 ),
             ),
@@ -270,7 +270,7 @@ UPDATES = Row(
             Kind.LINES,
             "Time to answer people",
             "From taking an update to having answered it; the line is what we promise.",
-            quantiles("bmc_update_duration_seconds"),
+            quantiles("ledger_update_duration_seconds"),
             empty="Nobody asked anything",
             unit=Unit.SECONDS,
             decimals=1,
@@ -282,7 +282,7 @@ UPDATES = Row(
             Kind.LINES,
             "Requests of the Mini App a minute",
             "By how they were answered. Good is ok; refused lies with who asked, such as too often; error is a page without an answer.",
-            (Query("sum by (outcome) (rate(bmc_api_requests_total{$here}[$__rate_interval])) * 60", "{{outcome}}"),),
+            (Query("sum by (outcome) (rate(ledger_api_requests_total{$here}[$__rate_interval])) * 60", "{{outcome}}"),),
             empty="No bot runs",
             unit=Unit.PER_MINUTE,
             decimals=1,
@@ -295,7 +295,7 @@ UPDATES = Row(
 )
 
 BOARD = Board(
-    uid="bmc-bot",
+    uid="ledger-bot",
     title="Bot",
     about="Who is told: the outbox, the ear for new payments, Telegram, and what people ask the bot.",
     rows=(FINE, OUTBOX, TELEGRAM, UPDATES),

@@ -134,9 +134,9 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
     """Mark what explains a bend in a line: another version, a restart, an alert."""
     # What did not answer for a moment comes back as what it was.
-    before = "max by (job, revision) (max_over_time(bmc_build_info[1h] offset 1m))"
+    before = "max by (job, revision) (max_over_time(ledger_build_info[1h] offset 1m))"
     marks = (
-        ("Deployments", f"max by (job, revision) (bmc_build_info) unless {before}", "{{job}} {{revision}}", "blue"),
+        ("Deployments", f"max by (job, revision) (ledger_build_info) unless {before}", "{{job}} {{revision}}", "blue"),
         ("Restarts", "changes(process_start_time_seconds[1m]) > 0", "{{job}} started anew", "orange"),
         ("Alerts", 'ALERTS{alertstate="firing",alertname!="Watchdog"}', "{{alertname}}", "red"),
     )

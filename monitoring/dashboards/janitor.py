@@ -5,9 +5,9 @@ from __future__ import annotations
 from monitoring.dashboards.parts import Board, Column, Kind, Limit, Panel, Query, Row, Unit, busy, quantiles
 from monitoring.thresholds import BACKUP_AGE_SECONDS, JANITOR_PERIODS, JANITOR_SLACK_SECONDS, SNAPSHOT_AGE_SECONDS
 
-RUNS = "bmc_janitor_runs_total"
-LAST_SUCCESS = "bmc_janitor_last_success_timestamp_seconds"
-LAST_BACKUP = "bmc_backup_last_success_timestamp_seconds"
+RUNS = "ledger_janitor_runs_total"
+LAST_SUCCESS = "ledger_janitor_last_success_timestamp_seconds"
+LAST_BACKUP = "ledger_backup_last_success_timestamp_seconds"
 
 FINE = Row(
     "Is it fine?",
@@ -19,7 +19,7 @@ FINE = Row(
             (
                 Query(
                     f"clamp_min(time() - max by (task) ({LAST_SUCCESS}{{$here}}) - {JANITOR_SLACK_SECONDS}, 0)"
-                    " / on (task) max by (task) (bmc_janitor_period_seconds{$here})",
+                    " / on (task) max by (task) (ledger_janitor_period_seconds{$here})",
                     "{{task}}",
                 ),
             ),
@@ -35,7 +35,7 @@ FINE = Row(
             Kind.STAT,
             "Age of the snapshot",
             "How long ago the state was measured; good is under a minute. Too old, and the panels of states go blank.",
-            (Query("time() - max(bmc_snapshot_timestamp_seconds{$here})"),),
+            (Query("time() - max(ledger_snapshot_timestamp_seconds{$here})"),),
             empty="Never measured",
             unit=Unit.SECONDS,
             width=6,
@@ -64,9 +64,9 @@ TASKS = Row(
             "When each task last ended well and how often it is due; good is a last time within the last period.",
             (
                 Query(f"max by (task) ({LAST_SUCCESS}{{$here}}) * 1000"),
-                Query("max by (task) (bmc_janitor_period_seconds{$here})"),
+                Query("max by (task) (ledger_janitor_period_seconds{$here})"),
                 Query(f"round(sum by (task) (increase({RUNS}{{$here}}[1h])))"),
-                Query("round(sum by (task) (increase(bmc_janitor_rows_total{$here}[1h])))"),
+                Query("round(sum by (task) (increase(ledger_janitor_rows_total{$here}[1h])))"),
             ),
             empty="No task has run yet",
             width=12,
@@ -95,7 +95,7 @@ TASKS = Row(
             Kind.LINES,
             "Rows changed a minute, by task",
             "What the tasks find to do; good is small and quiet.",
-            busy("bmc_janitor_rows_total", "task"),
+            busy("ledger_janitor_rows_total", "task"),
             empty="Nothing was to be done",
             unit=Unit.PER_MINUTE,
             decimals=1,
@@ -105,7 +105,7 @@ TASKS = Row(
             Kind.LINES,
             "Time to measure the state",
             "Good is under 50 ms; it grows with what waits, and ends at 2 seconds.",
-            quantiles("bmc_snapshot_duration_seconds"),
+            quantiles("ledger_snapshot_duration_seconds"),
             empty="The state was not measured",
             unit=Unit.SECONDS,
             decimals=1,
@@ -133,7 +133,7 @@ BACKUPS = Row(
             Kind.LINES,
             "Size of the last backup",
             "Good grows slowly; a sudden fall means that something is missing from it.",
-            (Query("max(bmc_backup_size_bytes{$here}) > 0", "size"),),
+            (Query("max(ledger_backup_size_bytes{$here}) > 0", "size"),),
             empty="There has never been one",
             unit=Unit.BYTES,
             decimals=1,
@@ -145,8 +145,8 @@ BACKUPS = Row(
             "On average; good is well under a second. What only grows will one day not end within its period.",
             (
                 Query(
-                    "sum by (task) (rate(bmc_janitor_run_duration_seconds_sum{$here}[$__rate_interval]))"
-                    " / (sum by (task) (rate(bmc_janitor_run_duration_seconds_count{$here}[$__rate_interval])) > 0)",
+                    "sum by (task) (rate(ledger_janitor_run_duration_seconds_sum{$here}[$__rate_interval]))"
+                    " / (sum by (task) (rate(ledger_janitor_run_duration_seconds_count{$here}[$__rate_interval])) > 0)",
                     "{{task}}",
                 ),
             ),
@@ -159,7 +159,7 @@ BACKUPS = Row(
 )
 
 BOARD = Board(
-    uid="bmc-janitor",
+    uid="ledger-janitor",
     title="Janitor",
     about="What is done by the clock: expiring, matching again, forgetting, checking, measuring.",
     rows=(FINE, BACKUPS, TASKS),

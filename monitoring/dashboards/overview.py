@@ -68,7 +68,7 @@ FINE = Row(
             Kind.STAT,
             "Age of what is shown",
             "How long ago the state was measured; good is under a minute. Too old, and the panels of states go blank.",
-            (Query("time() - max(bmc_snapshot_timestamp_seconds{$here})"),),
+            (Query("time() - max(ledger_snapshot_timestamp_seconds{$here})"),),
             empty="Never measured",
             unit=Unit.SECONDS,
             width=6,
@@ -80,7 +80,7 @@ FINE = Row(
             Kind.STAT,
             "Last payment taken",
             "How long ago Buy Me a Coffee's last delivery was taken; good is what is usual for your page.",
-            (Query("time() - max(bmc_webhook_last_accepted_timestamp_seconds{$here} > 0)"),),
+            (Query("time() - max(ledger_webhook_last_accepted_timestamp_seconds{$here} > 0)"),),
             empty="None since the start",
             unit=Unit.SECONDS,
             width=6,
@@ -97,7 +97,7 @@ MONEY = Row(
             Kind.STAT,
             "Payments by state",
             "How many payments are in each state; good is few unmatched, and pending ones that end within a day.",
-            (Query("max by (state) (bmc_payments{$here})", "{{state}}"),),
+            (Query("max by (state) (ledger_payments{$here})", "{{state}}"),),
             empty="The state is not measured now",
             width=16,
             height=5,
@@ -128,9 +128,11 @@ SERVICES = Row(
             "Work a minute",
             "Deliveries, updates and runs of tasks a minute; good is a line that never falls to nothing, for probes come twice a minute.",
             (
-                Query("sum(rate(bmc_webhook_deliveries_total{$here}[$__rate_interval])) * 60", "webhook: deliveries"),
-                Query("sum(rate(bmc_updates_total{$here}[$__rate_interval])) * 60", "bot: updates"),
-                Query("sum(rate(bmc_janitor_runs_total{$here}[$__rate_interval])) * 60", "janitor: runs"),
+                Query(
+                    "sum(rate(ledger_webhook_deliveries_total{$here}[$__rate_interval])) * 60", "webhook: deliveries"
+                ),
+                Query("sum(rate(ledger_updates_total{$here}[$__rate_interval])) * 60", "bot: updates"),
+                Query("sum(rate(ledger_janitor_runs_total{$here}[$__rate_interval])) * 60", "janitor: runs"),
             ),
             empty="No service tells anything",
             unit=Unit.PER_MINUTE,
@@ -143,18 +145,18 @@ SERVICES = Row(
             "What was refused by the database's fault, ended in an error, or did not end well; good is 0.",
             (
                 Query(
-                    'sum(rate(bmc_webhook_deliveries_total{$here,outcome=~"database_away|overloaded|not_kept|failed"}[$__rate_interval]))'
-                    " / (sum(rate(bmc_webhook_deliveries_total{$here}[$__rate_interval])) > 0)",
+                    'sum(rate(ledger_webhook_deliveries_total{$here,outcome=~"database_away|overloaded|not_kept|failed"}[$__rate_interval]))'
+                    " / (sum(rate(ledger_webhook_deliveries_total{$here}[$__rate_interval])) > 0)",
                     "webhook",
                 ),
                 Query(
-                    'sum(rate(bmc_updates_total{$here,outcome="error"}[$__rate_interval]))'
-                    " / (sum(rate(bmc_updates_total{$here}[$__rate_interval])) > 0)",
+                    'sum(rate(ledger_updates_total{$here,outcome="error"}[$__rate_interval]))'
+                    " / (sum(rate(ledger_updates_total{$here}[$__rate_interval])) > 0)",
                     "bot",
                 ),
                 Query(
-                    'sum(rate(bmc_janitor_runs_total{$here,outcome!="done"}[$__rate_interval]))'
-                    " / (sum(rate(bmc_janitor_runs_total{$here}[$__rate_interval])) > 0)",
+                    'sum(rate(ledger_janitor_runs_total{$here,outcome!="done"}[$__rate_interval]))'
+                    " / (sum(rate(ledger_janitor_runs_total{$here}[$__rate_interval])) > 0)",
                     "janitor",
                 ),
             ),
@@ -170,17 +172,17 @@ SERVICES = Row(
             "How long one delivery, one update and one probe take; good is well under a second.",
             (
                 Query(
-                    "histogram_quantile(0.99, sum by (le) (rate(bmc_webhook_duration_seconds_bucket{$here}[$__rate_interval])))",
+                    "histogram_quantile(0.99, sum by (le) (rate(ledger_webhook_duration_seconds_bucket{$here}[$__rate_interval])))",
                     "webhook: a delivery",
                     exemplars=True,
                 ),
                 Query(
-                    "histogram_quantile(0.99, sum by (le) (rate(bmc_update_duration_seconds_bucket{$here}[$__rate_interval])))",
+                    "histogram_quantile(0.99, sum by (le) (rate(ledger_update_duration_seconds_bucket{$here}[$__rate_interval])))",
                     "bot: an update",
                     exemplars=True,
                 ),
                 Query(
-                    "histogram_quantile(0.99, sum by (le) (rate(bmc_probe_duration_seconds_bucket{$here}[$__rate_interval])))",
+                    "histogram_quantile(0.99, sum by (le) (rate(ledger_probe_duration_seconds_bucket{$here}[$__rate_interval])))",
                     "janitor: a probe, all the way",
                     exemplars=True,
                 ),
@@ -200,7 +202,7 @@ VERSIONS = Row(
             Kind.TABLE,
             "What runs",
             "The version of each process; good is one revision everywhere.",
-            (Query("max by (job, instance, version, revision, schema_version, python) (bmc_build_info{$here})"),),
+            (Query("max by (job, instance, version, revision, schema_version, python) (ledger_build_info{$here})"),),
             empty="No process tells its version",
             columns=(
                 Column("job", "Service"),
@@ -218,7 +220,7 @@ VERSIONS = Row(
 )
 
 BOARD = Board(
-    uid="bmc-overview",
+    uid="ledger-overview",
     title="Overview",
     about="Is it fine, what came in, who is busy. Everything else is behind the list of dashboards on the right.",
     rows=(FINE, MONEY, SERVICES, VERSIONS),

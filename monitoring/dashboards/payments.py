@@ -60,9 +60,9 @@ FINE = Row(
             "Waiting for a person",
             "Payments that found nobody, claims that nobody has answered, events that changed nothing; good is none.",
             (
-                Query('max(bmc_payments{$here,state="unmatched"})', "payments"),
-                Query("max(bmc_claims_open{$here})", "claims"),
-                Query("sum(max by (outcome) (bmc_events_unsettled{$here}))", "events"),
+                Query('max(ledger_payments{$here,state="unmatched"})', "payments"),
+                Query("max(ledger_claims_open{$here})", "claims"),
+                Query("sum(max by (outcome) (ledger_events_unsettled{$here}))", "events"),
             ),
             empty="The state is not measured now",
             width=8,
@@ -73,7 +73,7 @@ FINE = Row(
             Kind.STAT,
             "Oldest unmatched",
             "For how long somebody has paid and waits for their credits; good is 0.",
-            (Query('max(bmc_payments_oldest_age_seconds{$here,state="unmatched"})'),),
+            (Query('max(ledger_payments_oldest_age_seconds{$here,state="unmatched"})'),),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=8,
@@ -85,7 +85,7 @@ FINE = Row(
             Kind.STAT,
             "Oldest claim",
             "For how long somebody has said that they paid, and has had no answer; good is 0.",
-            (Query("max(bmc_claims_oldest_age_seconds{$here})"),),
+            (Query("max(ledger_claims_oldest_age_seconds{$here})"),),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
             width=8,
@@ -97,7 +97,7 @@ FINE = Row(
             Kind.STAT,
             "Unmatched in the last hour",
             "Payments that came and found nobody; good is none. Many: perhaps the code is hard to find or to paste.",
-            (Query('round(sum(increase(bmc_webhook_deliveries_total{$here,outcome="unmatched"}[1h])))'),),
+            (Query('round(sum(increase(ledger_webhook_deliveries_total{$here,outcome="unmatched"}[1h])))'),),
             empty="The webhook tells nothing",
             width=8,
             height=4,
@@ -109,8 +109,8 @@ FINE = Row(
             "Oldest pending",
             "For how long the oldest open payment has waited; good is no longer than it may.",
             (
-                Query('max(bmc_payments_oldest_age_seconds{$here,state="pending"})', "waited"),
-                Query("max(bmc_pending_ttl_seconds{$here})", "may wait"),
+                Query('max(ledger_payments_oldest_age_seconds{$here,state="pending"})', "waited"),
+                Query("max(ledger_pending_ttl_seconds{$here})", "may wait"),
             ),
             empty="The state is not measured now",
             unit=Unit.SECONDS,
@@ -122,7 +122,7 @@ FINE = Row(
             Kind.STAT,
             "Balances off the ledger",
             "By how many credits balances differ from the sum of their entries; must be 0.",
-            (Query("max(abs(bmc_balance_drift_credits{$here}))"),),
+            (Query("max(abs(ledger_balance_drift_credits{$here}))"),),
             empty="Not checked yet",
             width=8,
             height=4,
@@ -149,7 +149,7 @@ WAY = Row(
             Kind.HEAT,
             "From picking to paying",
             "How long people take to pay; good is a band of a few minutes. Longer: they look for where to put the code.",
-            heat("bmc_payment_pick_to_paid_seconds"),
+            heat("ledger_payment_pick_to_paid_seconds"),
             empty="Nobody paid in this time",
             unit=Unit.SECONDS,
             width=6,
@@ -159,7 +159,7 @@ WAY = Row(
             Kind.LINES,
             "From queueing to telling",
             "How long a notification takes, those that operators put off among them; good is under a second.",
-            quantiles("bmc_notification_latency_seconds"),
+            quantiles("ledger_notification_latency_seconds"),
             empty="Nobody was told anything",
             unit=Unit.SECONDS,
             decimals=1,
@@ -171,7 +171,10 @@ WAY = Row(
             "From the delivery on",
             "Within what time all but the slowest hundredth have their durable credits, and the message in Telegram; "
             "the line is what we promise for both.",
-            (slowest("bmc_webhook_to_credit_seconds", "credited"), slowest("bmc_webhook_to_notified_seconds", "told")),
+            (
+                slowest("ledger_webhook_to_credit_seconds", "credited"),
+                slowest("ledger_webhook_to_notified_seconds", "told"),
+            ),
             empty="No payment came in this time",
             unit=Unit.SECONDS,
             decimals=1,
@@ -213,8 +216,8 @@ WAITING = Row(
             "Payments that went back when their credits were gone, which left a balance below zero; good is none.",
             (
                 Query(
-                    "max(last_over_time(bmc_refunds_overdrawn_total{$here}[2m]))"
-                    " - min(min_over_time(bmc_refunds_overdrawn_total{$here}[1d]))"
+                    "max(last_over_time(ledger_refunds_overdrawn_total{$here}[2m]))"
+                    " - min(min_over_time(ledger_refunds_overdrawn_total{$here}[1d]))"
                 ),
             ),
             empty="The state is not measured now",
@@ -233,7 +236,7 @@ STATES = Row(
             Kind.LINES,
             "Payments in each state",
             "How the states develop; good is pending that comes and goes, and unmatched near 0.",
-            (Query("max by (state) (bmc_payments{$here})", "{{state}}"),),
+            (Query("max by (state) (ledger_payments{$here})", "{{state}}"),),
             empty="The state was not measured",
             stacked=True,
             width=6,
@@ -242,7 +245,7 @@ STATES = Row(
             Kind.SHARES,
             "How payments found their user",
             "Good is nearly all by code or subscription; a large share of operator or of amount and time asks for clearer instructions.",
-            (Query("max by (method) (bmc_payment_matches{$here})", "{{method}}"),),
+            (Query("max by (method) (ledger_payment_matches{$here})", "{{method}}"),),
             empty="The state is not measured now",
             width=6,
         ),
@@ -250,7 +253,11 @@ STATES = Row(
             Kind.LINES,
             "Matched as they came",
             "Matches in each minute, by method; good is the code above all others.",
-            (Query("sum by (method) (rate(bmc_webhook_matches_total{$here}[$__rate_interval])) * 60", "{{method}}"),),
+            (
+                Query(
+                    "sum by (method) (rate(ledger_webhook_matches_total{$here}[$__rate_interval])) * 60", "{{method}}"
+                ),
+            ),
             empty="The webhook tells nothing",
             unit=Unit.PER_MINUTE,
             decimals=1,
@@ -273,7 +280,7 @@ STATES = Row(
             Kind.LINES,
             "Paid in an hour",
             "What came in within the hour before, by currency; good is what is usual for your page.",
-            (Query("max by (currency) (increase(bmc_paid_minor_units_total{$here}[1h])) / 100", "{{currency}}"),),
+            (Query("max by (currency) (increase(ledger_paid_minor_units_total{$here}[1h])) / 100", "{{currency}}"),),
             empty="The state was not measured",
             unit=Unit.MONEY,
             decimals=2,
@@ -298,7 +305,7 @@ STATES = Row(
             "What the ledger wrote within the hour before, by kind; good is payments far above refunds.",
             (
                 Query(
-                    "max by (kind, direction) (increase(bmc_ledger_credits_total{$here}[1h])) > 0",
+                    "max by (kind, direction) (increase(ledger_credits_total{$here}[1h])) > 0",
                     "{{kind}} {{direction}}",
                 ),
             ),
@@ -311,7 +318,7 @@ STATES = Row(
             "Payments that went back within the hour before; good is none.",
             (
                 Query(
-                    'round(max(increase(bmc_ledger_entries_total{$here,kind="refund",direction="taken"}[1h])))',
+                    'round(max(increase(ledger_entries_total{$here,kind="refund",direction="taken"}[1h])))',
                     "refunds",
                 ),
             ),
@@ -322,7 +329,7 @@ STATES = Row(
             Kind.LINES,
             "Users below zero",
             "Whose credits were spent before their payment went back; good is none, and a line that falls as they pay again.",
-            (Query("max(bmc_balances_overdrawn{$here})", "users"),),
+            (Query("max(ledger_balances_overdrawn{$here})", "users"),),
             empty="The state was not measured",
             width=6,
         ),
@@ -331,7 +338,7 @@ STATES = Row(
 )
 
 BOARD = Board(
-    uid="bmc-payments",
+    uid="ledger-payments",
     title="Payments",
     about="The way of the money: picked, paid, matched, credited, told; and what waits for a person.",
     rows=(FINE, WAY, WAITING, STATES),

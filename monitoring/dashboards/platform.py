@@ -52,8 +52,8 @@ FINE = Row(
             "Free space on the disk",
             "Where the volumes lie; good is level, far above the line.",
             (
-                Query("min(bmc_disk_free_bytes{$here})", "free"),
-                Query("min(bmc_disk_size_bytes{$here})", "the whole disk"),
+                Query("min(ledger_disk_free_bytes{$here})", "free"),
+                Query("min(ledger_disk_size_bytes{$here})", "the whole disk"),
             ),
             empty="The janitor tells nothing",
             unit=Unit.BYTES,
@@ -136,7 +136,7 @@ PROCESSES = Row(
             "By how much all but the worst hundredth of timers come late; good is a few milliseconds.",
             (
                 Query(
-                    "histogram_quantile(0.99, sum by (job, le) (rate(bmc_event_loop_lag_seconds_bucket{$here}[$__rate_interval])))",
+                    "histogram_quantile(0.99, sum by (job, le) (rate(ledger_event_loop_lag_seconds_bucket{$here}[$__rate_interval])))",
                     "{{job}}",
                 ),
             ),
@@ -150,7 +150,7 @@ PROCESSES = Row(
             Kind.LINES,
             "Connections of each pool",
             "Lent, idle, and how many there may be; good is used far below max.",
-            (Query("sum by (job, state) (bmc_db_pool_connections{$here})", "{{job}} {{state}}"),),
+            (Query("sum by (job, state) (ledger_db_pool_connections{$here})", "{{job}} {{state}}"),),
             empty="No service has a pool",
         ),
         Panel(
@@ -159,7 +159,7 @@ PROCESSES = Row(
             "How long all but the slowest hundredth wait to be lent one; good is under a millisecond or two.",
             (
                 Query(
-                    "histogram_quantile(0.99, sum by (job, le) (rate(bmc_db_acquire_duration_seconds_bucket{$here}[$__rate_interval])))",
+                    "histogram_quantile(0.99, sum by (job, le) (rate(ledger_db_acquire_duration_seconds_bucket{$here}[$__rate_interval])))",
                     "{{job}}",
                     exemplars=True,
                 ),
@@ -261,7 +261,7 @@ WATCHERS = Row(
 )
 
 BOARD = Board(
-    uid="bmc-platform",
+    uid="ledger-platform",
     title="Platform",
     about="What everything stands on: the processes, and the watchers themselves.",
     rows=(FINE, PROCESSES, WATCHERS),

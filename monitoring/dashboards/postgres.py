@@ -283,7 +283,7 @@ STATEMENTS = Row(
 )
 
 BOARD = Board(
-    uid="bmc-postgres",
+    uid="ledger-postgres",
     title="Postgres",
     about="The database: connections, work, what blocks, what grows.",
     rows=(FINE, WORK, STATEMENTS, TABLES),

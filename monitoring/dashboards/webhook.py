@@ -11,7 +11,7 @@ from monitoring.thresholds import (
     SPOOLED_AGE_SECONDS,
 )
 
-DELIVERIES = "bmc_webhook_deliveries_total"
+DELIVERIES = "ledger_webhook_deliveries_total"
 NOT_WRITTEN = 'event!="probe",outcome=~"database_away|overloaded|not_kept|failed"'
 # Caddy counts a request once for each of its handlers; this one is the outermost.
 REQUESTS = "caddy_http_request_duration_seconds_count"
@@ -24,7 +24,7 @@ FINE = Row(
             Kind.STAT,
             "Refused in a row",
             "Signed deliveries refused since the last one taken; good is 0. After more than 10 Buy Me a Coffee gives up on us.",
-            (Query("max(bmc_webhook_failed_streak{$here})"),),
+            (Query("max(ledger_webhook_failed_streak{$here})"),),
             empty="The webhook tells nothing",
             width=4,
             height=5,
@@ -35,7 +35,7 @@ FINE = Row(
             Kind.STAT,
             "Last probe that passed",
             "How long ago a payment of our own went through proxy, signature and settlement; good is under a minute.",
-            (Query('time() - max(bmc_janitor_last_success_timestamp_seconds{$here,task="send_probe"})'),),
+            (Query('time() - max(ledger_janitor_last_success_timestamp_seconds{$here,task="send_probe"})'),),
             empty="None has passed",
             unit=Unit.SECONDS,
             width=4,
@@ -58,7 +58,7 @@ FINE = Row(
             Kind.STAT,
             "Certificate holds for",
             "For how long the proxy's certificate is good; good is weeks, it renews itself a month before its end.",
-            (Query("max(bmc_tls_certificate_expiry_timestamp_seconds{$here} > 0) - time()"),),
+            (Query("max(ledger_tls_certificate_expiry_timestamp_seconds{$here} > 0) - time()"),),
             empty="Not of a public name, so not checked",
             unit=Unit.SECONDS,
             width=4,
@@ -139,7 +139,7 @@ TRAFFIC = Row(
             Kind.LINES,
             "Time to settle",
             "From the check of the signature to the durable commit; good is under 50 ms.",
-            quantiles("bmc_webhook_duration_seconds"),
+            quantiles("ledger_webhook_duration_seconds"),
             empty="Nothing was settled",
             unit=Unit.SECONDS,
             decimals=1,
@@ -148,7 +148,7 @@ TRAFFIC = Row(
             Kind.HEAT,
             "Time to settle, all of them",
             "Where most deliveries lie; good is one narrow band far down.",
-            heat("bmc_webhook_duration_seconds"),
+            heat("ledger_webhook_duration_seconds"),
             empty="Nothing was settled",
             unit=Unit.SECONDS,
             decimals=1,
@@ -159,8 +159,8 @@ TRAFFIC = Row(
             "How many deliveries share a commit; good is 1, and more where many come at once.",
             (
                 Query(
-                    "sum(rate(bmc_webhook_batch_events_sum{$here}[$__rate_interval]))"
-                    " / (sum(rate(bmc_webhook_batch_events_count{$here}[$__rate_interval])) > 0)",
+                    "sum(rate(ledger_webhook_batch_events_sum{$here}[$__rate_interval]))"
+                    " / (sum(rate(ledger_webhook_batch_events_count{$here}[$__rate_interval])) > 0)",
                     "mean",
                 ),
             ),
@@ -177,7 +177,7 @@ SPOOL = Row(
             Kind.LINES,
             "Events in the spool",
             "Taken while the database was away, and settled when it is back; good is none.",
-            (Query("max(bmc_spooled_events{$here})", "waiting"),),
+            (Query("max(ledger_spooled_events{$here})", "waiting"),),
             empty="The webhook tells nothing",
             width=12,
         ),
@@ -185,7 +185,7 @@ SPOOL = Row(
             Kind.LINES,
             "Oldest in the spool",
             "For how long it has lain there, what cannot be read included; good is 0.",
-            (Query("max(bmc_spooled_oldest_age_seconds{$here})", "age"),),
+            (Query("max(ledger_spooled_oldest_age_seconds{$here})", "age"),),
             empty="The webhook tells nothing",
             unit=Unit.SECONDS,
             width=12,
@@ -205,7 +205,7 @@ PROBES = Row(
             "Good is two a minute, all done.",
             (
                 Query(
-                    'sum by (outcome) (rate(bmc_janitor_runs_total{$here,task="send_probe"}[5m])) * 60',
+                    'sum by (outcome) (rate(ledger_janitor_runs_total{$here,task="send_probe"}[5m])) * 60',
                     "{{outcome}}",
                 ),
             ),
@@ -218,7 +218,7 @@ PROBES = Row(
             Kind.LINES,
             "Time of a probe",
             "Through the proxy, the settlement and back; good is under a quarter of a second.",
-            quantiles("bmc_probe_duration_seconds"),
+            quantiles("ledger_probe_duration_seconds"),
             empty="No probe was sent",
             unit=Unit.SECONDS,
             decimals=1,
@@ -269,7 +269,7 @@ PROBES = Row(
 )
 
 BOARD = Board(
-    uid="bmc-webhook",
+    uid="ledger-webhook",
     title="Webhook",
     about="The front door: what Buy Me a Coffee delivers, our own probes, and the proxy before them.",
     rows=(FINE, TRAFFIC, SPOOL, PROBES),

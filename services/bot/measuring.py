@@ -103,7 +103,7 @@ class MeasureUpdates(BaseMiddleware):
                 raise
             finally:
                 outcome = "error" if ending.is_failure else "ok"
-                made.set_attribute("bmc.outcome", outcome)
+                made.set_attribute("ledger.outcome", outcome)
                 UPDATES_HANDLED.labels(type_, outcome).inc()
 
 

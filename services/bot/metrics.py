@@ -66,41 +66,43 @@ API_ROUTES = (
 OTHER_ROUTE = "other"
 UPDATES = ("message", "callback_query", "my_chat_member", "other")
 
-TELEGRAM_CALLS = Counter("bmc_telegram_requests", "Calls to Telegram, by how they ended.", ["method", "outcome"])
+TELEGRAM_CALLS = Counter("ledger_telegram_requests", "Calls to Telegram, by how they ended.", ["method", "outcome"])
 TELEGRAM_DURATION = Histogram(
-    "bmc_telegram_request_duration_seconds",
+    "ledger_telegram_request_duration_seconds",
     "How long Telegram takes to answer; asking for updates, which waits on purpose, is left out.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
-FLOOD_WAIT = Counter("bmc_telegram_flood_wait_seconds", "For how long Telegram told us to wait, added up.")
-UPDATES_HANDLED = Counter("bmc_updates", "Updates from Telegram, by how handling them ended.", ["type", "outcome"])
+FLOOD_WAIT = Counter("ledger_telegram_flood_wait_seconds", "For how long Telegram told us to wait, added up.")
+UPDATES_HANDLED = Counter("ledger_updates", "Updates from Telegram, by how handling them ended.", ["type", "outcome"])
 UPDATE_DURATION = Histogram(
-    "bmc_update_duration_seconds",
+    "ledger_update_duration_seconds",
     "From taking an update to having answered it.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 API_REQUESTS = Counter(
-    "bmc_api_requests",
+    "ledger_api_requests",
     "Requests of the Mini App, by how they were answered; a stream once it ends.",
     ["route", "outcome"],
 )
-OUTBOX_CLAIMS = Counter("bmc_outbox_claims", "Times that due notifications were found, by what woke us up.", ["wakeup"])
+OUTBOX_CLAIMS = Counter(
+    "ledger_outbox_claims", "Times that due notifications were found, by what woke us up.", ["wakeup"]
+)
 
 OUTBOX_DELIVERIES = Counter(
-    "bmc_outbox_deliveries", "Attempts to deliver a notification, by how they ended.", ["kind", "outcome"]
+    "ledger_outbox_deliveries", "Attempts to deliver a notification, by how they ended.", ["kind", "outcome"]
 )
 FOLDED = Counter(
     "ledger_operator_messages_folded",
     "Messages to operators that were only counted in their summary: too many came at once.",
 )
 NOTIFICATION_LATENCY = Histogram(
-    "bmc_notification_latency_seconds",
+    "ledger_notification_latency_seconds",
     "From queueing a notification to its delivery.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
 WEBHOOK_TO_NOTIFIED = Histogram(
-    "bmc_webhook_to_notified_seconds",
+    "ledger_webhook_to_notified_seconds",
     "From taking a payment's delivery to the message to its user.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )

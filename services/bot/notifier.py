@@ -274,7 +274,7 @@ class Notifier:
     async def _deliver(self, notification: Notification) -> None:
         with self._trace(notification):
             outcome = await self._attempt(notification)
-            trace.get_current_span().set_attribute("bmc.outcome", outcome)
+            trace.get_current_span().set_attribute("ledger.outcome", outcome)
             OUTBOX_DELIVERIES.labels(notification.kind, outcome).inc()
             log.info(
                 "notification handled",
@@ -296,9 +296,9 @@ class Notifier:
             "messaging.system": "postgresql",
             "messaging.destination.name": "notifications",
             "messaging.message.id": str(notification.notification_id),
-            "bmc.kind": notification.kind,
-            "bmc.attempt": notification.attempts,
-            "bmc.age_seconds": age.total_seconds(),
+            "ledger.kind": notification.kind,
+            "ledger.attempt": notification.attempts,
+            "ledger.age_seconds": age.total_seconds(),
         }
         return span("process notifications", SpanKind.CONSUMER, parent=parent, links=links, attributes=facts)
 

@@ -38,7 +38,9 @@ class State(Collector):
         snapshot = self._snapshot
         if snapshot is None:
             return
-        taken = GaugeMetricFamily("bmc_snapshot_timestamp_seconds", "When the state below was measured, in Unix time.")
+        taken = GaugeMetricFamily(
+            "ledger_snapshot_timestamp_seconds", "When the state below was measured, in Unix time."
+        )
         taken.add_metric([], snapshot.taken_at.timestamp())
         yield taken
         if self._clock() - snapshot.taken_at <= AGE_MAX:
@@ -52,9 +54,11 @@ class State(Collector):
 
 def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     queues = _states(snapshot)
-    payments = GaugeMetricFamily("bmc_payments", "Payments, by the state they are in.", labels=["state"])
+    payments = GaugeMetricFamily("ledger_payments", "Payments, by the state they are in.", labels=["state"])
     ages = GaugeMetricFamily(
-        "bmc_payments_oldest_age_seconds", "For how long the oldest has been waiting; 0: none waits.", labels=["state"]
+        "ledger_payments_oldest_age_seconds",
+        "For how long the oldest has been waiting; 0: none waits.",
+        labels=["state"],
     )
     for state, queue in queues.items():
         payments.add_metric([state], queue.count)
@@ -74,7 +78,7 @@ def _states(snapshot: Snapshot) -> dict[str, Queue]:
 
 def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:
     paid = CounterMetricFamily(
-        "bmc_paid_minor_units", "What was paid, in hundredths of the currency.", labels=["currency"]
+        "ledger_paid_minor_units", "What was paid, in hundredths of the currency.", labels=["currency"]
     )
     sums = dict.fromkeys((*currencies, OTHER_CURRENCY), 0)
     for currency, hundredths in snapshot.paid_hundredths.items():
@@ -85,8 +89,8 @@ def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:
 
 
 def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
-    entries = CounterMetricFamily("bmc_ledger_entries", "Entries of the ledger.", labels=["kind", "direction"])
-    credits = CounterMetricFamily("bmc_ledger_credits", "Credits in them.", labels=["kind", "direction"])
+    entries = CounterMetricFamily("ledger_entries", "Entries of the ledger.", labels=["kind", "direction"])
+    credits = CounterMetricFamily("ledger_credits", "Credits in them.", labels=["kind", "direction"])
     for direction, by_kind in (("given", snapshot.given), ("taken", snapshot.taken)):
         for kind in CreditKind:
             found = by_kind.get(kind, NO_ENTRIES)
@@ -94,25 +98,27 @@ def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
             credits.add_metric([kind, direction], found.credits)
     yield entries
     yield credits
-    matches = GaugeMetricFamily("bmc_payment_matches", "Charges, by how they found their user.", labels=["method"])
+    matches = GaugeMetricFamily("ledger_payment_matches", "Charges, by how they found their user.", labels=["method"])
     for method in Method:
         matches.add_metric([method], snapshot.matches.get(method, 0))
     yield matches
     yield CounterMetricFamily(
-        "bmc_refunds_overdrawn", "Refunds that came after their credits were spent.", value=snapshot.overdrafts.refunds
+        "ledger_refunds_overdrawn",
+        "Refunds that came after their credits were spent.",
+        value=snapshot.overdrafts.refunds,
     )
     yield GaugeMetricFamily(
-        "bmc_balances_overdrawn", "Users whose balance is below zero.", value=snapshot.overdrafts.users
+        "ledger_balances_overdrawn", "Users whose balance is below zero.", value=snapshot.overdrafts.users
     )
 
 
 def _queues(snapshot: Snapshot) -> Iterator[Metric]:
-    messages = GaugeMetricFamily("bmc_outbox_messages", "Notifications not sent yet.", labels=["status", "audience"])
+    messages = GaugeMetricFamily("ledger_outbox_messages", "Notifications not sent yet.", labels=["status", "audience"])
     ages = GaugeMetricFamily(
-        "bmc_outbox_oldest_age_seconds", "For how long the oldest has been due.", labels=["status", "audience"]
+        "ledger_outbox_oldest_age_seconds", "For how long the oldest has been due.", labels=["status", "audience"]
     )
     undelivered = GaugeMetricFamily(
-        "bmc_outbox_undelivered_age_seconds",
+        "ledger_outbox_undelivered_age_seconds",
         "For how long somebody has not been told, be it due or put off; 0: everybody has been.",
         labels=["audience"],
     )
@@ -125,14 +131,14 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
     yield messages
     yield ages
     yield undelivered
-    yield GaugeMetricFamily("bmc_claims_open", "Claims that wait for an operator.", value=snapshot.claims.count)
+    yield GaugeMetricFamily("ledger_claims_open", "Claims that wait for an operator.", value=snapshot.claims.count)
     yield GaugeMetricFamily(
-        "bmc_claims_oldest_age_seconds",
+        "ledger_claims_oldest_age_seconds",
         "For how long the oldest of them has been waiting; 0: none waits.",
         value=_age(snapshot.claims, snapshot),
     )
     unsettled = GaugeMetricFamily(
-        "bmc_events_unsettled",
+        "ledger_events_unsettled",
         "Events that changed nothing, and were neither settled again nor put aside.",
         labels=["outcome"],
     )
@@ -165,12 +171,14 @@ def _rhythm(snapshot: Snapshot) -> Iterator[Metric]:
 def _backup(snapshot: Snapshot) -> Iterator[Metric]:
     last = snapshot.backup
     yield GaugeMetricFamily(
-        "bmc_backup_last_success_timestamp_seconds",
+        "ledger_backup_last_success_timestamp_seconds",
         "When the last backup was begun that ended well, in Unix time; 0: there has never been one.",
         value=last.taken_at.timestamp() if last else 0,
     )
     yield GaugeMetricFamily(
-        "bmc_backup_size_bytes", "How large it is; 0: there has never been one.", value=last.size_bytes if last else 0
+        "ledger_backup_size_bytes",
+        "How large it is; 0: there has never been one.",
+        value=last.size_bytes if last else 0,
     )
 
 

@@ -17,10 +17,10 @@ VERSION = "0.1.0"
 LAG_PERIOD_SECONDS = 0.25
 
 BUILD_INFO = Gauge(
-    "bmc_build_info", "Always 1; the labels tell what runs.", ["version", "revision", "schema_version", "python"]
+    "ledger_build_info", "Always 1; the labels tell what runs.", ["version", "revision", "schema_version", "python"]
 )
 EVENT_LOOP_LAG = Histogram(
-    "bmc_event_loop_lag_seconds",
+    "ledger_event_loop_lag_seconds",
     "By how much the event loop was late to wake somebody up.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
@@ -61,7 +61,7 @@ class PoolConnections(Collector):
 
     def collect(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily(
-            "bmc_db_pool_connections", "Connections: lent, idle, and how many there may be.", labels=["state"]
+            "ledger_db_pool_connections", "Connections: lent, idle, and how many there may be.", labels=["state"]
         )
         idle, size = self._pool.get_idle_size(), self._pool.get_size()
         for state, count in {"used": size - idle, "idle": idle, "max": self._pool.get_max_size()}.items():

@@ -140,7 +140,7 @@ class Deliveries:
             DELIVERIES.labels(UNVERIFIED_EVENT, Refusal.NOT_KEPT).inc()
             raise
         DELIVERIES.labels(event_label(event.type), outcome).inc()
-        trace.get_current_span().set_attributes({"bmc.event": event_label(event.type), "bmc.outcome": outcome})
+        trace.get_current_span().set_attributes({"ledger.event": event_label(event.type), "ledger.outcome": outcome})
         LAST_ACCEPTED.set_to_current_time()
         self._streak.accept()
         return web.json_response({"outcome": outcome})

@@ -43,40 +43,41 @@ KNOWN_EVENTS = frozenset(
 )
 
 DELIVERIES = Counter(
-    "bmc_webhook_deliveries",
+    "ledger_webhook_deliveries",
     "Requests to /bmc-webhook, by event type and by what became of them.",
     ["event", "outcome"],
 )
 DURATION = Histogram(
-    "bmc_webhook_duration_seconds",
+    "ledger_webhook_duration_seconds",
     "From a delivery's signature check to its durable commit.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 BATCH_SIZE = Histogram(
-    "bmc_webhook_batch_events", "Events settled in one transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+    "ledger_webhook_batch_events", "Events settled in one transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 
 LAST_ACCEPTED = Gauge(
-    "bmc_webhook_last_accepted_timestamp_seconds", "When this process last answered a delivery with 200, in Unix time."
+    "ledger_webhook_last_accepted_timestamp_seconds",
+    "When this process last answered a delivery with 200, in Unix time.",
 )
 FAILED_STREAK = Gauge(
-    "bmc_webhook_failed_streak",
+    "ledger_webhook_failed_streak",
     "Deliveries, signed or nearly so, that all replicas refused since the last 200, or since a pause of hours.",
 )
-SPOOLED_EVENTS = Gauge("bmc_spooled_events", "Events that lie in the spool and wait for the database.")
+SPOOLED_EVENTS = Gauge("ledger_spooled_events", "Events that lie in the spool and wait for the database.")
 SPOOLED_OLDEST_AGE = Gauge(
-    "bmc_spooled_oldest_age_seconds",
+    "ledger_spooled_oldest_age_seconds",
     "How long the oldest file has lain in the spool, those put aside as unreadable included; 0 when there is none.",
 )
-SETTLED_MATCHES = Counter("bmc_webhook_matches", "Charges matched when they came, by method.", ["method"])
+SETTLED_MATCHES = Counter("ledger_webhook_matches", "Charges matched when they came, by method.", ["method"])
 PICK_TO_PAID = Histogram(
-    "bmc_payment_pick_to_paid_seconds",
+    "ledger_payment_pick_to_paid_seconds",
     "From asking to pay to the payment.",
     buckets=(15, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600),
 )
 
 WEBHOOK_TO_CREDIT = Histogram(
-    "bmc_webhook_to_credit_seconds",
+    "ledger_webhook_to_credit_seconds",
     "From taking a delivery to the durable credits of its payment.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )

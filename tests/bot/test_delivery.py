@@ -114,7 +114,7 @@ async def test_operators_are_told_of_a_charge_that_fits_nobody_and_why(
 @pytest.mark.usefixtures("bot")
 async def test_how_long_a_payment_took_to_be_told_is_measured(anna: Person, webhook: Webhook) -> None:
     def told() -> float:
-        return REGISTRY.get_sample_value("bmc_webhook_to_notified_seconds_count") or 0
+        return REGISTRY.get_sample_value("ledger_webhook_to_notified_seconds_count") or 0
 
     code, before = await anna.ask_for_code("5"), told()
     await webhook.settle(a_payment(support_note=code), a_payment(support_note="nobody"))

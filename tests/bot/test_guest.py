@@ -69,7 +69,7 @@ async def test_a_claim_leaves_the_bots_own_dialogues_alone(host: Host, anna: Per
 @pytest.mark.usefixtures("host")
 async def test_its_updates_are_counted(anna: Person) -> None:
     def counted() -> float:
-        return REGISTRY.get_sample_value("bmc_updates_total", {"type": "message", "outcome": "ok"}) or 0
+        return REGISTRY.get_sample_value("ledger_updates_total", {"type": "message", "outcome": "ok"}) or 0
 
     before = counted()
 

@@ -278,7 +278,7 @@ async def test_its_health_is_that_of_its_database(run_bot: RunBot, gate: Gate, g
             metrics = await answer.text()
 
     assert (healthy, ill) == (200, 503)
-    assert 'bmc_outbox_deliveries_total{kind="payment_credited",outcome="sent"}' in metrics
+    assert 'ledger_outbox_deliveries_total{kind="payment_credited",outcome="sent"}' in metrics
 
 
 async def status(session: aiohttp.ClientSession, port: int) -> int:

@@ -131,7 +131,7 @@ async def test_it_is_watched_like_the_bot_whose_place_it_takes(health_port: int)
             metrics = await answer.text()
 
     assert health == {"healthy": True}
-    assert "bmc_build_info" in metrics
+    assert "ledger_build_info" in metrics
 
 
 async def test_who_writes_only_to_the_bot_itself_is_not_looked_at(anna: Person, ledger: Ledger) -> None:

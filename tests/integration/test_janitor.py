@@ -414,7 +414,7 @@ async def test_two_janitors_at_once_credit_a_charge_once(janitor: Pool, ledger: 
 
 
 def measured_drift() -> float | None:
-    return REGISTRY.get_sample_value("bmc_balance_drift_credits")
+    return REGISTRY.get_sample_value("ledger_balance_drift_credits")
 
 
 async def test_balances_do_not_drift(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
@@ -482,7 +482,7 @@ class Stub:
 
 
 def runs(task: str, outcome: str) -> float | None:
-    return REGISTRY.get_sample_value("bmc_janitor_runs_total", {"task": task, "outcome": outcome})
+    return REGISTRY.get_sample_value("ledger_janitor_runs_total", {"task": task, "outcome": outcome})
 
 
 async def test_tasks_go_on_after_one_that_fails_and_end_when_told_to() -> None:
@@ -510,8 +510,8 @@ async def test_tasks_go_on_after_one_that_fails_and_end_when_told_to() -> None:
     assert (runs("broken", "failed"), runs("broken", "done")) == (seen.count("fail"), 0)
     assert (runs("away", "database_away"), runs("away", "done")) == (seen.count("lose"), 0)
     assert (runs("sound", "done"), runs("sound", "failed")) == (seen.count("work"), 0)
-    assert REGISTRY.get_sample_value("bmc_janitor_rows_total", {"task": "sound"}) == 2 * seen.count("work")
-    last_success = "bmc_janitor_last_success_timestamp_seconds"
+    assert REGISTRY.get_sample_value("ledger_janitor_rows_total", {"task": "sound"}) == 2 * seen.count("work")
+    last_success = "ledger_janitor_last_success_timestamp_seconds"
     assert REGISTRY.get_sample_value(last_success, {"task": "sound"}) == now.timestamp()
     assert REGISTRY.get_sample_value(last_success, {"task": "broken"}) is None
 
@@ -546,7 +546,7 @@ async def test_how_long_a_payment_may_stay_open_is_told_though_nothing_can_be_cl
         with pytest.raises(DatabaseAwayError):
             await ExpirePayments(pool, timedelta(hours=7)).run_once(datetime.now(UTC))
 
-    assert REGISTRY.get_sample_value("bmc_pending_ttl_seconds") == 7 * 3600
+    assert REGISTRY.get_sample_value("ledger_pending_ttl_seconds") == 7 * 3600
 
 
 async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], str]) -> None:
@@ -563,7 +563,7 @@ async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], 
 async def test_the_disk_is_measured_where_the_folder_lies(tmp_path: Path) -> None:
     await MeasureDisk(tmp_path).run_once(datetime.now(UTC))
 
-    free, size = (disk(name, tmp_path) for name in ("bmc_disk_free_bytes", "bmc_disk_size_bytes"))
+    free, size = (disk(name, tmp_path) for name in ("ledger_disk_free_bytes", "ledger_disk_size_bytes"))
     assert free is not None
     assert size is not None
     assert 0 < free < size
@@ -573,8 +573,8 @@ async def test_a_disk_that_could_not_be_measured_is_not_told_to_be_full(tmp_path
     with pytest.raises(FileNotFoundError):
         await MeasureDisk(tmp_path / "mistyped").run_once(datetime.now(UTC))
 
-    assert disk("bmc_disk_free_bytes", tmp_path / "mistyped") is None
-    assert REGISTRY.get_sample_value("bmc_disk_free_bytes") is None
+    assert disk("ledger_disk_free_bytes", tmp_path / "mistyped") is None
+    assert REGISTRY.get_sample_value("ledger_disk_free_bytes") is None
 
 
 def disk(name: str, folder: Path) -> float | None:

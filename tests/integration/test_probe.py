@@ -29,7 +29,7 @@ NOW = datetime.now(UTC)
 
 
 def probed(outcome: str) -> float:
-    return REGISTRY.get_sample_value("bmc_webhook_deliveries_total", {"event": "probe", "outcome": outcome}) or 0
+    return REGISTRY.get_sample_value("ledger_webhook_deliveries_total", {"event": "probe", "outcome": outcome}) or 0
 
 
 def probe(webhook: Webhook, secret: bytes = PROBE_SECRET) -> SendProbe:
@@ -87,7 +87,7 @@ async def test_a_probe_ends_no_streak_of_failures(webhook: Webhook) -> None:
 
     await probe(webhook).run_once(NOW)
 
-    assert REGISTRY.get_sample_value("bmc_webhook_failed_streak") == 1
+    assert REGISTRY.get_sample_value("ledger_webhook_failed_streak") == 1
     await webhook.post(a_payment(), secret=SECRET)
 
 
@@ -142,7 +142,7 @@ async def front_door(folder: Path) -> AsyncIterator[SendProbe]:
 
 
 def holds_until() -> float | None:
-    return REGISTRY.get_sample_value("bmc_tls_certificate_expiry_timestamp_seconds")
+    return REGISTRY.get_sample_value("ledger_tls_certificate_expiry_timestamp_seconds")
 
 
 @needs_openssl

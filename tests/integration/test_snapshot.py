@@ -35,11 +35,11 @@ async def read(janitor: Pool, *, age: timedelta = timedelta()) -> dict[str, floa
 async def test_an_empty_ledger_shows_nothing_but_zeros(janitor: Pool) -> None:
     metrics = await read(janitor)
 
-    zeros = {series: value for series, value in metrics.items() if series != "bmc_snapshot_timestamp_seconds"}
+    zeros = {series: value for series, value in metrics.items() if series != "ledger_snapshot_timestamp_seconds"}
     assert set(zeros.values()) == {0}
-    assert 'bmc_payments{state="unmatched"}' in zeros
-    assert 'bmc_paid_minor_units_total{currency="other"}' in zeros
-    assert 'bmc_ledger_credits_total{direction="given",kind="payment"}' in zeros
+    assert 'ledger_payments{state="unmatched"}' in zeros
+    assert 'ledger_paid_minor_units_total{currency="other"}' in zeros
+    assert 'ledger_credits_total{direction="given",kind="payment"}' in zeros
 
 
 async def test_what_waits_was_paid_and_was_given_is_counted(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
@@ -50,19 +50,19 @@ async def test_what_waits_was_paid_and_was_given_is_counted(janitor: Pool, ledge
 
     metrics = await read(janitor)
 
-    assert metrics['bmc_payments{state="pending"}'] == 1
-    assert metrics['bmc_payments{state="completed"}'] == 1
-    assert metrics['bmc_payments{state="unmatched"}'] == 1
-    assert metrics['bmc_payments{state="refunded"}'] == 1
-    assert metrics['bmc_paid_minor_units_total{currency="USD"}'] == 500
-    assert metrics['bmc_paid_minor_units_total{currency="other"}'] == 900
-    assert metrics['bmc_ledger_credits_total{direction="given",kind="payment"}'] == 500
-    assert metrics['bmc_ledger_credits_total{direction="taken",kind="refund"}'] == 500
-    assert metrics['bmc_payment_matches{method="code"}'] == 1
-    assert metrics['bmc_payments_oldest_age_seconds{state="pending"}'] == pytest.approx(300, abs=10)
+    assert metrics['ledger_payments{state="pending"}'] == 1
+    assert metrics['ledger_payments{state="completed"}'] == 1
+    assert metrics['ledger_payments{state="unmatched"}'] == 1
+    assert metrics['ledger_payments{state="refunded"}'] == 1
+    assert metrics['ledger_paid_minor_units_total{currency="USD"}'] == 500
+    assert metrics['ledger_paid_minor_units_total{currency="other"}'] == 900
+    assert metrics['ledger_credits_total{direction="given",kind="payment"}'] == 500
+    assert metrics['ledger_credits_total{direction="taken",kind="refund"}'] == 500
+    assert metrics['ledger_payment_matches{method="code"}'] == 1
+    assert metrics['ledger_payments_oldest_age_seconds{state="pending"}'] == pytest.approx(300, abs=10)
     # Credited and refunded; the charge that waits, and the refund.
-    assert metrics['bmc_outbox_messages{audience="users",status="pending"}'] == 2
-    assert metrics['bmc_outbox_messages{audience="operators",status="pending"}'] == 2
+    assert metrics['ledger_outbox_messages{audience="users",status="pending"}'] == 2
+    assert metrics['ledger_outbox_messages{audience="operators",status="pending"}'] == 2
 
 
 async def test_what_is_due_later_is_no_delay(janitor: Pool, ledger: Ledger) -> None:
@@ -74,8 +74,8 @@ async def test_what_is_due_later_is_no_delay(janitor: Pool, ledger: Ledger) -> N
 
     metrics = await read(janitor)
 
-    assert metrics['bmc_outbox_messages{audience="users",status="pending"}'] == 0
-    assert metrics['bmc_outbox_oldest_age_seconds{audience="users",status="pending"}'] == 0
+    assert metrics['ledger_outbox_messages{audience="users",status="pending"}'] == 0
+    assert metrics['ledger_outbox_oldest_age_seconds{audience="users",status="pending"}'] == 0
 
 
 async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: Pool, ledger: Ledger) -> None:
@@ -91,9 +91,9 @@ async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: P
 
     metrics = await read(janitor)
 
-    assert metrics['bmc_outbox_oldest_age_seconds{audience="users",status="retrying"}'] == 0
-    assert metrics['bmc_outbox_undelivered_age_seconds{audience="users"}'] == pytest.approx(1200, abs=10)
-    assert metrics['bmc_outbox_undelivered_age_seconds{audience="operators"}'] == pytest.approx(86400, abs=10)
+    assert metrics['ledger_outbox_oldest_age_seconds{audience="users",status="retrying"}'] == 0
+    assert metrics['ledger_outbox_undelivered_age_seconds{audience="users"}'] == pytest.approx(1200, abs=10)
+    assert metrics['ledger_outbox_undelivered_age_seconds{audience="operators"}'] == pytest.approx(86400, abs=10)
 
 
 async def test_a_message_queued_again_for_a_reader_who_came_back_is_late_from_then_on(
@@ -108,8 +108,8 @@ async def test_a_message_queued_again_for_a_reader_who_came_back_is_late_from_th
 
     metrics = await read(janitor)
 
-    assert metrics['bmc_outbox_undelivered_age_seconds{audience="users"}'] == pytest.approx(60, abs=10)
-    assert metrics['bmc_outbox_oldest_age_seconds{audience="users",status="pending"}'] <= 60
+    assert metrics['ledger_outbox_undelivered_age_seconds{audience="users"}'] == pytest.approx(60, abs=10)
+    assert metrics['ledger_outbox_oldest_age_seconds{audience="users",status="pending"}'] <= 60
 
 
 async def test_an_open_claim_grows_old_and_an_answered_one_does_not(janitor: Pool, ledger: Ledger) -> None:
@@ -125,8 +125,8 @@ async def test_an_open_claim_grows_old_and_an_answered_one_does_not(janitor: Poo
 
     metrics = await read(janitor)
 
-    assert metrics["bmc_claims_open"] == 1
-    assert metrics["bmc_claims_oldest_age_seconds"] == pytest.approx(3 * 3600, abs=10)
+    assert metrics["ledger_claims_open"] == 1
+    assert metrics["ledger_claims_oldest_age_seconds"] == pytest.approx(3 * 3600, abs=10)
 
 
 async def test_an_event_that_changed_nothing_is_counted_until_somebody_decides(
@@ -139,9 +139,9 @@ async def test_an_event_that_changed_nothing_is_counted_until_somebody_decides(
     await ledger.pool.execute("UPDATE events SET put_aside_at = now() WHERE body = 'no JSON'")
     after = await read(janitor)
 
-    unreadable = [one['bmc_events_unsettled{outcome="unreadable"}'] for one in (before, after)]
+    unreadable = [one['ledger_events_unsettled{outcome="unreadable"}'] for one in (before, after)]
     assert unreadable == [2, 1]
-    assert before['bmc_events_unsettled{outcome="failed"}'] == 0
+    assert before['ledger_events_unsettled{outcome="failed"}'] == 0
 
 
 async def test_a_refund_after_spending_stays_counted_when_the_gap_is_filled(
@@ -159,8 +159,8 @@ async def test_a_refund_after_spending_stays_counted_when_the_gap_is_filled(
     await webhook.settle(a_payment(amount=5, support_note=CODE))
     after = await read(janitor)
 
-    refunds = [one["bmc_refunds_overdrawn_total"] for one in (before, overdrawn, after)]
-    users = [one["bmc_balances_overdrawn"] for one in (before, overdrawn, after)]
+    refunds = [one["ledger_refunds_overdrawn_total"] for one in (before, overdrawn, after)]
+    users = [one["ledger_balances_overdrawn"] for one in (before, overdrawn, after)]
     assert (refunds, users) == ([0, 1, 1], [0, 1, 0])
 
 
@@ -211,13 +211,13 @@ async def test_the_last_backup_is_told(janitor: Pool, ledger: Ledger) -> None:
     metrics = await read(janitor)
 
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    assert metrics["bmc_backup_size_bytes"] == 4_000
-    assert metrics["bmc_backup_last_success_timestamp_seconds"] == pytest.approx(hour_ago.timestamp(), abs=10)
+    assert metrics["ledger_backup_size_bytes"] == 4_000
+    assert metrics["ledger_backup_last_success_timestamp_seconds"] == pytest.approx(hour_ago.timestamp(), abs=10)
 
 
 async def test_a_state_that_is_too_old_is_not_shown(janitor: Pool) -> None:
     fresh = await read(janitor, age=AGE_MAX)
     stale = await read(janitor, age=AGE_MAX + SECOND)
 
-    assert 'bmc_payments{state="pending"}' in fresh
-    assert list(stale) == ["bmc_snapshot_timestamp_seconds"]
+    assert 'ledger_payments{state="pending"}' in fresh
+    assert list(stale) == ["ledger_snapshot_timestamp_seconds"]

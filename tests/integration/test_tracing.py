@@ -149,7 +149,9 @@ async def test_the_time_until_the_credits_leads_to_the_payments_own_trace(
     await webhook.settle(a_payment(amount=5, support_note=CODE))
 
     encode, _ = choose_encoder("application/openmetrics-text;version=1.0.0")
-    told = [line for line in encode(REGISTRY).decode().splitlines() if line.startswith("bmc_webhook_to_credit_seconds")]
+    told = [
+        line for line in encode(REGISTRY).decode().splitlines() if line.startswith("ledger_webhook_to_credit_seconds")
+    ]
     [trace_id] = ids(spans)
     assert f'# {{trace_id="{trace_id}"}}' in "".join(told)
 

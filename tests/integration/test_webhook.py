@@ -26,7 +26,7 @@ from tests.integration.webhook import PROBE_SECRET, Webhook, serve_webhook
 
 
 def counted(refusal: str) -> float:
-    found = REGISTRY.get_sample_value("bmc_webhook_deliveries_total", {"event": "unverified", "outcome": refusal})
+    found = REGISTRY.get_sample_value("ledger_webhook_deliveries_total", {"event": "unverified", "outcome": refusal})
     return found or 0.0
 
 
@@ -220,7 +220,7 @@ async def until_settled(ledger: Ledger, events: int) -> None:
 
 async def until_emptied() -> None:
     async with asyncio.timeout(10):
-        while exported("bmc_spooled_events"):  # noqa: ASYNC110 — a Prometheus gauge cannot be awaited
+        while exported("ledger_spooled_events"):  # noqa: ASYNC110 — a Prometheus gauge cannot be awaited
             await asyncio.sleep(0)
 
 
@@ -239,20 +239,20 @@ async def test_what_comes_while_the_database_is_away_is_taken_and_credited_once_
     role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path
 ) -> None:
     await ledger.open(CODE)
-    spooled = exported("bmc_webhook_deliveries_total", event="donation.created", outcome="spooled")
+    spooled = exported("ledger_webhook_deliveries_total", event="donation.created", outcome="spooled")
     async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
         await webhook.post(GOOD, secret=b"another")
         await turn_away(ledger)
 
         answers = [await webhook.post(GOOD), await webhook.post(GOOD), await webhook.post(a_payment())]
-        streak = exported("bmc_webhook_failed_streak")
+        streak = exported("ledger_webhook_failed_streak")
         await let_in(ledger)
         await until_settled(ledger, 2)
         await until_emptied()
         again = await webhook.post(GOOD)
 
     assert answers == [(200, {"outcome": "spooled"})] * 3
-    assert exported("bmc_webhook_deliveries_total", event="donation.created", outcome="spooled") == spooled + 3
+    assert exported("ledger_webhook_deliveries_total", event="donation.created", outcome="spooled") == spooled + 3
     assert streak == 0
     assert await ledger.outcomes() == ["credited", "unmatched"]
     assert await ledger.credits() == [500]
@@ -455,16 +455,16 @@ def exported(name: str, **labels: str) -> float:
     return value
 
 
-TIMED = ("bmc_payment_pick_to_paid_seconds_count", "bmc_webhook_to_credit_seconds_count")
+TIMED = ("ledger_payment_pick_to_paid_seconds_count", "ledger_webhook_to_credit_seconds_count")
 
 
 async def test_a_match_is_counted_once_it_is_committed(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE, minutes_ago=10)
-    before = [exported("bmc_webhook_matches_total", method="code"), *map(exported, TIMED)]
+    before = [exported("ledger_webhook_matches_total", method="code"), *map(exported, TIMED)]
 
     await webhook.settle(a_payment(support_note=CODE), a_payment(support_note="nobody"))
 
-    after = [exported("bmc_webhook_matches_total", method="code"), *map(exported, TIMED)]
+    after = [exported("ledger_webhook_matches_total", method="code"), *map(exported, TIMED)]
     assert after == [count + 1 for count in before]
 
 
@@ -472,12 +472,12 @@ async def test_failures_in_a_row_are_counted_until_one_delivery_is_taken(webhook
     await webhook.post(GOOD, secret=b"another")
     await webhook.post(GOOD, headers={})
     await webhook.post(GOOD, secret=b"another")
-    failed = exported("bmc_webhook_failed_streak")
+    failed = exported("ledger_webhook_failed_streak")
 
     await webhook.post(GOOD)
 
     assert failed >= 2
-    assert exported("bmc_webhook_failed_streak") == 0
+    assert exported("ledger_webhook_failed_streak") == 0
 
 
 async def test_of_a_burst_of_signature_failures_the_operators_hear_once(webhook: Webhook, ledger: Ledger) -> None:

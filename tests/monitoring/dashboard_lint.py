@@ -28,19 +28,19 @@ COLUMNS = 24
 UNITS = {value for name, value in inspect.getmembers(units) if isinstance(value, str) and not name.startswith("__")}
 
 STATE_GAUGES = (
-    "bmc_payments",
-    "bmc_payments_oldest_age_seconds",
-    "bmc_payment_matches",
-    "bmc_outbox_messages",
-    "bmc_outbox_oldest_age_seconds",
-    "bmc_outbox_undelivered_age_seconds",
-    "bmc_claims_open",
-    "bmc_claims_oldest_age_seconds",
-    "bmc_events_unsettled",
-    "bmc_balance_drift_credits",
-    "bmc_balances_overdrawn",
-    "bmc_backup_last_success_timestamp_seconds",
-    "bmc_backup_size_bytes",
+    "ledger_payments",
+    "ledger_payments_oldest_age_seconds",
+    "ledger_payment_matches",
+    "ledger_outbox_messages",
+    "ledger_outbox_oldest_age_seconds",
+    "ledger_outbox_undelivered_age_seconds",
+    "ledger_claims_open",
+    "ledger_claims_oldest_age_seconds",
+    "ledger_events_unsettled",
+    "ledger_balance_drift_credits",
+    "ledger_balances_overdrawn",
+    "ledger_backup_last_success_timestamp_seconds",
+    "ledger_backup_size_bytes",
 )
 """Every janitor tells the same of them, so that adding up would tell it twice."""
 
@@ -245,8 +245,12 @@ def our_decimals(panel: Json) -> Iterator[str]:
 def our_exemplars(panel: Json) -> Iterator[str]:
     if panel["type"] not in ("timeseries", "heatmap"):
         return
-    queries = [one for one in panel["targets"] if re.search(r"bmc_\w+_bucket", one.get("expr", ""))]
-    if queries and "bmc_event_loop_lag" not in queries[0]["expr"] and not any(one.get("exemplar") for one in queries):
+    queries = [one for one in panel["targets"] if re.search(r"ledger_\w+_bucket", one.get("expr", ""))]
+    if (
+        queries
+        and "ledger_event_loop_lag" not in queries[0]["expr"]
+        and not any(one.get("exemplar") for one in queries)
+    ):
         yield "shows a latency without the way to its traces"
 
 

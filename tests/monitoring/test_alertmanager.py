@@ -292,7 +292,7 @@ def an_alert(job: str = "bot", *, status: str = "firing", **annotations: str) ->
         "summary": "A service is down",
         "description": f"{job} does not answer.",
         "runbook_url": "https://example.org/runbook.md#targetdown",
-        "dashboard_url": "http://127.0.0.1:3000/d/bmc-platform",
+        "dashboard_url": "http://127.0.0.1:3000/d/ledger-platform",
     }
     return {
         "status": status,
@@ -338,7 +338,7 @@ def test_a_page_says_what_since_when_and_where_to_look(tmp_path: Path) -> None:
 
 
 RUNBOOK_LINK = f'<a href="{RUNBOOK_URL}#targetdown">What to do</a>'
-DASHBOARD_LINK = '<a href="https://grafana.example/d/bmc-platform">Dashboard</a>'
+DASHBOARD_LINK = '<a href="https://grafana.example/d/ledger-platform">Dashboard</a>'
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,13 @@ def test_no_exclusion_outlives_what_it_excludes() -> None:
     assert {*read_excluded(EXCLUSIONS)} - found == set()
 
 
-OURS = ("bmc_", "ledger_")
+OURS = ("ledger_",)
 
 
 def test_dashboards_ask_only_for_what_is_exported() -> None:
     asked = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
 
-    of_a_pool = {"bmc_db_pool_connections"}  # which there is none of here
+    of_a_pool = {"ledger_db_pool_connections"}  # which there is none of here
     assert {metric for metric in asked if metric.startswith(OURS)} - exported() - of_a_pool == set()
 
 
@@ -173,9 +173,9 @@ def test_what_is_added_up_by_day_is_shown_for_days() -> None:
 def test_an_update_is_marked_and_an_absence_is_not(tmp_path: Path) -> None:
     marks = {mark["name"]: mark["expr"] for mark in read(FILES[0])["annotations"]["list"]}
     minutes = {
-        'bmc_build_info{job="bot",revision="a"}': "1x30 _x10 1x20",
-        'bmc_build_info{job="webhook",revision="a"}': "1x30",
-        'bmc_build_info{job="webhook",revision="b"}': "_x31 1x30",
+        'ledger_build_info{job="bot",revision="a"}': "1x30 _x10 1x20",
+        'ledger_build_info{job="webhook",revision="a"}': "1x30",
+        'ledger_build_info{job="webhook",revision="b"}': "_x31 1x30",
     }
     updated = [{"labels": '{job="webhook",revision="b"}', "value": 1}]
     story = tmp_path / "marks.yml"

@@ -64,7 +64,7 @@ def prometheus(stack: Stack) -> str:
     asyncio.run(exercise(stack))
     # The refund comes last, and its entry is counted by the next snapshot; growth is seen by the second look at a series.
     for seen in (
-        'increase(bmc_ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
+        'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
         # The steps of a subquery are whole half minutes, whenever the first look was.
@@ -156,7 +156,7 @@ def test_what_is_asked_for_is_there(prometheus: str) -> None:
 
 
 def test_what_wakes_the_bot_is_counted(prometheus: str) -> None:
-    (woken,) = ask_now(prometheus, 'sum(bmc_outbox_claims_total{wakeup="notify"})')
+    (woken,) = ask_now(prometheus, 'sum(ledger_outbox_claims_total{wakeup="notify"})')
 
     assert float(woken["value"][1]) >= 1
 

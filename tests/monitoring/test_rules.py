@@ -177,19 +177,19 @@ INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not
 NO_JOB = 'absent(up{{job="{}"}})'
 MISSED_BY = (
     (
-        r'bmc_janitor_\w+{task="send_probe"}',
+        r'ledger_janitor_\w+{task="send_probe"}',
         "WebhookProbeAbsent",
-        'absent_over_time(bmc_janitor_period_seconds{task="send',
+        'absent_over_time(ledger_janitor_period_seconds{task="send',
     ),
     (
         "|".join(metric.name for metric in a_state().collect()),
         "SnapshotStale",
-        "absent_over_time(bmc_snapshot_timestamp",
+        "absent_over_time(ledger_snapshot_timestamp",
     ),
-    ("bmc_(webhook|spooled)_", "TargetAbsent", NO_JOB.format("webhook")),
-    ("(bmc_(outbox_claims|telegram|updates|listen)|ledger_clock)_", "TargetAbsent", NO_JOB.format("bot")),
-    ("bmc_(janitor|balance|disk|tls|pending)_", "TargetAbsent", NO_JOB.format("janitor")),
-    *((r"(bmc_event_loop|process|up\b)", "TargetAbsent", NO_JOB.format(job)) for job in MISSED),
+    ("ledger_(webhook|spooled)_", "TargetAbsent", NO_JOB.format("webhook")),
+    ("ledger_(outbox_claims|telegram|updates|listen|clock)_", "TargetAbsent", NO_JOB.format("bot")),
+    ("ledger_(janitor|balance|disk|tls|pending)_", "TargetAbsent", NO_JOB.format("janitor")),
+    *((r"(ledger_event_loop|process|up\b)", "TargetAbsent", NO_JOB.format(job)) for job in MISSED),
     ("pg_(up|scrape)", "TargetAbsent", NO_JOB.format("postgres")),
     ("pg_", "PostgresExporterFails", "pg_up"),
     ("pg_", "PostgresCollectorFailing", "pg_scrape_collector_success"),
@@ -209,7 +209,8 @@ def test_what_an_alert_asks_for_is_missed_when_it_is_not_there(asked: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("metric", "matchers"), [one for one in INPUTS if re.match("bmc_(webhook|telegram|updates|outbox_claims)_", one[0])]
+    ("metric", "matchers"),
+    [one for one in INPUTS if re.match("ledger_(webhook|telegram|updates|outbox_claims)_", one[0])],
 )
 def test_what_an_alert_counts_is_counted_from_the_start(metric: str, matchers: str) -> None:
     """A counter that is born at 1 shows no increase, and one that is never born fails no share."""

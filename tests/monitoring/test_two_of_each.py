@@ -49,7 +49,7 @@ def prometheus(stack: Stack) -> str:
     await_that(lambda: number(address, 'count(up{job=~"webhook|bot|janitor"} == 1)') == 2 * len(PAIRS))
     asyncio.run(pay(stack))
     ended = float(stack.sql("SELECT extract(epoch FROM max(sent_at)) FROM notifications"))
-    for of_both in ("bmc_snapshot_timestamp_seconds", 'timestamp(up{job=~"webhook|bot|janitor"})'):
+    for of_both in ("ledger_snapshot_timestamp_seconds", 'timestamp(up{job=~"webhook|bot|janitor"})'):
         await_that(functools.partial(lambda query: number(address, query) > ended, f"min({of_both})"))
     return address
 
@@ -87,7 +87,7 @@ def test_both_of_each_are_watched(stack: Stack, prometheus: str) -> None:
 
 
 def test_the_state_is_shown_as_the_database_has_it(stack: Stack, prometheus: str) -> None:
-    shown = by_label(prometheus, "max by (state) (bmc_payments)", "state")
+    shown = by_label(prometheus, "max by (state) (ledger_payments)", "state")
 
     assert shown["pending"] == int(stack.sql("SELECT count(*) FROM pending_payments WHERE status = 'pending'")) == 1
     assert shown["completed"] == int(stack.sql("SELECT count(*) FROM pending_payments WHERE status = 'completed'"))
@@ -97,20 +97,20 @@ def test_the_state_is_shown_as_the_database_has_it(stack: Stack, prometheus: str
 
 def test_what_is_counted_by_both_adds_up_to_what_happened(stack: Stack, prometheus: str) -> None:
     counted = by_label(
-        prometheus, 'sum by (outcome) (bmc_webhook_deliveries_total{event!~"probe|unverified"})', "outcome"
+        prometheus, 'sum by (outcome) (ledger_webhook_deliveries_total{event!~"probe|unverified"})', "outcome"
     )
-    sent = number(prometheus, 'sum(bmc_outbox_deliveries_total{outcome="sent"})')
+    sent = number(prometheus, 'sum(ledger_outbox_deliveries_total{outcome="sent"})')
 
     assert (counted["credited"], counted["unmatched"], counted["refunded"]) == (PEOPLE, 1, 1)
     assert sent == int(stack.sql("SELECT count(*) FROM notifications WHERE status = 'sent'"))
-    assert number(prometheus, "sum(bmc_payment_pick_to_paid_seconds_count)") == PEOPLE
+    assert number(prometheus, "sum(ledger_payment_pick_to_paid_seconds_count)") == PEOPLE
 
 
 def test_credits_are_those_of_the_ledger(stack: Stack, prometheus: str) -> None:
-    given = number(prometheus, 'max(bmc_ledger_credits_total{kind="payment",direction="given"})')
+    given = number(prometheus, 'max(ledger_credits_total{kind="payment",direction="given"})')
 
     assert given == int(stack.sql("SELECT sum(credits) FROM credits WHERE kind = 'payment'"))
-    assert number(prometheus, "max(abs(bmc_balance_drift_credits))") == 0
+    assert number(prometheus, "max(abs(ledger_balance_drift_credits))") == 0
 
 
 @pytest.mark.usefixtures("prometheus")
@@ -162,7 +162,7 @@ def inside(stack: Stack, index: int, program: str) -> str:
 
 def streak(stack: Stack, index: int) -> int:
     lines = inside(stack, index, METRICS).splitlines()
-    return next(int(float(line.split()[1])) for line in lines if line.startswith("bmc_webhook_failed_streak "))
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("ledger_webhook_failed_streak "))
 
 
 async def send_test(stack: Stack) -> None:

@@ -27,7 +27,7 @@ LAST = "telegram SendMessage"
 WOKEN_SECONDS_MAX = 2.0
 """Who was not woken looks into the outbox only every 30 seconds."""
 
-PROBED = 'bmc_webhook_deliveries_total{event="probe",outcome="probe"}'
+PROBED = 'ledger_webhook_deliveries_total{event="probe",outcome="probe"}'
 
 people = itertools.count(7_001)
 
@@ -93,8 +93,8 @@ async def test_a_payment_is_one_trace_from_the_proxy_to_the_call_to_telegram(
     assert root["parent_id"] is None
     assert root["trace_state"] == ""
     assert told["parent_id"] == kept_parent(stack, anna).split("-")[2]
-    assert told["attributes"]["bmc.outcome"] == "sent"
-    assert told["attributes"]["bmc.age_seconds"] < WOKEN_SECONDS_MAX
+    assert told["attributes"]["ledger.outcome"] == "sent"
+    assert told["attributes"]["ledger.age_seconds"] < WOKEN_SECONDS_MAX
 
 
 async def test_the_id_of_a_trace_finds_the_log_lines_of_its_payment(
@@ -255,7 +255,11 @@ async def test_no_span_tells_whose_payment_it_is_or_holds_a_secret(
 
 @pytest.mark.parametrize(
     "histogram",
-    ["bmc_webhook_duration_seconds", "bmc_notification_latency_seconds", "bmc_telegram_request_duration_seconds"],
+    [
+        "ledger_webhook_duration_seconds",
+        "ledger_notification_latency_seconds",
+        "ledger_telegram_request_duration_seconds",
+    ],
 )
 async def test_a_measured_duration_leads_to_its_trace(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, histogram: str

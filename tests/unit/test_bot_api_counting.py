@@ -46,7 +46,7 @@ async def break_down(_request: web.Request) -> web.Response:
 
 
 def counted(route: str, outcome: str) -> float:
-    count = REGISTRY.get_sample_value("bmc_api_requests_total", {"route": route, "outcome": outcome})
+    count = REGISTRY.get_sample_value("ledger_api_requests_total", {"route": route, "outcome": outcome})
     assert count is not None, "it must be there from the start"
     return count
 

@@ -49,7 +49,7 @@ def test_all_may_read_the_copies_under_any_umask(source: Path, target: Path) -> 
 
 
 def test_copies_have_the_links_that_are_set(source: Path, target: Path) -> None:
-    (source / "rules" / "alerts.yml").write_text("  runbook_url: runbook.md#down\n  dashboard_url: /d/bmc-bot\n")
+    (source / "rules" / "alerts.yml").write_text("  runbook_url: runbook.md#down\n  dashboard_url: /d/ledger-bot\n")
 
     copy_files(source, target, Links(runbook="https://example.org/help"))
 

@@ -52,7 +52,7 @@ def test_one_address_alone_is_enough() -> None:
     [rule, *_] = annotations_in(set_links(RULES["bot.yml"], Links(dashboards="https://grafana.example")))
 
     assert "runbook_url" not in rule
-    assert rule["dashboard_url"] == "https://grafana.example/d/bmc-bot"
+    assert rule["dashboard_url"] == "https://grafana.example/d/ledger-bot"
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

@@ -679,7 +679,7 @@ async def test_a_damaged_file_is_put_aside_and_holds_up_nobody(folder: Path, spo
     with capture_logs() as logs:
         async with process(database, spool):
             await until(lambda: len(names_in(folder)) == 1)
-            await until(lambda: shown("bmc_spooled_events") == 0)
+            await until(lambda: shown("ledger_spooled_events") == 0)
 
     assert database.settled == [1, 3]
     assert (folder / f"{damaged.name}.unreadable").read_bytes() == b"anna@example.org"
@@ -693,8 +693,8 @@ async def test_what_was_put_aside_is_not_taken_up_again_and_still_counts_as_old(
     os.utime(aside, (time.time() - 1000,) * 2)
 
     async with process(Database(is_there=True), spool):
-        await until(lambda: shown("bmc_spooled_oldest_age_seconds") >= 1000)
-        assert shown("bmc_spooled_events") == 0
+        await until(lambda: shown("ledger_spooled_oldest_age_seconds") >= 1000)
+        assert shown("ledger_spooled_events") == 0
 
     assert names_in(folder) == [aside.name]
 
@@ -751,7 +751,7 @@ async def test_a_stop_while_it_settles_loses_nothing_and_does_not_hang(folder: P
     database.hangs = True
     spool.keep(delivery(1))
     async with asyncio.timeout(PATIENCE_SECONDS), process(database, spool):
-        await until(lambda: shown("bmc_spooled_events") == 1)
+        await until(lambda: shown("ledger_spooled_events") == 1)
 
     assert len(names_in(folder)) == 1
 
@@ -779,8 +779,8 @@ async def test_it_is_shown_how_much_lies_there(folder: Path, spool: Spool) -> No
     database = Database(is_there=False)
     async with process(database, spool) as intake:
         await take(intake, 1, 2)
-        await until(lambda: shown("bmc_spooled_events") == 2)
+        await until(lambda: shown("ledger_spooled_events") == 2)
         database.is_there = True
-        await until(lambda: shown("bmc_spooled_events") == 0)
+        await until(lambda: shown("ledger_spooled_events") == 0)
 
-        assert shown("bmc_spooled_oldest_age_seconds") == 0
+        assert shown("ledger_spooled_oldest_age_seconds") == 0
