@@ -35,10 +35,10 @@ COPY --chmod=755 alertmanager configuration/alertmanager
 COPY --chmod=755 grafana/provisioning configuration/grafana
 COPY --chmod=755 grafana/dashboards configuration/dashboards
 COPY --chmod=755 tempo configuration/tempo
-COPY --chmod=755 ledger ledger
+COPY --chmod=755 coffee_ledger coffee_ledger
 COPY --chmod=755 services services
 COPY --chmod=755 sandbox sandbox
-RUN python -m compileall -q ledger services sandbox
+RUN python -m compileall -q coffee_ledger services sandbox
 
 ARG REVISION=unknown
 ENV REVISION=$REVISION

@@ -112,7 +112,7 @@ check: docker $(READY) ## Run the linters and the type checker
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(BIN)/compose-lint compose.yaml --fail-on high
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/sqlfluff lint --disable-progress-bar db/init.sql ledger/queries
+	$(BIN)/sqlfluff lint --disable-progress-bar db/init.sql coffee_ledger/queries
 	$(BIN)/shellcheck db/passwords.sh db/backup.sh alertmanager/start.sh .ci/run
 	docker run --rm --env PUBLIC_HOST=localhost --volume ./proxy/Caddyfile:/etc/caddy/Caddyfile:ro \
 	    $$($(DEMO) config --images | grep '^caddy:') caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile

@@ -23,12 +23,12 @@ from random import Random
 from typing import Literal, get_args
 
 from benchmarks.settling import RULES
-from ledger.codes import issue_code
-from ledger.events import Event
-from ledger.model import Outcome
-from ledger.store.database import Pool, open_pool
-from ledger.store.settle import keep_failed_event, settle_events
-from services.runtime.health import reaches_database
+from coffee_ledger.codes import issue_code
+from coffee_ledger.events import Event
+from coffee_ledger.model import Outcome
+from coffee_ledger.runtime.health import reaches_database
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.settle import keep_failed_event, settle_events
 from services.webhook.intake import Intake
 from services.webhook.spool import EVENTS_MAX, Delivery, Spool
 from services.webhook.writer import Writer

@@ -19,11 +19,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from ledger.events import Event, read_event
-from ledger.matching import Rules
-from ledger.model import Outcome, Rates
-from ledger.store.database import Pool, open_pool
-from ledger.store.settle import settle_events
+from coffee_ledger.events import Event, read_event
+from coffee_ledger.matching import Rules
+from coffee_ledger.model import Outcome, Rates
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.settle import settle_events
 from services.webhook.writer import Writer
 
 RULES = Rules(rates=Rates({"USD": Decimal(100)}), fallback=True, fallback_window=timedelta(minutes=60))

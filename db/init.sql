@@ -210,7 +210,7 @@ COMMENT ON COLUMN charges.payer_name IS 'The name of a payer without a supporter
 COMMENT ON COLUMN charges.item IS 'The membership level or Shop item that was bought, such as level:5 or extra:12.';
 COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
 COMMENT ON COLUMN charges.is_held IS 'An operator took its match back: no rule matches it again, only a person.';
-COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, as Doubt in ledger/model.py says; null: nothing speaks against it.';
+COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, as Doubt in coffee_ledger/model.py says; null: nothing speaks against it.';
 COMMENT ON COLUMN charges.told IS 'What the event said in the doubtful field; nothing personal.';
 COMMENT ON COLUMN charges.conflicts_with IS 'The charge with the same transaction id but another number: one may be a mistake.';
 COMMENT ON COLUMN charges.dismissed_by IS 'The remembered outsider by which it was dismissed; null: by an operator, or not at all.';
@@ -284,7 +284,7 @@ CREATE TABLE operator_actions (
     CONSTRAINT ordered_once UNIQUE (request_key)
 );
 COMMENT ON TABLE operator_actions IS 'Who decided what, when and why.';
-COMMENT ON COLUMN operator_actions.action IS 'As ledger/store/desk.py names it, or in the words of an operator at a prompt.';
+COMMENT ON COLUMN operator_actions.action IS 'As coffee_ledger/store/desk.py names it, or in the words of an operator at a prompt.';
 COMMENT ON COLUMN operator_actions.outsider_id IS 'Whom it had us remember as not one of our users, or forget as one.';
 COMMENT ON COLUMN operator_actions.telegram_id IS 'The user whom it was about, if it was about one.';
 COMMENT ON COLUMN operator_actions.request_key IS 'The press or message that ordered it: a repeated update does nothing.';

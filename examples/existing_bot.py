@@ -6,11 +6,11 @@ from aiogram import Dispatcher, F, Router
 from aiogram.filters import Command
 from aiogram.types import Message
 
-from ledger.store.spending import BalanceTooLowError
-from services.bot.payments import Payments, payments_in
-from services.bot.settings import BotSettings
-from services.bot.telegram import make_bot
-from services.runtime.process import run_service
+from coffee_ledger.runtime.process import run_service
+from coffee_ledger.store.spending import BalanceTooLowError
+from coffee_ledger.telegram.client import make_bot
+from coffee_ledger.telegram.payments import Payments, payments_in
+from coffee_ledger.telegram.settings import BotSettings
 
 router = Router()
 

@@ -57,7 +57,7 @@ JANITOR_SLACK_SECONDS = 30
 """Which are no delay: the run itself, and two looks of Prometheus."""
 
 CLOCK_OFFSET_SECONDS = 30
-"""Half of the minute by which the Mini App may be signed in the future (services/bot/api/init_data.py)."""
+"""Half of the minute by which the Mini App may be signed in the future (coffee_ledger/telegram/api/init_data.py)."""
 
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60

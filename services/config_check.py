@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from coffee_ledger.runtime.settings import Settings, SettingsError, read_settings
+from coffee_ledger.telegram.settings import BotSettings
 from services import secrets
-from services.bot.settings import BotSettings
 from services.janitor.settings import JanitorSettings
 from services.links import find_link_problems
-from services.runtime.settings import Settings, SettingsError, read_settings
 from services.webhook.settings import WebhookSettings
 
 SERVICES: tuple[type[Settings], ...] = (WebhookSettings, BotSettings, JanitorSettings)

@@ -36,7 +36,7 @@ def _read_results(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _module_of(mutant: str) -> str:
-    """Return `ledger.codes` for `ledger.codes.x_is_code__mutmut_1`."""
+    """Return `coffee_ledger.codes` for `coffee_ledger.codes.x_is_code__mutmut_1`."""
     return mutant.rpartition(".")[0]
 
 

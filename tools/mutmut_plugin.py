@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart() -> None:
     """Empty the caches: they hold results of the code before it was changed."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("ledger."):
+        if name.startswith("coffee_ledger."):
             for value in vars(module).values():
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()

@@ -6,17 +6,17 @@ import structlog
 from aiogram import Dispatcher
 from aiogram.fsm.storage.memory import SimpleEventIsolation
 
-from ledger.store.database import open_pool
-from services.bot.desk.router import make_router as make_desk_router
-from services.bot.measuring import MeasureUpdates
-from services.bot.middleware import Drain, Throttle
-from services.bot.payments import DRAIN_SECONDS, make_context, telling
-from services.bot.router import make_router
-from services.bot.settings import BotSettings
-from services.bot.telegram import insist, introduce, make_bot, take_updates
-from services.runtime.health import health_server, reaches_database
-from services.runtime.process import run_service
-from services.runtime.vitals import vital_signs
+from coffee_ledger.runtime.health import health_server, reaches_database
+from coffee_ledger.runtime.process import run_service
+from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.store.database import open_pool
+from coffee_ledger.telegram.client import insist, introduce, make_bot, take_updates
+from coffee_ledger.telegram.desk.router import make_router as make_desk_router
+from coffee_ledger.telegram.measuring import MeasureUpdates
+from coffee_ledger.telegram.middleware import Drain, Throttle
+from coffee_ledger.telegram.payments import DRAIN_SECONDS, make_context, telling
+from coffee_ledger.telegram.router import make_router
+from coffee_ledger.telegram.settings import BotSettings
 
 log = structlog.stdlib.get_logger()
 

@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import REGISTRY
 
-from ledger.store.database import open_pool
+from coffee_ledger.runtime.health import health_server, reaches_database
+from coffee_ledger.runtime.process import run_service
+from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.store.database import open_pool
 from services.janitor.probe import SendProbe
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
@@ -22,9 +25,6 @@ from services.janitor.tasks import (
     TakeSnapshot,
     Task,
 )
-from services.runtime.health import health_server, reaches_database
-from services.runtime.process import run_service
-from services.runtime.vitals import vital_signs
 
 log = structlog.stdlib.get_logger()
 

@@ -19,7 +19,7 @@ import aiohttp
 from pydantic import SecretStr
 from yarl import URL
 
-from ledger.errors import LedgerError
+from coffee_ledger.errors import LedgerError
 from services.janitor.metrics import CERTIFICATE_EXPIRY, PROBE_DURATION
 
 SECONDS_MAX = 10.0

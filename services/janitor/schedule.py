@@ -8,10 +8,10 @@ from datetime import datetime
 
 import structlog
 
-from ledger.errors import DatabaseAwayError, LedgerError
+from coffee_ledger.errors import DatabaseAwayError, LedgerError
+from coffee_ledger.runtime.waiting import happens
 from services.janitor.metrics import DURATION, LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
-from services.runtime.waiting import happens
 
 log = structlog.stdlib.get_logger()
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from services.runtime.settings import MatchingSettings, PublicHost
+from coffee_ledger.runtime.settings import MatchingSettings, PublicHost
 
 
 class JanitorSettings(MatchingSettings):

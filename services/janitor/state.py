@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ledger.model import Audience, ChargeState, CreditKind, Method, Outcome, PaymentStatus
-from ledger.rhythm import yearly_gap
-from ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
+from coffee_ledger.model import Audience, ChargeState, CreditKind, Method, Outcome, PaymentStatus
+from coffee_ledger.rhythm import yearly_gap
+from coffee_ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
 AGE_MAX = timedelta(minutes=2)
 """An older state is none: a frozen picture would hide what goes wrong."""

@@ -10,10 +10,10 @@ from typing import Protocol
 
 import structlog
 
-from ledger.matching import Rules
-from ledger.store.database import Pool
-from ledger.store.snapshot import take_snapshot
-from ledger.store.upkeep import (
+from coffee_ledger.matching import Rules
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.snapshot import take_snapshot
+from coffee_ledger.store.upkeep import (
     blank_personal_fields,
     close_answered_claims,
     expire_payments,

@@ -6,13 +6,19 @@ from datetime import UTC, datetime
 
 import structlog
 
-from ledger.events import Event
-from ledger.model import Outcome
-from ledger.store.database import Pool, open_pool
-from ledger.store.settle import count_signature_failures, keep_answers, keep_failed_event, rehearse, settle_events
-from services.runtime.health import health_server, listening, reaches_database
-from services.runtime.process import run_service
-from services.runtime.vitals import vital_signs
+from coffee_ledger.events import Event
+from coffee_ledger.model import Outcome
+from coffee_ledger.runtime.health import health_server, listening, reaches_database
+from coffee_ledger.runtime.process import run_service
+from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.settle import (
+    count_signature_failures,
+    keep_answers,
+    keep_failed_event,
+    rehearse,
+    settle_events,
+)
 from services.webhook.app import Probe, make_app
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake

@@ -12,10 +12,10 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from ledger.errors import DatabaseAwayError
-from ledger.events import Event, read_event
-from services.runtime.bodies import BodyReader, Unread
-from services.runtime.tracing import read_parent, span, timed, write_parent
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.events import Event, read_event
+from coffee_ledger.runtime.bodies import BodyReader, Unread
+from coffee_ledger.runtime.tracing import read_parent, span, timed, write_parent
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import (

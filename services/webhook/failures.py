@@ -14,8 +14,8 @@ from datetime import datetime
 
 import structlog
 
-from ledger.errors import DatabaseAwayError
-from ledger.store.settle import Answers
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.store.settle import Answers
 from services.webhook.metrics import FAILED_STREAK
 
 log = structlog.stdlib.get_logger()

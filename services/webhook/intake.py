@@ -18,10 +18,10 @@ from typing import TypeVar
 
 import structlog
 
-from ledger.errors import DatabaseAwayError, RowLockedError
-from ledger.events import Event
-from ledger.model import Outcome
-from services.runtime.waiting import happens
+from coffee_ledger.errors import DatabaseAwayError, RowLockedError
+from coffee_ledger.events import Event
+from coffee_ledger.model import Outcome
+from coffee_ledger.runtime.waiting import happens
 from services.webhook.metrics import show_spool
 from services.webhook.spool import Delivery, NotSpooledError, Spool, UnreadableFileError
 from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer

@@ -9,10 +9,10 @@ from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from ledger.events import PAYMENT_VERBS, SUBSCRIPTION_VERBS
-from ledger.model import Family, Method, Outcome
-from ledger.settling import Settlement
-from services.runtime.tracing import trace_id_in
+from coffee_ledger.events import PAYMENT_VERBS, SUBSCRIPTION_VERBS
+from coffee_ledger.model import Family, Method, Outcome
+from coffee_ledger.runtime.tracing import trace_id_in
+from coffee_ledger.settling import Settlement
 
 
 class Refusal(enum.StrEnum):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from services.runtime.settings import MatchingSettings, parse_list, refuse_value
+from coffee_ledger.runtime.settings import MatchingSettings, parse_list, refuse_value
 
 SECRET_LENGTH_MIN = 8
 """BMC documents no length. This admits any secret that a machine drew and refuses most words that a person typed to fill the line."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ledger.errors import LedgerError
-from ledger.events import Event, read_event
+from coffee_ledger.errors import LedgerError
+from coffee_ledger.events import Event, read_event
 
 EVENTS_MAX = 10_000
 """Days of a page that is paid every minute; more would take long to look through."""

@@ -10,10 +10,10 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanKind
 
-from ledger.events import Event
-from ledger.settling import Settlement
-from ledger.store.story import tell as tell_charges
-from services.runtime.tracing import follow, span, trace_id_in
+from coffee_ledger.events import Event
+from coffee_ledger.runtime.tracing import follow, span, trace_id_in
+from coffee_ledger.settling import Settlement
+from coffee_ledger.store.story import tell as tell_charges
 from services.webhook.metrics import event_label
 
 log = structlog.stdlib.get_logger()

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from ledger.errors import DatabaseAwayError, LedgerError, RowLockedError
-from ledger.events import Event
-from ledger.model import Outcome
+from coffee_ledger.errors import DatabaseAwayError, LedgerError, RowLockedError
+from coffee_ledger.events import Event
+from coffee_ledger.model import Outcome
 from services.webhook.metrics import BATCH_SIZE
 
 log = structlog.stdlib.get_logger()

@@ -25,7 +25,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.bot.telegram import webhook_secret
+from coffee_ledger.telegram.client import webhook_secret
 from tests.attack.containers import (
     MIB,
     Memory,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from coffee_ledger.runtime.settings import read_settings
+from coffee_ledger.telegram.settings import BotSettings
 from services.bot.__main__ import work
-from services.bot.settings import BotSettings
-from services.runtime.settings import read_settings
 from tests.bot.people import Person
 from tests.e2e.stack import free_ports
 from tests.integration.conftest import database, database_url, ledger, pool, postgres_address, role_url, webhook

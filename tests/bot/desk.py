@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ledger.store.database import Pool
+from coffee_ledger.store.database import Pool
 from tests.bot.people import DEADLINE_SECONDS, Message, Person, buttons
 from tests.integration.bmc import a_payment
 from tests.integration.webhook import Webhook

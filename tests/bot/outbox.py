@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.store.database import Pool
+from coffee_ledger.store.database import Pool
 from tests.integration.people import ANNA
 
 DEADLINE_SECONDS = 10

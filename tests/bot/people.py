@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.model import PaymentId
+from coffee_ledger.model import PaymentId
 from tests.sandbox.world import Sandbox
 
 DEADLINE_SECONDS = 10

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.bot.allowance import Allowance
-from services.bot.middleware import BURST_MAX, UPDATES_PER_SECOND
+from coffee_ledger.telegram.allowance import Allowance
+from coffee_ledger.telegram.middleware import BURST_MAX, UPDATES_PER_SECOND
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger

@@ -17,15 +17,20 @@ import aiohttp
 import pytest
 from aiogram import Bot
 
-from ledger.model import PaymentId, Rates, TelegramId
-from ledger.store.database import Pool
-from ledger.store.desk import Order, match_charge, undo_match
-from ledger.store.payments import erase_user
-from services.bot.allowance import Allowance
-from services.bot.api.app import REQUESTS_BURST, REQUESTS_PER_SECOND, STREAM_CHECK_SECONDS, STREAM_RETRY_SECONDS
-from services.bot.api.chat import Chat
-from services.bot.api.live import WATCHERS_MAX, WATCHERS_OF_USER_MAX
-from services.bot.context import Context
+from coffee_ledger.model import PaymentId, Rates, TelegramId
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.desk import Order, match_charge, undo_match
+from coffee_ledger.store.payments import erase_user
+from coffee_ledger.telegram.allowance import Allowance
+from coffee_ledger.telegram.api.app import (
+    REQUESTS_BURST,
+    REQUESTS_PER_SECOND,
+    STREAM_CHECK_SECONDS,
+    STREAM_RETRY_SECONDS,
+)
+from coffee_ledger.telegram.api.chat import Chat
+from coffee_ledger.telegram.api.live import WATCHERS_MAX, WATCHERS_OF_USER_MAX
+from coffee_ledger.telegram.context import Context
 from tests.bot.conftest import OPERATOR, RunBot, Running
 from tests.bot.people import Person
 from tests.bot.visitors import Events, Visitor, init_data
@@ -416,7 +421,7 @@ async def test_two_hundred_users_with_five_pages_each_do_not_lock_another_one_ou
 async def test_the_first_of_as_many_users_as_there_are_places_gives_way_and_is_told_when_to_return(
     visit: Visit, crowd: Callable[..., Awaitable[list[Events]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.bot.api.live.WATCHERS_MAX", 3)
+    monkeypatch.setattr("coffee_ledger.telegram.api.live.WATCHERS_MAX", 3)
     first, second, _ = await crowd(3, pages=1)
     await first.next()
     await second.next()

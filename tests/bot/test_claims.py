@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.claiming import Story
-from ledger.model import TelegramId
-from ledger.store.claims import raise_claim
-from ledger.store.database import Pool
-from ledger.store.desk import Order, undo_match
-from services.bot.days import read_day
-from services.bot.speech import LANGUAGES, speech
+from coffee_ledger.claiming import Story
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.claims import raise_claim
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.desk import Order, undo_match
+from coffee_ledger.telegram.days import read_day
+from coffee_ledger.telegram.speech import LANGUAGES, speech
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.desk import forge, shown
 from tests.bot.people import Person, labels

@@ -8,8 +8,8 @@ import time
 import pytest
 from prometheus_client import REGISTRY
 
-from services.bot import clock
-from services.bot.metrics import CLOCK_OFFSET
+from coffee_ledger.telegram import clock
+from coffee_ledger.telegram.metrics import CLOCK_OFFSET
 from tests.bot.conftest import RunBot
 from tests.bot.people import DEADLINE_SECONDS
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from ledger.codes import is_code, show_code
-from ledger.store.database import Pool
+from coffee_ledger.codes import is_code, show_code
+from coffee_ledger.store.database import Pool
 from tests.bot.people import Person, buttons, code_in, labels
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger

@@ -14,10 +14,10 @@ from aiogram.methods import SendMessage
 from aiogram.types import InlineKeyboardMarkup
 from prometheus_client import REGISTRY
 
-from ledger.store.database import Pool
-from ledger.store.lease import LEASE_SECONDS, Lease
-from services.bot.notifier import ATTEMPTS_MAX, Notifier, Send
-from services.bot.rate_limiter import RateLimiter
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.lease import LEASE_SECONDS, Lease
+from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, Notifier, Send
+from coffee_ledger.telegram.rate_limiter import RateLimiter
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.outbox import CREDITED, UNMATCHED, Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person
@@ -276,7 +276,7 @@ async def test_what_fails_thirty_times_for_no_known_cause_is_given_up(pool: Pool
 async def test_a_send_that_hangs_is_tried_again(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.bot.telegram.REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr("coffee_ledger.telegram.client.REQUEST_SECONDS", 0.5)
     async with run_bot():
         await met(anna)
         await sandbox.post("/telegram/misbehave", method="sendMessage", kind="hang", user_id=ANNA)

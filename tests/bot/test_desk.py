@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ledger.claiming import Story
-from ledger.model import TelegramId
-from ledger.store.claims import NotRaised, raise_claim
-from ledger.store.database import Pool
-from services.bot.speech import speech
+from coffee_ledger.claiming import Story
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.claims import NotRaised, raise_claim
+from coffee_ledger.store.database import Pool
+from coffee_ledger.telegram.speech import speech
 from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.desk import actions, answer, ask, card_of, data_of, forge, shown
 from tests.bot.people import Message, Person, buttons, labels

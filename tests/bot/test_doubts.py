@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.store.database import Pool
+from coffee_ledger.store.database import Pool
 from tests.bot.conftest import OPERATOR
 from tests.bot.desk import ask, card_of, case, data_of, shown
 from tests.bot.people import Person, labels

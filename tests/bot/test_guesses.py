@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.store.database import Pool
-from services.bot.speech import LANGUAGES, speech
+from coffee_ledger.store.database import Pool
+from coffee_ledger.telegram.speech import LANGUAGES, speech
 from tests.bot.conftest import OPERATOR
 from tests.bot.desk import actions, answer, ask, card_of, data_of, forge, shown
 from tests.bot.people import Message, Person, buttons, code_in, labels

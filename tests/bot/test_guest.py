@@ -12,8 +12,8 @@ from aiogram import Bot, Dispatcher
 from aiogram.fsm.context import FSMContext
 from prometheus_client import REGISTRY
 
-from services.bot.payments import payments_in
-from services.bot.telegram import make_bot
+from coffee_ledger.telegram.client import make_bot
+from coffee_ledger.telegram.payments import payments_in
 from tests.bot.conftest import settings_of
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.people import ANNA

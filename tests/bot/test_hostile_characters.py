@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledger.store.database import Pool
+from coffee_ledger.store.database import Pool
 from tests.bot.desk import card_of, forge
 from tests.bot.people import Person
 from tests.integration.people import Ledger

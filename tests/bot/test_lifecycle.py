@@ -16,9 +16,9 @@ from aiogram.exceptions import TelegramNetworkError
 from aiogram.types import User
 from aiohttp.resolver import DefaultResolver
 
-from ledger.store.database import Pool
-from services.bot import telegram as telegram_module
-from services.bot.telegram import UPDATE_BYTES_MAX, make_bot, webhook_secret
+from coffee_ledger.store.database import Pool
+from coffee_ledger.telegram import client
+from coffee_ledger.telegram.client import UPDATE_BYTES_MAX, make_bot, webhook_secret
 from tests.bot.conftest import RunBot, free_port, settings_of
 from tests.bot.gate import Gate
 from tests.bot.outbox import Outbox
@@ -159,7 +159,7 @@ async def test_a_server_of_telegram_that_moved_is_found_again(
         return [found]
 
     monkeypatch.setattr(DefaultResolver, "resolve", resolve)
-    monkeypatch.setattr(telegram_module, "ADDRESS_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(client, "ADDRESS_SECONDS_MAX", 0.05)
     port = sandbox.url.port
     settings = settings_of(sandbox, role_url("bot"), TELEGRAM_API_URL=f"http://telegram.test:{port}/telegram")
 
@@ -399,7 +399,7 @@ async def test_entering_webhook_mode_drops_nothing_and_leaving_it_serves_what_wa
 async def test_where_telegram_would_not_open_the_app_the_conversation_does_without(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.bot.settings.TELEGRAM_API_URL", str(sandbox.url / "telegram"))
+    monkeypatch.setattr("coffee_ledger.telegram.settings.TELEGRAM_API_URL", str(sandbox.url / "telegram"))
 
     async with run_bot(PUBLIC_HOST="localhost"):
         greeting, offer, help_ = await anna.ask("/start"), await anna.ask("/pay"), await anna.ask("/help")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ledger.claiming import Story
-from ledger.model import TelegramId
-from ledger.store.claims import raise_claim
+from coffee_ledger.claiming import Story
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.claims import raise_claim
 from tests.bot.conftest import OPERATOR
 from tests.bot.desk import actions, answer, ask, card_of, case, data_of, shown
 from tests.bot.people import Message, Person, buttons, labels

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ledger.store.database import Pool
+from coffee_ledger.store.database import Pool
 from tests.bot.conftest import RunBot
 from tests.bot.outbox import Outbox
 from tests.bot.people import CODE, Person

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.store.database import Pool
+from coffee_ledger.store.database import Pool
 from tests.bot.conftest import RunBot
 from tests.bot.desk import answer, data_of
 from tests.bot.outbox import Outbox
@@ -21,7 +21,7 @@ FLOOD = 20
 
 @pytest.fixture(autouse=True)
 def edits_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.bot.notifier.SUMMARY_SECONDS", 0.2)
+    monkeypatch.setattr("coffee_ledger.telegram.notifier.SUMMARY_SECONDS", 0.2)
 
 
 async def flood(webhook: Webhook, count: int = FLOOD) -> None:

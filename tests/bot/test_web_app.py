@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ledger.model import PaymentId
-from ledger.store.database import Pool
+from coffee_ledger.model import PaymentId
+from coffee_ledger.store.database import Pool
 from tests.bot.people import Person, code_in
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.sandbox.world import Sandbox

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.store.database import Pool
-from services.bot.speech import speech
+from coffee_ledger.store.database import Pool
+from coffee_ledger.telegram.speech import speech
 from tests.chaos import bodies
 from tests.chaos.checker import READ_TABLES, Kind, Tables, Verdict, check
 from tests.chaos.facts import Charge, Event, Fault, Message, Role, Sent

@@ -12,12 +12,12 @@ import asyncpg
 import pytest
 import yaml
 
-from ledger.model import PaymentId
-from ledger.store.database import Pool
+from coffee_ledger.model import PaymentId
+from coffee_ledger.runtime.settings import Settings
+from coffee_ledger.store.database import Pool
+from coffee_ledger.telegram.settings import BotSettings
 from monitoring.thresholds import DISK_FREE_BYTES
-from services.bot.settings import BotSettings
 from services.janitor.settings import JanitorSettings
-from services.runtime.settings import Settings
 from services.webhook.settings import WebhookSettings
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
@@ -245,7 +245,9 @@ def test_the_version_that_the_document_builds_with_reaches_the_image() -> None:
 
 def test_the_lines_of_one_payment_are_those_of_the_code() -> None:
     code = "".join(
-        path.read_text(encoding="utf-8") for part in ("ledger", "services") for path in ROOT.glob(f"{part}/**/*.py")
+        path.read_text(encoding="utf-8")
+        for part in ("coffee_ledger", "services")
+        for path in ROOT.glob(f"{part}/**/*.py")
     )
     table = README.partition("| line | from | names |")[2].partition("\n\n")[0]
 

@@ -21,10 +21,10 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from ledger.claiming import DECLINE_LIMITS, Story
-from ledger.events import read_event
-from ledger.matching import Flag, Why
-from ledger.model import (
+from coffee_ledger.claiming import DECLINE_LIMITS, Story
+from coffee_ledger.events import read_event
+from coffee_ledger.matching import Flag, Why
+from coffee_ledger.model import (
     ChargeState,
     CreditKind,
     Method,
@@ -34,17 +34,17 @@ from ledger.model import (
     Rates,
     TelegramId,
 )
-from ledger.store.claims import CLAIMS_A_DAY_MAX, NotRaised, raise_claim
-from ledger.store.database import Pool, open_pool
-from ledger.store.desk import Why as Refusal
-from ledger.store.payments import OPEN_MAX
-from ledger.store.settle import STREAK_PAUSE, keep_failed_event
-from ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, settle_wanted_events
+from coffee_ledger.store.claims import CLAIMS_A_DAY_MAX, NotRaised, raise_claim
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.desk import Why as Refusal
+from coffee_ledger.store.payments import OPEN_MAX
+from coffee_ledger.store.settle import STREAK_PAUSE, keep_failed_event
+from coffee_ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, settle_wanted_events
+from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
+from coffee_ledger.telegram.desk.charges import REMIND_AFTER
+from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, SWEEP_SECONDS
+from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
-from services.bot.desk.charges import REMIND_AFTER
-from services.bot.notifier import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, SWEEP_SECONDS
-from services.bot.speech import LOCALES, speech
-from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
 from services.janitor.probe import SendProbe
 from services.janitor.tasks import CheckBalances, ExpirePayments, TakeSnapshot
 from services.webhook.writer import PATIENCE_SECONDS

@@ -15,12 +15,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
 
-from ledger.model import Rates
-from services.bot.amounts import LEAST, MOST, Wish, read_wish
+from coffee_ledger.model import Rates
+from coffee_ledger.telegram.amounts import LEAST, MOST, Wish, read_wish
 from tests.e2e.colours import AA, contrast
 
 ROOT = Path(__file__).parents[2]
-PAGE, API = ROOT / "miniapp", ROOT / "services/bot/api"
+PAGE, API = ROOT / "miniapp", ROOT / "coffee_ledger/telegram/api"
 COLOURS = (
     "bg_color",
     "secondary_bg_color",

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ledger.store.database import Pool, open_pool
+from coffee_ledger.store.database import Pool, open_pool
 from tests.e2e.stack import docker_services
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook, serve_webhook

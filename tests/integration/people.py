@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ledger.store.database import Pool
+from coffee_ledger.store.database import Pool
 
 ANNA, BOHDAN = 101, 202
 

@@ -9,14 +9,14 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.claiming import Story
-from ledger.model import Rates, TelegramId
-from ledger.store.claims import NotRaised, Paused, raise_claim, withdraw_claim
-from ledger.store.database import Pool, open_pool, sql
-from ledger.store.desk import Done, Order, decline_claim
-from ledger.store.lookup import ClaimFile, find_claim_file
-from services.bot.desk.cards import Card, claim_card, fits_exactly
-from services.bot.speech import speech
+from coffee_ledger.claiming import Story
+from coffee_ledger.model import Rates, TelegramId
+from coffee_ledger.store.claims import NotRaised, Paused, raise_claim, withdraw_claim
+from coffee_ledger.store.database import Pool, open_pool, sql
+from coffee_ledger.store.desk import Done, Order, decline_claim
+from coffee_ledger.store.lookup import ClaimFile, find_claim_file
+from coffee_ledger.telegram.desk.cards import Card, claim_card, fits_exactly
+from coffee_ledger.telegram.speech import speech
 from tests.integration.bmc import a_payment
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook

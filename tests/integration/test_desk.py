@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ledger.model import PaymentId, Rates, TelegramId
-from ledger.store.database import Pool
-from ledger.store.desk import (
+from coffee_ledger.model import PaymentId, Rates, TelegramId
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.desk import (
     Done,
     Order,
     Refused,
@@ -25,7 +25,7 @@ from ledger.store.desk import (
     undo_adjustment,
     undo_match,
 )
-from ledger.store.upkeep import close_answered_claims, rematch_waiting_charges
+from coffee_ledger.store.upkeep import close_answered_claims, rematch_waiting_charges
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.webhook import RULES, Webhook

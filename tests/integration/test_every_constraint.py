@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
-from ledger.store.database import Connection
+from coffee_ledger.store.database import Connection
 
 SERVICE_ROLES = ("webhook", "bot", "janitor", "spender", "watcher", "grafana_reader")
 

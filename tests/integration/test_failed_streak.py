@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.errors import DatabaseAwayError
-from ledger.store.database import Pool, open_pool
-from ledger.store.settle import Answers, keep_answers
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.settle import Answers, keep_answers
 from services.webhook.failures import FailedStreak
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

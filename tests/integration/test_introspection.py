@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-import ledger.store.database
-from ledger.events import read_event
-from ledger.model import ChargeKey, TelegramId
-from ledger.store.database import Connection, Pool, connected, open_pool, prepare_connection, statements
-from ledger.store.desk import Order, match_charge
-from ledger.store.payments import Request, cancel_payment, open_payment
-from ledger.store.settle import rematch_charges, settle_events
+import coffee_ledger.store.database
+from coffee_ledger.events import read_event
+from coffee_ledger.model import ChargeKey, TelegramId
+from coffee_ledger.store.database import Connection, Pool, connected, open_pool, prepare_connection, statements
+from coffee_ledger.store.desk import Order, match_charge
+from coffee_ledger.store.payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.settle import rematch_charges, settle_events
 from tests.integration.bmc import a_payment, a_refund_of, raw
 from tests.integration.people import ANNA, Ledger
 from tests.integration.test_settling import CODE, OTHER_CODE
@@ -52,7 +52,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         db.add_query_logger(lambda record: logged.append(record.query))
         await prepare_connection(db)
 
-    monkeypatch.setattr(ledger.store.database, "prepare_connection", prepare_and_log)
+    monkeypatch.setattr(coffee_ledger.store.database, "prepare_connection", prepare_and_log)
     return logged
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from ledger.claiming import Story
-from ledger.errors import DatabaseAwayError
-from ledger.events import read_event
-from ledger.model import TelegramId
-from ledger.store.claims import raise_claim
-from ledger.store.database import Pool, open_pool
-from ledger.store.lookup import list_kept_events
-from ledger.store.settle import keep_failed_event
-from ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
+from coffee_ledger.claiming import Story
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.events import read_event
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.claims import raise_claim
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.lookup import list_kept_events
+from coffee_ledger.store.settle import keep_failed_event
+from coffee_ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
 from services.janitor.schedule import run_tasks
 from services.janitor.tasks import (
     BlankPersonalFields,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ledger.listen import listen
+from coffee_ledger.listen import listen
 from tests.integration.bmc import a_payment
 from tests.integration.people import Ledger
 from tests.integration.test_settling import CODE

@@ -26,16 +26,16 @@ from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from ledger.claiming import Story
-from ledger.codes import issue_code, near_codes, show_code
-from ledger.errors import TooManyOpenPaymentsError
-from ledger.events import Event, read_event
-from ledger.model import Outcome, PaymentId, TelegramId
-from ledger.settling import OutsiderKind
-from ledger.store import desk
-from ledger.store.claims import raise_claim, withdraw_claim
-from ledger.store.database import Pool, open_pool, sql
-from ledger.store.payments import (
+from coffee_ledger.claiming import Story
+from coffee_ledger.codes import issue_code, near_codes, show_code
+from coffee_ledger.errors import TooManyOpenPaymentsError
+from coffee_ledger.events import Event, read_event
+from coffee_ledger.model import Outcome, PaymentId, TelegramId
+from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.store import desk
+from coffee_ledger.store.claims import raise_claim, withdraw_claim
+from coffee_ledger.store.database import Pool, open_pool, sql
+from coffee_ledger.store.payments import (
     Request,
     cancel_payment,
     erase_user,
@@ -43,9 +43,9 @@ from ledger.store.payments import (
     meet_user,
     open_payment,
 )
-from ledger.store.settle import keep_failed_event, settle_events
-from ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
-from ledger.store.upkeep import (
+from coffee_ledger.store.settle import keep_failed_event, settle_events
+from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
+from coffee_ledger.store.upkeep import (
     blank_personal_fields,
     close_answered_claims,
     expire_payments,
@@ -159,7 +159,7 @@ def silence() -> Iterator[None]:
 @pytest.fixture
 def known_near_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute the neighbours of each code once: every sequence draws the same codes."""
-    monkeypatch.setattr("ledger.store.payments.near_codes", functools.cache(near_codes))
+    monkeypatch.setattr("coffee_ledger.store.payments.near_codes", functools.cache(near_codes))
 
 
 @pytest.fixture

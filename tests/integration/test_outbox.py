@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ledger.model import NotificationKind, TelegramId
-from ledger.store.database import Pool, open_pool, sql
-from ledger.store.lease import LEASE_SECONDS, Lease
-from ledger.store.outbox import (
+from coffee_ledger.model import NotificationKind, TelegramId
+from coffee_ledger.store.database import Pool, open_pool, sql
+from coffee_ledger.store.lease import LEASE_SECONDS, Lease
+from coffee_ledger.store.outbox import (
     CARDS_PER_MINUTE_MAX,
     DAY,
     MATTERS_FOR,
@@ -31,7 +31,7 @@ from ledger.store.outbox import (
     mark_sent,
     put_off,
 )
-from ledger.store.payments import erase_user, mark_reachable, meet_user
+from coffee_ledger.store.payments import erase_user, mark_reachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE

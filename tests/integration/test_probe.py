@@ -17,7 +17,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from ledger.store.database import open_pool
+from coffee_ledger.store.database import open_pool
 from services.janitor.metrics import CERTIFICATE_EXPIRY
 from services.janitor.probe import ProbeError, SendProbe
 from tests.integration.bmc import SECRET, a_payment, raw

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ledger.events import read_event
-from ledger.store.database import open_pool
-from ledger.store.settle import settle_events
+from coffee_ledger.events import read_event
+from coffee_ledger.store.database import open_pool
+from coffee_ledger.store.settle import settle_events
 from services.webhook.spool import Delivery, Spool
 from tests.integration.bmc import a_payment, a_refund_of, raw
 from tests.integration.people import Ledger, connect_all

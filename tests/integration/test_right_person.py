@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from ledger.claiming import Story
-from ledger.codes import issue_code, read_codes
-from ledger.events import read_event
-from ledger.model import NotificationKind, PaymentId, Rates, TelegramId
-from ledger.settling import OutsiderKind
-from ledger.store.claims import find_open_claim, raise_claim
-from ledger.store.database import Pool, open_pool
-from ledger.store.desk import (
+from coffee_ledger.claiming import Story
+from coffee_ledger.codes import issue_code, read_codes
+from coffee_ledger.events import read_event
+from coffee_ledger.model import NotificationKind, PaymentId, Rates, TelegramId
+from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.store.claims import find_open_claim, raise_claim
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.desk import (
     Disowned,
     Done,
     Order,
@@ -31,10 +31,10 @@ from ledger.store.desk import (
     refund_part,
     undo_match,
 )
-from ledger.store.lookup import find_charge_file, find_claim_file
-from ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
-from ledger.store.settle import rematch_charges, settle_events
-from ledger.store.upkeep import close_answered_claims
+from coffee_ledger.store.lookup import find_charge_file, find_claim_file
+from coffee_ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
+from coffee_ledger.store.settle import rematch_charges, settle_events
+from coffee_ledger.store.upkeep import close_answered_claims
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import RULES, Webhook

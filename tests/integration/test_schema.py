@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ledger.errors import SchemaDiffersError
-from ledger.store.database import SCHEMA_VERSION, Pool, connected, open_pool, statements
+from coffee_ledger.errors import SchemaDiffersError
+from coffee_ledger.store.database import SCHEMA_VERSION, Pool, connected, open_pool, statements
 from tests.integration.people import Ledger
 
 SCHEMA = Path(__file__).parents[2] / "db/init.sql"

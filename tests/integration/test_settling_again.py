@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ledger.store.database import Pool, open_pool
-from ledger.store.desk import Done, Order, Refused, Why, settle_again
-from ledger.store.upkeep import close_answered_claims
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.desk import Done, Order, Refused, Why, settle_again
+from coffee_ledger.store.upkeep import close_answered_claims
 from services.janitor.tasks import SettleWantedEvents
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger, connect_all

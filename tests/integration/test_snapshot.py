@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from ledger.store.database import Pool
-from ledger.store.snapshot import take_snapshot
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.snapshot import take_snapshot
 from services.janitor.state import AGE_MAX, State
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, Ledger

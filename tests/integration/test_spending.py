@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import asyncpg
 import pytest
 
-from ledger.store.database import Connection, Pool, open_pool
+from coffee_ledger.store.database import Connection, Pool, open_pool
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 
 INSUFFICIENT, DISAGREES = "CL001", "CL002"

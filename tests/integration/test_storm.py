@@ -18,19 +18,19 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ledger.claiming import Story
-from ledger.codes import issue_code
-from ledger.errors import DatabaseAwayError, TooManyOpenPaymentsError
-from ledger.events import Event, read_event
-from ledger.model import DeliveryKey, PaymentId, TelegramId
-from ledger.store.claims import find_open_claim, raise_claim, withdraw_claim
-from ledger.store.database import Pool, open_pool
-from ledger.store.desk import Order, credit_user, dismiss_charge, match_charge, undo_adjustment, undo_match
-from ledger.store.outbox import find_due_notifications, mark_sent
-from ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
-from ledger.store.settle import rehearse, settle_events
-from ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
-from ledger.store.upkeep import (
+from coffee_ledger.claiming import Story
+from coffee_ledger.codes import issue_code
+from coffee_ledger.errors import DatabaseAwayError, TooManyOpenPaymentsError
+from coffee_ledger.events import Event, read_event
+from coffee_ledger.model import DeliveryKey, PaymentId, TelegramId
+from coffee_ledger.store.claims import find_open_claim, raise_claim, withdraw_claim
+from coffee_ledger.store.database import Pool, open_pool
+from coffee_ledger.store.desk import Order, credit_user, dismiss_charge, match_charge, undo_adjustment, undo_match
+from coffee_ledger.store.outbox import find_due_notifications, mark_sent
+from coffee_ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
+from coffee_ledger.store.settle import rehearse, settle_events
+from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
+from coffee_ledger.store.upkeep import (
     blank_personal_fields,
     close_answered_claims,
     expire_payments,

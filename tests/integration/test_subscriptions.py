@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ledger.model import TelegramId
-from ledger.store.desk import Order, undo_match
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.desk import Order, undo_match
 from tests.integration.bmc import a_subscription
 from tests.integration.people import ANNA, Ledger
 from tests.integration.test_settling import CODE

@@ -19,10 +19,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from ledger.events import read_event
-from services.runtime import tracing
-from services.runtime.settings import Settings, SettingsError, read_settings
-from services.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, end_tracing, follow, timed
+from coffee_ledger.events import read_event
+from coffee_ledger.runtime import tracing
+from coffee_ledger.runtime.settings import Settings, SettingsError, read_settings
+from coffee_ledger.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, end_tracing, follow, timed
 from services.webhook.story import settling
 from tests.integration.bmc import a_payment, raw, sign
 from tests.integration.people import Ledger

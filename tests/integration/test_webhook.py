@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from ledger.codes import issue_code
-from ledger.store.database import open_pool
-from services.runtime.bodies import BodyReader
+from coffee_ledger.codes import issue_code
+from coffee_ledger.runtime.bodies import BodyReader
+from coffee_ledger.store.database import open_pool
 from services.webhook import writer
 from services.webhook.app import BODY_BYTES_MAX
 from tests.integration.bmc import SECRET, a_payment, raw, sign

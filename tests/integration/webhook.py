@@ -12,12 +12,18 @@ from typing import Any
 
 import aiohttp
 
-from ledger.events import Event
-from ledger.matching import Rules
-from ledger.model import Outcome, Rates
-from ledger.store.database import Pool
-from ledger.store.settle import count_signature_failures, keep_answers, keep_failed_event, rehearse, settle_events
-from services.runtime.health import listening, reaches_database
+from coffee_ledger.events import Event
+from coffee_ledger.matching import Rules
+from coffee_ledger.model import Outcome, Rates
+from coffee_ledger.runtime.health import listening, reaches_database
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.settle import (
+    count_signature_failures,
+    keep_answers,
+    keep_failed_event,
+    rehearse,
+    settle_events,
+)
 from services.webhook.app import Probe, make_app
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake

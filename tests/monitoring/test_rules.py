@@ -14,13 +14,13 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, Metric
 
-import ledger.store.metrics
-import services.bot.metrics
+import coffee_ledger.runtime.vitals
+import coffee_ledger.store.metrics
+import coffee_ledger.telegram.metrics
 import services.janitor.metrics
-import services.runtime.vitals
 import services.webhook.metrics
-from ledger.rhythm import History
-from ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
+from coffee_ledger.rhythm import History
+from coffee_ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS, HARMS, MISSED, Alert, Severity
 from monitoring.slos import SLOS, Slo, recording_rules
@@ -32,10 +32,10 @@ CASES = sorted((ROOT / "prometheus" / "tests").glob("*.yml"))
 """Stories of series and what comes of them, for promtool."""
 
 OF_OURS = (
-    ledger.store.metrics,
-    services.bot.metrics,
+    coffee_ledger.store.metrics,
+    coffee_ledger.telegram.metrics,
     services.janitor.metrics,
-    services.runtime.vitals,
+    coffee_ledger.runtime.vitals,
     services.webhook.metrics,
 )
 """Importing them declares what they export."""

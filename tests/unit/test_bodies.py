@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from services.runtime.bodies import BodyReader, Unread
-from services.runtime.health import HEADER_BYTES_MAX, listening
+from coffee_ledger.runtime.bodies import BodyReader, Unread
+from coffee_ledger.runtime.health import HEADER_BYTES_MAX, listening
 
 BYTES_MAX = 1000
 HEAD = "POST / HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n"

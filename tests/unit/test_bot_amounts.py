@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.model import TelegramId
-from services.bot.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.model import TelegramId
+from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
 
 CURRENCIES = ("USD", "EUR", "UAH", "PLN")
 ANNA = TelegramId(101)

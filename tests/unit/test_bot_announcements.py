@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ledger.matching import Flag, Why
-from ledger.model import Family, Method, NotificationKind, Rates, TelegramId
-from ledger.store.outbox import Notification, Waiting
-from services.bot.announcements import announce
-from services.bot.desk.summary import summary_text
-from services.bot.speech import LANGUAGES, speech
+from coffee_ledger.matching import Flag, Why
+from coffee_ledger.model import Family, Method, NotificationKind, Rates, TelegramId
+from coffee_ledger.store.outbox import Notification, Waiting
+from coffee_ledger.telegram.announcements import announce
+from coffee_ledger.telegram.desk.summary import summary_text
+from coffee_ledger.telegram.speech import LANGUAGES, speech
 
 CREDITED = {
     "amount": "5",

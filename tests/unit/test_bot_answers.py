@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiogram.types import Chat, Message, PhotoSize
 
-from services.bot.conversation.start import answer_to
+from coffee_ledger.telegram.conversation.start import answer_to
 
 PICTURE = [PhotoSize(file_id="a", file_unique_id="a", width=1, height=1)]
 

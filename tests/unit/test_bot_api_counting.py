@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import REGISTRY
 
-from ledger.errors import DatabaseAwayError
-from services.bot.api.counting import count_answers
-from services.bot.api.problems import answer_problems, too_many_requests
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.telegram.api.counting import count_answers
+from coffee_ledger.telegram.api.problems import answer_problems, too_many_requests
 
 CANCEL = "/api/payments/{payment_id}/cancel"
 

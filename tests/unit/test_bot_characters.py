@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from services.bot.characters import load_json, show_safely
-from services.bot.speech import LANGUAGES, speech
+from coffee_ledger.telegram.characters import load_json, show_safely
+from coffee_ledger.telegram.speech import LANGUAGES, speech
 
 
 @pytest.mark.parametrize("bad", ["\x00", "\ud800", chr(0xDFFF)], ids=ascii)

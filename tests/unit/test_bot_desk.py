@@ -8,14 +8,14 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.settling import OutsiderKind
+from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, ReversePart, Step
+from coffee_ledger.telegram.desk.doctor import BACKUP_OLD, ago
+from coffee_ledger.telegram.desk.finding import mask, read_payment_id
+from coffee_ledger.telegram.desk.periods import read_span
+from coffee_ledger.telegram.desk.sheets import write_cell, write_sheet
+from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
-from services.bot.desk.buttons import Dismiss, OnCharge, OnClaim, ReversePart, Step
-from services.bot.desk.doctor import BACKUP_OLD, ago
-from services.bot.desk.finding import mask, read_payment_id
-from services.bot.desk.periods import read_span
-from services.bot.desk.sheets import write_cell, write_sheet
-from services.bot.speech import LOCALES, speech
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])

@@ -17,8 +17,8 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetMe
 
-from services.bot.measuring import call_of
-from services.bot.metrics import Call
+from coffee_ledger.telegram.measuring import call_of
+from coffee_ledger.telegram.metrics import Call
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from services.bot import rate_limiter
-from services.bot.notifier import ATTEMPTS_MAX, backoff_seconds
-from services.bot.rate_limiter import BURST, BURST_IN_ONE_CHAT, CHATS_REMEMBERED_MAX, PER_SECOND, Lane, RateLimiter
+from coffee_ledger.telegram import rate_limiter
+from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, backoff_seconds
+from coffee_ledger.telegram.rate_limiter import (
+    BURST,
+    BURST_IN_ONE_CHAT,
+    CHATS_REMEMBERED_MAX,
+    PER_SECOND,
+    Lane,
+    RateLimiter,
+)
 
 ANSWER, NOTIFICATION = Lane.ANSWER, Lane.NOTIFICATION
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.bot.settings import BotSettings
-from services.runtime.settings import SettingsError, read_settings
+from coffee_ledger.runtime.settings import SettingsError, read_settings
+from coffee_ledger.telegram.settings import BotSettings
 
 GOOD = {
     "DATABASE_URL": "postgresql://bot:secret@db/ledger",

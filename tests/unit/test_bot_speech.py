@@ -10,15 +10,15 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from ledger.matching import Why
-from ledger.model import CreditKind, Doubt, Method, NotificationKind
-from ledger.store.desk import Action, Disowned
-from ledger.store.desk import Why as RefusedBecause
-from ledger.store.payments import Change
-from services.bot.amounts import Refusal
-from services.bot.desk.asking import Question
-from services.bot.speech import LANGUAGES, LOCALES, TextError, language_of, speech
-from services.bot.telegram import COMMANDS, OPERATOR_COMMANDS
+from coffee_ledger.matching import Why
+from coffee_ledger.model import CreditKind, Doubt, Method, NotificationKind
+from coffee_ledger.store.desk import Action, Disowned
+from coffee_ledger.store.desk import Why as RefusedBecause
+from coffee_ledger.store.payments import Change
+from coffee_ledger.telegram.amounts import Refusal
+from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
+from coffee_ledger.telegram.desk.asking import Question
+from coffee_ledger.telegram.speech import LANGUAGES, LOCALES, TextError, language_of, speech
 
 SELLING = re.compile(
     r"\b(buy|buys|bought|purchase\w*|order\w*|купи\w*|куплен\w*|придба\w*|покуп\w*|продаж\w*)\b", re.IGNORECASE

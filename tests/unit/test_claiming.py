@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ledger.claiming import (
+from coffee_ledger.claiming import (
     CANDIDATES_MAX,
     Story,
     WaitingCharge,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ledger.codes import (
+from coffee_ledger.codes import (
     ALPHABET,
     CODE_LENGTH,
     CODES_COUNT,
@@ -30,8 +30,8 @@ from ledger.codes import (
     read_exact_codes,
     show_code,
 )
-from ledger.model import PaymentId, TelegramId
-from ledger.plaintext import TEXT_LENGTH_MAX
+from coffee_ledger.model import PaymentId, TelegramId
+from coffee_ledger.plaintext import TEXT_LENGTH_MAX
 
 OLENA = PaymentId("K7QM2XHD")
 SAM = PaymentId("7QM2XHD5")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.events import EventKind, read_event
+from coffee_ledger.events import EventKind, read_event
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ODD_TIMES = [

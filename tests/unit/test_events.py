@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.events import ChargeFacts, Event, EventKind, read_event
-from ledger.model import SOURCE_BMC, DeliveryKey, Doubt, Family
+from coffee_ledger.events import ChargeFacts, Event, EventKind, read_event
+from coffee_ledger.model import SOURCE_BMC, DeliveryKey, Doubt, Family
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -27,7 +27,7 @@ from benchmarks.guessing import (
     settle_without_pause,
     write_history,
 )
-from ledger.model import TelegramId
+from coffee_ledger.model import TelegramId
 
 ANNA, BOHDAN = TelegramId(1), TelegramId(2)
 FIVE = AMOUNTS[0]

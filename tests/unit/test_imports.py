@@ -23,7 +23,7 @@ def test_importing_a_module_does_nothing() -> None:
     """Nothing is printed, and nothing is needed of the environment."""
     modules = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
-        for top in ("ledger", "services")
+        for top in ("coffee_ledger", "services")
         for file in (ROOT / top).rglob("*.py")
     ]
     program = "\n".join(f"import {name}" for name in sorted(modules))

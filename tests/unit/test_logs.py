@@ -16,8 +16,8 @@ import structlog
 from aiogram.exceptions import ClientDecodeError, TelegramBadRequest
 from aiogram.methods import GetMe
 
-from ledger.errors import DatabaseAwayError
-from services.runtime.logs import configure_logging
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.runtime.logs import configure_logging
 
 TOKEN = "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6"
 KEY = TOKEN.partition(":")[2]

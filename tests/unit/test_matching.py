@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ledger.codes import Reading, read_codes
-from ledger.matching import Candidates, Flag, GuessRecord, Match, Question, Rules, Unmatched, Why, match
-from ledger.model import Doubt, Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
+from coffee_ledger.codes import Reading, read_codes
+from coffee_ledger.matching import Candidates, Flag, GuessRecord, Match, Question, Rules, Unmatched, Why, match
+from coffee_ledger.model import Doubt, Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 RULES = Rules(rates=Rates({"USD": Decimal(100)}), fallback=True, fallback_window=timedelta(minutes=60))

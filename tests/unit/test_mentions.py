@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.mentions import MENTIONS_MAX, Mentions, read_mentions
-from ledger.model import TelegramId
-from ledger.plaintext import TEXT_LENGTH_MAX
+from coffee_ledger.mentions import MENTIONS_MAX, Mentions, read_mentions
+from coffee_ledger.model import TelegramId
+from coffee_ledger.plaintext import TEXT_LENGTH_MAX
 
 NOBODY = Mentions()
 

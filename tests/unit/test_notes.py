@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from ledger.codes import read_codes
-from ledger.model import PaymentId, PaymentStatus
+from coffee_ledger.codes import read_codes
+from coffee_ledger.model import PaymentId, PaymentStatus
 
 TABLE = yaml.safe_load((Path(__file__).parents[1] / "data" / "notes.yaml").read_text(encoding="utf-8"))
 CAST = {PaymentId(payment_id): PaymentStatus(status) for payment_id, status in TABLE["cast"].items()}

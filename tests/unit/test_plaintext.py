@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
+from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
 
 
 @pytest.mark.parametrize(

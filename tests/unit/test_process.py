@@ -21,8 +21,8 @@ FAILING = """
 import asyncio
 import gc
 
-from services.runtime.process import run_service
-from services.runtime.settings import Settings
+from coffee_ledger.runtime.process import run_service
+from coffee_ledger.runtime.settings import Settings
 
 
 async def fail():
@@ -55,9 +55,9 @@ run_service("bot", Settings, work)
 
 
 TRACING = """
-from services.runtime.process import run_service
-from services.runtime.settings import Settings
-from services.runtime.tracing import span
+from coffee_ledger.runtime.process import run_service
+from coffee_ledger.runtime.settings import Settings
+from coffee_ledger.runtime.tracing import span
 
 
 async def work(settings, stop):

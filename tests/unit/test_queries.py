@@ -1,13 +1,13 @@
-"""The statements in ledger/queries are those that the code asks for."""
+"""The statements in coffee_ledger/queries are those that the code asks for."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from ledger.store.database import statements
+from coffee_ledger.store.database import statements
 
-LEDGER = Path(__file__).parents[2] / "ledger"
+LEDGER = Path(__file__).parents[2] / "coffee_ledger"
 
 
 def test_every_statement_is_asked_for_and_every_one_asked_for_is_there() -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from ledger.rhythm import GAP_MIN, HISTORY, PAYMENTS_MIN, SPAN_MIN, History, yearly_gap
+from coffee_ledger.rhythm import GAP_MIN, HISTORY, PAYMENTS_MIN, SPAN_MIN, History, yearly_gap
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from coffee_ledger.runtime.settings import MatchingSettings, Settings, SettingsError, read_settings
 from services.janitor.settings import JanitorSettings
-from services.runtime.settings import MatchingSettings, Settings, SettingsError, read_settings
 from services.webhook.settings import WebhookSettings
 
 URL = "postgresql://webhook:hunter2secret@db:5432/ledger"

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ledger.events import ChargeFacts, Event, EventKind, Supporter
-from ledger.matching import Flag, GuessRecord, Rules
-from ledger.mentions import Mentions
-from ledger.model import (
+from coffee_ledger.events import ChargeFacts, Event, EventKind, Supporter
+from coffee_ledger.matching import Flag, GuessRecord, Rules
+from coffee_ledger.mentions import Mentions
+from coffee_ledger.model import (
     ChargeKey,
     ChargeState,
     DeliveryKey,
@@ -29,7 +29,7 @@ from ledger.model import (
     Rates,
     TelegramId,
 )
-from ledger.settling import (
+from coffee_ledger.settling import (
     Book,
     Charge,
     Completion,

@@ -19,9 +19,9 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from ledger.errors import DatabaseAwayError, RowLockedError
-from ledger.events import Event
-from ledger.model import Outcome
+from coffee_ledger.errors import DatabaseAwayError, RowLockedError
+from coffee_ledger.events import Event
+from coffee_ledger.model import Outcome
 from services.webhook import intake as intake_module
 from services.webhook import writer as writer_module
 from services.webhook.intake import Intake

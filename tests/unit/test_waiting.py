@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.runtime.waiting import happens
+from coffee_ledger.runtime.waiting import happens
 
 
 async def test_what_happens_in_time_is_told() -> None:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.errors import DatabaseAwayError, RowLockedError
-from ledger.events import Event, EventKind
-from ledger.model import DeliveryKey, Outcome
+from coffee_ledger.errors import DatabaseAwayError, RowLockedError
+from coffee_ledger.events import Event, EventKind
+from coffee_ledger.model import DeliveryKey, Outcome
 from services.webhook import writer as writer_module
 from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
 

@@ -1,0 +1,553 @@
+"""
+Read what Buy Me a Coffee (BMC) sends: any signed body becomes an `Event`, none is refused.
+
+Each field is read generously, because BMC is not consistent: booleans come as strings, amounts as number or text, names
+may be missing. An event that may have moved money becomes a charge even if one of its fields cannot be read: the charge
+carries a `Doubt`, and a person decides. `EventKind.UNREADABLE` is left for bodies without a type or without data.
+
+Source: deliveries and copies of "Send test" bodies published by their receivers, https://studio.buymeacoffee.com/webhooks/docs
+and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from typing import cast
+
+from coffee_ledger.model import SOURCE_BMC, ChargeKey, DeliveryKey, Doubt, Family
+
+Json = Mapping[str, object]
+
+PAYMENT_VERBS = frozenset({"created", "updated", "refunded"})
+SUBSCRIPTION_VERBS = frozenset({"started", "updated", "cancelled", "canceled", "paused"})
+
+# ASCII digits, less than 1e9; `Decimal` itself would also take `5_0`, `٥` and `1e3`.
+AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,20})?")
+AMOUNT_STEP = Decimal("0.0001")
+ID_LENGTH_MAX = 200
+INTEGER_DIGITS_MAX = 40
+NO_CURRENCY = "XXX"
+"""ISO 4217's own code for "no currency"; it never has a rate, so such a charge goes to a person."""
+
+PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
+"""Values that stand in place of an id, so they identify nothing; in lower case. Source: bodies and REST answers of BMC."""
+
+PAYMENT_PAID = "succeeded"
+SUBSCRIPTION_PAID = "active"
+STOPPED_STATUSES = frozenset({"canceled", "cancelled", "paused"})
+REFUNDED_STATUSES = frozenset({"refunded", "partially_refunded"})
+LIFETIME_DURATIONS = frozenset({"lifetime", "lifetime_giveaway"})
+TRANSACTION_PREFIX = "pi_"
+"""Begins the ids of Stripe's payments; its subscriptions begin with `sub_`."""
+
+RENEWED_AFTER = timedelta(days=1)
+"""A period that begins later than this after the start of its subscription is a renewal."""
+
+ANSWER_KEYS = frozenset({"answer", "answers", "value", "text"})
+QUESTION_KEYS = frozenset({"question", "extra_question"})
+ANSWERS_DEPTH_MAX = 6
+TOLD_LENGTH_MAX = 100
+ITEM_LENGTH_MAX = 100
+NAME_LENGTH_MAX = 200
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""Signs that JSON can carry and Postgres text cannot."""
+
+
+class EventKind(enum.Enum):
+    PAID = enum.auto()
+    REFUNDED = enum.auto()
+    NO_MONEY = enum.auto()
+    TEST = enum.auto()
+    UNKNOWN = enum.auto()
+    UNREADABLE = enum.auto()
+    LEGACY = enum.auto()
+
+
+@dataclass(frozen=True)
+class Supporter:
+    supporter_id: str
+    name: str | None
+    email: str | None
+
+
+@dataclass(frozen=True)
+class ChargeFacts:
+    """The facts that an event states about one movement of money."""
+
+    key: ChargeKey
+    """The name of the charge if it is new; an event that knows its ids better may belong to the same charge."""
+    family: Family
+    bmc_id: str | None
+    transaction_id: str | None
+    psp_id: str | None
+    """Names a subscription over its whole life."""
+    amount: Decimal | None
+    """Major units, before fees, more than zero; None if it is in doubt, or if a refund does not state it."""
+    currency: str
+    note: str
+    """All of the supporter's own words, a line for each place they stand in; empty when there are none."""
+    paid_at: datetime
+    supporter: Supporter | None
+    is_renewal: bool
+    source: str = SOURCE_BMC
+    period_start: datetime | None = None
+    """The billing period of a subscription charge. Payments and lifetime memberships have none."""
+    doubt: Doubt | None = None
+    """The weightiest reason to ask a person, in the order of `Doubt`; None if nothing speaks against the charge."""
+    told: str | None = None
+    """BMC's own words in the doubtful status or amount, for the operator."""
+    side_text: str = ""
+    """Texts in which only an exact code counts, one a line: the supporter's name; BMC's `message` if there is no note."""
+    has_answer: bool = False
+    """The question of a Shop item was answered with any text."""
+    item: str | None = None
+    """Identifies the membership level (`level:5`) or the one Shop item bought (`extra:12`), by its title if it has no id."""
+    item_name: str | None = None
+    payer_name: str | None = None
+    """The name of a payer without a supporter id; None if there is a *supporter* or no name."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as BMC told it. PAID and REFUNDED ones have a *charge*; the others have none."""
+
+    delivery_key: DeliveryKey
+    digest: bytes
+    kind: EventKind
+    body: bytes
+    received_at: datetime
+    type: str | None = None
+    live_mode: bool | None = None
+    attempt: int | None = None
+    charge: ChargeFacts | None = None
+    supporter_id: str | None = None
+    verified_by: int | None = None
+    """Which of the signing secrets fitted: 1 is the first. None: not told."""
+    traceparent: str | None = None
+    """The trace that its delivery belongs to, as W3C writes it; None: it is not traced."""
+
+
+def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
+    """
+    Read a signed body; never raises, whatever stands in it.
+
+    *nonce* is unlike any other: "Send test" always sends the same `event_id`, so a test is told apart by nothing it says.
+    """
+    envelope = _parse(body)
+    if envelope is None:
+        digest = hashlib.sha256(body).digest()
+        return Event(_key_by_digest(digest), digest, EventKind.UNREADABLE, body, received_at)
+    type_ = _text(envelope.get("type"))
+    live_mode = _boolean(envelope.get("live_mode"))
+    digest = _digest(envelope, body)
+    kind, charge = _understand(type_, envelope, digest, live_mode=live_mode, received_at=received_at)
+    return Event(
+        delivery_key=_delivery_key(envelope, type_, charge, digest, is_test=kind is EventKind.TEST, nonce=nonce),
+        digest=digest,
+        kind=kind,
+        body=body,
+        received_at=received_at,
+        type=type_,
+        live_mode=live_mode,
+        attempt=_small_integer(envelope.get("attempt")),
+        charge=charge,
+        supporter_id=_id(data.get("supporter_id")) if (data := _object(envelope.get("data"))) else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Message:
+    """An event of a known family, before its fields are read."""
+
+    family: Family
+    verb: str
+    data: Json
+    said_at: datetime
+    event_name: str
+    """Names a charge that cannot be identified otherwise; the same in each delivery of the event."""
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """The ids of a charge, and the doubt about them if a repeat of the charge could not be recognised by them."""
+
+    key: ChargeKey
+    bmc_id: str | None
+    transaction_id: str | None = None
+    psp_id: str | None = None
+    period_start: datetime | None = None
+    doubt: Doubt | None = None
+
+
+def _understand(
+    type_: str | None, envelope: Json, digest: bytes, *, live_mode: bool | None, received_at: datetime
+) -> tuple[EventKind, ChargeFacts | None]:
+    # Only an explicit false is a test: a missing flag may be somebody's money.
+    if live_mode is False:
+        return EventKind.TEST, None
+    if type_ is None:
+        return (EventKind.LEGACY if _object(envelope.get("response")) is not None else EventKind.UNREADABLE), None
+    family, verb = _family_and_verb(type_)
+    if family is None:
+        return EventKind.UNKNOWN, None
+    data = _object(envelope.get("data"))
+    if data is None:
+        return EventKind.UNREADABLE, None
+    said_at = _time(envelope.get("created"), no_later_than=received_at) or received_at
+    event_name = f"event-{_id(envelope.get('event_id')) or digest.hex()}"
+    message = _Message(family, verb, data, said_at, event_name)
+    return _read_subscription(message) if family.is_subscription else _read_payment(message)
+
+
+def _read_payment(message: _Message) -> tuple[EventKind, ChargeFacts | None]:
+    data = message.data
+    is_refund = message.verb == "refunded" or _is_refunded(data)
+    if not is_refund and _amount(data.get("amount")) == 0:
+        return EventKind.NO_MONEY, None
+    kind = EventKind.REFUNDED if is_refund else EventKind.PAID
+    paid_at = _time(data.get("created_at"), no_later_than=message.said_at) or message.said_at
+    return kind, _charge(message, kind, _identify_payment(message), paid_at=paid_at, is_renewal=False)
+
+
+def _read_subscription(message: _Message) -> tuple[EventKind, ChargeFacts | None]:
+    data = message.data
+    moves_none = message.verb not in ("started", "updated") or _has_stopped(data) or _amount(data.get("amount")) == 0
+    # A refund of a subscription has no event of its own, so the flag counts in each of its events.
+    if moves_none and not _is_refunded(data):
+        return EventKind.NO_MONEY, None
+    identity = _identify_subscription(message)
+    is_renewal = _is_renewal(message, identity)
+    started_at = None if is_renewal else _time(data.get("started_at"))
+    paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
+    return EventKind.PAID, _charge(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
+
+
+def _charge(
+    message: _Message, kind: EventKind, identity: _Identity, *, paid_at: datetime, is_renewal: bool
+) -> ChargeFacts:
+    data = message.data
+    doubt, written = next(_doubts(message, kind, identity), (None, None))
+    answers = "\n".join(_answers(data))
+    item, item_name = _item(data)
+    return ChargeFacts(
+        key=identity.key,
+        family=message.family,
+        bmc_id=identity.bmc_id,
+        transaction_id=identity.transaction_id,
+        psp_id=identity.psp_id,
+        amount=_amount(data.get("amount")) or None,
+        currency=_currency(data.get("currency")),
+        note="\n".join(_words(data)),
+        paid_at=paid_at,
+        supporter=_supporter(data),
+        is_renewal=is_renewal,
+        period_start=identity.period_start,
+        doubt=doubt,
+        told=_as_told(written),
+        side_text="\n".join(_side_texts(data)),
+        has_answer=bool(answers.strip()),
+        item=item,
+        item_name=item_name,
+        payer_name=_payer_name(data),
+    )
+
+
+def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator[tuple[Doubt, object]]:
+    """Yield the doubts about a charge, the weightiest first, each with the value that caused it."""
+    data = message.data
+    status = _unpaid_status(message)
+    if kind is EventKind.PAID and status is not None:
+        yield Doubt.STATUS, status
+    amount = data.get("amount")
+    # A refund need not state its amount, but an amount that it states has to be read.
+    if not _amount(amount) and (kind is EventKind.PAID or amount is not None):
+        yield Doubt.AMOUNT, amount
+    if identity.doubt is not None:
+        yield identity.doubt, None
+
+
+def _unpaid_status(message: _Message) -> object:
+    """Return the status if it is not known to mean "paid"; None if it is, or if there is no status."""
+    status = message.data.get("status")
+    if _is_refunded(message.data):
+        return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
+    paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
+    return None if _closed_word(status) == paid else status
+
+
+def _is_refunded(data: Json) -> bool:
+    return _boolean(data.get("refunded")) is True or _closed_word(data.get("status")) in REFUNDED_STATUSES
+
+
+def _has_stopped(data: Json) -> bool:
+    stopped = _closed_word(data.get("status")) in STOPPED_STATUSES
+    return stopped or _boolean(data.get("canceled")) is True or _boolean(data.get("paused")) is True
+
+
+def _identify_payment(message: _Message) -> _Identity:
+    bmc_id, transaction_id = _id(message.data.get("id")), _id(message.data.get("transaction_id"))
+    return _identity_of_transaction(message, bmc_id, transaction_id)
+
+
+def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
+    name = transaction_id or bmc_id
+    key = ChargeKey(f"{message.family}:{name or message.event_name}")
+    return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
+
+
+def _identify_subscription(message: _Message) -> _Identity:
+    data = message.data
+    bmc_id, psp_id = _id(data.get("id")), _id(data.get("psp_id"))
+    period_start = _time(data.get("current_period_start"))
+    if period_start is None and _is_lifetime(message):
+        # It is paid once: its `psp_id` names no subscription, but may name the transaction.
+        is_transaction = psp_id is not None and psp_id.startswith(TRANSACTION_PREFIX)
+        return _identity_of_transaction(message, bmc_id, psp_id if is_transaction else None)
+    name = psp_id or (f"{message.family}:{bmc_id}" if bmc_id else None)
+    if name is not None and period_start is not None:
+        key = f"{name}:{int(period_start.timestamp())}"
+        return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start)
+    # Without its period `.started` and `.updated` of one charge cannot be told from two charges.
+    doubt = Doubt.PERIOD if period_start is None else Doubt.IDENTITY
+    key = f"{name or message.family}:{message.event_name}"
+    return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start, doubt=doubt)
+
+
+def _is_lifetime(message: _Message) -> bool:
+    is_lifetime = _closed_word(message.data.get("duration_type")) in LIFETIME_DURATIONS
+    return message.family is Family.MEMBERSHIP and is_lifetime
+
+
+def _is_renewal(message: _Message, identity: _Identity) -> bool:
+    if identity.period_start is None and _is_lifetime(message):
+        return False
+    started_at = _time(message.data.get("started_at"))
+    if started_at is None:
+        # A first charge may be guessed, a renewal may not: without its start an update is taken for a renewal.
+        return message.verb == "updated"
+    return (identity.period_start or message.said_at) - started_at > RENEWED_AFTER
+
+
+def _family_and_verb(type_: str) -> tuple[Family | None, str]:
+    name, _, verb = type_.partition(".")
+    try:
+        family = Family(name)
+    except ValueError:
+        return None, verb
+    verbs = SUBSCRIPTION_VERBS if family.is_subscription else PAYMENT_VERBS
+    return (family if verb in verbs else None), verb
+
+
+def _words(data: Json) -> Iterator[str]:
+    """Yield the supporter's own words; `message` is BMC's sentence and not among them."""
+    yield from _texts(data.get("support_note"))
+    yield from _answers(data)
+    yield from _texts(data.get("additional_info"))
+    commission = _object(data.get("commission"))
+    if commission is not None:
+        yield from _texts(commission.get("additional_info"))
+
+
+def _answers(data: Json) -> Iterator[str]:
+    """Yield the answers to the questions of the Shop items bought."""
+    for extra in _extras(data):
+        for key in ("question_answers", "answers", "answer"):
+            yield from _texts(extra.get(key))
+
+
+def _side_texts(data: Json) -> Iterator[str]:
+    has_note = any(text.strip() for text in _texts(data.get("support_note")))
+    for value in (data.get("supporter_name"), None if has_note else data.get("message")):
+        line = " ".join((_text(value) or "").split())
+        if line:
+            yield line
+
+
+def _texts(value: object, depth: int = 0) -> Iterator[str]:
+    """Yield the texts in a value: a text, a number, or lists and objects of them. Of an object, only the answers count."""
+    if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+        text = _text(str(value))
+        if text:
+            yield text
+    elif depth < ANSWERS_DEPTH_MAX:
+        for inner in _inner_values(value):
+            yield from _texts(inner, depth + 1)
+
+
+def _inner_values(value: object) -> Iterable[object]:
+    if isinstance(value, list):
+        return cast(Sequence[object], value)
+    entries = _object(value) or {}
+    answers = [entries[key] for key in entries if key.strip().lower() in ANSWER_KEYS]
+    return answers or [entries[key] for key in entries if key.strip().lower() not in QUESTION_KEYS]
+
+
+def _extras(data: Json) -> Sequence[Json]:
+    """Return the Shop items bought: a list of them, a single one, or a list that PHP wrote as a numbered map."""
+    extras = data.get("extras")
+    single = _object(extras)
+    if single is None:
+        return _objects(extras)
+    return _objects(list(single.values())) if all(key.isdecimal() for key in single) else [single]
+
+
+def _item(data: Json) -> tuple[str | None, str | None]:
+    """Return the membership level, or the Shop item if exactly one was bought, and its title."""
+    level = _named("level", data.get("membership_level_id"), data.get("membership_level_name"))
+    if level is not None:
+        return level
+    bought = {_named("extra", extra.get("id"), extra.get("title")) for extra in _extras(data)}
+    only = bought.pop() if len(bought) == 1 else None
+    return only or (None, None)
+
+
+def _named(kind: str, id_: object, title: object) -> tuple[str, str | None] | None:
+    name = " ".join((_text(title) or "").split())[:ITEM_LENGTH_MAX] or None
+    identifier = _id(id_) or name
+    return None if identifier is None else (f"{kind}:{identifier}", name)
+
+
+def _payer_name(data: Json) -> str | None:
+    name = None if _id(data.get("supporter_id")) else _text(data.get("supporter_name"))
+    return name[:NAME_LENGTH_MAX] if name else None
+
+
+def _supporter(data: Json) -> Supporter | None:
+    supporter_id = _id(data.get("supporter_id"))
+    if supporter_id is None:
+        return None
+    return Supporter(supporter_id, _text(data.get("supporter_name")), _text(data.get("supporter_email")))
+
+
+def _delivery_key(
+    envelope: Json, type_: str | None, charge: ChargeFacts | None, digest: bytes, *, is_test: bool, nonce: str
+) -> DeliveryKey:
+    if is_test:
+        return DeliveryKey(f"test:{nonce}")
+    event_id = _id(envelope.get("event_id"))
+    if event_id is None:
+        return _key_by_digest(digest)
+    # With the type and the charge, so that an id which BMC should ever use twice does not swallow another payment.
+    return DeliveryKey(f"live:{event_id}:{(type_ or '')[:ID_LENGTH_MAX]}:{charge.key if charge else ''}")
+
+
+def _key_by_digest(digest: bytes) -> DeliveryKey:
+    return DeliveryKey(f"body:{digest.hex()}")
+
+
+def _digest(envelope: Json, body: bytes) -> bytes:
+    """Digest what is said, not how: BMC may write the keys of a retry in another order, and counts `attempt` up."""
+    said = {key: value for key, value in envelope.items() if key not in ("attempt", "created")}
+    try:
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).digest()
+    except (ValueError, RecursionError):
+        return hashlib.sha256(body).digest()
+
+
+def _parse(body: bytes) -> Json | None:
+    try:
+        value = json.loads(body, parse_float=_decimal, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return None
+    return _object(value)
+
+
+def _decimal(digits: str) -> Decimal | str:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return digits
+
+
+def _integer(digits: str) -> int | str:
+    # Python itself refuses to turn very long digits into a number; such a thing is no amount and no id anyway.
+    return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else digits
+
+
+def _object(value: object) -> Json | None:
+    return cast(Json, value) if isinstance(value, dict) else None
+
+
+def _objects(value: object) -> Sequence[Json]:
+    values: Sequence[object] = value if isinstance(value, list) else []
+    return [cast(Json, one) for one in values if isinstance(one, dict)]
+
+
+def _text(value: object) -> str | None:
+    return UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else None
+
+
+def _id(value: object) -> str | None:
+    """Read an id given as number or text; None for a placeholder and for text that cannot be stored as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value).strip()
+    if text.casefold() in PLACEHOLDERS or len(text) > ID_LENGTH_MAX or UNSTORABLE.search(text):
+        return None
+    return text
+
+
+def _closed_word(value: object) -> str | None:
+    """Read a word of a closed list: `Partially Refunded` is `partially_refunded`; None for anything but text."""
+    return re.sub("[ -]+", "_", value.strip().casefold()) if isinstance(value, str) else None
+
+
+def _as_told(value: object) -> str | None:
+    """Write down, on one short line, a value as BMC told it; None if there is none."""
+    if value is None:
+        return None
+    try:
+        text = str(value) if isinstance(value, str | Decimal) else json.dumps(value, default=str)
+    except RecursionError:
+        return None
+    printable = "".join(sign if sign.isprintable() else " " for sign in text.strip()[:TOLD_LENGTH_MAX])
+    return " ".join(printable.split()) or None
+
+
+def _boolean(value: object) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int) else None
+
+
+def _small_integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31 else None
+
+
+def _amount(value: object) -> Decimal | None:
+    """
+    Read money in major units, zero included; None for what is no amount, negative or beyond all reason.
+
+    A JSON number has to fit the pattern as `Decimal` writes it. So `1e3` is refused, although JSON means 1000 by it: BMC never wrote
+    one, and a person decides. `1e-05` is how many encoders write 0.00001, and is read as that.
+    """
+    text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
+    if not AMOUNT.fullmatch(text):
+        return None
+    stepped = Decimal(text).quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
+    return stepped.quantize(Decimal(1)) if stepped == stepped.to_integral_value() else stepped.normalize()
+
+
+def _currency(value: object) -> str:
+    text = value.strip().upper() if isinstance(value, str) else ""
+    return text if re.fullmatch("[A-Z]{3,10}", text, re.ASCII) else NO_CURRENCY
+
+
+def _time(value: object, *, no_later_than: datetime | None = None) -> datetime | None:
+    """Read Unix seconds; None when they are missing, not of this century, or later than can be."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{9,10}", value, re.ASCII):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 946_684_800 <= value < 4_102_444_800:
+        return None
+    time = datetime.fromtimestamp(value, UTC)
+    if no_later_than is not None and time > no_later_than + timedelta(hours=1):
+        return None
+    return time

@@ -1,0 +1,75 @@
+"""
+Listen to a channel of Postgres on a connection of its own.
+
+NOTIFY is a hint: it reaches only those who are connected at the time. So the listener is woken on every (re)connect too,
+and looks for itself on a timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import structlog
+
+from coffee_ledger.store.database import CONNECT_TIMEOUT_SECONDS, PASSING_ERRORS, sql
+from coffee_ledger.store.metrics import LISTEN_CONNECTED, LISTEN_NOTIFICATIONS, LISTEN_RECONNECTS
+
+log = structlog.stdlib.get_logger()
+
+CHANNEL = "payments"
+RECONNECT_SECONDS_MAX = 10.0
+CHECK_SECONDS = 15.0
+
+
+async def listen(database_url: str, wake: Callable[[], None], *, channel: str = CHANNEL) -> None:
+    """Call *wake* for every notification and after every connect, until cancelled; reconnect with a growing pause."""
+    pause_seconds = 0.25
+    for metric in (LISTEN_CONNECTED, LISTEN_RECONNECTS, LISTEN_NOTIFICATIONS):
+        metric.labels(channel)
+    while True:
+        try:
+            await _listen_once(database_url, wake, channel)
+        except PASSING_ERRORS as error:
+            LISTEN_RECONNECTS.labels(channel).inc()
+            log.warning(
+                "listening interrupted", channel=channel, error=type(error).__name__, retry_seconds=pause_seconds
+            )
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, RECONNECT_SECONDS_MAX)
+        else:
+            LISTEN_RECONNECTS.labels(channel).inc()
+            pause_seconds = 0.25
+
+
+async def _listen_once(database_url: str, wake: Callable[[], None], channel: str) -> None:
+    """Listen until the connection is lost; that it was up at all lets the next attempt come at once."""
+    db = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=CONNECT_TIMEOUT_SECONDS)
+    lost = asyncio.Event()
+    db.add_termination_listener(lambda *_: lost.set())
+
+    def hear(*_: object) -> None:
+        LISTEN_NOTIFICATIONS.labels(channel).inc()
+        wake()
+
+    try:
+        await db.add_listener(channel, hear)
+        log.info("listening", channel=channel)
+        LISTEN_CONNECTED.labels(channel).set(1)
+        wake()
+        while not lost.is_set():
+            await _check(db, lost)
+    finally:
+        LISTEN_CONNECTED.labels(channel).set(0)
+        # Cancelled or lost: a polite farewell could wait for a server that is gone.
+        db.terminate()
+
+
+async def _check(db: asyncpg.Connection[asyncpg.Record], lost: asyncio.Event) -> None:
+    """Wait a while, then ask: a connection that a firewall forgot is silent for ever."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await lost.wait()
+    except TimeoutError:
+        await db.fetchval(sql("ping"))

@@ -1,0 +1,77 @@
+"""
+Read the Telegram usernames, `t.me` links and Telegram ids in a text.
+
+Everyone can write any name, so a mention is only a candidate on the operator's card. It never matches by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+
+from coffee_ledger.codes import drop_older_forms
+from coffee_ledger.model import TelegramId
+from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, undo_escapes
+
+MENTIONS_MAX = 10
+"""How many usernames, and how many ids, are read: no note makes a long query."""
+
+# The rules are those of `is_allowed_username` in TDLib: a letter first, no underscore last. Collectible usernames may
+# have four signs, others have five or more.
+# Source: https://github.com/tdlib/td, td/telegram/misc.cpp; https://core.telegram.org/api/fragment
+_NAME = r"([a-z][a-z0-9_]{2,30}[a-z0-9])_{0,2}(?![\w@])(?![.-]\w)"
+_AT_NAME = re.compile(rf"(?<![^\W_])(?<![.+@/-])@{_NAME}")
+_LINKED_NAME = re.compile(
+    rf"(?<![\w.@-])(?:www\.)?(?:t\.me|telegram\.(?:me|dog))\\?/(?:s/)?@?{_NAME}"
+    rf"|\btg:(?://)?resolve\?(?:[^\s#]{{0,100}}&)?domain={_NAME}"
+)
+_HOST_NAME = re.compile(r"(?<![\w.@-])([a-z][a-z0-9_]{2,30}[a-z0-9])\.t\.me(?![\w.-]*\w)")
+_LINKED_ID = re.compile(r"\btg:(?://)?(?:user\?id|openmessage\?user_id)=([1-9][0-9]{0,14})(?![0-9])")
+_PATHS_OF_TELEGRAM = re.compile(
+    "joinchat|addstickers|addemoji|addtheme|addlist|share|login|invoice|proxy|socks|setlanguage|confirmphone|boost"
+    "|contact|giftcode|nft|call|stories"
+)
+"""Pages of t.me that are no usernames."""
+
+_PHONE = re.compile(r"\+\s?[0-9][0-9 ()./-]{4,25}")
+_ID = re.compile(
+    r"(?:(?<![\w.,/+#@$€£₴₽-])|(?<![^\W_])(?:id|ід|ид)[-_#]?)"
+    r"([1-9][0-9]{5,14})"
+    r"(?![\w%$€£₴₽@])(?![.,:/-]\w)"
+)
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """The Telegram users that a text names. They may not exist, and they may not have written it."""
+
+    usernames: frozenset[str] = frozenset()
+    """In lower case and without the @."""
+    telegram_ids: frozenset[TelegramId] = frozenset()
+
+
+def read_mentions(text: str) -> Mentions:
+    """
+    Read `@olena_k`, links to it, `tg://user?id=…`, and numbers of 6 to 15 digits that stand alone.
+
+    E-mail addresses, invitation links, phone numbers, sums of money and older-form ids are not mentions.
+    """
+    plain = drop_invisible(undo_escapes(text[:TEXT_LENGTH_MAX])).lower()
+    return Mentions(
+        usernames=frozenset(islice(dict.fromkeys(_read_usernames(plain)), MENTIONS_MAX)),
+        telegram_ids=frozenset(islice(dict.fromkeys(_read_ids(plain)), MENTIONS_MAX)),
+    )
+
+
+def _read_usernames(text: str) -> list[str]:
+    found = [match for pattern in (_AT_NAME, _LINKED_NAME, _HOST_NAME) for match in pattern.finditer(text)]
+    names = [next(filter(None, match.groups())) for match in found]
+    return [name for name in names if not _PATHS_OF_TELEGRAM.fullmatch(name)]
+
+
+def _read_ids(text: str) -> list[TelegramId]:
+    linked = _LINKED_ID.findall(text)
+    prose = " ".join("|" if "://" in word or "@" in word else word for word in text.split())
+    alone = _ID.findall(_PHONE.sub(" ", drop_older_forms(prose)))
+    return [TelegramId(int(digits)) for digits in (*linked, *alone)]

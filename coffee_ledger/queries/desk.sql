@@ -1,0 +1,218 @@
+-- What operators decide. Each statement is one step of a transaction that holds the settling lock.
+
+-- name: find_charge_key
+-- $1 charge id
+SELECT charge_key FROM charges WHERE charge_id = $1;
+
+-- name: is_user_known
+-- $1 Telegram id
+SELECT exists(SELECT FROM users WHERE telegram_id = $1);
+
+-- name: was_completed_by
+-- $1 payment id or null, $2 charge key
+SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
+
+-- name: find_decider
+-- Which operator made a charge what it is; nobody, where a rule or a refund came after what operators did.
+-- $1 charge id
+SELECT last.operator_id
+  FROM charges
+ CROSS JOIN LATERAL (
+           SELECT operator_actions.operator_id, operator_actions.action
+             FROM operator_actions
+            WHERE operator_actions.charge_id = charges.charge_id
+            ORDER BY operator_actions.action_id DESC
+            LIMIT 1
+       ) AS last
+ WHERE charges.charge_id = $1 AND (charges.state = 'unmatched') = (last.action = 'undo_match');
+
+-- name: is_ordered
+-- Whether this press or message was obeyed before.
+-- $1 request key or null
+SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
+
+-- name: keep_action
+-- $1 operator, $2 action, $3 charge id, $4 claim id, $5 event number, $6 outsider id, $7 Telegram id, $8 reason, $9 request key,
+-- $10 now
+-- Announced, because summaries count what waits for a decision.
+WITH kept AS (
+    INSERT INTO operator_actions (
+        operator_id, action, charge_id, claim_id, event_no, outsider_id, telegram_id, reason, request_key, created_at
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    RETURNING action_id
+)
+SELECT kept.action_id FROM kept CROSS JOIN pg_notify('payments', '');
+
+-- name: credit_charge_again!
+-- Credit a charge whose credit was reversed: the new one follows the newest reversal.
+-- $1 charge id, $2 Telegram id, $3 credits, $4 action id, $5 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, action_id, created_at, follows)
+SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
+  FROM credits AS taken
+  JOIN credits AS given ON given.credit_id = taken.reverses
+ WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
+
+-- name: reverse_charge
+-- Take back all that is left of a charge's credit. Without an operator's action the user said: not mine.
+-- $1 charge id, $2 cause, $3 action id or null, $4 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
+SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
+  FROM standing_credits
+ WHERE charge_id = $1
+RETURNING credits;
+
+-- name: reverse_refunds
+-- Give back what was taken for refunds of a charge; how much.
+-- $1 charge id, $2 cause, $3 action id, $4 now
+WITH given_back AS (
+    INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
+    SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
+      FROM charges
+      -- A credit that was reversed as a wrong match stays reversed.
+      JOIN standing_credits AS given ON given.charge_id = charges.charge_id
+      JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
+     WHERE charges.charge_id = $1
+       AND charges.state = 'refunded'
+       AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id)
+    RETURNING credits
+)
+SELECT sum(credits)::bigint FROM given_back;
+
+-- name: find_credits_refunded
+-- Count the credits that reverse_refunds would give back; null: none.
+-- $1 charge id
+SELECT -sum(taken.credits)::bigint
+  FROM charges
+  JOIN standing_credits AS given ON given.charge_id = charges.charge_id
+  JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
+ WHERE charges.charge_id = $1
+   AND charges.state = 'refunded'
+   AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id);
+
+-- name: find_credits_left
+-- The credits of a charge that are left after refunds; null if it is not credited.
+-- $1 charge id
+SELECT credits_left(credit_id) FROM standing_credits WHERE charge_id = $1;
+
+-- name: refund_credits!
+-- Take back some of what a charge has given.
+-- $1 charge id, $2 credits, $3 action id, $4 cause, $5 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, action_id, cause, created_at)
+SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
+  FROM standing_credits
+ WHERE charge_id = $1;
+
+-- name: find_standing_guess
+-- When a charge was guessed to be of this user, where that stands.
+-- $1 charge id, $2 Telegram id
+SELECT guesses.guessed_at
+  FROM guesses
+  JOIN charges USING (charge_id)
+ WHERE guesses.charge_id = $1
+   AND guesses.telegram_id = $2
+   AND guesses.taken_back_at IS NULL
+   AND charges.state = 'matched'
+   AND charges.method = 'amount_and_time';
+
+-- name: take_back_guess!
+-- $1 charge id, $2 now
+UPDATE guesses SET taken_back_at = $2 WHERE charge_id = $1 AND taken_back_at IS NULL;
+
+-- name: find_outsider
+-- $1 kind, $2 name
+SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS NULL;
+
+-- name: remember_outsider
+-- $1 kind, $2 name, $3 now
+INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
+
+-- name: find_charges_alike
+-- The charges that wait and have a trait in common with a charge, the newest first. `outsider_names` in coffee_ledger/settling.py names the trait.
+-- $1 charge id, $2 kind of outsider, $3 how many at most
+SELECT alike.charge_key
+  FROM charges
+  JOIN charges AS alike
+    ON alike.state = 'unmatched'
+   AND alike.is_paid
+   AND CASE $2::text
+           WHEN 'supporter' THEN alike.supporter_id = charges.supporter_id
+           WHEN 'subscription' THEN alike.psp_id = charges.psp_id OR (alike.family, alike.bmc_id) = (charges.family, charges.bmc_id)
+           ELSE alike.item = charges.item
+       END
+ WHERE charges.charge_id = $1
+ ORDER BY alike.charge_id DESC
+ LIMIT $3;
+
+-- name: find_outsider_of_dismissal
+-- The outsider that an operator had us remember with the last dismissal; null: none.
+-- $1 charge id
+SELECT outsider_id
+  FROM operator_actions
+ WHERE charge_id = $1 AND action = 'dismiss'
+ ORDER BY action_id DESC
+ LIMIT 1;
+
+-- name: find_adjustment
+-- An entry of an operator's own, and whether it was taken back.
+-- $1 credit id
+SELECT given.telegram_id, given.credits, exists(SELECT FROM credits AS taken WHERE taken.reverses = $1) AS is_reversed
+  FROM credits AS given
+ WHERE given.credit_id = $1
+   AND given.kind = 'adjustment';
+
+-- name: reverse_adjustment!
+-- $1 credit id, $2 cause, $3 action id, $4 now
+INSERT INTO credits (kind, telegram_id, credits, cause, reverses, action_id, created_at)
+SELECT 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $4
+  FROM credits
+ WHERE credit_id = $1;
+
+-- name: adjust_balance!
+-- $1 Telegram id, $2 credits, $3 cause, $4 action id, $5 now
+INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)
+VALUES ($1, 'adjustment', $2, $3, $4, $5);
+
+-- name: close_claims_of_charge
+-- The user's open claim, where the charge may be the one it is about.
+-- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 charges that may be the one by now
+UPDATE claims
+   SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
+  FROM charges
+ WHERE charges.charge_id = $2
+   AND claims.telegram_id = $1
+   AND claims.status = 'open'
+   AND charges.paid_at <= claims.created_at
+   AND (
+       charges.charge_id = ANY(claims.candidates || $5::bigint [])
+       OR (charges.amount, charges.currency) = (claims.amount, claims.currency)
+   )
+RETURNING claim_id;
+
+-- name: decline_claim
+-- $1 claim id, $2 operator, $3 now
+UPDATE claims
+   SET status = 'declined', decided_at = $3, decided_by = $2
+ WHERE claim_id = $1 AND status = 'open'
+RETURNING telegram_id;
+
+-- name: find_claim_decision
+-- $1 claim id
+SELECT decided_by FROM claims WHERE claim_id = $1;
+
+-- name: decide_event
+-- Only what changed nothing, and of which nobody has decided anything else.
+-- $1 event number, $2 since when it is wanted to be settled again, or NULL, $3 since when it is put aside, or NULL
+UPDATE events
+   SET settle_again_at = $2, put_aside_at = $3
+ WHERE event_no = $1
+   AND outcome IN ('failed', 'unreadable')
+   AND body IS NOT NULL
+   AND settle_again_at IS NULL
+   AND put_aside_at IS NULL
+RETURNING true;
+
+-- name: find_decider_of_event
+-- Who decided about an event last.
+-- $1 event number
+SELECT operator_id FROM operator_actions WHERE event_no = $1 ORDER BY action_id DESC LIMIT 1;

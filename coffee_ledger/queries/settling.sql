@@ -1,0 +1,348 @@
+-- What an event changes: read by the pure fold of coffee_ledger/settling.py, written in one transaction.
+
+-- name: ping
+SELECT true;
+
+-- name: find_schema_version
+SELECT schema_version();
+
+-- name: know_types
+-- Prepared and never run: asyncpg asks Postgres about each array type that it meets first. That happens here, on a new connection, and not
+-- in a transaction that holds a lock.
+SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
+       $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
+
+-- name: lock_settling
+-- One settlement at a time in the whole database, until the end of the transaction: matching reads what other charges and
+-- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.
+SELECT take_settling_turn();
+
+-- name: find_digests
+-- Which of these events, or contradictions of them, came before.
+-- $1 delivery keys
+SELECT delivery_key, digest
+  FROM events
+ WHERE delivery_key = ANY($1::text []);
+
+-- name: find_charges
+-- The charges that events are about, by whatever identifies them, and charges of the same supporter around the same time, which decide
+-- with them. Each way in has its index; joined by OR they would be a walk through the whole table.
+-- $1 charge keys, $2 transaction ids
+-- $3 families, $4 numbers, $5 starts of periods or nulls: arrays of one length
+-- $6 psp ids, $7 starts of periods: arrays of one length
+-- $8 supporter ids, $9 when they paid, $10 for how long around that: the first two are arrays of one length
+-- $11 how far apart the starts of one period may be
+SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id,
+       charges.period_start, charges.supporter_id, charges.amount, charges.currency, charges.note, charges.item,
+       charges.item_name, charges.payer_name, charges.paid_at, charges.state, charges.is_paid, charges.is_held, charges.doubt, charges.told,
+       charges.conflicts_with, charges.dismissed_by, charges.method, charges.reasons, charges.payment_id,
+       charges.telegram_id, charges.flag, charges.matched_at, charges.refunded_at, charges.refunded_amount
+  FROM charges
+ WHERE charges.charge_id IN (
+           SELECT by_key.charge_id FROM charges AS by_key WHERE by_key.charge_key = ANY($1::text [])
+            UNION
+           SELECT by_transaction.charge_id
+             FROM charges AS by_transaction
+            WHERE by_transaction.source = 'bmc'
+              AND by_transaction.transaction_id = ANY($2::text [])
+              AND by_transaction.conflicts_with IS NULL
+            UNION
+           SELECT by_number.charge_id
+             FROM unnest($3::text [], $4::text [], $5::timestamptz []) AS named (family, bmc_id, period_start)
+             JOIN charges AS by_number
+               ON by_number.family = named.family
+              AND by_number.bmc_id = named.bmc_id
+              AND CASE
+                      WHEN named.period_start IS NULL THEN by_number.period_start IS NULL
+                      ELSE by_number.period_start BETWEEN named.period_start - $11::interval AND named.period_start + $11::interval
+                  END
+            UNION
+           SELECT by_period.charge_id
+             FROM unnest($6::text [], $7::timestamptz []) AS named (psp_id, period_start)
+             JOIN charges AS by_period
+               ON by_period.psp_id = named.psp_id
+              AND by_period.period_start BETWEEN named.period_start - $11::interval AND named.period_start + $11::interval
+            UNION
+           SELECT by_supporter.charge_id
+             FROM unnest($8::text [], $9::timestamptz []) AS paid (supporter_id, paid_at)
+             JOIN charges AS by_supporter
+               ON by_supporter.supporter_id = paid.supporter_id
+              AND by_supporter.paid_at BETWEEN paid.paid_at - $10::interval AND paid.paid_at + $10::interval
+       );
+
+-- name: find_waiting
+-- The charges of the same amounts around the same time that wait.
+-- $1 amounts, $2 currencies, $3 when they were paid, $4 for how long around that: the first three are arrays of one length
+-- $5 how many at most for each amount
+SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
+  FROM unnest($1::numeric [], $2::text [], $3::timestamptz []) AS paid (amount, currency, paid_at)
+ CROSS JOIN LATERAL (
+           SELECT alike.charge_key, alike.amount, alike.currency, alike.paid_at
+             FROM charges AS alike
+            WHERE alike.state = 'unmatched'
+              AND alike.amount = paid.amount
+              AND alike.currency = paid.currency
+              AND alike.paid_at BETWEEN paid.paid_at - $4::interval AND paid.paid_at + $4::interval
+            ORDER BY alike.paid_at
+            LIMIT $5
+       ) AS waiting;
+
+-- name: find_charges_by_keys
+-- $1 charge keys
+SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
+       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id,
+       flag, matched_at, refunded_at, refunded_amount
+  FROM charges
+ WHERE charge_key = ANY($1::text []);
+
+-- name: find_users_of_supporters
+-- Which users these supporters proved to be, by a code.
+-- $1 supporter ids
+SELECT DISTINCT supporter_id, telegram_id
+  FROM charges
+ WHERE supporter_id = ANY($1::text [])
+   AND telegram_id IS NOT NULL
+   AND method = 'code';
+
+-- name: find_users_of_subscriptions
+-- To which users charges of these subscriptions were matched by more than a guess, and from which they were taken back since.
+-- The newest of the two counts for each user. A charge that lacks the psp id, here or there, is recognised by its number.
+-- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 numbers: arrays of one length
+WITH theirs AS (
+    SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
+      FROM unnest($1::text [], $2::text []) AS named (name, psp_id)
+      JOIN charges ON charges.psp_id = named.psp_id
+     UNION
+    SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
+      FROM unnest($1::text [], $2::text [], $3::text [], $4::text []) AS named (name, psp_id, family, bmc_id)
+      JOIN charges
+        ON charges.family = named.family
+       AND charges.bmc_id = named.bmc_id
+       AND (charges.psp_id IS NULL OR named.psp_id IS NULL)
+),
+
+happened AS (
+    SELECT name, telegram_id, matched_at AS at, false AS is_undone
+      FROM theirs
+     WHERE telegram_id IS NOT NULL AND method <> 'amount_and_time'
+     UNION ALL
+    SELECT theirs.name, taken.telegram_id, taken.created_at AS at, true AS is_undone
+      FROM theirs
+      JOIN credits AS taken ON taken.charge_id = theirs.charge_id AND taken.kind = 'reversal'
+      JOIN credits AS given ON given.credit_id = taken.reverses AND given.kind = 'payment'
+)
+
+SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
+  FROM happened
+ ORDER BY name ASC, telegram_id ASC, at DESC, is_undone DESC;
+
+-- name: find_candidate_payments
+-- Payments that may be meant: by their code, by being open for a known user, or by their amount. Of the last those that are open or
+-- were when it was paid, whatever became of them. A few of the oldest suffice: a user has at most ten open at a time, so that
+-- more of them belong to several users, which is a doubt.
+-- $1 payment ids, $2 users
+-- $3 amounts, $4 currencies, $5 when it was paid, $6 opened until: arrays of one length; $7 how many at most for each
+SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
+  FROM pending_payments
+ WHERE payment_id = ANY($1::text [])
+    OR (status = 'pending' AND telegram_id = ANY($2::bigint []))
+UNION
+SELECT rivals.payment_id, rivals.telegram_id, rivals.amount, rivals.currency, rivals.status, rivals.created_at, rivals.ended_at,
+       rivals.requested_again_at
+  FROM unnest($3::numeric [], $4::text [], $5::timestamptz [], $6::timestamptz []) AS paid (amount, currency, at, until)
+ CROSS JOIN LATERAL (
+           (
+               SELECT open.*
+                 FROM pending_payments AS open
+                WHERE open.status = 'pending'
+                  AND open.amount = paid.amount
+                  AND open.currency = paid.currency
+                  AND open.created_at <= paid.until
+                ORDER BY open.created_at
+                LIMIT $7
+           )
+           UNION ALL
+           (
+               SELECT ended.*
+                 FROM pending_payments AS ended
+                WHERE ended.status <> 'pending'
+                  AND ended.amount = paid.amount
+                  AND ended.currency = paid.currency
+                  AND ended.ended_at > paid.at
+                  AND ended.created_at <= paid.until
+                ORDER BY ended.created_at
+                LIMIT $7
+           )
+       ) AS rivals;
+
+-- name: find_guesses
+-- When a charge was last guessed to be of each of these users, and when a guess was last taken back from them.
+-- $1 users
+SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_back_at
+  FROM guesses
+ WHERE telegram_id = ANY($1::bigint [])
+ GROUP BY telegram_id;
+
+-- name: find_outsiders
+-- Which of these an operator remembered as not from our users.
+-- $1 kinds, $2 names: arrays of one length
+SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
+  FROM unnest($1::text [], $2::text []) AS named (kind, name)
+  JOIN outsiders ON outsiders.kind = named.kind AND outsiders.name = named.name AND outsiders.ended_at IS NULL;
+
+-- name: find_mentioned_users
+-- $1 Telegram names in lower case, $2 Telegram ids
+SELECT telegram_id, lower(username) AS username FROM users WHERE lower(username) = ANY($1::text [])
+UNION ALL
+SELECT telegram_id, NULL AS username FROM users WHERE telegram_id = ANY($2::bigint []);
+
+-- name: find_erased_supporters
+-- Which of these paid for a user who asked to be erased, and has not written since.
+-- $1 supporter ids
+SELECT DISTINCT charges.supporter_id
+  FROM charges
+  JOIN users ON users.telegram_id = charges.telegram_id AND users.erased_at IS NOT NULL
+ WHERE charges.supporter_id = ANY($1::text []);
+
+-- name: find_erased_users
+-- $1 users
+SELECT telegram_id FROM users WHERE telegram_id = ANY($1::bigint []) AND erased_at IS NOT NULL;
+
+-- name: keep_events
+-- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 digests, $7 outcomes, $8 charge keys,
+-- $9 times of receipt, $10 which secrets fitted, $11 supporter ids, $12 when the body was blanked or null: arrays of one length
+INSERT INTO events (
+    delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at
+)
+SELECT *
+  FROM unnest(
+           $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::bytea [], $7::text [], $8::text [],
+           $9::timestamptz [], $10::smallint [], $11::text [], $12::timestamptz []
+       )
+ON CONFLICT (delivery_key, source) DO NOTHING;
+
+-- name: meet_supporters
+-- Keep the newest name and address of each.
+-- $1 supporter ids, $2 names, $3 e-mail addresses: arrays of one length; $4 now
+INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
+SELECT seen.supporter_id, seen.name, seen.email, $4, $4
+  FROM unnest($1::text [], $2::text [], $3::text []) AS seen (supporter_id, name, email)
+ ORDER BY seen.supporter_id
+ON CONFLICT (supporter_id) DO UPDATE
+SET name = coalesce(excluded.name, known.name),
+    email = coalesce(excluded.email, known.email),
+    last_seen_at = greatest(excluded.last_seen_at, known.last_seen_at);
+
+-- name: keep_charges
+-- Record charges, or what changed of them. One object of $1 is one charge, its keys are the columns.
+-- $1 a JSON array
+INSERT INTO charges AS kept (
+    charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
+    payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id, flag,
+    matched_at, refunded_at, refunded_amount
+)
+SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
+       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id,
+       flag, matched_at, refunded_at, refunded_amount
+  FROM jsonb_populate_recordset(NULL::charges, $1::jsonb)
+ON CONFLICT (charge_key) DO UPDATE
+SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id = excluded.psp_id,
+    supporter_id = excluded.supporter_id, amount = excluded.amount, currency = excluded.currency, note = excluded.note,
+    item = excluded.item, item_name = excluded.item_name, payer_name = excluded.payer_name, paid_at = excluded.paid_at,
+    state = excluded.state, is_paid = excluded.is_paid, is_held = excluded.is_held, doubt = excluded.doubt, told = excluded.told,
+    dismissed_by = excluded.dismissed_by, method = excluded.method, reasons = excluded.reasons,
+    payment_id = excluded.payment_id, telegram_id = excluded.telegram_id, flag = excluded.flag,
+    matched_at = excluded.matched_at, refunded_at = excluded.refunded_at, refunded_amount = excluded.refunded_amount;
+
+-- name: credit_charges
+-- Credit each charge once: its first credit follows nothing, and there is one such. A charge with no row here was credited before.
+-- $1 charge keys, $2 users, $3 credits: arrays of one length; $4 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
+SELECT charges.charge_id, 'payment', paid.telegram_id, paid.credits, $4
+  FROM unnest($1::text [], $2::bigint [], $3::bigint []) AS paid (charge_key, telegram_id, credits)
+  JOIN charges ON charges.charge_key = paid.charge_key
+ON CONFLICT (charge_id, follows) WHERE kind = 'payment' DO NOTHING
+RETURNING charge_id;
+
+-- name: reverse_refunded_charges
+-- Take back what is left of the credits of these charges; nothing where nothing is left.
+-- $1 charge keys, $2 now
+INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, created_at)
+SELECT given.charge_id, 'refund', given.telegram_id, -credits_left(given.credit_id), given.credit_id, $2
+  FROM charges
+  JOIN credits AS given ON given.charge_id = charges.charge_id AND given.kind = 'payment'
+ WHERE charges.charge_key = ANY($1::text [])
+   AND credits_left(given.credit_id) > 0
+RETURNING telegram_id;
+
+-- name: keep_guesses
+-- $1 charge keys, $2 users: arrays of one length; $3 now
+INSERT INTO guesses (charge_id, telegram_id, guessed_at)
+SELECT charges.charge_id, guessed.telegram_id, $3
+  FROM unnest($1::text [], $2::bigint []) AS guessed (charge_key, telegram_id)
+  JOIN charges ON charges.charge_key = guessed.charge_key
+ON CONFLICT (charge_id) DO NOTHING;
+
+-- name: end_outsiders!
+-- $1 outsider ids, $2 now
+UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
+
+-- name: tell_operators_of_overdrafts
+-- A refund of credits that were spent already: the operators should know.
+-- $1 users whose charges were refunded now
+INSERT INTO notifications (telegram_id, kind, facts)
+SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
+  FROM balances
+ WHERE telegram_id = ANY($1::bigint [])
+   AND balance < 0;
+
+-- name: complete_payments!
+-- End pending payments whose charge came; one that was cancelled meanwhile stays so.
+-- $1 payment ids, $2 what completed them, JSON: arrays of one length; $3 now
+UPDATE pending_payments
+   SET status = 'completed', completed_at = $3, ended_at = $3, bmc_data = paid.bmc_data
+  FROM unnest($1::text [], $2::jsonb []) AS paid (payment_id, bmc_data)
+ WHERE pending_payments.payment_id = paid.payment_id
+   AND pending_payments.status = 'pending';
+
+-- name: queue_notifications
+-- Each fact once; a null fact key every time.
+-- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of one length
+INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
+SELECT *
+  FROM unnest($1::bigint [], $2::text [], $3::jsonb [], $4::text [], $5::text [])
+ON CONFLICT (fact_key) DO NOTHING;
+
+-- name: announce
+-- A hint that there is something to look for; what it is, a query finds. Empty, so that one transaction sends one.
+SELECT pg_notify('payments', '');
+
+-- name: count_signature_failures
+-- Add to the counter; where there was nothing for a while, tell the operators.
+-- $1 the minute, $2 how many, $3 a burst is over when there were none since then
+WITH counted AS (
+    INSERT INTO signature_failures AS known (minute, failures)
+    VALUES ($1, $2)
+    ON CONFLICT (minute) DO UPDATE SET failures = known.failures + excluded.failures
+)
+INSERT INTO notifications (telegram_id, kind, facts, fact_key)
+SELECT NULL, 'signature_failures', jsonb_build_object('count', $2::bigint), 'signature_failures:' || $1::timestamptz
+ WHERE NOT EXISTS (SELECT FROM signature_failures WHERE minute >= $3)
+ON CONFLICT (fact_key) DO NOTHING
+-- Not the id: the webhook may queue notifications, not read them.
+RETURNING true;
+
+-- name: count_refused
+-- $1 a streak whose last refusal is older is none any more
+SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
+
+-- name: keep_answers
+-- Refusals count from the last 200 of any webhook on, in the order of their times and not of their writing.
+-- $1 when one was last accepted or null, $2 how many were refused since, $3 when the last of these was or null,
+-- $4 a streak whose last refusal is older is none any more
+UPDATE webhook_answers
+   SET accepted_at = greatest(accepted_at, $1),
+       refused = CASE WHEN $1 > accepted_at OR refused_at < $4 THEN 0 ELSE refused END
+           + CASE WHEN $3::timestamptz > accepted_at THEN $2::integer ELSE 0 END,
+       refused_at = greatest(refused_at, $3)
+RETURNING refused;

@@ -1,0 +1,118 @@
+"""One JSON line on standard output for each thing that happened, ours and the libraries' in one shape."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any
+
+import asyncpg
+import structlog
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from coffee_ledger.errors import LedgerError
+from coffee_ledger.runtime.tracing import trace_ids
+
+# Telegram puts the token into the address of every call, so libraries may log it: /bot123456:AA…/sendMessage.
+BOT_TOKEN = re.compile(r"(?<!\d)(\d{6,12}):[A-Za-z0-9_-]{30,}")
+# Without the local variables of every frame, which the default writes: bodies, notes and secrets.
+_traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
+PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
+
+
+def configure_logging(*, level: str, service: str) -> None:
+    """Send everything that is logged anywhere in this process to standard output, one JSON object a line."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        lambda _, __, line: {"service": service, **line, **trace_ids()},
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(cut_words)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # A line for each update says nothing that our own do not say better.
+    logging.getLogger("aiogram.event").setLevel(logging.WARNING)
+
+
+def _rendering() -> list[Processor]:
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.ExceptionRenderer(tell_exception),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+        redact,
+        escape_surrogates,
+    ]
+
+
+def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
+    """
+    Describe an exception and those behind it: types and places, and words where they are ours or the system's.
+
+    Anybody else's repeat what they were given: Postgres names the whole row that it refused, Telegram the text that it
+    could not read, Python the value that is no number.
+    """
+    return _tell_chain(exc_info[1], told=set())
+
+
+def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str, Any]]:
+    """Describe each one once, as a chain may lead back to where it began; *told* are the ids of those that were."""
+    entries = []
+    is_cause = False
+    while error is not None and id(error) not in told:
+        told.add(id(error))
+        entries.append(_tell(error, told) | {"is_cause": is_cause})
+        is_cause = error.__cause__ is not None
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return entries
+
+
+def _tell(error: BaseException, told: set[int]) -> dict[str, Any]:
+    entry = _traceback((type(error), error, error.__traceback__))[0]
+    entry |= {"exc_value": _words_of(error), "exc_notes": [], "syntax_error": None}
+    if isinstance(error, BaseExceptionGroup):
+        entry["exceptions"] = [_tell_chain(one, told=told) for one in error.exceptions]
+    return entry
+
+
+def _words_of(error: BaseException) -> str:
+    if isinstance(error, OSError | LedgerError):
+        return str(error)
+    if isinstance(error, asyncpg.PostgresError):
+        # Its fields are None where it says nothing of them.
+        return " ".join(filter(None, (error.sqlstate, error.table_name, error.constraint_name)))
+    return ""
+
+
+def cut_words(record: logging.LogRecord) -> bool:
+    """Name an exception that a library writes into its message, instead of repeating it: aiogram's hold whole updates."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_name(one) if isinstance(one, BaseException) else one for one in record.args)
+    if isinstance(record.msg, BaseException):
+        record.msg = _name(record.msg)
+    return True
+
+
+def _name(error: BaseException) -> str:
+    return _words_of(error) or type(error).__name__
+
+
+def redact(_logger: object, _method: str, line: EventDict | str) -> str:
+    """Blot out what no line may show, on the finished line: a nested exception can bring it in as well."""
+    text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
+    return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
+
+
+def escape_surrogates(_logger: object, _method: str, line: EventDict | str) -> str:
+    r"""Write half a pair of surrogates, which no stream takes, as JSON can: `\ud800`."""
+    return str(line).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,69 @@
+"""What every process tells of itself: its version, how late its event loop is, how full its pool."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import REGISTRY, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from coffee_ledger.store.database import SCHEMA_VERSION, Pool
+
+VERSION = "0.1.0"
+LAG_PERIOD_SECONDS = 0.25
+
+BUILD_INFO = Gauge(
+    "ledger_build_info", "Always 1; the labels tell what runs.", ["version", "revision", "schema_version", "python"]
+)
+EVENT_LOOP_LAG = Histogram(
+    "ledger_event_loop_lag_seconds",
+    "By how much the event loop was late to wake somebody up.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+
+
+@asynccontextmanager
+async def vital_signs(pool: Pool, *, revision: str) -> AsyncIterator[None]:
+    """Tell them for as long as the context lasts."""
+    BUILD_INFO.labels(VERSION, revision, SCHEMA_VERSION, platform.python_version()).set(1)
+    connections = PoolConnections(pool)
+    REGISTRY.register(connections)
+    measuring = asyncio.create_task(measure_lag())
+    try:
+        yield
+    finally:
+        measuring.cancel()
+        REGISTRY.unregister(connections)
+
+
+async def measure_lag() -> None:
+    """Measure for ever how late a timer comes: what blocks the event loop keeps everybody waiting."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_PERIOD_SECONDS
+        await asyncio.sleep(LAG_PERIOD_SECONDS)
+        EVENT_LOOP_LAG.observe(max(0.0, loop.time() - due))
+
+
+class PoolConnections(Collector):
+    """The connections of a pool at the time of asking."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing beforehand, so that several pools may be there in one process."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        connections = GaugeMetricFamily(
+            "ledger_db_pool_connections", "Connections: lent, idle, and how many there may be.", labels=["state"]
+        )
+        idle, size = self._pool.get_idle_size(), self._pool.get_size()
+        for state, count in {"used": size - idle, "idle": idle, "max": self._pool.get_max_size()}.items():
+            connections.add_metric([state], count)
+        yield connections

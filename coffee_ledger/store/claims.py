@@ -1,0 +1,137 @@
+"""Claims: what a user says of a payment that did not arrive, kept for an operator to compare."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from coffee_ledger.claiming import (
+    CANDIDATES_MAX,
+    DECLINES_COUNT_FOR,
+    Story,
+    WaitingCharge,
+    find_pause_end,
+    rank_candidates,
+    search_window,
+)
+from coffee_ledger.model import NotificationKind, TelegramId
+from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+
+CLAIMS_A_DAY_MAX = 3
+
+
+@dataclass(frozen=True)
+class OpenClaim:
+    claim_id: int
+    paid_on: date
+    amount: Decimal
+    currency: str
+    name: str | None
+    created_at: datetime
+
+    @property
+    def story(self) -> Story:
+        return Story(self.paid_on, self.amount, self.currency, self.name)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A payment that reached its user."""
+
+    amount: Decimal
+    currency: str
+    matched_at: datetime
+    credits: int
+
+
+class NotRaised(enum.Enum):
+    """Why a claim was not raised."""
+
+    OPEN_BEFORE = enum.auto()
+    TOO_MANY = enum.auto()
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A claim was not raised because earlier ones were declined."""
+
+    until: datetime
+
+
+async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now: datetime) -> int | NotRaised | Paused:
+    """Record a claim with the charges that may be meant, tell the operators, and return its id. The user must be known."""
+    async with transaction(pool) as db:
+        # Settlement and the operators' decisions take the same lock: no candidate is matched meanwhile, and no claim is
+        # declined between the count and the new claim.
+        await db.execute(sql("lock_settling"))
+        pause_end = await _load_pause_end(db, telegram_id, now=now)
+        if pause_end is not None:
+            return Paused(pause_end)
+        if await db.fetchval(sql("count_claims"), telegram_id, now - timedelta(days=1)) >= CLAIMS_A_DAY_MAX:
+            return NotRaised.TOO_MANY
+        candidates = await load_candidates(db, story, raised_at=now)
+        told = story.paid_on, story.amount, story.currency, story.name
+        claim_id: int | None = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
+        if claim_id is None:
+            return NotRaised.OPEN_BEFORE
+        facts = {"claim_id": claim_id, "telegram_id": telegram_id}
+        kinds, keys = [NotificationKind.CLAIM_RAISED], [f"claim:{claim_id}"]
+        await db.execute(sql("queue_notifications"), [None], kinds, [facts], keys, [None])
+        await db.execute(sql("announce"))
+    return claim_id
+
+
+async def find_claims_pause_end(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> datetime | None:
+    """Return when the user may claim again, or None if no declined claim prevents it now."""
+    async with connected(pool) as db:
+        return await _load_pause_end(db, telegram_id, now=now)
+
+
+async def load_declines(
+    db: Connection, telegram_id: TelegramId, *, since: datetime | None = None
+) -> Sequence[datetime]:
+    """Return when claims of this user were declined, the oldest first."""
+    return [row["decided_at"] for row in await db.fetch(sql("find_declines"), telegram_id, since)]
+
+
+async def load_candidates(db: Connection, story: Story, *, raised_at: datetime) -> Sequence[int]:
+    """Find the charges that wait and may be meant, the likeliest first; others may wait tomorrow than wait today."""
+    rows = await db.fetch(sql("find_claimable_charges"), *search_window(story), raised_at)
+    return rank_candidates(story, [WaitingCharge(**row) for row in rows])
+
+
+async def load_guessed(db: Connection, story: Story, telegram_id: TelegramId, *, raised_at: datetime) -> Sequence[int]:
+    """Find the charges of that sum which a rule gave to somebody else, though the code was not in them, or not whole."""
+    told = story.amount, story.currency, telegram_id
+    rows = await db.fetch(sql("find_guessed_charges"), *search_window(story), raised_at, *told, CANDIDATES_MAX)
+    return [row["charge_id"] for row in rows]
+
+
+async def load_open_claim(db: Connection, telegram_id: TelegramId) -> OpenClaim | None:
+    row = await db.fetchrow(sql("find_open_claim"), telegram_id)
+    return OpenClaim(**row) if row else None
+
+
+async def find_open_claim(pool: Pool, telegram_id: TelegramId) -> OpenClaim | None:
+    async with connected(pool) as db:
+        return await load_open_claim(db, telegram_id)
+
+
+async def find_arrival(pool: Pool, telegram_id: TelegramId, *, since: datetime) -> Arrival | None:
+    """Find the last payment that was credited to the user since then; none that was refunded or taken back."""
+    async with connected(pool) as db:
+        row = await db.fetchrow(sql("find_arrival"), telegram_id, since)
+    return Arrival(**row) if row else None
+
+
+async def withdraw_claim(pool: Pool, claim_id: int, telegram_id: TelegramId, *, now: datetime) -> bool:
+    """Take back this claim of the user's; False: it is not open any more, or not theirs."""
+    async with connected(pool) as db:
+        return await db.fetchval(sql("withdraw_claim"), claim_id, telegram_id, now) is not None
+
+
+async def _load_pause_end(db: Connection, telegram_id: TelegramId, *, now: datetime) -> datetime | None:
+    return find_pause_end(await load_declines(db, telegram_id, since=now - DECLINES_COUNT_FOR), now=now)

@@ -1,0 +1,531 @@
+"""
+What operators decide: each in one transaction with the row that says who did it, when and why.
+
+All take the settling lock, so that of two operators, or of an operator and a rule, one is first and the other is told.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
+from typing import Literal
+
+from coffee_ledger.model import ChargeKey, ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
+from coffee_ledger.settling import (
+    Charge,
+    Facts,
+    OutsiderKind,
+    OutsiderName,
+    Settlement,
+    match_by_operator,
+    operator_facts,
+    outsider_names,
+)
+from coffee_ledger.store.claims import load_candidates, load_open_claim
+from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.rows import payment_of
+from coffee_ledger.store.settle import find_charges_of_outsider, load_charge, write_settlement
+from coffee_ledger.store.story import tell
+
+DISOWN_WITHIN = timedelta(days=30)
+"""How long a user can say of a guess that it is not theirs."""
+
+NOT_MINE = "not mine"
+"""The cause of a reversal that its user asked for; the history has a text of its own for it."""
+
+
+class Action(enum.StrEnum):
+    """What an operator can do; as it stands in `operator_actions`."""
+
+    MATCH = "match"
+    DISMISS = "dismiss"
+    UNDO_MATCH = "undo_match"
+    REFUND_PART = "refund_part"
+    CREDIT = "credit"
+    UNDO_ADJUSTMENT = "undo_adjustment"
+    DECLINE_CLAIM = "decline_claim"
+    SETTLE_AGAIN = "settle_again"
+    PUT_ASIDE = "put_aside"
+
+
+class Why(enum.StrEnum):
+    """Why nothing was done."""
+
+    UNKNOWN_CHARGE = "unknown_charge"
+    UNKNOWN_USER = "unknown_user"
+    UNKNOWN_CLAIM = "unknown_claim"
+    UNKNOWN_EVENT = "unknown_event"
+    """No such event, or it is among those that changed nothing no more."""
+    DECIDED_BEFORE = "decided_before"
+    NO_RATE = "no_rate"
+    NOTHING_TO_UNDO = "nothing_to_undo"
+    NOT_REFUNDABLE = "not_refundable"
+    """Nothing was paid for the charge, or its amount is not known."""
+    NO_PART = "no_part"
+    """The amount that went back must be more than nothing and less than all that was paid."""
+    NOTHING_TO_REMEMBER = "nothing_to_remember"
+    """The charge names no supporter, subscription or item."""
+    UNDONE_BEFORE = "undone_before"
+    REPEATED = "repeated"
+    """The same press or message came a second time; the first did it."""
+
+
+@dataclass(frozen=True)
+class Done:
+    action_id: int
+    charge_id: int | None
+    telegram_id: TelegramId | None
+    """The user whom it was about, if any."""
+    credits: int
+    """What was added to the user's balance, or taken from it."""
+    also_dismissed: tuple[ChargeKey, ...] = ()
+    """Other charges that a remembered outsider dismissed at the same time."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    why: Why
+    operator_id: TelegramId | None = None
+    """Who was first; None: a rule, or nobody."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who orders it, why and when. *request_key* names the press or message, so that a repeat is known as one."""
+
+    operator: TelegramId
+    reason: str
+    now: datetime
+    request_key: str | None = None
+
+
+async def match_charge(
+    pool: Pool,
+    charge_id: int,
+    order: Order,
+    *,
+    telegram_id: TelegramId,
+    payment_id: PaymentId | None,
+    rates: Rates,
+) -> Done | Refused:
+    """Match a waiting charge to a user, and to the payment it answers, if any; the user is credited and told."""
+    async with _in_turn(pool) as db:
+        charge = await load_charge(db, charge_id)
+        refusal = await _refuse_match(db, charge_id, charge, order, telegram_id, rates)
+        if charge is None or refusal is not None:
+            return refusal or Refused(Why.UNKNOWN_CHARGE)
+        action_id = await _keep_action(db, order, Action.MATCH, charge_id=charge_id, telegram_id=telegram_id)
+        payment = await _find_payment(db, payment_id, telegram_id)
+        is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.key))
+        done = match_by_operator(charge, telegram_id, payment, rates, now=order.now, is_own=is_own)
+        claim = await load_open_claim(db, telegram_id)
+        candidates = await load_candidates(db, claim.story, raised_at=claim.created_at) if claim else []
+        # Told once for each decision: a charge whose match was taken back is told again.
+        done.notifications = [
+            replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
+            for notification in done.notifications
+        ]
+        credits = await _credit(db, charge_id, done, order, action_id)
+        await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now, candidates)
+    tell(done)
+    return Done(action_id, charge_id, telegram_id, credits)
+
+
+async def dismiss_charge(
+    pool: Pool, charge_id: int, order: Order, *, remember: OutsiderKind | None = None
+) -> Done | Refused:
+    """
+    End the waiting of a charge that belongs to no user: paid without an account, or by a friend.
+
+    *remember* says by what other payments are recognised: those that wait and carry no code of ours are dismissed as well, and
+    later ones without a card. None: remember nothing.
+    """
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        charge = await load_charge(db, charge_id)
+        if charge is None:
+            return Refused(Why.UNKNOWN_CHARGE)
+        if not charge.waits:
+            return await _decided_before(db, charge_id)
+        outsider = next((one for one in outsider_names(charge) if one[0] is remember), None)
+        if remember is not None and outsider is None:
+            return Refused(Why.NOTHING_TO_REMEMBER)
+        outsider_id = await _remember(db, outsider, order.now) if outsider else None
+        action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id, outsider_id=outsider_id)
+        change = _change(replace(charge, state=ChargeState.DISMISSED))
+        if outsider is not None and outsider_id is not None:
+            others = await find_charges_of_outsider(db, charge_id, outsider)
+            change.charges |= {one.key: _dismissed_by(one, outsider_id) for one in others if one.key != charge.key}
+        await write_settlement(db, change, order.now)
+    return Done(action_id, charge_id, None, 0, also_dismissed=tuple(key for key in change.charges if key != charge.key))
+
+
+def _dismissed_by(charge: Charge, outsider_id: int) -> Charge:
+    return replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider_id)
+
+
+async def _remember(db: Connection, outsider: OutsiderName, now: datetime) -> int:
+    known: int | None = await db.fetchval(sql("find_outsider"), *outsider)
+    return known if known is not None else await db.fetchval(sql("remember_outsider"), *outsider, now)
+
+
+async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | None = None) -> Done | Refused:
+    """
+    Take back a match, whoever made it, or a dismissal: the charge waits again.
+
+    The credits are reversed by an entry of their own and the user is told; no rule matches the charge again. With a dismissal
+    ends what was remembered by it. *shown* is when the match that the operator saw was made, in unix seconds (0: they saw
+    a dismissal): another one than that is left alone. None: undo whatever there is.
+    """
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        charge = await load_charge(db, charge_id)
+        if charge is None:
+            return Refused(Why.UNKNOWN_CHARGE)
+        can_undo = charge.state in (ChargeState.MATCHED, ChargeState.DISMISSED)
+        if shown is not None and not (can_undo and shown == _matched_at(charge)):
+            return await _decided_before(db, charge_id)
+        if not can_undo:
+            return Refused(Why.NOTHING_TO_UNDO)
+        user = charge.telegram_id
+        action_id = await _keep_action(db, order, Action.UNDO_MATCH, charge_id=charge_id, telegram_id=user)
+        credits = await _reverse_charge(db, charge_id, order, action_id)
+        change = _change(_waiting_again(charge))
+        change.outsiders_ended = await _find_outsiders_of(db, charge, charge_id)
+        await write_settlement(db, change, order.now)
+        await db.execute(sql("take_back_guess"), charge_id, order.now)
+        if user is not None:
+            await _tell_of_adjustment(db, user, action_id, credits=credits, cause="match_undone")
+    return Done(action_id, charge_id, user, credits)
+
+
+class Disowned(enum.Enum):
+    """Why a user's *Not mine* changed nothing."""
+
+    DECIDED_BEFORE = enum.auto()
+    """The guess was taken back before, or refunded."""
+    TOO_LATE = enum.auto()
+
+
+async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, now: datetime) -> int | Disowned:
+    """
+    Take back a guess because its user says that the payment is not theirs; return the credits taken from the balance.
+
+    The charge waits for the operators again, who are told. The pending payment that it completed stays completed.
+    """
+    async with _in_turn(pool) as db:
+        guessed_at = await db.fetchval(sql("find_standing_guess"), charge_id, telegram_id)
+        charge = await load_charge(db, charge_id)
+        if guessed_at is None or charge is None:
+            return Disowned.DECIDED_BEFORE
+        if guessed_at < now - DISOWN_WITHIN:
+            return Disowned.TOO_LATE
+        taken = -int(await db.fetchval(sql("reverse_charge"), charge_id, NOT_MINE, None, now))
+        await write_settlement(db, _change(_waiting_again(charge)), now)
+        await db.execute(sql("take_back_guess"), charge_id, now)
+        facts = operator_facts(charge) | {"telegram_id": telegram_id}
+        await _queue(db, None, NotificationKind.GUESS_DISOWNED, facts, f"disowned:{charge.key}")
+        await _tell_of_overdraft(db, telegram_id)
+    return taken
+
+
+async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind, ...]:
+    """Find by what an operator can have us remember that a charge is not from one of our users."""
+    async with connected(pool) as db:
+        charge = await load_charge(db, charge_id)
+    return tuple(dict(outsider_names(charge))) if charge else ()
+
+
+async def foresee_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
+    """Compute what `refund_part` would add to the user's balance now, without doing it."""
+    async with connected(pool) as db:
+        charge = await load_charge(db, charge_id)
+        left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
+        returned = await db.fetchval(sql("find_credits_refunded"), charge_id) or 0
+    return _kept(charge, left + returned, amount) - left if charge else 0
+
+
+async def refund_part(
+    pool: Pool, charge_id: int, order: Order, *, amount: Decimal, kept: Decimal | None = None
+) -> Done | Refused:
+    """
+    Take back a part of what a charge gave, because that part of the money went back.
+
+    *amount*, in the charge's currency, is all that went back where BMC had told of a refund of everything, which is
+    corrected; otherwise it went back beside what is known. The user is told. A charge that waits gives less once it is matched.
+    *kept* is the `amount_kept` that the operator saw: another one now means that somebody was faster. None: any.
+    """
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        charge = await load_charge(db, charge_id)
+        if charge is None:
+            return Refused(Why.UNKNOWN_CHARGE)
+        if charge.amount is None or not charge.is_paid or charge.state is ChargeState.DISMISSED:
+            return Refused(Why.NOT_REFUNDABLE)
+        if kept is not None and kept != charge.amount_kept:
+            return await _decided_before(db, charge_id)
+        if not 0 < amount < charge.amount_kept:
+            return Refused(Why.NO_PART)
+        user = charge.telegram_id
+        action_id = await _keep_action(db, order, Action.REFUND_PART, charge_id=charge_id, telegram_id=user)
+        returned = await db.fetchval(sql("reverse_refunds"), charge_id, order.reason, action_id, order.now) or 0
+        taken = await _take_back_part(db, charge, charge_id, amount, action_id, order)
+        await write_settlement(db, _change(_refunded_in_part(charge, amount)), order.now)
+        if user is not None:
+            await _tell_of_part(db, charge, user, action_id, amount=amount, credits=returned - taken)
+            await _tell_of_overdraft(db, user)
+    return Done(action_id, charge_id, user, returned - taken)
+
+
+async def _take_back_part(
+    db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, order: Order
+) -> int:
+    """Take back the credits of a part; the user keeps whole credits, rounded down as when they were given."""
+    left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
+    kept = _kept(charge, left, amount)
+    if kept < left:
+        await db.execute(sql("refund_credits"), charge_id, left - kept, action_id, order.reason, order.now)
+    return left - kept
+
+
+def _kept(charge: Charge, left: int, amount: Decimal) -> int:
+    return int((left * (1 - amount / charge.amount_kept)).to_integral_value(rounding=ROUND_FLOOR))
+
+
+def _refunded_in_part(charge: Charge, amount: Decimal) -> Charge:
+    is_matched = charge.telegram_id is not None
+    return replace(
+        charge,
+        state=ChargeState.MATCHED if is_matched else ChargeState.UNMATCHED,
+        refunded_at=None,
+        refunded_amount=(charge.refunded_amount or Decimal(0)) + amount,
+    )
+
+
+async def _tell_of_part(
+    db: Connection, charge: Charge, user: TelegramId, action_id: int, *, amount: Decimal, credits: int
+) -> None:
+    if charge.state is ChargeState.REFUNDED:
+        await _tell_of_adjustment(db, user, action_id, credits=credits, cause="refund_corrected")
+        return
+    facts = {
+        "amount": f"{amount:f}",
+        "currency": charge.currency,
+        "charge_key": charge.key,
+        "code": charge.payment_id,
+        "is_part": 1,
+    }
+    await _queue(db, user, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}:{action_id}")
+
+
+async def _tell_of_overdraft(db: Connection, user: TelegramId) -> None:
+    await db.execute(sql("tell_operators_of_overdrafts"), [user])
+
+
+async def credit_user(pool: Pool, telegram_id: TelegramId, order: Order, *, credits: int) -> Done | Refused:
+    """Add credits to a balance, or take some (*credits* below zero; the balance may then fall below zero, too)."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        if not await db.fetchval(sql("is_user_known"), telegram_id):
+            return Refused(Why.UNKNOWN_USER)
+        action_id = await _keep_action(db, order, Action.CREDIT, telegram_id=telegram_id)
+        await db.execute(sql("adjust_balance"), telegram_id, credits, order.reason, action_id, order.now)
+        await _tell_of_adjustment(db, telegram_id, action_id, credits=credits, cause="adjusted")
+    return Done(action_id, None, telegram_id, credits)
+
+
+async def undo_adjustment(pool: Pool, credit_id: int, order: Order) -> Done | Refused:
+    """Take back what an operator added to a balance or took from it."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        given = await db.fetchrow(sql("find_adjustment"), credit_id)
+        if given is None:
+            return Refused(Why.NOTHING_TO_UNDO)
+        if given["is_reversed"]:
+            return Refused(Why.UNDONE_BEFORE)
+        user = given["telegram_id"]
+        action_id = await _keep_action(db, order, Action.UNDO_ADJUSTMENT, telegram_id=user)
+        await db.execute(sql("reverse_adjustment"), credit_id, order.reason, action_id, order.now)
+        await _tell_of_adjustment(db, user, action_id, credits=-given["credits"], cause="adjusted")
+    return Done(action_id, None, user, -given["credits"])
+
+
+async def decline_claim(pool: Pool, claim_id: int, order: Order) -> Done | Refused:
+    """Tell a user that no payment fits what they claim."""
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        user = await db.fetchval(sql("decline_claim"), claim_id, order.operator, order.now)
+        if user is None:
+            decided = await db.fetchrow(sql("find_claim_decision"), claim_id)
+            return Refused(Why.DECIDED_BEFORE, decided["decided_by"]) if decided else Refused(Why.UNKNOWN_CLAIM)
+        action_id = await _keep_action(db, order, Action.DECLINE_CLAIM, claim_id=claim_id, telegram_id=user)
+        await _queue(db, user, NotificationKind.CLAIM_DECLINED, {}, f"claim_declined:{claim_id}")
+    return Done(action_id, None, user, 0)
+
+
+async def settle_again(pool: Pool, event_no: int, order: Order) -> Done | Refused:
+    """
+    Have an event settled that had failed or could not be read, as if it came now; the janitor does it and tells.
+
+    For when the cause is mended, by a newer version above all.
+    """
+    return await _decide_event(pool, event_no, order, Action.SETTLE_AGAIN)
+
+
+async def put_event_aside(pool: Pool, event_no: int, order: Order) -> Done | Refused:
+    """End the waiting of an event that had failed or could not be read: nobody ever will, or its money was credited by hand."""
+    return await _decide_event(pool, event_no, order, Action.PUT_ASIDE)
+
+
+async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
+    """Find which operator made a charge what it is; None: a rule, or nobody."""
+    async with connected(pool) as db:
+        return await _find_decider(db, charge_id)
+
+
+@asynccontextmanager
+async def _in_turn(pool: Pool) -> AsyncIterator[Connection]:
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        yield db
+
+
+async def _refuse_match(
+    db: Connection, charge_id: int, charge: Charge | None, order: Order, telegram_id: TelegramId, rates: Rates
+) -> Refused | None:
+    if await _is_repeat(db, order):
+        return Refused(Why.REPEATED)
+    if charge is None:
+        return Refused(Why.UNKNOWN_CHARGE)
+    if not charge.waits and charge.dismissed_by is None:
+        return await _decided_before(db, charge_id)
+    if not await db.fetchval(sql("is_user_known"), telegram_id):
+        return Refused(Why.UNKNOWN_USER)
+    has_rate = charge.amount is not None and rates.credits_for(charge.amount, charge.currency) is not None
+    return None if has_rate else Refused(Why.NO_RATE)
+
+
+async def _decided_before(db: Connection, charge_id: int) -> Refused:
+    return Refused(Why.DECIDED_BEFORE, await _find_decider(db, charge_id))
+
+
+async def _decide_event(pool: Pool, event_no: int, order: Order, action: Action) -> Done | Refused:
+    wanted = order.now if action is Action.SETTLE_AGAIN else None
+    aside = order.now if action is Action.PUT_ASIDE else None
+    async with _in_turn(pool) as db:
+        if await _is_repeat(db, order):
+            return Refused(Why.REPEATED)
+        if not await db.fetchval(sql("decide_event"), event_no, wanted, aside):
+            return await _event_decided_before(db, event_no)
+        action_id = await _keep_action(db, order, action, event_no=event_no)
+    return Done(action_id, None, None, 0)
+
+
+async def _event_decided_before(db: Connection, event_no: int) -> Refused:
+    decider = await db.fetchval(sql("find_decider_of_event"), event_no)
+    return Refused(Why.DECIDED_BEFORE, decider) if decider is not None else Refused(Why.UNKNOWN_EVENT)
+
+
+async def _find_decider(db: Connection, charge_id: int) -> TelegramId | None:
+    decider: TelegramId | None = await db.fetchval(sql("find_decider"), charge_id)
+    return decider
+
+
+async def _is_repeat(db: Connection, order: Order) -> bool:
+    return bool(await db.fetchval(sql("is_ordered"), order.request_key))
+
+
+async def _keep_action(
+    db: Connection,
+    order: Order,
+    action: Action,
+    *,
+    charge_id: int | None = None,
+    claim_id: int | None = None,
+    event_no: int | None = None,
+    outsider_id: int | None = None,
+    telegram_id: TelegramId | None = None,
+) -> int:
+    about = charge_id, claim_id, event_no, outsider_id, telegram_id
+    action_id: int = await db.fetchval(
+        sql("keep_action"), order.operator, action, *about, order.reason, order.request_key, order.now
+    )
+    return action_id
+
+
+async def _find_payment(db: Connection, payment_id: PaymentId | None, user: TelegramId) -> PendingPayment | None:
+    """Find the payment that a charge answers; another user's counts for nothing."""
+    row = await db.fetchrow(sql("find_payment"), payment_id)
+    return payment_of(row) if row is not None and row["telegram_id"] == user else None
+
+
+async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order, action_id: int) -> int:
+    """Write a match; where the charge was credited before, and that was reversed, the new credit follows the reversal."""
+    [(user, credits)] = done.payment_credits.values()
+    credited = await write_settlement(db, done, order.now)
+    if charge_id not in credited:
+        await db.execute(sql("credit_charge_again"), charge_id, user, credits, action_id, order.now)
+    return credits
+
+
+async def _reverse_charge(db: Connection, charge_id: int, order: Order, action_id: int) -> int:
+    """Take back what is left of a charge's credit; return what that adds to the balance, zero or less."""
+    return await db.fetchval(sql("reverse_charge"), charge_id, order.reason, action_id, order.now) or 0
+
+
+async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> set[int]:
+    """Find what was remembered when the charge was dismissed, or by which it was dismissed."""
+    remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
+    is_dismissed = charge.state is ChargeState.DISMISSED
+    return {one for one in (charge.dismissed_by, remembered) if one is not None and is_dismissed}
+
+
+def _matched_at(charge: Charge) -> int:
+    return int(charge.matched_at.timestamp()) if charge.matched_at else 0
+
+
+def _waiting_again(charge: Charge) -> Charge:
+    return replace(
+        charge,
+        state=ChargeState.UNMATCHED,
+        # A dismissal says nothing about the rules; a match of theirs that was wrong they would only repeat, and that
+        # stays so when the charge is dismissed and taken back in between.
+        is_held=charge.is_held or charge.state is ChargeState.MATCHED,
+        method=None,
+        payment_id=None,
+        telegram_id=None,
+        flag=None,
+        matched_at=None,
+        dismissed_by=None,
+    )
+
+
+def _change(charge: Charge) -> Settlement:
+    return Settlement(charges={charge.key: charge})
+
+
+async def _tell_of_adjustment(
+    db: Connection,
+    user: TelegramId,
+    action_id: int,
+    *,
+    credits: int,
+    cause: Literal["match_undone", "adjusted", "refund_corrected"],
+) -> None:
+    facts = {"credits": credits, "cause": cause}
+    await _queue(db, user, NotificationKind.CREDITS_ADJUSTED, facts, f"adjusted:{action_id}")
+
+
+async def _queue(db: Connection, user: TelegramId | None, kind: NotificationKind, facts: Facts, fact_key: str) -> None:
+    await db.execute(sql("queue_notifications"), [user], [kind], [dict(facts)], [fact_key], [None])
+    await db.execute(sql("announce"))

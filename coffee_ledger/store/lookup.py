@@ -1,0 +1,549 @@
+"""What operators look at: charges, payments, claims, users and how it all fares. Nothing here moves credits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from coffee_ledger.claiming import DAYS_APART_MAX, Story
+from coffee_ledger.model import (
+    ChargeKey,
+    ChargeState,
+    CreditKind,
+    Doubt,
+    Method,
+    NotificationKind,
+    Outcome,
+    PaymentId,
+    PendingPayment,
+    TelegramId,
+)
+from coffee_ledger.store.claims import load_candidates, load_declines, load_guessed
+from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.rows import payment_of
+
+if TYPE_CHECKING:
+    import asyncpg
+
+DECISIONS_MAX = 3
+"""How many decisions of one charge its card tells; more would not fit beside the note and the reasons."""
+
+EXPORT_ROWS_MAX = 20_000
+FOUND_MAX = 8
+"""How many charges or payments one answer lists; more do not fit on a phone."""
+
+
+@dataclass(frozen=True)
+class KnownUser:
+    telegram_id: TelegramId
+    username: str | None
+    language: str
+    created_at: datetime
+    unreachable_at: datetime | None
+    erased_at: datetime | None
+    balance: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an operator decided last of a charge."""
+
+    operator_id: TelegramId
+    action: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ShownCharge:
+    charge_id: int
+    charge_key: ChargeKey
+    family: str
+    amount: Decimal | None
+    currency: str
+    note: str | None
+    paid_at: datetime
+    state: ChargeState
+    method: Method | str | None
+    reasons: Sequence[Mapping[str, Any]]
+    payment_id: PaymentId | None
+    telegram_id: TelegramId | None
+    flag: str | None
+    is_paid: bool
+    is_held: bool
+    doubt: str | None
+    told: str | None
+    conflicts_with: ChargeKey | None
+    item: str | None
+    item_name: str | None
+    dismissed_by: int | None
+    supporter_id: str | None
+    psp_id: str | None
+    matched_at: datetime | None
+    refunded_at: datetime | None
+    refunded_amount: Decimal | None
+    supporter_name: str | None
+    email: str | None
+    credits: int
+    """What it gave and was not taken back."""
+    remembered: str | None
+    """A dismissed charge: by what later payments are recognised and dismissed as well; None: nothing, or no more."""
+    decision: Decision | None
+
+    @property
+    def waits(self) -> bool:
+        return self.state is ChargeState.UNMATCHED
+
+    @property
+    def can_be_matched(self) -> bool:
+        """Whether an operator may match it: it waits, or no person has dismissed it."""
+        return self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
+
+    @property
+    def amount_kept(self) -> Decimal | None:
+        """The amount paid, less the part that went back; None: it is not known."""
+        return None if self.amount is None else self.amount - (self.refunded_amount or 0)
+
+
+@dataclass(frozen=True)
+class ChargeFile:
+    """A charge with everybody and everything that its card names."""
+
+    charge: ShownCharge
+    users: Mapping[TelegramId, KnownUser]
+    payments: Mapping[PaymentId, PendingPayment]
+    decisions: Sequence[Decision]
+    """What operators decided last, the oldest of it first."""
+    other: ShownCharge | None = None
+    """The charge that a doubt names: it has the same transaction id, or announced the same payment before."""
+
+
+@dataclass(frozen=True)
+class ShownGuess:
+    """A match by amount and time, and what became of it."""
+
+    charge: ShownCharge
+    telegram_id: TelegramId
+    guessed_at: datetime
+    taken_back_at: datetime | None
+
+    @property
+    def stands(self) -> bool:
+        return self.taken_back_at is None and self.charge.state is ChargeState.MATCHED
+
+
+@dataclass(frozen=True)
+class ShownClaim:
+    claim_id: int
+    telegram_id: TelegramId
+    paid_on: date
+    amount: Decimal
+    currency: str
+    name: str | None
+    status: str
+    created_at: datetime
+    decided_at: datetime | None
+    decided_by: TelegramId | None
+    charge_id: int | None
+
+
+@dataclass(frozen=True)
+class ClaimFile:
+    """A claim, who raised it, and the charges that may be meant and still wait, the likeliest first."""
+
+    claim: ShownClaim
+    users: Mapping[TelegramId, KnownUser]
+    charges: Sequence[ShownCharge] = ()
+    guessed: Sequence[ShownCharge] = ()
+    """What fits as well, but was given to others by a rule that can err."""
+    declined_at: Sequence[datetime] = ()
+    """When earlier claims of this user were declined, the oldest first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the ledger."""
+
+    credit_id: int
+    telegram_id: TelegramId
+    kind: CreditKind
+    credits: int
+    charge_id: int | None
+    cause: str | None
+    created_at: datetime
+    reverses: int | None
+
+
+@dataclass(frozen=True)
+class KeptEvent:
+    """An event that changed nothing, because it failed or could not be read."""
+
+    event_no: int
+    type: str | None
+    outcome: Outcome
+    received_at: datetime
+    settle_again_at: datetime | None
+    """When an operator wanted it settled again; None: nobody does."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Part of a list; *total* counts all of it."""
+
+    total: int
+    charges: Sequence[ShownCharge] = ()
+    payments: Sequence[PendingPayment] = ()
+    claims: Sequence[ShownClaim] = ()
+    events: Sequence[KeptEvent] = ()
+    guesses: Sequence[ShownGuess] = ()
+
+
+@dataclass(frozen=True)
+class Life:
+    """All that became of one pending payment."""
+
+    payment: PendingPayment
+    completed_at: datetime | None
+    ended_at: datetime | None
+    charges: Sequence[ShownCharge]
+    entries: Sequence[Entry]
+    messages: Sequence[Mapping[str, Any]]
+    users: Mapping[TelegramId, KnownUser]
+
+
+@dataclass(frozen=True)
+class SentCard:
+    """A message that shows a charge or a claim to one operator."""
+
+    telegram_id: TelegramId
+    message_id: int
+    kind: NotificationKind
+    language: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Period:
+    """What came since some moment."""
+
+    charges: int
+    unmatched: int
+    refunded: int
+    credits: int
+    """Given less taken back, spending aside."""
+    sums: Sequence[tuple[str, Decimal]]
+    methods: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Stats:
+    periods: Mapping[datetime, Period]
+    days: Sequence[tuple[date, int, int]]
+    """Each day with its charges that are settled, and those that wait."""
+
+
+@dataclass(frozen=True)
+class LastEvent:
+    received_at: datetime
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the database tells about everybody's health; *failed* and *events_week* of 7 days, *forged* of one."""
+
+    now: datetime
+    version: str
+    events_week: int
+    failed: int
+    forged: int
+    forged_at: datetime | None
+    refused: int
+    """In a row, none of them long after the one before."""
+    refused_at: datetime
+    backup_at: datetime | None
+    owed: int
+    owed_since: datetime | None
+    dead: int
+    unmatched: int
+    claims: int
+    drift: int
+    """Credits by which balances differ from the ledger."""
+    last_event: LastEvent | None
+    secrets: Sequence[int]
+    """Which of the signing secrets fitted lately."""
+
+
+async def find_charge_file(
+    pool: Pool, *, charge_id: int | None = None, charge_key: str | None = None
+) -> ChargeFile | None:
+    async with transaction(pool) as db:
+        charges = await load_shown_charges(db, [charge_id] if charge_id else [], [charge_key] if charge_key else [])
+        if not charges:
+            return None
+        [charge] = charges
+        payments = await _payments(db, _named(charge, "payment_id") | {charge.payment_id})
+        owners = {payment.telegram_id for payment in payments.values()}
+        rows = await db.fetch(sql("find_decisions"), charge.charge_id, DECISIONS_MAX)
+        decisions = [Decision(**row) for row in reversed(rows)]
+        deciders = {one.operator_id for one in decisions}
+        users = await _users(db, _named(charge, "telegram_id") | owners | deciders | {charge.telegram_id})
+        others = await load_shown_charges(db, [], _named_by_doubt(charge))
+    return ChargeFile(charge, users, payments, decisions, others[0] if others else None)
+
+
+async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
+    async with transaction(pool) as db:
+        row = await db.fetchrow(sql("find_shown_claim"), claim_id)
+        if row is None:
+            return None
+        claim = ShownClaim(**row)
+        if claim.status != "open":
+            return ClaimFile(claim, await _users(db, {claim.telegram_id, claim.decided_by}))
+        # Looked for anew: since it was raised, a charge may have come late, or have been taken back from somebody else.
+        story = Story(claim.paid_on, claim.amount, claim.currency, claim.name)
+        candidates = await load_candidates(db, story, raised_at=claim.created_at)
+        guessed = await load_guessed(db, story, claim.telegram_id, raised_at=claim.created_at)
+        declined_at = await load_declines(db, claim.telegram_id)
+        charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed], [])}
+        owners = {one.telegram_id for one in charges.values()}
+        users = await _users(db, {claim.telegram_id, *owners})
+    waiting = [charges[one] for one in candidates if charges[one].can_be_matched]
+    return ClaimFile(claim, users, waiting, [charges[one] for one in guessed], declined_at)
+
+
+async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
+    async with connected(pool) as db:
+        return await _users(db, telegram_ids)
+
+
+async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
+    """Find who has or had this name in Telegram; a name may have passed from one to another."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
+        return list((await _users(db, [row["telegram_id"] for row in rows])).values())
+
+
+async def find_payment_named(pool: Pool, payment_id: PaymentId) -> PendingPayment | None:
+    async with connected(pool) as db:
+        return (await _payments(db, [payment_id])).get(payment_id)
+
+
+async def find_payments_of_user(pool: Pool, telegram_id: TelegramId) -> list[PendingPayment]:
+    async with connected(pool) as db:
+        return [payment_of(row) for row in await db.fetch(sql("find_payments_of_user"), telegram_id, FOUND_MAX)]
+
+
+async def list_unmatched(pool: Pool, *, skip: int, count_max: int) -> Page:
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_unmatched_page"), skip, count_max)
+        charges = await load_shown_charges(db, [row["charge_id"] for row in rows], [])
+    return Page(rows[0]["total"] if rows else 0, charges=list(reversed(charges)))
+
+
+async def list_pending(pool: Pool, *, skip: int, count_max: int) -> Page:
+    total, rows = await _page(pool, "find_pending_page", skip, count_max)
+    return Page(total, payments=[payment_of(row) for row in rows])
+
+
+async def list_claims(pool: Pool, *, skip: int, count_max: int) -> Page:
+    """Give the open claims."""
+    total, rows = await _page(pool, "find_claims_page", skip, count_max)
+    return Page(total, claims=[ShownClaim(**row) for row in rows])
+
+
+async def list_kept_events(pool: Pool, *, skip: int, count_max: int) -> Page:
+    total, rows = await _page(pool, "find_kept_page", skip, count_max)
+    return Page(total, events=[KeptEvent(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows])
+
+
+async def list_guesses(pool: Pool, *, skip: int, count_max: int) -> Page:
+    """Give the matches by amount and time, the newest first."""
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql("find_guesses_page"), skip, count_max)
+        charges = {one.charge_id: one for one in await load_shown_charges(db, [row["charge_id"] for row in rows], [])}
+    guesses = [
+        ShownGuess(charges[row["charge_id"]], row["telegram_id"], row["guessed_at"], row["taken_back_at"])
+        for row in rows
+    ]
+    return Page(rows[0]["total"] if rows else 0, guesses=guesses)
+
+
+async def _page(pool: Pool, statement: str, skip: int, count_max: int) -> tuple[int, list[dict[str, Any]]]:
+    async with connected(pool) as db:
+        rows = [dict(row) for row in await db.fetch(sql(statement), skip, count_max)]
+    totals = [row.pop("total") for row in rows]
+    return totals[0] if totals else 0, rows
+
+
+async def find_charges_by_number(pool: Pool, number: str) -> list[ShownCharge]:
+    """Find charges by our own number, or one of Buy Me a Coffee's."""
+    is_ours = number.isascii() and number.isdecimal() and len(number) < 18
+    return await _found(pool, "find_charges_by_number", int(number) if is_ours else None, number)
+
+
+async def find_charges_of_user(pool: Pool, telegram_id: TelegramId) -> list[ShownCharge]:
+    return await _found(pool, "find_charges_of_user", telegram_id)
+
+
+async def find_charges_by_email(pool: Pool, address: str) -> list[ShownCharge]:
+    return await _found(pool, "find_charges_by_email", address.lower())
+
+
+async def find_charges_by_name(pool: Pool, name: str) -> list[ShownCharge]:
+    """Find charges by the supporter's whole name on Buy Me a Coffee."""
+    return await _found(pool, "find_charges_by_name", name)
+
+
+async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
+    async with transaction(pool) as db:
+        found = await db.fetchrow(sql("find_life_of_payment"), payment_id)
+        if found is None:
+            return None
+        row = dict(found)
+        completed_at, ended_at = row.pop("completed_at"), row.pop("ended_at")
+        payment = payment_of(row)
+        ids = [one["charge_id"] for one in await db.fetch(sql("find_charges_of_payment"), payment_id)]
+        charges = list(reversed(await load_shown_charges(db, ids, [])))
+        entries = [_entry(one) for one in await db.fetch(sql("find_entries_of_charges"), ids)]
+        keys = [charge.charge_key for charge in charges]
+        messages = await db.fetch(sql("find_messages_about"), payment.telegram_id, payment_id, keys)
+        deciders = {charge.decision.operator_id for charge in charges if charge.decision}
+        users = await _users(db, {payment.telegram_id, *deciders})
+    return Life(payment, completed_at, ended_at, charges, entries, [dict(one) for one in messages], users)
+
+
+async def find_entry(pool: Pool, credit_id: int) -> Entry | None:
+    async with connected(pool) as db:
+        row = await db.fetchrow(sql("find_entries"), [credit_id])
+    return _entry(row) if row else None
+
+
+async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
+    """Find what operators gave to a user or took from them, and did not take back."""
+    async with connected(pool) as db:
+        return [_entry(row) for row in await db.fetch(sql("find_adjustments_of_user"), telegram_id, FOUND_MAX)]
+
+
+async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
+    """Find the open claims that a charge may be about, by its day, and those that it answered since that moment."""
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
+        if decided_since is not None:
+            rows += await db.fetch(sql("find_claims_decided_by_charge"), charge_id, decided_since)
+    return [row["claim_id"] for row in rows]
+
+
+async def find_cards(
+    pool: Pool, operators: Sequence[TelegramId], *, charge_key: str | None = None, claim_id: int | None = None
+) -> list[SentCard]:
+    async with connected(pool) as db:
+        rows = await db.fetch(sql("find_cards"), operators, charge_key, claim_id)
+    return [SentCard(**{**row, "kind": NotificationKind(row["kind"])}) for row in rows]
+
+
+async def remind(pool: Pool, operator: TelegramId, facts: Mapping[str, Any], *, at: datetime) -> None:
+    """Show a charge to one operator again at that time; asked twice, once."""
+    async with connected(pool) as db:
+        await db.execute(sql("remind_of_charge"), operator, dict(facts), at)
+
+
+async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key: str) -> None:
+    async with connected(pool) as db:
+        await db.execute(sql("drop_reminders"), operators, charge_key)
+
+
+async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) -> Stats:
+    """Sum up what came from each of these moments on, and count the days from the first of them."""
+    async with transaction(pool) as db:
+        await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        counts = await db.fetch(sql("count_periods"), since)
+        sums = await db.fetch(sql("sum_periods"), since)
+        methods = await db.fetch(sql("count_methods_since"), since)
+        days = await db.fetch(sql("count_days"), min(since).date(), until.date())
+    periods = {
+        row["since"]: Period(
+            charges=row["charges"],
+            unmatched=row["unmatched"],
+            refunded=row["refunded"],
+            credits=row["credits"],
+            sums=[(one["currency"], one["amount"]) for one in sums if one["since"] == row["since"]],
+            methods=[(one["method"], one["charges"]) for one in methods if one["since"] == row["since"]],
+        )
+        for row in counts
+    }
+    return Stats(periods, [(row["day"], row["settled"], row["waiting"]) for row in days])
+
+
+async def export_charges(pool: Pool, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    async with connected(pool) as db:
+        return [dict(row) for row in await db.fetch(sql("export_charges"), since, until, EXPORT_ROWS_MAX)]
+
+
+async def export_credits(pool: Pool, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    async with connected(pool) as db:
+        return [dict(row) for row in await db.fetch(sql("export_credits"), since, until, EXPORT_ROWS_MAX)]
+
+
+async def export_actions(pool: Pool, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    async with connected(pool) as db:
+        return [dict(row) for row in await db.fetch(sql("export_actions"), since, until, EXPORT_ROWS_MAX)]
+
+
+async def examine(pool: Pool) -> Examination:
+    async with connected(pool) as db:
+        row = await db.fetchrow(sql("examine"))
+        drift = await db.fetchval(sql("measure_drift"))
+        last = await db.fetchrow(sql("find_last_event"))
+        assert row is not None
+        secrets = await db.fetch(sql("count_verifying_secrets"), row["now"] - timedelta(days=7))
+    event = LastEvent(last["received_at"], last["outcome"]) if last else None
+    return Examination(**row, drift=drift, last_event=event, secrets=[one["verified_by"] for one in secrets])
+
+
+async def _found(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:
+    async with transaction(pool) as db:
+        rows = await db.fetch(sql(statement), *values, FOUND_MAX)
+        return await load_shown_charges(db, [row["charge_id"] for row in rows], [])
+
+
+async def load_shown_charges(db: Connection, ids: Sequence[int], keys: Sequence[str]) -> list[ShownCharge]:
+    return [_charge(row) for row in await db.fetch(sql("find_shown_charges"), list(ids), list(keys))]
+
+
+async def _users(db: Connection, telegram_ids: Collection[TelegramId | None]) -> dict[TelegramId, KnownUser]:
+    rows = await db.fetch(sql("find_known_users"), [one for one in telegram_ids if one is not None])
+    return {row["telegram_id"]: KnownUser(**row) for row in rows}
+
+
+async def _payments(db: Connection, payment_ids: Collection[PaymentId | None]) -> dict[PaymentId, PendingPayment]:
+    rows = await db.fetch(sql("find_payments"), [one for one in payment_ids if one is not None])
+    return {row["payment_id"]: payment_of(row) for row in rows}
+
+
+def _named(charge: ShownCharge, what: str) -> set[Any]:
+    return {reason[what] for reason in charge.reasons if reason.get(what) is not None}
+
+
+def _named_by_doubt(charge: ShownCharge) -> list[str]:
+    if charge.doubt == Doubt.ANNOUNCED_TWICE and charge.told is not None:
+        return [charge.told]
+    return [charge.conflicts_with] if charge.conflicts_with is not None else []
+
+
+def _charge(row: asyncpg.Record) -> ShownCharge:
+    values = dict(row)
+    operator, action = values.pop("operator_id"), values.pop("action")
+    reason, at = values.pop("reason"), values.pop("decided_at")
+    return ShownCharge(
+        state=ChargeState(values.pop("state")),
+        decision=Decision(operator, action, reason, at) if operator is not None else None,
+        **values,
+    )
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    return Entry(**{**row, "kind": CreditKind(row["kind"])})

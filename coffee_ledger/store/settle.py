@@ -1,0 +1,497 @@
+"""Settle events in the database: load what they touch, let the pure fold decide, write all of it in one transaction."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from coffee_ledger.events import ChargeFacts, Event, read_event
+from coffee_ledger.matching import CLOCK_SLACK, Flag, GuessRecord, Rules
+from coffee_ledger.model import (
+    ChargeKey,
+    ChargeState,
+    DeliveryKey,
+    Doubt,
+    Family,
+    Method,
+    Outcome,
+    TelegramId,
+)
+from coffee_ledger.settling import (
+    ANNOUNCED_TWICE_WITHIN,
+    PERIOD_SLACK,
+    Book,
+    Charge,
+    EventRecord,
+    OutsiderKind,
+    OutsiderName,
+    Readings,
+    Settlement,
+    WaitingCharge,
+    Words,
+    outsider_names,
+    read_notes,
+    read_words,
+    rematch,
+    settle,
+    subscription_of,
+    supporter_of,
+)
+from coffee_ledger.store.database import connected, sql, transaction
+from coffee_ledger.store.rows import payment_of
+from coffee_ledger.store.story import tell
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from coffee_ledger.store.database import Connection, Pool
+
+BURST_PAUSE = timedelta(hours=6)
+"""After so long without a signature failure, the next one begins a new burst."""
+
+STREAK_PAUSE = timedelta(hours=6)
+"""After so long without a refusal, the next one begins a new streak: a sender that is refused comes again sooner."""
+
+COLUMNS_KEPT_AS_THEY_ARE = tuple(one.name for one in fields(Charge) if one.name not in ("key", "reasons"))
+"""The columns of `charges` that have the name of a field."""
+
+RIVALS_MAX = 30
+"""How many pending payments of one amount are loaded for a charge: users have ten open at a time, so these have several."""
+
+WAITING_MAX = 100
+"""How many waiting charges of one amount are loaded: one is a doubt, and a batch of 64 decides fewer than these."""
+
+Known = TypeVar("Known", bound=enum.StrEnum)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one webhook answered: when it last said 200, if it did, and how many it refused after that."""
+
+    accepted_at: datetime | None = None
+    refused: int = 0
+    refused_at: datetime | None = None
+    """When it last refused one."""
+
+
+async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> Settlement:
+    """
+    Settle a batch in one transaction and return what it wrote, with each event's outcome in the order given.
+
+    Once this returns, everything is on disk. An event that was recorded before changes nothing and comes back as DUPLICATE.
+
+    Raises:
+        DatabaseAwayError: Nothing was written; the same batch may be settled later.
+        RowLockedError: Another client has locked a row, such as a balance; settle the events one by one to find which one needs it.
+        asyncpg.PostgresError: The database refused something in the batch; nothing was written.
+    """
+    readings = read_notes(events)
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        book = await _load_book(db, events, readings, rules)
+        done = settle(events, book, rules, readings, now=now)
+        await write_settlement(db, done, now)
+    return done
+
+
+async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
+    """
+    Settle an event as any other, up to the commit, and take all of it back; return what would have become of it.
+
+    Raises:
+        DatabaseAwayError: It could not be done.
+    """
+    readings = read_notes([event])
+    async with transaction(pool) as db, _taken_back(db):
+        await db.execute(sql("lock_settling"))
+        done = settle([event], await _load_book(db, [event], readings, rules), rules, readings, now=now)
+        await write_settlement(db, done, now)
+    return done.outcomes[0]
+
+
+@asynccontextmanager
+async def _taken_back(db: Connection) -> AsyncIterator[None]:
+    step = db.transaction()
+    await step.start()
+    try:
+        yield
+    finally:
+        await step.rollback()
+
+
+async def keep_failed_event(pool: Pool, event: Event) -> None:
+    """Keep an event that could not be settled, raw, and tell the operators; once however often it comes."""
+    async with transaction(pool) as db:
+        await _keep_events(db, [EventRecord(event, event.delivery_key, Outcome.FAILED)], event.received_at)
+        facts = {"type": (event.type or "")[:100] or None}
+        await db.execute(
+            sql("queue_notifications"),
+            [None],
+            ["event_unreadable"],
+            [facts],
+            [f"failed:{event.delivery_key}"],
+            [event.traceparent],
+        )
+        await db.execute(sql("announce"))
+
+
+async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime) -> Outcome | None:
+    """
+    Settle an event that an operator wants settled again, as if it came now, and tell the operators what became of it.
+
+    None: it was done meanwhile.
+
+    Raises:
+        DatabaseAwayError, asyncpg.PostgresError: As for `settle_events`.
+    """
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        kept = await db.fetchrow(sql("find_wanted_event"), event_no)
+        if kept is None:
+            return None
+        # Read as of then, settled as of now: a claim raised in between is answered by it.
+        read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
+        event = replace(read, received_at=now)
+        readings = read_notes([event])
+        book = await _load_book(db, [event], readings, rules)
+        book.is_fresh = False
+        # It is no repeat of itself.
+        book.digests.pop(kept["delivery_key"], None)
+        done = settle([event], book, rules, readings, now=now)
+        [key] = [record.charge_key for record in done.events] or [None]
+        done.events = []
+        await write_settlement(db, done, now)
+        await _end_wish(db, event_no, done.outcomes[0], key, now)
+    tell(done)
+    return done.outcomes[0]
+
+
+async def note_failed_again(pool: Pool, event_no: int, *, now: datetime) -> None:
+    """Write down that an event could not be settled this time either, and tell the operators."""
+    async with transaction(pool) as db:
+        await _end_wish(db, event_no, Outcome.FAILED, None, now)
+
+
+async def _end_wish(db: Connection, event_no: int, outcome: Outcome, key: ChargeKey | None, now: datetime) -> None:
+    await db.execute(sql("end_wish"), event_no, outcome, key)
+    facts = {"event_no": event_no, "outcome": outcome}
+    fact_key = f"settled_again:{event_no}:{now.timestamp():.0f}"
+    await db.execute(sql("queue_notifications"), [None], ["event_settled_again"], [facts], [fact_key], [None])
+    await db.execute(sql("announce"))
+
+
+async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:
+    """Add to the counter of deliveries that no secret fits; the operators are told of the first ones of a burst."""
+    async with transaction(pool) as db:
+        minute = now.replace(second=0, microsecond=0)
+        if await db.fetch(sql("count_signature_failures"), minute, count, minute - BURST_PAUSE):
+            await db.execute(sql("announce"))
+
+
+async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
+    """Add one webhook's answers to those of all; return how many were refused in a row since the last 200 of any."""
+    ended_before = now - STREAK_PAUSE
+    known = (answers.accepted_at, answers.refused, answers.refused_at)
+    async with connected(pool) as db:
+        if answers == Answers():
+            refused: int = await db.fetchval(sql("count_refused"), ended_before)
+        else:
+            refused = await db.fetchval(sql("keep_answers"), *known, ended_before)
+    return refused
+
+
+async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
+    """Match waiting charges again, by what is known by now; return how many found their user."""
+    async with transaction(pool) as db:
+        await db.execute(sql("lock_settling"))
+        charges = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+        waiting = [charge for charge in charges if charge.waits and charge.may_match and charge.doubt is None]
+        book = await _load_book_for_charges(db, waiting)
+        found = [rematch(charge, book, rules, now=now) for charge in waiting]
+        for done in found:
+            await write_settlement(db, done, now)
+    for done in found:
+        tell(done)
+    return sum(bool(done.payment_credits) for done in found)
+
+
+async def _load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
+    facts = [event.charge for event in events if event.charge]
+    book = Book(digests=await _load_digests(db, events))
+    payers = sorted({event.supporter_id for event in events if event.supporter_id})
+    if payers:
+        rows = await db.fetch(sql("find_erased_supporters"), payers)
+        book.erased_supporters = frozenset(row["supporter_id"] for row in rows)
+    if not facts:
+        return book
+    for row in await _fetch_charges(db, facts):
+        book.keep(_charge(row))
+    await _load_waiting(db, book, facts, rules)
+    await _load_people(db, book, [*facts, *book.charges.values()], readings.values())
+    await _load_payments(db, book, readings.values(), facts)
+    await _load_erased(db, book)
+    return book
+
+
+async def _load_erased(db: Connection, book: Book) -> None:
+    """Load which of the users whom the batch may concern asked to be erased."""
+    owners = {charge.telegram_id for charge in book.charges.values()}
+    owners |= {payment.telegram_id for payment in book.payments.values()}
+    users = owners.union(*book.subscribers.values(), *book.supporters.values()) - {None}
+    if users:
+        rows = await db.fetch(sql("find_erased_users"), list(users))
+        book.erased = frozenset(row["telegram_id"] for row in rows)
+
+
+async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> Book:
+    book = Book()
+    words = [read_words(charge.note or "") for charge in charges]
+    await _load_people(db, book, charges, words)
+    await _load_payments(db, book, words, charges)
+    return book
+
+
+async def _load_digests(db: Connection, events: Sequence[Event]) -> dict[DeliveryKey, bytes]:
+    keys = [event.delivery_key for event in events]
+    contradictions = [f"{event.delivery_key}:{event.digest.hex()}" for event in events]
+    rows = await db.fetch(sql("find_digests"), [*keys, *contradictions])
+    return {row["delivery_key"]: row["digest"] for row in rows}
+
+
+async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts]) -> list[asyncpg.Record]:
+    numbered = [one for one in facts if one.bmc_id]
+    subscribed = [one for one in facts if one.psp_id and one.period_start]
+    supported = [(one.supporter.supporter_id, one.paid_at) for one in facts if one.supporter]
+    return await db.fetch(
+        sql("find_charges"),
+        [one.key for one in facts],
+        [one.transaction_id for one in facts if one.transaction_id],
+        [one.family for one in numbered],
+        [one.bmc_id for one in numbered],
+        [one.period_start for one in numbered],
+        [one.psp_id for one in subscribed],
+        [one.period_start for one in subscribed],
+        [supporter_id for supporter_id, _ in supported],
+        [paid_at for _, paid_at in supported],
+        ANNOUNCED_TWICE_WITHIN,
+        PERIOD_SLACK,
+    )
+
+
+async def _load_waiting(db: Connection, book: Book, facts: Sequence[ChargeFacts], rules: Rules) -> None:
+    paid = [one for one in facts if one.amount]
+    rows = await db.fetch(
+        sql("find_waiting"),
+        [one.amount for one in paid],
+        [one.currency for one in paid],
+        [one.paid_at for one in paid],
+        rules.fallback_window,
+        WAITING_MAX,
+    )
+    for row in rows:
+        book.keep_waiting(WaitingCharge(**row))
+
+
+async def _load_people(
+    db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts], words: Iterable[Words]
+) -> None:
+    """Load who the payers of these charges may be: by subscription, by supporter, and by being mentioned."""
+    await _load_subscribers(db, book, charges)
+    supporters = {one for charge in charges if (one := supporter_of(charge))}
+    if supporters:
+        for row in await db.fetch(sql("find_users_of_supporters"), sorted(supporters)):
+            known = book.supporters.get(row["supporter_id"], frozenset())
+            book.supporters[row["supporter_id"]] = known | {row["telegram_id"]}
+    await _load_outsiders(db, book, charges)
+    mentions = [one.mentions for one in words]
+    usernames = sorted({name for one in mentions for name in one.usernames})
+    telegram_ids = sorted({user for one in mentions for user in one.telegram_ids})
+    if usernames or telegram_ids:
+        rows = await db.fetch(sql("find_mentioned_users"), usernames, telegram_ids)
+        for row in rows:
+            if row["username"] is not None:
+                book.usernames[row["username"]] = book.usernames.get(row["username"], frozenset()) | {
+                    row["telegram_id"]
+                }
+        book.known_users = frozenset(row["telegram_id"] for row in rows if row["username"] is None)
+
+
+async def _load_subscribers(db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts]) -> None:
+    subscribed = {name: one for one in charges if (name := subscription_of(one))}
+    if not subscribed:
+        return
+    rows = await db.fetch(
+        sql("find_users_of_subscriptions"),
+        list(subscribed),
+        [one.psp_id for one in subscribed.values()],
+        [one.family for one in subscribed.values()],
+        [one.bmc_id for one in subscribed.values()],
+    )
+    for row in rows:
+        users = book.undone if row["is_undone"] else book.subscribers
+        users[row["name"]] = users.get(row["name"], frozenset()) | {row["telegram_id"]}
+
+
+async def _load_outsiders(db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts]) -> None:
+    names = sorted({name for one in charges for name in outsider_names(one)})
+    if names:
+        rows = await db.fetch(sql("find_outsiders"), [kind for kind, _ in names], [name for _, name in names])
+        book.outsiders = {(OutsiderKind(row["kind"]), row["name"]): row["outsider_id"] for row in rows}
+
+
+async def _load_payments(
+    db: Connection, book: Book, words: Iterable[Words], charges: Sequence[Charge | ChargeFacts]
+) -> None:
+    readings = [one.reading for one in words]
+    codes = {code for reading in readings for code in reading.codes | reading.corrections}
+    users = {user for users in book.supporters.values() for user in users}
+    paid = [charge for charge in charges if charge.amount]
+    rows = await db.fetch(
+        sql("find_candidate_payments"),
+        sorted(codes),
+        sorted(users),
+        [charge.amount for charge in paid],
+        [charge.currency for charge in paid],
+        [charge.paid_at for charge in paid],
+        [charge.paid_at + CLOCK_SLACK for charge in paid],
+        RIVALS_MAX,
+    )
+    book.payments |= {payment.payment_id: payment for payment in map(payment_of, rows)}
+    owners = {payment.telegram_id for payment in book.payments.values()}
+    if owners:
+        book.guesses = await load_guesses(db, owners)
+
+
+async def load_guesses(db: Connection, users: Iterable[TelegramId]) -> dict[TelegramId, GuessRecord]:
+    rows = await db.fetch(sql("find_guesses"), sorted(users))
+    return {row["telegram_id"]: GuessRecord(row["guessed_at"], row["taken_back_at"]) for row in rows}
+
+
+async def load_charge(db: Connection, charge_id: int) -> Charge | None:
+    key = await db.fetchval(sql("find_charge_key"), charge_id)
+    rows = await db.fetch(sql("find_charges_by_keys"), [key])
+    return _charge(rows[0]) if rows else None
+
+
+async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: OutsiderName) -> list[Charge]:
+    """Find the waiting charges that have the trait of this one, except those that carry a code of one of our users."""
+    kind, _ = outsider
+    keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_alike"), charge_id, kind, WAITING_MAX)]
+    alike = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+    charges = [one for one in alike if outsider in outsider_names(one)]
+    book = await _load_book_for_charges(db, charges)
+    return [one for one in charges if book.payments.keys().isdisjoint(read_words(one.note or "").reading.codes)]
+
+
+async def write_settlement(db: Connection, done: Settlement, now: datetime) -> frozenset[int]:
+    """
+    Write a settlement in the order in which the tables refer to each other; a step with nothing to write is left out.
+
+    Returns the ids of the charges that were credited now, rather than some time before.
+    """
+    credited: frozenset[int] = frozenset()
+    if done.events:
+        await _keep_events(db, done.events, now)
+    if done.supporters:
+        seen = list(done.supporters.values())
+        columns = [one.supporter_id for one in seen], [one.name for one in seen], [one.email for one in seen]
+        await db.execute(sql("meet_supporters"), *columns, now)
+    if done.charges:
+        await db.execute(sql("keep_charges"), [_row_of(charge) for charge in done.charges.values()])
+    if done.payment_credits:
+        users, credits = zip(*done.payment_credits.values(), strict=True)
+        rows = await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits, now)
+        credited = frozenset(row["charge_id"] for row in rows)
+    if done.guesses:
+        await db.execute(sql("keep_guesses"), list(done.guesses), list(done.guesses.values()), now)
+    if done.outsiders_ended:
+        await db.execute(sql("end_outsiders"), sorted(done.outsiders_ended), now)
+    if done.refunded:
+        await _reverse(db, done.refunded, now)
+    if done.completions:
+        paid = [one.payment_id for one in done.completions], [_completion_row(one.charge) for one in done.completions]
+        await db.execute(sql("complete_payments"), *paid, now)
+    if done.notifications:
+        await _queue(db, done)
+        await db.execute(sql("announce"))
+    return credited
+
+
+async def _keep_events(db: Connection, records: Sequence[EventRecord], now: datetime) -> None:
+    await db.execute(
+        sql("keep_events"),
+        [record.delivery_key for record in records],
+        [record.event.type for record in records],
+        [record.event.live_mode for record in records],
+        [record.event.attempt for record in records],
+        [None if record.is_blank else record.event.body for record in records],
+        [record.event.digest for record in records],
+        [record.outcome for record in records],
+        [record.charge_key for record in records],
+        [record.event.received_at for record in records],
+        [record.event.verified_by for record in records],
+        [record.event.supporter_id for record in records],
+        [now if record.is_blank else None for record in records],
+    )
+
+
+async def _reverse(db: Connection, keys: Iterable[ChargeKey], now: datetime) -> None:
+    rows = await db.fetch(sql("reverse_refunded_charges"), sorted(keys), now)
+    if rows:
+        await db.execute(sql("tell_operators_of_overdrafts"), [row["telegram_id"] for row in rows])
+
+
+async def _queue(db: Connection, done: Settlement) -> None:
+    await db.execute(
+        sql("queue_notifications"),
+        [notification.telegram_id for notification in done.notifications],
+        [notification.kind for notification in done.notifications],
+        [dict(notification.facts) for notification in done.notifications],
+        [notification.fact_key for notification in done.notifications],
+        [notification.traceparent for notification in done.notifications],
+    )
+
+
+def _completion_row(charge: Charge) -> dict[str, str]:
+    return {
+        "charge_key": charge.key,
+        "amount": f"{charge.amount:f}",
+        "currency": charge.currency,
+        "paid_at": charge.paid_at.isoformat(),
+    }
+
+
+def _row_of(charge: Charge) -> dict[str, object]:
+    row = {column: _plain(getattr(charge, column)) for column in COLUMNS_KEPT_AS_THEY_ARE}
+    return {**row, "charge_key": charge.key, "reasons": list(charge.reasons)}
+
+
+def _plain(value: object) -> object:
+    """Write a value as JSON can carry it to the column."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _charge(row: asyncpg.Record) -> Charge:
+    values = dict(row)
+    return Charge(
+        key=values.pop("charge_key"),
+        family=_known(Family, values.pop("family")),
+        state=ChargeState(values.pop("state")),
+        method=_known(Method, values.pop("method")),
+        flag=_known(Flag, values.pop("flag")),
+        doubt=_known(Doubt, values.pop("doubt")),
+        reasons=tuple(values.pop("reasons")),
+        **values,
+    )
+
+
+def _known(kind: type[Known], value: Any) -> Any:
+    """Read a stored word; one that only a newer version knows stays the word it is, so that it breaks nothing."""
+    return kind(value) if value in set(kind) else value

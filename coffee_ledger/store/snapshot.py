@@ -1,0 +1,124 @@
+"""Measure the state of everything at one moment: what waits, what was paid, what is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from coffee_ledger.model import USERS_KINDS, Audience, ChargeState, CreditKind, Method, Outcome, PaymentStatus
+from coffee_ledger.rhythm import HISTORY, History
+from coffee_ledger.store.database import Pool, sql, transaction
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How many there are, and since when the oldest; None: there are none."""
+
+    count: int
+    oldest_at: datetime | None
+
+
+NOTHING = Queue(0, None)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of the ledger of one kind and direction, and their credits, added up without signs."""
+
+    count: int
+    credits: int
+
+
+@dataclass(frozen=True)
+class Overdrafts:
+    """Refunds that came after their credits were spent, ever; and the users who are below zero now."""
+
+    refunds: int
+    users: int
+
+
+@dataclass(frozen=True)
+class Backup:
+    """The last one; what came after *taken_at* is in none."""
+
+    taken_at: datetime
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    taken_at: datetime
+    payments: Mapping[PaymentStatus, Queue]
+    charges: Mapping[ChargeState, Queue]
+    paid_hundredths: Mapping[str, int]
+    """By currency; 500 is five dollars."""
+    matches: Mapping[Method, int]
+    given: Mapping[CreditKind, Entries]
+    taken: Mapping[CreditKind, Entries]
+    notifications: Mapping[tuple[str, Audience], Queue]
+    """By `pending` (due and never tried), `retrying` and `dead`, and by who is to be told."""
+    undelivered_since: Mapping[Audience, datetime]
+    """Since when somebody has not been told, be it due or put off; without those who have all been told."""
+    claims: Queue
+    unsettled: Mapping[Outcome, int]
+    """Events that changed nothing, and were neither settled again nor put aside."""
+    overdrafts: Overdrafts
+    history: History
+    delivered_at: datetime | None
+    """When the newest signed delivery came, be it a test; None: there has never been one."""
+    backup: Backup | None
+    """None: there has never been one."""
+
+
+async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:
+    async with transaction(pool) as db:
+        await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await db.execute(sql("limit_snapshot"))
+        payments = await db.fetch(sql("count_payments"))
+        charges = await db.fetch(sql("count_charges"))
+        paid = await db.fetch(sql("sum_paid"))
+        methods = await db.fetch(sql("count_methods"))
+        credits = await db.fetch(sql("sum_credits"))
+        notifications = await db.fetch(sql("count_notifications"), now, list(USERS_KINDS))
+        undelivered = await db.fetch(sql("find_oldest_undelivered"), now, list(USERS_KINDS))
+        claims = await db.fetchrow(sql("count_open_claims"))
+        unsettled = await db.fetch(sql("count_unsettled_events"))
+        overdrafts = await db.fetchrow(sql("count_overdrafts"))
+        history = await db.fetchrow(sql("find_rhythm"), now, HISTORY)
+        delivered_at = await db.fetchval(sql("find_newest_delivery"))
+        backup = await db.fetchrow(sql("find_last_backup"))
+    assert claims is not None
+    assert overdrafts is not None
+    assert history is not None
+    return Snapshot(
+        taken_at=now,
+        payments={PaymentStatus(row["status"]): Queue(row["payments"], row["oldest_at"]) for row in payments},
+        charges={ChargeState(row["state"]): Queue(row["charges"], row["oldest_at"]) for row in charges},
+        paid_hundredths={row["currency"]: int(Decimal(row["hundredths"])) for row in paid},
+        matches={Method(row["method"]): row["matches"] for row in methods},
+        given=_entries(credits, is_taken=False),
+        taken=_entries(credits, is_taken=True),
+        notifications={
+            (row["status"], _audience(row)): Queue(row["notifications"], row["oldest_at"]) for row in notifications
+        },
+        undelivered_since={_audience(row): row["oldest_at"] for row in undelivered},
+        claims=Queue(claims["claims"], claims["oldest_at"]),
+        unsettled={Outcome(row["outcome"]): row["events"] for row in unsettled},
+        overdrafts=Overdrafts(**overdrafts),
+        history=History(**history),
+        delivered_at=delivered_at,
+        backup=Backup(**backup) if backup else None,
+    )
+
+
+def _audience(row: Any) -> Audience:
+    return Audience.USERS if row["is_for_users"] else Audience.OPERATORS
+
+
+def _entries(rows: list[Any], *, is_taken: bool) -> dict[CreditKind, Entries]:
+    return {
+        CreditKind(row["kind"]): Entries(row["entries"], row["credits"]) for row in rows if row["is_taken"] is is_taken
+    }

@@ -1,0 +1,117 @@
+"""Read the amounts that people write and Web Apps send: pure functions, each with an answer for what does not fit."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from coffee_ledger.codes import is_older_form, older_form_owner
+from coffee_ledger.model import PaymentId, TelegramId
+
+LEAST, MOST = Decimal(1), Decimal(10_000)
+PAID_MOST = Decimal(100_000_000)
+"""From here on a claim's amount does not fit into its column."""
+
+ISO_CODE_LENGTH = 3
+WEB_APP_DATA_BYTES_MAX = 4096
+"""Telegram's own limit of `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
+
+SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₴": "UAH", "ГРН": "UAH", "ZŁ": "PLN"}
+WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([$€£₴]|[A-ZŁ]{2,10}|ГРН)\.?)?")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An amount that may be asked for."""
+
+    amount: Decimal
+    currency: str
+    payment_id: PaymentId | None = None
+
+
+class Refusal(enum.StrEnum):
+    """Why an amount, or a Web App's data, cannot be taken; each has its text in the locale files."""
+
+    UNREADABLE = "amount-unreadable"
+    TOO_SMALL = "amount-too-small"
+    TOO_LARGE = "amount-too-large"
+    CURRENCY = "currency-unknown"
+    DATA_UNREADABLE = "web-app-unreadable"
+    DATA_FOREIGN = "web-app-foreign"
+
+
+def read_wish(text: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+    """Read `10`, `7.50 EUR`, `10,50`, `€5`, `20 грн`; *currency* is meant where none is named."""
+    written = _read(text, currency)
+    return _within_bounds(written.amount, written.currency, currencies) if written else Refusal.UNREADABLE
+
+
+def read_paid(text: str, *, currency: str) -> Wish | None:
+    """Read what somebody says they have paid, which may be in a currency that has no rate; None: it makes no sense."""
+    written = _read(text, currency)
+    is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
+    return written if is_sensible else None
+
+
+def _read(text: str, currency: str) -> Wish | None:
+    written = WRITTEN.fullmatch(text.strip().upper())
+    if written is None:
+        return None
+    # Named twice, as on receipts ("$5.00 USD"), it must be the same.
+    named = {SIGNS.get(one, one) for one in (written[1], written[4]) if one} or {currency}
+    return Wish(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
+
+
+def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+    """Read what a link `t.me/BOT?start=…` carries: `10`, `7_50`, `10-EUR`, as no points and blanks fit into it."""
+    return read_wish(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
+
+
+def _refuse_booleans(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a boolean is no number")  # noqa: TRY004 — what pydantic reports
+    return value
+
+
+class _WebAppData(BaseModel):
+    """What a Web App's `sendData` brings; anybody can send anything in it, so only the sender whom Telegram names counts."""
+
+    amount: Annotated[
+        Decimal, BeforeValidator(_refuse_booleans), Field(max_digits=20, decimal_places=2, allow_inf_nan=False)
+    ]
+    currency: Annotated[str | None, Field(pattern="^[A-Za-z]{3,10}$")] = None
+    payment_id: Annotated[str | None, Field(max_length=100)] = None
+    user_id: Annotated[int | None, BeforeValidator(_refuse_booleans)] = None
+
+
+def read_web_app_data(data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+    """Read `{"payment_id"?, "user_id"?, "amount", "currency"?}`; an older-form id must begin with the sender's own."""
+    if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
+        return Refusal.DATA_UNREADABLE
+    try:
+        read = _WebAppData.model_validate_json(data)
+    except (ValidationError, UnicodeEncodeError):
+        return Refusal.DATA_UNREADABLE
+    if read.user_id is not None and read.user_id != sender:
+        return Refusal.DATA_FOREIGN
+    if read.payment_id is not None and not is_older_form(read.payment_id):
+        return Refusal.DATA_UNREADABLE
+    payment_id = PaymentId(read.payment_id) if read.payment_id else None
+    if payment_id is not None and older_form_owner(payment_id) != sender:
+        return Refusal.DATA_FOREIGN
+    wish = _within_bounds(read.amount, (read.currency or currency).upper(), currencies)
+    return Wish(wish.amount, wish.currency, payment_id) if isinstance(wish, Wish) else wish
+
+
+def _within_bounds(amount: Decimal, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+    if currency not in currencies:
+        return Refusal.CURRENCY
+    if amount < LEAST:
+        return Refusal.TOO_SMALL
+    return Refusal.TOO_LARGE if amount > MOST else Wish(amount, currency)

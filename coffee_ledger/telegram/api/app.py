@@ -1,0 +1,211 @@
+"""The endpoints under `/api/`. Who asks is what Telegram signed, and nothing that the page says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp_sse import EventSourceResponse, sse_response
+
+from coffee_ledger.codes import is_code, is_older_form
+from coffee_ledger.errors import DatabaseAwayError, PaymentIdTakenError, TooManyOpenPaymentsError
+from coffee_ledger.model import PaymentId, PendingPayment
+from coffee_ledger.runtime.bodies import BodyReader, Unread
+from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.store.payments import Request, cancel_payment, meet_user, open_payment
+from coffee_ledger.store.showing import ShownPayment, find_state
+from coffee_ledger.telegram.allowance import Allowance
+from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data
+from coffee_ledger.telegram.api.counting import count_answers
+from coffee_ledger.telegram.api.init_data import Distrust, Visitor, read_init_data
+from coffee_ledger.telegram.api.live import Live, TooManyWatchersError, Watcher
+from coffee_ledger.telegram.api.problems import ProblemError, answer_problems, too_many_requests
+from coffee_ledger.telegram.api.shapes import show_offer, show_payment, show_state
+from coffee_ledger.telegram.api.tracing import trace_requests
+from coffee_ledger.telegram.context import Context
+
+log = structlog.stdlib.get_logger()
+
+WISH_BYTES_MAX = 16 * 1024
+REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
+STREAM_CHECK_SECONDS = 1.0
+STREAM_RETRY_SECONDS = 15.0
+"""When a page that got no stream, or whose stream had to end, may ask for one again. Meanwhile it polls the state."""
+
+STREAM_SEND_SECONDS = 20.0
+
+Answer = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Api:
+    """Answers the Mini App's requests."""
+
+    context: Context
+    token: str
+    live: Live
+    find_username: Callable[[], Awaitable[str | None]]
+    """The bot's own, if Telegram tells it in time."""
+    hand_over: Callable[[Visitor, PendingPayment], None]
+    """Write the code of a fresh payment into the chat too, where Telegram has a button that copies it."""
+    bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=WISH_BYTES_MAX))
+
+    def make_app(self) -> web.Application:
+        """Make the part that is to be mounted at `/api`."""
+        app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
+        allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
+        routes: dict[tuple[str, str], Answer] = {
+            ("GET", "/state"): self._show_state,
+            ("GET", "/events"): self._stream_states,
+            ("POST", "/payments"): self._open_payment,
+            ("POST", "/payments/{payment_id}/cancel"): self._cancel_payment,
+        }
+        app.router.add_get("/offer", self._show_offer)
+        for (method, path), answer in routes.items():
+            app.router.add_route(method, path, self._authorised(answer, allowance))
+        app.on_response_prepare.append(_forbid_keeping)
+        # Else a stop would wait for the pages that are open.
+        app.on_shutdown.append(self._end_streams)
+        return app
+
+    def _authorised(
+        self, answer: Answer, allowance: Allowance
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def authorise(request: web.Request) -> web.StreamResponse:
+            authorization = request.headers.get("Authorization", "")
+            visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
+            if isinstance(visitor, Distrust):
+                raise ProblemError(401, visitor)
+            wait_seconds = allowance.take(visitor.telegram_id, asyncio.get_running_loop().time())
+            if wait_seconds:
+                raise too_many_requests(wait_seconds)
+            spoken = await meet_user(
+                self.context.pool,
+                visitor.telegram_id,
+                language=visitor.language,
+                username=visitor.username,
+                now=self.context.clock(),
+                is_acting=request.method != hdrs.METH_GET,
+                is_in_chat=False,
+            )
+            return await answer(request, replace(visitor, language=spoken))
+
+        return authorise
+
+    async def _end_streams(self, _app: web.Application) -> None:
+        self.live.stop()
+
+    async def _show_offer(self, _request: web.Request) -> web.Response:
+        return web.json_response(show_offer(self.context, bot=await self.find_username()))
+
+    async def _show_state(self, _request: web.Request, visitor: Visitor) -> web.Response:
+        return web.Response(text=await self._state_of(visitor), content_type="application/json")
+
+    async def _open_payment(self, request: web.Request, visitor: Visitor) -> web.Response:
+        body = await self.bodies.read(request)
+        if isinstance(body, Unread):
+            raise ProblemError(body.status, "request_unreadable")
+        wish = self._read_wish(body.decode(errors="replace"), visitor)
+        asked = Request(f"app:{uuid.uuid4().hex}", visitor.telegram_id, wish.amount, wish.currency, wish.payment_id)
+        now = self.context.clock()
+        try:
+            payment = await open_payment(
+                self.context.pool,
+                asked,
+                draw_code=self.context.draw_code,
+                now=now,
+                reuse_within=self.context.pending_ttl / 2,
+            )
+        except TooManyOpenPaymentsError as error:
+            raise ProblemError(409, "too_many_open", {"count": error.open_max}) from None
+        except PaymentIdTakenError:
+            raise ProblemError(400, "request_unreadable") from None
+        is_new = payment.created_at == now
+        if is_new:
+            log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=visitor.telegram_id)
+            self.hand_over(visitor, payment)
+        return web.json_response(
+            show_payment(ShownPayment(payment, paid=None), self.context), status=201 if is_new else 200
+        )
+
+    async def _cancel_payment(self, request: web.Request, visitor: Visitor) -> web.Response:
+        payment_id = PaymentId(request.match_info["payment_id"])
+        if not (is_code(payment_id) or is_older_form(payment_id)):
+            raise ProblemError(404, "payment_unknown")
+        cancelling = await cancel_payment(self.context.pool, payment_id, visitor.telegram_id, now=self.context.clock())
+        if cancelling is None:
+            raise ProblemError(404, "payment_unknown")
+        payment = cancelling.payment
+        # Cancelled before is what was asked for; expired or completed is not.
+        if not cancelling.is_new and payment.status != "cancelled":
+            raise ProblemError(409, "payment_ended", {"status": payment.status})
+        return web.json_response(show_payment(ShownPayment(payment, paid=None), self.context))
+
+    async def _stream_states(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
+        try:
+            with self.live.watch(visitor.telegram_id) as watcher:
+                first = await self._state_of(visitor)
+                async with sse_response(request, send_timeout=STREAM_SEND_SECONDS, sep="\n") as stream:
+                    await self._send_states(request, stream, first, watcher, visitor)
+        except TooManyWatchersError:
+            raise too_many_requests(STREAM_RETRY_SECONDS) from None
+        return stream
+
+    async def _send_states(
+        self, request: web.Request, stream: EventSourceResponse, state: str, watcher: Watcher, visitor: Visitor
+    ) -> None:
+        """Send a state whenever it is another one; the page connects again after whatever ends this."""
+        sent = ""
+        try:
+            while _is_open(request) and stream.is_connected() and not self.live.is_stopping:
+                if self.context.clock() >= visitor.trusted_until:
+                    await stream.send("{}", event="expired")
+                    return
+                if watcher.is_displaced:
+                    await stream.send(json.dumps({"retry_after": STREAM_RETRY_SECONDS}), event="displaced")
+                    return
+                if state != sent:
+                    await stream.send(state, event="state")
+                    sent = state
+                seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
+                if await happens(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
+                    watcher.changed.clear()
+                    state = await self._state_of(visitor)
+        except (ConnectionError, TimeoutError, DatabaseAwayError):
+            return
+
+    async def _state_of(self, visitor: Visitor) -> str:
+        state = await find_state(self.context.pool, visitor.telegram_id, language=visitor.language)
+        return json.dumps(show_state(state, self.context))
+
+    def _read_wish(self, body: str, visitor: Visitor) -> Wish:
+        context = self.context
+        wish = read_web_app_data(
+            body, sender=visitor.telegram_id, currency=context.currency, currencies=context.currencies
+        )
+        match wish:
+            case Wish():
+                return wish
+            case Refusal.TOO_SMALL:
+                raise ProblemError(422, "amount_too_small", {"least": f"{LEAST:f}"})
+            case Refusal.TOO_LARGE:
+                raise ProblemError(422, "amount_too_large", {"most": f"{MOST:f}"})
+            case Refusal.CURRENCY:
+                raise ProblemError(422, "currency_unknown", {"currencies": context.currencies})
+            case _:
+                raise ProblemError(400, "request_unreadable")
+
+
+def _is_open(request: web.Request) -> bool:
+    """Tell whether the page still listens; nobody says when it is closed, the connection only goes away."""
+    return request.transport is not None and not request.transport.is_closing()
+
+
+async def _forbid_keeping(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.popall("Server", None)

@@ -1,0 +1,100 @@
+"""
+Read who opens the Mini App: Telegram signs it with the bot's token, and nothing else is believed.
+
+Source: https://core.telegram.org/bots/webapps, "Validating data received via the Mini App", read November 2026.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, Field, ValidationError
+
+from coffee_ledger.model import TelegramId
+from coffee_ledger.telegram.speech import language_of
+
+AGE_MAX = timedelta(hours=1)
+CLOCK_SLACK = timedelta(minutes=1)
+"""Telegram's clock and ours may differ."""
+
+BYTES_MAX = 4096
+SCHEME = "tma "
+
+
+class Distrust(enum.StrEnum):
+    """Why initData proves nothing; the Mini App has a sentence for each."""
+
+    MISSING = "init_data_missing"
+    FORGED = "init_data_forged"
+    EXPIRED = "init_data_expired"
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who opened the Mini App, and until when that holds."""
+
+    telegram_id: TelegramId
+    language: str
+    username: str | None
+    trusted_until: datetime
+
+
+class _User(BaseModel):
+    id: Annotated[int, Field(ge=1, lt=2**52)]
+    is_bot: bool = False
+    language_code: str | None = None
+    username: str | None = None
+
+
+class _Fields(BaseModel):
+    auth_date: Annotated[int, Field(ge=0, lt=2**40)]
+    user: str
+
+
+def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor | Distrust:
+    """Check the header `Authorization: tma <initData>`: its signature first, in constant time, and only then its content."""
+    if not authorization.startswith(SCHEME) or len(authorization) <= len(SCHEME):
+        return Distrust.MISSING
+    received = authorization.removeprefix(SCHEME)
+    fields = _split(received)
+    if fields is None or not _is_signed(fields, token):
+        return Distrust.FORGED
+    try:
+        signed = _Fields.model_validate(fields)
+        user = _User.model_validate_json(signed.user)
+    except ValidationError:
+        # Signed, but by somebody who opened it where there is no user: a channel, an inline message.
+        return Distrust.FORGED
+    opened_at = datetime.fromtimestamp(signed.auth_date, UTC)
+    if user.is_bot or opened_at > now + CLOCK_SLACK:
+        return Distrust.FORGED
+    if now - opened_at > AGE_MAX:
+        return Distrust.EXPIRED
+    return Visitor(TelegramId(user.id), language_of(user.language_code), user.username, opened_at + AGE_MAX)
+
+
+def _split(received: str) -> dict[str, str] | None:
+    """Take the fields apart; None where one comes twice, as then nobody could say which of them was signed."""
+    # Telegram percent-encodes whatever is not ASCII; what stands there raw is not even text.
+    if len(received) > BYTES_MAX or not received.isascii():
+        return None
+    try:
+        pairs = parse_qsl(received, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=50)
+    except ValueError:
+        return None
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else None
+
+
+def _is_signed(fields: dict[str, str], token: str) -> bool:
+    """`signature`, which is Telegram's own for third parties, is a field like any other here."""
+    signed = "\n".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "hash")
+    secret = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
+    expected = hmac.new(secret, signed.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), fields.get("hash", "").encode())

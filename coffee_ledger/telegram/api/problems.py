@@ -1,0 +1,59 @@
+"""What can be wrong with a request: a status and a name, for each of which the Mini App has a sentence of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from aiohttp import web
+
+from coffee_ledger.errors import DatabaseAwayError, LedgerError
+
+log = structlog.stdlib.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ProblemError(LedgerError):
+    """Answered as `{"error": name, …fields}`."""
+
+    def __init__(self, status: int, name: str, fields: Mapping[str, str | int | list[str]] | None = None) -> None:
+        super().__init__(name)
+        self.status = status
+        self.name = name
+        self.fields = fields or {}
+
+
+def too_many_requests(wait_seconds: float) -> ProblemError:
+    return ProblemError(429, "too_many_requests", {"retry_after": math.ceil(wait_seconds)})
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what goes wrong into an answer that says so; never with more of the request than its name."""
+    try:
+        return await handler(request)
+    except ProblemError as problem:
+        return _answer(problem)
+    except DatabaseAwayError:
+        return _answer(ProblemError(503, "service_away", {"retry_after": 5}))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _answer(
+            ProblemError(error.status, {404: "not_found", 405: "not_found"}.get(error.status, "request_unreadable"))
+        )
+    except ConnectionError:
+        # The page was closed in the middle; nobody reads this.
+        return _answer(ProblemError(400, "request_unreadable"))
+    except Exception:
+        log.exception("request not answered", method=request.method)
+        return _answer(ProblemError(500, "service_away"))
+
+
+def _answer(problem: ProblemError) -> web.Response:
+    answer = web.json_response({"error": problem.name, **problem.fields}, status=problem.status)
+    if "retry_after" in problem.fields:
+        answer.headers["Retry-After"] = str(problem.fields["retry_after"])
+    return answer

@@ -1,0 +1,72 @@
+"""Cancelling what was not paid."""
+
+from __future__ import annotations
+
+from aiogram import Router
+from aiogram.exceptions import TelegramBadRequest
+from aiogram.filters import Command
+from aiogram.types import CallbackQuery, Message
+
+from coffee_ledger.codes import show_code
+from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, TelegramId
+from coffee_ledger.store.payments import cancel_payment, find_open_payments
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.keyboards import CancelPayment, cancel_keyboard
+from coffee_ledger.telegram.speech import Speech
+
+ENDED = {
+    PaymentStatus.CANCELLED: "already-cancelled",
+    PaymentStatus.EXPIRED: "already-expired",
+    PaymentStatus.COMPLETED: "already-completed",
+}
+
+
+def make_router() -> Router:
+    router = Router(name="cancel")
+    router.message.register(cancel, Command("cancel"))
+    router.callback_query.register(press_cancel, CancelPayment.filter())
+    return router
+
+
+async def cancel(message: Message, context: Context, speech: Speech) -> None:
+    assert message.from_user is not None
+    user = TelegramId(message.from_user.id)
+    open_now = await find_open_payments(context.pool, user)
+    if not open_now:
+        await message.answer(speech.say("cancel-nothing"))
+    elif len(open_now) > 1:
+        await message.answer(speech.say("cancel-which"), reply_markup=cancel_keyboard(speech, open_now))
+    else:
+        done = await cancel_payment(context.pool, open_now[0].payment_id, user, now=context.clock())
+        await message.answer(_confirm(done.payment, speech) if done else speech.say("cancel-nothing"))
+
+
+async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, context: Context, speech: Speech) -> None:
+    user = TelegramId(press.from_user.id)
+    done = await cancel_payment(context.pool, PaymentId(callback_data.payment_id), user, now=context.clock())
+    if done is None:
+        await press.answer(speech.label("button-old"), show_alert=True)
+    elif not done.is_new:
+        await press.answer(speech.label(ENDED[done.payment.status]), show_alert=True)
+    else:
+        await press.answer(speech.label("cancelled-short"))
+        await _rewrite(press, _confirm(done.payment, speech))
+
+
+async def _rewrite(press: CallbackQuery, text: str) -> None:
+    """Put *text* in place of the message with the button; as a new message where the old one cannot be changed."""
+    if press.message is None:
+        return
+    if isinstance(press.message, Message):
+        try:
+            await press.message.edit_text(text)
+        except TelegramBadRequest:
+            pass
+        else:
+            return
+    await press.message.answer(text)
+
+
+def _confirm(payment: PendingPayment, speech: Speech) -> str:
+    amount = speech.money(payment.amount, payment.currency)
+    return speech.say("cancelled", amount=amount, code=show_code(payment.payment_id))

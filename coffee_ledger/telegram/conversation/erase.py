@@ -1,0 +1,64 @@
+"""Being forgotten: what is erased, what the ledger must keep, and then doing it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import structlog
+from aiogram import Bot, Router
+from aiogram.exceptions import AiogramError, TelegramBadRequest
+from aiogram.filters import Command
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message, ReplyKeyboardRemove
+
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.claims import find_open_claim
+from coffee_ledger.store.payments import erase_user, find_balance, find_open_payments
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.conversation.language import show_commands
+from coffee_ledger.telegram.keyboards import EraseMe, erase_keyboard
+from coffee_ledger.telegram.speech import Speech
+
+log = structlog.stdlib.get_logger()
+
+
+def make_router() -> Router:
+    router = Router(name="erase")
+    router.message.register(explain, Command("delete_me"))
+    router.callback_query.register(decide, EraseMe.filter())
+    return router
+
+
+async def explain(message: Message, context: Context, speech: Speech) -> None:
+    assert message.from_user is not None
+    user = TelegramId(message.from_user.id)
+    lines = [speech.say("erase-explain")]
+    if open_now := await find_open_payments(context.pool, user):
+        lines.append(speech.say("erase-open-payments", count=len(open_now)))
+    if await find_open_claim(context.pool, user):
+        lines.append(speech.say("erase-open-claim"))
+    if balance := await find_balance(context.pool, user):
+        lines.append(speech.say("erase-balance", balance=speech.say("credits", credits=balance)))
+    lines.append(speech.say("erase-sure"))
+    await message.answer("\n\n".join(lines), reply_markup=erase_keyboard(speech))
+
+
+async def decide(
+    press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, speech: Speech, state: FSMContext
+) -> None:
+    await press.answer()
+    if isinstance(press.message, Message):
+        # The buttons go: a second press would only be a second question. Of two clicks at once the second finds none.
+        with suppress(TelegramBadRequest):
+            await press.message.delete_reply_markup()
+    user = TelegramId(press.from_user.id)
+    if not callback_data.is_sure:
+        await bot.send_message(user, speech.say("erase-kept"))
+        return
+    await state.clear()
+    with suppress(AiogramError):
+        await show_commands(bot, user, None, context)
+    # Last of all, and whatever became of the rest: each word from a user makes them known again.
+    await erase_user(context.pool, user)
+    log.info("user erased", telegram_id=user)
+    await bot.send_message(user, speech.say("erased"), reply_markup=ReplyKeyboardRemove())

@@ -1,0 +1,71 @@
+"""Which language to speak."""
+
+from __future__ import annotations
+
+import structlog
+from aiogram import Bot, Router
+from aiogram.exceptions import AiogramError
+from aiogram.filters import Command
+from aiogram.types import BotCommand, BotCommandScopeChat, CallbackQuery, Message
+
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.payments import choose_language
+from coffee_ledger.telegram.client import COMMANDS, show_menu_button
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.keyboards import AS_IN_TELEGRAM, SpeakLanguage, app_reply_keyboard, languages_keyboard
+from coffee_ledger.telegram.speech import LANGUAGES, Speech, language_of, speech
+
+log = structlog.stdlib.get_logger()
+
+
+def make_router() -> Router:
+    router = Router(name="language")
+    router.message.register(ask, Command("language"))
+    router.callback_query.register(take, SpeakLanguage.filter())
+    return router
+
+
+async def ask(message: Message, speech: Speech) -> None:
+    await message.answer(speech.say("language-which"), reply_markup=languages_keyboard(speech))
+
+
+async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Context, bot: Bot) -> None:
+    chosen = callback_data.language
+    if chosen != AS_IN_TELEGRAM and chosen not in LANGUAGES:
+        chosen = AS_IN_TELEGRAM
+    is_lasting = chosen != AS_IN_TELEGRAM
+    language = chosen if is_lasting else language_of(press.from_user.language_code)
+    user = TelegramId(press.from_user.id)
+    await choose_language(context.pool, user, language, is_lasting=is_lasting)
+    texts = speech(language)
+    await press.answer(texts.label("language-chosen"))
+    if isinstance(press.message, Message):
+        keyboard = app_reply_keyboard(texts, context.app_url)
+        await press.message.answer(texts.say("language-chosen"), reply_markup=keyboard)
+    await speak_in_menu(bot, user, language, context)
+    try:
+        await show_commands(bot, user, language if is_lasting else None, context)
+    except AiogramError as error:
+        log.warning("commands not changed", error=type(error).__name__)
+
+
+async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Context) -> None:
+    """Let the chat's own menu button speak the language; Telegram knows none by itself. Nothing depends on it."""
+    try:
+        await show_menu_button(bot, user, language=language, app_url=context.app_url)
+    except AiogramError as error:
+        log.warning("menu button not changed", error=type(error).__name__)
+
+
+async def show_commands(bot: Bot, user: TelegramId, language: str | None, context: Context) -> None:
+    """List the commands in one chat in the chosen language; None: in the one that Telegram knows of."""
+    # An operator's list has the desk's commands, and one for each language.
+    if user in context.operators:
+        return
+    scope = BotCommandScopeChat(chat_id=user)
+    if language is None:
+        await bot.delete_my_commands(scope=scope)
+    else:
+        texts = speech(language)
+        listed = [BotCommand(command=name, description=texts.label(f"command-{name}")) for name in COMMANDS]
+        await bot.set_my_commands(listed, scope=scope)

@@ -1,0 +1,149 @@
+"""Asking to pay: by command, by button, and from a Web App."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import F, Router
+from aiogram.filters import Command, CommandObject
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, User
+from structlog.stdlib import get_logger
+
+from coffee_ledger.codes import show_code
+from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
+from coffee_ledger.model import PendingPayment, TelegramId
+from coffee_ledger.store.payments import Request, open_payment
+from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.keyboards import (
+    ChooseAmount,
+    PickAmount,
+    amounts_keyboard,
+    one_amount_keyboard,
+    payment_keyboard,
+)
+from coffee_ledger.telegram.speech import Speech
+
+log = get_logger()
+
+Answer = Callable[..., Awaitable[Any]]
+"""How to write into the chat: `message.answer`."""
+
+
+def make_router() -> Router:
+    router = Router(name="pay")
+    router.message.register(pay, Command("pay", "support", "donate"))
+    router.message.register(take_web_app_data, F.web_app_data)
+    router.callback_query.register(choose_amount, ChooseAmount.filter())
+    router.callback_query.register(pick_amount, PickAmount.filter())
+    return router
+
+
+async def pay(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+    if not command.args:
+        await _offer_amounts(message.answer, context, speech)
+        return
+    wish = read_wish(command.args, currency=context.currency, currencies=context.currencies)
+    await _take(wish, message.answer, _sender(message.from_user), _request_key(message), context, speech)
+
+
+async def take_web_app_data(message: Message, context: Context, speech: Speech) -> None:
+    assert message.web_app_data is not None
+    sender = _sender(message.from_user)
+    wish = read_web_app_data(
+        message.web_app_data.data, sender=sender, currency=context.currency, currencies=context.currencies
+    )
+    await _take(wish, message.answer, sender, _request_key(message), context, speech)
+
+
+async def choose_amount(press: CallbackQuery, context: Context, speech: Speech) -> None:
+    if press.message is not None:
+        await _offer_amounts(press.message.answer, context, speech)
+    await press.answer()
+
+
+async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context, speech: Speech) -> None:
+    # The button may be old: the amounts or the currencies may have changed since.
+    wish = read_wish(
+        f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
+    )
+    if press.message is not None:
+        key = f"press:{press.id}"
+        await _take(wish, press.message.answer, _sender(press.from_user), key, context, speech)
+    await press.answer()
+
+
+async def _offer_amounts(answer: Answer, context: Context, speech: Speech) -> None:
+    text = speech.say("choose-amount", example=_example(context))
+    keyboard = amounts_keyboard(speech, context.amounts, context.currency, context.rates, app_url=context.app_url)
+    await answer(text, reply_markup=keyboard)
+
+
+async def offer_amount(message: Message, wish: Wish, context: Context, speech: Speech) -> None:
+    """Ask whether this amount is meant; nothing is recorded before they say so."""
+    text = speech.say("amount-offered", amount=speech.money(wish.amount, wish.currency))
+    keyboard = one_amount_keyboard(speech, wish.amount, wish.currency, context.rates)
+    await message.answer(text, reply_markup=keyboard)
+
+
+async def _take(
+    wish: Wish | Refusal, answer: Answer, sender: TelegramId, key: str, context: Context, speech: Speech
+) -> None:
+    """Record the wish and answer with its code; or say what does not fit."""
+    if isinstance(wish, Refusal):
+        await answer(_explain(wish, context, speech))
+        return
+    request = Request(key, sender, wish.amount, wish.currency, wish.payment_id)
+    try:
+        payment = await open_payment(
+            context.pool,
+            request,
+            draw_code=context.draw_code,
+            now=context.clock(),
+            reuse_within=context.pending_ttl / 2,
+        )
+    except TooManyOpenPaymentsError as error:
+        await answer(speech.say("too-many-open", count=error.open_max))
+        return
+    except PaymentIdTakenError:
+        await answer(speech.say("web-app-taken"))
+        return
+    log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=sender)
+    text, keyboard = describe(payment, context, speech)
+    await answer(text, reply_markup=keyboard)
+
+
+def describe(payment: PendingPayment, context: Context, speech: Speech) -> tuple[str, InlineKeyboardMarkup]:
+    """Say how a pending payment is to be paid."""
+    text = speech.say(
+        "payment-request",
+        amount=speech.money(payment.amount, payment.currency),
+        credits=context.rates.credits_for(payment.amount, payment.currency) or 0,
+        code=show_code(payment.payment_id),
+    )
+    return text, payment_keyboard(speech, payment, context.page_url)
+
+
+def _explain(refusal: Refusal, context: Context, speech: Speech) -> str:
+    every_value = {
+        "example": _example(context),
+        "least": speech.money(LEAST, context.currency),
+        "most": speech.money(MOST, context.currency),
+        "currencies": ", ".join(context.currencies),
+    }
+    return speech.say(refusal, **every_value)
+
+
+def _example(context: Context) -> str:
+    return f"{context.amounts[0]:f} {context.currency}"
+
+
+def _sender(user: User | None) -> TelegramId:
+    assert user is not None, "only a channel's posts have no sender, and they are not served"
+    return TelegramId(user.id)
+
+
+def _request_key(message: Message) -> str:
+    """Name the message that asked: Telegram may deliver one update again."""
+    return f"message:{message.chat.id}:{message.message_id}"

@@ -1,0 +1,26 @@
+"""The questions that people really ask."""
+
+from __future__ import annotations
+
+from aiogram import Router
+from aiogram.filters import Command
+from aiogram.types import Message
+
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.keyboards import help_keyboard
+from coffee_ledger.telegram.speech import Speech
+
+QUESTIONS = ("help-how", "help-nothing-came", "help-code", "help-credits", "help-back")
+
+
+def make_router() -> Router:
+    router = Router(name="help")
+    router.message.register(explain, Command("help"))
+    return router
+
+
+async def explain(message: Message, context: Context, speech: Speech) -> None:
+    rates = [speech.rate(per_unit, currency) for currency, per_unit in context.rates.per_unit.items()]
+    answers = [speech.say(question, rates=", ".join(rates)) for question in QUESTIONS]
+    text = "\n\n".join([speech.say("help-title"), *answers])
+    await message.answer(text, reply_markup=help_keyboard(speech, context.app_url))

@@ -1,0 +1,119 @@
+"""The first words, and the ways into and out of a chat."""
+
+from __future__ import annotations
+
+from aiogram import Bot, F, Router
+from aiogram.enums import ChatMemberStatus, ContentType
+from aiogram.filters import Command, CommandObject, CommandStart
+from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
+
+from coffee_ledger.codes import read_codes
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.payments import mark_reachable, mark_unreachable
+from coffee_ledger.telegram.amounts import Wish, read_start_payload, read_wish
+from coffee_ledger.telegram.client import introduce_desk
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.conversation.language import speak_in_menu
+from coffee_ledger.telegram.conversation.pay import offer_amount
+from coffee_ledger.telegram.keyboards import app_reply_keyboard
+from coffee_ledger.telegram.speech import Speech
+
+SAID_BY_PEOPLE = frozenset(
+    {
+        ContentType.TEXT,
+        ContentType.ANIMATION,
+        ContentType.AUDIO,
+        ContentType.CHECKLIST,
+        ContentType.CONTACT,
+        ContentType.DICE,
+        ContentType.DOCUMENT,
+        ContentType.GAME,
+        ContentType.LIVE_PHOTO,
+        ContentType.LOCATION,
+        ContentType.PAID_MEDIA,
+        ContentType.PHOTO,
+        ContentType.POLL,
+        ContentType.RICH_MESSAGE,
+        ContentType.STICKER,
+        ContentType.STORY,
+        ContentType.VENUE,
+        ContentType.VIDEO,
+        ContentType.VIDEO_NOTE,
+        ContentType.VOICE,
+    }
+)
+"""All else is written into the chat by Telegram itself: something was pinned, the bot was allowed to write."""
+
+
+def make_router() -> Router:
+    router = Router(name="start")
+    router.message.register(welcome, CommandStart())
+    router.message.register(explain_support, Command("paysupport"))
+    router.message.register(explain_privacy, Command("privacy"))
+    router.my_chat_member.register(note_departure, F.new_chat_member.status == ChatMemberStatus.KICKED)
+    router.my_chat_member.register(note_return, F.new_chat_member.status == ChatMemberStatus.MEMBER)
+    return router
+
+
+def make_last_router() -> Router:
+    """Answer what nobody else did; include it last."""
+    router = Router(name="last")
+    router.message.register(admit_ignorance, F.content_type.in_(SAID_BY_PEOPLE))
+    router.callback_query.register(excuse_old_button)
+    return router
+
+
+async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context, speech: Speech) -> None:
+    """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word: at most it is offered."""
+    assert message.from_user is not None
+    words = speech.say("start", app="none" if context.app_url is None else "some")
+    await message.answer(words, reply_markup=app_reply_keyboard(speech, context.app_url))
+    wish = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
+    if isinstance(wish, Wish):
+        await offer_amount(message, wish, context, speech)
+    await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
+    if message.from_user.id in context.operators:
+        # At the bot's start nothing could be set for whoever had not pressed Start by then.
+        await introduce_desk(bot, TelegramId(message.from_user.id))
+
+
+async def explain_support(message: Message, speech: Speech) -> None:
+    await message.answer(speech.say("paysupport"))
+
+
+async def explain_privacy(message: Message, speech: Speech) -> None:
+    await message.answer(speech.say("privacy"))
+
+
+async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
+    await mark_unreachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
+
+
+async def note_return(change: ChatMemberUpdated, context: Context) -> None:
+    await mark_reachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
+
+
+async def admit_ignorance(message: Message, context: Context, speech: Speech) -> None:
+    answer = answer_to(message)
+    wish = read_wish(message.text or "", currency=context.currency, currencies=context.currencies)
+    if answer == "unknown" and isinstance(wish, Wish):
+        await offer_amount(message, wish, context, speech)
+    else:
+        await message.answer(speech.say(answer))
+
+
+def answer_to(message: Message) -> str:
+    """Choose the text for what nobody else answered."""
+    # Many send the code back to where it came from; it belongs into the note.
+    if read_codes(message.text or message.caption or "").holds_code:
+        return "code-goes-elsewhere"
+    # A receipt, or a picture of one: nobody here can read it, but there is a way.
+    if message.photo or message.document or message.forward_origin:
+        return "picture-unread"
+    if message.voice or message.video_note or message.audio or message.video:
+        return "voice-unread"
+    return "sticker-seen" if message.sticker else "unknown"
+
+
+async def excuse_old_button(press: CallbackQuery, speech: Speech) -> None:
+    await press.answer(speech.label("button-old"), show_alert=True)

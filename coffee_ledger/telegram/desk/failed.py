@@ -1,0 +1,67 @@
+"""What becomes of events that had failed or could not be read: settled again, by the janitor, or put aside."""
+
+from __future__ import annotations
+
+from aiogram import F, Router
+from aiogram.types import CallbackQuery, Message
+
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.desk import Done, Order, put_event_aside, settle_again
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.desk.asking import Answers, Question, ask, order_in
+from coffee_ledger.telegram.desk.buttons import Again, Aside, Listing, Turn, button, rows
+from coffee_ledger.telegram.desk.cards import Card
+from coffee_ledger.telegram.desk.lists import list_card
+from coffee_ledger.telegram.desk.showing import refuse, show
+from coffee_ledger.telegram.speech import Speech
+
+
+def make_router() -> Router:
+    router = Router(name="desk-failed")
+    router.callback_query.register(want, Again.filter(F.is_sure))
+    router.callback_query.register(ask_whether, Again.filter())
+    router.callback_query.register(ask_why_aside, Aside.filter())
+    router.message.register(put_aside, Answers(Question.WHY_PUT_ASIDE))
+    return router
+
+
+async def ask_whether(press: CallbackQuery, callback_data: Again, speech: Speech) -> None:
+    number = callback_data.event_no
+    keys = rows(
+        [button(speech.label("desk-failed-yes"), Again(event_no=number, is_sure=True), style="success")],
+        [button(speech.label("desk-back"), Turn(listing=Listing.FAILED, page=0))],
+    )
+    await press.answer()
+    await show(press, Card(speech.say("desk-confirm-failed", number=str(number)), keys))
+
+
+async def want(press: CallbackQuery, callback_data: Again, context: Context, speech: Speech) -> None:
+    number = callback_data.event_no
+    order = Order(
+        operator=TelegramId(press.from_user.id),
+        reason=speech.label("desk-reason-failed", number=str(number)),
+        now=context.clock(),
+        request_key=f"press:{press.id}",
+    )
+    done = await settle_again(context.pool, number, order)
+    if isinstance(done, Done):
+        await press.answer(speech.label("desk-failed-wanted"))
+    else:
+        await refuse(press, done, context, speech)
+    await show(press, await list_card(Listing.FAILED, 0, context, speech))
+
+
+async def ask_why_aside(press: CallbackQuery, callback_data: Aside, context: Context, speech: Speech) -> None:
+    await press.answer()
+    if press.message is not None:
+        number = callback_data.event_no
+        text = speech.say("desk-ask-why-aside", number=str(number))
+        await ask(press.message, context, speech, Question.WHY_PUT_ASIDE, number, text)
+
+
+async def put_aside(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
+    done = await put_event_aside(context.pool, number, order_in(message, said, context))
+    if isinstance(done, Done):
+        await message.answer(speech.say("desk-aside", number=str(number)))
+    else:
+        await refuse(message, done, context, speech, first="desk-refused-event-decided")

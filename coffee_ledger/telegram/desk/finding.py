@@ -1,0 +1,196 @@
+"""Find people and payments by whatever an operator has in hand, and tell the whole life of a payment."""
+
+from __future__ import annotations
+
+import re
+
+from aiogram import Router
+from aiogram.filters import Command, CommandObject
+from aiogram.types import InlineKeyboardMarkup, Message
+
+from coffee_ledger.codes import is_code, is_older_form, read_codes
+from coffee_ledger.model import PaymentId
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.lookup import (
+    FOUND_MAX,
+    Entry,
+    Life,
+    ShownCharge,
+    find_charges_by_email,
+    find_charges_by_name,
+    find_charges_by_number,
+    find_charges_of_user,
+    find_life,
+    find_payments_of_user,
+)
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.desk.buttons import rows
+from coffee_ledger.telegram.desk.cards import as_many_as_fit, decision_line, money, name_of, reason_words
+from coffee_ledger.telegram.desk.lists import charge_line, in_pairs, open_key, payment_line
+from coffee_ledger.telegram.desk.people import Found, find_people, without_sign
+from coffee_ledger.telegram.speech import Speech
+
+PEOPLE_MAX = 5
+QUERY_LENGTH_MAX = 200
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def make_router() -> Router:
+    router = Router(name="desk-finding")
+    router.message.register(find, Command("find"))
+    router.message.register(tell_life, Command("payment"))
+    return router
+
+
+async def find(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+    said = (command.args or "").strip()[:QUERY_LENGTH_MAX]
+    if not said:
+        await message.answer(speech.say("desk-find-how"))
+        return
+    is_address = not said.startswith("@") and EMAIL.fullmatch(said) is not None
+    people = [] if is_address else (await find_people(context.pool, said))[:PEOPLE_MAX]
+    charges = await _find_charges(context.pool, said, people, is_address=is_address)
+    lines = [line for found in people for line in await _tell_user(found, context, speech)]
+    lines += [_line_with_email(charge, said if is_address else None, speech) for charge in charges]
+    if not lines:
+        await message.answer(speech.say("desk-found-nothing"))
+        return
+    keys = [open_key(charge, speech) for charge in charges]
+    await message.answer(_fit(lines, speech), reply_markup=rows(*in_pairs(keys)) if keys else None)
+
+
+async def tell_life(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+    code = read_payment_id(command.args or "")
+    life = await find_life(context.pool, code) if code else None
+    if life is None:
+        await message.answer(speech.say("desk-payment-how" if code is None else "desk-payment-unknown"))
+        return
+    await message.answer(_life(life, speech), reply_markup=_life_keys(life, speech))
+
+
+def read_payment_id(said: str) -> PaymentId | None:
+    """Read one code, as people type it, or the older form."""
+    codes = read_codes(said).codes
+    if len(codes) == 1:
+        return next(iter(codes))
+    said = said.strip()
+    return PaymentId(said) if is_code(said) or is_older_form(said) else None
+
+
+def mask(address: str) -> str:
+    """Show as much of an address as tells two apart: a***@example.org."""
+    name, _, host = address.partition("@")
+    return f"{name[:1]}***@{host}" if host else f"{name[:1]}***"
+
+
+async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_address: bool) -> list[ShownCharge]:
+    if is_address:
+        return await find_charges_by_email(pool, said)
+    charges = await find_charges_by_number(pool, without_sign(said))
+    charges += await find_charges_by_name(pool, " ".join(said.split()))
+    for found in people:
+        charges += await find_charges_of_user(pool, found.user.telegram_id)
+    return list({charge.charge_id: charge for charge in charges}.values())
+
+
+async def _tell_user(found: Found, context: Context, speech: Speech) -> list[str]:
+    user = found.user
+    lines = [
+        speech.say(
+            "desk-user",
+            user=name_of(user.telegram_id, {user.telegram_id: user}),
+            credits=speech.say("credits", credits=user.balance),
+            since=speech.time(user.created_at),
+            language=user.language,
+        )
+    ]
+    if user.erased_at is not None:
+        lines.append(speech.say("desk-user-erased", time=speech.time(user.erased_at)))
+    elif user.unreachable_at is not None:
+        lines.append(speech.say("desk-user-unreachable", time=speech.time(user.unreachable_at)))
+    payments = await find_payments_of_user(context.pool, user.telegram_id)
+    lines += [payment_line(payment, {user.telegram_id: user}, speech) for payment in payments]
+    return [*lines, ""]
+
+
+def _line_with_email(charge: ShownCharge, typed: str | None, speech: Speech) -> str:
+    line = charge_line(charge, speech)
+    if not charge.email:
+        return line
+    # Only whoever knows the address already sees it whole.
+    is_known = typed is not None and typed.lower() == charge.email.lower()
+    return f"{line} · {speech.say('desk-email', email=charge.email if is_known else mask(charge.email))}"
+
+
+def _life(life: Life, speech: Speech) -> str:
+    payment = life.payment
+    lines = [
+        payment_line(payment, dict(life.users), speech),
+        "",
+        speech.say("desk-life-opened", time=speech.time(payment.created_at)),
+    ]
+    ended_at = life.completed_at or life.ended_at
+    if ended_at is not None:
+        status = speech.say(f"desk-status-{payment.status}")
+        lines.append(speech.say("desk-life-ended", time=speech.time(ended_at), status=status))
+    for charge in life.charges:
+        lines += _life_of_charge(charge, life, speech)
+    if not life.charges:
+        lines.append(speech.say("desk-life-no-charge"))
+    lines += [
+        speech.say(
+            "desk-life-told",
+            time=speech.time(one["sent_at"] or one["created_at"]),
+            kind=speech.word("desk-kind", one["kind"]),
+            status=speech.say(f"desk-sent-{one['status']}"),
+        )
+        for one in life.messages
+    ]
+    return _fit(lines, speech)
+
+
+def _life_of_charge(charge: ShownCharge, life: Life, speech: Speech) -> list[str]:
+    rule = speech.word("rule", charge.method) if charge.method else "—"
+    lines = [
+        speech.say(
+            "desk-life-charge",
+            time=speech.time(charge.paid_at),
+            amount=money(charge, speech),
+            number=str(charge.charge_id),
+            charge=charge.charge_key,
+            rule=rule,
+        )
+    ]
+    if charge.flag:
+        lines.append(speech.say("desk-charge-flag", flag=speech.word("desk-flag", charge.flag)))
+    for reason in charge.reasons[:6]:
+        rule, why = reason_words(reason, speech)
+        lines.append(speech.say("reason", rule=rule, why=why))
+    lines += [_entry_line(entry, speech) for entry in life.entries if entry.charge_id == charge.charge_id]
+    if charge.decision is not None:
+        lines.append(decision_line(charge.decision, life.users, speech))
+    return lines
+
+
+def _entry_line(entry: Entry, speech: Speech) -> str:
+    return speech.say(
+        "desk-life-entry",
+        time=speech.time(entry.created_at),
+        credits=speech.change(entry.credits),
+        kind=speech.say(f"desk-entry-{entry.kind}"),
+        user=str(entry.telegram_id),
+        number=str(entry.credit_id),
+    )
+
+
+def _life_keys(life: Life, speech: Speech) -> InlineKeyboardMarkup | None:
+    # The newest, where a code was paid over and over.
+    keys = [open_key(charge, speech) for charge in life.charges[-FOUND_MAX:]]
+    return rows(*in_pairs(keys)) if keys else None
+
+
+def _fit(lines: list[str], speech: Speech) -> str:
+    """Join what Telegram takes, and count the rest."""
+    shown = as_many_as_fit(lines)
+    left = len(lines) - len(shown)
+    return "\n".join([*shown, speech.say("desk-more", count=left)] if left else shown)

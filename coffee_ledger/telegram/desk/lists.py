@@ -1,0 +1,213 @@
+"""What waits: charges and claims for a person, payments for their money, events for a mend."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiogram import Router
+from aiogram.filters import Command
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
+
+from coffee_ledger.codes import show_code
+from coffee_ledger.model import PendingPayment, TelegramId
+from coffee_ledger.store.lookup import (
+    KeptEvent,
+    KnownUser,
+    Page,
+    ShownCharge,
+    ShownClaim,
+    ShownGuess,
+    find_users,
+    list_claims,
+    list_guesses,
+    list_kept_events,
+    list_pending,
+    list_unmatched,
+)
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.desk.buttons import (
+    Again,
+    Aside,
+    Listing,
+    OnCharge,
+    OnClaim,
+    Step,
+    Turn,
+    button,
+    page_keys,
+    rows,
+)
+from coffee_ledger.telegram.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
+from coffee_ledger.telegram.desk.showing import show
+from coffee_ledger.telegram.speech import Speech
+
+PAGE_LENGTH = 6
+PAGES_MAX = 1_000_000
+
+Lines = list[str]
+Keys = list[InlineKeyboardButton]
+
+
+def make_router() -> Router:
+    router = Router(name="desk-lists")
+    for command, listing in COMMANDS.items():
+        router.message.register(_begin(listing), Command(command))
+    router.callback_query.register(turn, Turn.filter())
+    return router
+
+
+def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
+    async def begin(message: Message, context: Context, speech: Speech) -> None:
+        card = await list_card(listing, 0, context, speech)
+        await message.answer(card.text, reply_markup=card.keyboard)
+
+    return begin
+
+
+async def turn(press: CallbackQuery, callback_data: Turn, context: Context, speech: Speech) -> None:
+    # A forged number is no reason to ask the database for more than it can count.
+    page = min(max(callback_data.page, 0), PAGES_MAX)
+    await press.answer()
+    await show(press, await list_card(callback_data.listing, page, context, speech))
+
+
+async def list_card(listing: Listing, number: int, context: Context, speech: Speech) -> Card:
+    """Build one page of a list, with a key for each that can be opened."""
+    load, describe = LISTS[listing]
+    page = await load(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
+    name = listing.name.lower()
+    lines, keys = await describe(page, context, speech)
+    if not lines:
+        # What filled the last page was decided meanwhile.
+        return await list_card(listing, 0, context, speech) if number else Card(speech.say(f"desk-{name}-none"))
+    pages = -(-page.total // PAGE_LENGTH)
+    title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"
+    return Card(
+        "\n".join([title, *lines]),
+        rows(*in_pairs(keys), page_keys(speech, listing, page=number, pages=pages)),
+    )
+
+
+async def _charges(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    return [charge_line(charge, speech) for charge in page.charges], [open_key(one, speech) for one in page.charges]
+
+
+async def _payments(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    users = await find_users(context.pool, {payment.telegram_id for payment in page.payments})
+    return [payment_line(payment, users, speech) for payment in page.payments], []
+
+
+async def _claims(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    users = await find_users(context.pool, {claim.telegram_id for claim in page.claims})
+    lines = [_claim_line(claim, users, speech) for claim in page.claims]
+    return lines, [
+        button(
+            speech.label("desk-claims-button", number=str(claim.claim_id)),
+            OnClaim(step=Step.OPEN, claim_id=claim.claim_id),
+        )
+        for claim in page.claims
+    ]
+
+
+async def _events(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    keys = [_event_keys(event, speech) for event in page.events if event.settle_again_at is None]
+    return [_event_line(event, speech) for event in page.events], [key for pair in keys for key in pair]
+
+
+async def _guesses(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+    users = await find_users(context.pool, {guess.telegram_id for guess in page.guesses})
+    lines = [_guess_line(guess, users, speech) for guess in page.guesses]
+    return lines, [open_key(guess.charge, speech) for guess in page.guesses]
+
+
+COMMANDS = {
+    "unmatched": Listing.UNMATCHED,
+    "pending": Listing.PENDING,
+    "claims": Listing.CLAIMS,
+    "failed": Listing.FAILED,
+    "guesses": Listing.GUESSES,
+}
+LISTS: dict[
+    Listing,
+    tuple[Callable[..., Awaitable[Page]], Callable[[Page, Context, Speech], Awaitable[tuple[Lines, Keys]]]],
+] = {
+    Listing.UNMATCHED: (list_unmatched, _charges),
+    Listing.PENDING: (list_pending, _payments),
+    Listing.CLAIMS: (list_claims, _claims),
+    Listing.FAILED: (list_kept_events, _events),
+    Listing.GUESSES: (list_guesses, _guesses),
+}
+
+
+def charge_line(charge: ShownCharge, speech: Speech) -> str:
+    return speech.say(
+        "desk-charge-line",
+        number=str(charge.charge_id),
+        amount=money(charge, speech),
+        time=speech.time(charge.paid_at),
+        name=short(charge.supporter_name or "—", NAME_LENGTH_MAX),
+        state=speech.say(f"desk-word-{charge.state}"),
+    )
+
+
+def payment_line(payment: PendingPayment, users: dict[TelegramId, KnownUser], speech: Speech) -> str:
+    return speech.say(
+        "desk-payment-line",
+        code=show_code(payment.payment_id),
+        amount=speech.money(payment.amount, payment.currency),
+        user=name_of(payment.telegram_id, users),
+        time=speech.time(payment.created_at),
+        status=speech.say(f"desk-status-{payment.status}"),
+    )
+
+
+def open_key(charge: ShownCharge, speech: Speech) -> InlineKeyboardButton:
+    text = speech.label("desk-open-button", number=str(charge.charge_id), amount=money(charge, speech))
+    return button(text, OnCharge(step=Step.OPEN, charge_id=charge.charge_id))
+
+
+def _claim_line(claim: ShownClaim, users: dict[TelegramId, KnownUser], speech: Speech) -> str:
+    return speech.say(
+        "desk-claims-line",
+        number=str(claim.claim_id),
+        amount=speech.money(claim.amount, claim.currency),
+        day=speech.day(claim.paid_on),
+        user=name_of(claim.telegram_id, users),
+        time=speech.time(claim.created_at),
+    )
+
+
+def _guess_line(guess: ShownGuess, users: dict[TelegramId, KnownUser], speech: Speech) -> str:
+    taken_back_at = guess.taken_back_at
+    if taken_back_at is not None:
+        state = speech.label("desk-guess-taken-back", time=speech.time(taken_back_at))
+    else:
+        state = speech.label("desk-guess-stands" if guess.stands else f"desk-word-{guess.charge.state}")
+    return speech.say(
+        "desk-guesses-line",
+        number=str(guess.charge.charge_id),
+        amount=money(guess.charge, speech),
+        user=name_of(guess.telegram_id, users),
+        time=speech.time(guess.guessed_at),
+        state=state,
+    )
+
+
+def _event_line(event: KeptEvent, speech: Speech) -> str:
+    return speech.say(
+        "desk-failed-line",
+        number=str(event.event_no),
+        type=event.type or speech.say("type-none"),
+        time=speech.time(event.received_at),
+        became=speech.say("became-wanted" if event.settle_again_at else f"became-{event.outcome}"),
+    )
+
+
+def _event_keys(event: KeptEvent, speech: Speech) -> Keys:
+    number = str(event.event_no)
+    again = button(speech.label("desk-failed-button", number=number), Again(event_no=event.event_no, is_sure=False))
+    return [again, button(speech.label("desk-aside-button", number=number), Aside(event_no=event.event_no))]
+
+
+def in_pairs(keys: Sequence[InlineKeyboardButton]) -> list[Sequence[InlineKeyboardButton]]:
+    return [keys[place : place + 2] for place in range(0, len(keys), 2)]

@@ -1,0 +1,115 @@
+"""The summary: one message in each operator's chat that counts what waits, and is kept up to date by edits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
+
+from coffee_ledger.model import NotificationKind
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.outbox import Summary, Waiting, count_waiting, end_summary, find_summaries
+from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
+from coffee_ledger.telegram.speech import Speech, speech
+
+log = structlog.stdlib.get_logger()
+
+KEPT_MIN = timedelta(hours=1)
+"""For so long a summary is kept up to date although nothing waits: more may come, and a new message would ring again."""
+
+COUNTED_AS_WAITING = frozenset(
+    {
+        NotificationKind.CHARGE_UNMATCHED,
+        NotificationKind.GUESS_DISOWNED,
+        NotificationKind.CLAIM_RAISED,
+        NotificationKind.EVENT_UNREADABLE,
+    }
+)
+
+
+def summary_text(waiting: Waiting, speech: Speech) -> str:
+    counts = {
+        "waiting-summary-without-code": waiting.without_code,
+        "waiting-summary-doubtful": waiting.doubtful,
+        "waiting-summary-claims": waiting.claims,
+        "waiting-summary-events": waiting.events,
+    }
+    lines = [speech.say(text, count=count) for text, count in counts.items() if count]
+    title = speech.say("waiting-summary", count=waiting.total) if lines else speech.say("waiting-summary-none")
+    others = [
+        f"{count} × {speech.word('desk-kind', kind)}"
+        for kind, count in waiting.folded.items()
+        if kind not in COUNTED_AS_WAITING
+    ]
+    if others:
+        lines.append(speech.say("waiting-summary-folded", others=", ".join(others)))
+    return "\n".join([title, *lines, "", speech.say("waiting-summary-about")])
+
+
+class Summaries:
+    """Brings the summaries up to date. Only the bot that holds the lease for sending may do so."""
+
+    def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter, *, clock: Callable[[], datetime]) -> None:
+        self._pool = pool
+        self._bot = bot
+        self._limiter = limiter
+        self._clock = clock
+        self._shown: dict[int, str] = {}
+        """The text of each, as far as this process wrote it."""
+
+    async def refresh(self) -> bool:
+        """Edit each operator's newest summary, and delete the older ones; returns whether there is any."""
+        summaries = await find_summaries(self._pool)
+        newest = {summary.telegram_id: summary for summary in reversed(summaries)}
+        for summary in summaries:
+            if summary is newest[summary.telegram_id]:
+                await self._update(summary)
+            else:
+                await self._delete(summary)
+        return bool(summaries)
+
+    async def _update(self, summary: Summary) -> None:
+        waiting = await count_waiting(self._pool, folded_since=summary.created_at)
+        text = summary_text(waiting, speech(summary.language))
+        if self._shown.get(summary.notification_id) != text and not await self._edit(summary, text):
+            return
+        self._shown[summary.notification_id] = text
+        if waiting.total == 0 and self._clock() - summary.created_at > KEPT_MIN:
+            await self._end(summary)
+
+    async def _edit(self, summary: Summary, text: str) -> bool:
+        """Show the text; returns False if it could not be shown."""
+        await self._limiter.wait(Lane.NOTIFICATION, chat=None)
+        try:
+            await self._bot.edit_message_text(text, chat_id=summary.telegram_id, message_id=summary.message_id)
+        except TelegramBadRequest as error:
+            # After a restart we do not know what it says.
+            if "not modified" in error.message:
+                return True
+            log.info("summary cannot be edited", notification_id=summary.notification_id)
+            await self._end(summary)
+        except TelegramForbiddenError:
+            await self._end(summary)
+        except TelegramRetryAfter as error:
+            self._limiter.pause(error.retry_after)
+        except AiogramError as error:
+            log.warning("summary not edited", error=type(error).__name__)
+        else:
+            return True
+        return False
+
+    async def _delete(self, summary: Summary) -> None:
+        """Remove a summary from the chat, because a newer one stands below it. Telegram refuses that after two days."""
+        await self._limiter.wait(Lane.NOTIFICATION, chat=None)
+        try:
+            await self._bot.delete_message(summary.telegram_id, summary.message_id)
+        except AiogramError as error:
+            log.info("summary not deleted", error=type(error).__name__)
+        await self._end(summary)
+
+    async def _end(self, summary: Summary) -> None:
+        self._shown.pop(summary.notification_id, None)
+        await end_summary(self._pool, summary.notification_id)

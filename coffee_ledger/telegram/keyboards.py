@@ -1,0 +1,195 @@
+"""The buttons under messages, and what a press on them carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from aiogram.filters.callback_data import CallbackData
+from aiogram.types import (
+    CopyTextButton,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    KeyboardButton,
+    ReplyKeyboardMarkup,
+    WebAppInfo,
+)
+from pydantic import Field
+
+from coffee_ledger.codes import show_code
+from coffee_ledger.model import PendingPayment, Rates
+from coffee_ledger.telegram.speech import Speech
+
+
+class PickAmount(CallbackData, prefix="pick"):
+    amount: str
+    currency: str
+
+
+class ChooseAmount(CallbackData, prefix="choose"):
+    pass
+
+
+class CancelPayment(CallbackData, prefix="cancel", sep="|"):
+    payment_id: str
+
+
+class ClaimDay(CallbackData, prefix="day"):
+    days_ago: int
+    """Below zero: another day, to be written."""
+
+
+class ClaimAmount(CallbackData, prefix="paid"):
+    amount: str
+    currency: str
+
+
+class ClaimEnd(CallbackData, prefix="claim"):
+    what: str
+
+
+class WithdrawClaim(CallbackData, prefix="withdraw"):
+    # What a button carries is the client's word: no more than the database can hold.
+    claim_id: int = Field(gt=0, lt=2**63)
+
+
+class NotMine(CallbackData, prefix="notmine"):
+    """The user says that a payment found by amount and time is not theirs."""
+
+    # Clients can send any number; the database cannot hold more than this.
+    charge_id: int = Field(gt=0, lt=2**63)
+
+
+class SpeakLanguage(CallbackData, prefix="speak"):
+    language: str
+
+
+class EraseMe(CallbackData, prefix="erase"):
+    is_sure: bool
+
+
+AS_IN_TELEGRAM = "telegram"
+
+
+def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMarkup | None:
+    """
+    Put a button under the message field that opens the Mini App in a way that needs no endpoint: it answers by a message.
+
+    None where there is no app to open.
+
+    Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
+    """
+    if app_url is None:
+        return None
+    address = f"{app_url}?mode=keyboard&lang={speech.language}"
+    button = KeyboardButton(text=speech.label("menu-button"), web_app=WebAppInfo(url=address))
+    return ReplyKeyboardMarkup(keyboard=[[button]], resize_keyboard=True, is_persistent=False)
+
+
+def amounts_keyboard(
+    speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates, *, app_url: str | None
+) -> InlineKeyboardMarkup:
+    """Offer each amount with the credits it gives, and the Mini App, which shows more."""
+    return _rows(*_app_row(speech, app_url), *([_amount_button(speech, amount, currency, rates)] for amount in amounts))
+
+
+def one_amount_keyboard(speech: Speech, amount: Decimal, currency: str, rates: Rates) -> InlineKeyboardMarkup:
+    return _rows(
+        [_amount_button(speech, amount, currency, rates)], [_press(speech, "other-amount-button", ChooseAmount())]
+    )
+
+
+def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
+    return _rows(
+        *_app_row(speech, app_url),
+        [_press(speech, "choose-button", ChooseAmount())],
+        [_press(speech, "claim-button", ClaimEnd(what="begin"))],
+    )
+
+
+def claim_days_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        [_press(speech, "claim-today", ClaimDay(days_ago=0)), _press(speech, "claim-yesterday", ClaimDay(days_ago=1))],
+        [_press(speech, "claim-other-day", ClaimDay(days_ago=-1))],
+        [_press(speech, "claim-stop", ClaimEnd(what="stop"))],
+    )
+
+
+def claim_amounts_keyboard(speech: Speech, amounts: Sequence[Decimal], currency: str) -> InlineKeyboardMarkup:
+    buttons = [
+        InlineKeyboardButton(
+            text=speech.money(amount, currency),
+            callback_data=ClaimAmount(amount=f"{amount:f}", currency=currency).pack(),
+        )
+        for amount in amounts
+    ]
+    pairs = [buttons[place : place + 2] for place in range(0, len(buttons), 2)]
+    return _rows(*pairs, [_press(speech, "claim-stop", ClaimEnd(what="stop"))])
+
+
+def claim_name_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        [_press(speech, "claim-skip", ClaimEnd(what="skip"))], [_press(speech, "claim-stop", ClaimEnd(what="stop"))]
+    )
+
+
+def claim_withdraw_keyboard(speech: Speech, claim_id: int) -> InlineKeyboardMarkup:
+    return _rows([_press(speech, "claim-withdraw", WithdrawClaim(claim_id=claim_id))])
+
+
+def languages_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        # Each by its own name, so that whoever ended up in the wrong one finds the way back.
+        [InlineKeyboardButton(text="Українська", callback_data=SpeakLanguage(language="uk").pack())],
+        [InlineKeyboardButton(text="English", callback_data=SpeakLanguage(language="en").pack())],
+        [_press(speech, "language-telegram", SpeakLanguage(language=AS_IN_TELEGRAM))],
+    )
+
+
+def erase_keyboard(speech: Speech) -> InlineKeyboardMarkup:
+    return _rows(
+        [_press(speech, "erase-no", EraseMe(is_sure=False))], [_press(speech, "erase-yes", EraseMe(is_sure=True))]
+    )
+
+
+def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> InlineKeyboardMarkup:
+    code = show_code(payment.payment_id)
+    return _rows(
+        [InlineKeyboardButton(text=speech.label("copy-button"), copy_text=CopyTextButton(text=code))],
+        [InlineKeyboardButton(text=speech.label("page-button"), url=page_url)],
+        [InlineKeyboardButton(text=speech.label("cancel-button"), callback_data=_cancel(payment))],
+    )
+
+
+def cancel_keyboard(speech: Speech, payments: Sequence[PendingPayment]) -> InlineKeyboardMarkup:
+    return _rows(*([_cancel_button(speech, payment)] for payment in payments))
+
+
+def _app_row(speech: Speech, app_url: str | None) -> Iterator[list[InlineKeyboardButton]]:
+    if app_url is not None:
+        address = f"{app_url}?lang={speech.language}"
+        yield [InlineKeyboardButton(text=speech.label("app-button"), web_app=WebAppInfo(url=address))]
+
+
+def _press(speech: Speech, text: str, data: CallbackData) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=speech.label(text), callback_data=data.pack())
+
+
+def _amount_button(speech: Speech, amount: Decimal, currency: str, rates: Rates) -> InlineKeyboardButton:
+    credits = rates.credits_for(amount, currency) or 0
+    text = speech.label("amount-button", amount=speech.money(amount, currency), credits=credits)
+    return InlineKeyboardButton(text=text, callback_data=PickAmount(amount=f"{amount:f}", currency=currency).pack())
+
+
+def _cancel_button(speech: Speech, payment: PendingPayment) -> InlineKeyboardButton:
+    amount = speech.money(payment.amount, payment.currency)
+    text = speech.label("cancel-choice", amount=amount, code=show_code(payment.payment_id))
+    return InlineKeyboardButton(text=text, callback_data=_cancel(payment))
+
+
+def _cancel(payment: PendingPayment) -> str:
+    return CancelPayment(payment_id=payment.payment_id).pack()
+
+
+def _rows(*rows: Sequence[InlineKeyboardButton]) -> InlineKeyboardMarkup:
+    return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows])

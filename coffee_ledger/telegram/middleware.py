@@ -1,0 +1,167 @@
+"""What happens around every update: who is speaking and in which language, and that none is lost at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiogram import BaseMiddleware
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiogram.types import CallbackQuery, Message, TelegramObject, Update, User
+
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.payments import meet_user
+from coffee_ledger.telegram.allowance import Allowance
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.measuring import note_failure
+from coffee_ledger.telegram.speech import Speech, language_of, speech
+
+log = structlog.stdlib.get_logger()
+
+PASSING_TROUBLE = (
+    TelegramRetryAfter,
+    TelegramServerError,
+    TelegramNetworkError,
+    ClientDecodeError,
+    TelegramForbiddenError,
+)
+"""Telegram's, not ours: it is away or busy, or the user has blocked the bot meanwhile. Another message would fare no better."""
+
+BURST_MAX = 30
+UPDATES_PER_SECOND = 0.5
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+
+class MeetUser(BaseMiddleware):
+    """Remember who writes, hand the handler their language, and when the database is away say so instead."""
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        user: User | None = data.get("event_from_user")
+        if user is None or user.is_bot:
+            return None
+        context: Context = data["context"]
+        told = language_of(user.language_code)
+        data["speech"] = speech(told)
+        try:
+            spoken = await meet_user(
+                context.pool, TelegramId(user.id), language=told, username=user.username, now=context.clock()
+            )
+            data["speech"] = speech(spoken)
+            return await handler(event, data)
+        except DatabaseAwayError:
+            note_failure(data)
+            log.warning("update not handled, the database is away", telegram_id=user.id)
+            await _excuse(event, "try-later", data["speech"])
+        except PASSING_TROUBLE as error:
+            # Whoever waits for the answer asks again; what they asked for is recorded under the same name.
+            log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
+        except Exception:
+            note_failure(data)
+            log.exception("update not handled", telegram_id=user.id)
+            await _excuse(event, "went-wrong", data["speech"])
+
+
+class Throttle(BaseMiddleware):
+    """
+    Let nobody keep the bot busy: after a burst, one update every other second for each person.
+
+    Whoever is too fast is told so once, and then not answered until they are slower. What a page sends is never dropped,
+    and operators may be as fast as they can. Works around updates, messages and presses alike.
+    """
+
+    def __init__(self, *, burst: int = BURST_MAX) -> None:
+        self._allowance = Allowance(burst=burst, per_second=UPDATES_PER_SECOND)
+        self._told: dict[int, Speech] = {}
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        context: Context = data["context"]
+        user: User | None = data.get("event_from_user")
+        act = event.event if isinstance(event, Update) else event
+        if user is None or user.id in context.operators or not _is_counted(act):
+            return await handler(event, data)
+        if self._allowance.take(user.id, asyncio.get_running_loop().time()) == 0:
+            self._told.pop(user.id, None)
+            return await handler(event, data)
+        try:
+            await self._turn_away(act, user, context)
+        except PASSING_TROUBLE as error:
+            log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
+
+    async def _turn_away(self, act: TelegramObject, user: User, context: Context) -> None:
+        is_first = user.id not in self._told
+        if is_first:
+            # Written down before it is known which language they chose, as the next may come meanwhile.
+            self._told[user.id] = speech(language_of(user.language_code))
+            self._told[user.id] = await _speech_of(user, context)
+        texts = self._told[user.id]
+        if isinstance(act, CallbackQuery):
+            await act.answer(texts.label("slow-down"))
+        elif is_first:
+            await _excuse(act, "slow-down", texts)
+
+
+def _is_counted(act: TelegramObject) -> bool:
+    if isinstance(act, Message):
+        return act.chat.type == "private" and act.web_app_data is None
+    return isinstance(act, CallbackQuery)
+
+
+async def _speech_of(user: User, context: Context) -> Speech:
+    told = language_of(user.language_code)
+    try:
+        spoken = await meet_user(
+            context.pool, TelegramId(user.id), language=told, username=user.username, now=context.clock()
+        )
+        return speech(spoken)
+    except DatabaseAwayError:
+        return speech(told)
+
+
+async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:
+    try:
+        if isinstance(event, CallbackQuery):
+            await event.answer(speech.label(text), show_alert=True)
+        elif isinstance(event, Message):
+            await event.answer(speech.say(text))
+    except PASSING_TROUBLE as error:
+        # Telegram is away as well. The user asks again.
+        log.warning("excuse not delivered", error=type(error).__name__)
+
+
+class Drain(BaseMiddleware):
+    """
+    Know which updates are being handled, so that a stop can wait for them.
+
+    aiogram confirms an update to Telegram while its handler still runs, and at the end closes the session without waiting:
+    what was being answered would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        try:
+            return await handler(event, data)
+        finally:
+            self._under_way.discard(task)
+
+    async def wait(self, *, seconds_max: float) -> None:
+        """Wait until no update is being handled, at most so long."""
+        under_way = self._under_way - {asyncio.current_task()}
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=seconds_max)
+            if late:
+                log.error("stopped before every update was handled", updates=len(late))

@@ -1,0 +1,416 @@
+"""
+Deliver the outbox: find due messages, send them within Telegram's limits, and mark the outcome.
+
+Woken by a hint, on every connect, when something falls due, and every 30 seconds. One bot at a time delivers, the holder of a
+lease. The messages that it is sending are known only to its memory, so the next holder sends again whatever was not marked.
+Telegram knows no idempotency key: where no answer came a message may be sent again; it states the same fact.
+
+Messages reach a chat in order. A message that fails blocks the newer ones of its chat: for as long as Telegram is in trouble, but
+at most `BLOCKING_MAX` if the message itself may be the cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramBadRequest,
+    TelegramConflictError,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramServerError,
+    TelegramUnauthorizedError,
+)
+from aiogram.types import InlineKeyboardMarkup
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from coffee_ledger.errors import DatabaseAwayError
+from coffee_ledger.model import NotificationKind, Rates, TelegramId
+from coffee_ledger.runtime.tracing import exemplar, follow, span
+from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.store.database import Pool
+from coffee_ledger.store.lease import Lease
+from coffee_ledger.store.lookup import ChargeFile, ClaimFile, find_charge_file, find_claim_file
+from coffee_ledger.store.outbox import (
+    SENDING,
+    Notification,
+    Waiting,
+    address_operators,
+    count_waiting,
+    find_due_notifications,
+    find_next_due,
+    give_up,
+    give_up_chat,
+    mark_sent,
+    put_off,
+)
+from coffee_ledger.telegram.announcements import NO_RATES, Announcement, announce
+from coffee_ledger.telegram.desk.news import ABOUT_ONE_CHARGE
+from coffee_ledger.telegram.desk.summary import Summaries
+from coffee_ledger.telegram.metrics import (
+    FOLDED,
+    NOTIFICATION_LATENCY,
+    OUTBOX_CLAIMS,
+    OUTBOX_DELIVERIES,
+    WEBHOOK_TO_NOTIFIED,
+    Sending,
+)
+from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
+from coffee_ledger.telegram.speech import speech
+
+log = structlog.stdlib.get_logger()
+
+CHATS_AT_ONCE_MAX = 20
+SWEEP_SECONDS = 30.0
+HINT_LATE = timedelta(seconds=2)
+"""A new notification that is older, and of which nobody told us, was found by looking."""
+
+STANDBY_SECONDS = 0.5
+"""How often a bot looks whether the lease of the one that delivers has ended."""
+
+SUMMARY_SECONDS = 5.0
+"""How often the operators' summaries are edited at most."""
+
+BUSY_SECONDS_MAX = 0.5
+"""How long a look may be put off while something is being sent: each look extends the lease."""
+
+DATABASE_PAUSE_SECONDS = 2.0
+MARK_PAUSE_SECONDS = 0.25
+MARK_SECONDS_MAX = 20.0
+ATTEMPTS_MAX = 30
+"""After so many failures of which nobody knows the cause, the message itself is taken for it."""
+
+BLOCKING_MAX = timedelta(minutes=15)
+"""
+A message that fails for no known cause is set aside before it has blocked its chat for longer. It is then told late, after newer ones,
+with the balance as it is by then; silence would be worse.
+"""
+
+TROUBLE = (
+    ClientDecodeError,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramServerError,
+    TelegramUnauthorizedError,
+    TelegramConflictError,
+)
+"""What is wrong with Telegram, with the way there or with our token: no message's fault, so that none is given up for it."""
+
+BACKOFF_SECONDS_MAX = 600.0
+
+GONE = ("chat not found", "user is deactivated", "peer_id_invalid", "user not found")
+"""Words of a 400 that mean what a 403 means: there is nobody to tell. Source: Bot API answers seen in aiogram's issues."""
+
+
+class Send(Protocol):
+    """Send a message to a chat and return its id; raises aiogram's errors."""
+
+    async def __call__(
+        self, chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False
+    ) -> int: ...
+
+
+def sender(bot: Bot) -> Send:
+    async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
+        silence = True if is_silent else None
+        sent = await bot.send_message(chat_id, text, reply_markup=keyboard, disable_notification=silence)
+        return sent.message_id
+
+    return send
+
+
+class Notifier:
+    """Delivers until told to stop; what it has begun to send then, it ends."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        send: Send,
+        limiter: RateLimiter,
+        operators: Sequence[TelegramId],
+        clock: Callable[[], datetime],
+        rates: Rates = NO_RATES,
+        summaries: Summaries | None = None,
+    ) -> None:
+        """*pool* should be the notifier's own: a message is marked at once, however busy the conversation's pool is."""
+        self._pool = pool
+        self._send = send
+        self._limiter = limiter
+        self._operators = operators
+        self._clock = clock
+        self._rates = rates
+        self._summaries = summaries
+        self._summaries_due_at = 0.0
+        """When the summaries may be brought up to date again, by the event loop's clock."""
+        self._has_summaries = True
+        """As far as we know: the first look tells."""
+        self._has_changed_summaries = False
+        """Something happened since they were brought up to date."""
+        self._lease = Lease(pool, SENDING)
+        self._hint = asyncio.Event()
+        self._is_told = False
+        """Somebody told us of something since the last round that found something new."""
+        self._stop = asyncio.Event()
+        self._sent_at: datetime | None = None
+        """When Telegram last took a message of ours."""
+        self._busy: dict[TelegramId, asyncio.Task[None]] = {}
+        """The chats that are being written to: each has one who writes, so that one that must wait holds up no other."""
+        self._waiting: set[asyncio.Task[None]] = set()
+        """Those of them that still wait for their turn."""
+
+    def wake(self) -> None:
+        """Look into the outbox now."""
+        self._is_told = True
+        self._has_changed_summaries = self._has_summaries
+        self._hint.set()
+
+    def stop(self) -> None:
+        """End after what is being sent; the rest stays owed."""
+        self._stop.set()
+        self._hint.set()
+        for waiting in self._waiting:
+            waiting.cancel()
+
+    async def run(self) -> None:
+        while not self._stop.is_set():
+            self._hint.clear()
+            try:
+                seconds = await self._look()
+            except DatabaseAwayError:
+                seconds = DATABASE_PAUSE_SECONDS
+                log.warning("outbox put off, the database is away", retry_seconds=seconds)
+            await happens(self._hint, seconds=seconds)
+        if self._busy:
+            await asyncio.wait(self._busy.values())
+        with suppress(DatabaseAwayError):
+            await self._lease.end()
+
+    async def _look(self) -> float:
+        """Begin to send what is due; returns after how many seconds to look again."""
+        if not await self._lease.keep():
+            return STANDBY_SECONDS
+        places = CHATS_AT_ONCE_MAX - len(self._busy)
+        if places <= 0:
+            return BUSY_SECONDS_MAX
+        now = self._clock()
+        if folded := await address_operators(self._pool, self._operators, now=now):
+            FOLDED.inc(folded)
+            self._has_summaries = self._has_changed_summaries = True
+            log.warning("messages to operators folded", messages=folded)
+        due = await find_due_notifications(
+            self._pool, operators=self._operators, now=now, count_max=places, except_for=self._busy
+        )
+        self._count_round([one for one in due if one.attempts == 1], now)
+        for notification in due:
+            writing = asyncio.create_task(self._deliver_in_turn(notification))
+            self._busy[notification.telegram_id] = writing
+            writing.add_done_callback(functools.partial(self._note_end, notification.telegram_id))
+        return min(await self._refresh_summaries(), await self._seconds_until_due())
+
+    async def _refresh_summaries(self) -> float:
+        """Bring the operators' summaries up to date, but not too often; returns after how many seconds to look again."""
+        now = asyncio.get_running_loop().time()
+        if self._summaries is None:
+            return SWEEP_SECONDS
+        if now < self._summaries_due_at:
+            return self._summaries_due_at - now if self._has_changed_summaries else SWEEP_SECONDS
+        self._has_changed_summaries = False
+        self._has_summaries = await self._summaries.refresh()
+        self._summaries_due_at = now + SUMMARY_SECONDS
+        return SWEEP_SECONDS
+
+    async def _seconds_until_due(self) -> float:
+        if len(self._busy) >= CHATS_AT_ONCE_MAX:
+            return BUSY_SECONDS_MAX
+        now = self._clock()
+        next_due = await find_next_due(self._pool, now=now, except_for=self._busy)
+        seconds_max = BUSY_SECONDS_MAX if self._busy else SWEEP_SECONDS
+        return seconds_max if next_due is None else min(max((next_due - now).total_seconds(), 0.0), seconds_max)
+
+    def _count_round(self, new: Sequence[Notification], now: datetime) -> None:
+        """Count what woke us up for what is new; what is tried again comes up by the clock and tells nothing of it."""
+        if not new:
+            return
+        is_found = not self._is_told and any(now - one.owed_since > HINT_LATE for one in new)
+        OUTBOX_CLAIMS.labels("poll" if is_found else "notify").inc()
+        self._is_told = False
+
+    def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
+        """Let the chat's next message be found."""
+        del self._busy[chat]
+        # Of what waited for its chat we were told before.
+        self._is_told = True
+        self._hint.set()
+        if not writing.cancelled() and (error := writing.exception()) is not None:
+            # Not marked, so it is found again.
+            log.error("delivery to a chat broke off", exc_info=error)
+
+    async def _deliver_in_turn(self, notification: Notification) -> None:
+        writing = asyncio.current_task()
+        assert writing is not None
+        self._waiting.add(writing)
+        try:
+            await self._limiter.wait(Lane.NOTIFICATION, chat=notification.telegram_id)
+        finally:
+            self._waiting.discard(writing)
+        # Another bot may be sending the same by now, if the database or this process stood still for a while.
+        if self._lease.is_held and not self._stop.is_set():
+            await self._deliver(notification)
+
+    async def _deliver(self, notification: Notification) -> None:
+        with self._trace(notification):
+            outcome = await self._attempt(notification)
+            trace.get_current_span().set_attribute("ledger.outcome", outcome)
+            OUTBOX_DELIVERIES.labels(notification.kind, outcome).inc()
+            log.info(
+                "notification handled",
+                notification_id=notification.notification_id,
+                kind=notification.kind,
+                outcome=outcome,
+                attempt=notification.attempts,
+                payment_id=notification.facts.get("code"),
+                charge_key=notification.facts.get("charge_key"),
+            )
+
+    def _trace(self, notification: Notification) -> AbstractContextManager[object]:
+        """Go on with the trace of what it comes of; where nothing was traced, with nothing."""
+        age = self._clock() - notification.created_at
+        parent, links = follow(notification.traceparent, age=age)
+        if parent is None:
+            return nullcontext()
+        facts: dict[str, AttributeValue] = {
+            "messaging.system": "postgresql",
+            "messaging.destination.name": "notifications",
+            "messaging.message.id": str(notification.notification_id),
+            "ledger.kind": notification.kind,
+            "ledger.attempt": notification.attempts,
+            "ledger.age_seconds": age.total_seconds(),
+        }
+        return span("process notifications", SpanKind.CONSUMER, parent=parent, links=links, attributes=facts)
+
+    async def _attempt(self, notification: Notification) -> Sending:
+        try:
+            message = await self._put_into_words(notification)
+        except DatabaseAwayError as error:
+            return await self._retry(notification, DATABASE_PAUSE_SECONDS, error)
+        except Exception:
+            # It will not get better by itself, and must not keep the others from what they are owed.
+            log.exception(
+                "notification not put into words", notification_id=notification.notification_id, kind=notification.kind
+            )
+            return await self._give_up(notification)
+        try:
+            message_id = await self._send(
+                notification.telegram_id, message.text, message.keyboard, is_silent=message.is_silent
+            )
+        except Exception as error:  # noqa: BLE001 — each is either put off or given up
+            return await self._settle_failure(notification, error)
+        now = self._clock()
+        await self._write_down(
+            lambda: mark_sent(self._pool, notification.notification_id, message_id=message_id, now=now)
+        )
+        self._sent_at = now
+        NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
+        # A reader who was away delayed it, not we.
+        if "received_at" in notification.facts and notification.requeued_at is None:
+            WEBHOOK_TO_NOTIFIED.observe(now.timestamp() - notification.facts["received_at"], exemplar=exemplar())
+        return Sending.SENT
+
+    async def _put_into_words(self, notification: Notification) -> Announcement:
+        """Write the message; what operators decide is shown as it stands by now."""
+        facts = notification.facts
+        subject: ChargeFile | ClaimFile | Waiting | None = None
+        if notification.kind is NotificationKind.WAITING_SUMMARY:
+            subject = await count_waiting(self._pool, folded_since=notification.created_at)
+        elif notification.kind in ABOUT_ONE_CHARGE:
+            subject = await find_charge_file(self._pool, charge_key=str(facts["charge_key"]))
+        elif notification.kind is NotificationKind.CLAIM_RAISED:
+            subject = await find_claim_file(self._pool, int(facts["claim_id"]))
+        return announce(notification, speech(notification.language), subject, rates=self._rates)
+
+    async def _settle_failure(self, notification: Notification, error: Exception) -> Sending:
+        if isinstance(error, TelegramRetryAfter):
+            self._limiter.pause(error.retry_after)
+            return await self._retry(notification, error.retry_after, error)
+        if _means_gone(error):
+            return await self._mark_unreachable(notification)
+        facts = {"error": type(error).__name__, "notification_id": notification.notification_id}
+        is_refused = isinstance(error, TelegramBadRequest)
+        is_hopeless = notification.attempts >= ATTEMPTS_MAX and not isinstance(error, TROUBLE)
+        if is_refused or is_hopeless:
+            log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
+            return await self._give_up(notification)
+        # aiogram itself breaks down over some answers of a server in trouble, so that whatever it raises may pass.
+        log.warning("notification not sent", attempt=notification.attempts, **facts)
+        seconds = backoff_seconds(notification.attempts, random.random())  # noqa: S311 — jitter
+        return await self._retry(notification, seconds, error)
+
+    async def _retry(self, notification: Notification, seconds: float, error: Exception) -> Sending:
+        now = self._clock()
+        until = now + timedelta(seconds=seconds)
+        is_set_aside = self._is_suspect(notification, error) and self._has_blocked_long(notification, until)
+        if is_set_aside:
+            log.warning("notification set aside", notification_id=notification.notification_id, kind=notification.kind)
+        await self._write_down(
+            lambda: put_off(self._pool, notification.notification_id, until=until, now=now, is_set_aside=is_set_aside)
+        )
+        return Sending.RETRY
+
+    def _is_suspect(self, notification: Notification, error: Exception) -> bool:
+        """Tell whether the message itself may be the cause: Telegram is in no trouble, or took others meanwhile."""
+        if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
+            return False
+        if not isinstance(error, TROUBLE):
+            return True
+        since = notification.failing_since
+        return since is not None and self._sent_at is not None and self._sent_at > since
+
+    @staticmethod
+    def _has_blocked_long(notification: Notification, until: datetime) -> bool:
+        """Tell whether it would have blocked its chat for too long by the next attempt."""
+        return notification.failing_since is not None and until - notification.failing_since > BLOCKING_MAX
+
+    async def _mark_unreachable(self, notification: Notification) -> Sending:
+        now = self._clock()
+        await self._write_down(lambda: give_up_chat(self._pool, notification.telegram_id, now=now))
+        return Sending.UNREACHABLE
+
+    async def _give_up(self, notification: Notification) -> Sending:
+        await self._write_down(lambda: give_up(self._pool, notification.notification_id))
+        return Sending.DEAD
+
+    async def _write_down(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what became of a send, if need be when the database is back: else the same would be sent once more."""
+        for _ in range(int(MARK_SECONDS_MAX / MARK_PAUSE_SECONDS)):
+            try:
+                return await write()
+            except DatabaseAwayError:
+                await asyncio.sleep(MARK_PAUSE_SECONDS)
+        return await write()
+
+
+def _means_gone(error: Exception) -> bool:
+    if isinstance(error, TelegramForbiddenError):
+        return True
+    is_refused = isinstance(error, TelegramBadRequest | TelegramNotFound)
+    return is_refused and any(words in str(error).lower() for words in GONE)
+
+
+def backoff_seconds(attempt: int, chance: float) -> float:
+    """Grow from about 2 seconds to 10 minutes; *chance*, from 0 to 1, spreads what failed together by up to a half."""
+    # Beyond the longest pause the power would only grow, in the end out of what a float holds.
+    return min(2.0 ** min(attempt, ATTEMPTS_MAX), BACKOFF_SECONDS_MAX) * (1 - chance / 2)

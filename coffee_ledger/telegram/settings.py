@@ -1,0 +1,144 @@
+"""What the bot needs to know."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from coffee_ledger.model import Rates, TelegramId
+from coffee_ledger.runtime.settings import MatchingSettings, PublicHost, parse_list, parse_positive, refuse_value
+from coffee_ledger.telegram.amounts import LEAST, MOST
+
+TELEGRAM_API_URL = "https://api.telegram.org"
+
+
+def parse_amounts(text: object) -> object:
+    """Read `5,10,25`: amounts in the first currency of the rates."""
+    parts = parse_list(text)
+    return (
+        [parse_positive(part) if isinstance(part, str) else part for part in parts]
+        if isinstance(parts, list)
+        else parts
+    )
+
+
+def check_token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[0-9]{3,20}:[A-Za-z0-9_-]{10,}", token.get_secret_value()):
+        raise ValueError("no token of a bot")
+    return token
+
+
+def refuse_group(telegram_id: object) -> object:
+    """Refuse the id of a group or channel: operators act in private chats, each under their own id."""
+    if isinstance(telegram_id, str) and re.fullmatch("-[0-9]+", telegram_id):
+        raise refuse_value(
+            "has the id of a group",
+            write="the ids of persons, which are positive; @userinfobot tells each their own. "
+            "A group can get the alerts: ALERTS_CHAT_ID",
+        )
+    return telegram_id
+
+
+def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
+    """Let no button offer what the bot would then refuse."""
+    if any(not LEAST <= amount <= MOST or amount != round(amount, 2) for amount in amounts):
+        raise ValueError("too small, too large, or parts of a cent")
+    if len(set(amounts)) < len(amounts):
+        raise ValueError("named twice")
+    return amounts
+
+
+class BotSettings(MatchingSettings):
+    BOT_TOKEN: Annotated[
+        SecretStr,
+        AfterValidator(check_token),
+        Field(description="the token that @BotFather gave you, such as 123456789:AAF…"),
+    ]
+    ADMIN_IDS: Annotated[
+        list[Annotated[int, BeforeValidator(refuse_group), Field(ge=1, lt=2**52)]],
+        BeforeValidator(parse_list),
+        Field(min_length=1, description="the Telegram ids of the operators, with commas between"),
+    ]
+    BMC_PAGE_URL: Annotated[
+        str,
+        Field(pattern=r"^https?://[^\s/]+/\S+$", description="the address of your page, https://buymeacoffee.com/YOU"),
+    ]
+    PUBLIC_HOST: PublicHost
+    AMOUNTS: Annotated[
+        list[Decimal],
+        BeforeValidator(parse_amounts),
+        AfterValidator(check_amounts),
+        Field(
+            default=[Decimal(5), Decimal(10), Decimal(25), Decimal(50)],
+            min_length=1,
+            max_length=12,
+            description=f"the amounts to offer, up to 12 from {LEAST} to {MOST} with commas between, such as 5,10,25",
+        ),
+    ]
+    PENDING_TTL_HOURS: Annotated[
+        int, Field(default=24, ge=1, le=8760, description="a whole number of hours from 1 to 8760")
+    ]
+    TELEGRAM_API_URL: Annotated[
+        str,
+        Field(
+            default=TELEGRAM_API_URL,
+            pattern=r"^https?://\S+$",
+            description="the address of a Bot API server, such as https://api.telegram.org",
+        ),
+    ]
+    BOT_WEBHOOK_URL: Annotated[
+        str | None,
+        Field(
+            default=None,
+            pattern=r"^https://\S+/telegram-webhook$",
+            description="https://PUBLIC_HOST/telegram-webhook, or nothing to ask Telegram for updates",
+        ),
+    ]
+    BOT_PORT: Annotated[
+        int,
+        Field(default=8080, ge=0, le=65535, description="the port for the Mini App's requests and Telegram's updates"),
+    ]
+
+    @field_validator("BOT_WEBHOOK_URL")
+    @classmethod
+    def _refuse_another_host(cls, url: str | None, others: ValidationInfo) -> str | None:
+        """Refuse an address at which Telegram would not reach our proxy: no update would arrive, and the bot would be silent."""
+        host, api = others.data.get("PUBLIC_HOST"), others.data.get("TELEGRAM_API_URL")
+        # A Bot API server of one's own may reach the proxy by an internal name.
+        if url is None or host is None or api != TELEGRAM_API_URL or _host_of(url) == host.lower():
+            return url
+        raise refuse_value(
+            "leads to another host than PUBLIC_HOST",
+            write=f"https://{host}/telegram-webhook, or nothing to ask Telegram for updates",
+        )
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.CREDITS_PER_UNIT)
+
+    @property
+    def currency(self) -> str:
+        """The currency of an amount that comes without one."""
+        return next(iter(self.CREDITS_PER_UNIT))
+
+    @property
+    def app_url(self) -> str | None:
+        """The Mini App, `https://HOST/app/`; None: Telegram refuses a button that leads to a name without a dot."""
+        if self.TELEGRAM_API_URL == TELEGRAM_API_URL and "." not in self.PUBLIC_HOST:
+            return None
+        return f"https://{self.PUBLIC_HOST}/app/"
+
+    @property
+    def operators(self) -> list[TelegramId]:
+        return [TelegramId(one) for one in dict.fromkeys(self.ADMIN_IDS)]
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as an unclosed bracket
+        return None

@@ -1,0 +1,107 @@
+"""Speak to people in their language: all texts stand in `locales/`, in Fluent's format."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency, format_decimal, get_currency_symbol
+from fluent.runtime import FluentBundle, FluentResource
+
+from coffee_ledger.errors import LedgerError
+from coffee_ledger.telegram.characters import show_safely
+
+LOCALES = Path(__file__).parent / "locales"
+LANGUAGES = ("en", "uk")
+DEFAULT_LANGUAGE = "en"
+
+
+class TextError(LedgerError):
+    """A text is missing in a language, or does not fit the values it is given."""
+
+    def __init__(self, language: str, text: str) -> None:
+        super().__init__(f"{language}: {text}")
+        self.language = language
+        self.text = text
+
+
+class Speech:
+    """One language's texts."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        # Without the isolating marks, which would end up in codes that people copy.
+        self._bundle = FluentBundle([language], use_isolating=False)
+        for texts in sorted((LOCALES / language).glob("*.ftl")):
+            self._bundle.add_resource(FluentResource(texts.read_text(encoding="utf-8")))
+
+    def say(self, text: str, **values: str | int) -> str:
+        """
+        Give the text with the values put in, as Telegram's HTML; values are escaped and cannot reorder the text around them.
+
+        Raises:
+            TextError: There is no such text, or it asks for a value that was not given.
+        """
+        if not self._bundle.has_message(text):
+            raise TextError(self.language, text)
+        safe = {
+            name: html.escape(show_safely(value)) if isinstance(value, str) else value for name, value in values.items()
+        }
+        pattern = self._bundle.get_message(text).value
+        said, errors = self._bundle.format_pattern(pattern, safe) if pattern else ("", ["empty"])
+        if errors:
+            raise TextError(self.language, text)
+        return str(said)
+
+    def word(self, kind: str, word: str) -> str:
+        """
+        Give the text `kind-word`, or the word itself where there is none; plain, to be put into another text.
+
+        For words from the database: a newer version may have written them before it was rolled back.
+        """
+        text = f"{kind}-{word}"
+        return self.label(text) if self._bundle.has_message(text) else word
+
+    def label(self, text: str, **values: str | int) -> str:
+        """Give a text for a place that knows no HTML: a button, a command, an alert."""
+        return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))
+
+    def money(self, amount: Decimal, currency: str) -> str:
+        """Write an amount the way the language does: whole ones without their cents, letters apart from digits."""
+        number = "#,##0" if amount == amount.to_integral_value() else "#,##0.00"
+        blank = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=self.language)[-1:].isalpha() else ""
+        pattern = f"{number}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤{blank}{number}"
+        return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
+
+    def rate(self, per_unit: Decimal, currency: str) -> str:
+        """Say what money gives, by the least sum for which that comes out whole: at 0.5 for one, "2 = 1 credit"."""
+        credits, amount = per_unit.as_integer_ratio()
+        return self.say("rate", one=self.money(Decimal(amount), currency), credits=credits)
+
+    def number(self, number: int) -> str:
+        return format_decimal(number, locale=self.language)
+
+    def change(self, credits: int) -> str:
+        """Write credits that came or went, with their sign."""
+        return format_decimal(credits, format="+#,##0;-#,##0", locale=self.language)
+
+    def day(self, day: date) -> str:
+        return format_date(day, "d MMMM", locale=self.language)
+
+    def time(self, time: datetime) -> str:
+        return format_datetime(time, "d MMM y, HH:mm 'UTC'", locale=self.language)
+
+
+@functools.cache
+def speech(language: str) -> Speech:
+    return Speech(language)
+
+
+def language_of(language_code: str | None) -> str:
+    """Choose the language for a user by the IETF tag that Telegram tells, if any: Ukrainian, or else English."""
+    return "uk" if (language_code or "").lower().partition("-")[0] == "uk" else DEFAULT_LANGUAGE
