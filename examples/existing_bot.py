@@ -6,11 +6,7 @@ from aiogram import Dispatcher, F, Router
 from aiogram.filters import Command
 from aiogram.types import Message
 
-from coffee_ledger.runtime.process import run_service
-from coffee_ledger.store.spending import BalanceTooLowError
-from coffee_ledger.telegram.client import make_bot
-from coffee_ledger.telegram.payments import Payments, payments_in
-from coffee_ledger.telegram.settings import BotSettings
+from coffee_ledger.embed import BalanceTooLowError, BotSettings, Payments, make_bot, payments_in, run_service
 
 router = Router()
 

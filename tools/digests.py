@@ -21,15 +21,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "deploy.md"
 BEGIN, END = "<!-- tested digests -->", "<!-- /tested digests -->"
-OWN_IMAGE = "coffee-ledger:"
+OWN_IMAGES = "coffee-ledger"
 COMMAND_SECONDS_MAX = 60
 
 
 def find_images(root: Path = ROOT) -> list[str]:
     """Return the tag of each image that is pulled: those of the services and those that our own is built from."""
     config = _docker("compose", "--env-file", ".env.sandbox", "--profile", "*", "config", "--images", root=root)
-    built_from = re.findall(r"^FROM (\S+)", (root / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    return sorted({*(image for image in config.split() if not image.startswith(OWN_IMAGE)), *built_from})
+    built_from = re.findall(r"^FROM (\S+:\S+)", (root / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    return sorted({*(image for image in config.split() if not image.startswith(OWN_IMAGES)), *built_from})
 
 
 def find_digest(image: str) -> str | None:

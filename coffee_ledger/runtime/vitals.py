@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from coffee_ledger import __version__
 from coffee_ledger.store.database import SCHEMA_VERSION, Pool
 
-VERSION = "0.1.0"
 LAG_PERIOD_SECONDS = 0.25
 
 BUILD_INFO = Gauge(
@@ -29,7 +29,7 @@ EVENT_LOOP_LAG = Histogram(
 @asynccontextmanager
 async def vital_signs(pool: Pool, *, revision: str) -> AsyncIterator[None]:
     """Tell them for as long as the context lasts."""
-    BUILD_INFO.labels(VERSION, revision, SCHEMA_VERSION, platform.python_version()).set(1)
+    BUILD_INFO.labels(__version__, revision, SCHEMA_VERSION, platform.python_version()).set(1)
     connections = PoolConnections(pool)
     REGISTRY.register(connections)
     measuring = asyncio.create_task(measure_lag())

@@ -75,7 +75,9 @@ def test_a_container_cannot_take_the_machine_with_it(name: str) -> None:
 def test_an_image_is_named_by_an_exact_version(name: str) -> None:
     image = SERVICES[name]["image"]
 
-    assert image == "coffee-ledger:demo" or re.fullmatch(r"[a-z./-]+:v?\d+\.\d+(\.\d+)?", image)
+    assert image == ("coffee-ledger-sandbox:demo" if name == "sandbox" else "coffee-ledger:demo") or re.fullmatch(
+        r"[a-z./-]+:v?\d+\.\d+(\.\d+)?", image
+    )
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))

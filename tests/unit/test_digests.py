@@ -27,7 +27,7 @@ def use_engine(monkeypatch: pytest.MonkeyPatch, images: dict[str, list[str]]) ->
 
     def docker(*words: str, root: Path = digests.ROOT) -> str:
         if words[0] == "compose":
-            return "caddy:2.11.7\ncoffee-ledger:demo\n"
+            return "caddy:2.11.7\ncoffee-ledger:demo\ncoffee-ledger-sandbox:demo\n"
         if words[-1] not in images:
             raise subprocess.CalledProcessError(1, words)
         return json.dumps(images[words[-1]])
@@ -51,7 +51,7 @@ def test_digests_of_pulled_images_are_recorded_and_can_be_recorded_again(
 
     assert f"| `caddy:2.11.7` | `{DIGEST}` |\n" in once
     assert f"| `python:3.14.10-slim` | `{DIGEST}` |\n" in once
-    assert "coffee-ledger:demo" not in once
+    assert "coffee-ledger" not in once
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
     assert document.read_text(encoding="utf-8") == once

@@ -12,7 +12,7 @@ from aiogram import Bot, Router
 from aiogram.filters import Command
 from aiogram.types import Message
 
-from coffee_ledger.runtime.vitals import VERSION
+from coffee_ledger import __version__
 from coffee_ledger.store.lookup import Examination, examine, find_users
 from coffee_ledger.store.settle import STREAK_PAUSE
 from coffee_ledger.telegram.clock import telegram_ahead
@@ -61,7 +61,7 @@ async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> 
         else speech.say("desk-doctor-operators"),
         speech.say(
             "desk-doctor-versions",
-            version=VERSION,
+            version=__version__,
             revision=context.revision[:8] or "—",
             python=platform.python_version(),
             postgres=found.version,

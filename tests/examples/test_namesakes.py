@@ -1,0 +1,107 @@
+"""A bot with `services/`, `ledger/`, `bot/` and `settings.py` of its own takes the payments in: from the wheel, and on the image."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.bot.conftest import OPERATOR, free_port
+from tests.bot.people import Person
+from tests.e2e.people import Person as Customer
+from tests.e2e.stack import IMAGE_TAG, ROOT, SERVICES, Stack, another_stack, build_image
+from tests.integration.bmc import a_payment
+from tests.integration.webhook import Webhook
+from tests.sandbox.world import TOKEN, Sandbox
+
+GUEST = Path(__file__).parent / "namesakes"
+GUEST_IMAGE = "coffee-ledger-guest:tests"
+OWN_MODULES = "bot, ledger, services, settings"
+UV = Path(sys.executable).with_name("uv")
+SECONDS_MAX = 600
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of its own, into which the wheel was installed as anybody would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    python = folder / "venv/bin/python"
+    constraints = ("--build-constraint", ROOT / "requirements/build.lock", "--require-hashes")
+    run(UV, "build", "--wheel", *constraints, "--out-dir", folder, ROOT)
+    [wheel] = folder.glob("*.whl")
+    run(UV, "venv", "--python", sys.executable, folder / "venv")
+    run(UV, "pip", "install", "--python", python, wheel, "--constraint", ROOT / "requirements/runtime.lock")
+    return python
+
+
+@pytest.fixture(scope="session")
+def guest_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole product, with the guest in place of the bot."""
+    override = tmp_path_factory.mktemp("guest") / "compose.override.yaml"
+    override.write_text(
+        f"services: {{bot: {{image: '{GUEST_IMAGE}', command: [python, main.py]}}}}\n", encoding="utf-8"
+    )
+    build_image()
+    run("docker", "build", "--quiet", "--build-arg", f"IMAGE=coffee-ledger:{IMAGE_TAG}", "--tag", GUEST_IMAGE, GUEST)
+    with another_stack("guest", *SERVICES, COMPOSE_FILE=f"{ROOT / 'compose.yaml'}:{override}") as stack:
+        yield stack
+    run("docker", "image", "rm", GUEST_IMAGE)
+
+
+async def test_from_the_wheel_both_run_side_by_side(
+    python: Path, sandbox: Sandbox, role_url: Callable[[str], str], anna: Person, webhook: Webhook
+) -> None:
+    settings = {
+        "DATABASE_URL": role_url("bot"),
+        "BOT_TOKEN": TOKEN,
+        "BOT_PORT": str(free_port()),
+        "HEALTH_PORT": str(free_port()),
+        "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
+        "ADMIN_IDS": str(OPERATOR),
+        "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
+        "PUBLIC_HOST": "pay.example",
+        "CREDITS_PER_UNIT": "USD=100",
+        "PATH": os.environ["PATH"],
+    }
+    process = await asyncio.create_subprocess_exec(python, "main.py", cwd=GUEST, env=settings)
+    try:
+        own = await anna.ask("/mine")
+        await webhook.settle(a_payment(amount=5, support_note=await anna.ask_for_code("5")))
+        thanks = (await anna.hear())["text"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+    assert own == OWN_MODULES
+    assert "+500 credits" in thanks
+
+
+async def test_on_the_image_both_run_side_by_side(guest_stack: Stack) -> None:
+    async with aiohttp.ClientSession() as session:
+        person = await Customer.join(session, guest_stack.sandbox_url, 4711, "Anna", "en")
+        await person.say("/mine")
+        own = await person.hear(OWN_MODULES)
+        await person.say("/pay 5")
+        asked = await person.hear("Your code")
+
+    assert own == OWN_MODULES
+    assert "$5" in asked
+
+
+def test_the_production_image_has_no_sandbox() -> None:
+    build_image()
+    look = "import importlib.util as u, sys; sys.exit(u.find_spec('sandbox') is not None or u.find_spec('coffee_ledger') is None)"
+
+    run("docker", "run", "--rm", "--network", "none", f"coffee-ledger:{IMAGE_TAG}", "python", "-c", look)
