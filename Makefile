@@ -44,10 +44,11 @@ logs: docker ## Follow the demo's log lines
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# In lanes of about one length; what stands in none of them comes after the browser's.
+# In lanes of about one length; folders that stand in none of them come after the browser's. A lane that starts containers
+# waits until no browser is open, so those folders come last.
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
-SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
+SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing tests/deployment
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) $(SCRIPT) ## Pass every test: unit, integration, end to end
@@ -132,7 +133,7 @@ format: $(READY) ## Put the code into its form
 
 .PHONY: lock
 lock: $(READY) ## Pin the newest versions of what requirements/*.in ask for
-	for set in runtime dev; do \
+	for set in runtime dev build; do \
 	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
 	        --no-emit-find-links --custom-compile-command "make lock" requirements/$$set.in --output-file requirements/$$set.lock; \
 	done
