@@ -1,4 +1,4 @@
--- What an event changes: read by the pure fold of coffee_ledger/settling.py, written in one transaction.
+-- Statements that load the facts for the pure fold of coffee_ledger/settling.py, and write its result in one transaction.
 
 -- name: ping
 SELECT true;

@@ -1,4 +1,4 @@
-"""What the way to the database counts, in every process."""
+"""Metrics of the connection to the database, in every process."""
 
 from __future__ import annotations
 

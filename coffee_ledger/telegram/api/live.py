@@ -25,7 +25,7 @@ log = structlog.stdlib.get_logger()
 
 CHECK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
-"""What comes in a burst is looked for once."""
+"""Wait so long after a hint, so that a burst of hints causes one query."""
 
 WATCHERS_MAX = 1000
 WATCHERS_OF_USER_MAX = 5
@@ -117,7 +117,7 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # Whoever began to watch while the question was on its way is told too; they look once more for nothing.
+            # A watcher that came during the query is told too, and looks once more for nothing.
             for watcher in self._watchers.get(telegram_id, ()):
                 self._marks[telegram_id] = mark
                 watcher.changed.set()
