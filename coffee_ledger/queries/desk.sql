@@ -128,7 +128,8 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_charges_alike
--- The charges that wait and have a trait in common with a charge, the newest first. `outsider_names` in coffee_ledger/settling.py names the trait.
+-- The charges that wait and have a trait in common with a charge, the newest first. `outsider_names` in coffee_ledger/settling.py
+-- names the trait.
 -- $1 charge id, $2 kind of outsider, $3 how many at most
 SELECT alike.charge_key
   FROM charges
