@@ -210,7 +210,7 @@ COMMENT ON COLUMN charges.payer_name IS 'The name of a payer without a supporter
 COMMENT ON COLUMN charges.item IS 'The membership level or Shop item that was bought, such as level:5 or extra:12.';
 COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
 COMMENT ON COLUMN charges.is_held IS 'An operator took its match back: no rule matches it again, only a person.';
-COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, as Doubt in coffee_ledger/model.py says; null: nothing speaks against it.';
+COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, a Doubt of coffee_ledger/model.py; null: nothing speaks against it.';
 COMMENT ON COLUMN charges.told IS 'What the event said in the doubtful field; nothing personal.';
 COMMENT ON COLUMN charges.conflicts_with IS 'The charge with the same transaction id but another number: one may be a mistake.';
 COMMENT ON COLUMN charges.dismissed_by IS 'The remembered outsider by which it was dismissed; null: by an operator, or not at all.';
