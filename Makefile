@@ -48,7 +48,7 @@ logs: docker ## Follow the demo's log lines
 # waits until no browser is open, so those folders come last.
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
-SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing tests/deployment
+SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) $(SCRIPT) ## Pass every test: unit, integration, end to end

@@ -18,7 +18,7 @@ BURST = 20
 """Messages that may go out at once after a rest, so that a timer that fires late costs nothing."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
-BURST_IN_ONE_CHAT = 3
+BURST_IN_ONE_CHAT = 4
 CHATS_REMEMBERED_MAX = 10_000
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,20 @@ def data_of(message: Message, label: str) -> str:
 
 async def shown(person: Person, message: Message, text: str) -> Message:
     """The message once it says *text*."""
+    return await _once(person, message, lambda now: text in now["text"])
+
+
+async def changed(person: Person, message: Message) -> Message:
+    """The message once it shows other buttons."""
+    return await _once(person, message, lambda now: now["reply_markup"] != message["reply_markup"])
+
+
+async def _once(person: Person, message: Message, is_so: Callable[[Message], bool]) -> Message:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             chat = await person.sandbox.get(person.path)
             now = next(one for one in chat["messages"] if one["message_id"] == message["message_id"])
-            if text in now["text"]:
+            if is_so(now):
                 return dict(now)
             await person.sandbox.get(person.path, version=chat["version"], wait=1)
 

@@ -8,6 +8,7 @@ import pytest
 
 from coffee_ledger.codes import is_code, show_code
 from coffee_ledger.store.database import Pool
+from tests.bot.desk import changed
 from tests.bot.people import Person, buttons, code_in, labels
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
@@ -314,9 +315,10 @@ async def test_of_several_open_payments_the_user_chooses(anna: Person, ledger: L
 async def test_the_cancel_button_cancels_and_rewrites_its_message(anna: Person, ledger: Ledger) -> None:
     code = await anna.ask_for_code("10")
 
+    [asked] = await anna.messages()
     answer = await anna.press("Cancel")
 
-    [message] = await anna.messages()
+    message = await changed(anna, asked)
     assert (answer["text"], answer["show_alert"]) == ("Cancelled.", False)
     assert (message["edited"], message["reply_markup"]) == (True, None)
     assert "Cancelled" in message["text"]

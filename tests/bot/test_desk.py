@@ -15,7 +15,7 @@ from coffee_ledger.store.claims import NotRaised, raise_claim
 from coffee_ledger.store.database import Pool
 from coffee_ledger.telegram.speech import speech
 from tests.bot.conftest import OPERATOR, RunBot
-from tests.bot.desk import actions, answer, ask, card_of, data_of, forge, shown
+from tests.bot.desk import actions, answer, ask, card_of, changed, data_of, forge, shown
 from tests.bot.people import Message, Person, buttons, labels
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
@@ -198,7 +198,7 @@ async def test_of_two_operators_at_once_one_decides_and_the_other_is_told_who(
         asked = []
         for person, message in ((operator, card), (other, theirs)):
             await person.press(data_of(message, codes[0][:4]))
-            asked.append(await shown(person, message, codes[0][:4] + "-"))
+            asked.append(await changed(person, message))
         level = asyncio.Barrier(2)
 
         async def race(person: Person, message: Message) -> dict[str, Any]:

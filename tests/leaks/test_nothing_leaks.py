@@ -269,7 +269,7 @@ async def break_telegram(
 
 
 SAID_OF = {
-    "too_many_requests": "TelegramRetryAfter",
+    "too_many_requests": 'answer refused as too early|"outcome": "retry"',
     "server_error": "TelegramServerError",
     "reset": "TelegramNetworkError",
 }
