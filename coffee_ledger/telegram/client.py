@@ -161,7 +161,12 @@ class LimitCalls(BaseRequestMiddleware):
                 # Polling has a patience of its own.
                 if isinstance(method, GetUpdates) or waited_seconds > REFUSED_SECONDS_MAX:
                     raise
-                log.warning("answer refused as too early", method=type(method).__name__, seconds=error.retry_after)
+                log.warning(
+                    "answer refused as too early",
+                    method=type(method).__name__,
+                    error=type(error).__name__,
+                    retry_seconds=error.retry_after,
+                )
                 if isinstance(method, LIMITED_CALLS):
                     self._limiter.pause(error.retry_after)
                 else:

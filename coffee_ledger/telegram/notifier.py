@@ -344,6 +344,12 @@ class Notifier:
 
     async def _settle_failure(self, notification: Notification, error: Exception) -> Sending:
         if isinstance(error, TelegramRetryAfter):
+            log.warning(
+                "notification refused as too early",
+                notification_id=notification.notification_id,
+                error=type(error).__name__,
+                retry_seconds=error.retry_after,
+            )
             self._limiter.pause(error.retry_after)
             return await self._retry(notification, error.retry_after, error)
         if _means_gone(error):

@@ -269,7 +269,7 @@ async def break_telegram(
 
 
 SAID_OF = {
-    "too_many_requests": 'answer refused as too early|"outcome": "retry"',
+    "too_many_requests": "TelegramRetryAfter",
     "server_error": "TelegramServerError",
     "reset": "TelegramNetworkError",
 }
