@@ -6,7 +6,7 @@ CHAOS         `faults` (default): every fault, one after the other and sometimes
 CHAOS_MINUTES how long: 10, for `bot-kills` 13
 CHAOS_SEED    an earlier run's seed: the same sequence of faults
 CHAOS_ONLY    words such as `disk` or `kill`: only the faults with these words in their names
-CHAOS_ANSWER_SECONDS  how long Telegram's answers take after a message was taken: 0.1; a bot that is killed meanwhile repeats it
+CHAOS_ANSWER_SECONDS  how long Telegram's answers take after a message was taken: 0.05; a bot that is killed meanwhile repeats it
 CHAOS_RECORD  the file that gets the record, as JSON lines
 """
 
