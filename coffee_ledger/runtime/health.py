@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,9 @@ from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.store.database import Pool, connected, sql
 
 LINGERING_SECONDS = 1.0
+TURNS_BEFORE_CLOSING = 10
+"""Turns of the event loop. To accept a connection, to read its request and to begin the answer takes four."""
+
 HEADER_BYTES_MAX = 24 * 1024
 """For one header: no less than what the proxy lets through, which is 16 KiB, 4 KiB of Go's own, and what it adds."""
 
@@ -68,6 +72,10 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         await web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port).start()
         yield int(runner.addresses[0][1])
     finally:
+        # Accept the connections that the kernel has taken already, and read their requests: closing the socket would reset them,
+        # and the proxy cannot repeat a delivery that it has begun to send.
+        for _ in range(TURNS_BEFORE_CLOSING):
+            await asyncio.sleep(0)
         await runner.cleanup()
 
 
