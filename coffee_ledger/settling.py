@@ -142,7 +142,7 @@ class Charge:
 
 
 @dataclass(frozen=True)
-class WaitingCharge:
+class RivalCharge:
     """A charge of which no more matters than that it waits."""
 
     charge_key: ChargeKey
@@ -229,7 +229,7 @@ class Book:
     """Supporters of the batch who paid for a user who asked to be erased."""
     to_come: list[ChargeFacts] = field(default_factory=list)
     """Payments of the same batch that are not decided yet."""
-    _waiting: dict[Money, list[WaitingCharge]] = field(default_factory=dict)
+    _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
     """In the order in which they were kept. A charge may have changed since: who asks looks again."""
 
@@ -239,7 +239,7 @@ class Book:
             if identity:
                 self._found_by.setdefault(identity, {})[charge.key] = None
 
-    def keep_waiting(self, waiting: WaitingCharge) -> None:
+    def keep_rival(self, waiting: RivalCharge) -> None:
         """Take in a charge that waited before the batch; one that the batch is about has to be kept as well."""
         self._waiting.setdefault(_money(waiting), []).append(waiting)
 
@@ -277,7 +277,7 @@ class Book:
         by_name = (self.usernames.get(name, frozenset()) for name in mentions.usernames)
         return (mentions.telegram_ids & self.known_users).union(*by_name)
 
-    def find_waiting(self, charge: Charge) -> Iterator[Charge | WaitingCharge]:
+    def find_waiting(self, charge: Charge) -> Iterator[Charge | RivalCharge]:
         """Find the other charges that wait and may have the same amount and currency."""
         kept = (other for other in self._all_by(_by_money(charge)) if other.waits and other.key != charge.key)
         return chain(
@@ -811,7 +811,7 @@ class _Fold:
         is_coded = not self._book.payments.keys().isdisjoint(self._words(facts).reading.codes)
         return not is_coded and facts.key != charge.key and self._is_alike(facts, charge)
 
-    def _is_alike(self, other: Charge | WaitingCharge | ChargeFacts, charge: Charge) -> bool:
+    def _is_alike(self, other: Charge | RivalCharge | ChargeFacts, charge: Charge) -> bool:
         is_close = abs(other.paid_at - charge.paid_at) <= self._rules.fallback_window
         return is_close and _money(other) == _money(charge)
 
@@ -942,7 +942,7 @@ def _known_doubt(doubt: Doubt | str | None) -> Doubt | None:
     return Doubt(doubt) if doubt in set(Doubt) else Doubt.STATUS
 
 
-def _money(charge: Charge | WaitingCharge | ChargeFacts) -> Money:
+def _money(charge: Charge | RivalCharge | ChargeFacts) -> Money:
     return charge.amount, charge.currency
 
 

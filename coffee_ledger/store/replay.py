@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from coffee_ledger.events import ChargeFacts, Event, EventKind, read_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import ChargeKey, ChargeState, Method, TelegramId
-from coffee_ledger.settling import Book, Readings, ReasonRow, WaitingCharge, read_notes, settle, subscription_of
+from coffee_ledger.settling import Book, Readings, ReasonRow, RivalCharge, read_notes, settle, subscription_of
 from coffee_ledger.store.database import Connection, Pool, sql, transaction
 from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
 from coffee_ledger.store.rows import payment_of
@@ -114,7 +114,7 @@ async def _book_of_then(
         guesses={row["telegram_id"]: GuessRecord(row["guessed_at"], row["taken_back_at"]) for row in guesses},
     )
     for row in rivals:
-        book.keep_waiting(WaitingCharge(**row))
+        book.keep_rival(RivalCharge(**row))
     return book
 
 

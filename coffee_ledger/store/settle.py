@@ -31,8 +31,8 @@ from coffee_ledger.settling import (
     OutsiderKind,
     OutsiderName,
     Readings,
+    RivalCharge,
     Settlement,
-    WaitingCharge,
     Words,
     outsider_names,
     read_notes,
@@ -294,7 +294,7 @@ async def _load_waiting(db: Connection, book: Book, facts: Sequence[ChargeFacts]
         WAITING_MAX,
     )
     for row in rows:
-        book.keep_waiting(WaitingCharge(**row))
+        book.keep_rival(RivalCharge(**row))
 
 
 async def _load_people(

@@ -1,0 +1,1 @@
+"""The process `bot`: how it is wired, and nothing that another bot could include."""

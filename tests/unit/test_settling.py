@@ -37,8 +37,8 @@ from coffee_ledger.settling import (
     Facts,
     NewNotification,
     OutsiderKind,
+    RivalCharge,
     Settlement,
-    WaitingCharge,
     match_by_operator,
     outsider_names,
     read_notes,
@@ -1280,8 +1280,8 @@ def test_a_waiting_charge_of_the_same_amount_around_the_same_time_forbids_a_gues
     assert ("other_charge_waits" in whys(done.charges[DONATION_KEY])) is is_rival
 
 
-def waiting_charge(facts: ChargeFacts) -> WaitingCharge:
-    return WaitingCharge(facts.key, facts.amount, facts.currency, facts.paid_at)
+def waiting_charge(facts: ChargeFacts) -> RivalCharge:
+    return RivalCharge(facts.key, facts.amount, facts.currency, facts.paid_at)
 
 
 @pytest.mark.parametrize(
@@ -1297,7 +1297,7 @@ def test_a_charge_of_which_only_its_waiting_is_known_forbids_a_guess_as_well(
     waiting: ChargeFacts, is_rival: bool
 ) -> None:
     book = book_of([payment()])
-    book.keep_waiting(waiting_charge(waiting))
+    book.keep_rival(waiting_charge(waiting))
 
     assert settle_all(donation(), book=book).outcomes == [Outcome.UNMATCHED if is_rival else Outcome.CREDITED]
 
@@ -1305,7 +1305,7 @@ def test_a_charge_of_which_only_its_waiting_is_known_forbids_a_guess_as_well(
 def test_a_charge_that_waited_before_the_batch_counts_no_more_once_the_batch_has_decided_it() -> None:
     decided = donation("2", note=OTHER_CODE)
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="9")], [charge_of(donation("2"))])
-    book.keep_waiting(waiting_charge(donation("2")))
+    book.keep_rival(waiting_charge(donation("2")))
 
     done = settle_all(decided, donation(), book=book)
 
