@@ -81,9 +81,6 @@ HINT_LATE = timedelta(seconds=2)
 STANDBY_SECONDS = 0.5
 """How often a bot looks whether the lease of the one that delivers has ended."""
 
-SUMMARY_SECONDS = 5.0
-"""How often the operators' summaries are edited at most."""
-
 BUSY_SECONDS_MAX = 0.5
 """How long a look may be put off while something is being sent: each look extends the lease."""
 
@@ -154,12 +151,6 @@ class Notifier:
         self._clock = clock
         self._rates = rates
         self._summaries = summaries
-        self._summaries_due_at = 0.0
-        """When the summaries may be brought up to date again, by the event loop's clock."""
-        self._has_summaries = True
-        """As far as we know: the first look tells."""
-        self._has_changed_summaries = False
-        """Something happened since they were brought up to date."""
         self._lease = Lease(pool, SENDING)
         self._hint = asyncio.Event()
         self._is_told = False
@@ -175,7 +166,8 @@ class Notifier:
     def wake(self) -> None:
         """Look into the outbox now."""
         self._is_told = True
-        self._has_changed_summaries = self._has_summaries
+        if self._summaries is not None:
+            self._summaries.note_change()
         self._hint.set()
 
     def stop(self) -> None:
@@ -209,7 +201,8 @@ class Notifier:
         now = self._clock()
         if folded := await address_operators(self._pool, self._operators, now=now):
             FOLDED.inc(folded)
-            self._has_summaries = self._has_changed_summaries = True
+            if self._summaries is not None:
+                self._summaries.note_begun()
             log.warning("messages to operators folded", messages=folded)
         due = await find_due_notifications(
             self._pool, operators=self._operators, now=now, count_max=places, except_for=self._busy
@@ -219,19 +212,8 @@ class Notifier:
             writing = asyncio.create_task(self._deliver_in_turn(notification))
             self._busy[notification.telegram_id] = writing
             writing.add_done_callback(functools.partial(self._note_end, notification.telegram_id))
-        return min(await self._refresh_summaries(), await self._seconds_until_due())
-
-    async def _refresh_summaries(self) -> float:
-        """Bring the operators' summaries up to date, but not too often; returns after how many seconds to look again."""
-        now = asyncio.get_running_loop().time()
-        if self._summaries is None:
-            return SWEEP_SECONDS
-        if now < self._summaries_due_at:
-            return self._summaries_due_at - now if self._has_changed_summaries else SWEEP_SECONDS
-        self._has_changed_summaries = False
-        self._has_summaries = await self._summaries.refresh()
-        self._summaries_due_at = now + SUMMARY_SECONDS
-        return SWEEP_SECONDS
+        refresh_seconds = SWEEP_SECONDS if self._summaries is None else await self._summaries.refresh_if_due()
+        return min(refresh_seconds, await self._seconds_until_due())
 
     async def _seconds_until_due(self) -> float:
         if len(self._busy) >= CHATS_AT_ONCE_MAX:

@@ -21,7 +21,7 @@ FLOOD = 20
 
 @pytest.fixture(autouse=True)
 def edits_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coffee_ledger.telegram.notifier.SUMMARY_SECONDS", 0.2)
+    monkeypatch.setattr("coffee_ledger.telegram.desk.summary.REFRESH_SECONDS", 0.2)
 
 
 async def flood(webhook: Webhook, count: int = FLOOD) -> None:

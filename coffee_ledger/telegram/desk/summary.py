@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -19,6 +20,9 @@ log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
 """For so long a summary is kept up to date although nothing waits: more may come, and a new message would ring again."""
+
+REFRESH_SECONDS = 5.0
+"""How often summaries are edited at most."""
 
 COUNTED_AS_WAITING = frozenset(
     {
@@ -59,6 +63,30 @@ class Summaries:
         self._clock = clock
         self._shown: dict[int, str] = {}
         """The text of each, as far as this process wrote it."""
+        self._due_at = 0.0
+        """When the next refresh may be, by the event loop's clock."""
+        self._are_there_any = True
+        """As far as we know: the first refresh tells."""
+        self._has_changed = False
+        """Something happened since the last refresh."""
+
+    def note_change(self) -> None:
+        """Note that the counts may be others by now."""
+        self._has_changed = self._are_there_any
+
+    def note_begun(self) -> None:
+        """Expect new summaries in the chats."""
+        self._has_changed = self._are_there_any = True
+
+    async def refresh_if_due(self) -> float:
+        """Refresh, but not too often; returns after how many seconds to ask again, infinity if nothing waits for a refresh."""
+        now = asyncio.get_running_loop().time()
+        if now < self._due_at:
+            return self._due_at - now if self._has_changed else float("inf")
+        self._has_changed = False
+        self._are_there_any = await self.refresh()
+        self._due_at = now + REFRESH_SECONDS
+        return float("inf")
 
     async def refresh(self) -> bool:
         """Edit each operator's newest summary, and delete the older ones; returns whether there is any."""
