@@ -8,8 +8,6 @@ folder is empty. The folder should lie on the disk that would hold the real spoo
 with one code, `many` users with a code each, or `strangers` without a code, of whose amount many users have a pending payment.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

@@ -13,8 +13,6 @@ is a little better. No guess is taken back unless the table says so. Operators l
 user whose payment was not found keeps the request open until it expires.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -26,9 +24,9 @@ from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from coffee_ledger.codes import issue_code
@@ -37,9 +35,6 @@ from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
 from coffee_ledger.settling import Book, Charge, Readings, Settlement, read_notes, settle
 from coffee_ledger.store.settle import RIVALS_MAX
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
 """Abandoned requests per hour, for each amount."""
@@ -250,7 +245,7 @@ def play(history: History, settle_event: SettleEvent) -> list[Guess]:
     return guesses
 
 
-def settle_after(page: Page, event: Event, now: datetime) -> TelegramId | None:
+def settle_after(page: "Page", event: Event, now: datetime) -> TelegramId | None:
     """Settle an event by today's rules."""
     readings = read_notes([event])
     done = settle([event], page.load_book(event, readings), RULES, readings, now=now)
@@ -258,13 +253,13 @@ def settle_after(page: Page, event: Event, now: datetime) -> TelegramId | None:
     return next(iter(done.guesses.values()), None)
 
 
-def settle_without_pause(page: Page, event: Event, now: datetime) -> TelegramId | None:
+def settle_without_pause(page: "Page", event: Event, now: datetime) -> TelegramId | None:
     """Settle an event by today's rules, but let earlier guesses for a user prevent none."""
     page.forget_guesses()
     return settle_after(page, event, now)
 
 
-def settle_and_take_back(page: Page, event: Event, now: datetime) -> TelegramId | None:
+def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramId | None:
     """Settle an event by today's rules; an operator takes each guess back at once."""
     user = settle_after(page, event, now)
     if user is not None:
@@ -272,7 +267,7 @@ def settle_and_take_back(page: Page, event: Event, now: datetime) -> TelegramId 
     return user
 
 
-def settle_before(page: Page, event: Event, now: datetime) -> TelegramId | None:
+def settle_before(page: "Page", event: Event, now: datetime) -> TelegramId | None:
     """Settle an event by today's rules about codes, and otherwise by the old rule about amount and time."""
     readings = read_notes([event])
     book = page.load_book(event, readings)

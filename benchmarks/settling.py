@@ -7,8 +7,6 @@ starts a Postgres of its own with its usual durability (fsync on, on this machin
 payments both ways from a number of callers at once, and prints payments a second and the time each caller waited.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

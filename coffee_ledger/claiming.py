@@ -1,7 +1,5 @@
 """Which waiting charges may be the one that a user says they paid: a pure ranking, for an operator to decide by."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter

@@ -22,8 +22,6 @@ A slip must never credit somebody else:
 - Ten signs and more are a code glued to something. It is read only as it stands, never corrected.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -403,7 +401,7 @@ def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
                     yield PaymentId(signs)
 
 
-def _joined_halves(spelled: str) -> Iterator[_Shape]:
+def _joined_halves(spelled: str) -> "Iterator[_Shape]":
     """Find halves between which only joining words stand: `K7QM and 2XHD`, `first part K7QM, second part 2XHD`."""
     pairs = list(pairwise(_find_halves(spelled)))
     codes = {place for place, (first, second) in enumerate(pairs) if is_code(first[0] + second[0])}
@@ -437,7 +435,7 @@ def _shapes(spelled: str) -> list[_Shape]:
     return list(dict.fromkeys([*shapes, *_joined_halves(spelled)]))
 
 
-def _shapes_in(clause: str) -> Iterator[_Shape]:
+def _shapes_in(clause: str) -> "Iterator[_Shape]":
     words = _words(clause)
     yield from (_Shape((group,), is_one_word=True) for word in words for group in word if _may_be_code([group]))
     yield from (_Shape(tuple(word), is_one_word=True) for word in words if _may_be_code(word))

@@ -9,8 +9,6 @@ Everything that another aiogram bot needs in order to take these payments in; do
 - `show_menu_button`: lets the button beside the message field open the Mini App.
 """
 
-from __future__ import annotations
-
 from coffee_ledger.runtime.logs import configure_logging
 from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.settings import read_settings

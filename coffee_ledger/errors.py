@@ -1,7 +1,5 @@
 """What can go wrong, with fields rather than prose to parse."""
 
-from __future__ import annotations
-
 
 class LedgerError(Exception):
     """A fault of this project's own; everything it raises on purpose stands below it."""

@@ -9,8 +9,6 @@ Source: deliveries and copies of "Send test" bodies published by their receivers
 and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
 """
 
-from __future__ import annotations
-
 import enum
 import hashlib
 import json

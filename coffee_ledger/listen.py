@@ -5,15 +5,13 @@ NOTIFY is a hint: it reaches only those who are connected at the time. So the li
 and looks for itself on a timer of its own.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 
 import asyncpg
 import structlog
 
-from coffee_ledger.store.database import CONNECT_TIMEOUT_SECONDS, PASSING_ERRORS, sql
+from coffee_ledger.store.database import CONNECT_TIMEOUT_SECONDS, PASSING_ERRORS, Connection, sql
 from coffee_ledger.store.metrics import LISTEN_CONNECTED, LISTEN_NOTIFICATIONS, LISTEN_RECONNECTS
 
 log = structlog.stdlib.get_logger()
@@ -66,7 +64,7 @@ async def _listen_once(database_url: str, wake: Callable[[], None], channel: str
         db.terminate()
 
 
-async def _check(db: asyncpg.Connection[asyncpg.Record], lost: asyncio.Event) -> None:
+async def _check(db: Connection, lost: asyncio.Event) -> None:
     """Wait a while, then ask: a connection that a firewall forgot is silent for ever."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):

@@ -5,8 +5,6 @@ The rules are asked in a fixed order and the first that decides wins; every answ
 to a person: a charge that fits no user, or more than one, is unmatched, with the candidates and why each lost.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

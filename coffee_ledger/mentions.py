@@ -4,8 +4,6 @@ Read the Telegram usernames, `t.me` links and Telegram ids in a text.
 Everyone can write any name, so a mention is only a candidate on the operator's card. It never matches by itself.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from itertools import islice

@@ -1,7 +1,5 @@
 """The words of the glossary as values: immutable, of the standard library alone."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Notes arrive escaped for HTML, for links or for JSON, sometimes twice: `K7QM&nda
 `Danke!\nK7QM-2XHD` with a backslash and an n. They also hold invisible characters.
 """
 
-from __future__ import annotations
-
 import html
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """How long a page usually waits for its next payment: pure arithmetic over its own history."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta

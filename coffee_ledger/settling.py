@@ -5,8 +5,6 @@ The store loads a `Book` for a whole batch, `settle` goes through the events in 
 see what those before it decided, and the store writes the `Settlement` in one transaction.
 """
 
-from __future__ import annotations
-
 import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ Who is woken by what. A page makes a sound: something must be done now. A ticket
 Every alert has a heading in docs/runbook.md, a dashboard, and tests that it fires and that it stays silent.
 """
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Write the rules of Prometheus from the alerts and the promises."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

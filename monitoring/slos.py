@@ -5,8 +5,6 @@ The windows and factors are those of Google's SRE workbook: a page when 2 % of a
 a ticket when 10 % goes in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

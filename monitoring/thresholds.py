@@ -4,8 +4,6 @@ The numbers at which somebody acts. Alerts and the lines in dashboards come from
 A panel reddens at its number; so what is counted is told from that number on, not only beyond it.
 """
 
-from __future__ import annotations
-
 SNAPSHOT_AGE_SECONDS = 120
 """The state's collector goes blank at the same age (services/janitor/state.py)."""
 

@@ -1,7 +1,5 @@
 """Waiting for a change that somebody else makes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 
@@ -13,7 +11,7 @@ class Bell:
     A bell within another rings that one, too. *rings* counts, so that a change between two looks is not missed.
     """
 
-    def __init__(self, within: Bell | None = None) -> None:
+    def __init__(self, within: "Bell | None" = None) -> None:
         self.rings = 0
         self._rung = asyncio.Event()
         self._within = within

@@ -5,8 +5,6 @@ Check the settings of all services before any of them starts; then end.
 `up -d` ends with 0. Each problem is one line that names the setting and says what to write; values are never printed.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -6,8 +6,6 @@ or 077 the users inside the containers could read none of it. The image holds th
 program copies them on each `docker compose up`, with the links that the settings name.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -5,8 +5,6 @@ The files in the image name a heading of the runbook (`runbook.md#outboxstuck`) 
 the operator knows where the runbook is published and how a browser reaches Grafana.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

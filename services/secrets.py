@@ -5,8 +5,6 @@ Runs before everything else, without a network. What the operator wrote is writt
 database are drawn at random on the first start and kept from then on, because the database keeps them too.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

@@ -4,8 +4,6 @@ Who opens a browser and who starts or ends containers wait for each other, acros
 A container that comes or goes is a change of the machine's network, and Chromium then breaks off what it is loading.
 """
 
-from __future__ import annotations
-
 import fcntl
 import tempfile
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ wrong unit, a crowded legend can be seen; a wrong option of Grafana's cannot.
 
 # ruff: noqa: S603, S607, S608 -- asks docker, by its name, for what stands in this repository
 
-from __future__ import annotations
-
 import argparse
 import html
 import io

@@ -10,8 +10,6 @@ digests from the local engine, so it records exactly the images that the tests r
 
 # ruff: noqa: S603 -- asks docker, by its name, for the images that this repository names
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -4,8 +4,6 @@ Report mutation testing: the score of each module and the mutants that survived.
 Reads the output of `mutmut results --all true`. Exits with 1 if a module's score is below `SCORE_MIN`.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping

@@ -6,8 +6,6 @@ files are collected, and the tests that are not named are left out. Endless loop
 busy machine makes every test slow.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -5,8 +5,6 @@ Starts a stack of its own beside whatever runs, walks through it in a real brows
 docs/pictures/. Nothing is retouched; the pictures are only made small.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import itertools

@@ -1,7 +1,5 @@
 """Read the bodies of requests: within a time, up to a size, and only so many at once."""
 
-from __future__ import annotations
-
 import asyncio
 import enum
 from typing import assert_never

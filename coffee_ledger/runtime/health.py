@@ -1,7 +1,5 @@
 """A port of its own, which the proxy does not know, for `/healthz` and `/metrics`."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,7 +1,5 @@
 """One JSON line on standard output for each thing that happened, ours and the libraries' in one shape."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

@@ -1,7 +1,5 @@
 """The life of a process: settings or one clear line, logs, then work until SIGTERM or SIGINT."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

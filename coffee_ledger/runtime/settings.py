@@ -4,8 +4,6 @@ Read the settings from the environment, once, and say in one line each what is w
 A service declares the settings it needs as a subclass of `Settings`; those that several need stand here.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ Spans are made by hand, where something happens to a payment: what instruments b
 addresses, and a trace for every time that somebody looks whether there is something to do.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -69,7 +67,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     trace.set_tracer_provider(provider)
 
 
-def choose_sampler(name: str, share: float) -> Sampler:
+def choose_sampler(name: str, share: float) -> "Sampler":
     """Choose one by the name that OpenTelemetry has for it; *share* is for those that keep some traces only."""
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
 

@@ -1,7 +1,5 @@
 """What every process tells of itself: its version, how late its event loop is, how full its pool."""
 
-from __future__ import annotations
-
 import asyncio
 import platform
 from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,5 @@
 """Waiting for something, but not for ever."""
 
-from __future__ import annotations
-
 import asyncio
 
 

@@ -1,7 +1,5 @@
 """Claims: what a user says of a payment that did not arrive, kept for an operator to compare."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass

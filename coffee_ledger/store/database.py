@@ -1,7 +1,5 @@
 """The connection to Postgres and the statements that go over it."""
 
-from __future__ import annotations
-
 import functools
 import json
 import time

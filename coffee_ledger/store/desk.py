@@ -4,8 +4,6 @@ What operators decide: each in one transaction with the row that says who did it
 All take the settling lock, so that of two operators, or of an operator and a rule, one is first and the other is told.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

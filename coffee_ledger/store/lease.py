@@ -1,7 +1,5 @@
 """A lease: a right that one process at a time has, for some seconds, and extends while it works."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from datetime import timedelta

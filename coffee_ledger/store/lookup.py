@@ -1,12 +1,12 @@
 """What operators look at: charges, payments, claims, users and how it all fares. Nothing here moves credits."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import asyncpg
 
 from coffee_ledger.claiming import DAYS_APART_MAX, Story
 from coffee_ledger.model import (
@@ -24,9 +24,6 @@ from coffee_ledger.model import (
 from coffee_ledger.store.claims import load_candidates, load_declines, load_guessed
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import payment_of
-
-if TYPE_CHECKING:
-    import asyncpg
 
 DECISIONS_MAX = 3
 """How many decisions of one charge its card tells; more would not fit beside the note and the reasons."""

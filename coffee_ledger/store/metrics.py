@@ -1,7 +1,5 @@
 """Metrics of the connection to the database, in every process."""
 
-from __future__ import annotations
-
 from prometheus_client import Counter, Gauge, Histogram
 
 ACQUIRE_DURATION = Histogram(

@@ -8,8 +8,6 @@ Telegram knows no idempotency key for messages, so each is sent at least once an
 the holder of the lease `SENDING`. If it is killed, the next holder sends again whatever was not marked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

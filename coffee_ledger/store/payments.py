@@ -1,13 +1,12 @@
 """Users, their pending payments, and what they have."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+
+import asyncpg
 
 from coffee_ledger.codes import near_codes
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
@@ -19,9 +18,6 @@ from coffee_ledger.model import (
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.outbox import requeue_missed
 from coffee_ledger.store.rows import payment_of
-
-if TYPE_CHECKING:
-    import asyncpg
 
 REQUESTS_KEPT = 50
 """How many times of later requests a payment keeps, the newest."""

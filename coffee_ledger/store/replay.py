@@ -5,8 +5,6 @@ The same pure fold that settles is given the kept events, and payments as they s
 it decides is looked at and forgotten.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,13 +1,10 @@
 """Turn rows that several modules read into values."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import asyncpg
 
 from coffee_ledger.model import PaymentStatus, PendingPayment
-
-if TYPE_CHECKING:
-    import asyncpg
 
 
 def payment_of(row: asyncpg.Record | dict[str, Any]) -> PendingPayment:

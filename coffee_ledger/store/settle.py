@@ -1,14 +1,14 @@
 """Settle events in the database: load what they touch, let the pure fold decide, write all of it in one transaction."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import asyncpg
 
 from coffee_ledger.events import ChargeFacts, Event, read_event
 from coffee_ledger.matching import CLOCK_SLACK, Flag, GuessRecord, Rules
@@ -42,14 +42,9 @@ from coffee_ledger.settling import (
     subscription_of,
     supporter_of,
 )
-from coffee_ledger.store.database import connected, sql, transaction
+from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import payment_of
 from coffee_ledger.store.story import tell
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from coffee_ledger.store.database import Connection, Pool
 
 BURST_PAUSE = timedelta(hours=6)
 """After so long without a signature failure, the next one begins a new burst."""

@@ -1,7 +1,5 @@
 """What the Mini App shows of a user, and how it is known that it changed."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime

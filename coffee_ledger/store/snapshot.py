@@ -1,7 +1,5 @@
 """Measure the state of everything at one moment: what waits, what was paid, what is owed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime

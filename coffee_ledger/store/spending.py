@@ -1,7 +1,5 @@
 """Spend credits from Python; other languages call the same function of the database."""
 
-from __future__ import annotations
-
 import asyncpg
 
 from coffee_ledger.errors import LedgerError

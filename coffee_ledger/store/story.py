@@ -1,7 +1,5 @@
 """Tell in the log what was settled, under the ids by which an operator follows one payment."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

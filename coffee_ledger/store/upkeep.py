@@ -5,8 +5,6 @@ Every task works in batches of bounded size, each in a transaction of its own, a
 at it.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime

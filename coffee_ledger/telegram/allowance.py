@@ -1,7 +1,5 @@
 """How much one person may ask for in a while: a bucket of tokens each, filled again by the clock."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Hashable
 

@@ -1,7 +1,5 @@
 """Read the amounts that people write and Web Apps send: pure functions, each with an answer for what does not fit."""
 
-from __future__ import annotations
-
 import enum
 import re
 from collections.abc import Collection

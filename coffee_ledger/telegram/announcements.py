@@ -1,7 +1,5 @@
 """Put what is owed into words: pure functions from a notification to its text and buttons."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

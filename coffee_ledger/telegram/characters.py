@@ -5,8 +5,6 @@ Both have one place each, so that handlers need not think of them: `load_json` r
 `Speech.say` writes everything that people read.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

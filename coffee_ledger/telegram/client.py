@@ -1,7 +1,5 @@
 """Telegram's side of the bot: the client, the commands it shows, and how updates come in."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

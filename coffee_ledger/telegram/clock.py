@@ -1,7 +1,5 @@
 """Whether this machine's clock is right: Telegram's servers say the time in each answer."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from email.utils import parsedate_to_datetime

@@ -1,7 +1,5 @@
 """What every handler of the conversation needs, in one value: the ledger, the settings, the clock and chance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Read the days that people write: a pure function, with None for what does not fit."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The buttons under messages, and what a press on them carries."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 

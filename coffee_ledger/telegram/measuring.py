@@ -1,7 +1,5 @@
 """Measure what goes to Telegram and what comes from there, without looking at what it says."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

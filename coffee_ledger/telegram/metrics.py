@@ -1,7 +1,5 @@
 """What the bot counts."""
 
-from __future__ import annotations
-
 import enum
 from itertools import product
 

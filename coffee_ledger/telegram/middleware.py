@@ -1,7 +1,5 @@
 """What happens around every update: who is speaking and in which language, and that none is lost at the end."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any

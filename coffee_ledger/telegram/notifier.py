@@ -9,8 +9,6 @@ Messages reach a chat in order. A message that fails blocks the newer ones of it
 at most `BLOCKING_MAX` if the message itself may be the cause.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import random

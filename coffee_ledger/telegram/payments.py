@@ -4,8 +4,6 @@ The payments as a part that any aiogram bot can take in: the conversation's rout
 Our own bot is put together from the same parts (services/bot/__main__.py).
 """
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from collections.abc import AsyncIterator

@@ -4,8 +4,6 @@ Keep to Telegram's limits for sending: about 30 messages a second in all, one a 
 Source: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, read November 2026.
 """
 
-from __future__ import annotations
-
 import asyncio
 import enum
 import random

@@ -4,8 +4,6 @@ The conversation as one router, for this bot and for any other Dispatcher.
 Its handlers want a `Context` under the name `context` in the Dispatcher's data.
 """
 
-from __future__ import annotations
-
 from aiogram import F, Router
 from aiogram.fsm.middleware import FSMContextMiddleware
 from aiogram.fsm.storage.memory import MemoryStorage, SimpleEventIsolation

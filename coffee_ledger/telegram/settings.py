@@ -1,7 +1,5 @@
 """What the bot needs to know."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 from typing import Annotated

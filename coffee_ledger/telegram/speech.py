@@ -1,7 +1,5 @@
 """Speak to people in their language: all texts stand in `locales/`, in Fluent's format."""
 
-from __future__ import annotations
-
 import functools
 import html
 import re

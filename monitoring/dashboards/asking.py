@@ -1,7 +1,5 @@
 """Put into a query what Grafana would, so that it can be asked without Grafana."""
 
-from __future__ import annotations
-
 import json
 import re
 import urllib.error

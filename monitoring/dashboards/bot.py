@@ -1,7 +1,5 @@
 """Who is told: the outbox, the ear for new payments, Telegram, and what people ask the bot."""
 
-from __future__ import annotations
-
 from monitoring.dashboards.parts import (
     BAD,
     FIRST,

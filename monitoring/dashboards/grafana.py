@@ -2,8 +2,6 @@
 
 # ruff: noqa: FBT003 -- the builders of the SDK take yes and no by place
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

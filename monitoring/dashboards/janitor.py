@@ -1,7 +1,5 @@
 """What is done by the clock: expiring, matching again, forgetting, checking, measuring."""
 
-from __future__ import annotations
-
 from monitoring.dashboards.parts import Board, Column, Kind, Limit, Panel, Query, Row, Unit, busy, quantiles
 from monitoring.thresholds import BACKUP_AGE_SECONDS, JANITOR_PERIODS, JANITOR_SLACK_SECONDS, SNAPSHOT_AGE_SECONDS
 

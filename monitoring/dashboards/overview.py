@@ -1,7 +1,5 @@
 """The first page: is it fine, what came in, who is busy."""
 
-from __future__ import annotations
-
 from monitoring.dashboards.parts import BAD, UP, Board, Column, Kind, Limit, Panel, Query, Row, Sql, Unit, Word
 from monitoring.slos import SLOS, Slo
 from monitoring.thresholds import SNAPSHOT_AGE_SECONDS

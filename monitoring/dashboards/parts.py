@@ -4,8 +4,6 @@ What a dashboard is made of, in our words; `grafana.py` turns it into Grafana's.
 In queries `$here` stands for the job and the instance that are chosen above the dashboard.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

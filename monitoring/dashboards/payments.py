@@ -1,7 +1,5 @@
 """The way of the money: from the amount that somebody picks to the message that tells them of their credits."""
 
-from __future__ import annotations
-
 from monitoring.dashboards.parts import (
     FIRST,
     Board,

@@ -1,7 +1,5 @@
 """What everything stands on: the processes, and the watchers themselves."""
 
-from __future__ import annotations
-
 from monitoring.dashboards.parts import BAD, FIRST, GOOD, UP, Board, Kind, Limit, Panel, Query, Row, Unit, Word
 from monitoring.thresholds import (
     CLOCK_OFFSET_SECONDS,

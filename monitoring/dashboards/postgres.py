@@ -1,7 +1,5 @@
 """The database: connections, work, what blocks, what grows."""
 
-from __future__ import annotations
-
 from monitoring.dashboards.parts import FIRST, UP, Board, Column, Kind, Limit, Panel, Query, Row, Unit
 from monitoring.thresholds import POSTGRES_CONNECTIONS_SHARE, POSTGRES_TRANSACTION_IDS, POSTGRES_TRANSACTION_SECONDS
 

@@ -1,7 +1,5 @@
 """The front door: deliveries of Buy Me a Coffee, our own probes, the proxy before them."""
 
-from __future__ import annotations
-
 from monitoring.dashboards.parts import FIRST, Board, Kind, Limit, Panel, Query, Row, Unit, busy, heat, quantiles
 from monitoring.thresholds import (
     CERTIFICATE_LEFT_SECONDS,

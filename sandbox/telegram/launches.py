@@ -1,7 +1,5 @@
 """Opening the Mini App as Telegram does: at an address that says who opens it, and how."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What the bot shows of itself: its commands, its menu button, its names; by language, audience and chat."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

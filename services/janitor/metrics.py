@@ -1,7 +1,5 @@
 """What the janitor counts and measures."""
 
-from __future__ import annotations
-
 from prometheus_client import Counter, Gauge, Histogram
 
 RUNS = Counter("ledger_janitor_runs", "Runs of a task, by how they ended.", ["task", "outcome"])

@@ -4,8 +4,6 @@ Send a payment of our own through the front door: TLS, the proxy, the signature,
 So that at three in the morning silence can be told from trouble: nobody pays, or nobody could.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

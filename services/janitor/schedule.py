@@ -1,7 +1,5 @@
 """Run each task again and again, none waiting for another, until told to stop."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime

@@ -1,7 +1,5 @@
 """What the janitor needs to know."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated

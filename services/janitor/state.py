@@ -1,7 +1,5 @@
 """Turn the last snapshot into metrics: all of them are of one moment, and none is shown once it is too old."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 

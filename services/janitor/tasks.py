@@ -1,7 +1,5 @@
 """The tasks: each runs once when told to, for a time that is passed in, and says how many rows it changed."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The HTTP side of the webhook: one route, and for each kind of request one answer."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

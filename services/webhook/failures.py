@@ -6,8 +6,6 @@ what was refused since the last 200, because Buy Me a Coffee switches the webhoo
 after the last refusal it is over, as whoever was refused for good reason would have come again.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime

@@ -8,8 +8,6 @@ waits for the next look. They may, because settling does not rely on the order o
 repeat changes nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

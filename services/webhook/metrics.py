@@ -1,7 +1,5 @@
 """What the webhook counts."""
 
-from __future__ import annotations
-
 import enum
 import time
 from datetime import datetime

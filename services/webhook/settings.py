@@ -1,7 +1,5 @@
 """What the webhook needs to know."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated

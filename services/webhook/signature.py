@@ -5,8 +5,6 @@ The header `x-signature-sha256` is the hex HMAC-SHA256 of the raw body under the
 signed. Source: http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import re

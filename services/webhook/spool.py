@@ -6,8 +6,6 @@ its event is read from, so that it is the same event whenever it is read. Everyt
 thread, by one at a time.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Tell what a batch changed: in the log under the ids by which an operator follows one payment, and in its traces."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta

@@ -6,8 +6,6 @@ after its own commit. A database that is away for a moment, because it restarts,
 which BMC switches off after more than ten failures in a row.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence

@@ -10,8 +10,6 @@ was restarted or killed, if the proxy or a service came near its memory limit, o
 credited exactly once.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

@@ -1,7 +1,5 @@
 """The memory, the restarts and the log of the stack's containers, as Docker tells them."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

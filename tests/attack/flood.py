@@ -4,8 +4,6 @@ The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 
 A process of its own, so that its work does not delay the payments that are measured. It prints its counts every second.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import functools
@@ -58,7 +56,7 @@ class Counts:
     longest_seconds: Counter[str] = field(default_factory=Counter)
     """Of those that ended, by kind."""
     uploads_begun: int = 0
-    uploaders: set[Upload] = field(default_factory=set)
+    uploaders: "set[Upload]" = field(default_factory=set)
     """The senders that have begun at least one upload."""
 
     @contextmanager

@@ -1,7 +1,5 @@
 """The real payments during the attack: one a second, each on a connection of its own, as Buy Me a Coffee sends them."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

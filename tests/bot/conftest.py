@@ -1,7 +1,5 @@
 """The bot as it runs, its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable

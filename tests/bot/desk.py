@@ -1,7 +1,5 @@
 """Short ways to work at the operator's desk."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable, Sequence

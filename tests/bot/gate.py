@@ -1,7 +1,5 @@
 """A way to the database that can be closed: what a bot sees when Postgres goes away and comes back."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +24,7 @@ class Gate:
         self._is_open = True
 
     @asynccontextmanager
-    async def standing(self) -> AsyncIterator[Gate]:
+    async def standing(self) -> "AsyncIterator[Gate]":
         server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         yield self

@@ -1,7 +1,5 @@
 """Short ways to owe people messages, and to see what became of them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from typing import Any

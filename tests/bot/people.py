@@ -1,7 +1,5 @@
 """The people of a conversation, who do what one does in Telegram: through the stand-in's HTTP interface."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +26,7 @@ class Person:
     def path(self) -> str:
         return f"/telegram/chats/{self.telegram_id}"
 
-    async def become(self, **traits: str) -> Person:
+    async def become(self, **traits: str) -> "Person":
         await self.sandbox.post("/telegram/users", id=self.telegram_id, **traits)
         return self
 

@@ -1,7 +1,5 @@
 """Which language to speak, being forgotten, questions, and those who are too fast."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

@@ -1,7 +1,5 @@
 """What the Mini App asks for: only who Telegram says is asking gets an answer, and it is their own."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

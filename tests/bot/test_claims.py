@@ -1,7 +1,5 @@
 """I paid but nothing came: three questions, one answer whatever waits, and an operator who hears of it."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 

@@ -1,7 +1,5 @@
 """The bot compares this machine's clock with Telegram's."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

@@ -1,7 +1,5 @@
 """What users say, and what the bot answers."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """What people are owed to hear reaches them: whatever Telegram does, and once where that can be known."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

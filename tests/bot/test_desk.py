@@ -1,7 +1,5 @@
 """Operators decide what waits: on the card, by search, in turn, and by nobody else."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

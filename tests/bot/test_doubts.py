@@ -1,7 +1,5 @@
 """Charges that only a person may decide: the doubt, both values of a contradiction, and whom the text names."""
 
-from __future__ import annotations
-
 import pytest
 
 from coffee_ledger.store.database import Pool

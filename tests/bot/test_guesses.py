@@ -1,7 +1,5 @@
 """Payments found by amount and time: labelled for both sides, and taken back with one tap."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

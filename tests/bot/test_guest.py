@@ -1,7 +1,5 @@
 """A Dispatcher of somebody else, with the payments in it: what it keeps, and what it gets."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress

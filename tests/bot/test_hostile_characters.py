@@ -1,7 +1,5 @@
 """Characters that a changed client or a payer can send, and that no handler expects."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

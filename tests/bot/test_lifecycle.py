@@ -1,7 +1,5 @@
 """How the bot starts, stops, and gets by while Telegram or the database is away."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import socket

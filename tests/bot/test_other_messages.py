@@ -1,7 +1,5 @@
 """What people send besides words and buttons: each gets an answer that leads on, or rightly none."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from typing import Any

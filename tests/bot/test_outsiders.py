@@ -1,7 +1,5 @@
 """Payments for no user: one tap, what is remembered by it, and how the memory ends."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any

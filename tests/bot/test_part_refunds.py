@@ -1,7 +1,5 @@
 """A part of the money went back: operators say how much, and see first what will change."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.bot.conftest import OPERATOR

@@ -4,8 +4,6 @@ A crowd that comes at once: everybody gets every answer, in order, and whoever p
 100 people by default; `make rush` lets 1,000 come.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

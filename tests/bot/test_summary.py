@@ -1,7 +1,5 @@
 """Too much at once for operators is counted in one message, which keeps itself up to date."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """What a Web App's page sends is said by whoever holds the phone: it is believed in nothing."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

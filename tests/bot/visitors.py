@@ -1,7 +1,5 @@
 """Somebody in the Mini App: signs as Telegram does, by another library than the one that is tested."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator
@@ -57,7 +55,7 @@ class Visitor:
         return {"Authorization": f"tma {self.signed}"} if self.signed else {}
 
     @asynccontextmanager
-    async def events(self) -> AsyncIterator[Events]:
+    async def events(self) -> "AsyncIterator[Events]":
         async with self.session.get(f"{self.url}/api/events", headers=self.headers) as answer:
             assert answer.status == 200, await answer.text()
             assert answer.content_type == "text/event-stream"

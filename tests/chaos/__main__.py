@@ -10,8 +10,6 @@ CHAOS_ANSWER_SECONDS  how long Telegram's answers take after a message was taken
 CHAOS_RECORD  the file that gets the record, as JSON lines
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import random

@@ -1,7 +1,5 @@
 """Bodies and signatures of deliveries, as Buy Me a Coffee writes them (docs: help.buymeacoffee.com, webhooks)."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

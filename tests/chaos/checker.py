@@ -5,8 +5,6 @@ Shares no code with the product: it reads tables by its own SQL, and messages fr
 `test_checker.py` plants each kind of violation and sees it found.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections import Counter, defaultdict
@@ -87,7 +85,7 @@ class Tables:
     balances: Mapping[int, int]
 
     @classmethod
-    def read(cls, text: str) -> Tables:
+    def read(cls, text: str) -> "Tables":
         """Read the answer to READ_TABLES."""
         tables = json.loads(text)
         return cls(

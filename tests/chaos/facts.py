@@ -1,7 +1,5 @@
 """The facts of a run: events with their acknowledgements, messages to users, and faults."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """The faults: each is inflicted, lasts for a while, and is undone."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Payments, refunds and renewals, delivered through the proxy as Buy Me a Coffee delivers them."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import random
@@ -50,7 +48,7 @@ class Load:
     sent: Sent = field(default_factory=Sent)
     _error: BaseException | None = None
     """The exception that ended a task of this module: a mistake here, not in the product."""
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(int(time.time()) % 10**8 * 10))
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(int(time.time()) % 10**8 * 10))
     _subscriptions: list[Subscription] = field(default_factory=list)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 

@@ -1,7 +1,5 @@
 """Read the bot's English messages as a user reads them."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Users of the bot, and the record of its messages to them."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random

@@ -1,7 +1,5 @@
 """Tables for people, and lines for the record."""
 
-from __future__ import annotations
-
 import json
 import math
 import time

@@ -1,7 +1,5 @@
 """One run: the load, the faults, the wait until all is quiet, and the verdict."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time

@@ -1,7 +1,5 @@
 """The production stack with the sandbox, on this machine, and the Docker commands that break and mend it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

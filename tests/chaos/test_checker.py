@@ -1,7 +1,5 @@
 """The checker finds each violation that is planted, in the real schema, and flags nothing else."""
 
-from __future__ import annotations
-
 import ast
 import html
 import itertools
@@ -39,7 +37,7 @@ class World:
     sent: Sent = field(default_factory=Sent)
     messages: list[Message] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1000))
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1000))
 
     def charge(self, name: str, user: int | None, amount: str) -> Charge:
         charge = Charge(name, user, f"${amount}", int(Decimal(amount) * 100))

@@ -1,7 +1,5 @@
 """As much of HTTP/2 as it takes to send a request badly: RFC 9113, RFC 7541."""
 
-from __future__ import annotations
-
 import asyncio
 import struct
 

@@ -1,7 +1,5 @@
 """The proxy's Caddy as a process of this machine, in front of a stand-in that speaks TCP."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import json

@@ -4,8 +4,6 @@ Only the service acknowledges a delivery, and each stalled one ends: requests an
 Caddy runs with the project's own file; a stand-in for the service breaks off as each case says.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import socket

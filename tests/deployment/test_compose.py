@@ -1,7 +1,5 @@
 """What every container is denied, and who reaches whom."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

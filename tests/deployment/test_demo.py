@@ -1,7 +1,5 @@
 """`make demo` where images cannot be pulled: a fake `docker` records the calls, so that nothing is started."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The door to the product, as Caddy keeps it and as nginx does."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json

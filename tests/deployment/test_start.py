@@ -1,7 +1,5 @@
 """`docker compose up` where it is hard: from a checkout that only its owner may read, and with a wrong setting."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -4,8 +4,6 @@ Stands behind the proxies: tells what arrived. Standard library only, so that a 
 It ends as the services do: what it has begun to answer it answers, then it closes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import signal

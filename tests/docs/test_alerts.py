@@ -1,7 +1,5 @@
 """Each alert has its heading in the runbook, with all that somebody needs who was just woken."""
 
-from __future__ import annotations
-
 import re
 from itertools import chain
 from pathlib import Path

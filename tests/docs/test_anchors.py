@@ -1,7 +1,5 @@
 """A link to a heading finds it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

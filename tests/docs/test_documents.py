@@ -1,7 +1,5 @@
 """The documents say what is so: settings, queries, words, dependencies, links."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Callable

@@ -4,8 +4,6 @@ The runbook knows every state, speaks in the words of the bot, and its remedies 
 Each remedy is run as it stands there: SQL by the database, a command in the chat, in the state that it is for.
 """
 
-from __future__ import annotations
-
 import enum
 import re
 from collections.abc import AsyncIterator, Callable, Iterable

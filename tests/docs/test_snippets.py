@@ -1,7 +1,5 @@
 """The Python in the documents names what there is."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import re

@@ -1,7 +1,5 @@
 """A browser in which people open the Mini App: as Telegram's web views show it, or in a frame of a client that the test plays."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import AsyncIterator
@@ -85,7 +83,7 @@ class Screen:
 
     async def open_in_client(
         self, person: Person, *, width: int = 390, scheme: Scheme = "light", **launch: object
-    ) -> Client:
+    ) -> "Client":
         page = await self.page(width=width, scheme=scheme)
         await page.route("**/telegram-client", _answer_as_client)
         await page.goto(f"{self.address}/telegram-client")

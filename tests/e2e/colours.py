@@ -1,7 +1,5 @@
 """How well a text can be read on its ground. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
 
-from __future__ import annotations
-
 AA = 4.5
 
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """People who use the product by what it shows them: a Telegram chat, and the pages of Buy Me a Coffee."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Mapping
@@ -26,7 +24,7 @@ class Person:
     @classmethod
     async def join(
         cls, session: aiohttp.ClientSession, address: str, telegram_id: int, name: str, language: str
-    ) -> Person:
+    ) -> "Person":
         """Create the person and press Start."""
         person = cls(session, address, telegram_id)
         await person._post("/telegram/users", id=telegram_id, first_name=name, language_code=language)

@@ -1,7 +1,5 @@
 """The running product: `compose.yaml` as the demo starts it, beside whatever else runs on this machine."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os

@@ -1,7 +1,5 @@
 """A backup is a whole one or none, can be restored, and is known of."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

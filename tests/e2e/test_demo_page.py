@@ -1,7 +1,5 @@
 """The demo's page in a real browser: everything by clicks on that one page, as somebody does who has never been here."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """The Mini App in a real browser: by clicks, from an amount to its credits, and whatever may come between."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """What the Mini App may weigh, as docs/budgets.md promises it: measured through the proxy, which presses what it sends."""
 
-from __future__ import annotations
-
 from contextlib import AsyncExitStack
 from pathlib import Path
 

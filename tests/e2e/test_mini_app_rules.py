@@ -1,7 +1,5 @@
 """What the Mini App computes by itself: amounts, colours, words. Its own modules, in a browser, without the stack."""
 
-from __future__ import annotations
-
 import json
 import random
 import re

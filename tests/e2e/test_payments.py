@@ -1,7 +1,5 @@
 """The way of a payment, through everything: Telegram, the proxy's TLS, the webhook, the database, and back to the chat."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

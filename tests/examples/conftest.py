@@ -1,7 +1,5 @@
 """The stand-in for Telegram and a real Postgres, for bots that run as processes of their own."""
 
-from __future__ import annotations
-
 from tests.bot.conftest import anna, operator, sandbox
 from tests.integration.conftest import database, database_url, ledger, pool, postgres_address, role_url, webhook
 

@@ -1,7 +1,5 @@
 """Somebody else's bot takes the payments in, and stays what it was."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

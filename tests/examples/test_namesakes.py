@@ -1,7 +1,5 @@
 """A bot with `services/`, `ledger/`, `bot/` and `settings.py` of its own takes the payments in: from the wheel, and on the image."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -1,7 +1,5 @@
 """Factories for what BMC sends: mention only what matters."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import itertools

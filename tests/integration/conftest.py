@@ -1,7 +1,5 @@
 """A real Postgres for the session, and for each test a database of its own, made from `db/init.sql`."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -5,8 +5,6 @@ Imports nothing of the product, so that the two cannot share a mistake. Each che
 with the database after it; `Known` holds facts that the database does not tell, because the test decided them.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +62,7 @@ class Snapshot:
     notifications: list[Row] = field(default_factory=list)
 
     @classmethod
-    def read(cls, text: str) -> Snapshot:
+    def read(cls, text: str) -> "Snapshot":
         tables = json.loads(text, parse_float=Decimal)
         return cls(**{name: rows or [] for name, rows in tables.items()})
 

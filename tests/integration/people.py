@@ -1,7 +1,5 @@
 """Short ways to arrange and to look, straight in the database."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Claims as operators see them: who gets one tap, and how often a user may claim."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta

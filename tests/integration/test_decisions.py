@@ -1,7 +1,5 @@
 """The balances are right whatever operators decide, take back and decide again, and whoever the user is."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from coffee_ledger.model import TelegramId

@@ -1,7 +1,5 @@
 """What operators decide: done once, by one of them, written down, and told."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Erasing a user finds all that names them and holds up nobody's payment."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -6,8 +6,6 @@ that breaks this rule alone: it is refused in the name of the rule, and it succe
 added without such a statement fails `test_each_rule_of_the_schema_has_its_violation`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,5 @@
 """What is refused in a row is counted by all webhooks together, and outlives each of them."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 

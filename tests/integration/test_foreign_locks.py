@@ -1,7 +1,5 @@
 """No other client of the database stops settlement: a viewer of dashboards or another bot delays at most its own user."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A new connection learns the types of all statements before it takes a lock: asyncpg asks Postgres for each that it does not know."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Keeping house: each task run once for a time that is handed in, as the janitor's role."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Listening to what Postgres announces, across lost connections."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable

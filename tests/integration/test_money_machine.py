@@ -5,8 +5,6 @@ Hypothesis draws sequences of steps; `invariants.check` looks at the whole datab
 invariant is printed step by step, the shortest that was found. `make soak` tries many more sequences than the default run.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import logging
@@ -34,7 +32,7 @@ from coffee_ledger.model import Outcome, PaymentId, TelegramId
 from coffee_ledger.settling import OutsiderKind
 from coffee_ledger.store import desk
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
-from coffee_ledger.store.database import Pool, open_pool, sql
+from coffee_ledger.store.database import Connection, Pool, open_pool, sql
 from coffee_ledger.store.payments import (
     Request,
     cancel_payment,
@@ -104,9 +102,7 @@ SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND rel
 class World:
     """One database for all sequences, with a pool for each service, and what the sequences came to see."""
 
-    def __init__(
-        self, runner: asyncio.Runner, owner: asyncpg.Connection[asyncpg.Record], pools: dict[str, Pool]
-    ) -> None:
+    def __init__(self, runner: asyncio.Runner, owner: Connection, pools: dict[str, Pool]) -> None:
         self.runner = runner
         self.owner = owner
         self.webhooks = pools["webhook"], pools["other_webhook"]

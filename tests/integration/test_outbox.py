@@ -1,7 +1,5 @@
 """Notifications are sent by one bot at a time, in the order of their chat, and once; what was missed is queued again."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable

@@ -4,8 +4,6 @@ Every body that Buy Me a Coffee was seen to send, posted as it is.
 Most are copies of "Send test", which moves no money; some were real money; some lack the billing period of their charge.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """What a user asks for: opening, reusing and cancelling pending payments, the balance and the history."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A payment of our own goes the whole way and leaves nothing behind."""
 
-from __future__ import annotations
-
 import shutil
 import ssl
 import subprocess

@@ -1,7 +1,5 @@
 """Two webhooks share the work and credit each charge once."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Who gets the credit when supporters or Buy Me a Coffee do something unexpected."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Each role may do what its work needs and cannot get round the rules by other means."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg

@@ -1,7 +1,5 @@
 """The schema keeps its rules against everybody, and knows every statement that is sent to it."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable

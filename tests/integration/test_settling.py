@@ -1,7 +1,5 @@
 """What becomes of a charge: each way of a payment, its repeats, its refund, in whatever order they come."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """An event that failed, or could not be read, is settled once an operator wants it: by the bot's wish and the janitor's hand."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The state of everything at one moment, as the metrics tell it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """How a bot in any language uses the credits: `spend_credits`, once per key, never beyond the balance."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 

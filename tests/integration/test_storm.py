@@ -4,8 +4,6 @@ Everybody does everything at once against one database; afterwards the books bal
 Eight seconds by default; STORM_SECONDS=60 STORM_SEED=2 runs longer, or differently.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import random

@@ -1,7 +1,5 @@
 """A subscription whose events do not all carry the same ids is one subscription."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

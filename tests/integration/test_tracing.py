@@ -1,7 +1,5 @@
 """One trace from the proxy's header to the row that the bot goes on from; and nothing of what anybody wrote in it."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time

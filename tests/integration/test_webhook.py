@@ -1,7 +1,5 @@
 """What the webhook answers to whom, and what it leaves behind."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random

@@ -1,7 +1,5 @@
 """Look for what must not be told, however it may be written."""
 
-from __future__ import annotations
-
 import base64
 import html
 import json

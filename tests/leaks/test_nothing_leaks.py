@@ -5,8 +5,6 @@ Told to those whom it is for, and to nobody else: the operators' cards hold a no
 go to Telegram alone, which is not looked at here.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import json

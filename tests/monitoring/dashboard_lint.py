@@ -6,8 +6,6 @@ be had; the others, which begin with `our-`, are our own. What is right although
 dashboards, in the form of that program, which reads it there. `target-promql` is proved where a Prometheus runs.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections import Counter

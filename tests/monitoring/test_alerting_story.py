@@ -1,7 +1,5 @@
 """Something breaks, and the operator's phone rings; it is mended, and the operator hears that as well."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import shutil

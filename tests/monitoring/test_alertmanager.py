@@ -1,7 +1,5 @@
 """Who hears of which alert, what is left unsaid, and what a message looks like: asked of Alertmanager's own tool."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -176,7 +174,7 @@ class Matcher:
     value: str
 
     @classmethod
-    def parse(cls, text: str) -> Matcher:
+    def parse(cls, text: str) -> "Matcher":
         label, sign, value = re.fullmatch(r'(\w+)(=~?)"(.*)"', text).groups()  # type: ignore[union-attr] # fails the test
         return cls(label, sign == "=~", value)
 

@@ -1,7 +1,5 @@
 """Dashboards keep to the rules, say what the alerts say, and lead to the runbook."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Dashboards show something: every query of every panel against the running product, by which payments went."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import functools

@@ -1,7 +1,5 @@
 """The rules are what they are written from, Prometheus takes them, and every alert says what it must."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """With two of each service the numbers are still those of one product: nothing is counted twice, and nothing half."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import json

@@ -1,7 +1,5 @@
 """The sandbox under test, and the product it talks to."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import ssl

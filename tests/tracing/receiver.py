@@ -8,8 +8,6 @@ Runs in the product's own image, which has the words of OTLP because it sends th
 - `DELETE /spans`: forget both.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import threading

@@ -1,7 +1,5 @@
 """The running product with its traces on, and somebody who takes them."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import json

@@ -1,7 +1,5 @@
 """A payment is one trace, from the proxy to the call that tells Telegram; and what is nobody's payment is none."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Where the proxy makes spans, and in which order: what it adapts its file to."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Iterator

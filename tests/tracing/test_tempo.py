@@ -1,7 +1,5 @@
 """Tempo, as it is delivered, keeps what is sent to it. Where its image cannot be had, its file is compared with what is known."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Slow, large and broken requests, sent to a server over real sockets."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

@@ -1,7 +1,5 @@
 """Amounts as people write them and as Web Apps send them."""
 
-from __future__ import annotations
-
 import json
 from decimal import Decimal
 

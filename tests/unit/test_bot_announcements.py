@@ -1,7 +1,5 @@
 """What is owed, put into words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal

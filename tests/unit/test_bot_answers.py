@@ -1,7 +1,5 @@
 """What is said to messages that nobody understands."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

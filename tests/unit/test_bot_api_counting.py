@@ -1,7 +1,5 @@
 """What the Mini App asked for is counted by how it was answered, and by no more of it than its route."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 import pytest

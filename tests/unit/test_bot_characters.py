@@ -1,7 +1,5 @@
 """Characters that cannot be stored, or that change how the text around them is shown."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The desk's pure parts: cells, periods, addresses, what a button carries."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

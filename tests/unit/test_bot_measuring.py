@@ -1,7 +1,5 @@
 """How calls to Telegram ended is told apart where each has a remedy of its own."""
 
-from __future__ import annotations
-
 import pytest
 from aiogram.exceptions import (
     ClientDecodeError,

@@ -1,7 +1,5 @@
 """How fast messages may go out, who goes first, and how long a failed one waits."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

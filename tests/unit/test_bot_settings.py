@@ -1,7 +1,5 @@
 """What the bot needs to know, and what it says when that makes no sense."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 import pytest

@@ -1,7 +1,5 @@
 """The texts: the same in each language, complete, and in the right words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from decimal import Decimal

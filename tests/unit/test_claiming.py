@@ -1,7 +1,5 @@
 """How claims are compared with waiting charges: the order of candidates, and the names that allow one tap."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 

@@ -1,7 +1,5 @@
 """Codes: what the check sign catches, what reading survives, and that a slip never credits somebody else."""
 
-from __future__ import annotations
-
 from collections import Counter
 from functools import cache
 from itertools import combinations

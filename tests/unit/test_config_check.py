@@ -1,7 +1,5 @@
 """The check before anything starts: all services' settings at once, one line for each problem, and no value."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

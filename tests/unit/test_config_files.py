@@ -1,7 +1,5 @@
 """Copying the configuration into volumes: all may read it, and a volume holds what the image holds."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

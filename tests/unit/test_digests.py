@@ -1,7 +1,5 @@
 """Recording which images were tested: only those that a registry knows, and only in their place of the document."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A payment is read whatever BMC writes in place of its time."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Reading of BMC's bodies: every shape that was seen, and shapes that a hostile or careless sender could invent."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

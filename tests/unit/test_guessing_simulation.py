@@ -1,7 +1,5 @@
 """The simulation of guesses repeats itself, and its two rules decide a few histories as written down here."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from random import Random

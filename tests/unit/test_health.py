@@ -1,7 +1,5 @@
 """How a service ends: whoever has reached it is answered."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 

@@ -1,7 +1,5 @@
 """Imports point one way, and only the bot knows Telegram: the contracts stand in pyproject.toml."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Links in rules and dashboards: completed by the operator's addresses, or left out."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

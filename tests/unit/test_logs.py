@@ -1,7 +1,5 @@
 """What a log line looks like, and what never stands in one."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

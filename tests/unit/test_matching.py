@@ -1,7 +1,5 @@
 """The rules of matching, each with what wins, what loses, and the reason."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Mentions: Telegram usernames and ids are read; other numbers, e-mail addresses and links are not."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st

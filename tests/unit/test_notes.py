@@ -1,7 +1,5 @@
 """The table of hand-written notes: what a reasonable person makes of each is what the ledger makes of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Plain texts: escapes are undone, links stay whole, and every text can be read."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """What a process tells, seen from outside: its lines when it fails, and its spans."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

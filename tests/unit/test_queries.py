@@ -1,7 +1,5 @@
 """The statements in coffee_ledger/queries are those that the code asks for."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The gap between payments that a page's own history produces about once a year."""
 
-from __future__ import annotations
-
 import math
 from datetime import UTC, datetime, timedelta
 from random import Random

@@ -1,7 +1,5 @@
 """Handing out secrets: each to the one service that needs it, passwords drawn once."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reading settings: from the environment or from files, with one line for each that is wrong and never its value."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Settling without a database: the book, each kind of event, and all that a batch writes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """The spool: what is answered with 200 while the database is away is on disk, and is settled in its order when it is back."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

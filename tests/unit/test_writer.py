@@ -1,7 +1,5 @@
 """The one writer: what comes while a commit is under way goes together into the next, and each caller has its answer."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress

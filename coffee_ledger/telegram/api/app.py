@@ -1,7 +1,5 @@
 """The endpoints under `/api/`. Who asks is what Telegram signed, and nothing that the page says."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import uuid

@@ -1,7 +1,5 @@
 """What the Mini App needs of Telegram: the bot's own name, and a message beside what the page shows."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Count what the Mini App asks for, and how it is answered."""
 
-from __future__ import annotations
-
 from aiohttp import web
 
 from coffee_ledger.telegram.api.problems import Handler

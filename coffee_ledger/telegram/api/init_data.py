@@ -4,8 +4,6 @@ Read who opens the Mini App: Telegram signs it with the bot's token, and nothing
 Source: https://core.telegram.org/bots/webapps, "Validating data received via the Mini App", read November 2026.
 """
 
-from __future__ import annotations
-
 import enum
 import hashlib
 import hmac

@@ -5,8 +5,6 @@ One question to the database serves all who look, however many there are: woken 
 timer as well, as a hint may be lost.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator

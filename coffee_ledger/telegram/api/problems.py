@@ -1,7 +1,5 @@
 """What can be wrong with a request: a status and a name, for each of which the Mini App has a sentence of its own."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Awaitable, Callable, Mapping
 

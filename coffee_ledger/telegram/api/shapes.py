@@ -1,7 +1,5 @@
 """The JSON that the Mini App reads: pure functions from what the ledger knows. Amounts are strings, times ISO 8601."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal

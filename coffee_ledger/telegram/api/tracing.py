@@ -1,7 +1,5 @@
 """Trace what the Mini App asks for, as a part of what the proxy began."""
 
-from __future__ import annotations
-
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from opentelemetry.trace import SpanKind

@@ -1,7 +1,5 @@
 """What a user has, and where it came from."""
 
-from __future__ import annotations
-
 from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import Message

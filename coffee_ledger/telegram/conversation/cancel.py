@@ -1,7 +1,5 @@
 """Cancelling what was not paid."""
 
-from __future__ import annotations
-
 from aiogram import Router
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.filters import Command

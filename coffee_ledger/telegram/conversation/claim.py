@@ -4,8 +4,6 @@
 Whoever claims is told the same whatever waits: that a stranger's payment exists is a stranger's affair.
 """
 
-from __future__ import annotations
-
 import enum
 from datetime import date, datetime, timedelta
 from decimal import Decimal

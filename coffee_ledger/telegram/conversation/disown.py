@@ -1,7 +1,5 @@
 """*Not mine*: the user says that a payment found by amount and time is not theirs."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 import structlog

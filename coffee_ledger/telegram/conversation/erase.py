@@ -1,7 +1,5 @@
 """Being forgotten: what is erased, what the ledger must keep, and then doing it."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 import structlog

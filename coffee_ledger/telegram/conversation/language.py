@@ -1,7 +1,5 @@
 """Which language to speak."""
 
-from __future__ import annotations
-
 import structlog
 from aiogram import Bot, Router
 from aiogram.exceptions import AiogramError

@@ -1,7 +1,5 @@
 """Asking to pay: by command, by button, and from a Web App."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from typing import Any
 

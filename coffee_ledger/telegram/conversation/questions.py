@@ -1,7 +1,5 @@
 """The questions that people really ask."""
 
-from __future__ import annotations
-
 from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import Message

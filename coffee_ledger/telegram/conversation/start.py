@@ -1,7 +1,5 @@
 """The first words, and the ways into and out of a chat."""
 
-from __future__ import annotations
-
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus, ContentType
 from aiogram.filters import Command, CommandObject, CommandStart

@@ -1,7 +1,5 @@
 """Who may use the desk. Nobody else's message or press matches, so that they hear what they hear to any unknown one."""
 
-from __future__ import annotations
-
 from aiogram.filters import Filter
 from aiogram.types import CallbackQuery, Message
 

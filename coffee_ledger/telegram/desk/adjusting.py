@@ -1,7 +1,5 @@
 """Changing balances by hand, and taking back what was decided; each with a reason, and asked once more."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ What is asked, and about what, stands in the question itself, behind a link of n
 replying to it, so that neither a restart nor an hour's pause loses the thread, and nothing is kept meanwhile.
 """
 
-from __future__ import annotations
-
 import enum
 import re
 

@@ -1,7 +1,5 @@
 """The desk's buttons and what a press on them carries: ids alone, looked up again at the press."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Iterable, Sequence
 from decimal import Decimal

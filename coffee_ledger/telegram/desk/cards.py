@@ -1,7 +1,5 @@
 """Charges and claims as operators see them: pure functions to a text and its buttons, whatever their state."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Deciding a charge: to whom it belongs, that it is nobody's, or later."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 

@@ -1,7 +1,5 @@
 """Draw how many payments came each day, legible in light chats and dark ones."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from datetime import date

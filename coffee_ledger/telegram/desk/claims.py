@@ -1,7 +1,5 @@
 """Deciding a claim: which charge it means, or that none does."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 from aiogram import Bot, F, Router

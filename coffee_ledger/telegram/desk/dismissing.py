@@ -1,7 +1,5 @@
 """Ending the wait of a charge that is for no user, and remembering by what such charges come again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from aiogram import Bot, F, Router

@@ -1,7 +1,5 @@
 """Is everything well? Each line with a sign, and what to do where it is not."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass

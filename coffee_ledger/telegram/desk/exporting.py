@@ -1,7 +1,5 @@
 """Charges, credits and what operators decided in a period, as files."""
 
-from __future__ import annotations
-
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import BufferedInputFile, Message

@@ -1,7 +1,5 @@
 """What becomes of events that had failed or could not be read: settled again, by the janitor, or put aside."""
 
-from __future__ import annotations
-
 from aiogram import F, Router
 from aiogram.types import CallbackQuery, Message
 

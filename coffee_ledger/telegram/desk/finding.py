@@ -1,7 +1,5 @@
 """Find people and payments by whatever an operator has in hand, and tell the whole life of a payment."""
 
-from __future__ import annotations
-
 import re
 
 from aiogram import Router

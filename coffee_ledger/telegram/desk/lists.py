@@ -1,7 +1,5 @@
 """What waits: charges and claims for a person, payments for their money, events for a mend."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiogram import Router

@@ -1,7 +1,5 @@
 """Cards that tell operators some news of one charge, above the charge as it stands by now."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any

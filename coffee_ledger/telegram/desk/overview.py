@@ -1,7 +1,5 @@
 """What the desk can do."""
 
-from __future__ import annotations
-
 from aiogram import Bot, Router
 from aiogram.filters import Command
 from aiogram.types import Message

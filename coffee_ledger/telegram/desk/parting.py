@@ -1,7 +1,5 @@
 """Taking back a part of what a charge gave, because that part of the money went back."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 from aiogram import Bot, F, Router

@@ -1,7 +1,5 @@
 """Find a user by what an operator knows of them: a code, a name in Telegram, a Telegram id."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Read a time as people write it: a month, a day, or two days with all between."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta

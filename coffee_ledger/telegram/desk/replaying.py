@@ -1,7 +1,5 @@
 """A dry run: what today's rules and settings would decide of past payments, beside what was decided."""
 
-from __future__ import annotations
-
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import Message

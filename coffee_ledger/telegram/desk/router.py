@@ -4,8 +4,6 @@ The desk as one router, to be included before the conversation's.
 Its handlers want a `Context` under the name `context` in the Dispatcher's data.
 """
 
-from __future__ import annotations
-
 from aiogram import F, Router
 
 from coffee_ledger.telegram.desk import (

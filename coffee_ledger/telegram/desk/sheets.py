@@ -7,8 +7,6 @@ Ukraine and Germany split at semicolons. A quotation mark hides nothing, since a
 Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

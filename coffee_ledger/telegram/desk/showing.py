@@ -1,7 +1,5 @@
 """Put cards on screens: in place of a message, and on every operator's copy once something was decided."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 

@@ -1,7 +1,5 @@
 """How it fares: counts and sums of today, 7 and 30 days, with a picture."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """The summary: one message in each operator's chat that counts what waits, and is kept up to date by edits."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """A bot whose own modules are called as ours were once: both are found, and neither replaces the other."""
 
-from __future__ import annotations
-
 import asyncio
 
 import bot
