@@ -118,7 +118,6 @@ class Event:
     """One event as BMC told it. PAID and REFUNDED ones have a *charge*; the others have none."""
 
     delivery_key: DeliveryKey
-    digest: bytes
     kind: EventKind
     body: bytes
     received_at: datetime
@@ -141,15 +140,16 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     """
     envelope = _parse(body)
     if envelope is None:
-        digest = hashlib.sha256(body).digest()
-        return Event(_key_by_digest(digest), digest, EventKind.UNREADABLE, body, received_at)
+        digest = hashlib.sha256(body).hexdigest()
+        return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
     type_ = _text(envelope.get("type"))
     live_mode = _boolean(envelope.get("live_mode"))
     digest = _digest(envelope, body)
     kind, charge = _understand(type_, envelope, digest, live_mode=live_mode, received_at=received_at)
+    # Each "Send test" has the same content, but each is an event of its own.
+    name = f"test:{nonce}" if kind is EventKind.TEST else _event_name(envelope, type_, digest)
     return Event(
-        delivery_key=_delivery_key(envelope, type_, charge, digest, is_test=kind is EventKind.TEST, nonce=nonce),
-        digest=digest,
+        delivery_key=DeliveryKey(name),
         kind=kind,
         body=body,
         received_at=received_at,
@@ -186,7 +186,7 @@ class _Identity:
 
 
 def _understand(
-    type_: str | None, envelope: Json, digest: bytes, *, live_mode: bool | None, received_at: datetime
+    type_: str | None, envelope: Json, digest: str, *, live_mode: bool | None, received_at: datetime
 ) -> tuple[EventKind, ChargeFacts | None]:
     # Only an explicit false is a test: a missing flag may be somebody's money.
     if live_mode is False:
@@ -200,7 +200,7 @@ def _understand(
     if data is None:
         return EventKind.UNREADABLE, None
     said_at = _time(envelope.get("created"), no_later_than=received_at) or received_at
-    event_name = f"event-{_id(envelope.get('event_id')) or digest.hex()}"
+    event_name = f"event-{_id(envelope.get('event_id')) or digest}"
     message = _Message(family, verb, data, said_at, event_name)
     return _read_subscription(message) if family.is_subscription else _read_payment(message)
 
@@ -425,29 +425,22 @@ def _supporter(data: Json) -> Supporter | None:
     return Supporter(supporter_id, _text(data.get("supporter_name")), _text(data.get("supporter_email")))
 
 
-def _delivery_key(
-    envelope: Json, type_: str | None, charge: ChargeFacts | None, digest: bytes, *, is_test: bool, nonce: str
-) -> DeliveryKey:
-    if is_test:
-        return DeliveryKey(f"test:{nonce}")
-    event_id = _id(envelope.get("event_id"))
-    if event_id is None:
-        return _key_by_digest(digest)
-    # With the type and the charge, so that an id which BMC should ever use twice does not swallow another payment.
-    return DeliveryKey(f"live:{event_id}:{(type_ or '')[:ID_LENGTH_MAX]}:{charge.key if charge else ''}")
+def _event_name(envelope: Json, type_: str | None, digest: str) -> str:
+    # The digest alone identifies the event. The id and the type are for people who read logs and tables.
+    return f"live:{_id(envelope.get('event_id')) or ''}:{(type_ or '')[:ID_LENGTH_MAX]}:{digest}"
 
 
-def _key_by_digest(digest: bytes) -> DeliveryKey:
-    return DeliveryKey(f"body:{digest.hex()}")
+def _digest(envelope: Json, body: bytes) -> str:
+    """
+    Return the SHA-256 of the content in hexadecimal; equal for all deliveries of one event.
 
-
-def _digest(envelope: Json, body: bytes) -> bytes:
-    """Digest what is said, not how: BMC may write the keys of a retry in another order, and counts `attempt` up."""
-    said = {key: value for key, value in envelope.items() if key not in ("attempt", "created")}
+    A retry differs in `attempt` and `created`, and BMC may write its keys in another order.
+    """
+    content = {key: value for key, value in envelope.items() if key not in ("attempt", "created")}
     try:
-        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).digest()
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     except (ValueError, RecursionError):
-        return hashlib.sha256(body).digest()
+        return hashlib.sha256(body).hexdigest()
 
 
 def _parse(body: bytes) -> Json | None:

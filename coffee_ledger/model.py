@@ -18,7 +18,7 @@ subscription `psp_id:period start` or `family:number:period start`. Later events
 """
 
 DeliveryKey = NewType("DeliveryKey", str)
-"""Names one event, however often it is delivered."""
+"""Identifies one event, however often it is delivered: by its content. Other content under the same `event_id` is another event."""
 
 PaymentId = NewType("PaymentId", str)
 """Names a pending payment; as people type it, the *code*. Stored without the dash."""
@@ -132,7 +132,6 @@ class NotificationKind(enum.StrEnum):
     TEST_EVENT = "test_event"
     EVENT_UNREADABLE = "event_unreadable"
     EVENT_UNKNOWN = "event_unknown"
-    EVENT_DISAGREES = "event_disagrees"
     EVENT_SETTLED_AGAIN = "event_settled_again"
     """What became of an event that an operator wanted settled again."""
     LEGACY_WEBHOOK = "legacy_webhook"
@@ -169,8 +168,6 @@ class Outcome(enum.StrEnum):
     RECORDED = "recorded"
     """Known and kept, moves no money: a cancellation, a pause, a second event of a charge we have."""
     DUPLICATE = "duplicate"
-    DISAGREES = "disagrees"
-    """Delivered before under the same id with other content; kept beside it, changes nothing."""
     TEST = "test"
     UNKNOWN = "unknown"
     UNREADABLE = "unreadable"

@@ -207,7 +207,8 @@ class Book:
 
     is_fresh: bool = True
     """False where what is settled came some time ago, and is looked at again."""
-    digests: dict[DeliveryKey, bytes] = field(default_factory=dict)
+    delivered: set[DeliveryKey] = field(default_factory=set)
+    """The events of the batch that were settled before."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
@@ -324,7 +325,6 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
 @dataclass(frozen=True)
 class EventRecord:
     event: Event
-    delivery_key: DeliveryKey
     outcome: Outcome
     charge_key: ChargeKey | None = None
     is_blank: bool = False
@@ -469,15 +469,12 @@ class _Fold:
     # Events ------------------------------------------------------------------------------------------------------
 
     def settle_event(self, event: Event) -> Outcome:
-        known_digest = self._book.digests.get(event.delivery_key)
-        if known_digest == event.digest:
+        if event.delivery_key in self._book.delivered:
             return Outcome.DUPLICATE
-        if known_digest is not None:
-            return self._keep_contradiction(event)
-        self._book.digests[event.delivery_key] = event.digest
+        self._book.delivered.add(event.delivery_key)
         outcome, charge_key = self._outcome(event)
         is_blank = self._is_blank(event, charge_key)
-        self._done.events.append(EventRecord(event, event.delivery_key, outcome, charge_key, is_blank))
+        self._done.events.append(EventRecord(event, outcome, charge_key, is_blank))
         self._tell_operators_of_event(event, outcome)
         return outcome
 
@@ -486,17 +483,6 @@ class _Fold:
         if charge_key is not None:
             return self._is_erased(self._book.charges.get(charge_key))
         return event.kind is EventKind.NO_MONEY and event.supporter_id in self._book.erased_supporters
-
-    def _keep_contradiction(self, event: Event) -> Outcome:
-        key = DeliveryKey(f"{event.delivery_key}:{event.digest.hex()}")
-        if key in self._book.digests:
-            return Outcome.DUPLICATE
-        self._book.digests[key] = event.digest
-        known = self._book.find(event.charge) if event.charge else None
-        record = EventRecord(event, key, Outcome.DISAGREES, known.key if known else None, self._is_erased(known))
-        self._done.events.append(record)
-        self._tell(None, NotificationKind.EVENT_DISAGREES, {"type": event.type}, f"disagrees:{key}")
-        return Outcome.DISAGREES
 
     def _outcome(self, event: Event) -> tuple[Outcome, ChargeKey | None]:
         match event.kind:

@@ -3,7 +3,7 @@
 -- so that no code path, race or operator at a prompt can break them.
 
 -- The services use no database whose number is another than theirs. It goes up by one with every change of what follows.
-CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 3;
+CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 4;
 
 -- People -------------------------------------------------------------------------------------------------------------
 
@@ -108,7 +108,6 @@ CREATE TABLE events (
     live_mode boolean,
     attempt integer,
     body bytea,
-    digest bytea NOT NULL,
     outcome text NOT NULL,
     charge_key text,
     received_at timestamptz NOT NULL DEFAULT now(),
@@ -121,7 +120,7 @@ CREATE TABLE events (
     CONSTRAINT delivered_once UNIQUE (delivery_key, source),
     CONSTRAINT body_stays_until_blanked CHECK ((body IS NULL) = (blanked_at IS NOT NULL)),
     CONSTRAINT outcome_is_known CHECK (outcome IN (
-        'credited', 'unmatched', 'refunded', 'recorded', 'duplicate', 'disagrees', 'test', 'unknown', 'unreadable', 'legacy',
+        'credited', 'unmatched', 'refunded', 'recorded', 'duplicate', 'test', 'unknown', 'unreadable', 'legacy',
         'failed'
     ))
 );
@@ -129,7 +128,6 @@ COMMENT ON COLUMN events.body IS 'The raw bytes, whatever they are; null once th
 COMMENT ON COLUMN events.verified_by IS 'Which of the signing secrets fitted, as they stand in the setting: 1 is the first.';
 COMMENT ON COLUMN events.settle_again_at IS 'When an operator wanted it settled again; null: nobody does, or it is done.';
 COMMENT ON COLUMN events.put_aside_at IS 'When an operator said that there is nothing more to do about it: it is never settled again.';
-COMMENT ON COLUMN events.digest IS 'SHA-256 of what the event says, whatever its order: tells a repeat from a contradiction.';
 CREATE INDEX events_received_at ON events (received_at);
 COMMENT ON COLUMN events.supporter_id IS 'The payer''s number at BMC, also in events that move no money; erase_user() finds them by it.';
 CREATE INDEX events_charge_key ON events (charge_key);

@@ -17,10 +17,10 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
 -- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.
 SELECT take_settling_turn();
 
--- name: find_digests
--- Which of these events, or contradictions of them, came before.
+-- name: find_delivered
+-- The events that came before, among these.
 -- $1 delivery keys
-SELECT delivery_key, digest
+SELECT delivery_key
   FROM events
  WHERE delivery_key = ANY($1::text []);
 
@@ -209,15 +209,15 @@ SELECT DISTINCT charges.supporter_id
 SELECT telegram_id FROM users WHERE telegram_id = ANY($1::bigint []) AND erased_at IS NOT NULL;
 
 -- name: keep_events
--- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 digests, $7 outcomes, $8 charge keys,
--- $9 times of receipt, $10 which secrets fitted, $11 supporter ids, $12 when the body was blanked or null: arrays of one length
+-- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 outcomes, $7 charge keys,
+-- $8 times of receipt, $9 which secrets fitted, $10 supporter ids, $11 when the body was blanked or null: arrays of one length
 INSERT INTO events (
-    delivery_key, type, live_mode, attempt, body, digest, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at
+    delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at
 )
 SELECT *
   FROM unnest(
-           $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::bytea [], $7::text [], $8::text [],
-           $9::timestamptz [], $10::smallint [], $11::text [], $12::timestamptz []
+           $1::text [], $2::text [], $3::boolean [], $4::integer [], $5::bytea [], $6::text [], $7::text [],
+           $8::timestamptz [], $9::smallint [], $10::text [], $11::timestamptz []
        )
 ON CONFLICT (delivery_key, source) DO NOTHING;
 

@@ -60,7 +60,6 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.SIGNATURE_FAILURES: DAY,
     NotificationKind.TEST_EVENT: DAY,
     NotificationKind.EVENT_UNKNOWN: DAY,
-    NotificationKind.EVENT_DISAGREES: DAY,
     NotificationKind.EVENT_SETTLED_AGAIN: DAY,
     NotificationKind.LEGACY_WEBHOOK: DAY,
     NotificationKind.WAITING_SUMMARY: DAY,

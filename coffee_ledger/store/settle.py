@@ -122,7 +122,7 @@ async def _taken_back(db: Connection) -> AsyncIterator[None]:
 async def keep_failed_event(pool: Pool, event: Event) -> None:
     """Keep an event that could not be settled, raw, and tell the operators; once however often it comes."""
     async with transaction(pool) as db:
-        await _keep_events(db, [EventRecord(event, event.delivery_key, Outcome.FAILED)], event.received_at)
+        await _keep_events(db, [EventRecord(event, Outcome.FAILED)], event.received_at)
         facts = {"type": (event.type or "")[:100] or None}
         await db.execute(
             sql("queue_notifications"),
@@ -156,7 +156,7 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
         book = await _load_book(db, [event], readings, rules)
         book.is_fresh = False
         # It is no repeat of itself.
-        book.digests.pop(kept["delivery_key"], None)
+        book.delivered.discard(event.delivery_key)
         done = settle([event], book, rules, readings, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
         done.events = []
@@ -217,7 +217,7 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
 
 async def _load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
     facts = [event.charge for event in events if event.charge]
-    book = Book(digests=await _load_digests(db, events))
+    book = Book(delivered=await _load_delivered(db, events))
     payers = sorted({event.supporter_id for event in events if event.supporter_id})
     if payers:
         rows = await db.fetch(sql("find_erased_supporters"), payers)
@@ -251,11 +251,9 @@ async def _load_book_for_charges(db: Connection, charges: Sequence[Charge]) -> B
     return book
 
 
-async def _load_digests(db: Connection, events: Sequence[Event]) -> dict[DeliveryKey, bytes]:
-    keys = [event.delivery_key for event in events]
-    contradictions = [f"{event.delivery_key}:{event.digest.hex()}" for event in events]
-    rows = await db.fetch(sql("find_digests"), [*keys, *contradictions])
-    return {row["delivery_key"]: row["digest"] for row in rows}
+async def _load_delivered(db: Connection, events: Sequence[Event]) -> set[DeliveryKey]:
+    rows = await db.fetch(sql("find_delivered"), [event.delivery_key for event in events])
+    return {row["delivery_key"] for row in rows}
 
 
 async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts]) -> list[asyncpg.Record]:
@@ -420,12 +418,11 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
 async def _keep_events(db: Connection, records: Sequence[EventRecord], now: datetime) -> None:
     await db.execute(
         sql("keep_events"),
-        [record.delivery_key for record in records],
+        [record.event.delivery_key for record in records],
         [record.event.type for record in records],
         [record.event.live_mode for record in records],
         [record.event.attempt for record in records],
         [None if record.is_blank else record.event.body for record in records],
-        [record.event.digest for record in records],
         [record.outcome for record in records],
         [record.charge_key for record in records],
         [record.event.received_at for record in records],

@@ -123,7 +123,6 @@ def _text(notification: Notification, speech: Speech, rates: Rates) -> str:  # n
             NotificationKind.TEST_EVENT
             | NotificationKind.EVENT_UNREADABLE
             | NotificationKind.EVENT_UNKNOWN
-            | NotificationKind.EVENT_DISAGREES
             | NotificationKind.LEGACY_WEBHOOK
         ):
             text = notification.kind.value.replace("_", "-")

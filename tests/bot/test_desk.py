@@ -842,7 +842,7 @@ async def test_the_doctor_counts_a_message_that_is_put_off_from_when_it_was_owed
 
 
 ILLS = {
-    "INSERT INTO events (delivery_key, body, digest, outcome, verified_by) VALUES ('2', '', '', 'test', 1)": (
+    "INSERT INTO events (delivery_key, body, outcome, verified_by) VALUES ('2', '', 'test', 1)": (
         "🟡 Signed with several secrets in 7 days: no. 1, 2. Once the old one is unused"
     ),
     "UPDATE events SET verified_by = NULL": "🟡 Which secret signed the events",

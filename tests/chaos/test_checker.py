@@ -163,15 +163,15 @@ async def test_an_acknowledged_event_that_was_deleted_is_found(world: World) -> 
 
 async def test_an_event_that_is_stored_twice_is_found(world: World) -> None:
     await world.plant(
-        "INSERT INTO events (delivery_key, type, body, digest, outcome)"
-        " SELECT 'again', type, body, digest, 'disagrees' FROM events WHERE charge_key = 'donation:pi_plain'"
+        "INSERT INTO events (delivery_key, type, body, outcome)"
+        " SELECT 'again', type, body, 'recorded' FROM events WHERE charge_key = 'donation:pi_plain'"
     )
 
     assert await world.found() == {Kind.STORED_TWICE}
 
 
 async def test_an_event_that_was_not_sent_is_found(world: World) -> None:
-    await world.plant("INSERT INTO events (delivery_key, body, digest, outcome) VALUES ('x', '{}', '', 'unknown')")
+    await world.plant("INSERT INTO events (delivery_key, body, outcome) VALUES ('x', '{}', 'unknown')")
 
     assert await world.found() == {Kind.UNKNOWN}
 

@@ -674,24 +674,6 @@ async def test_what_never_came_is_given_by_hand_and_the_next_operator_finds_it(
     assert await ledger.balance() == 500
 
 
-@pytest.mark.usefixtures("bot")
-@mends("An event disagrees with an earlier one")
-async def test_a_contradiction_is_found_and_the_difference_entered(
-    anna: Person, operator: Person, pool: Pool, webhook: Webhook, ledger: Ledger
-) -> None:
-    await known(operator)
-    payment = a_payment(support_note=await anna.ask_for_code("5"))
-    altered = payment | {"data": payment["data"] | {"amount": 10}}
-    await webhook.settle(payment, altered)
-    assert "An event came twice with different content" in (await operator.hear())["text"]
-
-    [pair] = await pool.fetch(remedy("An event disagrees with an earlier one"))
-    await obey(operator, command("An event disagrees with an earlier one"))
-
-    assert pair["outcome"] == "credited"
-    assert await ledger.balance() == 1000
-
-
 @mends("An event failed, or could not be read")
 async def test_what_cannot_be_read_is_found(pool: Pool, webhook: Webhook) -> None:
     await webhook.post(b"\xff not JSON")

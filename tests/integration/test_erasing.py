@@ -58,8 +58,8 @@ async def test_an_event_of_a_charge_is_found_although_it_names_no_supporter(
 
 EVENTS, CHARGES = 200_000, 20_000
 INSERT_EVENTS = """
-    INSERT INTO events (delivery_key, type, live_mode, body, digest, outcome, charge_key, supporter_id)
-    SELECT 'x' || n, 'donation.created', true, 'somebody else', '', 'credited', 'donation:' || n, n + 1000
+    INSERT INTO events (delivery_key, type, live_mode, body, outcome, charge_key, supporter_id)
+    SELECT 'x' || n, 'donation.created', true, 'somebody else', 'credited', 'donation:' || n, n + 1000
       FROM generate_series(1, $1) AS n
 """
 INSERT_CHARGES = """

@@ -26,7 +26,7 @@ INSERT INTO pending_payments (payment_id, user_id, telegram_id, amount, status, 
     ('K7QM2XHD', 1, 1, 5, 'pending', NULL, NULL, 'asked-1'),
     ('P4RT9WEZ', 2, 2, 5, 'completed', now(), now(), 'asked-2');
 
-INSERT INTO events (delivery_key, body, digest, outcome) VALUES ('live:1', 'body', 'digest', 'credited');
+INSERT INTO events (delivery_key, body, outcome) VALUES ('live:1', 'body', 'credited');
 
 INSERT INTO outsiders (outsider_id, kind, name) OVERRIDING SYSTEM VALUE VALUES (1, 'supporter', 's-1');
 
@@ -149,7 +149,7 @@ VIOLATIONS = [
     # Events
     Violation(
         "events.delivered_once",
-        "INSERT INTO events (delivery_key, body, digest, outcome) VALUES ('live:1', 'b', 'd', 'unmatched')",
+        "INSERT INTO events (delivery_key, body, outcome) VALUES ('live:1', 'b', 'unmatched')",
     ),
     Violation("events.body_stays_until_blanked", "UPDATE events SET body = NULL"),
     Violation("events.body_stays_until_blanked", "UPDATE events SET blanked_at = now()"),

@@ -69,17 +69,19 @@ async def test_another_event_of_the_same_charge_credits_nobody_twice(ledger: Led
     assert await ledger.credits() == [500]
 
 
-async def test_a_repeat_that_says_something_else_is_kept_and_changes_nothing(ledger: Ledger, webhook: Webhook) -> None:
+async def test_other_content_of_an_event_is_kept_and_operators_see_both_values(
+    ledger: Ledger, webhook: Webhook
+) -> None:
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE)
     other = payment | {"data": payment["data"] | {"amount": 500}}
 
     outcomes = await webhook.settle(payment, other, other)
 
-    assert outcomes == ["credited", "disagrees", "duplicate"]
+    assert outcomes == ["credited", "recorded", "duplicate"]
     assert await ledger.credits() == [500]
-    assert await ledger.outcomes() == ["credited", "disagrees"]
-    assert await ledger.told() == ["event_disagrees"]
+    assert await ledger.outcomes() == ["credited", "recorded"]
+    assert await ledger.told() == ["charge_contradicted"]
 
 
 async def test_a_charge_without_a_clue_waits_for_an_operator(ledger: Ledger, webhook: Webhook) -> None:

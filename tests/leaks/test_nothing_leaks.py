@@ -425,7 +425,7 @@ def test_everything_that_was_to_happen_has_happened(said: Said) -> None:
         "credited",
         "unmatched",
         "refunded",
-        "disagrees",
+        "recorded",
         "unreadable",
         "unknown",
         "legacy",

@@ -57,7 +57,6 @@ FACTS: Mapping[NotificationKind, Mapping[str, Any]] = {
     NotificationKind.TEST_EVENT: {"type": "donation.created"},
     NotificationKind.EVENT_UNREADABLE: {"type": None},
     NotificationKind.EVENT_UNKNOWN: {"type": "coffee.spilled"},
-    NotificationKind.EVENT_DISAGREES: {"type": "donation.created"},
     NotificationKind.EVENT_SETTLED_AGAIN: {"event_no": 7, "outcome": "credited"},
     NotificationKind.LEGACY_WEBHOOK: {"type": None},
 }

@@ -105,7 +105,7 @@ def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> Ch
 def event_of(charge: ChargeFacts | None, kind: EventKind = EventKind.PAID, **said: Any) -> Event:
     """An event with an id of its own."""
     number = next(event_numbers)
-    event = Event(DeliveryKey(f"live:{number}"), b"digest %d" % number, kind, b"{}", received_at=NOW, charge=charge)
+    event = Event(DeliveryKey(f"live:{number}"), kind, b"{}", received_at=NOW, charge=charge)
     return replace(event, **said)
 
 
@@ -519,7 +519,7 @@ def test_a_payment_with_a_code_writes_all_that_is_known_of_it() -> None:
         "received_at": NOW.timestamp(),
     }
     assert done == Settlement(
-        events=[EventRecord(event, event.delivery_key, Outcome.CREDITED, DONATION_KEY)],
+        events=[EventRecord(event, Outcome.CREDITED, DONATION_KEY)],
         charges={DONATION_KEY: matched},
         supporters={"77": OLENA},
         completions=[Completion(CODE, matched, picked.created_at)],
@@ -669,45 +669,21 @@ def test_the_same_event_again_changes_nothing() -> None:
 def test_an_event_that_was_settled_in_an_earlier_batch_is_a_duplicate() -> None:
     event = event_of(donation(note=CODE))
 
-    done = settle_all(event, book=book_of([payment()], digests={event.delivery_key: event.digest}))
+    done = settle_all(event, book=book_of([payment()], delivered={event.delivery_key}))
 
     assert done == Settlement(outcomes=[Outcome.DUPLICATE])
 
 
-def test_a_repeat_that_says_something_else_is_kept_once_and_changes_nothing() -> None:
+def test_other_content_of_an_event_is_another_event_of_its_charge() -> None:
     event = event_of(donation(note=CODE))
-    other = replace(event, digest=b"\x01\xff", type="donation.created", charge=donation(note=CODE, amount=Decimal(500)))
+    other = replace(event, delivery_key=DeliveryKey("live:1:other"), charge=donation(note=CODE, amount=Decimal(500)))
 
     done = settle_all(event, other, other, book=book_of([payment()]))
 
-    key = f"{event.delivery_key}:01ff"
-    assert done.outcomes == [Outcome.CREDITED, Outcome.DISAGREES, Outcome.DUPLICATE]
-    assert done.events[1:] == [EventRecord(other, DeliveryKey(key), Outcome.DISAGREES, DONATION_KEY)]
+    assert done.outcomes == [Outcome.CREDITED, Outcome.RECORDED, Outcome.DUPLICATE]
+    assert done.events[1:] == [EventRecord(other, Outcome.RECORDED, DONATION_KEY)]
     assert done.payment_credits == {DONATION_KEY: (ANNA, 500)}
-    assert the_message(done, NotificationKind.EVENT_DISAGREES) == NewNotification(
-        None, NotificationKind.EVENT_DISAGREES, {"type": "donation.created"}, f"disagrees:{key}"
-    )
-
-
-@pytest.mark.parametrize("charge", [donation(), None])
-def test_a_repeat_that_says_something_else_may_belong_to_no_charge(charge: ChargeFacts | None) -> None:
-    event = event_of(charge)
-
-    done = settle_all(event, book=Book(digests={event.delivery_key: b"other"}, erased=frozenset({ANNA})))
-
-    [record] = done.events
-    assert (record.outcome, record.charge_key, record.is_blank) == (Outcome.DISAGREES, None, False)
-
-
-def test_a_repeat_of_an_erased_user_that_says_something_else_is_kept_without_its_body() -> None:
-    event = event_of(donation())
-    book = book_of(
-        charges=[credited_charge(donation())], digests={event.delivery_key: b"other"}, erased=frozenset({ANNA})
-    )
-
-    [record] = settle_all(event, book=book).events
-
-    assert (record.charge_key, record.is_blank) == (DONATION_KEY, True)
+    assert the_message(done, NotificationKind.CHARGE_CONTRADICTED).facts["told_amount"] == "500"
 
 
 @pytest.mark.parametrize(
@@ -725,7 +701,7 @@ def test_an_event_without_a_charge_is_recorded_and_moves_nothing(kind: EventKind
 
     done = settle_all(event)
 
-    assert done.events == [EventRecord(event, event.delivery_key, outcome)]
+    assert done.events == [EventRecord(event, outcome)]
     assert (done.outcomes, done.charges) == ([outcome], {})
 
 
@@ -992,7 +968,7 @@ def test_a_later_event_does_not_bring_back_what_was_erased() -> None:
     done = settle_all(event, book=book)
 
     assert done == Settlement(
-        events=[EventRecord(event, event.delivery_key, Outcome.RECORDED, DONATION_KEY, is_blank=True)],
+        events=[EventRecord(event, Outcome.RECORDED, DONATION_KEY, is_blank=True)],
         outcomes=[Outcome.RECORDED],
     )
 

@@ -22,7 +22,7 @@ class RefusedError(Exception):
 
 
 def event(name: str) -> Event:
-    return Event(DeliveryKey(name), b"", EventKind.UNKNOWN, b"", NOW)
+    return Event(DeliveryKey(name), EventKind.UNKNOWN, b"", NOW)
 
 
 class Database:
