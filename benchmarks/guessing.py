@@ -29,11 +29,12 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from coffee_ledger.charges import Charge
 from coffee_ledger.codes import issue_code
-from coffee_ledger.events import ChargeFacts, Event, read_event
+from coffee_ledger.events import Event, read_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
-from coffee_ledger.settling import Book, Charge, Readings, Settlement, read_notes, settle
+from coffee_ledger.settling import Book, Readings, Settlement, read_notes, settle
 from coffee_ledger.store.settle import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
@@ -336,17 +337,17 @@ class Page:
 
     def load_book(self, event: Event, readings: Readings) -> Book:
         """Load the rows that `find_charges`, `find_candidate_payments` and `find_guesses` would find for a new charge."""
-        facts = event.charge
-        assert facts is not None
+        assert event.report is not None
+        paid = event.report.charge
         self._forget(event.received_at - ROWS_KEPT)
-        reading = readings[facts.note, facts.side_text].reading
+        reading = readings[event.report.texts].reading
         coded = [self._payments[code] for code in reading.codes | reading.corrections if code in self._payments]
-        payments = {payment.payment_id: payment for payment in (*coded, *self._rivals(facts))}
+        payments = {payment.payment_id: payment for payment in (*coded, *self._rivals(paid))}
         owners = {payment.telegram_id for payment in payments.values()}
         book = Book(payments=payments, guesses={user: self._guesses[user] for user in owners & self._guesses.keys()})
         for charge in self._waiting:
-            is_close = abs(charge.paid_at - facts.paid_at) <= RULES.fallback_window
-            if is_close and (charge.amount, charge.currency) == (facts.amount, facts.currency):
+            is_close = abs(charge.paid_at - paid.paid_at) <= RULES.fallback_window
+            if is_close and charge.money == paid.money:
                 book.keep(charge)
         return book
 
@@ -363,11 +364,11 @@ class Page:
     def forget_guesses(self) -> None:
         self._guesses.clear()
 
-    def _rivals(self, facts: ChargeFacts) -> list[PendingPayment]:
-        until = facts.paid_at + CLOCK_SLACK
-        asked = [payment for payment in self.payments_of(facts.amount) if payment.created_at <= until]
+    def _rivals(self, charge: Charge) -> list[PendingPayment]:
+        until = charge.paid_at + CLOCK_SLACK
+        asked = [payment for payment in self.payments_of(charge.amount) if payment.created_at <= until]
         open_now = [payment for payment in asked if payment.is_open]
-        ended = [payment for payment in asked if payment.ended_at is not None and payment.ended_at > facts.paid_at]
+        ended = [payment for payment in asked if payment.ended_at is not None and payment.ended_at > charge.paid_at]
         return open_now[:RIVALS_MAX] + sorted(ended, key=lambda payment: payment.created_at)[:RIVALS_MAX]
 
     def _forget(self, before: datetime) -> None:
@@ -418,7 +419,7 @@ def count_guesses(guesses: Sequence[Guess], setup: Setup) -> Result:
 def describe_payments(setup: Setup) -> str:
     paid = [step for _, step in write_history(0, setup, camps=False) if isinstance(step, Delivered)]
     strangers = [one for one in paid if one.payer is None]
-    codeless = [one for one in paid if one.payer is not None and one.event.charge and not one.event.charge.note]
+    codeless = [one for one in paid if one.payer is not None and one.event.report and not one.event.report.charge.note]
     return (
         f"{setup.days} days, seed {setup.seed}. On average in 30 days: {len(strangers) / setup.months:.1f} payments of"
         f" strangers and {len(paid) / setup.months - len(strangers) / setup.months:.1f} of users,"

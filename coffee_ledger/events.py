@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import cast
 
-from coffee_ledger.model import SOURCE_BMC, ChargeKey, DeliveryKey, Doubt, Family
+from coffee_ledger.charges import Charge
+from coffee_ledger.model import ChargeKey, DeliveryKey, Doubt, Family
 
 Json = Mapping[str, object]
 
@@ -77,45 +78,27 @@ class Supporter:
 
 
 @dataclass(frozen=True)
-class ChargeFacts:
-    """The facts that an event states about one movement of money."""
+class ChargeReport:
+    """A charge as one event describes it, with the fields that are not stored with the charge."""
 
-    key: ChargeKey
-    """The name of the charge if it is new; an event that knows its ids better may belong to the same charge."""
-    family: Family
-    bmc_id: str | None
-    transaction_id: str | None
-    psp_id: str | None
-    """Names a subscription over its whole life."""
-    amount: Decimal | None
-    """Major units, before fees, more than zero; None if it is in doubt, or if a refund does not state it."""
-    currency: str
-    note: str
-    """All of the supporter's own words, a line for each place they stand in; empty when there are none."""
-    paid_at: datetime
-    supporter: Supporter | None
-    is_renewal: bool
-    source: str = SOURCE_BMC
-    period_start: datetime | None = None
-    """The billing period of a subscription charge. Payments and lifetime memberships have none."""
-    doubt: Doubt | None = None
-    """The weightiest reason to ask a person, in the order of `Doubt`; None if nothing speaks against the charge."""
-    told: str | None = None
-    """BMC's own words in the doubtful status or amount, for the operator."""
+    charge: Charge
+    """The charge as it would be if it were new; the event may belong to a known charge, see `Book.find`."""
+    supporter: Supporter | None = None
+    is_renewal: bool = False
     side_text: str = ""
     """Texts in which only an exact code counts, one a line: the supporter's name; BMC's `message` if there is no note."""
     has_answer: bool = False
     """The question of a Shop item was answered with any text."""
-    item: str | None = None
-    """Identifies the membership level (`level:5`) or the one Shop item bought (`extra:12`), by its title if it has no id."""
-    item_name: str | None = None
-    payer_name: str | None = None
-    """The name of a payer without a supporter id; None if there is a *supporter* or no name."""
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The supporter's note and the *side_text*."""
+        return self.charge.note or "", self.side_text
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event as BMC told it. PAID and REFUNDED ones have a *charge*; the others have none."""
+    """One event as BMC told it. PAID and REFUNDED ones have a *report*; the others have none."""
 
     delivery_key: DeliveryKey
     kind: EventKind
@@ -124,12 +107,17 @@ class Event:
     type: str | None = None
     live_mode: bool | None = None
     attempt: int | None = None
-    charge: ChargeFacts | None = None
+    report: ChargeReport | None = None
     supporter_id: str | None = None
     verified_by: int | None = None
     """Which of the signing secrets fitted: 1 is the first. None: not told."""
     traceparent: str | None = None
     """The trace that its delivery belongs to, as W3C writes it; None: it is not traced."""
+
+    @property
+    def charge_key(self) -> ChargeKey | None:
+        """The key of its charge if that is new; None if it moves no money."""
+        return self.report.charge.charge_key if self.report else None
 
 
 def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
@@ -145,7 +133,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     type_ = _text(envelope.get("type"))
     live_mode = _boolean(envelope.get("live_mode"))
     digest = _digest(envelope, body)
-    kind, charge = _understand(type_, envelope, digest, live_mode=live_mode, received_at=received_at)
+    kind, report = _understand(type_, envelope, digest, live_mode=live_mode, received_at=received_at)
     # Each "Send test" has the same content, but each is an event of its own.
     name = f"test:{nonce}" if kind is EventKind.TEST else _event_name(envelope, type_, digest)
     return Event(
@@ -156,7 +144,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
         type=type_,
         live_mode=live_mode,
         attempt=_small_integer(envelope.get("attempt")),
-        charge=charge,
+        report=report,
         supporter_id=_id(data.get("supporter_id")) if (data := _object(envelope.get("data"))) else None,
     )
 
@@ -187,7 +175,7 @@ class _Identity:
 
 def _understand(
     type_: str | None, envelope: Json, digest: str, *, live_mode: bool | None, received_at: datetime
-) -> tuple[EventKind, ChargeFacts | None]:
+) -> tuple[EventKind, ChargeReport | None]:
     # Only an explicit false is a test: a missing flag may be somebody's money.
     if live_mode is False:
         return EventKind.TEST, None
@@ -205,17 +193,17 @@ def _understand(
     return _read_subscription(message) if family.is_subscription else _read_payment(message)
 
 
-def _read_payment(message: _Message) -> tuple[EventKind, ChargeFacts | None]:
+def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     is_refund = message.verb == "refunded" or _is_refunded(data)
     if not is_refund and _amount(data.get("amount")) == 0:
         return EventKind.NO_MONEY, None
     kind = EventKind.REFUNDED if is_refund else EventKind.PAID
     paid_at = _time(data.get("created_at"), no_later_than=message.said_at) or message.said_at
-    return kind, _charge(message, kind, _identify_payment(message), paid_at=paid_at, is_renewal=False)
+    return kind, _report(message, kind, _identify_payment(message), paid_at=paid_at, is_renewal=False)
 
 
-def _read_subscription(message: _Message) -> tuple[EventKind, ChargeFacts | None]:
+def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     moves_none = message.verb not in ("started", "updated") or _has_stopped(data) or _amount(data.get("amount")) == 0
     # A refund of a subscription has no event of its own, so the flag counts in each of its events.
@@ -225,37 +213,36 @@ def _read_subscription(message: _Message) -> tuple[EventKind, ChargeFacts | None
     is_renewal = _is_renewal(message, identity)
     started_at = None if is_renewal else _time(data.get("started_at"))
     paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
-    return EventKind.PAID, _charge(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
+    return EventKind.PAID, _report(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
 
 
-def _charge(
+def _report(
     message: _Message, kind: EventKind, identity: _Identity, *, paid_at: datetime, is_renewal: bool
-) -> ChargeFacts:
+) -> ChargeReport:
     data = message.data
     doubt, written = next(_doubts(message, kind, identity), (None, None))
-    answers = "\n".join(_answers(data))
     item, item_name = _item(data)
-    return ChargeFacts(
-        key=identity.key,
+    supporter = _supporter(data)
+    charge = Charge(
+        charge_key=identity.key,
         family=message.family,
         bmc_id=identity.bmc_id,
         transaction_id=identity.transaction_id,
         psp_id=identity.psp_id,
+        period_start=identity.period_start,
+        supporter_id=supporter.supporter_id if supporter else None,
         amount=_amount(data.get("amount")) or None,
         currency=_currency(data.get("currency")),
-        note="\n".join(_words(data)),
-        paid_at=paid_at,
-        supporter=_supporter(data),
-        is_renewal=is_renewal,
-        period_start=identity.period_start,
-        doubt=doubt,
-        told=_as_told(written),
-        side_text="\n".join(_side_texts(data)),
-        has_answer=bool(answers.strip()),
+        note="\n".join(_words(data)) or None,
         item=item,
         item_name=item_name,
         payer_name=_payer_name(data),
+        paid_at=paid_at,
+        doubt=doubt,
+        told=_as_told(written),
     )
+    has_answer = any(answer.strip() for answer in _answers(data))
+    return ChargeReport(charge, supporter, is_renewal, side_text="\n".join(_side_texts(data)), has_answer=has_answer)
 
 
 def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator[tuple[Doubt, object]]:

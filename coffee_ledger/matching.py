@@ -5,13 +5,13 @@ The rules are asked in a fixed order and the first that decides wins; every answ
 to a person: a charge that fits no user, or more than one, is unmatched, with the candidates and why each lost.
 """
 
-import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 
+from coffee_ledger.charges import Flag, Reason, Why
 from coffee_ledger.codes import Reading
 from coffee_ledger.model import (
     Doubt,
@@ -37,46 +37,6 @@ SUMMED_MAX = 10
 """How many open payments are tried as a sum: as many as a user may have open, so at most 1,023 sums."""
 
 
-class Why(enum.StrEnum):
-    """Why a rule, or a candidate of it, did not decide."""
-
-    NO_CODE = "no_code"
-    UNKNOWN_CODE = "unknown_code"
-    SEVERAL_CODES = "several_codes"
-    CODE_UNDONE = "code_undone"
-    NO_CODE_NEAR = "no_code_near"
-    SEVERAL_CODES_NEAR = "several_codes_near"
-    CODE_NOT_LIVE = "code_not_live"
-    NO_SUBSCRIPTION = "no_subscription"
-    NEW_SUBSCRIPTION = "new_subscription"
-    NEW_SUPPORTER = "new_supporter"
-    SEVERAL_USERS = "several_users"
-    OTHER_USER = "other_user"
-    NO_OPEN_PAYMENT = "no_open_payment"
-    SEVERAL_OPEN_PAYMENTS = "several_open_payments"
-    PAYMENT_ENDED = "payment_ended"
-    OTHER_AMOUNT = "other_amount"
-    OTHER_CURRENCY = "other_currency"
-    OUTSIDE_WINDOW = "outside_window"
-    OTHER_CHARGE_WAITS = "other_charge_waits"
-    CODE_MEANT = "code_meant"
-    ANSWERED_WITHOUT_CODE = "answered_without_code"
-    RENEWAL = "renewal"
-    ASKED_LATE = "asked_late"
-    GUESSED_LATELY = "guessed_lately"
-    GUESS_TAKEN_BACK = "guess_taken_back"
-    SWITCHED_OFF = "switched_off"
-    OUTSIDER = "outsider"
-    MENTIONED = "mentioned"
-    NO_RATE = "no_rate"
-    STATUS_UNKNOWN = "status_unknown"
-    AMOUNT_UNREADABLE = "amount_unreadable"
-    PERIOD_MISSING = "period_missing"
-    IDENTITY_MISSING = "identity_missing"
-    CONFLICT = "conflict"
-    ANNOUNCED_TWICE = "announced_twice"
-
-
 WHY_DOUBTED: Mapping[Doubt, Why] = {
     Doubt.STATUS: Why.STATUS_UNKNOWN,
     Doubt.AMOUNT: Why.AMOUNT_UNREADABLE,
@@ -85,23 +45,6 @@ WHY_DOUBTED: Mapping[Doubt, Why] = {
     Doubt.CONFLICT: Why.CONFLICT,
     Doubt.ANNOUNCED_TWICE: Why.ANNOUNCED_TWICE,
 }
-
-
-class Flag(enum.StrEnum):
-    """What is unusual about a match, though it stands."""
-
-    LATE = "late"
-    """The pending payment had expired or was cancelled."""
-    SECOND_CHARGE = "second_charge"
-    """The pending payment was completed by another charge."""
-
-
-@dataclass(frozen=True)
-class Reason:
-    rule: Method
-    why: Why
-    payment_id: PaymentId | None = None
-    telegram_id: TelegramId | None = None
 
 
 @dataclass(frozen=True)

@@ -5,40 +5,26 @@ The store loads a `Book` for a whole batch, `settle` goes through the events in 
 see what those before it decided, and the store writes the `Settlement` in one transaction.
 """
 
-import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain
-from typing import Any, assert_never
+from typing import assert_never
 
+from coffee_ledger.charges import Charge, Flag, Money, OutsiderKind, OutsiderName, Reason, RivalCharge, Why
 from coffee_ledger.codes import Reading, read_codes, read_exact_codes
-from coffee_ledger.events import ChargeFacts, Event, EventKind, Supporter
-from coffee_ledger.matching import (
-    Candidates,
-    Flag,
-    GuessRecord,
-    Match,
-    Question,
-    Reason,
-    Rules,
-    Unmatched,
-    Why,
-    flag_of,
-    match,
-)
+from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
+from coffee_ledger.matching import Candidates, GuessRecord, Match, Question, Rules, Unmatched, flag_of, match
 from coffee_ledger.mentions import Mentions, read_mentions
 from coffee_ledger.model import (
-    SOURCE_BMC,
     ChargeKey,
     ChargeState,
     DeliveryKey,
     Doubt,
     Family,
     Method,
-    NotificationKind,
     Outcome,
     PaymentId,
     PaymentStatus,
@@ -46,11 +32,26 @@ from coffee_ledger.model import (
     Rates,
     TelegramId,
 )
-
-Facts = Mapping[str, str | int | float | None]
-
-ReasonRow = Mapping[str, Any]
-"""A reason as it is stored. Nothing here reads it: an older or newer version may have written other words."""
+from coffee_ledger.notifications import (
+    ChargeContradicted,
+    ChargeFlagged,
+    ChargeGuessed,
+    ChargeRefunded,
+    ChargeUnmatched,
+    CodeCameLate,
+    Contradiction,
+    EventNews,
+    EventUnknown,
+    EventUnreadable,
+    Facts,
+    LegacyWebhook,
+    NewNotification,
+    PaymentCredited,
+    PaymentRefunded,
+    PaymentUnderReview,
+    RefundUnknown,
+    TestEvent,
+)
 
 PERIOD_SLACK = timedelta(minutes=5)
 """Periods of a subscription that begin this close together are one: BMC sends two events for a charge."""
@@ -59,145 +60,28 @@ ANNOUNCED_TWICE_WITHIN = timedelta(minutes=15)
 """Within this time a donation and a first month of the same supporter, amount and note are one payment."""
 
 
-class OutsiderKind(enum.StrEnum):
-    """The trait by which an operator remembers that payments are not from our users."""
-
-    SUPPORTER = "supporter"
-    SUBSCRIPTION = "subscription"
-    ITEM = "item"
-    """A membership level or a Shop item."""
-
-
-OutsiderName = tuple[OutsiderKind, str]
-
-Money = tuple[Decimal | None, str]
-"""An amount and its currency."""
-
-
-@dataclass(frozen=True)
-class Charge:
-    """A charge as it is kept."""
-
-    key: ChargeKey
-    family: Family | str
-    bmc_id: str | None
-    transaction_id: str | None
-    psp_id: str | None
-    supporter_id: str | None
-    amount: Decimal | None
-    """None: it could not be read, or only its refund has come and does not name it."""
-    currency: str
-    note: str | None
-    paid_at: datetime
-    state: ChargeState
-    is_paid: bool
-    """False while only its refund has come."""
-    source: str = SOURCE_BMC
-    period_start: datetime | None = None
-    """Of a subscription's charge; None for any other, and where it is missing."""
-    item: str | None = None
-    item_name: str | None = None
-    payer_name: str | None = None
-    """The name of a payer without a supporter id; others are known by their supporter."""
-    doubt: Doubt | str | None = None
-    """Why only a person may match it."""
-    told: str | None = None
-    """The value that the event gave in the doubtful field."""
-    conflicts_with: ChargeKey | None = None
-    """The charge that has the same transaction id, though another number."""
-    dismissed_by: int | None = None
-    """The remembered outsider by which it was dismissed."""
-    is_held: bool = False
-    """An operator took its match back: only a person matches it again."""
-    method: Method | str | None = None
-    reasons: Sequence[ReasonRow] = ()
-    payment_id: PaymentId | None = None
-    telegram_id: TelegramId | None = None
-    flag: Flag | str | None = None
-    matched_at: datetime | None = None
-    refunded_at: datetime | None = None
-    refunded_amount: Decimal | None = None
-    """How much went back, where an operator said that it was only a part."""
-
-    @property
-    def waits(self) -> bool:
-        return self.state is ChargeState.UNMATCHED
-
-    @property
-    def may_match(self) -> bool:
-        """Whether a rule may still match it: it waits, or it was dismissed by no person."""
-        is_undecided = self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
-        return is_undecided and not self.is_held
-
-    @property
-    def subscription(self) -> str | None:
-        return subscription_of(self)
-
-    @property
-    def amount_kept(self) -> Decimal:
-        """The amount paid less the part that went back; zero for an amount that is not known."""
-        return Decimal(0) if self.amount is None else self.amount - (self.refunded_amount or 0)
-
-
-@dataclass(frozen=True)
-class RivalCharge:
-    """A charge of which no more matters than that it waits."""
-
-    charge_key: ChargeKey
-    amount: Decimal | None
-    currency: str
-    paid_at: datetime
-
-
-def subscription_of(charge: Charge | ChargeFacts) -> str | None:
-    """Name the subscription of a charge: by its `psp_id`, or by its number where that is missing; None: it has none."""
-    if charge.psp_id is not None:
-        return charge.psp_id
-    if charge.period_start is None and charge.doubt is not Doubt.PERIOD:
-        return None
-    return f"{charge.family}:{charge.bmc_id}" if charge.bmc_id else None
-
-
-def supporter_of(charge: Charge | ChargeFacts) -> str | None:
-    if isinstance(charge, Charge):
-        return charge.supporter_id
-    return charge.supporter.supporter_id if charge.supporter else None
-
-
-def outsider_names(charge: Charge | ChargeFacts) -> Iterator[OutsiderName]:
-    """Name everything by which an operator may have remembered that the charge is not from one of our users."""
-    supporter, subscription = supporter_of(charge), subscription_of(charge)
-    if supporter is not None:
-        yield OutsiderKind.SUPPORTER, supporter
-    if subscription is not None:
-        yield OutsiderKind.SUBSCRIPTION, subscription
-    if charge.item is not None:
-        yield OutsiderKind.ITEM, charge.item
-
-
 Identity = tuple[str | Decimal | None, ...]
 """One trait by which charges are found in the book, such as their transaction."""
 
 
-def _by_transaction(charge: Charge | ChargeFacts) -> Identity | None:
+def _by_transaction(charge: Charge) -> Identity | None:
     return ("transaction", charge.source, charge.transaction_id) if charge.transaction_id else None
 
 
-def _by_number(charge: Charge | ChargeFacts) -> Identity | None:
+def _by_number(charge: Charge) -> Identity | None:
     # A payment's number names the payment, but a subscription's number names all its charges: the period belongs to it.
     return ("number", charge.source, str(charge.family), charge.bmc_id) if charge.bmc_id else None
 
 
-def _by_subscription(charge: Charge | ChargeFacts) -> Identity | None:
+def _by_subscription(charge: Charge) -> Identity | None:
     return ("subscription", charge.source, charge.psp_id) if charge.psp_id else None
 
 
-def _by_supporter(charge: Charge | ChargeFacts) -> Identity | None:
-    supporter = supporter_of(charge)
-    return ("supporter", supporter) if supporter is not None else None
+def _by_supporter(charge: Charge) -> Identity | None:
+    return ("supporter", charge.supporter_id) if charge.supporter_id is not None else None
 
 
-def _by_money(charge: Charge | ChargeFacts) -> Identity | None:
+def _by_money(charge: Charge) -> Identity | None:
     return "money", charge.amount, charge.currency
 
 
@@ -226,40 +110,40 @@ class Book:
     """Users who asked to be erased, among all that the batch may concern."""
     erased_supporters: frozenset[str] = frozenset()
     """Supporters of the batch who paid for a user who asked to be erased."""
-    to_come: list[ChargeFacts] = field(default_factory=list)
+    to_come: list[ChargeReport] = field(default_factory=list)
     """Payments of the same batch that are not decided yet."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
     """In the order in which they were kept. A charge may have changed since: who asks looks again."""
 
     def keep(self, charge: Charge) -> None:
-        self.charges[charge.key] = charge
+        self.charges[charge.charge_key] = charge
         for identity in (identify(charge) for identify in _IDENTITIES):
             if identity:
-                self._found_by.setdefault(identity, {})[charge.key] = None
+                self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
     def keep_rival(self, waiting: RivalCharge) -> None:
         """Take in a charge that waited before the batch; one that the batch is about has to be kept as well."""
-        self._waiting.setdefault(_money(waiting), []).append(waiting)
+        self._waiting.setdefault(waiting.money, []).append(waiting)
 
-    def find(self, facts: ChargeFacts) -> Charge | None:
-        """Find the charge that an event is about, whatever that event would have named it."""
-        if facts.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
-            return self.charges.get(facts.key)
-        subscribed = (charge for charge in self._all_by(_by_subscription(facts)) if _is_of_one_period(charge, facts))
-        numbered = (charge for charge in self._all_by(_by_number(facts)) if _may_be_same(charge, facts))
-        paid_so = (charge for charge in self._all_by(_by_transaction(facts)) if not _is_conflict(charge, facts))
+    def find(self, other: Charge) -> Charge | None:
+        """Find the known charge that is the same as *other*, whatever key its event would have given it."""
+        if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
+            return self.charges.get(other.charge_key)
+        subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
+        numbered = (charge for charge in self._all_by(_by_number(other)) if _may_be_same(charge, other))
+        paid_so = (charge for charge in self._all_by(_by_transaction(other)) if not _is_conflict(charge, other))
         return next(chain(subscribed, numbered, paid_so), None)
 
-    def find_refunded(self, facts: ChargeFacts) -> Charge | None:
+    def find_refunded(self, other: Charge) -> Charge | None:
         """Find the charge that a refund is about: a refund may carry a transaction id of its own."""
-        numbered = (charge for charge in self._all_by(_by_number(facts)) if _is_of_one_period(charge, facts))
-        return self.find(facts) or next(numbered, None)
+        numbered = (charge for charge in self._all_by(_by_number(other)) if _is_of_one_period(charge, other))
+        return self.find(other) or next(numbered, None)
 
-    def find_conflict(self, facts: ChargeFacts) -> Charge | None:
+    def find_conflict(self, other: Charge) -> Charge | None:
         """Find another charge of the same family that has the same transaction id but another number."""
-        same = self._all_by(_by_transaction(facts))
-        return next((charge for charge in same if _is_conflict(charge, facts) and not charge.conflicts_with), None)
+        same = self._all_by(_by_transaction(other))
+        return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
         """Find the donation that is this first month of a subscription, or the other way round."""
@@ -270,7 +154,7 @@ class Book:
         return charge.note is None and charge.telegram_id in self.erased
 
     def find_outsider(self, charge: Charge) -> int | None:
-        return next((self.outsiders[name] for name in outsider_names(charge) if name in self.outsiders), None)
+        return next((self.outsiders[name] for name in charge.outsider_names() if name in self.outsiders), None)
 
     def users_mentioned(self, mentions: Mentions) -> frozenset[TelegramId]:
         by_name = (self.usernames.get(name, frozenset()) for name in mentions.usernames)
@@ -278,9 +162,11 @@ class Book:
 
     def find_waiting(self, charge: Charge) -> Iterator[Charge | RivalCharge]:
         """Find the other charges that wait and may have the same amount and currency."""
-        kept = (other for other in self._all_by(_by_money(charge)) if other.waits and other.key != charge.key)
+        kept = (
+            other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
+        )
         return chain(
-            kept, (other for other in self._waiting.get(_money(charge), ()) if other.charge_key not in self.charges)
+            kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
 
     def _all_by(self, identity: Identity | None) -> Iterator[Charge]:
@@ -290,23 +176,23 @@ class Book:
 _IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by_money)
 
 
-def _may_be_same(charge: Charge, facts: ChargeFacts) -> bool:
+def _may_be_same(charge: Charge, other: Charge) -> bool:
     """Tell whether a charge of the same number may be the one: neither an id nor the period speaks against it."""
-    is_paid_so = None in (charge.transaction_id, facts.transaction_id) or charge.transaction_id == facts.transaction_id
-    is_subscribed_so = None in (charge.psp_id, facts.psp_id) or charge.psp_id == facts.psp_id
-    return is_paid_so and is_subscribed_so and _is_of_one_period(charge, facts)
+    is_paid_so = None in (charge.transaction_id, other.transaction_id) or charge.transaction_id == other.transaction_id
+    is_subscribed_so = None in (charge.psp_id, other.psp_id) or charge.psp_id == other.psp_id
+    return is_paid_so and is_subscribed_so and _is_of_one_period(charge, other)
 
 
-def _is_of_one_period(charge: Charge, facts: ChargeFacts) -> bool:
-    if charge.period_start is None or facts.period_start is None:
-        return charge.period_start is facts.period_start is None
-    return abs(charge.period_start - facts.period_start) <= PERIOD_SLACK
+def _is_of_one_period(charge: Charge, other: Charge) -> bool:
+    if charge.period_start is None or other.period_start is None:
+        return charge.period_start is other.period_start is None
+    return abs(charge.period_start - other.period_start) <= PERIOD_SLACK
 
 
-def _is_conflict(charge: Charge, facts: ChargeFacts) -> bool:
+def _is_conflict(charge: Charge, other: Charge) -> bool:
     """Tell whether BMC numbers the two apart although they have one transaction id; other families number for themselves."""
-    is_numbered = charge.bmc_id is not None and facts.bmc_id is not None
-    return is_numbered and charge.family == facts.family and charge.bmc_id != facts.bmc_id
+    is_numbered = charge.bmc_id is not None and other.bmc_id is not None
+    return is_numbered and charge.family == other.family and charge.bmc_id != other.bmc_id
 
 
 def _is_announced_twice(other: Charge, charge: Charge) -> bool:
@@ -316,9 +202,9 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
         families & {Family.RECURRING_DONATION, Family.MEMBERSHIP}
     )
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
-    is_same = _money(other) == _money(charge)
+    is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
-    is_first = other.is_paid and other.doubt is None and other.key != charge.key
+    is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
 
 
@@ -339,18 +225,6 @@ class Completion:
     charge: Charge
     picked_at: datetime
     """When the user asked to pay."""
-
-
-@dataclass(frozen=True)
-class NewNotification:
-    """A notification to be queued; *telegram_id* None: to the operators. One *fact_key* is told once, None every time."""
-
-    telegram_id: TelegramId | None
-    kind: NotificationKind
-    facts: Facts
-    fact_key: str | None
-    traceparent: str | None = None
-    """The trace of the event that it comes of."""
 
 
 @dataclass
@@ -391,7 +265,7 @@ Readings = Mapping[tuple[str, str], Words]
 
 def read_notes(events: Iterable[Event]) -> Readings:
     """Read each supporter's words once: for looking up candidates and for deciding."""
-    texts = {(event.charge.note, event.charge.side_text) for event in events if event.charge}
+    texts = {event.report.texts for event in events if event.report}
     return {(note, side_text): read_words(note, side_text) for note, side_text in texts}
 
 
@@ -399,11 +273,11 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
     """Decide what the events of a batch change. *book* is used up: it holds afterwards what the batch made of it."""
     done = Settlement()
     fold = _Fold(book, rules, readings, now, done)
-    book.to_come = [event.charge for event in events if event.charge and event.kind is EventKind.PAID]
+    book.to_come = [event.report for event in events if event.report and event.kind is EventKind.PAID]
     for event in events:
         told = len(done.notifications)
-        if event.charge in book.to_come:
-            book.to_come.remove(event.charge)
+        if event.report in book.to_come:
+            book.to_come.remove(event.report)
         outcome = fold.settle_event(event)
         done.outcomes.append(outcome)
         done.notifications[told:] = [_as_told_by(event, notification) for notification in done.notifications[told:]]
@@ -412,9 +286,9 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
 
 def _as_told_by(event: Event, notification: NewNotification) -> NewNotification:
     facts = notification.facts
-    if notification.kind is NotificationKind.PAYMENT_CREDITED:
-        # How long its user waited counts from here, however often the writing had to wait.
-        facts = {**facts, "received_at": event.received_at.timestamp()}
+    if isinstance(facts, PaymentCredited):
+        # The user's waiting time counts from here, even if the settlement had to be repeated.
+        facts = replace(facts, received_at=event.received_at)
     return replace(notification, traceparent=event.traceparent, facts=facts)
 
 
@@ -487,9 +361,9 @@ class _Fold:
     def _outcome(self, event: Event) -> tuple[Outcome, ChargeKey | None]:
         match event.kind:
             case EventKind.PAID:
-                return self._settle_paid(_charge_facts(event))
+                return self._settle_paid(_report_of(event))
             case EventKind.REFUNDED:
-                return self._settle_refunded(_charge_facts(event))
+                return self._settle_refunded(_report_of(event))
             case EventKind.NO_MONEY:
                 return Outcome.RECORDED, None
             case EventKind.TEST:
@@ -504,8 +378,8 @@ class _Fold:
                 assert_never(unhandled)
 
     def _tell_operators_of_event(self, event: Event, outcome: Outcome) -> None:
-        kind = _KINDS_OF_EVENTS.get(outcome)
-        if kind is None:
+        news = _NEWS_OF_EVENTS.get(outcome)
+        if news is None:
             return
         day = event.received_at.date()
         # An event that calls for the same remedy however often it comes is told once a day.
@@ -513,128 +387,122 @@ class _Fold:
             Outcome.UNKNOWN: f"unknown:{(event.type or '')[:100]}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
         }.get(outcome, f"{outcome}:{event.delivery_key}")
-        self._tell(None, kind, {"type": (event.type or "")[:100] or None}, fact_key)
+        self._tell(None, news(type=(event.type or "")[:100] or None), fact_key)
 
     # Payments ----------------------------------------------------------------------------------------------------
 
-    def _settle_paid(self, facts: ChargeFacts) -> tuple[Outcome, ChargeKey]:
-        known = self._book.find(facts)
+    def _settle_paid(self, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
+        known = self._book.find(report.charge)
         if known is not None and known.is_paid:
-            return self._hear_again(known, facts)
-        self._meet_supporter(facts)
+            return self._hear_again(known, report)
+        self._meet_supporter(report)
         if known is None:
-            charge = self._new_charge(facts)
+            charge = self._new_charge(report)
         else:
-            charge = _paid_after_refund(known, facts)
+            charge = _paid_after_refund(known, report.charge)
             if charge.waits:
-                self._tell_contradiction(charge, "refund", amount=known.amount, currency=known.currency)
-        return self._decide(charge, facts, is_fresh=self._book.is_fresh)
+                self._tell_contradiction(charge, Contradiction.REFUND, known)
+        return self._decide(charge, report, is_fresh=self._book.is_fresh)
 
-    def _hear_again(self, known: Charge, facts: ChargeFacts) -> tuple[Outcome, ChargeKey]:
-        """Take from a later event what we lacked; where it says something else than we have, operators see both."""
+    def _hear_again(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
+        """Take from a later event the fields that were missing; operators see both values of a field that differs."""
         if self._is_erased(known):
-            self._tell_contradictions(known, facts)
-            return Outcome.RECORDED, known.key
-        self._meet_supporter(facts)
-        charge = _completed_by(known, facts)
-        self._tell_contradictions(known, facts)
+            self._tell_contradictions(known, report.charge)
+            return Outcome.RECORDED, known.charge_key
+        self._meet_supporter(report)
+        charge = _completed_by(known, report.charge)
+        self._tell_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
-            return self._decide(charge, facts, is_fresh=False)
+            return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
         if charge.note != known.note:
-            self._tell_of_late_codes(charge, self._words(facts))
-        return Outcome.RECORDED, charge.key
+            self._tell_of_late_codes(charge, self._readings[report.texts])
+        return Outcome.RECORDED, charge.charge_key
 
-    def _decide(self, charge: Charge, facts: ChargeFacts, *, is_fresh: bool) -> tuple[Outcome, ChargeKey]:
-        words = self._words(facts)
+    def _decide(self, charge: Charge, report: ChargeReport, *, is_fresh: bool) -> tuple[Outcome, ChargeKey]:
+        words = self._readings[report.texts]
         question = self.question(
-            charge, words, is_fresh=is_fresh, is_renewal=facts.is_renewal, has_answer=facts.has_answer
+            charge, words, is_fresh=is_fresh, is_renewal=report.is_renewal, has_answer=report.has_answer
         )
         found = match(question, self.candidates(charge, words), self._rules)
         if isinstance(found, Match):
             if found.telegram_id in self._book.erased:
-                # A renewal, or a late payment: the credit is due, what names its user is not kept.
+                # A renewal or a late payment of an erased user: credit it, but keep nothing personal.
                 charge = replace(charge, note=None, payer_name=None)
-                self._forget_supporter(facts)
+                self._erase_supporter(report)
             self.apply_match(charge, found)
-            return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.key
-        return self._leave_unmatched(charge, found), charge.key
+            return (Outcome.CREDITED if charge.refunded_at is None else Outcome.REFUNDED), charge.charge_key
+        return self._leave_unmatched(charge, found), charge.charge_key
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
-        charge = replace(charge, reasons=_rows(found.reasons))
+        charge = replace(charge, reasons=found.reasons)
         if charge.refunded_at is not None:
             self._keep(charge)
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
         if outsider is not None and not found.under_review:
-            reasons = _rows([*found.reasons, Reason(Method.OPERATOR, Why.OUTSIDER)])
+            reasons = (*found.reasons, Reason(Method.OPERATOR, Why.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
             return Outcome.RECORDED
         charge = replace(charge, state=ChargeState.UNMATCHED, dismissed_by=None)
         self._keep(charge)
-        self._tell(None, NotificationKind.CHARGE_UNMATCHED, operator_facts(charge), f"unmatched:{charge.key}")
+        self._tell(None, ChargeUnmatched.of(charge), f"unmatched:{charge.charge_key}")
         for user in sorted(found.under_review):
-            facts = {"amount": _plain(charge.amount), "currency": charge.currency, "charge_key": charge.key}
-            self._tell(user, NotificationKind.PAYMENT_UNDER_REVIEW, facts, f"under_review:{charge.key}:{user}")
+            facts = PaymentUnderReview(amount=charge.amount, currency=charge.currency, charge_key=charge.charge_key)
+            self._tell(user, facts, f"under_review:{charge.charge_key}:{user}")
         return Outcome.UNMATCHED
 
-    def _new_charge(self, facts: ChargeFacts) -> Charge:
-        """Record a charge that we do not know yet, with the doubts that only other charges can raise."""
-        charge = _charge_of(facts)
-        conflict = self._book.find_conflict(facts)
+    def _new_charge(self, report: ChargeReport) -> Charge:
+        """Return a charge that is not known yet, with the doubts that only other charges can raise."""
+        charge = report.charge
+        conflict = self._book.find_conflict(charge)
         if conflict is not None:
-            key = ChargeKey(f"{facts.family}:{facts.bmc_id}")
+            key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
-                key = ChargeKey(f"{key}:{facts.transaction_id}")
-            return replace(charge, key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.key)
-        before = None if facts.is_renewal or facts.doubt else self._book.find_announced_before(charge)
+                key = ChargeKey(f"{key}:{charge.transaction_id}")
+            return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
+        before = None if report.is_renewal or charge.doubt else self._book.find_announced_before(charge)
         if before is not None:
-            return replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.key)
+            return replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
         return charge
 
     # Refunds -----------------------------------------------------------------------------------------------------
 
-    def _settle_refunded(self, facts: ChargeFacts) -> tuple[Outcome, ChargeKey]:
-        known = self._book.find_refunded(facts)
+    def _settle_refunded(self, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
+        refund = report.charge
+        known = self._book.find_refunded(refund)
         if known is None:
-            self._meet_supporter(facts)
-            refunded_at = self._now
-            charge = replace(
-                _charge_of(facts), is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=refunded_at
-            )
+            self._meet_supporter(report)
+            charge = replace(refund, is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=self._now)
             self._keep(charge)
-            # Its payment may be on its way; if it never comes, only this message tells of the refund.
-            self._tell(None, NotificationKind.REFUND_UNKNOWN, operator_facts(charge), f"refund_unknown:{charge.key}")
-            return Outcome.REFUNDED, charge.key
+            # The payment may still arrive. If it never does, only this message tells of the refund.
+            self._tell(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
+            return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
-            return Outcome.RECORDED, known.key
-        is_of_all = known.amount is None or facts.amount is None or _money(known) == (facts.amount, facts.currency)
-        if not is_of_all or facts.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
-            self._tell_contradiction(known, "refund", amount=facts.amount, currency=facts.currency, told=facts.told)
-            return Outcome.RECORDED, known.key
+            return Outcome.RECORDED, known.charge_key
+        is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
+        if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
+            self._tell_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
+            return Outcome.RECORDED, known.charge_key
         refunded = replace(known, state=ChargeState.REFUNDED, dismissed_by=None, refunded_at=self._now)
         self._keep(refunded)
         if known.telegram_id is not None:
             self._give_back(refunded, known.telegram_id)
-        return Outcome.REFUNDED, known.key
+        return Outcome.REFUNDED, known.charge_key
 
     def _give_back(self, charge: Charge, telegram_id: TelegramId) -> None:
-        self._done.refunded.add(charge.key)
-        facts = {
-            "amount": _plain(charge.amount),
-            "currency": charge.currency,
-            "charge_key": charge.key,
-            "code": charge.payment_id,
-        }
-        self._tell(telegram_id, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}")
-        # BMC repeats the whole amount even if only a part went back, so a person may know better.
-        self._tell(None, NotificationKind.CHARGE_REFUNDED, operator_facts(charge), f"charge_refunded:{charge.key}")
+        key = charge.charge_key
+        self._done.refunded.add(key)
+        facts = PaymentRefunded(amount=charge.amount, currency=charge.currency, charge_key=key, code=charge.payment_id)
+        self._tell(telegram_id, facts, f"refunded:{key}")
+        # BMC reports the whole amount even if only a part went back, so an operator may know better.
+        self._tell(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
 
     # Matches -----------------------------------------------------------------------------------------------------
 
-    def apply_match(self, charge: Charge, found: Match, *, reasons: Sequence[ReasonRow] | None = None) -> None:
+    def apply_match(self, charge: Charge, found: Match, *, reasons: tuple[Reason, ...] | None = None) -> None:
         """
         Write down a match: the credit, the payments it completes, whom to tell, and what is learned from it.
 
@@ -644,7 +512,7 @@ class _Fold:
             charge,
             state=ChargeState.MATCHED if charge.refunded_at is None else ChargeState.REFUNDED,
             method=found.method,
-            reasons=_rows(found.reasons) if reasons is None else reasons,
+            reasons=found.reasons if reasons is None else reasons,
             payment_id=found.payment.payment_id if found.payment else None,
             telegram_id=found.telegram_id,
             flag=found.flag,
@@ -656,7 +524,7 @@ class _Fold:
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
         self._learn(matched, found)
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
-        self._done.payment_credits[matched.key] = (found.telegram_id, credits)
+        self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:
             # The money went back before it was announced: the pending payment stays open for another try.
             self._give_back(matched, found.telegram_id)
@@ -666,7 +534,7 @@ class _Fold:
                 self._complete(payment, matched)
         self._tell_of_match(matched, found, credits)
         if found.flag is Flag.SECOND_CHARGE and not is_known_payer:
-            self._tell(None, NotificationKind.CHARGE_FLAGGED, operator_facts(matched), f"flagged:{matched.key}")
+            self._tell(None, ChargeFlagged.of(matched), f"flagged:{matched.charge_key}")
 
     def _complete(self, payment: PendingPayment, charge: Charge) -> None:
         ended = replace(payment, status=PaymentStatus.COMPLETED, ended_at=self._now)
@@ -677,7 +545,7 @@ class _Fold:
         book, user = self._book, found.telegram_id
         if found.method is Method.AMOUNT_AND_TIME:
             # A guess teaches nothing; it only counts against the next one.
-            self._done.guesses[charge.key] = user
+            self._done.guesses[charge.charge_key] = user
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
             return
@@ -686,7 +554,7 @@ class _Fold:
             book.subscribers[charge.subscription] = known | {user}
         if charge.supporter_id is not None and found.method is Method.CODE:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
-        for name in outsider_names(charge):
+        for name in charge.outsider_names():
             # A valid code proves that this is one of our users after all. Others may still buy the same item.
             if name[0] is not OutsiderKind.ITEM and name in book.outsiders:
                 self._done.outsiders_ended.add(book.outsiders.pop(name))
@@ -694,55 +562,49 @@ class _Fold:
     def _tell_of_match(self, charge: Charge, found: Match, credits: int) -> None:
         picked = found.payment
         total = sum((payment.amount for payment in found.also_paid), start=picked.amount) if picked else None
-        facts: Facts = {
-            "amount": _plain(charge.amount_kept),
-            "currency": charge.currency,
-            "credits": credits,
-            "method": found.method,
-            "flag": found.flag,
-            "charge_key": charge.key,
-            "code": picked.payment_id if picked else None,
-            "picked_amount": _plain(total),
-            "picked_currency": picked.currency if picked else None,
-        }
-        self._tell(found.telegram_id, NotificationKind.PAYMENT_CREDITED, facts, f"credited:{charge.key}")
+        facts = PaymentCredited(
+            amount=charge.amount_kept,
+            currency=charge.currency,
+            credits=credits,
+            method=found.method,
+            flag=found.flag,
+            charge_key=charge.charge_key,
+            code=picked.payment_id if picked else None,
+            picked_amount=total,
+            picked_currency=picked.currency if picked else None,
+        )
+        self._tell(found.telegram_id, facts, f"credited:{charge.charge_key}")
         if found.method is Method.AMOUNT_AND_TIME:
-            self._tell(None, NotificationKind.CHARGE_GUESSED, operator_facts(charge), f"guessed:{charge.key}")
+            self._tell(None, ChargeGuessed.of(charge), f"guessed:{charge.charge_key}")
 
-    # Words to people ---------------------------------------------------------------------------------------------
+    # Notifications -----------------------------------------------------------------------------------------------
 
     def _tell_of_late_codes(self, charge: Charge, words: Words) -> None:
-        """Tell operators of words that came after the decision and name somebody else; the decision stands."""
+        """Tell operators of words that came after the decision and name another user; the decision stands."""
         if charge.refunded_at is not None:
             return
         named = (self._book.payments.get(code) for code in sorted(words.reading.codes))
         for payment in named:
             if payment is not None and payment.telegram_id != charge.telegram_id:
-                facts = {**operator_facts(charge), "code": payment.payment_id}
-                fact_key = f"code_late:{charge.key}:{payment.payment_id}"
-                self._tell(None, NotificationKind.CODE_CAME_LATE, facts, fact_key)
+                facts = CodeCameLate.of(charge, code=payment.payment_id)
+                self._tell(None, facts, f"code_late:{charge.charge_key}:{payment.payment_id}")
 
-    def _tell_contradictions(self, known: Charge, facts: ChargeFacts) -> None:
-        if None not in (known.amount, facts.amount) and _money(known) != (facts.amount, facts.currency):
-            self._tell_contradiction(known, "amount", amount=facts.amount, currency=facts.currency)
-        if facts.doubt is Doubt.STATUS and known.doubt != Doubt.STATUS and known.refunded_at is None:
-            self._tell_contradiction(known, "status", amount=facts.amount, currency=facts.currency, told=facts.told)
+    def _tell_contradictions(self, known: Charge, later: Charge) -> None:
+        if None not in (known.amount, later.amount) and known.money != later.money:
+            self._tell_contradiction(known, Contradiction.AMOUNT, later)
+        if later.doubt is Doubt.STATUS and known.doubt != Doubt.STATUS and known.refunded_at is None:
+            self._tell_contradiction(known, Contradiction.STATUS, later, told=later.told)
 
     def _tell_contradiction(
-        self, charge: Charge, about: str, *, amount: Decimal | None, currency: str, told: str | None = None
+        self, charge: Charge, about: Contradiction, later: Charge, *, told: str | None = None
     ) -> None:
-        facts = {
-            **operator_facts(charge),
-            "about": about,
-            "told_amount": _plain(amount),
-            "told_currency": currency,
-            "told": told,
-        }
-        fact_key = f"contradicted:{charge.key}:{about}:{_plain(amount)}:{currency}:{told or ''}"
-        self._tell(None, NotificationKind.CHARGE_CONTRADICTED, facts, fact_key)
+        amount, currency = later.money
+        facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
+        written = "" if amount is None else f"{amount:f}"
+        self._tell(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
-    def _tell(self, user: TelegramId | None, kind: NotificationKind, facts: Facts, fact_key: str) -> None:
-        self._done.notifications.append(NewNotification(user, kind, facts, fact_key))
+    def _tell(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:
+        self._done.notifications.append(NewNotification(user, facts, fact_key))
 
     # Questions to the rules ------------------------------------------------------------------------------------
 
@@ -781,142 +643,95 @@ class _Fold:
             mentioned=book.users_mentioned(words.mentions),
             guesses=book.guesses,
             charges_waiting=sum(self._is_alike(other, charge) for other in book.find_waiting(charge))
-            + sum(self._is_rival_to_come(facts, charge) for facts in book.to_come),
+            + sum(self._is_rival_to_come(report, charge) for report in book.to_come),
         )
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """Return the pending payments of this amount and currency, or all where a known supporter may have others."""
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
-        return [self._book.payments[one] for one in self._payments_by_money.get(_money(charge), ())]
+        return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
 
-    def _is_rival_to_come(self, facts: ChargeFacts, charge: Charge) -> bool:
+    def _is_rival_to_come(self, report: ChargeReport, charge: Charge) -> bool:
         """Tell whether the batch holds another charge of this amount that no code decides."""
-        is_coded = not self._book.payments.keys().isdisjoint(self._words(facts).reading.codes)
-        return not is_coded and facts.key != charge.key and self._is_alike(facts, charge)
+        other = report.charge
+        is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
+        return not is_coded and other.charge_key != charge.charge_key and self._is_alike(other, charge)
 
-    def _is_alike(self, other: Charge | RivalCharge | ChargeFacts, charge: Charge) -> bool:
+    def _is_alike(self, other: Charge | RivalCharge, charge: Charge) -> bool:
         is_close = abs(other.paid_at - charge.paid_at) <= self._rules.fallback_window
-        return is_close and _money(other) == _money(charge)
+        return is_close and other.money == charge.money
 
     # The book ----------------------------------------------------------------------------------------------------
 
-    def _words(self, facts: ChargeFacts) -> Words:
-        return self._readings[facts.note, facts.side_text]
-
     def _keep(self, charge: Charge) -> None:
         self._book.keep(charge)
-        self._done.charges[charge.key] = charge
+        self._done.charges[charge.charge_key] = charge
 
-    def _meet_supporter(self, facts: ChargeFacts) -> None:
-        if facts.supporter is not None:
-            self._done.supporters[facts.supporter.supporter_id] = facts.supporter
+    def _meet_supporter(self, report: ChargeReport) -> None:
+        if report.supporter is not None:
+            self._done.supporters[report.supporter.supporter_id] = report.supporter
 
-    def _forget_supporter(self, facts: ChargeFacts) -> None:
-        if facts.supporter is not None:
-            self._done.supporters[facts.supporter.supporter_id] = replace(facts.supporter, name=None, email=None)
+    def _erase_supporter(self, report: ChargeReport) -> None:
+        if report.supporter is not None:
+            self._done.supporters[report.supporter.supporter_id] = replace(report.supporter, name=None, email=None)
 
     def _is_erased(self, charge: Charge | None) -> bool:
         return charge is not None and charge.telegram_id in self._book.erased
 
 
-_KINDS_OF_EVENTS = {
-    Outcome.TEST: NotificationKind.TEST_EVENT,
-    Outcome.UNKNOWN: NotificationKind.EVENT_UNKNOWN,
-    Outcome.UNREADABLE: NotificationKind.EVENT_UNREADABLE,
-    Outcome.LEGACY: NotificationKind.LEGACY_WEBHOOK,
+_NEWS_OF_EVENTS: Mapping[Outcome, type[EventNews]] = {
+    Outcome.TEST: TestEvent,
+    Outcome.UNKNOWN: EventUnknown,
+    Outcome.UNREADABLE: EventUnreadable,
+    Outcome.LEGACY: LegacyWebhook,
 }
 
 
-def _charge_facts(event: Event) -> ChargeFacts:
-    assert event.charge is not None
-    return event.charge
+def _report_of(event: Event) -> ChargeReport:
+    assert event.report is not None
+    return event.report
 
 
-def _charge_of(facts: ChargeFacts) -> Charge:
-    return Charge(
-        key=facts.key,
-        source=facts.source,
-        family=facts.family,
-        bmc_id=facts.bmc_id,
-        transaction_id=facts.transaction_id,
-        psp_id=facts.psp_id,
-        period_start=facts.period_start,
-        supporter_id=facts.supporter.supporter_id if facts.supporter else None,
-        amount=facts.amount,
-        currency=facts.currency,
-        note=facts.note or None,
-        item=facts.item,
-        item_name=facts.item_name,
-        payer_name=facts.payer_name,
-        doubt=facts.doubt,
-        told=facts.told,
-        paid_at=facts.paid_at,
-        state=ChargeState.UNMATCHED,
-        is_paid=True,
-    )
-
-
-def _completed_by(known: Charge, facts: ChargeFacts) -> Charge:
-    """Add what a later event of the same charge knows better: ids, a supporter, words written afterwards, a clear field."""
-    is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and facts.doubt is None
-    is_doubted = known.doubt is None and facts.doubt is Doubt.STATUS and known.waits
+def _completed_by(known: Charge, later: Charge) -> Charge:
+    """Add the fields that a later event of the same charge knows better: ids, a supporter, later words, a clear field."""
+    is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
+    is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
     return replace(
         known,
-        amount=facts.amount if known.amount is None else known.amount,
-        currency=facts.currency if known.amount is None else known.currency,
-        bmc_id=known.bmc_id or facts.bmc_id,
-        transaction_id=known.transaction_id or facts.transaction_id,
-        psp_id=known.psp_id or facts.psp_id,
-        supporter_id=known.supporter_id or (facts.supporter.supporter_id if facts.supporter else None),
-        note=facts.note or known.note,
-        item=known.item or facts.item,
-        item_name=known.item_name or facts.item_name,
-        payer_name=known.payer_name or facts.payer_name,
-        doubt=None if is_cleared else facts.doubt if is_doubted else known.doubt,
-        told=None if is_cleared else facts.told if is_doubted else known.told,
+        amount=later.amount if known.amount is None else known.amount,
+        currency=later.currency if known.amount is None else known.currency,
+        bmc_id=known.bmc_id or later.bmc_id,
+        transaction_id=known.transaction_id or later.transaction_id,
+        psp_id=known.psp_id or later.psp_id,
+        supporter_id=known.supporter_id or later.supporter_id,
+        note=later.note or known.note,
+        item=known.item or later.item,
+        item_name=known.item_name or later.item_name,
+        payer_name=known.payer_name or later.payer_name,
+        doubt=None if is_cleared else later.doubt if is_doubted else known.doubt,
+        told=None if is_cleared else later.told if is_doubted else known.told,
     )
 
 
-def _paid_after_refund(known: Charge, facts: ChargeFacts) -> Charge:
+def _paid_after_refund(known: Charge, paid: Charge) -> Charge:
     """
     Give a charge whose refund came first its payment.
 
     A refund of another amount is not the refund of all: then the charge is matched as any other, and operators decide.
     """
     charge = replace(
-        _completed_by(known, facts),
+        _completed_by(known, paid),
         is_paid=True,
-        amount=facts.amount,
-        currency=facts.currency,
-        paid_at=facts.paid_at,
-        doubt=facts.doubt,
-        told=facts.told,
+        amount=paid.amount,
+        currency=paid.currency,
+        paid_at=paid.paid_at,
+        doubt=paid.doubt,
+        told=paid.told,
     )
-    if None in (known.amount, facts.amount) or _money(known) == (facts.amount, facts.currency):
+    if None in (known.amount, paid.amount) or known.money == paid.money:
         return charge
     return replace(charge, state=ChargeState.UNMATCHED, refunded_at=None)
-
-
-def operator_facts(charge: Charge) -> dict[str, str | int | float | None]:
-    """Name the charge for the operator; its note, which is personal, is looked up when the message is written."""
-    return {
-        "charge_key": charge.key,
-        "family": charge.family,
-        "amount": _plain(charge.amount),
-        "currency": charge.currency,
-        "paid_at": int(charge.paid_at.timestamp()),
-        "code": charge.payment_id,
-    }
-
-
-def _rows(reasons: Iterable[Reason]) -> tuple[ReasonRow, ...]:
-    return tuple(map(_row, reasons))
-
-
-def _row(reason: Reason) -> ReasonRow:
-    row = {"rule": reason.rule, "why": reason.why, "payment_id": reason.payment_id, "telegram_id": reason.telegram_id}
-    return {key: value for key, value in row.items() if value is not None}
 
 
 def _known_doubt(doubt: Doubt | str | None) -> Doubt | None:
@@ -924,11 +739,3 @@ def _known_doubt(doubt: Doubt | str | None) -> Doubt | None:
     if doubt is None:
         return None
     return Doubt(doubt) if doubt in set(Doubt) else Doubt.STATUS
-
-
-def _money(charge: Charge | RivalCharge | ChargeFacts) -> Money:
-    return charge.amount, charge.currency
-
-
-def _plain(amount: Decimal | None) -> str | None:
-    return None if amount is None else f"{amount:f}"

@@ -3,11 +3,7 @@
 -- name: find_shown_charges
 -- Charges with whom and what they belong to, and what an operator decided last, in the order in which they were paid.
 -- $1 charge ids, $2 charge keys
-SELECT charges.charge_id, charges.charge_key, charges.family, charges.amount, charges.currency, charges.note,
-       charges.paid_at, charges.state, charges.method, charges.reasons, charges.payment_id, charges.telegram_id,
-       charges.flag, charges.is_paid, charges.is_held, charges.doubt, charges.told, charges.conflicts_with, charges.item,
-       charges.item_name, charges.dismissed_by, charges.supporter_id, charges.psp_id, charges.matched_at, charges.refunded_at,
-       charges.refunded_amount, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
+SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
            AS credits,
        outsiders.kind AS remembered,

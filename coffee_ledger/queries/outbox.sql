@@ -181,7 +181,7 @@ RETURNING notifications.status;
 -- name: find_first_notifications
 -- Find the first due message of each chat. A message that was set aside comes after the others.
 -- $1 chats, $2 now
-SELECT first.notification_id, first.telegram_id, first.kind, first.facts, first.attempts + 1 AS attempts, first.created_at,
+SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stored_facts, first.attempts + 1 AS attempts, first.created_at,
        first.requeued_at, first.failing_since, first.traceparent,
        coalesce(users.language, 'en') AS language, coalesce(balances.balance, 0) AS balance, charges.reasons,
        charges.charge_id

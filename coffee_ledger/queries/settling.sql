@@ -32,11 +32,7 @@ SELECT delivery_key
 -- $6 psp ids, $7 starts of periods: arrays of one length
 -- $8 supporter ids, $9 when they paid, $10 for how long around that: the first two are arrays of one length
 -- $11 how far apart the starts of one period may be
-SELECT charges.charge_key, charges.source, charges.family, charges.bmc_id, charges.transaction_id, charges.psp_id,
-       charges.period_start, charges.supporter_id, charges.amount, charges.currency, charges.note, charges.item,
-       charges.item_name, charges.payer_name, charges.paid_at, charges.state, charges.is_paid, charges.is_held, charges.doubt, charges.told,
-       charges.conflicts_with, charges.dismissed_by, charges.method, charges.reasons, charges.payment_id,
-       charges.telegram_id, charges.flag, charges.matched_at, charges.refunded_at, charges.refunded_amount
+SELECT charges.*
   FROM charges
  WHERE charges.charge_id IN (
            SELECT by_key.charge_id FROM charges AS by_key WHERE by_key.charge_key = ANY($1::text [])
@@ -89,9 +85,7 @@ SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.pa
 
 -- name: find_charges_by_keys
 -- $1 charge keys
-SELECT charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
-       payer_name, paid_at, state, is_paid, is_held, doubt, told, conflicts_with, dismissed_by, method, reasons, payment_id, telegram_id,
-       flag, matched_at, refunded_at, refunded_amount
+SELECT *
   FROM charges
  WHERE charge_key = ANY($1::text []);
 

@@ -15,8 +15,10 @@ from coffee_ledger.claiming import (
     rank_candidates,
     search_window,
 )
-from coffee_ledger.model import NotificationKind, TelegramId
+from coffee_ledger.model import TelegramId
+from coffee_ledger.notifications import ClaimRaised, NewNotification
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.rows import queue_notifications
 
 CLAIMS_A_DAY_MAX = 3
 
@@ -75,10 +77,8 @@ async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now:
         claim_id: int | None = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
         if claim_id is None:
             return NotRaised.OPEN_BEFORE
-        facts = {"claim_id": claim_id, "telegram_id": telegram_id}
-        kinds, keys = [NotificationKind.CLAIM_RAISED], [f"claim:{claim_id}"]
-        await db.execute(sql("queue_notifications"), [None], kinds, [facts], keys, [None])
-        await db.execute(sql("announce"))
+        facts = ClaimRaised(claim_id=claim_id, telegram_id=telegram_id)
+        await queue_notifications(db, [NewNotification(None, facts, f"claim:{claim_id}")])
     return claim_id
 
 

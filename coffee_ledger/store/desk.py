@@ -10,22 +10,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
-from typing import Literal
 
-from coffee_ledger.model import ChargeKey, ChargeState, NotificationKind, PaymentId, PendingPayment, Rates, TelegramId
+from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName
+from coffee_ledger.model import ChargeKey, ChargeState, PaymentId, PendingPayment, Rates, TelegramId
+from coffee_ledger.notifications import (
+    AdjustmentCause,
+    ClaimDeclined,
+    CreditsAdjusted,
+    GuessDisowned,
+    NewNotification,
+    PaymentRefunded,
+)
 from coffee_ledger.settling import (
-    Charge,
-    Facts,
-    OutsiderKind,
-    OutsiderName,
     Settlement,
     match_by_operator,
-    operator_facts,
-    outsider_names,
 )
 from coffee_ledger.store.claims import load_candidates, load_open_claim
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.rows import payment_of
+from coffee_ledger.store.rows import payment_of, queue_notifications
 from coffee_ledger.store.settle import find_charges_of_outsider, load_charge, write_settlement
 from coffee_ledger.store.story import tell
 
@@ -118,7 +120,7 @@ async def match_charge(
             return refusal or Refused(Why.UNKNOWN_CHARGE)
         action_id = await _keep_action(db, order, Action.MATCH, charge_id=charge_id, telegram_id=telegram_id)
         payment = await _find_payment(db, payment_id, telegram_id)
-        is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.key))
+        is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.charge_key))
         done = match_by_operator(charge, telegram_id, payment, rates, now=order.now, is_own=is_own)
         claim = await load_open_claim(db, telegram_id)
         candidates = await load_candidates(db, claim.story, raised_at=claim.created_at) if claim else []
@@ -150,7 +152,7 @@ async def dismiss_charge(
             return Refused(Why.UNKNOWN_CHARGE)
         if not charge.waits:
             return await _decided_before(db, charge_id)
-        outsider = next((one for one in outsider_names(charge) if one[0] is remember), None)
+        outsider = next((one for one in charge.outsider_names() if one[0] is remember), None)
         if remember is not None and outsider is None:
             return Refused(Why.NOTHING_TO_REMEMBER)
         outsider_id = await _remember(db, outsider, order.now) if outsider else None
@@ -158,9 +160,13 @@ async def dismiss_charge(
         change = _change(replace(charge, state=ChargeState.DISMISSED))
         if outsider is not None and outsider_id is not None:
             others = await find_charges_of_outsider(db, charge_id, outsider)
-            change.charges |= {one.key: _dismissed_by(one, outsider_id) for one in others if one.key != charge.key}
+            change.charges |= {
+                one.charge_key: _dismissed_by(one, outsider_id) for one in others if one.charge_key != charge.charge_key
+            }
         await write_settlement(db, change, order.now)
-    return Done(action_id, charge_id, None, 0, also_dismissed=tuple(key for key in change.charges if key != charge.key))
+    return Done(
+        action_id, charge_id, None, 0, also_dismissed=tuple(key for key in change.charges if key != charge.charge_key)
+    )
 
 
 def _dismissed_by(charge: Charge, outsider_id: int) -> Charge:
@@ -199,7 +205,7 @@ async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | N
         await write_settlement(db, change, order.now)
         await db.execute(sql("take_back_guess"), charge_id, order.now)
         if user is not None:
-            await _tell_of_adjustment(db, user, action_id, credits=credits, cause="match_undone")
+            await _tell_of_adjustment(db, user, action_id, credits=credits, cause=AdjustmentCause.MATCH_UNDONE)
     return Done(action_id, charge_id, user, credits)
 
 
@@ -227,8 +233,8 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
         taken = -int(await db.fetchval(sql("reverse_charge"), charge_id, NOT_MINE, None, now))
         await write_settlement(db, _change(_waiting_again(charge)), now)
         await db.execute(sql("take_back_guess"), charge_id, now)
-        facts = operator_facts(charge) | {"telegram_id": telegram_id}
-        await _queue(db, None, NotificationKind.GUESS_DISOWNED, facts, f"disowned:{charge.key}")
+        facts = GuessDisowned.of(charge, telegram_id=telegram_id)
+        await queue_notifications(db, [NewNotification(None, facts, f"disowned:{charge.charge_key}")])
         await _tell_of_overdraft(db, telegram_id)
     return taken
 
@@ -237,7 +243,7 @@ async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind,
     """Find by what an operator can have us remember that a charge is not from one of our users."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
-    return tuple(dict(outsider_names(charge))) if charge else ()
+    return tuple(dict(charge.outsider_names())) if charge else ()
 
 
 async def foresee_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
@@ -311,16 +317,13 @@ async def _tell_of_part(
     db: Connection, charge: Charge, user: TelegramId, action_id: int, *, amount: Decimal, credits: int
 ) -> None:
     if charge.state is ChargeState.REFUNDED:
-        await _tell_of_adjustment(db, user, action_id, credits=credits, cause="refund_corrected")
+        await _tell_of_adjustment(db, user, action_id, credits=credits, cause=AdjustmentCause.REFUND_CORRECTED)
         return
-    facts = {
-        "amount": f"{amount:f}",
-        "currency": charge.currency,
-        "charge_key": charge.key,
-        "code": charge.payment_id,
-        "is_part": 1,
-    }
-    await _queue(db, user, NotificationKind.PAYMENT_REFUNDED, facts, f"refunded:{charge.key}:{action_id}")
+    key = charge.charge_key
+    facts = PaymentRefunded(
+        amount=amount, currency=charge.currency, charge_key=key, code=charge.payment_id, is_part=True
+    )
+    await queue_notifications(db, [NewNotification(user, facts, f"refunded:{key}:{action_id}")])
 
 
 async def _tell_of_overdraft(db: Connection, user: TelegramId) -> None:
@@ -336,7 +339,7 @@ async def credit_user(pool: Pool, telegram_id: TelegramId, order: Order, *, cred
             return Refused(Why.UNKNOWN_USER)
         action_id = await _keep_action(db, order, Action.CREDIT, telegram_id=telegram_id)
         await db.execute(sql("adjust_balance"), telegram_id, credits, order.reason, action_id, order.now)
-        await _tell_of_adjustment(db, telegram_id, action_id, credits=credits, cause="adjusted")
+        await _tell_of_adjustment(db, telegram_id, action_id, credits=credits, cause=AdjustmentCause.ADJUSTED)
     return Done(action_id, None, telegram_id, credits)
 
 
@@ -353,7 +356,7 @@ async def undo_adjustment(pool: Pool, credit_id: int, order: Order) -> Done | Re
         user = given["telegram_id"]
         action_id = await _keep_action(db, order, Action.UNDO_ADJUSTMENT, telegram_id=user)
         await db.execute(sql("reverse_adjustment"), credit_id, order.reason, action_id, order.now)
-        await _tell_of_adjustment(db, user, action_id, credits=-given["credits"], cause="adjusted")
+        await _tell_of_adjustment(db, user, action_id, credits=-given["credits"], cause=AdjustmentCause.ADJUSTED)
     return Done(action_id, None, user, -given["credits"])
 
 
@@ -367,7 +370,7 @@ async def decline_claim(pool: Pool, claim_id: int, order: Order) -> Done | Refus
             decided = await db.fetchrow(sql("find_claim_decision"), claim_id)
             return Refused(Why.DECIDED_BEFORE, decided["decided_by"]) if decided else Refused(Why.UNKNOWN_CLAIM)
         action_id = await _keep_action(db, order, Action.DECLINE_CLAIM, claim_id=claim_id, telegram_id=user)
-        await _queue(db, user, NotificationKind.CLAIM_DECLINED, {}, f"claim_declined:{claim_id}")
+        await queue_notifications(db, [NewNotification(user, ClaimDeclined(), f"claim_declined:{claim_id}")])
     return Done(action_id, None, user, 0)
 
 
@@ -509,7 +512,7 @@ def _waiting_again(charge: Charge) -> Charge:
 
 
 def _change(charge: Charge) -> Settlement:
-    return Settlement(charges={charge.key: charge})
+    return Settlement(charges={charge.charge_key: charge})
 
 
 async def _tell_of_adjustment(
@@ -518,12 +521,7 @@ async def _tell_of_adjustment(
     action_id: int,
     *,
     credits: int,
-    cause: Literal["match_undone", "adjusted", "refund_corrected"],
+    cause: AdjustmentCause,
 ) -> None:
-    facts = {"credits": credits, "cause": cause}
-    await _queue(db, user, NotificationKind.CREDITS_ADJUSTED, facts, f"adjusted:{action_id}")
-
-
-async def _queue(db: Connection, user: TelegramId | None, kind: NotificationKind, facts: Facts, fact_key: str) -> None:
-    await db.execute(sql("queue_notifications"), [user], [kind], [dict(facts)], [fact_key], [None])
-    await db.execute(sql("announce"))
+    facts = CreditsAdjusted(credits=credits, cause=cause)
+    await queue_notifications(db, [NewNotification(user, facts, f"adjusted:{action_id}")])

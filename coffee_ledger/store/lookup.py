@@ -8,22 +8,22 @@ from typing import Any
 
 import asyncpg
 
+from coffee_ledger.charges import Charge
 from coffee_ledger.claiming import DAYS_APART_MAX, Story
 from coffee_ledger.model import (
-    ChargeKey,
     ChargeState,
     CreditKind,
     Doubt,
-    Method,
     NotificationKind,
     Outcome,
     PaymentId,
     PendingPayment,
     TelegramId,
 )
+from coffee_ledger.notifications import ChargeUnmatched, Facts
 from coffee_ledger.store.claims import load_candidates, load_declines, load_guessed
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.rows import payment_of
+from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts
 
 DECISIONS_MAX = 3
 """How many decisions of one charge its card tells; more would not fit beside the note and the reasons."""
@@ -54,55 +54,18 @@ class Decision:
     at: datetime
 
 
-@dataclass(frozen=True)
-class ShownCharge:
+@dataclass(frozen=True, kw_only=True)
+class ShownCharge(Charge):
+    """A charge as operators see it."""
+
     charge_id: int
-    charge_key: ChargeKey
-    family: str
-    amount: Decimal | None
-    currency: str
-    note: str | None
-    paid_at: datetime
-    state: ChargeState
-    method: Method | str | None
-    reasons: Sequence[Mapping[str, Any]]
-    payment_id: PaymentId | None
-    telegram_id: TelegramId | None
-    flag: str | None
-    is_paid: bool
-    is_held: bool
-    doubt: str | None
-    told: str | None
-    conflicts_with: ChargeKey | None
-    item: str | None
-    item_name: str | None
-    dismissed_by: int | None
-    supporter_id: str | None
-    psp_id: str | None
-    matched_at: datetime | None
-    refunded_at: datetime | None
-    refunded_amount: Decimal | None
     supporter_name: str | None
     email: str | None
     credits: int
-    """What it gave and was not taken back."""
+    """The credits it gave, less those taken back."""
     remembered: str | None
-    """A dismissed charge: by what later payments are recognised and dismissed as well; None: nothing, or no more."""
+    """A dismissed charge: the trait by which later payments are dismissed as well; None if there is none, or no longer."""
     decision: Decision | None
-
-    @property
-    def waits(self) -> bool:
-        return self.state is ChargeState.UNMATCHED
-
-    @property
-    def can_be_matched(self) -> bool:
-        """Whether an operator may match it: it waits, or no person has dismissed it."""
-        return self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
-
-    @property
-    def amount_kept(self) -> Decimal | None:
-        """The amount paid, less the part that went back; None: it is not known."""
-        return None if self.amount is None else self.amount - (self.refunded_amount or 0)
 
 
 @dataclass(frozen=True)
@@ -217,9 +180,8 @@ class SentCard:
 
     telegram_id: TelegramId
     message_id: int
-    kind: NotificationKind
     language: str
-    facts: Mapping[str, Any]
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -282,12 +244,14 @@ async def find_charge_file(
         if not charges:
             return None
         [charge] = charges
-        payments = await _payments(db, _named(charge, "payment_id") | {charge.payment_id})
+        payments = await _payments(db, {charge.payment_id, *(reason.payment_id for reason in charge.reasons)})
         owners = {payment.telegram_id for payment in payments.values()}
         rows = await db.fetch(sql("find_decisions"), charge.charge_id, DECISIONS_MAX)
         decisions = [Decision(**row) for row in reversed(rows)]
         deciders = {one.operator_id for one in decisions}
-        users = await _users(db, _named(charge, "telegram_id") | owners | deciders | {charge.telegram_id})
+        users = await _users(
+            db, {charge.telegram_id, *(reason.telegram_id for reason in charge.reasons)} | owners | deciders
+        )
         others = await load_shown_charges(db, [], _named_by_doubt(charge))
     return ChargeFile(charge, users, payments, decisions, others[0] if others else None)
 
@@ -439,13 +403,21 @@ async def find_cards(
 ) -> list[SentCard]:
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_cards"), operators, charge_key, claim_id)
-    return [SentCard(**{**row, "kind": NotificationKind(row["kind"])}) for row in rows]
+    return [
+        SentCard(
+            row["telegram_id"],
+            row["message_id"],
+            row["language"],
+            read_facts(NotificationKind(row["kind"]), row["facts"]),
+        )
+        for row in rows
+    ]
 
 
-async def remind(pool: Pool, operator: TelegramId, facts: Mapping[str, Any], *, at: datetime) -> None:
+async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
     """Show a charge to one operator again at that time; asked twice, once."""
     async with connected(pool) as db:
-        await db.execute(sql("remind_of_charge"), operator, dict(facts), at)
+        await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 
 
 async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key: str) -> None:
@@ -521,10 +493,6 @@ async def _payments(db: Connection, payment_ids: Collection[PaymentId | None]) -
     return {row["payment_id"]: payment_of(row) for row in rows}
 
 
-def _named(charge: ShownCharge, what: str) -> set[Any]:
-    return {reason[what] for reason in charge.reasons if reason.get(what) is not None}
-
-
 def _named_by_doubt(charge: ShownCharge) -> list[str]:
     if charge.doubt == Doubt.ANNOUNCED_TWICE and charge.told is not None:
         return [charge.told]
@@ -532,14 +500,11 @@ def _named_by_doubt(charge: ShownCharge) -> list[str]:
 
 
 def _charge(row: asyncpg.Record) -> ShownCharge:
-    values = dict(row)
-    operator, action = values.pop("operator_id"), values.pop("action")
-    reason, at = values.pop("reason"), values.pop("decided_at")
-    return ShownCharge(
-        state=ChargeState(values.pop("state")),
-        decision=Decision(operator, action, reason, at) if operator is not None else None,
-        **values,
-    )
+    decision = None
+    if row["operator_id"] is not None:
+        decision = Decision(row["operator_id"], row["action"], row["reason"], row["decided_at"])
+    own = {name: row[name] for name in ("charge_id", "supporter_name", "email", "credits", "remembered")}
+    return charge_of_kind(ShownCharge, row, decision=decision, **own)
 
 
 def _entry(row: asyncpg.Record) -> Entry:

@@ -11,10 +11,14 @@ the holder of the lease `SENDING`. If it is killed, the next holder sends again 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
+from coffee_ledger.charges import Reason
 from coffee_ledger.model import NotificationKind, TelegramId
+from coffee_ledger.notifications import Facts
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.rows import read_facts, reasons_of
 
 SENDING = "sending"
 """The lease under which messages are sent."""
@@ -74,15 +78,16 @@ class Notification:
     notification_id: int
     telegram_id: TelegramId
     kind: NotificationKind
-    facts: Mapping[str, Any]
+    stored_facts: Mapping[str, Any]
+    """As JSON; see `facts`."""
     attempts: int
     """Including this one."""
     created_at: datetime
     language: str
     balance: int
     """The recipient's balance now."""
-    reasons: Sequence[Mapping[str, Any]]
-    """Why the charge it is about was matched or not; empty when it is about none."""
+    reasons: tuple[Reason, ...]
+    """The reasons for which the charge it is about was matched or not; empty if it is about none."""
     traceparent: str | None = None
     """The trace of what it comes of; None: not traced."""
     charge_id: int | None = None
@@ -91,6 +96,14 @@ class Notification:
     """When it was queued again because its reader came back; None: it never was."""
     failing_since: datetime | None = None
     """When sending it failed first; None: it has not failed."""
+
+    @cached_property
+    def facts(self) -> Facts:
+        """
+        Raises:
+            pydantic.ValidationError: A required fact is missing, or cannot be read.
+        """
+        return read_facts(self.kind, self.stored_facts)
 
     @property
     def owed_since(self) -> datetime:
@@ -131,7 +144,8 @@ async def find_due_notifications(
         await requeue_missed(db, chats, now=now)
         rows = await db.fetch(sql("find_first_notifications"), chats, now)
     return [
-        Notification(**{**row, "kind": NotificationKind(row["kind"]), "reasons": row["reasons"] or ()}) for row in rows
+        Notification(**{**row, "kind": NotificationKind(row["kind"]), "reasons": reasons_of(row["reasons"])})
+        for row in rows
     ]
 
 

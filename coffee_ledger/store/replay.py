@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from coffee_ledger.events import ChargeFacts, Event, EventKind, read_event
+from coffee_ledger.charges import Charge, Reason, RivalCharge
+from coffee_ledger.events import Event, EventKind, read_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import ChargeKey, ChargeState, Method, TelegramId
-from coffee_ledger.settling import Book, Readings, ReasonRow, RivalCharge, read_notes, settle, subscription_of
+from coffee_ledger.settling import Book, Readings, read_notes, settle
 from coffee_ledger.store.database import Connection, Pool, sql, transaction
 from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
 from coffee_ledger.store.rows import payment_of
@@ -32,7 +33,7 @@ class Replayed:
     method: Method | str | None
     telegram_id: TelegramId | None
     """None: it would wait for a person."""
-    reasons: Sequence[ReasonRow]
+    reasons: Sequence[Reason]
 
     @property
     def differs(self) -> bool:
@@ -83,28 +84,28 @@ async def _book_of_then(
     db: Connection, key: ChargeKey, events: Sequence[Event], readings: Readings, rules: Rules
 ) -> Book:
     """Load what was known when the charge came, without the charge itself and what it taught."""
-    facts = _facts(events[0])
-    supporter = facts.supporter.supporter_id if facts.supporter else None
+    charge = _charge(events[0])
+    supporter = charge.supporter_id
     received_at = events[0].received_at
-    taught = await db.fetch(sql("find_taught_users"), supporter, facts.psp_id, key, received_at)
+    taught = await db.fetch(sql("find_taught_users"), supporter, charge.psp_id, key, received_at)
     supporters = frozenset(row["telegram_id"] for row in taught if supporter and row["is_supporter"])
-    subscribers = frozenset(row["telegram_id"] for row in taught if facts.psp_id and row["is_subscriber"])
+    subscribers = frozenset(row["telegram_id"] for row in taught if charge.psp_id and row["is_subscriber"])
     codes = {code for one in readings.values() for code in one.reading.codes | one.reading.corrections}
     payments = await db.fetch(
         sql("find_payments_then"),
         sorted(codes),
         sorted(supporters),
-        facts.amount,
-        facts.currency,
-        facts.paid_at,
-        facts.paid_at + CLOCK_SLACK,
+        charge.amount,
+        charge.currency,
+        charge.paid_at,
+        charge.paid_at + CLOCK_SLACK,
         received_at,
     )
     owners = sorted({row["telegram_id"] for row in payments})
     guesses = await db.fetch(sql("find_guesses_then"), owners, key, received_at)
-    close = facts.paid_at - rules.fallback_window, facts.paid_at + rules.fallback_window
-    rivals = await db.fetch(sql("find_rivals"), key, facts.amount, facts.currency, *close, received_at)
-    subscription = subscription_of(facts)
+    close = charge.paid_at - rules.fallback_window, charge.paid_at + rules.fallback_window
+    rivals = await db.fetch(sql("find_rivals"), key, charge.amount, charge.currency, *close, received_at)
+    subscription = charge.subscription
     book = Book(
         payments={row["payment_id"]: payment_of(row) for row in payments},
         supporters={supporter: supporters} if supporter else {},
@@ -116,6 +117,6 @@ async def _book_of_then(
     return book
 
 
-def _facts(event: Event) -> ChargeFacts:
-    assert event.charge is not None
-    return event.charge
+def _charge(event: Event) -> Charge:
+    assert event.report is not None
+    return event.report.charge

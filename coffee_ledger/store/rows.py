@@ -1,12 +1,106 @@
-"""Turn rows that several modules read into values."""
+"""Map the values of the domain to rows and back; each mapping stands only here."""
 
-from typing import Any
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
 
 import asyncpg
+from pydantic import TypeAdapter
 
-from coffee_ledger.model import PaymentStatus, PendingPayment
+from coffee_ledger.charges import Charge, Flag, Reason, Why
+from coffee_ledger.model import ChargeState, Doubt, Family, Method, NotificationKind, PaymentStatus, PendingPayment
+from coffee_ledger.notifications import FACTS, Facts, NewNotification
+from coffee_ledger.store.database import Connection, sql
+
+Row = asyncpg.Record | Mapping[str, Any]
+Word = TypeVar("Word", bound=enum.StrEnum)
+AnyCharge = TypeVar("AnyCharge", bound=Charge)
 
 
-def payment_of(row: asyncpg.Record | dict[str, Any]) -> PendingPayment:
+def payment_of(row: Row) -> PendingPayment:
     values = {**row, "status": PaymentStatus(row["status"])}
     return PendingPayment(**{**values, "requested_again_at": tuple(values.get("requested_again_at", ()))})
+
+
+def charge_of(row: Row) -> Charge:
+    """Read a row of `charges`; columns that are no fields of a charge are left out."""
+    return charge_of_kind(Charge, row)
+
+
+def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge:
+    values = {one.name: row[one.name] for one in fields(Charge)}
+    words = {
+        "family": _known(Family, row["family"]),
+        "state": ChargeState(row["state"]),
+        "method": _known(Method, row["method"]),
+        "flag": _known(Flag, row["flag"]),
+        "doubt": _known(Doubt, row["doubt"]),
+        "reasons": reasons_of(row["reasons"]),
+    }
+    return kind(**{**values, **words, **more})
+
+
+def row_of_charge(charge: Charge) -> dict[str, object]:
+    """Write a charge as JSON, one key for each column."""
+    row = {one.name: _plain(getattr(charge, one.name)) for one in fields(Charge)}
+    return {**row, "reasons": [_row_of_reason(reason) for reason in charge.reasons]}
+
+
+def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
+    """Read stored reasons; None stands for none."""
+    return tuple(
+        Reason(_known(Method, row["rule"]), _known(Why, row["why"]), row.get("payment_id"), row.get("telegram_id"))
+        for row in rows or ()
+    )
+
+
+def _row_of_reason(reason: Reason) -> dict[str, object]:
+    return {name: value for name, value in asdict(reason).items() if value is not None}
+
+
+def read_facts(kind: NotificationKind, values: Mapping[str, Any]) -> Facts:
+    """
+    Read the stored facts of a notification.
+
+    Raises:
+        pydantic.ValidationError: A required fact is missing, or cannot be read.
+    """
+    return _adapter(kind).validate_python(values)
+
+
+@cache
+def _adapter(kind: NotificationKind) -> TypeAdapter[Facts]:
+    return TypeAdapter(FACTS[kind])
+
+
+def write_facts(facts: Facts) -> dict[str, object]:
+    return {one.name: _plain(getattr(facts, one.name)) for one in fields(facts)}
+
+
+async def queue_notifications(db: Connection, notifications: Sequence[NewNotification]) -> None:
+    """Queue notifications and wake the bot."""
+    await db.execute(
+        sql("queue_notifications"),
+        [one.telegram_id for one in notifications],
+        [one.facts.kind for one in notifications],
+        [write_facts(one.facts) for one in notifications],
+        [one.fact_key for one in notifications],
+        [one.traceparent for one in notifications],
+    )
+    await db.execute(sql("announce"))
+
+
+def _plain(value: object) -> object:
+    """Write a value as JSON can carry it to a column."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _known(kind: type[Word], value: Any) -> Any:
+    """Read a stored word; a word that only a newer version knows stays a string, so that it breaks nothing."""
+    return kind(value) if value in set(kind) else value

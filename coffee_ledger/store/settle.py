@@ -1,49 +1,32 @@
 """Settle events in the database: load what they touch, let the pure fold decide, write all of it in one transaction."""
 
-import enum
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any, TypeVar
 
 import asyncpg
 
-from coffee_ledger.events import ChargeFacts, Event, read_event
-from coffee_ledger.matching import CLOCK_SLACK, Flag, GuessRecord, Rules
-from coffee_ledger.model import (
-    ChargeKey,
-    ChargeState,
-    DeliveryKey,
-    Doubt,
-    Family,
-    Method,
-    Outcome,
-    TelegramId,
-)
+from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName, RivalCharge
+from coffee_ledger.events import Event, read_event
+from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
+from coffee_ledger.model import ChargeKey, DeliveryKey, Outcome, TelegramId
+from coffee_ledger.notifications import EventSettledAgain, EventUnreadable, NewNotification
 from coffee_ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
     PERIOD_SLACK,
     Book,
-    Charge,
     EventRecord,
-    OutsiderKind,
-    OutsiderName,
     Readings,
-    RivalCharge,
     Settlement,
     Words,
-    outsider_names,
     read_notes,
     read_words,
     rematch,
     settle,
-    subscription_of,
-    supporter_of,
 )
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.rows import payment_of
+from coffee_ledger.store.rows import charge_of, payment_of, queue_notifications, row_of_charge
 from coffee_ledger.store.story import tell
 
 BURST_PAUSE = timedelta(hours=6)
@@ -52,16 +35,11 @@ BURST_PAUSE = timedelta(hours=6)
 STREAK_PAUSE = timedelta(hours=6)
 """After so long without a refusal, the next one begins a new streak: a sender that is refused comes again sooner."""
 
-COLUMNS_KEPT_AS_THEY_ARE = tuple(one.name for one in fields(Charge) if one.name not in ("key", "reasons"))
-"""The columns of `charges` that have the name of a field."""
-
 RIVALS_MAX = 30
 """How many pending payments of one amount are loaded for a charge: users have ten open at a time, so these have several."""
 
 WAITING_MAX = 100
 """How many waiting charges of one amount are loaded: one is a doubt, and a batch of 64 decides fewer than these."""
-
-Known = TypeVar("Known", bound=enum.StrEnum)
 
 
 @dataclass(frozen=True)
@@ -123,16 +101,9 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
     """Keep an event that could not be settled, raw, and tell the operators; once however often it comes."""
     async with transaction(pool) as db:
         await _keep_events(db, [EventRecord(event, Outcome.FAILED)], event.received_at)
-        facts = {"type": (event.type or "")[:100] or None}
-        await db.execute(
-            sql("queue_notifications"),
-            [None],
-            ["event_unreadable"],
-            [facts],
-            [f"failed:{event.delivery_key}"],
-            [event.traceparent],
-        )
-        await db.execute(sql("announce"))
+        facts = EventUnreadable(type=(event.type or "")[:100] or None)
+        told = NewNotification(None, facts, f"failed:{event.delivery_key}", event.traceparent)
+        await queue_notifications(db, [told])
 
 
 async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime) -> Outcome | None:
@@ -174,10 +145,8 @@ async def note_failed_again(pool: Pool, event_no: int, *, now: datetime) -> None
 
 async def _end_wish(db: Connection, event_no: int, outcome: Outcome, key: ChargeKey | None, now: datetime) -> None:
     await db.execute(sql("end_wish"), event_no, outcome, key)
-    facts = {"event_no": event_no, "outcome": outcome}
-    fact_key = f"settled_again:{event_no}:{now.timestamp():.0f}"
-    await db.execute(sql("queue_notifications"), [None], ["event_settled_again"], [facts], [fact_key], [None])
-    await db.execute(sql("announce"))
+    facts = EventSettledAgain(event_no=event_no, outcome=outcome)
+    await queue_notifications(db, [NewNotification(None, facts, f"settled_again:{event_no}:{now.timestamp():.0f}")])
 
 
 async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:
@@ -204,7 +173,7 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
     """Match waiting charges again, by what is known by now; return how many found their user."""
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
-        charges = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+        charges = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
         waiting = [charge for charge in charges if charge.waits and charge.may_match and charge.doubt is None]
         book = await _load_book_for_charges(db, waiting)
         found = [rematch(charge, book, rules, now=now) for charge in waiting]
@@ -216,19 +185,19 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
 
 
 async def _load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
-    facts = [event.charge for event in events if event.charge]
+    charges = [event.report.charge for event in events if event.report]
     book = Book(delivered=await _load_delivered(db, events))
     payers = sorted({event.supporter_id for event in events if event.supporter_id})
     if payers:
         rows = await db.fetch(sql("find_erased_supporters"), payers)
         book.erased_supporters = frozenset(row["supporter_id"] for row in rows)
-    if not facts:
+    if not charges:
         return book
-    for row in await _fetch_charges(db, facts):
-        book.keep(_charge(row))
-    await _load_waiting(db, book, facts, rules)
-    await _load_people(db, book, [*facts, *book.charges.values()], readings.values())
-    await _load_payments(db, book, readings.values(), facts)
+    for row in await _fetch_charges(db, charges):
+        book.keep(charge_of(row))
+    await _load_waiting(db, book, charges, rules)
+    await _load_people(db, book, [*charges, *book.charges.values()], readings.values())
+    await _load_payments(db, book, readings.values(), charges)
     await _load_erased(db, book)
     return book
 
@@ -256,28 +225,28 @@ async def _load_delivered(db: Connection, events: Sequence[Event]) -> set[Delive
     return {row["delivery_key"] for row in rows}
 
 
-async def _fetch_charges(db: Connection, facts: Sequence[ChargeFacts]) -> list[asyncpg.Record]:
-    numbered = [one for one in facts if one.bmc_id]
-    subscribed = [one for one in facts if one.psp_id and one.period_start]
-    supported = [(one.supporter.supporter_id, one.paid_at) for one in facts if one.supporter]
+async def _fetch_charges(db: Connection, charges: Sequence[Charge]) -> list[asyncpg.Record]:
+    numbered = [one for one in charges if one.bmc_id]
+    subscribed = [one for one in charges if one.psp_id and one.period_start]
+    supported = [one for one in charges if one.supporter_id is not None]
     return await db.fetch(
         sql("find_charges"),
-        [one.key for one in facts],
-        [one.transaction_id for one in facts if one.transaction_id],
+        [one.charge_key for one in charges],
+        [one.transaction_id for one in charges if one.transaction_id],
         [one.family for one in numbered],
         [one.bmc_id for one in numbered],
         [one.period_start for one in numbered],
         [one.psp_id for one in subscribed],
         [one.period_start for one in subscribed],
-        [supporter_id for supporter_id, _ in supported],
-        [paid_at for _, paid_at in supported],
+        [one.supporter_id for one in supported],
+        [one.paid_at for one in supported],
         ANNOUNCED_TWICE_WITHIN,
         PERIOD_SLACK,
     )
 
 
-async def _load_waiting(db: Connection, book: Book, facts: Sequence[ChargeFacts], rules: Rules) -> None:
-    paid = [one for one in facts if one.amount]
+async def _load_waiting(db: Connection, book: Book, charges: Sequence[Charge], rules: Rules) -> None:
+    paid = [one for one in charges if one.amount]
     rows = await db.fetch(
         sql("find_waiting"),
         [one.amount for one in paid],
@@ -290,12 +259,10 @@ async def _load_waiting(db: Connection, book: Book, facts: Sequence[ChargeFacts]
         book.keep_rival(RivalCharge(**row))
 
 
-async def _load_people(
-    db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts], words: Iterable[Words]
-) -> None:
+async def _load_people(db: Connection, book: Book, charges: Sequence[Charge], words: Iterable[Words]) -> None:
     """Load who the payers of these charges may be: by subscription, by supporter, and by being mentioned."""
     await _load_subscribers(db, book, charges)
-    supporters = {one for charge in charges if (one := supporter_of(charge))}
+    supporters = {charge.supporter_id for charge in charges if charge.supporter_id}
     if supporters:
         for row in await db.fetch(sql("find_users_of_supporters"), sorted(supporters)):
             known = book.supporters.get(row["supporter_id"], frozenset())
@@ -314,8 +281,8 @@ async def _load_people(
         book.known_users = frozenset(row["telegram_id"] for row in rows if row["username"] is None)
 
 
-async def _load_subscribers(db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts]) -> None:
-    subscribed = {name: one for one in charges if (name := subscription_of(one))}
+async def _load_subscribers(db: Connection, book: Book, charges: Sequence[Charge]) -> None:
+    subscribed = {name: one for one in charges if (name := one.subscription)}
     if not subscribed:
         return
     rows = await db.fetch(
@@ -330,16 +297,14 @@ async def _load_subscribers(db: Connection, book: Book, charges: Sequence[Charge
         users[row["name"]] = users.get(row["name"], frozenset()) | {row["telegram_id"]}
 
 
-async def _load_outsiders(db: Connection, book: Book, charges: Sequence[Charge | ChargeFacts]) -> None:
-    names = sorted({name for one in charges for name in outsider_names(one)})
+async def _load_outsiders(db: Connection, book: Book, charges: Sequence[Charge]) -> None:
+    names = sorted({name for one in charges for name in one.outsider_names()})
     if names:
         rows = await db.fetch(sql("find_outsiders"), [kind for kind, _ in names], [name for _, name in names])
         book.outsiders = {(OutsiderKind(row["kind"]), row["name"]): row["outsider_id"] for row in rows}
 
 
-async def _load_payments(
-    db: Connection, book: Book, words: Iterable[Words], charges: Sequence[Charge | ChargeFacts]
-) -> None:
+async def _load_payments(db: Connection, book: Book, words: Iterable[Words], charges: Sequence[Charge]) -> None:
     readings = [one.reading for one in words]
     codes = {code for reading in readings for code in reading.codes | reading.corrections}
     users = {user for users in book.supporters.values() for user in users}
@@ -368,15 +333,15 @@ async def load_guesses(db: Connection, users: Iterable[TelegramId]) -> dict[Tele
 async def load_charge(db: Connection, charge_id: int) -> Charge | None:
     key = await db.fetchval(sql("find_charge_key"), charge_id)
     rows = await db.fetch(sql("find_charges_by_keys"), [key])
-    return _charge(rows[0]) if rows else None
+    return charge_of(rows[0]) if rows else None
 
 
 async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: OutsiderName) -> list[Charge]:
     """Find the waiting charges that have the trait of this one, except those that carry a code of one of our users."""
     kind, _ = outsider
     keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_alike"), charge_id, kind, WAITING_MAX)]
-    alike = [_charge(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
-    charges = [one for one in alike if outsider in outsider_names(one)]
+    alike = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
+    charges = [one for one in alike if outsider in one.outsider_names()]
     book = await _load_book_for_charges(db, charges)
     return [one for one in charges if book.payments.keys().isdisjoint(read_words(one.note or "").reading.codes)]
 
@@ -395,7 +360,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
         columns = [one.supporter_id for one in seen], [one.name for one in seen], [one.email for one in seen]
         await db.execute(sql("meet_supporters"), *columns, now)
     if done.charges:
-        await db.execute(sql("keep_charges"), [_row_of(charge) for charge in done.charges.values()])
+        await db.execute(sql("keep_charges"), [row_of_charge(charge) for charge in done.charges.values()])
     if done.payment_credits:
         users, credits = zip(*done.payment_credits.values(), strict=True)
         rows = await db.fetch(sql("credit_charges"), list(done.payment_credits), users, credits, now)
@@ -410,8 +375,7 @@ async def write_settlement(db: Connection, done: Settlement, now: datetime) -> f
         paid = [one.payment_id for one in done.completions], [_completion_row(one.charge) for one in done.completions]
         await db.execute(sql("complete_payments"), *paid, now)
     if done.notifications:
-        await _queue(db, done)
-        await db.execute(sql("announce"))
+        await queue_notifications(db, done.notifications)
     return credited
 
 
@@ -438,52 +402,10 @@ async def _reverse(db: Connection, keys: Iterable[ChargeKey], now: datetime) -> 
         await db.execute(sql("tell_operators_of_overdrafts"), [row["telegram_id"] for row in rows])
 
 
-async def _queue(db: Connection, done: Settlement) -> None:
-    await db.execute(
-        sql("queue_notifications"),
-        [notification.telegram_id for notification in done.notifications],
-        [notification.kind for notification in done.notifications],
-        [dict(notification.facts) for notification in done.notifications],
-        [notification.fact_key for notification in done.notifications],
-        [notification.traceparent for notification in done.notifications],
-    )
-
-
 def _completion_row(charge: Charge) -> dict[str, str]:
     return {
-        "charge_key": charge.key,
+        "charge_key": charge.charge_key,
         "amount": f"{charge.amount:f}",
         "currency": charge.currency,
         "paid_at": charge.paid_at.isoformat(),
     }
-
-
-def _row_of(charge: Charge) -> dict[str, object]:
-    row = {column: _plain(getattr(charge, column)) for column in COLUMNS_KEPT_AS_THEY_ARE}
-    return {**row, "charge_key": charge.key, "reasons": list(charge.reasons)}
-
-
-def _plain(value: object) -> object:
-    """Write a value as JSON can carry it to the column."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return f"{value:f}" if isinstance(value, Decimal) else value
-
-
-def _charge(row: asyncpg.Record) -> Charge:
-    values = dict(row)
-    return Charge(
-        key=values.pop("charge_key"),
-        family=_known(Family, values.pop("family")),
-        state=ChargeState(values.pop("state")),
-        method=_known(Method, values.pop("method")),
-        flag=_known(Flag, values.pop("flag")),
-        doubt=_known(Doubt, values.pop("doubt")),
-        reasons=tuple(values.pop("reasons")),
-        **values,
-    )
-
-
-def _known(kind: type[Known], value: Any) -> Any:
-    """Read a stored word; one that only a newer version knows stays the word it is, so that it breaks nothing."""
-    return kind(value) if value in set(kind) else value

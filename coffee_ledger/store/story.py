@@ -5,8 +5,9 @@ from types import MappingProxyType
 
 import structlog
 
+from coffee_ledger.charges import Charge
 from coffee_ledger.model import ChargeKey, Method
-from coffee_ledger.settling import Charge, Settlement
+from coffee_ledger.settling import Settlement
 
 log = structlog.stdlib.get_logger()
 
@@ -31,13 +32,17 @@ def tell(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
             log.info(
                 "charge unmatched",
                 **ids,
-                reasons=[f"{reason.get('rule')}: {reason.get('why')}" for reason in charge.reasons],
+                reasons=[f"{reason.rule}: {reason.why}" for reason in charge.reasons],
             )
         elif key in done.refunded:
             log.info("charge refunded", **ids, telegram_id=charge.telegram_id)
     for one in done.completions:
-        user, credits = done.payment_credits[one.charge.key]
-        ids = {"payment_id": one.payment_id, "charge_key": one.charge.key, **_trace(one.charge.key, traces)}
+        user, credits = done.payment_credits[one.charge.charge_key]
+        ids = {
+            "payment_id": one.payment_id,
+            "charge_key": one.charge.charge_key,
+            **_trace(one.charge.charge_key, traces),
+        }
         log.info("payment completed", **ids, telegram_id=user, credits=credits)
 
 

@@ -36,7 +36,8 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from coffee_ledger.errors import DatabaseAwayError
-from coffee_ledger.model import NotificationKind, Rates, TelegramId
+from coffee_ledger.model import Rates, TelegramId
+from coffee_ledger.notifications import ClaimRaised, PaymentCredited, WaitingSummary
 from coffee_ledger.runtime.tracing import exemplar, follow, span
 from coffee_ledger.runtime.waiting import happens
 from coffee_ledger.store.database import Pool
@@ -262,8 +263,8 @@ class Notifier:
                 kind=notification.kind,
                 outcome=outcome,
                 attempt=notification.attempts,
-                payment_id=notification.facts.get("code"),
-                charge_key=notification.facts.get("charge_key"),
+                payment_id=notification.stored_facts.get("code"),
+                charge_key=notification.stored_facts.get("charge_key"),
             )
 
     def _trace(self, notification: Notification) -> AbstractContextManager[object]:
@@ -306,20 +307,21 @@ class Notifier:
         self._sent_at = now
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
         # A reader who was away delayed it, not we.
-        if "received_at" in notification.facts and notification.requeued_at is None:
-            WEBHOOK_TO_NOTIFIED.observe(now.timestamp() - notification.facts["received_at"], exemplar=exemplar())
+        facts = notification.facts
+        if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
+            WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())
         return Sending.SENT
 
     async def _put_into_words(self, notification: Notification) -> Announcement:
         """Write the message; what operators decide is shown as it stands by now."""
         facts = notification.facts
         subject: ChargeFile | ClaimFile | Waiting | None = None
-        if notification.kind is NotificationKind.WAITING_SUMMARY:
+        if isinstance(facts, WaitingSummary):
             subject = await count_waiting(self._pool, folded_since=notification.created_at)
-        elif notification.kind in ABOUT_ONE_CHARGE:
-            subject = await find_charge_file(self._pool, charge_key=str(facts["charge_key"]))
-        elif notification.kind is NotificationKind.CLAIM_RAISED:
-            subject = await find_claim_file(self._pool, int(facts["claim_id"]))
+        elif isinstance(facts, ABOUT_ONE_CHARGE):
+            subject = await find_charge_file(self._pool, charge_key=facts.charge_key)
+        elif isinstance(facts, ClaimRaised):
+            subject = await find_claim_file(self._pool, facts.claim_id)
         return announce(notification, speech(notification.language), subject, rates=self._rates)
 
     async def _settle_failure(self, notification: Notification, error: Exception) -> Sending:

@@ -122,7 +122,7 @@ class Deliveries:
             "webhook received",
             type=event_label(event.type),
             delivery_key=event.delivery_key,
-            charge_key=event.charge.key if event.charge else None,
+            charge_key=event.charge_key,
         )
         try:
             outcome = await self._intake.take(delivery, event) or SPOOLED

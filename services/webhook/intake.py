@@ -112,7 +112,7 @@ class Intake:
         if self._spool is None or self._spooling >= WAITING_MAX:
             return False
         self._spooling += 1
-        ids = {"delivery_key": event.delivery_key, "charge_key": event.charge.key if event.charge else None}
+        ids = {"delivery_key": event.delivery_key, "charge_key": event.charge_key}
         try:
             name = await self._in_thread(self._spool.keep, delivery)
         except NotSpooledError as error:

@@ -21,16 +21,20 @@ def tell(done: Settlement, events: Sequence[Event]) -> None:
     """Write what became of each event of a batch and of its charge; to be called once the batch is committed."""
     tell_charges(
         done,
-        {event.charge.key: trace_id_in(event.traceparent) for event in events if event.charge and event.traceparent},
+        {
+            event.charge_key: trace_id_in(event.traceparent)
+            for event in events
+            if event.charge_key and event.traceparent
+        },
     )
     for event, outcome in zip(events, done.outcomes, strict=True):
-        charge = done.charges.get(event.charge.key) if event.charge else None
+        charge = done.charges.get(event.charge_key) if event.charge_key else None
         log.info(
             "event settled",
             outcome=outcome,
             type=event_label(event.type),
             delivery_key=event.delivery_key,
-            charge_key=event.charge.key if event.charge else None,
+            charge_key=event.charge_key,
             payment_id=charge.payment_id if charge else None,
             **({"trace_id": trace_id_in(event.traceparent)} if event.traceparent else {}),
         )

@@ -157,4 +157,4 @@ def _fail_locked(one: _Waiting, error: RowLockedError) -> None:
 
 
 def _ids(event: Event) -> dict[str, str | None]:
-    return {"delivery_key": event.delivery_key, "charge_key": event.charge.key if event.charge else None}
+    return {"delivery_key": event.delivery_key, "charge_key": event.charge_key}

@@ -21,7 +21,7 @@ from fluent.syntax.visitor import Visitor
 
 from coffee_ledger.claiming import DECLINE_LIMITS, Story
 from coffee_ledger.events import read_event
-from coffee_ledger.matching import Flag, Why
+from coffee_ledger.charges import Flag, Why
 from coffee_ledger.model import (
     ChargeState,
     CreditKind,

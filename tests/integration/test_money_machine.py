@@ -29,7 +29,7 @@ from coffee_ledger.codes import issue_code, near_codes, show_code
 from coffee_ledger.errors import TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import Outcome, PaymentId, TelegramId
-from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.store import desk
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
 from coffee_ledger.store.database import Connection, Pool, open_pool, sql

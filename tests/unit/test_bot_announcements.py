@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.matching import Flag, Why
+from coffee_ledger.charges import Flag, Why
 from coffee_ledger.model import Family, Method, NotificationKind, Rates, TelegramId
 from coffee_ledger.store.outbox import Notification, Waiting
 from coffee_ledger.telegram.announcements import announce

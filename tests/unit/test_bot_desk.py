@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, ReversePart, Step
 from coffee_ledger.telegram.desk.doctor import BACKUP_OLD, ago
 from coffee_ledger.telegram.desk.finding import mask, read_payment_id

@@ -8,7 +8,7 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from coffee_ledger.matching import Why
+from coffee_ledger.charges import Why
 from coffee_ledger.model import CreditKind, Doubt, Method, NotificationKind
 from coffee_ledger.store.desk import Action, Disowned
 from coffee_ledger.store.desk import Why as RefusedBecause

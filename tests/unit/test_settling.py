@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.events import ChargeFacts, Event, EventKind, Supporter
+from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
 from coffee_ledger.matching import Flag, GuessRecord, Rules
 from coffee_ledger.mentions import Mentions
 from coffee_ledger.model import (
@@ -65,33 +65,32 @@ event_numbers = count(1)
 # Factories -----------------------------------------------------------------------------------------------------------
 
 
-def donation(number: str | None = "1", **said: Any) -> ChargeFacts:
+def donation(number: str | None = "1", **said: Any) -> ChargeReport:
     """A donation of 5 USD without a note; its transaction id is `pi_` and the number unless told."""
     family = said.get("family", Family.DONATION)
     transaction_id = said.get("transaction_id", f"pi_{number}")
-    facts = ChargeFacts(
-        key=ChargeKey(f"{family}:{transaction_id or number}"),
+    charge = Charge(
+        charge_key=ChargeKey(f"{family}:{transaction_id or number}"),
         family=family,
         bmc_id=number,
         transaction_id=transaction_id,
         psp_id=None,
+        supporter_id=None,
         amount=Decimal(5),
         currency="USD",
-        note="",
+        note=None,
         paid_at=PAID_AT,
-        supporter=None,
-        is_renewal=False,
     )
-    return replace(facts, **said)
+    return changed(ChargeReport(charge), **said)
 
 
-def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> ChargeFacts:
+def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> ChargeReport:
     """A membership's charge of 3 USD, so many months after the first."""
     psp_id = said.get("psp_id", "sub_1")
     period_start = PAID_AT + months * MONTH
-    facts = donation(
+    report = donation(
         number,
-        key=ChargeKey(f"{psp_id or f'membership:{number}'}:{int(period_start.timestamp())}"),
+        charge_key=ChargeKey(f"{psp_id or f'membership:{number}'}:{int(period_start.timestamp())}"),
         family=Family.MEMBERSHIP,
         transaction_id=None,
         psp_id=psp_id,
@@ -99,18 +98,27 @@ def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> Ch
         period_start=period_start,
         is_renewal=months > 0,
     )
-    return replace(facts, **said)
+    return changed(report, **said)
 
 
-def event_of(charge: ChargeFacts | None, kind: EventKind = EventKind.PAID, **said: Any) -> Event:
+def changed(report: ChargeReport, **said: Any) -> ChargeReport:
+    """Change fields of the report, and of its charge."""
+    own = {name: said.pop(name) for name in ("is_renewal", "side_text", "has_answer") if name in said}
+    if "supporter" in said:
+        own["supporter"] = said.pop("supporter")
+        said["supporter_id"] = own["supporter"].supporter_id if own["supporter"] else None
+    return replace(report, charge=replace(report.charge, **said), **own)
+
+
+def event_of(report: ChargeReport | None, kind: EventKind = EventKind.PAID, **said: Any) -> Event:
     """An event with an id of its own."""
     number = next(event_numbers)
-    event = Event(DeliveryKey(f"live:{number}"), kind, b"{}", received_at=NOW, charge=charge)
+    event = Event(DeliveryKey(f"live:{number}"), kind, b"{}", received_at=NOW, report=report)
     return replace(event, **said)
 
 
-def refund_of(facts: ChargeFacts, **said: Any) -> Event:
-    return event_of(replace(facts, **said), EventKind.REFUNDED)
+def refund_of(report: ChargeReport, **said: Any) -> Event:
+    return event_of(changed(report, **said), EventKind.REFUNDED)
 
 
 def payment(
@@ -134,69 +142,36 @@ def book_of(payments: Iterable[PendingPayment] = (), charges: Iterable[Charge] =
     return book
 
 
-def charge_of(facts: ChargeFacts, **known: Any) -> Charge:
-    """The charge that waits after an event told these facts."""
-    charge = Charge(
-        key=facts.key,
-        source=facts.source,
-        family=facts.family,
-        bmc_id=facts.bmc_id,
-        transaction_id=facts.transaction_id,
-        psp_id=facts.psp_id,
-        period_start=facts.period_start,
-        supporter_id=facts.supporter.supporter_id if facts.supporter else None,
-        amount=facts.amount,
-        currency=facts.currency,
-        note=facts.note or None,
-        item=facts.item,
-        item_name=facts.item_name,
-        payer_name=facts.payer_name,
-        doubt=facts.doubt,
-        told=facts.told,
-        paid_at=facts.paid_at,
-        state=ChargeState.UNMATCHED,
-        is_paid=True,
-    )
-    return replace(charge, **known)
+def charge_of(report: ChargeReport, **known: Any) -> Charge:
+    """The charge that waits after an event reported it."""
+    return replace(report.charge, **known)
 
 
-def credited_charge(facts: ChargeFacts, user: TelegramId = ANNA, **known: Any) -> Charge:
+def credited_charge(facts: ChargeReport, user: TelegramId = ANNA, **known: Any) -> Charge:
     matched = {"state": ChargeState.MATCHED, "telegram_id": user, "method": Method.CODE, "payment_id": CODE}
     return charge_of(facts, **(matched | known))
 
 
 def settle_all(
-    *events: Event | ChargeFacts, book: Book | None = None, rules: Rules = RULES, now: datetime = NOW
+    *events: Event | ChargeReport, book: Book | None = None, rules: Rules = RULES, now: datetime = NOW
 ) -> Settlement:
     """Settle one batch; facts stand for an event of their own that announces a payment."""
-    batch = [event_of(one) if isinstance(one, ChargeFacts) else one for one in events]
+    batch = [event_of(one) if isinstance(one, ChargeReport) else one for one in events]
     return settle(batch, book or Book(), rules, read_notes(batch), now=now)
 
 
 def told(done: Settlement, user: TelegramId | None = None) -> list[NotificationKind]:
     """The kinds of messages to this user, or to the operators, in order."""
-    return [one.kind for one in done.notifications if one.telegram_id == user]
+    return [one.facts.kind for one in done.notifications if one.telegram_id == user]
 
 
 def the_message(done: Settlement, kind: NotificationKind) -> NewNotification:
-    [message] = [one for one in done.notifications if one.kind is kind]
+    [message] = [one for one in done.notifications if one.facts.kind is kind]
     return message
 
 
-def operator_facts_of(facts: ChargeFacts, code: PaymentId | None = None) -> dict[str, str | int | float | None]:
-    """The facts with which an operator's card begins."""
-    return {
-        "charge_key": facts.key,
-        "family": facts.family,
-        "amount": None if facts.amount is None else f"{facts.amount:f}",
-        "currency": facts.currency,
-        "paid_at": int(facts.paid_at.timestamp()),
-        "code": code,
-    }
-
-
 def whys(charge: Charge) -> set[str]:
-    return {reason["why"] for reason in charge.reasons}
+    return {reason.why for reason in charge.reasons}
 
 
 # The identity of a charge --------------------------------------------------------------------------------------------
@@ -234,7 +209,7 @@ def whys(charge: Charge) -> set[str]:
     ],
 )
 def test_a_charge_is_found_by_its_transaction_its_number_or_its_period(
-    known: ChargeFacts, later: ChargeFacts, is_found: bool
+    known: ChargeReport, later: ChargeReport, is_found: bool
 ) -> None:
     charge = charge_of(known)
 
@@ -243,24 +218,24 @@ def test_a_charge_is_found_by_its_transaction_its_number_or_its_period(
 
 @pytest.mark.parametrize("doubt", [Doubt.PERIOD, Doubt.IDENTITY])
 def test_a_charge_that_cannot_be_identified_is_found_by_its_own_key_alone(doubt: Doubt) -> None:
-    charge = charge_of(donation(key=ChargeKey("donation:event-1")))
+    charge = charge_of(donation(charge_key=ChargeKey("donation:event-1")))
     book = book_of(charges=[charge])
 
-    assert book.find(donation(key=ChargeKey("donation:event-1"), doubt=doubt)) == charge
-    assert book.find(donation(key=ChargeKey("donation:event-2"), doubt=doubt)) is None
+    assert book.find(donation(charge_key=ChargeKey("donation:event-1"), doubt=doubt)) == charge
+    assert book.find(donation(charge_key=ChargeKey("donation:event-2"), doubt=doubt)) is None
 
 
 def test_a_charge_in_doubt_about_something_else_is_found_by_its_ids() -> None:
     charge = charge_of(donation())
 
-    assert book_of(charges=[charge]).find(donation(key=ChargeKey("another"), doubt=Doubt.STATUS)) == charge
+    assert book_of(charges=[charge]).find(donation(charge_key=ChargeKey("another"), doubt=Doubt.STATUS)) == charge
 
 
 @pytest.mark.parametrize(("seconds", "is_one"), [(1, True), (-300, True), (300, True), (301, False), (-301, False)])
 @pytest.mark.parametrize("psp_id", ["sub_1", None])
 def test_periods_that_begin_minutes_apart_are_one(psp_id: str | None, seconds: int, *, is_one: bool) -> None:
     known = charge_of(membership(psp_id=psp_id))
-    later = membership(psp_id=psp_id, period_start=PAID_AT + timedelta(seconds=seconds), key=ChargeKey("later"))
+    later = membership(psp_id=psp_id, period_start=PAID_AT + timedelta(seconds=seconds), charge_key=ChargeKey("later"))
 
     assert book_of(charges=[known]).find(later) == (known if is_one else None)
 
@@ -278,7 +253,7 @@ def test_a_renewal_of_an_erased_user_is_credited_without_what_names_them() -> No
     done = settle_all(membership(months=1, note="from Anna", supporter=OLENA, payer_name="Anna"), book=book)
 
     [charge], [record] = done.charges.values(), done.events
-    assert done.payment_credits == {charge.key: (ANNA, 300)}
+    assert done.payment_credits == {charge.charge_key: (ANNA, 300)}
     assert (charge.note, charge.payer_name, record.is_blank) == (None, None, True)
     assert done.supporters == {"77": Supporter("77", None, None)}
 
@@ -366,7 +341,9 @@ def test_a_refund_is_found_by_its_transaction_before_its_number() -> None:
 
 def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
     first = charge_of(donation("1", transaction_id="pi_1"))
-    second = charge_of(donation("2", transaction_id="pi_1", key=ChargeKey("donation:2")), conflicts_with=first.key)
+    second = charge_of(
+        donation("2", transaction_id="pi_1", charge_key=ChargeKey("donation:2")), conflicts_with=first.charge_key
+    )
 
     assert book_of(charges=[second, first]).find_conflict(donation("3", transaction_id="pi_1")) == first
 
@@ -382,7 +359,7 @@ def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
     ],
     ids=["another transaction", "another family", "the same number", "no number", "another source"],
 )
-def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: ChargeFacts) -> None:
+def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: ChargeReport) -> None:
     assert book_of(charges=[charge_of(donation())]).find_conflict(other) is None
 
 
@@ -398,13 +375,13 @@ def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: C
         (donation(doubt=Doubt.STATUS), None),
     ],
 )
-def test_a_subscription_is_named_by_its_id_or_by_its_number(facts: ChargeFacts, name: str | None) -> None:
+def test_a_subscription_is_named_by_its_id_or_by_its_number(facts: ChargeReport, name: str | None) -> None:
     assert subscription_of(facts) == name
     assert charge_of(facts).subscription == name
 
 
 @pytest.mark.parametrize("read", [lambda facts: facts, charge_of], ids=["facts", "charge"])
-def test_an_outsider_is_remembered_by_supporter_subscription_and_item(read: Callable[[ChargeFacts], Any]) -> None:
+def test_an_outsider_is_remembered_by_supporter_subscription_and_item(read: Callable[[ChargeReport], Any]) -> None:
     assert list(outsider_names(read(membership(supporter=OLENA, item="level:5")))) == [
         (OutsiderKind.SUPPORTER, "77"),
         (OutsiderKind.SUBSCRIPTION, "sub_1"),
@@ -542,7 +519,7 @@ def test_a_charge_keeps_every_id_and_doubt_that_its_event_told() -> None:
 
     done = settle_all(facts)
 
-    kept = done.charges[facts.key]
+    kept = done.charges[facts.charge.charge_key]
     assert replace(kept, reasons=()) == charge_of(facts)
 
 
@@ -569,7 +546,7 @@ def test_a_second_charge_is_shown_to_operators() -> None:
     assert done.charges[DONATION_KEY].flag is Flag.SECOND_CHARGE
     assert the_message(done, NotificationKind.PAYMENT_CREDITED).facts["flag"] is Flag.SECOND_CHARGE
     assert the_message(done, NotificationKind.CHARGE_FLAGGED) == NewNotification(
-        None, NotificationKind.CHARGE_FLAGGED, operator_facts_of(facts, CODE), f"flagged:{DONATION_KEY}"
+        None, ChargeFlagged.of(facts.charge, code=CODE), f"flagged:{DONATION_KEY}"
     )
     assert done.completions == []
 
@@ -610,7 +587,7 @@ def test_codes_of_two_users_side_by_side_tell_both_that_an_operator_decides() ->
 
     under_review = {"amount": "5", "currency": "USD", "charge_key": DONATION_KEY}
     assert done.notifications == [
-        NewNotification(None, NotificationKind.CHARGE_UNMATCHED, operator_facts_of(facts), f"unmatched:{DONATION_KEY}"),
+        NewNotification(None, ChargeUnmatched.of(facts.charge), f"unmatched:{DONATION_KEY}"),
         NewNotification(
             ANNA, NotificationKind.PAYMENT_UNDER_REVIEW, under_review, f"under_review:{DONATION_KEY}:{ANNA}"
         ),
@@ -676,7 +653,7 @@ def test_an_event_that_was_settled_in_an_earlier_batch_is_a_duplicate() -> None:
 
 def test_other_content_of_an_event_is_another_event_of_its_charge() -> None:
     event = event_of(donation(note=CODE))
-    other = replace(event, delivery_key=DeliveryKey("live:1:other"), charge=donation(note=CODE, amount=Decimal(500)))
+    other = replace(event, delivery_key=DeliveryKey("live:1:other"), report=donation(note=CODE, amount=Decimal(500)))
 
     done = settle_all(event, other, other, book=book_of([payment()]))
 
@@ -780,7 +757,7 @@ def test_a_later_event_adds_the_name_of_the_subscription() -> None:
 
     done = settle_all(membership(), book=book_of(charges=[credited_charge(nameless)]))
 
-    assert done.charges[nameless.key].psp_id == "sub_1"
+    assert done.charges[nameless.charge_key].psp_id == "sub_1"
 
 
 def test_a_later_event_changes_nothing_that_was_known() -> None:
@@ -877,7 +854,7 @@ def test_a_doubtful_status_is_no_news_of_a_charge_in_doubt_or_refunded(known: Ch
     ("later", "amount", "currency"),
     [(donation(amount=Decimal("50.00")), "50.00", "USD"), (donation(currency="EUR"), "5", "EUR")],
 )
-def test_another_amount_of_a_known_charge_shows_operators_both(later: ChargeFacts, amount: str, currency: str) -> None:
+def test_another_amount_of_a_known_charge_shows_operators_both(later: ChargeReport, amount: str, currency: str) -> None:
     done = settle_all(later, book=book_of(charges=[credited_charge(donation())]))
 
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
@@ -1006,12 +983,12 @@ def test_the_second_number_under_one_transaction_is_held_as_a_conflict() -> None
 
 def test_a_conflict_gets_a_key_that_no_charge_has() -> None:
     first = charge_of(donation("1", transaction_id="T"))
-    of_that_number = charge_of(donation("2", transaction_id="U", key=ChargeKey("donation:2")))
+    of_that_number = charge_of(donation("2", transaction_id="U", charge_key=ChargeKey("donation:2")))
 
     done = settle_all(donation("2", transaction_id="T"), book=book_of(charges=[first, of_that_number]))
 
     assert list(done.charges) == ["donation:2:T"]
-    assert done.charges[ChargeKey("donation:2:T")].conflicts_with == first.key
+    assert done.charges[ChargeKey("donation:2:T")].conflicts_with == first.charge_key
 
 
 MONTHLY = membership(family=Family.RECURRING_DONATION, amount=Decimal(5), supporter=OLENA, note=CODE)
@@ -1029,13 +1006,13 @@ ONCE = donation(supporter=OLENA, note=CODE)
     ],
 )
 def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
-    first: ChargeFacts, second: ChargeFacts
+    first: ChargeReport, second: ChargeReport
 ) -> None:
     done = settle_all(first, second, book=book_of([payment()]))
 
-    kept = done.charges[second.key]
+    kept = done.charges[second.charge_key]
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED]
-    assert (kept.doubt, kept.told) == (Doubt.ANNOUNCED_TWICE, first.key)
+    assert (kept.doubt, kept.told) == (Doubt.ANNOUNCED_TWICE, first.charge_key)
     assert told(done, ANNA) == [NotificationKind.PAYMENT_CREDITED]
 
 
@@ -1054,7 +1031,7 @@ def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
     ],
     ids=["amount", "currency", "note", "supporter", "nameless", "later", "renewal", "donation", "purchase"],
 )
-def test_a_payment_that_differs_from_a_donation_is_one_of_its_own(second: ChargeFacts) -> None:
+def test_a_payment_that_differs_from_a_donation_is_one_of_its_own(second: ChargeReport) -> None:
     done = settle_all(ONCE, second, book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
@@ -1083,7 +1060,7 @@ def test_two_subscriptions_are_not_one_payment_announced_twice() -> None:
 
 @pytest.mark.parametrize(
     "before",
-    [charge_of(ONCE, is_paid=False), charge_of(ONCE, doubt=Doubt.STATUS), charge_of(replace(ONCE, supporter=None))],
+    [charge_of(ONCE, is_paid=False), charge_of(ONCE, doubt=Doubt.STATUS), charge_of(changed(ONCE, supporter=None))],
     ids=["only its refund came", "in doubt", "nameless"],
 )
 def test_a_first_month_is_not_held_for_a_donation_that_was_not_surely_paid(before: Charge) -> None:
@@ -1123,8 +1100,8 @@ def test_a_renewal_credits_the_user_of_the_subscription() -> None:
 
 
 @pytest.mark.parametrize(("facts", "why"), [(membership(), "new_subscription"), (donation(), "no_subscription")])
-def test_an_operator_reads_whether_the_charge_belongs_to_a_subscription(facts: ChargeFacts, why: str) -> None:
-    assert why in whys(settle_all(facts).charges[facts.key])
+def test_an_operator_reads_whether_the_charge_belongs_to_a_subscription(facts: ChargeReport, why: str) -> None:
+    assert why in whys(settle_all(facts).charges[facts.charge.charge_key])
 
 
 def test_a_subscription_may_have_two_users() -> None:
@@ -1183,7 +1160,7 @@ def test_a_guess_is_labelled_and_reported_to_both_sides() -> None:
 
     assert the_message(done, NotificationKind.PAYMENT_CREDITED).facts["method"] is Method.AMOUNT_AND_TIME
     assert the_message(done, NotificationKind.CHARGE_GUESSED) == NewNotification(
-        None, NotificationKind.CHARGE_GUESSED, operator_facts_of(facts, CODE), f"guessed:{DONATION_KEY}"
+        None, ChargeGuessed.of(facts.charge, code=CODE), f"guessed:{DONATION_KEY}"
     )
     assert done.guesses == {DONATION_KEY: ANNA}
     assert done.completions == [Completion(CODE, done.charges[DONATION_KEY], payment().created_at)]
@@ -1254,8 +1231,8 @@ def test_a_waiting_charge_of_the_same_amount_around_the_same_time_forbids_a_gues
     assert ("other_charge_waits" in whys(done.charges[DONATION_KEY])) is is_rival
 
 
-def waiting_charge(facts: ChargeFacts) -> RivalCharge:
-    return RivalCharge(facts.key, facts.amount, facts.currency, facts.paid_at)
+def waiting_charge(facts: ChargeReport) -> RivalCharge:
+    return RivalCharge(facts.charge.charge_key, facts.amount, facts.currency, facts.paid_at)
 
 
 @pytest.mark.parametrize(
@@ -1268,7 +1245,7 @@ def waiting_charge(facts: ChargeFacts) -> RivalCharge:
     ],
 )
 def test_a_charge_of_which_only_its_waiting_is_known_forbids_a_guess_as_well(
-    waiting: ChargeFacts, is_rival: bool
+    waiting: ChargeReport, is_rival: bool
 ) -> None:
     book = book_of([payment()])
     book.keep_rival(waiting_charge(waiting))
@@ -1405,7 +1382,7 @@ def test_a_refund_of_a_charge_whose_amount_is_unknown_is_one_of_all() -> None:
     ids=["another amount", "another currency", "an unreadable amount", "a part is back already"],
 )
 def test_a_refund_that_may_be_one_of_a_part_is_left_to_operators(
-    refund: ChargeFacts, known: dict[str, Any], told_amount: str | None, fact_key: str
+    refund: ChargeReport, known: dict[str, Any], told_amount: str | None, fact_key: str
 ) -> None:
     done = settle_all(refund_of(refund), book=book_of(charges=[credited_charge(donation(), **known)]))
 
@@ -1433,9 +1410,7 @@ def test_a_refund_that_fits_no_charge_is_kept_and_told() -> None:
     }
     assert done.supporters == {"77": OLENA}
     assert done.notifications == [
-        NewNotification(
-            None, NotificationKind.REFUND_UNKNOWN, operator_facts_of(facts), f"refund_unknown:{DONATION_KEY}"
-        )
+        NewNotification(None, RefundUnknown.of(facts.charge), f"refund_unknown:{DONATION_KEY}")
     ]
 
 
@@ -1452,8 +1427,8 @@ def test_a_refund_that_comes_first_is_applied_when_its_payment_comes(said: dict[
     assert done.outcomes == [Outcome.REFUNDED]
     assert (kept.state, kept.is_paid, kept.refunded_at) == (ChargeState.REFUNDED, True, refunded_at)
     assert (kept.telegram_id, kept.amount, kept.matched_at) == (ANNA, Decimal(5), NOW)
-    assert done.payment_credits == {kept.key: (ANNA, 500)}
-    assert done.refunded == {kept.key}
+    assert done.payment_credits == {kept.charge_key: (ANNA, 500)}
+    assert done.refunded == {kept.charge_key}
     assert done.completions == []
     assert told(done, ANNA) == [NotificationKind.PAYMENT_REFUNDED]
     assert done.supporters == {"77": OLENA}
@@ -1531,10 +1506,10 @@ def test_a_part_that_went_back_before_the_match_is_not_credited() -> None:
         ((OutsiderKind.ITEM, "extra:12"), donation(item="extra:12")),
     ],
 )
-def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderKind, str], facts: ChargeFacts) -> None:
+def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderKind, str], facts: ChargeReport) -> None:
     done = settle_all(facts, book=book_of([payment(amount=str(facts.amount))], outsiders={name: 7}))
 
-    kept = done.charges[facts.key]
+    kept = done.charges[facts.charge.charge_key]
     assert done.outcomes == [Outcome.RECORDED]
     assert (kept.state, kept.dismissed_by, done.notifications) == (ChargeState.DISMISSED, 7, [])
     assert whys(kept) == {"no_code", "no_code_near", "outsider"}
@@ -1617,8 +1592,8 @@ def test_an_operator_matches_a_charge_to_a_users_payment() -> None:
     matched = replace(
         charge, state=ChargeState.MATCHED, method=Method.OPERATOR, payment_id=CODE, telegram_id=ANNA, matched_at=NOW
     )
-    assert done.charges == {charge.key: matched}
-    assert done.payment_credits == {charge.key: (ANNA, 300)}
+    assert done.charges == {charge.charge_key: matched}
+    assert done.payment_credits == {charge.charge_key: (ANNA, 300)}
     assert done.completions == [Completion(CODE, matched, payment().created_at)]
     assert told(done, ANNA) == [NotificationKind.PAYMENT_CREDITED]
     assert (told(done), done.outsiders_ended, done.guesses) == ([], set(), {})

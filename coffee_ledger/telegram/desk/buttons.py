@@ -7,7 +7,7 @@ from decimal import Decimal
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.telegram.speech import Speech
 
 

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import islice
 from types import MappingProxyType
-from typing import Any
 
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
+from coffee_ledger.charges import OutsiderKind, Reason, Why
 from coffee_ledger.claiming import names_agree, names_alike
 from coffee_ledger.codes import show_code
-from coffee_ledger.matching import Why
 from coffee_ledger.model import ChargeState, Doubt, Family, Method, PaymentId, PendingPayment, Rates, TelegramId
-from coffee_ledger.settling import OutsiderKind
 from coffee_ledger.store.lookup import ChargeFile, ClaimFile, Decision, KnownUser, ShownCharge
 from coffee_ledger.telegram.desk.buttons import OnCharge, OnClaim, Step, button, column, rows
 from coffee_ledger.telegram.speech import Speech
@@ -161,10 +158,10 @@ def candidates(file: ChargeFile) -> list[Candidate]:
     """Who may be meant, each once, in the order of the rules."""
     found: dict[tuple[TelegramId, PaymentId | None], Candidate] = {}
     for reason in file.charge.reasons:
-        payment = file.payments.get(reason.get("payment_id") or PaymentId(""))
-        user = payment.telegram_id if payment else reason.get("telegram_id")
+        payment = file.payments.get(reason.payment_id) if reason.payment_id else None
+        user = payment.telegram_id if payment else reason.telegram_id
         if user is not None:
-            candidate = Candidate(user, payment, is_mentioned=reason.get("why") == Why.MENTIONED)
+            candidate = Candidate(user, payment, is_mentioned=reason.why == Why.MENTIONED)
             found.setdefault((user, payment.payment_id if payment else None), candidate)
     with_payment = {user for user, payment_id in found if payment_id is not None}
     # Somebody who is known as well as having a payment is one candidate, not two.
@@ -276,23 +273,22 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
     return [*held, *_decisions(file, speech), speech.say("desk-charge-why"), *told, *more]
 
 
-def reason_line(reason: Mapping[str, Any], speech: Speech, users: Mapping[TelegramId, KnownUser] = NOBODY) -> str:
+def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NOBODY) -> str:
     """Tell why a rule, or a candidate, did not decide; words that only a newer version knows are told as they are."""
     rule, why = reason_words(reason, speech)
-    if reason.get("telegram_id") is None:
+    if reason.telegram_id is None:
         return speech.say("reason", rule=rule, why=why)
-    user = name_of(reason["telegram_id"], users)
-    if not reason.get("payment_id"):
+    user = name_of(reason.telegram_id, users)
+    if reason.payment_id is None:
         # No rule asks for names in the text; they are shown for the operator alone.
-        is_mentioned = reason.get("why") == Why.MENTIONED
+        is_mentioned = reason.why == Why.MENTIONED
         return speech.say("reason-mentioned" if is_mentioned else "reason-of-user", rule=rule, why=why, user=user)
-    return speech.say("reason-of", rule=rule, why=why, user=user, code=show_code(PaymentId(reason["payment_id"])))
+    return speech.say("reason-of", rule=rule, why=why, user=user, code=show_code(reason.payment_id))
 
 
-def reason_words(reason: Mapping[str, Any], speech: Speech) -> tuple[str, str]:
+def reason_words(reason: Reason, speech: Speech) -> tuple[str, str]:
     """Name the rule of a stored reason and why it did not decide, as plain words."""
-    rule, why = str(reason.get("rule") or "—"), str(reason.get("why") or "—")
-    return speech.word("rule", rule), speech.word("why", why)
+    return speech.word("rule", reason.rule), speech.word("why", reason.why)
 
 
 def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
@@ -399,7 +395,7 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
     exact = fits_exactly(file, charge)
     user = file.users.get(file.claim.telegram_id)
     name = f"@{user.username}" if user and user.username else str(file.claim.telegram_id)
-    credits = rates.credits_for(charge.amount_kept or Decimal(0), charge.currency) or 0
+    credits = rates.credits_for(charge.amount_kept, charge.currency) or 0
     text = speech.label(
         "desk-claim-credit" if exact else "desk-claim-pick", number=str(charge.charge_id), user=name, credits=credits
     )

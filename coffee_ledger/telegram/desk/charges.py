@@ -8,6 +8,7 @@ from aiogram.types import CallbackQuery, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
+from coffee_ledger.notifications import ChargeUnmatched
 from coffee_ledger.store.desk import Done, Order, Refused, Why, find_decider, match_charge
 from coffee_ledger.store.lookup import ChargeFile, KnownUser, find_charge_file, find_payment_named, find_users, remind
 from coffee_ledger.telegram.context import Context
@@ -142,14 +143,7 @@ async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Contex
     if file is None:
         return
     charge = file.charge
-    facts = {
-        "charge_key": charge.charge_key,
-        "family": charge.family,
-        "amount": None if charge.amount is None else f"{charge.amount:f}",
-        "currency": charge.currency,
-        "paid_at": int(charge.paid_at.timestamp()),
-        "code": None,
-    }
+    facts = ChargeUnmatched.of(charge)
     at = context.clock() + REMIND_AFTER
     await remind(context.pool, TelegramId(press.from_user.id), facts, at=at)
     await press.answer(speech.label("desk-later-set", time=speech.time(at)))

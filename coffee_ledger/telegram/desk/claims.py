@@ -1,7 +1,5 @@
 """Deciding a claim: which charge it means, or that none does."""
 
-from decimal import Decimal
-
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, Message
 
@@ -52,7 +50,7 @@ async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context, s
         return
     file, charge = found
     user = file.users[file.claim.telegram_id]
-    credits = context.rates.credits_for(charge.amount_kept or Decimal(0), charge.currency)
+    credits = context.rates.credits_for(charge.amount_kept, charge.currency)
     if credits is None:
         await press.answer(speech.label("desk-refused-no_rate"), show_alert=True)
         return

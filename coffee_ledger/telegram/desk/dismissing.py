@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.model import TelegramId
-from coffee_ledger.settling import OutsiderKind
 from coffee_ledger.store.desk import Done, Order, Why, dismiss_charge, find_outsider_kinds
 from coffee_ledger.store.lookup import ShownCharge, find_charge_file
 from coffee_ledger.telegram.context import Context

@@ -1,66 +1,64 @@
 """Cards that tell operators some news of one charge, above the charge as it stands by now."""
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
-from coffee_ledger.model import ChargeState, Method, NotificationKind
+from coffee_ledger.model import ChargeState, Method
+from coffee_ledger.notifications import (
+    ChargeContradicted,
+    ChargeGuessed,
+    ChargeNews,
+    ChargeRefunded,
+    ChargeUnmatched,
+    Contradiction,
+    GuessDisowned,
+    RefundUnknown,
+)
 from coffee_ledger.store.lookup import ChargeFile, ShownCharge
 from coffee_ledger.telegram.desk.cards import Card, charge_card
 from coffee_ledger.telegram.speech import Speech
 
-ABOUT_ONE_CHARGE = frozenset(
-    {
-        NotificationKind.CHARGE_UNMATCHED,
-        NotificationKind.CHARGE_GUESSED,
-        NotificationKind.CHARGE_REFUNDED,
-        NotificationKind.CHARGE_CONTRADICTED,
-        NotificationKind.REFUND_UNKNOWN,
-        NotificationKind.GUESS_DISOWNED,
-    }
-)
-"""Sent as a card, which is brought up to date after each decision; the query `find_cards` lists the same kinds."""
+ABOUT_ONE_CHARGE = (ChargeUnmatched, ChargeGuessed, ChargeRefunded, ChargeContradicted, RefundUnknown, GuessDisowned)
+"""Sent as a card, which is updated after each decision; the query `find_cards` lists the same kinds."""
 
-SILENT = frozenset({NotificationKind.CHARGE_GUESSED, NotificationKind.CHARGE_REFUNDED})
-"""Sent without a sound: the charge is settled, and an operator only looks whether it is right."""
-
-CONTRADICTIONS = frozenset({"amount", "status", "refund"})
+SILENT = (ChargeGuessed, ChargeRefunded)
+"""Sent without a sound: the charge is settled, and an operator only checks that it is right."""
 
 
-def news_card(kind: NotificationKind, facts: Mapping[str, Any], file: ChargeFile, speech: Speech) -> Card:
-    still_holds = kind is not NotificationKind.CHARGE_UNMATCHED and _still_holds(kind, file.charge)
-    return charge_card(file, speech, news=news(kind, facts, speech) if still_holds else None)
+def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:
+    still_holds = not isinstance(facts, ChargeUnmatched) and _still_holds(facts, file.charge)
+    return charge_card(file, speech, news=news(facts, speech) if still_holds else None)
 
 
-def news(kind: NotificationKind, facts: Mapping[str, Any], speech: Speech) -> str:
-    """Say what happened, without the charge itself."""
-    text = kind.value.replace("_", "-")
-    if kind is NotificationKind.CHARGE_CONTRADICTED:
+def news(facts: ChargeNews, speech: Speech) -> str:
+    """Say what happened to the charge; its own facts are said elsewhere."""
+    text = facts.kind.replace("_", "-")
+    if isinstance(facts, ChargeContradicted):
         return "\n".join([speech.say(text), _contradiction(facts, speech)])
-    if kind is NotificationKind.GUESS_DISOWNED:
-        return speech.say(text, user=str(facts["telegram_id"]))
+    if isinstance(facts, GuessDisowned):
+        return speech.say(text, user=str(facts.telegram_id))
     return speech.say(text)
 
 
-def _still_holds(kind: NotificationKind, charge: ShownCharge) -> bool:
-    """Tell whether the news still describes the charge; after a decision the charge speaks for itself."""
-    if kind is NotificationKind.CHARGE_GUESSED:
-        return charge.state is ChargeState.MATCHED and charge.method == Method.AMOUNT_AND_TIME
-    if kind is NotificationKind.CHARGE_REFUNDED:
-        return charge.state is ChargeState.REFUNDED
-    if kind is NotificationKind.REFUND_UNKNOWN:
-        return not charge.is_paid
-    return True
+def _still_holds(facts: ChargeNews, charge: ShownCharge) -> bool:
+    """Tell whether the news still describes the charge. After a decision, the card of the charge is enough."""
+    match facts:
+        case ChargeGuessed():
+            return charge.state is ChargeState.MATCHED and charge.method == Method.AMOUNT_AND_TIME
+        case ChargeRefunded():
+            return charge.state is ChargeState.REFUNDED
+        case RefundUnknown():
+            return not charge.is_paid
+        case _:
+            return True
 
 
-def _contradiction(facts: Mapping[str, Any], speech: Speech) -> str:
-    about = facts["about"] if facts["about"] in CONTRADICTIONS else "amount"
-    known = _money(facts.get("amount"), facts.get("currency"), speech)
-    told = _money(facts.get("told_amount"), facts.get("told_currency"), speech)
-    words = str(facts.get("told") or "—")
-    is_readable = facts.get("told_amount") is not None
-    return speech.say(f"contradicted-{about}", known=known, told=told if is_readable else words, status=words)
+def _contradiction(facts: ChargeContradicted, speech: Speech) -> str:
+    about = facts.about if facts.about in set(Contradiction) else Contradiction.AMOUNT
+    known = _money(facts.amount, facts.currency, speech)
+    words = facts.told or "—"
+    told = words if facts.told_amount is None else _money(facts.told_amount, facts.told_currency, speech)
+    return speech.say(f"contradicted-{about}", known=known, told=told, status=words)
 
 
-def _money(amount: str | None, currency: str | None, speech: Speech) -> str:
-    return speech.money(Decimal(amount), str(currency)) if amount is not None else "—"
+def _money(amount: Decimal | None, currency: str | None, speech: Speech) -> str:
+    return "—" if amount is None else speech.money(amount, str(currency))

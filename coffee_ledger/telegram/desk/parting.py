@@ -74,7 +74,7 @@ async def _ask(
     message: Message | InaccessibleMessage, charge: ShownCharge, text: str, context: Context, speech: Speech
 ) -> None:
     number = charge.charge_id
-    said = speech.say(text, number=str(number), amount=speech.money(charge.amount_kept or Decimal(0), charge.currency))
+    said = speech.say(text, number=str(number), amount=speech.money(charge.amount_kept, charge.currency))
     await ask(message, context, speech, Question.HOW_MUCH, number, said)
 
 
@@ -88,14 +88,14 @@ def _refuse(file: ChargeFile | None) -> Refused | None:
 
 def _part_of(charge: ShownCharge, said: Wish | None) -> Decimal | None:
     """Return the amount if it is a part of what was paid and has not gone back; None otherwise."""
-    kept = charge.amount_kept
-    is_part = said is not None and kept is not None and said.currency == charge.currency and said.amount < kept
-    return said.amount if said is not None and is_part else None
+    if said is None or said.currency != charge.currency or said.amount >= charge.amount_kept:
+        return None
+    return said.amount
 
 
 async def _confirm(file: ChargeFile, part: Decimal, context: Context, speech: Speech) -> Card:
     charge = file.charge
-    kept = charge.amount_kept or Decimal(0)
+    kept = charge.amount_kept
     amounts = {"part": speech.money(part, charge.currency), "amount": money(charge, speech)}
     lines = [
         speech.say("desk-confirm-part", number=str(charge.charge_id), **amounts),

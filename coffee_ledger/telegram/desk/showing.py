@@ -8,7 +8,8 @@ from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramBadRequest
 from aiogram.types import CallbackQuery, Message
 
-from coffee_ledger.model import NotificationKind, TelegramId
+from coffee_ledger.model import TelegramId
+from coffee_ledger.notifications import ClaimRaised
 from coffee_ledger.store.desk import Refused, Why
 from coffee_ledger.store.lookup import (
     drop_reminders,
@@ -20,7 +21,7 @@ from coffee_ledger.store.lookup import (
 )
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.cards import Card, charge_card, claim_card, name_of
-from coffee_ledger.telegram.desk.news import news_card
+from coffee_ledger.telegram.desk.news import ABOUT_ONE_CHARGE, news_card
 from coffee_ledger.telegram.speech import Speech, speech
 
 log = structlog.stdlib.get_logger()
@@ -55,8 +56,9 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
     for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
-        shown = news_card(card.kind, card.facts, file, speech(card.language))
-        await _edit(bot, card.telegram_id, card.message_id, shown)
+        if isinstance(card.facts, ABOUT_ONE_CHARGE):
+            shown = news_card(card.facts, file, speech(card.language))
+            await _edit(bot, card.telegram_id, card.message_id, shown)
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)
@@ -67,7 +69,7 @@ async def show_claim_everywhere(bot: Bot, context: Context, claim_id: int) -> No
     if file is None:
         return
     for card in await find_cards(context.pool, context.operators, claim_id=claim_id):
-        if card.kind is NotificationKind.CLAIM_RAISED:
+        if isinstance(card.facts, ClaimRaised):
             await _edit(bot, card.telegram_id, card.message_id, claim_card(file, context.rates, speech(card.language)))
 
 

@@ -1,0 +1,192 @@
+"""A charge, and the match that assigns it to a user."""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from coffee_ledger.model import SOURCE_BMC, ChargeKey, ChargeState, Doubt, Family, Method, PaymentId, TelegramId
+
+Money = tuple[Decimal | None, str]
+"""An amount and its currency."""
+
+
+class Why(enum.StrEnum):
+    """Why a rule, or one of its candidates, did not decide a charge."""
+
+    NO_CODE = "no_code"
+    UNKNOWN_CODE = "unknown_code"
+    SEVERAL_CODES = "several_codes"
+    CODE_UNDONE = "code_undone"
+    NO_CODE_NEAR = "no_code_near"
+    SEVERAL_CODES_NEAR = "several_codes_near"
+    CODE_NOT_LIVE = "code_not_live"
+    NO_SUBSCRIPTION = "no_subscription"
+    NEW_SUBSCRIPTION = "new_subscription"
+    NEW_SUPPORTER = "new_supporter"
+    SEVERAL_USERS = "several_users"
+    OTHER_USER = "other_user"
+    NO_OPEN_PAYMENT = "no_open_payment"
+    SEVERAL_OPEN_PAYMENTS = "several_open_payments"
+    PAYMENT_ENDED = "payment_ended"
+    OTHER_AMOUNT = "other_amount"
+    OTHER_CURRENCY = "other_currency"
+    OUTSIDE_WINDOW = "outside_window"
+    OTHER_CHARGE_WAITS = "other_charge_waits"
+    CODE_MEANT = "code_meant"
+    ANSWERED_WITHOUT_CODE = "answered_without_code"
+    RENEWAL = "renewal"
+    ASKED_LATE = "asked_late"
+    GUESSED_LATELY = "guessed_lately"
+    GUESS_TAKEN_BACK = "guess_taken_back"
+    SWITCHED_OFF = "switched_off"
+    OUTSIDER = "outsider"
+    MENTIONED = "mentioned"
+    NO_RATE = "no_rate"
+    STATUS_UNKNOWN = "status_unknown"
+    AMOUNT_UNREADABLE = "amount_unreadable"
+    PERIOD_MISSING = "period_missing"
+    IDENTITY_MISSING = "identity_missing"
+    CONFLICT = "conflict"
+    ANNOUNCED_TWICE = "announced_twice"
+
+
+class Flag(enum.StrEnum):
+    """What is unusual about a match, though it stands."""
+
+    LATE = "late"
+    """The pending payment had expired or was cancelled."""
+    SECOND_CHARGE = "second_charge"
+    """The pending payment was completed by another charge."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """
+    One step of a decision: the rule that was asked, and why it did not decide.
+
+    A stored reason may hold words of another version; these stay strings.
+    """
+
+    rule: Method | str
+    why: Why | str
+    payment_id: PaymentId | None = None
+    """The candidate, if it is a pending payment."""
+    telegram_id: TelegramId | None = None
+
+
+class OutsiderKind(enum.StrEnum):
+    """The trait by which an operator remembers that payments are not from our users."""
+
+    SUPPORTER = "supporter"
+    SUBSCRIPTION = "subscription"
+    ITEM = "item"
+    """A membership level or a Shop item."""
+
+
+OutsiderName = tuple[OutsiderKind, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """A charge. Its fields have the names of the columns in which they are stored."""
+
+    charge_key: ChargeKey
+    source: str = SOURCE_BMC
+    family: Family | str
+    bmc_id: str | None
+    transaction_id: str | None
+    psp_id: str | None
+    """Identifies a subscription for as long as it lasts."""
+    period_start: datetime | None = None
+    """The billing period of a subscription charge. Payments and lifetime memberships have none."""
+    supporter_id: str | None
+    amount: Decimal | None
+    """Major units, before fees, more than zero; None if it could not be read, or if only a refund without an amount has come."""
+    currency: str
+    note: str | None
+    """All of the supporter's own words, one line for each field; None if there are none."""
+    item: str | None = None
+    """Identifies the membership level (`level:5`) or the one Shop item bought (`extra:12`), by its title if it has no id."""
+    item_name: str | None = None
+    payer_name: str | None = None
+    """The name of a payer without a supporter id; other payers are identified by *supporter_id*."""
+    paid_at: datetime
+    state: ChargeState = ChargeState.UNMATCHED
+    is_paid: bool = True
+    """False while only its refund has come."""
+    is_held: bool = False
+    """An operator took its match back: only a person matches it again."""
+    doubt: Doubt | str | None = None
+    """Why only a person may match it: the weightiest reason, in the order of `Doubt`."""
+    told: str | None = None
+    """BMC's own value of the doubtful field, for the operator."""
+    conflicts_with: ChargeKey | None = None
+    """The charge that has the same transaction id, though another number."""
+    dismissed_by: int | None = None
+    """The remembered outsider by which it was dismissed."""
+    method: Method | str | None = None
+    reasons: tuple[Reason, ...] = ()
+    payment_id: PaymentId | None = None
+    telegram_id: TelegramId | None = None
+    flag: Flag | str | None = None
+    matched_at: datetime | None = None
+    refunded_at: datetime | None = None
+    refunded_amount: Decimal | None = None
+    """The part that went back, if an operator said that it was only a part."""
+
+    @property
+    def waits(self) -> bool:
+        return self.state is ChargeState.UNMATCHED
+
+    @property
+    def can_be_matched(self) -> bool:
+        """Whether an operator may match it: it waits, or no person has dismissed it."""
+        return self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
+
+    @property
+    def may_match(self) -> bool:
+        """Whether a rule may still match it."""
+        return self.can_be_matched and not self.is_held
+
+    @property
+    def money(self) -> Money:
+        return self.amount, self.currency
+
+    @property
+    def amount_kept(self) -> Decimal:
+        """The amount paid less the part that went back; zero if the amount is not known."""
+        return Decimal(0) if self.amount is None else self.amount - (self.refunded_amount or 0)
+
+    @property
+    def subscription(self) -> str | None:
+        """The name of its subscription: the `psp_id`, or BMC's number if that is missing; None if it belongs to none."""
+        if self.psp_id is not None:
+            return self.psp_id
+        if self.period_start is None and self.doubt != Doubt.PERIOD:
+            return None
+        return f"{self.family}:{self.bmc_id}" if self.bmc_id else None
+
+    def outsider_names(self) -> Iterator[OutsiderName]:
+        """Yield all traits by which an operator may have remembered that it is not from one of our users."""
+        if self.supporter_id is not None:
+            yield OutsiderKind.SUPPORTER, self.supporter_id
+        if self.subscription is not None:
+            yield OutsiderKind.SUBSCRIPTION, self.subscription
+        if self.item is not None:
+            yield OutsiderKind.ITEM, self.item
+
+
+@dataclass(frozen=True)
+class RivalCharge:
+    """A charge that waits, with only the fields that matter to other charges."""
+
+    charge_key: ChargeKey
+    amount: Decimal | None
+    currency: str
+    paid_at: datetime
+
+    @property
+    def money(self) -> Money:
+        return self.amount, self.currency

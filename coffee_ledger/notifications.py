@@ -1,0 +1,276 @@
+"""
+The facts of each kind of notification. Its text is made from them when it is sent, in the language of its reader.
+
+They hold nothing personal: a note, a name or an address is looked up when the text is made.
+"""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import ClassVar, Self
+
+from coffee_ledger.charges import Charge, Flag
+from coffee_ledger.model import ChargeKey, Method, NotificationKind, Outcome, PaymentId, TelegramId
+
+
+class AdjustmentCause(enum.StrEnum):
+    """Why a balance changed without a payment."""
+
+    ADJUSTED = "adjusted"
+    """An operator added or took credits by hand."""
+    MATCH_UNDONE = "match_undone"
+    REFUND_CORRECTED = "refund_corrected"
+    """A refund turned out to be of a part only."""
+
+
+class Contradiction(enum.StrEnum):
+    """The field in which a later event contradicts a known charge."""
+
+    AMOUNT = "amount"
+    STATUS = "status"
+    REFUND = "refund"
+    """A refund of another amount than was paid, or of one that could not be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a notification states. Each kind of notification has one subclass."""
+
+    kind: ClassVar[NotificationKind]
+
+
+# To users ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentCredited(Facts):
+    kind = NotificationKind.PAYMENT_CREDITED
+
+    amount: Decimal
+    """Less the part that went back."""
+    currency: str
+    credits: int
+    method: Method | str | None = None
+    flag: Flag | str | None = None
+    charge_key: ChargeKey | None = None
+    code: PaymentId | None = None
+    """The pending payment that it completed, if any."""
+    picked_amount: Decimal | None = None
+    """The amount of the pending payments that it completed, together."""
+    picked_currency: str | None = None
+    received_at: datetime | None = None
+    """When its event came. None if it was matched later, so that no user waited for the whole time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentRefunded(Facts):
+    kind = NotificationKind.PAYMENT_REFUNDED
+
+    amount: Decimal | None
+    currency: str
+    charge_key: ChargeKey | None = None
+    code: PaymentId | None = None
+    is_part: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentExpired(Facts):
+    kind = NotificationKind.PAYMENT_EXPIRED
+
+    amount: Decimal
+    currency: str
+    code: PaymentId
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentUnderReview(Facts):
+    kind = NotificationKind.PAYMENT_UNDER_REVIEW
+
+    amount: Decimal | None
+    currency: str
+    charge_key: ChargeKey | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditsAdjusted(Facts):
+    kind = NotificationKind.CREDITS_ADJUSTED
+
+    credits: int
+    """Negative if credits were taken."""
+    cause: AdjustmentCause | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimDeclined(Facts):
+    kind = NotificationKind.CLAIM_DECLINED
+
+
+# To operators --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeNews(Facts):
+    """Something happened to a charge."""
+
+    charge_key: ChargeKey
+    family: str
+    amount: Decimal | None
+    currency: str
+    paid_at: datetime
+    code: PaymentId | None = None
+    """The pending payment to which it was matched, if any."""
+
+    @classmethod
+    def of(cls, charge: Charge, **more: object) -> Self:
+        """Take the facts from *charge*; *more* are the fields that only this kind has."""
+        known = {
+            "charge_key": charge.charge_key,
+            "family": charge.family,
+            "amount": charge.amount,
+            "currency": charge.currency,
+            "paid_at": charge.paid_at,
+            "code": charge.payment_id,
+        }
+        return cls(**{**known, **more})  # type: ignore[arg-type] # the fields of the charge have these types
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeUnmatched(ChargeNews):
+    kind = NotificationKind.CHARGE_UNMATCHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeFlagged(ChargeNews):
+    kind = NotificationKind.CHARGE_FLAGGED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeGuessed(ChargeNews):
+    kind = NotificationKind.CHARGE_GUESSED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeRefunded(ChargeNews):
+    kind = NotificationKind.CHARGE_REFUNDED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeContradicted(ChargeNews):
+    kind = NotificationKind.CHARGE_CONTRADICTED
+
+    about: Contradiction | str
+    told_amount: Decimal | None
+    """The amount of the later event; None if it could not be read."""
+    told_currency: str | None
+    told: str | None = None
+    """BMC's own value of the field in doubt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundUnknown(ChargeNews):
+    kind = NotificationKind.REFUND_UNKNOWN
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuessDisowned(ChargeNews):
+    kind = NotificationKind.GUESS_DISOWNED
+
+    telegram_id: TelegramId
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeCameLate(ChargeNews):
+    """Its *code* is the one that came late, of another user."""
+
+    kind = NotificationKind.CODE_CAME_LATE
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundOverdrawn(Facts):
+    kind = NotificationKind.REFUND_OVERDRAWN
+
+    telegram_id: TelegramId
+    balance: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRaised(Facts):
+    kind = NotificationKind.CLAIM_RAISED
+
+    claim_id: int
+    telegram_id: TelegramId
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureFailures(Facts):
+    kind = NotificationKind.SIGNATURE_FAILURES
+
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventNews(Facts):
+    """An event came that changed nothing."""
+
+    type: str | None
+    """As BMC names it; None if the event has no type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestEvent(EventNews):
+    kind = NotificationKind.TEST_EVENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventUnreadable(EventNews):
+    kind = NotificationKind.EVENT_UNREADABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventUnknown(EventNews):
+    kind = NotificationKind.EVENT_UNKNOWN
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegacyWebhook(EventNews):
+    kind = NotificationKind.LEGACY_WEBHOOK
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettledAgain(Facts):
+    kind = NotificationKind.EVENT_SETTLED_AGAIN
+
+    event_no: int
+    outcome: Outcome | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingSummary(Facts):
+    """States nothing itself: its numbers are read when it is shown."""
+
+    kind = NotificationKind.WAITING_SUMMARY
+
+
+FACTS: dict[NotificationKind, type[Facts]] = {
+    one.kind: one
+    for one in (
+        PaymentCredited, PaymentRefunded, PaymentExpired, PaymentUnderReview, CreditsAdjusted, ClaimDeclined,
+        ChargeUnmatched, ChargeFlagged, ChargeGuessed, ChargeRefunded, ChargeContradicted, RefundUnknown, GuessDisowned,
+        CodeCameLate, RefundOverdrawn, ClaimRaised, SignatureFailures, TestEvent, EventUnreadable, EventUnknown,
+        LegacyWebhook, EventSettledAgain, WaitingSummary,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NewNotification:
+    """A notification to be queued."""
+
+    telegram_id: TelegramId | None
+    """None for the operators."""
+    facts: Facts
+    fact_key: str | None
+    """The same key is queued once; None is queued every time."""
+    traceparent: str | None = None
+    """The trace of the event that caused it."""
