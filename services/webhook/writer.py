@@ -134,7 +134,9 @@ class Writer:
             await self._keep_failed(one.event)
         except DatabaseAwayError as error:
             _fail(one, error)
-        except Exception as error:  # noqa: BLE001 — not even kept: the answer must not be a 2xx, the writer must live on
+        except Exception as error:
+            # The event is not even kept, so its answer must not be a 2xx. The batching task must live on.
+            log.exception("event not kept", **_ids(one.event))
             _fail(one, error)
         else:
             log.info("event kept raw for the operators", outcome=Outcome.FAILED, **_ids(one.event))

@@ -24,12 +24,12 @@ from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.claiming import Story
 from coffee_ledger.codes import issue_code, near_codes, show_code
 from coffee_ledger.errors import TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import Outcome, PaymentId, TelegramId
-from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.store import desk
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
 from coffee_ledger.store.database import Connection, Pool, open_pool, sql

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.model import NotificationKind, TelegramId
+from coffee_ledger.charges import Reason, Why
+from coffee_ledger.model import Method, NotificationKind, TelegramId
 from coffee_ledger.store.database import Pool, open_pool, sql
 from coffee_ledger.store.lease import LEASE_SECONDS, Lease
 from coffee_ledger.store.outbox import (
@@ -350,7 +351,7 @@ async def test_what_is_owed_to_the_operators_goes_to_each_of_them(outbox: Outbox
 
     begun = await outbox.begin()
 
-    assert [(one.telegram_id, one.kind, one.facts, one.created_at) for one in begun] == [
+    assert [(one.telegram_id, one.kind, one.stored_facts, one.created_at) for one in begun] == [
         (operator, NotificationKind.CHARGE_UNMATCHED, {"amount": "5"}, NOW) for operator in OPERATORS
     ]
     assert await outbox.statuses() == ["addressed", "pending", "pending"]
@@ -447,7 +448,7 @@ async def test_operators_are_told_why_a_charge_was_not_matched(outbox: Outbox, w
     told = await outbox.begin(now=datetime.now(UTC) + SECOND)
 
     assert [one.kind for one in told] == [NotificationKind.CHARGE_UNMATCHED] * len(OPERATORS)
-    assert told[0].reasons[0] == {"rule": "code", "why": "no_code"}
+    assert told[0].reasons[0] == Reason(Method.CODE, Why.NO_CODE)
 
 
 async def test_a_payment_is_told_before_its_refund_though_both_came_at_once(
@@ -578,7 +579,7 @@ async def test_an_operator_who_starts_late_is_shown_only_what_still_waits(
     shown = await ledger.pool.fetchval("SELECT note FROM charges WHERE charge_id = $1", told[0].charge_id)
     assert shown == "for the dogs"
     assert (
-        await ledger.pool.fetchval("SELECT status FROM claims WHERE claim_id = $1", told[1].facts["claim_id"]) == "open"
+        await ledger.pool.fetchval("SELECT status FROM claims WHERE claim_id = $1", told[1].stored_facts["claim_id"]) == "open"
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.claiming import Story
 from coffee_ledger.codes import issue_code, read_codes
 from coffee_ledger.events import read_event
 from coffee_ledger.model import NotificationKind, PaymentId, Rates, TelegramId
-from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.store.claims import find_open_claim, raise_claim
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.desk import (
