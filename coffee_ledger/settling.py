@@ -600,7 +600,7 @@ class _Fold:
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
-        written = "" if amount is None else f"{amount:f}"
+        written = None if amount is None else f"{amount:f}"
         self._tell(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
     def _tell(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:

@@ -51,9 +51,14 @@ def row_of_charge(charge: Charge) -> dict[str, object]:
 
 
 def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
-    """Read stored reasons; None stands for none."""
+    """Read stored reasons; None stands for none. A rule or a "why" that another version left out is an empty string."""
     return tuple(
-        Reason(_known(Method, row["rule"]), _known(Why, row["why"]), row.get("payment_id"), row.get("telegram_id"))
+        Reason(
+            _known(Method, row.get("rule") or ""),
+            _known(Why, row.get("why") or ""),
+            row.get("payment_id"),
+            row.get("telegram_id"),
+        )
         for row in rows or ()
     )
 

@@ -19,9 +19,9 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
+from coffee_ledger.charges import Flag, Why
 from coffee_ledger.claiming import DECLINE_LIMITS, Story
 from coffee_ledger.events import read_event
-from coffee_ledger.charges import Flag, Why
 from coffee_ledger.model import (
     ChargeState,
     CreditKind,

@@ -1,111 +1,146 @@
 """What is owed, put into words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from coffee_ledger.charges import Flag, Why
-from coffee_ledger.model import Family, Method, NotificationKind, Rates, TelegramId
+from coffee_ledger.charges import Flag, Reason, Why
+from coffee_ledger.model import ChargeKey, Family, Method, NotificationKind, PaymentId, Rates, TelegramId
+from coffee_ledger.notifications import (
+    ChargeContradicted,
+    ChargeFlagged,
+    ChargeGuessed,
+    ChargeRefunded,
+    ChargeUnmatched,
+    ClaimDeclined,
+    ClaimRaised,
+    CodeCameLate,
+    Contradiction,
+    CreditsAdjusted,
+    EventSettledAgain,
+    EventUnknown,
+    EventUnreadable,
+    Facts,
+    GuessDisowned,
+    LegacyWebhook,
+    PaymentCredited,
+    PaymentExpired,
+    PaymentRefunded,
+    PaymentUnderReview,
+    RefundOverdrawn,
+    RefundUnknown,
+    SignatureFailures,
+)
+from coffee_ledger.notifications import TestEvent as SentTest  # pytest takes a name with `Test` for a test
 from coffee_ledger.store.outbox import Notification, Waiting
+from coffee_ledger.store.rows import reasons_of, write_facts
 from coffee_ledger.telegram.announcements import announce
 from coffee_ledger.telegram.desk.summary import summary_text
 from coffee_ledger.telegram.speech import LANGUAGES, speech
 
-CREDITED = {
-    "amount": "5",
-    "currency": "USD",
-    "credits": 500,
-    "method": Method.CODE,
-    "flag": None,
-    "code": "K7QM2XHD",
-    "picked_amount": "5.00",
-    "picked_currency": "USD",
-}
-CHARGE = {
-    "charge_key": "donation:pi_1",
+ANNA = TelegramId(101)
+CODE = PaymentId("K7QM2XHD")
+CREDITED = PaymentCredited(
+    amount=Decimal(5),
+    currency="USD",
+    credits=500,
+    method=Method.CODE,
+    flag=None,
+    code=CODE,
+    picked_amount=Decimal("5.00"),
+    picked_currency="USD",
+)
+CHARGE: dict[str, Any] = {
+    "charge_key": ChargeKey("donation:pi_1"),
     "family": "donation",
-    "amount": "5",
+    "amount": Decimal(5),
     "currency": "USD",
-    "paid_at": 1_780_405_603,
-    "code": "K7QM2XHD",
+    "paid_at": datetime.fromtimestamp(1_780_405_603, UTC),
+    "code": CODE,
 }
-CONTRADICTED = {**CHARGE, "about": "amount", "told_amount": "25.00", "told_currency": "USD", "told": None}
+UNMATCHED = ChargeUnmatched(**CHARGE)
+CONTRADICTED = ChargeContradicted(
+    **CHARGE, about=Contradiction.AMOUNT, told_amount=Decimal("25.00"), told_currency="USD", told=None
+)
 RATES = Rates({"USD": Decimal(100)})
-PAYMENT = {"amount": "5.00", "currency": "USD", "code": "K7QM2XHD"}
+PAYMENT: dict[str, Any] = {"amount": Decimal("5.00"), "currency": "USD"}
+REFUNDED = PaymentRefunded(**PAYMENT, code=CODE)
 
-FACTS: Mapping[NotificationKind, Mapping[str, Any]] = {
-    NotificationKind.PAYMENT_CREDITED: CREDITED,
-    NotificationKind.PAYMENT_REFUNDED: PAYMENT,
-    NotificationKind.PAYMENT_EXPIRED: PAYMENT,
-    NotificationKind.PAYMENT_UNDER_REVIEW: PAYMENT,
-    NotificationKind.CHARGE_UNMATCHED: CHARGE,
-    NotificationKind.CHARGE_FLAGGED: CHARGE,
-    NotificationKind.CHARGE_GUESSED: CHARGE,
-    NotificationKind.CHARGE_REFUNDED: CHARGE,
-    NotificationKind.CHARGE_CONTRADICTED: CONTRADICTED,
-    NotificationKind.REFUND_UNKNOWN: CHARGE,
-    NotificationKind.GUESS_DISOWNED: {**CHARGE, "telegram_id": 101},
-    NotificationKind.CODE_CAME_LATE: CHARGE,
-    NotificationKind.REFUND_OVERDRAWN: {"telegram_id": 101, "balance": -400},
-    NotificationKind.CREDITS_ADJUSTED: {"credits": -500, "cause": "match_undone"},
-    NotificationKind.CLAIM_DECLINED: {},
-    NotificationKind.CLAIM_RAISED: {"claim_id": 1, "telegram_id": 101},
-    NotificationKind.SIGNATURE_FAILURES: {"count": 3},
-    NotificationKind.TEST_EVENT: {"type": "donation.created"},
-    NotificationKind.EVENT_UNREADABLE: {"type": None},
-    NotificationKind.EVENT_UNKNOWN: {"type": "coffee.spilled"},
-    NotificationKind.EVENT_SETTLED_AGAIN: {"event_no": 7, "outcome": "credited"},
-    NotificationKind.LEGACY_WEBHOOK: {"type": None},
+FACTS: Mapping[NotificationKind, Facts] = {
+    one.kind: one
+    for one in (
+        CREDITED,
+        REFUNDED,
+        PaymentExpired(**PAYMENT, code=CODE),
+        PaymentUnderReview(**PAYMENT),
+        UNMATCHED,
+        ChargeFlagged(**CHARGE),
+        ChargeGuessed(**CHARGE),
+        ChargeRefunded(**CHARGE),
+        CONTRADICTED,
+        RefundUnknown(**CHARGE),
+        GuessDisowned(**CHARGE, telegram_id=ANNA),
+        CodeCameLate(**CHARGE),
+        RefundOverdrawn(telegram_id=ANNA, balance=-400),
+        CreditsAdjusted(credits=-500, cause="match_undone"),
+        ClaimDeclined(),
+        ClaimRaised(claim_id=1, telegram_id=ANNA),
+        SignatureFailures(count=3),
+        SentTest(type="donation.created"),
+        EventUnreadable(type=None),
+        EventUnknown(type="coffee.spilled"),
+        EventSettledAgain(event_no=7, outcome="credited"),
+        LegacyWebhook(type=None),
+    )
 }
 
 
 def told(
-    kind: NotificationKind,
-    facts: Mapping[str, Any] | None = None,
+    facts: Facts,
     *,
     language: str = "en",
     balance: int = 700,
-    reasons: Sequence[Mapping[str, Any]] = (),
+    reasons: Sequence[Reason] = (),
     rates: Rates = RATES,
 ) -> str:
-    owed = notification(kind, facts, language=language, balance=balance, reasons=reasons)
+    owed = notification(facts, language=language, balance=balance, reasons=reasons)
     return announce(owed, speech(language), rates=rates).text
 
 
 def notification(
-    kind: NotificationKind = NotificationKind.PAYMENT_CREDITED,
-    facts: Mapping[str, Any] | None = None,
+    facts: Facts = CREDITED,
     *,
     language: str = "en",
     balance: int = 700,
-    reasons: Sequence[Mapping[str, Any]] = (),
+    reasons: Sequence[Reason] = (),
     charge_id: int | None = None,
 ) -> Notification:
     return Notification(
         notification_id=1,
-        telegram_id=TelegramId(101),
-        kind=kind,
-        facts=FACTS[kind] if facts is None else facts,
+        telegram_id=ANNA,
+        kind=facts.kind,
+        stored_facts=write_facts(facts),
         attempts=1,
         created_at=datetime(2026, 11, 23, tzinfo=UTC),
         language=language,
         balance=balance,
-        reasons=reasons,
+        reasons=tuple(reasons),
         charge_id=charge_id,
     )
 
 
 def credited(**changed: Any) -> str:
-    return told(NotificationKind.PAYMENT_CREDITED, {**CREDITED, **changed})
+    return told(replace(CREDITED, **changed))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", [one for one in NotificationKind if one is not NotificationKind.WAITING_SUMMARY])
 def test_every_kind_has_its_words_in_every_language(kind: NotificationKind, language: str) -> None:
-    text = told(kind, language=language)
+    text = told(FACTS[kind], language=language)
 
     assert 20 < len(text) < 4096
     assert "None" not in text
@@ -147,7 +182,7 @@ def test_a_payment_as_picked_is_told_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("changed", "remark"),
     [
-        ({"picked_amount": "10.00"}, "You had picked $10"),
+        ({"picked_amount": Decimal("10.00")}, "You had picked $10"),
         ({"picked_currency": "EUR"}, "You had picked €5"),
         ({"method": Method.CORRECTED_CODE}, "small slip"),
         ({"flag": Flag.LATE}, "had been closed"),
@@ -171,9 +206,9 @@ def test_what_was_unusual_is_remarked(changed: Mapping[str, Any], remark: str) -
     ],
 )
 def test_the_rate_is_told_with_every_payment(amount: str, per_unit: str, credits: int, rate: str) -> None:
-    facts = {**CREDITED, "amount": amount, "credits": credits, "picked_amount": "10"}
+    facts = replace(CREDITED, amount=Decimal(amount), credits=credits, picked_amount=Decimal(10))
 
-    said = told(NotificationKind.PAYMENT_CREDITED, facts, rates=Rates({"USD": Decimal(per_unit)}))
+    said = told(facts, rates=Rates({"USD": Decimal(per_unit)}))
 
     assert said.count(rate) == 1
     assert "for what was paid." in said
@@ -181,7 +216,7 @@ def test_the_rate_is_told_with_every_payment(amount: str, per_unit: str, credits
 
 @pytest.mark.parametrize(("amount", "credits"), [("1.00", 100), ("5", 450)])
 def test_no_rate_is_told_that_the_sum_says_or_that_is_another_by_now(amount: str, credits: int) -> None:
-    assert "(" not in credited(amount=amount, credits=credits)
+    assert "(" not in credited(amount=Decimal(amount), credits=credits)
 
 
 def test_a_renewal_that_nobody_picked_is_told_without_remarks() -> None:
@@ -191,11 +226,11 @@ def test_a_renewal_that_nobody_picked_is_told_without_remarks() -> None:
 
 
 def test_a_payment_worth_less_than_a_credit_is_told_as_it_is() -> None:
-    assert "+0 credits" in credited(amount="0.001", credits=0, picked_amount=None)
+    assert "+0 credits" in credited(amount=Decimal("0.001"), credits=0, picked_amount=None)
 
 
 def test_a_refund_whose_amount_was_never_said_is_told_all_the_same() -> None:
-    said = told(NotificationKind.PAYMENT_REFUNDED, {**PAYMENT, "amount": None}, balance=-5)
+    said = told(replace(REFUNDED, amount=None), balance=-5)
 
     assert "-5 credits" in said
 
@@ -203,11 +238,9 @@ def test_a_refund_whose_amount_was_never_said_is_told_all_the_same() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("why", Why)
 def test_each_reason_is_told_with_its_candidate(why: Why, language: str) -> None:
-    reason = {"rule": Method.CODE, "why": why, "payment_id": "K7QM2XHD", "telegram_id": 202}
+    reason = Reason(Method.CODE, why, CODE, TelegramId(202))
 
-    said = told(
-        NotificationKind.CHARGE_UNMATCHED, language=language, reasons=[reason, {"rule": Method.CODE, "why": why}]
-    )
+    said = told(UNMATCHED, language=language, reasons=[reason, Reason(Method.CODE, why)])
 
     assert "K7QM-2XHD" in said
     assert "202" in said
@@ -215,14 +248,9 @@ def test_each_reason_is_told_with_its_candidate(why: Why, language: str) -> None
 
 
 def test_a_charge_with_endless_candidates_still_fits_into_a_message() -> None:
-    reason = {
-        "rule": Method.CODE,
-        "why": Why.SEVERAL_CODES,
-        "payment_id": "1" * 15 + "_1732347758",
-        "telegram_id": 10**15,
-    }
+    reason = Reason(Method.CODE, Why.SEVERAL_CODES, PaymentId("1" * 15 + "_1732347758"), TelegramId(10**15))
 
-    said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "charge_key": "x" * 300}, reasons=[reason] * 300)
+    said = told(replace(UNMATCHED, charge_key=ChargeKey("x" * 300)), reasons=[reason] * 300)
 
     assert len(said) < 4096
 
@@ -230,29 +258,29 @@ def test_a_charge_with_endless_candidates_still_fits_into_a_message() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("family", Family)
 def test_every_family_can_be_told(family: Family, language: str) -> None:
-    for kind in (NotificationKind.CHARGE_UNMATCHED, NotificationKind.CHARGE_FLAGGED):
-        said = told(kind, {**CHARGE, "family": family}, language=language)
+    for facts in (ChargeUnmatched, ChargeFlagged):
+        said = told(facts(**{**CHARGE, "family": family}), language=language)
 
         assert f"({speech(language).say(f'desk-family-{family}')})" in said
 
 
 def test_what_buy_me_a_coffee_sent_is_shown_and_never_obeyed() -> None:
-    said = told(NotificationKind.EVENT_UNKNOWN, {"type": "<b>donation</b> & more"})
+    said = told(EventUnknown(type="<b>donation</b> & more"))
 
     assert "&lt;b&gt;donation&lt;/b&gt; &amp; more" in said
 
 
 def test_an_odd_currency_harms_nobody() -> None:
-    said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "currency": "<XXX>"})
+    said = told(replace(UNMATCHED, currency="<XXX>"))
 
     assert "<XXX>" not in said
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_words_that_this_version_does_not_know_are_told_as_they_are(language: str) -> None:
-    reasons: list[dict[str, Any]] = [{"rule": "stars", "why": "<eclipse>", "telegram_id": 7}, {"rule": "code"}]
+    reasons = reasons_of([{"rule": "stars", "why": "<eclipse>", "telegram_id": 7}, {"rule": "code"}])
 
-    said = told(NotificationKind.CHARGE_UNMATCHED, {**CHARGE, "family": "lottery"}, language=language, reasons=reasons)
+    said = told(replace(UNMATCHED, family="lottery"), language=language, reasons=reasons)
 
     assert "(lottery)" in said
     assert "stars: &lt;eclipse&gt; – 7" in said
@@ -261,9 +289,9 @@ def test_words_that_this_version_does_not_know_are_told_as_they_are(language: st
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_users_named_in_the_text_are_told_without_a_rule(language: str) -> None:
-    reason = {"rule": Method.OPERATOR, "why": Why.MENTIONED, "telegram_id": 101}
+    reason = Reason(Method.OPERATOR, Why.MENTIONED, telegram_id=ANNA)
 
-    said = told(NotificationKind.CHARGE_UNMATCHED, language=language, reasons=[reason])
+    said = told(UNMATCHED, language=language, reasons=[reason])
 
     assert said.endswith(f"• {speech(language).say('why-mentioned')} – 101")
 
@@ -280,14 +308,14 @@ def test_users_named_in_the_text_are_told_without_a_rule(language: str) -> None:
     ],
 )
 def test_both_values_of_a_contradiction_are_told(facts: Mapping[str, Any], line: str) -> None:
-    said = told(NotificationKind.CHARGE_CONTRADICTED, {**CONTRADICTED, **facts})
+    said = told(replace(CONTRADICTED, **facts))
 
     assert line in said.splitlines()
 
 
 def test_a_guess_is_told_with_a_button_and_any_other_match_without_one() -> None:
     guess, match = (
-        announce(notification(facts={**CREDITED, "method": method}, charge_id=7), speech("en"), rates=RATES)
+        announce(notification(replace(CREDITED, method=method), charge_id=7), speech("en"), rates=RATES)
         for method in (Method.AMOUNT_AND_TIME, Method.CODE)
     )
 
@@ -299,13 +327,13 @@ def test_a_guess_is_told_with_a_button_and_any_other_match_without_one() -> None
 
 @pytest.mark.parametrize("kind", [one for one in NotificationKind if one is not NotificationKind.WAITING_SUMMARY])
 def test_only_what_is_settled_is_told_to_operators_without_a_sound(kind: NotificationKind) -> None:
-    message = announce(notification(kind), speech("en"), rates=RATES)
+    message = announce(notification(FACTS[kind]), speech("en"), rates=RATES)
 
     assert message.is_silent is (kind in (NotificationKind.CHARGE_GUESSED, NotificationKind.CHARGE_REFUNDED))
 
 
 def test_a_refund_that_was_corrected_says_how_much_is_back() -> None:
-    said = told(NotificationKind.CREDITS_ADJUSTED, {"credits": 300, "cause": "refund_corrected"})
+    said = told(CreditsAdjusted(credits=300, cause="refund_corrected"))
 
     assert said == (
         "Only a part of your payment was refunded, so you have <b>300 credits</b> back. You now have 700 credits."

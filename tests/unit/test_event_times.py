@@ -21,5 +21,5 @@ def test_a_payment_is_never_later_than_its_event(created_at: object) -> None:
     event = read_event(body, received_at=NOW, nonce="n")
 
     assert event.kind is EventKind.PAID
-    assert event.charge is not None
-    assert event.charge.paid_at <= NOW + timedelta(hours=1)
+    assert event.report is not None
+    assert event.report.charge.paid_at <= NOW + timedelta(hours=1)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from coffee_ledger.charges import Flag, Why
 from coffee_ledger.codes import Reading, read_codes
-from coffee_ledger.matching import Candidates, Flag, GuessRecord, Match, Question, Rules, Unmatched, Why, match
+from coffee_ledger.matching import Candidates, GuessRecord, Match, Question, Rules, Unmatched, match
 from coffee_ledger.model import Doubt, Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -70,7 +71,7 @@ def anothers(code: str = "ZZZZ2222", **values: Any) -> PendingPayment:
     return payment(code, user=BOHDAN, **values)
 
 
-def decide(asked: Question, candidates: Candidates, rules: Rules = RULES) -> tuple[Method, TelegramId] | set[Why]:
+def decide(asked: Question, candidates: Candidates, rules: Rules = RULES) -> tuple[Method, TelegramId] | set[Why | str]:
     """Whom the charge goes to and how; or why to nobody."""
     found = match(asked, candidates, rules)
     return (found.method, found.telegram_id) if isinstance(found, Match) else {reason.why for reason in found.reasons}

@@ -1,6 +1,6 @@
 """Settling without a database: the book, each kind of event, and all that a batch writes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from coffee_ledger.charges import Charge, Flag, OutsiderKind, Reason, RivalCharge, Why
 from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
-from coffee_ledger.matching import Flag, GuessRecord, Rules
+from coffee_ledger.matching import GuessRecord, Rules
 from coffee_ledger.mentions import Mentions
 from coffee_ledger.model import (
     ChargeKey,
@@ -27,23 +28,35 @@ from coffee_ledger.model import (
     Rates,
     TelegramId,
 )
+from coffee_ledger.notifications import (
+    ChargeContradicted,
+    ChargeFlagged,
+    ChargeGuessed,
+    ChargeRefunded,
+    ChargeUnmatched,
+    CodeCameLate,
+    Contradiction,
+    EventNews,
+    EventUnknown,
+    EventUnreadable,
+    LegacyWebhook,
+    NewNotification,
+    PaymentCredited,
+    PaymentRefunded,
+    PaymentUnderReview,
+    RefundUnknown,
+)
+from coffee_ledger.notifications import TestEvent as SentTest  # pytest takes a name with `Test` for a test
 from coffee_ledger.settling import (
     Book,
-    Charge,
     Completion,
     EventRecord,
-    Facts,
-    NewNotification,
-    OutsiderKind,
-    RivalCharge,
     Settlement,
     match_by_operator,
-    outsider_names,
     read_notes,
     read_words,
     rematch,
     settle,
-    subscription_of,
 )
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -103,7 +116,7 @@ def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> Ch
 
 def changed(report: ChargeReport, **said: Any) -> ChargeReport:
     """Change fields of the report, and of its charge."""
-    own = {name: said.pop(name) for name in ("is_renewal", "side_text", "has_answer") if name in said}
+    own: dict[str, Any] = {name: said.pop(name) for name in ("is_renewal", "side_text", "has_answer") if name in said}
     if "supporter" in said:
         own["supporter"] = said.pop("supporter")
         said["supporter_id"] = own["supporter"].supporter_id if own["supporter"] else None
@@ -170,6 +183,12 @@ def the_message(done: Settlement, kind: NotificationKind) -> NewNotification:
     return message
 
 
+def the_credit(done: Settlement) -> PaymentCredited:
+    facts = the_message(done, NotificationKind.PAYMENT_CREDITED).facts
+    assert isinstance(facts, PaymentCredited)
+    return facts
+
+
 def whys(charge: Charge) -> set[str]:
     return {reason.why for reason in charge.reasons}
 
@@ -213,7 +232,7 @@ def test_a_charge_is_found_by_its_transaction_its_number_or_its_period(
 ) -> None:
     charge = charge_of(known)
 
-    assert book_of(charges=[charge]).find(later) == (charge if is_found else None)
+    assert book_of(charges=[charge]).find(later.charge) == (charge if is_found else None)
 
 
 @pytest.mark.parametrize("doubt", [Doubt.PERIOD, Doubt.IDENTITY])
@@ -221,14 +240,16 @@ def test_a_charge_that_cannot_be_identified_is_found_by_its_own_key_alone(doubt:
     charge = charge_of(donation(charge_key=ChargeKey("donation:event-1")))
     book = book_of(charges=[charge])
 
-    assert book.find(donation(charge_key=ChargeKey("donation:event-1"), doubt=doubt)) == charge
-    assert book.find(donation(charge_key=ChargeKey("donation:event-2"), doubt=doubt)) is None
+    assert book.find(donation(charge_key=ChargeKey("donation:event-1"), doubt=doubt).charge) == charge
+    assert book.find(donation(charge_key=ChargeKey("donation:event-2"), doubt=doubt).charge) is None
 
 
 def test_a_charge_in_doubt_about_something_else_is_found_by_its_ids() -> None:
     charge = charge_of(donation())
 
-    assert book_of(charges=[charge]).find(donation(charge_key=ChargeKey("another"), doubt=Doubt.STATUS)) == charge
+    assert (
+        book_of(charges=[charge]).find(donation(charge_key=ChargeKey("another"), doubt=Doubt.STATUS).charge) == charge
+    )
 
 
 @pytest.mark.parametrize(("seconds", "is_one"), [(1, True), (-300, True), (300, True), (301, False), (-301, False)])
@@ -237,14 +258,14 @@ def test_periods_that_begin_minutes_apart_are_one(psp_id: str | None, seconds: i
     known = charge_of(membership(psp_id=psp_id))
     later = membership(psp_id=psp_id, period_start=PAID_AT + timedelta(seconds=seconds), charge_key=ChargeKey("later"))
 
-    assert book_of(charges=[known]).find(later) == (known if is_one else None)
+    assert book_of(charges=[known]).find(later.charge) == (known if is_one else None)
 
 
 def test_a_refund_by_number_is_of_its_own_period() -> None:
     first, second = charge_of(membership(transaction_id="pi_1")), charge_of(membership(months=1, transaction_id="pi_2"))
     refund = membership(months=1, psp_id="sub_9", transaction_id="re_1")
 
-    assert book_of(charges=[first, second]).find_refunded(refund) == second
+    assert book_of(charges=[first, second]).find_refunded(refund.charge) == second
 
 
 def test_a_renewal_of_an_erased_user_is_credited_without_what_names_them() -> None:
@@ -305,14 +326,14 @@ def test_the_period_of_a_subscription_counts_before_a_number() -> None:
     by_number = charge_of(membership(psp_id=None))
     by_period = charge_of(membership("17"))
 
-    assert book_of(charges=[by_number, by_period]).find(membership()) == by_period
+    assert book_of(charges=[by_number, by_period]).find(membership().charge) == by_period
 
 
 def test_a_number_counts_before_a_transaction() -> None:
     by_transaction = charge_of(donation("2", transaction_id="pi_1", family=Family.EXTRA_PURCHASE))
     by_number = charge_of(donation(transaction_id=None))
 
-    assert book_of(charges=[by_transaction, by_number]).find(donation()) == by_number
+    assert book_of(charges=[by_transaction, by_number]).find(donation().charge) == by_number
 
 
 def test_a_charge_is_found_by_an_id_that_it_got_later() -> None:
@@ -320,23 +341,23 @@ def test_a_charge_is_found_by_an_id_that_it_got_later() -> None:
     named = replace(nameless, transaction_id="pi_1")
     book = book_of(charges=[nameless, named])
 
-    assert book.find(donation(None, transaction_id="pi_1")) == named
-    assert book.find(donation(transaction_id=None)) == named
+    assert book.find(donation(None, transaction_id="pi_1").charge) == named
+    assert book.find(donation(transaction_id=None).charge) == named
 
 
 def test_a_refund_under_a_transaction_of_its_own_is_found_by_the_number() -> None:
     charge = charge_of(donation())
     refund = donation(transaction_id="re_9")
 
-    assert book_of(charges=[charge]).find(refund) is None
-    assert book_of(charges=[charge]).find_refunded(refund) == charge
+    assert book_of(charges=[charge]).find(refund.charge) is None
+    assert book_of(charges=[charge]).find_refunded(refund.charge) == charge
 
 
 def test_a_refund_is_found_by_its_transaction_before_its_number() -> None:
     by_transaction = charge_of(donation("2", transaction_id="pi_1", family=Family.EXTRA_PURCHASE))
     by_number = charge_of(donation(transaction_id="pi_3"))
 
-    assert book_of(charges=[by_number, by_transaction]).find_refunded(donation()) == by_transaction
+    assert book_of(charges=[by_number, by_transaction]).find_refunded(donation().charge) == by_transaction
 
 
 def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
@@ -345,7 +366,7 @@ def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
         donation("2", transaction_id="pi_1", charge_key=ChargeKey("donation:2")), conflicts_with=first.charge_key
     )
 
-    assert book_of(charges=[second, first]).find_conflict(donation("3", transaction_id="pi_1")) == first
+    assert book_of(charges=[second, first]).find_conflict(donation("3", transaction_id="pi_1").charge) == first
 
 
 @pytest.mark.parametrize(
@@ -360,7 +381,7 @@ def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
     ids=["another transaction", "another family", "the same number", "no number", "another source"],
 )
 def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: ChargeReport) -> None:
-    assert book_of(charges=[charge_of(donation())]).find_conflict(other) is None
+    assert book_of(charges=[charge_of(donation())]).find_conflict(other.charge) is None
 
 
 @pytest.mark.parametrize(
@@ -376,18 +397,16 @@ def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: C
     ],
 )
 def test_a_subscription_is_named_by_its_id_or_by_its_number(facts: ChargeReport, name: str | None) -> None:
-    assert subscription_of(facts) == name
-    assert charge_of(facts).subscription == name
+    assert facts.charge.subscription == name
 
 
-@pytest.mark.parametrize("read", [lambda facts: facts, charge_of], ids=["facts", "charge"])
-def test_an_outsider_is_remembered_by_supporter_subscription_and_item(read: Callable[[ChargeReport], Any]) -> None:
-    assert list(outsider_names(read(membership(supporter=OLENA, item="level:5")))) == [
+def test_an_outsider_is_remembered_by_supporter_subscription_and_item() -> None:
+    assert list(membership(supporter=OLENA, item="level:5").charge.outsider_names()) == [
         (OutsiderKind.SUPPORTER, "77"),
         (OutsiderKind.SUBSCRIPTION, "sub_1"),
         (OutsiderKind.ITEM, "level:5"),
     ]
-    assert list(outsider_names(read(donation()))) == []
+    assert list(donation().charge.outsider_names()) == []
 
 
 def test_a_part_that_was_refunded_is_not_kept() -> None:
@@ -455,7 +474,7 @@ def test_a_mentioned_user_is_a_candidate_and_no_more() -> None:
     done = settle_all(donation(note="for @Anna_K"), book=book)
 
     assert done.outcomes == [Outcome.UNMATCHED]
-    assert done.charges[DONATION_KEY].reasons[-1] == {"rule": "operator", "why": "mentioned", "telegram_id": ANNA}
+    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.OPERATOR, Why.MENTIONED, telegram_id=ANNA)
 
 
 # A payment with a code -----------------------------------------------------------------------------------------------
@@ -483,18 +502,18 @@ def test_a_payment_with_a_code_writes_all_that_is_known_of_it() -> None:
         telegram_id=ANNA,
         matched_at=NOW,
     )
-    facts_told: Facts = {
-        "amount": "4.50",
-        "currency": "EUR",
-        "credits": 495,
-        "method": Method.CODE,
-        "flag": None,
-        "charge_key": DONATION_KEY,
-        "code": CODE,
-        "picked_amount": "10",
-        "picked_currency": "USD",
-        "received_at": NOW.timestamp(),
-    }
+    facts_told = PaymentCredited(
+        amount=Decimal("4.50"),
+        currency="EUR",
+        credits=495,
+        method=Method.CODE,
+        flag=None,
+        charge_key=DONATION_KEY,
+        code=CODE,
+        picked_amount=Decimal(10),
+        picked_currency="USD",
+        received_at=NOW,
+    )
     assert done == Settlement(
         events=[EventRecord(event, Outcome.CREDITED, DONATION_KEY)],
         charges={DONATION_KEY: matched},
@@ -504,7 +523,6 @@ def test_a_payment_with_a_code_writes_all_that_is_known_of_it() -> None:
         notifications=[
             NewNotification(
                 ANNA,
-                NotificationKind.PAYMENT_CREDITED,
                 facts_told,
                 fact_key=f"credited:{DONATION_KEY}",
                 traceparent=TRACE,
@@ -544,7 +562,7 @@ def test_a_second_charge_is_shown_to_operators() -> None:
     done = settle_all(facts, book=book_of([payment(status=PaymentStatus.COMPLETED)]))
 
     assert done.charges[DONATION_KEY].flag is Flag.SECOND_CHARGE
-    assert the_message(done, NotificationKind.PAYMENT_CREDITED).facts["flag"] is Flag.SECOND_CHARGE
+    assert the_credit(done).flag is Flag.SECOND_CHARGE
     assert the_message(done, NotificationKind.CHARGE_FLAGGED) == NewNotification(
         None, ChargeFlagged.of(facts.charge, code=CODE), f"flagged:{DONATION_KEY}"
     )
@@ -576,7 +594,7 @@ def test_codes_of_one_user_are_all_completed_by_their_sum() -> None:
     done = settle_all(donation(note=f"{CODE} and {OTHER_CODE}", amount=Decimal(15)), book=book_of(payments))
 
     assert [one.payment_id for one in done.completions] == [OTHER_CODE, CODE]
-    assert the_message(done, NotificationKind.PAYMENT_CREDITED).facts["picked_amount"] == "15"
+    assert the_credit(done).picked_amount == 15
     assert done.payment_credits == {DONATION_KEY: (ANNA, 1500)}
 
 
@@ -585,36 +603,27 @@ def test_codes_of_two_users_side_by_side_tell_both_that_an_operator_decides() ->
 
     done = settle_all(facts, book=book_of([payment(OTHER_CODE, user=BOHDAN), payment()]))
 
-    under_review = {"amount": "5", "currency": "USD", "charge_key": DONATION_KEY}
+    under_review = PaymentUnderReview(amount=Decimal(5), currency="USD", charge_key=DONATION_KEY)
     assert done.notifications == [
         NewNotification(None, ChargeUnmatched.of(facts.charge), f"unmatched:{DONATION_KEY}"),
-        NewNotification(
-            ANNA, NotificationKind.PAYMENT_UNDER_REVIEW, under_review, f"under_review:{DONATION_KEY}:{ANNA}"
-        ),
-        NewNotification(
-            BOHDAN, NotificationKind.PAYMENT_UNDER_REVIEW, under_review, f"under_review:{DONATION_KEY}:{BOHDAN}"
-        ),
+        NewNotification(ANNA, under_review, f"under_review:{DONATION_KEY}:{ANNA}"),
+        NewNotification(BOHDAN, under_review, f"under_review:{DONATION_KEY}:{BOHDAN}"),
     ]
-    assert [reason["telegram_id"] for reason in done.charges[DONATION_KEY].reasons] == [ANNA, BOHDAN]
+    assert [reason.telegram_id for reason in done.charges[DONATION_KEY].reasons] == [ANNA, BOHDAN]
 
 
 def test_a_slip_is_corrected_to_the_one_code_near_it() -> None:
     done = settle_all(donation(note="K7QM2XHE"), book=book_of([payment(), payment(OTHER_CODE, user=BOHDAN)]))
 
     assert (done.charges[DONATION_KEY].method, done.charges[DONATION_KEY].telegram_id) == (Method.CORRECTED_CODE, ANNA)
-    assert done.charges[DONATION_KEY].reasons == ({"rule": "code", "why": "no_code"},)
+    assert done.charges[DONATION_KEY].reasons == (Reason(Method.CODE, Why.NO_CODE),)
 
 
 def test_a_currency_without_a_rate_tells_the_user_of_the_code_that_an_operator_decides() -> None:
     done = settle_all(donation(note=CODE, currency="SEK"), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED]
-    assert done.charges[DONATION_KEY].reasons[-1] == {
-        "rule": "code",
-        "why": "no_rate",
-        "payment_id": CODE,
-        "telegram_id": ANNA,
-    }
+    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.CODE, Why.NO_RATE, CODE, ANNA)
     assert told(done, ANNA) == [NotificationKind.PAYMENT_UNDER_REVIEW]
     assert done.payment_credits == {}
 
@@ -626,7 +635,7 @@ def test_a_charge_without_a_clue_waits_for_an_operator() -> None:
 
     kept = done.charges[DONATION_KEY]
     assert (kept.state, kept.waits, kept.note) == (ChargeState.UNMATCHED, True, "great work")
-    assert kept.reasons[0] == {"rule": "code", "why": "no_code"}
+    assert kept.reasons[0] == Reason(Method.CODE, Why.NO_CODE)
     assert told(done) == [NotificationKind.CHARGE_UNMATCHED]
 
 
@@ -660,7 +669,9 @@ def test_other_content_of_an_event_is_another_event_of_its_charge() -> None:
     assert done.outcomes == [Outcome.CREDITED, Outcome.RECORDED, Outcome.DUPLICATE]
     assert done.events[1:] == [EventRecord(other, Outcome.RECORDED, DONATION_KEY)]
     assert done.payment_credits == {DONATION_KEY: (ANNA, 500)}
-    assert the_message(done, NotificationKind.CHARGE_CONTRADICTED).facts["told_amount"] == "500"
+    facts = the_message(done, NotificationKind.CHARGE_CONTRADICTED).facts
+    assert isinstance(facts, ChargeContradicted)
+    assert facts.told_amount == 500
 
 
 @pytest.mark.parametrize(
@@ -685,24 +696,24 @@ def test_an_event_without_a_charge_is_recorded_and_moves_nothing(kind: EventKind
 @pytest.mark.parametrize(
     ("kind", "told_as", "fact_key"),
     [
-        (EventKind.TEST, NotificationKind.TEST_EVENT, "test:test:1"),
-        (EventKind.UNKNOWN, NotificationKind.EVENT_UNKNOWN, f"unknown:{'x' * 100}:2026-11-23"),
-        (EventKind.UNREADABLE, NotificationKind.EVENT_UNREADABLE, "unreadable:test:1"),
-        (EventKind.LEGACY, NotificationKind.LEGACY_WEBHOOK, "legacy:2026-11-23"),
+        (EventKind.TEST, SentTest, "test:test:1"),
+        (EventKind.UNKNOWN, EventUnknown, f"unknown:{'x' * 100}:2026-11-23"),
+        (EventKind.UNREADABLE, EventUnreadable, "unreadable:test:1"),
+        (EventKind.LEGACY, LegacyWebhook, "legacy:2026-11-23"),
     ],
 )
-def test_operators_hear_of_an_event_that_needs_them(kind: EventKind, told_as: NotificationKind, fact_key: str) -> None:
+def test_operators_hear_of_an_event_that_needs_them(kind: EventKind, told_as: type[EventNews], fact_key: str) -> None:
     event = event_of(None, kind, delivery_key=DeliveryKey("test:1"), type="x" * 101, traceparent=TRACE)
 
     done = settle_all(event)
 
-    assert done.notifications == [NewNotification(None, told_as, {"type": "x" * 100}, fact_key, TRACE)]
+    assert done.notifications == [NewNotification(None, told_as(type="x" * 100), fact_key, TRACE)]
 
 
 def test_an_unknown_event_without_a_type_is_told_without_one() -> None:
     message = the_message(settle_all(event_of(None, EventKind.UNKNOWN)), NotificationKind.EVENT_UNKNOWN)
 
-    assert (message.facts, message.fact_key) == ({"type": None}, "unknown::2026-11-23")
+    assert (message.facts, message.fact_key) == (EventUnknown(type=None), "unknown::2026-11-23")
 
 
 def test_operators_hear_nothing_of_a_cancellation() -> None:
@@ -715,7 +726,7 @@ def test_each_message_carries_the_trace_of_its_own_event() -> None:
     done = settle_all(*events, rules=NO_GUESSES)
 
     assert [one.traceparent for one in done.notifications] == ["trace 1", "trace 2"]
-    assert "received_at" not in done.notifications[0].facts
+    assert not hasattr(done.notifications[0].facts, "received_at")
 
 
 # Later events of a known charge --------------------------------------------------------------------------------------
@@ -744,12 +755,18 @@ def test_a_later_event_that_says_the_same_writes_no_charge() -> None:
 def test_a_later_event_adds_the_ids_that_were_missing() -> None:
     bare = membership(None)
     full = membership(
-        "16", transaction_id="pi_9", supporter=OLENA, item="level:5", item_name="Gold", note="hi", key=bare.key
+        "16",
+        transaction_id="pi_9",
+        supporter=OLENA,
+        item="level:5",
+        item_name="Gold",
+        note="hi",
+        charge_key=bare.charge.charge_key,
     )
 
     done = settle_all(full, book=book_of(charges=[credited_charge(bare)]))
 
-    assert done.charges == {bare.key: credited_charge(full)}
+    assert done.charges == {bare.charge.charge_key: credited_charge(full)}
 
 
 def test_a_later_event_adds_the_name_of_the_subscription() -> None:
@@ -757,7 +774,7 @@ def test_a_later_event_adds_the_name_of_the_subscription() -> None:
 
     done = settle_all(membership(), book=book_of(charges=[credited_charge(nameless)]))
 
-    assert done.charges[nameless.charge_key].psp_id == "sub_1"
+    assert done.charges[nameless.charge.charge_key].psp_id == "sub_1"
 
 
 def test_a_later_event_changes_nothing_that_was_known() -> None:
@@ -817,13 +834,13 @@ def test_a_status_that_turns_out_to_be_doubtful_puts_a_waiting_charge_in_doubt()
 
     kept = done.charges[DONATION_KEY]
     assert (kept.doubt, kept.told) == (Doubt.STATUS, "disputed")
-    assert the_message(done, NotificationKind.CHARGE_CONTRADICTED).facts == {
-        **operator_facts_of(donation()),
-        "about": "status",
-        "told_amount": "5",
-        "told_currency": "USD",
-        "told": "disputed",
-    }
+    assert the_message(done, NotificationKind.CHARGE_CONTRADICTED).facts == ChargeContradicted.of(
+        donation().charge,
+        about=Contradiction.STATUS,
+        told_amount=Decimal(5),
+        told_currency="USD",
+        told="disputed",
+    )
 
 
 def test_a_doubtful_status_of_a_credited_charge_is_told_and_changes_nothing() -> None:
@@ -860,14 +877,14 @@ def test_another_amount_of_a_known_charge_shows_operators_both(later: ChargeRepo
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
     assert the_message(done, NotificationKind.CHARGE_CONTRADICTED) == NewNotification(
         None,
-        NotificationKind.CHARGE_CONTRADICTED,
-        {
-            **operator_facts_of(donation(), CODE),
-            "about": "amount",
-            "told_amount": amount,
-            "told_currency": currency,
-            "told": None,
-        },
+        ChargeContradicted.of(
+            donation().charge,
+            code=CODE,
+            about=Contradiction.AMOUNT,
+            told_amount=Decimal(amount),
+            told_currency=currency,
+            told=None,
+        ),
         f"contradicted:{DONATION_KEY}:amount:{amount}:{currency}:",
     )
 
@@ -881,11 +898,11 @@ def test_an_amount_that_cannot_be_read_contradicts_nothing() -> None:
 def test_an_answer_that_comes_later_brings_the_code() -> None:
     bought = donation(family=Family.EXTRA_PURCHASE, amount=Decimal(8))
 
-    done = settle_all(bought, replace(bought, note=CODE), replace(bought, note=CODE), book=book_of([payment()]))
+    done = settle_all(bought, changed(bought, note=CODE), changed(bought, note=CODE), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED, Outcome.CREDITED, Outcome.RECORDED]
-    assert done.payment_credits == {bought.key: (ANNA, 800)}
-    assert done.charges[bought.key].note == CODE
+    assert done.payment_credits == {bought.charge.charge_key: (ANNA, 800)}
+    assert done.charges[bought.charge.charge_key].note == CODE
 
 
 def test_words_that_come_later_are_no_reason_to_guess() -> None:
@@ -917,8 +934,7 @@ def test_a_code_that_comes_late_and_names_another_user_is_told() -> None:
     assert done.notifications == [
         NewNotification(
             None,
-            NotificationKind.CODE_CAME_LATE,
-            operator_facts_of(donation(), CODE) | {"code": OTHER_CODE},
+            CodeCameLate.of(donation().charge, code=OTHER_CODE),
             f"code_late:{DONATION_KEY}:{OTHER_CODE}",
         )
     ]
@@ -977,7 +993,7 @@ def test_the_second_number_under_one_transaction_is_held_as_a_conflict() -> None
     kept = done.charges[ChargeKey("donation:2")]
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED, Outcome.RECORDED]
     assert (kept.doubt, kept.conflicts_with, kept.amount) == (Doubt.CONFLICT, "donation:T", Decimal(10))
-    assert kept.reasons[-1] == {"rule": "code", "why": "conflict", "payment_id": OTHER_CODE, "telegram_id": BOHDAN}
+    assert kept.reasons[-1] == Reason(Method.CODE, Why.CONFLICT, OTHER_CODE, BOHDAN)
     assert told(done, BOHDAN) == [NotificationKind.PAYMENT_UNDER_REVIEW]
 
 
@@ -1000,9 +1016,9 @@ ONCE = donation(supporter=OLENA, note=CODE)
     [
         (ONCE, MONTHLY),
         (MONTHLY, ONCE),
-        (ONCE, replace(MONTHLY, family=Family.MEMBERSHIP)),
-        (ONCE, replace(MONTHLY, paid_at=PAID_AT + timedelta(minutes=15))),
-        (ONCE, replace(MONTHLY, paid_at=PAID_AT - timedelta(minutes=15))),
+        (ONCE, changed(MONTHLY, family=Family.MEMBERSHIP)),
+        (ONCE, changed(MONTHLY, paid_at=PAID_AT + timedelta(minutes=15))),
+        (ONCE, changed(MONTHLY, paid_at=PAID_AT - timedelta(minutes=15))),
     ],
 )
 def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
@@ -1010,22 +1026,22 @@ def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
 ) -> None:
     done = settle_all(first, second, book=book_of([payment()]))
 
-    kept = done.charges[second.charge_key]
+    kept = done.charges[second.charge.charge_key]
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED]
-    assert (kept.doubt, kept.told) == (Doubt.ANNOUNCED_TWICE, first.charge_key)
+    assert (kept.doubt, kept.told) == (Doubt.ANNOUNCED_TWICE, first.charge.charge_key)
     assert told(done, ANNA) == [NotificationKind.PAYMENT_CREDITED]
 
 
 @pytest.mark.parametrize(
     "second",
     [
-        replace(MONTHLY, amount=Decimal(6)),
-        replace(MONTHLY, currency="EUR"),
-        replace(MONTHLY, note=f"{CODE}!"),
-        replace(MONTHLY, supporter=replace(OLENA, supporter_id="78")),
-        replace(MONTHLY, supporter=None),
-        replace(MONTHLY, paid_at=PAID_AT + timedelta(minutes=15, seconds=1)),
-        replace(MONTHLY, is_renewal=True),
+        changed(MONTHLY, amount=Decimal(6)),
+        changed(MONTHLY, currency="EUR"),
+        changed(MONTHLY, note=f"{CODE}!"),
+        changed(MONTHLY, supporter=replace(OLENA, supporter_id="78")),
+        changed(MONTHLY, supporter=None),
+        changed(MONTHLY, paid_at=PAID_AT + timedelta(minutes=15, seconds=1)),
+        changed(MONTHLY, is_renewal=True),
         donation("2", supporter=OLENA, note=CODE),
         donation("2", supporter=OLENA, note=CODE, family=Family.EXTRA_PURCHASE),
     ],
@@ -1049,11 +1065,11 @@ def test_a_first_month_is_held_although_the_note_of_its_donation_was_erased(
 
     done = settle_all(MONTHLY, book=book_of([payment()], charges=[before], erased=frozenset(erased)))
 
-    assert done.charges[MONTHLY.key].doubt == (Doubt.ANNOUNCED_TWICE if is_held else None)
+    assert done.charges[MONTHLY.charge.charge_key].doubt == (Doubt.ANNOUNCED_TWICE if is_held else None)
 
 
 def test_two_subscriptions_are_not_one_payment_announced_twice() -> None:
-    done = settle_all(MONTHLY, replace(membership("17", psp_id="sub_2"), amount=Decimal(5), supporter=OLENA, note=CODE))
+    done = settle_all(MONTHLY, membership("17", psp_id="sub_2", amount=Decimal(5), supporter=OLENA, note=CODE))
 
     assert [charge.doubt for charge in done.charges.values()] == [None, None]
 
@@ -1064,15 +1080,18 @@ def test_two_subscriptions_are_not_one_payment_announced_twice() -> None:
     ids=["only its refund came", "in doubt", "nameless"],
 )
 def test_a_first_month_is_not_held_for_a_donation_that_was_not_surely_paid(before: Charge) -> None:
-    month = replace(MONTHLY, supporter=None) if before.supporter_id is None else MONTHLY
+    month = changed(MONTHLY, supporter=None) if before.supporter_id is None else MONTHLY
 
-    assert settle_all(month, book=book_of([payment()], [before])).charges[month.key].doubt is None
+    assert settle_all(month, book=book_of([payment()], [before])).charges[month.charge.charge_key].doubt is None
 
 
 def test_a_first_month_with_a_doubt_of_its_own_keeps_it() -> None:
-    done = settle_all(ONCE, replace(MONTHLY, doubt=Doubt.STATUS, told="past_due"), book=book_of([payment()]))
+    done = settle_all(ONCE, changed(MONTHLY, doubt=Doubt.STATUS, told="past_due"), book=book_of([payment()]))
 
-    assert (done.charges[MONTHLY.key].doubt, done.charges[MONTHLY.key].told) == (Doubt.STATUS, "past_due")
+    assert (done.charges[MONTHLY.charge.charge_key].doubt, done.charges[MONTHLY.charge.charge_key].told) == (
+        Doubt.STATUS,
+        "past_due",
+    )
 
 
 def test_a_doubt_that_only_a_newer_version_knows_is_a_doubt_all_the_same() -> None:
@@ -1090,12 +1109,13 @@ def test_a_renewal_credits_the_user_of_the_subscription() -> None:
 
     done = settle_all(first, renewal, book=book)
 
-    kept = done.charges[renewal.key]
+    kept = done.charges[renewal.charge.charge_key]
     assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
     assert (kept.method, kept.telegram_id, kept.flag, kept.payment_id) == (Method.SUBSCRIPTION, ANNA, None, None)
     assert (told(done), told(done, ANNA)) == ([], [NotificationKind.PAYMENT_CREDITED] * 2)
     facts = done.notifications[-1].facts
-    assert (facts["code"], facts["picked_amount"], facts["picked_currency"]) == (None, None, None)
+    assert isinstance(facts, PaymentCredited)
+    assert (facts.code, facts.picked_amount, facts.picked_currency) == (None, None, None)
     assert book.subscribers == {"sub_1": {ANNA}}
 
 
@@ -1118,7 +1138,7 @@ def test_a_spent_code_does_not_bring_back_a_subscription_that_was_taken_back() -
     done = settle_all(membership(note=CODE, months=1), book=book)
 
     assert done.outcomes == [Outcome.UNMATCHED]
-    assert "code_undone" in {reason["why"] for charge in done.charges.values() for reason in charge.reasons}
+    assert "code_undone" in {reason.why for charge in done.charges.values() for reason in charge.reasons}
 
 
 @pytest.mark.parametrize(("supporter", "outcome"), [(OLENA, Outcome.CREDITED), (None, Outcome.UNMATCHED)])
@@ -1158,7 +1178,7 @@ def test_a_guess_is_labelled_and_reported_to_both_sides() -> None:
 
     done = settle_all(facts, book=book)
 
-    assert the_message(done, NotificationKind.PAYMENT_CREDITED).facts["method"] is Method.AMOUNT_AND_TIME
+    assert the_credit(done).method is Method.AMOUNT_AND_TIME
     assert the_message(done, NotificationKind.CHARGE_GUESSED) == NewNotification(
         None, ChargeGuessed.of(facts.charge, code=CODE), f"guessed:{DONATION_KEY}"
     )
@@ -1232,7 +1252,7 @@ def test_a_waiting_charge_of_the_same_amount_around_the_same_time_forbids_a_gues
 
 
 def waiting_charge(facts: ChargeReport) -> RivalCharge:
-    return RivalCharge(facts.charge.charge_key, facts.amount, facts.currency, facts.paid_at)
+    return RivalCharge(facts.charge.charge_key, facts.charge.amount, facts.charge.currency, facts.charge.paid_at)
 
 
 @pytest.mark.parametrize(
@@ -1300,7 +1320,7 @@ def test_an_event_to_come_with_a_code_that_nobody_knows_forbids_a_guess() -> Non
 
 def test_a_charge_that_was_decided_is_no_longer_to_come() -> None:
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="7")])
-    sevens = [donation(str(number), amount=Decimal(7), note=note) for number, note in ((2, OTHER_CODE), (3, ""))]
+    sevens = [donation(str(number), amount=Decimal(7), note=note) for number, note in ((2, OTHER_CODE), (3, None))]
 
     done = settle_all(*sevens, donation(), book=book)
 
@@ -1324,14 +1344,12 @@ def test_a_refund_takes_the_credits_back_and_tells_both_sides() -> None:
     assert done.notifications[1:] == [
         NewNotification(
             ANNA,
-            NotificationKind.PAYMENT_REFUNDED,
-            {"amount": "5", "currency": "USD", "charge_key": DONATION_KEY, "code": CODE},
+            PaymentRefunded(amount=Decimal(5), currency="USD", charge_key=DONATION_KEY, code=CODE),
             f"refunded:{DONATION_KEY}",
         ),
         NewNotification(
             None,
-            NotificationKind.CHARGE_REFUNDED,
-            operator_facts_of(facts, CODE),
+            ChargeRefunded.of(facts.charge, code=CODE),
             f"charge_refunded:{DONATION_KEY}",
         ),
     ]
@@ -1390,13 +1408,14 @@ def test_a_refund_that_may_be_one_of_a_part_is_left_to_operators(
     assert done.events[0].charge_key == DONATION_KEY
     message = the_message(done, NotificationKind.CHARGE_CONTRADICTED)
     assert message.fact_key == f"contradicted:{DONATION_KEY}:{fact_key}"
-    assert message.facts == {
-        **operator_facts_of(donation(), CODE),
-        "about": "refund",
-        "told_amount": told_amount,
-        "told_currency": refund.currency,
-        "told": refund.told,
-    }
+    assert message.facts == ChargeContradicted.of(
+        donation().charge,
+        code=CODE,
+        about=Contradiction.REFUND,
+        told_amount=None if told_amount is None else Decimal(told_amount),
+        told_currency=refund.charge.currency,
+        told=refund.charge.told,
+    )
 
 
 def test_a_refund_that_fits_no_charge_is_kept_and_told() -> None:
@@ -1467,13 +1486,13 @@ def test_a_payment_of_more_than_its_early_refund_is_credited_and_told() -> None:
     assert (kept.state, kept.refunded_at) == (ChargeState.MATCHED, None)
     assert done.payment_credits == {DONATION_KEY: (ANNA, 5000)}
     facts_told = the_message(done, NotificationKind.CHARGE_CONTRADICTED).facts
-    assert facts_told == {
-        **operator_facts_of(facts),
-        "about": "refund",
-        "told_amount": "20",
-        "told_currency": "USD",
-        "told": None,
-    }
+    assert facts_told == ChargeContradicted.of(
+        facts.charge,
+        about=Contradiction.REFUND,
+        told_amount=Decimal(20),
+        told_currency="USD",
+        told=None,
+    )
 
 
 def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_told() -> None:
@@ -1492,7 +1511,7 @@ def test_a_part_that_went_back_before_the_match_is_not_credited() -> None:
     done = rematch(charge, book_of([payment()]), RULES, now=NOW)
 
     assert done.payment_credits == {DONATION_KEY: (ANNA, 3000)}
-    assert the_message(done, NotificationKind.PAYMENT_CREDITED).facts["amount"] == "30"
+    assert the_credit(done).amount == 30
 
 
 # Not one of our users ------------------------------------------------------------------------------------------------
@@ -1507,13 +1526,13 @@ def test_a_part_that_went_back_before_the_match_is_not_credited() -> None:
     ],
 )
 def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderKind, str], facts: ChargeReport) -> None:
-    done = settle_all(facts, book=book_of([payment(amount=str(facts.amount))], outsiders={name: 7}))
+    done = settle_all(facts, book=book_of([payment(amount=str(facts.charge.amount))], outsiders={name: 7}))
 
     kept = done.charges[facts.charge.charge_key]
     assert done.outcomes == [Outcome.RECORDED]
     assert (kept.state, kept.dismissed_by, done.notifications) == (ChargeState.DISMISSED, 7, [])
     assert whys(kept) == {"no_code", "no_code_near", "outsider"}
-    assert kept.reasons[-1] == {"rule": Method.OPERATOR, "why": "outsider"}
+    assert kept.reasons[-1] == Reason(Method.OPERATOR, Why.OUTSIDER)
 
 
 def test_a_code_ends_the_memory_of_an_outsider() -> None:
@@ -1575,7 +1594,9 @@ def test_a_waiting_charge_is_matched_again_by_a_code_that_is_known_by_now() -> N
     )
     assert done.charges == {DONATION_KEY: matched}
     assert (done.events, done.outcomes) == ([], [])
-    assert [(one.kind, one.traceparent) for one in done.notifications] == [(NotificationKind.PAYMENT_CREDITED, None)]
+    assert [(one.facts.kind, one.traceparent) for one in done.notifications] == [
+        (NotificationKind.PAYMENT_CREDITED, None)
+    ]
 
 
 @pytest.mark.parametrize("note", [None, "size L", OTHER_CODE])
@@ -1584,7 +1605,7 @@ def test_a_waiting_charge_is_not_guessed_when_it_is_matched_again(note: str | No
 
 
 def test_an_operator_matches_a_charge_to_a_users_payment() -> None:
-    reasons = ({"rule": "a_new_rule", "why": "a_new_reason"},)
+    reasons = (Reason("a_new_rule", "a_new_reason"),)
     charge = charge_of(membership(), reasons=reasons, supporter_id="77")
 
     done = match_by_operator(charge, ANNA, payment(), RATES, now=NOW)

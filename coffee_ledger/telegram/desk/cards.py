@@ -288,7 +288,7 @@ def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, Known
 
 def reason_words(reason: Reason, speech: Speech) -> tuple[str, str]:
     """Name the rule of a stored reason and why it did not decide, as plain words."""
-    return speech.word("rule", reason.rule), speech.word("why", reason.why)
+    return speech.word("rule", reason.rule or "—"), speech.word("why", reason.why or "—")
 
 
 def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
