@@ -1,4 +1,4 @@
-"""Acting as a person of Telegram."""
+"""Acting as a Telegram user."""
 
 import asyncio
 import json

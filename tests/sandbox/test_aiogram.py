@@ -1,4 +1,4 @@
-"""What the sandbox answers is what aiogram expects: a real Bot and a real Dispatcher against it."""
+"""aiogram accepts the answers of the sandbox: a real Bot and a real Dispatcher run against it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ Changes = asyncio.Queue[ChatMemberUpdated]
 
 @pytest.fixture
 async def polling(sandbox: Sandbox, bot: Bot) -> AsyncIterator[Changes]:
-    """A dispatcher that polls; yields the changes of membership it saw."""
+    """Run a polling dispatcher; yield the membership changes that it receives."""
     dispatcher = Dispatcher()
     changes = Changes()
     dispatcher.include_router(make_router(changes))

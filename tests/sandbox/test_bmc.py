@@ -1,4 +1,4 @@
-"""Paying, and the webhook that follows."""
+"""Payments, and the webhooks that report them."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""The bodies the sandbox writes have the shape of those that BMC was seen to send."""
+"""The sandbox writes bodies in the form that BMC sends."""
 
 import json
 from datetime import datetime
@@ -219,7 +219,7 @@ def second(moment: str) -> int:
 
 
 def assert_contains(ours: Any, copy: Any) -> None:
-    """Every value of the kept copy stands in ours; copies are often shortened, so ours may hold more."""
+    """Assert that *ours* contains every value of the kept copy; it may hold more, because copies are often shortened."""
     if isinstance(copy, dict):
         for key, value in copy.items():
             assert_contains(ours[key], value)

@@ -1,4 +1,4 @@
-"""The Bot API as Telegram refuses, limits and breaks it."""
+"""Error answers, rate limits and faults of the Bot API."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The product's pages and endpoints under the sandbox's own address."""
+"""The sandbox forwards the product's pages and endpoints."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Opening the Mini App: what its page is told, checked by two libraries that share nothing with the sandbox."""
+"""Opening the Mini App: two libraries that share no code with the sandbox check its launch data."""
 
 import time
 from typing import Any
@@ -25,14 +25,14 @@ OPEN = "/telegram/chats/1/open"
 
 @pytest.fixture
 async def menu(sandbox: Sandbox, bot: Bot) -> None:
-    """Anna wrote to the bot, whose menu button opens the Mini App."""
+    """Let Anna write to the bot; its menu button opens the Mini App."""
     await sandbox.post("/telegram/users", id=1, first_name="Anna & Co", username="anna", language_code="uk")
     await sandbox.meet()
     await bot.set_chat_menu_button(menu_button=MenuButtonWebApp(text="Support", web_app=WebAppInfo(url=APP)))
 
 
 def told(launch: dict[str, Any]) -> dict[str, str]:
-    """Return what stands behind the # of the address."""
+    """Return the fields of the address's fragment."""
     return dict(parse_qsl(urlsplit(launch["url"]).fragment, strict_parsing=True))
 
 

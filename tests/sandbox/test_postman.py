@@ -1,4 +1,4 @@
-"""Webhooks reach the product through its own front door, whatever name the door has outside."""
+"""The postman sends webhooks through the product's proxy, whatever its public name is."""
 
 import shutil
 import ssl

@@ -1,4 +1,4 @@
-"""What the bot shows of itself, and the files it sends: asked for by a real aiogram client."""
+"""The bot's profile, and the files and replies it sends; requested by a real aiogram client."""
 
 import pytest
 from aiogram import Bot
