@@ -1,4 +1,4 @@
-"""Settling without a database: the book, each kind of event, and all that a batch writes."""
+"""Settling without a database: the book, each kind of event, and the changes of a batch."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -66,7 +66,7 @@ event_numbers = count(1)
 
 
 def donation(number: str | None = "1", **said: Any) -> ChargeFacts:
-    """A donation of 5 USD without a note; its transaction id is `pi_` and the number unless told."""
+    """Return a donation of 5 USD without a note; its transaction id is `pi_` plus the number unless given."""
     family = said.get("family", Family.DONATION)
     transaction_id = said.get("transaction_id", f"pi_{number}")
     facts = ChargeFacts(
@@ -86,7 +86,7 @@ def donation(number: str | None = "1", **said: Any) -> ChargeFacts:
 
 
 def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> ChargeFacts:
-    """A membership's charge of 3 USD, so many months after the first."""
+    """Return a membership's charge of 3 USD, *months* after the first."""
     psp_id = said.get("psp_id", "sub_1")
     period_start = PAID_AT + months * MONTH
     facts = donation(
@@ -103,7 +103,7 @@ def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> Ch
 
 
 def event_of(charge: ChargeFacts | None, kind: EventKind = EventKind.PAID, **said: Any) -> Event:
-    """An event with an id of its own."""
+    """Return an event with a new id."""
     number = next(event_numbers)
     event = Event(DeliveryKey(f"live:{number}"), b"digest %d" % number, kind, b"{}", received_at=NOW, charge=charge)
     return replace(event, **said)
@@ -135,7 +135,7 @@ def book_of(payments: Iterable[PendingPayment] = (), charges: Iterable[Charge] =
 
 
 def charge_of(facts: ChargeFacts, **known: Any) -> Charge:
-    """The charge that waits after an event told these facts."""
+    """Return the waiting charge that an event with these facts creates."""
     charge = Charge(
         key=facts.key,
         source=facts.source,
@@ -168,13 +168,13 @@ def credited_charge(facts: ChargeFacts, user: TelegramId = ANNA, **known: Any) -
 def settle_all(
     *events: Event | ChargeFacts, book: Book | None = None, rules: Rules = RULES, now: datetime = NOW
 ) -> Settlement:
-    """Settle one batch; facts stand for an event of their own that announces a payment."""
+    """Settle one batch; bare facts become a paid event."""
     batch = [event_of(one) if isinstance(one, ChargeFacts) else one for one in events]
     return settle(batch, book or Book(), rules, read_notes(batch), now=now)
 
 
 def told(done: Settlement, user: TelegramId | None = None) -> list[NotificationKind]:
-    """The kinds of messages to this user, or to the operators, in order."""
+    """Return the kinds of notifications to this user, or to the operators, in order."""
     return [one.kind for one in done.notifications if one.telegram_id == user]
 
 
@@ -184,7 +184,7 @@ def the_message(done: Settlement, kind: NotificationKind) -> NewNotification:
 
 
 def operator_facts_of(facts: ChargeFacts, code: PaymentId | None = None) -> dict[str, str | int | float | None]:
-    """The facts with which an operator's card begins."""
+    """Return the facts at the beginning of an operator's card."""
     return {
         "charge_key": facts.key,
         "family": facts.family,
@@ -242,7 +242,7 @@ def test_a_charge_is_found_by_its_transaction_its_number_or_its_period(
 
 
 @pytest.mark.parametrize("doubt", [Doubt.PERIOD, Doubt.IDENTITY])
-def test_a_charge_that_cannot_be_identified_is_found_by_its_own_key_alone(doubt: Doubt) -> None:
+def test_a_charge_that_cannot_be_identified_is_found_only_by_its_own_key(doubt: Doubt) -> None:
     charge = charge_of(donation(key=ChargeKey("donation:event-1")))
     book = book_of(charges=[charge])
 
@@ -250,7 +250,7 @@ def test_a_charge_that_cannot_be_identified_is_found_by_its_own_key_alone(doubt:
     assert book.find(donation(key=ChargeKey("donation:event-2"), doubt=doubt)) is None
 
 
-def test_a_charge_in_doubt_about_something_else_is_found_by_its_ids() -> None:
+def test_a_charge_with_another_doubt_is_found_by_its_ids() -> None:
     charge = charge_of(donation())
 
     assert book_of(charges=[charge]).find(donation(key=ChargeKey("another"), doubt=Doubt.STATUS)) == charge
@@ -258,21 +258,21 @@ def test_a_charge_in_doubt_about_something_else_is_found_by_its_ids() -> None:
 
 @pytest.mark.parametrize(("seconds", "is_one"), [(1, True), (-300, True), (300, True), (301, False), (-301, False)])
 @pytest.mark.parametrize("psp_id", ["sub_1", None])
-def test_periods_that_begin_minutes_apart_are_one(psp_id: str | None, seconds: int, *, is_one: bool) -> None:
+def test_periods_that_begin_minutes_apart_are_the_same(psp_id: str | None, seconds: int, *, is_one: bool) -> None:
     known = charge_of(membership(psp_id=psp_id))
     later = membership(psp_id=psp_id, period_start=PAID_AT + timedelta(seconds=seconds), key=ChargeKey("later"))
 
     assert book_of(charges=[known]).find(later) == (known if is_one else None)
 
 
-def test_a_refund_by_number_is_of_its_own_period() -> None:
+def test_a_refund_by_number_finds_the_charge_of_its_own_period() -> None:
     first, second = charge_of(membership(transaction_id="pi_1")), charge_of(membership(months=1, transaction_id="pi_2"))
     refund = membership(months=1, psp_id="sub_9", transaction_id="re_1")
 
     assert book_of(charges=[first, second]).find_refunded(refund) == second
 
 
-def test_a_renewal_of_an_erased_user_is_credited_without_what_names_them() -> None:
+def test_a_renewal_of_an_erased_user_is_credited_and_kept_without_personal_data() -> None:
     book = book_of(subscribers={"sub_1": frozenset({ANNA})}, erased=frozenset({ANNA}))
 
     done = settle_all(membership(months=1, note="from Anna", supporter=OLENA, payer_name="Anna"), book=book)
@@ -283,7 +283,7 @@ def test_a_renewal_of_an_erased_user_is_credited_without_what_names_them() -> No
     assert done.supporters == {"77": Supporter("77", None, None)}
 
 
-def test_a_payment_of_an_erased_user_that_waits_keeps_its_words() -> None:
+def test_a_waiting_payment_of_an_erased_user_keeps_its_note() -> None:
     done = settle_all(donation(note="again", supporter=OLENA), book=book_of(erased=frozenset({ANNA})))
 
     [charge], [record] = done.charges.values(), done.events
@@ -326,14 +326,14 @@ def test_a_new_charge_keeps_the_name_of_a_payer_without_a_supporter_id() -> None
     assert [charge.payer_name for charge in done.charges.values()] == ["Anna"]
 
 
-def test_the_period_of_a_subscription_counts_before_a_number() -> None:
+def test_a_charge_is_found_by_its_period_before_its_number() -> None:
     by_number = charge_of(membership(psp_id=None))
     by_period = charge_of(membership("17"))
 
     assert book_of(charges=[by_number, by_period]).find(membership()) == by_period
 
 
-def test_a_number_counts_before_a_transaction() -> None:
+def test_a_charge_is_found_by_its_number_before_its_transaction() -> None:
     by_transaction = charge_of(donation("2", transaction_id="pi_1", family=Family.EXTRA_PURCHASE))
     by_number = charge_of(donation(transaction_id=None))
 
@@ -349,7 +349,7 @@ def test_a_charge_is_found_by_an_id_that_it_got_later() -> None:
     assert book.find(donation(transaction_id=None)) == named
 
 
-def test_a_refund_under_a_transaction_of_its_own_is_found_by_the_number() -> None:
+def test_a_refund_with_its_own_transaction_finds_its_charge_by_the_number() -> None:
     charge = charge_of(donation())
     refund = donation(transaction_id="re_9")
 
@@ -357,14 +357,14 @@ def test_a_refund_under_a_transaction_of_its_own_is_found_by_the_number() -> Non
     assert book_of(charges=[charge]).find_refunded(refund) == charge
 
 
-def test_a_refund_is_found_by_its_transaction_before_its_number() -> None:
+def test_a_refund_finds_its_charge_by_the_transaction_before_the_number() -> None:
     by_transaction = charge_of(donation("2", transaction_id="pi_1", family=Family.EXTRA_PURCHASE))
     by_number = charge_of(donation(transaction_id="pi_3"))
 
     assert book_of(charges=[by_number, by_transaction]).find_refunded(donation()) == by_transaction
 
 
-def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
+def test_a_conflict_is_found_with_a_charge_that_is_not_a_conflict_itself() -> None:
     first = charge_of(donation("1", transaction_id="pi_1"))
     second = charge_of(donation("2", transaction_id="pi_1", key=ChargeKey("donation:2")), conflicts_with=first.key)
 
@@ -382,7 +382,7 @@ def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
     ],
     ids=["another transaction", "another family", "the same number", "no number", "another source"],
 )
-def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: ChargeFacts) -> None:
+def test_different_charges_and_equal_charges_are_no_conflict(other: ChargeFacts) -> None:
     assert book_of(charges=[charge_of(donation())]).find_conflict(other) is None
 
 
@@ -398,7 +398,7 @@ def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: C
         (donation(doubt=Doubt.STATUS), None),
     ],
 )
-def test_a_subscription_is_named_by_its_id_or_by_its_number(facts: ChargeFacts, name: str | None) -> None:
+def test_a_subscription_is_identified_by_its_id_or_its_number(facts: ChargeFacts, name: str | None) -> None:
     assert subscription_of(facts) == name
     assert charge_of(facts).subscription == name
 
@@ -413,7 +413,7 @@ def test_an_outsider_is_remembered_by_supporter_subscription_and_item(read: Call
     assert list(outsider_names(read(donation()))) == []
 
 
-def test_a_part_that_was_refunded_is_not_kept() -> None:
+def test_a_refunded_part_is_not_kept() -> None:
     assert charge_of(donation()).amount_kept == 5
     assert charge_of(donation(), refunded_amount=Decimal("1.50")).amount_kept == Decimal("3.50")
     assert charge_of(donation(amount=None)).amount_kept == 0
@@ -431,14 +431,14 @@ def test_a_part_that_was_refunded_is_not_kept() -> None:
         ({"state": ChargeState.REFUNDED}, False),
     ],
 )
-def test_a_rule_may_match_a_charge_about_which_no_person_decided(known: dict[str, Any], may_match: bool) -> None:
+def test_a_rule_may_match_a_charge_that_no_person_decided(known: dict[str, Any], may_match: bool) -> None:
     assert charge_of(donation(), **known).may_match is may_match
 
 
 # Texts ---------------------------------------------------------------------------------------------------------------
 
 
-def test_an_exact_code_in_the_side_text_counts_like_one_in_the_note() -> None:
+def test_an_exact_code_in_the_side_text_counts_as_one_in_the_note() -> None:
     words = read_words(f"from @olena_k, {CODE}", f"Olena {OTHER_CODE}")
 
     assert words.reading.codes == {CODE, OTHER_CODE}
@@ -459,7 +459,7 @@ def test_a_code_in_the_name_decides() -> None:
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED]
 
 
-def test_each_text_is_read_for_every_event_that_has_a_charge() -> None:
+def test_every_event_with_a_charge_has_its_texts_read() -> None:
     events = [event_of(None, EventKind.NO_MONEY), event_of(donation(note="hi", side_text="Ola"))]
 
     assert read_notes(events) == {("hi", "Ola"): read_words("hi", "Ola")}
@@ -472,7 +472,7 @@ def test_users_are_mentioned_by_a_known_id_or_by_their_name() -> None:
     assert book.users_mentioned(mentions) == {ANNA, BOHDAN}
 
 
-def test_a_mentioned_user_is_a_candidate_and_no_more() -> None:
+def test_a_mentioned_user_is_only_a_candidate() -> None:
     book = book_of([payment(amount="9")], usernames={"anna_k": frozenset({ANNA})})
 
     done = settle_all(donation(note="for @Anna_K"), book=book)
@@ -484,7 +484,7 @@ def test_a_mentioned_user_is_a_candidate_and_no_more() -> None:
 # A payment with a code -----------------------------------------------------------------------------------------------
 
 
-def test_a_payment_with_a_code_writes_all_that_is_known_of_it() -> None:
+def test_a_payment_with_a_code_is_written_with_all_its_facts() -> None:
     facts = donation(
         note=f"Дякую! {CODE}",
         supporter=OLENA,
@@ -537,7 +537,7 @@ def test_a_payment_with_a_code_writes_all_that_is_known_of_it() -> None:
     )
 
 
-def test_a_charge_keeps_every_id_and_doubt_that_its_event_told() -> None:
+def test_a_charge_keeps_every_id_and_doubt_of_its_event() -> None:
     facts = membership(supporter=OLENA, item="level:5", item_name="Gold", doubt=Doubt.STATUS, told="past_due")
 
     done = settle_all(facts)
@@ -577,7 +577,9 @@ def test_a_second_charge_is_shown_to_operators() -> None:
 @pytest.mark.parametrize(
     ("supporter", "is_shown"), [(OLENA, False), (replace(OLENA, supporter_id="78"), True), (None, True)]
 )
-def test_a_second_charge_by_a_known_payer_surprises_no_operator(supporter: Supporter | None, is_shown: bool) -> None:
+def test_a_second_charge_by_a_known_payer_is_not_shown_to_operators(
+    supporter: Supporter | None, is_shown: bool
+) -> None:
     first, second = donation(note=CODE, supporter=OLENA), donation("2", note=CODE, supporter=supporter)
 
     done = settle_all(first, second, book=book_of([payment()]))
@@ -585,7 +587,7 @@ def test_a_second_charge_by_a_known_payer_surprises_no_operator(supporter: Suppo
     assert told(done) == ([NotificationKind.CHARGE_FLAGGED] if is_shown else [])
 
 
-def test_a_late_payment_reaches_its_user_without_a_card() -> None:
+def test_a_late_payment_is_credited_without_an_operators_card() -> None:
     done = settle_all(donation(note=CODE), book=book_of([payment(status=PaymentStatus.EXPIRED)]))
 
     assert done.charges[DONATION_KEY].flag is Flag.LATE
@@ -603,7 +605,7 @@ def test_codes_of_one_user_are_all_completed_by_their_sum() -> None:
     assert done.payment_credits == {DONATION_KEY: (ANNA, 1500)}
 
 
-def test_codes_of_two_users_side_by_side_tell_both_that_an_operator_decides() -> None:
+def test_users_whose_codes_are_in_one_text_are_both_told_of_the_review() -> None:
     facts = donation(note=f"{OTHER_CODE} {CODE}")
 
     done = settle_all(facts, book=book_of([payment(OTHER_CODE, user=BOHDAN), payment()]))
@@ -628,7 +630,7 @@ def test_a_slip_is_corrected_to_the_one_code_near_it() -> None:
     assert done.charges[DONATION_KEY].reasons == ({"rule": "code", "why": "no_code"},)
 
 
-def test_a_currency_without_a_rate_tells_the_user_of_the_code_that_an_operator_decides() -> None:
+def test_a_user_is_told_of_the_review_of_a_charge_without_a_rate() -> None:
     done = settle_all(donation(note=CODE, currency="SEK"), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED]
@@ -642,7 +644,7 @@ def test_a_currency_without_a_rate_tells_the_user_of_the_code_that_an_operator_d
     assert done.payment_credits == {}
 
 
-def test_a_charge_without_a_clue_waits_for_an_operator() -> None:
+def test_a_charge_without_any_candidate_waits_for_an_operator() -> None:
     facts = donation(note="great work")
 
     done = settle_all(facts)
@@ -674,7 +676,7 @@ def test_an_event_that_was_settled_in_an_earlier_batch_is_a_duplicate() -> None:
     assert done == Settlement(outcomes=[Outcome.DUPLICATE])
 
 
-def test_a_repeat_that_says_something_else_is_kept_once_and_changes_nothing() -> None:
+def test_a_repeat_with_different_content_is_kept_once_and_changes_nothing() -> None:
     event = event_of(donation(note=CODE))
     other = replace(event, digest=b"\x01\xff", type="donation.created", charge=donation(note=CODE, amount=Decimal(500)))
 
@@ -690,7 +692,7 @@ def test_a_repeat_that_says_something_else_is_kept_once_and_changes_nothing() ->
 
 
 @pytest.mark.parametrize("charge", [donation(), None])
-def test_a_repeat_that_says_something_else_may_belong_to_no_charge(charge: ChargeFacts | None) -> None:
+def test_a_repeat_with_different_content_may_belong_to_no_charge(charge: ChargeFacts | None) -> None:
     event = event_of(charge)
 
     done = settle_all(event, book=Book(digests={event.delivery_key: b"other"}, erased=frozenset({ANNA})))
@@ -699,7 +701,7 @@ def test_a_repeat_that_says_something_else_may_belong_to_no_charge(charge: Charg
     assert (record.outcome, record.charge_key, record.is_blank) == (Outcome.DISAGREES, None, False)
 
 
-def test_a_repeat_of_an_erased_user_that_says_something_else_is_kept_without_its_body() -> None:
+def test_a_repeat_with_different_content_of_an_erased_user_is_kept_without_its_body() -> None:
     event = event_of(donation())
     book = book_of(
         charges=[credited_charge(donation())], digests={event.delivery_key: b"other"}, erased=frozenset({ANNA})
@@ -720,7 +722,7 @@ def test_a_repeat_of_an_erased_user_that_says_something_else_is_kept_without_its
         (EventKind.LEGACY, Outcome.LEGACY),
     ],
 )
-def test_an_event_without_a_charge_is_recorded_and_moves_nothing(kind: EventKind, outcome: Outcome) -> None:
+def test_an_event_without_a_charge_is_only_recorded(kind: EventKind, outcome: Outcome) -> None:
     event = event_of(None, kind)
 
     done = settle_all(event)
@@ -738,7 +740,9 @@ def test_an_event_without_a_charge_is_recorded_and_moves_nothing(kind: EventKind
         (EventKind.LEGACY, NotificationKind.LEGACY_WEBHOOK, "legacy:2026-11-23"),
     ],
 )
-def test_operators_hear_of_an_event_that_needs_them(kind: EventKind, told_as: NotificationKind, fact_key: str) -> None:
+def test_operators_are_told_of_an_event_that_needs_them(
+    kind: EventKind, told_as: NotificationKind, fact_key: str
+) -> None:
     event = event_of(None, kind, delivery_key=DeliveryKey("test:1"), type="x" * 101, traceparent=TRACE)
 
     done = settle_all(event)
@@ -746,17 +750,17 @@ def test_operators_hear_of_an_event_that_needs_them(kind: EventKind, told_as: No
     assert done.notifications == [NewNotification(None, told_as, {"type": "x" * 100}, fact_key, TRACE)]
 
 
-def test_an_unknown_event_without_a_type_is_told_without_one() -> None:
+def test_an_unknown_event_without_a_type_is_reported() -> None:
     message = the_message(settle_all(event_of(None, EventKind.UNKNOWN)), NotificationKind.EVENT_UNKNOWN)
 
     assert (message.facts, message.fact_key) == ({"type": None}, "unknown::2026-11-23")
 
 
-def test_operators_hear_nothing_of_a_cancellation() -> None:
+def test_operators_are_not_told_of_a_cancellation() -> None:
     assert settle_all(event_of(None, EventKind.NO_MONEY)).notifications == []
 
 
-def test_each_message_carries_the_trace_of_its_own_event() -> None:
+def test_each_notification_has_the_trace_of_its_own_event() -> None:
     events = [event_of(donation(str(number)), traceparent=f"trace {number}") for number in (1, 2)]
 
     done = settle_all(*events, rules=NO_GUESSES)
@@ -779,7 +783,7 @@ def test_another_event_of_the_same_charge_credits_nobody_twice() -> None:
     assert told(done) == []
 
 
-def test_a_later_event_that_says_the_same_writes_no_charge() -> None:
+def test_a_later_event_with_the_same_facts_writes_no_charge() -> None:
     book = book_of(charges=[credited_charge(donation(supporter=OLENA))])
 
     done = settle_all(donation(supporter=OLENA), book=book)
@@ -788,7 +792,7 @@ def test_a_later_event_that_says_the_same_writes_no_charge() -> None:
     assert done.supporters == {"77": OLENA}
 
 
-def test_a_later_event_adds_the_ids_that_were_missing() -> None:
+def test_a_later_event_adds_missing_ids() -> None:
     bare = membership(None)
     full = membership(
         "16", transaction_id="pi_9", supporter=OLENA, item="level:5", item_name="Gold", note="hi", key=bare.key
@@ -799,7 +803,7 @@ def test_a_later_event_adds_the_ids_that_were_missing() -> None:
     assert done.charges == {bare.key: credited_charge(full)}
 
 
-def test_a_later_event_adds_the_name_of_the_subscription() -> None:
+def test_a_later_event_adds_the_id_of_the_subscription() -> None:
     nameless = membership(psp_id=None)
 
     done = settle_all(membership(), book=book_of(charges=[credited_charge(nameless)]))
@@ -807,7 +811,7 @@ def test_a_later_event_adds_the_name_of_the_subscription() -> None:
     assert done.charges[nameless.key].psp_id == "sub_1"
 
 
-def test_a_later_event_changes_nothing_that_was_known() -> None:
+def test_a_later_event_does_not_change_known_facts() -> None:
     known = credited_charge(
         donation(transaction_id="pi_1", psp_id="sub_1", supporter=OLENA, item="extra:1", item_name="Mug", note="hi")
     )
@@ -826,7 +830,7 @@ def test_a_later_event_changes_nothing_that_was_known() -> None:
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
 
 
-def test_an_amount_that_could_not_be_read_at_first_is_read_from_a_later_event() -> None:
+def test_an_unreadable_amount_is_read_from_a_later_event() -> None:
     unreadable = donation(amount=None, currency="XXX", note=CODE, doubt=Doubt.AMOUNT, told="5_0")
     book = book_of([payment()])
 
@@ -838,7 +842,7 @@ def test_an_amount_that_could_not_be_read_at_first_is_read_from_a_later_event() 
     assert NotificationKind.CHARGE_CONTRADICTED not in told(done)
 
 
-def test_a_status_that_turns_out_to_be_paid_lets_the_rules_decide() -> None:
+def test_a_charge_whose_status_becomes_paid_is_matched() -> None:
     done = settle_all(
         donation(note=CODE, doubt=Doubt.STATUS, told="processing"), donation(note=CODE), book=book_of([payment()])
     )
@@ -857,7 +861,7 @@ def test_other_doubts_are_not_cleared_by_a_later_event(doubt: Doubt) -> None:
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
 
 
-def test_a_status_that_turns_out_to_be_doubtful_puts_a_waiting_charge_in_doubt() -> None:
+def test_a_waiting_charge_whose_status_becomes_doubtful_is_in_doubt() -> None:
     waiting = charge_of(donation())
 
     done = settle_all(donation(doubt=Doubt.STATUS, told="disputed"), book=book_of(charges=[waiting]))
@@ -873,7 +877,7 @@ def test_a_status_that_turns_out_to_be_doubtful_puts_a_waiting_charge_in_doubt()
     }
 
 
-def test_a_doubtful_status_of_a_credited_charge_is_told_and_changes_nothing() -> None:
+def test_a_doubtful_status_of_a_credited_charge_is_reported_and_changes_nothing() -> None:
     done = settle_all(
         donation(doubt=Doubt.STATUS, told="disputed"), book=book_of(charges=[credited_charge(donation())])
     )
@@ -891,7 +895,7 @@ def test_a_doubtful_status_of_a_credited_charge_is_told_and_changes_nothing() ->
     ],
     ids=["in doubt before", "refunded"],
 )
-def test_a_doubtful_status_is_no_news_of_a_charge_in_doubt_or_refunded(known: Charge) -> None:
+def test_a_doubtful_status_of_a_doubtful_or_refunded_charge_is_not_reported(known: Charge) -> None:
     done = settle_all(donation(doubt=Doubt.STATUS, told="disputed"), book=book_of(charges=[known]))
 
     assert done.notifications == []
@@ -901,7 +905,9 @@ def test_a_doubtful_status_is_no_news_of_a_charge_in_doubt_or_refunded(known: Ch
     ("later", "amount", "currency"),
     [(donation(amount=Decimal("50.00")), "50.00", "USD"), (donation(currency="EUR"), "5", "EUR")],
 )
-def test_another_amount_of_a_known_charge_shows_operators_both(later: ChargeFacts, amount: str, currency: str) -> None:
+def test_a_different_amount_of_a_known_charge_is_shown_with_both_amounts(
+    later: ChargeFacts, amount: str, currency: str
+) -> None:
     done = settle_all(later, book=book_of(charges=[credited_charge(donation())]))
 
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
@@ -919,13 +925,13 @@ def test_another_amount_of_a_known_charge_shows_operators_both(later: ChargeFact
     )
 
 
-def test_an_amount_that_cannot_be_read_contradicts_nothing() -> None:
+def test_an_unreadable_amount_is_no_contradiction() -> None:
     done = settle_all(donation(amount=None), book=book_of(charges=[credited_charge(donation())]))
 
     assert done.notifications == []
 
 
-def test_an_answer_that_comes_later_brings_the_code() -> None:
+def test_an_answer_in_a_later_event_may_have_the_code() -> None:
     bought = donation(family=Family.EXTRA_PURCHASE, amount=Decimal(8))
 
     done = settle_all(bought, replace(bought, note=CODE), replace(bought, note=CODE), book=book_of([payment()]))
@@ -935,7 +941,7 @@ def test_an_answer_that_comes_later_brings_the_code() -> None:
     assert done.charges[bought.key].note == CODE
 
 
-def test_words_that_come_later_are_no_reason_to_guess() -> None:
+def test_a_note_in_a_later_event_causes_no_guess() -> None:
     book = book_of([payment()], [charge_of(donation())])
 
     done = settle_all(donation(note="size L"), book=book)
@@ -944,7 +950,7 @@ def test_words_that_come_later_are_no_reason_to_guess() -> None:
     assert "asked_late" in whys(done.charges[DONATION_KEY])
 
 
-def test_a_charge_that_an_operator_holds_is_not_matched_by_a_later_code() -> None:
+def test_a_charge_held_by_an_operator_is_not_matched_by_a_later_code() -> None:
     held = charge_of(donation(), is_held=True)
 
     done = settle_all(donation(note=CODE), book=book_of([payment()], [held]))
@@ -953,7 +959,7 @@ def test_a_charge_that_an_operator_holds_is_not_matched_by_a_later_code() -> Non
     assert done.charges[DONATION_KEY].note == CODE
 
 
-def test_a_code_that_comes_late_and_names_another_user_is_told() -> None:
+def test_a_late_code_of_another_user_is_reported() -> None:
     book = book_of(
         [payment(), payment(OTHER_CODE, user=BOHDAN)], [credited_charge(donation(), method=Method.AMOUNT_AND_TIME)]
     )
@@ -971,7 +977,7 @@ def test_a_code_that_comes_late_and_names_another_user_is_told() -> None:
     ]
 
 
-def test_a_code_that_comes_after_a_refund_is_no_news() -> None:
+def test_a_code_after_a_refund_is_not_reported() -> None:
     refunded = charge_of(donation(), state=ChargeState.REFUNDED, refunded_at=NOW)
 
     done = settle_all(donation(note=CODE), book=book_of([payment()], [refunded]))
@@ -979,13 +985,13 @@ def test_a_code_that_comes_after_a_refund_is_no_news() -> None:
     assert (done.outcomes, done.notifications) == ([Outcome.RECORDED], [])
 
 
-def test_a_note_that_an_event_repeats_is_not_read_as_a_late_code() -> None:
+def test_a_repeated_note_is_not_read_as_a_late_code() -> None:
     book = book_of([payment(OTHER_CODE, user=BOHDAN)], [credited_charge(donation(note=OTHER_CODE))])
 
     assert settle_all(donation(note=OTHER_CODE), book=book).notifications == []
 
 
-def test_a_later_event_does_not_bring_back_what_was_erased() -> None:
+def test_a_later_event_does_not_restore_erased_data() -> None:
     event = event_of(donation(note="Anna K", supporter=OLENA))
     book = book_of(charges=[credited_charge(donation())], erased=frozenset({ANNA}))
 
@@ -997,7 +1003,7 @@ def test_a_later_event_does_not_bring_back_what_was_erased() -> None:
     )
 
 
-def test_another_amount_of_an_erased_users_charge_is_still_told() -> None:
+def test_a_different_amount_of_an_erased_users_charge_is_still_reported() -> None:
     book = book_of(charges=[credited_charge(donation())], erased=frozenset({ANNA}))
 
     assert told(settle_all(donation(amount=Decimal(6)), book=book)) == [NotificationKind.CHARGE_CONTRADICTED]
@@ -1052,9 +1058,7 @@ ONCE = donation(supporter=OLENA, note=CODE)
         (ONCE, replace(MONTHLY, paid_at=PAID_AT - timedelta(minutes=15))),
     ],
 )
-def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
-    first: ChargeFacts, second: ChargeFacts
-) -> None:
+def test_a_first_month_also_announced_as_a_donation_is_credited_once(first: ChargeFacts, second: ChargeFacts) -> None:
     done = settle_all(first, second, book=book_of([payment()]))
 
     kept = done.charges[second.key]
@@ -1078,7 +1082,7 @@ def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
     ],
     ids=["amount", "currency", "note", "supporter", "nameless", "later", "renewal", "donation", "purchase"],
 )
-def test_a_payment_that_differs_from_a_donation_is_one_of_its_own(second: ChargeFacts) -> None:
+def test_a_payment_that_differs_from_a_donation_is_a_separate_one(second: ChargeFacts) -> None:
     done = settle_all(ONCE, second, book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
@@ -1088,10 +1092,10 @@ def test_a_payment_that_differs_from_a_donation_is_one_of_its_own(second: Charge
     ("note", "erased", "is_held"),
     [(None, {ANNA}, True), (None, {BOHDAN}, False), (None, set(), False), (f"{CODE}!", {ANNA}, False)],
 )
-def test_a_first_month_is_held_although_the_note_of_its_donation_was_erased(
+def test_a_first_month_is_held_although_the_donations_note_was_erased(
     note: str | None, erased: set[TelegramId], *, is_held: bool
 ) -> None:
-    """The user asked to be erased between the two events, or before both."""
+    """The user was erased between the two events, or before both."""
     before = credited_charge(ONCE, note=note)
 
     done = settle_all(MONTHLY, book=book_of([payment()], charges=[before], erased=frozenset(erased)))
@@ -1110,19 +1114,19 @@ def test_two_subscriptions_are_not_one_payment_announced_twice() -> None:
     [charge_of(ONCE, is_paid=False), charge_of(ONCE, doubt=Doubt.STATUS), charge_of(replace(ONCE, supporter=None))],
     ids=["only its refund came", "in doubt", "nameless"],
 )
-def test_a_first_month_is_not_held_for_a_donation_that_was_not_surely_paid(before: Charge) -> None:
+def test_a_first_month_is_not_held_for_a_donation_in_doubt(before: Charge) -> None:
     month = replace(MONTHLY, supporter=None) if before.supporter_id is None else MONTHLY
 
     assert settle_all(month, book=book_of([payment()], [before])).charges[month.key].doubt is None
 
 
-def test_a_first_month_with_a_doubt_of_its_own_keeps_it() -> None:
+def test_a_first_month_in_doubt_keeps_its_doubt() -> None:
     done = settle_all(ONCE, replace(MONTHLY, doubt=Doubt.STATUS, told="past_due"), book=book_of([payment()]))
 
     assert (done.charges[MONTHLY.key].doubt, done.charges[MONTHLY.key].told) == (Doubt.STATUS, "past_due")
 
 
-def test_a_doubt_that_only_a_newer_version_knows_is_a_doubt_all_the_same() -> None:
+def test_a_doubt_unknown_to_this_version_is_still_a_doubt() -> None:
     charge = charge_of(donation(note=CODE), doubt="a_new_doubt")
 
     assert rematch(charge, book_of([payment()]), RULES, now=NOW) == Settlement()
@@ -1147,7 +1151,7 @@ def test_a_renewal_credits_the_user_of_the_subscription() -> None:
 
 
 @pytest.mark.parametrize(("facts", "why"), [(membership(), "new_subscription"), (donation(), "no_subscription")])
-def test_an_operator_reads_whether_the_charge_belongs_to_a_subscription(facts: ChargeFacts, why: str) -> None:
+def test_an_operators_card_shows_if_the_charge_belongs_to_a_subscription(facts: ChargeFacts, why: str) -> None:
     assert why in whys(settle_all(facts).charges[facts.key])
 
 
@@ -1159,7 +1163,7 @@ def test_a_subscription_may_have_two_users() -> None:
     assert book.subscribers == {"sub_1": {ANNA, BOHDAN}}
 
 
-def test_a_spent_code_does_not_bring_back_a_subscription_that_was_taken_back() -> None:
+def test_a_used_code_does_not_restore_a_subscription_that_was_undone() -> None:
     book = book_of([payment(status=PaymentStatus.COMPLETED)], undone={"sub_1": frozenset({ANNA})})
 
     done = settle_all(membership(note=CODE, months=1), book=book)
@@ -1188,7 +1192,7 @@ def test_a_supporter_may_be_known_as_two_users() -> None:
     assert book.supporters == {"77": {ANNA, BOHDAN}}
 
 
-def test_only_a_code_teaches_who_a_supporter_is() -> None:
+def test_only_a_code_links_a_supporter_to_a_user() -> None:
     book = book_of([payment()], subscribers={"sub_1": frozenset({ANNA})})
 
     settle_all(membership(supporter=OLENA, months=1), donation(note="K7QM2XHE", supporter=OLENA), book=book)
@@ -1213,7 +1217,7 @@ def test_a_guess_is_labelled_and_reported_to_both_sides() -> None:
     assert done.completions == [Completion(CODE, done.charges[DONATION_KEY], payment().created_at)]
 
 
-def test_a_guess_teaches_nothing_and_counts_against_the_next() -> None:
+def test_a_guess_links_no_supporter_and_counts_towards_the_limit() -> None:
     taken_back_at = NOW - timedelta(days=91)
     book = book_of([payment(amount="3")], guesses={ANNA: GuessRecord(taken_back_at=taken_back_at)})
 
@@ -1291,16 +1295,14 @@ def waiting_charge(facts: ChargeFacts) -> RivalCharge:
         (donation("2", currency="EUR"), False),
     ],
 )
-def test_a_charge_of_which_only_its_waiting_is_known_forbids_a_guess_as_well(
-    waiting: ChargeFacts, is_rival: bool
-) -> None:
+def test_a_waiting_charge_outside_the_book_forbids_a_guess_too(waiting: ChargeFacts, is_rival: bool) -> None:
     book = book_of([payment()])
     book.keep_rival(waiting_charge(waiting))
 
     assert settle_all(donation(), book=book).outcomes == [Outcome.UNMATCHED if is_rival else Outcome.CREDITED]
 
 
-def test_a_charge_that_waited_before_the_batch_counts_no_more_once_the_batch_has_decided_it() -> None:
+def test_a_waiting_charge_decided_by_the_batch_no_longer_forbids_a_guess() -> None:
     decided = donation("2", note=OTHER_CODE)
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="9")], [charge_of(donation("2"))])
     book.keep_rival(waiting_charge(donation("2")))
@@ -1310,13 +1312,13 @@ def test_a_charge_that_waited_before_the_batch_counts_no_more_once_the_batch_has
     assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
 
 
-def test_charges_that_wait_and_charges_to_come_are_counted_together() -> None:
+def test_waiting_charges_and_later_charges_of_the_batch_are_counted_together() -> None:
     done = settle_all(donation(), donation("3"), book=book_of([payment()], [charge_of(donation("2"))]))
 
     assert done.outcomes[0] is Outcome.UNMATCHED
 
 
-def test_two_charges_without_a_code_in_one_batch_are_not_guessed_between() -> None:
+def test_two_charges_without_a_code_in_one_batch_prevent_a_guess() -> None:
     done = settle_all(donation(), donation("2", supporter=OLENA), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED, Outcome.UNMATCHED]
@@ -1333,19 +1335,19 @@ def test_two_charges_without_a_code_in_one_batch_are_not_guessed_between() -> No
     ],
     ids=["has a code", "another amount", "another time", "a refund", "the same charge"],
 )
-def test_an_event_to_come_that_cannot_be_meant_forbids_no_guess(other: Event) -> None:
+def test_a_later_event_of_the_batch_that_does_not_fit_forbids_no_guess(other: Event) -> None:
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="9")])
 
     assert settle_all(donation(), other, book=book).outcomes[0] is Outcome.CREDITED
 
 
-def test_an_event_to_come_with_a_code_that_nobody_knows_forbids_a_guess() -> None:
+def test_a_later_event_of_the_batch_with_an_unknown_code_forbids_a_guess() -> None:
     done = settle_all(donation(), donation("2", note=OTHER_CODE), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED, Outcome.UNMATCHED]
 
 
-def test_a_charge_that_was_decided_is_no_longer_to_come() -> None:
+def test_a_decided_charge_no_longer_counts_as_a_later_one() -> None:
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="7")])
     sevens = [donation(str(number), amount=Decimal(7), note=note) for number, note in ((2, OTHER_CODE), (3, ""))]
 
@@ -1358,7 +1360,7 @@ def test_a_charge_that_was_decided_is_no_longer_to_come() -> None:
 # Refunds -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_refund_takes_the_credits_back_and_tells_both_sides() -> None:
+def test_a_refund_reverses_the_credits_and_tells_both_sides() -> None:
     facts = donation(note=CODE)
     paid = event_of(facts)
 
@@ -1393,7 +1395,7 @@ def test_a_second_refund_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("known", [{}, {"state": ChargeState.DISMISSED, "dismissed_by": 7}])
-def test_a_refund_of_a_charge_that_credited_nobody_ends_the_waiting_silently(known: dict[str, Any]) -> None:
+def test_a_refund_of_an_uncredited_charge_is_silent(known: dict[str, Any]) -> None:
     done = settle_all(refund_of(donation()), book=book_of(charges=[charge_of(donation(), **known)]))
 
     kept = done.charges[DONATION_KEY]
@@ -1406,13 +1408,13 @@ def test_a_refund_of_a_charge_that_credited_nobody_ends_the_waiting_silently(kno
     [{"transaction_id": None}, {"transaction_id": "re_9"}, {"amount": None}, {"amount": Decimal("5.00")}],
     ids=["no transaction", "a transaction of its own", "no amount", "the amount in other words"],
 )
-def test_a_refund_of_all_finds_its_charge(said: dict[str, Any]) -> None:
+def test_a_full_refund_finds_its_charge(said: dict[str, Any]) -> None:
     done = settle_all(refund_of(donation(), **said), book=book_of(charges=[credited_charge(donation())]))
 
     assert (done.outcomes, done.refunded) == ([Outcome.REFUNDED], {DONATION_KEY})
 
 
-def test_a_refund_of_a_charge_whose_amount_is_unknown_is_one_of_all() -> None:
+def test_a_refund_of_a_charge_with_an_unknown_amount_is_a_full_one() -> None:
     unread = charge_of(donation(amount=None))
 
     assert settle_all(refund_of(donation()), book=book_of(charges=[unread])).outcomes == [Outcome.REFUNDED]
@@ -1428,7 +1430,7 @@ def test_a_refund_of_a_charge_whose_amount_is_unknown_is_one_of_all() -> None:
     ],
     ids=["another amount", "another currency", "an unreadable amount", "a part is back already"],
 )
-def test_a_refund_that_may_be_one_of_a_part_is_left_to_operators(
+def test_a_refund_that_may_be_partial_is_left_to_operators(
     refund: ChargeFacts, known: dict[str, Any], told_amount: str | None, fact_key: str
 ) -> None:
     done = settle_all(refund_of(refund), book=book_of(charges=[credited_charge(donation(), **known)]))
@@ -1446,7 +1448,7 @@ def test_a_refund_that_may_be_one_of_a_part_is_left_to_operators(
     }
 
 
-def test_a_refund_that_fits_no_charge_is_kept_and_told() -> None:
+def test_a_refund_without_a_charge_is_kept_and_reported() -> None:
     facts = donation(supporter=OLENA, doubt=Doubt.STATUS, told="odd")
 
     done = settle_all(refund_of(facts))
@@ -1464,7 +1466,7 @@ def test_a_refund_that_fits_no_charge_is_kept_and_told() -> None:
 
 
 @pytest.mark.parametrize("said", [{}, {"amount": None}, {"transaction_id": None}])
-def test_a_refund_that_comes_first_is_applied_when_its_payment_comes(said: dict[str, Any]) -> None:
+def test_an_early_refund_is_applied_when_its_payment_arrives(said: dict[str, Any]) -> None:
     facts = donation(note=CODE, supporter=OLENA)
     refunded_at = NOW - timedelta(hours=1)
     book = book_of([payment()])
@@ -1496,7 +1498,7 @@ def test_a_payment_takes_its_facts_from_its_own_event_and_not_from_its_early_ref
     assert (kept.doubt, kept.told, kept.is_paid) == (Doubt.STATUS, "disputed", True)
 
 
-def test_a_payment_that_was_refunded_first_and_fits_nobody_credits_nobody_and_needs_nobody() -> None:
+def test_an_unmatched_payment_whose_refund_came_first_needs_no_operator() -> None:
     done = settle_all(refund_of(donation()), donation())
 
     kept = done.charges[DONATION_KEY]
@@ -1506,7 +1508,7 @@ def test_a_payment_that_was_refunded_first_and_fits_nobody_credits_nobody_and_ne
     assert told(done) == [NotificationKind.REFUND_UNKNOWN]
 
 
-def test_a_payment_of_more_than_its_early_refund_is_credited_and_told() -> None:
+def test_a_payment_of_more_than_its_early_refund_is_credited_and_reported() -> None:
     facts = donation(note=CODE, amount=Decimal(50))
 
     done = settle_all(refund_of(facts, amount=Decimal(20)), facts, book=book_of([payment()]))
@@ -1525,7 +1527,7 @@ def test_a_payment_of_more_than_its_early_refund_is_credited_and_told() -> None:
     }
 
 
-def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_told() -> None:
+def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_reported() -> None:
     facts = donation(note=CODE, currency="EUR")
 
     done = settle_all(refund_of(donation()), facts, book=book_of([payment()]))
@@ -1535,7 +1537,7 @@ def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_tol
     assert done.payment_credits == {DONATION_KEY: (ANNA, 550)}
 
 
-def test_a_part_that_went_back_before_the_match_is_not_credited() -> None:
+def test_a_part_refunded_before_the_match_is_not_credited() -> None:
     charge = charge_of(donation(note=CODE, amount=Decimal(50)), refunded_amount=Decimal(20))
 
     done = rematch(charge, book_of([payment()]), RULES, now=NOW)
@@ -1565,7 +1567,7 @@ def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderK
     assert kept.reasons[-1] == {"rule": Method.OPERATOR, "why": "outsider"}
 
 
-def test_a_code_ends_the_memory_of_an_outsider() -> None:
+def test_a_code_ends_the_record_of_an_outsider() -> None:
     book = book_of([payment()], outsiders={SUPPORTER_77: 7, (OutsiderKind.SUBSCRIPTION, "sub_1"): 8})
 
     done = settle_all(membership(note=CODE, supporter=OLENA), book=book)
@@ -1573,7 +1575,7 @@ def test_a_code_ends_the_memory_of_an_outsider() -> None:
     assert (done.outcomes, done.outsiders_ended, book.outsiders) == ([Outcome.CREDITED], {7, 8}, {})
 
 
-def test_a_code_of_one_buyer_says_nothing_about_the_others_of_an_item() -> None:
+def test_a_code_of_one_buyer_does_not_end_the_record_of_an_item() -> None:
     book = book_of([payment()], outsiders={(OutsiderKind.ITEM, "extra:12"): 9})
 
     done = settle_all(donation(note=CODE, item="extra:12"), book=book)
@@ -1592,7 +1594,7 @@ def test_an_outsider_whose_text_names_users_waits_for_an_operator() -> None:
     assert (done.charges[DONATION_KEY].state, done.charges[DONATION_KEY].dismissed_by) == (ChargeState.UNMATCHED, None)
 
 
-def test_a_charge_that_was_dismissed_by_memory_is_matched_by_a_later_code() -> None:
+def test_a_charge_dismissed_as_an_outsiders_is_matched_by_a_later_code() -> None:
     dismissed = charge_of(donation(supporter=OLENA), state=ChargeState.DISMISSED, dismissed_by=7)
     book = book_of([payment()], [dismissed], outsiders={SUPPORTER_77: 7})
 
@@ -1602,7 +1604,7 @@ def test_a_charge_that_was_dismissed_by_memory_is_matched_by_a_later_code() -> N
     assert (done.outcomes, kept.state, kept.dismissed_by) == ([Outcome.CREDITED], ChargeState.MATCHED, None)
 
 
-def test_a_charge_whose_memory_was_forgotten_waits_again_when_words_come() -> None:
+def test_a_dismissed_charge_waits_again_if_a_note_comes_after_the_record_ended() -> None:
     dismissed = charge_of(donation(), state=ChargeState.DISMISSED, dismissed_by=7)
 
     done = settle_all(donation(note="size L"), book=book_of(charges=[dismissed]))
@@ -1614,7 +1616,7 @@ def test_a_charge_whose_memory_was_forgotten_waits_again_when_words_come() -> No
 # Matching again, and by operators ------------------------------------------------------------------------------------
 
 
-def test_a_waiting_charge_is_matched_again_by_a_code_that_is_known_by_now() -> None:
+def test_a_waiting_charge_is_matched_by_a_code_that_became_known() -> None:
     charge = charge_of(donation(note=CODE))
 
     done = rematch(charge, book_of([payment()]), RULES, now=NOW)
@@ -1628,7 +1630,7 @@ def test_a_waiting_charge_is_matched_again_by_a_code_that_is_known_by_now() -> N
 
 
 @pytest.mark.parametrize("note", [None, "size L", OTHER_CODE])
-def test_a_waiting_charge_is_not_guessed_when_it_is_matched_again(note: str | None) -> None:
+def test_rematching_a_waiting_charge_causes_no_guess(note: str | None) -> None:
     assert rematch(charge_of(donation(), note=note), book_of([payment()]), RULES, now=NOW) == Settlement()
 
 
@@ -1658,7 +1660,7 @@ def test_an_operator_matches_a_charge_to_a_user_without_a_payment() -> None:
 
 
 @pytest.mark.parametrize(("said", "flag"), [({}, Flag.SECOND_CHARGE), ({"is_own": True}, None)])
-def test_an_operators_match_to_a_completed_payment_is_a_second_charge_unless_it_completed_it(
+def test_an_operators_match_to_a_payment_completed_by_another_charge_is_a_second_charge(
     said: dict[str, bool], flag: Flag | None
 ) -> None:
     completed = payment(status=PaymentStatus.COMPLETED)
