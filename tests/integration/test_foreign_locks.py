@@ -46,14 +46,14 @@ async def stranger(
 
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW EXCLUSIVE", "SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE"])
-async def test_a_stranger_cannot_take_a_settling_lock(stranger: Connection, turn: str, mode: str) -> None:
+async def test_a_stranger_cannot_take_a_lock_of_the_services(stranger: Connection, turn: str, mode: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with stranger.transaction():
             await stranger.execute(f"LOCK TABLE public.{turn} IN {mode} MODE")
 
 
 @pytest.mark.parametrize("call", ["public.take_settling_turn()", "public.try_turn('settling_turn')"])
-async def test_a_stranger_cannot_call_a_function_that_takes_a_settling_lock(stranger: Connection, call: str) -> None:
+async def test_a_stranger_cannot_call_a_function_that_takes_such_a_lock(stranger: Connection, call: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await stranger.execute(f"SELECT {call}")
 
@@ -96,7 +96,7 @@ async def test_a_service_cannot_take_a_lock_that_it_does_not_need(
     ("role", "statement"),
     [("bot", "lock_opening"), *((role, "lock_settling") for role in ("webhook", "bot", "janitor"))],
 )
-async def test_a_settling_lock_is_held_until_the_end_of_the_transaction(
+async def test_a_lock_of_the_services_is_held_until_the_end_of_the_transaction(
     ledger: Ledger, role_url: Callable[[str], str], role: str, statement: str
 ) -> None:
     first, second = [await asyncpg.connect(role_url(role)) for _ in range(2)]

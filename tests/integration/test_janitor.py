@@ -345,7 +345,7 @@ async def test_a_charge_is_matched_to_a_supporter_who_became_known_later(
     assert await ledger.status(CODE) == "completed"
 
 
-async def test_rematching_causes_no_guess(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+async def test_rematching_a_charge_causes_no_guess(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(a_payment())
     await ledger.open(CODE)
 

@@ -921,7 +921,7 @@ async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, w
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 
-async def test_a_charge_without_a_supporter_cannot_be_recorded_as_an_outsiders(
+async def test_a_charge_without_a_supporter_cannot_record_an_outsider(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     await webhook.settle(a_payment())

@@ -422,7 +422,7 @@ async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     assert not replayed.differs
 
 
-async def test_rematching_by_amount_and_time_is_not_tried(ledger: Ledger, webhook: Webhook) -> None:
+async def test_rematching_a_charge_causes_no_guess(ledger: Ledger, webhook: Webhook) -> None:
     payment = a_payment()
     await webhook.settle(payment)
     await ledger.open(CODE)

@@ -49,7 +49,7 @@ async def test_a_page_loads_the_copy_if_telegram_cannot_be_reached(sandbox: Sand
     assert await source_of(sandbox) == "copy"
 
 
-async def test_without_either_script_the_page_is_unchanged_and_the_demo_knows_it(
+async def test_a_page_stays_unchanged_without_any_script_and_the_demo_knows_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sandbox.script.COPY", tmp_path / "nothing.js")

@@ -223,7 +223,7 @@ def test_few_or_old_declined_claims_cause_no_pause(declined_at: list[datetime]) 
         pytest.param(days(4, 3, 2, 1), 29, id="both limits: the longer one"),
     ],
 )
-def test_after_declined_claims_the_user_must_wait(declined_at: list[datetime], days_left: int) -> None:
+def test_a_user_must_wait_after_declined_claims(declined_at: list[datetime], days_left: int) -> None:
     assert find_pause_end(declined_at, now=NOW) == NOW + timedelta(days=days_left)
 
 

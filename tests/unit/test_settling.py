@@ -1594,7 +1594,7 @@ def test_an_outsider_whose_text_names_users_waits_for_an_operator() -> None:
     assert (done.charges[DONATION_KEY].state, done.charges[DONATION_KEY].dismissed_by) == (ChargeState.UNMATCHED, None)
 
 
-def test_a_charge_dismissed_as_an_outsiders_is_matched_by_a_later_code() -> None:
+def test_an_automatically_dismissed_charge_is_matched_by_a_later_code() -> None:
     dismissed = charge_of(donation(supporter=OLENA), state=ChargeState.DISMISSED, dismissed_by=7)
     book = book_of([payment()], [dismissed], outsiders={SUPPORTER_77: 7})
 
