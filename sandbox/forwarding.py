@@ -75,7 +75,7 @@ class Forwarding:
 
     def _open_session(self) -> ClientSession:
         if self._session is None:
-            # No verification: the proxy's own CA is internal.
+            # Do not verify the certificate: it is signed by the proxy's internal CA.
             self._session = ClientSession(
                 connector=TCPConnector(ssl=False, limit=0),
                 timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS),
@@ -85,7 +85,7 @@ class Forwarding:
 
 
 async def _pass_on(request: web.Request, answer: ClientResponse, script: Script) -> web.StreamResponse:
-    """Pass an answer on piece by piece as it arrives; a page is passed on as a whole, because the script may change it."""
+    """Pass an answer on piece by piece as it arrives; a page is read as a whole first, because `put_into` may change it."""
     headers = _without(answer.headers.items())
     if answer.content_type == "text/html":
         page = await script.put_into(await answer.read())

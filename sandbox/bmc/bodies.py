@@ -25,7 +25,7 @@ LEVEL = "Regular"
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An event that BMC reports; all its deliveries carry the same one."""
+    """One event of BMC; it is the same in all its deliveries."""
 
     event_id: int
     type: str

@@ -1,7 +1,7 @@
 """
 Reading formatted text as Telegram reads it.
 
-Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22; the refusals are worded as td's parse_html does.
+Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22. The error texts are those of parse_html in Telegram's library td.
 """
 
 import re

@@ -11,7 +11,7 @@ def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: 
     """
     Return the message as the bot gets it, in answers and in updates.
 
-    It contains the message that it replies to, but not the one that that message replied to.
+    It contains the message that it replies to, but no further messages of the reply chain.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

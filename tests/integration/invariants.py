@@ -1,8 +1,8 @@
 """
 Check the invariants of design.md, section 4, only by the rows of the database.
 
-This module imports nothing of the product, because shared code would share its mistakes. Each check compares the database before
-a step with the database after it. `Known` holds facts that are not in the database, because the test decided them.
+This module imports nothing of the product, because shared code would have the same mistakes. Each check compares the database
+before a step with the database after it. `Known` holds facts that only the test knows, because it decided them.
 """
 
 import json
@@ -118,7 +118,7 @@ def check_balances(before: Snapshot, after: Snapshot, known: Known) -> None:
 
 
 def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """A matched charge has one credit in force, its user's; a refunded charge has nothing left of it; others have none."""
+    """A matched charge has exactly one credit in force, for its user. A refunded one keeps no credits. Others have none."""
     for charge in after.charges:
         in_force = [given for given in payment_entries(after, charge) if not reversal_of(after, given)]
         assert len(in_force) <= 1, charge
@@ -220,7 +220,7 @@ def check_doubt_is_left_to_a_person(before: Snapshot, after: Snapshot, known: Kn
 
 
 def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """If the note has a code, or nearly a code, no rule credits another user than the code's."""
+    """If the note has a code, or one slip of a code, no rule credits any other user than the owner of that code."""
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())
         coded = {known.owners[code] for code in written.codes if code in known.owners}

@@ -152,7 +152,7 @@ async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -
 
 
 async def test_declined_claims_pause_further_claims(bot: Pool) -> None:
-    """A user claims four times on each of 30 days, and operators decline at once; formerly they got 90 such claims."""
+    """A user claims four times a day for 30 days, and each claim is declined at once. Formerly operators got 90 claims."""
     start = datetime.now(UTC) - timedelta(days=30)
     raised_on = []
     for day in range(30):

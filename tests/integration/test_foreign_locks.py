@@ -208,7 +208,7 @@ async def test_waiting_charges_are_rematched_although_one_needs_a_locked_row(
 async def test_a_deadlock_with_another_bot_is_resolved(
     ledger: Ledger, role_url: Callable[[str], str], shop: str
 ) -> None:
-    """Settlement locks the balances of 101 and then of 202, the other bot those of 202 and then of 101."""
+    """Settlement locks the balance of 101 before that of 202; the other bot locks them in the opposite order."""
     await ledger.open("K7QM2XHD", user=ANNA)
     await ledger.open("P4RT9WEZ", user=BOHDAN)
     now = datetime.now(UTC)

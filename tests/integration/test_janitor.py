@@ -278,7 +278,7 @@ async def test_two_janitors_at_once_blank_each_row_once(janitor: Pool, ledger: L
 async def test_data_that_an_operator_still_needs_is_not_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Kept are the note and payer name of a waiting charge, a failed event, and the name in an open claim."""
+    """The janitor keeps the note and payer name of a waiting charge, a failed event, and the name in an open claim."""
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
     await keep_failed_event(ledger.pool, failed)

@@ -74,7 +74,7 @@ supporters = st.sampled_from([None, "s-1", "s-2"])
 families = st.sampled_from(["donation", "extra_purchase", "commission_order"])
 decisions = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
 which = st.integers(0, 11)
-"""Selects one of the existing things, modulo their number."""
+"""An index into a list of unknown length; rules take it modulo the length."""
 
 REACHED = {
     "matched code", "matched corrected_code", "matched subscription", "matched known_supporter", "matched amount_and_time",
@@ -377,7 +377,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def pay_with_a_code(
         self, which: int, amount: str, currency: str, supporter: str | None, family: str, text: str
     ) -> None:
-        """A code always belongs to its user, even if it is paid late or twice."""
+        """A payment with a code is always credited to the code's user, even if it is late or the second one."""
         payment = self.one_of(self.seen.payments, which)
         code, owner = payment["payment_id"], payment["telegram_id"]
         event = self.a_payment(
@@ -1059,7 +1059,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self.known.written[name] = written
 
     def expect_undo(self, charge: Row) -> None:
-        """Record that a person declares the charge's subscription not to be its user's."""
+        """Record that a person undoes the match of the charge's subscription with its user."""
         name = subscription_of(charge)
         if name is not None and charge["state"] == "matched":
             self.known.undone.add((name, charge["telegram_id"]))

@@ -161,7 +161,7 @@ async def test_messages_of_the_same_moment_are_sent_in_queue_order(outbox: Outbo
 
 
 async def test_an_older_message_waits_for_the_one_being_sent(outbox: Outbox) -> None:
-    """Cards get their operators late, and missed messages are queued again; both can be older than the one being sent."""
+    """Cards are addressed to operators late, and missed messages are queued again. Both can be older than the one being sent."""
     sending = await outbox.owe(ANNA)
     await outbox.begin()
     older = await outbox.owe(ANNA, created_at=NOW - DAY)

@@ -53,7 +53,7 @@ def paid(charge_key: str, amount: str, currency: str, credits: int, *, paid_at: 
 
 
 def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int | None = None) -> Expected:
-    """Expect a charge in doubt: without its period, it cannot be distinguished from a second charge of another event type."""
+    """Expect a charge in doubt: without the period, its repeat under another event type looks like a second charge."""
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)
 

@@ -67,7 +67,7 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
 async def test_settling_again_causes_no_guess(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """The payer may have cancelled their pending payment by now, so that the open one left is another user's."""
+    """The payer may have cancelled their pending payment meanwhile, so the remaining open one may be another user's."""
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)
 

@@ -1,4 +1,4 @@
-"""A payment is one trace from the proxy's header to the outbox row, and contains no text that people wrote."""
+"""A payment is one trace from the proxy's header to the outbox row. Traces contain no text that people wrote."""
 
 import re
 import threading

@@ -47,7 +47,7 @@ class Product:
     received: list[Received] = field(default_factory=list)
     statuses: deque[int] = field(default_factory=deque)
     default_status: int = 200
-    # The number of next webhooks that get no answer.
+    # How many of the next webhooks get no answer.
     silences: int = 0
     # Handlers of GET requests, by path.
     pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Product:
 
 
 class Sandbox:
-    """A client of the sandbox, over HTTP like any other."""
+    """An HTTP client of the running sandbox."""
 
     def __init__(self, client: TestClient[web.Request, web.Application], product: Product, server: TestServer) -> None:
         self.client = client

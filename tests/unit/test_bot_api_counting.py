@@ -1,4 +1,4 @@
-"""Requests of the Mini App are counted by route and outcome, and the labels hold nothing else of them."""
+"""Requests of the Mini App are counted by route and outcome; the labels contain no other part of a request."""
 
 from collections.abc import AsyncIterator
 

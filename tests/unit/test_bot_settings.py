@@ -123,7 +123,6 @@ def test_a_group_cannot_be_an_operator(ids: str) -> None:
     ],
 )
 def test_an_international_name_is_refused_with_the_punycode_to_write(host: str, punycode: str) -> None:
-    """Case idn-host."""
     [problem] = problems(PUBLIC_HOST=host)
 
     assert problem == f"PUBLIC_HOST is an international name: write its punycode form, {punycode}"

@@ -52,7 +52,7 @@ def payment(
     """
     Return a pending payment; all times are minutes before the charge was paid.
 
-    A payment that is not open ended one minute after the charge, unless told otherwise.
+    A payment that is not open ended one minute after the charge, unless `ended_minutes_ago` is given.
     """
     return PendingPayment(
         PaymentId(code),
@@ -195,7 +195,7 @@ def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
 
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-1, True), (-1.1, False)])
 def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minutes_ago: float, is_meant: bool) -> None:
-    """They paid without a pending payment, and two months later they open one for the same amount but have not paid yet."""
+    """A supporter pays without a pending payment. Two months later they open one for the same amount, still unpaid."""
     found = decide(question(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 
     assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found

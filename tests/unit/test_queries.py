@@ -1,4 +1,4 @@
-"""The code uses every statement in coffee_ledger/queries, and no missing one."""
+"""The code uses every statement in coffee_ledger/queries, and every statement that it uses exists there."""
 
 import re
 from pathlib import Path

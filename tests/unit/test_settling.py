@@ -168,7 +168,7 @@ def credited_charge(facts: ChargeFacts, user: TelegramId = ANNA, **known: Any) -
 def settle_all(
     *events: Event | ChargeFacts, book: Book | None = None, rules: Rules = RULES, now: datetime = NOW
 ) -> Settlement:
-    """Settle one batch; bare facts become a paid event."""
+    """Settle one batch; facts without an event become a paid event."""
     batch = [event_of(one) if isinstance(one, ChargeFacts) else one for one in events]
     return settle(batch, book or Book(), rules, read_notes(batch), now=now)
 

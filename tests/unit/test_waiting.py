@@ -17,7 +17,7 @@ async def test_the_wait_fails_after_the_timeout() -> None:
 
 
 async def test_a_task_cancelled_at_the_moment_of_the_event_is_cancelled() -> None:
-    """Before 3.12 Python's `wait_for` could swallow the cancellation: a service that was notified while it stopped ran on."""
+    """Before 3.12 Python's `wait_for` could swallow the cancellation, so a service notified during its stop kept running."""
     event = asyncio.Event()
     waiting = asyncio.create_task(happens(event, seconds=60))
     await asyncio.sleep(0)

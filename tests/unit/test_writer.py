@@ -87,7 +87,7 @@ async def answers(callers: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | Ba
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
-    """Return a database; the writer retries at once when it was away."""
+    """Return a fake database, and let the writer retry without delay while it is away."""
     monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.0)
     return Database()
 
