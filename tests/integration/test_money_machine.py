@@ -1040,7 +1040,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return next(row for row in self.seen.payments if row["payment_id"] == code)
 
     def charge_by_transaction(self, event: BmcEvent) -> Row:
-        """Find the charge of a payment, not one that conflicts with it."""
+        """Find the charge of a payment; ignore charges held because they conflict with it."""
         name = event["data"]["transaction_id"]
         return next(row for row in self.seen.charges if row["transaction_id"] == name and row["conflicts_with"] is None)
 

@@ -418,7 +418,7 @@ async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(led
 async def test_an_operators_match_does_not_link_a_supporter_to_a_user(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """An operator confirms a wrong claim; the stranger's later payments must not follow it."""
+    """An operator confirms a wrong claim; the real payer's later payments must not go to the claimant."""
     await meet_user(desk, MALLORY, language="en", username="mallory", now=now())
     await webhook.settle(a_payment(supporter_id=4242))
     await match_charge(desk, await last_charge_id(ledger), order(), telegram_id=MALLORY, payment_id=None, rates=RATES)

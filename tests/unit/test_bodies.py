@@ -46,7 +46,7 @@ async def serve(
     bodies = BodyReader(bytes_max=BYTES_MAX, seconds_max=seconds_max, bodies_max=bodies_max)
 
     async def take(request: web.Request) -> web.Response:
-        # `bodies.read` starts before any other task runs.
+        # The client continues only after `bodies.read` has started, because nothing awaits in between.
         server.begun.release()
         body = await bodies.read(request)
         if not isinstance(body, Unread):

@@ -39,7 +39,11 @@ def a_script() -> Script:
 
 
 def three_hours_of_camping() -> History:
-    """The case of the audit: the camper requests payments every hour, and five minutes later a stranger pays each amount."""
+    """
+    Return a history in which an account (the camper) tries to catch strangers' payments.
+
+    It requests every amount each hour, and five minutes later a stranger pays each amount.
+    """
     script = a_script()
     let_camp(script, BEGIN, BEGIN + timedelta(hours=3))
     for hour in range(3):
