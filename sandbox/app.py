@@ -1,4 +1,4 @@
-"""The one web application: both stand-ins, wired together."""
+"""The web application: both stand-ins, wired together."""
 
 import time
 from collections.abc import AsyncIterator
@@ -71,7 +71,7 @@ def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web
     app.add_routes(forwarding.routes())
     app.add_routes(dashboard.routes())
     app.add_routes(Checkout(payments, deliveries, event_ids=Counter(epoch_seconds=1_720_000_000)).routes())
-    # Last, as it takes every address below /bmc that nobody else did.
+    # Add these routes last: they match every address below /bmc that no earlier route matches.
     app.add_routes(Demo(telegram, dashboard, anything).routes())
     return app
 

@@ -8,7 +8,7 @@ from sandbox.journal import log
 
 
 class Background:
-    """Keeps its tasks alive (asyncio itself holds only weak references) and ends them with the process."""
+    """Keeps references to its tasks (asyncio itself holds only weak ones) and cancels them when the process ends."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -1,4 +1,4 @@
-"""Waiting for a change that somebody else makes."""
+"""Waiting for a change that another task makes."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 class Bell:
     """
-    Wakes everybody who waits; each then looks for itself whether its change has come.
+    Wakes all tasks that wait; each task then checks its own condition.
 
-    A bell within another rings that one, too. *rings* counts, so that a change between two looks is not missed.
+    A bell also rings the bell that it is *within*. *rings* counts the changes, so that a waiter misses none between two checks.
     """
 
     def __init__(self, within: "Bell | None" = None) -> None:

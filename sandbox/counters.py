@@ -1,4 +1,4 @@
-"""Numbers that grow, across restarts too."""
+"""Ids that grow, also across restarts."""
 
 import time
 
@@ -9,9 +9,9 @@ class Counter:
     """
     Hand out growing ids.
 
-    The first one follows the clock: the receiver remembers ids for months, and a sandbox that began at 1 again after a
-    restart would send nothing but "duplicates". Every use has an epoch of its own, so that an id taken for another kind
-    of id is found out. Ids stay below 2**31 until 2030.
+    The first id follows the clock: the receiver remembers ids for months, so a sandbox that began at 1 again after a
+    restart would send nothing but "duplicates". Each kind of id has its own epoch, so that code that confuses two kinds
+    fails. Ids stay below 2**31 until 2030.
     """
 
     def __init__(self, *, epoch_seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""The one page of the demo, and what keeps it up to date."""
+"""The page of the demo, and the endpoint that keeps it up to date."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from sandbox.telegram.themes import COLOURS
 _PAGES = Path(__file__).parent / "pages"
 _WAIT_SECONDS_MAX = 60.0
 _HEADERS = {
-    # The frame is for the Mini App, which comes from this origin as well. Nothing is ever loaded from elsewhere.
+    # The frame shows the Mini App, which has this origin too. The page loads nothing from other origins.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -26,7 +26,7 @@ _HEADERS = {
 
 
 class Demo:
-    """*anything* rings with every change of what the page shows."""
+    """Serves the page; *anything* rings at every change that the page shows."""
 
     def __init__(self, telegram: Telegram, dashboard: Dashboard, anything: Bell) -> None:
         self._telegram = telegram
@@ -43,7 +43,7 @@ class Demo:
         ]
 
     async def show(self, request: web.Request) -> web.FileResponse:
-        """Show the page; under the address of a creator it shows the checkout alone."""
+        """Show the page; at a creator's address it shows only the checkout."""
         return web.FileResponse(_PAGES / "demo.html", headers=_HEADERS)
 
     async def show_part(self, request: web.Request) -> web.FileResponse:
@@ -56,7 +56,7 @@ class Demo:
         return web.json_response({theme.value: colours for theme, colours in COLOURS.items()})
 
     async def read_changes(self, request: web.Request) -> web.Response:
-        """Return all that the page shows; with *wait*, once it is no longer as it was in *version*."""
+        """Return everything that the page shows; with *wait*, wait until it differs from *version*."""
         fields = await read_fields(request)
         version = fields.integer("version")
         await self._anything.wait_until(
@@ -77,7 +77,7 @@ class Demo:
         )
 
     def _people(self, fields: Fields) -> list[dict[str, Any]]:
-        """Read those who are asked for, as far as they are known; without being asked, the newest."""
+        """Return the requested people who are known, or the newest people if the request names none."""
         chats, known = self._telegram.chats, self._telegram.people
         asked = fields.text("people")
         ids = re.findall(r"\d{1,18}", asked or "")

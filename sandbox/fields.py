@@ -1,4 +1,4 @@
-"""The fields of a request, whichever of the usual ways they came: JSON, form, multipart or query."""
+"""The fields of a request, sent as JSON, form, multipart or query."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class FieldError(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that came with a request."""
+    """A file in a request."""
 
     file_name: str
     content: bytes = field(repr=False)
@@ -30,7 +30,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Fields:
-    """Named values, each read as the type it is wanted in; None where the field is absent."""
+    """Named values. Each method reads one as its type, and returns None if the field is absent."""
 
     values: Mapping[str, Any]
 
@@ -68,7 +68,7 @@ class Fields:
         return value.lower() in ("true", "1", "on", "yes") if isinstance(value, str) else bool(value)
 
     def decoded(self, name: str) -> Any:
-        """Return a JSON value, which forms carry as JSON text."""
+        """Return a JSON value; a form carries it as JSON text."""
         value = self.values.get(name)
         if not isinstance(value, str):
             return value
@@ -87,7 +87,7 @@ class Fields:
 
 
 async def read_fields(request: web.Request) -> Fields:
-    """Read query and body; the body wins."""
+    """Read query and body; a field of the body overrides that of the query."""
     if request.content_type == "application/json":
         return Fields({**request.query, **await _read_json(request)})
     form = await request.post()

@@ -1,4 +1,4 @@
-"""The product's public pages under the sandbox's own address, so that a browser meets neither its certificate nor its name."""
+"""The product's pages under the sandbox's address, so that a browser needs neither its certificate nor its host name."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from yarl import URL
 from sandbox.journal import log
 from sandbox.script import Script
 
-# What is said between two neighbours only, or is said anew by us.
+# Headers of a single connection, and headers that the sandbox sets itself.
 _NOT_PASSED_ON = frozenset(
     {
         "connection",
@@ -24,12 +24,12 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _CONNECT_SECONDS = 5.0
-# Between two pieces of an answer; a stream of events says something every 15 seconds.
+# The longest pause within an answer; an event stream sends something every 15 seconds.
 _SILENCE_SECONDS = 120.0
 
 
 class Forwarding:
-    """*origin* is the product's front door, asked under the name *public_host*."""
+    """Forwards requests to *origin*, the product's proxy, with *public_host* as the host name."""
 
     def __init__(self, *, origin: URL, public_host: str, script: Script) -> None:
         self._origin = origin
@@ -69,13 +69,13 @@ class Forwarding:
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         headers = _without(request.headers.items())
-        # Not compressed, as a page may have to be changed on its way.
+        # Ask for uncompressed answers, because `put_into` may change a page.
         headers.update({"Host": self._public_host, "Accept-Encoding": "identity"})
         return headers
 
     def _open_session(self) -> ClientSession:
         if self._session is None:
-            # No verification: the proxy's own CA is internal.
+            # Do not verify the certificate: it is signed by the proxy's internal CA.
             self._session = ClientSession(
                 connector=TCPConnector(ssl=False, limit=0),
                 timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS),
@@ -85,7 +85,7 @@ class Forwarding:
 
 
 async def _pass_on(request: web.Request, answer: ClientResponse, script: Script) -> web.StreamResponse:
-    """Pass an answer on piece by piece as it comes; a page is changed first."""
+    """Pass an answer on piece by piece as it arrives; a page is read as a whole first, because `put_into` may change it."""
     headers = _without(answer.headers.items())
     if answer.content_type == "text/html":
         page = await script.put_into(await answer.read())
@@ -98,7 +98,7 @@ async def _pass_on(request: web.Request, answer: ClientResponse, script: Script)
             await response.write(piece)
         await response.write_eof()
     except (ClientError, TimeoutError, OSError):
-        # One of the two hung up; the other must not take what came so far for the whole.
+        # One side hung up. Abort, so that the browser does not take a part for the whole answer.
         if request.transport is not None:
             request.transport.abort()
     return response

@@ -1,4 +1,4 @@
-"""One plain line on stdout per notable thing: never a token, a secret, a note or a message's text."""
+"""Logging to stdout, one plain line per event; never a token, a secret, a note or the text of a message."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Posting webhooks to the product, through the same front door as the real senders."""
+"""Posting webhooks to the product, through the same proxy as the real senders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """The connection failed, or nothing came in time."""
+    """The connection failed, or no answer came in time."""
 
     reason: str
 
 
 class Postman:
     """
-    Posts to *door* under the name *public_host*, and to any other address as it is.
+    Posts to *door* with *public_host* as the host name, and to any other address directly.
 
-    Inside a compose network the public name leads nowhere, so an address at *public_host* goes to the door as well.
+    Inside a compose network the public name does not resolve, so an address at *public_host* goes to *door* as well.
     """
 
     def __init__(self, *, door: URL, public_host: str) -> None:
@@ -68,7 +68,7 @@ class Postman:
 
     def _open_session(self) -> ClientSession:
         if self._session is None:
-            # No verification: the proxy's own CA is internal. No connection reuse: a connection that the proxy
-            # closed while idle would look like a failed delivery.
+            # Do not verify the certificate: it is signed by the proxy's internal CA. Do not reuse connections: one that
+            # the proxy closed while idle would look like a failed delivery.
             self._session = ClientSession(connector=TCPConnector(ssl=False, force_close=True, limit=200))
         return self._session

@@ -1,4 +1,4 @@
-"""Refusals of the sandbox's own interface: ``{"error": …}``."""
+"""Error answers of the sandbox's own interface: ``{"error": …}``."""
 
 import json
 from collections.abc import Awaitable, Callable

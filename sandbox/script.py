@@ -1,8 +1,8 @@
 """
 Telegram's script, which every Mini App loads.
 
-Pages load it from telegram.org, as in production. Where telegram.org cannot be reached, they load a copy from here, which
-`make sandbox/telegram-web-app.js` fetches. Without either, the demo goes on in the chat.
+Pages load it from telegram.org, as in production. If telegram.org cannot be reached, they load a local copy, which
+`make sandbox/telegram-web-app.js` fetches. Without either, the demo continues in the chat.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _ASKED_AGAIN_SECONDS = 60.0
 
 
 class Script:
-    """Knows where pages can load the script from; *origin* is where Telegram has it."""
+    """Decides where pages load the script from; *origin* is its address at Telegram."""
 
     def __init__(self, *, origin: URL) -> None:
         self._origin = origin
@@ -39,11 +39,11 @@ class Script:
         return web.FileResponse(self._copy, headers={"Cache-Control": "no-cache"})
 
     async def say_source(self, request: web.Request) -> web.Response:
-        """Say where pages load it from: `telegram`, `copy`, or null for nowhere."""
+        """Return the source of the script for pages: `telegram`, `copy`, or null if there is none."""
         return web.json_response({"source": await self._source()})
 
     async def put_into(self, page: bytes) -> bytes:
-        """Let the page load the copy if Telegram's own cannot be had."""
+        """Make the page load the local copy if telegram.org cannot be reached."""
         if await self._source() == "copy":
             return _ADDRESS_IN_PAGES.sub(_COPY_PATH.encode(), page)
         return page

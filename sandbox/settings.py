@@ -1,4 +1,4 @@
-"""What the environment says, read once."""
+"""The settings, read once from the environment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class SettingError(Exception):
-    """A setting is missing or makes no sense; *name* says which, *advice* what to write."""
+    """The setting *name* is missing or invalid; *advice* says how to correct it."""
 
     def __init__(self, name: str, advice: str) -> None:
         super().__init__(f"{name} {advice}")
@@ -27,12 +27,12 @@ class Settings:
     webhook_host: str
     script_url: URL
     retry_seconds: float = 2.0
-    # Its neighbours in the compose network must reach it; compose publishes it on loopback only.
+    # Other containers of the compose network must reach it; compose publishes the port on loopback only.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
-    # The file that keeps people and the bot's messages across restarts; None keeps them in memory only.
+    # The file that stores people and the bot's messages across restarts; None keeps them in memory only.
     record: Path | None = None
-    # How long the Bot API's answers take.
+    # The delay of each answer of the Bot API.
     answer_seconds: float = 0.0
 
 

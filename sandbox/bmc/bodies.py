@@ -1,9 +1,9 @@
 """
 The bodies of webhooks, as BMC writes them.
 
-Published deliveries keep their keys sorted by length, then alphabet: the order a MySQL JSON column gives out. Booleans
-are strings in payments; in subscriptions `note_hidden` alone is a real one. Slashes and non-ASCII are escaped, as PHP
-does.
+The keys of published deliveries are sorted by length, then alphabetically, as a MySQL JSON column returns them. Booleans
+are strings in payments; in subscriptions only `note_hidden` is a real boolean. Slashes and non-ASCII characters are
+escaped, as PHP does.
 """
 
 import json
@@ -25,7 +25,7 @@ LEVEL = "Regular"
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What BMC reports; the same through all its deliveries."""
+    """One event of BMC; it is the same in all its deliveries."""
 
     event_id: int
     type: str
@@ -44,7 +44,7 @@ def wire(event: Event, *, attempt: int) -> bytes:
         "event_id": event.event_id,
         "data": event.data,
     }
-    # "Send test" bodies come in the documented order, real ones in the delivery log's.
+    # The keys of "Send test" bodies have the documented order; those of real bodies have the delivery log's order.
     ordered = in_log_order(envelope) if event.live_mode else envelope
     return json.dumps(ordered, ensure_ascii=True, separators=(",", ":")).replace("/", "\\/").encode("ascii")
 
@@ -116,7 +116,7 @@ def number(amount: Decimal) -> int | float:
 def _details(payment: Payment) -> dict[str, Any]:
     match payment.order.kind:
         case Kind.DONATION:
-            # A free amount comes as one coffee of that price.
+            # BMC reports a free amount as one coffee at that price.
             return {"coffee_count": 1, "coffee_price": f"{payment.order.amount:.4f}"}
         case Kind.EXTRA_PURCHASE:
             return {"extras": [_extra(payment)], "support_note": payment.order.note or None}
@@ -208,7 +208,7 @@ def _support_type(kind: Kind) -> str:
     }[kind]
 
 
-def _word(fact: bool) -> str:  # noqa: FBT001 — the fact is all there is
+def _word(fact: bool) -> str:  # noqa: FBT001 — the only parameter
     return "true" if fact else "false"
 
 

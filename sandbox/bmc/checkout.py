@@ -1,4 +1,4 @@
-"""The page people pay on, and everything they can do with a payment afterwards."""
+"""The page where people pay, and the actions on a payment afterwards."""
 
 import re
 from decimal import Decimal, InvalidOperation
@@ -85,7 +85,7 @@ class Checkout:
         return web.json_response({"event_id": self._report_subscription(paused, "paused")})
 
     def _start(self, subscription: Subscription) -> web.Response:
-        # One charge, two events; in the published pair `.updated` has the lower event id.
+        # One charge causes two events; in the published pair `.updated` has the lower event id.
         updated = self._report_subscription(subscription, "updated")
         started = self._report_subscription(subscription, "started")
         log.info("bmc: %s %s started", subscription.order.kind.value, subscription.psp_id)
@@ -136,7 +136,7 @@ def read_order(fields: Fields) -> Order:
     email = (fields.text("email") or "").strip() or None
     info = fields.text("additional_info")
     if kind is Kind.COMMISSION_ORDER and info is None:
-        # A commission's form has one free field; what people write there does not come as a note.
+        # The form of a commission has one free field; BMC does not report its text as a note.
         note, info = "", note
     return Order(
         kind=kind,

@@ -16,7 +16,7 @@ from sandbox.refusals import conflict, read_choice
 _WAIT_SECONDS_MAX = 120.0
 _SHOWN_MAX = 100
 _LOG_MAX = 50
-# Every test event has this id.
+# BMC gives every test event this id.
 _TEST_EVENT_ID = 1
 
 
@@ -114,7 +114,7 @@ class Dashboard:
         return [{"kind": one.fault.value, "times": one.times, "seconds": one.seconds} for one in rules]
 
     def log(self) -> list[dict[str, Any]]:
-        """Return what was sent last and what was answered, newest first."""
+        """Return the last deliveries with their answers, newest first."""
         return [delivery.as_read() for delivery in reversed(self._deliveries.read()[-_LOG_MAX:])]
 
 

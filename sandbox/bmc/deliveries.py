@@ -1,4 +1,4 @@
-"""Sending events, and the log of what was answered."""
+"""Sending events, and the log of their deliveries and answers."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ _ATTEMPTS_MAX = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One request and what came back. *number*: requests are counted, as two of one event may go in one millisecond."""
+    """One request and its answer. *number* tells apart two requests of one event in the same millisecond."""
 
     number: int
     event_id: int
@@ -59,9 +59,9 @@ class Delivery:
 
 class Deliveries:
     """
-    Sends every event by itself, so nothing keeps them in order.
+    Sends each event in its own task, so the order of events is not guaranteed.
 
-    A disabled webhook gets nothing, and what it missed is not sent later.
+    A disabled webhook receives no events, and the events that it missed are not sent later.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Deliveries:
         answer_timeout_seconds: float = 10.0,
         changed: Bell | None = None,
     ) -> None:
-        # Rings with every change of what the dashboard shows.
+        # Rings at every change that the dashboard shows.
         self.changed = changed or Bell()
         self.misbehaviour = Misbehaviour()
         self._webhook = webhook
@@ -85,13 +85,13 @@ class Deliveries:
         self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
-        # Events held back: until the next one was sent, until a payment's refund was sent, or until their time.
+        # Events held back: until the next event was sent, until the payment's refund was sent, or for a number of seconds.
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
 
     def send(self, event: Event) -> None:
-        # What was paid shows at once, however long its event is held back or if it is never sent.
+        # The dashboard shows a payment at once, even if its event is held back or never sent.
         self.changed.ring()
         if not self._webhook.enabled:
             log.info("bmc: event %d %s not sent: the webhook is disabled", event.event_id, event.type)
@@ -100,27 +100,27 @@ class Deliveries:
         self._background.start(self._deliver(event))
 
     async def send_once(self, event: Event) -> Delivery | None:
-        """Send as the dashboard's test button does: one request, its answer shown. None: the webhook is disabled."""
+        """Send one request without retries, as the dashboard's test button does. Return None if the webhook is disabled."""
         if not self._webhook.enabled:
             return None
         return await self._post(event, attempt=1)
 
     async def wait_for(self, event_id: int, *, seconds: float) -> None:
-        """Return when the event was answered 2xx or given up, at the latest after *seconds*."""
+        """Return when the event was accepted (2xx) or given up, at the latest after *seconds*."""
         await self.changed.wait_until(lambda: not self._under_way[event_id], seconds=seconds)
 
     def read(self, event_id: int | None = None) -> list[Delivery]:
         return [delivery for delivery in self._log if event_id in (None, delivery.event_id)]
 
     def behave(self) -> None:
-        """Clear all misbehaviour, and let go what it held back."""
+        """Clear all misbehaviour, and release the events that it held back."""
         self.misbehaviour.clear()
         self.changed.ring()
         for released in (*self._overtaken, *self._refunds_sent.values(), *self._late):
             released.set()
 
     def _take(self, fault: Fault) -> Rule | None:
-        """Use the fault up once, and let its switch be seen to go off."""
+        """Use the fault once, and wake the pages that show its switch."""
         rule = self.misbehaviour.take(fault)
         if rule is not None:
             self.changed.ring()
@@ -220,7 +220,7 @@ class Deliveries:
 
 
 def _alter(event: Event, *, attempt: int) -> bytes:
-    """Return the body of somebody who would like a hundred times the credits."""
+    """Return the body of an attacker who multiplies the amount by a hundred."""
     altered = {**event.data, "amount": event.data["amount"] * 100}
     return wire(
         Event(
@@ -235,7 +235,7 @@ def _alter(event: Event, *, attempt: int) -> bytes:
 
 
 async def _wait_in(held: set[asyncio.Event], seconds: float) -> None:
-    """Wait until somebody sets what waits in *held*, at most *seconds*."""
+    """Add an event to *held* and wait until another task sets it, at most *seconds*."""
     released = asyncio.Event()
     held.add(released)
     await _wait(released, seconds)

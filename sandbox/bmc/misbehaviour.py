@@ -14,7 +14,7 @@ class Fault(Enum):
     NO_SIGNATURE = "no_signature"
 
 
-# These spoil single requests, so that a retry may succeed; the others change the way of a whole event.
+# These faults spoil single requests, so that a retry may succeed; the others affect the whole event.
 REQUEST_FAULTS = (Fault.ALTERED, Fault.WRONG_SIGNATURE, Fault.NO_SIGNATURE)
 _SECONDS = {Fault.LATE: 5.0, Fault.OUT_OF_ORDER: 30.0, Fault.ONLY_REFUND_FIRST: 120.0}
 
@@ -22,9 +22,9 @@ _SECONDS = {Fault.LATE: 5.0, Fault.OUT_OF_ORDER: 30.0, Fault.ONLY_REFUND_FIRST: 
 @dataclass
 class Rule:
     """
-    The next *times* deliveries meet the fault.
+    The next *times* deliveries have the fault.
 
-    *seconds*: how late, or how long at most an event is held back for another to overtake it.
+    *seconds* is the delay of a late event, or the longest time that an event waits for another to overtake it.
     """
 
     fault: Fault
@@ -50,7 +50,7 @@ class Misbehaviour:
         self.rules = [one for one in self.rules if one.fault is not fault]
 
     def take(self, fault: Fault) -> Rule | None:
-        """Return the rule for that fault and use it up once."""
+        """Return the rule for that fault, and count it as used once."""
         found = next((one for one in self.rules if one.fault is fault), None)
         if found is not None:
             found.times -= 1

@@ -1,4 +1,4 @@
-"""What people paid: one-time payments and subscriptions."""
+"""One-time payments and subscriptions."""
 
 import calendar
 import hashlib
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What somebody filled in at the checkout. No name and no e-mail: a guest who left them blank."""
+    """The checkout form as a supporter filled it in. A guest leaves the name and the e-mail blank."""
 
     kind: Kind
     amount: Decimal
@@ -82,7 +82,7 @@ class Subscription:
 
 
 class Payments:
-    """Everything that was ever paid here, the oldest forgotten first."""
+    """All payments and subscriptions; above the limit the oldest is dropped."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -118,7 +118,7 @@ class Payments:
         return self.keep_payment(replace(payment, order=replace(payment.order, answer=answer)))
 
     def renew(self, subscription: Subscription) -> Subscription:
-        """Begin the next period where the last one ends, though that day has not come yet."""
+        """Begin the next period at the end of the last one, although that day is still ahead."""
         start = subscription.period_end
         return self.keep_subscription(replace(subscription, period_start=start, period_end=month_after(start)))
 
@@ -146,14 +146,14 @@ class Payments:
         """
         Return the current second, rounded up.
 
-        Nobody at a real checkout pays within the second in which the bot wrote the code down, a test does; rounded
-        down, its payment would come before its own code.
+        A test pays within the second in which the bot stored the code, which no person does at a real checkout. Rounded
+        down, the time of its payment would be before that of its code.
         """
         return math.ceil(self._now())
 
 
 def supporter_id_of(email: str | None) -> int:
-    """Return the same id for the same e-mail, across restarts too; a guest without one is somebody new every time."""
+    """Return the same id for the same e-mail, also after restarts; a guest without an e-mail gets a new id every time."""
     key = email.strip().lower() if email else secrets.token_hex(8)
     return 10_000_000 + int(hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12], 16) % 90_000_000
 

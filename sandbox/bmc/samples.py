@@ -1,4 +1,4 @@
-"""The bodies of the dashboard's "Send test": one fixed story about John, whatever the account."""
+"""The bodies of the dashboard's "Send test": the same fixed example about John for every account."""
 
 from typing import Any
 

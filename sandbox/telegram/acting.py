@@ -1,4 +1,4 @@
-"""Acting as the people on the other side of the bot, and making Telegram misbehave."""
+"""Acting as the bot's users, and making Telegram misbehave."""
 
 import math
 import time
@@ -83,7 +83,7 @@ class Acting:
         return self._say(chat, content, copies=_copies(fields), reply_to=reply_to)
 
     async def give_update(self, request: web.Request) -> web.Response:
-        """Give the bot an update as it stands, for what a person has no other way here to do."""
+        """Give the bot an arbitrary update, for actions that the sandbox offers no other request for."""
         fields = await read_fields(request)
         body = fields.decoded("body")
         if not isinstance(body, dict):
@@ -108,7 +108,7 @@ class Acting:
             raise not_found(f"no message shows the button {wanted!r}")
         message, button = found
         if "callback_data" not in button:
-            # Links and copy buttons are the client's own business: the bot hears nothing of them.
+            # The client handles links and copy buttons itself; the bot gets no update.
             return web.json_response({"button": button, "message_id": message.message_id})
         query_id = self._telegram.ask(chat)
         query = {
@@ -203,7 +203,7 @@ class Acting:
         return web.json_response({"paused": self._telegram.misbehaviour.paused})
 
     async def read_calls(self, request: web.Request) -> web.Response:
-        """List the bot's calls; with *wait*, once there are at least *count* of them."""
+        """List the bot's calls; with *wait*, wait until there are at least *count* of them."""
         fields = await read_fields(request)
         calls, method, count = self._telegram.calls, fields.text("method"), fields.integer("count") or 1
         await calls.changed.wait_until(
@@ -272,7 +272,7 @@ class Acting:
         return self._telegram.chats.of(self._person(request))
 
     def _open_chat(self, request: web.Request) -> Chat:
-        """Return the chat for something its person does; the first thing they do opens it to the bot."""
+        """Return the chat for an action of its person; the first action opens the chat to the bot."""
         person = self._person(request)
         if person.standing in (Standing.BLOCKED, Standing.DELETED):
             raise conflict(f"the person cannot write: {person.standing.value}")

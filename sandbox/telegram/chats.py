@@ -1,4 +1,4 @@
-"""Private chats between the bot and its people, seen from both sides."""
+"""Private chats between the bot and its users, seen from both sides."""
 
 import time
 from collections import OrderedDict, deque
@@ -30,7 +30,7 @@ class Message:
     edit_date: int | None = None
     file: File | None = None
     reply_to: int | None = None
-    # What a message of a person holds instead of text: web_app_data.
+    # Content that a person's message holds instead of text: web_app_data.
     extra: dict[str, Any] = field(default_factory=dict)
     former_markups: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20))
 
@@ -78,7 +78,7 @@ class Chat:
         self.messages: OrderedDict[int, Message] = OrderedDict()
         self.callback_answers: deque[CallbackAnswer] = deque(maxlen=_ANSWERS_MAX)
         self.reply_keyboard: dict[str, Any] | None = None
-        # The message that asks for a reply, until the person writes.
+        # The bot's message that asks for a reply, until the person writes.
         self.force_reply: dict[str, Any] | None = None
         self._action: tuple[str, float] | None = None
         self.version = 0
@@ -86,7 +86,7 @@ class Chat:
 
     @property
     def action(self) -> str | None:
-        """What the bot says that it is doing, such as `typing`."""
+        """The chat action that the bot sent last, such as `typing`, while it is shown."""
         name, until = self._action or (None, 0.0)
         return name if time.monotonic() < until else None
 
@@ -107,7 +107,7 @@ class Chat:
         self.changed.ring()
 
     def as_read(self, after: int = 0) -> dict[str, Any]:
-        """Return the chat as its person sees it, messages up to the one named *after* left out."""
+        """Return the chat as its person sees it, with only the messages newer than the id *after*."""
         return {
             "messages": [message.as_read() for message in self.newer_than(after)],
             "callback_answers": [answer.as_read() for answer in self.callback_answers],
@@ -133,7 +133,7 @@ class Chat:
         """
         Return the newest message that shows the button, with the button.
 
-        With *stale*, buttons that an edit took away count too: a slow client still shows them.
+        With *stale*, also find buttons that an edit removed: a slow client still shows them.
         """
         for message in reversed(self.messages.values()):
             if message_id not in (None, message.message_id):
@@ -156,7 +156,7 @@ class Chat:
 
 
 class Chats:
-    """All chats of the bot. Message ids grow over all of them, as they do in one Telegram account."""
+    """All chats of the bot. They share one sequence of message ids, as in one Telegram account."""
 
     def __init__(self, changed: Bell) -> None:
         self.changed = changed

@@ -1,7 +1,7 @@
 """
 Reading formatted text as Telegram reads it.
 
-Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22; the refusals are worded as td's parse_html does.
+Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22. The error texts are those of parse_html in Telegram's library td.
 """
 
 import re
@@ -41,12 +41,12 @@ _BLANKS = " \t\n\r\v\f"
 
 
 class MarkupError(Exception):
-    """The text cannot be read; the message is Telegram's."""
+    """The text cannot be parsed; the message has Telegram's wording."""
 
 
 @dataclass(frozen=True)
 class Entity:
-    """A stretch of text; offset and length count UTF-16 code units, as everywhere in Telegram."""
+    """A range of text; offset and length count UTF-16 code units, as everywhere in Telegram."""
 
     type: str
     offset: int
@@ -91,7 +91,7 @@ def read_plain(source: str) -> Formatted:
 
 
 def with_detected(formatted: Formatted) -> Formatted:
-    """Add the entities Telegram finds by itself: commands and links."""
+    """Add the entities that Telegram detects by itself: commands and links."""
     found = [
         Entity(kind, utf16_length(formatted.text[: match.start()]), utf16_length(match.group()))
         for kind, pattern in (("bot_command", _COMMAND), ("url", _LINK))
@@ -104,7 +104,7 @@ def with_detected(formatted: Formatted) -> Formatted:
 
 
 def trim(formatted: Formatted) -> Formatted:
-    """Cut the blanks around the text and shift its entities, dropping those that had only blanks."""
+    """Strip blanks around the text and shift its entities; drop entities that had only blanks."""
     text = formatted.text.strip(_BLANKS)
     start = utf16_length(formatted.text) - utf16_length(formatted.text.lstrip(_BLANKS))
     length = utf16_length(text)
@@ -149,7 +149,7 @@ class _HtmlReader:
         return Formatted("".join(self._text), _in_order(self._entities))
 
     def _read_character(self) -> None:
-        # Telegram knows four named characters and leaves every other ampersand as it stands.
+        # Telegram knows four named characters and leaves every other ampersand unchanged.
         match = _CHARACTER.match(self._source, self._at)
         raw = match.group() if match else self._source[self._at]
         self._at += len(raw)
@@ -222,7 +222,7 @@ class _HtmlReader:
 
 
 def _link(raw: str) -> str | None:
-    """Return the address as Telegram keeps it; None for one that it drops without an error."""
+    """Return the address as Telegram keeps it, or None if Telegram drops it without an error."""
     try:
         url = URL(raw)
     except ValueError:

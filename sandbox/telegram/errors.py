@@ -1,11 +1,11 @@
-"""Refusals of the Bot API."""
+"""Error answers of the Bot API."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ApiError(Exception):
-    """An answer with ok = false, worded as Telegram words it."""
+    """An answer with ok = false, in Telegram's wording."""
 
     code: int
     description: str

@@ -31,7 +31,7 @@ class File:
     content: bytes = field(repr=False)
 
     def as_bot_api(self) -> dict[str, Any]:
-        """Return the file as a message of the Bot API holds it: a photo in its sizes, of which there is one here."""
+        """Return the file as part of a Bot API message; Telegram lists a photo in several sizes, the sandbox in one."""
         named = {"file_id": self.file_id, "file_unique_id": self.file_id[-12:], "file_size": len(self.content)}
         if self.kind is Kind.PHOTO:
             width, height = picture_size(self.content)
@@ -44,7 +44,7 @@ class File:
 
 
 class Files:
-    """The newest files; the oldest are forgotten when they get too large together."""
+    """The newest files; the oldest are dropped when their total size exceeds a limit."""
 
     def __init__(self) -> None:
         self._ids = Counter(epoch_seconds=1_680_000_000)
@@ -63,7 +63,7 @@ class Files:
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
-    """Return width and height; those of anything but a PNG are not read."""
+    """Return width and height of a PNG, or a fixed size for other formats."""
     if not content.startswith(b"\x89PNG") or len(content) < 24:
         return _UNREAD_SIZE
     width, height = struct.unpack(">II", content[16:24])

@@ -1,5 +1,5 @@
 """
-What Telegram tells a Mini App about who opened it, signed with the bot's token.
+The signed launch data of a Mini App: Telegram names the user who opened it, and signs with the bot's token.
 
 Source: https://core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app, read 2026-11-22.
 """
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 
 def sign(fields: Mapping[str, str], token: str) -> str:
-    """Return *fields* as a query string, with a hash over all of them, `signature` as well."""
+    """Return *fields* as a query string with a hash over all of them, including `signature`."""
     shown = "\n".join(f"{name}={value}" for name, value in sorted(fields.items()))
     key = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
     signed = {**fields, "hash": hmac.new(key, shown.encode(), hashlib.sha256).hexdigest()}
@@ -22,9 +22,9 @@ def sign(fields: Mapping[str, str], token: str) -> str:
 
 def third_party_signature() -> str:
     """
-    Return something of the form of Telegram's own Ed25519 signature.
+    Return a random value in the form of Telegram's Ed25519 signature.
 
-    Only Telegram has the key; who holds the bot's token has no need of it, as the hash covers this field, too.
+    Only Telegram has the key. A bot verifies the hash instead, which covers this field too.
     """
     return secrets.token_urlsafe(64)
 

@@ -1,4 +1,4 @@
-"""Opening the Mini App as Telegram does: at an address that says who opens it, and how."""
+"""Opening the Mini App as Telegram does: its address carries signed data about the user and the launch."""
 
 import re
 import time
@@ -30,7 +30,7 @@ class Launch:
     """
     One way into the Mini App.
 
-    A keyboard's button tells the page nothing about the person, and alone lets it answer into the chat.
+    A launch from a reply keyboard carries no data about the person, and only such a launch lets the page send data to the chat.
     """
 
     url: URL
@@ -40,7 +40,7 @@ class Launch:
 
 
 class Launches:
-    """*public_host* is where the product is reached in public; the sandbox has the same pages under its own address."""
+    """Opens the Mini App; addresses at *public_host* become paths here, because the sandbox forwards the same pages."""
 
     def __init__(self, telegram: Telegram, *, public_host: str) -> None:
         self._telegram = telegram
@@ -109,13 +109,17 @@ class Launches:
             "tgWebAppThemeParams": compact(COLOURS[theme]),
         }
         own = url.relative() if url.host == self._public_host else url
-        # Percent-encoded as a query is: the page's script takes the fragment apart in that way.
+        # Percent-encode the fragment like a query, because Telegram's script parses it so.
         fragment = urlencode(told, quote_via=quote, safe="")
         return URL(f"{own.with_fragment(None)}#{fragment}", encoded=True)
 
 
 def _from_button(chat: Chat, text: str, message_id: int | None) -> Launch:
-    """Find the button in the keyboard in force or in the newest message that shows it; *message_id* names the message."""
+    """
+    Find the button in the current reply keyboard, or in the newest message that shows it.
+
+    With *message_id*, look only in that message.
+    """
     if message_id is None and (button := _named(chat.reply_keyboard, text)) is not None:
         return Launch(URL(button["web_app"]["url"]), is_from_keyboard=True, button_text=text)
     for message in reversed(chat.messages.values()):
@@ -147,7 +151,7 @@ def _age_seconds(fields: Fields) -> int:
 
 
 def _version(fields: Fields) -> str:
-    """Return which version of the Web Apps the person's Telegram speaks."""
+    """Return the Web Apps version of the person's Telegram client."""
     version = fields.text("version") or _VERSION_NOW
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version, re.ASCII):
         raise FieldError("version", "must be like 6.0")

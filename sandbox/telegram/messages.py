@@ -1,4 +1,4 @@
-"""Messages in the words of the Bot API."""
+"""Messages as Bot API objects."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: 
     """
     Return the message as the bot gets it, in answers and in updates.
 
-    The message it replies to comes with it, the one that one replied to does not.
+    It contains the message that it replies to, but no further messages of the reply chain.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

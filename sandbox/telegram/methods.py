@@ -29,7 +29,7 @@ Method = Callable[[Telegram, Fields], Awaitable[Any]]
 _TEXT_MAX = 4096
 _CAPTION_MAX = 1024
 _POLL_SECONDS_MAX = 50
-# Not published; late answers are refused after about a minute.
+# Telegram publishes no limit; it refuses answers after about a minute.
 _QUERY_SECONDS_MAX = 60
 _COMMAND = re.compile(r"/?[a-z0-9_]{1,32}")
 _CHAT_ACTIONS = frozenset(
@@ -47,7 +47,7 @@ _CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-# Of groups there are none here.
+# The sandbox has no groups.
 _SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators", "chat"})
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 
@@ -83,7 +83,7 @@ async def get_updates(telegram: Telegram, fields: Fields) -> list[dict[str, Any]
 async def set_webhook(telegram: Telegram, fields: Fields) -> bool:
     raw = fields.text("url") or ""
     secret_token = fields.text("secret_token")
-    # Plain HTTP is what a local Bot API server takes as well; Telegram's own wants HTTPS.
+    # Accept plain HTTP, as a local Bot API server does; Telegram's own server requires HTTPS.
     if raw and (URL(raw).scheme not in ("http", "https") or not URL(raw).host):
         raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
     if secret_token is not None and not _SECRET_TOKEN.fullmatch(secret_token):
@@ -387,7 +387,7 @@ def _read_content(fields: Fields, name: str, *, length_max: int) -> Formatted:
 def _read_formatted(fields: Fields, source: str) -> Formatted:
     mode = (fields.text("parse_mode") or "").lower()
     if mode not in ("", "html"):
-        # Telegram reads Markdown as well; this stand-in does not.
+        # Telegram also supports Markdown; this stand-in does not.
         raise bad_request("unsupported parse_mode")
     if mode == "html":
         try:
@@ -440,7 +440,7 @@ def _drop_pending(telegram: Telegram, fields: Fields) -> None:
 
 
 def _read_file(telegram: Telegram, fields: Fields, kind: Kind) -> File:
-    """Return the uploaded file, or the one that was sent before under this id."""
+    """Return the uploaded file, or the earlier file with this id."""
     value = fields.values.get(kind.value)
     attached = fields.values.get(str(value).removeprefix("attach://"), value)
     if isinstance(attached, Upload):

@@ -1,4 +1,4 @@
-"""Faults on demand."""
+"""Faults of the Bot API on demand."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Fault(Enum):
     NOT_JSON = "not_json"
     CONFLICT = "conflict"
     UNAUTHORIZED = "unauthorized"
-    """The answer to a token that was revoked."""
+    """The answer to a revoked token."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Rule:
     """
     The next *times* calls of *method* fail.
 
-    With *takes_effect* the call does its work and only the answer is lost: what makes a send's outcome unknown.
+    With *takes_effect*, the call takes effect and only its answer is lost, so that the bot does not know the outcome.
     """
 
     method: str
@@ -42,7 +42,7 @@ class Rule:
 
 
 class Misbehaviour:
-    """Methods come here in lower case, as Telegram takes their names in any."""
+    """The rules in force. Pass method names in lower case, because Telegram ignores their case."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
@@ -52,7 +52,7 @@ class Misbehaviour:
         self.rules.append(rule)
 
     def take(self, method: str, chat_id: int | None) -> Rule | None:
-        """Return the fault that this call must meet, and use it up."""
+        """Return the rule that applies to this call, and count it as used once."""
         rule = next((rule for rule in self.rules if rule.fits(method, chat_id)), None)
         if rule is not None:
             rule.times -= 1

@@ -1,4 +1,4 @@
-"""The people who have Telegram."""
+"""Telegram users."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ _PEOPLE_MAX = 10_000
 
 
 class Standing(Enum):
-    """What a person is to the bot."""
+    """The relation of a person to the bot."""
 
-    STRANGER = "stranger"  # never wrote: Telegram lets no bot write first
+    STRANGER = "stranger"  # has not written yet: Telegram forbids bots to write first
     OPEN = "open"
     BLOCKED = "blocked"
     DELETED = "deleted"
@@ -40,7 +40,7 @@ class Person:
 
 
 class People:
-    """Everybody known here; the oldest are forgotten first."""
+    """All known people; above the limit the oldest is dropped."""
 
     def __init__(self) -> None:
         self._people: OrderedDict[int, Person] = OrderedDict()

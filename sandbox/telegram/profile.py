@@ -1,4 +1,4 @@
-"""What the bot shows of itself: its commands, its menu button, its names; by language, audience and chat."""
+"""The bot's profile: commands, menu button and names, by language, audience and chat."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ DEFAULT_BUTTON: MenuButton = {"type": "default"}
 
 @dataclass(frozen=True)
 class Audience:
-    """Who is shown a list of commands: a scope, perhaps of one chat, and a language; the empty one is for all others."""
+    """The people who see a list of commands: a scope, perhaps one chat, and a language; "" means all other languages."""
 
     scope: str
     chat_id: int | None = None
@@ -22,7 +22,7 @@ class Audience:
 @dataclass
 class Profile:
     commands: dict[Audience, Commands] = field(default_factory=dict)
-    # None: of every chat that has none of its own.
+    # By chat id; the key None holds the button of all chats without their own.
     menu_buttons: dict[int | None, MenuButton] = field(default_factory=dict)
     # By kind (name, description, short_description) and language.
     texts: dict[tuple[str, str], str] = field(default_factory=dict)

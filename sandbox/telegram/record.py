@@ -11,9 +11,9 @@ from sandbox.telegram.people import Person, Standing
 
 class Record:
     """
-    Append one JSON line for each change of a person and for each message of the bot; without *path*, keep nothing.
+    Appends one JSON line for each change of a person and for each message of the bot; without *path*, does nothing.
 
-    A line is written before the call is answered, in one unbuffered write, so a killed sandbox loses none that it answered.
+    Each line is written in one unbuffered write before the call is answered, so a killed sandbox loses nothing that it answered.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -26,7 +26,7 @@ class Record:
         self._append({"message": {"at": time.time(), "chat_id": chat_id, "message_id": message_id, "text": text}})
 
     def read_people(self) -> Iterator[Person]:
-        """Read each person as of every line about them; the last one counts."""
+        """Yield one person per line about a person; a later line replaces an earlier one."""
         if self._path is None or not self._path.exists():
             return
         with self._path.open(encoding="utf-8") as lines:

@@ -1,4 +1,4 @@
-"""All that the Telegram stand-in knows."""
+"""The whole state of the Telegram stand-in."""
 
 import time
 from collections import OrderedDict
@@ -23,7 +23,7 @@ _QUERIES_MAX = 1_000
 
 @dataclass(frozen=True)
 class CallbackQuery:
-    """A press that waits for its answer; *asked_at* is monotonic."""
+    """A pressed button that waits for the bot's answer; *asked_at* is monotonic."""
 
     chat: Chat
     asked_at: float
@@ -32,7 +32,7 @@ class CallbackQuery:
 @dataclass
 class Telegram:
     token: str = field(repr=False)
-    # Rings with every change of what a person can see.
+    # Rings at every change that a person can see.
     changed: Bell = field(default_factory=Bell)
     people: People = field(default_factory=People)
     files: Files = field(default_factory=Files)

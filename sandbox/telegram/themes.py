@@ -1,4 +1,4 @@
-"""The colours of Telegram's web client, as it tells them to a Mini App."""
+"""The colours of Telegram's web client, as passed to a Mini App."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""Updates that wait for the bot."""
+"""Updates queued for the bot."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ class _Poller:
 
 
 class Updates:
-    """The queue. An update leaves it when the bot confirms it, and is given out again until then."""
+    """The queue. An update stays in it, and every poll returns it, until the bot confirms it."""
 
     def __init__(self) -> None:
         self.pending: deque[Update] = deque(maxlen=_PENDING_MAX)
@@ -40,7 +40,7 @@ class Updates:
         self._poller: _Poller | None = None
 
     def add(self, kind: str, payload: dict[str, Any], *, copies: int = 1) -> int:
-        """Queue an update unless the bot does not want its kind; return its id in either case."""
+        """Queue an update if the bot asked for its kind; return its id in either case."""
         update_id = self._ids.next()
         if self._is_wanted(kind):
             self.pending.append(Update(update_id, kind, payload, copies))
@@ -48,15 +48,15 @@ class Updates:
         return update_id
 
     def want(self, kinds: Iterable[str] | None) -> None:
-        """Keep only these kinds from now on; None leaves the choice as it was, an empty list is the default choice."""
+        """Queue only these kinds from now on; None changes nothing, an empty list restores the default kinds."""
         if kinds is not None:
             self.allowed = frozenset(kinds)
 
     def confirm_before(self, offset: int) -> None:
         """
-        Forget what came before *offset*; a negative one counts from the end of the queue.
+        Drop the updates before *offset*; a negative offset counts from the end of the queue.
 
-        An update that is to come twice stays for one more round, as when the confirmation was lost on its way.
+        An update with two copies stays for one more poll, as if the confirmation was lost.
         """
         if offset < 0:
             while len(self.pending) > -offset:
@@ -67,7 +67,7 @@ class Updates:
         self.pending.extend(kept)
 
     async def poll(self, *, limit: int, timeout_seconds: float) -> list[Update]:
-        """Wait for updates; a poll that starts during another one ends that one with 409."""
+        """Wait for updates; a new poll ends a running one with 409."""
         if self._poller is not None:
             self._poller.terminated = True
             self.arrived.ring()
@@ -85,7 +85,7 @@ class Updates:
         return list(self.pending)[:limit]
 
     def take_delivered(self, update: Update) -> None:
-        """Forget an update that the bot's webhook accepted."""
+        """Drop an update that the bot's webhook accepted, unless another copy of it is due."""
         if not self._comes_again(update) and update in self.pending:
             self.pending.remove(update)
 

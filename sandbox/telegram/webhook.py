@@ -1,4 +1,4 @@
-"""The bot's webhook: updates that Telegram pushes."""
+"""Pushing updates to the bot's webhook."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ _RETRY_SECONDS_MAX = 60.0
 
 @dataclass
 class Webhook:
-    """Where updates go; an empty *url* means that the bot polls."""
+    """The webhook that the bot set; an empty *url* means that the bot polls."""
 
     url: str = ""
     secret_token: str | None = field(default=None, repr=False)
@@ -49,7 +49,7 @@ class Pusher:
     """
     Pushes one update at a time and repeats it until the bot answers 2xx.
 
-    A method call in the bot's answer is not carried out: Telegram would do so, this stand-in does not.
+    Unlike Telegram, this stand-in does not carry out a method call in the bot's answer.
     """
 
     def __init__(self, webhook: Webhook, updates: Updates, postman: Postman, *, retry_seconds: float = 0.5) -> None:
@@ -69,7 +69,7 @@ class Pusher:
 
     async def _has_work(self) -> bool:
         await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
-        # In short turns, since the webhook may be taken away while no update comes.
+        # Wait in short turns, because the bot may remove the webhook while no update arrives.
         await self._updates.arrived.wait_until(lambda: bool(self._updates.pending), seconds=5)
         return bool(self._webhook.url and self._updates.pending)
 

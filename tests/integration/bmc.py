@@ -1,4 +1,4 @@
-"""Factories for what BMC sends: mention only what matters."""
+"""Factories for BMC's events; a test passes only the fields that matter to it."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def a_payment(type_: str = "donation.created", *, live_mode: bool | None = True, **data: object) -> dict[str, Any]:
-    """One event of a payment of 5 USD; a new event and a new payment each time, unless `id` or `transaction_id` say which."""
+    """Return an event of a payment of 5 USD: a new event and a new payment, unless `id` or `transaction_id` is given."""
     number = next(_numbers)
     family = type_.partition(".")[0]
     known = {

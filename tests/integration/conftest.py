@@ -1,4 +1,4 @@
-"""A real Postgres for the session, and for each test a database of its own, made from `db/init.sql`."""
+"""A real Postgres for the session, and a separate database for each test, created from `db/init.sql`."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def postgres_address() -> Iterator[str]:
-    """HOST:PORT of a running Postgres; its database `ledger` is the schema that each test gets a copy of."""
+    """Return HOST:PORT of a running Postgres; its database `ledger` is the template of each test's database."""
     project = f"coffee-ledger-tests-db-{os.getpid()}"
     with docker_services("docker compose", COMPOSE_FILE, project, "up --detach --wait", "down --volumes") as up:
         yield f"127.0.0.1:{up.port_for('db', 5432)}"
@@ -27,7 +27,7 @@ def postgres_address() -> Iterator[str]:
 
 @pytest.fixture
 async def database(postgres_address: str) -> AsyncIterator[str]:
-    """The name of a fresh database."""
+    """Return the name of a fresh database."""
     name = f"test_{next(numbers)}"
     admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE ledger")
@@ -38,25 +38,25 @@ async def database(postgres_address: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 def role_url(postgres_address: str, database: str) -> Callable[[str], str]:
-    """The address of the test's database for a role: `role_url("webhook")`."""
+    """Return a function for the URL of the test's database by role: `role_url("webhook")`."""
     return lambda role: f"postgresql://{role}@{postgres_address}/{database}"
 
 
 @pytest.fixture
 def original_url(postgres_address: str) -> Callable[[str], str]:
-    """The address of the original database for a role; the copies have its schema, but not its privilege to connect."""
+    """Return a function for the URL of the template database by role; its copies do not restrict who may connect."""
     return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
 
 
 @pytest.fixture
 def database_url(role_url: Callable[[str], str]) -> str:
-    """The address for the owner of the database."""
+    """Return the database URL of the owner."""
     return role_url("ledger_owner")
 
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """A pool of the owner, for arranging and for looking."""
+    """Return a pool of the owner, to arrange rows and to inspect them."""
     async with open_pool(database_url) as pool:
         yield pool
 
@@ -68,20 +68,20 @@ def ledger(pool: Pool) -> Ledger:
 
 @pytest.fixture
 async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    """A pool of the bot's own role: for users and operators."""
+    """Return a pool with the bot's role, for actions of users and operators."""
     async with open_pool(role_url("bot")) as pool:
         yield pool
 
 
 @pytest.fixture
 async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    """A pool of the janitor's own role."""
+    """Return a pool with the janitor's role."""
     async with open_pool(role_url("janitor")) as pool:
         yield pool
 
 
 @pytest.fixture
 async def webhook(role_url: Callable[[str], str]) -> AsyncIterator[Webhook]:
-    """The webhook service on a free port, with its own role in the database."""
+    """Run the webhook service on a free port, with its own database role."""
     async with open_pool(role_url("webhook")) as pool, serve_webhook(pool) as webhook:
         yield webhook

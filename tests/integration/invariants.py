@@ -1,8 +1,8 @@
 """
-Check design.md, section 4, on the rows of the database alone.
+Check the invariants of design.md, section 4, only by the rows of the database.
 
-Imports nothing of the product, so that the two cannot share a mistake. Each check compares the database as it was before a step
-with the database after it; `Known` holds facts that the database does not tell, because the test decided them.
+This module imports nothing of the product, because shared code would have the same mistakes. Each check compares the database
+before a step with the database after it. `Known` holds facts that only the test knows, because it decided them.
 """
 
 import json
@@ -21,7 +21,7 @@ CLOCK_SLACK = timedelta(minutes=1)
 BETWEEN_GUESSES = timedelta(days=30)
 AFTER_A_MISTAKE = timedelta(days=90)
 
-# One statement reads all tables, so that they are of one moment, and a step costs one round trip.
+# One statement reads all tables, so that all rows are from the same moment and a step costs one round trip.
 SNAPSHOT = """
 SELECT json_build_object(
     'users', (SELECT json_agg(t ORDER BY telegram_id) FROM users AS t),
@@ -47,7 +47,7 @@ SELECT json_build_object(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All rows at one moment; times are ISO texts, money is Decimal."""
+    """All rows at one moment; times are ISO strings, money is Decimal."""
 
     users: list[Row] = field(default_factory=list)
     payments: list[Row] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Written:
-    """The codes that a supporter wrote, in whichever event of the charge."""
+    """The codes that a supporter wrote in any event of the charge."""
 
     codes: frozenset[str] = frozenset()
     near: frozenset[str] = frozenset()
@@ -79,19 +79,19 @@ class Written:
 
 @dataclass
 class Known:
-    """Facts that only the test knows."""
+    """Facts that are known only to the test."""
 
     now: datetime
     owners: dict[str, int] = field(default_factory=dict)
     """The user of each code."""
     written: dict[str, Written] = field(default_factory=dict)
-    """By `name_of` the charge."""
+    """The written codes, by `name_of` the charge."""
     delivered: set[str] = field(default_factory=set)
-    """How the delivery key of each event begins: the charge key follows."""
+    """The first part of each event's delivery key; the charge key follows it."""
     erased: dict[int, set[str]] = field(default_factory=dict)
-    """Users who asked to be erased and did not come back, with the keys of the charges that were theirs."""
+    """Erased users who did not come back, with the keys of their charges."""
     undone: set[tuple[str, int]] = field(default_factory=set)
-    """Subscriptions and users of whom a person said that they do not belong together."""
+    """Pairs of subscription and user that a person declared wrong."""
 
 
 Check = Callable[[Snapshot, Snapshot, Known], None]
@@ -118,7 +118,7 @@ def check_balances(before: Snapshot, after: Snapshot, known: Known) -> None:
 
 
 def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """At most one credit is in force, of the user of the charge, and exactly the matched charges have one."""
+    """A matched charge has exactly one credit in force, for its user. A refunded one keeps no credits. Others have none."""
     for charge in after.charges:
         in_force = [given for given in payment_entries(after, charge) if not reversal_of(after, given)]
         assert len(in_force) <= 1, charge
@@ -132,7 +132,7 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_what_is_taken_back(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """Refunds stay within the credit, and a reversal takes back the whole of it, from the same user."""
+    """Refunds never exceed the credit, and a reversal takes the whole credit back from the same user."""
     for given in after.credits:
         if given["kind"] == "payment":
             left = left_of(after, given)
@@ -161,7 +161,7 @@ def check_amounts_of_credits(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_people_are_told(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """Each change of a balance is owed to its user, except those that the user made."""
+    """Each change of a balance queues a notification to its user, except changes that the user made."""
     told = [row for row in new_notifications(before, after) if row["telegram_id"] is not None]
     for entry in new_credits(before, after):
         if entry["kind"] == "spend" or entry["is_not_mine"] or entry["credits"] == 0:
@@ -220,7 +220,7 @@ def check_doubt_is_left_to_a_person(before: Snapshot, after: Snapshot, known: Kn
 
 
 def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """No rule gives a charge to anybody but the user whose code, or nearly whose code, is in the note."""
+    """If the note has a code, or one slip of a code, no rule credits any other user than the owner of that code."""
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())
         coded = {known.owners[code] for code in written.codes if code in known.owners}
@@ -241,7 +241,7 @@ def check_guesses(before: Snapshot, after: Snapshot, known: Known) -> None:
         assert charge["method"] == "amount_and_time"
         assert charge["telegram_id"] == guess["telegram_id"]
         check_guess(guess, charge, before, after, known)
-    # A guess is never forgotten, so that it counts against the next one.
+    # Guesses are never deleted, because each counts towards the user's limit.
     assert [row["charge_id"] for row in after.guesses[: len(before.guesses)]] == [
         row["charge_id"] for row in before.guesses
     ]
@@ -260,7 +260,7 @@ def check_guess(guess: Row, charge: Row, before: Snapshot, after: Snapshot, know
     assert not written.codes, charge
     assert not written.near, charge
     assert not written.is_renewal, charge
-    assert earlier_of(before, charge) is None, "a guess is made only when the charge comes"
+    assert earlier_of(before, charge) is None, "a guess is made only when the charge arrives"
 
     for other in after.guesses:
         if other["telegram_id"] == user and other["charge_id"] != guess["charge_id"]:
@@ -310,7 +310,7 @@ def check_undone_matches_stay_undone(before: Snapshot, after: Snapshot, known: K
 
 
 def check_outsiders_are_dismissed(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """A remembered supporter's payment without a code is dismissed without a card."""
+    """A payment without a code is dismissed without a card if its supporter is a known outsider."""
     remembered = {row["name"] for row in before.outsiders if row["kind"] == "supporter" and row["ended_at"] is None}
     earlier = {row["charge_id"] for row in before.charges}
     asked = {
@@ -415,7 +415,7 @@ def reversal_of(snapshot: Snapshot, entry: Row) -> Row | None:
 
 
 def reversed_payments(snapshot: Snapshot) -> Iterable[Row]:
-    """Return the reversals that took back a payment."""
+    """Return the reversals of payment credits."""
     payments = {row["credit_id"] for row in snapshot.credits if row["kind"] == "payment"}
     return [row for row in snapshot.credits if row["kind"] == "reversal" and row["reverses"] in payments]
 
@@ -435,7 +435,7 @@ def new_notifications(before: Snapshot, after: Snapshot) -> list[Row]:
 
 
 def newly_matched(before: Snapshot, after: Snapshot) -> Iterator[Row]:
-    """Yield the charges that got their user in this step, refunded ones included."""
+    """Yield the charges that were matched in this step, including refunded ones."""
     for charge in after.charges:
         earlier = earlier_of(before, charge)
         if charge["telegram_id"] is not None and (earlier is None or earlier["matched_at"] != charge["matched_at"]):

@@ -1,4 +1,4 @@
-"""Short ways to arrange and to look, straight in the database."""
+"""Helpers that arrange rows directly in the database and inspect them."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,14 +12,14 @@ ANNA, BOHDAN = 101, 202
 
 
 async def connect_all(pool: Pool) -> None:
-    """Open every connection of a pool: who races must not win because the other has to connect first."""
+    """Open all connections of a pool, so that the time to connect does not decide a race."""
     async with AsyncExitStack() as stack:
         for _ in range(pool.get_max_size()):
             await stack.enter_async_context(pool.acquire())
 
 
 class Ledger:
-    """What the tests put in and what they see."""
+    """Arranges rows in the database, and reads results from it."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -34,7 +34,7 @@ class Ledger:
         status: str = "pending",
         minutes_ago: float = 1,
     ) -> str:
-        """Put in a pending payment as the bot would."""
+        """Insert a pending payment as the bot would."""
         await self.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
         created_at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
         await self.pool.execute(
@@ -47,7 +47,7 @@ class Ledger:
         return code
 
     async def adjust(self, credits: int, *, user: int = ANNA, cause: str = "a test") -> None:
-        """Change a balance as an operator would."""
+        """Adjust a balance as an operator would."""
         await self.pool.execute(
             "WITH done AS ("
             " INSERT INTO operator_actions (operator_id, action, reason) VALUES (900, 'credit', $3) RETURNING action_id"
@@ -70,12 +70,12 @@ class Ledger:
         return found
 
     async def charge(self) -> dict[str, Any]:
-        """The one charge there is."""
+        """Return the only charge."""
         [row] = await self.pool.fetch("SELECT * FROM charges")
         return dict(row)
 
     async def told(self, user: int | None = None) -> list[str]:
-        """What this user, or the operators, are owed, in order."""
+        """Return the kinds of notifications queued for this user, or for the operators, in order."""
         rows = await self.pool.fetch(
             "SELECT kind FROM notifications WHERE telegram_id IS NOT DISTINCT FROM $1 ORDER BY notification_id", user
         )
@@ -96,7 +96,7 @@ class Ledger:
         return found
 
     async def until_somebody_waits(self) -> None:
-        """Return once a statement waits for a lock: that cannot be awaited, so Postgres is asked over and over."""
+        """Return when a statement waits for a lock; poll Postgres, because a waiting lock sends no event."""
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )

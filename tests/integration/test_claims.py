@@ -1,4 +1,4 @@
-"""Claims as operators see them: who gets one tap, and how often a user may claim."""
+"""Claims on the operators' card: when one tap is offered, and how often a user may claim."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,7 @@ MANY_FIRST_NAMES = "Anna Maria Ines John Alex Olena Ivan Max Peter Paul Kate Sar
 
 @pytest.fixture
 async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
-    """The database as the bot may use it."""
+    """Return a pool with the bot's role."""
     async with open_pool(role_url("bot")) as pool:
         yield pool
 
@@ -44,7 +44,7 @@ async def donate(webhook: Webhook, name: str | None, *, amount: int = 5) -> None
 
 
 async def claim(bot: Pool, name: str | None, *, days_ago: int = 0) -> ClaimFile:
-    """Claim $5 of that day in this name, and look at it as operators do."""
+    """Claim $5 of that day in this name, and return the claim as operators see it."""
     now = datetime.now(UTC)
     claim_id = await raise_claim(
         bot, MALLORY, Story((now - timedelta(days=days_ago)).date(), Decimal(5), "USD", name), now=now
@@ -86,7 +86,7 @@ async def test_the_supporters_name_with_amount_and_day_allows_one_tap(webhook: W
         pytest.param("I. Carvalho", id="an initial"),
     ],
 )
-async def test_any_other_name_is_asked_about(webhook: Webhook, bot: Pool, name: str | None) -> None:
+async def test_any_other_name_needs_a_confirmation(webhook: Webhook, bot: Pool, name: str | None) -> None:
     await donate(webhook, "Inês Carvalho")
 
     file = await claim(bot, name)
@@ -97,7 +97,7 @@ async def test_any_other_name_is_asked_about(webhook: Webhook, bot: Pool, name: 
 
 
 @pytest.mark.parametrize("name", [None, "", "Someone", "Anonymous"])
-async def test_a_supporter_without_a_name_is_asked_about(webhook: Webhook, bot: Pool, name: str | None) -> None:
+async def test_a_supporter_without_a_name_needs_a_confirmation(webhook: Webhook, bot: Pool, name: str | None) -> None:
     await donate(webhook, name)
 
     file = await claim(bot, name)
@@ -106,7 +106,7 @@ async def test_a_supporter_without_a_name_is_asked_about(webhook: Webhook, bot: 
 
 
 async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool) -> None:
-    """Neither another amount nor another day fits."""
+    """One charge has another amount, the other another day."""
     await donate(webhook, "Inês Carvalho", amount=7)
     await webhook.settle(a_payment(amount=5, supporter_name="Inês Carvalho", supporter_id=5))
 
@@ -116,7 +116,7 @@ async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool
     assert not [charge for charge in file.charges if fits_exactly(file, charge)]
 
 
-async def test_two_charges_that_fit_are_both_asked_about(webhook: Webhook, bot: Pool) -> None:
+async def test_two_charges_that_fit_both_need_a_confirmation(webhook: Webhook, bot: Pool) -> None:
     for _ in range(2):
         await donate(webhook, "Inês Carvalho")
 
@@ -126,7 +126,7 @@ async def test_two_charges_that_fit_are_both_asked_about(webhook: Webhook, bot: 
     assert not [charge for charge in file.charges if fits_exactly(file, charge)]
 
 
-async def test_a_similar_name_is_marked_as_such(webhook: Webhook, bot: Pool) -> None:
+async def test_a_similar_name_is_marked_as_similar(webhook: Webhook, bot: Pool) -> None:
     await donate(webhook, "Inês Carvalho")
 
     file = await claim(bot, "Inês C.")
@@ -134,9 +134,7 @@ async def test_a_similar_name_is_marked_as_such(webhook: Webhook, bot: Pool) -> 
     assert "✓ sum, ✓ day, ≈ name" in show(file).text
 
 
-async def test_words_of_the_note_do_not_make_a_charge_of_another_amount_a_candidate(
-    webhook: Webhook, bot: Pool
-) -> None:
+async def test_the_note_makes_no_charge_of_another_amount_a_candidate(webhook: Webhook, bot: Pool) -> None:
     await donate(webhook, "Inês Carvalho", amount=7)
 
     file = await claim(bot, "love from Porto")
@@ -153,8 +151,8 @@ async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -
     assert isinstance(await decline_claim(bot, claim_id, Order(OLHA, "nothing fits", at)), Done)
 
 
-async def test_declined_claims_make_further_ones_rare(bot: Pool) -> None:
-    """Four attempts on each of 30 days, all declined at once: a person used to put 90 claims before the operators."""
+async def test_declined_claims_pause_further_claims(bot: Pool) -> None:
+    """A user claims four times a day for 30 days, and each claim is declined at once. Formerly operators got 90 claims."""
     start = datetime.now(UTC) - timedelta(days=30)
     raised_on = []
     for day in range(30):
@@ -168,7 +166,7 @@ async def test_declined_claims_make_further_ones_rare(bot: Pool) -> None:
     assert raised_on == [0, 0, 7, 14]
 
 
-async def test_the_pause_ends_when_it_was_said_to(bot: Pool) -> None:
+async def test_the_pause_ends_at_the_announced_time(bot: Pool) -> None:
     now = datetime.now(UTC)
     for _ in range(2):
         await decline(bot, await claim_at(bot, now), now)
@@ -179,7 +177,7 @@ async def test_the_pause_ends_when_it_was_said_to(bot: Pool) -> None:
     assert isinstance(await claim_at(bot, now + timedelta(days=7)), int)
 
 
-async def test_withdrawn_claims_count_only_for_the_day(bot: Pool) -> None:
+async def test_withdrawn_claims_count_only_for_one_day(bot: Pool) -> None:
     now = datetime.now(UTC)
     for _ in range(3):
         claim_id = await claim_at(bot, now)
@@ -190,8 +188,8 @@ async def test_withdrawn_claims_count_only_for_the_day(bot: Pool) -> None:
     assert isinstance(await claim_at(bot, now + timedelta(days=1)), int)
 
 
-async def test_a_claim_that_is_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> None:
-    """The new claim waits for the operator's decision, and counts it."""
+async def test_a_claim_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> None:
+    """The new claim waits for the operator's transaction, and then counts its decision."""
     now = datetime.now(UTC)
     await decline(bot, await claim_at(bot, now), now)
     second = await claim_at(bot, now)
@@ -224,8 +222,8 @@ async def test_the_card_counts_the_users_declined_claims(bot: Pool, ledger: Ledg
     assert line in show(file, language).text
 
 
-async def test_the_card_of_a_first_claim_counts_nothing(bot: Pool, ledger: Ledger) -> None:
-    """Withdrawn claims, and those of others, are no declined claims."""
+async def test_the_card_of_a_first_claim_shows_no_declined_claims(bot: Pool, ledger: Ledger) -> None:
+    """Withdrawn claims and declined claims of other users do not count."""
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES (1)")
     await ledger.pool.execute(
         "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, decided_at)"

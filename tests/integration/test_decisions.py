@@ -1,4 +1,4 @@
-"""The balances are right whatever operators decide, take back and decide again, and whoever the user is."""
+"""Balances stay correct when operators decide, undo and decide again, and for extreme Telegram ids."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ def order() -> Order:
     return Order(TelegramId(900), "a reason", datetime.now(UTC))
 
 
-async def test_a_charge_that_was_matched_and_undone_many_times_is_credited_once_and_refunded_once(
+async def test_a_charge_matched_and_undone_repeatedly_is_credited_and_refunded_once(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     for user in (ANNA, BOHDAN):

@@ -1,4 +1,4 @@
-"""What operators decide: done once, by one of them, written down, and told."""
+"""Decisions of operators: each takes effect once, by one operator, is recorded, and is announced."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ NOBODYS: dict[str, Any] = a_payment(amount=5, support_note="from a friend")
 
 
 async def a_waiting_charge(webhook: Webhook, ledger: Ledger, payment: dict[str, Any] = NOBODYS) -> int:
-    """A charge of $5 that fits nobody, and Anna and Bohdan, who have no open payment."""
+    """Create Anna and Bohdan, who have no open payment, and return the id of an unmatched charge of $5."""
     for user in (ANNA, BOHDAN):
         await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
     await webhook.settle(payment)
@@ -69,9 +69,7 @@ async def actions(ledger: Ledger) -> list[tuple[str, int, str]]:
     return [(row["action"], row["operator_id"], row["reason"]) for row in rows]
 
 
-async def test_a_match_credits_completes_tells_and_is_written_down(
-    webhook: Webhook, ledger: Ledger, desk: Pool
-) -> None:
+async def test_a_match_credits_completes_notifies_and_is_recorded(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
     await ledger.open(CODE)
 
@@ -87,7 +85,7 @@ async def test_a_match_credits_completes_tells_and_is_written_down(
     assert (charge["state"], charge["method"], charge["payment_id"]) == ("matched", "operator", CODE)
 
 
-async def test_of_two_operators_at_once_one_wins_and_the_other_is_told_who(
+async def test_one_of_two_operators_decides_a_charge_and_the_other_is_told_who_did(
     webhook: Webhook, ledger: Ledger, desk: Pool
 ) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
@@ -106,7 +104,9 @@ async def test_of_two_operators_at_once_one_wins_and_the_other_is_told_who(
     assert await ledger.balance(done.telegram_id) == 500
 
 
-async def test_a_rule_that_was_first_is_told_as_nobody(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_a_match_by_a_rule_is_refused_without_naming_an_operator(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))
 
@@ -116,7 +116,7 @@ async def test_a_rule_that_was_first_is_told_as_nobody(webhook: Webhook, ledger:
     assert await ledger.credits() == [500]
 
 
-async def test_a_press_that_comes_twice_is_obeyed_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_a_repeated_press_takes_effect_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await a_waiting_charge(webhook, ledger)
 
     first = await credit_user(desk, TelegramId(ANNA), order(key="press:1"), credits=50)
@@ -127,7 +127,7 @@ async def test_a_press_that_comes_twice_is_obeyed_once(webhook: Webhook, ledger:
     assert await ledger.balance() == 50
 
 
-async def test_a_match_that_was_wrong_is_taken_back_and_given_to_the_right_user(
+async def test_a_wrong_match_is_undone_and_given_to_the_right_user(
     webhook: Webhook, ledger: Ledger, desk: Pool
 ) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
@@ -147,7 +147,9 @@ async def test_a_match_that_was_wrong_is_taken_back_and_given_to_the_right_user(
     assert await ledger.drift() == 0
 
 
-async def test_a_refund_takes_back_only_what_the_last_match_gave(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_a_refund_reverses_only_the_credits_of_the_last_match(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
     await match(desk, charge_id, ANNA)
     await undo_match(desk, charge_id, order())
@@ -159,9 +161,7 @@ async def test_a_refund_takes_back_only_what_the_last_match_gave(webhook: Webhoo
     assert await ledger.credits("refund") == [-500]
 
 
-async def test_a_refund_after_the_match_was_taken_back_takes_nothing_more(
-    webhook: Webhook, ledger: Ledger, desk: Pool
-) -> None:
+async def test_a_refund_after_an_undone_match_takes_no_credits(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
     await match(desk, charge_id, ANNA)
     await undo_match(desk, charge_id, order())
@@ -172,7 +172,7 @@ async def test_a_refund_after_the_match_was_taken_back_takes_nothing_more(
     assert await ledger.credits("refund") == []
 
 
-async def test_no_rule_repeats_a_match_that_was_taken_back(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_no_rule_repeats_an_undone_match(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))
     charge_id = (await ledger.charge())["charge_id"]
@@ -185,10 +185,8 @@ async def test_no_rule_repeats_a_match_that_was_taken_back(webhook: Webhook, led
     assert await ledger.balance() == 0
 
 
-async def test_a_match_that_was_taken_back_is_not_repeated_after_a_dismissal_either(
-    webhook: Webhook, ledger: Ledger, desk: Pool
-) -> None:
-    """A rule would have matched it to the same user again, and without credits: a charge gives its one credit once."""
+async def test_an_undone_match_is_not_repeated_after_a_dismissal(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    """A rule would match it to the same user again, but without credits, because a charge credits a user only once."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(amount=5, support_note=CODE))
     charge_id = (await ledger.charge())["charge_id"]
@@ -214,7 +212,7 @@ async def test_undoing_twice_is_refused(webhook: Webhook, ledger: Ledger, desk: 
     assert await ledger.credits() == [500, -500]
 
 
-async def test_a_newer_match_than_the_one_shown_is_left_alone(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_a_match_newer_than_the_shown_one_is_not_undone(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
     await ledger.open(CODE, user=BOHDAN)
     await match(desk, charge_id)
@@ -231,7 +229,7 @@ async def test_a_newer_match_than_the_one_shown_is_left_alone(webhook: Webhook, 
     assert await ledger.balance(BOHDAN) == 500
 
 
-async def test_what_is_matched_to_its_own_code_again_is_no_second_payment(
+async def test_a_charge_matched_to_its_own_code_again_is_no_second_payment(
     webhook: Webhook, ledger: Ledger, desk: Pool
 ) -> None:
     await ledger.open(CODE)
@@ -246,7 +244,7 @@ async def test_what_is_matched_to_its_own_code_again_is_no_second_payment(
     assert await ledger.balance() == 500
 
 
-async def test_a_dismissed_charge_waits_no_more_until_that_is_taken_back(
+async def test_a_dismissed_charge_can_be_matched_only_after_an_undo(
     webhook: Webhook, ledger: Ledger, desk: Pool
 ) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
@@ -274,7 +272,7 @@ async def test_a_currency_without_a_rate_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize(("charge", "user", "why"), [(0, ANNA, Why.UNKNOWN_CHARGE), (None, 404, Why.UNKNOWN_USER)])
-async def test_what_is_not_known_is_refused(
+async def test_an_unknown_charge_or_user_is_refused(
     webhook: Webhook, ledger: Ledger, desk: Pool, charge: int | None, user: int, why: Why
 ) -> None:
     waiting = await a_waiting_charge(webhook, ledger)
@@ -294,7 +292,7 @@ async def test_another_users_payment_is_not_completed(webhook: Webhook, ledger: 
     assert await ledger.balance(ANNA) == 500
 
 
-async def test_an_adjustment_is_taken_back_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_an_adjustment_is_undone_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await a_waiting_charge(webhook, ledger)
     await credit_user(desk, TelegramId(ANNA), order(reason="a gift"), credits=50)
     credit_id = await ledger.pool.fetchval("SELECT credit_id FROM credits")
@@ -308,9 +306,7 @@ async def test_an_adjustment_is_taken_back_once(webhook: Webhook, ledger: Ledger
     assert await ledger.balance() == 0
 
 
-async def test_what_a_payment_gave_is_no_adjustment_to_be_taken_back(
-    webhook: Webhook, ledger: Ledger, desk: Pool
-) -> None:
+async def test_a_payment_credit_cannot_be_undone_as_an_adjustment(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await match(desk, await a_waiting_charge(webhook, ledger))
     credit_id = await ledger.pool.fetchval("SELECT credit_id FROM credits")
 
@@ -319,7 +315,7 @@ async def test_what_a_payment_gave_is_no_adjustment_to_be_taken_back(
     assert refused == Refused(Why.NOTHING_TO_UNDO)
 
 
-async def test_of_one_event_one_operator_decides_and_the_other_is_told_who(
+async def test_one_of_two_operators_decides_an_event_and_the_other_is_told_who_did(
     webhook: Webhook, ledger: Ledger, desk: Pool
 ) -> None:
     await webhook.post(b"{not JSON")
@@ -355,7 +351,7 @@ async def claim_status(ledger: Ledger, claim_id: int) -> tuple[str, int | None]:
     return row["status"], row["decided_by"]
 
 
-async def test_matching_the_charge_confirms_the_claim_about_it(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_matching_a_charge_confirms_the_claim_about_it(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     charge_id = await a_waiting_charge(webhook, ledger)
     claim_id = await a_claim(ledger, amount="7", candidates=[charge_id])
 
@@ -373,7 +369,7 @@ async def test_a_claim_of_another_amount_stays_open(webhook: Webhook, ledger: Le
     assert await claim_status(ledger, claim_id) == ("open", None)
 
 
-async def test_a_declined_claim_is_told_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_a_declined_claim_is_announced_once(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await a_waiting_charge(webhook, ledger)
     claim_id = await a_claim(ledger)
 
@@ -402,7 +398,7 @@ def an_hour_ago() -> int:
     return int((datetime.now(UTC) - timedelta(hours=1)).timestamp())
 
 
-async def test_what_is_paid_after_a_claim_does_not_answer_it(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_a_payment_after_a_claim_does_not_close_it(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await webhook.settle(a_payment(amount=5, created_at=an_hour_ago()))
     [waiting] = await ledger.pool.fetch("SELECT charge_id FROM charges")
     await ledger.open(CODE)
@@ -416,7 +412,9 @@ async def test_what_is_paid_after_a_claim_does_not_answer_it(webhook: Webhook, l
     assert await claim_status(ledger, claim_id) == ("open", None)
 
 
-async def test_what_names_a_person_is_erased_and_the_ledger_stays(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_erasing_a_user_removes_personal_data_and_keeps_the_ledger(
+    webhook: Webhook, ledger: Ledger, desk: Pool
+) -> None:
     await ledger.open(CODE)
     await webhook.settle(
         a_payment(
@@ -446,10 +444,8 @@ async def test_what_names_a_person_is_erased_and_the_ledger_stays(webhook: Webho
 PERSONAL_TABLES = ("users", "supporters", "charges", "events", "claims", "notifications")
 
 
-async def test_what_was_paid_and_could_not_be_settled_is_kept_for_a_person_though_its_user_is_erased(
-    webhook: Webhook, ledger: Ledger, desk: Pool
-) -> None:
-    """It is nowhere else: without its words nobody could ever credit it."""
+async def test_a_failed_event_of_an_erased_user_keeps_its_body(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+    """The event is the only record of the payment; without its body no operator could credit it."""
     await ledger.open(CODE)
     person: dict[str, Any] = {"supporter_id": 7, "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(support_note=CODE, **person), a_payment(**person))
@@ -462,7 +458,7 @@ async def test_what_was_paid_and_could_not_be_settled_is_kept_for_a_person_thoug
     assert isinstance(await settle_again(desk, 2, order()), Done)
 
 
-async def test_somebody_elses_data_stays_when_one_is_erased(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
+async def test_erasing_a_user_keeps_the_data_of_others(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:
     await ledger.open(CODE, user=BOHDAN)
     await webhook.settle(a_payment(amount=5, support_note=CODE, supporter_id=8, supporter_email="bohdan@example.org"))
     await ledger.open(OTHER_CODE)

@@ -1,4 +1,4 @@
-"""Erasing a user finds all that names them and holds up nobody's payment."""
+"""Erasing a user finds all their personal data and delays no payment."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -26,15 +26,13 @@ async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
 
 
 async def kept_bodies(ledger: Ledger) -> list[int]:
-    """The numbers of the events whose body is kept."""
+    """Return the numbers of the events that still have a body."""
     rows = await ledger.pool.fetch("SELECT event_no FROM events WHERE body IS NOT NULL ORDER BY event_no")
     return [row["event_no"] for row in rows]
 
 
-async def test_an_event_that_moves_no_money_is_found_by_its_supporter(
-    ledger: Ledger, webhook: Webhook, bot: Pool
-) -> None:
-    """Even if it does not repeat the address."""
+async def test_an_event_without_money_is_erased_by_its_supporter(ledger: Ledger, webhook: Webhook, bot: Pool) -> None:
+    """The event is found even if it has no e-mail address."""
     await ledger.open(CODE)
     cancellation = a_subscription("membership.cancelled", supporter_id=5, supporter_name="Anna K")
     somebody_elses = a_subscription("membership.cancelled", supporter_id=55, supporter_name="Hanna K")
@@ -45,7 +43,7 @@ async def test_an_event_that_moves_no_money_is_found_by_its_supporter(
     assert await kept_bodies(ledger) == [3]
 
 
-async def test_an_event_of_a_charge_is_found_although_it_names_no_supporter(
+async def test_an_event_of_a_charge_is_erased_although_it_has_no_supporter(
     ledger: Ledger, webhook: Webhook, bot: Pool
 ) -> None:
     await ledger.open(CODE)
@@ -71,7 +69,7 @@ INSERT_CHARGES = """
 async def test_erasing_reads_only_the_rows_of_the_user(
     ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
 ) -> None:
-    """It has the turn to settle meanwhile, so a walk through a whole table would hold up every payment."""
+    """Erasing holds the settling lock, so a scan of a whole table would delay every payment."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSON))
     await ledger.pool.execute(INSERT_EVENTS, EVENTS, timeout=120)

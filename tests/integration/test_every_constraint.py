@@ -1,9 +1,9 @@
 """
-Each integrity rule of `db/init.sql` refuses its violation, for the owner and for every role, and no other rule would.
+Each integrity rule of `db/init.sql` refuses its violation, for the owner and for every role, and no other rule does.
 
-A rule is a constraint, a unique index, a trigger, a branch of a trigger's function, or a policy. For each there is a statement
-that breaks this rule alone: it is refused in the name of the rule, and it succeeds once the rule is removed. A rule that is
-added without such a statement fails `test_each_rule_of_the_schema_has_its_violation`.
+A rule is a constraint, a unique index, a trigger, a branch of a trigger's function, or a policy. Each has a statement that
+breaks only this rule: the error names the rule, and the statement succeeds if the rule is removed. A new rule without such a
+statement fails `test_each_rule_of_the_schema_has_its_violation`.
 """
 
 import asyncio
@@ -81,20 +81,20 @@ ALTER TABLE outsiders ALTER outsider_id RESTART WITH 1000;
 ALTER TABLE claims ALTER claim_id RESTART WITH 1000;
 ALTER TABLE operator_actions ALTER action_id RESTART WITH 1000;
 """
-"""The rows that each violation starts from; they obey every rule."""
+"""Rows that obey every rule; each violation starts from them."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A statement that breaks one rule, and nothing else."""
+    """A statement that breaks only one rule."""
 
     rule: str
-    """As the schema names it, behind its table."""
+    """The name in the schema, as `table.rule`."""
     statement: str
     refused_as: str = ""
-    """The name in the error, where it is not that of the rule."""
+    """The name in the error, if it differs from the rule's."""
     role: str = ""
-    """Who may write such a row at all; empty: the owner tries it."""
+    """The role that may write such a row; empty for the owner."""
 
     @property
     def table(self) -> str:
@@ -284,7 +284,7 @@ VIOLATIONS = [
         WAIT_AGAIN + credit("reversal", -500, charge_id=1, reverses=10, cause=CAUSE, is_not_mine="true"),
         refused_as="only_a_guess_is_disowned",
     ),
-    # The sum of two, each within the credit, is more than it.
+    # Each of the two refunds is within the credit, but their sum is not.
     Violation(
         TAKEN_BACK,
         credit("refund", -300, charge_id=1, reverses=10) + ";" + credit("refund", -201, charge_id=1, reverses=10),
@@ -367,8 +367,8 @@ WITHOUT_VIOLATION = {
 }
 """Rules that no statement can break alone, with the reason."""
 
-# Primary keys and NOT NULL are left out, and foreign keys with the names that Postgres gives them: they state no rule of
-# the ledger beyond what the columns say.
+# Primary keys, NOT NULL, and foreign keys with generated names are left out: they state no rule of the ledger beyond their
+# columns.
 RULES = """
 SELECT conrelid::regclass || '.' || conname AS rule, 'constraint' AS kind
   FROM pg_constraint
@@ -397,7 +397,7 @@ numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def arranged(postgres_address: str) -> Iterator[str]:
-    """The address of a database with the arrangement in it; each test takes back what it does there."""
+    """Return the URL of a database with the arranged rows; each test rolls its changes back."""
     name = f"rules_{next(numbers)}"
     asyncio.run(_arrange(f"postgresql://ledger_owner@{postgres_address}", name))
     yield f"postgresql://ledger_owner@{postgres_address}/{name}"
@@ -417,7 +417,7 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 async def db(arranged: str) -> AsyncIterator[Connection]:
-    """A connection of the owner, in a transaction that is rolled back."""
+    """Return a connection of the owner, in a transaction that is rolled back."""
     db = await asyncpg.connect(arranged)
     step = db.transaction()
     await step.start()
@@ -428,7 +428,7 @@ async def db(arranged: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def acting_as(db: Connection, role: str) -> AsyncIterator[None]:
-    """Do a step with the rights of a role (empty: of the owner), up to what a commit would check, and take it back."""
+    """Run a step with the rights of a role (empty for the owner), check deferred constraints as a commit would, and roll back."""
     step = db.transaction()
     await step.start()
     try:
@@ -449,7 +449,7 @@ def refused_by(error: asyncpg.PostgresError) -> str:
 
 
 FORBIDDEN = (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError)
-"""Errors of a role without the right to do it, or even to see the table or function."""
+"""Errors of a role that lacks the privilege, or cannot see the table or function."""
 
 OF_ANY_ROLE = [one for one in VIOLATIONS if not one.role]
 OF_WHAT_IS_TAKEN_BACK = [one for one in VIOLATIONS if one.rule == TAKEN_BACK]
@@ -457,7 +457,7 @@ every_violation = pytest.mark.parametrize("violation", VIOLATIONS, ids=names_of(
 
 
 @every_violation
-async def test_a_violation_is_refused_in_the_name_of_its_rule(db: Connection, violation: Violation) -> None:
+async def test_a_violation_is_refused_by_its_rule(db: Connection, violation: Violation) -> None:
     with pytest.raises(asyncpg.PostgresError) as refusal:
         async with acting_as(db, violation.role):
             await db.execute(violation.statement)
@@ -467,7 +467,7 @@ async def test_a_violation_is_refused_in_the_name_of_its_rule(db: Connection, vi
 
 @pytest.mark.parametrize("violation", OF_ANY_ROLE, ids=names_of(OF_ANY_ROLE))
 async def test_a_violation_is_refused_to_every_role(db: Connection, violation: Violation) -> None:
-    """By the rule, or because the role may not write such a row at all."""
+    """Either the rule refuses it, or the role may not write such a row at all."""
     for role in SERVICE_ROLES:
         with pytest.raises(asyncpg.PostgresError) as refusal:
             async with acting_as(db, role):
@@ -513,7 +513,7 @@ async def test_each_branch_of_a_trigger_has_its_violation(db: Connection) -> Non
 
 
 async def test_a_balance_follows_each_entry(db: Connection) -> None:
-    """COPY fires the trigger as well."""
+    """COPY fires the trigger, too."""
     before: int = await db.fetchval("SELECT balance FROM balances WHERE telegram_id = 1")
 
     await db.execute(credit("adjustment", 7, cause=CAUSE, action_id=ACTION))
@@ -523,7 +523,7 @@ async def test_a_balance_follows_each_entry(db: Connection) -> None:
     assert await db.fetchval("SELECT balance FROM balances WHERE telegram_id = 1") == before + 15
 
 
-async def test_a_balance_is_wrong_without_the_trigger_that_keeps_it(db: Connection) -> None:
+async def test_a_balance_is_wrong_without_its_trigger(db: Connection) -> None:
     await db.execute("DROP TRIGGER balance_is_the_sum ON credits")
     await db.execute(credit("adjustment", 7, cause=CAUSE, action_id=ACTION))
 
@@ -542,7 +542,7 @@ async def _remove(db: Connection, violation: Violation) -> None:
         case "trigger":
             await db.execute(f"DROP TRIGGER {violation.name} ON {violation.table}")
         case "policy":
-            # Without any policy nothing could be written; the rule is what it checks.
+            # Keep the policy, because without any policy every write is refused; only remove its condition.
             await db.execute(f"ALTER POLICY {violation.name} ON {violation.table} WITH CHECK (true)")
         case unknown:
             raise AssertionError(unknown)
@@ -561,7 +561,7 @@ ENTRIES = {
     "spend": credit("spend", -1, cause=CAUSE, idempotency_key=KEY),
     "spend_credits": "SELECT spend_credits(1, 1, 'a picture', 'spent-2')",
 }
-"""Entries that break no rule, for a waiting charge that is matched in the same transaction."""
+"""Entries that break no rule; the transaction also matches the waiting charge."""
 
 MAY_ADD = {
     "webhook": {"payment", "refund"},
@@ -620,7 +620,7 @@ FORBIDDEN_TO_ALL = [
 
 @pytest.mark.parametrize("statement", FORBIDDEN_TO_ALL)
 @pytest.mark.parametrize("role", SERVICE_ROLES)
-async def test_no_role_gets_round_the_ledger(db: Connection, role: str, statement: str) -> None:
+async def test_no_role_bypasses_the_ledger(db: Connection, role: str, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with acting_as(db, role):
             await db.execute(statement)

@@ -1,4 +1,4 @@
-"""What is refused in a row is counted by all webhooks together, and outlives each of them."""
+"""The streak of failed deliveries is shared by all webhook replicas, and survives their restarts."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 class Replica:
-    """One webhook's streak, with a clock that is set by hand."""
+    """The streak of one replica, with a clock set by the test."""
 
     def __init__(self, pool: Pool) -> None:
         self.shown = 0.0
@@ -45,19 +45,19 @@ class Replica:
 
 @pytest.fixture
 async def replicas(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[], Replica]]:
-    """Makes one webhook after the other, all with the role that webhooks have."""
+    """Return a factory of replicas that use the webhook's role."""
     async with open_pool(role_url("webhook")) as pool:
         yield lambda: Replica(pool)
 
 
 async def written(*those: Replica) -> list[float]:
-    """What each shows once all have written, and have looked again."""
+    """Let all replicas write and read again; return the streak that each shows."""
     for one in (*those, *those):
         await one.streak.write_down()
     return [one.shown for one in those]
 
 
-async def test_what_two_refuse_is_one_streak(replicas: Callable[[], Replica]) -> None:
+async def test_failures_of_two_replicas_are_one_streak(replicas: Callable[[], Replica]) -> None:
     one, other = replicas(), replicas()
 
     one.refuse(2)
@@ -66,7 +66,7 @@ async def test_what_two_refuse_is_one_streak(replicas: Callable[[], Replica]) ->
     assert await written(one, other) == [3, 3]
 
 
-async def test_a_delivery_that_either_takes_ends_it(replicas: Callable[[], Replica]) -> None:
+async def test_a_delivery_accepted_by_any_replica_ends_the_streak(replicas: Callable[[], Replica]) -> None:
     one, other = replicas(), replicas()
     one.refuse(3)
     await written(one, other)
@@ -77,7 +77,7 @@ async def test_a_delivery_that_either_takes_ends_it(replicas: Callable[[], Repli
     assert await written(one, other) == [0, 0]
 
 
-async def test_what_comes_after_a_delivery_that_was_taken_begins_anew(replicas: Callable[[], Replica]) -> None:
+async def test_failures_after_an_accepted_delivery_start_a_new_streak(replicas: Callable[[], Replica]) -> None:
     one, other = replicas(), replicas()
     one.refuse(4)
     await written(one, other)
@@ -88,7 +88,7 @@ async def test_what_comes_after_a_delivery_that_was_taken_begins_anew(replicas: 
     assert await written(one, other) == [2, 2]
 
 
-async def test_what_was_refused_before_but_is_written_after_does_not_count(replicas: Callable[[], Replica]) -> None:
+async def test_earlier_failures_written_later_do_not_count(replicas: Callable[[], Replica]) -> None:
     late, other = replicas(), replicas()
     late.refuse(2, minute=1)
     other.accept(minute=2)
@@ -98,7 +98,7 @@ async def test_what_was_refused_before_but_is_written_after_does_not_count(repli
     assert await written(late, other) == [0, 0]
 
 
-async def test_it_outlives_a_restart(replicas: Callable[[], Replica]) -> None:
+async def test_the_streak_survives_a_restart(replicas: Callable[[], Replica]) -> None:
     before = replicas()
     before.refuse(5)
     await before.streak.write_down()
@@ -111,8 +111,8 @@ async def test_it_outlives_a_restart(replicas: Callable[[], Replica]) -> None:
 FIVE_HOURS, TEN_HOURS, SEVENTEEN_HOURS = 5 * 60, 10 * 60, 17 * 60
 
 
-async def test_hours_after_the_last_refusal_it_is_none_any_more(replicas: Callable[[], Replica]) -> None:
-    """Somebody may have forged three, and nobody need pay for days: the alarm must not go on till then."""
+async def test_the_streak_ends_hours_after_the_last_failure(replicas: Callable[[], Replica]) -> None:
+    """The failures may be forged, and the next real payment may come days later; the alert must not last until then."""
     one, other = replicas(), replicas()
     one.refuse(2)
     await written(one, other)
@@ -128,7 +128,7 @@ async def test_hours_after_the_last_refusal_it_is_none_any_more(replicas: Callab
     assert await written(one, other) == [1, 1]
 
 
-async def test_while_the_database_is_away_each_counts_its_own_on_top(replicas: Callable[[], Replica]) -> None:
+async def test_each_replica_adds_its_own_failures_while_the_database_is_away(replicas: Callable[[], Replica]) -> None:
     one, other = replicas(), replicas()
     one.refuse(2)
     await written(one, other)
@@ -143,9 +143,7 @@ async def test_while_the_database_is_away_each_counts_its_own_on_top(replicas: C
 
 
 @pytest.mark.parametrize("is_database_away", [False, True])
-async def test_what_is_refused_while_others_are_written_is_counted_on_top(
-    replicas: Callable[[], Replica], is_database_away: bool
-) -> None:
+async def test_failures_during_a_write_are_added(replicas: Callable[[], Replica], is_database_away: bool) -> None:
     one = replicas()
     one.is_database_away = is_database_away
     shown: list[float] = []
@@ -162,7 +160,7 @@ async def test_what_is_refused_while_others_are_written_is_counted_on_top(
 
 
 @pytest.mark.parametrize("is_database_away", [False, True])
-async def test_what_is_taken_while_refusals_are_written_ends_them(
+async def test_a_delivery_accepted_during_a_write_ends_the_streak(
     replicas: Callable[[], Replica], is_database_away: bool
 ) -> None:
     one = replicas()
@@ -177,7 +175,7 @@ async def test_what_is_taken_while_refusals_are_written_ends_them(
     assert await written(one) == [0]
 
 
-async def test_a_look_alone_writes_nothing(replicas: Callable[[], Replica], pool: Pool) -> None:
+async def test_reading_the_streak_writes_nothing(replicas: Callable[[], Replica], pool: Pool) -> None:
     version = await pool.fetchval("SELECT xmin FROM webhook_answers")
 
     await written(replicas())

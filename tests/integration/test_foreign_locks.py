@@ -1,4 +1,4 @@
-"""No other client of the database stops settlement: a viewer of dashboards or another bot delays at most its own user."""
+"""No other client of the database can stop settlement: another bot delays at most the user whose row it locks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ FORMER_ADVISORY_LOCKS = "SELECT pg_advisory_lock(4711001), pg_advisory_lock(4711
 
 @pytest.fixture
 async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) -> AsyncIterator[str]:
-    """The role of another bot, which was granted `spender`."""
+    """Return the role of another bot that was granted `spender`."""
     role = f"shop_of_{database}"
     await ledger.pool.execute(f"CREATE ROLE {role} LOGIN; GRANT spender TO {role}")
     yield role
@@ -36,9 +36,9 @@ async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) ->
 async def stranger(
     request: pytest.FixtureRequest, shop: str, role_url: Callable[[str], str]
 ) -> AsyncIterator[Connection]:
-    """A connection of somebody who settles nothing."""
+    """Return a connection of a client that settles nothing."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Anybody may lift a limit that is set for their role.
+    # Every client may change a setting of its own role, so this limit protects nothing.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()
@@ -46,22 +46,22 @@ async def stranger(
 
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW EXCLUSIVE", "SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE"])
-async def test_a_stranger_takes_no_turn(stranger: Connection, turn: str, mode: str) -> None:
+async def test_a_stranger_cannot_take_a_lock_of_the_services(stranger: Connection, turn: str, mode: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with stranger.transaction():
             await stranger.execute(f"LOCK TABLE public.{turn} IN {mode} MODE")
 
 
 @pytest.mark.parametrize("call", ["public.take_settling_turn()", "public.try_turn('settling_turn')"])
-async def test_a_stranger_calls_no_function_that_takes_a_turn(stranger: Connection, call: str) -> None:
+async def test_a_stranger_cannot_call_a_function_that_takes_such_a_lock(stranger: Connection, call: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await stranger.execute(f"SELECT {call}")
 
 
-async def test_a_payment_is_credited_whatever_advisory_locks_a_stranger_holds(
+async def test_advisory_locks_of_a_stranger_delay_no_payment(
     stranger: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Settlement took its turn by an advisory lock once; this holds even on a server where strangers may take those."""
+    """Settlement formerly used an advisory lock; it must not depend on one, even where every client may take them."""
     await ledger.open(CODE)
     await ledger.pool.execute(
         "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) TO public"
@@ -80,7 +80,7 @@ async def test_a_payment_is_credited_whatever_advisory_locks_a_stranger_holds(
     [("webhook", "opening_turn"), ("janitor", "opening_turn")]
     + [(role, turn) for role in ("webhook", "bot") for turn in ("expiring_turn", "blanking_turn")],
 )
-async def test_a_service_takes_no_turn_that_it_does_not_need(
+async def test_a_service_cannot_take_a_lock_that_it_does_not_need(
     role_url: Callable[[str], str], role: str, turn: str
 ) -> None:
     db = await asyncpg.connect(role_url(role))
@@ -96,7 +96,7 @@ async def test_a_service_takes_no_turn_that_it_does_not_need(
     ("role", "statement"),
     [("bot", "lock_opening"), *((role, "lock_settling") for role in ("webhook", "bot", "janitor"))],
 )
-async def test_a_turn_is_kept_until_the_end_of_the_transaction(
+async def test_a_lock_of_the_services_is_held_until_the_end_of_the_transaction(
     ledger: Ledger, role_url: Callable[[str], str], role: str, statement: str
 ) -> None:
     first, second = [await asyncpg.connect(role_url(role)) for _ in range(2)]
@@ -124,7 +124,7 @@ BLOCKED = USERS[-1]
 
 
 def code_of(user: int) -> str:
-    """An older-form code, so that each user can have one that is easy to tell apart."""
+    """Return an older-form code, which contains the user's id."""
     return f"{user}_1780405603"
 
 
@@ -133,9 +133,9 @@ async def spending(
     ledger: Ledger, webhook: Webhook, shop: str, role_url: Callable[[str], str]
 ) -> AsyncIterator[Connection]:
     """
-    Another bot's transaction, which has spent credits of BLOCKED and does not commit.
+    Yield another bot's open transaction, which has spent credits of BLOCKED.
 
-    Everybody in USERS has an open payment; only BLOCKED was credited before.
+    Each of USERS has an open payment; only BLOCKED was credited before.
     """
     for user in USERS:
         await ledger.open(code_of(user), user=user)
@@ -147,10 +147,10 @@ async def spending(
     await db.close()
 
 
-async def test_a_spending_that_is_not_committed_delays_its_own_user_alone(
+async def test_an_uncommitted_spending_delays_only_its_own_user(
     spending: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Without a spool, the payment of that user is refused, and BMC sends it again."""
+    """Without a spool, the webhook refuses that user's payment, and BMC sends it again."""
     blocked = asyncio.create_task(webhook.post(a_payment(support_note=code_of(BLOCKED))))
     await ledger.until_somebody_waits()
 
@@ -169,7 +169,7 @@ async def until_credited(ledger: Ledger, user: int, balance: int) -> None:
         pass
 
 
-async def test_a_spooled_event_that_needs_a_locked_row_is_passed_by(
+async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(
     spending: Connection, ledger: Ledger, role_url: Callable[[str], str], tmp_path: Path
 ) -> None:
     others = [user for user in USERS if user != BLOCKED]
@@ -190,7 +190,7 @@ async def test_a_spooled_event_that_needs_a_locked_row_is_passed_by(
             await until_credited(ledger, BLOCKED, 999)
 
 
-async def test_charges_that_wait_are_matched_again_though_one_needs_a_locked_row(
+async def test_waiting_charges_are_rematched_although_one_needs_a_locked_row(
     spending: Connection, ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
 ) -> None:
     await webhook.settle(a_payment(support_note="K7QM2XHD"), a_payment(support_note="P4RT9WEZ"))
@@ -205,8 +205,10 @@ async def test_charges_that_wait_are_matched_again_though_one_needs_a_locked_row
         assert await rematch_waiting_charges(pool, RULES, now=datetime.now(UTC)) == 1
 
 
-async def test_a_deadlock_with_another_bot_heals(ledger: Ledger, role_url: Callable[[str], str], shop: str) -> None:
-    """Settlement locks the balances of 101 and then of 202, the other bot those of 202 and then of 101."""
+async def test_a_deadlock_with_another_bot_is_resolved(
+    ledger: Ledger, role_url: Callable[[str], str], shop: str
+) -> None:
+    """Settlement locks the balance of 101 before that of 202; the other bot locks them in the opposite order."""
     await ledger.open("K7QM2XHD", user=ANNA)
     await ledger.open("P4RT9WEZ", user=BOHDAN)
     now = datetime.now(UTC)
@@ -250,7 +252,7 @@ async def test_spendings_for_two_users_in_one_transaction_refuse_no_payment(
             with suppress(asyncpg.DeadlockDetectedError):
                 async with db.transaction():
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", BOHDAN, f"{name}-b-{number}")
-                    # Other work that the bot does between the two.
+                    # The time of other work that the bot does between the two.
                     await db.execute("SELECT pg_sleep(0.004)")
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", ANNA, f"{name}-a-{number}")
         await db.close()

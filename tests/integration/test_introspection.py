@@ -1,4 +1,4 @@
-"""A new connection learns the types of all statements before it takes a lock: asyncpg asks Postgres for each that it does not know."""
+"""A new connection loads all types before it takes a lock; asyncpg would otherwise query each unknown type within it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ async def match_one(pool: Pool) -> None:
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The queries of the connections that are opened from now on, including those that asyncpg sends by itself."""
+    """Return the queries of all connections opened from now on, including those that asyncpg sends by itself."""
     logged: list[str] = []
 
     async def prepare_and_log(db: Connection) -> None:
@@ -79,7 +79,7 @@ TRANSACTIONS: dict[str, tuple[str, Callable[[Pool], Awaitable[object]]]] = {
 
 
 @pytest.mark.parametrize(("role", "act"), TRANSACTIONS.values(), ids=TRANSACTIONS.keys())
-async def test_a_new_connection_asks_for_no_type_while_it_holds_a_lock(
+async def test_a_new_connection_queries_no_type_while_it_holds_a_lock(
     ledger: Ledger,
     pool: Pool,
     role_url: Callable[[str], str],
@@ -101,7 +101,7 @@ async def test_a_new_connection_asks_for_no_type_while_it_holds_a_lock(
     assert any("pg_type" in query for query in queries)
 
 
-async def test_no_statement_has_a_type_that_a_new_connection_does_not_know(
+async def test_a_new_connection_knows_the_types_of_all_statements(
     role_url: Callable[[str], str], queries: list[str]
 ) -> None:
     async with open_pool(role_url("ledger_owner")) as fresh, connected(fresh) as db:

@@ -1,4 +1,4 @@
-"""Keeping house: each task run once for a time that is handed in, as the janitor's role."""
+"""The janitor's tasks: each runs once with the janitor's role, at a time given by the test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,7 +66,7 @@ async def opened_at(ledger: Ledger, payment_id: str) -> datetime:
     return found
 
 
-async def test_a_payment_expires_when_its_time_is_over_and_not_before(janitor: Pool, ledger: Ledger) -> None:
+async def test_a_payment_expires_at_its_time_and_not_before(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE, minutes_ago=60)
     task, opened = ExpirePayments(janitor, TTL), await opened_at(ledger, CODE)
 
@@ -78,7 +78,7 @@ async def test_a_payment_expires_when_its_time_is_over_and_not_before(janitor: P
     assert await ledger.pool.fetchval("SELECT ended_at FROM pending_payments") == opened + TTL + SECOND
 
 
-async def test_who_has_not_paid_is_told_once(janitor: Pool, ledger: Ledger) -> None:
+async def test_the_user_of_an_expired_payment_is_told_once(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE, amount="7.50", currency="EUR")
     task, later = ExpirePayments(janitor, TTL), datetime.now(UTC) + 2 * TTL
 
@@ -90,7 +90,7 @@ async def test_who_has_not_paid_is_told_once(janitor: Pool, ledger: Ledger) -> N
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled", "expired"])
-async def test_what_has_ended_does_not_expire(janitor: Pool, ledger: Ledger, status: str) -> None:
+async def test_an_ended_payment_does_not_expire(janitor: Pool, ledger: Ledger, status: str) -> None:
     await ledger.open(CODE, status=status)
 
     assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 0
@@ -108,7 +108,7 @@ async def open_many(ledger: Ledger, count: int) -> None:
 
 
 async def count_expired(ledger: Ledger) -> tuple[int, int]:
-    """Payments that expired, and distinct payments whose user was told."""
+    """Return the number of expired payments, and of payments with a notification."""
     [row] = await ledger.pool.fetch(
         "SELECT (SELECT count(*) FROM pending_payments WHERE status = 'expired') AS expired,"
         " (SELECT count(DISTINCT facts ->> 'code') FROM notifications WHERE kind = 'payment_expired') AS told"
@@ -137,7 +137,7 @@ async def test_two_janitors_at_once_expire_each_payment_once(janitor: Pool, ledg
     assert len(await ledger.told(ANNA)) == count
 
 
-async def test_expiry_is_left_to_the_janitor_that_is_at_it(janitor: Pool, ledger: Ledger) -> None:
+async def test_a_janitor_leaves_expiry_to_another_one_that_runs_it(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("LOCK TABLE expiring_turn IN EXCLUSIVE MODE")
@@ -145,7 +145,7 @@ async def test_expiry_is_left_to_the_janitor_that_is_at_it(janitor: Pool, ledger
         assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 0
 
 
-async def test_expiry_passes_over_a_payment_that_is_being_completed(janitor: Pool, ledger: Ledger) -> None:
+async def test_expiry_skips_a_payment_that_is_being_completed(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     await ledger.open(OTHER_CODE)
     async with ledger.pool.acquire() as db, db.transaction():
@@ -156,7 +156,7 @@ async def test_expiry_passes_over_a_payment_that_is_being_completed(janitor: Poo
     assert (await ledger.status(CODE), await ledger.status(OTHER_CODE)) == ("pending", "expired")
 
 
-async def test_a_payment_that_expired_is_credited_when_its_charge_comes_after_all(
+async def test_an_expired_payment_is_credited_when_its_charge_arrives(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -174,7 +174,7 @@ PERSONAL: dict[str, Any] = {"supporter_id": 77, "supporter_name": "Olena", "supp
 
 
 async def kept(ledger: Ledger) -> dict[str, Any]:
-    """What of a person is kept, and how many notifications."""
+    """Return the personal data that is still stored, and the number of notifications."""
     [row] = await ledger.pool.fetch(
         "SELECT (SELECT body FROM events) AS body, (SELECT note FROM charges) AS note,"
         " (SELECT name FROM supporters) AS name, (SELECT email FROM supporters) AS email,"
@@ -183,7 +183,7 @@ async def kept(ledger: Ledger) -> dict[str, Any]:
     return dict(row)
 
 
-async def test_what_is_personal_is_forgotten_after_the_retention_and_not_before(
+async def test_personal_data_is_blanked_after_the_retention_and_not_before(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -209,7 +209,7 @@ async def test_what_is_personal_is_forgotten_after_the_retention_and_not_before(
     assert await task.run_once(later) == 0
 
 
-async def test_a_repeat_is_known_as_one_after_everything_is_forgotten(
+async def test_a_repeat_is_recognised_after_all_personal_data_is_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -224,8 +224,10 @@ async def test_a_repeat_is_known_as_one_after_everything_is_forgotten(
     assert await ledger.balance() == 500
 
 
-async def test_the_ledger_stands_on_what_stays(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
-    """The supporter is still known by the charge, though nobody remembers the name."""
+async def test_a_supporter_stays_known_after_the_name_is_blanked(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
+    """The charge still links the supporter to the user, although the name is erased."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSONAL))
     await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
@@ -238,7 +240,7 @@ async def test_the_ledger_stands_on_what_stays(janitor: Pool, ledger: Ledger, we
     assert await ledger.drift() == 0
 
 
-async def test_what_is_still_owed_is_not_forgotten(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+async def test_undelivered_notifications_are_not_deleted(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE))
 
@@ -247,7 +249,7 @@ async def test_what_is_still_owed_is_not_forgotten(janitor: Pool, ledger: Ledger
     assert await ledger.told(ANNA) == ["payment_credited"]
 
 
-async def test_more_than_a_batch_is_forgotten_in_one_run(janitor: Pool, ledger: Ledger) -> None:
+async def test_more_than_a_batch_is_blanked_in_one_run(janitor: Pool, ledger: Ledger) -> None:
     await ledger.pool.execute(
         "INSERT INTO events (delivery_key, body, outcome)"
         " SELECT number, '', 'unknown' FROM generate_series(0, $1) AS number",
@@ -262,7 +264,7 @@ async def test_more_than_a_batch_is_forgotten_in_one_run(janitor: Pool, ledger: 
     assert rows == 2 * (BATCH_MAX + 1)
 
 
-async def test_two_janitors_at_once_forget_each_thing_once(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+async def test_two_janitors_at_once_blank_each_row_once(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(*(a_payment(amount=amount, support_note="hello") for amount in range(1, 11)))
     await ledger.pool.execute("UPDATE charges SET state = 'dismissed'")
     task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
@@ -273,10 +275,10 @@ async def test_two_janitors_at_once_forget_each_thing_once(janitor: Pool, ledger
     assert sum(rows) == 20
 
 
-async def test_what_an_operator_still_decides_by_is_not_forgotten(
+async def test_data_that_an_operator_still_needs_is_not_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The note and the payer's name of a charge that waits, an event that failed, and the name in an open claim."""
+    """The janitor keeps the note and payer name of a waiting charge, a failed event, and the name in an open claim."""
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
     await keep_failed_event(ledger.pool, failed)
@@ -293,9 +295,7 @@ async def test_what_an_operator_still_decides_by_is_not_forgotten(
     assert (await list_kept_events(ledger.pool, skip=0, count_max=10)).total == 1
 
 
-async def test_what_was_decided_is_forgotten_like_anything_else(
-    janitor: Pool, ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_decided_charges_and_events_are_blanked_too(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     await ledger.pool.execute("UPDATE charges SET payer_name = 'Anna K'")
     await keep_failed_event(ledger.pool, read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n"))
@@ -313,7 +313,7 @@ async def test_what_was_decided_is_forgotten_like_anything_else(
 # Matching again ------------------------------------------------------------------------------------------------------
 
 
-async def test_an_id_of_a_web_app_that_was_recorded_after_its_charge_finds_its_user(
+async def test_a_charge_is_matched_to_a_web_apps_id_recorded_later(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     older_form = f"{ANNA}_1732347758"
@@ -330,10 +330,10 @@ async def test_an_id_of_a_web_app_that_was_recorded_after_its_charge_finds_its_u
     assert await ledger.told(ANNA) == ["payment_credited"]
 
 
-async def test_a_charge_of_a_supporter_who_became_known_since_finds_its_user(
+async def test_a_charge_is_matched_to_a_supporter_who_became_known_later(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Anna's first charge had no code; her second had one, and tells who the supporter is."""
+    """Anna's first charge had no code; her second one had, and links the supporter to her."""
     await ledger.open(CODE, amount="9", minutes_ago=600)
     assert await webhook.settle(a_payment(amount=9, supporter_id=77)) == ["unmatched"]
     await ledger.open(OTHER_CODE)
@@ -345,7 +345,7 @@ async def test_a_charge_of_a_supporter_who_became_known_since_finds_its_user(
     assert await ledger.status(CODE) == "completed"
 
 
-async def test_nobody_is_guessed_the_second_time(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+async def test_rematching_a_charge_causes_no_guess(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(a_payment())
     await ledger.open(CODE)
 
@@ -353,10 +353,10 @@ async def test_nobody_is_guessed_the_second_time(janitor: Pool, ledger: Ledger, 
     assert await ledger.credits() == []
 
 
-async def test_nobody_is_guessed_by_what_the_charge_of_another_brought_up(
+async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Anna's open payment is looked at for a charge of hers; it must not draw that of a stranger, though it would fit."""
+    """Anna's open payment is loaded for her own charge, and must not match a stranger's charge that it happens to fit."""
     await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
     await ledger.open(OTHER_CODE)
     await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))
@@ -381,7 +381,7 @@ async def test_a_charge_that_does_not_wait_is_not_matched_again(
     assert await ledger.credits() == []
 
 
-async def test_every_waiting_charge_has_its_turn_though_those_before_it_stay(
+async def test_every_waiting_charge_is_rematched_although_earlier_ones_stay(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     for first in range(1, REMATCH_BATCH_MAX + 1, 50):
@@ -454,7 +454,7 @@ GOING_ROUND = {
 
 
 @pytest.mark.parametrize(("statements", "drift"), GOING_ROUND.values(), ids=GOING_ROUND.keys())
-async def test_going_round_the_ledger_shows(janitor: Pool, ledger: Ledger, statements: str, drift: int) -> None:
+async def test_bypassing_the_ledger_shows_as_drift(janitor: Pool, ledger: Ledger, statements: str, drift: int) -> None:
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1), ($2)", ANNA, BOHDAN)
     await ledger.adjust(100)
 
@@ -469,7 +469,7 @@ async def test_going_round_the_ledger_shows(janitor: Pool, ledger: Ledger, state
 
 @dataclass(frozen=True)
 class Stub:
-    """A task of the test's own."""
+    """A task that runs a function of the test."""
 
     name: str
     work: Callable[[datetime], Awaitable[int]]
@@ -483,7 +483,7 @@ def runs(task: str, outcome: str) -> float | None:
     return REGISTRY.get_sample_value("ledger_janitor_runs_total", {"task": task, "outcome": outcome})
 
 
-async def test_tasks_go_on_after_one_that_fails_and_end_when_told_to() -> None:
+async def test_tasks_continue_after_one_fails_and_end_at_the_stop() -> None:
     stop, seen = asyncio.Event(), []
 
     async def fail(now: datetime) -> int:
@@ -514,7 +514,7 @@ async def test_tasks_go_on_after_one_that_fails_and_end_when_told_to() -> None:
     assert REGISTRY.get_sample_value(last_success, {"task": "broken"}) is None
 
 
-async def test_a_task_under_way_is_ended_in_order() -> None:
+async def test_a_running_task_completes_before_the_stop() -> None:
     stop, begun, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
 
     async def work(now: datetime) -> int:
@@ -535,7 +535,7 @@ async def test_a_task_under_way_is_ended_in_order() -> None:
     assert len(ended) == 1
 
 
-async def test_how_long_a_payment_may_stay_open_is_told_though_nothing_can_be_closed(
+async def test_the_expiry_setting_is_exported_even_without_a_database(
     role_url: Callable[[str], str],
 ) -> None:
     nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
@@ -547,7 +547,7 @@ async def test_how_long_a_payment_may_stay_open_is_told_though_nothing_can_be_cl
     assert REGISTRY.get_sample_value("ledger_pending_ttl_seconds") == 7 * 3600
 
 
-async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], str]) -> None:
+async def test_a_task_fails_as_database_away_without_a_database(role_url: Callable[[str], str]) -> None:
     nowhere = role_url("janitor").replace("127.0.0.1", "127.0.0.255")
 
     async with open_pool(nowhere) as pool:
@@ -558,7 +558,7 @@ async def test_without_the_database_a_task_is_put_off(role_url: Callable[[str], 
 # The disk ------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_disk_is_measured_where_the_folder_lies(tmp_path: Path) -> None:
+async def test_the_disk_of_the_folder_is_measured(tmp_path: Path) -> None:
     await MeasureDisk(tmp_path).run_once(datetime.now(UTC))
 
     free, size = (disk(name, tmp_path) for name in ("ledger_disk_free_bytes", "ledger_disk_size_bytes"))
@@ -567,7 +567,7 @@ async def test_the_disk_is_measured_where_the_folder_lies(tmp_path: Path) -> Non
     assert 0 < free < size
 
 
-async def test_a_disk_that_could_not_be_measured_is_not_told_to_be_full(tmp_path: Path) -> None:
+async def test_an_unmeasurable_disk_is_not_reported_as_full(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await MeasureDisk(tmp_path / "mistyped").run_once(datetime.now(UTC))
 

@@ -1,4 +1,4 @@
-"""Listening to what Postgres announces, across lost connections."""
+"""Listening to notifications of Postgres, across lost connections."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class Sleeper:
-    """Counts how often it was woken."""
+    """Counts how often it is woken."""
 
     def __init__(self) -> None:
         self._wakes: asyncio.Queue[None] = asyncio.Queue()
@@ -37,7 +37,7 @@ class Sleeper:
 
 @pytest.fixture
 async def sleeper(role_url: Callable[[str], str]) -> AsyncIterator[Sleeper]:
-    """Listens with the role of the bot."""
+    """Return a sleeper that listens with the bot's role."""
     sleeper = Sleeper()
     listening = asyncio.create_task(listen(role_url("bot"), sleeper.wake))
     yield sleeper
@@ -46,13 +46,13 @@ async def sleeper(role_url: Callable[[str], str]) -> AsyncIterator[Sleeper]:
         await listening
 
 
-async def test_connecting_wakes_because_something_may_have_been_missed(sleeper: Sleeper) -> None:
+async def test_connecting_wakes_the_listener_because_it_may_have_missed_something(sleeper: Sleeper) -> None:
     await sleeper.woken()
 
     assert sleeper.is_asleep
 
 
-async def test_an_announcement_wakes(sleeper: Sleeper, ledger: Ledger) -> None:
+async def test_a_notification_wakes_the_listener(sleeper: Sleeper, ledger: Ledger) -> None:
     await sleeper.woken()
 
     await ledger.pool.execute("NOTIFY payments")
@@ -61,7 +61,7 @@ async def test_an_announcement_wakes(sleeper: Sleeper, ledger: Ledger) -> None:
     assert sleeper.is_asleep
 
 
-async def test_another_channel_does_not_wake(sleeper: Sleeper, ledger: Ledger) -> None:
+async def test_another_channel_does_not_wake_the_listener(sleeper: Sleeper, ledger: Ledger) -> None:
     await sleeper.woken()
 
     await ledger.pool.execute("NOTIFY something_else")
@@ -71,7 +71,7 @@ async def test_another_channel_does_not_wake(sleeper: Sleeper, ledger: Ledger) -
     assert sleeper.is_asleep
 
 
-async def test_a_settled_payment_wakes(sleeper: Sleeper, ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_settled_payment_wakes_the_listener(sleeper: Sleeper, ledger: Ledger, webhook: Webhook) -> None:
     await sleeper.woken()
     await ledger.open(CODE)
 
@@ -80,7 +80,7 @@ async def test_a_settled_payment_wakes(sleeper: Sleeper, ledger: Ledger, webhook
     await sleeper.woken()
 
 
-async def test_a_repeat_lets_sleep(sleeper: Sleeper, ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_repeat_does_not_wake_the_listener(sleeper: Sleeper, ledger: Ledger, webhook: Webhook) -> None:
     await sleeper.woken()
     payment = a_payment()
     await webhook.settle(payment)
@@ -94,7 +94,7 @@ async def test_a_repeat_lets_sleep(sleeper: Sleeper, ledger: Ledger, webhook: We
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_listener_whose_connection_is_ended_comes_back_and_looks_for_itself(
+async def test_a_listener_reconnects_and_wakes_after_its_connection_ended(
     sleeper: Sleeper, ledger: Ledger, times: int
 ) -> None:
     for _ in range(times):
@@ -107,7 +107,7 @@ async def test_a_listener_whose_connection_is_ended_comes_back_and_looks_for_its
 
 
 async def end_its_connection(ledger: Ledger) -> None:
-    """What an operator, a restart or a failing network does."""
+    """End the listener's connection, as an operator, a restart or a network failure would."""
     ended = await ledger.pool.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE datname = current_database() AND usename = 'bot'"
@@ -130,7 +130,7 @@ async def test_a_listener_starts_before_its_database(role_url: Callable[[str], s
 
 @asynccontextmanager
 async def starting_postgres(database_url: str, *, refusals: int) -> AsyncIterator[str]:
-    """The same database at another address, where the first connections are ended at once."""
+    """Return the URL of a proxy to the database that closes the first connections at once."""
     address = urlsplit(database_url)
     attempts = itertools.count()
 

@@ -1,8 +1,8 @@
 """
 The invariants of design.md, section 4, hold after every step that people, operators, BMC and the janitor take, in any order.
 
-Hypothesis draws sequences of steps; `invariants.check` looks at the whole database after each of them. A sequence that breaks an
-invariant is printed step by step, the shortest that was found. `make soak` tries many more sequences than the default run.
+Hypothesis draws sequences of steps, and `invariants.check` checks the whole database after each step. If a sequence breaks an
+invariant, the shortest one found is printed step by step. `make soak` tries many more sequences than the default run.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ from tests.integration.webhook import RULES
 SEQUENCES_BY_DEFAULT = 300
 SEQUENCES = int(os.environ.get("MONEY_MACHINE_SEQUENCES", SEQUENCES_BY_DEFAULT))
 STEPS = 9
-"""Rules in a sequence; many of them are more than one step."""
+"""The number of rules in a sequence; many rules take more than one step."""
 
 USERS = tuple(map(TelegramId, (101, 202, 303)))
 OPERATORS = tuple(map(TelegramId, (901, 902)))
@@ -74,22 +74,22 @@ supporters = st.sampled_from([None, "s-1", "s-2"])
 families = st.sampled_from(["donation", "extra_purchase", "commission_order"])
 decisions = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
 which = st.integers(0, 11)
-"""Which of the things there are: taken modulo their number."""
+"""An index into a list of unknown length; rules take it modulo the length."""
 
 REACHED = {
     "matched code", "matched corrected_code", "matched subscription", "matched known_supporter", "matched amount_and_time",
     "matched operator", "dismissed None", "refunded code", "payment", "refund", "reversal", "adjustment", "spend",
     "guess_disowned", "charge_contradicted", "payment_under_review", "claim declined", "claim withdrawn",
 }  # fmt: skip
-"""States and methods of charges, kinds of entries and notifications that the sequences must come to."""
+"""States and methods of charges, and kinds of entries and notifications, that the sequences must reach."""
 
 TABLES = (
     "notifications", "credits", "guesses", "balances", "operator_actions", "claims", "charges", "outsiders", "events",
     "pending_payments", "supporters", "users",
 )  # fmt: skip
 
-# Emptying the tables takes a few milliseconds, a fresh copy of the database a hundred. The triggers that protect the ledger are
-# off meanwhile. The numbers begin anew so that each sequence can be replayed alone.
+# Emptying the tables takes a few milliseconds, a fresh copy of the database a hundred. The triggers that protect the ledger
+# are disabled meanwhile. Identity columns restart, so that each sequence can be replayed alone.
 CLEAR = f"""
 SET session_replication_role = replica;
 {"".join(f"DELETE FROM {table};" for table in TABLES)}
@@ -100,7 +100,7 @@ SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND rel
 
 
 class World:
-    """One database for all sequences, with a pool for each service, and what the sequences came to see."""
+    """The database of all sequences, a pool for each service, and the states that the sequences reached."""
 
     def __init__(self, runner: asyncio.Runner, owner: Connection, pools: dict[str, Pool]) -> None:
         self.runner = runner
@@ -116,9 +116,9 @@ class World:
 
     async def at_once(self, first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
         """
-        Run two that both wait for their turn to settle, the first of them first.
+        Let two operations wait for the settling lock at once, *first* before *second*.
 
-        Without the order a sequence could not be replayed.
+        A fixed order makes the sequence repeatable.
         """
         async with self.owner.transaction():
             await self.owner.execute(sql("lock_settling"))
@@ -146,7 +146,7 @@ class World:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Write no log: a sequence that fails would be lost in the lines of those before it."""
+    """Disable logging, because the log lines of earlier sequences would hide the one that fails."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
@@ -154,7 +154,7 @@ def silence() -> Iterator[None]:
 
 @pytest.fixture
 def known_near_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute the neighbours of each code once: every sequence draws the same codes."""
+    """Cache the neighbours of each code, because every sequence draws the same codes."""
     monkeypatch.setattr("coffee_ledger.store.payments.near_codes", functools.cache(near_codes))
 
 
@@ -183,7 +183,7 @@ async def _open(runner: asyncio.Runner, stack: AsyncExitStack, address: str, ser
 
 
 class MoneyMachine(RuleBasedStateMachine):
-    """Steps of people, operators, BMC and the janitor; after each the invariants are checked."""
+    """Steps of people, operators, BMC and the janitor; the invariants are checked after each step."""
 
     world: ClassVar[World]
 
@@ -198,7 +198,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.refunded_first: list[BmcEvent] = []
         self.requests: list[Request] = []
         self.spent: dict[str, tuple[int, int, int]] = {}
-        """By key: the user, the credits spent, and the balance that was left."""
+        """By key: the user, the credits spent, and the remaining balance."""
         self.do(self.world.begin_anew())
 
     def teardown(self) -> None:
@@ -216,12 +216,12 @@ class MoneyMachine(RuleBasedStateMachine):
         return self.known.now
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do a step and check the invariants."""
+        """Run a step and check the invariants."""
         result, after = self.world.run(self._do(work))
         before, self.seen = self.seen, after
         self.world.steps += 1
         check(before, after, self.known)
-        # No two decisions are made at one moment.
+        # Two decisions never have the same time.
         self.known.now += timedelta(seconds=1)
         return result
 
@@ -248,7 +248,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return desk.Order(operator, "because", self.now, request_key=f"press-{self.next_number()}")
 
     def request(self, user: TelegramId, amount: str, currency: str = "USD") -> PaymentId:
-        """Ask to pay, as the bot does: who asks is known again."""
+        """Request a payment as the bot does; an erased user who requests one is known again."""
         if user in self.known.erased:
             self.come_back(user)
         request = Request(f"ask-{self.next_number()}", user, Decimal(amount), currency)
@@ -338,7 +338,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(which=which)
     def repeat_a_request(self, which: int) -> None:
-        """A request that opened a payment keeps naming it; one that was shown an open payment names none."""
+        """Repeating a request that opened a payment opens no other payment."""
         keys = {row["request_key"] for row in self.seen.payments}
         opening = [request for request in self.requests if request.key in keys]
         request = opening[which % len(opening)]
@@ -377,7 +377,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def pay_with_a_code(
         self, which: int, amount: str, currency: str, supporter: str | None, family: str, text: str
     ) -> None:
-        """Even late, and even twice: a code belongs to its user for good."""
+        """A payment with a code is always credited to the code's user, even if it is late or the second one."""
         payment = self.one_of(self.seen.payments, which)
         code, owner = payment["payment_id"], payment["telegram_id"]
         event = self.a_payment(
@@ -474,7 +474,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def a_rival_ends_before_the_payment_is_told(
         self, user: TelegramId, rival: TelegramId, amount: str, end: str
     ) -> None:
-        """It was open when the charge was paid, so the charge may be the rival's."""
+        """The rival's payment was open when the charge was paid, so the charge may be the rival's."""
         code = self.request(rival, amount)
         self.pass_minutes(1)
         self.request(user, amount)
@@ -514,7 +514,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, supporter=st.sampled_from(["s-1", "s-2"]), is_ended_by_code=st.booleans())
     def remember_an_outsider(self, user: TelegramId, supporter: str, is_ended_by_code: bool) -> None:
-        """Their next payment is dismissed without a card, unless it carries a code, which ends the memory."""
+        """The outsider's next payment is dismissed without a card, unless it has a code, which ends the record."""
         outcome, charge = self.pay(self.a_payment("", Written(), amount="7", supporter=supporter))
         if outcome is not Outcome.UNMATCHED:
             return
@@ -597,7 +597,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, amount=amounts, spent=st.sampled_from([0, 400]))
     def pay_spend_and_refund(self, user: TelegramId, amount: str, spent: int) -> None:
-        """The balance may fall below zero, and the operators hear of it."""
+        """The balance may fall below zero, which is reported to the operators."""
         code = self.request(user, amount)
         event = self.a_payment(code, Written(frozenset({code})), amount=amount)
         self.pay(event)
@@ -667,7 +667,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, is_coded=st.booleans(), supporter=supporters, is_named=st.booleans())
     def pick_and_subscribe(self, user: TelegramId, is_coded: bool, supporter: str | None, is_named: bool) -> None:
-        """Without a code the first month may be guessed, which must teach nothing about the next ones."""
+        """Without a code the first month may be guessed, and a guess must not decide the next months."""
         code = self.request(user, "3")
         event = self.subscribe(code if is_coded else None, supporter=supporter, is_named=is_named)
         charge = self.charge_of_period(event)
@@ -720,7 +720,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return event
 
     def pay_next_month(self, first: BmcEvent) -> BmcEvent:
-        """Renew: the note is repeated each time, and with it the spent code."""
+        """Renew the subscription; BMC repeats the note each time, and with it the used code."""
         event = self.renewed(first, current_period_start=int(self.now.timestamp())) | {"type": "membership.updated"}
         codes = frozenset({first["data"]["support_note"]} - {""})
         self.write(event, Written(codes, is_renewal=True))
@@ -730,7 +730,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscriptions)
     @rule(which=which)
     def upgrade(self, which: int) -> None:
-        """Another amount for a period that was charged before is a contradiction."""
+        """A different amount for a known period is a contradiction."""
         event, before = self.one_of(self.subscriptions, which), self.seen
 
         self.deliver(self.renewed(event, amount=4) | {"type": "membership.updated"})
@@ -984,7 +984,7 @@ class MoneyMachine(RuleBasedStateMachine):
             assert known is not None
             assert known[:2] != (user, credits)
         else:
-            # A repeat answers as the first call did, whatever happened to the balance since.
+            # A repeat returns the first call's answer, even if the balance has changed since.
             assert (user, credits, left) == (known or (user, credits, held - credits))
             self.spent[key] = (user, credits, left)
 
@@ -1040,7 +1040,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return next(row for row in self.seen.payments if row["payment_id"] == code)
 
     def charge_by_transaction(self, event: BmcEvent) -> Row:
-        """Find the charge that a payment made, not one that conflicts with it."""
+        """Find the charge of a payment; ignore charges held because they conflict with it."""
         name = event["data"]["transaction_id"]
         return next(row for row in self.seen.charges if row["transaction_id"] == name and row["conflicts_with"] is None)
 
@@ -1059,13 +1059,13 @@ class MoneyMachine(RuleBasedStateMachine):
             self.known.written[name] = written
 
     def expect_undo(self, charge: Row) -> None:
-        """Note that a person says that the subscription of a charge is not of the user who has it."""
+        """Record that a person undoes the match of the charge's subscription with its user."""
         name = subscription_of(charge)
         if name is not None and charge["state"] == "matched":
             self.known.undone.add((name, charge["telegram_id"]))
 
 
-def test_the_invariants_hold_in_every_sequence_of_steps(world: World) -> None:
+def test_the_invariants_hold_after_every_sequence_of_steps(world: World) -> None:
     the_world = world
 
     class Machine(MoneyMachine):
@@ -1077,7 +1077,7 @@ def test_the_invariants_hold_in_every_sequence_of_steps(world: World) -> None:
             max_examples=SEQUENCES,
             stateful_step_count=STEPS,
             deadline=None,
-            # The default run is the same every time. The long one differs each time, and prints how to repeat a failure.
+            # The default run is the same every time. The long run differs each time, and prints how to repeat a failure.
             derandomize=SEQUENCES == SEQUENCES_BY_DEFAULT,
             database=None,
             print_blob=True,
@@ -1086,5 +1086,5 @@ def test_the_invariants_hold_in_every_sequence_of_steps(world: World) -> None:
     )
 
     print(f"{SEQUENCES} sequences, {world.steps} steps: {dict(sorted(world.seen.items()))}")
-    # Invariants that hold because nothing happens would prove little.
+    # Fail if the sequences reach too few states, because the invariants then prove little.
     assert world.seen.keys() >= REACHED

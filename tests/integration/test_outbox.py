@@ -1,4 +1,4 @@
-"""Notifications are sent by one bot at a time, in the order of their chat, and once; what was missed is queued again."""
+"""Notifications are sent once, by one bot at a time, and in order within a chat; missed ones are queued again."""
 
 import asyncio
 import time
@@ -42,13 +42,13 @@ OPERATORS = (TelegramId(901), TelegramId(902))
 
 
 class Outbox:
-    """Queues as the services do, and sends as a bot does, with its role."""
+    """Queues notifications as the services do, and sends them as a bot does, with the bot's role."""
 
     def __init__(self, bot: Pool, owner: Pool) -> None:
         self.bot = bot
         self.owner = owner
         self.sending: dict[int, TelegramId] = {}
-        """The messages that this bot is sending, with their chats."""
+        """The notifications that this bot is sending, with their chats."""
 
     async def owe(
         self,
@@ -67,7 +67,7 @@ class Outbox:
         return queued
 
     async def begin(self, *, now: datetime = NOW, count_max: int = 100) -> list[Notification]:
-        """Begin to send what is due."""
+        """Start to send the due notifications."""
         await address_operators(self.bot, OPERATORS, now=now)
         found = await find_due_notifications(
             self.bot, operators=OPERATORS, now=now, count_max=count_max, except_for=self.sending.values()
@@ -89,7 +89,7 @@ class Outbox:
         await put_off(self.bot, notification_id, until=until, now=now, is_set_aside=is_set_aside)
 
     async def drain(self, *, now: datetime = NOW) -> list[Notification]:
-        """Send until nothing is due; in this order."""
+        """Send until nothing is due; return the notifications in the order of sending."""
         sent: list[Notification] = []
         while found := await self.begin(now=now):
             for one in found:
@@ -98,7 +98,7 @@ class Outbox:
         return sent
 
     async def miss(self, *users: int, now: datetime = NOW) -> None:
-        """Telegram says of each that nobody is there."""
+        """Handle Telegram's answer that these users cannot be reached."""
         for user in users:
             await self.owner.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
             self.sending = {number: chat for number, chat in self.sending.items() if chat != user}
@@ -114,7 +114,7 @@ class Outbox:
 
 @pytest.fixture
 async def bots(role_url: Callable[[str], str], pool: Pool) -> AsyncIterator[list[Outbox]]:
-    """Two bots on one database."""
+    """Return two bots on one database."""
     async with open_pool(role_url("bot")) as one, open_pool(role_url("bot")) as other:
         for bot in (one, other):
             await connect_all(bot)
@@ -135,7 +135,7 @@ async def test_the_chat_that_has_waited_longest_is_sent_first(outbox: Outbox) ->
     assert await outbox.begin_ids() == [newer]
 
 
-async def test_no_more_is_sent_than_can_be_sent(outbox: Outbox) -> None:
+async def test_only_as_many_messages_are_sent_as_requested(outbox: Outbox) -> None:
     owed = [await outbox.owe(ANNA + number) for number in range(5)]
 
     assert len(await outbox.begin_ids(count_max=3)) == 3
@@ -145,7 +145,7 @@ async def test_no_more_is_sent_than_can_be_sent(outbox: Outbox) -> None:
 # The order in a chat ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_newer_message_is_sent_only_after_the_older_one_was_sent(outbox: Outbox) -> None:
+async def test_a_newer_message_is_sent_after_the_older_one(outbox: Outbox) -> None:
     newer = await outbox.owe(due_at=NOW)
     older = await outbox.owe(due_at=NOW - SECOND)
 
@@ -155,14 +155,14 @@ async def test_a_newer_message_is_sent_only_after_the_older_one_was_sent(outbox:
     assert await outbox.begin_ids() == [newer]
 
 
-async def test_messages_of_the_same_moment_are_sent_as_they_were_queued(outbox: Outbox) -> None:
+async def test_messages_of_the_same_moment_are_sent_in_queue_order(outbox: Outbox) -> None:
     owed = [await outbox.owe() for _ in range(5)]
 
     assert [one.notification_id for one in await outbox.drain()] == owed
 
 
-async def test_a_message_queued_in_front_waits_for_the_one_that_is_being_sent(outbox: Outbox) -> None:
-    """Cards are addressed to operators late, and missed messages are queued again: both are older than what is being sent."""
+async def test_an_older_message_waits_for_the_one_being_sent(outbox: Outbox) -> None:
+    """Cards are addressed to operators late, and missed messages are queued again. Both can be older than the one being sent."""
     sending = await outbox.owe(ANNA)
     await outbox.begin()
     older = await outbox.owe(ANNA, created_at=NOW - DAY)
@@ -172,7 +172,7 @@ async def test_a_message_queued_in_front_waits_for_the_one_that_is_being_sent(ou
     assert await outbox.begin_ids() == [older]
 
 
-async def test_a_chat_that_is_being_written_to_waits_and_no_other(outbox: Outbox) -> None:
+async def test_only_the_chat_being_written_to_waits(outbox: Outbox) -> None:
     await outbox.owe(ANNA)
     await outbox.begin()
     await outbox.owe(ANNA)
@@ -183,7 +183,7 @@ async def test_a_chat_that_is_being_written_to_waits_and_no_other(outbox: Outbox
     assert await find_next_due(outbox.bot, now=NOW, except_for=outbox.sending.values()) is None
 
 
-async def test_operators_come_after_all_users_however_long_they_have_waited(outbox: Outbox) -> None:
+async def test_users_go_before_operators_however_long_operators_waited(outbox: Outbox) -> None:
     cards = [await outbox.owe(operator, NotificationKind.TEST_EVENT, due_at=NOW - DAY) for operator in OPERATORS]
     users = [await outbox.owe(ANNA + number) for number in range(4)]
 
@@ -191,7 +191,7 @@ async def test_operators_come_after_all_users_however_long_they_have_waited(outb
     assert await outbox.begin_ids(count_max=4) == cards
 
 
-async def test_a_message_that_was_put_off_is_not_overtaken(outbox: Outbox) -> None:
+async def test_a_postponed_message_is_not_overtaken(outbox: Outbox) -> None:
     first, second = await outbox.owe(), await outbox.owe()
     await outbox.begin()
     await outbox.fail(first, until=NOW + 5 * SECOND)
@@ -200,7 +200,7 @@ async def test_a_message_that_was_put_off_is_not_overtaken(outbox: Outbox) -> No
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [first, second]
 
 
-async def test_a_message_that_was_given_up_blocks_nothing(outbox: Outbox) -> None:
+async def test_a_message_given_up_blocks_no_other(outbox: Outbox) -> None:
     first, second = await outbox.owe(), await outbox.owe()
 
     await give_up(outbox.bot, first)
@@ -208,18 +208,18 @@ async def test_a_message_that_was_given_up_blocks_nothing(outbox: Outbox) -> Non
     assert await outbox.begin_ids() == [second]
 
 
-async def test_a_message_that_was_set_aside_lets_newer_ones_pass_and_is_still_tried(outbox: Outbox) -> None:
+async def test_newer_messages_overtake_one_set_aside_which_is_still_tried(outbox: Outbox) -> None:
     first, second, third = [await outbox.owe() for _ in range(3)]
     await outbox.begin()
     await outbox.fail(first, until=NOW + 5 * SECOND, is_set_aside=True)
 
     assert await outbox.begin_ids() == [second]
     await outbox.mark(second)
-    # All are due now: the newer one does not wait for one that may well fail again.
+    # All are due now; the newer one goes first, because the other one may fail again.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 
-async def test_a_message_that_was_set_aside_blocks_its_chat_while_it_is_being_sent(outbox: Outbox) -> None:
+async def test_a_message_set_aside_blocks_its_chat_while_it_is_sent(outbox: Outbox) -> None:
     first = await outbox.owe()
     await outbox.begin()
     await outbox.fail(first, until=NOW, is_set_aside=True)
@@ -229,7 +229,7 @@ async def test_a_message_that_was_set_aside_blocks_its_chat_while_it_is_being_se
     assert await outbox.begin_ids() == []
 
 
-async def test_one_of_two_messages_that_were_set_aside_does_not_hide_the_other(outbox: Outbox) -> None:
+async def test_one_of_two_messages_set_aside_does_not_hide_the_other(outbox: Outbox) -> None:
     first, second = await outbox.owe(), await outbox.owe()
     for owed, seconds in ((first, 50), (second, 5)):
         await outbox.begin()
@@ -239,7 +239,7 @@ async def test_one_of_two_messages_that_were_set_aside_does_not_hide_the_other(o
     assert await outbox.begin_ids(now=NOW + 5 * SECOND) == [second]
 
 
-async def test_a_reminder_for_later_holds_nothing_up(outbox: Outbox) -> None:
+async def test_a_later_reminder_blocks_no_other_message(outbox: Outbox) -> None:
     reminder = await outbox.owe(kind=NotificationKind.CHARGE_UNMATCHED, due_at=NOW + 60 * SECOND)
     first = await outbox.owe()
     second = await outbox.owe(due_at=NOW + 30 * SECOND)
@@ -249,7 +249,7 @@ async def test_a_reminder_for_later_holds_nothing_up(outbox: Outbox) -> None:
     assert [one.notification_id for one in sent] == [first, second, reminder]
 
 
-async def test_since_when_a_message_fails_is_remembered(outbox: Outbox) -> None:
+async def test_the_time_of_the_first_failure_is_kept(outbox: Outbox) -> None:
     owed = await outbox.owe()
     for number in range(2):
         await outbox.begin(now=NOW + number * SECOND)
@@ -260,7 +260,7 @@ async def test_since_when_a_message_fails_is_remembered(outbox: Outbox) -> None:
     assert again.failing_since == NOW
 
 
-async def test_a_message_that_blocks_its_chat_is_what_is_due_next(outbox: Outbox) -> None:
+async def test_a_message_that_blocks_its_chat_is_due_next(outbox: Outbox) -> None:
     first, _ = await outbox.owe(), await outbox.owe()
     await outbox.begin()
     await outbox.fail(first, until=NOW + 5 * SECOND)
@@ -268,10 +268,10 @@ async def test_a_message_that_blocks_its_chat_is_what_is_due_next(outbox: Outbox
     assert await find_next_due(outbox.bot, now=NOW) == NOW + 5 * SECOND
 
 
-# Which bot sends ---------------------------------------------------------------------------------------------------------
+# The lease of the sending bot --------------------------------------------------------------------------------------------
 
 
-async def test_one_bot_at_a_time_has_the_lease(bots: list[Outbox]) -> None:
+async def test_only_one_bot_at_a_time_has_the_lease(bots: list[Outbox]) -> None:
     one, other = (Lease(bot.bot, SENDING) for bot in bots)
 
     took = list(await asyncio.gather(one.keep(), other.keep()))
@@ -281,7 +281,7 @@ async def test_one_bot_at_a_time_has_the_lease(bots: list[Outbox]) -> None:
     assert again == took == [one.is_held, other.is_held]
 
 
-async def test_an_ended_lease_is_another_bots_at_once(bots: list[Outbox]) -> None:
+async def test_another_bot_gets_an_ended_lease_at_once(bots: list[Outbox]) -> None:
     one, other = (Lease(bot.bot, SENDING) for bot in bots)
     await one.keep()
 
@@ -292,13 +292,13 @@ async def test_an_ended_lease_is_another_bots_at_once(bots: list[Outbox]) -> Non
     assert not await one.keep()
 
 
-async def test_a_lease_ends_by_itself_when_its_holder_is_killed(bots: list[Outbox]) -> None:
+async def test_a_lease_expires_when_its_holder_is_killed(bots: list[Outbox]) -> None:
     killed, next_ = (Lease(bot.bot, SENDING) for bot in bots)
     await killed.keep()
     began = time.monotonic()
 
     async with asyncio.timeout(2 * LEASE_SECONDS):
-        while not await next_.keep():  # noqa: ASYNC110 — nobody tells of a lease that ended
+        while not await next_.keep():  # noqa: ASYNC110 — an ended lease sends no event to await
             await asyncio.sleep(0.05)
 
     assert time.monotonic() - began > LEASE_SECONDS - 0.5
@@ -314,8 +314,8 @@ async def test_a_holder_that_extends_its_lease_keeps_it(bots: list[Outbox]) -> N
         await asyncio.sleep(0.1)
 
 
-async def test_a_holder_that_stood_still_no_longer_takes_itself_for_one(outbox: Outbox) -> None:
-    """The database has not heard of it yet: the holder must know by itself."""
+async def test_a_holder_that_was_suspended_knows_that_its_lease_expired(outbox: Outbox) -> None:
+    """The database still shows the lease, so the holder must check the time itself."""
     now = 100.0
     lease = Lease(outbox.bot, SENDING, clock=lambda: now)
     await lease.keep()
@@ -326,7 +326,7 @@ async def test_a_holder_that_stood_still_no_longer_takes_itself_for_one(outbox: 
     assert (before, lease.is_held) == (True, False)
 
 
-async def test_whatever_a_killed_bot_did_not_mark_is_the_next_ones(bots: list[Outbox]) -> None:
+async def test_the_next_bot_sends_messages_that_a_killed_one_did_not_mark(bots: list[Outbox]) -> None:
     killed, next_ = bots
     sent, unsent = await killed.owe(ANNA), await killed.owe(BOHDAN)
     await killed.begin()
@@ -346,7 +346,7 @@ async def test_a_failed_attempt_is_counted(outbox: Outbox) -> None:
     assert attempts == [1, 2, 3]
 
 
-async def test_what_is_owed_to_the_operators_goes_to_each_of_them(outbox: Outbox) -> None:
+async def test_a_message_for_operators_goes_to_each_of_them(outbox: Outbox) -> None:
     await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED, facts={"amount": "5"})
 
     begun = await outbox.begin()
@@ -357,14 +357,14 @@ async def test_what_is_owed_to_the_operators_goes_to_each_of_them(outbox: Outbox
     assert await outbox.statuses() == ["addressed", "pending", "pending"]
 
 
-async def test_what_is_owed_to_the_operators_is_sent_by_nobody_before_it_is_addressed(outbox: Outbox) -> None:
+async def test_a_message_for_operators_is_not_sent_before_it_is_addressed(outbox: Outbox) -> None:
     await outbox.owe(None, NotificationKind.CHARGE_UNMATCHED)
 
     assert await outbox.bot.fetch(sql("find_due_chats"), NOW, 10, [], 10, None) == []
     assert [one.telegram_id for one in await outbox.begin()] == list(OPERATORS)
 
 
-async def test_what_was_sent_is_not_sent_again(outbox: Outbox) -> None:
+async def test_a_sent_message_is_not_sent_again(outbox: Outbox) -> None:
     owed = await outbox.owe()
     await outbox.begin()
 
@@ -375,7 +375,7 @@ async def test_what_was_sent_is_not_sent_again(outbox: Outbox) -> None:
     assert tuple(row) == ("sent", NOW, 77)
 
 
-async def test_what_is_put_off_comes_up_when_it_is_due(outbox: Outbox) -> None:
+async def test_a_postponed_message_is_sent_when_it_is_due(outbox: Outbox) -> None:
     owed = await outbox.owe()
     await outbox.begin()
 
@@ -385,7 +385,7 @@ async def test_what_is_put_off_comes_up_when_it_is_due(outbox: Outbox) -> None:
     assert await outbox.begin_ids(now=NOW + 5 * SECOND) == [owed]
 
 
-async def test_a_message_that_is_given_up_is_tried_no_more(outbox: Outbox) -> None:
+async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
     owed = await outbox.owe()
     await outbox.begin()
 
@@ -395,8 +395,8 @@ async def test_a_message_that_is_given_up_is_tried_no_more(outbox: Outbox) -> No
     assert await outbox.statuses() == ["dead"]
 
 
-async def test_the_first_word_on_a_notification_stands(outbox: Outbox) -> None:
-    """A sender that outlived its lease and one that took over: the first mark counts."""
+async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
+    """If a sender that lost its lease and its successor both mark it, the first mark counts."""
     owed = await outbox.owe()
     await outbox.mark(owed)
 
@@ -409,20 +409,20 @@ async def test_the_first_word_on_a_notification_stands(outbox: Outbox) -> None:
     assert tuple(row) == ("sent", NOW, 77)
 
 
-async def test_nothing_is_due_where_nothing_is_owed(outbox: Outbox) -> None:
+async def test_nothing_is_due_in_an_empty_outbox(outbox: Outbox) -> None:
     owed = await outbox.owe()
     await outbox.mark(owed)
 
     assert await find_next_due(outbox.bot, now=NOW) is None
 
 
-async def test_what_is_owed_to_the_operators_is_due_too(outbox: Outbox) -> None:
+async def test_a_message_for_operators_is_due_too(outbox: Outbox) -> None:
     await outbox.owe(None, NotificationKind.TEST_EVENT)
 
     assert await find_next_due(outbox.bot, now=NOW) == NOW
 
 
-async def test_each_is_told_in_their_language_with_the_balance_as_it_is(
+async def test_each_notification_has_the_users_language_and_current_balance(
     outbox: Outbox, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -451,7 +451,7 @@ async def test_operators_are_told_why_a_charge_was_not_matched(outbox: Outbox, w
     assert told[0].reasons[0] == Reason(Method.CODE, Why.NO_CODE)
 
 
-async def test_a_payment_is_told_before_its_refund_though_both_came_at_once(
+async def test_a_payment_is_announced_before_its_refund_although_both_came_at_once(
     outbox: Outbox, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -468,7 +468,7 @@ async def test_a_payment_is_told_before_its_refund_though_both_came_at_once(
 CREDITED, EXPIRED = NotificationKind.PAYMENT_CREDITED, NotificationKind.PAYMENT_EXPIRED
 
 
-async def test_everything_that_waits_for_an_unreachable_reader_is_given_up_except_reminders(outbox: Outbox) -> None:
+async def test_messages_to_an_unreachable_reader_are_given_up_except_reminders(outbox: Outbox) -> None:
     await outbox.owe()
     await outbox.owe()
     await outbox.owe(due_at=NOW + DAY)
@@ -479,7 +479,7 @@ async def test_everything_that_waits_for_an_unreachable_reader_is_given_up_excep
     assert await outbox.statuses() == ["unreachable", "unreachable", "pending", "pending"]
 
 
-async def test_a_user_who_comes_back_is_told_what_still_matters_in_order(outbox: Outbox) -> None:
+async def test_a_returning_user_gets_the_missed_messages_that_still_matter_in_order(outbox: Outbox) -> None:
     stale = await outbox.owe(kind=EXPIRED, due_at=NOW - 2 * DAY)
     credited = await outbox.owe(kind=CREDITED, due_at=NOW - 2 * DAY)
     expired = await outbox.owe(kind=EXPIRED, due_at=NOW - SECOND)
@@ -495,7 +495,7 @@ async def test_a_user_who_comes_back_is_told_what_still_matters_in_order(outbox:
     )
 
 
-async def test_unblocking_the_bot_is_coming_back(outbox: Outbox) -> None:
+async def test_unblocking_the_bot_counts_as_returning(outbox: Outbox) -> None:
     owed = await outbox.owe(kind=CREDITED)
     await outbox.miss(ANNA)
 
@@ -505,7 +505,7 @@ async def test_unblocking_the_bot_is_coming_back(outbox: Outbox) -> None:
     assert await outbox.owner.fetchval("SELECT unreachable_at FROM users") is None
 
 
-async def test_using_the_mini_app_is_not_coming_back_to_the_chat(outbox: Outbox) -> None:
+async def test_using_the_mini_app_does_not_count_as_returning(outbox: Outbox) -> None:
     await outbox.owe(kind=CREDITED)
     await outbox.miss(ANNA)
 
@@ -515,7 +515,7 @@ async def test_using_the_mini_app_is_not_coming_back_to_the_chat(outbox: Outbox)
     assert await outbox.owner.fetchval("SELECT unreachable_at FROM users") == NOW
 
 
-async def test_no_more_than_the_newest_missed_messages_are_told_and_the_others_never(outbox: Outbox) -> None:
+async def test_only_the_newest_missed_messages_are_sent_later(outbox: Outbox) -> None:
     owed = [await outbox.owe(kind=CREDITED) for _ in range(MISSED_MAX + 2)]
     await outbox.miss(ANNA)
 
@@ -525,8 +525,8 @@ async def test_no_more_than_the_newest_missed_messages_are_told_and_the_others_n
     assert (await outbox.statuses())[:2] == ["withheld"] * 2
 
 
-async def test_missed_messages_are_tried_before_a_newer_one(outbox: Outbox) -> None:
-    """The user may have unblocked the bot while it was down, so that nothing told us."""
+async def test_missed_messages_are_sent_before_a_newer_one(outbox: Outbox) -> None:
+    """The user may have unblocked the bot while it was down, and no update reports that."""
     missed = await outbox.owe(kind=CREDITED)
     await outbox.miss(ANNA)
     newer = await outbox.owe(kind=CREDITED)
@@ -537,7 +537,7 @@ async def test_missed_messages_are_tried_before_a_newer_one(outbox: Outbox) -> N
     assert await outbox.owner.fetchval("SELECT unreachable_at FROM users") is None
 
 
-async def test_an_erased_user_who_comes_back_is_told_nothing_of_before(outbox: Outbox) -> None:
+async def test_a_returning_erased_user_gets_no_earlier_messages(outbox: Outbox) -> None:
     await outbox.owner.execute("INSERT INTO users (telegram_id) VALUES ($1)", ANNA)
     await outbox.owe(kind=CREDITED)
     await erase_user(outbox.bot, TelegramId(ANNA))
@@ -552,7 +552,7 @@ async def test_an_erased_user_who_comes_back_is_told_nothing_of_before(outbox: O
     assert await outbox.statuses() == ["withheld", "withheld"]
 
 
-async def test_an_operator_who_starts_late_is_shown_only_what_still_waits(
+async def test_an_operator_who_starts_late_gets_only_cards_that_still_wait(
     outbox: Outbox, ledger: Ledger, webhook: Webhook
 ) -> None:
     now = datetime.now(UTC) + SECOND
@@ -579,7 +579,8 @@ async def test_an_operator_who_starts_late_is_shown_only_what_still_waits(
     shown = await ledger.pool.fetchval("SELECT note FROM charges WHERE charge_id = $1", told[0].charge_id)
     assert shown == "for the dogs"
     assert (
-        await ledger.pool.fetchval("SELECT status FROM claims WHERE claim_id = $1", told[1].stored_facts["claim_id"]) == "open"
+        await ledger.pool.fetchval("SELECT status FROM claims WHERE claim_id = $1", told[1].stored_facts["claim_id"])
+        == "open"
     )
 
 
@@ -600,22 +601,22 @@ async def test_a_failed_event_is_shown_late_only_while_it_waits(
     assert len(told) == (0 if is_put_aside else 1)
 
 
-def test_each_kind_of_message_says_how_long_it_matters() -> None:
+def test_each_notification_kind_has_a_time_for_which_it_matters() -> None:
     assert set(MATTERS_FOR) == set(NotificationKind)
 
 
-# Too much at once for operators -------------------------------------------------------------------------------------------
+# Summaries for operators --------------------------------------------------------------------------------------------------
 
 HOUR = timedelta(hours=1)
 TEST_EVENT, SUMMARY = NotificationKind.TEST_EVENT, NotificationKind.WAITING_SUMMARY
 
 
 async def told(outbox: Outbox, *, now: datetime) -> list[NotificationKind]:
-    """The kinds of what the first operator is told now."""
+    """Send everything due; return the kinds that the first operator gets."""
     return [one.kind for one in await outbox.drain(now=now) if one.telegram_id == OPERATORS[0]]
 
 
-async def test_from_the_sixth_message_within_a_minute_on_operators_get_a_summary(outbox: Outbox) -> None:
+async def test_the_sixth_message_within_a_minute_becomes_a_summary_for_operators(outbox: Outbox) -> None:
     for _ in range(CARDS_PER_MINUTE_MAX + 30):
         await outbox.owe(None, TEST_EVENT)
 
@@ -631,7 +632,7 @@ async def test_from_the_sixth_message_within_a_minute_on_operators_get_a_summary
     assert (await outbox.statuses()).count("folded") == 31
 
 
-async def test_each_operator_has_one_summary_and_after_an_hour_a_new_one(outbox: Outbox) -> None:
+async def test_each_operator_gets_one_summary_and_a_new_one_after_an_hour(outbox: Outbox) -> None:
     for minutes in (0, 5, 59, 61):
         now = NOW + minutes * 60 * SECOND
         for _ in range(CARDS_PER_MINUTE_MAX + 1):
@@ -646,7 +647,7 @@ async def test_each_operator_has_one_summary_and_after_an_hour_a_new_one(outbox:
     ]
 
 
-async def test_a_summary_that_is_gone_from_the_chat_is_followed_by_another(outbox: Outbox) -> None:
+async def test_a_summary_deleted_from_the_chat_is_followed_by_another(outbox: Outbox) -> None:
     for number in range(2):
         for _ in range(CARDS_PER_MINUTE_MAX + 1):
             await outbox.owe(None, TEST_EVENT)
@@ -655,7 +656,7 @@ async def test_a_summary_that_is_gone_from_the_chat_is_followed_by_another(outbo
             await end_summary(outbox.bot, one.notification_id)
 
 
-async def test_an_operator_who_cannot_be_reached_gets_no_summary_after_the_other(outbox: Outbox) -> None:
+async def test_an_unreachable_operator_gets_only_one_summary(outbox: Outbox) -> None:
     for _ in range(3):
         for _ in range(CARDS_PER_MINUTE_MAX + 1):
             await outbox.owe(None, TEST_EVENT)
@@ -684,7 +685,7 @@ async def test_a_flood_of_messages_to_operators_is_folded_within_seconds(outbox:
     assert statuses.count("pending") == 1 + len(OPERATORS) * (CARDS_PER_MINUTE_MAX + 1)
 
 
-async def test_what_waits_is_counted_by_what_operators_can_do_about_it(
+async def test_waiting_items_are_counted_by_the_action_that_they_need(
     outbox: Outbox, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -707,14 +708,16 @@ async def test_what_waits_is_counted_by_what_operators_can_do_about_it(
     assert sum(waiting.folded.values()) == 5
 
 
-# How much work a look is -------------------------------------------------------------------------------------------------
+# The cost of finding due messages ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "chat", ["$1 + number", "$1", "$1 + number % 1000"], ids=["many chats", "one chat", "a thousand chats"]
 )
 @pytest.mark.parametrize("is_blocked", [False, True], ids=["free", "blocked"])
-async def test_a_look_reads_little_of_a_long_queue(outbox: Outbox, chat: str, *, is_blocked: bool) -> None:
+async def test_finding_due_messages_reads_little_of_a_long_queue(
+    outbox: Outbox, chat: str, *, is_blocked: bool
+) -> None:
     await outbox.owner.execute(
         "INSERT INTO notifications (telegram_id, kind, created_at, due_at)"
         f" SELECT {chat}, 'payment_expired', $2::timestamptz - interval '1 day' + number * interval '1 millisecond', $2"
@@ -738,5 +741,5 @@ async def test_a_look_reads_little_of_a_long_queue(outbox: Outbox, chat: str, *,
 
     print(f"look {begin_seconds * 1000:.1f} ms, with find_next_due {seconds * 1000:.1f} ms, {len(begun)} begun")
     assert begun == [newcomer] if is_blocked else begun
-    # About 50 ms of work at most; a plan that compares messages with each other takes 9 s.
+    # A good plan takes about 50 ms; one that compares messages with each other takes 9 s.
     assert seconds < 3

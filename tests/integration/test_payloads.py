@@ -1,7 +1,7 @@
 """
-Every body that Buy Me a Coffee was seen to send, posted as it is.
+Every known body of Buy Me a Coffee, posted unchanged.
 
-Most are copies of "Send test", which moves no money; some were real money; some lack the billing period of their charge.
+Most are copies of "Send test", which moves no money; some are of real payments; some lack the billing period of their charge.
 """
 
 import random
@@ -26,25 +26,25 @@ class Money:
     amount: str
     currency: str
     credits: int
-    """What it is worth at 100 credits a dollar, 110 a euro."""
+    """The credits at 100 per dollar and 110 per euro."""
     paid_at: int | None
-    """None if the event does not say; then the time of its receipt counts."""
+    """None if the event has no time; then the time of receipt counts."""
     is_doubtful: bool = False
-    """Only a person may decide who paid."""
+    """True if only an operator may decide who paid."""
 
 
 @dataclass(frozen=True)
 class Expected:
     outcome: str
-    """In an empty ledger, where nobody is known who could have paid."""
+    """The outcome in an empty ledger, where no user could have paid."""
     told: str | None
-    """What the operators hear."""
+    """The kind of the operators' notification."""
     money: Money | None = None
 
 
-# Says `"live_mode": false`: it shows that the connection works, and no more, whatever else it says.
+# Its `"live_mode"` is false: it only shows that the connection works, whatever else it contains.
 A_TEST = Expected("test", "test_event")
-# Says that nothing more will be paid.
+# It reports the end of a subscription.
 AN_END = Expected("recorded", None)
 
 
@@ -53,7 +53,7 @@ def paid(charge_key: str, amount: str, currency: str, credits: int, *, paid_at: 
 
 
 def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int | None = None) -> Expected:
-    """Expect a charge in doubt: without its period, its repeat under another type cannot be told from a second charge."""
+    """Expect a charge in doubt: without the period, its repeat under another event type looks like a second charge."""
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)
 
@@ -83,7 +83,7 @@ EXPECTED = {
     ),
     "extra_purchase.created--credit-packs-unanswered": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "extra_purchase.created--django-buymeacoffee": A_TEST,
-    # No live_mode: it may be somebody's money.
+    # It has no live_mode, so it may be real money.
     "extra_purchase.created--overlabels": paid("extra_purchase:pi_3Mc5I3JEtINljGAa0XZxB3XG", "75", "USD", 7_500),
     "extra_purchase.updated--credit-packs": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "legacy.pledges-update--buymeacoffee-webhook-page": Expected("legacy", "legacy_webhook"),
@@ -116,7 +116,7 @@ EXPECTED = {
 }
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
 ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
-"""The buyer answered a question of the Shop without a code, so that nobody is guessed."""
+"""The buyer answered a question of the Shop without a code, so no user is guessed."""
 CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 
 every_payload = pytest.mark.parametrize("name", EXPECTED)
@@ -127,7 +127,7 @@ def body_of(name: str) -> bytes:
 
 
 async def state_of(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
-    """All that money and promises are made of."""
+    """Return all rows of charges, credits, balances and pending payments."""
     tables = {
         "charges": "charge_id",
         "credits": "credit_id",
@@ -140,12 +140,12 @@ async def state_of(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_every_payload_is_decided_here() -> None:
+def test_every_payload_has_an_expectation() -> None:
     assert {path.stem for path in PAYLOADS.glob("*.json")} == set(EXPECTED)
 
 
 @every_payload
-async def test_a_payload_is_kept_as_it_came_and_understood(webhook: Webhook, ledger: Ledger, name: str) -> None:
+async def test_a_payload_is_kept_unchanged_and_understood(webhook: Webhook, ledger: Ledger, name: str) -> None:
     expected = EXPECTED[name]
 
     status, answer = await webhook.post(body_of(name))
@@ -158,9 +158,7 @@ async def test_a_payload_is_kept_as_it_came_and_understood(webhook: Webhook, led
 
 
 @every_payload
-async def test_a_payload_moves_the_money_that_it_names_and_no_other(
-    webhook: Webhook, ledger: Ledger, name: str
-) -> None:
+async def test_a_payload_creates_only_the_charge_that_it_reports(webhook: Webhook, ledger: Ledger, name: str) -> None:
     money = EXPECTED[name].money
 
     before = datetime.now(UTC)
@@ -179,7 +177,7 @@ async def test_a_payload_moves_the_money_that_it_names_and_no_other(
 
 
 @every_payload
-async def test_a_payload_that_comes_again_changes_nothing(webhook: Webhook, ledger: Ledger, name: str) -> None:
+async def test_a_repeated_payload_changes_nothing(webhook: Webhook, ledger: Ledger, name: str) -> None:
     await webhook.post(body_of(name))
     before = await state_of(ledger)
 
@@ -191,10 +189,10 @@ async def test_a_payload_that_comes_again_changes_nothing(webhook: Webhook, ledg
 
 
 @pytest.mark.parametrize(("name", "money"), CERTAIN_MONEY.items(), ids=CERTAIN_MONEY.keys())
-async def test_the_one_user_who_waits_to_have_paid_is_credited_for_the_amount_once(
+async def test_the_only_user_with_an_open_payment_is_credited_once(
     webhook: Webhook, ledger: Ledger, name: str, money: Money
 ) -> None:
-    """For what the creator's page charged, before fees and tips; not for `total_amount_charged`."""
+    """The credits are for the amount that the creator's page charged, before fees and tips; not for `total_amount_charged`."""
     await open_a_minute_before(ledger, money)
 
     status, answer = await webhook.post(body_of(name))
@@ -209,7 +207,7 @@ async def test_the_one_user_who_waits_to_have_paid_is_credited_for_the_amount_on
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERED))
-async def test_a_buyer_who_answered_without_a_code_is_not_guessed(webhook: Webhook, ledger: Ledger, name: str) -> None:
+async def test_a_purchase_answered_without_a_code_is_not_guessed(webhook: Webhook, ledger: Ledger, name: str) -> None:
     await open_a_minute_before(ledger, MONEY[name])
 
     assert await webhook.post(body_of(name)) == (200, {"outcome": "unmatched"})
@@ -224,7 +222,7 @@ async def open_a_minute_before(ledger: Ledger, money: Money) -> None:
 
 
 @every_payload
-async def test_a_payload_credits_nobody_who_did_not_want_to_pay_that(
+async def test_a_payload_credits_no_user_with_a_payment_of_another_amount(
     webhook: Webhook, ledger: Ledger, name: str
 ) -> None:
     await ledger.open(CODE, amount="4321")
@@ -237,10 +235,10 @@ async def test_a_payload_credits_nobody_who_did_not_want_to_pay_that(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_in_whatever_order_all_of_them_come_twice_there_is_one_charge_for_each_payment(
+async def test_all_payloads_twice_in_any_order_make_one_charge_per_payment(
     webhook: Webhook, ledger: Ledger, seed: int
 ) -> None:
-    """`.created` and `.updated` of one purchase, `.started` and `.updated` of one month: one charge each."""
+    """`.created` and `.updated` of one purchase are one charge, and so are `.started` and `.updated` of one month."""
     names = sorted(EXPECTED) * 2
     random.Random(seed).shuffle(names)
 

@@ -1,4 +1,4 @@
-"""What a user asks for: opening, reusing and cancelling pending payments, the balance and the history."""
+"""Requests of users: opening, reusing and cancelling pending payments, the balance and the history."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -52,7 +52,7 @@ def request_of(
 
 
 class Bot:
-    """Asks for payments as the bot does: with its role, and codes that the test hands in."""
+    """Requests payments as the bot does, with the bot's role and codes given by the test."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -74,7 +74,7 @@ async def bot(role_url: Callable[[str], str]) -> AsyncIterator[Bot]:
         yield Bot(pool)
 
 
-async def test_a_wish_is_kept_as_it_was_said(bot: Bot) -> None:
+async def test_a_request_is_stored_as_a_payment(bot: Bot) -> None:
     payment = await bot.open(request_of(amount="7.50", currency="EUR"))
 
     assert payment == PendingPayment(
@@ -91,7 +91,7 @@ async def test_a_repeated_update_finds_its_payment(bot: Bot) -> None:
     assert again == first
 
 
-async def test_a_repeated_update_finds_its_payment_though_it_has_ended(bot: Bot) -> None:
+async def test_a_repeated_update_finds_its_payment_although_it_has_ended(bot: Bot) -> None:
     first = await bot.open(request_of())
     await bot.cancel(first.payment_id)
 
@@ -100,7 +100,7 @@ async def test_a_repeated_update_finds_its_payment_though_it_has_ended(bot: Bot)
     assert (again.payment_id, again.status) == (first.payment_id, PaymentStatus.CANCELLED)
 
 
-async def test_one_update_taken_by_two_at_once_opens_one_payment(bot: Bot, ledger: Ledger) -> None:
+async def test_one_update_handled_twice_at_once_opens_one_payment(bot: Bot, ledger: Ledger) -> None:
     start = asyncio.Barrier(2)
 
     async def take() -> PendingPayment:
@@ -113,7 +113,7 @@ async def test_one_update_taken_by_two_at_once_opens_one_payment(bot: Bot, ledge
     assert await ledger.pool.fetchval("SELECT count(*) FROM pending_payments") == 1
 
 
-async def test_two_wishes_of_one_amount_at_once_open_one_payment(bot: Bot) -> None:
+async def test_two_requests_of_one_amount_at_once_open_one_payment(bot: Bot) -> None:
     start = asyncio.Barrier(2)
 
     async def take(key: str) -> PendingPayment:
@@ -125,7 +125,7 @@ async def test_two_wishes_of_one_amount_at_once_open_one_payment(bot: Bot) -> No
     assert one.payment_id == other.payment_id
 
 
-async def test_a_young_open_payment_of_the_same_amount_is_shown_again(bot: Bot) -> None:
+async def test_a_recent_open_payment_of_the_same_amount_is_reused(bot: Bot) -> None:
     first = await bot.open(request_of("message:1"))
 
     later = NOW + REUSE - timedelta(seconds=1)
@@ -134,7 +134,7 @@ async def test_a_young_open_payment_of_the_same_amount_is_shown_again(bot: Bot) 
     assert again == replace(first, requested_again_at=(later,))
 
 
-async def test_the_newest_times_of_later_requests_are_kept(bot: Bot) -> None:
+async def test_the_newest_times_of_repeated_requests_are_kept(bot: Bot) -> None:
     first = await bot.open(request_of("message:0"))
     times = [NOW + timedelta(seconds=number) for number in range(1, REQUESTS_KEPT + 3)]
 
@@ -144,7 +144,7 @@ async def test_the_newest_times_of_later_requests_are_kept(bot: Bot) -> None:
     assert again == replace(first, requested_again_at=tuple(times[-REQUESTS_KEPT:]))
 
 
-async def test_an_older_open_payment_is_not_shown_again(bot: Bot) -> None:
+async def test_an_older_open_payment_is_not_reused(bot: Bot) -> None:
     first = await bot.open(request_of("message:1"))
 
     again = await bot.open(request_of("message:2"), now=NOW + REUSE)
@@ -161,7 +161,7 @@ async def test_an_older_open_payment_is_not_shown_again(bot: Bot) -> None:
     ],
     ids=["another amount", "another currency", "another user"],
 )
-async def test_another_wish_gets_a_payment_of_its_own(bot: Bot, other: Request) -> None:
+async def test_a_different_request_opens_another_payment(bot: Bot, other: Request) -> None:
     first = await bot.open(request_of("message:1"))
 
     second = await bot.open(other)
@@ -170,7 +170,7 @@ async def test_another_wish_gets_a_payment_of_its_own(bot: Bot, other: Request) 
     assert second.telegram_id == other.telegram_id
 
 
-async def test_an_ended_payment_is_not_shown_again(bot: Bot) -> None:
+async def test_an_ended_payment_is_not_reused(bot: Bot) -> None:
     first = await bot.open(request_of("message:1"))
     await bot.cancel(first.payment_id)
 
@@ -179,7 +179,7 @@ async def test_an_ended_payment_is_not_shown_again(bot: Bot) -> None:
     assert again.payment_id != first.payment_id
 
 
-async def test_a_user_has_no_more_than_ten_open_payments(bot: Bot) -> None:
+async def test_a_user_has_at_most_ten_open_payments(bot: Bot) -> None:
     payments = [await bot.open(request_of(f"message:{number}", amount=str(number))) for number in range(1, 11)]
 
     with pytest.raises(TooManyOpenPaymentsError) as refused:
@@ -189,7 +189,7 @@ async def test_a_user_has_no_more_than_ten_open_payments(bot: Bot) -> None:
     assert await find_open_payments(bot.pool, TelegramId(ANNA)) == payments
 
 
-async def test_at_the_limit_what_is_open_is_still_shown_again(bot: Bot) -> None:
+async def test_open_payments_are_still_reused_at_the_limit(bot: Bot) -> None:
     payments = [await bot.open(request_of(f"message:{number}", amount=str(number))) for number in range(1, 11)]
 
     again = await bot.open(request_of("message:11", amount="3"))
@@ -197,7 +197,7 @@ async def test_at_the_limit_what_is_open_is_still_shown_again(bot: Bot) -> None:
     assert again.payment_id == payments[2].payment_id
 
 
-async def test_the_limit_is_each_users_own_and_counts_what_is_open(bot: Bot) -> None:
+async def test_the_limit_counts_only_open_payments_of_the_same_user(bot: Bot) -> None:
     payments = [await bot.open(request_of(f"message:{number}", amount=str(number))) for number in range(1, 11)]
     await bot.cancel(payments[0].payment_id)
 
@@ -207,7 +207,7 @@ async def test_the_limit_is_each_users_own_and_counts_what_is_open(bot: Bot) -> 
     assert len(await find_open_payments(bot.pool, TelegramId(ANNA))) == OPEN_MAX
 
 
-async def test_a_limit_is_not_run_over_by_a_crowd_of_wishes_at_once(bot: Bot) -> None:
+async def test_many_requests_at_once_do_not_exceed_the_limit(bot: Bot) -> None:
     start = asyncio.Barrier(OPEN_MAX + 2)
 
     async def take(number: int) -> PendingPayment:
@@ -220,7 +220,7 @@ async def test_a_limit_is_not_run_over_by_a_crowd_of_wishes_at_once(bot: Bot) ->
     assert len(await find_open_payments(bot.pool, TelegramId(ANNA))) == OPEN_MAX
 
 
-async def test_the_limit_holds_for_ids_that_a_web_app_makes(bot: Bot) -> None:
+async def test_the_limit_holds_for_ids_made_by_a_web_app(bot: Bot) -> None:
     for number in range(OPEN_MAX):
         await bot.open(request_of(f"message:{number}", payment_id=PaymentId(f"{ANNA}_173234775{number}")))
 
@@ -228,15 +228,15 @@ async def test_the_limit_holds_for_ids_that_a_web_app_makes(bot: Bot) -> None:
         await bot.open(request_of("message:11", payment_id=PaymentId(f"{ANNA}_1732347999")))
 
 
-async def test_an_id_that_a_web_app_made_is_kept_as_it_is(bot: Bot) -> None:
+async def test_an_id_made_by_a_web_app_is_kept_unchanged(bot: Bot) -> None:
     payment = await bot.open(request_of(payment_id=OLDER_FORM))
 
     assert payment.payment_id == OLDER_FORM
     assert payment.status is PaymentStatus.PENDING
 
 
-async def test_an_id_that_a_web_app_made_gets_its_own_payment_beside_one_of_the_same_amount(bot: Bot) -> None:
-    """The id stands on the screen of the Web App already: the supporter will write that one and no other."""
+async def test_an_id_made_by_a_web_app_opens_a_second_payment_of_the_same_amount(bot: Bot) -> None:
+    """The Web App already shows the id, so the supporter will write that one."""
     first = await bot.open(request_of("message:1"))
 
     payment = await bot.open(request_of("message:2", payment_id=OLDER_FORM))
@@ -244,7 +244,7 @@ async def test_an_id_that_a_web_app_made_gets_its_own_payment_beside_one_of_the_
     assert payment.payment_id == OLDER_FORM != first.payment_id
 
 
-async def test_a_web_apps_id_sent_again_finds_its_payment(bot: Bot) -> None:
+async def test_a_repeated_web_apps_id_finds_its_payment(bot: Bot) -> None:
     first = await bot.open(request_of("message:1", payment_id=OLDER_FORM))
 
     again = await bot.open(request_of("message:2", payment_id=OLDER_FORM))
@@ -261,7 +261,7 @@ async def test_a_web_apps_id_sent_again_finds_its_payment(bot: Bot) -> None:
     ],
     ids=["another amount", "another currency", "another user"],
 )
-async def test_a_web_apps_id_stands_for_one_payment(bot: Bot, other: Request) -> None:
+async def test_a_web_apps_id_belongs_to_one_payment(bot: Bot, other: Request) -> None:
     first = await bot.open(request_of("message:1", payment_id=OLDER_FORM))
 
     with pytest.raises(PaymentIdTakenError):
@@ -271,7 +271,7 @@ async def test_a_web_apps_id_stands_for_one_payment(bot: Bot, other: Request) ->
     assert await find_open_payments(bot.pool, TelegramId(BOHDAN)) == []
 
 
-async def test_a_web_apps_id_taken_by_two_at_once_opens_one_payment(bot: Bot) -> None:
+async def test_a_web_apps_id_handled_twice_at_once_opens_one_payment(bot: Bot) -> None:
     start = asyncio.Barrier(2)
 
     async def take(key: str) -> PendingPayment:
@@ -288,10 +288,8 @@ def differences(one: str, other: str) -> int:
 
 
 @pytest.mark.parametrize("status", ["pending", "completed", "expired", "cancelled"])
-async def test_a_code_differs_in_three_places_from_all_that_were_ever_given_out(
-    bot: Bot, ledger: Ledger, status: str
-) -> None:
-    """A slip in one code must never be another: not even in one that ended long ago, for late payments reach it."""
+async def test_a_new_code_differs_in_three_places_from_all_earlier_ones(bot: Bot, ledger: Ledger, status: str) -> None:
+    """A slip must never turn one code into another, even one that ended long ago, because late payments are credited too."""
     await ledger.open(CODE, user=BOHDAN, status=status)
     near = sorted(near_codes(CODE))
     bot.codes = iter([CODE, near[0], near[-1], OTHER_CODE])
@@ -303,7 +301,7 @@ async def test_a_code_differs_in_three_places_from_all_that_were_ever_given_out(
     assert differences(CODE, OTHER_CODE) >= 3
 
 
-async def test_two_users_who_draw_one_code_at_once_get_two(bot: Bot) -> None:
+async def test_two_users_who_draw_the_same_code_at_once_get_different_ones(bot: Bot) -> None:
     start = asyncio.Barrier(2)
     drawn = {ANNA: iter([CODE, OTHER_CODE]), BOHDAN: iter([CODE, OTHER_CODE])}
 
@@ -321,7 +319,7 @@ async def test_two_users_who_draw_one_code_at_once_get_two(bot: Bot) -> None:
     assert sorted(await asyncio.gather(take(ANNA), take(BOHDAN))) == sorted([CODE, OTHER_CODE])
 
 
-async def test_one_cancels_ones_own_payment(bot: Bot, ledger: Ledger) -> None:
+async def test_a_user_cancels_their_own_payment(bot: Bot, ledger: Ledger) -> None:
     payment = await bot.open(request_of())
 
     done = await bot.cancel(payment.payment_id)
@@ -333,7 +331,7 @@ async def test_one_cancels_ones_own_payment(bot: Bot, ledger: Ledger) -> None:
     assert await find_open_payments(bot.pool, TelegramId(ANNA)) == []
 
 
-async def test_nobody_cancels_the_payment_of_another(bot: Bot, ledger: Ledger) -> None:
+async def test_a_user_cannot_cancel_the_payment_of_another(bot: Bot, ledger: Ledger) -> None:
     payment = await bot.open(request_of())
 
     done = await bot.cancel(payment.payment_id, user=BOHDAN)
@@ -342,12 +340,12 @@ async def test_nobody_cancels_the_payment_of_another(bot: Bot, ledger: Ledger) -
     assert await ledger.status(payment.payment_id) == "pending"
 
 
-async def test_there_is_nothing_to_cancel_under_a_code_that_nobody_was_given(bot: Bot) -> None:
+async def test_an_unknown_code_cannot_be_cancelled(bot: Bot) -> None:
     assert await bot.cancel(CODE) is None
 
 
 @pytest.mark.parametrize("status", ["completed", "expired", "cancelled"])
-async def test_what_has_ended_is_not_cancelled_again(bot: Bot, ledger: Ledger, status: str) -> None:
+async def test_an_ended_payment_is_not_cancelled_again(bot: Bot, ledger: Ledger, status: str) -> None:
     await ledger.open(CODE, status=status)
 
     done = await bot.cancel(CODE)
@@ -359,13 +357,13 @@ async def test_what_has_ended_is_not_cancelled_again(bot: Bot, ledger: Ledger, s
 
 
 @pytest.mark.parametrize("first", ["cancel", "pay"])
-async def test_cancelling_and_paying_at_once_ends_the_payment_once_and_credits_what_was_paid(
+async def test_cancelling_and_paying_at_once_ends_the_payment_once_and_credits_it(
     bot: Bot, ledger: Ledger, webhook: Webhook, first: str
 ) -> None:
     """
-    A payment that was cancelled as its charge came is credited all the same: the money is there.
+    A payment cancelled while its charge arrives is credited anyway, because it was paid.
 
-    Whoever starts first need not come first; whichever does, all that is said and kept must agree.
+    Either of the two may win the race, whichever starts first; the answers and the rows must agree in both cases.
     """
     await ledger.open(CODE)
     start = asyncio.Barrier(2)
@@ -389,7 +387,7 @@ async def test_cancelling_and_paying_at_once_ends_the_payment_once_and_credits_w
     assert await ledger.credits() == [500]
 
 
-async def test_a_cancelling_that_waits_for_the_completion_finds_it_completed(bot: Bot, ledger: Ledger) -> None:
+async def test_a_cancellation_that_waits_for_the_completion_finds_it_completed(bot: Bot, ledger: Ledger) -> None:
     await ledger.open(CODE)
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("UPDATE pending_payments SET status = 'completed', completed_at = now(), ended_at = now()")
@@ -402,8 +400,8 @@ async def test_a_cancelling_that_waits_for_the_completion_finds_it_completed(bot
     assert (done.is_new, done.payment.status) == (False, PaymentStatus.COMPLETED)
 
 
-async def test_a_cancelling_waits_for_a_settlement_that_saw_the_payment_open(bot: Bot, ledger: Ledger) -> None:
-    """What is guessed by an open payment must not be given up between the looking and the writing."""
+async def test_a_cancellation_waits_for_a_settlement_that_saw_the_payment_open(bot: Bot, ledger: Ledger) -> None:
+    """A settlement that guesses an open payment must find it still open when it writes."""
     await ledger.open(CODE)
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute(sql("lock_settling"))
@@ -418,7 +416,7 @@ async def test_a_cancelling_waits_for_a_settlement_that_saw_the_payment_open(bot
     assert done.is_new
 
 
-async def test_a_completion_that_waits_for_the_cancelling_credits_and_leaves_it_cancelled(
+async def test_a_settlement_that_waits_for_the_cancellation_credits_and_leaves_it_cancelled(
     ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -432,12 +430,12 @@ async def test_a_completion_that_waits_for_the_cancelling_credits_and_leaves_it_
     assert await ledger.credits() == [500]
 
 
-async def test_who_never_paid_has_nothing(bot: Bot) -> None:
+async def test_a_user_who_never_paid_has_no_balance_and_no_history(bot: Bot) -> None:
     assert await find_balance(bot.pool, TelegramId(ANNA)) == 0
     assert await find_history(bot.pool, TelegramId(ANNA), entries_max=10) == []
 
 
-async def test_the_history_tells_every_entry_with_the_money_behind_it_newest_first(
+async def test_the_history_lists_entries_with_their_amounts_newest_first(
     bot: Bot, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -458,7 +456,7 @@ async def test_the_history_tells_every_entry_with_the_money_behind_it_newest_fir
     assert await find_history(bot.pool, TelegramId(ANNA), entries_max=2) == history[:2]
 
 
-async def test_a_user_is_known_anew_by_what_they_last_said(bot: Bot, ledger: Ledger) -> None:
+async def test_a_new_message_updates_the_users_language_and_name(bot: Bot, ledger: Ledger) -> None:
     await mark_unreachable(bot.pool, TelegramId(ANNA), now=NOW)
 
     await meet_user(bot.pool, TelegramId(ANNA), language="en", username="anna", now=NOW)
@@ -467,7 +465,7 @@ async def test_a_user_is_known_anew_by_what_they_last_said(bot: Bot, ledger: Led
     assert (user["language"], user["username"], user["unreachable_at"]) == ("en", "anna", None)
 
 
-async def test_who_was_forgotten_is_known_again_by_acting_and_not_by_looking(bot: Bot, ledger: Ledger) -> None:
+async def test_an_erased_user_is_known_again_by_acting_but_not_by_looking(bot: Bot, ledger: Ledger) -> None:
     await erase_user(bot.pool, TelegramId(ANNA))
 
     looked = await meet_user(bot.pool, TelegramId(ANNA), language="uk", username="anna", now=NOW, is_acting=False)
@@ -480,7 +478,7 @@ async def test_who_was_forgotten_is_known_again_by_acting_and_not_by_looking(bot
     assert (acting["username"], acting["erased_at"]) == ("anna", None)
 
 
-async def test_since_when_a_user_is_unreachable_is_not_forgotten(bot: Bot, ledger: Ledger) -> None:
+async def test_the_first_time_of_being_unreachable_is_kept(bot: Bot, ledger: Ledger) -> None:
     await mark_unreachable(bot.pool, TelegramId(ANNA), now=NOW)
 
     await mark_unreachable(bot.pool, TelegramId(ANNA), now=NOW + timedelta(days=1))
@@ -488,6 +486,6 @@ async def test_since_when_a_user_is_unreachable_is_not_forgotten(bot: Bot, ledge
     assert await ledger.pool.fetchval("SELECT unreachable_at FROM users WHERE telegram_id = $1", ANNA) == NOW
 
 
-async def test_who_was_never_met_cannot_open_a_payment(bot: Bot) -> None:
+async def test_an_unknown_user_cannot_open_a_payment(bot: Bot) -> None:
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await bot.open(request_of(user=999))

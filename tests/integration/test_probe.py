@@ -1,4 +1,4 @@
-"""A payment of our own goes the whole way and leaves nothing behind."""
+"""A probe is a synthetic payment that is settled and leaves no rows behind."""
 
 import shutil
 import ssl
@@ -39,7 +39,7 @@ async def everything(ledger: Ledger) -> list[object]:
     return [await ledger.pool.fetch(f"SELECT * FROM {table}") for table in tables]
 
 
-async def test_a_probe_is_settled_and_taken_back(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_probe_is_settled_and_rolled_back(webhook: Webhook, ledger: Ledger) -> None:
     before = probed("probe")
 
     await probe(webhook).run_once(NOW)
@@ -48,7 +48,7 @@ async def test_a_probe_is_settled_and_taken_back(webhook: Webhook, ledger: Ledge
     assert await everything(ledger) == [[]] * 6
 
 
-async def test_not_even_a_code_makes_a_probe_credit_anybody(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_probe_with_a_code_credits_no_user(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE)
 
     answered = await webhook.post(a_payment(support_note=CODE), secret=PROBE_SECRET)
@@ -68,7 +68,7 @@ async def test_many_probes_leave_nothing_behind(webhook: Webhook, ledger: Ledger
     assert await everything(ledger) == [[]] * 6
 
 
-async def test_a_payment_is_credited_though_the_probes_have_the_same_secret(
+async def test_a_payment_is_credited_although_the_probes_have_the_same_secret(
     role_url: Callable[[str], str], ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
@@ -80,7 +80,7 @@ async def test_a_payment_is_credited_though_the_probes_have_the_same_secret(
     assert await ledger.balance() == 500
 
 
-async def test_a_probe_ends_no_streak_of_failures(webhook: Webhook) -> None:
+async def test_a_probe_does_not_end_a_streak_of_failures(webhook: Webhook) -> None:
     await webhook.post(raw(a_payment()), secret=b"another")
 
     await probe(webhook).run_once(NOW)
@@ -89,12 +89,12 @@ async def test_a_probe_ends_no_streak_of_failures(webhook: Webhook) -> None:
     await webhook.post(a_payment(), secret=SECRET)
 
 
-async def test_a_probe_that_is_refused_fails_loudly(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_refused_probe_raises_an_error(webhook: Webhook, ledger: Ledger) -> None:
     with pytest.raises(ProbeError, match="401"):
         await probe(webhook, b"another").run_once(NOW)
 
 
-async def test_a_webhook_that_is_away_fails_the_probe(ledger: Ledger) -> None:
+async def test_an_unreachable_webhook_fails_the_probe(ledger: Ledger) -> None:
     away = SendProbe("http://127.0.0.1:1/bmc-webhook", "localhost", SecretStr("x"))
 
     with pytest.raises(ProbeError, match="ClientConnectorError"):
@@ -109,7 +109,7 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="make
 
 
 def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For a server and for its client: a certificate, and who vouches for it."""
+    """Return TLS contexts with a new certificate: one for the server, and one for a client that trusts it."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     naming = ["-days", str(DAYS), "-subj", f"/CN={PUBLIC}", "-addext", f"subjectAltName=DNS:{PUBLIC}"]
@@ -121,7 +121,7 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @asynccontextmanager
 async def front_door(folder: Path) -> AsyncIterator[SendProbe]:
-    """A front door that is content with anything, and a probe that trusts its certificate."""
+    """Run a proxy that accepts every request, and yield a probe that trusts its certificate."""
     shown, trust = self_signed(folder)
 
     async def take(_request: web.Request) -> web.Response:
@@ -144,7 +144,7 @@ def holds_until() -> float | None:
 
 
 @needs_openssl
-async def test_a_probe_notes_until_when_the_certificate_holds(tmp_path: Path) -> None:
+async def test_a_probe_exports_the_certificates_expiry(tmp_path: Path) -> None:
     CERTIFICATE_EXPIRY.set(0)
     async with front_door(tmp_path) as sender:
         await sender.run_once(NOW)
@@ -153,7 +153,7 @@ async def test_a_probe_notes_until_when_the_certificate_holds(tmp_path: Path) ->
 
 
 @needs_openssl
-async def test_a_certificate_that_cannot_be_checked_is_not_noted(tmp_path: Path) -> None:
+async def test_the_expiry_of_an_unchecked_certificate_is_not_exported(tmp_path: Path) -> None:
     CERTIFICATE_EXPIRY.set(0)
     async with front_door(tmp_path) as sender:
         await replace(sender, host="localhost").run_once(NOW)
@@ -162,7 +162,7 @@ async def test_a_certificate_that_cannot_be_checked_is_not_noted(tmp_path: Path)
 
 
 @needs_openssl
-async def test_a_certificate_of_nobody_known_fails_the_probe(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_fails_the_probe(tmp_path: Path) -> None:
     async with front_door(tmp_path) as sender:
         stranger = replace(sender, trust=ssl.create_default_context())
 

@@ -20,7 +20,9 @@ USERS = range(101, 131)
 REFUNDED = frozenset(user for user in USERS if user % 3 == 0)
 
 
-async def test_an_event_that_both_get_at_once_is_credited_once(ledger: Ledger, role_url: Callable[[str], str]) -> None:
+async def test_an_event_received_by_both_replicas_at_once_is_credited_once(
+    ledger: Ledger, role_url: Callable[[str], str]
+) -> None:
     await ledger.open(CODE)
     now = datetime.now(UTC)
     event = read_event(raw(a_payment(support_note=CODE)), received_at=now, nonce="n")
@@ -35,12 +37,12 @@ async def test_an_event_that_both_get_at_once_is_credited_once(ledger: Ledger, r
 
 
 def events_of(user: int) -> list[dict[str, Any]]:
-    """A payment that is there twice; for some users its refund lies before it."""
+    """Return a payment delivered twice; for some users its refund comes before it."""
     payment = a_payment(support_note=f"{user}_1780405603")
     return [*([a_refund_of(payment)] if user in REFUNDED else []), payment, payment]
 
 
-async def test_both_empty_one_spool_and_credit_each_charge_once(
+async def test_both_replicas_drain_one_spool_and_credit_each_charge_once(
     ledger: Ledger, role_url: Callable[[str], str], tmp_path: Path
 ) -> None:
     for user in USERS:
@@ -57,7 +59,7 @@ async def test_both_empty_one_spool_and_credit_each_charge_once(
         serve_webhook(one, spool=tmp_path),
         serve_webhook(two, spool=tmp_path),
     ):
-        while spool.look():  # noqa: ASYNC110 — nobody tells that a file is gone
+        while spool.look():  # noqa: ASYNC110 — a deleted file sends no event to await
             await asyncio.sleep(0.05)
 
     balances = await ledger.pool.fetch("SELECT telegram_id, balance FROM balances ORDER BY telegram_id")

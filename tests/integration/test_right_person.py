@@ -1,4 +1,4 @@
-"""Who gets the credit when supporters or Buy Me a Coffee do something unexpected."""
+"""Charges are credited to the right user even if supporters or Buy Me a Coffee behave unexpectedly."""
 
 import secrets
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def order(reason: str = "a reason", *, at: datetime | None = None) -> Order:
 
 
 async def ask(desk: Pool, user: int, amount: str, *, minutes_ago: float) -> PaymentId:
-    """Ask for an amount as the Mini App does."""
+    """Request a payment as the Mini App does."""
     await meet_user(desk, TelegramId(user), language="en", username=f"user{user}", now=now())
     request = Request(f"app:{secrets.token_hex(8)}", TelegramId(user), Decimal(amount), "USD")
     payment = await open_payment(
@@ -89,10 +89,10 @@ async def reasons(ledger: Ledger) -> set[tuple[str, int | None]]:
 # Guesses -------------------------------------------------------------------------------------------------------------
 
 
-async def test_an_account_that_asks_for_every_amount_each_hour_gets_one_donation_of_strangers(
+async def test_an_account_that_requests_every_amount_each_hour_gets_one_guess(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """Twelve donors of the page, who never heard of the bot, pay without a note; the account got all of their donations."""
+    """Twelve donors who do not know the bot pay without a note; formerly the account was credited for all of them."""
     for hour in (2, 1, 0):
         for code in await ledger.pool.fetch("SELECT payment_id FROM pending_payments WHERE status = 'pending'"):
             await cancel_payment(desk, code["payment_id"], MALLORY, now=now() - timedelta(hours=hour, minutes=10))
@@ -105,7 +105,7 @@ async def test_an_account_that_asks_for_every_amount_each_hour_gets_one_donation
     assert (found.count(MALLORY), found.count(None)) == (1, 11)
 
 
-async def test_an_open_payment_that_is_older_than_the_window_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
+async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, user=BOHDAN, minutes_ago=65)
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
 
@@ -116,7 +116,7 @@ async def test_an_open_payment_that_is_older_than_the_window_is_a_rival(ledger: 
 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
-    """A code, and its halves with the one digit of the first typed as a letter."""
+    """Return a code, and its halves with the only digit of the first one typed as a letter."""
     chance = Random(5)
     while True:
         code = issue_code(chance)
@@ -128,7 +128,7 @@ def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
                 return code, text
 
 
-async def test_a_slip_of_a_code_that_ended_is_guessed_to_be_nobody_elses(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_slip_of_an_ended_code_forbids_a_guess(ledger: Ledger, webhook: Webhook) -> None:
     code, text = a_slip_that_does_not_look_like_a_code()
     await ledger.open(code, user=BOHDAN, status="expired", minutes_ago=1500)
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
@@ -138,7 +138,7 @@ async def test_a_slip_of_a_code_that_ended_is_guessed_to_be_nobody_elses(ledger:
     assert await charges(ledger) == [("unmatched", None, None)]
 
 
-async def test_a_slip_near_two_codes_is_guessed_to_be_no_third_users(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_slip_near_two_codes_forbids_a_guess(ledger: Ledger, webhook: Webhook) -> None:
     code, text = a_slip_that_does_not_look_like_a_code()
     near = min(read_codes(text).corrections - {code})
     await ledger.open(code, user=BOHDAN, minutes_ago=100)
@@ -150,10 +150,10 @@ async def test_a_slip_near_two_codes_is_guessed_to_be_no_third_users(ledger: Led
     assert await charges(ledger) == [("unmatched", None, None)]
 
 
-async def test_two_charges_without_a_code_in_one_batch_are_not_guessed_between(
+async def test_two_charges_without_a_code_in_one_batch_prevent_a_guess(
     ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """Both lay in the spool, so both are known before the first is decided."""
+    """Both events were in the spool, so both are known before the first one is decided."""
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
     bodies = [raw(a_payment(supporter_id=number)) for number in (1, 2)]
     events = [read_event(body, received_at=now(), nonce="n") for body in bodies]
@@ -182,7 +182,7 @@ async def test_a_charge_with_a_code_in_the_same_batch_is_no_rival_of_a_guess(
     ]
 
 
-async def test_two_open_payments_of_one_user_are_no_doubt(ledger: Ledger, webhook: Webhook) -> None:
+async def test_two_open_payments_of_one_user_allow_a_guess(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(f"{ANNA}_1780405603", minutes_ago=10)
     await ledger.open(f"{ANNA}_1780405604", minutes_ago=5)
 
@@ -190,7 +190,7 @@ async def test_two_open_payments_of_one_user_are_no_doubt(ledger: Ledger, webhoo
     assert (await ledger.charge())["payment_id"] == f"{ANNA}_1780405604"
 
 
-async def test_a_renewal_whose_start_is_unknown_is_not_guessed(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_renewal_with_an_unknown_start_is_not_guessed(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(OTHER_CODE, amount="3", minutes_ago=5)
     renewal = a_subscription("membership.updated", psp_id="sub_x", period=seconds_ago(0))
     del renewal["data"]["started_at"]
@@ -198,10 +198,10 @@ async def test_a_renewal_whose_start_is_unknown_is_not_guessed(ledger: Ledger, w
     assert await webhook.settle(renewal) == ["unmatched"]
 
 
-async def test_a_user_who_asks_again_after_the_window_does_not_lose_to_a_stranger(
+async def test_a_user_who_repeats_a_request_after_the_window_is_a_rival(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """Bohdan comes back after 90 minutes and is shown his old payment; he pays at once, without the code."""
+    """Bohdan returns after 90 minutes and is shown his old payment; he pays at once without the code."""
     first = await ask(desk, BOHDAN, "5", minutes_ago=92)
     assert await ask(desk, BOHDAN, "5", minutes_ago=2) == first
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
@@ -211,22 +211,24 @@ async def test_a_user_who_asks_again_after_the_window_does_not_lose_to_a_strange
     assert await charges(ledger) == [("unmatched", None, None)]
 
 
-async def test_a_user_who_asks_again_after_the_window_is_found(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_user_who_repeats_a_request_after_the_window_is_guessed(
+    ledger: Ledger, webhook: Webhook, desk: Pool
+) -> None:
     await ask(desk, BOHDAN, "5", minutes_ago=92)
     await ask(desk, BOHDAN, "5", minutes_ago=2)
 
     assert await webhook.settle(a_payment(support_note="Дякую!")) == ["credited"]
 
 
-async def test_asking_again_after_it_was_paid_does_not_count(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_request_repeated_after_the_charge_does_not_count(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await ask(desk, BOHDAN, "5", minutes_ago=92)
     await ask(desk, BOHDAN, "5", minutes_ago=2)
 
     assert await webhook.settle(a_payment(created_at=seconds_ago(600))) == ["unmatched"]
 
 
-async def test_a_payment_that_another_charge_completed_meanwhile_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan pays without the code; nothing comes, so he pays again with it. Then the first event arrives."""
+async def test_a_payment_completed_by_another_charge_meanwhile_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
+    """Bohdan pays without the code; no credits arrive, so he pays again with it. Then the first event arrives."""
     await ledger.open(CODE, user=BOHDAN, minutes_ago=20)
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=18)
     first = a_payment(created_at=seconds_ago(900))
@@ -246,7 +248,7 @@ async def test_a_guess_is_labelled_and_reported_to_both_sides(ledger: Ledger, we
     assert await ledger.told() == ["charge_guessed"]
 
 
-async def test_a_guessed_first_charge_decides_no_renewal(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_guessed_first_charge_does_not_decide_the_renewal(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(OTHER_CODE, user=MALLORY, minutes_ago=5)
     start = seconds_ago(60)
     first = a_subscription(psp_id="sub_s", amount=5, period=start, started_at=start, supporter_id=4242)
@@ -265,9 +267,7 @@ async def test_a_guessed_first_charge_decides_no_renewal(ledger: Ledger, webhook
     assert await webhook.settle(first, *renewals) == ["credited", "unmatched", "unmatched", "unmatched"]
 
 
-async def test_a_shop_question_that_was_answered_without_a_code_is_not_guessed(
-    ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_a_purchase_answered_without_a_code_is_not_guessed(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(OTHER_CODE)
     bought = a_payment(
         "extra_purchase.created", extras=[{"id": 1, "question_answers": ["my code is in the other chat"]}]
@@ -276,7 +276,7 @@ async def test_a_shop_question_that_was_answered_without_a_code_is_not_guessed(
     assert await webhook.settle(bought) == ["unmatched"]
 
 
-async def test_a_user_can_say_that_a_guess_is_not_theirs(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_user_can_disown_a_guess(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await ledger.open(OTHER_CODE)
     await webhook.settle(a_payment())
     charge_id = await last_charge_id(ledger)
@@ -291,7 +291,7 @@ async def test_a_user_can_say_that_a_guess_is_not_theirs(ledger: Ledger, webhook
     assert await disown_guess(desk, charge_id, TelegramId(ANNA), now=now()) is Disowned.DECIDED_BEFORE
 
 
-async def test_nobody_else_can_say_that_a_guess_is_not_theirs(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_another_user_cannot_disown_a_guess(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await ledger.open(OTHER_CODE)
     await webhook.settle(a_payment())
 
@@ -323,7 +323,7 @@ async def test_a_match_by_code_cannot_be_disowned(ledger: Ledger, webhook: Webho
 
 
 @pytest.mark.parametrize("who", ["the user", "an operator"])
-async def test_a_guess_that_was_taken_back_is_followed_by_no_other_for_ninety_days(
+async def test_a_disowned_guess_prevents_another_for_ninety_days(
     ledger: Ledger, webhook: Webhook, desk: Pool, role_url: Callable[[str], str], who: str
 ) -> None:
     await ledger.open(OTHER_CODE)
@@ -357,9 +357,7 @@ async def test_a_code_in_the_name_reaches_its_user(ledger: Ledger, webhook: Webh
     assert await webhook.settle(a_payment(support_note="Thanks!", supporter_name=f"Ola {CODE}")) == ["credited"]
 
 
-async def test_a_code_in_bmcs_own_sentence_reaches_its_user_if_there_is_no_note(
-    ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_a_code_in_bmcs_sentence_reaches_its_user_if_there_is_no_note(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, amount="9")
 
     assert await webhook.settle(a_payment(message=f"Ola {CODE} bought you a coffee")) == ["credited"]
@@ -378,7 +376,7 @@ async def test_codes_of_one_user_are_all_completed_by_their_sum(ledger: Ledger, 
 
 
 @pytest.mark.parametrize("note", ["it's @User101, thanks", f"my telegram id is {10**9 + 101}", "t.me/user101"])
-async def test_a_user_who_is_named_in_the_note_is_a_candidate_and_no_more(
+async def test_a_user_named_in_the_note_is_only_a_candidate(
     ledger: Ledger, webhook: Webhook, desk: Pool, note: str
 ) -> None:
     for user in (ANNA, 10**9 + 101):
@@ -392,8 +390,8 @@ async def test_a_user_who_is_named_in_the_note_is_a_candidate_and_no_more(
 # BMC's data ---------------------------------------------------------------------------------------------------------
 
 
-async def test_nameless_supporters_share_no_user(ledger: Ledger, webhook: Webhook) -> None:
-    """If nameless payers share an id such as 0, the first who writes a code must not be known for all of them."""
+async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, webhook: Webhook) -> None:
+    """Payers without a name may share an id such as 0; the first one who writes a code must not be credited for all."""
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=0))
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=600)
@@ -404,8 +402,8 @@ async def test_nameless_supporters_share_no_user(ledger: Ledger, webhook: Webhoo
     assert (await charges(ledger))[1] == ("unmatched", None, None)
 
 
-async def test_a_known_supporter_beside_another_fitting_payment_is_a_doubt(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan once paid for Anna with her code. Now he asks for $5 himself and pays without the code."""
+async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(ledger: Ledger, webhook: Webhook) -> None:
+    """Bohdan once paid for Anna with her code. Now he requests $5 himself and pays without the code."""
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=77))
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=600)
@@ -417,10 +415,10 @@ async def test_a_known_supporter_beside_another_fitting_payment_is_a_doubt(ledge
     assert {("several_users", ANNA), ("several_users", BOHDAN)} <= await reasons(ledger)
 
 
-async def test_what_an_operator_decided_does_not_teach_who_a_supporter_is(
+async def test_an_operators_match_does_not_link_a_supporter_to_a_user(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """An operator confirms a wrong claim; the stranger's later payments must not follow it."""
+    """An operator confirms a wrong claim; the real payer's later payments must not go to the claimant."""
     await meet_user(desk, MALLORY, language="en", username="mallory", now=now())
     await webhook.settle(a_payment(supporter_id=4242))
     await match_charge(desk, await last_charge_id(ledger), order(), telegram_id=MALLORY, payment_id=None, rates=RATES)
@@ -429,7 +427,7 @@ async def test_what_an_operator_decided_does_not_teach_who_a_supporter_is(
     assert await webhook.settle(a_payment(amount=25, support_note="love it", supporter_id=4242)) == ["unmatched"]
 
 
-async def test_given_memberships_share_no_subscription(ledger: Ledger, webhook: Webhook) -> None:
+async def test_gifted_memberships_do_not_share_a_subscription(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     first = a_subscription(psp_id="GIVE_AWAY", id=1, support_note=CODE)
     second = a_subscription(psp_id="GIVE_AWAY", id=2, period=START + 100, started_at=START + 100, supporter_id=9)
@@ -438,7 +436,7 @@ async def test_given_memberships_share_no_subscription(ledger: Ledger, webhook: 
 
 
 @pytest.mark.parametrize(("seconds", "outcome"), [(1, "recorded"), (300, "recorded"), (301, "credited")])
-async def test_two_events_of_one_period_may_differ_a_little_in_its_start(
+async def test_two_events_of_one_period_may_have_slightly_different_starts(
     ledger: Ledger, webhook: Webhook, seconds: int, outcome: str
 ) -> None:
     await ledger.open(CODE)
@@ -448,7 +446,7 @@ async def test_two_events_of_one_period_may_differ_a_little_in_its_start(
 
 
 @pytest.mark.parametrize("is_first_without", [True, False])
-async def test_a_subscription_whose_id_is_missing_in_one_of_two_events_is_one_charge(
+async def test_a_subscription_without_its_id_in_one_of_two_events_is_one_charge(
     ledger: Ledger, webhook: Webhook, is_first_without: bool
 ) -> None:
     await ledger.open(CODE)
@@ -461,9 +459,7 @@ async def test_a_subscription_whose_id_is_missing_in_one_of_two_events_is_one_ch
     assert (await ledger.charge())["psp_id"] == "sub_1"
 
 
-async def test_a_renewal_that_names_its_subscription_for_the_first_time_finds_its_user(
-    ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_a_renewal_that_first_has_its_subscription_id_reaches_its_user(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     first = a_subscription(support_note=CODE)
     del first["data"]["psp_id"]
@@ -473,7 +469,7 @@ async def test_a_renewal_that_names_its_subscription_for_the_first_time_finds_it
 
 
 @pytest.mark.parametrize("is_donation_first", [True, False])
-async def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
+async def test_a_first_month_also_announced_as_a_donation_is_credited_once(
     ledger: Ledger, webhook: Webhook, is_donation_first: bool
 ) -> None:
     await ledger.open(CODE)
@@ -496,7 +492,7 @@ async def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited
     [{"amount": 6}, {"supporter_id": 8}, {"support_note": f"{CODE}!"}, {"created_at": START + 901}],
     ids=["another amount", "another supporter", "another note", "later"],
 )
-async def test_a_donation_beside_a_first_month_that_differs_is_a_payment_of_its_own(
+async def test_a_donation_that_differs_from_a_first_month_is_a_separate_payment(
     ledger: Ledger, webhook: Webhook, other: dict[str, Any]
 ) -> None:
     await ledger.open(CODE)
@@ -523,7 +519,7 @@ async def test_the_same_transaction_in_two_families_is_one_charge(ledger: Ledger
 async def test_two_numbers_under_one_transaction_are_a_conflict_that_an_operator_can_credit(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """PayPal, or a cart: two payments of one family that share their transaction id."""
+    """With PayPal or a cart, two payments of one family may share their transaction id."""
     await ledger.open(CODE, user=ANNA)
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="10")
     second = a_payment(id=2, transaction_id="T", amount=10, support_note=OTHER_CODE)
@@ -566,7 +562,7 @@ async def test_an_upgrade_within_a_period_shows_operators_both_amounts(ledger: L
     assert (facts["about"], facts["amount"], facts["told_amount"]) == ("amount", "3", "30")
 
 
-async def test_a_contradiction_is_told_once(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_contradiction_is_reported_once(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     upgrade = a_subscription("membership.updated", support_note=CODE, amount=30)
 
@@ -575,7 +571,7 @@ async def test_a_contradiction_is_told_once(ledger: Ledger, webhook: Webhook) ->
     assert await ledger.told() == ["charge_contradicted"]
 
 
-async def test_a_later_event_of_a_purchase_with_another_amount_is_told(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_later_event_with_another_amount_is_reported(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     bought = a_payment("extra_purchase.created", support_note=CODE)
     more = bought | {"type": "extra_purchase.updated", "event_id": 888, "data": bought["data"] | {"amount": 50}}
@@ -586,7 +582,7 @@ async def test_a_later_event_of_a_purchase_with_another_amount_is_told(ledger: L
     assert await ledger.balance() == 500
 
 
-async def test_a_renewal_that_turns_out_to_be_overdue_is_told(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_credited_renewal_that_becomes_overdue_is_reported(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     renewal = {"period": START + MONTH}
 
@@ -602,7 +598,7 @@ async def test_a_renewal_that_turns_out_to_be_overdue_is_told(ledger: Ledger, we
     assert (facts["about"], facts["told"]) == ("status", "past_due")
 
 
-async def test_a_renewal_that_is_overdue_credits_nobody_until_it_is_paid(ledger: Ledger, webhook: Webhook) -> None:
+async def test_an_overdue_renewal_is_credited_only_when_it_is_paid(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     renewal = {"period": START + MONTH}
 
@@ -616,13 +612,13 @@ async def test_a_renewal_that_is_overdue_credits_nobody_until_it_is_paid(ledger:
     assert await ledger.credits() == [300, 300]
 
 
-async def test_a_membership_that_is_marked_as_refunded_is_not_credited(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_membership_marked_as_refunded_is_not_credited(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
 
     assert await webhook.settle(a_subscription(support_note=CODE, refunded="true")) == ["unmatched"]
 
 
-async def test_a_membership_that_is_marked_as_refunded_later_is_told(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_membership_marked_as_refunded_later_is_reported(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
 
     await webhook.settle(
@@ -634,7 +630,7 @@ async def test_a_membership_that_is_marked_as_refunded_later_is_told(ledger: Led
 
 
 @pytest.mark.parametrize("status", ["disputed", "canceled", "Cancelled", "processing", "Failed", "pending", ""])
-async def test_a_payment_of_an_unknown_status_waits_and_its_user_hears_of_it(
+async def test_a_payment_of_an_unknown_status_waits_and_its_user_is_told(
     ledger: Ledger, webhook: Webhook, status: str
 ) -> None:
     await ledger.open(CODE)
@@ -648,7 +644,7 @@ async def test_a_payment_of_an_unknown_status_waits_and_its_user_hears_of_it(
 
 
 @pytest.mark.parametrize("amount", ["5_0", "٥", "1e3", "5,00", "0x5", -5, "", True])
-async def test_an_amount_that_cannot_be_read_shows_a_card_with_the_rest(
+async def test_an_unreadable_amount_is_shown_on_a_card_but_not_credited(
     ledger: Ledger, webhook: Webhook, desk: Pool, amount: object
 ) -> None:
     await ledger.open(CODE)
@@ -687,8 +683,8 @@ async def test_a_lifetime_membership_without_a_period_is_credited_once(ledger: L
     assert await ledger.credits() == [300]
 
 
-async def test_words_that_only_a_newer_version_knows_break_nothing(ledger: Ledger, webhook: Webhook) -> None:
-    """After a rollback: old rows hold reasons, families, flags and doubts that this version has never heard of."""
+async def test_values_of_a_newer_version_break_nothing(ledger: Ledger, webhook: Webhook) -> None:
+    """After a rollback, rows may have reasons, families, flags and doubts that this version does not know."""
     paid = a_payment(support_note="from a friend")
     await webhook.settle(paid)
     await ledger.pool.execute(
@@ -704,7 +700,7 @@ async def test_words_that_only_a_newer_version_knows_break_nothing(ledger: Ledge
 
 
 @pytest.mark.parametrize("note", [CODE, ""])
-async def test_a_membership_match_that_was_undone_does_not_come_back_with_the_next_renewal(
+async def test_an_undone_membership_match_does_not_return_with_the_next_renewal(
     ledger: Ledger, webhook: Webhook, desk: Pool, note: str
 ) -> None:
     await ledger.open(CODE)
@@ -720,7 +716,7 @@ async def test_a_membership_match_that_was_undone_does_not_come_back_with_the_ne
     assert await webhook.settle(renewal) == ["unmatched"]
 
 
-async def test_a_subscription_that_an_operator_matched_anew_goes_to_the_new_user(
+async def test_a_subscription_rematched_by_an_operator_goes_to_the_new_user(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     await ledger.open(CODE)
@@ -752,7 +748,7 @@ async def test_a_refund_of_another_amount_is_left_to_operators(ledger: Ledger, w
     assert (facts["about"], Decimal(facts["told_amount"])) == ("refund", Decimal(20))
 
 
-async def test_a_refund_under_a_transaction_of_its_own_finds_its_payment(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_refund_with_its_own_transaction_finds_its_payment(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     paid = a_payment(support_note=CODE)
     refund = a_refund_of(paid)
@@ -763,13 +759,15 @@ async def test_a_refund_under_a_transaction_of_its_own_finds_its_payment(ledger:
     assert await ledger.balance() == 0
 
 
-async def test_a_refund_that_fits_no_charge_is_told(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_refund_without_a_charge_is_reported(ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(a_refund_of(a_payment()))
 
     assert await ledger.told() == ["refund_unknown"]
 
 
-async def test_a_payment_of_more_than_its_early_refund_is_credited_and_told(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_payment_of_more_than_its_early_refund_is_credited_and_reported(
+    ledger: Ledger, webhook: Webhook
+) -> None:
     await ledger.open(CODE, amount="50")
     paid = a_payment(support_note=CODE, amount=50)
     refund = a_refund_of(paid)
@@ -782,7 +780,7 @@ async def test_a_payment_of_more_than_its_early_refund_is_credited_and_told(ledg
     assert (facts["about"], facts["amount"], facts["told_amount"]) == ("refund", "50", "20")
 
 
-async def test_an_operator_corrects_a_refund_of_all_that_was_one_of_a_part(
+async def test_an_operator_corrects_a_full_refund_that_was_partial(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     await ledger.open(CODE, amount="50")
@@ -800,9 +798,7 @@ async def test_an_operator_corrects_a_refund_of_all_that_was_one_of_a_part(
     assert await ledger.told(ANNA) == ["payment_credited", "payment_refunded", "credits_adjusted"]
 
 
-async def test_parts_are_refunded_one_after_the_other_and_never_more_than_all(
-    ledger: Ledger, webhook: Webhook, desk: Pool
-) -> None:
+async def test_partial_refunds_never_exceed_the_credits_in_total(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await ledger.open(CODE, amount="50")
     paid = a_payment(support_note=CODE, amount=50)
     await webhook.settle(paid)
@@ -819,9 +815,7 @@ async def test_parts_are_refunded_one_after_the_other_and_never_more_than_all(
     assert (undone.credits, await ledger.balance()) == (-2250, 0)
 
 
-async def test_a_part_that_was_refunded_before_the_match_is_not_credited(
-    ledger: Ledger, webhook: Webhook, desk: Pool
-) -> None:
+async def test_a_part_refunded_before_the_match_is_not_credited(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await meet_user(desk, TelegramId(ANNA), language="en", username=None, now=now())
     await webhook.settle(a_payment(amount=50))
     charge_id = await last_charge_id(ledger)
@@ -835,7 +829,7 @@ async def test_a_part_that_was_refunded_before_the_match_is_not_credited(
 # Not one of our users ------------------------------------------------------------------------------------------------
 
 
-async def test_a_remembered_supporter_comes_again_without_a_card(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_known_outsider_pays_again_without_a_card(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await webhook.settle(a_payment(supporter_id=5, support_note="love it"))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUPPORTER)
 
@@ -846,10 +840,10 @@ async def test_a_remembered_supporter_comes_again_without_a_card(ledger: Ledger,
     assert await ledger.told() == ["charge_unmatched"]
 
 
-async def test_other_waiting_payments_of_a_remembered_supporter_are_dismissed_as_well(
+async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """The second payment came before the operator decided about the first."""
+    """The second payment arrived before the operator decided the first."""
     await ledger.open(CODE, amount="9")
     await webhook.settle(
         a_payment(supporter_id=5),
@@ -863,11 +857,11 @@ async def test_other_waiting_payments_of_a_remembered_supporter_are_dismissed_as
 
     assert isinstance(done, Done)
     assert len(done.also_dismissed) == 1
-    # A code of one of our users, and another supporter, still need a person.
+    # The charge with a user's code and that of another supporter still need an operator.
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
 
 
-async def test_a_dismissal_that_remembers_nothing_changes_nothing_later(
+async def test_a_dismissal_without_a_record_does_not_affect_later_payments(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     await webhook.settle(a_payment(supporter_id=5))
@@ -876,7 +870,7 @@ async def test_a_dismissal_that_remembers_nothing_changes_nothing_later(
     assert await webhook.settle(a_payment(supporter_id=5, amount=6)) == ["unmatched"]
 
 
-async def test_a_valid_code_ends_the_memory_of_a_supporter(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_valid_code_ends_the_record_of_an_outsider(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await webhook.settle(a_payment(supporter_id=5))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUPPORTER)
     await ledger.open(CODE, amount="9")
@@ -888,7 +882,7 @@ async def test_a_valid_code_ends_the_memory_of_a_supporter(ledger: Ledger, webho
     assert outcomes == ["credited", "unmatched"]
 
 
-async def test_a_remembered_supporter_is_not_guessed(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_known_outsider_is_not_guessed(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await webhook.settle(a_payment(supporter_id=5))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUPPORTER)
     await ledger.open(CODE, amount="6")
@@ -897,7 +891,7 @@ async def test_a_remembered_supporter_is_not_guessed(ledger: Ledger, webhook: We
 
 
 @pytest.mark.parametrize("which", ["the first", "the automatic one"])
-async def test_undoing_a_dismissal_ends_the_memory(ledger: Ledger, webhook: Webhook, desk: Pool, which: str) -> None:
+async def test_undoing_a_dismissal_ends_the_record(ledger: Ledger, webhook: Webhook, desk: Pool, which: str) -> None:
     await webhook.settle(a_payment(supporter_id=5))
     first = await last_charge_id(ledger)
     await dismiss_charge(desk, first, order(), remember=OutsiderKind.SUPPORTER)
@@ -908,7 +902,7 @@ async def test_undoing_a_dismissal_ends_the_memory(ledger: Ledger, webhook: Webh
     assert await webhook.settle(a_payment(supporter_id=5, amount=7)) == ["unmatched"]
 
 
-async def test_a_subscription_and_an_item_are_remembered_as_well(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await webhook.settle(a_subscription(psp_id="sub_9", id=9))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUBSCRIPTION)
     bought: dict[str, Any] = {"extras": [{"id": 12, "title": "Sticker"}]}
@@ -923,11 +917,13 @@ async def test_a_subscription_and_an_item_are_remembered_as_well(ledger: Ledger,
         a_payment("extra_purchase.created", amount=4, supporter_id=3, **bought),
     )
 
-    # A code of one buyer says nothing about the others.
+    # A code of one buyer does not end the record of the item.
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 
-async def test_what_names_nothing_cannot_be_remembered(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_charge_without_a_supporter_cannot_record_an_outsider(
+    ledger: Ledger, webhook: Webhook, desk: Pool
+) -> None:
     await webhook.settle(a_payment())
 
     refused = await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUPPORTER)
@@ -936,9 +932,7 @@ async def test_what_names_nothing_cannot_be_remembered(ledger: Ledger, webhook: 
     assert [state for state, _, _ in await charges(ledger)] == ["unmatched"]
 
 
-async def test_a_claim_finds_the_payment_of_a_remembered_supporter(
-    ledger: Ledger, webhook: Webhook, desk: Pool
-) -> None:
+async def test_a_claim_finds_the_payment_of_a_known_outsider(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await webhook.settle(a_payment(supporter_id=5))
     await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUPPORTER)
     await webhook.settle(a_payment(supporter_id=5, amount=7))
@@ -959,12 +953,10 @@ async def test_a_claim_finds_the_payment_of_a_remembered_supporter(
     assert await webhook.settle(a_payment(supporter_id=5, amount=6)) == ["unmatched"]
 
 
-# Words to the user ---------------------------------------------------------------------------------------------------
+# Notifications to the user -------------------------------------------------------------------------------------------
 
 
-async def test_users_whose_codes_stand_side_by_side_hear_that_an_operator_decides(
-    ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_users_whose_codes_are_in_one_note_are_told_of_the_review(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, user=ANNA)
     await ledger.open(OTHER_CODE, user=BOHDAN)
 
@@ -973,9 +965,7 @@ async def test_users_whose_codes_stand_side_by_side_hear_that_an_operator_decide
     assert await ledger.told(ANNA) == await ledger.told(BOHDAN) == [NotificationKind.PAYMENT_UNDER_REVIEW]
 
 
-async def test_the_user_of_a_charge_without_a_rate_hears_that_an_operator_decides(
-    ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_the_user_of_a_charge_without_a_rate_is_told_of_the_review(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
 
     await webhook.settle(a_payment(support_note=CODE, currency="JPY"))
@@ -983,7 +973,7 @@ async def test_the_user_of_a_charge_without_a_rate_hears_that_an_operator_decide
     assert await ledger.told(ANNA) == ["payment_under_review"]
 
 
-async def test_a_second_payment_of_the_same_supporter_with_one_code_surprises_no_operator(
+async def test_a_supporters_second_payment_with_one_code_is_not_shown_to_operators(
     ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -997,7 +987,7 @@ async def test_a_second_payment_of_the_same_supporter_with_one_code_surprises_no
 # Erasing and claims --------------------------------------------------------------------------------------------------
 
 
-async def test_a_later_event_does_not_bring_back_what_was_erased(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
+async def test_a_later_event_does_not_restore_erased_data(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await ledger.open(CODE)
     bought = a_payment(
         "extra_purchase.created",
@@ -1017,7 +1007,7 @@ async def test_a_later_event_does_not_bring_back_what_was_erased(ledger: Ledger,
     assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
 
 
-async def test_a_renewal_of_an_erased_user_is_credited_and_keeps_nothing_personal(
+async def test_a_renewal_of_an_erased_user_is_credited_without_personal_data(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     person: dict[str, Any] = {
@@ -1040,7 +1030,7 @@ async def test_a_renewal_of_an_erased_user_is_credited_and_keeps_nothing_persona
     assert await ledger.pool.fetchval("SELECT count(body) FROM events") == 0
 
 
-async def test_a_first_month_of_an_erased_user_is_credited_once_though_its_donation_has_no_note_left(
+async def test_a_first_month_is_credited_once_although_the_donations_note_was_erased(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
     await ledger.open(CODE)
@@ -1056,9 +1046,7 @@ async def test_a_first_month_of_an_erased_user_is_credited_once_though_its_donat
     assert await ledger.credits() == [500]
 
 
-async def test_a_payment_of_an_erased_user_that_waits_for_a_decision_keeps_what_it_needs(
-    ledger: Ledger, webhook: Webhook, desk: Pool
-) -> None:
+async def test_a_waiting_payment_of_an_erased_user_keeps_its_note(ledger: Ledger, webhook: Webhook, desk: Pool) -> None:
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=5, supporter_name="Anna K"))
     await erase_user(desk, TelegramId(ANNA))
@@ -1068,7 +1056,7 @@ async def test_a_payment_of_an_erased_user_that_waits_for_a_decision_keeps_what_
     assert await ledger.pool.fetchval("SELECT note FROM charges WHERE state = 'unmatched'") == "again"
 
 
-async def test_a_claim_that_was_raised_while_its_event_lay_in_the_spool_is_closed(
+async def test_a_claim_raised_while_its_event_was_spooled_is_closed(
     ledger: Ledger, role_url: Callable[[str], str], janitor: Pool
 ) -> None:
     await ledger.open(CODE, minutes_ago=30)

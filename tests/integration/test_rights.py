@@ -1,4 +1,4 @@
-"""Each role may do what its work needs and cannot get round the rules by other means."""
+"""Each role has only the privileges that it needs, and cannot bypass the rules."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -14,7 +14,7 @@ ROLES = ("webhook", "bot", "janitor", "watcher", "grafana_reader", "shop")
 async def address(
     request: pytest.FixtureRequest, postgres_address: str, original_url: Callable[[str], str]
 ) -> AsyncIterator[str]:
-    """The address of the original database for a role of ROLES; `shop` is another bot that was granted `spender`."""
+    """Return the URL of the template database for each role of ROLES; `shop` is another bot that was granted `spender`."""
     owner = await asyncpg.connect(original_url("ledger_owner"))
     await owner.execute("CREATE ROLE shop LOGIN; GRANT spender TO shop")
     await owner.close()
@@ -30,7 +30,7 @@ of_every_role = pytest.mark.parametrize("address", ROLES, indirect=True)
 async def refuse(address: str, statement: str) -> None:
     """Assert that *statement* needs a privilege that the role lacks."""
     db = await asyncpg.connect(address)
-    # Anybody may lift a limit that is set for their role.
+    # Every client may change the settings of its own role, so these limits protect nothing.
     await db.execute("SET default_transaction_read_only = off")
     await db.execute("SET statement_timeout = 0")
 
@@ -52,7 +52,7 @@ WAYS_TO_FILL_THE_DISK = {
 
 @of_every_role
 @pytest.mark.parametrize("statement", WAYS_TO_FILL_THE_DISK.values(), ids=WAYS_TO_FILL_THE_DISK.keys())
-async def test_no_role_makes_anything_of_its_own(address: str, statement: str) -> None:
+async def test_no_role_can_create_its_own_objects(address: str, statement: str) -> None:
     await refuse(address, statement)
 
 
@@ -60,19 +60,19 @@ async def test_no_role_makes_anything_of_its_own(address: str, statement: str) -
 @pytest.mark.parametrize(
     "lock", ["pg_advisory_lock(1)", "pg_try_advisory_lock_shared(1, 1)", "pg_advisory_xact_lock(1)"]
 )
-async def test_no_role_takes_advisory_locks(address: str, lock: str) -> None:
-    """A million of them would fill the lock table, and then nobody could lock anything."""
+async def test_no_role_can_take_advisory_locks(address: str, lock: str) -> None:
+    """A million advisory locks would fill the lock table, and then no client could lock anything."""
     await refuse(address, f"SELECT {lock}")
 
 
 @of_every_role
 @pytest.mark.parametrize("other", ["postgres", "template1"])
-async def test_no_role_connects_to_another_database(address: str, other: str) -> None:
+async def test_no_role_can_connect_to_another_database(address: str, other: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await asyncpg.connect(address.replace("/ledger", f"/{other}"))
 
 
-async def test_a_role_that_was_granted_nothing_does_not_connect(original_url: Callable[[str], str]) -> None:
+async def test_a_role_without_grants_cannot_connect(original_url: Callable[[str], str]) -> None:
     owner = await asyncpg.connect(original_url("ledger_owner"))
     await owner.execute("CREATE ROLE passer_by LOGIN")
 
@@ -97,17 +97,17 @@ WAYS_AROUND_THE_LEDGER = [
 
 @of_every_role
 @pytest.mark.parametrize("statement", WAYS_AROUND_THE_LEDGER)
-async def test_no_role_gets_round_the_ledger(address: str, statement: str) -> None:
+async def test_no_role_can_bypass_the_ledger(address: str, statement: str) -> None:
     await refuse(address, statement)
 
 
 @of_every_role
-async def test_no_role_switches_triggers_off(address: str) -> None:
+async def test_no_role_can_disable_triggers(address: str) -> None:
     await refuse(address, "SET session_replication_role = replica")
 
 
-async def test_copied_credits_count_as_well(ledger: Ledger) -> None:
-    """COPY fires the trigger that adds to balances."""
+async def test_credits_inserted_by_copy_count_too(ledger: Ledger) -> None:
+    """COPY fires the trigger that updates balances."""
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", ANNA)
     charge_id = await ledger.pool.fetchval(
         "INSERT INTO charges (charge_key, family, amount, currency, paid_at, is_paid)"

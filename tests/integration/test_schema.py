@@ -1,4 +1,4 @@
-"""The schema keeps its rules against everybody, and knows every statement that is sent to it."""
+"""The schema enforces its rules for every role, and all statements of the code fit it."""
 
 import hashlib
 import re
@@ -14,10 +14,10 @@ from tests.integration.people import Ledger
 
 SCHEMA = Path(__file__).parents[2] / "db/init.sql"
 DIGESTS = {1: "6970c9ff84049243", 2: "9795706b75dab854", 3: "367e649ad6f083d8", 4: "e011d94357ab7e7f"}
-"""Of the statements, by their number: who changes the one goes on to the next, here, in the schema and in the code."""
+"""Digests of the schema by version: a changed schema needs the next number here, in the schema and in the code."""
 
 
-def test_a_schema_that_has_changed_has_another_number() -> None:
+def test_a_changed_schema_has_a_new_number() -> None:
     statements_alone = re.sub(r"--[^\n]*|\s+", "", SCHEMA.read_text(encoding="utf-8"))
     digest = hashlib.sha256(statements_alone.encode()).hexdigest()
 
@@ -32,10 +32,10 @@ def test_a_schema_that_has_changed_has_another_number() -> None:
         ("DROP FUNCTION schema_version()", None),
     ],
 )
-async def test_no_service_uses_a_database_of_another_form(
+async def test_no_service_uses_a_database_of_another_schema_version(
     pool: Pool, role_url: Callable[[str], str], change: str, found: int | None
 ) -> None:
-    """What comes meanwhile waits as if it were away, rather than failing statement by statement."""
+    """Deliveries wait as if the database was away; otherwise each statement would fail."""
     await pool.execute(change)
 
     async with open_pool(role_url("webhook")) as theirs:
@@ -114,7 +114,7 @@ async def test_a_pending_payment_ends_once(pool: Pool, user: int, ended: str, ag
             await end_again
 
 
-async def test_the_nine_columns_that_others_rely_on_are_as_promised(pool: Pool) -> None:
+async def test_the_nine_columns_that_others_rely_on_are_unchanged(pool: Pool) -> None:
     columns = await pool.fetch(
         "SELECT column_name, data_type, coalesce(character_maximum_length, numeric_precision) AS size, numeric_scale AS scale"
         "  FROM information_schema.columns WHERE table_name = 'pending_payments' ORDER BY ordinal_position LIMIT 9"
@@ -183,7 +183,7 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize(("role", "statement"), [(role, one) for role, many in FORBIDDEN.items() for one in many])
-async def test_a_service_may_do_no_more_than_its_work(
+async def test_a_service_has_only_the_privileges_that_it_needs(
     role_url: Callable[[str], str], role: str, statement: str
 ) -> None:
     db = await asyncpg.connect(role_url(role))

@@ -1,4 +1,4 @@
-"""What becomes of a charge: each way of a payment, its repeats, its refund, in whatever order they come."""
+"""Settling charges: each kind of payment, its repeats and its refund, in any order."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ def code(seven: str) -> PaymentId:
 CODE, OTHER_CODE = code("K7QM2XH"), code("P4RT9WE")
 
 
-async def test_a_payment_with_a_code_is_credited_for_what_was_paid(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_payment_with_a_code_is_credited_for_the_paid_amount(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, amount="10")
 
     outcomes = await webhook.settle(a_payment(support_note=f"Дякую! {CODE}", amount=5))
@@ -84,7 +84,7 @@ async def test_other_content_of_an_event_is_kept_and_operators_see_both_values(
     assert await ledger.told() == ["charge_contradicted"]
 
 
-async def test_a_charge_without_a_clue_waits_for_an_operator(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_charge_without_any_candidate_waits_for_an_operator(ledger: Ledger, webhook: Webhook) -> None:
     outcomes = await webhook.settle(a_payment(support_note="great work"))
 
     assert outcomes == ["unmatched"]
@@ -94,7 +94,7 @@ async def test_a_charge_without_a_clue_waits_for_an_operator(ledger: Ledger, web
     assert "great work" not in str(await ledger.facts("charge_unmatched"))
 
 
-async def test_amount_and_time_find_the_one_open_payment(ledger: Ledger, webhook: Webhook) -> None:
+async def test_amount_and_time_find_the_only_open_payment(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, amount="5")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="7")
 
@@ -103,7 +103,7 @@ async def test_amount_and_time_find_the_one_open_payment(ledger: Ledger, webhook
     assert (await ledger.charge())["method"] == "amount_and_time"
 
 
-async def test_two_open_payments_of_one_amount_are_not_guessed_between(ledger: Ledger, webhook: Webhook) -> None:
+async def test_two_open_payments_of_one_amount_prevent_a_guess(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     await ledger.open(OTHER_CODE, user=BOHDAN)
 
@@ -111,7 +111,7 @@ async def test_two_open_payments_of_one_amount_are_not_guessed_between(ledger: L
     assert await ledger.credits() == []
 
 
-async def test_two_charges_of_one_amount_are_not_guessed_between(ledger: Ledger, webhook: Webhook) -> None:
+async def test_two_charges_of_one_amount_prevent_a_guess(ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(a_payment())
     await ledger.open(CODE)
 
@@ -119,7 +119,7 @@ async def test_two_charges_of_one_amount_are_not_guessed_between(ledger: Ledger,
     assert await ledger.credits() == []
 
 
-async def test_a_slip_in_a_code_is_mended(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_slip_in_a_code_is_corrected(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     slip = CODE[:3] + ("A" if CODE[3] != "A" else "B") + CODE[4:]
 
@@ -127,7 +127,7 @@ async def test_a_slip_in_a_code_is_mended(ledger: Ledger, webhook: Webhook) -> N
     assert (await ledger.charge())["method"] == "corrected_code"
 
 
-async def test_two_codes_in_one_note_go_to_a_person(ledger: Ledger, webhook: Webhook) -> None:
+async def test_two_codes_in_one_note_need_an_operator(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     await ledger.open(OTHER_CODE, user=BOHDAN)
 
@@ -135,7 +135,7 @@ async def test_two_codes_in_one_note_go_to_a_person(ledger: Ledger, webhook: Web
     assert [reason.get("telegram_id") for reason in (await ledger.charge())["reasons"]] == [ANNA, BOHDAN]
 
 
-async def test_a_late_payment_still_reaches_its_user(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_late_payment_is_credited_to_its_user(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, status="expired")
 
     assert await webhook.settle(a_payment(support_note=CODE)) == ["credited"]
@@ -143,7 +143,7 @@ async def test_a_late_payment_still_reaches_its_user(ledger: Ledger, webhook: We
     assert (await ledger.facts("payment_credited"))["flag"] == "late"
 
 
-async def test_a_second_charge_with_a_spent_code_is_credited_and_flagged(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_second_charge_with_a_used_code_is_credited_and_flagged(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
 
     outcomes = await webhook.settle(a_payment(support_note=CODE), a_payment(support_note=CODE))
@@ -166,7 +166,7 @@ async def test_a_currency_without_a_rate_waits_for_an_operator(ledger: Ledger, w
     assert await ledger.status(CODE) == "pending"
 
 
-async def test_a_refund_takes_the_credits_back(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_refund_reverses_the_credits(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE)
     refund = a_refund_of(payment)
@@ -179,7 +179,7 @@ async def test_a_refund_takes_the_credits_back(ledger: Ledger, webhook: Webhook)
     assert await ledger.told(ANNA) == ["payment_credited", "payment_refunded"]
 
 
-async def test_a_refund_that_comes_first_is_applied_when_its_payment_comes(ledger: Ledger, webhook: Webhook) -> None:
+async def test_an_early_refund_is_applied_when_its_payment_arrives(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE)
 
@@ -206,7 +206,7 @@ async def test_a_refund_without_a_transaction_finds_its_payment_by_bmcs_number(
     assert len(await ledger.pool.fetch("SELECT 1 FROM charges")) == 1
 
 
-async def test_a_refund_without_a_transaction_that_comes_first_is_found_too(ledger: Ledger, webhook: Webhook) -> None:
+async def test_an_early_refund_without_a_transaction_is_found_too(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE)
     refund = a_refund_of(payment)
@@ -231,7 +231,7 @@ async def test_a_refund_of_spent_credits_leaves_a_debt_and_tells_the_operators(
     assert await ledger.told() == ["refund_overdrawn", "charge_refunded"]
 
 
-async def test_a_refund_of_a_charge_that_waits_ends_the_waiting(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_refund_of_a_waiting_charge_ends_the_waiting(ledger: Ledger, webhook: Webhook) -> None:
     payment = a_payment()
 
     await webhook.settle(payment, a_refund_of(payment))
@@ -240,7 +240,7 @@ async def test_a_refund_of_a_charge_that_waits_ends_the_waiting(ledger: Ledger, 
     assert await ledger.credits() == []
 
 
-async def test_started_and_updated_of_one_charge_credit_once(ledger: Ledger, webhook: Webhook) -> None:
+async def test_started_and_updated_of_one_charge_credit_it_once(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, amount="3")
     started, updated = (a_subscription(f"membership.{verb}", support_note=CODE) for verb in ("started", "updated"))
 
@@ -269,7 +269,7 @@ async def test_a_known_supporter_needs_no_code_the_next_time(ledger: Ledger, web
     assert await ledger.status(OTHER_CODE) == "completed"
 
 
-async def test_an_answer_that_comes_later_brings_the_code(ledger: Ledger, webhook: Webhook) -> None:
+async def test_an_answer_in_a_later_event_may_have_the_code(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, amount="9")
     bought = a_payment("extra_purchase.created", amount=8, extras=[{"question_answers": []}])
     answered = bought | {
@@ -282,7 +282,7 @@ async def test_an_answer_that_comes_later_brings_the_code(ledger: Ledger, webhoo
     assert await ledger.credits() == [800]
 
 
-async def test_an_answer_may_come_before_its_purchase(ledger: Ledger, webhook: Webhook) -> None:
+async def test_an_answer_may_arrive_before_its_purchase(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     bought = a_payment("extra_purchase.created", extras=[{"question_answers": []}])
     answered = bought | {
@@ -296,14 +296,12 @@ async def test_an_answer_may_come_before_its_purchase(ledger: Ledger, webhook: W
 
 
 def answered_later(bought: dict[str, Any], answer: str) -> dict[str, Any]:
-    """The buyer's answer to a question of the Shop, which BMC sends after the purchase."""
+    """Return the event with the buyer's answer to a question of the Shop, which BMC sends after the purchase."""
     data = bought["data"] | {"extras": [{"question_answers": [answer]}]}
     return bought | {"type": "extra_purchase.updated", "event_id": bought["event_id"] + 1_000_000, "data": data}
 
 
-async def test_a_code_that_comes_after_a_guess_and_names_another_user_is_told_and_changes_nothing(
-    ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_a_late_code_of_another_user_is_reported_and_changes_nothing(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, user=ANNA, amount="9")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
     bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
@@ -318,8 +316,8 @@ async def test_a_code_that_comes_after_a_guess_and_names_another_user_is_told_an
     assert (await ledger.facts("code_came_late"))["code"] == CODE
 
 
-async def test_an_answer_that_brings_no_code_makes_nobody_the_one_who_paid(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan paid, gave up what he had picked, and answered hours later; Anna has not paid yet."""
+async def test_an_answer_without_a_code_causes_no_guess(ledger: Ledger, webhook: Webhook) -> None:
+    """Bohdan paid, cancelled his pending payment, and answered hours later; Anna has not paid yet."""
     await ledger.open(CODE, user=ANNA, amount="5")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
     bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
@@ -332,7 +330,7 @@ async def test_an_answer_that_brings_no_code_makes_nobody_the_one_who_paid(ledge
     assert "asked_late" in str((await ledger.charge())["reasons"])
 
 
-async def test_a_charge_whose_transaction_is_named_later_stays_one(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_charge_that_gets_its_transaction_later_stays_one_charge(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     named = a_payment("extra_purchase.updated", support_note=CODE)
     nameless = named | {
@@ -349,7 +347,7 @@ async def test_a_charge_whose_transaction_is_named_later_stays_one(ledger: Ledge
     assert await ledger.balance() == 0
 
 
-async def test_what_was_refunded_before_its_transaction_was_named_credits_nobody(
+async def test_a_charge_refunded_before_it_gets_its_transaction_is_not_credited(
     ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -364,7 +362,7 @@ async def test_what_was_refunded_before_its_transaction_was_named_credits_nobody
     assert await ledger.balance() == 0
 
 
-async def test_a_code_that_comes_after_the_same_decision_is_no_news(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_late_code_that_confirms_a_guess_is_not_reported(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
 
@@ -372,7 +370,7 @@ async def test_a_code_that_comes_after_the_same_decision_is_no_news(ledger: Ledg
     assert await ledger.told() == ["charge_guessed"]
 
 
-async def test_a_code_that_comes_after_the_charge_was_put_aside_is_told(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_late_code_of_a_dismissed_charge_is_reported(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE, amount="9")
     bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
     await webhook.settle(bought)
@@ -384,7 +382,7 @@ async def test_a_code_that_comes_after_the_charge_was_put_aside_is_told(ledger: 
     assert await ledger.credits() == []
 
 
-async def test_a_test_event_credits_nobody_and_says_that_the_connection_works(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_test_event_is_not_credited_but_reported_to_operators(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     test = a_payment(support_note=CODE, live_mode=False) | {"event_id": 1}
 
@@ -393,7 +391,7 @@ async def test_a_test_event_credits_nobody_and_says_that_the_connection_works(le
     assert await ledger.told() == ["test_event", "test_event"]
 
 
-async def test_a_code_recorded_after_its_charge_is_matched_again(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_charge_is_matched_to_a_code_recorded_later(ledger: Ledger, webhook: Webhook) -> None:
     older_form = f"{ANNA}_1732347758"
     payment = a_payment(support_note=older_form)
     await webhook.settle(payment)
@@ -409,10 +407,10 @@ async def test_a_code_recorded_after_its_charge_is_matched_again(ledger: Ledger,
 
 
 @pytest.mark.parametrize(("minutes", "outcome"), [(1, "unmatched"), (5, "credited")])
-async def test_who_gave_up_after_it_was_paid_may_be_meant_as_well(
+async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
 ) -> None:
-    """It comes late, and whoever sees nothing come may cancel; three minutes ago it was paid."""
+    """The charge was paid three minutes ago, but its event is late, so the payer may have cancelled meanwhile."""
     paid_at = datetime.now(UTC) - timedelta(minutes=3)
     await ledger.open(CODE, minutes_ago=10)
     await ledger.open(OTHER_CODE, user=BOHDAN, minutes_ago=9)
@@ -426,7 +424,7 @@ async def test_who_gave_up_after_it_was_paid_may_be_meant_as_well(
     assert not replayed.differs
 
 
-async def test_amount_and_time_are_no_clue_the_second_time(ledger: Ledger, webhook: Webhook) -> None:
+async def test_rematching_a_charge_causes_no_guess(ledger: Ledger, webhook: Webhook) -> None:
     payment = a_payment()
     await webhook.settle(payment)
     await ledger.open(CODE)
@@ -438,7 +436,7 @@ async def test_amount_and_time_are_no_clue_the_second_time(ledger: Ledger, webho
     assert await ledger.credits() == []
 
 
-async def test_a_code_reaches_its_user_whatever_else_the_note_holds(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_code_reaches_its_user_among_any_other_text(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     note = f"\0\ud800 <b>{CODE[:4]}—{CODE[4:]}</b> 🎉 " + "дякую " * 1000
 

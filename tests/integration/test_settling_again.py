@@ -1,4 +1,4 @@
-"""An event that failed, or could not be read, is settled once an operator wants it: by the bot's wish and the janitor's hand."""
+"""A failed or unreadable event is settled again on an operator's order: the bot records the order, the janitor carries it out."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ def order(operator: int = OLHA, *, key: str | None = None) -> Order:
 
 
 async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[str, Any], int]:
-    """Send a payment that the database refuses, and mend the database; the event and its number."""
+    """Send a payment that the database refuses, repair the database, and return the event and its number."""
     event = a_payment(**payment)
     await ledger.pool.execute(REFUSE_CHARGES)
     assert await webhook.settle(event) == ["failed"]
@@ -44,7 +44,7 @@ async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[s
     return event, await ledger.pool.fetchval("SELECT max(event_no) FROM events")
 
 
-async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
+async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
@@ -64,10 +64,10 @@ async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
     assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "credited"}
 
 
-async def test_nobody_is_guessed_when_it_is_settled_again(
+async def test_settling_again_causes_no_guess(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """Whoever paid may have given up by now what they had picked, and the one who is left is somebody else."""
+    """The payer may have cancelled their pending payment meanwhile, so the remaining open one may be another user's."""
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)
 
@@ -78,7 +78,7 @@ async def test_nobody_is_guessed_when_it_is_settled_again(
     assert await ledger.credits() == []
 
 
-async def test_a_claim_raised_meanwhile_is_answered_by_it(
+async def test_a_claim_raised_meanwhile_is_closed(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
@@ -93,7 +93,7 @@ async def test_a_claim_raised_meanwhile_is_answered_by_it(
     assert await close_answered_claims(ledger.pool, now=datetime.now(UTC)) == 1
 
 
-async def test_of_two_operators_one_is_first(desk: Pool, webhook: Webhook, ledger: Ledger) -> None:
+async def test_only_the_first_of_two_operators_decides(desk: Pool, webhook: Webhook, ledger: Ledger) -> None:
     _, event_no = await fail(webhook, ledger)
 
     first = await settle_again(desk, event_no, order(key="press:1"))
@@ -107,7 +107,7 @@ async def test_of_two_operators_one_is_first(desk: Pool, webhook: Webhook, ledge
     assert [tuple(row) for row in actions] == [(OLHA, "settle_again", "event 1")]
 
 
-async def test_what_fails_again_stays_and_is_told(
+async def test_an_event_that_fails_again_stays_failed_and_is_reported(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
     _, event_no = await fail(webhook, ledger)
@@ -121,7 +121,7 @@ async def test_what_fails_again_stays_and_is_told(
     assert isinstance(await settle_again(desk, event_no, order()), Done)
 
 
-async def test_one_that_fails_does_not_keep_the_others_waiting(
+async def test_an_event_that_fails_again_does_not_delay_others(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
     failed = [
@@ -137,7 +137,7 @@ async def test_one_that_fails_does_not_keep_the_others_waiting(
     assert await ledger.outcomes() == ["failed", "unmatched"]
 
 
-async def test_what_still_cannot_be_read_stays(
+async def test_an_event_that_is_still_unreadable_stays_unreadable(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
     await webhook.post(b"{not JSON")
@@ -154,10 +154,10 @@ async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
     await ledger.pool.execute(statement, event_no)
 
 
-async def test_what_can_be_read_by_now_is_settled(
+async def test_an_event_that_became_readable_is_settled(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """As a newer version would: the event was readable all along, and an older one had not understood it."""
+    """This is the case after an update: the event is valid, but an older version could not read it."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note="hello", amount=9))
     _, event_no = await fail(webhook, ledger, support_note=CODE)
@@ -170,7 +170,7 @@ async def test_what_can_be_read_by_now_is_settled(
     assert await ledger.credits() == [500]
 
 
-async def test_what_came_again_meanwhile_is_not_credited_twice(
+async def test_an_event_redelivered_meanwhile_is_not_credited_twice(
     desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
@@ -186,7 +186,7 @@ async def test_what_came_again_meanwhile_is_not_credited_twice(
 
 
 @pytest.mark.parametrize("event_no", [2, 1])
-async def test_only_what_changed_nothing_can_be_wanted(
+async def test_a_settled_event_cannot_be_ordered_again(
     desk: Pool, webhook: Webhook, ledger: Ledger, event_no: int
 ) -> None:
     await webhook.settle(a_payment())

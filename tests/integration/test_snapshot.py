@@ -1,4 +1,4 @@
-"""The state of everything at one moment, as the metrics tell it."""
+"""Metrics of the database's state at one moment."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ SECOND = timedelta(seconds=1)
 
 
 async def read(janitor: Pool, *, age: timedelta = timedelta()) -> dict[str, float]:
-    """Take a snapshot and read the metrics *age* later: each series and its value."""
+    """Take a snapshot, and return the value of each series *age* later."""
     now = datetime.now(UTC)
     state = State(("USD", "EUR"), clock=lambda: now + age)
     registry = CollectorRegistry()
@@ -30,7 +30,7 @@ async def read(janitor: Pool, *, age: timedelta = timedelta()) -> dict[str, floa
     }
 
 
-async def test_an_empty_ledger_shows_nothing_but_zeros(janitor: Pool) -> None:
+async def test_an_empty_ledger_shows_only_zeros(janitor: Pool) -> None:
     metrics = await read(janitor)
 
     zeros = {series: value for series, value in metrics.items() if series != "ledger_snapshot_timestamp_seconds"}
@@ -40,7 +40,9 @@ async def test_an_empty_ledger_shows_nothing_but_zeros(janitor: Pool) -> None:
     assert 'ledger_credits_total{direction="given",kind="payment"}' in zeros
 
 
-async def test_what_waits_was_paid_and_was_given_is_counted(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
+async def test_payments_amounts_credits_and_messages_are_counted(
+    janitor: Pool, ledger: Ledger, webhook: Webhook
+) -> None:
     await ledger.open(CODE, minutes_ago=10)
     await ledger.open(OTHER_CODE, minutes_ago=5, amount="7")
     payment = a_payment(amount=5, support_note=CODE)
@@ -58,12 +60,12 @@ async def test_what_waits_was_paid_and_was_given_is_counted(janitor: Pool, ledge
     assert metrics['ledger_credits_total{direction="taken",kind="refund"}'] == 500
     assert metrics['ledger_payment_matches{method="code"}'] == 1
     assert metrics['ledger_payments_oldest_age_seconds{state="pending"}'] == pytest.approx(300, abs=10)
-    # Credited and refunded; the charge that waits, and the refund.
+    # Users get "credited" and "refunded"; operators get the waiting charge and the refund.
     assert metrics['ledger_outbox_messages{audience="users",status="pending"}'] == 2
     assert metrics['ledger_outbox_messages{audience="operators",status="pending"}'] == 2
 
 
-async def test_what_is_due_later_is_no_delay(janitor: Pool, ledger: Ledger) -> None:
+async def test_a_message_due_later_is_not_late(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     await ledger.pool.execute(
         "INSERT INTO notifications (telegram_id, kind, due_at) VALUES ($1, 'payment_credited', now() + interval '1 hour')",
@@ -76,7 +78,7 @@ async def test_what_is_due_later_is_no_delay(janitor: Pool, ledger: Ledger) -> N
     assert metrics['ledger_outbox_oldest_age_seconds{audience="users",status="pending"}'] == 0
 
 
-async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: Pool, ledger: Ledger) -> None:
+async def test_a_postponed_message_counts_as_undelivered(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     for age, kind in (("20 minutes", "payment_credited"), ("1 day", "charge_unmatched")):
         await ledger.pool.execute(
@@ -94,9 +96,7 @@ async def test_what_is_put_off_is_not_delivered_though_nothing_is_due(janitor: P
     assert metrics['ledger_outbox_undelivered_age_seconds{audience="operators"}'] == pytest.approx(86400, abs=10)
 
 
-async def test_a_message_queued_again_for_a_reader_who_came_back_is_late_from_then_on(
-    janitor: Pool, ledger: Ledger
-) -> None:
+async def test_the_age_of_a_message_queued_again_counts_from_then(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     await ledger.pool.execute(
         "INSERT INTO notifications (telegram_id, kind, created_at, requeued_at)"
@@ -110,7 +110,7 @@ async def test_a_message_queued_again_for_a_reader_who_came_back_is_late_from_th
     assert metrics['ledger_outbox_oldest_age_seconds{audience="users",status="pending"}'] <= 60
 
 
-async def test_an_open_claim_grows_old_and_an_answered_one_does_not(janitor: Pool, ledger: Ledger) -> None:
+async def test_only_open_claims_have_an_age(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE)
     for age, status in (("5 hours", "declined"), ("3 hours", "open")):
         await ledger.pool.execute(
@@ -127,7 +127,7 @@ async def test_an_open_claim_grows_old_and_an_answered_one_does_not(janitor: Poo
     assert metrics["ledger_claims_oldest_age_seconds"] == pytest.approx(3 * 3600, abs=10)
 
 
-async def test_an_event_that_changed_nothing_is_counted_until_somebody_decides(
+async def test_an_unsettled_event_is_counted_until_an_operator_decides(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     for body in (b"no JSON", b"none either"):
@@ -142,7 +142,7 @@ async def test_an_event_that_changed_nothing_is_counted_until_somebody_decides(
     assert before['ledger_events_unsettled{outcome="failed"}'] == 0
 
 
-async def test_a_refund_after_spending_stays_counted_when_the_gap_is_filled(
+async def test_an_overdrawing_refund_stays_counted_after_the_debt_is_paid(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
@@ -172,11 +172,11 @@ async def test_a_test_event_counts_as_a_delivery_and_not_as_a_payment(janitor: P
     assert metrics["ledger_last_payment_timestamp_seconds"] == 0
 
 
-async def test_the_usual_gap_comes_from_the_pages_own_history_and_not_from_the_silence(
+async def test_the_usual_gap_comes_from_the_history_and_not_from_the_current_silence(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await webhook.settle(*(a_payment() for _ in range(31)))
-    # One a day for thirty days, and then none for twenty.
+    # One payment a day for thirty days, and then none for twenty days.
     await ledger.pool.execute(
         "UPDATE charges SET paid_at = now() - interval '20 days' - (charge_id - 1) * interval '1 day'"
     )
@@ -189,9 +189,7 @@ async def test_the_usual_gap_comes_from_the_pages_own_history_and_not_from_the_s
     assert metrics["ledger_payment_gap_seconds"] == pytest.approx(5.9 * days, rel=0.01)
 
 
-async def test_payments_that_are_long_past_do_not_tell_the_usual_gap(
-    janitor: Pool, ledger: Ledger, webhook: Webhook
-) -> None:
+async def test_old_payments_do_not_count_for_the_usual_gap(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(*(a_payment() for _ in range(6)))
     await ledger.pool.execute("UPDATE charges SET paid_at = now() - interval '91 days' WHERE charge_id > 4")
 
@@ -200,7 +198,7 @@ async def test_payments_that_are_long_past_do_not_tell_the_usual_gap(
     assert metrics["ledger_payment_gap_seconds"] == 0
 
 
-async def test_the_last_backup_is_told(janitor: Pool, ledger: Ledger) -> None:
+async def test_the_last_backup_is_exported(janitor: Pool, ledger: Ledger) -> None:
     for age, size in (("1 hour", 4_000), ("1 day", 3_000)):
         await ledger.pool.execute(
             "INSERT INTO backups (taken_at, size_bytes) VALUES (now() - $1::text::interval, $2)", age, size
@@ -213,7 +211,7 @@ async def test_the_last_backup_is_told(janitor: Pool, ledger: Ledger) -> None:
     assert metrics["ledger_backup_last_success_timestamp_seconds"] == pytest.approx(hour_ago.timestamp(), abs=10)
 
 
-async def test_a_state_that_is_too_old_is_not_shown(janitor: Pool) -> None:
+async def test_a_state_that_is_too_old_is_not_exported(janitor: Pool) -> None:
     fresh = await read(janitor, age=AGE_MAX)
     stale = await read(janitor, age=AGE_MAX + SECOND)
 

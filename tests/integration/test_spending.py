@@ -1,4 +1,4 @@
-"""How a bot in any language uses the credits: `spend_credits`, once per key, never beyond the balance."""
+"""`spend_credits`, by which a bot in any language uses credits: once per key, and never beyond the balance."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ class Spender:
         return left
 
     async def fail(self, amount: int, key: str = "game-1", *, user: int | None = ANNA) -> str:
-        """Spend in vain; the code of the error, by which a bot in any language tells what is wrong."""
+        """Assert that spending fails, and return the SQLSTATE, which bots in any language can read."""
         with pytest.raises(asyncpg.PostgresError) as refused:
             await self.spend(amount, key, user=user)
         return str(refused.value.sqlstate)
@@ -36,7 +36,7 @@ class Spender:
 
 @pytest.fixture
 async def spender(role_url: Callable[[str], str]) -> AsyncIterator[Spender]:
-    """Spends with the role of the bot."""
+    """Return a spender with the bot's role."""
     async with open_pool(role_url("bot")) as pool:
         await connect_all(pool)
         yield Spender(pool)
@@ -44,7 +44,7 @@ async def spender(role_url: Callable[[str], str]) -> AsyncIterator[Spender]:
 
 @pytest.fixture(autouse=True)
 async def hundred(ledger: Ledger) -> None:
-    """Anna and Bohdan have 100 credits each."""
+    """Give Anna and Bohdan 100 credits each."""
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1), ($2)", ANNA, BOHDAN)
     for user in (ANNA, BOHDAN):
         await give(ledger, 100, user=user)
@@ -54,7 +54,7 @@ async def give(ledger: Ledger, credits: int, *, user: int = ANNA) -> None:
     await ledger.adjust(credits, user=user)
 
 
-async def test_spending_leaves_the_rest(spender: Spender, ledger: Ledger) -> None:
+async def test_spending_returns_the_remaining_balance(spender: Spender, ledger: Ledger) -> None:
     left = await spender.spend(30)
 
     assert left == await ledger.balance() == 70
@@ -62,7 +62,7 @@ async def test_spending_leaves_the_rest(spender: Spender, ledger: Ledger) -> Non
     assert (row["telegram_id"], row["credits"], row["cause"], row["idempotency_key"]) == (ANNA, -30, "a game", "game-1")
 
 
-async def test_all_that_is_there_may_be_spent(spender: Spender, ledger: Ledger) -> None:
+async def test_the_whole_balance_may_be_spent(spender: Spender, ledger: Ledger) -> None:
     assert await spender.spend(100) == await ledger.balance() == 0
 
 
@@ -76,21 +76,21 @@ async def test_one_credit_too_many_is_refused(spender: Spender, ledger: Ledger) 
 
 
 @pytest.mark.parametrize("user", [303, None], ids=["unknown", "null"])
-async def test_who_has_nothing_spends_nothing(spender: Spender, user: int | None) -> None:
+async def test_a_user_without_credits_cannot_spend(spender: Spender, user: int | None) -> None:
     with pytest.raises(asyncpg.PostgresError) as refused:
         await spender.spend(1, user=user)
 
     assert refused.value.sqlstate == INSUFFICIENT
 
 
-async def test_a_refused_key_may_be_used_when_the_credits_are_there(spender: Spender, ledger: Ledger) -> None:
+async def test_a_refused_key_may_be_used_again_when_the_balance_suffices(spender: Spender, ledger: Ledger) -> None:
     await spender.fail(150)
     await give(ledger, 50)
 
     assert await spender.spend(150) == 0
 
 
-async def test_a_repeat_spends_once_and_answers_with_the_balance(spender: Spender, ledger: Ledger) -> None:
+async def test_a_repeat_spends_once_and_returns_the_balance(spender: Spender, ledger: Ledger) -> None:
     first = await spender.spend(30)
 
     again = await spender.spend(30)
@@ -98,9 +98,7 @@ async def test_a_repeat_spends_once_and_answers_with_the_balance(spender: Spende
     assert first == again == await ledger.balance() == 70
 
 
-async def test_a_repeat_answers_as_the_first_did_whatever_was_spent_or_given_since(
-    spender: Spender, ledger: Ledger
-) -> None:
+async def test_a_repeat_returns_the_first_answer_despite_later_changes(spender: Spender, ledger: Ledger) -> None:
     first = await spender.spend(30, "game-1")
     await spender.spend(30, "game-2")
     await give(ledger, 500)
@@ -111,7 +109,7 @@ async def test_a_repeat_answers_as_the_first_did_whatever_was_spent_or_given_sin
     assert await ledger.balance() == 540
 
 
-async def test_a_repeat_is_answered_though_the_rest_would_not_suffice(spender: Spender, ledger: Ledger) -> None:
+async def test_a_repeat_is_answered_although_the_balance_would_not_suffice(spender: Spender, ledger: Ledger) -> None:
     await spender.spend(80)
 
     assert await spender.spend(80) == 20
@@ -124,7 +122,7 @@ async def test_another_key_spends_again(spender: Spender) -> None:
 
 
 @pytest.mark.parametrize(("user", "amount"), [(BOHDAN, 30), (ANNA, 31), (BOHDAN, 31), (303, 30), (None, 30)])
-async def test_a_key_stands_for_one_spending(spender: Spender, ledger: Ledger, user: int | None, amount: int) -> None:
+async def test_a_key_belongs_to_one_spending(spender: Spender, ledger: Ledger, user: int | None, amount: int) -> None:
     await spender.spend(30)
 
     assert await spender.fail(amount, user=user) == DISAGREES
@@ -132,7 +130,7 @@ async def test_a_key_stands_for_one_spending(spender: Spender, ledger: Ledger, u
 
 
 @pytest.mark.parametrize("amount", [0, -1, None])
-async def test_an_amount_is_a_positive_number(spender: Spender, ledger: Ledger, amount: int | None) -> None:
+async def test_an_amount_must_be_a_positive_number(spender: Spender, ledger: Ledger, amount: int | None) -> None:
     with pytest.raises(asyncpg.InvalidParameterValueError, match="positive number"):
         await spender.spend(amount)
 
@@ -149,8 +147,8 @@ async def test_a_spending_has_its_reason_and_its_key(spender: Spender, ledger: L
     assert await ledger.balance() == 100
 
 
-async def test_a_debt_is_paid_before_anything_is_spent(spender: Spender, ledger: Ledger) -> None:
-    """A refund may take back what was spent already; then nothing is spent until the balance suffices again."""
+async def test_a_debt_must_be_paid_before_spending(spender: Spender, ledger: Ledger) -> None:
+    """A refund may take back credits that were already spent; then spending fails until the balance suffices again."""
     await give(ledger, -150)
     assert await ledger.balance() == -50
 
@@ -161,7 +159,7 @@ async def test_a_debt_is_paid_before_anything_is_spent(spender: Spender, ledger:
 
 
 async def spend_at_once(spender: Spender, *spendings: tuple[int, str, int]) -> list[int | str]:
-    """Amount, key and user each; the balance left, or the code of the error."""
+    """Run all spendings (amount, key, user) at once; return the remaining balance or the SQLSTATE of each."""
     start = asyncio.Barrier(len(spendings))
 
     async def spend(amount: int, key: str, user: int) -> int | str:
@@ -174,14 +172,14 @@ async def spend_at_once(spender: Spender, *spendings: tuple[int, str, int]) -> l
     return await asyncio.gather(*(spend(*one) for one in spendings))
 
 
-async def test_two_who_spend_at_once_do_not_spend_the_same_credits(spender: Spender, ledger: Ledger) -> None:
+async def test_two_spendings_at_once_do_not_spend_the_same_credits(spender: Spender, ledger: Ledger) -> None:
     answers = await spend_at_once(spender, (60, "game-1", ANNA), (60, "game-2", ANNA))
 
     assert sorted(answers, key=str) == [40, INSUFFICIENT]
     assert await ledger.balance() == 40
 
 
-async def test_two_who_spend_at_once_both_spend_where_there_is_enough(spender: Spender, ledger: Ledger) -> None:
+async def test_two_spendings_at_once_both_succeed_if_the_balance_suffices(spender: Spender, ledger: Ledger) -> None:
     answers = await spend_at_once(spender, (50, "game-1", ANNA), (50, "game-2", ANNA))
 
     assert sorted(answers, key=str) == [0, 50]
@@ -195,15 +193,15 @@ async def test_a_key_used_twice_at_once_spends_once(spender: Spender, ledger: Le
     assert await ledger.credits("spend") == [-30]
 
 
-async def test_a_key_used_for_two_users_at_once_is_one_users(spender: Spender, ledger: Ledger) -> None:
+async def test_a_key_used_for_two_users_at_once_belongs_to_one(spender: Spender, ledger: Ledger) -> None:
     answers = await spend_at_once(spender, (30, "game-1", ANNA), (30, "game-1", BOHDAN))
 
     assert sorted(answers, key=str) == [70, DISAGREES]
     assert await ledger.credits("spend") == [-30]
 
 
-async def test_a_key_that_waits_for_anothers_commit_disagrees_with_it(spender: Spender, ledger: Ledger) -> None:
-    """The same race, held open: Bohdan asks while Anna's spending with his key is under way."""
+async def test_a_key_that_is_being_spent_by_another_user_is_refused(spender: Spender, ledger: Ledger) -> None:
+    """This is the same race in a fixed order: Bohdan spends while Anna's spending with the same key is uncommitted."""
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("SELECT spend_credits($1, 30, 'a game', 'game-1')", ANNA)
         waiting = asyncio.create_task(spender.fail(30, user=BOHDAN))
@@ -213,7 +211,7 @@ async def test_a_key_that_waits_for_anothers_commit_disagrees_with_it(spender: S
     assert await ledger.balance(BOHDAN) == 100
 
 
-async def test_a_crowd_of_spenders_never_spends_more_than_there_is(spender: Spender, ledger: Ledger) -> None:
+async def test_many_spendings_at_once_never_exceed_the_balance(spender: Spender, ledger: Ledger) -> None:
     answers = await spend_at_once(spender, *((7, f"game-{number}", ANNA) for number in range(20)))
 
     assert answers.count(INSUFFICIENT) == 20 - 100 // 7
@@ -223,7 +221,7 @@ async def test_a_crowd_of_spenders_never_spends_more_than_there_is(spender: Spen
 
 @pytest.fixture
 async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) -> AsyncIterator[Connection]:
-    """Another bot, with a login of its own that was granted `spender`."""
+    """Return a connection of another bot, whose login was granted `spender`."""
     role = f"shop_of_{database}"
     await ledger.pool.execute(f"CREATE ROLE {role} LOGIN; GRANT spender TO {role}")
     db = await asyncpg.connect(role_url(role))
@@ -248,13 +246,13 @@ async def test_another_bot_spends_and_reads_balances_with_the_role_for_it(shop: 
         "SELECT * FROM events",
     ],
 )
-async def test_another_bot_may_do_nothing_else(shop: Connection, statement: str) -> None:
+async def test_another_bot_has_no_other_privileges(shop: Connection, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await shop.execute(statement)
 
 
 @pytest.mark.parametrize("role", ["webhook", "janitor"])
-async def test_who_settles_does_not_spend(role_url: Callable[[str], str], ledger: Ledger, role: str) -> None:
+async def test_the_webhook_cannot_spend(role_url: Callable[[str], str], ledger: Ledger, role: str) -> None:
     async with open_pool(role_url(role)) as pool:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await Spender(pool).spend()

@@ -1,5 +1,5 @@
 """
-Everybody does everything at once against one database; afterwards the books balance.
+All services and people act at once on one database; afterwards the books balance.
 
 Eight seconds by default; STORM_SECONDS=60 STORM_SEED=2 runs longer, or differently.
 """
@@ -44,7 +44,7 @@ USERS = [TelegramId(number) for number in range(1, 7)]
 OPERATORS = [TelegramId(900), TelegramId(901)]
 
 EXPECTED_ERRORS = (DatabaseAwayError, TooManyOpenPaymentsError, BalanceTooLowError, SpendingKeyTakenError)
-"""Each is an answer that the caller understands; anything else is a fault."""
+"""Answers that callers expect; every other error is a fault."""
 
 Work = Callable[[], Awaitable[object]]
 
@@ -54,7 +54,7 @@ def now() -> datetime:
 
 
 class Bmc:
-    """Makes events: payments, repeats, refunds, updates, renewals, with a right code, a wrong one or none."""
+    """Creates events: payments, repeats, refunds, updates and renewals, with a valid code, a wrong one or none."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -107,7 +107,7 @@ class Bmc:
 
 
 class Storm:
-    """The work of each service and person, one method each."""
+    """The actions of services and people, one method each."""
 
     def __init__(self, *, webhooks: list[Pool], bot: Pool, janitor: Pool, ledger: Ledger) -> None:
         self.chance = random.Random(SEED)
@@ -133,9 +133,9 @@ class Storm:
                 await work()
             except EXPECTED_ERRORS:
                 pass
-            except Exception as error:  # noqa: BLE001 — it is counted, and fails the test at the end
+            except Exception as error:  # noqa: BLE001 — counted, and fails the test at the end
                 self.faults[f"{work.__name__}: {type(error).__name__}: {error}"[:200]] += 1
-            # Chance decides who is next.
+            # Randomize the order of actions.
             await asyncio.sleep(self.chance.random() * 0.01)
 
     async def deliver(self) -> None:
@@ -181,7 +181,7 @@ class Storm:
             await withdraw_claim(self.bot, open_claim.claim_id, user, now=now())
 
     async def erase(self) -> None:
-        await asyncio.sleep(0.2)  # rarely, or nothing else would be left to do
+        await asyncio.sleep(0.2)  # act rarely; otherwise no data is left for the other actions
         await erase_user(self.bot, self.chance.choice(USERS))
 
     async def match(self) -> None:

@@ -1,4 +1,4 @@
-"""A subscription whose events do not all carry the same ids is one subscription."""
+"""A subscription stays one subscription although not all its events have the same ids."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +42,7 @@ async def test_a_renewal_is_recognised_although_one_event_lacks_the_subscription
 async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subscription_id(
     ledger: Ledger, webhook: Webhook, first: str | None, second: str | None
 ) -> None:
-    """The renewal repeats the note of the first month, and with it the spent code."""
+    """The renewal repeats the note of the first month, and with it the used code."""
     await ledger.open(CODE, amount="3")
     await webhook.settle(a_month(FIRST_MONTH, first, note=CODE))
     await undo_match(ledger.pool, (await ledger.charge())["charge_id"], Order(OPERATOR, "stranger", datetime.now(UTC)))

@@ -1,4 +1,4 @@
-"""One trace from the proxy's header to the row that the bot goes on from; and nothing of what anybody wrote in it."""
+"""A payment is one trace from the proxy's header to the outbox row. Traces contain no text that people wrote."""
 
 import re
 import threading
@@ -35,7 +35,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Trace, into memory."""
+    """Record all spans in memory."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -67,7 +67,7 @@ async def test_a_payment_is_one_trace_from_the_proxy_to_the_outbox(
 
 
 @pytest.mark.parametrize(("age", "is_child"), [(PARENT_AGE_MAX, True), (PARENT_AGE_MAX + SECOND, False)])
-def test_what_lay_in_the_spool_for_long_is_settled_in_a_trace_of_its_own(
+def test_an_event_spooled_for_long_is_settled_in_its_own_trace(
     spans: InMemorySpanExporter, age: timedelta, *, is_child: bool
 ) -> None:
     event = read_event(b"{}", received_at=NOON - age, nonce="1")
@@ -81,7 +81,7 @@ def test_what_lay_in_the_spool_for_long_is_settled_in_a_trace_of_its_own(
     assert linked == [one.split("-")[1] for one in ([OTHER] if is_child else [PROXYS, OTHER])]
 
 
-async def test_nobody_unknown_begins_a_trace(webhook: Webhook, spans: InMemorySpanExporter) -> None:
+async def test_an_unsigned_request_starts_no_trace(webhook: Webhook, spans: InMemorySpanExporter) -> None:
     body = raw(a_payment())
 
     await webhook.post(body, headers={"traceparent": PROXYS})
@@ -90,7 +90,7 @@ async def test_nobody_unknown_begins_a_trace(webhook: Webhook, spans: InMemorySp
     assert named(spans) == []
 
 
-async def test_where_nothing_is_traced_nothing_is_kept(webhook: Webhook, ledger: Ledger) -> None:
+async def test_no_traceparent_is_stored_without_tracing(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE)
 
     await webhook.settle(a_payment(support_note=CODE))
@@ -98,9 +98,7 @@ async def test_where_nothing_is_traced_nothing_is_kept(webhook: Webhook, ledger:
     assert await ledger.pool.fetchval("SELECT count(traceparent) FROM notifications") == 0
 
 
-async def test_no_span_repeats_what_anybody_wrote(
-    webhook: Webhook, ledger: Ledger, spans: InMemorySpanExporter
-) -> None:
+async def test_no_span_contains_texts_of_people(webhook: Webhook, ledger: Ledger, spans: InMemorySpanExporter) -> None:
     words: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna", "supporter_email": "anna@example.org"}
     await ledger.open(CODE)
 
@@ -116,7 +114,7 @@ def parent_of(one: ReadableSpan) -> int | None:
     return one.parent.span_id if one.parent else None
 
 
-def test_what_comes_of_something_young_is_its_child_and_of_something_old_has_a_link(
+def test_a_recent_parent_gets_a_child_and_an_old_one_a_link(
     spans: InMemorySpanExporter,
 ) -> None:
     for age in (PARENT_AGE_MAX, PARENT_AGE_MAX + SECOND):
@@ -131,7 +129,7 @@ def test_what_comes_of_something_young_is_its_child_and_of_something_old_has_a_l
     assert [one.context.span_id for one in linked.links] == [0xB7AD6B7169203331]
 
 
-def test_an_error_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
+def test_a_span_has_the_type_of_an_error_without_its_message(spans: InMemorySpanExporter) -> None:
     with pytest.raises(ValueError, match="secret"), tracing.span("breaks"):
         raise ValueError("a secret")
 
@@ -139,7 +137,7 @@ def test_an_error_is_named_and_not_quoted(spans: InMemorySpanExporter) -> None:
     assert "a secret" not in spans.get_finished_spans()[0].to_json()
 
 
-async def test_the_time_until_the_credits_leads_to_the_payments_own_trace(
+async def test_the_time_until_the_credit_has_an_exemplar_of_the_payments_trace(
     webhook: Webhook, ledger: Ledger, spans: InMemorySpanExporter
 ) -> None:
     await ledger.open(CODE)
@@ -155,7 +153,7 @@ async def test_the_time_until_the_credits_leads_to_the_payments_own_trace(
 
 
 def observed(histogram: Histogram) -> str:
-    """Observe something, and show it to whoever asks for the format that has exemplars."""
+    """Observe a duration, and return the metrics in the format that has exemplars."""
     registry = CollectorRegistry()
     registry.register(histogram)
     with timed(histogram):
@@ -164,7 +162,7 @@ def observed(histogram: Histogram) -> str:
     return encode(registry).decode()
 
 
-def test_what_is_measured_inside_a_trace_leads_to_it(spans: InMemorySpanExporter) -> None:
+def test_a_measurement_within_a_trace_has_an_exemplar(spans: InMemorySpanExporter) -> None:
     with tracing.span("one"):
         shown = observed(Histogram("one_seconds", "One.", registry=None))
 
@@ -172,14 +170,14 @@ def test_what_is_measured_inside_a_trace_leads_to_it(spans: InMemorySpanExporter
     assert f'# {{trace_id="{trace_id}"}}' in shown
 
 
-def test_what_is_measured_outside_of_any_leads_nowhere() -> None:
+def test_a_measurement_outside_a_trace_has_no_exemplar() -> None:
     shown = observed(Histogram("one_seconds", "One.", registry=None))
 
     assert "one_seconds_count 1.0" in shown
     assert "trace_id" not in shown
 
 
-def test_a_backend_that_is_away_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_backend_does_not_delay_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     back = threading.Event()
     monkeypatch.setattr(tracing, "SHUTDOWN_SECONDS_MAX", 0.05)
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: SimpleNamespace(force_flush=back.wait))
@@ -191,7 +189,7 @@ def test_a_backend_that_is_away_does_not_hold_up_a_stop(monkeypatch: pytest.Monk
     back.set()
 
 
-def test_nothing_is_traced_unless_it_is_said_where_to() -> None:
+def test_tracing_is_off_without_an_endpoint() -> None:
     before = trace.get_tracer_provider()
 
     configure_tracing("webhook", read_settings(Settings, {"DATABASE_URL": "postgresql://db"}))
@@ -202,7 +200,7 @@ def test_nothing_is_traced_unless_it_is_said_where_to() -> None:
 @pytest.mark.parametrize(
     ("name", "kept"), [("always_on", 1), ("always_off", 0), ("traceidratio", 0), ("parentbased_traceidratio", 0)]
 )
-def test_a_sampler_is_known_by_its_name(name: str, kept: int) -> None:
+def test_a_sampler_is_chosen_by_its_name(name: str, kept: int) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=choose_sampler(name, 0.0))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -225,6 +223,6 @@ def test_a_sampler_is_known_by_its_name(name: str, kept: int) -> None:
         ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
     ],
 )
-def test_a_setting_that_means_nothing_is_named(name: str, value: str) -> None:
+def test_a_malformed_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings(Settings, {"DATABASE_URL": "postgresql://db", name: value})

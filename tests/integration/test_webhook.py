@@ -1,4 +1,4 @@
-"""What the webhook answers to whom, and what it leaves behind."""
+"""The webhook's answers, and the rows, metrics and logs that deliveries leave."""
 
 import asyncio
 import json
@@ -47,9 +47,7 @@ ODD_BODIES = {
 
 
 @pytest.mark.parametrize("body", ODD_BODIES.values(), ids=ODD_BODIES.keys())
-async def test_a_signed_body_is_kept_byte_for_byte_whatever_it_holds(
-    webhook: Webhook, ledger: Ledger, body: bytes
-) -> None:
+async def test_any_signed_body_is_kept_byte_for_byte(webhook: Webhook, ledger: Ledger, body: bytes) -> None:
     status, _ = await webhook.post(body)
     again, _ = await webhook.post(body)
 
@@ -90,7 +88,7 @@ async def test_an_unsigned_body_changes_nothing_but_a_counter(
     assert counted(error) == before + 1
 
 
-async def test_two_signature_headers_are_refused_though_one_is_right(webhook: Webhook, ledger: Ledger) -> None:
+async def test_two_signature_headers_are_refused_although_one_is_valid(webhook: Webhook, ledger: Ledger) -> None:
     both = [("x-signature-sha256", sign(GOOD)["x-signature-sha256"]), ("x-signature-sha256", "0" * 64)]
 
     async with webhook.session.post(f"{webhook.address}/bmc-webhook", data=GOOD, headers=both) as answer:
@@ -100,7 +98,7 @@ async def test_two_signature_headers_are_refused_though_one_is_right(webhook: We
 
 
 @pytest.mark.parametrize("secret", [SECRET, b"an-older-secret"])
-async def test_any_of_the_secrets_will_do(webhook: Webhook, secret: bytes) -> None:
+async def test_any_of_the_secrets_is_accepted(webhook: Webhook, secret: bytes) -> None:
     status, _ = await webhook.post(GOOD, secret=secret)
 
     assert status == 200
@@ -126,14 +124,14 @@ async def test_the_path_may_end_with_a_slash(webhook: Webhook) -> None:
         assert answer.status == 200
 
 
-async def test_a_packed_body_is_checked_as_it_came(webhook: Webhook, ledger: Ledger) -> None:
+async def test_the_signature_is_checked_on_the_body_as_received(webhook: Webhook, ledger: Ledger) -> None:
     status, _ = await webhook.post(GOOD, headers=sign(GOOD) | {"Content-Encoding": "identity"})
 
     assert status == 200
     assert await ledger.pool.fetchval("SELECT body FROM events") == GOOD
 
 
-async def test_a_body_over_the_limit_is_refused_unread(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_body_over_the_limit_is_refused_without_reading_it(webhook: Webhook, ledger: Ledger) -> None:
     reader, writer = await asyncio.open_connection(*webhook.address.removeprefix("http://").split(":"))
     head = f"POST /bmc-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY_BYTES_MAX + 1}\r\n\r\n"
 
@@ -146,7 +144,7 @@ async def test_a_body_over_the_limit_is_refused_unread(webhook: Webhook, ledger:
     writer.close()
 
 
-async def test_a_body_over_the_limit_is_refused_though_it_hides_its_length(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_chunked_body_over_the_limit_is_refused(webhook: Webhook, ledger: Ledger) -> None:
     async def endless() -> Any:
         for _ in range(20):
             yield b"x" * (BODY_BYTES_MAX // 16)
@@ -169,7 +167,7 @@ async def test_another_path_is_not_found(webhook: Webhook, path: str) -> None:
         assert answer.status == 404
 
 
-async def test_an_answer_says_nothing_of_a_person_or_of_the_server(webhook: Webhook, ledger: Ledger) -> None:
+async def test_an_answer_contains_nothing_about_people_or_the_server(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE, supporter_name="Olena", supporter_email="olena@example.org", supporter_id=5)
     body = raw(payment)
@@ -181,7 +179,7 @@ async def test_an_answer_says_nothing_of_a_person_or_of_the_server(webhook: Webh
     assert "Server" not in answer.headers
 
 
-async def test_without_the_database_nothing_is_acknowledged(role_url: Callable[[str], str]) -> None:
+async def test_no_delivery_is_acknowledged_without_the_database(role_url: Callable[[str], str]) -> None:
     nowhere = role_url("webhook").replace(str(role_url("webhook").split(":")[2].split("/")[0]), "1")
 
     async with (
@@ -194,7 +192,7 @@ async def test_without_the_database_nothing_is_acknowledged(role_url: Callable[[
 
 
 async def turn_away(ledger: Ledger) -> None:
-    """Let the database take nobody but its owner; what is connected is thrown out."""
+    """Let the database accept only its owner, and end the webhook's connections."""
     await ledger.pool.execute(
         f"ALTER DATABASE {await ledger.pool.fetchval('SELECT current_database()')} CONNECTION LIMIT 0"
     )
@@ -228,12 +226,12 @@ def files_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No event waits for a database that is away."""
+    """Do not wait for a database that is away."""
     monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_what_comes_while_the_database_is_away_is_taken_and_credited_once_when_it_is_back(
+async def test_deliveries_during_an_outage_are_spooled_and_credited_once(
     role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path
 ) -> None:
     await ledger.open(CODE)
@@ -259,7 +257,7 @@ async def test_what_comes_while_the_database_is_away_is_taken_and_credited_once_
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_webhook_that_starts_while_the_database_is_away_settles_all_that_was_taken_before_it(
+async def test_a_webhook_settles_events_spooled_by_earlier_processes(
     role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path
 ) -> None:
     await ledger.open(CODE)
@@ -280,9 +278,7 @@ async def test_a_webhook_that_starts_while_the_database_is_away_settles_all_that
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_nothing_that_is_not_signed_is_spooled(
-    role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path
-) -> None:
+async def test_only_signed_events_are_spooled(role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path) -> None:
     await turn_away(ledger)
     async with open_pool(role_url("webhook")) as pool, serve_webhook(pool, spool=tmp_path) as webhook:
         for headers in ({}, sign(GOOD, b"another"), sign(GOOD, PROBE_SECRET)):
@@ -292,7 +288,7 @@ async def test_nothing_that_is_not_signed_is_spooled(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_of_what_is_spooled_the_log_holds_ids_and_nothing_of_its_words(
+async def test_the_log_of_a_spooled_event_has_ids_but_no_texts(
     role_url: Callable[[str], str], ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await turn_away(ledger)
@@ -307,12 +303,12 @@ async def test_of_what_is_spooled_the_log_holds_ids_and_nothing_of_its_words(
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body must arrive within a fifth of a second."""
+    """Limit the time for a body to a fifth of a second."""
     monkeypatch.setattr("services.webhook.app.BodyReader", partial(BodyReader, seconds_max=0.2))
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_a_stalled_delivery_is_answered_by_408_and_counted(
+async def test_a_stalled_delivery_is_answered_with_408_and_counted(
     role_url: Callable[[str], str], ledger: Ledger
 ) -> None:
     before = counted("too_slow")
@@ -331,7 +327,7 @@ async def test_a_stalled_delivery_is_answered_by_408_and_counted(
     assert await ledger.outcomes() == []
 
 
-async def test_a_sender_that_goes_away_half_way_is_counted(
+async def test_an_aborted_delivery_is_counted(
     webhook: Webhook, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = counted("aborted")
@@ -347,7 +343,7 @@ async def test_a_sender_that_goes_away_half_way_is_counted(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_a_sender_that_goes_away_before_the_answer_has_been_heard(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_delivery_is_settled_although_its_sender_hangs_up(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE)
     _, writer = await asyncio.open_connection(*webhook.address.removeprefix("http://").split(":"))
     head = f"POST /bmc-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {len(GOOD)}\r\n"
@@ -369,9 +365,7 @@ REFUSE_A_CHARGE = """
 """
 
 
-async def test_a_payment_that_the_database_refuses_does_not_fail_its_neighbours(
-    webhook: Webhook, ledger: Ledger
-) -> None:
+async def test_a_payment_refused_by_the_database_does_not_fail_its_neighbours(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.pool.execute(REFUSE_A_CHARGE)
     await ledger.open(CODE)
     good, bad = a_payment(support_note=CODE), a_payment(transaction_id="pi_bad")
@@ -385,7 +379,9 @@ async def test_a_payment_that_the_database_refuses_does_not_fail_its_neighbours(
     assert "event_unreadable" in await ledger.told()
 
 
-async def test_what_can_not_even_be_kept_is_answered_by_500_and_counted(webhook: Webhook, ledger: Ledger) -> None:
+async def test_an_event_that_cannot_be_stored_is_answered_with_500_and_counted(
+    webhook: Webhook, ledger: Ledger
+) -> None:
     await ledger.pool.execute("REVOKE INSERT ON events FROM webhook")
     before = counted("not_kept")
 
@@ -401,7 +397,7 @@ SENDERS, EVENTS, USERS = 32, 2000, 50
 async def test_a_crowd_of_senders_with_repeats_and_disorder_credits_each_charge_once(
     webhook: Webhook, ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """32 senders, 2,000 deliveries of which 30 % are repeats, shuffled; two replicas of the service share the work."""
+    """32 senders post 2,000 shuffled deliveries, 30 % of them repeats, to two replicas."""
     chance = random.Random(20261123)
     codes = await _open_payments(ledger, chance)
     events = [
@@ -438,7 +434,7 @@ async def _send(deliveries: list[dict[str, Any]], webhooks: list[Webhook]) -> li
     return [status for statuses in await asyncio.gather(*(sender() for _ in range(SENDERS))) for status in statuses]
 
 
-async def test_a_signature_is_refused_before_anybody_waits_for_the_database(role_url: Callable[[str], str]) -> None:
+async def test_a_bad_signature_is_refused_without_waiting_for_the_database(role_url: Callable[[str], str]) -> None:
     nowhere = role_url("webhook").replace("127.0.0.1", "127.0.0.255")
 
     async with open_pool(nowhere) as pool, serve_webhook(pool) as webhook:
@@ -456,7 +452,7 @@ def exported(name: str, **labels: str) -> float:
 TIMED = ("ledger_payment_pick_to_paid_seconds_count", "ledger_webhook_to_credit_seconds_count")
 
 
-async def test_a_match_is_counted_once_it_is_committed(webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_committed_match_is_counted(webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE, minutes_ago=10)
     before = [exported("ledger_webhook_matches_total", method="code"), *map(exported, TIMED)]
 
@@ -466,7 +462,7 @@ async def test_a_match_is_counted_once_it_is_committed(webhook: Webhook, ledger:
     assert after == [count + 1 for count in before]
 
 
-async def test_failures_in_a_row_are_counted_until_one_delivery_is_taken(webhook: Webhook, ledger: Ledger) -> None:
+async def test_failures_in_a_row_are_counted_until_a_delivery_is_accepted(webhook: Webhook, ledger: Ledger) -> None:
     await webhook.post(GOOD, secret=b"another")
     await webhook.post(GOOD, headers={})
     await webhook.post(GOOD, secret=b"another")
@@ -478,7 +474,7 @@ async def test_failures_in_a_row_are_counted_until_one_delivery_is_taken(webhook
     assert exported("ledger_webhook_failed_streak") == 0
 
 
-async def test_of_a_burst_of_signature_failures_the_operators_hear_once(webhook: Webhook, ledger: Ledger) -> None:
+async def test_operators_are_told_once_of_a_burst_of_signature_failures(webhook: Webhook, ledger: Ledger) -> None:
     for failures in (1, 2, 3):
         await webhook.post(GOOD, secret=b"another")
         await until_counted(ledger, failures)
@@ -487,7 +483,7 @@ async def test_of_a_burst_of_signature_failures_the_operators_hear_once(webhook:
     assert await ledger.outcomes() == []
 
 
-async def test_who_sends_no_signature_at_all_is_not_told_of(webhook: Webhook, ledger: Ledger) -> None:
+async def test_an_unsigned_request_is_not_reported_to_operators(webhook: Webhook, ledger: Ledger) -> None:
     await webhook.post(GOOD, headers={})
     await webhook.post(GOOD, secret=b"another")
     await until_counted(ledger, 1)
@@ -496,13 +492,13 @@ async def test_who_sends_no_signature_at_all_is_not_told_of(webhook: Webhook, le
 
 
 async def until_counted(ledger: Ledger, failures: int) -> None:
-    """Return once so many are in the database: the service writes them by and by."""
+    """Return when the database has counted that many failures; the service writes them in batches."""
     async with asyncio.timeout(10):
         while await ledger.pool.fetchval("SELECT sum(failures) FROM signature_failures") != failures:
             pass
 
 
-async def test_it_is_kept_which_secret_fitted(webhook: Webhook, ledger: Ledger) -> None:
+async def test_the_secret_that_verified_an_event_is_recorded(webhook: Webhook, ledger: Ledger) -> None:
     await webhook.post(a_payment(), secret=b"an-older-secret")
     await webhook.post(a_payment())
 
@@ -510,7 +506,7 @@ async def test_it_is_kept_which_secret_fitted(webhook: Webhook, ledger: Ledger) 
     assert [row["verified_by"] for row in rows] == [1, 2]
 
 
-async def test_the_log_tells_a_payments_story_by_its_ids_and_nothing_of_its_words(
+async def test_the_log_of_a_payment_has_ids_but_no_texts(
     webhook: Webhook, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await ledger.open(CODE)

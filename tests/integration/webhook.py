@@ -38,7 +38,7 @@ PROBE_SECRET = b"a-secret-for-probes"
 
 
 class Webhook:
-    """Posts to the running service as BMC would."""
+    """A client that posts to the running service as BMC would."""
 
     def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
         self.session = session
@@ -47,14 +47,14 @@ class Webhook:
     async def post(
         self, body: dict[str, Any] | bytes, *, headers: Mapping[str, str] | None = None, secret: bytes = SECRET
     ) -> tuple[int, Any]:
-        """Sign and post; answers status and body."""
+        """Sign and post; return the status and the body."""
         content = body if isinstance(body, bytes) else raw(body)
         sent = sign(content, secret) if headers is None else headers
         async with self.session.post(f"{self.address}/bmc-webhook", data=content, headers=sent) as answer:
             return answer.status, await answer.json()
 
     async def settle(self, *events: dict[str, Any]) -> list[str]:
-        """Post one event after the other; their outcomes."""
+        """Post the events one by one, and return their outcomes."""
         return [(await self.post(event))[1]["outcome"] for event in events]
 
 

@@ -1,4 +1,4 @@
-"""What the sandbox answers is what aiogram expects: a real Bot and a real Dispatcher against it."""
+"""aiogram accepts the answers of the sandbox: a real Bot and a real Dispatcher run against it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ Changes = asyncio.Queue[ChatMemberUpdated]
 
 @pytest.fixture
 async def polling(sandbox: Sandbox, bot: Bot) -> AsyncIterator[Changes]:
-    """A dispatcher that polls; yields the changes of membership it saw."""
+    """Run a polling dispatcher; yield the membership changes that it receives."""
     dispatcher = Dispatcher()
     changes = Changes()
     dispatcher.include_router(make_router(changes))
@@ -148,7 +148,7 @@ async def test_a_block_reaches_the_bot(sandbox: Sandbox, bot: Bot, polling: Chan
     assert (await polling.get()).new_chat_member.status == ChatMemberStatus.KICKED
 
 
-async def test_every_method_the_bot_may_use_gives_what_aiogram_reads(sandbox: Sandbox, bot: Bot) -> None:
+async def test_aiogram_parses_the_result_of_every_method_that_the_bot_may_use(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     commands = [BotCommand(command="pay", description="Support")]
     file = BufferedInputFile(b"code;amount", "report.csv")
@@ -204,7 +204,7 @@ async def test_a_reply_keyboard_stays_until_it_is_replaced(sandbox: Sandbox, bot
         ({"kind": "reset"}, TelegramNetworkError),
     ],
 )
-async def test_every_fault_is_the_error_aiogram_has_for_it(
+async def test_aiogram_raises_its_own_error_for_every_fault(
     sandbox: Sandbox, bot: Bot, fault: dict[str, Any], error: type[Exception]
 ) -> None:
     await sandbox.meet()
@@ -217,7 +217,7 @@ async def test_every_fault_is_the_error_aiogram_has_for_it(
     assert (await bot.send_message(1, "hello")).text == "hello"
 
 
-async def test_a_hung_call_ends_in_aiograms_own_timeout(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_hung_call_ends_with_aiograms_own_timeout(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     await sandbox.post("/telegram/misbehave", method="sendMessage", kind="hang")
 

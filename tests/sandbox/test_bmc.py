@@ -1,4 +1,4 @@
-"""Paying, and the webhook that follows."""
+"""Payments, and the webhooks that report them."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ def is_signed(received: Received) -> bool:
     return received.headers.get("x-signature-sha256") == expected
 
 
-async def test_a_payment_is_reported_signed(sandbox: Sandbox, product: Product) -> None:
+async def test_a_payment_is_reported_with_a_signature(sandbox: Sandbox, product: Product) -> None:
     paid = await sandbox.pay(amount="3.50", note="K7QM-2XHD", private=True)
 
     (received,) = await product.wait_for(1)
@@ -38,7 +38,7 @@ async def test_a_payment_is_reported_signed(sandbox: Sandbox, product: Product) 
     assert (data["amount"], data["support_note"], data["note_hidden"]) == (3.5, "K7QM-2XHD", "true")
 
 
-async def test_the_log_shows_what_was_answered(sandbox: Sandbox) -> None:
+async def test_the_log_shows_the_answers(sandbox: Sandbox) -> None:
     paid = await sandbox.pay()
 
     (delivery,) = await sandbox.settled(paid["event_id"])
@@ -46,7 +46,7 @@ async def test_the_log_shows_what_was_answered(sandbox: Sandbox) -> None:
     assert (delivery["status"], delivery["answer"], delivery["error"]) == (200, '{"seen": 1}', None)
 
 
-async def test_the_checkout_takes_forms_too(sandbox: Sandbox, product: Product) -> None:
+async def test_the_checkout_accepts_forms_too(sandbox: Sandbox, product: Product) -> None:
     form = {"kind": "donation", "amount": "7", "currency": "eur", "note": "hi", "private": "true"}
     async with sandbox.client.post("/bmc/creator/checkout", data=form) as response:
         assert response.status == 200
@@ -80,7 +80,7 @@ async def test_an_impossible_order_is_refused(sandbox: Sandbox, order: dict[str,
 
 
 @pytest.mark.parametrize("kind", ["donation", "extra_purchase", "commission_order", "wishlist_payment"])
-async def test_every_family_of_payments_is_paid_and_refunded(sandbox: Sandbox, product: Product, kind: str) -> None:
+async def test_every_kind_of_payment_is_paid_and_refunded(sandbox: Sandbox, product: Product, kind: str) -> None:
     paid = await sandbox.pay(kind=kind)
     await sandbox.settled(paid["event_id"])
 
@@ -93,7 +93,7 @@ async def test_every_family_of_payments_is_paid_and_refunded(sandbox: Sandbox, p
     assert refund.body["data"]["transaction_id"] == paid["transaction_id"]
 
 
-async def test_what_is_refunded_or_unknown_cannot_be_refunded(sandbox: Sandbox) -> None:
+async def test_a_refunded_or_unknown_payment_cannot_be_refunded(sandbox: Sandbox) -> None:
     paid = await sandbox.pay()
     await sandbox.post(f"/bmc/payments/{paid['transaction_id']}/refund")
 
@@ -114,13 +114,13 @@ async def test_the_question_of_a_shop_item_may_be_answered_later(sandbox: Sandbo
     assert updated["data"]["transaction_id"] == created["data"]["transaction_id"]
 
 
-async def test_only_shop_items_ask_a_question(sandbox: Sandbox) -> None:
+async def test_only_shop_items_have_a_question(sandbox: Sandbox) -> None:
     paid = await sandbox.pay()
 
     assert await sandbox.refused(f"/bmc/payments/{paid['transaction_id']}/answer", answer="x") == 409
 
 
-async def test_the_words_of_a_commission_come_as_additional_info(sandbox: Sandbox, product: Product) -> None:
+async def test_the_text_of_a_commission_is_sent_as_additional_info(sandbox: Sandbox, product: Product) -> None:
     await sandbox.pay(kind="commission_order", note="K7QM-2XHD")
 
     data = (await product.wait_for(1))[0].body["data"]
@@ -129,7 +129,7 @@ async def test_the_words_of_a_commission_come_as_additional_info(sandbox: Sandbo
 
 
 @pytest.mark.parametrize("kind", ["recurring_donation", "membership"])
-async def test_one_charge_of_a_subscription_comes_as_two_events(sandbox: Sandbox, product: Product, kind: str) -> None:
+async def test_one_charge_of_a_subscription_causes_two_events(sandbox: Sandbox, product: Product, kind: str) -> None:
     paid = await sandbox.pay(kind=kind)
 
     bodies = sorted([received.body for received in await product.wait_for(2)], key=lambda body: body["event_id"])
@@ -154,7 +154,9 @@ async def test_a_renewal_is_an_update_with_the_next_period(sandbox: Sandbox, pro
 
 
 @pytest.mark.parametrize(("act", "event_type"), [("cancel", "membership.cancelled"), ("pause", "membership.paused")])
-async def test_a_subscription_ends_or_rests(sandbox: Sandbox, product: Product, act: str, event_type: str) -> None:
+async def test_a_subscription_can_be_cancelled_or_paused(
+    sandbox: Sandbox, product: Product, act: str, event_type: str
+) -> None:
     paid = await sandbox.pay(kind="membership")
     await product.wait_for(2)
 
@@ -164,7 +166,7 @@ async def test_a_subscription_ends_or_rests(sandbox: Sandbox, product: Product, 
     assert await sandbox.refused(f"/bmc/subscriptions/{paid['psp_id']}/renew") == 409
 
 
-async def test_the_same_address_pays_as_the_same_supporter(sandbox: Sandbox) -> None:
+async def test_the_same_email_pays_as_the_same_supporter(sandbox: Sandbox) -> None:
     first = await sandbox.pay(email="a@example.com")
     second = await sandbox.pay(email="A@example.com")
     other = await sandbox.pay(email="b@example.com")
@@ -175,7 +177,7 @@ async def test_the_same_address_pays_as_the_same_supporter(sandbox: Sandbox) -> 
 
 
 @pytest.mark.parametrize("status", [302, 401, 500])
-async def test_whatever_is_not_2xx_is_tried_again_with_a_higher_attempt(
+async def test_an_answer_other_than_2xx_is_retried_with_a_higher_attempt(
     sandbox: Sandbox, product: Product, status: int
 ) -> None:
     product.statuses.extend([status, status])
@@ -189,7 +191,7 @@ async def test_whatever_is_not_2xx_is_tried_again_with_a_higher_attempt(
     assert all(map(is_signed, product.received))
 
 
-async def test_after_five_attempts_an_event_is_given_up(sandbox: Sandbox, product: Product) -> None:
+async def test_an_event_is_given_up_after_five_attempts(sandbox: Sandbox, product: Product) -> None:
     product.default_status = 500
 
     paid = await sandbox.pay()
@@ -220,7 +222,7 @@ async def test_more_than_ten_failures_in_a_row_disable_the_webhook(sandbox: Sand
     assert len(product.received) == 11
 
 
-async def test_a_success_begins_the_count_anew(sandbox: Sandbox, product: Product) -> None:
+async def test_a_success_resets_the_failure_count(sandbox: Sandbox, product: Product) -> None:
     product.statuses.extend([500] * 4)
     await sandbox.settled((await sandbox.pay())["event_id"])
 
@@ -241,7 +243,7 @@ async def test_a_disabled_webhook_misses_events_for_good(sandbox: Sandbox, produ
     assert [delivery["status"] for delivery in await sandbox.settled(paid["event_id"])] == [200]
 
 
-async def test_a_test_event_shows_its_answer_and_is_marked_as_no_money(sandbox: Sandbox, product: Product) -> None:
+async def test_a_test_event_shows_its_answer_and_is_not_live(sandbox: Sandbox, product: Product) -> None:
     answered = await sandbox.post("/bmc/test-event")
 
     (received,) = product.received
@@ -272,7 +274,7 @@ async def test_a_spoiled_request_is_followed_by_a_good_one(sandbox: Sandbox, pro
     assert product.received[0].body["data"]["amount"] == (500 if kind == "altered" else 5)
 
 
-async def test_an_event_sent_twice_is_the_same_to_the_byte(sandbox: Sandbox, product: Product) -> None:
+async def test_an_event_sent_twice_has_identical_bytes(sandbox: Sandbox, product: Product) -> None:
     await sandbox.post("/bmc/misbehave", kind="twice")
 
     paid = await sandbox.pay()
@@ -282,7 +284,7 @@ async def test_an_event_sent_twice_is_the_same_to_the_byte(sandbox: Sandbox, pro
     assert first.raw == second.raw
 
 
-async def test_each_request_of_an_event_has_a_number_of_its_own_in_the_log(sandbox: Sandbox) -> None:
+async def test_each_request_of_an_event_has_its_own_number_in_the_log(sandbox: Sandbox) -> None:
     await sandbox.post("/bmc/misbehave", kind="twice")
     paid = await sandbox.pay()
 
@@ -292,7 +294,7 @@ async def test_each_request_of_an_event_has_a_number_of_its_own_in_the_log(sandb
     assert first["number"] != second["number"]
 
 
-async def test_a_late_event_comes_after_its_time(sandbox: Sandbox, product: Product) -> None:
+async def test_a_late_event_is_sent_after_its_delay(sandbox: Sandbox, product: Product) -> None:
     await sandbox.post("/bmc/misbehave", kind="late", seconds=0.2)
 
     late = await sandbox.pay(note="late")
@@ -302,7 +304,7 @@ async def test_a_late_event_comes_after_its_time(sandbox: Sandbox, product: Prod
     assert [received.body["data"]["support_note"] for received in product.received] == ["in time", "late"]
 
 
-async def test_an_event_out_of_order_lets_the_next_one_pass(sandbox: Sandbox, product: Product) -> None:
+async def test_the_next_event_overtakes_an_event_out_of_order(sandbox: Sandbox, product: Product) -> None:
     await sandbox.post("/bmc/misbehave", kind="out_of_order")
 
     first = await sandbox.pay(note="first")
@@ -325,7 +327,7 @@ async def test_a_refund_may_come_before_its_payment(sandbox: Sandbox, product: P
     assert product.received[2].body["event_id"] == paid["event_id"]
 
 
-async def test_cleared_faults_meet_no_delivery(sandbox: Sandbox, product: Product) -> None:
+async def test_cleared_faults_affect_no_delivery(sandbox: Sandbox, product: Product) -> None:
     await sandbox.post("/bmc/misbehave", kind="no_signature", times=9)
 
     assert await sandbox.delete("/bmc/misbehave") == []
@@ -335,7 +337,7 @@ async def test_cleared_faults_meet_no_delivery(sandbox: Sandbox, product: Produc
 
 
 @pytest.mark.parametrize("kind", ["late", "out_of_order", "only_refund_first"])
-async def test_clearing_the_faults_lets_go_what_they_held_back(sandbox: Sandbox, product: Product, kind: str) -> None:
+async def test_clearing_the_faults_releases_the_held_events(sandbox: Sandbox, product: Product, kind: str) -> None:
     await sandbox.post("/bmc/misbehave", kind=kind, seconds=600)
     paid = await sandbox.pay()
     assert await sandbox.get("/bmc/deliveries") == []
@@ -345,7 +347,7 @@ async def test_clearing_the_faults_lets_go_what_they_held_back(sandbox: Sandbox,
     assert [delivery["status"] for delivery in await sandbox.settled(paid["event_id"])] == [200]
 
 
-async def test_waiting_for_an_event_ends_with_the_wait(sandbox: Sandbox) -> None:
+async def test_waiting_for_an_event_returns_after_the_wait(sandbox: Sandbox) -> None:
     await sandbox.post("/bmc/misbehave", kind="late", seconds=DEADLINE_SECONDS)
     paid = await sandbox.pay()
 

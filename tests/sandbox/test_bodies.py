@@ -1,4 +1,4 @@
-"""The bodies the sandbox writes have the shape of those that BMC was seen to send."""
+"""The sandbox writes bodies in the form that BMC sends."""
 
 import json
 from datetime import datetime
@@ -105,7 +105,7 @@ def test_a_membership_names_its_level() -> None:
         "membership.cancelled--django-buymeacoffee.json",
     ],
 )
-def test_a_test_event_agrees_with_every_kept_copy_of_it(name: str) -> None:
+def test_a_test_event_agrees_with_every_published_copy_of_it(name: str) -> None:
     copy = published(name)
 
     ours = SAMPLES[copy["type"]]
@@ -133,7 +133,7 @@ def test_an_amount_is_a_json_number(amount: str, as_json: bytes) -> None:
     assert as_json in wire(event, attempt=1)
 
 
-def test_slashes_and_other_scripts_are_escaped() -> None:
+def test_slashes_and_non_ascii_letters_are_escaped() -> None:
     data = payment_data(a_payment(note="Дякую/дуже ☕ \ud800"))
 
     raw = wire(Event(event_id=1, type="donation.created", created=1, data=data), attempt=1)
@@ -148,7 +148,7 @@ def test_the_attempt_is_in_the_body() -> None:
     assert [json.loads(wire(event, attempt=attempt))["attempt"] for attempt in (1, 5)] == [1, 5]
 
 
-def test_booleans_are_words_in_payments_but_not_the_subscriptions_note_flag() -> None:
+def test_booleans_are_strings_except_for_the_note_flag_of_subscriptions() -> None:
     payment = payment_data(a_payment(is_private=True))
     subscription = subscription_data(a_subscription(order=an_order(Kind.MEMBERSHIP, is_private=True)))
 
@@ -156,7 +156,7 @@ def test_booleans_are_words_in_payments_but_not_the_subscriptions_note_flag() ->
     assert (subscription["note_hidden"], subscription["canceled"]) == (True, "false")
 
 
-def test_a_refund_switches_status_and_keeps_everything_else() -> None:
+def test_a_refund_changes_the_status_and_keeps_everything_else() -> None:
     before = payment_data(a_payment())
     after = payment_data(a_payment(refunded_at=1780399999))
 
@@ -165,7 +165,7 @@ def test_a_refund_switches_status_and_keeps_everything_else() -> None:
     assert changed == {"status": "refunded", "refunded": "true", "refunded_at": 1780399999}
 
 
-def test_who_pays_the_card_fee_is_charged_more() -> None:
+def test_a_supporter_who_pays_the_card_fee_is_charged_more() -> None:
     assert payment_data(a_payment(pays_fee=True))["total_amount_charged"] == "5.45"
     assert payment_data(a_payment(amount=Decimal(25), pays_fee=True))["total_amount_charged"] == "26.03"
 
@@ -177,14 +177,14 @@ def test_an_unanswered_shop_item_has_an_empty_list_of_answers() -> None:
     assert (unanswered["question_answers"], answered["question_answers"]) == ([], ["K7QM-2XHD"])
 
 
-def test_a_guest_is_someone_without_an_address() -> None:
+def test_a_guest_is_called_someone_and_has_no_email() -> None:
     data = payment_data(a_payment(name="", email=None))
 
     assert data["supporter_name"] == "Someone"
     assert "supporter_email" not in data
 
 
-def test_a_cancelled_subscription_is_spelled_with_one_l_inside() -> None:
+def test_the_status_of_a_cancelled_subscription_is_spelled_canceled() -> None:
     data = subscription_data(a_subscription(status=Status.CANCELED, canceled_at=9, feedback="Too dear"))
 
     assert (data["status"], data["canceled"], data["canceled_at"], data["supporter_feedback"]) == (
@@ -195,13 +195,13 @@ def test_a_cancelled_subscription_is_spelled_with_one_l_inside() -> None:
     )
 
 
-def test_keys_are_ordered_by_length_then_alphabet_at_every_depth() -> None:
+def test_keys_are_sorted_by_length_then_alphabetically_at_every_depth() -> None:
     ordered = in_log_order({"bb": [{"zz": 1, "a": 2}], "a": 1, "ab": 2})
 
     assert json.dumps(ordered) == '{"a": 1, "ab": 2, "bb": [{"a": 2, "zz": 1}]}'
 
 
-def test_the_same_address_is_the_same_supporter_and_a_guest_never_is() -> None:
+def test_the_same_email_has_one_supporter_id_and_a_guest_a_new_one_each_time() -> None:
     assert supporter_id_of("Alex@Example.com ") == supporter_id_of("alex@example.com")
     assert supporter_id_of(None) != supporter_id_of(None)
 
@@ -219,7 +219,7 @@ def second(moment: str) -> int:
 
 
 def assert_contains(ours: Any, copy: Any) -> None:
-    """Every value of the kept copy stands in ours; copies are often shortened, so ours may hold more."""
+    """Assert that *ours* contains every value of the kept copy; it may hold more, because copies are often shortened."""
     if isinstance(copy, dict):
         for key, value in copy.items():
             assert_contains(ours[key], value)

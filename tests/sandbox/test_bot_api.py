@@ -1,4 +1,4 @@
-"""The Bot API as Telegram refuses, limits and breaks it."""
+"""Error answers, rate limits and faults of the Bot API."""
 
 import asyncio
 import json
@@ -26,12 +26,12 @@ async def test_an_unknown_method_is_not_found(sandbox: Sandbox) -> None:
     assert (await sandbox.bot_answer("makeCoffee"))["description"] == "Not Found: method not found"
 
 
-async def test_method_names_come_in_any_case(sandbox: Sandbox) -> None:
+async def test_method_names_are_case_insensitive(sandbox: Sandbox) -> None:
     assert (await sandbox.bot("GETME"))["id"] == 4242
 
 
 @pytest.mark.parametrize("chat_id", [1, "@nobody", -100, "abc"])
-async def test_nobody_is_written_to_before_they_wrote(sandbox: Sandbox, chat_id: int | str) -> None:
+async def test_the_bot_cannot_write_to_a_person_who_never_wrote(sandbox: Sandbox, chat_id: int | str) -> None:
     await sandbox.post("/telegram/users", id=1, first_name="Olena")
 
     answer = await sandbox.bot_answer("sendMessage", chat_id=chat_id, text="hello")
@@ -119,7 +119,7 @@ async def test_an_edit_that_changes_nothing_is_refused(sandbox: Sandbox) -> None
     assert answer["description"].startswith("Bad Request: message is not modified")
 
 
-async def test_an_edit_without_a_keyboard_takes_the_keyboard_away(sandbox: Sandbox) -> None:
+async def test_an_edit_without_a_keyboard_removes_the_keyboard(sandbox: Sandbox) -> None:
     await sandbox.meet()
     sent = (await send(sandbox, "hello", reply_markup=BUTTONS))["result"]
 
@@ -129,7 +129,7 @@ async def test_an_edit_without_a_keyboard_takes_the_keyboard_away(sandbox: Sandb
     assert edited["edit_date"] >= edited["date"]
 
 
-async def test_only_the_bots_own_messages_are_edited(sandbox: Sandbox) -> None:
+async def test_the_bot_can_edit_only_its_own_messages(sandbox: Sandbox) -> None:
     from_user = await sandbox.meet()
 
     theirs = await sandbox.bot_answer("editMessageText", chat_id=1, message_id=from_user, text="x")
@@ -156,7 +156,7 @@ async def test_a_deleted_message_is_gone(sandbox: Sandbox) -> None:
         ("delete", "Forbidden: user is deactivated"),
     ],
 )
-async def test_who_left_gets_nothing_more(sandbox: Sandbox, act: str, description: str) -> None:
+async def test_a_person_who_left_gets_no_more_messages(sandbox: Sandbox, act: str, description: str) -> None:
     await sandbox.meet()
 
     await sandbox.post(f"/telegram/chats/1/{act}")
@@ -165,7 +165,7 @@ async def test_who_left_gets_nothing_more(sandbox: Sandbox, act: str, descriptio
     assert (answer["error_code"], answer["description"]) == (403, description)
 
 
-async def test_who_unblocks_the_bot_hears_it_again(sandbox: Sandbox) -> None:
+async def test_a_person_who_unblocks_the_bot_gets_messages_again(sandbox: Sandbox) -> None:
     await sandbox.meet()
     await sandbox.post("/telegram/chats/1/block")
 
@@ -174,7 +174,7 @@ async def test_who_unblocks_the_bot_hears_it_again(sandbox: Sandbox) -> None:
     assert (await send(sandbox))["ok"]
 
 
-async def test_blocking_and_unblocking_are_told_to_the_bot(sandbox: Sandbox) -> None:
+async def test_the_bot_is_told_of_blocking_and_unblocking(sandbox: Sandbox) -> None:
     await sandbox.meet()
     await sandbox.post("/telegram/chats/1/block")
     await sandbox.post("/telegram/chats/1/unblock")
@@ -196,7 +196,7 @@ async def test_sending_too_fast_into_one_chat_is_answered_429(sandbox: Sandbox) 
     assert answer["parameters"] == {"retry_after": 1}
 
 
-async def test_updates_come_again_until_they_are_confirmed(sandbox: Sandbox) -> None:
+async def test_updates_are_repeated_until_they_are_confirmed(sandbox: Sandbox) -> None:
     first = await sandbox.post("/telegram/chats/1/messages", text="one")
     second = await sandbox.post("/telegram/chats/1/messages", text="two")
 
@@ -218,7 +218,7 @@ async def test_a_negative_offset_keeps_the_last_updates(sandbox: Sandbox) -> Non
     assert [update["message"]["text"] for update in kept] == ["three"]
 
 
-async def test_a_long_poll_is_answered_when_somebody_writes(sandbox: Sandbox) -> None:
+async def test_a_long_poll_returns_when_a_message_arrives(sandbox: Sandbox) -> None:
     poll = asyncio.create_task(sandbox.bot("getUpdates", timeout=int(DEADLINE_SECONDS)))
     await sandbox.get("/telegram/calls", method="getUpdates", wait=10)
 
@@ -237,7 +237,7 @@ async def test_a_second_poll_ends_the_first_with_409(sandbox: Sandbox) -> None:
     assert (await first)["description"].startswith("Conflict: terminated by other getUpdates request")
 
 
-async def test_kinds_of_updates_the_bot_does_not_want_are_left_out(sandbox: Sandbox) -> None:
+async def test_updates_of_unwanted_kinds_are_left_out(sandbox: Sandbox) -> None:
     await sandbox.bot("getUpdates", allowed_updates=["callback_query"])
     await sandbox.post("/telegram/chats/1/messages", text="unheard")
 
@@ -248,7 +248,7 @@ async def test_kinds_of_updates_the_bot_does_not_want_are_left_out(sandbox: Sand
     assert [update["message"]["text"] for update in await sandbox.bot("getUpdates")] == ["heard"]
 
 
-async def test_an_update_comes_twice_on_demand(sandbox: Sandbox) -> None:
+async def test_an_update_is_delivered_twice_on_demand(sandbox: Sandbox) -> None:
     said = await sandbox.post("/telegram/chats/1/messages", text="hello", repeat=2)
     offset = said["update_id"] + 1
 
@@ -261,7 +261,7 @@ async def test_an_update_comes_twice_on_demand(sandbox: Sandbox) -> None:
     ]
 
 
-async def test_the_webhook_gets_updates_with_its_secret_until_it_accepts_them(sandbox: Sandbox) -> None:
+async def test_an_update_is_pushed_with_the_secret_until_the_webhook_accepts_it(sandbox: Sandbox) -> None:
     sandbox.product.statuses.append(503)
     url = str(sandbox.product_url.with_path("/telegram-webhook"))
     await sandbox.bot("setWebhook", url=url, secret_token="s3cret", allowed_updates=["message"])
@@ -296,7 +296,7 @@ async def test_pending_updates_are_dropped_only_on_demand(sandbox: Sandbox) -> N
     assert (await sandbox.bot("getWebhookInfo"))["pending_update_count"] == 0
 
 
-async def test_a_query_that_was_never_asked_cannot_be_answered(sandbox: Sandbox) -> None:
+async def test_an_unknown_callback_query_cannot_be_answered(sandbox: Sandbox) -> None:
     answer = await sandbox.bot_answer("answerCallbackQuery", callback_query_id="1")
 
     assert answer["description"].startswith("Bad Request: query is too old")
@@ -327,7 +327,7 @@ async def test_malformed_commands_are_refused(sandbox: Sandbox, command: str) ->
 
 
 @pytest.mark.parametrize(("kind", "status"), [("too_many_requests", 429), ("server_error", 500), ("conflict", 409)])
-async def test_a_fault_meets_as_many_calls_as_asked_for(sandbox: Sandbox, kind: str, status: int) -> None:
+async def test_a_fault_affects_as_many_calls_as_requested(sandbox: Sandbox, kind: str, status: int) -> None:
     await sandbox.meet()
     await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, times=2, retry_after=7)
 
@@ -337,7 +337,7 @@ async def test_a_fault_meets_as_many_calls_as_asked_for(sandbox: Sandbox, kind: 
     assert answers[0].get("parameters") == ({"retry_after": 7} if status == 429 else None)
 
 
-async def test_a_fault_may_meet_one_chat_only(sandbox: Sandbox) -> None:
+async def test_a_fault_may_affect_a_single_chat(sandbox: Sandbox) -> None:
     await sandbox.meet(1)
     await sandbox.meet(2)
     await sandbox.post("/telegram/misbehave", method="*", kind="server_error", user_id=2)
@@ -374,7 +374,7 @@ async def test_a_call_may_hang(sandbox: Sandbox) -> None:
     assert (await sandbox.get("/telegram/calls", method="getMe"))[0]["status"] is None
 
 
-async def test_cleared_faults_meet_nobody(sandbox: Sandbox) -> None:
+async def test_cleared_faults_affect_no_call(sandbox: Sandbox) -> None:
     await sandbox.post("/telegram/misbehave", method="*", kind="server_error", times=100)
 
     await sandbox.delete("/telegram/misbehave")
@@ -410,7 +410,7 @@ async def test_calls_are_listed_in_order_with_their_answers_and_no_secret(sandbo
     assert TOKEN not in json.dumps(everything)
 
 
-async def test_an_answer_takes_as_long_as_it_was_told_and_its_effect_does_not() -> None:
+async def test_an_answer_is_delayed_but_its_effect_is_not() -> None:
     async with open_sandbox(answer_seconds=0.3) as sandbox:
         await sandbox.post("/telegram/chats/1/messages", text="/start")
         began_at = asyncio.get_running_loop().time()

@@ -26,7 +26,7 @@ def test_four_named_and_all_numeric_characters_are_read() -> None:
     assert read_html("&lt;&gt;&amp;&quot;&#39;&#x2615;").text == "<>&\"'☕"
 
 
-def test_other_ampersands_stay_as_they_stand() -> None:
+def test_other_ampersands_stay_unchanged() -> None:
     assert read_html("Tom & Jerry &nbsp; AT&T").text == "Tom & Jerry &nbsp; AT&T"
 
 
@@ -50,7 +50,7 @@ def test_preformatted_code_keeps_its_language() -> None:
     assert read.entities == (Entity("pre", 0, 5, language="python"),)
 
 
-def test_blanks_around_the_text_are_cut_and_entities_follow() -> None:
+def test_blanks_around_the_text_are_stripped_and_entities_shifted() -> None:
     read = read_html("\n <b> bold </b> \n")
 
     assert (read.text, read.entities) == ("bold", (Entity("bold", 0, 4),))
@@ -70,7 +70,7 @@ def test_blanks_around_the_text_are_cut_and_entities_follow() -> None:
         ('<a =">x</a>', 'Empty attribute name in the tag "a" at byte offset 0'),
     ],
 )
-def test_malformed_markup_is_refused_in_telegrams_words(source: str, problem: str) -> None:
+def test_malformed_markup_is_refused_with_telegrams_wording(source: str, problem: str) -> None:
     with pytest.raises(MarkupError) as refused:
         read_html(source)
 

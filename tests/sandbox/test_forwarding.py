@@ -1,4 +1,4 @@
-"""The product's pages and endpoints under the sandbox's own address."""
+"""The sandbox forwards the product's pages and endpoints."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ async def source_of(sandbox: Sandbox) -> str | None:
     return source
 
 
-async def test_a_page_loads_telegrams_own_script_where_that_can_be_reached(sandbox: Sandbox, product: Product) -> None:
+async def test_a_page_loads_telegrams_script_if_telegram_can_be_reached(sandbox: Sandbox, product: Product) -> None:
     async def show_script(request: web.Request) -> web.Response:
         return web.Response(content_type="text/javascript")
 
@@ -36,7 +36,7 @@ async def test_a_page_loads_telegrams_own_script_where_that_can_be_reached(sandb
     assert await source_of(sandbox) == "telegram"
 
 
-async def test_a_page_loads_the_copy_where_telegram_cannot_be_reached(sandbox: Sandbox, product: Product) -> None:
+async def test_a_page_loads_the_copy_if_telegram_cannot_be_reached(sandbox: Sandbox, product: Product) -> None:
     product.pages["/app/"] = show_page
 
     html = await page_of(sandbox)
@@ -49,7 +49,7 @@ async def test_a_page_loads_the_copy_where_telegram_cannot_be_reached(sandbox: S
     assert await source_of(sandbox) == "copy"
 
 
-async def test_without_either_a_page_stays_as_it_is_and_the_demo_is_told(
+async def test_a_page_stays_unchanged_without_any_script_and_the_demo_knows_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sandbox.script.COPY", tmp_path / "nothing.js")
@@ -62,7 +62,7 @@ async def test_without_either_a_page_stays_as_it_is_and_the_demo_is_told(
             assert (script.status, "make sandbox/telegram-web-app.js" in await script.text()) == (404, True)
 
 
-async def test_the_product_is_asked_under_its_public_name_with_query_and_headers(
+async def test_a_request_reaches_the_product_with_its_public_name_query_and_headers(
     sandbox: Sandbox, product: Product
 ) -> None:
     async def echo(request: web.Request) -> web.Response:
@@ -74,7 +74,7 @@ async def test_the_product_is_asked_under_its_public_name_with_query_and_headers
         assert await answer.json() == ["pay.example", "a=%2B1", "tma query_id=1"]
 
 
-async def test_a_body_and_a_refusal_go_through_as_they_are(sandbox: Sandbox, product: Product) -> None:
+async def test_a_body_and_a_refusal_pass_through_unchanged(sandbox: Sandbox, product: Product) -> None:
     product.statuses.append(422)
 
     async with sandbox.client.post("/api/payments", json={"amount": "0"}) as answer:
@@ -85,7 +85,7 @@ async def test_a_body_and_a_refusal_go_through_as_they_are(sandbox: Sandbox, pro
     assert product.received[0].body == {"amount": "0"}
 
 
-async def test_events_come_through_one_by_one_while_the_stream_is_open(sandbox: Sandbox, product: Product) -> None:
+async def test_events_pass_through_one_by_one_while_the_stream_is_open(sandbox: Sandbox, product: Product) -> None:
     heard = asyncio.Event()
 
     async def stream(request: web.Request) -> web.StreamResponse:
@@ -107,7 +107,7 @@ async def test_events_come_through_one_by_one_while_the_stream_is_open(sandbox: 
     assert answer.content_type == "text/event-stream"
 
 
-async def test_an_answer_that_says_nothing_has_changed_stays_one(sandbox: Sandbox, product: Product) -> None:
+async def test_a_not_modified_answer_passes_through(sandbox: Sandbox, product: Product) -> None:
     async def unchanged(request: web.Request) -> web.Response:
         return web.Response(status=304 if request.headers.get("If-None-Match") == '"1"' else 200)
 
@@ -117,7 +117,7 @@ async def test_an_answer_that_says_nothing_has_changed_stays_one(sandbox: Sandbo
         assert answer.status == 304
 
 
-async def test_a_product_that_is_away_is_a_bad_gateway() -> None:
+async def test_an_unreachable_product_causes_a_bad_gateway_answer() -> None:
     async with open_sandbox() as sandbox:
         await sandbox.close_product()
 

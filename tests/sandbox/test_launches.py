@@ -1,4 +1,4 @@
-"""Opening the Mini App: what its page is told, checked by two libraries that share nothing with the sandbox."""
+"""Opening the Mini App: two libraries that share no code with the sandbox check its launch data."""
 
 import time
 from typing import Any
@@ -25,14 +25,14 @@ OPEN = "/telegram/chats/1/open"
 
 @pytest.fixture
 async def menu(sandbox: Sandbox, bot: Bot) -> None:
-    """Anna wrote to the bot, whose menu button opens the Mini App."""
+    """Let Anna write to the bot; its menu button opens the Mini App."""
     await sandbox.post("/telegram/users", id=1, first_name="Anna & Co", username="anna", language_code="uk")
     await sandbox.meet()
     await bot.set_chat_menu_button(menu_button=MenuButtonWebApp(text="Support", web_app=WebAppInfo(url=APP)))
 
 
 def told(launch: dict[str, Any]) -> dict[str, str]:
-    """Return what stands behind the # of the address."""
+    """Return the fields of the address's fragment."""
     return dict(parse_qsl(urlsplit(launch["url"]).fragment, strict_parsing=True))
 
 
@@ -42,7 +42,7 @@ def believe(launch: dict[str, Any]) -> WebAppInitData:
     return safe_parse_webapp_init_data(TOKEN, init_data)
 
 
-async def test_the_menu_button_tells_who_opens_it_under_telegrams_signature(sandbox: Sandbox, menu: None) -> None:
+async def test_the_menu_button_passes_signed_data_about_the_user(sandbox: Sandbox, menu: None) -> None:
     launch = await sandbox.post(OPEN, menu=True)
 
     data = believe(launch)
@@ -67,7 +67,7 @@ async def test_an_inline_button_of_any_message_opens_the_app(sandbox: Sandbox, b
     assert believe(launch).query_id
 
 
-async def test_a_keyboards_button_tells_the_page_nobodys_name(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_keyboard_button_passes_no_data_about_the_user(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     button = KeyboardButton(text="Choose", web_app=WebAppInfo(url=f"{APP}&mode=keyboard"))
     await bot.send_message(1, "Hello", reply_markup=ReplyKeyboardMarkup(keyboard=[[button]]))
@@ -80,7 +80,7 @@ async def test_a_keyboards_button_tells_the_page_nobodys_name(sandbox: Sandbox, 
     assert "tgWebAppData" not in told(launch)
 
 
-async def test_a_direct_link_brings_its_parameter_twice_and_no_query_id(sandbox: Sandbox, menu: None) -> None:
+async def test_a_direct_link_passes_its_parameter_twice_and_no_query_id(sandbox: Sandbox, menu: None) -> None:
     launch = await sandbox.post(OPEN, start_param="7_50")
 
     data = believe(launch)
@@ -88,7 +88,7 @@ async def test_a_direct_link_brings_its_parameter_twice_and_no_query_id(sandbox:
     assert parse_qs(urlsplit(launch["url"]).query) == {"lang": ["uk"], "tgWebAppStartParam": ["7_50"]}
 
 
-async def test_a_stranger_who_follows_a_link_may_not_be_written_to_yet(sandbox: Sandbox) -> None:
+async def test_a_stranger_who_follows_a_link_has_not_allowed_messages(sandbox: Sandbox) -> None:
     launch = await sandbox.post("/telegram/chats/2/open", start_param="10")
 
     data = believe(launch)
@@ -97,20 +97,20 @@ async def test_a_stranger_who_follows_a_link_may_not_be_written_to_yet(sandbox: 
     assert (await sandbox.get("/telegram/chats/2"))["standing"] == "stranger"
 
 
-async def test_a_forged_launch_is_refused_by_whoever_holds_the_token(sandbox: Sandbox, menu: None) -> None:
+async def test_a_forged_launch_fails_the_check_with_the_token(sandbox: Sandbox, menu: None) -> None:
     launch = await sandbox.post(OPEN, menu=True, forged=True)
 
     assert not check_webapp_signature(TOKEN, told(launch)["tgWebAppData"])
 
 
-async def test_an_old_launch_is_signed_and_of_its_time(sandbox: Sandbox, menu: None) -> None:
+async def test_an_old_launch_has_a_valid_signature_and_an_old_date(sandbox: Sandbox, menu: None) -> None:
     launch = await sandbox.post(OPEN, menu=True, age_seconds=7200)
 
     data = safe_parse_webapp_init_data(TOKEN, told(launch)["tgWebAppData"])
     assert 7190 < time.time() - data.auth_date.timestamp() < 7260
 
 
-async def test_theme_and_language_are_as_wished(sandbox: Sandbox, menu: None) -> None:
+async def test_theme_and_language_can_be_chosen(sandbox: Sandbox, menu: None) -> None:
     light = await sandbox.post(OPEN, menu=True)
     dark = await sandbox.post(OPEN, menu=True, theme="dark", language_code="pt-br")
 
@@ -121,7 +121,7 @@ async def test_theme_and_language_are_as_wished(sandbox: Sandbox, menu: None) ->
 
 
 @pytest.mark.parametrize("asked", [{"menu": True}, {"start_param": "10"}])
-async def test_an_older_telegram_says_its_version(sandbox: Sandbox, menu: None, asked: dict[str, Any]) -> None:
+async def test_an_older_telegram_passes_its_version(sandbox: Sandbox, menu: None, asked: dict[str, Any]) -> None:
     launch = await sandbox.post(OPEN, **asked, version="6.0")
 
     assert told(launch)["tgWebAppVersion"] == "6.0"
@@ -148,11 +148,11 @@ async def test_an_app_of_another_host_keeps_its_address(sandbox: Sandbox, bot: B
         ({"start_param": "1", "version": "old"}, 400),
     ],
 )
-async def test_what_opens_nothing_is_refused(sandbox: Sandbox, fields: dict[str, Any], status: int) -> None:
+async def test_a_launch_that_opens_nothing_is_refused(sandbox: Sandbox, fields: dict[str, Any], status: int) -> None:
     await sandbox.meet()
 
     assert await sandbox.refused(OPEN, **fields) == status
 
 
-async def test_nobody_has_buttons_before_they_wrote(sandbox: Sandbox) -> None:
+async def test_a_person_who_never_wrote_has_no_buttons(sandbox: Sandbox) -> None:
     assert await sandbox.refused(OPEN, menu=True) == 409

@@ -23,7 +23,7 @@ async def test_a_page_loads_nothing_from_elsewhere(sandbox: Sandbox, path: str) 
     ]
 
 
-async def test_every_part_of_the_page_is_there(sandbox: Sandbox) -> None:
+async def test_every_part_of_the_page_is_served(sandbox: Sandbox) -> None:
     wanted, seen = {"/pages/demo.css", "/pages/retry.js", "/pages/demo.js"}, set[str]()
 
     while wanted - seen:
@@ -43,11 +43,11 @@ async def test_nothing_else_is_served_as_a_part(sandbox: Sandbox, name: str) -> 
         assert response.status == 404
 
 
-async def test_the_sandbox_says_that_it_is_healthy(sandbox: Sandbox) -> None:
+async def test_the_sandbox_reports_that_it_is_healthy(sandbox: Sandbox) -> None:
     assert await sandbox.get("/healthz") == {"ok": True}
 
 
-async def test_the_page_is_told_all_it_shows(sandbox: Sandbox) -> None:
+async def test_the_changes_contain_everything_that_the_page_shows(sandbox: Sandbox) -> None:
     await sandbox.post("/telegram/users", id=1, first_name="Anna", language_code="uk")
     await sandbox.meet()
     sent = await sandbox.bot("sendMessage", chat_id=1, text="Hello")
@@ -74,7 +74,7 @@ async def test_the_page_is_told_all_it_shows(sandbox: Sandbox) -> None:
     assert [fault["kind"] for fault in shown["bmc_faults"]] == ["late"]
 
 
-async def test_the_page_is_told_of_those_it_asks_for_however_many_came_since(sandbox: Sandbox) -> None:
+async def test_the_page_gets_the_people_it_asks_for_however_many_came_since(sandbox: Sandbox) -> None:
     for user in range(1, 100):
         await sandbox.post("/telegram/users", id=user, first_name="Guest")
 
@@ -94,9 +94,7 @@ async def test_the_page_is_told_of_those_it_asks_for_however_many_came_since(san
         ("/bmc/webhook/enable", {}),
     ],
 )
-async def test_whatever_happens_reaches_the_page_at_once(
-    sandbox: Sandbox, path: str, fields: dict[str, str | int]
-) -> None:
+async def test_every_change_reaches_the_page_at_once(sandbox: Sandbox, path: str, fields: dict[str, str | int]) -> None:
     version = (await sandbox.get("/demo/changes"))["version"]
     asking = asyncio.create_task(sandbox.get("/demo/changes", version=version, wait=10))
 
@@ -135,7 +133,7 @@ async def test_a_payment_shows_although_the_webhook_is_switched_off(sandbox: San
     assert not shown["webhook"]["enabled"]
 
 
-async def test_one_fault_can_be_taken_back_alone(sandbox: Sandbox) -> None:
+async def test_a_single_fault_can_be_cleared(sandbox: Sandbox) -> None:
     for party, kinds in (("telegram", ("hang", "reset")), ("bmc", ("late", "twice"))):
         for kind in kinds:
             await sandbox.post(f"/{party}/misbehave", kind=kind)

@@ -1,4 +1,4 @@
-"""Webhooks reach the product through its own front door, whatever name the door has outside."""
+"""The postman sends webhooks through the product's proxy, whatever its public name is."""
 
 import shutil
 import ssl
@@ -10,7 +10,7 @@ import pytest
 from tests.sandbox.world import Sandbox, open_sandbox
 
 
-async def test_an_address_under_the_public_name_goes_to_the_door(sandbox: Sandbox) -> None:
+async def test_an_address_at_the_public_name_is_posted_to_the_door(sandbox: Sandbox) -> None:
     await sandbox.bot("setWebhook", url="https://pay.example/telegram-webhook")
 
     await sandbox.post("/telegram/chats/1/messages", text="hello")
@@ -20,7 +20,7 @@ async def test_an_address_under_the_public_name_goes_to_the_door(sandbox: Sandbo
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
-async def test_a_door_with_a_certificate_of_its_own_ca_is_asked_for_by_the_public_name(tmp_path: Path) -> None:
+async def test_the_postman_sends_the_public_name_to_a_door_with_an_internal_certificate(tmp_path: Path) -> None:
     names: list[str | None] = []
     tls = self_signed(tmp_path)
     tls.sni_callback = lambda connection, name, context: names.append(name)
@@ -32,7 +32,7 @@ async def test_a_door_with_a_certificate_of_its_own_ca_is_asked_for_by_the_publi
     assert names == ["pay.example"]
 
 
-async def test_a_redirect_is_an_answer_and_not_followed(sandbox: Sandbox) -> None:
+async def test_a_redirect_is_not_followed(sandbox: Sandbox) -> None:
     sandbox.product.statuses.append(307)
 
     paid = await sandbox.pay()

@@ -1,4 +1,4 @@
-"""What the bot shows of itself, and the files it sends: asked for by a real aiogram client."""
+"""The bot's profile, and the files and replies it sends; requested by a real aiogram client."""
 
 import pytest
 from aiogram import Bot
@@ -35,7 +35,7 @@ async def names_seen(sandbox: Sandbox, user_id: int) -> list[str]:
     return [command["command"] for command in await sandbox.get(f"/telegram/chats/{user_id}/commands")]
 
 
-async def test_everybody_sees_the_commands_nearest_to_them(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_person_sees_the_most_specific_commands(sandbox: Sandbox, bot: Bot) -> None:
     for user_id, language in ((1, "en"), (2, "uk"), (3, "uk")):
         await sandbox.post("/telegram/users", id=user_id, language_code=language)
         await sandbox.meet(user_id)
@@ -57,7 +57,7 @@ async def test_commands_for_a_chat_need_that_chat(sandbox: Sandbox, bot: Bot) ->
         await bot.set_my_commands(commands("stats"), scope=BotCommandScopeChat(chat_id=1))
 
 
-async def test_commands_taken_back_are_no_longer_seen(sandbox: Sandbox, bot: Bot) -> None:
+async def test_deleted_commands_are_no_longer_shown(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     await bot.set_my_commands(commands("pay"))
 
@@ -66,7 +66,7 @@ async def test_commands_taken_back_are_no_longer_seen(sandbox: Sandbox, bot: Bot
     assert await names_seen(sandbox, 1) == []
 
 
-async def test_a_chats_own_menu_button_goes_before_the_shared_one(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_chats_own_menu_button_overrides_the_shared_one(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     shared = MenuButtonWebApp(text="Support", web_app=WebAppInfo(url="https://pay.example/app/"))
     own = MenuButtonWebApp(text="Підтримати", web_app=WebAppInfo(url="https://pay.example/app/?lang=uk"))
@@ -79,7 +79,7 @@ async def test_a_chats_own_menu_button_goes_before_the_shared_one(sandbox: Sandb
     assert (await sandbox.get("/telegram/chats/2/menu_button"))["text"] == "Support"
 
 
-async def test_a_menu_button_set_back_shows_the_shared_one_again(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_reset_menu_button_shows_the_shared_one_again(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     await bot.set_chat_menu_button(chat_id=1, menu_button=MenuButtonCommands())
     await bot.set_chat_menu_button(
@@ -93,12 +93,12 @@ async def test_a_menu_button_set_back_shows_the_shared_one_again(sandbox: Sandbo
 
 
 @pytest.mark.parametrize("url", ["http://pay.example/app/", "pay.example"])
-async def test_a_menu_button_wants_https(bot: Bot, url: str) -> None:
+async def test_a_menu_button_requires_https(bot: Bot, url: str) -> None:
     with pytest.raises(TelegramBadRequest, match="Only HTTPS links are allowed"):
         await bot.set_chat_menu_button(menu_button=MenuButtonWebApp(text="Support", web_app=WebAppInfo(url=url)))
 
 
-async def test_a_photo_is_kept_and_shown(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_sent_photo_can_be_downloaded(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
 
     sent = await bot.send_photo(1, BufferedInputFile(PNG, "chart.png"), caption="<b>7 days</b>")
@@ -118,7 +118,7 @@ async def test_a_photo_is_kept_and_shown(sandbox: Sandbox, bot: Bot) -> None:
         assert (await file.read(), file.content_type) == (PNG, "image/png")
 
 
-async def test_a_document_is_kept_and_offered_under_its_name(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_sent_document_can_be_downloaded_under_its_name(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
 
     sent = await bot.send_document(1, BufferedInputFile(b"charge;amount", "виписка.csv"))
@@ -131,7 +131,7 @@ async def test_a_document_is_kept_and_offered_under_its_name(sandbox: Sandbox, b
         assert (file.content_disposition.type, file.content_disposition.filename) == ("attachment", "виписка.csv")
 
 
-async def test_a_file_sent_before_goes_again_by_its_id(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_file_can_be_sent_again_by_its_id(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     first = await bot.send_document(1, BufferedInputFile(b"a", "a.txt"))
     assert first.document is not None
@@ -145,7 +145,7 @@ async def test_a_file_sent_before_goes_again_by_its_id(sandbox: Sandbox, bot: Bo
 @pytest.mark.parametrize(
     ("photo", "refusal"), [(BufferedInputFile(b"text", "a.png"), "IMAGE_PROCESS_FAILED"), ("no-such", "wrong file")]
 )
-async def test_what_is_no_picture_is_no_photo(
+async def test_a_file_that_is_not_a_picture_is_refused_as_a_photo(
     sandbox: Sandbox, bot: Bot, photo: BufferedInputFile | str, refusal: str
 ) -> None:
     await sandbox.meet()
@@ -202,7 +202,7 @@ async def test_a_reply_to_nothing_is_refused(sandbox: Sandbox) -> None:
     assert await sandbox.refused(f"{CHAT}/messages", text="Because", reply_to_message_id=5) == 404
 
 
-async def test_a_keyboard_goes_when_the_bot_takes_it_away(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_keyboard_disappears_when_the_bot_removes_it(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
     keyboard = ReplyKeyboardMarkup(keyboard=[[KeyboardButton(text="Yes")]], one_time_keyboard=True)
     await bot.send_message(1, "Sure?", reply_markup=keyboard)
@@ -214,7 +214,7 @@ async def test_a_keyboard_goes_when_the_bot_takes_it_away(sandbox: Sandbox, bot:
     assert (await sandbox.get(CHAT))["reply_keyboard"] is None
 
 
-async def test_what_the_bot_is_doing_shows_until_it_writes(sandbox: Sandbox, bot: Bot) -> None:
+async def test_the_chat_action_is_shown_until_the_bot_writes(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.meet()
 
     await bot.send_chat_action(1, "upload_photo")

@@ -9,7 +9,7 @@ def messages_in(record: Path) -> list[tuple[int, str]]:
     return [(fact["message"]["chat_id"], fact["message"]["text"]) for fact in facts if "message" in fact]
 
 
-async def test_a_restart_forgets_everybody_without_a_record() -> None:
+async def test_a_restart_forgets_all_people_without_a_record() -> None:
     async with open_sandbox() as sandbox:
         await sandbox.meet(7)
 
@@ -29,7 +29,7 @@ async def test_the_bot_can_write_to_a_recorded_person_after_a_restart(tmp_path: 
     assert (anna["first_name"], anna["username"], anna["language_code"]) == ("Anna", "anna", "uk")
 
 
-async def test_a_block_outlives_a_restart(tmp_path: Path) -> None:
+async def test_a_block_survives_a_restart(tmp_path: Path) -> None:
     async with open_sandbox(record=tmp_path / "record") as sandbox:
         await sandbox.meet(7)
         await sandbox.post("/telegram/chats/7/block")
@@ -38,7 +38,7 @@ async def test_a_block_outlives_a_restart(tmp_path: Path) -> None:
         assert (await sandbox.bot_answer("sendMessage", chat_id=7, text="Hello"))["error_code"] == 403
 
 
-async def test_each_message_of_the_bot_is_recorded_and_no_refused_one(tmp_path: Path) -> None:
+async def test_only_accepted_messages_of_the_bot_are_recorded(tmp_path: Path) -> None:
     async with open_sandbox(record=tmp_path / "record") as sandbox:
         await sandbox.meet(7)
         await sandbox.bot("sendMessage", chat_id=7, text="<b>Hello</b>", parse_mode="HTML")

@@ -15,7 +15,7 @@ COMPLETE = {
 }
 
 
-def test_what_is_not_set_has_a_sensible_default() -> None:
+def test_unset_settings_have_sensible_defaults() -> None:
     settings = read_settings(COMPLETE)
 
     assert (settings.port, settings.retry_seconds, settings.webhook_host) == (8090, 2.0, "proxy")
@@ -31,7 +31,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert settings.bmc_secret == "from a file"
 
 
-def test_no_secret_shows_in_the_settings_representation() -> None:
+def test_the_repr_of_the_settings_shows_no_secret() -> None:
     shown = repr(read_settings(COMPLETE))
 
     assert "4242:abc" not in shown

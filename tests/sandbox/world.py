@@ -1,4 +1,4 @@
-"""The sandbox under test, and the product it talks to."""
+"""The sandbox under test, and a fake of the product."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ DEADLINE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Received:
-    """One webhook as it came in."""
+    """One received webhook."""
 
     path: str
     headers: dict[str, str]
@@ -42,14 +42,14 @@ class Received:
 
 @dataclass
 class Product:
-    """Takes webhooks and answers as told, 200 when told nothing."""
+    """Receives webhooks and gives the answers set by the test, or 200 if none is set."""
 
     received: list[Received] = field(default_factory=list)
     statuses: deque[int] = field(default_factory=deque)
     default_status: int = 200
-    # So many of the next webhooks get no answer at all.
+    # How many of the next webhooks get no answer.
     silences: int = 0
-    # What GET answers, by path.
+    # Handlers of GET requests, by path.
     pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)
     _arrived: Bell = field(default_factory=Bell)
 
@@ -75,7 +75,7 @@ class Product:
 
 
 class Sandbox:
-    """The sandbox, reached over HTTP as its users reach it."""
+    """An HTTP client of the running sandbox."""
 
     def __init__(self, client: TestClient[web.Request, web.Application], product: Product, server: TestServer) -> None:
         self.client = client
@@ -123,7 +123,7 @@ class Sandbox:
             return body
 
     async def meet(self, user_id: int = 1) -> int:
-        """Let the person write to the bot, and the bot take note; return the id of that message."""
+        """Let the person write to the bot, and let the bot confirm the update; return the message id."""
         said = await self.post(f"/telegram/chats/{user_id}/messages", text="/start")
         await self.bot("getUpdates", offset=said["update_id"] + 1)
         return int(said["message_id"])
@@ -133,7 +133,7 @@ class Sandbox:
         return await self.post("/bmc/creator/checkout", **(order | fields))
 
     async def settled(self, event_id: int) -> list[dict[str, Any]]:
-        """Return the event's deliveries once it was accepted or given up."""
+        """Return the event's deliveries after it was accepted or given up."""
         return list(await self.get("/bmc/deliveries", event_id=event_id, wait=int(DEADLINE_SECONDS)))
 
 

@@ -1,12 +1,12 @@
-"""Settings of all unit tests."""
+"""Hypothesis profiles for all unit tests."""
 
 from hypothesis import Phase, settings
 
-# A busy machine is no fault of the code: a test may take its time.
+# No deadline: a test may be slow only because the machine is busy.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# For `make mutate`: each mutant gets the same few examples, and nothing is spent on the smallest one that fails.
+# For `make mutate`: each mutant gets the same few examples, and no time is spent on shrinking a failing one.
 settings.register_profile(
     "mutants",
     deadline=None,

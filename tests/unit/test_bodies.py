@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 10
 
 @dataclass
 class Server:
-    """Counts each byte of a body and remembers the bodies that it did not read to their end."""
+    """Answers with the length of the body; *unread* records why bodies were not read to their end."""
 
     port: int = 0
     unread: list[Unread] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Server:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def begin(self, length: int, body: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Send the head and *body*, and wait until the server has begun to read."""
+        """Send the request's head and *body*, and wait until the server begins to read."""
         reader, writer = await self.connect()
         writer.write(HEAD.format(f"Content-Length: {length}").encode() + body)
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -46,7 +46,7 @@ async def serve(
     bodies = BodyReader(bytes_max=BYTES_MAX, seconds_max=seconds_max, bodies_max=bodies_max)
 
     async def take(request: web.Request) -> web.Response:
-        # The reading begins before another task runs.
+        # The client continues only after `bodies.read` has started, because nothing awaits in between.
         server.begun.release()
         body = await bodies.read(request)
         if not isinstance(body, Unread):
@@ -63,7 +63,7 @@ async def serve(
 
 
 async def answer_to(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Read until the server closes the connection; the status and everything after the head."""
+    """Read until the server closes the connection; return the status and the body."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     found = re.match(rb"HTTP/1\.[01] (\d{3}) ", head)
@@ -72,7 +72,7 @@ async def answer_to(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 500], ids=["before its body", "in its body"])
-async def test_a_stalled_request_is_answered_by_408_and_closed(body: bytes) -> None:
+async def test_a_stalled_request_is_answered_with_408_and_closed(body: bytes) -> None:
     async with serve(seconds_max=0.2) as server:
         reader, writer = await server.begin(BYTES_MAX, body)
 
@@ -82,7 +82,7 @@ async def test_a_stalled_request_is_answered_by_408_and_closed(body: bytes) -> N
     assert (status, server.unread) == (408, [Unread.TOO_SLOW])
 
 
-async def test_a_body_that_never_ends_is_given_no_more_time_for_each_byte() -> None:
+async def test_single_bytes_do_not_extend_the_time_limit_of_a_body() -> None:
     async with serve(seconds_max=0.3) as server:
         reader, writer = await server.begin(BYTES_MAX)
 
@@ -111,7 +111,7 @@ async def test_a_slow_body_that_ends_in_time_is_read() -> None:
         writer.close()
 
 
-async def test_at_the_bound_the_oldest_body_is_dropped_and_the_newest_is_read() -> None:
+async def test_the_oldest_body_is_dropped_at_the_limit_and_the_newest_is_read() -> None:
     async with serve(bodies_max=2) as server:
         oldest, older, newest = [await server.begin(4, b"ab") for _ in range(3)]
 
@@ -127,7 +127,7 @@ async def test_at_the_bound_the_oldest_body_is_dropped_and_the_newest_is_read() 
     assert server.unread == [Unread.CROWDED_OUT]
 
 
-async def test_among_hundreds_of_stalled_uploads_a_payment_is_answered() -> None:
+async def test_a_payment_is_answered_among_hundreds_of_stalled_uploads() -> None:
     async with serve(bodies_max=50) as server:
         stalled = [await server.begin(BYTES_MAX, b"x" * 900) for _ in range(300)]
 
@@ -142,7 +142,7 @@ async def test_among_hundreds_of_stalled_uploads_a_payment_is_answered() -> None
 
 
 @pytest.mark.parametrize(("length", "status"), [(BYTES_MAX, 200), (BYTES_MAX + 1, 413)])
-async def test_a_body_may_have_its_size_and_no_more(length: int, status: int) -> None:
+async def test_a_body_above_the_maximum_size_is_refused(length: int, status: int) -> None:
     chunked = f"{length:x}\r\n".encode() + b"x" * length + b"\r\n0\r\n\r\n"
     async with serve(client_max_size=2 * BYTES_MAX) as server:
         for framing, body in ((f"Content-Length: {length}", b"x" * length), ("Transfer-Encoding: chunked", chunked)):
@@ -154,14 +154,14 @@ async def test_a_body_may_have_its_size_and_no_more(length: int, status: int) ->
             writer.close()
 
 
-async def test_a_sender_that_goes_away_halfway_is_noticed_at_once() -> None:
+async def test_an_aborted_upload_is_noticed_at_once() -> None:
     async with serve() as server:
         _, writer = await server.begin(BYTES_MAX, b"x" * 500)
 
         writer.transport.abort()
 
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not server.unread:  # noqa: ASYNC110 — only the handler could tell, and it has no reader any more
+            while not server.unread:  # noqa: ASYNC110 — the aborted client gets no event to await
                 await asyncio.sleep(0)
     assert server.unread == [Unread.ABORTED]
 

@@ -1,4 +1,4 @@
-"""Amounts as people write them and as Web Apps send them."""
+"""Parsing amounts that people write and that Web Apps send."""
 
 import json
 from decimal import Decimal
@@ -44,7 +44,7 @@ def sent(data: object) -> Wish | Refusal:
         ("0010", "10", "USD"),
     ],
 )
-def test_an_amount_is_read_as_people_write_it(text: str, amount: str, currency: str) -> None:
+def test_an_amount_is_parsed_as_people_write_it(text: str, amount: str, currency: str) -> None:
     assert written(text) == Wish(Decimal(amount), currency)
 
 
@@ -76,12 +76,12 @@ def test_an_amount_is_read_as_people_write_it(text: str, amount: str, currency: 
         ("£5", Refusal.CURRENCY),
     ],
 )
-def test_what_is_no_amount_is_refused_with_its_reason(text: str, why: Refusal) -> None:
+def test_an_invalid_amount_is_refused_with_its_reason(text: str, why: Refusal) -> None:
     assert written(text) == why
 
 
 @given(st.text(max_size=30))
-def test_whatever_is_written_becomes_a_sane_amount_or_a_refusal(text: str) -> None:
+def test_any_written_text_becomes_a_sane_amount_or_a_refusal(text: str) -> None:
     assert is_sane(written(text))
 
 
@@ -89,7 +89,7 @@ def test_whatever_is_written_becomes_a_sane_amount_or_a_refusal(text: str) -> No
     st.decimals(min_value=LEAST, max_value=MOST, places=2, allow_nan=False, allow_infinity=False),
     st.sampled_from(CURRENCIES),
 )
-def test_every_amount_within_the_bounds_is_read_exactly(amount: Decimal, currency: str) -> None:
+def test_every_amount_within_the_bounds_is_parsed_exactly(amount: Decimal, currency: str) -> None:
     assert written(f"{amount:f} {currency}") == Wish(amount, currency)
     assert sent({"amount": f"{amount:f}", "currency": currency}) == Wish(amount, currency)
     assert sent(f'{{"amount": {amount:f}}}') == Wish(amount, "USD")
@@ -102,12 +102,12 @@ def test_every_amount_within_the_bounds_is_read_exactly(amount: Decimal, currenc
         max_leaves=8,
     )
 )
-def test_whatever_a_page_sends_becomes_a_sane_amount_or_a_refusal(data: object) -> None:
+def test_any_data_of_a_page_becomes_a_sane_amount_or_a_refusal(data: object) -> None:
     assert is_sane(sent(data))
 
 
 @given(st.text(max_size=200))
-def test_whatever_is_not_even_json_is_refused(text: str) -> None:
+def test_text_that_is_not_json_is_refused(text: str) -> None:
     assert is_sane(sent(text))
 
 
@@ -122,8 +122,8 @@ def test_whatever_is_not_even_json_is_refused(text: str) -> None:
         ({"amount": 10, "payment_id": "101_1732347758"}, "101_1732347758"),
     ],
 )
-def test_a_page_may_say_this_much(form: object, payment_id: str | None) -> None:
-    assert sent(form) == Wish(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
+def test_valid_data_of_a_page_is_accepted(form: object, payment_id: str | None) -> None:
+    assert sent(form) == Wish(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain str stands for a PaymentId
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_page_may_say_this_much(form: object, payment_id: str | None) -> None:
         ({"amount": 10, "currency": "GBP"}, Refusal.CURRENCY),
     ],
 )
-def test_what_a_page_may_not_say_is_refused_with_its_reason(form: object, why: Refusal) -> None:
+def test_invalid_data_of_a_page_is_refused_with_its_reason(form: object, why: Refusal) -> None:
     assert sent(form if isinstance(form, str) else json.dumps(form, ensure_ascii=False)) == why
 
 

@@ -1,4 +1,4 @@
-"""What is owed, put into words."""
+"""The texts of notifications."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -139,14 +139,14 @@ def credited(**changed: Any) -> str:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", [one for one in NotificationKind if one is not NotificationKind.WAITING_SUMMARY])
-def test_every_kind_has_its_words_in_every_language(kind: NotificationKind, language: str) -> None:
+def test_every_notification_kind_has_a_text_in_every_language(kind: NotificationKind, language: str) -> None:
     text = told(FACTS[kind], language=language)
 
     assert 20 < len(text) < 4096
     assert "None" not in text
 
 
-def test_a_summary_counts_what_waits_and_names_the_rest() -> None:
+def test_a_summary_counts_the_waiting_items_and_names_the_rest() -> None:
     folded = {NotificationKind.CHARGE_UNMATCHED: 30, NotificationKind.CHARGE_GUESSED: 3, NotificationKind.TEST_EVENT: 1}
     waiting = Waiting(without_code=30, doubtful=4, claims=1, events=2, folded=folded)
 
@@ -167,13 +167,13 @@ def test_a_summary_counts_what_waits_and_names_the_rest() -> None:
     ]
 
 
-def test_a_summary_of_nothing_says_that_nothing_waits() -> None:
+def test_an_empty_summary_says_that_nothing_is_waiting() -> None:
     nothing = Waiting(without_code=0, doubtful=0, claims=0, events=0, folded={})
 
     assert summary_text(nothing, speech("en")).startswith("✅ <b>Nothing is waiting for you any more</b>\n\n")
 
 
-def test_a_payment_as_picked_is_told_in_one_line() -> None:
+def test_a_payment_of_the_picked_amount_is_announced_in_one_line() -> None:
     assert credited() == (
         "<b>Thank you!</b> $5 arrived: <b>+500 credits</b> ($1 = 100 credits). You now have 700 credits."
     )
@@ -189,7 +189,7 @@ def test_a_payment_as_picked_is_told_in_one_line() -> None:
         ({"flag": Flag.SECOND_CHARGE}, "second payment"),
     ],
 )
-def test_what_was_unusual_is_remarked(changed: Mapping[str, Any], remark: str) -> None:
+def test_an_unusual_payment_is_announced_with_a_remark(changed: Mapping[str, Any], remark: str) -> None:
     usual, unusual = credited(), credited(**changed)
 
     assert remark not in usual
@@ -205,7 +205,7 @@ def test_what_was_unusual_is_remarked(changed: Mapping[str, Any], remark: str) -
         ("3", "0.5", 1, " ($2 = 1 credit). "),
     ],
 )
-def test_the_rate_is_told_with_every_payment(amount: str, per_unit: str, credits: int, rate: str) -> None:
+def test_every_payment_is_announced_with_the_rate(amount: str, per_unit: str, credits: int, rate: str) -> None:
     facts = replace(CREDITED, amount=Decimal(amount), credits=credits, picked_amount=Decimal(10))
 
     said = told(facts, rates=Rates({"USD": Decimal(per_unit)}))
@@ -215,21 +215,21 @@ def test_the_rate_is_told_with_every_payment(amount: str, per_unit: str, credits
 
 
 @pytest.mark.parametrize(("amount", "credits"), [("1.00", 100), ("5", 450)])
-def test_no_rate_is_told_that_the_sum_says_or_that_is_another_by_now(amount: str, credits: int) -> None:
+def test_the_rate_is_left_out_if_the_sum_shows_it_or_if_it_changed_since(amount: str, credits: int) -> None:
     assert "(" not in credited(amount=Decimal(amount), credits=credits)
 
 
-def test_a_renewal_that_nobody_picked_is_told_without_remarks() -> None:
+def test_a_renewal_without_a_picked_amount_is_announced_without_a_remark() -> None:
     said = credited(method=Method.SUBSCRIPTION, code=None, picked_amount=None, picked_currency=None)
 
     assert said == credited()
 
 
-def test_a_payment_worth_less_than_a_credit_is_told_as_it_is() -> None:
+def test_a_payment_worth_less_than_a_credit_is_announced_with_zero_credits() -> None:
     assert "+0 credits" in credited(amount=Decimal("0.001"), credits=0, picked_amount=None)
 
 
-def test_a_refund_whose_amount_was_never_said_is_told_all_the_same() -> None:
+def test_a_refund_of_an_unknown_amount_is_announced() -> None:
     said = told(replace(REFUNDED, amount=None), balance=-5)
 
     assert "-5 credits" in said
@@ -237,7 +237,7 @@ def test_a_refund_whose_amount_was_never_said_is_told_all_the_same() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("why", Why)
-def test_each_reason_is_told_with_its_candidate(why: Why, language: str) -> None:
+def test_each_reason_is_shown_with_its_candidate(why: Why, language: str) -> None:
     reason = Reason(Method.CODE, why, CODE, TelegramId(202))
 
     said = told(UNMATCHED, language=language, reasons=[reason, Reason(Method.CODE, why)])
@@ -247,7 +247,7 @@ def test_each_reason_is_told_with_its_candidate(why: Why, language: str) -> None
     assert speech(language).say(f"why-{why}") in said
 
 
-def test_a_charge_with_endless_candidates_still_fits_into_a_message() -> None:
+def test_a_card_with_very_many_candidates_fits_into_a_message() -> None:
     reason = Reason(Method.CODE, Why.SEVERAL_CODES, PaymentId("1" * 15 + "_1732347758"), TelegramId(10**15))
 
     said = told(replace(UNMATCHED, charge_key=ChargeKey("x" * 300)), reasons=[reason] * 300)
@@ -257,27 +257,27 @@ def test_a_charge_with_endless_candidates_still_fits_into_a_message() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("family", Family)
-def test_every_family_can_be_told(family: Family, language: str) -> None:
+def test_every_family_has_a_name_on_cards(family: Family, language: str) -> None:
     for facts in (ChargeUnmatched, ChargeFlagged):
         said = told(facts(**{**CHARGE, "family": family}), language=language)
 
         assert f"({speech(language).say(f'desk-family-{family}')})" in said
 
 
-def test_what_buy_me_a_coffee_sent_is_shown_and_never_obeyed() -> None:
+def test_markup_from_buy_me_a_coffee_is_escaped() -> None:
     said = told(EventUnknown(type="<b>donation</b> & more"))
 
     assert "&lt;b&gt;donation&lt;/b&gt; &amp; more" in said
 
 
-def test_an_odd_currency_harms_nobody() -> None:
+def test_an_odd_currency_is_escaped() -> None:
     said = told(replace(UNMATCHED, currency="<XXX>"))
 
     assert "<XXX>" not in said
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_words_that_this_version_does_not_know_are_told_as_they_are(language: str) -> None:
+def test_values_unknown_to_this_version_are_shown_unchanged(language: str) -> None:
     reasons = reasons_of([{"rule": "stars", "why": "<eclipse>", "telegram_id": 7}, {"rule": "code"}])
 
     said = told(replace(UNMATCHED, family="lottery"), language=language, reasons=reasons)
@@ -288,7 +288,7 @@ def test_words_that_this_version_does_not_know_are_told_as_they_are(language: st
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_users_named_in_the_text_are_told_without_a_rule(language: str) -> None:
+def test_mentioned_users_are_shown_without_a_rule(language: str) -> None:
     reason = Reason(Method.OPERATOR, Why.MENTIONED, telegram_id=ANNA)
 
     said = told(UNMATCHED, language=language, reasons=[reason])
@@ -307,13 +307,13 @@ def test_users_named_in_the_text_are_told_without_a_rule(language: str) -> None:
         ({"about": "the moon"}, "We have $5; the later event says $25."),
     ],
 )
-def test_both_values_of_a_contradiction_are_told(facts: Mapping[str, Any], line: str) -> None:
+def test_a_contradiction_is_shown_with_both_values(facts: Mapping[str, Any], line: str) -> None:
     said = told(replace(CONTRADICTED, **facts))
 
     assert line in said.splitlines()
 
 
-def test_a_guess_is_told_with_a_button_and_any_other_match_without_one() -> None:
+def test_only_a_guess_is_announced_with_a_button() -> None:
     guess, match = (
         announce(notification(replace(CREDITED, method=method), charge_id=7), speech("en"), rates=RATES)
         for method in (Method.AMOUNT_AND_TIME, Method.CODE)
@@ -326,13 +326,13 @@ def test_a_guess_is_told_with_a_button_and_any_other_match_without_one() -> None
 
 
 @pytest.mark.parametrize("kind", [one for one in NotificationKind if one is not NotificationKind.WAITING_SUMMARY])
-def test_only_what_is_settled_is_told_to_operators_without_a_sound(kind: NotificationKind) -> None:
+def test_only_guesses_and_refunds_are_announced_silently(kind: NotificationKind) -> None:
     message = announce(notification(FACTS[kind]), speech("en"), rates=RATES)
 
     assert message.is_silent is (kind in (NotificationKind.CHARGE_GUESSED, NotificationKind.CHARGE_REFUNDED))
 
 
-def test_a_refund_that_was_corrected_says_how_much_is_back() -> None:
+def test_a_corrected_refund_is_announced_with_the_credits_given_back() -> None:
     said = told(CreditsAdjusted(credits=300, cause="refund_corrected"))
 
     assert said == (

@@ -1,4 +1,4 @@
-"""What is said to messages that nobody understands."""
+"""Answers to messages that no other handler understands."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ PICTURE = [PhotoSize(file_id="a", file_unique_id="a", width=1, height=1)]
         ({}, "unknown"),
     ],
 )
-def test_a_receipt_and_a_code_lead_somewhere(fields: dict[str, Any], text: str) -> None:
+def test_a_receipt_and_a_code_get_an_answer_that_helps(fields: dict[str, Any], text: str) -> None:
     message = Message(message_id=1, date=datetime.now(UTC), chat=Chat(id=1, type="private"), **fields)
 
     assert answer_to(message) == text

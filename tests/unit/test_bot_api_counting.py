@@ -1,4 +1,4 @@
-"""What the Mini App asked for is counted by how it was answered, and by no more of it than its route."""
+"""Requests of the Mini App are counted by route and outcome; the labels contain no other part of a request."""
 
 from collections.abc import AsyncIterator
 
@@ -60,7 +60,7 @@ def counted(route: str, outcome: str) -> float:
         ("DELETE", "/api/offer", "other", "refused"),
     ],
 )
-async def test_a_request_is_counted_by_its_route_and_its_answer(
+async def test_a_request_is_counted_by_its_route_and_outcome(
     client: TestClient[web.Request, web.Application], method: str, path: str, route: str, outcome: str
 ) -> None:
     before = counted(route, outcome)

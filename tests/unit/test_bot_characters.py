@@ -1,4 +1,4 @@
-"""Characters that cannot be stored, or that change how the text around them is shown."""
+"""Characters that Postgres cannot store, or that change the display of the text around them."""
 
 import json
 
@@ -9,7 +9,7 @@ from coffee_ledger.telegram.speech import LANGUAGES, speech
 
 
 @pytest.mark.parametrize("bad", ["\x00", "\ud800", chr(0xDFFF)], ids=ascii)
-def test_a_character_that_cannot_be_stored_is_replaced_wherever_it_stands(bad: str) -> None:
+def test_a_character_that_cannot_be_stored_is_replaced_everywhere(bad: str) -> None:
     sent = {f"na{bad}me": [f"a{bad}b", {"text": bad}], "number": 7}
 
     read = load_json(json.dumps(sent))
@@ -18,7 +18,7 @@ def test_a_character_that_cannot_be_stored_is_replaced_wherever_it_stands(bad: s
 
 
 @pytest.mark.parametrize("text", ["Анна", "☕", "👩\u200d👩\u200d👧", "می\u200cخواهم", "\\u0000", "a\nb\tc"])
-def test_ordinary_text_is_read_as_it_is(text: str) -> None:
+def test_ordinary_text_is_read_unchanged(text: str) -> None:
     assert load_json(json.dumps({"text": text})) == {"text": text}
     assert load_json(json.dumps({"text": text}, ensure_ascii=False)) == {"text": text}
 
@@ -29,12 +29,12 @@ def test_a_character_that_misleads_the_reader_is_removed(bad: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["Олена", "שרה", "👩\u200d👩\u200d👧", "می\u200cخواهم", "first\nsecond"])
-def test_names_and_notes_of_every_language_stay_as_they_are(text: str) -> None:
+def test_names_and_notes_of_every_language_stay_unchanged(text: str) -> None:
     assert show_safely(text) == text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_value_put_into_a_text_cannot_reorder_it(language: str) -> None:
+def test_a_value_inserted_into_a_text_cannot_reorder_it(language: str) -> None:
     said = speech(language).say("desk-doctor-operators-away", operators="\u202eгро\x00\ud800<b>")
 
     assert "гро\ufffd\ufffd&lt;b&gt;" in said

@@ -1,4 +1,4 @@
-"""The desk's pure parts: cells, periods, addresses, what a button carries."""
+"""Pure functions of the desk: spreadsheet cells, periods, e-mail addresses, button data."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(sign: str) -> None
         ("\uff20SUM", "'\uff20SUM"),
     ],
 )
-def test_so_does_what_other_spreadsheets_take_for_the_beginning_of_a_cell(text: str, cell: str) -> None:
+def test_a_text_that_other_programs_split_into_cells_gets_apostrophes(text: str, cell: str) -> None:
     assert write_cell(text) == cell
 
 
@@ -44,7 +44,7 @@ def test_so_does_what_other_spreadsheets_take_for_the_beginning_of_a_cell(text: 
     ("value", "cell"),
     [(-5, "-5"), (Decimal("-5.50"), "-5.50"), (None, ""), ("Anna", "Anna"), ("a=1; b-2", "a=1; b-2"), ("", "")],
 )
-def test_numbers_stay_numbers_and_plain_texts_as_they_are(value: object, cell: str) -> None:
+def test_numbers_and_plain_texts_stay_unchanged(value: object, cell: str) -> None:
     assert write_cell(value) == cell
 
 
@@ -64,7 +64,9 @@ def test_a_sheet_begins_with_a_bom_and_its_columns() -> None:
         (" 2026-11-01  2026-11-15 ", (2026, 11, 1), (2026, 11, 16)),
     ],
 )
-def test_a_time_is_read_as_people_write_it(said: str, since: tuple[int, int, int], until: tuple[int, int, int]) -> None:
+def test_a_time_is_parsed_as_people_write_it(
+    said: str, since: tuple[int, int, int], until: tuple[int, int, int]
+) -> None:
     span = read_span(said)
 
     assert span is not None
@@ -74,7 +76,7 @@ def test_a_time_is_read_as_people_write_it(said: str, since: tuple[int, int, int
 @pytest.mark.parametrize(
     "said", ["", "7", "2026", "2026-13", "2026-02-30", "2026-11-15 2026-11-01", "9999-12", "November"]
 )
-def test_what_is_no_time_is_none(said: str) -> None:
+def test_an_unreadable_time_is_parsed_as_none(said: str) -> None:
     assert read_span(said) is None
 
 
@@ -82,7 +84,7 @@ def test_what_is_no_time_is_none(said: str) -> None:
     ("address", "shown"),
     [("anna@example.org", "a***@example.org"), ("a@b.c", "a***@b.c"), ("no address", "n***"), ("", "***")],
 )
-def test_an_address_is_masked(address: str, shown: str) -> None:
+def test_an_email_address_is_masked(address: str, shown: str) -> None:
     assert mask(address) == shown
 
 
@@ -91,7 +93,7 @@ def test_a_code_is_read_as_people_type_it(said: str) -> None:
     assert read_payment_id(said) == "K7QM2XHD"
 
 
-def test_the_longest_press_fits_into_what_telegram_takes() -> None:
+def test_the_longest_callback_data_fits_telegrams_limit() -> None:
     older = f"{2**52}_{2**33}"
 
     assert len(OnCharge(step=Step.MATCH, charge_id=10**12, payment_id=older).pack().encode()) <= 64
@@ -101,22 +103,22 @@ def test_the_longest_press_fits_into_what_telegram_takes() -> None:
     assert len(ReversePart(charge_id=10**18, amount=amount, kept=amount).pack().encode()) <= 64
 
 
-def test_a_choice_that_remembers_nothing_is_read_as_it_was_written() -> None:
+def test_a_dismissal_without_memory_survives_packing() -> None:
     assert Dismiss.unpack(Dismiss(charge_id=7).pack()) == Dismiss(charge_id=7, remember=None)
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 d")]
 )
-def test_a_span_is_told_in_the_unit_that_says_most(seconds: int, said: str) -> None:
+def test_a_duration_is_shown_in_the_most_useful_unit(seconds: int, said: str) -> None:
     assert ago(timedelta(seconds=seconds), speech("en")) == said
 
 
-def test_a_backup_is_old_for_the_doctor_when_it_is_for_the_alert() -> None:
+def test_the_doctor_and_the_alert_use_the_same_age_limit_for_backups() -> None:
     assert BACKUP_OLD.total_seconds() == thresholds.BACKUP_AGE_SECONDS
 
 
-def test_both_languages_have_the_same_texts_of_the_desk() -> None:
+def test_both_languages_have_the_same_desk_texts() -> None:
     english, ukrainian = (_names((LOCALES / one / "desk.ftl").read_text("utf-8")) for one in ("en", "uk"))
 
     assert english == ukrainian

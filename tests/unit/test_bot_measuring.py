@@ -1,4 +1,4 @@
-"""How calls to Telegram ended is told apart where each has a remedy of its own."""
+"""Outcomes of Telegram calls are counted separately if they need different remedies."""
 
 import pytest
 from aiogram.exceptions import (
@@ -33,9 +33,9 @@ from coffee_ledger.telegram.metrics import Call
     ],
     ids=lambda value: value if isinstance(value, Call) else type(value).__name__,
 )
-def test_a_failed_call_is_counted_by_what_was_wrong(error: TelegramAPIError, call: Call) -> None:
+def test_a_failed_call_is_counted_by_its_kind_of_error(error: TelegramAPIError, call: Call) -> None:
     assert call_of(error) is call
 
 
-def test_an_answer_that_cannot_be_read_is_counted_with_the_network() -> None:
+def test_an_unreadable_answer_is_counted_as_a_network_error() -> None:
     assert call_of(ClientDecodeError("no JSON", ValueError(), "<html>")) is Call.NETWORK

@@ -1,4 +1,4 @@
-"""How fast messages may go out, who goes first, and how long a failed one waits."""
+"""The rate of outgoing messages, their priority, and the delay before a retry."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ ANSWER, NOTIFICATION = Lane.ANSWER, Lane.NOTIFICATION
 
 
 class Clock(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only where everybody waits."""
+    """An event loop with a fake clock: if every task waits, it jumps to the next timer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 def sent_at(*messages: tuple[Lane, int | None], then: Callable[[RateLimiter], None] | None = None) -> list[float]:
-    """Ask for all at once, in this order; returns after how many seconds each may go out."""
+    """Queue all messages at once, in this order; return the seconds after which each may go out."""
 
     async def ask_all() -> list[float]:
         limiter, loop = RateLimiter(), asyncio.get_running_loop()
@@ -57,11 +57,11 @@ def sent_at(*messages: tuple[Lane, int | None], then: Callable[[RateLimiter], No
         return runner.run(ask_all())
 
 
-def test_a_first_message_goes_at_once() -> None:
+def test_a_first_message_goes_out_at_once() -> None:
     assert sent_at((ANSWER, 1)) == [0]
 
 
-def test_a_short_burst_in_one_chat_is_let_through_and_then_one_a_second() -> None:
+def test_a_chat_may_have_a_short_burst_and_then_one_message_a_second() -> None:
     waits = sent_at(*[(ANSWER, 1)] * (BURST_IN_ONE_CHAT + 3))
 
     assert waits[:BURST_IN_ONE_CHAT] == [0] * BURST_IN_ONE_CHAT
@@ -72,16 +72,16 @@ def test_edits_do_not_wait_for_their_chat() -> None:
     assert sent_at(*[(ANSWER, None)] * BURST) == pytest.approx([0] * BURST)
 
 
-def test_all_chats_together_stay_below_thirty_a_second() -> None:
+def test_all_chats_together_get_fewer_than_thirty_messages_a_second() -> None:
     waits = sent_at(*[(ANSWER, chat) for chat in range(100)])
 
     assert waits == sorted(waits)
-    # In no second more than the rate and one burst; in the long run the rate.
+    # Any second allows at most the rate and one burst; over a longer time, the rate applies.
     assert all(sum(begin <= wait < begin + 1 for wait in waits) <= PER_SECOND + BURST for begin in waits)
     assert waits[-1] == pytest.approx((100 - BURST) / PER_SECOND)
 
 
-def test_a_chat_that_must_wait_takes_no_place_from_another() -> None:
+def test_a_chat_that_must_wait_does_not_delay_other_chats() -> None:
     busy = [(ANSWER, 1)] * 30
 
     waits = sent_at(*busy, *[(ANSWER, chat) for chat in range(2, 32)])
@@ -89,31 +89,31 @@ def test_a_chat_that_must_wait_takes_no_place_from_another() -> None:
     assert max(waits[30:]) == pytest.approx((BURST_IN_ONE_CHAT + 30 - BURST) / PER_SECOND)
 
 
-def test_answers_go_first_and_every_fifth_message_is_a_notification() -> None:
+def test_answers_go_first_except_for_every_fifth_message() -> None:
     waits = sent_at(
         *[(NOTIFICATION, chat) for chat in range(BURST + 20)], *[(ANSWER, chat) for chat in range(100, 140)]
     )
 
     in_order = sorted(zip(waits, [NOTIFICATION] * (BURST + 20) + [ANSWER] * 40, strict=True), key=lambda one: one[0])
     lanes = [lane for _, lane in in_order]
-    # At first only notifications had asked.
+    # The first burst has only notifications, because they were queued before the answers.
     after = lanes[BURST:]
     assert after[:40].count(NOTIFICATION) == 8
     assert set(after[-5:]) == {NOTIFICATION}
 
 
-def test_a_notification_that_finds_only_answers_waiting_goes_next() -> None:
+def test_a_notification_behind_waiting_answers_goes_out_next() -> None:
     waits = sent_at(*[(ANSWER, chat) for chat in range(50)], (NOTIFICATION, 100))
 
     assert waits[-1] < waits[BURST + 2]
 
 
-def test_a_pause_holds_everybody_a_little_longer_than_telegram_asked_for() -> None:
+def test_a_pause_holds_all_messages_a_little_longer_than_telegram_asked_for() -> None:
     waits = sent_at(*[(ANSWER, chat) for chat in range(40)], then=lambda limiter: limiter.pause(30))
 
-    # All forty may still have been waiting when the pause began.
+    # In the worst case all forty messages were still waiting when the pause began.
     assert all(wait < 1 or 30 <= wait <= 30 * (1 + JITTER) + 40 / PER_SECOND for wait in waits)
-    # Not all at once when it ends.
+    # They do not all go out at once when the pause ends.
     after = sorted(wait for wait in waits if wait >= 30)
     assert after[-1] - after[0] > (len(after) - 1 - BURST) / PER_SECOND
 
@@ -126,7 +126,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert sent_at(*[(ANSWER, chat) for chat in range(40)], then=pause_twice)[-1] >= 30
 
 
-def test_who_gave_up_waiting_takes_no_turn() -> None:
+def test_a_cancelled_message_takes_no_turn() -> None:
     async def ask() -> float:
         limiter, loop = RateLimiter(), asyncio.get_running_loop()
         waiting = [asyncio.create_task(limiter.wait(ANSWER, chat=chat)) for chat in range(100)]
@@ -141,7 +141,7 @@ def test_who_gave_up_waiting_takes_no_turn() -> None:
         assert runner.run(ask()) <= 1 / PER_SECOND
 
 
-def test_chats_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limiter_remembers_a_bounded_number_of_chats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limiter, "PER_SECOND", 1_000_000)
     limiter = RateLimiter()
 

@@ -1,4 +1,4 @@
-"""What the bot needs to know, and what it says when that makes no sense."""
+"""The bot's settings, and the messages about missing or malformed ones."""
 
 from decimal import Decimal
 
@@ -36,11 +36,11 @@ def problems(**changed: str) -> list[str]:
     ],
     ids=["a public name", "a name that Telegram refuses", "the sandbox, which takes any"],
 )
-def test_buttons_lead_to_the_app_where_telegram_takes_its_name(changed: dict[str, str], address: str | None) -> None:
+def test_buttons_open_the_app_only_if_telegram_accepts_its_host(changed: dict[str, str], address: str | None) -> None:
     assert read(**changed).app_url == address
 
 
-def test_the_few_that_must_be_written_are_enough() -> None:
+def test_the_required_settings_are_enough() -> None:
     settings = read()
 
     assert settings.AMOUNTS == [5, 10, 25, 50]
@@ -50,16 +50,16 @@ def test_the_few_that_must_be_written_are_enough() -> None:
     assert settings.operators == [1000001, 1000002]
 
 
-def test_an_amount_without_a_currency_is_in_the_first_one() -> None:
+def test_the_first_currency_is_the_default_currency() -> None:
     assert read().currency == "EUR"
 
 
-def test_an_operator_named_twice_is_told_once() -> None:
+def test_an_operator_listed_twice_counts_once() -> None:
     assert read(ADMIN_IDS="7,7").operators == [7]
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if name != "DATABASE_URL"])
-def test_each_that_is_missing_is_named_with_what_to_write(name: str) -> None:
+def test_each_missing_setting_is_named_with_advice(name: str) -> None:
     [problem] = problems(**{name: ""})
 
     assert problem.startswith(f"{name} is missing: write ")
@@ -93,7 +93,7 @@ def test_each_that_is_missing_is_named_with_what_to_write(name: str) -> None:
         ("BOT_WEBHOOK_URL", "https://pay.example.org/bot"),
     ],
 )
-def test_each_that_makes_no_sense_is_named_and_its_value_kept_to_itself(name: str, value: str) -> None:
+def test_each_malformed_setting_is_named_without_its_value(name: str, value: str) -> None:
     [problem] = problems(**{name: value})
 
     assert problem.startswith(f"{name} is malformed: write ")
@@ -106,7 +106,7 @@ def test_amounts_within_the_bounds_are_offered(amounts: str) -> None:
 
 
 @pytest.mark.parametrize("ids", ["-100123456", "1000001,-1001234567890"])
-def test_a_group_is_no_operator(ids: str) -> None:
+def test_a_group_cannot_be_an_operator(ids: str) -> None:
     [problem] = problems(ADMIN_IDS=ids)
 
     assert problem.startswith("ADMIN_IDS has the id of a group: write the ids of persons, ")
@@ -123,7 +123,6 @@ def test_a_group_is_no_operator(ids: str) -> None:
     ],
 )
 def test_an_international_name_is_refused_with_the_punycode_to_write(host: str, punycode: str) -> None:
-    """Case idn-host."""
     [problem] = problems(PUBLIC_HOST=host)
 
     assert problem == f"PUBLIC_HOST is an international name: write its punycode form, {punycode}"
@@ -141,7 +140,7 @@ def test_telegram_may_send_updates_to_the_public_host(host: str) -> None:
     "host",
     ["bot.example.org", "pay.example.org.evil.example", "pay.example.org@evil.example", "127.0.0.1", "[::1"],
 )
-def test_an_address_for_updates_at_another_host_is_refused(host: str) -> None:
+def test_a_webhook_url_at_another_host_is_refused(host: str) -> None:
     [problem] = problems(BOT_WEBHOOK_URL=f"https://{host}/telegram-webhook")
 
     assert problem == (
@@ -150,7 +149,7 @@ def test_an_address_for_updates_at_another_host_is_refused(host: str) -> None:
     )
 
 
-def test_a_bot_api_server_of_ones_own_may_send_updates_to_an_internal_name() -> None:
+def test_a_local_bot_api_server_may_send_updates_to_an_internal_name() -> None:
     url = "https://proxy/telegram-webhook"
 
     settings = read(BOT_WEBHOOK_URL=url, TELEGRAM_API_URL="http://bot-api:8081")

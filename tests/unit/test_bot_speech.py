@@ -1,4 +1,4 @@
-"""The texts: the same in each language, complete, and in the right words."""
+"""The texts: complete, and consistent in all languages."""
 
 import re
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ TAGS = ("b", "i", "code", "blockquote")
 
 
 class Names(Visitor):
-    """Collects the variables that a text asks for."""
+    """Collects the variables of a text."""
 
     def __init__(self) -> None:
         self.variables: set[str] = set()
 
-    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library's way
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — fluent.syntax defines the name
         self.variables.add(node.id.name)
 
 
@@ -51,7 +51,7 @@ def variables(message: ast.Message) -> set[str]:
 
 
 def said(language: str) -> Iterator[tuple[str, str]]:
-    """Every text with values put in, for each of the plural's forms."""
+    """Yield every text with its values filled in, for each plural form."""
     for name, message in messages(language).items():
         for number in (0, 1, 2, 5, 21):
             numbers = {"credits": number, "count": number}
@@ -66,7 +66,7 @@ def test_both_languages_have_the_same_texts_with_the_same_variables() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_everything_that_can_be_named_has_a_text(language: str) -> None:
+def test_every_enum_value_has_a_text(language: str) -> None:
     texts = set(messages(language))
 
     assert {one.value.replace("_", "-") for one in NotificationKind} <= texts
@@ -91,14 +91,14 @@ def test_every_text_is_well_formed_html_and_short_enough(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_nothing_is_for_sale(language: str) -> None:
-    """Telegram keeps the sale of digital goods to itself; and it is a thank-you, not a sale."""
+def test_no_text_speaks_of_a_sale(language: str) -> None:
+    """Telegram allows sales of digital goods only in its own currency, and credits are a thank-you, not a sale."""
     for name, text in said(language):
         assert not SELLING.search(text.replace("Buy Me a Coffee", "")), name
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_what_telegram_limits_is_kept_short(language: str) -> None:
+def test_texts_stay_within_telegrams_limits(language: str) -> None:
     alerts = (
         "try-later",
         "went-wrong",
@@ -134,25 +134,25 @@ def test_what_telegram_limits_is_kept_short(language: str) -> None:
         (-2, "-2 кредити"),
     ],
 )
-def test_ukrainian_counts_as_ukrainians_do(credits: int, words: str) -> None:
+def test_ukrainian_numbers_have_their_plural_forms(credits: int, words: str) -> None:
     assert speech("uk").say("credits", credits=credits) == words
 
 
 @pytest.mark.parametrize(
     ("credits", "words"), [(0, "0 credits"), (1, "1 credit"), (2, "2 credits"), (1000, "1,000 credits")]
 )
-def test_english_counts_as_well(credits: int, words: str) -> None:
+def test_english_numbers_have_their_plural_forms(credits: int, words: str) -> None:
     assert speech("en").say("credits", credits=credits) == words
 
 
-def test_what_is_put_in_is_escaped_for_messages_and_plain_on_labels() -> None:
+def test_inserted_values_are_escaped_in_messages_but_not_on_labels() -> None:
     values = {"amount": "<b>5</b> & more", "code": "K7QM-2XHD"}
 
     assert "&lt;b&gt;5&lt;/b&gt; &amp; more" in speech("en").say("cancelled", **values)
     assert speech("en").label("cancel-choice", **values) == "<b>5</b> & more · K7QM-2XHD"
 
 
-def test_a_text_that_is_not_there_or_lacks_a_value_is_a_fault() -> None:
+def test_a_missing_text_or_value_raises_an_error() -> None:
     with pytest.raises(TextError):
         speech("en").say("no-such-text")
     with pytest.raises(TextError):
@@ -173,7 +173,7 @@ def test_a_text_that_is_not_there_or_lacks_a_value_is_a_fault() -> None:
         (None, "en"),
     ],
 )
-def test_the_language_follows_telegrams_tag(tag: str | None, language: str) -> None:
+def test_the_language_is_chosen_by_telegrams_language_code(tag: str | None, language: str) -> None:
     assert language_of(tag) == language
 
 
@@ -188,25 +188,25 @@ def test_the_language_follows_telegrams_tag(tag: str | None, language: str) -> N
         ("10000", "UAH", "UAH\N{NO-BREAK SPACE}10,000", "10\N{NO-BREAK SPACE}000\N{NO-BREAK SPACE}₴"),
     ],
 )
-def test_money_is_written_as_the_language_does(amount: str, currency: str, english: str, ukrainian: str) -> None:
+def test_money_is_formatted_for_the_language(amount: str, currency: str, english: str, ukrainian: str) -> None:
     assert speech("en").money(Decimal(amount), currency) == english
     assert speech("uk").money(Decimal(amount), currency) == ukrainian
 
 
-def test_credits_that_come_or_go_have_their_sign_and_their_thousands_apart() -> None:
+def test_changes_of_credits_have_a_sign_and_grouped_thousands() -> None:
     assert [speech("en").change(credits) for credits in (1234, -5, 0)] == ["+1,234", "-5", "+0"]
     assert speech("uk").change(-1234) == "-1\N{NO-BREAK SPACE}234"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_whoever_paid_without_the_code_is_shown_the_way(language: str) -> None:
+def test_texts_about_payments_without_a_code_mention_the_claim(language: str) -> None:
     ways = ("paysupport", "payment-expired", "code-goes-elsewhere", "amount-offered")
 
     assert [name for name, text in said(language) if name in ways and "/claim" not in text] == []
 
 
 @pytest.mark.parametrize(("language", "code"), [("en", "code"), ("uk", "кодом")])
-def test_credits_of_a_closed_payment_are_promised_for_its_code_alone(language: str, code: str) -> None:
+def test_texts_about_closed_payments_promise_credits_only_for_the_code(language: str, code: str) -> None:
     promising = ("cancelled", "already-expired", "erase-open-payments", "payment-expired")
 
     promises = [re.split(r"(?<=[.?])\s", text)[1:] for name, text in said(language) if name in promising]

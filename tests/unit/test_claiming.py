@@ -1,4 +1,4 @@
-"""How claims are compared with waiting charges: the order of candidates, and the names that allow one tap."""
+"""Comparing claims with waiting charges: the order of candidates, and names similar enough for a one-tap match."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -26,7 +26,7 @@ def charge(number: int, **fields: object) -> WaitingCharge:
         "paid_at": datetime(2026, 11, 21, tzinfo=UTC),
         "supporter_name": None,
     }
-    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
+    return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # tests pass any fields
 
 
 def story(**fields: object) -> Story:
@@ -36,10 +36,10 @@ def story(**fields: object) -> Story:
         "currency": "USD",
         "name": "Олена",
     }
-    return Story(**{**known, **fields})  # type: ignore[arg-type]  # a factory of any fields
+    return Story(**{**known, **fields})  # type: ignore[arg-type]  # tests pass any fields
 
 
-def test_who_fits_in_all_comes_before_who_fits_in_part() -> None:
+def test_a_full_match_ranks_before_a_partial_one() -> None:
     near, named, whole = (
         charge(1),
         charge(2, amount=Decimal(7), supporter_name="олена"),
@@ -49,19 +49,19 @@ def test_who_fits_in_all_comes_before_who_fits_in_part() -> None:
     assert rank_candidates(story(), [near, named, whole]) == [3, 1, 2]
 
 
-def test_a_nearer_day_comes_first_and_then_the_older_charge() -> None:
+def test_the_nearest_day_ranks_first_and_then_the_older_charge() -> None:
     later = datetime(2026, 11, 22, tzinfo=UTC)
 
     assert rank_candidates(story(), [charge(1, paid_at=later), charge(3), charge(2)]) == [2, 3, 1]
 
 
-def test_the_amount_and_the_name_count_the_same() -> None:
+def test_the_amount_and_the_name_have_equal_weight() -> None:
     named, paid = charge(1, amount=Decimal(7), supporter_name="Олена"), charge(2)
 
     assert rank_candidates(story(), [paid, named]) == [1, 2]
 
 
-def test_a_charge_that_fits_in_all_comes_first_even_two_days_away() -> None:
+def test_a_full_match_ranks_first_even_two_days_away() -> None:
     near = charge(1)
     whole = charge(2, supporter_name="Олена", paid_at=datetime(2026, 11, 23, tzinfo=UTC))
 
@@ -73,19 +73,19 @@ def test_a_payment_is_searched_within_two_days() -> None:
 
 
 @pytest.mark.parametrize(("days", "found"), [(-3, []), (-2, [1]), (2, [1]), (3, [])])
-def test_more_than_two_days_apart_is_another_payment(days: int, found: list[int]) -> None:
+def test_a_charge_more_than_two_days_away_is_no_candidate(days: int, found: list[int]) -> None:
     paid_at = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(days=days)
 
     assert rank_candidates(story(), [charge(1, paid_at=paid_at)]) == found
 
 
-def test_another_amount_or_currency_without_the_name_is_another_payment() -> None:
+def test_another_amount_or_currency_without_the_name_is_no_candidate() -> None:
     waiting = [charge(1, amount=Decimal(7)), charge(2, currency="EUR", supporter_name="Petro")]
 
     assert rank_candidates(story(), waiting) == []
 
 
-def test_no_more_candidates_are_ranked_than_a_card_shows() -> None:
+def test_as_many_candidates_are_ranked_as_a_card_shows() -> None:
     waiting = [charge(number) for number in range(CANDIDATES_MAX + 1)]
 
     assert rank_candidates(story(), waiting) == list(range(CANDIDATES_MAX))
@@ -113,7 +113,7 @@ def test_no_more_candidates_are_ranked_than_a_card_shows() -> None:
         ("Pat O’Brien", "O'Brien, Pat"),
     ],
 )
-def test_a_name_agrees_in_any_case_order_and_alphabet(told: str, known: str) -> None:
+def test_names_agree_in_any_case_order_and_alphabet(told: str, known: str) -> None:
     assert names_agree(told, known)
     assert names_alike(told, known)
 
@@ -129,7 +129,7 @@ def test_a_name_agrees_in_any_case_order_and_alphabet(told: str, known: str) -> 
         ("Oleksandr Petrenko", "Oleksandra Petrenko"),
         ("Volodymyr Zghurskyi", "Володимир Згурський"),
         ("Dijk", "van Dijk"),
-        # An initial stands for a word that is not there in full, even for a second one like it.
+        # An initial abbreviates a word that is not written out, even if the same name is written out once.
         ("Anna A.", "Anna Anton"),
         ("Duran D.", "Duran Duran"),
     ],
@@ -142,37 +142,37 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
 @pytest.mark.parametrize(
     ("told", "known"),
     [
-        # One shared word of two.
+        # Only one of two words is shared.
         ("Jo", "Jo Smith"),
         ("Olena", "Olena Kovalenko"),
         ("Olena Kovalenko", "Olena"),
         ("Alexandra Li", "Alexandra Wu"),
         ("van", "van Dijk"),
-        # Usual words and particles name nobody, however many of them are shared.
+        # Common words and particles are not names, even if several are shared.
         ("Thank You", "thank you!"),
         ("the", "for the cat"),
         ("de", "Ana de Souza"),
         ("Ana de", "Ana de Souza"),
         ("Дякую", "дякую"),
-        # A list of many names fits nobody.
+        # A long list of names matches no name.
         (MANY_FIRST_NAMES, "Inês Carvalho"),
         (MANY_FIRST_NAMES, "Anna"),
         ("Anna A B C D E F G H", "Anna Hill"),
-        # Initials alone are no name.
+        # Initials alone are not a name.
         ("A.", "A"),
         ("J R R", "J R R Tolkien"),
         ("A B C", "Ana Bento Costa"),
-        # An initial stands for one word, and a word like another for one.
+        # An initial matches only one word, and so does a similar word.
         ("Olena K.", "Olena K. Kovalenko Kravets Boiko"),
         ("O. Smith", "Olena Olenka"),
         ("Olena Petrenko Boiko", "Olenna Smith Jones"),
-        # A supporter without a name.
+        # The supporter has no name.
         ("Someone", "Someone"),
         ("anonymous", "Anonymous"),
         ("Хтось", "хтось"),
         ("Anna", ""),
         ("Anna", None),
-        # A claim without a name.
+        # The claim has no name.
         ("", "Anna"),
         (None, "Anna"),
         (None, None),
@@ -180,12 +180,12 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         ("Anna", "Petro"),
     ],
 )
-def test_less_than_most_of_a_name_is_no_likeness(told: str | None, known: str | None) -> None:
+def test_names_that_share_less_than_most_words_are_not_alike(told: str | None, known: str | None) -> None:
     assert not names_agree(told, known)
     assert not names_alike(told, known)
 
 
-def test_words_are_similar_if_more_than_seven_signs_of_ten_are_the_same() -> None:
+def test_words_are_similar_if_more_than_seven_of_ten_signs_are_equal() -> None:
     assert names_alike("Kovalenkab", "Kovalenkyz")
     assert not names_alike("Kovalenabc", "Kovalenxyz")
 
@@ -209,7 +209,7 @@ def days(*ago: float) -> list[datetime]:
         pytest.param(days(90, 60, 40, 1), id="four, the first of them 90 days ago"),
     ],
 )
-def test_few_or_old_declined_claims_leave_the_user_free(declined_at: list[datetime]) -> None:
+def test_few_or_old_declined_claims_cause_no_pause(declined_at: list[datetime]) -> None:
     assert find_pause_end(declined_at, now=NOW) is None
 
 
@@ -223,10 +223,10 @@ def test_few_or_old_declined_claims_leave_the_user_free(declined_at: list[dateti
         pytest.param(days(4, 3, 2, 1), 29, id="both limits: the longer one"),
     ],
 )
-def test_after_declined_claims_the_user_must_wait(declined_at: list[datetime], days_left: int) -> None:
+def test_a_user_must_wait_after_declined_claims(declined_at: list[datetime], days_left: int) -> None:
     assert find_pause_end(declined_at, now=NOW) == NOW + timedelta(days=days_left)
 
 
-def test_the_limits_hold_to_the_second() -> None:
+def test_the_limits_of_the_pause_are_exact_to_the_second() -> None:
     assert find_pause_end(days(7, 7), now=NOW - SECOND) == NOW
     assert find_pause_end([NOW - timedelta(days=30) + SECOND, NOW], now=NOW) == NOW + timedelta(days=7)

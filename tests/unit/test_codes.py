@@ -1,4 +1,4 @@
-"""Codes: what the check sign catches, what reading survives, and that a slip never credits somebody else."""
+"""Codes: the errors that the check sign detects, the forms that can be read, and slips, which never credit another user."""
 
 from collections import Counter
 from functools import cache
@@ -33,7 +33,7 @@ from coffee_ledger.plaintext import TEXT_LENGTH_MAX
 
 OLENA = PaymentId("K7QM2XHD")
 SAM = PaymentId("7QM2XHD5")
-"""Sam's code is Olena's moved by one sign."""
+"""Sam's code is Olena's shifted by one sign."""
 
 WORDS = (
     """
@@ -67,7 +67,7 @@ def distance(one: str, other: str) -> int:
 
 @cache
 def live_codes(count: int = 1000) -> frozenset[PaymentId]:
-    """Issue codes as the store does: none that was issued before, and none near one."""
+    """Issue codes as the store does: each differs from all earlier ones and is not near any of them."""
     chance = Random(20261122)
     live: set[PaymentId] = set()
     while len(live) < count:
@@ -78,7 +78,7 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
 
 
 def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
-    """Match as the rules 1 and 2 do; None is a refusal."""
+    """Match as rules 1 and 2 do; return None if they find no code or several."""
     standing = reading.codes & live
     found = standing or reading.corrections & live
     return next(iter(found)) if len(found) == 1 else None
@@ -97,7 +97,7 @@ words = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 
 @st.composite
 def slips(draw: st.DrawFn) -> tuple[PaymentId, str]:
-    """Draw a code in use, and it again with one sign wrong, missing, too many, or swapped with the next."""
+    """Draw a code in use and a slip of it: one sign wrong, missing, extra, or swapped with the next."""
     code = draw(codes_in_use)
     place = draw(places)
     sign = draw(signs_typed)
@@ -175,8 +175,8 @@ def test_codes_in_use_differ_in_three_places() -> None:
     assert min(distance(one, other) for one, other in combinations(sorted(live), 2)) >= 3
 
 
-def test_the_number_of_codes_is_as_stated() -> None:
-    """Count halves by their part of the check sum, as there are too many codes to walk through."""
+def test_the_stated_number_of_codes_is_correct() -> None:
+    """Count halves by their part of the check sum, because there are too many codes to enumerate."""
     first, second = mixed_halves_by_sum(places=range(4)), mixed_halves_by_sum(places=range(4, 8))
 
     assert sum(first[rest] * second[(1 - rest) % 31] for rest in range(31)) == CODES_COUNT
@@ -194,7 +194,7 @@ def mixed_halves_by_sum(places: range) -> Counter[int]:
     return Counter({total: halves[total, True, True] for total in range(31)})
 
 
-def test_chance_is_passed_in() -> None:
+def test_a_code_depends_only_on_the_given_random_source() -> None:
     assert issue_code(Random(7)) == issue_code(Random(7)) != issue_code(Random(8))
 
 
@@ -205,7 +205,7 @@ def test_only_the_stored_form_is_a_code(text: str) -> None:
     assert not is_code(text)
 
 
-def test_a_code_is_shown_with_a_dash_and_the_older_form_as_it_is() -> None:
+def test_a_code_is_shown_with_a_dash_and_the_older_form_unchanged() -> None:
     assert show_code(OLENA) == "K7QM-2XHD"
     assert show_code(PaymentId("123456789_1732347758")) == "123456789_1732347758"
 
@@ -227,7 +227,7 @@ def test_the_older_form_names_its_owner() -> None:
     .replace("\n    ", "|")
     .split("|"),
 )
-def test_nothing_else_is_of_the_older_form(text: str) -> None:
+def test_other_texts_are_not_of_the_older_form(text: str) -> None:
     assert not is_older_form(text)
 
 
@@ -247,7 +247,7 @@ def test_the_older_form_is_read_among_words(telegram_id: int, seconds: int, befo
 
 
 @given(codes, st.data())
-def test_case_gaps_and_invisible_characters_do_not_matter(code: PaymentId, data: st.DataObject) -> None:
+def test_case_gaps_and_invisible_characters_are_ignored(code: PaymentId, data: st.DataObject) -> None:
     gap = data.draw(st.sampled_from(GAPS))
     grouped = data.draw(
         st.sampled_from([code, gap.join(code), gap.join([code[:4], code[4:]]), gap.join([code[:3], code[3:]])])
@@ -261,13 +261,13 @@ def test_case_gaps_and_invisible_characters_do_not_matter(code: PaymentId, data:
 
 
 @given(codes_in_use, words, words)
-def test_words_around_do_not_matter(code: PaymentId, before: str, after: str) -> None:
+def test_words_around_a_code_are_ignored(code: PaymentId, before: str, after: str) -> None:
     assert resolve(read_codes(f"{before} {show_code(code)} {after}"), live_codes()) == code
     assert resolve(read_codes(f"{before}\n{code}, {after}"), live_codes()) == code
 
 
 @given(codes, st.sampled_from(["дя", "☕", "«", "від Юлії", ":", "\n", "謝謝"]))
-def test_a_code_may_stand_close_to_what_has_no_latin_shape(code: PaymentId, close: str) -> None:
+def test_a_code_may_touch_characters_without_a_latin_shape(code: PaymentId, close: str) -> None:
     assert read_codes(f"{close}{code}{close}").codes == {code}
 
 
@@ -287,11 +287,11 @@ def test_a_ukrainian_keyboard_left_on_is_understood(code: PaymentId) -> None:
 
 
 @pytest.mark.parametrize("word", ["you", "HEY", "2day", "A5B"])
-def test_words_beside_a_code_are_no_part_of_another(word: str) -> None:
+def test_words_beside_a_code_form_no_other_code(word: str) -> None:
     assert read_codes(f"{word} K7QM-2XHD {word}") == Reading(frozenset([OLENA]), frozenset(), holds_code=True)
 
 
-def test_a_text_is_read_up_to_its_bound() -> None:
+def test_a_text_is_read_up_to_its_maximum_length() -> None:
     filler = "x" * (TEXT_LENGTH_MAX - len("K7QM-2XHD") - 1)
 
     assert read_codes(f"{filler} K7QM-2XHD").codes == {OLENA}
@@ -299,7 +299,7 @@ def test_a_text_is_read_up_to_its_bound() -> None:
 
 
 @given(codes, st.sampled_from(BETWEEN), words, words)
-def test_words_between_the_halves_do_not_matter(code: PaymentId, between: str, before: str, after: str) -> None:
+def test_words_between_the_halves_are_ignored(code: PaymentId, between: str, before: str, after: str) -> None:
     written = f"{code[:4]} {between} {code[4:]}"
 
     assert code in read_codes(f"{before} {written}, {after}").codes
@@ -316,7 +316,7 @@ def test_halves_may_be_labelled(code: PaymentId, labelled: str) -> None:
 
 
 @given(codes, words.filter(bool))
-def test_halves_far_apart_are_a_code_but_do_not_say_that_one_is_meant(code: PaymentId, words_between: str) -> None:
+def test_halves_far_apart_are_a_code_but_do_not_forbid_a_guess(code: PaymentId, words_between: str) -> None:
     reading = read_codes(f"{code[:4]} stands far away from {words_between} {code[4:]}")
 
     assert code in reading.codes
@@ -324,14 +324,14 @@ def test_halves_far_apart_are_a_code_but_do_not_say_that_one_is_meant(code: Paym
 
 
 @given(slips(), st.sampled_from(["dash", "тире", "hyphen", "минус"]))
-def test_a_dictated_dash_is_like_a_blank(slip: tuple[PaymentId, str], dash: str) -> None:
+def test_a_dictated_dash_is_read_as_a_gap(slip: tuple[PaymentId, str], dash: str) -> None:
     _, written = slip
 
     assert read_codes(f"{written[:4]} {dash} {written[4:]}") == read_codes(f"{written[:4]} {written[4:]}")
 
 
 @given(codes, st.sampled_from(ESCAPES), words, words)
-def test_escapes_between_the_halves_do_not_matter(code: PaymentId, escape: str, before: str, after: str) -> None:
+def test_escapes_between_the_halves_are_ignored(code: PaymentId, escape: str, before: str, after: str) -> None:
     written = f"{code[:4]}{escape}{code[4:]}"
 
     assert code in read_codes(f"{before} {written} {after}").codes
@@ -339,7 +339,7 @@ def test_escapes_between_the_halves_do_not_matter(code: PaymentId, escape: str, 
 
 
 @given(codes, st.sampled_from([*ESCAPES, *LIST_NUMBERS]))
-def test_an_escape_or_a_list_number_in_front_is_no_part_of_a_code(code: PaymentId, front: str) -> None:
+def test_an_escape_or_a_list_number_before_a_code_is_not_part_of_it(code: PaymentId, front: str) -> None:
     for written in (code, show_code(code), f"{code[:4]} {code[4:]}"):
         assert read_codes(f"{front}{written}") == Reading(frozenset([code]), frozenset(), holds_code=True)
 
@@ -347,39 +347,39 @@ def test_an_escape_or_a_list_number_in_front_is_no_part_of_a_code(code: PaymentI
 @pytest.mark.parametrize(
     ("text", "code"), [("C:\\n7qm-2xhj", "N7QM2XHJ"), ("100%D3FM2XHY", "D3FM2XHY"), ("100%2d3f-2xh3", "2D3F2XH3")]
 )
-def test_undoing_escapes_destroys_no_code(text: str, code: str) -> None:
-    """The first signs of each code look like the end of an escape."""
+def test_unescaping_destroys_no_code(text: str, code: str) -> None:
+    """The first signs of these codes look like the end of an escape."""
     assert read_codes(text).codes == {code}
     assert read_exact_codes(text) == {code}
 
 
 @given(st.lists(st.text(ALPHABET, min_size=4, max_size=4) | st.sampled_from([*WORDS, *BETWEEN]), max_size=20))
-def test_random_prose_holds_no_code_in_use(prose: list[str]) -> None:
+def test_random_prose_contains_no_code_in_use(prose: list[str]) -> None:
     reading = read_codes(" ".join(prose))
 
     assert reading.codes.isdisjoint(live_codes())
 
 
 @given(codes_in_use, codes_in_use, st.sampled_from(BETWEEN))
-def test_halves_of_two_codes_credit_nobody_else(one: PaymentId, other: PaymentId, between: str) -> None:
+def test_halves_of_two_codes_credit_no_third_user(one: PaymentId, other: PaymentId, between: str) -> None:
     reading = read_codes(f"{one[:4]} {between} {other[4:]}")
 
     assert resolve(reading, live_codes()) in (one, other, None)
 
 
 @pytest.mark.parametrize(("others", "is_read"), [(HALVES_PAIRED_MAX - 2, True), (HALVES_PAIRED_MAX - 1, False)])
-def test_the_first_groups_of_four_are_paired(others: int, is_read: bool) -> None:
+def test_a_bounded_number_of_halves_is_paired(others: int, is_read: bool) -> None:
     text = "A2A2, " * others + "K7QM and 2XHD"
 
     assert (OLENA in read_codes(text).codes) == is_read
 
 
 @pytest.mark.parametrize("text", ["K7QM-2XHD-5", "K7QM-3-2XHD", "pay 2XHD-K7QM"])
-def test_halves_are_paired_in_order_and_not_in_a_word_with_a_sign_too_many(text: str) -> None:
+def test_halves_are_paired_in_order_and_not_inside_a_longer_word(text: str) -> None:
     assert OLENA not in read_codes(text).codes
 
 
-def test_groups_of_a_uuid_are_no_halves() -> None:
+def test_groups_of_a_uuid_are_not_halves() -> None:
     assert is_code("CF68AF8B")
 
     assert read_codes("id 55555555-cf68-7777-af8b-446655440000") == Reading()
@@ -402,7 +402,7 @@ def test_several_codes_are_all_read(one: PaymentId, other: PaymentId) -> None:
 @example("\ud800K7QM\udfff2XHD\x00")
 @example("\x00" * 20)
 @example("İıßŉǰ")
-def test_any_text_can_be_read(text: str) -> None:
+def test_reading_a_text_never_fails(text: str) -> None:
     reading = read_codes(text)
 
     assert all(is_code(found) or is_older_form(found) for found in reading.codes)
@@ -473,7 +473,7 @@ def test_a_text_full_of_codes_yields_a_bounded_reading() -> None:
         "Л7ЙЬ-2ЧРВ",
     ],
 )
-def test_a_code_that_stands_in_any_form_keeps_others_from_guessing(text: str) -> None:
+def test_a_code_in_any_form_forbids_a_guess(text: str) -> None:
     reading = read_codes(text)
 
     assert reading.codes == {OLENA}
@@ -483,7 +483,7 @@ def test_a_code_that_stands_in_any_form_keeps_others_from_guessing(text: str) ->
 @pytest.mark.parametrize(
     "text", ["99K7QM2XHD", "2026K7QM2XHD", "2026K7-QM2XHD", "K7QM2XHD2026", "K7QM2XHDa9", "K7QM2XHDab9"]
 )
-def test_a_code_glued_to_other_digits_is_read_but_does_not_say_that_one_is_meant(text: str) -> None:
+def test_a_code_glued_to_digits_is_read_but_does_not_forbid_a_guess(text: str) -> None:
     reading = read_codes(text)
 
     assert reading.codes == {OLENA}
@@ -491,24 +491,24 @@ def test_a_code_glued_to_other_digits_is_read_but_does_not_say_that_one_is_meant
 
 
 @pytest.mark.parametrize("text", ["K7QM second 2XHD second B7C8", "B7C8 second K7QM second 2XHD"])
-def test_a_half_of_a_code_is_no_half_of_a_slip(text: str) -> None:
+def test_a_half_of_a_code_is_not_also_half_of_a_slip(text: str) -> None:
     assert read_codes(text).corrections == frozenset()
 
 
 @pytest.mark.parametrize("between", ["and", "-and-", "2:"])
-def test_a_slip_is_corrected_though_a_word_joins_its_halves(between: str) -> None:
+def test_a_slip_is_corrected_across_a_word_between_its_halves(between: str) -> None:
     assert OLENA in read_codes(f"K7QM {between} 2XHB").corrections
 
 
-def test_halves_within_nine_signs_are_no_code_but_halves_before_them_are() -> None:
+def test_halves_are_paired_although_a_word_of_nine_signs_follows() -> None:
     assert read_codes("K7QM thanks 2XHD J834FF475").codes >= {OLENA}
 
 
-def test_a_foreign_letter_ends_a_code_in_a_name() -> None:
+def test_a_letter_of_another_script_ends_a_code_in_a_name() -> None:
     assert read_exact_codes("дяK7QM2XHDдя") == {OLENA}
 
 
-def test_as_many_slips_as_the_bound_are_corrected_and_no_more() -> None:
+def test_a_bounded_number_of_slips_is_corrected() -> None:
     live = sorted(live_codes())[: SHAPES_CORRECTED_MAX + 1]
     slips = [code[:7] + ("3" if code[7] == "2" else "2") for code in live]
 
@@ -517,7 +517,7 @@ def test_as_many_slips_as_the_bound_are_corrected_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(("dash", "is_meant"), [("-", True), ("–", True), ("_", True), ("−", True), (" ", False)])
-def test_any_dash_makes_one_word_of_two_groups(dash: str, is_meant: bool) -> None:
+def test_any_dash_joins_two_groups(dash: str, is_meant: bool) -> None:
     assert read_codes(f"K7QM{dash}AXHD").holds_code is is_meant
 
 
@@ -568,7 +568,7 @@ def test_an_older_form_id_is_read_in_a_name() -> None:
         "@K7QM2XHD",
     ],
 )
-def test_nothing_else_is_read_in_a_name(text: str) -> None:
+def test_only_exact_codes_are_read_in_a_name(text: str) -> None:
     assert read_exact_codes(text) == frozenset()
 
 
@@ -593,14 +593,14 @@ def test_a_slip_is_corrected_or_refused_but_never_credited_to_another(
 
 @given(slips(), st.sampled_from(["", "-", " "]))
 def test_a_slip_in_a_code_alone_is_corrected(slip: tuple[PaymentId, str], gap: str) -> None:
-    """Refused only where two codes in use fit: no two of these 1,000 do."""
+    """Only a slip that fits two codes in use is refused, and none fits two of these 1,000."""
     code, written = slip
     note = f"{written[:4]}{gap}{written[4:]}"
 
     assert resolve(read_codes(note), live_codes()) == code
 
 
-def test_every_single_slip_finds_its_own_code() -> None:
+def test_every_single_slip_resolves_to_its_own_code() -> None:
     live = live_codes()
     for code in sorted(live)[:15]:
         for place, sign in [(place, sign) for place in range(CODE_LENGTH) for sign in ALPHABET]:
@@ -637,7 +637,7 @@ def test_a_swap_that_is_one_wrong_sign_from_another_code_in_use_is_refused(place
         assert resolve(reading, frozenset([OLENA, other])) is None
 
 
-def test_a_code_that_stands_wins_over_what_is_near() -> None:
+def test_an_exact_code_wins_over_a_correction() -> None:
     petro = PaymentId("J834FF47")
     reading = read_codes("K7QM-2XHB, oh no: J834-FF47")
 
@@ -647,12 +647,12 @@ def test_a_code_that_stands_wins_over_what_is_near() -> None:
 @pytest.mark.parametrize(
     "text", ["K7QM2XHB", "K7QN-2XHB", "K7QM 2XHB", "DHX2MQ7K", "K70M-2XH0", "k-7-q-m-2-x-h-b", "5Z9PPMZ6"]
 )
-def test_what_is_meant_as_a_code_keeps_others_from_guessing(text: str) -> None:
+def test_an_attempt_at_a_code_forbids_a_guess(text: str) -> None:
     assert read_codes(f"thanks {text} дякую").holds_code
 
 
 @pytest.mark.parametrize("text", ["2 coffees", "Privat24", "25-Dec-2026", "R2D2 and BB8", "HAHAHAHA", "+380671234567"])
-def test_a_word_and_a_number_are_not_meant_as_a_code(text: str) -> None:
+def test_a_word_and_a_number_do_not_forbid_a_guess(text: str) -> None:
     reading = read_codes(f"thanks {text} дякую")
 
     assert not reading.codes

@@ -1,4 +1,4 @@
-"""The check before anything starts: all services' settings at once, one line for each problem, and no value."""
+"""The check of all services' settings before they start: one line for each problem, without values."""
 
 import os
 from pathlib import Path
@@ -20,11 +20,11 @@ GOOD = {
 
 @pytest.fixture
 def env_file(tmp_path: Path) -> Path:
-    """A file that does not exist yet."""
+    """Return the path of a file that does not exist yet."""
     return tmp_path / ".env"
 
 
-def test_good_settings_have_no_problem(env_file: Path) -> None:
+def test_valid_settings_have_no_problem(env_file: Path) -> None:
     assert find_problems(GOOD, env_file) == []
 
 
@@ -61,7 +61,7 @@ def test_a_setting_of_several_services_is_named_once(env_file: Path) -> None:
         ("BMC_WEBHOOK_SECRETS=$2y$10$abc3f9a0c1", "$2y$10"),
     ],
 )
-def test_a_value_that_lost_a_word_behind_a_dollar_is_found(env_file: Path, line: str, received: str) -> None:
+def test_a_value_that_lost_a_part_behind_a_dollar_is_found(env_file: Path, line: str, received: str) -> None:
     env_file.write_text(f"# Copy\n\n{line}\nPUBLIC_HOST=pay.example.org\n", encoding="utf-8")
 
     lines = find_problems(GOOD | {"BMC_WEBHOOK_SECRETS": received}, env_file)
@@ -85,14 +85,14 @@ def test_a_value_that_lost_a_word_behind_a_dollar_is_found(env_file: Path, line:
     ],
     ids=["quoted", "escaped", "no name", "a variable that is set", "a comment", "a file that was not read"],
 )
-def test_a_dollar_that_lost_nothing_is_no_problem(env_file: Path, line: str, received: str) -> None:
+def test_a_dollar_that_lost_no_part_is_no_problem(env_file: Path, line: str, received: str) -> None:
     env_file.write_text(f"{line}\n", encoding="utf-8")
 
     assert find_problems(GOOD | {"BMC_WEBHOOK_SECRETS": received}, env_file) == []
 
 
 @pytest.mark.parametrize("unreadable", ["folder", "no text"])
-def test_a_file_that_cannot_be_read_stops_nothing(
+def test_an_unreadable_file_does_not_stop_the_check(
     env_file: Path, unreadable: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if unreadable == "folder":
@@ -110,7 +110,7 @@ def run(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], env_file: Path
     config_check.main()
 
 
-def test_it_ends_well_with_good_settings(
+def test_the_check_succeeds_with_valid_settings(
     monkeypatch: pytest.MonkeyPatch, env_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(monkeypatch, GOOD, env_file)
@@ -118,7 +118,7 @@ def test_it_ends_well_with_good_settings(
     assert capsys.readouterr().out == "config-check: the settings are complete and well-formed\n"
 
 
-def test_it_fails_with_a_line_for_each_problem_and_shows_no_value(
+def test_the_check_fails_with_a_line_for_each_problem_and_shows_no_value(
     monkeypatch: pytest.MonkeyPatch, env_file: Path
 ) -> None:
     wrong = dict.fromkeys(GOOD, "hunter2 secret") | {"BMC_WEBHOOK_SECRETS": "hunter2"}

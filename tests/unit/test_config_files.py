@@ -1,4 +1,4 @@
-"""Copying the configuration into volumes: all may read it, and a volume holds what the image holds."""
+"""Copying the configuration into volumes: every user may read it, and the volume has the same files as the image."""
 
 import os
 import stat
@@ -39,14 +39,14 @@ def contents(folder: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.usefixtures("umask")
-def test_all_may_read_the_copies_under_any_umask(source: Path, target: Path) -> None:
+def test_every_user_may_read_the_copies_under_any_umask(source: Path, target: Path) -> None:
     copy_files(source, target, Links())
 
     assert contents(target) == contents(source)
     assert {stat.S_IMODE(path.stat().st_mode) for path in target.rglob("*")} == {0o755}
 
 
-def test_copies_have_the_links_that_are_set(source: Path, target: Path) -> None:
+def test_copies_have_the_configured_links(source: Path, target: Path) -> None:
     (source / "rules" / "alerts.yml").write_text("  runbook_url: runbook.md#down\n  dashboard_url: /d/ledger-bot\n")
 
     copy_files(source, target, Links(runbook="https://example.org/help"))
@@ -54,7 +54,7 @@ def test_copies_have_the_links_that_are_set(source: Path, target: Path) -> None:
     assert (target / "rules" / "alerts.yml").read_text() == "  runbook_url: https://example.org/help#down\n"
 
 
-def test_a_changed_file_is_replaced_and_one_that_is_gone_is_removed(source: Path, target: Path) -> None:
+def test_a_changed_file_is_replaced_and_a_deleted_one_is_removed(source: Path, target: Path) -> None:
     copy_files(source, target, Links())
     (source / "prometheus.yml").write_text("scrape: some")
     (source / "rules" / "alerts.yml").unlink()
@@ -65,7 +65,7 @@ def test_a_changed_file_is_replaced_and_one_that_is_gone_is_removed(source: Path
     assert contents(target) == {"prometheus.yml": "scrape: some"}
 
 
-def test_a_file_that_did_not_change_stays_the_same_file(source: Path, target: Path) -> None:
+def test_an_unchanged_file_is_not_written_again(source: Path, target: Path) -> None:
     copy_files(source, target, Links())
     before = (target / "prometheus.yml").stat()
 

@@ -1,4 +1,4 @@
-"""Recording which images were tested: only those that a registry knows, and only in their place of the document."""
+"""Recording the digests of tested images: only pulled images, and only between the marked lines of the document."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch, images: dict[str, list[str]]) -> None:
-    """Let the engine know these images, each with its digests."""
+    """Fake a Docker engine that has these images with their digests."""
 
     def docker(*words: str, root: Path = digests.ROOT) -> str:
         if words[0] == "compose":
@@ -38,9 +38,7 @@ def every_image() -> dict[str, list[str]]:
     return {name: [f"{name.partition(':')[0]}@{DIGEST}"] for name in names}
 
 
-def test_digests_of_pulled_images_are_recorded_and_can_be_recorded_again(
-    monkeypatch: pytest.MonkeyPatch, document: Path
-) -> None:
+def test_digests_of_pulled_images_can_be_recorded_repeatedly(monkeypatch: pytest.MonkeyPatch, document: Path) -> None:
     use_engine(monkeypatch, every_image())
 
     digests.main()
@@ -56,7 +54,7 @@ def test_digests_of_pulled_images_are_recorded_and_can_be_recorded_again(
 
 
 @pytest.mark.parametrize("known", [[], None], ids=["built here", "not there"])
-def test_an_image_that_was_not_pulled_is_named_and_nothing_is_written(
+def test_an_image_that_was_not_pulled_is_named_and_the_document_is_unchanged(
     monkeypatch: pytest.MonkeyPatch, document: Path, known: list[str] | None
 ) -> None:
     images = every_image()
@@ -74,6 +72,6 @@ def test_the_document_has_a_place_for_the_digests() -> None:
     assert DIGEST in digests.record_digests(digests.DOCUMENT.read_text(encoding="utf-8"), {"caddy:2.11.7": DIGEST})
 
 
-def test_a_document_without_a_place_is_refused() -> None:
+def test_a_document_without_a_place_for_the_digests_is_refused() -> None:
     with pytest.raises(ValueError, match="has no lines"):
         digests.record_digests("text", {})

@@ -1,4 +1,4 @@
-"""A payment is read whatever BMC writes in place of its time."""
+"""An odd `created_at` never makes a payment unreadable."""
 
 import json
 from datetime import UTC, datetime, timedelta

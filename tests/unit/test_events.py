@@ -1,4 +1,4 @@
-"""Reading of BMC's bodies: every shape that was seen, and shapes that a hostile or careless sender could invent."""
+"""Reading BMC's bodies: every observed form, and forms that a hostile or careless sender could invent."""
 
 import hashlib
 import json
@@ -130,7 +130,7 @@ def test_a_charge_whose_amount_cannot_be_read_is_in_doubt(written: object, told:
 @pytest.mark.parametrize(
     "digits", [b"1e3", b"1E+3", b"1e999999999", b"9" * 5000, b"-" + b"9" * 5000, b"NaN", b"Infinity"]
 )
-def test_a_number_with_an_exponent_or_beyond_python_is_no_amount_either(digits: bytes) -> None:
+def test_a_number_with_an_exponent_or_too_many_digits_is_no_amount(digits: bytes) -> None:
     body = b'{"type": "donation.created", "live_mode": true, "data": {"id": 7, "amount": ' + digits + b"}}"
 
     report = read(body).report
@@ -139,7 +139,7 @@ def test_a_number_with_an_exponent_or_beyond_python_is_no_amount_either(digits: 
     assert (report.charge.doubt, report.charge.amount) == (Doubt.AMOUNT, None)
 
 
-def test_the_words_told_to_operators_are_one_short_printable_line() -> None:
+def test_the_text_shown_to_operators_is_one_short_printable_line() -> None:
     charge = charge_of(event_of(amount="  five\n\u202edollars\0 " + "x" * 500))
 
     assert charge.told is not None
@@ -149,7 +149,7 @@ def test_the_words_told_to_operators_are_one_short_printable_line() -> None:
 
 
 @pytest.mark.parametrize("written", [0, "0", "0.00", 0.0, 0.00001, "0.00009"])
-def test_what_is_free_moves_no_money(written: object) -> None:
+def test_a_free_payment_moves_no_money(written: object) -> None:
     assert read(event_of(amount=written)).kind is EventKind.NO_MONEY
 
 
@@ -202,7 +202,7 @@ def test_only_an_explicit_false_is_a_test(flag: object) -> None:
 
 
 @pytest.mark.parametrize("flag", [True, "true", 1, None, "perhaps", [], {}])
-def test_anything_else_may_be_somebodys_money(flag: object) -> None:
+def test_any_other_live_mode_counts_as_live(flag: object) -> None:
     assert read(event_of(envelope={"live_mode": flag})).kind is EventKind.PAID
 
 
@@ -293,7 +293,7 @@ NO_IDS = [*PLACEHOLDERS, 10**300, "x" * 201, True, False, 7.5, [], ["pi_7"], {"i
 
 
 @pytest.mark.parametrize("transaction_id", NO_IDS)
-def test_without_a_transaction_bmcs_own_number_names_the_charge(transaction_id: object) -> None:
+def test_bmcs_number_identifies_a_charge_without_a_transaction(transaction_id: object) -> None:
     charge = charge_of(event_of(transaction_id=transaction_id))
 
     assert (charge.charge_key, charge.transaction_id, charge.bmc_id) == ("donation:7", None, "7")
@@ -301,7 +301,7 @@ def test_without_a_transaction_bmcs_own_number_names_the_charge(transaction_id: 
 
 
 @pytest.mark.parametrize("bmc_id", NO_IDS)
-def test_without_a_number_the_transaction_names_the_charge(bmc_id: object) -> None:
+def test_the_transaction_identifies_a_charge_without_a_number(bmc_id: object) -> None:
     charge = charge_of(event_of(id=bmc_id))
 
     assert (charge.charge_key, charge.bmc_id, charge.doubt) == ("donation:pi_7", None, None)
@@ -313,14 +313,14 @@ def test_an_id_that_only_resembles_a_placeholder_is_an_id(id_: str) -> None:
 
 
 @pytest.mark.parametrize("id_", NO_IDS)
-def test_a_payment_without_any_id_is_named_after_its_event(id_: object) -> None:
+def test_a_payment_without_any_id_is_identified_by_its_event(id_: object) -> None:
     charge = charge_of(event_of(id=id_, transaction_id=id_))
 
     assert (charge.charge_key, charge.doubt) == ("donation:event-70", Doubt.IDENTITY)
 
 
 @pytest.mark.parametrize("event_id", PLACEHOLDERS)
-def test_a_payment_without_any_id_in_an_event_without_one_is_named_after_its_content(event_id: object) -> None:
+def test_a_payment_is_identified_by_its_content_if_it_and_its_event_have_no_id(event_id: object) -> None:
     body = event_of(id=None, transaction_id=None, envelope={"event_id": event_id})
 
     first, retry = read(body), read(body | {"attempt": 2})
@@ -332,11 +332,11 @@ def test_a_payment_without_any_id_in_an_event_without_one_is_named_after_its_con
 
 
 @pytest.mark.parametrize("supporter_id", NO_IDS)
-def test_a_placeholder_is_no_supporter(supporter_id: object) -> None:
+def test_a_placeholder_is_not_a_supporter_id(supporter_id: object) -> None:
     assert report_of(event_of(supporter_id=supporter_id, supporter_name="Someone")).supporter is None
 
 
-def test_a_supporter_may_be_a_number_or_a_text() -> None:
+def test_a_supporter_id_may_be_a_number_or_a_text() -> None:
     for supporter_id in (77, "77", " 77 "):
         supporter = report_of(event_of(supporter_id=supporter_id)).supporter
 
@@ -345,7 +345,7 @@ def test_a_supporter_may_be_a_number_or_a_text() -> None:
 
 
 @pytest.mark.parametrize("psp_id", NO_IDS)
-def test_without_a_subscription_id_bmcs_own_number_and_the_period_name_the_charge(psp_id: object) -> None:
+def test_bmcs_number_and_the_period_identify_a_charge_without_a_subscription_id(psp_id: object) -> None:
     charge = charge_of(subscription_of(psp_id=psp_id))
 
     assert (charge.charge_key, charge.psp_id, charge.doubt) == (f"membership:16:{PERIOD}", None, None)
@@ -385,14 +385,14 @@ def test_a_subscription_charge_without_its_period_is_in_doubt(period_start: obje
 @pytest.mark.parametrize(
     ("ids", "key"), [({"psp_id": None}, "membership:16:event-70"), ({"psp_id": None, "id": 0}, "membership:event-70")]
 )
-def test_a_subscription_charge_without_its_period_is_named_as_well_as_can_be(ids: dict[str, Any], key: str) -> None:
+def test_a_subscription_charge_without_its_period_is_identified_by_its_other_ids(ids: dict[str, Any], key: str) -> None:
     charge = charge_of(subscription_of(current_period_start=None, **ids))
 
     assert (charge.charge_key, charge.doubt) == (key, Doubt.PERIOD)
     assert charge.bmc_id == (None if "id" in ids else "16")
 
 
-def test_a_subscription_charge_without_any_id_is_named_after_its_event() -> None:
+def test_a_subscription_charge_without_any_id_is_identified_by_its_event() -> None:
     charge = charge_of(subscription_of(psp_id="GIVE_AWAY", id=None))
 
     assert (charge.charge_key, charge.doubt) == ("membership:event-70", Doubt.IDENTITY)
@@ -415,7 +415,7 @@ def test_an_event_keeps_its_envelope() -> None:
     )
 
 
-def test_a_body_that_is_no_object_is_known_by_its_digest() -> None:
+def test_a_body_that_is_not_an_object_is_identified_by_its_digest() -> None:
     digest = hashlib.sha256(b"[]").hexdigest()
 
     assert read(b"[]") == Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, b"[]", NOW)
@@ -427,12 +427,12 @@ def test_a_retry_at_another_time_is_the_same_event() -> None:
     assert first.delivery_key == retry.delivery_key
 
 
-def test_an_event_without_a_type_is_known_by_its_id() -> None:
+def test_an_event_without_a_type_is_identified_by_its_id() -> None:
     assert read({"event_id": 70, "response": {}}).delivery_key.startswith("live:70::")
 
 
 @pytest.mark.parametrize(("hours", "is_believed"), [(-1, True), (1, True), (2, False)])
-def test_a_payment_is_as_old_as_its_event_unless_that_comes_from_the_future(hours: int, is_believed: bool) -> None:
+def test_a_payment_has_the_time_of_its_event_unless_that_is_in_the_future(hours: int, is_believed: bool) -> None:
     created = NOW + timedelta(hours=hours)
 
     charge = charge_of(event_of(envelope={"created": int(created.timestamp())}))
@@ -445,15 +445,15 @@ def test_a_charge_names_its_family(type_: str) -> None:
     assert charge_of(event_of(type_)).family == type_.partition(".")[0]
 
 
-def test_blank_answers_are_none() -> None:
+def test_blank_answers_are_not_read() -> None:
     assert not report_of(event_of("extra_purchase.created", extras=[{"question_answers": [" ", " "]}])).has_answer
 
 
-def test_a_payment_is_no_renewal() -> None:
+def test_a_payment_is_not_a_renewal() -> None:
     assert report_of(event_of()).is_renewal is False
 
 
-def test_the_doubts_about_the_period_do_not_make_a_renewal_as_old_as_its_subscription() -> None:
+def test_a_renewal_without_its_period_has_the_time_of_its_event() -> None:
     said_at = PERIOD + 90 * DAY
     envelope = {"created": said_at}
 
@@ -465,7 +465,7 @@ def test_the_doubts_about_the_period_do_not_make_a_renewal_as_old_as_its_subscri
 
 @pytest.mark.parametrize("duration", ["lifetime", "Lifetime", " LIFETIME ", "lifetime-giveaway", "lifetime_giveaway"])
 @pytest.mark.parametrize("period_start", NO_PERIODS)
-def test_a_lifetime_membership_without_a_period_is_a_charge_of_its_own(duration: str, period_start: object) -> None:
+def test_a_lifetime_membership_without_a_period_is_a_separate_charge(duration: str, period_start: object) -> None:
     event = read(lifetime_of(duration_type=duration, current_period_start=period_start))
 
     assert event.kind is EventKind.PAID
@@ -478,7 +478,7 @@ def test_a_lifetime_membership_without_a_period_is_a_charge_of_its_own(duration:
 
 
 @pytest.mark.parametrize("psp_id", [None, "GIVE_AWAY", "sub_1", "8AB12345CD678901E"])
-def test_a_lifetime_membership_without_a_transaction_is_named_by_its_number(psp_id: object) -> None:
+def test_a_lifetime_membership_without_a_transaction_is_identified_by_its_number(psp_id: object) -> None:
     charge = charge_of(lifetime_of(psp_id=psp_id))
 
     assert (charge.charge_key, charge.transaction_id, charge.psp_id) == ("membership:16", None, None)
@@ -492,7 +492,7 @@ def test_a_lifetime_membership_without_any_id_is_in_doubt() -> None:
 
 
 @pytest.mark.parametrize("started_at", [PERIOD, None])
-def test_an_update_of_a_lifetime_membership_is_the_same_charge_and_no_renewal(started_at: object) -> None:
+def test_an_update_of_a_lifetime_membership_is_the_same_charge_and_not_a_renewal(started_at: object) -> None:
     updated = report_of(lifetime_of("membership.updated", started_at=started_at))
 
     assert (updated.charge.charge_key, updated.is_renewal, updated.charge.doubt) == ("membership:pi_99", False, None)
@@ -553,7 +553,7 @@ def test_a_running_subscription_is_paid(status: object) -> None:
         (False, "false"),
     ],
 )
-def test_a_subscription_that_neither_runs_nor_has_stopped_is_in_doubt(status: object, told: str | None) -> None:
+def test_a_subscription_with_an_unknown_status_is_in_doubt(status: object, told: str | None) -> None:
     event = read(subscription_of("membership.updated", status=status))
 
     assert event.kind is EventKind.PAID
@@ -579,7 +579,7 @@ def test_a_refunded_subscription_is_in_doubt(type_: str, refunded: dict[str, obj
     assert (event.report.charge.doubt, event.report.charge.told) == (Doubt.STATUS, told)
 
 
-def test_a_refunded_subscription_whose_amount_is_now_nothing_is_in_doubt() -> None:
+def test_a_refunded_subscription_with_an_amount_of_zero_is_in_doubt() -> None:
     charge = charge_of(subscription_of("membership.updated", refunded=True, amount=0))
 
     assert (charge.doubt, charge.told, charge.amount) == (Doubt.STATUS, "refunded", None)
@@ -594,7 +594,7 @@ def test_a_free_subscription_moves_no_money() -> None:
     assert read(subscription_of(amount=0, status="past_due")).kind is EventKind.NO_MONEY
 
 
-def test_the_weightiest_doubt_is_told() -> None:
+def test_the_most_important_doubt_is_reported() -> None:
     bare: dict[str, Any] = {"psp_id": None, "id": None}
 
     charges = [
@@ -623,20 +623,22 @@ def test_a_later_period_is_a_renewal(days: int, is_renewal: bool) -> None:
 
 @pytest.mark.parametrize("period_start", [PERIOD, None])
 @pytest.mark.parametrize(("verb", "is_renewal"), [("started", False), ("updated", True)])
-def test_without_its_start_only_an_update_is_a_renewal(verb: str, period_start: object, *, is_renewal: bool) -> None:
+def test_a_charge_without_the_subscriptions_start_is_a_renewal_only_in_an_update(
+    verb: str, period_start: object, *, is_renewal: bool
+) -> None:
     body = subscription_of(f"membership.{verb}", started_at=None, current_period_start=period_start)
 
     assert report_of(body).is_renewal is is_renewal
 
 
 @pytest.mark.parametrize(("days", "is_renewal"), [(1, False), (2, True)])
-def test_without_its_period_the_time_of_the_event_tells_a_renewal(days: int, *, is_renewal: bool) -> None:
+def test_a_charge_without_its_period_is_a_renewal_by_the_time_of_the_event(days: int, *, is_renewal: bool) -> None:
     envelope = {"created": PERIOD + days * DAY}
 
     assert report_of(subscription_of(envelope=envelope, current_period_start=None)).is_renewal is is_renewal
 
 
-def test_the_supporters_words_are_read_from_wherever_they_may_stand() -> None:
+def test_the_note_is_read_from_every_field_that_may_hold_it() -> None:
     report = report_of(
         event_of(
             "commission_order.created",
@@ -684,7 +686,7 @@ def test_answers_may_be_texts_objects_and_lists_of_them(answers: object) -> None
 
 
 @pytest.mark.parametrize("key", ["answer", "answers", "value", "text", " ANSWER "])
-def test_of_an_object_with_an_answer_nothing_else_is_read(key: str) -> None:
+def test_only_the_answer_of_an_object_is_read(key: str) -> None:
     answers = {"hint": "eight signs", "question": "Your code?", key: CODE}
 
     assert charge_of(event_of("extra_purchase.created", extras=[{"question_answers": answers}])).note == CODE
@@ -699,7 +701,7 @@ def test_a_question_is_never_read_as_an_answer(key: str) -> None:
 
 @pytest.mark.parametrize("field", ["question_answers", "answers", "answer"])
 @pytest.mark.parametrize("as_list", [True, False])
-def test_the_items_bought_may_be_a_list_or_one_object(field: str, *, as_list: bool) -> None:
+def test_the_bought_items_may_be_a_list_or_one_object(field: str, *, as_list: bool) -> None:
     extra = {"id": 12, "title": "Sticker", "extra_question": "Your code?", field: CODE}
 
     report = report_of(event_of("extra_purchase.created", extras=[extra] if as_list else extra))
@@ -707,7 +709,7 @@ def test_the_items_bought_may_be_a_list_or_one_object(field: str, *, as_list: bo
     assert (report.charge.note, report.has_answer, report.charge.item) == (CODE, True, "extra:12")
 
 
-def test_the_items_bought_may_be_a_numbered_map() -> None:
+def test_the_bought_items_may_be_a_numbered_map() -> None:
     extras = {"0": {"id": 12, "answer": "a"}, "1": {"id": 13, "answer": "b"}}
 
     charge = charge_of(event_of("extra_purchase.created", extras=extras))
@@ -734,7 +736,7 @@ def test_answers_are_read_to_a_bounded_depth(depth: int, *, is_read: bool) -> No
     assert report.has_answer is is_read
 
 
-def test_the_note_of_a_payment_is_no_answer() -> None:
+def test_the_note_of_a_payment_is_not_an_answer() -> None:
     assert not report_of(event_of(support_note="hi", extras=[])).has_answer
 
 
@@ -749,7 +751,7 @@ def test_the_note_of_a_payment_is_no_answer() -> None:
         ({"supporter_name": ["Ola"], "message": ""}, ""),
     ],
 )
-def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, Any], side_text: str) -> None:
+def test_the_name_and_bmcs_sentence_are_kept_apart_from_the_note(texts: dict[str, Any], side_text: str) -> None:
     report = report_of(event_of(**texts))
 
     assert report.side_text == side_text
@@ -766,7 +768,9 @@ def test_the_name_and_bmcs_sentence_stand_aside_from_the_note(texts: dict[str, A
         ({"membership_level_name": "x" * 500}, f"level:{'x' * 100}", "x" * 100),
     ],
 )
-def test_a_membership_names_its_level(level: dict[str, Any], item: str | None, item_name: str | None) -> None:
+def test_a_membership_charge_has_the_id_of_its_level(
+    level: dict[str, Any], item: str | None, item_name: str | None
+) -> None:
     for charge in (charge_of(subscription_of(**level)), charge_of(lifetime_of(**level))):
         assert (charge.item, charge.item_name) == (item, item_name)
 
@@ -785,7 +789,7 @@ def test_a_membership_names_its_level(level: dict[str, Any], item: str | None, i
         (None, None, None),
     ],
 )
-def test_a_purchase_of_exactly_one_item_names_it(extras: object, item: str | None, item_name: str | None) -> None:
+def test_a_purchase_of_exactly_one_item_has_its_id(extras: object, item: str | None, item_name: str | None) -> None:
     charge = charge_of(event_of("extra_purchase.created", extras=extras))
 
     assert (charge.item, charge.item_name) == (item, item_name)
@@ -809,7 +813,7 @@ def test_a_currency_may_be_written_in_any_case(written: str) -> None:
 
 
 @pytest.mark.parametrize("written", [None, "", "$", 5, "US DOLLARS", "ЮСД"])
-def test_what_is_no_currency_never_has_a_rate(written: object) -> None:
+def test_an_invalid_currency_never_has_a_rate(written: object) -> None:
     event = read(event_of(currency=written))
 
     assert event.report is not None
@@ -842,13 +846,13 @@ def test_what_is_no_currency_never_has_a_rate(written: object) -> None:
         (b'{"response": {"supporter_email": "", "total_amount": "3"}}', EventKind.LEGACY),
     ],
 )
-def test_no_body_is_too_odd_to_be_read(body: bytes, kind: EventKind) -> None:
+def test_every_odd_body_is_read(body: bytes, kind: EventKind) -> None:
     event = read(body)
 
     assert (event.kind, event.body) == (kind, body)
 
 
-def test_a_retry_is_the_same_event_whatever_its_order_and_count() -> None:
+def test_a_retry_is_the_same_event_whatever_its_key_order_and_attempt() -> None:
     first = event_of(support_note="hi")
     retry = dict(reversed(list((first | {"attempt": 2}).items())))
 
@@ -885,7 +889,7 @@ def test_an_attempt_is_a_small_integer(written: object, attempt: int | None) -> 
     assert read(event_of(envelope={"attempt": written})).attempt == attempt
 
 
-def test_tests_are_never_repeats_of_each_other() -> None:
+def test_events_are_never_repeats_of_each_other() -> None:
     test = event_of(envelope={"live_mode": False, "event_id": 1})
 
     assert read(test, nonce="a").delivery_key != read(test, nonce="b").delivery_key
@@ -1001,7 +1005,7 @@ def test_reading_never_fails_on_any_bytes(body: bytes) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """The facts that a body from the field states."""
+    """The expected facts of a body from the field."""
 
     key: str
     amount: str | None = "62"
@@ -1053,12 +1057,12 @@ EXPECTED = {
 }
 
 
-def test_every_case_from_the_field_is_expected_here() -> None:
+def test_every_case_from_the_field_has_an_expectation() -> None:
     assert {path.stem for path in CASES.glob("*.json")} == set(EXPECTED)
 
 
 @pytest.mark.parametrize(("name", "expected"), EXPECTED.items(), ids=EXPECTED)
-def test_a_case_from_the_field_is_read(name: str, expected: Case) -> None:
+def test_a_case_from_the_field_is_read_as_expected(name: str, expected: Case) -> None:
     body = (CASES / f"{name}.json").read_bytes()
 
     event = read(body)
@@ -1099,7 +1103,7 @@ def test_the_name_of_a_payer_without_a_supporter_id_is_kept_with_the_charge(
 
 
 @pytest.mark.parametrize(("supporter_id", "known"), [(77, "77"), ("0", None), (None, None)])
-def test_an_event_names_its_supporter_even_if_it_moves_no_money(supporter_id: object, known: str | None) -> None:
+def test_an_event_has_its_supporter_even_if_it_moves_no_money(supporter_id: object, known: str | None) -> None:
     event = read(subscription_of("membership.cancelled", supporter_id=supporter_id))
 
     assert (event.kind, event.supporter_id) == (EventKind.NO_MONEY, known)

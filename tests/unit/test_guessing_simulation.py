@@ -1,4 +1,4 @@
-"""The simulation of guesses repeats itself, and its two rules decide a few histories as written down here."""
+"""The simulation of guesses is deterministic, and both rule sets decide a few histories as expected."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -39,7 +39,11 @@ def a_script() -> Script:
 
 
 def three_hours_of_camping() -> History:
-    """The audit's case: the camper asks every hour, and five minutes later a stranger pays each amount."""
+    """
+    Return a history in which an account (the camper) tries to catch strangers' payments.
+
+    It requests every amount each hour, and five minutes later a stranger pays each amount.
+    """
     script = a_script()
     let_camp(script, BEGIN, BEGIN + timedelta(hours=3))
     for hour in range(3):
@@ -68,7 +72,7 @@ def test_the_old_rule_credits_the_camper_with_12_of_12_payments() -> None:
     assert [guess.user for guess in guesses] == [CAMPER] * 12
 
 
-def test_todays_rules_credit_the_camper_once() -> None:
+def test_the_current_rules_credit_the_camper_once() -> None:
     guesses = play(three_hours_of_camping(), settle_after)
 
     assert [guess.user for guess in guesses] == [CAMPER]
@@ -92,7 +96,7 @@ def test_the_camper_gets_one_guess_in_30_days_and_one_in_90_after_it_was_taken_b
 
 
 @both_rules
-def test_a_lone_user_without_a_code_is_found(settle_event: SettleEvent) -> None:
+def test_a_single_user_without_a_code_is_guessed(settle_event: SettleEvent) -> None:
     script = a_script()
     script.ask(BEGIN, ANNA, FIVE)
     script.pay(BEGIN + timedelta(minutes=10), FIVE, SOON, payer=ANNA)
@@ -103,7 +107,7 @@ def test_a_lone_user_without_a_code_is_found(settle_event: SettleEvent) -> None:
 
 
 @both_rules
-def test_a_payment_with_a_code_is_no_guess_and_ends_the_request(settle_event: SettleEvent) -> None:
+def test_a_payment_with_a_code_is_not_a_guess_and_ends_the_request(settle_event: SettleEvent) -> None:
     script = a_script()
     code = script.ask(BEGIN, ANNA, FIVE)
     script.pay(BEGIN + timedelta(minutes=10), FIVE, SOON, payer=ANNA, note=code)
@@ -112,7 +116,7 @@ def test_a_payment_with_a_code_is_no_guess_and_ends_the_request(settle_event: Se
     assert play(script.history(), settle_event) == []
 
 
-def test_an_older_request_is_a_rival_by_todays_rules_only() -> None:
+def test_an_older_request_is_a_rival_only_by_the_current_rules() -> None:
     script = a_script()
     script.ask(BEGIN, BOHDAN, FIVE)
     script.ask(BEGIN + timedelta(hours=2), ANNA, FIVE)
@@ -135,7 +139,7 @@ def test_a_request_that_was_cancelled_while_the_event_was_late_is_a_rival(settle
 
 @both_rules
 @pytest.mark.parametrize(("minutes_between", "found"), [(50, 1), (80, 2)])
-def test_another_payment_that_waits_within_the_window_prevents_a_guess(
+def test_another_waiting_payment_within_the_window_prevents_a_guess(
     settle_event: SettleEvent, minutes_between: int, found: int
 ) -> None:
     script = a_script()

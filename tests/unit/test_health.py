@@ -1,4 +1,4 @@
-"""How a service ends: whoever has reached it is answered."""
+"""A service that stops answers every connection that has reached it."""
 
 import asyncio
 import socket
@@ -15,14 +15,14 @@ async def answer(_request: web.Request) -> web.Response:
     return web.Response()
 
 
-async def test_connections_that_wait_to_be_accepted_when_a_service_stops_are_answered() -> None:
+async def test_a_stopping_service_answers_connections_that_it_has_not_accepted_yet() -> None:
     """The proxy cannot repeat a delivery that it has begun to send."""
     app = web.Application()
     app.router.add_post("/", answer)
     waiting: list[socket.socket] = []
 
     async with listening(app, 0, drain_seconds=5) as port:
-        # Without giving the server a turn to accept them.
+        # Nothing awaits in this loop, so the server does not accept the connections yet.
         for _ in range(CONNECTIONS):
             waiting.append(socket.create_connection(("127.0.0.1", port)))
             waiting[-1].sendall(REQUEST)

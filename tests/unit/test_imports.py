@@ -1,4 +1,4 @@
-"""Imports point one way, and only the bot knows Telegram: the contracts stand in pyproject.toml."""
+"""Imports follow the contracts in pyproject.toml: they point one way, and only the bot imports aiogram."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent.parent
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 
-def test_no_import_goes_against_the_contracts() -> None:
+def test_no_import_breaks_the_contracts() -> None:
     done = subprocess.run(
         [LINT_IMPORTS, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -18,7 +18,7 @@ def test_no_import_goes_against_the_contracts() -> None:
 
 
 def test_importing_a_module_does_nothing() -> None:
-    """Nothing is printed, and nothing is needed of the environment."""
+    """An import prints nothing and needs no environment variable."""
     modules = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
         for top in ("coffee_ledger", "services")

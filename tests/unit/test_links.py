@@ -1,4 +1,4 @@
-"""Links in rules and dashboards: completed by the operator's addresses, or left out."""
+"""Links in rules and dashboards: completed with the operator's addresses, or removed."""
 
 import json
 import re
@@ -22,12 +22,12 @@ def annotations_in(content: str) -> list[dict[str, str]]:
 
 
 def urls(content: str) -> list[str]:
-    """Return the addresses of all links in a dashboard, those between dashboards included."""
+    """Return the addresses of all links in a dashboard, including those to other dashboards."""
     return [str(json.loads(url)) for url in re.findall(r'"url": ("[^"]*")', content)]
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_rules_get_the_addresses_that_are_set(name: str) -> None:
+def test_rules_get_the_configured_addresses(name: str) -> None:
     after = annotations_in(set_links(RULES[name], LINKS))
 
     for rule, before in zip(after, annotations_in(RULES[name]), strict=True):
@@ -39,14 +39,14 @@ def test_rules_get_the_addresses_that_are_set(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_rules_have_no_link_where_no_address_is_set(name: str) -> None:
+def test_rules_have_no_links_without_an_address(name: str) -> None:
     after = annotations_in(set_links(RULES[name], Links()))
 
     for rule, before in zip(after, annotations_in(RULES[name]), strict=True):
         assert rule == {key: text for key, text in before.items() if key not in ("runbook_url", "dashboard_url")}
 
 
-def test_one_address_alone_is_enough() -> None:
+def test_a_single_address_may_be_configured() -> None:
     [rule, *_] = annotations_in(set_links(RULES["bot.yml"], Links(dashboards="https://grafana.example")))
 
     assert "runbook_url" not in rule
@@ -54,7 +54,7 @@ def test_one_address_alone_is_enough() -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_leads_to_the_runbook_that_is_set(path: Path) -> None:
+def test_a_dashboard_links_to_the_configured_runbook(path: Path) -> None:
     content = path.read_text("utf-8")
 
     after = set_links(content, LINKS)
@@ -64,7 +64,7 @@ def test_a_dashboard_leads_to_the_runbook_that_is_set(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_keeps_everything_else_where_no_runbook_is_set(path: Path) -> None:
+def test_a_dashboard_without_a_runbook_keeps_everything_else(path: Path) -> None:
     content = path.read_text("utf-8")
 
     after = set_links(content, Links())
@@ -77,11 +77,11 @@ def test_a_dashboard_keeps_everything_else_where_no_runbook_is_set(path: Path) -
 
 
 @pytest.mark.parametrize("content", ["groups: []\n", "# runbook_url: of a comment\n", '{"links": []}'])
-def test_a_text_without_such_links_stays_as_it_is(content: str) -> None:
+def test_a_text_without_such_links_stays_unchanged(content: str) -> None:
     assert set_links(content, LINKS) == content
 
 
-def test_the_rules_and_their_copies_name_the_runbook_alike() -> None:
+def test_the_rules_and_their_copies_use_the_same_runbook_name() -> None:
     assert RUNBOOK_IN_RULES == RUNBOOK
     assert DASHBOARD == "/d"
 
@@ -102,12 +102,12 @@ def test_a_slash_at_the_end_of_an_address_is_dropped() -> None:
         "https://x y",
     ],
 )
-def test_an_address_that_could_break_a_file_is_refused_by_name(name: str, address: str) -> None:
+def test_an_address_that_could_break_a_file_is_refused(name: str, address: str) -> None:
     [problem] = find_link_problems({name: address})
 
     assert problem.startswith(f"{name} must be an address")
     assert address not in problem
 
 
-def test_no_address_is_no_problem() -> None:
+def test_an_empty_address_is_no_problem() -> None:
     assert find_link_problems({"ALERTS_RUNBOOK_URL": ""}) == []

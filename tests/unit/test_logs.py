@@ -1,4 +1,4 @@
-"""What a log line looks like, and what never stands in one."""
+"""The format of log lines, and the secrets and private texts that they must not contain."""
 
 import io
 import json
@@ -28,7 +28,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
-    """All that was written to standard output; the logging of the test run is left as it was."""
+    """Configure logging, and return a function that returns all standard output; restore the logging afterwards."""
     root, aiogram, before = logging.getLogger(), logging.getLogger("aiogram.event"), structlog.get_config()
     for logger in (root, aiogram):
         monkeypatch.setattr(logger, "level", logger.level)
@@ -43,8 +43,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
 
 
 def _raise_again(_handler: logging.Handler, _record: logging.LogRecord) -> None:
-    """What cannot be logged is written, secrets and all, to standard error: that must not happen."""
-    raise  # noqa: PLE0704 — called where an error is handled
+    """Fail the test: by default `logging` writes the whole record, including secrets, to standard error."""
+    raise  # noqa: PLE0704 — called within an except block
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def lines(written: Callable[[], str]) -> Lines:
     return lambda: [json.loads(line) for line in written().splitlines()]
 
 
-def test_a_line_says_what_happened_with_its_values_as_fields(lines: Lines) -> None:
+def test_a_log_line_has_an_event_and_its_values_as_fields(lines: Lines) -> None:
     structlog.stdlib.get_logger("services.bot").info("charge credited", charge_id=7, credits=500)
 
     [line] = lines()
@@ -67,7 +67,7 @@ def test_a_line_says_what_happened_with_its_values_as_fields(lines: Lines) -> No
     }
 
 
-def test_a_librarys_record_has_the_same_shape(lines: Lines) -> None:
+def test_a_librarys_record_has_the_same_format(lines: Lines) -> None:
     logging.getLogger("aiohttp.server").warning("odd request from %s", "a client")
 
     [line] = lines()
@@ -80,7 +80,7 @@ def test_a_librarys_record_has_the_same_shape(lines: Lines) -> None:
     }
 
 
-def test_what_happened_in_a_context_says_so(lines: Lines) -> None:
+def test_a_log_line_has_the_values_of_its_context(lines: Lines) -> None:
     with structlog.contextvars.bound_contextvars(update_id=5):
         structlog.stdlib.get_logger("services.bot").info("update handled")
         logging.getLogger("aiogram").info("handled")
@@ -88,7 +88,7 @@ def test_what_happened_in_a_context_says_so(lines: Lines) -> None:
     assert [line["update_id"] for line in lines()] == [5, 5]
 
 
-def test_each_event_is_one_line_whatever_it_holds(written: Callable[[], str]) -> None:
+def test_each_event_is_one_line_even_with_line_breaks(written: Callable[[], str]) -> None:
     structlog.stdlib.get_logger("a").info("two\nlines", name="Оля\r\n🎉")
 
     [line] = written().splitlines()
@@ -96,14 +96,14 @@ def test_each_event_is_one_line_whatever_it_holds(written: Callable[[], str]) ->
     assert "Оля" in line
 
 
-def test_what_no_text_can_hold_is_written_all_the_same(lines: Lines) -> None:
-    """Half of a pair of surrogates, which JSON may carry and UTF-8 may not."""
+def test_a_lone_surrogate_is_logged(lines: Lines) -> None:
+    """A lone surrogate is valid in JSON, but not in UTF-8."""
     structlog.stdlib.get_logger("a").info("odd", value="\ud800")
 
     assert [line["value"] for line in lines()] == ["\ud800"]
 
 
-def test_what_is_below_the_level_is_not_written(written: Callable[[], str]) -> None:
+def test_events_below_the_level_are_not_logged(written: Callable[[], str]) -> None:
     structlog.stdlib.get_logger("a").debug("detail")
     logging.getLogger("asyncio").debug("detail")
     logging.getLogger("aiogram.event").info("Update id=5 is handled")
@@ -111,7 +111,7 @@ def test_what_is_below_the_level_is_not_written(written: Callable[[], str]) -> N
     assert written() == ""
 
 
-def test_an_error_says_what_was_raised_and_where(lines: Lines) -> None:
+def test_an_error_is_logged_with_exception_types_and_frames(lines: Lines) -> None:
     try:
         raise_with_a_cause()
     except ValueError:
@@ -125,7 +125,7 @@ def test_an_error_says_what_was_raised_and_where(lines: Lines) -> None:
 
 
 def refused_row() -> asyncpg.PostgresError:
-    """As asyncpg makes it of what Postgres says."""
+    """Return an error as asyncpg builds it from Postgres's answer."""
     error = asyncpg.CheckViolationError('new row for relation "supporters" violates check constraint "named"')
     error.detail = "Failing row contains (Anna, anna@example.org, a private note)."
     error.table_name, error.constraint_name = "supporters", "named"
@@ -142,10 +142,10 @@ def refused_row() -> asyncpg.PostgresError:
         (TelegramBadRequest(GetMe(), "can't parse entities: a private note"), ""),
     ],
 )
-def test_words_are_told_where_they_are_ours_or_the_systems(lines: Lines, error: Exception, words: str) -> None:
+def test_only_the_texts_of_our_own_and_system_errors_are_logged(lines: Lines, error: Exception, words: str) -> None:
     try:
         raise error
-    except Exception:  # noqa: BLE001 — whatever it is, it is logged
+    except Exception:  # noqa: BLE001 — every exception is logged
         structlog.stdlib.get_logger("a").exception("task failed")
 
     [line] = lines()
@@ -154,7 +154,7 @@ def test_words_are_told_where_they_are_ours_or_the_systems(lines: Lines, error: 
     assert "anna@example.org" not in json.dumps(line)
 
 
-def test_what_was_never_raised_is_told_as_a_cause(lines: Lines) -> None:
+def test_a_cause_that_was_never_raised_is_logged_as_a_cause(lines: Lines) -> None:
     try:
         raise DatabaseAwayError from ValueError("a private note")
     except DatabaseAwayError:
@@ -168,7 +168,7 @@ def test_what_was_never_raised_is_told_as_a_cause(lines: Lines) -> None:
     assert "private" not in json.dumps(line)
 
 
-def test_errors_that_lead_to_each_other_are_told_once(lines: Lines) -> None:
+def test_errors_that_cause_each_other_are_logged_once(lines: Lines) -> None:
     first, second = ValueError("a private note"), RuntimeError("another private note")
     first.__cause__, second.__cause__ = second, first
 
@@ -184,8 +184,8 @@ def test_errors_that_lead_to_each_other_are_told_once(lines: Lines) -> None:
 
 
 @pytest.mark.parametrize("message", ["Failed to fetch updates - %s: %s", None])
-def test_a_librarys_message_names_an_exception_without_its_words(lines: Lines, message: str | None) -> None:
-    """aiogram logs like that what it could not read: the words of everybody who wrote meanwhile."""
+def test_a_librarys_message_has_the_type_of_an_exception_without_its_text(lines: Lines, message: str | None) -> None:
+    """aiogram logs an unreadable answer this way, and its text contains messages of all users."""
     error = ClientDecodeError("Failed to deserialize object", ValueError(), {"text": "a private note"})
 
     if message is None:
@@ -198,7 +198,7 @@ def test_a_librarys_message_names_an_exception_without_its_words(lines: Lines, m
     assert "private" not in json.dumps(line)
 
 
-# What never stands in a line -----------------------------------------------------------------------------------------
+# Secrets --------------------------------------------------------------------------------------------------------------
 
 
 def raise_plainly() -> None:
@@ -216,7 +216,7 @@ def raise_while_handling() -> None:
     try:
         raise_plainly()
     except RuntimeError:
-        raise ValueError("not sent")  # noqa: B904 — the context that Python adds by itself is what is tested
+        raise ValueError("not sent")  # noqa: B904 — the test needs the context that Python adds by itself
 
 
 def raise_in_a_group() -> None:
@@ -251,7 +251,7 @@ def raise_beside_locals() -> None:
     ],
 )
 @pytest.mark.parametrize("logger", ["ours", "a library's"])
-def test_no_secret_comes_in_with_what_was_raised(
+def test_no_secret_is_logged_with_an_exception(
     written: Callable[[], str], fail: Callable[[], None], logger: str
 ) -> None:
     try:
@@ -268,7 +268,7 @@ def test_no_secret_comes_in_with_what_was_raised(
     assert "a private note" not in line
 
 
-def test_no_secret_stands_in_message_or_fields(written: Callable[[], str]) -> None:
+def test_no_secret_is_logged_in_a_message_or_field(written: Callable[[], str]) -> None:
     log = structlog.stdlib.get_logger("a")
 
     log.info("calling %s", CALL, address=DATABASE_URL, call={"url": CALL, "at": [DATABASE_URL]}, token=TOKEN)
@@ -288,7 +288,7 @@ class Holder:
         return f"<Bot {TOKEN} {DATABASE_URL}>"
 
 
-def test_what_is_blotted_out_still_tells_which_bot_and_which_role(written: Callable[[], str]) -> None:
+def test_a_redacted_value_still_shows_the_bot_and_the_role(written: Callable[[], str]) -> None:
     structlog.stdlib.get_logger("a").info("calling", url=CALL, address=DATABASE_URL)
 
     line = json.loads(written())
@@ -296,7 +296,7 @@ def test_what_is_blotted_out_still_tells_which_bot_and_which_role(written: Calla
     assert line["address"] == "postgresql://bot:<redacted>@db:5432/ledger"
 
 
-def test_what_is_no_secret_stays(written: Callable[[], str]) -> None:
+def test_values_that_only_resemble_secrets_are_logged(written: Callable[[], str]) -> None:
     structlog.stdlib.get_logger("a").info(
         "event settled", delivery_key="live:580805:donation.created:donation:pi_3ExampleExampleExampl002"
     )

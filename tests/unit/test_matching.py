@@ -1,4 +1,4 @@
-"""The rules of matching, each with what wins, what loses, and the reason."""
+"""The matching rules: winning and losing cases of each, with the reasons."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,11 @@ def payment(
     ended_minutes_ago: float = -1,
     again_minutes_ago: tuple[float, ...] = (),
 ) -> PendingPayment:
-    """A payment opened so long before the charge was paid; one that is not open ended a minute after that, unless told."""
+    """
+    Return a pending payment; all times are minutes before the charge was paid.
+
+    A payment that is not open ended one minute after the charge, unless `ended_minutes_ago` is given.
+    """
     return PendingPayment(
         PaymentId(code),
         user,
@@ -72,12 +76,12 @@ def anothers(code: str = "ZZZZ2222", **values: Any) -> PendingPayment:
 
 
 def decide(asked: Question, candidates: Candidates, rules: Rules = RULES) -> tuple[Method, TelegramId] | set[Why | str]:
-    """Whom the charge goes to and how; or why to nobody."""
+    """Return the method and the user of the match, or the reasons against a match."""
     found = match(asked, candidates, rules)
     return (found.method, found.telegram_id) if isinstance(found, Match) else {reason.why for reason in found.reasons}
 
 
-def test_a_code_in_the_text_decides_whatever_the_amount() -> None:
+def test_a_code_in_the_text_decides_for_any_amount() -> None:
     found = match(question(reading(A_CODE), amount="3"), Candidates(coded=[payment(amount="10")]), RULES)
 
     assert isinstance(found, Match)
@@ -93,14 +97,14 @@ def test_a_code_in_the_text_decides_whatever_the_amount() -> None:
         (PaymentStatus.COMPLETED, Flag.SECOND_CHARGE),
     ],
 )
-def test_a_code_reaches_its_user_though_the_payment_ended(status: PaymentStatus, flag: Flag | None) -> None:
+def test_a_code_reaches_its_user_although_the_payment_ended(status: PaymentStatus, flag: Flag | None) -> None:
     found = match(question(reading(A_CODE)), Candidates(coded=[payment(status=status)]), RULES)
 
     assert isinstance(found, Match)
     assert (found.telegram_id, found.flag) == (ANNA, flag)
 
 
-def test_several_codes_go_to_a_person_though_other_rules_would_decide() -> None:
+def test_several_codes_need_an_operator_although_other_rules_would_decide() -> None:
     both = [payment(), payment("ZZZZ2222", user=BOHDAN)]
     candidates = Candidates(coded=both, subscribers=frozenset({ANNA}), supporters=frozenset({ANNA}), payments=both[:1])
 
@@ -120,7 +124,7 @@ def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
     assert (found.method, found.telegram_id, found.payment) == (Method.CORRECTED_CODE, ANNA, payment())
 
 
-def test_a_slip_near_two_codes_is_corrected_to_neither() -> None:
+def test_a_slip_near_two_codes_is_not_corrected() -> None:
     near = [payment(), payment("ZZZZ2222", user=BOHDAN)]
 
     assert Why.SEVERAL_CODES_NEAR in decide(question(reading(corrections=(A_CODE, "ZZZZ2222"))), Candidates(near=near))
@@ -138,7 +142,7 @@ def test_a_renewal_goes_to_the_user_of_the_subscription() -> None:
     assert decide(asked, Candidates(subscribers=frozenset({BOHDAN}))) == (Method.SUBSCRIPTION, BOHDAN)
 
 
-def test_a_renewal_that_repeats_its_first_note_is_no_second_charge_of_that_code() -> None:
+def test_a_renewal_that_repeats_its_note_is_not_a_second_charge_of_the_code() -> None:
     spent = payment(status=PaymentStatus.COMPLETED)
     asked = question(reading(A_CODE), family=Family.RECURRING_DONATION, is_renewal=True)
 
@@ -148,7 +152,7 @@ def test_a_renewal_that_repeats_its_first_note_is_no_second_charge_of_that_code(
     assert (found.method, found.telegram_id, found.flag) == (Method.SUBSCRIPTION, ANNA, None)
 
 
-def test_a_subscription_of_two_users_is_nobodys() -> None:
+def test_a_subscription_of_two_users_credits_neither() -> None:
     asked = question(family=Family.MEMBERSHIP)
 
     assert Why.SEVERAL_USERS in decide(asked, Candidates(subscribers=frozenset({ANNA, BOHDAN})))
@@ -166,7 +170,7 @@ def test_a_subscription_of_two_users_is_not_decided_by_the_supporter() -> None:
     }
 
 
-def test_a_known_supporter_pays_their_one_open_payment_however_old() -> None:
+def test_a_known_supporter_completes_their_only_open_payment_however_old() -> None:
     old = payment(minutes_ago=600)
 
     found = match(question(), Candidates(supporters=frozenset({ANNA}), payments=[old]), RULES)
@@ -191,16 +195,14 @@ def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
 
 
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-1, True), (-1.1, False)])
-def test_what_a_known_supporter_paid_answers_no_payment_that_they_opened_later(
-    minutes_ago: float, is_meant: bool
-) -> None:
-    """A gift without a wish; two months later they ask for the same amount, and have not paid yet."""
+def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minutes_ago: float, is_meant: bool) -> None:
+    """A supporter pays without a pending payment. Two months later they open one for the same amount, still unpaid."""
     found = decide(question(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 
     assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
 
 
-def test_a_known_supporter_who_wrote_nearly_anothers_code_is_not_taken_at_their_name() -> None:
+def test_a_known_supporter_who_nearly_wrote_anothers_code_is_not_credited() -> None:
     theirs, ended = payment(), payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.EXPIRED)
     asked = question(reading(corrections=("ZZZZ2222",)))
 
@@ -212,14 +214,14 @@ def test_a_known_supporter_who_wrote_nearly_anothers_code_is_not_taken_at_their_
     ]
 
 
-def test_a_supporter_known_as_two_users_is_nobody() -> None:
+def test_a_supporter_known_as_two_users_credits_neither() -> None:
     assert Why.SEVERAL_USERS in decide(
         question(), Candidates(supporters=frozenset({ANNA, BOHDAN}), payments=[payment(minutes_ago=600)])
     )
 
 
-def test_a_known_supporter_is_a_doubt_if_another_users_open_payment_fits_as_well() -> None:
-    """Bohdan once paid with Anna's code; now he asks to pay himself, and forgets the code."""
+def test_a_known_supporter_is_not_credited_if_another_users_open_payment_fits_too() -> None:
+    """Bohdan once paid with Anna's code; now he opens his own payment and pays without the code."""
     candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), anothers()])
 
     found = match(question(), candidates, RULES)
@@ -234,7 +236,7 @@ def test_a_known_supporter_is_a_doubt_if_another_users_open_payment_fits_as_well
 @pytest.mark.parametrize(
     "other", [anothers(amount="6"), anothers(status=PaymentStatus.COMPLETED)], ids=["of another amount", "ended"]
 )
-def test_a_known_supporter_is_no_doubt_beside_a_payment_that_does_not_fit(other: PendingPayment) -> None:
+def test_a_known_supporter_is_credited_if_other_payments_do_not_fit(other: PendingPayment) -> None:
     candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), other])
 
     assert decide(question(), candidates) == (Method.KNOWN_SUPPORTER, ANNA)
@@ -252,7 +254,7 @@ def test_codes_of_one_user_whose_sum_was_paid_complete_all_of_them() -> None:
     assert (found.telegram_id, found.payment, found.also_paid, found.flag) == (ANNA, ten, (five,), None)
 
 
-def test_codes_of_one_user_of_which_one_amount_was_paid_complete_that_one() -> None:
+def test_codes_of_one_user_complete_the_payment_whose_amount_was_paid() -> None:
     five, ten = payment(minutes_ago=9), payment("ZZZZ2222", amount="10")
 
     found = match(question(reading(A_CODE, "ZZZZ2222"), amount="5"), Candidates(coded=[five, ten]), RULES)
@@ -282,7 +284,7 @@ def test_codes_of_one_user_that_all_ended_reach_the_user_by_the_newest() -> None
     assert (found.payment, found.flag) == (newest, Flag.LATE)
 
 
-def test_a_sum_in_two_currencies_is_no_sum() -> None:
+def test_amounts_in_two_currencies_are_not_added() -> None:
     dollars, euros = payment(minutes_ago=9), payment("ZZZZ2222", amount="10", currency="EUR")
 
     found = match(question(reading(A_CODE, "ZZZZ2222"), amount="15"), Candidates(coded=[dollars, euros]), RULES)
@@ -291,7 +293,7 @@ def test_a_sum_in_two_currencies_is_no_sum() -> None:
     assert (found.payment, found.also_paid) == (euros, ())
 
 
-def test_users_whose_codes_stand_side_by_side_hear_that_an_operator_decides() -> None:
+def test_users_whose_codes_are_in_one_text_are_told_of_the_review() -> None:
     found = match(question(reading(A_CODE, "ZZZZ2222")), Candidates(coded=[payment(), anothers()]), RULES)
 
     assert isinstance(found, Unmatched)
@@ -301,7 +303,7 @@ def test_users_whose_codes_stand_side_by_side_hear_that_an_operator_decides() ->
 # Subscriptions whose match was undone --------------------------------------------------------------------------------
 
 
-def test_a_spent_code_does_not_bring_back_a_subscription_that_was_taken_back() -> None:
+def test_a_used_code_does_not_restore_a_subscription_that_was_undone() -> None:
     asked = question(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
     spent = payment(status=PaymentStatus.COMPLETED)
 
@@ -312,20 +314,20 @@ def test_a_spent_code_does_not_bring_back_a_subscription_that_was_taken_back() -
     assert found.under_review == frozenset()
 
 
-def test_a_known_supporter_does_not_bring_back_a_subscription_that_was_taken_back() -> None:
+def test_a_known_supporter_does_not_restore_a_subscription_that_was_undone() -> None:
     asked = question(family=Family.MEMBERSHIP, is_renewal=True)
     candidates = Candidates(undone=frozenset({ANNA}), supporters=frozenset({ANNA}), payments=[payment()])
 
     assert Why.CODE_UNDONE in decide(asked, candidates)
 
 
-def test_a_new_code_of_the_user_decides_although_an_older_match_was_taken_back() -> None:
+def test_a_new_code_of_the_user_decides_although_an_older_match_was_undone() -> None:
     asked = question(reading(A_CODE), family=Family.MEMBERSHIP)
 
     assert decide(asked, Candidates(coded=[payment()], undone=frozenset({ANNA}))) == (Method.CODE, ANNA)
 
 
-def test_a_spent_code_in_a_subscription_of_two_users_decides_nothing() -> None:
+def test_a_used_code_in_a_subscription_of_two_users_decides_nothing() -> None:
     asked = question(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
     spent = payment(status=PaymentStatus.COMPLETED)
 
@@ -336,7 +338,7 @@ def test_a_spent_code_in_a_subscription_of_two_users_decides_nothing() -> None:
 
 
 @pytest.mark.parametrize("minutes_ago", [0, 59.9, 60, -1])
-def test_without_any_code_the_one_payment_of_that_amount_and_time_is_meant(minutes_ago: float) -> None:
+def test_a_charge_without_a_code_completes_the_only_payment_of_its_amount_and_time(minutes_ago: float) -> None:
     candidates = Candidates(payments=[payment(minutes_ago=minutes_ago), anothers(amount="6")])
 
     assert decide(question(), candidates) == (Method.AMOUNT_AND_TIME, ANNA)
@@ -375,25 +377,25 @@ def test_a_payment_of_another_user_that_was_open_when_it_was_paid_is_a_rival(riv
     ],
     ids=["their own", "their own and open", "another amount", "another currency", "ended before", "opened after"],
 )
-def test_a_payment_that_could_not_be_meant_leaves_no_doubt(other: PendingPayment) -> None:
+def test_a_payment_that_does_not_fit_prevents_no_guess(other: PendingPayment) -> None:
     assert decide(question(), Candidates(payments=[payment(), other])) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
-def test_of_two_open_payments_of_one_user_the_newest_is_meant() -> None:
+def test_the_newest_of_two_open_payments_of_one_user_is_guessed() -> None:
     found = match(question(), Candidates(payments=[payment(minutes_ago=20), payment("ZZZZ2222")]), RULES)
 
     assert isinstance(found, Match)
     assert found.payment == payment("ZZZZ2222")
 
 
-def test_a_user_whose_own_payment_ended_meanwhile_is_a_candidate_and_no_more() -> None:
+def test_a_user_whose_payment_ended_meanwhile_is_only_a_candidate() -> None:
     found = match(question(), Candidates(payments=[payment(status=PaymentStatus.COMPLETED)]), RULES)
 
     assert isinstance(found, Unmatched)
     assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.PAYMENT_ENDED, ANNA)
 
 
-def test_a_payment_that_was_asked_for_too_long_ago_is_not_meant() -> None:
+def test_a_payment_opened_too_long_ago_is_not_guessed() -> None:
     found = match(question(), Candidates(payments=[payment(minutes_ago=60.1)]), RULES)
 
     assert isinstance(found, Unmatched)
@@ -404,9 +406,7 @@ def test_a_payment_that_was_asked_for_too_long_ago_is_not_meant() -> None:
     ("again", "is_meant"),
     [((30.0,), True), ((60.0,), True), ((60.1,), False), ((-1.1,), False), ((500.0, 5.0, -30.0), True)],
 )
-def test_asking_again_for_the_amount_counts_if_it_was_before_it_was_paid(
-    again: tuple[float, ...], is_meant: bool
-) -> None:
+def test_a_repeated_request_counts_if_it_was_before_the_charge(again: tuple[float, ...], is_meant: bool) -> None:
     found = decide(question(), Candidates(payments=[payment(minutes_ago=600, again_minutes_ago=again)]))
 
     assert found == (Method.AMOUNT_AND_TIME, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
@@ -427,7 +427,7 @@ def guessed(**days_ago: float) -> Candidates:
         (replace(guessed(), guesses={BOHDAN: GuessRecord(NOW, NOW)}), None),
     ],
 )
-def test_a_user_gets_few_guesses(candidates: Candidates, why: Why | None) -> None:
+def test_a_user_gets_a_limited_number_of_guesses(candidates: Candidates, why: Why | None) -> None:
     found = decide(question(), candidates)
 
     assert found == (Method.AMOUNT_AND_TIME, ANNA) if why is None else why in found
@@ -454,7 +454,7 @@ AN_OPEN_ONE = Candidates(payments=[payment()])
         (question(), Candidates(payments=[payment(currency="EUR")]), RULES, Why.NO_OPEN_PAYMENT),
     ],
 )
-def test_amount_and_time_guess_nothing_that_may_be_otherwise(
+def test_a_guess_is_refused_if_anything_speaks_against_it(
     asked: Question, candidates: Candidates, rules: Rules, why: Why
 ) -> None:
     found = match(asked, candidates, rules)
@@ -463,14 +463,14 @@ def test_amount_and_time_guess_nothing_that_may_be_otherwise(
     assert (Method.AMOUNT_AND_TIME, why) in [(one.rule, one.why) for one in found.reasons]
 
 
-def test_a_guess_is_not_refused_because_the_text_mentions_the_user_themselves() -> None:
+def test_a_guess_is_allowed_if_the_text_mentions_the_same_user() -> None:
     assert decide(question(), replace(AN_OPEN_ONE, mentioned=frozenset({ANNA}))) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
 # Doubts --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_mentioned_user_is_a_candidate_and_never_matched() -> None:
+def test_a_mentioned_user_is_only_a_candidate() -> None:
     found = match(question(), Candidates(mentioned=frozenset({BOHDAN})), RULES)
 
     assert isinstance(found, Unmatched)
@@ -487,7 +487,7 @@ def test_a_mentioned_user_is_a_candidate_and_never_matched() -> None:
         (Doubt.CONFLICT, Why.CONFLICT),
     ],
 )
-def test_a_doubtful_charge_credits_nobody_names_its_user_and_tells_them(doubt: Doubt, why: Why) -> None:
+def test_a_doubtful_charge_is_not_credited_and_its_user_is_told(doubt: Doubt, why: Why) -> None:
     found = match(replace(question(reading(A_CODE)), doubt=doubt), Candidates(coded=[payment()]), RULES)
 
     assert isinstance(found, Unmatched)
@@ -495,7 +495,7 @@ def test_a_doubtful_charge_credits_nobody_names_its_user_and_tells_them(doubt: D
     assert found.under_review == {ANNA}
 
 
-def test_the_user_does_not_hear_of_a_payment_that_was_announced_twice() -> None:
+def test_the_user_is_not_told_of_a_payment_announced_twice() -> None:
     asked = replace(question(reading(A_CODE)), doubt=Doubt.ANNOUNCED_TWICE)
 
     found = match(asked, Candidates(coded=[payment(status=PaymentStatus.COMPLETED)]), RULES)
@@ -504,7 +504,7 @@ def test_the_user_does_not_hear_of_a_payment_that_was_announced_twice() -> None:
     assert (found.reasons[-1].why, found.under_review) == (Why.ANNOUNCED_TWICE, frozenset())
 
 
-def test_a_subscriber_whom_no_code_names_does_not_hear_of_a_doubt() -> None:
+def test_a_subscriber_without_a_code_is_not_told_of_a_doubt() -> None:
     asked = replace(question(family=Family.MEMBERSHIP, is_renewal=True), doubt=Doubt.STATUS)
 
     found = match(asked, Candidates(subscribers=frozenset({ANNA})), RULES)
@@ -513,7 +513,7 @@ def test_a_subscriber_whom_no_code_names_does_not_hear_of_a_doubt() -> None:
     assert (found.reasons[-1].telegram_id, found.under_review) == (ANNA, frozenset())
 
 
-def test_an_outsider_is_recognised_by_a_code_alone() -> None:
+def test_an_outsider_is_matched_only_by_a_code() -> None:
     asked = replace(question(), is_outsider=True)
     by_anything_else = Candidates(payments=[payment()], supporters=frozenset({ANNA}), subscribers=frozenset({ANNA}))
 
@@ -521,14 +521,14 @@ def test_an_outsider_is_recognised_by_a_code_alone() -> None:
     assert decide(replace(asked, reading=reading(A_CODE)), Candidates(coded=[payment()])) == (Method.CODE, ANNA)
 
 
-def test_a_currency_without_a_rate_credits_nobody_and_names_who_it_would_be() -> None:
+def test_a_charge_without_a_rate_is_not_credited_but_its_user_is_named() -> None:
     found = match(question(reading(A_CODE), currency="SEK"), Candidates(coded=[payment()]), RULES)
 
     assert isinstance(found, Unmatched)
     assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.NO_RATE, ANNA)
 
 
-def test_every_rule_that_was_asked_says_why_it_lost() -> None:
+def test_every_tried_rule_gives_its_reason() -> None:
     found = match(question(), Candidates(), RULES)
 
     assert isinstance(found, Unmatched)
@@ -628,7 +628,7 @@ IN_DOUBT = replace(question(reading()), has_answer=True)
         ),
     ],
 )
-def test_a_rule_that_lost_names_its_candidates(
+def test_a_rule_that_finds_no_match_names_its_candidates(
     asked: Question, candidates: Candidates, rule: Method, expected: list[tuple[Why, str | None, int | None]]
 ) -> None:
     found = match(asked, candidates, RULES)

@@ -37,7 +37,7 @@ NOBODY = Mentions()
         "tg:resolve?start=5&amp;domain=olena_k&x=1",
     ],
 )
-def test_a_username_is_read_however_it_is_written(text: str) -> None:
+def test_a_username_is_read_in_every_spelling(text: str) -> None:
     assert read_mentions(text) == Mentions(usernames=frozenset(["olena_k"]))
 
 
@@ -67,7 +67,7 @@ def test_a_username_is_read_however_it_is_written(text: str) -> None:
         "tg://resolve?phone=380671234567",
     ],
 )
-def test_nothing_else_is_a_username(text: str) -> None:
+def test_other_texts_are_not_usernames(text: str) -> None:
     assert read_mentions(text).usernames == frozenset()
 
 
@@ -93,7 +93,7 @@ def test_a_username_has_4_to_32_signs(length: int, is_read: bool) -> None:
         "5551234567 and 5551234567",
     ],
 )
-def test_a_telegram_id_is_read_however_it_is_written(text: str) -> None:
+def test_a_telegram_id_is_read_in_every_spelling(text: str) -> None:
     assert read_mentions(text) == Mentions(telegram_ids=frozenset([TelegramId(5551234567)]))
 
 
@@ -125,12 +125,12 @@ def test_a_telegram_id_is_read_however_it_is_written(text: str) -> None:
         "K7QM-2XHD",
     ],
 )
-def test_nothing_else_is_a_telegram_id(text: str) -> None:
+def test_other_numbers_are_not_telegram_ids(text: str) -> None:
     assert read_mentions(text) == NOBODY
 
 
 @pytest.mark.parametrize(("digits", "is_read"), [(5, False), (6, True), (15, True), (16, False)])
-def test_a_telegram_id_alone_has_6_to_15_digits(digits: int, is_read: bool) -> None:
+def test_a_telegram_id_without_a_label_has_6_to_15_digits(digits: int, is_read: bool) -> None:
     assert bool(read_mentions(f"me: {'7' * digits}").telegram_ids) == is_read
 
 
@@ -141,20 +141,20 @@ def test_several_mentions_are_all_read() -> None:
     assert mentions.telegram_ids == {5551234567, 5557654321}
 
 
-def test_a_text_full_of_mentions_yields_a_bounded_number() -> None:
+def test_a_text_full_of_mentions_yields_a_bounded_number_of_them() -> None:
     mentions = read_mentions(" ".join(f"@olena{number} {5551234567 + number}" for number in range(100)))
 
     assert len(mentions.usernames) == len(mentions.telegram_ids) == MENTIONS_MAX
 
 
-def test_a_text_is_read_up_to_its_bound() -> None:
+def test_a_text_is_read_up_to_its_maximum_length() -> None:
     assert read_mentions(" " * (TEXT_LENGTH_MAX - 8) + "@olena_k").usernames == {"olena_k"}
     assert read_mentions(" " * TEXT_LENGTH_MAX + "@olena_k") == NOBODY
 
 
 @given(st.text(max_size=200) | st.text("@t.me/g:id=12345678_ +-ab&;#", max_size=200))
 @example("@\ud800olena tg://user?id=" + "9" * 5000)
-def test_any_text_can_be_read(text: str) -> None:
+def test_reading_a_text_never_fails(text: str) -> None:
     mentions = read_mentions(text)
 
     assert all(4 <= len(name) <= 32 and name == name.lower() and name.isascii() for name in mentions.usernames)

@@ -1,4 +1,4 @@
-"""The table of hand-written notes: what a reasonable person makes of each is what the ledger makes of it."""
+"""The table of hand-written notes: the ledger understands each one as a reasonable person would."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ NOTES = [Note(row["note"], row["expect"]) for row in TABLE["notes"]]
 
 
 def decide(text: str) -> str:
-    """Apply the rules on codes to the cast, and nothing else."""
+    """Apply only the rules on codes, with the cast as the known payments."""
     reading = read_codes(text)
     standing = reading.codes & CAST.keys()
     near = reading.corrections & CAST.keys()
@@ -46,13 +46,13 @@ def test_a_note_is_understood_as_a_person_would(note: Note) -> None:
     assert decide(note.text) == note.expected
 
 
-def test_no_note_credits_anybody_but_the_one_who_is_meant() -> None:
+def test_no_note_credits_a_user_who_is_not_meant() -> None:
     wrong = [note for note in NOTES if credited(decide(note.text)) not in (None, credited(note.expected))]
 
     assert not wrong
 
 
-def test_the_table_holds_at_least_400_notes_and_none_twice() -> None:
+def test_the_table_has_at_least_400_different_notes() -> None:
     assert len({note.text for note in NOTES}) == len(NOTES) >= 400
 
 

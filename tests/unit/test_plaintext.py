@@ -1,4 +1,4 @@
-"""Plain texts: escapes are undone, links stay whole, and every text can be read."""
+"""Plain texts: escapes are decoded, links stay whole, and every text can be read."""
 
 import pytest
 from hypothesis import example, given
@@ -26,7 +26,7 @@ from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address,
         ("aâ€“bâ€”cÂ\xa0d", "a-b-c-\xa0d"),
     ],
 )
-def test_escapes_are_undone(escaped: str, plain: str) -> None:
+def test_escapes_are_decoded(escaped: str, plain: str) -> None:
     assert undo_escapes(escaped) == plain
 
 
@@ -46,7 +46,7 @@ def test_escapes_are_undone(escaped: str, plain: str) -> None:
         "Âge tendre",
     ],
 )
-def test_a_text_without_escapes_stays_as_it_is(text: str) -> None:
+def test_a_text_without_escapes_stays_unchanged(text: str) -> None:
     assert undo_escapes(text) == text
 
 
@@ -59,7 +59,7 @@ def test_marks_and_invisible_characters_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("word", ["https://example.org", "www.example.org", "youtu.be/k7qm", "a@example.org", "@olena"])
-def test_links_and_addresses_are_told_from_words(word: str) -> None:
+def test_links_and_addresses_are_distinguished_from_words(word: str) -> None:
     assert is_address(word)
     assert not is_address("thanks.")
 
@@ -67,6 +67,6 @@ def test_links_and_addresses_are_told_from_words(word: str) -> None:
 @given(st.text(max_size=300) | st.text("&#;%\\<>/xunrt0123456789abAB€â\x80", max_size=300))
 @example("&amp;" * 5000)
 @example(r"\ud83d\ude00%F0%9F&#xD83D;")
-def test_any_text_can_be_made_plain(text: str) -> None:
+def test_making_a_text_plain_never_fails(text: str) -> None:
     assert len(undo_escapes(text[:TEXT_LENGTH_MAX])) <= TEXT_LENGTH_MAX
     assert len(drop_invisible(undo_escapes(text[:TEXT_LENGTH_MAX]))) <= TEXT_LENGTH_MAX

@@ -1,4 +1,4 @@
-"""What a process tells, seen from outside: its lines when it fails, and its spans."""
+"""The output of a real process: its log lines when it fails, and its spans."""
 
 import json
 import subprocess
@@ -81,7 +81,7 @@ def run(service: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("what", "raised"), [("fail", "ValueError"), ("fail_in_a_group", "ExceptionGroup")])
-def test_a_service_that_fails_says_so_in_one_line_that_shows_nothing_private(what: str, raised: str) -> None:
+def test_a_failing_service_logs_one_line_without_private_data(what: str, raised: str) -> None:
     ended = run(FAILING.format(token=TOKEN, email=EMAIL, what=what))
 
     [line] = [json.loads(line) for line in ended.stdout.splitlines()]
@@ -93,7 +93,7 @@ def test_a_service_that_fails_says_so_in_one_line_that_shows_nothing_private(wha
 
 
 @pytest.mark.parametrize("what", ["fail_unseen", "fail_in_a_callback"])
-def test_what_fails_where_nobody_waits_for_it_shows_nothing_private(what: str) -> None:
+def test_a_failure_in_an_unawaited_task_logs_no_private_data(what: str) -> None:
     ended = run(FAILING.format(token=TOKEN, email=EMAIL, what=what))
 
     [line] = [json.loads(line) for line in ended.stdout.splitlines()]
@@ -107,7 +107,7 @@ def test_what_fails_where_nobody_waits_for_it_shows_nothing_private(what: str) -
 
 
 class Backend(HTTPServer):
-    """Takes spans, with what is said beside them."""
+    """Receives spans and records their headers and attributes."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taking)
@@ -144,7 +144,7 @@ def backend() -> Iterator[Backend]:
         serving.join()
 
 
-def test_spans_are_sent_with_the_headers_and_attributes_that_are_set(backend: Backend) -> None:
+def test_spans_are_sent_with_the_configured_headers_and_attributes(backend: Backend) -> None:
     ended = run(
         TRACING,
         OTEL_EXPORTER_OTLP_ENDPOINT=backend.address,
@@ -158,7 +158,7 @@ def test_spans_are_sent_with_the_headers_and_attributes_that_are_set(backend: Ba
     assert backend.attributes[0]["service.name"] == "coffee-ledger-bot"
 
 
-def test_what_compose_hands_over_empty_is_as_good_as_not_set(backend: Backend) -> None:
+def test_an_empty_variable_counts_as_unset(backend: Backend) -> None:
     empty = dict.fromkeys(("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SDK_DISABLED"), "")
 
     ended = run(TRACING, OTEL_EXPORTER_OTLP_ENDPOINT=backend.address, **empty)
@@ -168,7 +168,7 @@ def test_what_compose_hands_over_empty_is_as_good_as_not_set(backend: Backend) -
 
 
 @pytest.mark.parametrize("disabled", ["true", "True"])
-def test_no_span_is_sent_where_tracing_is_switched_off(backend: Backend, disabled: str) -> None:
+def test_no_span_is_sent_if_tracing_is_disabled(backend: Backend, disabled: str) -> None:
     run(TRACING, OTEL_EXPORTER_OTLP_ENDPOINT=backend.address, OTEL_SDK_DISABLED=disabled)
 
     assert backend.keys == []

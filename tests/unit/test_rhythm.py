@@ -1,4 +1,4 @@
-"""The gap between payments that a page's own history produces about once a year."""
+"""The gap between payments that is expected about once a year, from the page's own history."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ def a_history(payments: int, span: timedelta) -> History:
 
 
 @pytest.mark.parametrize(("per_day", "days"), [(1.0, 5.9), (0.2, 21.5), (4.0, 1.8)])
-def test_the_gap_is_the_one_of_the_formula(per_day: float, days: float) -> None:
+def test_the_gap_follows_the_formula(per_day: float, days: float) -> None:
     history = a_history(round(HISTORY / DAY * per_day) + 1, HISTORY)
 
     gap = yearly_gap(history)
@@ -27,7 +27,7 @@ def test_the_gap_is_the_one_of_the_formula(per_day: float, days: float) -> None:
 
 
 @pytest.mark.parametrize("per_day", [0.2, 1.0, 5.0])
-def test_random_payments_have_such_a_gap_about_once_a_year(per_day: float) -> None:
+def test_random_payments_exceed_the_gap_about_once_a_year(per_day: float) -> None:
     chance = Random(1)
     gap = math.log(365 * per_day) / per_day
     years = 400
@@ -37,13 +37,13 @@ def test_random_payments_have_such_a_gap_about_once_a_year(per_day: float) -> No
     assert longer / years == pytest.approx(1, abs=0.15)
 
 
-def test_a_few_payments_tell_no_rate() -> None:
+def test_a_few_payments_are_not_enough_for_a_rate() -> None:
     assert yearly_gap(History(0, None, None)) is None
     assert yearly_gap(a_history(PAYMENTS_MIN - 1, 30 * DAY)) is None
     assert yearly_gap(a_history(PAYMENTS_MIN, 30 * DAY)) is not None
 
 
-def test_a_good_first_hour_is_no_rate() -> None:
+def test_payments_of_a_first_hour_are_spread_over_the_minimum_time() -> None:
     gap = yearly_gap(a_history(20, timedelta(hours=1)))
 
     assert gap == yearly_gap(a_history(20, SPAN_MIN))
@@ -51,5 +51,5 @@ def test_a_good_first_hour_is_no_rate() -> None:
     assert gap > 2 * DAY
 
 
-def test_a_night_is_no_silence_on_a_busy_page() -> None:
+def test_a_busy_page_has_the_minimum_gap() -> None:
     assert yearly_gap(a_history(90 * 50, HISTORY)) == GAP_MIN

@@ -1,4 +1,4 @@
-"""Handing out secrets: each to the one service that needs it, passwords drawn once."""
+"""Distributing secrets: each service gets only those it needs, and passwords are generated once."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEB
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The volumes, mounted and empty."""
+    """Return a folder with the empty volumes."""
     for volume in ("db", "webhook", "bot", "janitor", "watcher", "grafana", "alertmanager"):
         (tmp_path / volume).mkdir()
     return tmp_path
@@ -33,7 +33,7 @@ def contents(root: Path) -> dict[str, str]:
     return {str(file.relative_to(root)): file.read_text() for file in root.rglob("*") if file.is_file()}
 
 
-def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
+def test_each_service_gets_only_its_own_secrets(root: Path) -> None:
     hand_out(root, GIVEN | {"PATH": "/bin"})
 
     assert set(contents(root)) == {
@@ -62,7 +62,7 @@ def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
     assert contents(root)["webhook/bmc_webhook_secrets"] == GIVEN["BMC_WEBHOOK_SECRETS"]
 
 
-def test_who_sends_probes_and_who_takes_them_know_one_secret_which_stays(root: Path) -> None:
+def test_janitor_and_webhook_share_one_lasting_probe_secret(root: Path) -> None:
     hand_out(root, GIVEN)
     first = contents(root)
     hand_out(root, GIVEN)
@@ -72,7 +72,7 @@ def test_who_sends_probes_and_who_takes_them_know_one_secret_which_stays(root: P
 
 
 @pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])
-def test_each_role_comes_with_the_password_that_the_database_was_given(root: Path, role: str) -> None:
+def test_each_database_url_has_the_password_of_its_role(root: Path, role: str) -> None:
     hand_out(root, GIVEN)
 
     address = urlsplit(contents(root)[f"{role}/database_url"])
@@ -81,7 +81,7 @@ def test_each_role_comes_with_the_password_that_the_database_was_given(root: Pat
     assert address.password == contents(root)[f"db/password_{role}"]
 
 
-def test_passwords_are_long_and_no_two_are_the_same(root: Path) -> None:
+def test_passwords_are_long_and_unique(root: Path) -> None:
     hand_out(root, GIVEN)
 
     passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
@@ -89,7 +89,7 @@ def test_passwords_are_long_and_no_two_are_the_same(root: Path) -> None:
     assert min(map(len, passwords)) >= 43  # 32 bytes in base64
 
 
-def test_only_the_services_user_reads_its_secrets(root: Path, umask: None) -> None:
+def test_only_the_services_user_may_read_its_secrets(root: Path, umask: None) -> None:
     hand_out(root, GIVEN)
 
     modes = {
@@ -100,13 +100,13 @@ def test_only_the_services_user_reads_its_secrets(root: Path, umask: None) -> No
     assert modes == {"0o400"}
 
 
-def test_the_database_reads_the_passwords_as_another_user(root: Path, umask: None) -> None:
+def test_every_user_may_read_the_passwords_for_the_database(root: Path, umask: None) -> None:
     hand_out(root, GIVEN)
 
     assert {oct(file.stat().st_mode & 0o777) for file in (root / "db").iterdir()} == {"0o444"}
 
 
-def test_passwords_stay_the_same_because_the_database_keeps_them_too(root: Path) -> None:
+def test_passwords_stay_the_same_in_a_second_run(root: Path) -> None:
     hand_out(root, GIVEN)
     before = contents(root)
 
@@ -115,7 +115,7 @@ def test_passwords_stay_the_same_because_the_database_keeps_them_too(root: Path)
     assert contents(root) == before
 
 
-def test_what_the_operator_changed_is_replaced(root: Path) -> None:
+def test_a_changed_secret_is_replaced(root: Path) -> None:
     hand_out(root, GIVEN)
     before = contents(root)
 
@@ -124,7 +124,7 @@ def test_what_the_operator_changed_is_replaced(root: Path) -> None:
     assert contents(root) == before | {"webhook/bmc_webhook_secrets": "newest"}
 
 
-def test_an_address_that_was_lost_is_written_with_the_password_that_was_kept(root: Path) -> None:
+def test_a_lost_database_url_is_written_again_with_the_same_password(root: Path) -> None:
     hand_out(root, GIVEN)
     before = contents(root)
     (root / "bot" / "database_url").unlink()
@@ -134,7 +134,7 @@ def test_an_address_that_was_lost_is_written_with_the_password_that_was_kept(roo
     assert contents(root) == before
 
 
-def test_what_a_crash_left_half_written_is_in_nobodys_way(root: Path) -> None:
+def test_half_written_files_of_a_crash_are_removed(root: Path) -> None:
     (root / "bot" / ".bot_token.new").write_text("half")
     (root / "db" / ".password_bot.new").write_text("half")
 
@@ -145,7 +145,7 @@ def test_what_a_crash_left_half_written_is_in_nobodys_way(root: Path) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str]) -> None:
-    """Run the whole of it as the container does."""
+    """Run `main` as the container does."""
     monkeypatch.setattr(secrets, "ROOT", root)
     for name in (*GIVEN, *ALERTS):
         monkeypatch.delenv(name, raising=False)
@@ -154,7 +154,7 @@ def run(monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str]) ->
     secrets.main()
 
 
-def test_the_environment_is_where_the_secrets_come_from(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+def test_secrets_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     run(monkeypatch, root, GIVEN)
 
     assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
@@ -169,7 +169,7 @@ def test_the_environment_is_where_the_secrets_come_from(monkeypatch: pytest.Monk
     ],
     ids=["both", "an empty one", "a blank one"],
 )
-def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
+def test_missing_secrets_are_named_in_one_line_and_no_file_is_written(
     monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str], named: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -179,16 +179,14 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
     assert contents(root) == {}
 
 
-def test_who_tells_of_alerts_gets_a_token_of_its_own_and_the_chat(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+def test_alertmanager_gets_its_own_token_and_the_chat(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     run(monkeypatch, root, GIVEN | ALERTS)
 
     assert contents(root)["alertmanager/alerts_bot_token"] == ALERTS["ALERTS_BOT_TOKEN"]
     assert contents(root)["alertmanager/alerts_chat_id"] == "-1001234567890"
 
 
-def test_without_a_token_for_alerts_its_file_is_empty_and_so_is_one_from_before(
-    monkeypatch: pytest.MonkeyPatch, root: Path
-) -> None:
+def test_the_alert_files_become_empty_without_an_alert_token(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     run(monkeypatch, root, GIVEN | ALERTS)
 
     run(monkeypatch, root, GIVEN)
@@ -205,7 +203,7 @@ def test_without_a_token_for_alerts_its_file_is_empty_and_so_is_one_from_before(
     ],
     ids=["no chat", "no token", "a name"],
 )
-def test_half_of_what_alerts_need_is_refused_in_one_line(
+def test_incomplete_alert_settings_are_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, root: Path, alerts: dict[str, str], said: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -215,7 +213,7 @@ def test_half_of_what_alerts_need_is_refused_in_one_line(
     assert contents(root) == {}
 
 
-def test_an_empty_password_is_none(root: Path) -> None:
+def test_an_empty_password_is_generated_again(root: Path) -> None:
     hand_out(root, GIVEN)
     (root / "db" / "password_bot").chmod(0o600)
     (root / "db" / "password_bot").write_text("")

@@ -1,4 +1,4 @@
-"""Reading settings: from the environment or from files, with one line for each that is wrong and never its value."""
+"""Reading settings from the environment or from files, with one line per problem that never shows the value."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +18,7 @@ OF_THE_JANITOR = {"PUBLIC_HOST": "pay.example.org"}
 
 
 def environ(**changed: str | None) -> dict[str, str]:
-    """What the services need, with changes; None takes one away."""
+    """Return the required settings with changes; None removes a setting."""
     return {name: value for name, value in {**NEEDED, **changed}.items() if value is not None}
 
 
@@ -33,12 +33,12 @@ def problems(kind: type[Settings], values: Mapping[str, str]) -> list[str]:
 
 
 def problem(**changed: str | None) -> str:
-    """The one line that is printed."""
+    """Return the only line about a problem."""
     [line] = problems(WebhookSettings, environ(**changed))
     return line
 
 
-def test_what_is_not_said_has_its_default() -> None:
+def test_an_unset_setting_has_its_default() -> None:
     settings = read()
 
     assert (settings.HEALTH_PORT, settings.BMC_WEBHOOK_PORT, settings.LOG_LEVEL) == (9000, 8080, "INFO")
@@ -46,7 +46,7 @@ def test_what_is_not_said_has_its_default() -> None:
     assert settings.rules.fallback_window == timedelta(minutes=60)
 
 
-def test_what_is_said_counts() -> None:
+def test_a_set_value_overrides_the_default() -> None:
     settings = read(HEALTH_PORT="9100", LOG_LEVEL="DEBUG", FALLBACK_MATCH="off", FALLBACK_WINDOW_MINUTES="30")
 
     assert (settings.HEALTH_PORT, settings.LOG_LEVEL) == (9100, "DEBUG")
@@ -54,17 +54,17 @@ def test_what_is_said_counts() -> None:
     assert settings.rules.fallback_window == timedelta(minutes=30)
 
 
-def test_blanks_around_a_value_do_not_count() -> None:
+def test_blanks_around_a_value_are_ignored() -> None:
     assert read(DATABASE_URL=f"  {URL}\n").DATABASE_URL.get_secret_value() == URL
 
 
-def test_what_stands_in_the_environment_besides_is_nobodys_business() -> None:
+def test_other_environment_variables_are_ignored() -> None:
     assert read(PATH="/bin", HEALTH_PORTS="x").HEALTH_PORT == 9000
 
 
 @pytest.mark.parametrize("empty", [None, "", "  "])
 @pytest.mark.parametrize("name", NEEDED)
-def test_a_missing_setting_is_named_with_what_to_write(name: str, empty: str | None) -> None:
+def test_a_missing_setting_is_named_with_advice(name: str, empty: str | None) -> None:
     line = problem(**{name: empty})
 
     assert line == f"{name} is missing: write {WebhookSettings.model_fields[name].description}"
@@ -74,7 +74,7 @@ def test_an_empty_setting_with_a_default_has_its_default() -> None:
     assert read(HEALTH_PORT="", FALLBACK_MATCH=" ").HEALTH_PORT == 9000
 
 
-def test_every_problem_has_its_line() -> None:
+def test_every_problem_has_its_own_line() -> None:
     lines = problems(WebhookSettings, {"HEALTH_PORT": "high", "LOG_LEVEL": "LOUD"})
 
     assert [line.split()[0] for line in lines] == [
@@ -82,7 +82,7 @@ def test_every_problem_has_its_line() -> None:
     ]  # fmt: skip
 
 
-def test_every_setting_says_what_to_write() -> None:
+def test_every_setting_has_advice() -> None:
     described = [
         field.description for kind in (WebhookSettings, JanitorSettings) for field in kind.model_fields.values()
     ]
@@ -93,7 +93,7 @@ def test_every_setting_says_what_to_write() -> None:
 # Files ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_setting_may_come_as_a_file(tmp_path: Path) -> None:
+def test_a_setting_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "database_url"
     file.write_text(f"{URL}\n", encoding="utf-8")
 
@@ -109,7 +109,7 @@ def test_an_empty_file_is_a_missing_setting(tmp_path: Path) -> None:
     assert problem(DATABASE_URL=None, DATABASE_URL_FILE=str(file)).startswith("DATABASE_URL is missing: write ")
 
 
-def test_one_setting_has_one_source(tmp_path: Path) -> None:
+def test_a_setting_with_two_sources_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "database_url"
     file.write_text(URL, encoding="utf-8")
 
@@ -118,15 +118,15 @@ def test_one_setting_has_one_source(tmp_path: Path) -> None:
     assert line == "DATABASE_URL and DATABASE_URL_FILE are both set: keep one of them"
 
 
-def test_an_empty_variable_beside_a_file_is_no_second_source(tmp_path: Path) -> None:
-    """Compose sets a variable to nothing where the operator wrote nothing."""
+def test_an_empty_variable_does_not_count_as_a_second_source(tmp_path: Path) -> None:
+    """Compose passes an empty variable if the operator did not set it."""
     file = tmp_path / "database_url"
     file.write_text(URL, encoding="utf-8")
 
     assert read(DATABASE_URL="", DATABASE_URL_FILE=str(file)).DATABASE_URL.get_secret_value() == URL
 
 
-def test_a_file_that_is_not_there_is_one_problem_not_two(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_as_one_problem(tmp_path: Path) -> None:
     file = tmp_path / "nowhere"
 
     line = problem(DATABASE_URL=None, DATABASE_URL_FILE=str(file))
@@ -136,11 +136,11 @@ def test_a_file_that_is_not_there_is_one_problem_not_two(tmp_path: Path) -> None
     )
 
 
-def test_a_directory_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+def test_a_directory_in_place_of_a_file_is_reported(tmp_path: Path) -> None:
     assert "cannot be read (Is a directory)" in problem(DATABASE_URL=None, DATABASE_URL_FILE=str(tmp_path))
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "database_url"
     file.write_bytes(b"\xff\xfe\x00secret")
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     assert "secret" not in line
 
 
-def test_a_malformed_value_in_a_file_is_told_without_it(tmp_path: Path) -> None:
+def test_a_malformed_value_in_a_file_is_reported_without_the_value(tmp_path: Path) -> None:
     file = tmp_path / "rates"
     file.write_text("USD=hunter2secret", encoding="utf-8")
 
@@ -190,7 +190,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
-def test_a_malformed_setting_is_named_with_what_to_write(name: str, value: str) -> None:
+def test_a_malformed_setting_is_named_with_advice(name: str, value: str) -> None:
     line = problem(**{name: value})
 
     assert line == f"{name} is malformed: write {WebhookSettings.model_fields[name].description}"
@@ -206,7 +206,7 @@ def test_the_janitors_times_have_bounds(name: str, value: str) -> None:
     assert line == f"{name} is malformed: write {JanitorSettings.model_fields[name].description}"
 
 
-def test_the_janitors_times_may_be_at_their_bounds() -> None:
+def test_the_bounds_of_the_janitors_times_are_inclusive() -> None:
     least = read_settings(JanitorSettings, environ(**OF_THE_JANITOR, PENDING_TTL_HOURS="1", RETENTION_DAYS="1"))
     most = read_settings(JanitorSettings, environ(**OF_THE_JANITOR, PENDING_TTL_HOURS="8760", RETENTION_DAYS="3650"))
 
@@ -214,7 +214,7 @@ def test_the_janitors_times_may_be_at_their_bounds() -> None:
     assert (most.pending_ttl, most.retention) == (timedelta(days=365), timedelta(days=3650))
 
 
-def test_a_value_never_stands_in_what_is_said_of_it() -> None:
+def test_a_problem_never_shows_the_value() -> None:
     wrong = "hunter2secret"
     values = dict.fromkeys(WebhookSettings.model_fields, wrong)
 
@@ -252,7 +252,7 @@ def test_rates_are_credits_for_one_unit_of_each_currency(text: str, rates: dict[
     assert {currency: Decimal(rate) for currency, rate in rates.items()} == settings.CREDITS_PER_UNIT
 
 
-def test_a_new_secret_stands_beside_the_old_one() -> None:
+def test_a_new_and_an_old_secret_can_be_set_together() -> None:
     assert read(BMC_WEBHOOK_SECRETS=" a-newer-secret , an-older-secret,").secrets == (
         b"a-newer-secret",
         b"an-older-secret",
@@ -270,7 +270,7 @@ SENSIBLE_SECRETS = [
 
 @pytest.mark.parametrize("name", ["BMC_WEBHOOK_SECRETS", "PROBE_SECRET"])
 @pytest.mark.parametrize("secret", SENSIBLE_SECRETS)
-def test_a_secret_that_nobody_guesses_is_taken(name: str, secret: str) -> None:
+def test_a_secret_that_is_hard_to_guess_is_accepted(name: str, secret: str) -> None:
     settings = read(**{name: secret})
 
     assert SecretStr(secret) in (*settings.BMC_WEBHOOK_SECRETS, settings.PROBE_SECRET)
@@ -299,21 +299,21 @@ def test_a_placeholder_is_refused_as_a_secret(name: str, secret: str) -> None:
     assert secret not in line
 
 
-def test_each_of_several_secrets_is_looked_at() -> None:
+def test_each_of_several_secrets_is_checked() -> None:
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,changeme1")
 
     assert line.startswith("BMC_WEBHOOK_SECRETS has a placeholder instead of a secret: ")
 
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
-    """Every payment signed with it would be rolled back and answered with 200: lost."""
+    """Every payment signed with it would be rolled back but answered with 200, and so be lost."""
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
 
     assert line.startswith("PROBE_SECRET is also one of BMC_WEBHOOK_SECRETS: write ")
     assert "an-older-secret" not in line
 
 
-def test_the_probes_have_a_secret_of_their_own() -> None:
+def test_the_probes_have_their_own_secret() -> None:
     probe_secret = read(PROBE_SECRET="a-secret-for-probes").PROBE_SECRET
 
     assert probe_secret is not None

@@ -1,4 +1,4 @@
-"""Settling without a database: the book, each kind of event, and all that a batch writes."""
+"""Settling without a database: the book, each kind of event, and the changes of a batch."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -79,7 +79,7 @@ event_numbers = count(1)
 
 
 def donation(number: str | None = "1", **said: Any) -> ChargeReport:
-    """A donation of 5 USD without a note; its transaction id is `pi_` and the number unless told."""
+    """Return a donation of 5 USD without a note; its transaction id is `pi_` plus the number unless given."""
     family = said.get("family", Family.DONATION)
     transaction_id = said.get("transaction_id", f"pi_{number}")
     charge = Charge(
@@ -98,7 +98,7 @@ def donation(number: str | None = "1", **said: Any) -> ChargeReport:
 
 
 def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> ChargeReport:
-    """A membership's charge of 3 USD, so many months after the first."""
+    """Return a membership's charge of 3 USD, *months* after the first."""
     psp_id = said.get("psp_id", "sub_1")
     period_start = PAID_AT + months * MONTH
     report = donation(
@@ -124,7 +124,7 @@ def changed(report: ChargeReport, **said: Any) -> ChargeReport:
 
 
 def event_of(report: ChargeReport | None, kind: EventKind = EventKind.PAID, **said: Any) -> Event:
-    """An event with an id of its own."""
+    """Return an event with a new id."""
     number = next(event_numbers)
     event = Event(DeliveryKey(f"live:{number}"), kind, b"{}", received_at=NOW, report=report)
     return replace(event, **said)
@@ -168,13 +168,13 @@ def credited_charge(facts: ChargeReport, user: TelegramId = ANNA, **known: Any) 
 def settle_all(
     *events: Event | ChargeReport, book: Book | None = None, rules: Rules = RULES, now: datetime = NOW
 ) -> Settlement:
-    """Settle one batch; facts stand for an event of their own that announces a payment."""
+    """Settle one batch; facts without an event become a paid event."""
     batch = [event_of(one) if isinstance(one, ChargeReport) else one for one in events]
     return settle(batch, book or Book(), rules, read_notes(batch), now=now)
 
 
 def told(done: Settlement, user: TelegramId | None = None) -> list[NotificationKind]:
-    """The kinds of messages to this user, or to the operators, in order."""
+    """Return the kinds of notifications to this user, or to the operators, in order."""
     return [one.facts.kind for one in done.notifications if one.telegram_id == user]
 
 
@@ -236,7 +236,7 @@ def test_a_charge_is_found_by_its_transaction_its_number_or_its_period(
 
 
 @pytest.mark.parametrize("doubt", [Doubt.PERIOD, Doubt.IDENTITY])
-def test_a_charge_that_cannot_be_identified_is_found_by_its_own_key_alone(doubt: Doubt) -> None:
+def test_a_charge_that_cannot_be_identified_is_found_only_by_its_own_key(doubt: Doubt) -> None:
     charge = charge_of(donation(charge_key=ChargeKey("donation:event-1")))
     book = book_of(charges=[charge])
 
@@ -244,7 +244,7 @@ def test_a_charge_that_cannot_be_identified_is_found_by_its_own_key_alone(doubt:
     assert book.find(donation(charge_key=ChargeKey("donation:event-2"), doubt=doubt).charge) is None
 
 
-def test_a_charge_in_doubt_about_something_else_is_found_by_its_ids() -> None:
+def test_a_charge_with_another_doubt_is_found_by_its_ids() -> None:
     charge = charge_of(donation())
 
     assert (
@@ -254,21 +254,21 @@ def test_a_charge_in_doubt_about_something_else_is_found_by_its_ids() -> None:
 
 @pytest.mark.parametrize(("seconds", "is_one"), [(1, True), (-300, True), (300, True), (301, False), (-301, False)])
 @pytest.mark.parametrize("psp_id", ["sub_1", None])
-def test_periods_that_begin_minutes_apart_are_one(psp_id: str | None, seconds: int, *, is_one: bool) -> None:
+def test_periods_that_begin_minutes_apart_are_the_same(psp_id: str | None, seconds: int, *, is_one: bool) -> None:
     known = charge_of(membership(psp_id=psp_id))
     later = membership(psp_id=psp_id, period_start=PAID_AT + timedelta(seconds=seconds), charge_key=ChargeKey("later"))
 
     assert book_of(charges=[known]).find(later.charge) == (known if is_one else None)
 
 
-def test_a_refund_by_number_is_of_its_own_period() -> None:
+def test_a_refund_by_number_finds_the_charge_of_its_own_period() -> None:
     first, second = charge_of(membership(transaction_id="pi_1")), charge_of(membership(months=1, transaction_id="pi_2"))
     refund = membership(months=1, psp_id="sub_9", transaction_id="re_1")
 
     assert book_of(charges=[first, second]).find_refunded(refund.charge) == second
 
 
-def test_a_renewal_of_an_erased_user_is_credited_without_what_names_them() -> None:
+def test_a_renewal_of_an_erased_user_is_credited_and_kept_without_personal_data() -> None:
     book = book_of(subscribers={"sub_1": frozenset({ANNA})}, erased=frozenset({ANNA}))
 
     done = settle_all(membership(months=1, note="from Anna", supporter=OLENA, payer_name="Anna"), book=book)
@@ -279,7 +279,7 @@ def test_a_renewal_of_an_erased_user_is_credited_without_what_names_them() -> No
     assert done.supporters == {"77": Supporter("77", None, None)}
 
 
-def test_a_payment_of_an_erased_user_that_waits_keeps_its_words() -> None:
+def test_a_waiting_payment_of_an_erased_user_keeps_its_note() -> None:
     done = settle_all(donation(note="again", supporter=OLENA), book=book_of(erased=frozenset({ANNA})))
 
     [charge], [record] = done.charges.values(), done.events
@@ -322,14 +322,14 @@ def test_a_new_charge_keeps_the_name_of_a_payer_without_a_supporter_id() -> None
     assert [charge.payer_name for charge in done.charges.values()] == ["Anna"]
 
 
-def test_the_period_of_a_subscription_counts_before_a_number() -> None:
+def test_a_charge_is_found_by_its_period_before_its_number() -> None:
     by_number = charge_of(membership(psp_id=None))
     by_period = charge_of(membership("17"))
 
     assert book_of(charges=[by_number, by_period]).find(membership().charge) == by_period
 
 
-def test_a_number_counts_before_a_transaction() -> None:
+def test_a_charge_is_found_by_its_number_before_its_transaction() -> None:
     by_transaction = charge_of(donation("2", transaction_id="pi_1", family=Family.EXTRA_PURCHASE))
     by_number = charge_of(donation(transaction_id=None))
 
@@ -345,7 +345,7 @@ def test_a_charge_is_found_by_an_id_that_it_got_later() -> None:
     assert book.find(donation(transaction_id=None).charge) == named
 
 
-def test_a_refund_under_a_transaction_of_its_own_is_found_by_the_number() -> None:
+def test_a_refund_with_its_own_transaction_finds_its_charge_by_the_number() -> None:
     charge = charge_of(donation())
     refund = donation(transaction_id="re_9")
 
@@ -353,14 +353,14 @@ def test_a_refund_under_a_transaction_of_its_own_is_found_by_the_number() -> Non
     assert book_of(charges=[charge]).find_refunded(refund.charge) == charge
 
 
-def test_a_refund_is_found_by_its_transaction_before_its_number() -> None:
+def test_a_refund_finds_its_charge_by_the_transaction_before_the_number() -> None:
     by_transaction = charge_of(donation("2", transaction_id="pi_1", family=Family.EXTRA_PURCHASE))
     by_number = charge_of(donation(transaction_id="pi_3"))
 
     assert book_of(charges=[by_number, by_transaction]).find_refunded(donation().charge) == by_transaction
 
 
-def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
+def test_a_conflict_is_found_with_a_charge_that_is_not_a_conflict_itself() -> None:
     first = charge_of(donation("1", transaction_id="pi_1"))
     second = charge_of(
         donation("2", transaction_id="pi_1", charge_key=ChargeKey("donation:2")), conflicts_with=first.charge_key
@@ -380,7 +380,7 @@ def test_a_conflict_is_found_with_the_charge_that_is_none_itself() -> None:
     ],
     ids=["another transaction", "another family", "the same number", "no number", "another source"],
 )
-def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: ChargeReport) -> None:
+def test_different_charges_and_equal_charges_are_no_conflict(other: ChargeReport) -> None:
     assert book_of(charges=[charge_of(donation())]).find_conflict(other.charge) is None
 
 
@@ -396,7 +396,7 @@ def test_charges_that_can_be_told_apart_or_are_the_same_are_no_conflict(other: C
         (donation(doubt=Doubt.STATUS), None),
     ],
 )
-def test_a_subscription_is_named_by_its_id_or_by_its_number(facts: ChargeReport, name: str | None) -> None:
+def test_a_subscription_is_identified_by_its_id_or_its_number(facts: ChargeReport, name: str | None) -> None:
     assert facts.charge.subscription == name
 
 
@@ -409,7 +409,7 @@ def test_an_outsider_is_remembered_by_supporter_subscription_and_item() -> None:
     assert list(donation().charge.outsider_names()) == []
 
 
-def test_a_part_that_was_refunded_is_not_kept() -> None:
+def test_a_refunded_part_is_not_kept() -> None:
     assert charge_of(donation()).amount_kept == 5
     assert charge_of(donation(), refunded_amount=Decimal("1.50")).amount_kept == Decimal("3.50")
     assert charge_of(donation(amount=None)).amount_kept == 0
@@ -427,14 +427,14 @@ def test_a_part_that_was_refunded_is_not_kept() -> None:
         ({"state": ChargeState.REFUNDED}, False),
     ],
 )
-def test_a_rule_may_match_a_charge_about_which_no_person_decided(known: dict[str, Any], may_match: bool) -> None:
+def test_a_rule_may_match_a_charge_that_no_person_decided(known: dict[str, Any], may_match: bool) -> None:
     assert charge_of(donation(), **known).may_match is may_match
 
 
 # Texts ---------------------------------------------------------------------------------------------------------------
 
 
-def test_an_exact_code_in_the_side_text_counts_like_one_in_the_note() -> None:
+def test_an_exact_code_in_the_side_text_counts_as_one_in_the_note() -> None:
     words = read_words(f"from @olena_k, {CODE}", f"Olena {OTHER_CODE}")
 
     assert words.reading.codes == {CODE, OTHER_CODE}
@@ -455,7 +455,7 @@ def test_a_code_in_the_name_decides() -> None:
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED]
 
 
-def test_each_text_is_read_for_every_event_that_has_a_charge() -> None:
+def test_every_event_with_a_charge_has_its_texts_read() -> None:
     events = [event_of(None, EventKind.NO_MONEY), event_of(donation(note="hi", side_text="Ola"))]
 
     assert read_notes(events) == {("hi", "Ola"): read_words("hi", "Ola")}
@@ -468,7 +468,7 @@ def test_users_are_mentioned_by_a_known_id_or_by_their_name() -> None:
     assert book.users_mentioned(mentions) == {ANNA, BOHDAN}
 
 
-def test_a_mentioned_user_is_a_candidate_and_no_more() -> None:
+def test_a_mentioned_user_is_only_a_candidate() -> None:
     book = book_of([payment(amount="9")], usernames={"anna_k": frozenset({ANNA})})
 
     done = settle_all(donation(note="for @Anna_K"), book=book)
@@ -480,7 +480,7 @@ def test_a_mentioned_user_is_a_candidate_and_no_more() -> None:
 # A payment with a code -----------------------------------------------------------------------------------------------
 
 
-def test_a_payment_with_a_code_writes_all_that_is_known_of_it() -> None:
+def test_a_payment_with_a_code_is_written_with_all_its_facts() -> None:
     facts = donation(
         note=f"Дякую! {CODE}",
         supporter=OLENA,
@@ -532,7 +532,7 @@ def test_a_payment_with_a_code_writes_all_that_is_known_of_it() -> None:
     )
 
 
-def test_a_charge_keeps_every_id_and_doubt_that_its_event_told() -> None:
+def test_a_charge_keeps_every_id_and_doubt_of_its_event() -> None:
     facts = membership(supporter=OLENA, item="level:5", item_name="Gold", doubt=Doubt.STATUS, told="past_due")
 
     done = settle_all(facts)
@@ -572,7 +572,9 @@ def test_a_second_charge_is_shown_to_operators() -> None:
 @pytest.mark.parametrize(
     ("supporter", "is_shown"), [(OLENA, False), (replace(OLENA, supporter_id="78"), True), (None, True)]
 )
-def test_a_second_charge_by_a_known_payer_surprises_no_operator(supporter: Supporter | None, is_shown: bool) -> None:
+def test_a_second_charge_by_a_known_payer_is_not_shown_to_operators(
+    supporter: Supporter | None, is_shown: bool
+) -> None:
     first, second = donation(note=CODE, supporter=OLENA), donation("2", note=CODE, supporter=supporter)
 
     done = settle_all(first, second, book=book_of([payment()]))
@@ -580,7 +582,7 @@ def test_a_second_charge_by_a_known_payer_surprises_no_operator(supporter: Suppo
     assert told(done) == ([NotificationKind.CHARGE_FLAGGED] if is_shown else [])
 
 
-def test_a_late_payment_reaches_its_user_without_a_card() -> None:
+def test_a_late_payment_is_credited_without_an_operators_card() -> None:
     done = settle_all(donation(note=CODE), book=book_of([payment(status=PaymentStatus.EXPIRED)]))
 
     assert done.charges[DONATION_KEY].flag is Flag.LATE
@@ -598,7 +600,7 @@ def test_codes_of_one_user_are_all_completed_by_their_sum() -> None:
     assert done.payment_credits == {DONATION_KEY: (ANNA, 1500)}
 
 
-def test_codes_of_two_users_side_by_side_tell_both_that_an_operator_decides() -> None:
+def test_users_whose_codes_are_in_one_text_are_both_told_of_the_review() -> None:
     facts = donation(note=f"{OTHER_CODE} {CODE}")
 
     done = settle_all(facts, book=book_of([payment(OTHER_CODE, user=BOHDAN), payment()]))
@@ -619,7 +621,7 @@ def test_a_slip_is_corrected_to_the_one_code_near_it() -> None:
     assert done.charges[DONATION_KEY].reasons == (Reason(Method.CODE, Why.NO_CODE),)
 
 
-def test_a_currency_without_a_rate_tells_the_user_of_the_code_that_an_operator_decides() -> None:
+def test_a_user_is_told_of_the_review_of_a_charge_without_a_rate() -> None:
     done = settle_all(donation(note=CODE, currency="SEK"), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED]
@@ -628,7 +630,7 @@ def test_a_currency_without_a_rate_tells_the_user_of_the_code_that_an_operator_d
     assert done.payment_credits == {}
 
 
-def test_a_charge_without_a_clue_waits_for_an_operator() -> None:
+def test_a_charge_without_any_candidate_waits_for_an_operator() -> None:
     facts = donation(note="great work")
 
     done = settle_all(facts)
@@ -684,7 +686,7 @@ def test_other_content_of_an_event_is_another_event_of_its_charge() -> None:
         (EventKind.LEGACY, Outcome.LEGACY),
     ],
 )
-def test_an_event_without_a_charge_is_recorded_and_moves_nothing(kind: EventKind, outcome: Outcome) -> None:
+def test_an_event_without_a_charge_is_only_recorded(kind: EventKind, outcome: Outcome) -> None:
     event = event_of(None, kind)
 
     done = settle_all(event)
@@ -702,7 +704,9 @@ def test_an_event_without_a_charge_is_recorded_and_moves_nothing(kind: EventKind
         (EventKind.LEGACY, LegacyWebhook, "legacy:2026-11-23"),
     ],
 )
-def test_operators_hear_of_an_event_that_needs_them(kind: EventKind, told_as: type[EventNews], fact_key: str) -> None:
+def test_operators_are_told_of_an_event_that_needs_them(
+    kind: EventKind, told_as: type[EventNews], fact_key: str
+) -> None:
     event = event_of(None, kind, delivery_key=DeliveryKey("test:1"), type="x" * 101, traceparent=TRACE)
 
     done = settle_all(event)
@@ -710,17 +714,17 @@ def test_operators_hear_of_an_event_that_needs_them(kind: EventKind, told_as: ty
     assert done.notifications == [NewNotification(None, told_as(type="x" * 100), fact_key, TRACE)]
 
 
-def test_an_unknown_event_without_a_type_is_told_without_one() -> None:
+def test_an_unknown_event_without_a_type_is_reported() -> None:
     message = the_message(settle_all(event_of(None, EventKind.UNKNOWN)), NotificationKind.EVENT_UNKNOWN)
 
     assert (message.facts, message.fact_key) == (EventUnknown(type=None), "unknown::2026-11-23")
 
 
-def test_operators_hear_nothing_of_a_cancellation() -> None:
+def test_operators_are_not_told_of_a_cancellation() -> None:
     assert settle_all(event_of(None, EventKind.NO_MONEY)).notifications == []
 
 
-def test_each_message_carries_the_trace_of_its_own_event() -> None:
+def test_each_notification_has_the_trace_of_its_own_event() -> None:
     events = [event_of(donation(str(number)), traceparent=f"trace {number}") for number in (1, 2)]
 
     done = settle_all(*events, rules=NO_GUESSES)
@@ -743,7 +747,7 @@ def test_another_event_of_the_same_charge_credits_nobody_twice() -> None:
     assert told(done) == []
 
 
-def test_a_later_event_that_says_the_same_writes_no_charge() -> None:
+def test_a_later_event_with_the_same_facts_writes_no_charge() -> None:
     book = book_of(charges=[credited_charge(donation(supporter=OLENA))])
 
     done = settle_all(donation(supporter=OLENA), book=book)
@@ -752,7 +756,7 @@ def test_a_later_event_that_says_the_same_writes_no_charge() -> None:
     assert done.supporters == {"77": OLENA}
 
 
-def test_a_later_event_adds_the_ids_that_were_missing() -> None:
+def test_a_later_event_adds_missing_ids() -> None:
     bare = membership(None)
     full = membership(
         "16",
@@ -769,7 +773,7 @@ def test_a_later_event_adds_the_ids_that_were_missing() -> None:
     assert done.charges == {bare.charge.charge_key: credited_charge(full)}
 
 
-def test_a_later_event_adds_the_name_of_the_subscription() -> None:
+def test_a_later_event_adds_the_id_of_the_subscription() -> None:
     nameless = membership(psp_id=None)
 
     done = settle_all(membership(), book=book_of(charges=[credited_charge(nameless)]))
@@ -777,7 +781,7 @@ def test_a_later_event_adds_the_name_of_the_subscription() -> None:
     assert done.charges[nameless.charge.charge_key].psp_id == "sub_1"
 
 
-def test_a_later_event_changes_nothing_that_was_known() -> None:
+def test_a_later_event_does_not_change_known_facts() -> None:
     known = credited_charge(
         donation(transaction_id="pi_1", psp_id="sub_1", supporter=OLENA, item="extra:1", item_name="Mug", note="hi")
     )
@@ -796,7 +800,7 @@ def test_a_later_event_changes_nothing_that_was_known() -> None:
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
 
 
-def test_an_amount_that_could_not_be_read_at_first_is_read_from_a_later_event() -> None:
+def test_an_unreadable_amount_is_read_from_a_later_event() -> None:
     unreadable = donation(amount=None, currency="XXX", note=CODE, doubt=Doubt.AMOUNT, told="5_0")
     book = book_of([payment()])
 
@@ -808,7 +812,7 @@ def test_an_amount_that_could_not_be_read_at_first_is_read_from_a_later_event() 
     assert NotificationKind.CHARGE_CONTRADICTED not in told(done)
 
 
-def test_a_status_that_turns_out_to_be_paid_lets_the_rules_decide() -> None:
+def test_a_charge_whose_status_becomes_paid_is_matched() -> None:
     done = settle_all(
         donation(note=CODE, doubt=Doubt.STATUS, told="processing"), donation(note=CODE), book=book_of([payment()])
     )
@@ -827,7 +831,7 @@ def test_other_doubts_are_not_cleared_by_a_later_event(doubt: Doubt) -> None:
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
 
 
-def test_a_status_that_turns_out_to_be_doubtful_puts_a_waiting_charge_in_doubt() -> None:
+def test_a_waiting_charge_whose_status_becomes_doubtful_is_in_doubt() -> None:
     waiting = charge_of(donation())
 
     done = settle_all(donation(doubt=Doubt.STATUS, told="disputed"), book=book_of(charges=[waiting]))
@@ -843,7 +847,7 @@ def test_a_status_that_turns_out_to_be_doubtful_puts_a_waiting_charge_in_doubt()
     )
 
 
-def test_a_doubtful_status_of_a_credited_charge_is_told_and_changes_nothing() -> None:
+def test_a_doubtful_status_of_a_credited_charge_is_reported_and_changes_nothing() -> None:
     done = settle_all(
         donation(doubt=Doubt.STATUS, told="disputed"), book=book_of(charges=[credited_charge(donation())])
     )
@@ -861,7 +865,7 @@ def test_a_doubtful_status_of_a_credited_charge_is_told_and_changes_nothing() ->
     ],
     ids=["in doubt before", "refunded"],
 )
-def test_a_doubtful_status_is_no_news_of_a_charge_in_doubt_or_refunded(known: Charge) -> None:
+def test_a_doubtful_status_of_a_doubtful_or_refunded_charge_is_not_reported(known: Charge) -> None:
     done = settle_all(donation(doubt=Doubt.STATUS, told="disputed"), book=book_of(charges=[known]))
 
     assert done.notifications == []
@@ -871,7 +875,9 @@ def test_a_doubtful_status_is_no_news_of_a_charge_in_doubt_or_refunded(known: Ch
     ("later", "amount", "currency"),
     [(donation(amount=Decimal("50.00")), "50.00", "USD"), (donation(currency="EUR"), "5", "EUR")],
 )
-def test_another_amount_of_a_known_charge_shows_operators_both(later: ChargeReport, amount: str, currency: str) -> None:
+def test_a_different_amount_of_a_known_charge_is_shown_with_both_amounts(
+    later: ChargeReport, amount: str, currency: str
+) -> None:
     done = settle_all(later, book=book_of(charges=[credited_charge(donation())]))
 
     assert (done.outcomes, done.charges) == ([Outcome.RECORDED], {})
@@ -889,13 +895,13 @@ def test_another_amount_of_a_known_charge_shows_operators_both(later: ChargeRepo
     )
 
 
-def test_an_amount_that_cannot_be_read_contradicts_nothing() -> None:
+def test_an_unreadable_amount_is_no_contradiction() -> None:
     done = settle_all(donation(amount=None), book=book_of(charges=[credited_charge(donation())]))
 
     assert done.notifications == []
 
 
-def test_an_answer_that_comes_later_brings_the_code() -> None:
+def test_an_answer_in_a_later_event_may_have_the_code() -> None:
     bought = donation(family=Family.EXTRA_PURCHASE, amount=Decimal(8))
 
     done = settle_all(bought, changed(bought, note=CODE), changed(bought, note=CODE), book=book_of([payment()]))
@@ -905,7 +911,7 @@ def test_an_answer_that_comes_later_brings_the_code() -> None:
     assert done.charges[bought.charge.charge_key].note == CODE
 
 
-def test_words_that_come_later_are_no_reason_to_guess() -> None:
+def test_a_note_in_a_later_event_causes_no_guess() -> None:
     book = book_of([payment()], [charge_of(donation())])
 
     done = settle_all(donation(note="size L"), book=book)
@@ -914,7 +920,7 @@ def test_words_that_come_later_are_no_reason_to_guess() -> None:
     assert "asked_late" in whys(done.charges[DONATION_KEY])
 
 
-def test_a_charge_that_an_operator_holds_is_not_matched_by_a_later_code() -> None:
+def test_a_charge_held_by_an_operator_is_not_matched_by_a_later_code() -> None:
     held = charge_of(donation(), is_held=True)
 
     done = settle_all(donation(note=CODE), book=book_of([payment()], [held]))
@@ -923,7 +929,7 @@ def test_a_charge_that_an_operator_holds_is_not_matched_by_a_later_code() -> Non
     assert done.charges[DONATION_KEY].note == CODE
 
 
-def test_a_code_that_comes_late_and_names_another_user_is_told() -> None:
+def test_a_late_code_of_another_user_is_reported() -> None:
     book = book_of(
         [payment(), payment(OTHER_CODE, user=BOHDAN)], [credited_charge(donation(), method=Method.AMOUNT_AND_TIME)]
     )
@@ -940,7 +946,7 @@ def test_a_code_that_comes_late_and_names_another_user_is_told() -> None:
     ]
 
 
-def test_a_code_that_comes_after_a_refund_is_no_news() -> None:
+def test_a_code_after_a_refund_is_not_reported() -> None:
     refunded = charge_of(donation(), state=ChargeState.REFUNDED, refunded_at=NOW)
 
     done = settle_all(donation(note=CODE), book=book_of([payment()], [refunded]))
@@ -948,13 +954,13 @@ def test_a_code_that_comes_after_a_refund_is_no_news() -> None:
     assert (done.outcomes, done.notifications) == ([Outcome.RECORDED], [])
 
 
-def test_a_note_that_an_event_repeats_is_not_read_as_a_late_code() -> None:
+def test_a_repeated_note_is_not_read_as_a_late_code() -> None:
     book = book_of([payment(OTHER_CODE, user=BOHDAN)], [credited_charge(donation(note=OTHER_CODE))])
 
     assert settle_all(donation(note=OTHER_CODE), book=book).notifications == []
 
 
-def test_a_later_event_does_not_bring_back_what_was_erased() -> None:
+def test_a_later_event_does_not_restore_erased_data() -> None:
     event = event_of(donation(note="Anna K", supporter=OLENA))
     book = book_of(charges=[credited_charge(donation())], erased=frozenset({ANNA}))
 
@@ -966,7 +972,7 @@ def test_a_later_event_does_not_bring_back_what_was_erased() -> None:
     )
 
 
-def test_another_amount_of_an_erased_users_charge_is_still_told() -> None:
+def test_a_different_amount_of_an_erased_users_charge_is_still_reported() -> None:
     book = book_of(charges=[credited_charge(donation())], erased=frozenset({ANNA}))
 
     assert told(settle_all(donation(amount=Decimal(6)), book=book)) == [NotificationKind.CHARGE_CONTRADICTED]
@@ -1021,9 +1027,7 @@ ONCE = donation(supporter=OLENA, note=CODE)
         (ONCE, changed(MONTHLY, paid_at=PAID_AT - timedelta(minutes=15))),
     ],
 )
-def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
-    first: ChargeReport, second: ChargeReport
-) -> None:
+def test_a_first_month_also_announced_as_a_donation_is_credited_once(first: ChargeReport, second: ChargeReport) -> None:
     done = settle_all(first, second, book=book_of([payment()]))
 
     kept = done.charges[second.charge.charge_key]
@@ -1047,7 +1051,7 @@ def test_a_first_month_that_is_announced_as_a_donation_as_well_is_credited_once(
     ],
     ids=["amount", "currency", "note", "supporter", "nameless", "later", "renewal", "donation", "purchase"],
 )
-def test_a_payment_that_differs_from_a_donation_is_one_of_its_own(second: ChargeReport) -> None:
+def test_a_payment_that_differs_from_a_donation_is_a_separate_one(second: ChargeReport) -> None:
     done = settle_all(ONCE, second, book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
@@ -1057,10 +1061,10 @@ def test_a_payment_that_differs_from_a_donation_is_one_of_its_own(second: Charge
     ("note", "erased", "is_held"),
     [(None, {ANNA}, True), (None, {BOHDAN}, False), (None, set(), False), (f"{CODE}!", {ANNA}, False)],
 )
-def test_a_first_month_is_held_although_the_note_of_its_donation_was_erased(
+def test_a_first_month_is_held_although_the_donations_note_was_erased(
     note: str | None, erased: set[TelegramId], *, is_held: bool
 ) -> None:
-    """The user asked to be erased between the two events, or before both."""
+    """The user was erased between the two events, or before both."""
     before = credited_charge(ONCE, note=note)
 
     done = settle_all(MONTHLY, book=book_of([payment()], charges=[before], erased=frozenset(erased)))
@@ -1079,13 +1083,13 @@ def test_two_subscriptions_are_not_one_payment_announced_twice() -> None:
     [charge_of(ONCE, is_paid=False), charge_of(ONCE, doubt=Doubt.STATUS), charge_of(changed(ONCE, supporter=None))],
     ids=["only its refund came", "in doubt", "nameless"],
 )
-def test_a_first_month_is_not_held_for_a_donation_that_was_not_surely_paid(before: Charge) -> None:
+def test_a_first_month_is_not_held_for_a_donation_in_doubt(before: Charge) -> None:
     month = changed(MONTHLY, supporter=None) if before.supporter_id is None else MONTHLY
 
     assert settle_all(month, book=book_of([payment()], [before])).charges[month.charge.charge_key].doubt is None
 
 
-def test_a_first_month_with_a_doubt_of_its_own_keeps_it() -> None:
+def test_a_first_month_in_doubt_keeps_its_doubt() -> None:
     done = settle_all(ONCE, changed(MONTHLY, doubt=Doubt.STATUS, told="past_due"), book=book_of([payment()]))
 
     assert (done.charges[MONTHLY.charge.charge_key].doubt, done.charges[MONTHLY.charge.charge_key].told) == (
@@ -1094,7 +1098,7 @@ def test_a_first_month_with_a_doubt_of_its_own_keeps_it() -> None:
     )
 
 
-def test_a_doubt_that_only_a_newer_version_knows_is_a_doubt_all_the_same() -> None:
+def test_a_doubt_unknown_to_this_version_is_still_a_doubt() -> None:
     charge = charge_of(donation(note=CODE), doubt="a_new_doubt")
 
     assert rematch(charge, book_of([payment()]), RULES, now=NOW) == Settlement()
@@ -1120,7 +1124,7 @@ def test_a_renewal_credits_the_user_of_the_subscription() -> None:
 
 
 @pytest.mark.parametrize(("facts", "why"), [(membership(), "new_subscription"), (donation(), "no_subscription")])
-def test_an_operator_reads_whether_the_charge_belongs_to_a_subscription(facts: ChargeReport, why: str) -> None:
+def test_an_operators_card_shows_if_the_charge_belongs_to_a_subscription(facts: ChargeReport, why: str) -> None:
     assert why in whys(settle_all(facts).charges[facts.charge.charge_key])
 
 
@@ -1132,7 +1136,7 @@ def test_a_subscription_may_have_two_users() -> None:
     assert book.subscribers == {"sub_1": {ANNA, BOHDAN}}
 
 
-def test_a_spent_code_does_not_bring_back_a_subscription_that_was_taken_back() -> None:
+def test_a_used_code_does_not_restore_a_subscription_that_was_undone() -> None:
     book = book_of([payment(status=PaymentStatus.COMPLETED)], undone={"sub_1": frozenset({ANNA})})
 
     done = settle_all(membership(note=CODE, months=1), book=book)
@@ -1161,7 +1165,7 @@ def test_a_supporter_may_be_known_as_two_users() -> None:
     assert book.supporters == {"77": {ANNA, BOHDAN}}
 
 
-def test_only_a_code_teaches_who_a_supporter_is() -> None:
+def test_only_a_code_links_a_supporter_to_a_user() -> None:
     book = book_of([payment()], subscribers={"sub_1": frozenset({ANNA})})
 
     settle_all(membership(supporter=OLENA, months=1), donation(note="K7QM2XHE", supporter=OLENA), book=book)
@@ -1186,7 +1190,7 @@ def test_a_guess_is_labelled_and_reported_to_both_sides() -> None:
     assert done.completions == [Completion(CODE, done.charges[DONATION_KEY], payment().created_at)]
 
 
-def test_a_guess_teaches_nothing_and_counts_against_the_next() -> None:
+def test_a_guess_links_no_supporter_and_counts_towards_the_limit() -> None:
     taken_back_at = NOW - timedelta(days=91)
     book = book_of([payment(amount="3")], guesses={ANNA: GuessRecord(taken_back_at=taken_back_at)})
 
@@ -1264,16 +1268,14 @@ def waiting_charge(facts: ChargeReport) -> RivalCharge:
         (donation("2", currency="EUR"), False),
     ],
 )
-def test_a_charge_of_which_only_its_waiting_is_known_forbids_a_guess_as_well(
-    waiting: ChargeReport, is_rival: bool
-) -> None:
+def test_a_waiting_charge_outside_the_book_forbids_a_guess_too(waiting: ChargeReport, is_rival: bool) -> None:
     book = book_of([payment()])
     book.keep_rival(waiting_charge(waiting))
 
     assert settle_all(donation(), book=book).outcomes == [Outcome.UNMATCHED if is_rival else Outcome.CREDITED]
 
 
-def test_a_charge_that_waited_before_the_batch_counts_no_more_once_the_batch_has_decided_it() -> None:
+def test_a_waiting_charge_decided_by_the_batch_no_longer_forbids_a_guess() -> None:
     decided = donation("2", note=OTHER_CODE)
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="9")], [charge_of(donation("2"))])
     book.keep_rival(waiting_charge(donation("2")))
@@ -1283,13 +1285,13 @@ def test_a_charge_that_waited_before_the_batch_counts_no_more_once_the_batch_has
     assert done.outcomes == [Outcome.CREDITED, Outcome.CREDITED]
 
 
-def test_charges_that_wait_and_charges_to_come_are_counted_together() -> None:
+def test_waiting_charges_and_later_charges_of_the_batch_are_counted_together() -> None:
     done = settle_all(donation(), donation("3"), book=book_of([payment()], [charge_of(donation("2"))]))
 
     assert done.outcomes[0] is Outcome.UNMATCHED
 
 
-def test_two_charges_without_a_code_in_one_batch_are_not_guessed_between() -> None:
+def test_two_charges_without_a_code_in_one_batch_prevent_a_guess() -> None:
     done = settle_all(donation(), donation("2", supporter=OLENA), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED, Outcome.UNMATCHED]
@@ -1306,19 +1308,19 @@ def test_two_charges_without_a_code_in_one_batch_are_not_guessed_between() -> No
     ],
     ids=["has a code", "another amount", "another time", "a refund", "the same charge"],
 )
-def test_an_event_to_come_that_cannot_be_meant_forbids_no_guess(other: Event) -> None:
+def test_a_later_event_of_the_batch_that_does_not_fit_forbids_no_guess(other: Event) -> None:
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="9")])
 
     assert settle_all(donation(), other, book=book).outcomes[0] is Outcome.CREDITED
 
 
-def test_an_event_to_come_with_a_code_that_nobody_knows_forbids_a_guess() -> None:
+def test_a_later_event_of_the_batch_with_an_unknown_code_forbids_a_guess() -> None:
     done = settle_all(donation(), donation("2", note=OTHER_CODE), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED, Outcome.UNMATCHED]
 
 
-def test_a_charge_that_was_decided_is_no_longer_to_come() -> None:
+def test_a_decided_charge_no_longer_counts_as_a_later_one() -> None:
     book = book_of([payment(), payment(OTHER_CODE, user=BOHDAN, amount="7")])
     sevens = [donation(str(number), amount=Decimal(7), note=note) for number, note in ((2, OTHER_CODE), (3, None))]
 
@@ -1331,7 +1333,7 @@ def test_a_charge_that_was_decided_is_no_longer_to_come() -> None:
 # Refunds -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_refund_takes_the_credits_back_and_tells_both_sides() -> None:
+def test_a_refund_reverses_the_credits_and_tells_both_sides() -> None:
     facts = donation(note=CODE)
     paid = event_of(facts)
 
@@ -1364,7 +1366,7 @@ def test_a_second_refund_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("known", [{}, {"state": ChargeState.DISMISSED, "dismissed_by": 7}])
-def test_a_refund_of_a_charge_that_credited_nobody_ends_the_waiting_silently(known: dict[str, Any]) -> None:
+def test_a_refund_of_an_uncredited_charge_is_silent(known: dict[str, Any]) -> None:
     done = settle_all(refund_of(donation()), book=book_of(charges=[charge_of(donation(), **known)]))
 
     kept = done.charges[DONATION_KEY]
@@ -1377,13 +1379,13 @@ def test_a_refund_of_a_charge_that_credited_nobody_ends_the_waiting_silently(kno
     [{"transaction_id": None}, {"transaction_id": "re_9"}, {"amount": None}, {"amount": Decimal("5.00")}],
     ids=["no transaction", "a transaction of its own", "no amount", "the amount in other words"],
 )
-def test_a_refund_of_all_finds_its_charge(said: dict[str, Any]) -> None:
+def test_a_full_refund_finds_its_charge(said: dict[str, Any]) -> None:
     done = settle_all(refund_of(donation(), **said), book=book_of(charges=[credited_charge(donation())]))
 
     assert (done.outcomes, done.refunded) == ([Outcome.REFUNDED], {DONATION_KEY})
 
 
-def test_a_refund_of_a_charge_whose_amount_is_unknown_is_one_of_all() -> None:
+def test_a_refund_of_a_charge_with_an_unknown_amount_is_a_full_one() -> None:
     unread = charge_of(donation(amount=None))
 
     assert settle_all(refund_of(donation()), book=book_of(charges=[unread])).outcomes == [Outcome.REFUNDED]
@@ -1399,7 +1401,7 @@ def test_a_refund_of_a_charge_whose_amount_is_unknown_is_one_of_all() -> None:
     ],
     ids=["another amount", "another currency", "an unreadable amount", "a part is back already"],
 )
-def test_a_refund_that_may_be_one_of_a_part_is_left_to_operators(
+def test_a_refund_that_may_be_partial_is_left_to_operators(
     refund: ChargeReport, known: dict[str, Any], told_amount: str | None, fact_key: str
 ) -> None:
     done = settle_all(refund_of(refund), book=book_of(charges=[credited_charge(donation(), **known)]))
@@ -1418,7 +1420,7 @@ def test_a_refund_that_may_be_one_of_a_part_is_left_to_operators(
     )
 
 
-def test_a_refund_that_fits_no_charge_is_kept_and_told() -> None:
+def test_a_refund_without_a_charge_is_kept_and_reported() -> None:
     facts = donation(supporter=OLENA, doubt=Doubt.STATUS, told="odd")
 
     done = settle_all(refund_of(facts))
@@ -1434,7 +1436,7 @@ def test_a_refund_that_fits_no_charge_is_kept_and_told() -> None:
 
 
 @pytest.mark.parametrize("said", [{}, {"amount": None}, {"transaction_id": None}])
-def test_a_refund_that_comes_first_is_applied_when_its_payment_comes(said: dict[str, Any]) -> None:
+def test_an_early_refund_is_applied_when_its_payment_arrives(said: dict[str, Any]) -> None:
     facts = donation(note=CODE, supporter=OLENA)
     refunded_at = NOW - timedelta(hours=1)
     book = book_of([payment()])
@@ -1466,7 +1468,7 @@ def test_a_payment_takes_its_facts_from_its_own_event_and_not_from_its_early_ref
     assert (kept.doubt, kept.told, kept.is_paid) == (Doubt.STATUS, "disputed", True)
 
 
-def test_a_payment_that_was_refunded_first_and_fits_nobody_credits_nobody_and_needs_nobody() -> None:
+def test_an_unmatched_payment_whose_refund_came_first_needs_no_operator() -> None:
     done = settle_all(refund_of(donation()), donation())
 
     kept = done.charges[DONATION_KEY]
@@ -1476,7 +1478,7 @@ def test_a_payment_that_was_refunded_first_and_fits_nobody_credits_nobody_and_ne
     assert told(done) == [NotificationKind.REFUND_UNKNOWN]
 
 
-def test_a_payment_of_more_than_its_early_refund_is_credited_and_told() -> None:
+def test_a_payment_of_more_than_its_early_refund_is_credited_and_reported() -> None:
     facts = donation(note=CODE, amount=Decimal(50))
 
     done = settle_all(refund_of(facts, amount=Decimal(20)), facts, book=book_of([payment()]))
@@ -1495,7 +1497,7 @@ def test_a_payment_of_more_than_its_early_refund_is_credited_and_told() -> None:
     )
 
 
-def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_told() -> None:
+def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_reported() -> None:
     facts = donation(note=CODE, currency="EUR")
 
     done = settle_all(refund_of(donation()), facts, book=book_of([payment()]))
@@ -1505,7 +1507,7 @@ def test_a_payment_in_another_currency_than_its_early_refund_is_credited_and_tol
     assert done.payment_credits == {DONATION_KEY: (ANNA, 550)}
 
 
-def test_a_part_that_went_back_before_the_match_is_not_credited() -> None:
+def test_a_part_refunded_before_the_match_is_not_credited() -> None:
     charge = charge_of(donation(note=CODE, amount=Decimal(50)), refunded_amount=Decimal(20))
 
     done = rematch(charge, book_of([payment()]), RULES, now=NOW)
@@ -1535,7 +1537,7 @@ def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderK
     assert kept.reasons[-1] == Reason(Method.OPERATOR, Why.OUTSIDER)
 
 
-def test_a_code_ends_the_memory_of_an_outsider() -> None:
+def test_a_code_ends_the_record_of_an_outsider() -> None:
     book = book_of([payment()], outsiders={SUPPORTER_77: 7, (OutsiderKind.SUBSCRIPTION, "sub_1"): 8})
 
     done = settle_all(membership(note=CODE, supporter=OLENA), book=book)
@@ -1543,7 +1545,7 @@ def test_a_code_ends_the_memory_of_an_outsider() -> None:
     assert (done.outcomes, done.outsiders_ended, book.outsiders) == ([Outcome.CREDITED], {7, 8}, {})
 
 
-def test_a_code_of_one_buyer_says_nothing_about_the_others_of_an_item() -> None:
+def test_a_code_of_one_buyer_does_not_end_the_record_of_an_item() -> None:
     book = book_of([payment()], outsiders={(OutsiderKind.ITEM, "extra:12"): 9})
 
     done = settle_all(donation(note=CODE, item="extra:12"), book=book)
@@ -1562,7 +1564,7 @@ def test_an_outsider_whose_text_names_users_waits_for_an_operator() -> None:
     assert (done.charges[DONATION_KEY].state, done.charges[DONATION_KEY].dismissed_by) == (ChargeState.UNMATCHED, None)
 
 
-def test_a_charge_that_was_dismissed_by_memory_is_matched_by_a_later_code() -> None:
+def test_an_automatically_dismissed_charge_is_matched_by_a_later_code() -> None:
     dismissed = charge_of(donation(supporter=OLENA), state=ChargeState.DISMISSED, dismissed_by=7)
     book = book_of([payment()], [dismissed], outsiders={SUPPORTER_77: 7})
 
@@ -1572,7 +1574,7 @@ def test_a_charge_that_was_dismissed_by_memory_is_matched_by_a_later_code() -> N
     assert (done.outcomes, kept.state, kept.dismissed_by) == ([Outcome.CREDITED], ChargeState.MATCHED, None)
 
 
-def test_a_charge_whose_memory_was_forgotten_waits_again_when_words_come() -> None:
+def test_a_dismissed_charge_waits_again_if_a_note_comes_after_the_record_ended() -> None:
     dismissed = charge_of(donation(), state=ChargeState.DISMISSED, dismissed_by=7)
 
     done = settle_all(donation(note="size L"), book=book_of(charges=[dismissed]))
@@ -1584,7 +1586,7 @@ def test_a_charge_whose_memory_was_forgotten_waits_again_when_words_come() -> No
 # Matching again, and by operators ------------------------------------------------------------------------------------
 
 
-def test_a_waiting_charge_is_matched_again_by_a_code_that_is_known_by_now() -> None:
+def test_a_waiting_charge_is_matched_by_a_code_that_became_known() -> None:
     charge = charge_of(donation(note=CODE))
 
     done = rematch(charge, book_of([payment()]), RULES, now=NOW)
@@ -1600,7 +1602,7 @@ def test_a_waiting_charge_is_matched_again_by_a_code_that_is_known_by_now() -> N
 
 
 @pytest.mark.parametrize("note", [None, "size L", OTHER_CODE])
-def test_a_waiting_charge_is_not_guessed_when_it_is_matched_again(note: str | None) -> None:
+def test_rematching_a_waiting_charge_causes_no_guess(note: str | None) -> None:
     assert rematch(charge_of(donation(), note=note), book_of([payment()]), RULES, now=NOW) == Settlement()
 
 
@@ -1630,7 +1632,7 @@ def test_an_operator_matches_a_charge_to_a_user_without_a_payment() -> None:
 
 
 @pytest.mark.parametrize(("said", "flag"), [({}, Flag.SECOND_CHARGE), ({"is_own": True}, None)])
-def test_an_operators_match_to_a_completed_payment_is_a_second_charge_unless_it_completed_it(
+def test_an_operators_match_to_a_payment_completed_by_another_charge_is_a_second_charge(
     said: dict[str, bool], flag: Flag | None
 ) -> None:
     completed = payment(status=PaymentStatus.COMPLETED)

@@ -1,4 +1,4 @@
-"""The spool: what is answered with 200 while the database is away is on disk, and is settled in its order when it is back."""
+"""The spool stores deliveries on disk while the database is away, and settles them in order when it is back."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 10.0
 
 
 def delivery(number: int = 1, *, body: bytes | None = None) -> Delivery:
-    """One of an event whose id is *number*, taken so many seconds after noon."""
+    """Return a delivery of an event with the id *number*, received that many seconds after noon."""
     told = json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": {}}).encode()
     received_at = NOON + timedelta(seconds=number)
     return Delivery(told if body is None else body, received_at, f"{number:032x}", 2, TRACEPARENT)
@@ -40,7 +40,7 @@ def delivery(number: int = 1, *, body: bytes | None = None) -> Delivery:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The volume, empty."""
+    """Return the empty volume."""
     folder = tmp_path / "spool"
     folder.mkdir()
     return folder
@@ -67,8 +67,8 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-def test_what_is_kept_is_the_same_event_when_it_is_read(folder: Path, spool: Spool, body: bytes | None) -> None:
-    """With the same delivery key even where only the nonce makes it: else a repeat would not be known as one."""
+def test_a_spooled_delivery_is_read_back_as_the_same_event(folder: Path, spool: Spool, body: bytes | None) -> None:
+    """The delivery key must stay the same even if it comes from the nonce; otherwise a repeat would count as a new event."""
     kept = delivery(body=body)
 
     spool.keep(kept)
@@ -80,7 +80,7 @@ def test_what_is_kept_is_the_same_event_when_it_is_read(folder: Path, spool: Spo
     assert read.read() == kept.read()
 
 
-def test_the_oldest_comes_first_whenever_it_was_written(spool: Spool) -> None:
+def test_the_oldest_delivery_comes_first_in_any_order_of_writing(spool: Spool) -> None:
     for number in (2, 10, 1, 9):
         spool.keep(delivery(number))
 
@@ -89,14 +89,14 @@ def test_the_oldest_comes_first_whenever_it_was_written(spool: Spool) -> None:
     assert read == [delivery(number) for number in (1, 2, 9, 10)]
 
 
-def test_a_file_is_for_its_owner_only(folder: Path, spool: Spool) -> None:
+def test_only_the_owner_may_read_a_file(folder: Path, spool: Spool) -> None:
     spool.keep(delivery())
 
     [file] = folder.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_it_is_on_disk_under_its_name_before_anybody_is_answered(
+def test_a_delivery_is_on_disk_under_its_name_before_it_is_answered(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[str]] = []
@@ -125,7 +125,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_file_is_known_as_one(folder: Path, spool: Spool, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_detected(folder: Path, spool: Spool, damage: Callable[[bytes], bytes]) -> None:
     spool.keep(delivery())
     [file] = folder.iterdir()
     file.write_bytes(damage(file.read_bytes()))
@@ -134,7 +134,7 @@ def test_a_damaged_file_is_known_as_one(folder: Path, spool: Spool, damage: Call
         spool.read(file.name)
 
 
-def test_no_more_events_are_kept_than_may_be(folder: Path) -> None:
+def test_the_spool_keeps_at_most_the_maximum_of_events(folder: Path) -> None:
     spool = Spool(folder, events_max=2)
     spool.keep(delivery(1))
     spool.keep(delivery(2))
@@ -145,7 +145,7 @@ def test_no_more_events_are_kept_than_may_be(folder: Path) -> None:
     assert len(names_in(folder)) == 2
 
 
-def test_no_more_bytes_are_kept_than_may_be(folder: Path) -> None:
+def test_the_spool_keeps_at_most_the_maximum_of_bytes(folder: Path) -> None:
     Spool(folder).keep(delivery(1))
     [file] = folder.iterdir()
     size = file.stat().st_size
@@ -161,9 +161,7 @@ def test_no_more_bytes_are_kept_than_may_be(folder: Path) -> None:
         wide.keep(delivery(3))
 
 
-def test_a_disk_that_says_no_leaves_nothing_half_written(
-    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_no_file(folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_number: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -176,7 +174,7 @@ def test_a_disk_that_says_no_leaves_nothing_half_written(
     assert spool.events == 0
 
 
-def test_what_another_replica_has_settled_is_no_error(spool: Spool) -> None:
+def test_a_file_settled_by_another_replica_is_no_error(spool: Spool) -> None:
     spool.keep(delivery())
     [name] = spool.look()
     spool.forget(name)
@@ -187,7 +185,7 @@ def test_what_another_replica_has_settled_is_no_error(spool: Spool) -> None:
     assert spool.read(name) is None
 
 
-def test_what_was_begun_long_ago_is_swept_up_and_what_is_being_written_is_not(folder: Path, spool: Spool) -> None:
+def test_only_old_unfinished_files_are_swept(folder: Path, spool: Spool) -> None:
     for name, age in (("old.part", BEGUN_SECONDS_MAX + 5), ("young.part", 0)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
@@ -201,16 +199,16 @@ def test_what_was_begun_long_ago_is_swept_up_and_what_is_being_written_is_not(fo
 
 
 class Database:
-    """Is there or away; remembers what it settled, by the numbers of the events."""
+    """A fake database that is available or away; records the numbers of the events it settled."""
 
     def __init__(self, *, is_there: bool) -> None:
         self.is_there = is_there
         self.is_unnoticed = False
         self.batches: list[list[int]] = []
         self.refuses: set[int] = set()
-        """The numbers of events that it neither settles nor keeps."""
+        """Numbers of events that it neither settles nor keeps raw."""
         self.locked: set[int] = set()
-        """The numbers of events that need a row which another client has locked."""
+        """Numbers of events that need a row locked by another client."""
         self.attempts_at_locked: list[int] = []
         self.hangs = False
         self.resumed = asyncio.Event()
@@ -253,7 +251,7 @@ def number_of(event: Event) -> int:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a database that is away, and it is asked often whether it is back."""
+    """Do not wait for a database that is away, and check often if it is back."""
     monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
@@ -261,7 +259,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def process(database: Database, spool: Spool | None) -> AsyncIterator[Intake]:
-    """What one process runs, from its start to its end."""
+    """Run the tasks of one webhook process."""
     writer = Writer(settle=database.settle, keep_failed=database.keep)
     intake = Intake(writer, spool, database.ping)
     await intake.open()
@@ -279,7 +277,7 @@ async def take(intake: Intake, *numbers: int) -> list[Outcome | None]:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 — nobody tells that a file is gone
+        while not condition():  # noqa: ASYNC110 — a deleted file sends no event to await
             await asyncio.sleep(0.001)
 
 
@@ -289,7 +287,7 @@ def shown(name: str) -> float:
     return value
 
 
-async def test_while_the_database_is_there_nothing_is_spooled(folder: Path, spool: Spool) -> None:
+async def test_no_event_is_spooled_while_the_database_is_up(folder: Path, spool: Spool) -> None:
     async with process(Database(is_there=True), spool) as intake:
         outcomes = await take(intake, 1)
 
@@ -297,7 +295,7 @@ async def test_while_the_database_is_there_nothing_is_spooled(folder: Path, spoo
     assert names_in(folder) == []
 
 
-async def test_what_came_while_the_database_was_away_is_settled_in_its_order(folder: Path, spool: Spool) -> None:
+async def test_events_spooled_while_the_database_was_away_are_settled_in_order(folder: Path, spool: Spool) -> None:
     database = Database(is_there=False)
     async with process(database, spool) as intake:
         spooled = await take(intake, 1, 2, 3)
@@ -311,8 +309,8 @@ async def test_what_came_while_the_database_was_away_is_settled_in_its_order(fol
     assert afterwards == [Outcome.CREDITED]
 
 
-async def test_what_comes_while_something_lies_there_does_not_overtake_it(folder: Path, spool: Spool) -> None:
-    """Not even when the database is back already."""
+async def test_a_new_event_does_not_overtake_a_spooled_one(folder: Path, spool: Spool) -> None:
+    """This holds even if the database is already back."""
     database = Database(is_there=False)
     async with process(database, spool) as intake:
         await take(intake, 1)
@@ -328,7 +326,7 @@ async def test_what_comes_while_something_lies_there_does_not_overtake_it(folder
 
 @pytest.fixture
 def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """One that writes nothing until it is told to."""
+    """Let the disk block all writes until the event is set."""
     told = threading.Event()
     keep = spool.keep
 
@@ -341,7 +339,7 @@ def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threadi
     told.set()
 
 
-async def test_what_comes_while_the_first_is_being_written_does_not_wait_for_the_database(
+async def test_events_during_the_first_write_do_not_wait_for_the_database(
     folder: Path, spool: Spool, slow_disk: threading.Event
 ) -> None:
     database = Database(is_there=False)
@@ -358,7 +356,7 @@ async def test_what_comes_while_the_first_is_being_written_does_not_wait_for_the
     assert len(names_in(folder)) == 2
 
 
-async def test_no_more_wait_for_a_slow_disk_than_memory_should_hold(
+async def test_a_bounded_number_of_events_waits_for_a_slow_disk(
     spool: Spool, slow_disk: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake_module, "WAITING_MAX", 1)
@@ -373,7 +371,7 @@ async def test_no_more_wait_for_a_slow_disk_than_memory_should_hold(
         assert await first == [None]
 
 
-async def test_what_an_earlier_process_left_is_settled_by_the_next(folder: Path) -> None:
+async def test_the_next_process_settles_the_events_of_an_earlier_one(folder: Path) -> None:
     database = Database(is_there=False)
     async with process(database, Spool(folder)) as intake:
         await take(intake, 1, 2)
@@ -388,7 +386,7 @@ async def test_what_an_earlier_process_left_is_settled_by_the_next(folder: Path)
     assert database.settled == [1, 2]
 
 
-async def test_a_process_killed_before_it_could_forget_costs_a_repeat(folder: Path, spool: Spool) -> None:
+async def test_a_process_killed_before_it_deletes_a_file_causes_a_repeat(folder: Path, spool: Spool) -> None:
     database = Database(is_there=True)
     spool.keep(delivery(1))
     database.batches.append([1])
@@ -411,8 +409,8 @@ async def test_more_than_one_batch_is_settled_batch_by_batch(folder: Path, spool
     assert database.settled == list(range(2 * BATCH_MAX + 1))
 
 
-async def test_what_the_database_refuses_even_raw_is_spooled(folder: Path, spool: Spool) -> None:
-    """It is there and of no use: its disk is full, a right or a table is gone."""
+async def test_an_event_that_the_database_refuses_even_raw_is_spooled(folder: Path, spool: Spool) -> None:
+    """The database is up but unusable: its disk is full, or a privilege or a table is missing."""
     database = Database(is_there=True)
     database.refuses = {1}
     async with process(database, spool) as intake:
@@ -424,7 +422,7 @@ async def test_what_the_database_refuses_even_raw_is_spooled(folder: Path, spool
     assert database.settled == [1, 2]
 
 
-async def test_more_than_the_database_takes_at_once_is_spooled(
+async def test_events_above_the_writers_limit_are_spooled(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(is_there=True)
@@ -438,8 +436,8 @@ async def test_more_than_the_database_takes_at_once_is_spooled(
     assert database.settled == [1]
 
 
-async def test_an_event_that_needs_a_locked_row_is_spooled_and_passed_by(folder: Path, spool: Spool) -> None:
-    """Others are settled at once, as if nothing lay in the spool."""
+async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(folder: Path, spool: Spool) -> None:
+    """Other events are settled at once, as if the spool was empty."""
     database = Database(is_there=True)
     database.locked = {1}
     async with process(database, spool) as intake:
@@ -453,8 +451,8 @@ async def test_an_event_that_needs_a_locked_row_is_spooled_and_passed_by(folder:
     assert database.settled == [2, 3, 1]
 
 
-async def test_what_lies_behind_an_event_that_needs_a_locked_row_is_settled(folder: Path, spool: Spool) -> None:
-    """As after a restart, when the process does not know yet which one it is."""
+async def test_spooled_events_behind_one_that_needs_a_locked_row_are_settled(folder: Path, spool: Spool) -> None:
+    """After a restart the process does not know yet which event needs the locked row."""
     database = Database(is_there=True)
     database.locked = {1}
     for number in range(1, 2 * BATCH_MAX):
@@ -469,7 +467,7 @@ async def test_what_lies_behind_an_event_that_needs_a_locked_row_is_settled(fold
     assert database.settled[-1] == 1
 
 
-async def test_events_that_need_locked_rows_are_tried_in_turn_and_not_all_at_once(
+async def test_events_that_need_locked_rows_are_retried_one_by_one(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(is_there=True)
@@ -498,7 +496,7 @@ async def test_an_event_that_needs_a_locked_row_is_refused_without_a_spool() -> 
         assert await take(intake, 2) == [Outcome.CREDITED]
 
 
-async def test_without_room_the_delivery_is_refused_as_without_a_spool(folder: Path) -> None:
+async def test_a_full_spool_refuses_a_delivery(folder: Path) -> None:
     database = Database(is_there=False)
     async with process(database, Spool(folder, events_max=1)) as intake:
         await take(intake, 1)
@@ -511,16 +509,16 @@ async def test_without_room_the_delivery_is_refused_as_without_a_spool(folder: P
 
 @pytest.fixture
 def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A delivery does not wait long for a database that hangs."""
+    """Give up soon on a database that hangs."""
     monkeypatch.setattr(intake_module, "ANSWER_SECONDS_MAX", 0.05)
 
 
 @pytest.mark.usefixtures("quick_answers")
-async def test_what_a_hanging_database_does_not_take_in_time_is_spooled(folder: Path, spool: Spool) -> None:
+async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time(folder: Path, spool: Spool) -> None:
     """
-    `make chaos` cut the webhook off the database's network: no error came for 15 seconds, and every delivery failed meanwhile.
+    `make chaos` cut the network between webhook and database: no error came for 15 seconds, and meanwhile every delivery failed.
 
-    BMC switches the webhook off after ten failures.
+    BMC disables the webhook after ten failures.
     """
     database = Database(is_there=True)
     database.hangs = True
@@ -532,8 +530,8 @@ async def test_what_a_hanging_database_does_not_take_in_time_is_spooled(folder: 
 
 
 @pytest.mark.usefixtures("quick_answers")
-async def test_an_event_that_was_spooled_in_vain_is_settled_once(folder: Path, spool: Spool) -> None:
-    """The database took it after all, after its delivery was answered."""
+async def test_an_event_spooled_although_it_was_committed_is_credited_once(folder: Path, spool: Spool) -> None:
+    """The database committed it after all, after its delivery was answered."""
     database = Database(is_there=True)
     database.hangs = True
     async with process(database, spool) as intake:
@@ -547,7 +545,7 @@ async def test_an_event_that_was_spooled_in_vain_is_settled_once(folder: Path, s
 
 
 @pytest.mark.usefixtures("quick_answers")
-async def test_without_a_spool_a_hanging_database_refuses_the_delivery() -> None:
+async def test_a_delivery_is_refused_if_the_database_hangs_without_a_spool() -> None:
     database = Database(is_there=True)
     database.hangs = True
     async with process(database, None) as intake:
@@ -555,19 +553,19 @@ async def test_without_a_spool_a_hanging_database_refuses_the_delivery() -> None
             await take(intake, 1)
 
 
-async def test_without_a_spool_the_delivery_is_refused() -> None:
+async def test_a_delivery_is_refused_without_a_spool() -> None:
     async with process(Database(is_there=False), None) as intake:
         with pytest.raises(DatabaseAwayError):
             await take(intake, 1)
 
 
-async def test_a_folder_that_cannot_be_used_refuses_nothing_that_the_database_takes(tmp_path: Path) -> None:
+async def test_an_unusable_folder_refuses_no_event_that_the_database_accepts(tmp_path: Path) -> None:
     async with process(Database(is_there=True), Spool(tmp_path / "nowhere")) as intake:
         assert await take(intake, 1) == [Outcome.CREDITED]
 
 
-async def test_a_full_spool_refuses_nothing_that_the_database_takes(folder: Path) -> None:
-    """What lies before it is refused by the database again and again: no reason to refuse this one."""
+async def test_a_full_spool_refuses_no_event_that_the_database_accepts(folder: Path) -> None:
+    """The database refuses the spooled event again and again, which is no reason to refuse this one."""
     database = Database(is_there=True)
     database.refuses = {1}
     spool = Spool(folder, events_max=1)
@@ -576,8 +574,8 @@ async def test_a_full_spool_refuses_nothing_that_the_database_takes(folder: Path
         assert await take(intake, 2) == [Outcome.CREDITED]
 
 
-async def test_a_full_spool_lets_later_events_pass_those_in_it(folder: Path) -> None:
-    """The documented exception to the order: the alternative is to refuse an event that the database would take."""
+async def test_later_events_overtake_those_in_a_full_spool(folder: Path) -> None:
+    """This is the documented exception to the order; the alternative is to refuse an event that the database would accept."""
     database = Database(is_there=False)
     async with process(database, Spool(folder, events_max=2)) as intake:
         spooled = await take(intake, 1, 2)
@@ -612,11 +610,11 @@ async def test_a_drain_lists_the_folder_once_however_many_files_it_holds(
         await until(lambda: spool.events == 0)
 
     assert database.settled == list(range(1, count + 1))
-    # One before anything new is taken, and one by the drain.
+    # One listing at the start, before new deliveries are taken, and one by the drain.
     assert listings == 2
 
 
-async def test_a_delivery_that_comes_during_a_drain_is_settled_after_it(
+async def test_a_delivery_during_a_drain_is_settled_after_it(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(is_there=True)
@@ -644,8 +642,8 @@ async def test_a_delivery_that_comes_during_a_drain_is_settled_after_it(
     assert database.settled == list(range(1, last + 2))
 
 
-def test_files_that_are_forgotten_or_put_aside_make_room(folder: Path) -> None:
-    """Without another look at the folder."""
+def test_files_deleted_or_put_aside_make_room(folder: Path) -> None:
+    """The room is available without listing the folder again."""
     spool = Spool(folder, events_max=2)
     first, second = spool.keep(delivery(1)), spool.keep(delivery(2))
 
@@ -667,7 +665,7 @@ def test_a_file_that_another_replica_settled_is_no_longer_counted(folder: Path, 
     assert (spool.events, spool.find_oldest()) == (0, None)
 
 
-async def test_a_damaged_file_is_put_aside_and_holds_up_nobody(folder: Path, spool: Spool) -> None:
+async def test_a_damaged_file_is_put_aside_and_blocks_no_other(folder: Path, spool: Spool) -> None:
     database = Database(is_there=True)
     for number in (1, 2, 3):
         spool.keep(delivery(number))
@@ -685,7 +683,7 @@ async def test_a_damaged_file_is_put_aside_and_holds_up_nobody(folder: Path, spo
     assert told == [{"event": "spooled file put aside", "file": damaged.name, "log_level": "error"}]
 
 
-async def test_what_was_put_aside_is_not_taken_up_again_and_still_counts_as_old(folder: Path, spool: Spool) -> None:
+async def test_a_file_put_aside_is_not_read_again_but_counts_for_the_oldest_age(folder: Path, spool: Spool) -> None:
     aside = folder / "1.event.unreadable"
     aside.touch()
     os.utime(aside, (time.time() - 1000,) * 2)
@@ -697,7 +695,7 @@ async def test_what_was_put_aside_is_not_taken_up_again_and_still_counts_as_old(
     assert names_in(folder) == [aside.name]
 
 
-async def test_what_the_database_will_not_even_keep_stays_and_holds_up_nobody(folder: Path, spool: Spool) -> None:
+async def test_a_spooled_event_that_the_database_refuses_blocks_no_other(folder: Path, spool: Spool) -> None:
     database = Database(is_there=True)
     database.refuses = {1}
     for number in range(1, BATCH_MAX + 3):
@@ -711,10 +709,10 @@ async def test_what_the_database_will_not_even_keep_stays_and_holds_up_nobody(fo
 
 
 @pytest.mark.parametrize("step", ["read", "put_aside", "forget"])
-async def test_a_disk_that_says_no_to_a_step_holds_up_nobody_and_is_asked_again(
+async def test_a_failing_step_on_disk_blocks_no_other_file_and_is_retried(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Files open may be too many for now, and a disk with a fault is mounted read-only."""
+    """For example, too many files are open for a moment, or a faulty disk is mounted read-only."""
     monkeypatch.setattr(intake_module, "LOOK_SECONDS", 0.0)
     database = Database(is_there=True)
     count = 2 * BATCH_MAX
@@ -744,7 +742,7 @@ async def test_a_disk_that_says_no_to_a_step_holds_up_nobody_and_is_asked_again(
     assert {line["file"] for line in logs if line["event"] == "spooled file left as it is"} <= set(names)
 
 
-async def test_a_stop_while_it_settles_loses_nothing_and_does_not_hang(folder: Path, spool: Spool) -> None:
+async def test_a_stop_during_settling_loses_no_event_and_does_not_hang(folder: Path, spool: Spool) -> None:
     database = Database(is_there=True)
     database.hangs = True
     spool.keep(delivery(1))
@@ -754,7 +752,7 @@ async def test_a_stop_while_it_settles_loses_nothing_and_does_not_hang(folder: P
     assert len(names_in(folder)) == 1
 
 
-async def test_a_fault_while_it_looks_does_not_end_the_service(
+async def test_a_failure_to_list_the_folder_does_not_end_the_service(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake_module, "LOOK_SECONDS", 0.0)
@@ -773,7 +771,7 @@ async def test_a_fault_while_it_looks_does_not_end_the_service(
         await until(lambda: not names_in(folder))
 
 
-async def test_it_is_shown_how_much_lies_there(folder: Path, spool: Spool) -> None:
+async def test_the_metrics_show_the_number_and_age_of_spooled_events(folder: Path, spool: Spool) -> None:
     database = Database(is_there=False)
     async with process(database, spool) as intake:
         await take(intake, 1, 2)

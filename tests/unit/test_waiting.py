@@ -5,19 +5,19 @@ import pytest
 from coffee_ledger.runtime.waiting import happens
 
 
-async def test_what_happens_in_time_is_told() -> None:
+async def test_the_wait_succeeds_if_the_event_is_set_in_time() -> None:
     event = asyncio.Event()
     asyncio.get_running_loop().call_soon(event.set)
 
     assert await happens(event, seconds=60)
 
 
-async def test_what_does_not_happen_is_waited_for_no_longer() -> None:
+async def test_the_wait_fails_after_the_timeout() -> None:
     assert not await happens(asyncio.Event(), seconds=0)
 
 
-async def test_who_is_told_to_stop_at_the_moment_it_happens_stops() -> None:
-    """Python's own `wait_for` forgets it before 3.12: a service that heard of a payment while it was stopped ran on."""
+async def test_a_task_cancelled_at_the_moment_of_the_event_is_cancelled() -> None:
+    """Before 3.12 Python's `wait_for` could swallow the cancellation, so a service notified during its stop kept running."""
     event = asyncio.Event()
     waiting = asyncio.create_task(happens(event, seconds=60))
     await asyncio.sleep(0)

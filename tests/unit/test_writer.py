@@ -1,4 +1,4 @@
-"""The one writer: what comes while a commit is under way goes together into the next, and each caller has its answer."""
+"""The writer batches the events that arrive during a commit into the next one, and answers each caller."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class RefusedError(Exception):
-    """What the database says to an event that it cannot take."""
+    """The database's error for an event that it cannot store."""
 
 
 def event(name: str) -> Event:
@@ -26,15 +26,15 @@ def event(name: str) -> Event:
 
 
 class Database:
-    """Settles what it is given, batch by batch, as soon as the test lets it."""
+    """A fake database that settles batches, one for each `commit` of the test."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.kept: list[str] = []
         self.faults: dict[str, Exception] = {}
-        """Raised for a batch that holds the event of this name."""
+        """By event name, the error raised for a batch with this event."""
         self.absences = 0
-        """How many batches from now on find the database away."""
+        """The number of next batches that find the database away."""
         self.faults_in_keeping: dict[str, Exception] = {}
         self._begun: asyncio.Queue[None] = asyncio.Queue()
         self._commits = asyncio.Semaphore(0)
@@ -68,15 +68,15 @@ class Database:
 
 
 class Callers:
-    """Submit events side by side, as requests do."""
+    """Submits events concurrently, as requests do."""
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
 
     async def submit(self, *names: str) -> list[asyncio.Task[Outcome]]:
-        """Start a caller for each; they have all handed in their event when this returns."""
+        """Start a caller for each event; all events are submitted when this returns."""
         callers = [asyncio.create_task(self.writer.submit(event(name))) for name in names]
-        await asyncio.sleep(0)  # no waiting for a time: the callers have their turn
+        await asyncio.sleep(0)  # let the callers run until they wait
         return callers
 
 
@@ -87,30 +87,30 @@ async def answers(callers: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | Ba
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
-    """One that is asked again at once when it was away."""
+    """Return a fake database, and let the writer retry without delay while it is away."""
     monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.0)
     return Database()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No event waits for a database that is away."""
+    """Do not wait for a database that is away."""
     monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
 
 
 @pytest.fixture
 async def callers(database: Database) -> AsyncIterator[Callers]:
-    """Callers of a writer that runs."""
+    """Return callers of a running writer."""
     writer = Writer(settle=database.settle, keep_failed=database.keep)
     writing = asyncio.create_task(writer.run())
     yield Callers(writer)
-    assert not writing.done(), "the writer must outlive whatever happens"
+    assert not writing.done(), "the writer must survive every error"
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing
 
 
-async def test_an_event_that_comes_alone_waits_for_no_other(database: Database, callers: Callers) -> None:
+async def test_a_single_event_is_committed_at_once(database: Database, callers: Callers) -> None:
     database.commit()
 
     waiting = await callers.submit("paid")
@@ -119,7 +119,7 @@ async def test_an_event_that_comes_alone_waits_for_no_other(database: Database, 
     assert database.batches == [["paid"]]
 
 
-async def test_what_comes_while_a_commit_is_under_way_goes_into_the_next(database: Database, callers: Callers) -> None:
+async def test_events_during_a_commit_go_into_the_next_batch(database: Database, callers: Callers) -> None:
     waiting = await callers.submit("a")
     await database.batch_begun()
     waiting += await callers.submit("paid b", "c")
@@ -131,7 +131,7 @@ async def test_what_comes_while_a_commit_is_under_way_goes_into_the_next(databas
     assert database.batches == [["a"], ["paid b", "c", "d"]]
 
 
-async def test_nobody_is_answered_before_their_own_commit(database: Database, callers: Callers) -> None:
+async def test_no_caller_is_answered_before_its_own_commit(database: Database, callers: Callers) -> None:
     [first] = await callers.submit("a")
     await database.batch_begun()
     [second] = await callers.submit("b")
@@ -145,7 +145,7 @@ async def test_nobody_is_answered_before_their_own_commit(database: Database, ca
     assert await answers([second]) == [Outcome.UNKNOWN]
 
 
-async def test_a_batch_has_its_bound_and_keeps_the_order(database: Database, callers: Callers) -> None:
+async def test_a_batch_has_a_maximum_size_and_keeps_the_order(database: Database, callers: Callers) -> None:
     waiting = await callers.submit("first")
     await database.batch_begun()
     names = [f"event {number}" for number in range(BATCH_MAX + 1)]
@@ -157,7 +157,7 @@ async def test_a_batch_has_its_bound_and_keeps_the_order(database: Database, cal
     assert database.batches == [["first"], names[:BATCH_MAX], names[BATCH_MAX:]]
 
 
-async def test_more_than_memory_should_hold_is_refused_at_once(database: Database, callers: Callers) -> None:
+async def test_an_event_above_the_waiting_limit_is_refused_at_once(database: Database, callers: Callers) -> None:
     waiting = await callers.submit("first")
     await database.batch_begun()
     waiting += await callers.submit(*(f"event {number}" for number in range(WAITING_MAX)))
@@ -171,7 +171,7 @@ async def test_more_than_memory_should_hold_is_refused_at_once(database: Databas
     assert "one too many" not in [name for batch in database.batches for name in batch]
 
 
-async def test_after_the_rush_there_is_room_again(database: Database, callers: Callers) -> None:
+async def test_events_are_accepted_again_after_the_rush(database: Database, callers: Callers) -> None:
     waiting = await callers.submit("first")
     await database.batch_begun()
     waiting += await callers.submit(*(f"event {number}" for number in range(WAITING_MAX)))
@@ -182,7 +182,7 @@ async def test_after_the_rush_there_is_room_again(database: Database, callers: C
 
 
 async def three_with_a_bad_one(database: Database, callers: Callers) -> list[asyncio.Task[Outcome]]:
-    """Callers of good, bad and other, who share a batch."""
+    """Return the callers of three events that share a batch: good, bad and other."""
     [first] = await callers.submit("first")
     await database.batch_begun()
     waiting = await callers.submit("paid good", "bad", "other")
@@ -217,8 +217,8 @@ async def test_an_event_that_cannot_even_be_kept_is_not_acknowledged(
     assert await answers(waiting) == [Outcome.CREDITED, fault, Outcome.UNKNOWN]
 
 
-async def test_a_database_that_is_away_for_a_moment_is_waited_for(database: Database, callers: Callers) -> None:
-    """Refusing would cost the webhook: after more than ten failures in a row BMC switches it off."""
+async def test_the_writer_waits_for_a_database_that_is_away_for_a_moment(database: Database, callers: Callers) -> None:
+    """Refusing would put the webhook at risk: BMC disables it after more than ten failures in a row."""
     database.absences = 3
     waiting = await callers.submit("a", "paid b")
 
@@ -228,7 +228,7 @@ async def test_a_database_that_is_away_for_a_moment_is_waited_for(database: Data
     assert database.batches == [["a", "paid b"]] * 4
 
 
-async def test_who_waits_for_the_database_stays_before_who_comes_later(database: Database, callers: Callers) -> None:
+async def test_waiting_events_stay_before_later_ones(database: Database, callers: Callers) -> None:
     database.absences = 1
     waiting = await callers.submit("a", "b")
     await database.batch_begun()
@@ -240,7 +240,7 @@ async def test_who_waits_for_the_database_stays_before_who_comes_later(database:
     assert database.batches == [["a", "b"], ["a", "b", "c"]]
 
 
-async def test_when_patience_is_over_all_of_a_batch_fail_and_nothing_is_tried_one_by_one(
+async def test_the_whole_batch_fails_after_the_timeout_without_single_retries(
     database: Database, impatient: None, callers: Callers
 ) -> None:
     database.absences = 1
@@ -253,7 +253,7 @@ async def test_when_patience_is_over_all_of_a_batch_fail_and_nothing_is_tried_on
     assert database.kept == []
 
 
-async def test_only_who_has_waited_long_enough_is_refused(
+async def test_only_events_that_waited_long_enough_are_refused(
     database: Database, impatient: None, callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.absences = 1
@@ -269,7 +269,7 @@ async def test_only_who_has_waited_long_enough_is_refused(
     assert settled is Outcome.CREDITED
 
 
-async def test_a_database_that_goes_away_one_by_one_fails_who_has_not_been_settled(
+async def test_unsettled_events_fail_if_the_database_goes_away_during_single_retries(
     database: Database, callers: Callers
 ) -> None:
     database.faults["bad"] = RefusedError()
@@ -281,7 +281,7 @@ async def test_a_database_that_goes_away_one_by_one_fails_who_has_not_been_settl
     assert [type(answer) for answer in await answers(waiting)] == [Outcome, Outcome, DatabaseAwayError]
 
 
-async def test_the_writer_goes_on_when_the_database_is_back(
+async def test_the_writer_continues_when_the_database_is_back(
     database: Database, impatient: None, callers: Callers
 ) -> None:
     database.absences = 1
@@ -291,8 +291,8 @@ async def test_the_writer_goes_on_when_the_database_is_back(
     assert await answers(await callers.submit("a")) == [Outcome.UNKNOWN]
 
 
-async def test_a_caller_that_goes_away_while_it_waits_harms_nobody(database: Database, callers: Callers) -> None:
-    """Its event is settled all the same: it was signed, and the sender will ask again."""
+async def test_a_caller_that_goes_away_while_waiting_affects_no_other(database: Database, callers: Callers) -> None:
+    """Its event is settled anyway: it was signed, and the sender will send it again."""
     [first] = await callers.submit("first")
     await database.batch_begun()
     gone, stays = await callers.submit("gone", "paid stays")
@@ -305,7 +305,7 @@ async def test_a_caller_that_goes_away_while_it_waits_harms_nobody(database: Dat
 
 
 @pytest.mark.parametrize("fault", [None, RefusedError(), DatabaseAwayError()], ids=["settled", "refused", "away"])
-async def test_a_caller_that_goes_away_while_its_event_is_written_harms_nobody(
+async def test_a_caller_that_goes_away_during_the_commit_affects_no_other(
     database: Database, impatient: None, callers: Callers, fault: Exception | None
 ) -> None:
     if fault is not None:
@@ -331,10 +331,8 @@ async def test_an_event_that_needs_a_locked_row_fails_alone_and_its_neighbours_a
     assert database.kept == []
 
 
-async def test_an_event_that_needs_a_locked_row_and_comes_alone_is_tried_once(
-    database: Database, callers: Callers
-) -> None:
-    """Each attempt keeps all of settlement waiting."""
+async def test_a_single_event_that_needs_a_locked_row_is_tried_once(database: Database, callers: Callers) -> None:
+    """A retry would delay all other events."""
     locked = database.faults["bad"] = RowLockedError()
     waiting = await callers.submit("bad")
 
