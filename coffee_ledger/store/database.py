@@ -24,7 +24,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 log = structlog.stdlib.get_logger()
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The form of the database that the statements here are written for: `schema_version()` in db/init.sql."""
 
 QUERIES = Path(__file__).parent.parent / "queries"
