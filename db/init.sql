@@ -38,7 +38,7 @@ CREATE TABLE supporters (
 );
 CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
 
--- Counts deliveries whose signature fits none of the secrets, per minute. This counter, and the operators' notification about
+-- Counts deliveries with a signature that fits none of the secrets, per minute. This counter, and the operators' notification about
 -- it, are the only things that an unsigned request can change.
 CREATE TABLE signature_failures (
     minute timestamptz PRIMARY KEY,
@@ -304,7 +304,7 @@ CREATE TABLE operator_actions (
 COMMENT ON TABLE operator_actions IS 'The audit log: the operator, the action, the time and the reason.';
 COMMENT ON COLUMN operator_actions.action
 IS 'One of the actions of coffee_ledger/store/desk.py, or free text from an operator at a psql prompt.';
-COMMENT ON COLUMN operator_actions.outsider_id IS 'The outsider that the action marked, or whose mark it ended.';
+COMMENT ON COLUMN operator_actions.outsider_id IS 'The outsider that the action marked or unmarked.';
 COMMENT ON COLUMN operator_actions.telegram_id IS 'The user concerned, if any.';
 COMMENT ON COLUMN operator_actions.request_key
 IS 'Names the button press or message behind the action, so that a repeated update does nothing.';
@@ -809,7 +809,7 @@ SELECT created_at, amount, currency, status, completed_at
 CREATE VIEW reporting.charges AS
 SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method, c.refunded_at,
        given.credits, given.created_at AS credited_at,
-       -- A match by an operator has its own notification, whose key ends in the id of the action.
+       -- A match by an operator has its own notification. Its key ends in the id of the action.
        coalesce(
            (SELECT n.sent_at FROM notifications AS n WHERE n.fact_key = 'credited:' || c.charge_key),
            (
