@@ -1,9 +1,9 @@
-# One image for every process of ours; which one it is, the command says.
+# One image for all services. The command selects the service.
 FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
 FROM python:3.14.10-slim AS product
 
-# matplotlib wants to write down which fonts there are.
+# matplotlib caches its list of fonts in MPLCONFIGDIR. The root file system is read-only, so the folder is in /tmp.
 ENV MPLCONFIGDIR=/tmp/matplotlib \
     PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -16,14 +16,14 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,source=requirements/runtime.lock,target=/tmp/runtime.lock \
     uv venv /opt/venv && uv pip install --python /opt/venv --require-hashes --requirement /tmp/runtime.lock
 
-# A volume that is mounted here for the first time takes over the owner of the folder.
+# A new volume takes over the owner of the folder on which it is first mounted.
 RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool \
     /configuration/proxy /configuration/miniapp /configuration/db /configuration/prometheus /configuration/alertmanager \
     /configuration/grafana /configuration/dashboards /configuration/tempo
 
 WORKDIR /app
-# The modes are fixed because a checkout under umask 027 or 077 has others, and the services run as another user than its owner.
-# One mode serves files and folders: older engines know none that differ.
+# Set the modes explicitly. A checkout under umask 027 or 077 gives no access to other users, such as those of the services. Files and
+# folders get the same mode, because older Docker engines support only one mode per COPY.
 COPY --chmod=755 proxy/Caddyfile configuration/proxy/Caddyfile
 COPY --chmod=755 miniapp configuration/miniapp
 COPY --chmod=755 db/init.sql configuration/db/10-init.sql
@@ -34,8 +34,8 @@ COPY --chmod=755 alertmanager configuration/alertmanager
 COPY --chmod=755 grafana/provisioning configuration/grafana
 COPY --chmod=755 grafana/dashboards configuration/dashboards
 COPY --chmod=755 tempo configuration/tempo
-# The library is installed from its wheel, as another bot would have it. The processes are found in the working directory, which
-# an image built on this one can change.
+# Install the library from its wheel, as another bot does. The services are not installed: Python finds them in the working directory,
+# so an image that is based on this one can have a `services` package of its own in another directory.
 RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=pyproject.toml,target=/source/pyproject.toml \
@@ -55,7 +55,7 @@ LABEL org.opencontainers.image.title="coffee-ledger" org.opencontainers.image.re
 USER 10001:10001
 CMD ["python", "-m", "services.webhook"]
 
-# The stand-ins of the demo, which production has no use for.
+# The demo's stand-ins for Telegram and Buy Me a Coffee, in an image of their own, so that the production image does not contain them.
 FROM product AS sandbox
 COPY --chmod=755 sandbox sandbox
 CMD ["python", "-m", "sandbox"]

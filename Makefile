@@ -20,10 +20,10 @@ help: ## List the targets
 # Running -------------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: docker ## Start the whole product on this machine, with no account anywhere
-	@# Pages load Telegram's script from telegram.org. The copy is for a machine that cannot reach it.
+demo: docker ## Start the whole product on this machine; needs no account
+	@# Pages load Telegram's script from telegram.org. The local copy is for a machine that cannot reach it, so a failed fetch is ignored.
 	@[ -f $(SCRIPT) ] || ! command -v npm >/dev/null || $(MAKE) --silent --no-print-directory $(SCRIPT) || true
-	@# A service that only watches is left out if its image cannot be pulled: people can still pay.
+	@# Leave out monitoring services if their images cannot be pulled. The payments in the demo work without them.
 	@without=; \
 	for service in $(WATCHERS); do \
 	    $(DEMO) pull --quiet --policy missing $$service >/dev/null 2>&1 || without="$$without $$service"; \
@@ -35,24 +35,24 @@ demo: docker ## Start the whole product on this machine, with no account anywher
 	    "$$($(DEMO) exec -T grafana cat /run/secrets/admin_password)"
 
 .PHONY: stop
-stop: docker ## Stop the demo and forget what was in it
+stop: docker ## Stop the demo and delete its data
 	@$(DEMO) down --volumes
 
 .PHONY: logs
-logs: docker ## Follow the demo's log lines
+logs: docker ## Follow the demo's logs
 	@$(DEMO) logs --follow --tail 50
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# In lanes of about one length; folders that stand in none of them come after the browser's. A lane that starts containers
-# waits until no browser is open, so those folders come last.
+# `make test` runs these three groups in parallel; they take about the same time. Folders outside the groups run after BROWSING. They
+# start containers, which has to wait until no browser is open, so they come last.
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
 
 .PHONY: test
-test: docker $(READY) $(BROWSER) $(SCRIPT) ## Pass every test: unit, integration, end to end
-	@# Side by side, as most of them wait for somebody. tests/network.py keeps browsers and containers out of each other's way.
+test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, end to end
+	@# In parallel, because most tests wait for I/O. A lock of tests/network.py keeps containers from starting while a browser is open.
 	@beside=$$(mktemp -d); status=0; \
 	$(BIN)/pytest $(TALKING) >"$$beside/1" 2>&1 & talking=$$!; \
 	$(BIN)/pytest $(SETTLING) >"$$beside/2" 2>&1 & settling=$$!; \
@@ -64,31 +64,31 @@ test: docker $(READY) $(BROWSER) $(SCRIPT) ## Pass every test: unit, integration
 	exit $$status
 
 .PHONY: quick
-quick: $(READY) $(SCRIPT) ## Pass the tests that need no Docker
+quick: $(READY) $(SCRIPT) ## Run the tests that need no Docker
 	@$(BIN)/pytest tests/unit tests/sandbox
 
 .PHONY: soak
-soak: docker $(READY) ## Try 5,000 random sequences of steps against the invariants of the ledger
+soak: docker $(READY) ## Check the invariants of the ledger in 5,000 random sequences of steps
 	@MONEY_MACHINE_SEQUENCES=5000 $(BIN)/pytest --capture=no tests/integration/test_money_machine.py
 
 .PHONY: rush
-rush: docker $(READY) ## Let 1,000 people write to the bot within two seconds
+rush: docker $(READY) ## Test the bot with 1,000 users who write within two seconds
 	@RUSH_PEOPLE=1000 $(BIN)/pytest --capture=no tests/bot/test_rush.py
 
 .PHONY: chaos
-chaos: docker $(READY) ## Break the running product at random for ten minutes, under load, and check that nothing was lost
-	@# CHAOS_MINUTES, CHAOS_SEED and others: tests/chaos/__main__.py
+chaos: docker $(READY) ## Inject random faults under load for ten minutes, and check that nothing is lost
+	@# tests/chaos/__main__.py describes CHAOS_MINUTES, CHAOS_SEED and the other variables.
 	@$(BIN)/python -m tests.chaos
 
 .PHONY: mutate
-mutate: $(READY) ## Change the pure rules in small ways and list the changes that no test notices
-	@# From the beginning: mutmut would not test a survivor again after its tests were improved.
+mutate: $(READY) ## Run mutation tests on the pure rules and list the surviving mutants
+	@# Start from scratch: mutmut would not test a surviving mutant again after its tests were improved.
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results --all true | $(BIN)/python -m tools.mutants
 
 .PHONY: bench
-bench: docker $(READY) ## Measure how fast payments are settled, beside a baseline
+bench: docker $(READY) ## Measure how fast payments are settled, compared with a baseline
 	@docker compose --project-name coffee-ledger-bench --file benchmarks/compose.yaml up --detach --wait --quiet-pull
 	@status=0; \
 	PYTHONPATH=. $(BIN)/python benchmarks/settling.py postgresql://ledger_owner@127.0.0.1:55433/ledger || status=$$?; \
@@ -96,11 +96,11 @@ bench: docker $(READY) ## Measure how fast payments are settled, beside a baseli
 	exit $$status
 
 .PHONY: attack
-attack: docker $(READY) ## Hold thousands of stalled connections against the front door, and pay meanwhile
+attack: docker $(READY) ## Open thousands of stalled connections to the proxy, and pay meanwhile
 	@$(BIN)/python -m tests.attack
 
 .PHONY: simulate
-simulate: $(READY) ## Count wrong guesses on a simulated page, by the old rule and today's
+simulate: $(READY) ## Count wrong guesses on a simulated page, by the old and the current rule
 	@PYTHONPATH=. $(BIN)/python benchmarks/guessing.py --picture docs/pictures/guessing.svg
 
 .PHONY: check
@@ -119,26 +119,26 @@ check: docker $(READY) ## Run the linters and the type checker
 	    $$($(DEMO) config --images | grep '^caddy:') caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile
 
 .PHONY: monitoring
-monitoring: $(READY) ## Write the rules of Prometheus and the dashboards of Grafana from monitoring/
+monitoring: $(READY) ## Generate Prometheus rules and Grafana dashboards from monitoring/
 	@$(BIN)/python -m monitoring
 
 .PHONY: pictures
-pictures: docker $(READY) $(BROWSER) $(SCRIPT) ## Draw the documents' pictures from the running product
+pictures: docker $(READY) $(BROWSER) $(SCRIPT) ## Take the screenshots of the documents from the running product
 	@REVISION=$$(git rev-parse --short HEAD) $(BIN)/python -m tools.pictures
 
 .PHONY: format
-format: $(READY) ## Put the code into its form
+format: $(READY) ## Format the code and fix lint errors
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(READY) ## Pin the newest versions of what requirements/*.in ask for
+lock: $(READY) ## Pin the newest versions of the packages in requirements/*.in
 	for set in runtime dev build; do \
 	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
 	        --no-emit-find-links --custom-compile-command "make lock" requirements/$$set.in --output-file requirements/$$set.lock; \
 	done
 
-# What the others need ------------------------------------------------------------------------------------------------
+# Prerequisites -------------------------------------------------------------------------------------------------------
 
 $(READY): requirements/dev.lock
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed.")'
@@ -147,7 +147,7 @@ $(READY): requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.lock
 	@touch $@
 
-# Chromium: Debian's where we may install it, with a font for its emoji, and Playwright's own anywhere else.
+# Chromium: the package of Debian if we are root there, with fonts for emoji. Otherwise Playwright's own.
 $(BROWSER): $(READY)
 	@if [ ! -x /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release; then \
 	    echo "Installing Chromium …"; \
@@ -157,9 +157,10 @@ $(BROWSER): $(READY)
 	@[ -x /usr/bin/chromium ] || $(BIN)/playwright install chromium
 	@touch $@
 
-# Telegram's script at the level of Bot API 8.0, unchanged, as an npm package has it. It is not ours to hand on.
+# An unchanged copy of Telegram's script for Bot API 8.0, from an npm package. The repository does not contain it, because we have no
+# licence to distribute it.
 $(SCRIPT):
-	@command -v npm >/dev/null || { echo "npm is needed, to fetch a copy of Telegram's script for the tests."; exit 1; }
+	@command -v npm >/dev/null || { echo "npm is needed to fetch a copy of Telegram's script for the tests."; exit 1; }
 	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
 	npm pack --silent --pack-destination "$$folder" $(SCRIPT_PACKAGE) >/dev/null; \
 	tar --extract --gzip --file "$$folder"/*.tgz --directory "$$folder" package/src/telegram-web-apps.js; \
@@ -168,10 +169,10 @@ $(SCRIPT):
 
 .PHONY: docker
 docker:
-	@docker info >/dev/null 2>&1 || { echo "Docker does not answer: install it, start it, and see that you may use it (docker info)."; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "Docker does not answer. Install and start it, and check that you have access to it: docker info"; exit 1; }
 	@engine=$$(docker version --format '{{.Server.Version}}' 2>/dev/null) || true; \
 	[ -n "$$engine" ] && printf '%s\n%s\n' $(ENGINE_MIN) "$$engine" | sort --check=quiet --version-sort || \
-	    { echo "Docker Engine $(ENGINE_MIN) or newer is needed; this is $${engine:-unknown}."; exit 1; }
+	    { echo "Docker Engine $(ENGINE_MIN) or newer is needed; found: $${engine:-unknown}."; exit 1; }
 	@version=$$(docker compose version --short 2>/dev/null | sed 's/^v//') || true; \
 	[ -n "$$version" ] && printf '%s\n%s\n' $(COMPOSE_MIN) "$$version" | sort --check=quiet --version-sort || \
-	    { echo "Docker Compose $(COMPOSE_MIN) or newer is needed; this is $${version:-none}."; exit 1; }
+	    { echo "Docker Compose $(COMPOSE_MIN) or newer is needed; found: $${version:-none}."; exit 1; }

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Puts into the configuration what a file cannot know, and starts Alertmanager with the flags given here.
+# Completes the configuration from the environment and the secrets, and starts Alertmanager with the arguments of this script.
 set -eu
 
 from=/etc/alertmanager/alertmanager.yml
 to=/tmp/alertmanager.yml
 links=/tmp/links.tmpl
 
-# Prints the address in the setting $1 without a slash at its end. Stops if it could break the template or the message.
+# Prints the URL in the setting $1 without a trailing slash. Fails if a character of it could break the template or the message.
 address() {
     eval "url=\${$1:-}"
     case $url in
@@ -25,7 +25,7 @@ address() {
 
 mute=nobody
 if [ ! -s /run/secrets/alerts_bot_token ]; then
-    echo "alertmanager: ALERTS_BOT_TOKEN is not set, so that alerts are told to nobody" >&2
+    echo "alertmanager: ALERTS_BOT_TOKEN is not set; alerts are not sent" >&2
     mute="page|ticket"
 fi
 [ -s /run/secrets/alerts_watchdog_url ] || mute="$mute|watchdog"
@@ -33,7 +33,7 @@ fi
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
 if [ -n "$runbook$dashboard" ]; then
-    # Headings of the runbook are named as the alerts; a dashboard's path stands in the alert.
+    # The runbook has a heading for each alert name. The path of the dashboard is an annotation of the alert.
     {
         printf '{{ define "telegram.links" }}\n'
         [ -z "$runbook" ] || printf '\n<a href="%s#{{ .CommonLabels.alertname | toLower }}">What to do</a>' "$runbook"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Takes a backup: dumps the database into a folder, restores the dump into a database beside it, and only then writes down
-# that there is one, by which alerts and dashboards know. Prints the file's name.
+# Takes a backup. Dumps the database into a folder, restores the dump into a trial database on the same server, and only then records
+# the backup in the table `backups`, which alerts and dashboards read. Prints the name of the file.
 #
 #   db/backup.sh [FOLDER]        by default backups/, beside compose.yaml
 set -euo pipefail
-# It holds notes and addresses.
+# The dump contains notes and e-mail addresses, so only its owner may read it.
 umask 077
 
 folder=${1:-$(dirname "$0")/../backups}
@@ -34,18 +34,18 @@ tidy_up() {
 }
 trap tidy_up EXIT
 
-# Before the dump: what comes after this moment may not be in it.
+# Read both before the dump, because later changes may not be in it.
 began=$(ask ledger 'SELECT now()')
 entries=$(ask ledger 'SELECT count(*) FROM credits')
 in_db pg_dump -U ledger_owner --format=custom ledger </dev/null >"$part"
 
-# What cannot be restored is found today, not on the day it is needed.
+# Test the restore now, so that a broken dump is not discovered when it is needed.
 drop_trial
 in_db createdb -U ledger_owner "$trial" </dev/null
 in_db pg_restore -U ledger_owner --exit-on-error --dbname "$trial" <"$part"
 restored=$(ask "$trial" 'SELECT count(*) FROM credits')
 if [ "$restored" -lt "$entries" ]; then
-    echo "backup.sh: of $entries entries of the ledger only $restored were restored" >&2
+    echo "backup.sh: only $restored of $entries ledger entries were restored" >&2
     exit 1
 fi
 

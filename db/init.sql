@@ -1,8 +1,9 @@
--- The schema as it is now, to be read from top to bottom: people, money, what is owed to them, who may do what.
--- It runs once, on an empty database. Rules that must always hold stand here as constraints named for the rule,
--- so that no code path, race or operator at a prompt can break them.
+-- The current schema. Read it from top to bottom: people, money, the ledger, notifications, locks, erasure, views, roles.
+-- It runs once, on an empty database. Each rule that must always hold is a constraint, an index, a trigger or a policy named
+-- after the rule, so that no code path, race or operator at a psql prompt can break it.
 
--- The services use no database whose number is another than theirs. It goes up by one with every change of what follows.
+-- The services refuse every connection to a database that has another version (coffee_ledger/store/database.py).
+-- Increase it with every change of a statement below: tests/integration/test_schema.py compares a digest.
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 4;
 
 -- People -------------------------------------------------------------------------------------------------------------
@@ -15,16 +16,19 @@ CREATE TABLE users (
     unreachable_at timestamptz,
     language_chosen boolean NOT NULL DEFAULT false,
     erased_at timestamptz,
-    CONSTRAINT language_is_spoken_here CHECK (language IN ('uk', 'en'))
+    CONSTRAINT language_is_supported CHECK (language IN ('uk', 'en'))
 );
-COMMENT ON COLUMN users.language_chosen IS 'True: chosen in the bot, so that what Telegram says no longer changes it.';
-COMMENT ON COLUMN users.erased_at IS 'When the user asked to be forgotten: nothing is sent until they write again. Null otherwise.';
-COMMENT ON COLUMN users.unreachable_at IS 'Since when the user has blocked the bot or left Telegram; null while messages arrive.';
+COMMENT ON COLUMN users.language_chosen
+IS 'True if the user chose the language in the bot. Then the language that Telegram reports is ignored.';
+COMMENT ON COLUMN users.erased_at IS 'When the user asked to be erased. Nothing is sent until they write again. Null otherwise.';
+COMMENT ON COLUMN users.unreachable_at
+IS 'Since when the user cannot be reached: they blocked the bot or left Telegram. Null if reachable.';
 
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
--- Who paid on Buy Me a Coffee. Which user that is follows from the charges, so it is not kept a second time here.
+-- People who paid on Buy Me a Coffee. The user of a supporter is derived from the charges and not stored here a second time, so
+-- the two cannot disagree.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -34,14 +38,15 @@ CREATE TABLE supporters (
 );
 CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
 
--- Deliveries that none of the signing secrets fits: a counter, and all that an unsigned request changes.
+-- Counts deliveries with a signature that fits none of the secrets, per minute. This counter, and the operators' notification about
+-- it, are the only things that an unsigned request can change.
 CREATE TABLE signature_failures (
     minute timestamptz PRIMARY KEY,
     failures bigint NOT NULL
 );
 
--- How Buy Me a Coffee fares with us, whichever replica answered: one row. It switches the webhook off after more than ten
--- failures in a row, so they are counted across replicas and restarts.
+-- The current streak of refused deliveries, in one row that all webhook replicas share. Buy Me a Coffee disables the webhook
+-- after more than ten consecutive failures, so they are counted across replicas and restarts.
 CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -51,8 +56,8 @@ CREATE TABLE webhook_answers (
     CONSTRAINT refused_is_a_count CHECK (refused >= 0)
 );
 COMMENT ON COLUMN webhook_answers.accepted_at IS 'When a delivery was last answered with 200.';
-COMMENT ON COLUMN webhook_answers.refused IS 'How many were refused since then, none of them long after the one before.';
-COMMENT ON COLUMN webhook_answers.refused_at IS 'When one was last refused.';
+COMMENT ON COLUMN webhook_answers.refused IS 'How many were refused since then. The streak ends after six hours without a refusal.';
+COMMENT ON COLUMN webhook_answers.refused_at IS 'When a delivery was last refused.';
 INSERT INTO webhook_answers DEFAULT VALUES;
 
 -- Money: intended, announced, moved, credited ------------------------------------------------------------------------
@@ -74,13 +79,16 @@ CREATE TABLE pending_payments (
     CONSTRAINT amount_is_positive CHECK (amount > 0),
     CONSTRAINT completed_has_its_time CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
     CONSTRAINT requested_once UNIQUE (request_key),
-    -- For charges: one answers only a payment of its own user.
+    -- Redundant beside the primary key. It is the target of the foreign key by which a charge can name only a payment of its user.
     CONSTRAINT payment_has_one_user UNIQUE (payment_id, telegram_id)
 );
-COMMENT ON COLUMN pending_payments.requested_again_at IS 'Later requests for the same amount, which showed this payment; the newest last.';
-COMMENT ON COLUMN pending_payments.user_id IS 'The telegram_id again: the name that Web Apps use for it.';
-COMMENT ON COLUMN pending_payments.bmc_data IS 'What completed the payment: charge key, event, amount and currency. Nothing personal.';
-COMMENT ON COLUMN pending_payments.request_key IS 'The Telegram message that asked for it: a repeated update finds its payment.';
+COMMENT ON COLUMN pending_payments.requested_again_at
+IS 'When the user requested the same amount again and was shown this payment, the newest last.';
+COMMENT ON COLUMN pending_payments.user_id IS 'Equal to telegram_id. Other programs, such as Web Apps, rely on this name.';
+COMMENT ON COLUMN pending_payments.bmc_data
+IS 'The charge that completed the payment: charge key, event, amount and currency. Contains no personal data.';
+COMMENT ON COLUMN pending_payments.request_key
+IS 'Names the Telegram message that requested the payment, so that a repeated update opens no second one.';
 CREATE INDEX pending_payments_telegram_id ON pending_payments (telegram_id);
 CREATE INDEX pending_payments_status ON pending_payments (status);
 CREATE INDEX pending_payments_created_at ON pending_payments (created_at);
@@ -90,7 +98,7 @@ CREATE INDEX pending_payments_ended ON pending_payments (amount, currency, ended
 CREATE FUNCTION refuse_a_second_end() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'payment % ended as %', OLD.payment_id, OLD.status
+    RAISE EXCEPTION 'pending payment % is already %', OLD.payment_id, OLD.status
     USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'pending_payment_ends_once';
 END
 $$;
@@ -100,7 +108,7 @@ BEFORE UPDATE OF status ON pending_payments
 FOR EACH ROW WHEN (OLD.status <> 'pending' AND NEW.status IS DISTINCT FROM OLD.status)
 EXECUTE FUNCTION refuse_a_second_end();
 
--- The inbox: every signed event, as it came.
+-- The inbox: every signed event, unchanged.
 CREATE TABLE events (
     event_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     delivery_key text NOT NULL,
@@ -124,19 +132,20 @@ CREATE TABLE events (
         'failed'
     ))
 );
-COMMENT ON COLUMN events.body IS 'The raw bytes, whatever they are; null once the retention time is over.';
-COMMENT ON COLUMN events.verified_by IS 'Which of the signing secrets fitted, as they stand in the setting: 1 is the first.';
-COMMENT ON COLUMN events.settle_again_at IS 'When an operator wanted it settled again; null: nobody does, or it is done.';
-COMMENT ON COLUMN events.put_aside_at IS 'When an operator said that there is nothing more to do about it: it is never settled again.';
+COMMENT ON COLUMN events.body IS 'The raw bytes of the request, valid JSON or not. Null once the retention time is over.';
+COMMENT ON COLUMN events.verified_by IS 'The position in BMC_WEBHOOK_SECRETS of the secret that verified the signature, from 1.';
+COMMENT ON COLUMN events.settle_again_at IS 'When an operator asked to settle the event again. Null if that was not asked, or is done.';
+COMMENT ON COLUMN events.put_aside_at IS 'When an operator closed the event as needing no more action. It is never settled again.';
 CREATE INDEX events_received_at ON events (received_at);
-COMMENT ON COLUMN events.supporter_id IS 'The payer''s number at BMC, also in events that move no money; erase_user() finds them by it.';
+COMMENT ON COLUMN events.supporter_id IS 'The payer''s id at BMC, also of events that move no money, so that erase_user() finds those too.';
 CREATE INDEX events_charge_key ON events (charge_key);
 CREATE INDEX events_supporter_id ON events (supporter_id) WHERE supporter_id IS NOT NULL;
 CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
--- Those that changed nothing; few.
+-- Events that changed nothing and wait for an operator. The index stays small because there are few.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
 
--- Supporters, subscriptions and items of which an operator said: not one of our users. Their payments are dismissed without a card.
+-- Supporters, subscriptions and items that an operator marked as "not one of our users". Their charges are dismissed automatically,
+-- without a card for the operators.
 CREATE TABLE outsiders (
     outsider_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL,
@@ -145,8 +154,8 @@ CREATE TABLE outsiders (
     ended_at timestamptz,
     CONSTRAINT kind_is_known CHECK (kind IN ('supporter', 'subscription', 'item'))
 );
-COMMENT ON COLUMN outsiders.name IS 'supporter_id, the name of a subscription, or the item as in charges.item.';
-COMMENT ON COLUMN outsiders.ended_at IS 'When a valid code or an operator ended the memory; null while it lasts.';
+COMMENT ON COLUMN outsiders.name IS 'A supporter_id, the name of a subscription, or an item as in charges.item.';
+COMMENT ON COLUMN outsiders.ended_at IS 'When a valid code or an operator ended the mark. Null while it applies.';
 CREATE UNIQUE INDEX remembered_once ON outsiders (kind, name) WHERE ended_at IS NULL;
 
 CREATE TABLE charges (
@@ -200,22 +209,29 @@ CREATE TABLE charges (
     CONSTRAINT refunded_has_its_time CHECK ((state = 'refunded') = (refunded_at IS NOT NULL)),
     CONSTRAINT refunded_part_is_smaller CHECK (refunded_amount > 0 AND refunded_amount < amount)
 );
-COMMENT ON COLUMN charges.charge_key IS 'Names the charge for good, as its first event did; later events find it by what follows.';
-COMMENT ON COLUMN charges.source IS 'Where the money came in; part of the identity.';
-COMMENT ON COLUMN charges.period_start IS 'Start of the period that a charge of a subscription pays; null otherwise, or if it is missing.';
-COMMENT ON COLUMN charges.note IS 'The supporter''s own words, codes are read from them; null once the retention time is over.';
-COMMENT ON COLUMN charges.payer_name IS 'The name of a payer without a supporter id; null otherwise, and once the retention time is over.';
+COMMENT ON COLUMN charges.charge_key
+IS 'Permanent name, taken from the first event. Later events find the charge by its ids, number and period.';
+COMMENT ON COLUMN charges.source IS 'Where the money came in. Part of the identity.';
+COMMENT ON COLUMN charges.period_start
+IS 'Start of the period that a charge of a subscription pays for. Null for other charges, or if the event lacks it.';
+COMMENT ON COLUMN charges.note IS 'The text that the supporter wrote; codes are read from it. Null once the retention time is over.';
+COMMENT ON COLUMN charges.payer_name IS 'The name of a payer who has no supporter id. Null otherwise, and once the retention time is over.';
 COMMENT ON COLUMN charges.item IS 'The membership level or Shop item that was bought, such as level:5 or extra:12.';
-COMMENT ON COLUMN charges.is_paid IS 'False while only its refund has come.';
-COMMENT ON COLUMN charges.is_held IS 'An operator took its match back: no rule matches it again, only a person.';
-COMMENT ON COLUMN charges.doubt IS 'Why only a person may match it, a Doubt of coffee_ledger/model.py; null: nothing speaks against it.';
-COMMENT ON COLUMN charges.told IS 'What the event said in the doubtful field; nothing personal.';
-COMMENT ON COLUMN charges.conflicts_with IS 'The charge with the same transaction id but another number: one may be a mistake.';
-COMMENT ON COLUMN charges.dismissed_by IS 'The remembered outsider by which it was dismissed; null: by an operator, or not at all.';
-COMMENT ON COLUMN charges.reasons IS 'Which rules were asked, and why each candidate lost. For people: no decision reads it.';
-COMMENT ON COLUMN charges.flag IS 'What is unusual although the user was credited: second_charge, late.';
-COMMENT ON COLUMN charges.refunded_amount IS 'How much went back, where an operator said that it was only a part.';
--- One charge is recorded once, by whichever of these it is identified. Doubtful charges may lack what identifies them.
+COMMENT ON COLUMN charges.is_paid IS 'False while only the refund of the charge was received.';
+COMMENT ON COLUMN charges.is_held
+IS 'True after an operator undid the match. Then only an operator can match the charge again, not a rule.';
+COMMENT ON COLUMN charges.doubt
+IS 'Why only an operator may match the charge: a Doubt of coffee_ledger/model.py. Null if there is no doubt.';
+COMMENT ON COLUMN charges.told IS 'The value of the doubtful field in the event. Contains no personal data.';
+COMMENT ON COLUMN charges.conflicts_with
+IS 'The charge with the same transaction id but another BMC number. One of the two may be a mistake.';
+COMMENT ON COLUMN charges.dismissed_by
+IS 'The outsider that caused the automatic dismissal. Null if not dismissed, or dismissed by an operator.';
+COMMENT ON COLUMN charges.reasons IS 'The rules that were tried, and why each candidate was rejected. Shown to people; no rule reads it.';
+COMMENT ON COLUMN charges.flag IS 'Marks an unusual match that was credited all the same: second_charge or late.';
+COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operator recorded that the refund was partial.';
+-- Each index is one way to identify a charge (docs/why.md: "A charge has one identity"). A doubtful charge may lack the fields
+-- that identify it, so it is left out of the index by number.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -230,19 +246,20 @@ CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
--- Charges that were credited by amount and time, and whether that was a mistake. Limits how often it happens to one user.
+-- Charges that were matched by amount and time, and when such a match was undone. Matching reads it to limit the guesses per user
+-- (docs/why.md: "Guesses").
 CREATE TABLE guesses (
     charge_id bigint PRIMARY KEY REFERENCES charges,
     telegram_id bigint NOT NULL REFERENCES users,
     guessed_at timestamptz NOT NULL,
     taken_back_at timestamptz
 );
-COMMENT ON COLUMN guesses.taken_back_at IS 'When the user said that it is not theirs, or an operator took it back; null: it stands.';
+COMMENT ON COLUMN guesses.taken_back_at IS 'When the user pressed Not mine, or an operator took the guess back. Null while it stands.';
 CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
--- The desk's list, the newest first.
+-- Serves find_guesses_page.
 CREATE INDEX guesses_guessed_at ON guesses (guessed_at);
 
--- "I paid but nothing came": what a user says of a payment, for an operator to compare with the charges that wait.
+-- "I paid but nothing came": a user describes a payment, and an operator compares it with the unmatched charges.
 CREATE TABLE claims (
     claim_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -260,9 +277,10 @@ CREATE TABLE claims (
     CONSTRAINT decided_has_its_time CHECK ((status = 'open') = (decided_at IS NULL)),
     CONSTRAINT amount_is_positive CHECK (amount > 0)
 );
-COMMENT ON COLUMN claims.name IS 'In which name they say they paid; null when not told, and once the retention time is over.';
-COMMENT ON COLUMN claims.candidates IS 'Charges that may have been the one when it was raised, the likeliest first. For operators only.';
-COMMENT ON COLUMN claims.decided_by IS 'The operator; null when the user withdrew it or a rule matched the charge.';
+COMMENT ON COLUMN claims.name
+IS 'The name under which the user claims to have paid. Null if not given, and once the retention time is over.';
+COMMENT ON COLUMN claims.candidates IS 'Charges that fitted when the claim was raised, the likeliest first. Never shown to the claimant.';
+COMMENT ON COLUMN claims.decided_by IS 'The operator. Null if the user withdrew the claim or a rule matched the charge.';
 CREATE UNIQUE INDEX one_open_claim_per_user ON claims (telegram_id) WHERE status = 'open';
 CREATE INDEX claims_telegram_id ON claims (telegram_id, created_at);
 CREATE INDEX claims_with_name ON claims (created_at) WHERE name IS NOT NULL;
@@ -281,17 +299,19 @@ CREATE TABLE operator_actions (
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT ordered_once UNIQUE (request_key)
 );
-COMMENT ON TABLE operator_actions IS 'Who decided what, when and why.';
-COMMENT ON COLUMN operator_actions.action IS 'As coffee_ledger/store/desk.py names it, or in the words of an operator at a prompt.';
-COMMENT ON COLUMN operator_actions.outsider_id IS 'Whom it had us remember as not one of our users, or forget as one.';
-COMMENT ON COLUMN operator_actions.telegram_id IS 'The user whom it was about, if it was about one.';
-COMMENT ON COLUMN operator_actions.request_key IS 'The press or message that ordered it: a repeated update does nothing.';
+COMMENT ON TABLE operator_actions IS 'The audit log: the operator, the action, the time and the reason.';
+COMMENT ON COLUMN operator_actions.action
+IS 'One of the actions of coffee_ledger/store/desk.py, or free text from an operator at a psql prompt.';
+COMMENT ON COLUMN operator_actions.outsider_id IS 'The outsider that the action marked or unmarked.';
+COMMENT ON COLUMN operator_actions.telegram_id IS 'The user concerned, if any.';
+COMMENT ON COLUMN operator_actions.request_key
+IS 'Names the button press or message behind the action, so that a repeated update does nothing.';
 CREATE INDEX operator_actions_charge_id ON operator_actions (charge_id) WHERE charge_id IS NOT NULL;
 CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE event_no IS NOT NULL;
 
 -- The ledger ----------------------------------------------------------------------------------------------------------
 
--- It only grows: a mistake is reversed by a new entry.
+-- The ledger only grows: a mistake is reversed by a new entry.
 CREATE TABLE credits (
     credit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -321,23 +341,26 @@ CREATE TABLE credits (
     CONSTRAINT other_has_its_cause CHECK (kind IN ('payment', 'refund') OR cause IS NOT NULL),
     CONSTRAINT only_a_spend_has_its_key CHECK ((kind = 'spend') = (idempotency_key IS NOT NULL)),
     CONSTRAINT spent_once UNIQUE (idempotency_key),
-    CONSTRAINT names_what_it_takes_back CHECK ((kind IN ('refund', 'reversal')) = (reverses IS NOT NULL)),
+    CONSTRAINT names_the_entry_taken_back CHECK ((kind IN ('refund', 'reversal')) = (reverses IS NOT NULL)),
     CONSTRAINT only_a_payment_follows CHECK (follows IS NULL OR kind = 'payment'),
     CONSTRAINT adjustment_has_its_action CHECK (kind <> 'adjustment' OR action_id IS NOT NULL),
     CONSTRAINT reversal_has_its_author CHECK (kind <> 'reversal' OR (action_id IS NOT NULL) <> is_not_mine),
     CONSTRAINT only_a_reversal_is_not_mine CHECK (kind = 'reversal' OR NOT is_not_mine),
-    -- For the two that follow.
+    -- Redundant beside the primary key. These are the targets of the two foreign keys below.
     CONSTRAINT entry_has_one_user UNIQUE (credit_id, telegram_id),
     CONSTRAINT entry_has_one_charge UNIQUE (credit_id, charge_id),
     CONSTRAINT takes_back_from_the_same_user FOREIGN KEY (reverses, telegram_id) REFERENCES credits (credit_id, telegram_id),
     CONSTRAINT follows_an_entry_of_its_charge FOREIGN KEY (follows, charge_id) REFERENCES credits (credit_id, charge_id)
 );
-COMMENT ON COLUMN credits.reverses IS 'The entry taken back: by a refund in part or whole, by a reversal all that is left of it.';
-COMMENT ON COLUMN credits.follows IS 'The reversal after which the charge was credited again; null: this is its first credit.';
-COMMENT ON COLUMN credits.action_id IS 'The operator''s action that caused it; null: a rule, BMC, or the user.';
-COMMENT ON COLUMN credits.is_not_mine IS 'The user said of a guess: not mine.';
-COMMENT ON COLUMN credits.cause IS 'Why, in words: what the credits were spent on, or the reason of an adjustment or a reversal.';
--- Each credit of a charge but the first follows another reversal, and each is reversed once: so at most one is in force.
+COMMENT ON COLUMN credits.reverses
+IS 'The entry that this one takes back. A refund takes back all or part of it, a reversal all that is left of it.';
+COMMENT ON COLUMN credits.follows IS 'The reversal after which the charge was credited again. Null for the first credit of a charge.';
+COMMENT ON COLUMN credits.action_id
+IS 'The operator''s action that caused the entry. Null if a rule, an event from BMC or the user caused it.';
+COMMENT ON COLUMN credits.is_not_mine IS 'True if the user pressed Not mine on a guess.';
+COMMENT ON COLUMN credits.cause IS 'The reason as text: the purpose of a spending, or the reason of an adjustment or a reversal.';
+-- These two indexes keep at most one credit of a charge in force: each credit after the first must follow a reversal of its own,
+-- and each entry can be reversed only once.
 CREATE UNIQUE INDEX credited_once ON credits (charge_id, follows) NULLS NOT DISTINCT WHERE kind = 'payment';
 CREATE UNIQUE INDEX reversed_once ON credits (reverses) WHERE kind = 'reversal';
 CREATE INDEX credits_reverses ON credits (reverses) WHERE reverses IS NOT NULL;
@@ -345,14 +368,16 @@ CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NUL
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
 CREATE INDEX credits_action_id ON credits (action_id) WHERE action_id IS NOT NULL;
 
--- A charge's credit that is in force: at most one for each charge, whatever of it was refunded.
+-- The credit of each charge that is in force, at most one per charge. A refund, even of the full amount, leaves it in force;
+-- only a reversal ends it.
 CREATE VIEW standing_credits WITH (security_invoker) AS
 SELECT given.credit_id, given.telegram_id, given.charge_id, given.credits
   FROM credits AS given
  WHERE given.kind = 'payment'
    AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
 
--- The credits that are left of an entry after all refunds and reversals.
+-- Returns the credits that are left of an entry after all its refunds and reversals. The query is recursive because a reversal can
+-- take back a refund.
 CREATE FUNCTION credits_left(credit_id bigint) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     WITH RECURSIVE entries AS (
@@ -363,20 +388,21 @@ LANGUAGE sql VOLATILE AS $$
     SELECT sum(entries.credits)::bigint FROM entries
 $$;
 
--- Runs as the owner, because locking an entry needs a right that no service has.
-CREATE FUNCTION check_what_is_taken_back() RETURNS trigger
+-- Runs as the owner, because FOR UPDATE needs the UPDATE privilege, which no service has on the ledger.
+CREATE FUNCTION check_reversed_entry() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     taken public.credits;
     broken text;
 BEGIN
-    -- The lock makes two that take back from one entry go one after the other.
+    -- The row lock serializes two transactions that take back from the same entry. Otherwise each could miss the other's entry,
+    -- and together they could take back more than was given.
     SELECT * INTO taken FROM public.credits AS c WHERE c.credit_id = NEW.reverses FOR UPDATE;
     IF taken.charge_id IS DISTINCT FROM NEW.charge_id THEN
         broken := 'takes_back_from_the_same_charge';
     ELSIF NEW.kind = 'refund' AND taken.kind <> 'payment'
         OR NEW.kind = 'reversal' AND taken.kind NOT IN ('payment', 'refund', 'adjustment') THEN
-        broken := 'takes_back_what_can_be_taken_back';
+        broken := 'takes_back_a_reversible_kind';
     ELSIF taken.kind = 'refund' AND EXISTS (SELECT FROM public.credits AS c WHERE c.reverses = taken.reverses AND c.kind = 'reversal') THEN
         broken := 'refund_stays_once_its_credit_is_reversed';
     ELSIF NEW.kind = 'reversal' AND NEW.credits <> -public.credits_left(NEW.reverses) THEN
@@ -390,19 +416,19 @@ BEGIN
         broken := 'only_a_guess_is_disowned';
     END IF;
     IF broken IS NOT NULL THEN
-        RAISE EXCEPTION 'entry % cannot be taken back by this one: %', NEW.reverses, broken
+        RAISE EXCEPTION 'this entry cannot reverse or refund entry %: it violates %', NEW.reverses, broken
         USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = broken;
     END IF;
     RETURN NEW;
 END
 $$;
 
-CREATE TRIGGER what_is_taken_back_is_left
+CREATE TRIGGER entry_can_be_taken_back
 BEFORE INSERT ON credits
 FOR EACH ROW WHEN (NEW.reverses IS NOT NULL)
-EXECUTE FUNCTION check_what_is_taken_back();
+EXECUTE FUNCTION check_reversed_entry();
 
-CREATE FUNCTION check_what_is_followed() RETURNS trigger
+CREATE FUNCTION check_followed_entry() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
     IF NOT EXISTS (
@@ -410,7 +436,7 @@ BEGIN
           JOIN public.credits AS given ON given.credit_id = taken_back.reverses
          WHERE taken_back.credit_id = NEW.follows AND taken_back.kind = 'reversal' AND given.kind = 'payment'
     ) THEN
-        RAISE EXCEPTION 'a charge is credited again only after its credit was reversed'
+        RAISE EXCEPTION 'a charge can be credited again only after its credit was reversed'
         USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'credit_follows_a_reversal';
     END IF;
     RETURN NEW;
@@ -420,9 +446,11 @@ $$;
 CREATE TRIGGER credit_follows_a_reversal
 BEFORE INSERT ON credits
 FOR EACH ROW WHEN (NEW.follows IS NOT NULL)
-EXECUTE FUNCTION check_what_is_followed();
+EXECUTE FUNCTION check_followed_entry();
 
--- A matched charge has its credit, of the same user; any other charge has none in force, and a refunded one nothing left of it.
+-- Checks the charge and its credit against each other. A matched charge has a credit in force for the same user. A refunded charge
+-- has no credit in force, or nothing is left of it. Any other charge has no credit in force. Both triggers are deferred to the
+-- commit, because a settlement writes the charge and the credit in two statements.
 CREATE FUNCTION check_credit_of_charge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
@@ -438,7 +466,7 @@ BEGIN
         ELSE standing.credit_id IS NULL
     END;
     IF NOT fits THEN
-        RAISE EXCEPTION 'charge % is %, and its credit does not fit', charge.charge_id, charge.state
+        RAISE EXCEPTION 'charge % is %, but its credit does not agree with that', charge.charge_id, charge.state
         USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'matched_charge_has_its_credit';
     END IF;
     RETURN NULL;
@@ -460,12 +488,13 @@ CREATE TABLE balances (
     telegram_id bigint PRIMARY KEY REFERENCES users,
     balance bigint NOT NULL
 );
-COMMENT ON TABLE balances IS 'The sum of each user''s credits, kept by a trigger; below zero only after a refund of spent credits.';
+COMMENT ON TABLE balances
+IS 'The sum of each user''s credits, maintained by a trigger. Below zero if credits are taken back after they were spent.';
 
 CREATE FUNCTION refuse_a_changed_ledger() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'credits are never changed or deleted: add a reversing entry'
+    RAISE EXCEPTION 'credits are never changed or deleted: insert a reversing entry instead'
     USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'ledger_only_grows';
 END
 $$;
@@ -474,7 +503,8 @@ CREATE TRIGGER ledger_only_grows
 BEFORE UPDATE OR DELETE OR TRUNCATE ON credits
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_a_changed_ledger();
 
--- Runs as the owner, so that no service needs the right to write balances. Ordered, so that two batches cannot deadlock.
+-- Runs as the owner, so that no service needs the privilege to write balances. The rows are updated in the order of telegram_id,
+-- so that two concurrent batches lock them in the same order and cannot deadlock.
 CREATE FUNCTION add_to_balances() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -491,12 +521,12 @@ $$;
 CREATE FUNCTION refuse_a_changed_balance() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'balances follow from credits: add an entry'
+    RAISE EXCEPTION 'balances are computed from credits: insert a credit instead'
     USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'balance_follows_from_the_ledger';
 END
 $$;
 
--- Within another trigger, which is the next one, they may change.
+-- Only a direct change of balances is refused. The trigger below changes them at depth 1.
 CREATE TRIGGER balance_follows_from_the_ledger
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON balances
 FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
@@ -507,10 +537,11 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
--- How a bot in any language uses the credits: spends *amount* of them once per key and returns the new balance.
--- A repeat with the same key spends nothing and answers as the first did: the sum of the entries up to that spending. If a payment
--- waited for the balance while the first spending was under way, the repeat may count it although the first did not.
--- Raises CL001 when the balance does not suffice, CL002 when the key stands for another user or amount.
+-- Spends *amount* credits once per key and returns the new balance. For bots in any language.
+-- A repeat with the same key spends nothing and returns the balance after the first call: the sum of the entries up to that
+-- spending. If a payment was waiting for the row lock of the balance during the first call, the repeat may include that payment
+-- although the first call did not.
+-- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
@@ -525,7 +556,7 @@ BEGIN
         RAISE EXCEPTION 'reason and idempotency_key must not be empty' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    -- The row lock makes spenders of one user take turns; what the second reads is what the first left.
+    -- The row lock serializes spendings of one user, so that two of them cannot both use the same credits.
     SELECT b.balance INTO held FROM public.balances AS b WHERE b.telegram_id = spend_credits.telegram_id FOR UPDATE;
 
     SELECT c.telegram_id AS spender, -c.credits AS amount, c.credit_id INTO spent
@@ -543,22 +574,22 @@ BEGIN
     END IF;
 
     IF coalesce(held, 0) < spend_credits.amount THEN
-        RAISE EXCEPTION 'the balance does not suffice'
-        USING ERRCODE = 'CL001', DETAIL = format('balance %s, wanted %s', coalesce(held, 0), spend_credits.amount);
+        RAISE EXCEPTION 'the balance is too low'
+        USING ERRCODE = 'CL001', DETAIL = format('balance %s, requested %s', coalesce(held, 0), spend_credits.amount);
     END IF;
 
     INSERT INTO public.credits (telegram_id, kind, credits, cause, idempotency_key)
     VALUES (spend_credits.telegram_id, 'spend', -spend_credits.amount, spend_credits.reason, spend_credits.idempotency_key)
     ON CONFLICT (idempotency_key) DO NOTHING;
     IF NOT found THEN
-        -- Used in this very moment, and by another user: one's own would have waited above.
+        -- A concurrent call for another user has just used the key. A call for the same user would have waited for the row lock.
         RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
     END IF;
     RETURN held - spend_credits.amount;
 END
 $$;
 
--- What is owed to people -----------------------------------------------------------------------------------------------
+-- Notifications ------------------------------------------------------------------------------------------------------
 
 CREATE TABLE notifications (
     notification_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -567,7 +598,8 @@ CREATE TABLE notifications (
     facts jsonb NOT NULL DEFAULT '{}',
     fact_key text,
     status text NOT NULL DEFAULT 'pending',
-    -- The time of the insertion, not of the transaction's begin: it is the order in which things happened.
+    -- clock_timestamp() and not now(): messages are ordered by the time of their insertion. Settlements take turns, but their
+    -- transactions may have begun in another order.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
@@ -577,27 +609,32 @@ CREATE TABLE notifications (
     failing_since timestamptz,
     is_set_aside boolean NOT NULL DEFAULT false,
     requeued_at timestamptz,
-    CONSTRAINT told_once UNIQUE (fact_key),
+    CONSTRAINT queued_once UNIQUE (fact_key),
     CONSTRAINT status_is_known CHECK (
         status IN ('pending', 'sent', 'unreachable', 'withheld', 'dead', 'addressed', 'folded')
     ),
     CONSTRAINT only_a_tried_message_is_set_aside CHECK (NOT is_set_aside OR (attempts > 0 AND failing_since IS NOT NULL)),
-    CONSTRAINT traceparent_is_one CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
+    CONSTRAINT traceparent_is_valid CHECK (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),
     CONSTRAINT sent_has_its_time CHECK ((status = 'sent') = (sent_at IS NOT NULL))
 );
-COMMENT ON TABLE notifications IS 'The outbox. The holder of the lease sending sends what is due, and marks it.';
-COMMENT ON COLUMN notifications.traceparent IS 'The trace of what it comes of, as W3C Trace Context writes it; null: not traced.';
-COMMENT ON COLUMN notifications.telegram_id IS 'Null: owed to the operators; the bot, which knows them, makes it one row each.';
-COMMENT ON COLUMN notifications.facts IS 'What the text needs; nothing personal, the text itself is made when it is sent.';
-COMMENT ON COLUMN notifications.fact_key IS 'Names the fact: one fact is told once.';
--- pending: to be sent. addressed: replaced by one row for each operator. folded: one of too many at once, and only counted in the
--- operators' summary. dead: given up. unreachable: the reader was away;
--- queued again when they come back, if it still matters. withheld: not told on purpose, because they asked to be forgotten or it
--- no longer mattered.
-COMMENT ON COLUMN notifications.status IS 'How far it came; unreachable is queued again if the reader comes back.';
-COMMENT ON COLUMN notifications.failing_since IS 'When sending it failed first; null before. Decides when it is set aside.';
-COMMENT ON COLUMN notifications.is_set_aside IS 'True: it failed for long, so newer messages may pass. Each claim ends this.';
-COMMENT ON COLUMN notifications.requeued_at IS 'When it was queued again for a reader who came back. Delays count from here.';
+COMMENT ON TABLE notifications IS 'The outbox. The bot that holds the lease named sending sends due messages and marks them as sent.';
+COMMENT ON COLUMN notifications.traceparent IS 'The trace of the cause, as a W3C Trace Context traceparent. Null if it was not traced.';
+COMMENT ON COLUMN notifications.telegram_id
+IS 'Null for a message to all operators. The bot, which knows ADMIN_IDS, inserts one row for each of them.';
+COMMENT ON COLUMN notifications.facts IS 'The values for the text, without personal data. The text is built when the message is sent.';
+COMMENT ON COLUMN notifications.fact_key
+IS 'Names the fact, so that each fact is queued once. Null for a message that may be queued repeatedly.';
+-- pending: to be sent.
+-- addressed: replaced by one row for each operator.
+-- folded: exceeded the operators' limit per minute, so it is only counted in their summary.
+-- dead: given up.
+-- unreachable: the recipient could not be reached. Queued again when they come back, if it still matters.
+-- withheld: not sent on purpose, because the user asked to be erased or because it no longer mattered.
+COMMENT ON COLUMN notifications.status IS 'The state of the delivery. Each value is explained in db/init.sql.';
+COMMENT ON COLUMN notifications.failing_since IS 'When sending failed first. Null before that. Decides when the message is set aside.';
+COMMENT ON COLUMN notifications.is_set_aside IS 'True if the message failed for so long that newer ones of its chat may be sent first.';
+COMMENT ON COLUMN notifications.requeued_at
+IS 'When the message was queued again for a user who came back. Its delay is measured from then on.';
 -- Serves find_due_chats and find_next_due.
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
 -- Serves find_first_notifications.
@@ -613,7 +650,7 @@ CREATE INDEX notifications_shared ON notifications (due_at) WHERE telegram_id IS
 -- Serves address_operators and find_summaries.
 CREATE INDEX notifications_summaries ON notifications (telegram_id, notification_id) WHERE kind = 'waiting_summary';
 
--- Chats in which a message that failed is to be tried again, so that no newer one may be sent before it.
+-- Returns the chats in which a failed message waits for its retry. No newer message of such a chat may be sent first.
 CREATE FUNCTION blocked_chats(at timestamptz) RETURNS TABLE (telegram_id bigint)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -626,31 +663,31 @@ BEGIN ATOMIC
        AND blocking.telegram_id IS NOT NULL;
 END;
 
--- Turns -----------------------------------------------------------------------------------------------------------------
+-- Locks ---------------------------------------------------------------------------------------------------------------
 
--- Tables without rows that exist to be locked. LOCK TABLE needs a privilege on the table; an advisory lock needs none, so
--- anybody who reads a dashboard could hold it and stop every payment.
+-- Empty tables that exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires none, so any
+-- role, even the one of the dashboards, could hold it and stop every payment.
 CREATE TABLE settling_turn ();
 CREATE TABLE opening_turn ();
 CREATE TABLE expiring_turn ();
 CREATE TABLE blanking_turn ();
-COMMENT ON TABLE settling_turn IS 'One settlement at a time: matching reads what other charges and pending payments there are.';
-COMMENT ON TABLE opening_turn IS 'One pending payment is opened at a time: a new code is compared with all earlier ones.';
-COMMENT ON TABLE expiring_turn IS 'One janitor at a time expires pending payments.';
-COMMENT ON TABLE blanking_turn IS 'One janitor at a time blanks personal fields.';
+COMMENT ON TABLE settling_turn IS 'Serializes settlements, because matching reads other charges and pending payments.';
+COMMENT ON TABLE opening_turn IS 'Serializes the opening of pending payments, because a new code is compared with all earlier codes.';
+COMMENT ON TABLE expiring_turn IS 'Held by the janitor that expires pending payments.';
+COMMENT ON TABLE blanking_turn IS 'Held by the janitor that blanks personal fields.';
 
--- Rights that one process has for some seconds at a time and extends while it works. A turn lasts for a transaction; a lease
--- outlives it, and ends by itself when its holder is killed or frozen.
+-- A lease gives one process a right for a few seconds, and the process extends it while it works. The locks above end with their
+-- transaction. A lease lasts longer, and expires if its holder is killed or frozen; a lock would last as long as the connection.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
     holder uuid NOT NULL,
     ends_at timestamptz NOT NULL
 );
-COMMENT ON TABLE leases IS 'sending: the one bot that sends what the outbox holds.';
-COMMENT ON COLUMN leases.holder IS 'Drawn anew by each process.';
+COMMENT ON TABLE leases IS 'There is one lease, named sending: its holder is the bot that sends the notifications.';
+COMMENT ON COLUMN leases.holder IS 'A random id that each process generates at its start.';
 
--- Waits for the turn to settle and keeps it until the end of the transaction. From then on, wait only briefly for any other
--- lock: everybody else waits for this turn, and another bot may hold a balance for as long as it likes.
+-- Locks settling_turn until the end of the transaction; waits for it if necessary. After that, the transaction waits at most 500 ms
+-- for any other lock: all other settlements wait for this one, and another bot may keep the row of a balance locked for any time.
 CREATE FUNCTION take_settling_turn() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -659,7 +696,7 @@ BEGIN
 END
 $$;
 
--- Takes a turn, such as 'expiring_turn', until the end of the transaction; returns false if somebody else has it.
+-- Locks a table such as 'expiring_turn' until the end of the transaction. Returns false if another transaction holds the lock.
 CREATE FUNCTION try_turn(turn text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -670,10 +707,10 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
--- Forgetting a person --------------------------------------------------------------------------------------------------
+-- Erasing personal data -----------------------------------------------------------------------------------------------
 
--- Erases what names a user or repeats their words, and ends what is open. What the ledger rests on stays: the Telegram
--- number, amounts, times, codes, entries. Runs as the owner, so that no service may write what it need not.
+-- Erases the names and texts of a user, and closes their open claim and payments. Keeps the data that the ledger is based on: the
+-- Telegram id, amounts, times, codes and entries. Runs as the owner, so that no service needs the privileges for these updates.
 CREATE FUNCTION erase_user(telegram_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
@@ -688,8 +725,8 @@ BEGIN
     SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id;
-    -- Events that move no money, such as a cancellation, have no charge and are found by their supporter. Both ways use an index:
-    -- the caller has the turn to settle, and payments wait meanwhile.
+    -- Events that move no money, such as a cancellation, have no charge and are found by their supporter. Each half of the UNION uses
+    -- an index. That matters because the caller holds the settling lock, and payments wait meanwhile.
     SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
       FROM (
           SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
@@ -701,10 +738,11 @@ BEGIN
        SET body = NULL, blanked_at = now()
      WHERE e.event_no = ANY(their_events)
        AND e.body IS NOT NULL
-       -- What was paid and could not be settled is nowhere else: it waits for a person until they put it aside.
+       -- An event that could not be settled may be a payment, and its body is the only record of it. Keep it until an operator
+       -- has put it aside.
        AND (e.outcome NOT IN ('failed', 'unreadable') OR e.put_aside_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
-    -- Of charges that are nobody's those that wait keep their words: a person needs them in order to decide.
+    -- An unmatched charge keeps its texts, because an operator needs them to decide.
     UPDATE public.charges AS c
        SET note = NULL, payer_name = NULL
      WHERE (c.note IS NOT NULL OR c.payer_name IS NOT NULL)
@@ -727,26 +765,27 @@ BEGIN
 END
 $$;
 
--- What keeps it alive ------------------------------------------------------------------------------------------------
+-- Operation ----------------------------------------------------------------------------------------------------------
 
--- Backups that were taken and, to try them, restored. db/backup.sh writes here; whoever makes them by other means may as well:
--- INSERT INTO backups (size_bytes) VALUES (...).
+-- Backups that were taken and restored once as a test. Alerts watch this table. db/backup.sh inserts a row; another backup tool can
+-- do the same: INSERT INTO backups (size_bytes) VALUES (...).
 CREATE TABLE backups (
     backup_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taken_at timestamptz NOT NULL DEFAULT now(),
     size_bytes bigint NOT NULL,
     CONSTRAINT size_is_positive CHECK (size_bytes > 0)
 );
-COMMENT ON COLUMN backups.taken_at IS 'When it was begun: what came later is not in it.';
+COMMENT ON COLUMN backups.taken_at IS 'When the backup was started. Later changes may not be in it.';
 CREATE INDEX backups_taken_at ON backups (taken_at);
 
--- What statements cost, for the exporter. In a schema of its own: the exporter may look into no other.
+-- Statistics about statements, for the exporter. They have their own schema, because the exporter may use no other.
 CREATE SCHEMA measuring;
 CREATE EXTENSION pg_stat_statements SCHEMA measuring;
 
--- What dashboards show -----------------------------------------------------------------------------------------------
+-- Views for dashboards -----------------------------------------------------------------------------------------------
 
--- Views without notes, names, addresses, codes or Telegram numbers. Who reads them needs no right to the tables below.
+-- These views contain no notes, names, e-mail addresses, codes or Telegram ids. A role that reads them needs no privilege on the
+-- tables behind them.
 CREATE SCHEMA reporting;
 
 CREATE VIEW reporting.unmatched_charges AS
@@ -758,8 +797,8 @@ SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.is_held,
        (SELECT count(*) FROM claims AS l WHERE l.status = 'open' AND c.charge_id = ANY(l.candidates)) AS claims
   FROM charges AS c
  WHERE c.state = 'unmatched' AND c.is_paid;
-COMMENT ON COLUMN reporting.unmatched_charges.why IS 'In a word each, why the rules found nobody.';
-COMMENT ON COLUMN reporting.unmatched_charges.claims IS 'How many users say of a payment that it may be this one.';
+COMMENT ON COLUMN reporting.unmatched_charges.why IS 'One keyword per rule or candidate: why the rules found no user.';
+COMMENT ON COLUMN reporting.unmatched_charges.claims IS 'The number of open claims that have this charge as a candidate.';
 
 CREATE VIEW reporting.picks AS
 SELECT created_at, amount, currency, status, completed_at
@@ -768,7 +807,7 @@ SELECT created_at, amount, currency, status, completed_at
 CREATE VIEW reporting.charges AS
 SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method, c.refunded_at,
        given.credits, given.created_at AS credited_at,
-       -- An operator's match is a fact of its own, and told as one.
+       -- A match by an operator has its own notification. Its key ends in the id of the action.
        coalesce(
            (SELECT n.sent_at FROM notifications AS n WHERE n.fact_key = 'credited:' || c.charge_key),
            (
@@ -787,9 +826,12 @@ SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method
             LIMIT 1
        ) AS given ON true
  WHERE c.is_paid;
-COMMENT ON COLUMN reporting.charges.told_at IS 'When the user was told; null too once the notification is forgotten.';
+COMMENT ON COLUMN reporting.charges.told_at
+IS 'When the user was notified. Null before that, and again after the notification was deleted.';
 
--- Who may do what: one role a service, each with the least it needs. Passwords come from files (passwords.sh). -----------
+-- Roles and privileges ------------------------------------------------------------------------------------------------
+
+-- One role for each service, with the privileges that it needs and no others. passwords.sh sets their passwords from files.
 
 REVOKE ALL ON SCHEMA public FROM public;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM public;
@@ -800,10 +842,10 @@ CREATE ROLE janitor LOGIN CONNECTION LIMIT 10;
 CREATE ROLE watcher LOGIN CONNECTION LIMIT 5;
 CREATE ROLE grafana_reader LOGIN CONNECTION LIMIT 5;
 CREATE ROLE spender NOLOGIN;
-COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role lets it read balances and call spend_credits.';
+COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role allows it to read balances and to call spend_credits.';
 
--- This database belongs to these roles and has no room for tables of theirs, not even temporary ones: those fill the disk and
--- hold back tidying up. The server's other databases, which hold nothing, are for the owner alone.
+-- Only these roles may connect, and none may create tables, not even temporary ones: those could fill the disk and hold back VACUUM.
+-- The other databases of the server are empty; only the owner may connect to them.
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM public', current_database());
@@ -814,8 +856,9 @@ END
 $$;
 REVOKE ALL ON DATABASE postgres, template1 FROM public;
 
--- Functions of Postgres that anybody may call by default: large objects fill the disk, and enough advisory locks fill the lock
--- table that all share. Unlocking stays: drivers call it whenever a connection goes back to its pool.
+-- Revoke functions that every role may call by default: large objects could fill the disk, and many advisory locks could fill the
+-- lock table that all sessions share. The unlock functions stay allowed, because drivers call them when a connection returns to
+-- its pool.
 DO $$
 DECLARE
     refused regprocedure;
@@ -845,19 +888,19 @@ ALTER ROLE grafana_reader SET default_transaction_read_only = on;
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
 GRANT EXECUTE ON FUNCTION schema_version() TO webhook, bot, janitor;
 
--- UPDATE is what LOCK TABLE asks for; there is no row to be changed.
+-- LOCK TABLE in EXCLUSIVE mode requires UPDATE. The tables have no rows that could be changed.
 GRANT UPDATE ON settling_turn TO webhook, bot, janitor;
 GRANT UPDATE ON opening_turn TO bot;
 GRANT UPDATE ON expiring_turn, blanking_turn TO janitor;
 GRANT EXECUTE ON FUNCTION take_settling_turn() TO webhook, bot, janitor;
 GRANT EXECUTE ON FUNCTION try_turn(text) TO janitor;
 
--- Settling: the webhook when an event comes, the janitor when a charge becomes matchable later.
+-- Settling: the webhook settles new events. The janitor settles events again and matches waiting charges again.
 GRANT SELECT ON users, balances, credits TO webhook, janitor;
 GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
 GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
 GRANT SELECT, INSERT ON charges TO webhook, janitor, bot;
--- Not the key, the source or the family: a charge stays the charge that it was recorded as.
+-- A charge keeps the identity with which it was recorded: charge_key, source, family, period_start and conflicts_with are left out.
 GRANT UPDATE (
     bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, payer_name, paid_at, state, method, reasons,
     payment_id, telegram_id, flag, is_paid, is_held, doubt, told, dismissed_by, matched_at, refunded_at, refunded_amount
@@ -866,20 +909,20 @@ GRANT SELECT, UPDATE (ended_at) ON outsiders TO webhook, janitor, bot;
 GRANT SELECT, INSERT ON guesses TO webhook, janitor;
 GRANT INSERT ON credits, notifications TO webhook, janitor;
 GRANT EXECUTE ON FUNCTION credits_left(bigint) TO webhook, janitor, bot;
--- ON CONFLICT reads the column it is about.
+-- ON CONFLICT (fact_key) requires SELECT on that column.
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
 GRANT SELECT, UPDATE (accepted_at, refused, refused_at) ON webhook_answers TO webhook;
 
--- Keeping house.
+-- Retention and expiry.
 GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, settle_again_at) ON events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT ON backups TO janitor;
 
--- Talking to people, and doing what operators decide.
+-- The conversation, the notifications and the decisions of operators.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
@@ -893,14 +936,14 @@ GRANT SELECT ON balances, supporters, events, signature_failures, webhook_answer
 GRANT UPDATE (settle_again_at, put_aside_at) ON events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 
--- Which entries each may add. Only spend_credits, which runs as the owner, adds one of kind spend.
+-- Limit the kinds of entries that each service may insert. Only spend_credits, which runs as the owner, inserts a spend.
 ALTER TABLE credits ENABLE ROW LEVEL SECURITY;
-CREATE POLICY everybody_reads ON credits FOR SELECT TO webhook, janitor, bot USING (true);
+CREATE POLICY services_read_all_credits ON credits FOR SELECT TO webhook, janitor, bot USING (true);
 CREATE POLICY settling_credits_and_refunds ON credits FOR INSERT TO webhook, janitor
 WITH CHECK (kind IN ('payment', 'refund') AND follows IS NULL AND action_id IS NULL);
-CREATE POLICY people_decide ON credits FOR INSERT TO bot WITH CHECK (kind IN ('payment', 'refund', 'reversal', 'adjustment'));
+CREATE POLICY bot_adds_all_but_spend ON credits FOR INSERT TO bot WITH CHECK (kind IN ('payment', 'refund', 'reversal', 'adjustment'));
 
--- Measuring the server itself; no row of any table.
+-- The exporter reads statistics of the server and cannot read any table of the product.
 GRANT pg_monitor TO watcher;
 GRANT USAGE ON SCHEMA measuring TO watcher;
 ALTER ROLE watcher SET search_path = measuring;

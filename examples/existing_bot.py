@@ -1,4 +1,4 @@
-"""A bot of its own, with payments in it: `python examples/existing_bot.py`, with the settings of .env.example."""
+"""An existing bot that includes the payments. Run `python examples/existing_bot.py` with the settings of .env.example."""
 
 import asyncio
 
@@ -17,14 +17,14 @@ async def tell_fortune(message: Message, payments: Payments) -> None:
     try:
         left = await payments.spend(user, 50, reason="a fortune", key=key)
     except BalanceTooLowError:
-        await message.answer("A fortune takes 50 credits. /pay brings you some.")
+        await message.answer("A fortune costs 50 credits. Get some with /pay.")
     else:
-        await message.answer(f"Somebody will buy you a coffee. You have {left} credits left.")
+        await message.answer(f"A stranger will buy you a coffee. You have {left} credits left.")
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     dispatcher = Dispatcher()
-    dispatcher.include_router(router)  # yours first: what it takes never comes to the payments
+    dispatcher.include_router(router)  # before payments_in, so that your handlers take precedence
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings) as payments:
         await dispatcher.start_polling(bot, payments=payments)
 

@@ -1,14 +1,15 @@
--- What the Mini App shows.
+-- Statements for the Mini App.
 
 -- name: find_language
--- Of whoever asked to be forgotten no language is known.
+-- Find a user's language. An erased user has none.
 -- $1 Telegram id
 SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL;
 
 -- name: find_shown_payments
--- A user's open payments and the last that ended, the newest first, each with what was paid for it and still stands. The charge that
--- completed it goes before others with its code; what was taken back and given again has several entries.
--- $1 Telegram id, $2 how many ended ones at most
+-- Find a user's open payments and the last that ended, the newest first, each with the matched charge that paid it. If several charges
+-- carry the code, the one that completed the payment is shown. The credits are a sum, because a charge that was taken back and
+-- credited again has several entries.
+-- $1 Telegram id, $2 maximum of ended payments
 WITH shown AS (
     (SELECT * FROM pending_payments WHERE telegram_id = $1 AND status = 'pending')
     UNION ALL
@@ -34,7 +35,7 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
  ORDER BY shown.created_at DESC, shown.payment_id ASC;
 
 -- name: find_changes
--- For each of these users a mark that is another one as soon as what they see is another.
+-- Return a mark for each of these users that changes whenever their view in the Mini App changes.
 -- $1 Telegram ids
 SELECT watched.telegram_id,
        concat_ws(

@@ -1,9 +1,9 @@
--- Claims: what a user says of a payment that did not arrive.
+-- Claims: a user describes a payment that was not credited.
 
 -- name: find_claimable_charges
--- Charges of these days that wait, or were dismissed because of a remembered outsider. Only for ranking: the claimant is shown
--- nothing of them.
--- $1 from, $2 until, both days included, $3 when the claim was raised
+-- Find charges of these days that are unmatched, or that were dismissed because of an outsider. They are only ranked for operators;
+-- the claimant never sees them.
+-- $1 first day, $2 last day, $3 when the claim was raised
 SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
        coalesce(supporters.name, charges.payer_name) AS supporter_name
   FROM charges
@@ -16,8 +16,9 @@ SELECT charges.charge_id, charges.amount, charges.currency, charges.paid_at,
  ORDER BY charges.charge_id;
 
 -- name: find_guessed_charges
--- Charges of these days and this sum that a rule gave to somebody else without their code: one may be the one that is missed.
--- $1 from, $2 until, both days included, $3 when the claim was raised, $4 amount, $5 currency, $6 who claims, $7 how many at most
+-- Find charges of these days and this amount that a rule matched to another user without an exact code. One of them may be the
+-- claimant's.
+-- $1 first day, $2 last day, $3 when the claim was raised, $4 amount, $5 currency, $6 claimant, $7 maximum
 SELECT charge_id
   FROM charges
  WHERE state = 'matched'
@@ -36,7 +37,7 @@ SELECT charge_id
 SELECT claim_id, paid_on, amount, currency, name, created_at FROM claims WHERE telegram_id = $1 AND status = 'open';
 
 -- name: find_arrival
--- The last payment that was credited to the user and stays so, refunds and what was taken back aside.
+-- Find the last charge that was credited to the user and is still matched: neither refunded nor taken back.
 -- $1 Telegram id, $2 since
 SELECT charges.amount, charges.currency, charges.matched_at,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -51,7 +52,7 @@ SELECT charges.amount, charges.currency, charges.matched_at,
 SELECT count(*) FROM claims WHERE telegram_id = $1 AND created_at > $2;
 
 -- name: find_declines
--- When operators declined claims of this user, the oldest first.
+-- Find the times at which operators declined claims of this user, the oldest first.
 -- $1 Telegram id, $2 since, or null for all
 SELECT decided_at
   FROM claims
@@ -59,7 +60,7 @@ SELECT decided_at
  ORDER BY decided_at;
 
 -- name: raise_claim
--- One open claim a user: a second one gives no row.
+-- Insert a claim. Returns no row if the user has an open claim already: the unique index decides, not a prior SELECT.
 -- $1 Telegram id, $2 day, $3 amount, $4 currency, $5 name or null, $6 candidates, $7 now
 INSERT INTO claims (telegram_id, paid_on, amount, currency, name, candidates, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

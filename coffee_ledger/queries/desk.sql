@@ -1,4 +1,5 @@
--- What operators decide. Each statement is one step of a transaction that holds the settling lock.
+-- Decisions of operators. Each statement is one step of a transaction that holds the settling lock, so that no settlement decides
+-- about the same charge at the same time.
 
 -- name: find_charge_key
 -- $1 charge id
@@ -13,7 +14,7 @@ SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
 -- name: find_decider
--- Which operator made a charge what it is; nobody, where a rule or a refund came after what operators did.
+-- Find the operator behind the current state of a charge. Returns no row if a rule or a refund changed it after the last action.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -27,14 +28,14 @@ SELECT last.operator_id
  WHERE charges.charge_id = $1 AND (charges.state = 'unmatched') = (last.action = 'undo_match');
 
 -- name: is_ordered
--- Whether this press or message was obeyed before.
+-- Tell whether this button press or message was already executed.
 -- $1 request key or null
 SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 
 -- name: keep_action
 -- $1 operator, $2 action, $3 charge id, $4 claim id, $5 event number, $6 outsider id, $7 Telegram id, $8 reason, $9 request key,
 -- $10 now
--- Announced, because summaries count what waits for a decision.
+-- Sends a NOTIFY, because the operators' summaries count open decisions and have to be updated.
 WITH kept AS (
     INSERT INTO operator_actions (
         operator_id, action, charge_id, claim_id, event_no, outsider_id, telegram_id, reason, request_key, created_at
@@ -45,7 +46,7 @@ WITH kept AS (
 SELECT kept.action_id FROM kept CROSS JOIN pg_notify('payments', '');
 
 -- name: credit_charge_again!
--- Credit a charge whose credit was reversed: the new one follows the newest reversal.
+-- Credit a charge again after its credit was reversed. The new entry follows the newest reversal.
 -- $1 charge id, $2 Telegram id, $3 credits, $4 action id, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, action_id, created_at, follows)
 SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
@@ -54,7 +55,7 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
  WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
 -- name: reverse_charge
--- Take back all that is left of a charge's credit. Without an operator's action the user said: not mine.
+-- Take back all that is left of a charge's credit. A null action id means that the user pressed Not mine.
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
 SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
@@ -63,7 +64,7 @@ SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_
 RETURNING credits;
 
 -- name: reverse_refunds
--- Give back what was taken for refunds of a charge; how much.
+-- Reverse the refunds of a charge, and return how many credits that gives back.
 -- $1 charge id, $2 cause, $3 action id, $4 now
 WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
@@ -80,7 +81,7 @@ WITH given_back AS (
 SELECT sum(credits)::bigint FROM given_back;
 
 -- name: find_credits_refunded
--- Count the credits that reverse_refunds would give back; null: none.
+-- Return how many credits reverse_refunds would give back. Null if there is no refund to reverse.
 -- $1 charge id
 SELECT -sum(taken.credits)::bigint
   FROM charges
@@ -91,12 +92,12 @@ SELECT -sum(taken.credits)::bigint
    AND NOT EXISTS (SELECT FROM credits AS back WHERE back.reverses = taken.credit_id);
 
 -- name: find_credits_left
--- The credits of a charge that are left after refunds; null if it is not credited.
+-- Return the credits of a charge that are left after refunds. Returns no row if no credit is in force.
 -- $1 charge id
 SELECT credits_left(credit_id) FROM standing_credits WHERE charge_id = $1;
 
 -- name: refund_credits!
--- Take back some of what a charge has given.
+-- Take back a part of a charge's credit.
 -- $1 charge id, $2 credits, $3 action id, $4 cause, $5 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, action_id, cause, created_at)
 SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
@@ -104,7 +105,7 @@ SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
  WHERE charge_id = $1;
 
 -- name: find_standing_guess
--- When a charge was guessed to be of this user, where that stands.
+-- Return when a charge was matched to this user by a guess, if that guess still stands.
 -- $1 charge id, $2 Telegram id
 SELECT guesses.guessed_at
   FROM guesses
@@ -128,9 +129,9 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_charges_alike
--- The charges that wait and have a trait in common with a charge, the newest first. `outsider_names` in coffee_ledger/settling.py
--- names the trait.
--- $1 charge id, $2 kind of outsider, $3 how many at most
+-- Find unmatched charges that have the same supporter, subscription or item as a charge, the newest first. The caller filters them
+-- further by `outsider_names` of coffee_ledger/settling.py.
+-- $1 charge id, $2 kind of outsider, $3 maximum
 SELECT alike.charge_key
   FROM charges
   JOIN charges AS alike
@@ -146,7 +147,7 @@ SELECT alike.charge_key
  LIMIT $3;
 
 -- name: find_outsider_of_dismissal
--- The outsider that an operator had us remember with the last dismissal; null: none.
+-- Find the outsider that an operator marked with the last dismissal of a charge. Null if that dismissal marked none.
 -- $1 charge id
 SELECT outsider_id
   FROM operator_actions
@@ -155,7 +156,7 @@ SELECT outsider_id
  LIMIT 1;
 
 -- name: find_adjustment
--- An entry of an operator's own, and whether it was taken back.
+-- Find an adjustment, and whether it was reversed.
 -- $1 credit id
 SELECT given.telegram_id, given.credits, exists(SELECT FROM credits AS taken WHERE taken.reverses = $1) AS is_reversed
   FROM credits AS given
@@ -175,8 +176,9 @@ INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)
 VALUES ($1, 'adjustment', $2, $3, $4, $5);
 
 -- name: close_claims_of_charge
--- The user's open claim, where the charge may be the one it is about.
--- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 charges that may be the one by now
+-- Confirm the user's open claim if it may be about this charge: a candidate of the claim, or the same amount. A charge that was paid
+-- after the claim was raised cannot be meant.
+-- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 further candidates, found today
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
   FROM charges
@@ -202,8 +204,8 @@ RETURNING telegram_id;
 SELECT decided_by FROM claims WHERE claim_id = $1;
 
 -- name: decide_event
--- Only what changed nothing, and of which nobody has decided anything else.
--- $1 event number, $2 since when it is wanted to be settled again, or NULL, $3 since when it is put aside, or NULL
+-- Record a decision about an event that changed nothing. Returns no row if another decision was made before.
+-- $1 event number, $2 when it was asked to be settled again, or null, $3 when it was put aside, or null
 UPDATE events
    SET settle_again_at = $2, put_aside_at = $3
  WHERE event_no = $1
@@ -214,6 +216,6 @@ UPDATE events
 RETURNING true;
 
 -- name: find_decider_of_event
--- Who decided about an event last.
+-- Find the operator who last decided about an event.
 -- $1 event number
 SELECT operator_id FROM operator_actions WHERE event_no = $1 ORDER BY action_id DESC LIMIT 1;

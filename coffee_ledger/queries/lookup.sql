@@ -1,7 +1,7 @@
--- What operators look at. Reads alone, but for the reminder at the end.
+-- Statements that show data to operators. They only read, except for the two about reminders.
 
 -- name: find_shown_charges
--- Charges with whom and what they belong to, and what an operator decided last, in the order in which they were paid.
+-- Find charges with their supporter, credits and outsider, and with the last decision of an operator, the newest first.
 -- $1 charge ids, $2 charge keys
 SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_name, supporters.email,
        (SELECT coalesce(sum(entries.credits), 0)::bigint FROM credits AS entries WHERE entries.charge_id = charges.charge_id)
@@ -30,8 +30,8 @@ SELECT charges.*, coalesce(supporters.name, charges.payer_name) AS supporter_nam
  ORDER BY charges.paid_at DESC, charges.charge_id DESC;
 
 -- name: find_decisions
--- What operators decided of a charge, the newest first.
--- $1 charge id, $2 how many at most
+-- Find the decisions of operators about a charge, the newest first.
+-- $1 charge id, $2 maximum
 SELECT operator_id, action, reason, created_at AS at
   FROM operator_actions
  WHERE charge_id = $1
@@ -47,7 +47,8 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
  WHERE users.telegram_id = ANY($1::bigint []);
 
 -- name: find_users_by_name
--- Whoever has this name in Telegram now, or had it when they last wrote.
+-- Find users by their username. The stored name is that of their last message: they may have changed it since, and another user
+-- may have taken it.
 -- $1 name without @, in lower case
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
@@ -56,7 +57,7 @@ SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LI
 SELECT payment_id, telegram_id, amount, currency, status, created_at FROM pending_payments WHERE payment_id = ANY($1::text []);
 
 -- name: find_payments_of_user
--- $1 Telegram id, $2 how many at most
+-- $1 Telegram id, $2 maximum
 SELECT payment_id, telegram_id, amount, currency, status, created_at
   FROM pending_payments
  WHERE telegram_id = $1
@@ -70,8 +71,8 @@ SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_a
  WHERE claim_id = $1;
 
 -- name: find_unmatched_page
--- The longest waiting first, with how many there are in all.
--- $1 how many to leave out, $2 how many at most
+-- The longest waiting first. Each row repeats the total.
+-- $1 offset, $2 maximum
 SELECT charge_id, count(*) OVER () AS total
   FROM charges
  WHERE state = 'unmatched' AND is_paid
@@ -79,8 +80,8 @@ SELECT charge_id, count(*) OVER () AS total
  LIMIT $2 OFFSET $1;
 
 -- name: find_pending_page
--- The newest first, with how many there are in all.
--- $1 how many to leave out, $2 how many at most
+-- The newest first. Each row repeats the total.
+-- $1 offset, $2 maximum
 SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) OVER () AS total
   FROM pending_payments
  WHERE status = 'pending'
@@ -88,8 +89,8 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
  LIMIT $2 OFFSET $1;
 
 -- name: find_kept_page
--- Events that changed nothing, because they failed or could not be read: the newest first, with how many there are in all.
--- $1 how many to leave out, $2 how many at most
+-- Events that changed nothing, because they failed or could not be read. The newest first; each row repeats the total.
+-- $1 offset, $2 maximum
 SELECT event_no, type, outcome, received_at, settle_again_at, count(*) OVER () AS total
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
@@ -97,8 +98,8 @@ SELECT event_no, type, outcome, received_at, settle_again_at, count(*) OVER () A
  LIMIT $2 OFFSET $1;
 
 -- name: find_claims_page
--- The open ones, the longest waiting first, with how many there are in all.
--- $1 how many to leave out, $2 how many at most
+-- Open claims, the longest waiting first. Each row repeats the total.
+-- $1 offset, $2 maximum
 SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_at, decided_at, decided_by, charge_id,
        count(*) OVER () AS total
   FROM claims
@@ -107,26 +108,26 @@ SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_a
  LIMIT $2 OFFSET $1;
 
 -- name: find_guesses_page
--- Matches by amount and time, the newest first, with how many there are in all.
--- $1 how many to leave out, $2 how many at most
+-- Matches by amount and time, the newest first. Each row repeats the total.
+-- $1 offset, $2 maximum
 SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS total
   FROM guesses
  ORDER BY guessed_at DESC, charge_id DESC
  LIMIT $2 OFFSET $1;
 
 -- name: find_charges_by_number
--- By our own number, or one of Buy Me a Coffee's.
--- $1 our number or null, $2 theirs, $3 how many at most
+-- Find charges by our charge id, or by one of the ids of Buy Me a Coffee.
+-- $1 charge id or null, $2 id at Buy Me a Coffee, $3 maximum
 SELECT charge_id FROM charges WHERE charge_id = $1 OR transaction_id = $2 OR psp_id = $2 OR charge_key = $2 OR bmc_id = $2
  ORDER BY paid_at DESC
  LIMIT $3;
 
 -- name: find_charges_of_user
--- $1 Telegram id, $2 how many at most
+-- $1 Telegram id, $2 maximum
 SELECT charge_id FROM charges WHERE telegram_id = $1 ORDER BY paid_at DESC, charge_id DESC LIMIT $2;
 
 -- name: find_charges_by_email
--- $1 address in lower case, $2 how many at most
+-- $1 address in lower case, $2 maximum
 SELECT charges.charge_id
   FROM supporters
   JOIN charges USING (supporter_id)
@@ -135,7 +136,7 @@ SELECT charges.charge_id
  LIMIT $2;
 
 -- name: find_charges_by_name
--- $1 the supporter's whole name, $2 how many at most
+-- $1 the supporter's whole name, $2 maximum
 SELECT charges.charge_id
   FROM supporters
   JOIN charges USING (supporter_id)
@@ -144,7 +145,7 @@ SELECT charges.charge_id
  LIMIT $2;
 
 -- name: find_charges_of_payment
--- Also the one that completed it and was taken back: it names the payment no more.
+-- Includes a charge that completed the payment and was taken back: it no longer has this payment_id, but the payment keeps its key.
 -- $1 payment id
 SELECT charge_id
   FROM charges
@@ -153,7 +154,7 @@ SELECT charge_id
  ORDER BY paid_at, charge_id;
 
 -- name: find_life_of_payment
--- The row of a payment with the times it keeps.
+-- Find a pending payment with all its times.
 -- $1 payment id
 SELECT payment_id, telegram_id, amount, currency, status, created_at, completed_at, ended_at
   FROM pending_payments
@@ -174,8 +175,8 @@ SELECT credits.credit_id, credits.telegram_id, credits.kind, credits.credits, cr
  WHERE credits.credit_id = ANY($1::bigint []);
 
 -- name: find_adjustments_of_user
--- What operators added or took and did not take back, the newest first.
--- $1 Telegram id, $2 how many at most
+-- Find the adjustments of a user that were not reversed, the newest first.
+-- $1 Telegram id, $2 maximum
 SELECT given.credit_id, given.telegram_id, given.kind, given.credits, given.charge_id, given.cause, given.created_at,
        given.reverses
   FROM credits AS given
@@ -186,7 +187,7 @@ SELECT given.credit_id, given.telegram_id, given.kind, given.credits, given.char
  LIMIT $2;
 
 -- name: find_messages_about
--- What a user was told of a payment or of its charges.
+-- Find the notifications to a user about a pending payment or its charges.
 -- $1 Telegram id, $2 payment id, $3 charge keys
 SELECT kind, status, created_at, sent_at
   FROM notifications
@@ -194,7 +195,7 @@ SELECT kind, status, created_at, sent_at
  ORDER BY notification_id;
 
 -- name: find_cards
--- The messages that show a charge or a claim to operators.
+-- Find the sent messages that show a charge or a claim to operators, so that they can be edited.
 -- $1 operators, $2 charge key or null, $3 claim id or null
 SELECT notifications.telegram_id, notifications.message_id, notifications.kind, coalesce(users.language, 'en') AS language,
        notifications.facts
@@ -216,7 +217,7 @@ SELECT notifications.telegram_id, notifications.message_id, notifications.kind, 
  LIMIT 20;
 
 -- name: find_claims_about
--- The open claims about the days around this charge: it may be the one for them.
+-- Find the open claims about the days around this charge, because they may be about it.
 -- $1 charge id, $2 days apart at most
 SELECT claims.claim_id
   FROM charges
@@ -231,7 +232,7 @@ SELECT claims.claim_id
 SELECT claim_id FROM claims WHERE charge_id = $1 AND decided_at >= $2;
 
 -- name: sum_periods
--- What came since each of these moments.
+-- Sum the charges that were paid since each of these times, without refunded ones.
 -- $1 moments
 SELECT since.at AS since, charges.currency, count(*) AS charges, sum(charges.amount) AS amount
   FROM unnest($1::timestamptz []) AS since (at)
@@ -260,7 +261,7 @@ SELECT since.at AS since, charges.method, count(*) AS charges
  ORDER BY since.at DESC, count(*) DESC, charges.method;
 
 -- name: count_days
--- Payments of each day, matched or still waiting.
+-- Count the charges of each day (UTC), matched or unmatched.
 -- $1 first day, $2 last day
 SELECT days.day::date AS day,
        count(charges.charge_id) FILTER (WHERE charges.state <> 'unmatched') AS settled,
@@ -274,7 +275,7 @@ SELECT days.day::date AS day,
  ORDER BY days.day;
 
 -- name: export_charges
--- $1 from, $2 before, $3 how many at most
+-- $1 from, $2 before, $3 maximum
 SELECT charges.charge_id, charges.charge_key, charges.family, charges.transaction_id, charges.paid_at, charges.amount,
        charges.currency, charges.state, charges.method, charges.payment_id, charges.telegram_id, users.username,
        coalesce(supporters.name, charges.payer_name) AS supporter_name, charges.flag, charges.matched_at, charges.refunded_at
@@ -286,7 +287,7 @@ SELECT charges.charge_id, charges.charge_key, charges.family, charges.transactio
  LIMIT $3;
 
 -- name: export_credits
--- $1 from, $2 before, $3 how many at most
+-- $1 from, $2 before, $3 maximum
 SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.username, credits.kind, credits.credits,
        credits.charge_id, credits.reverses, credits.cause
   FROM credits
@@ -296,7 +297,7 @@ SELECT credits.credit_id, credits.created_at, credits.telegram_id, users.usernam
  LIMIT $3;
 
 -- name: export_actions
--- $1 from, $2 before, $3 how many at most
+-- $1 from, $2 before, $3 maximum
 SELECT operator_actions.action_id, operator_actions.created_at, operator_actions.operator_id, users.username AS operator_name,
        operator_actions.action, operator_actions.charge_id,
        (SELECT max(credits.credit_id) FROM credits WHERE credits.action_id = operator_actions.action_id) AS credit_id,
@@ -309,7 +310,7 @@ SELECT operator_actions.action_id, operator_actions.created_at, operator_actions
  LIMIT $3;
 
 -- name: examine
--- Nearly all that a doctor asks the database. What was tried and put off is due later, and owed none the less.
+-- Most numbers of the operators' diagnosis. A message that failed and is due later counts as owed.
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM events WHERE received_at > now() - interval '7 days') AS events_week,
@@ -331,7 +332,7 @@ SELECT clock_timestamp() AS now,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims;
 
 -- name: find_last_event
--- The newest signed event, whatever it said.
+-- The newest signed event of any kind.
 SELECT received_at, outcome FROM events ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
@@ -343,8 +344,8 @@ SELECT verified_by, count(*) AS events, max(received_at) AS last_at
  ORDER BY verified_by;
 
 -- name: find_events_to_replay
--- Raw events that moved money, the oldest first.
--- $1 charge keys or null, $2 from, $3 before, $4 how many at most
+-- Find raw events that moved money, the oldest first.
+-- $1 charge keys or null, $2 from, $3 before, $4 maximum
 SELECT event_no, body, received_at, charge_key
   FROM events
  WHERE body IS NOT NULL
@@ -357,7 +358,8 @@ SELECT event_no, body, received_at, charge_key
  LIMIT $4;
 
 -- name: remind_of_charge!
--- Show a charge to one operator again, later: as if it were queued only then, since nobody waits for it until then.
+-- Show a charge to one operator again later. created_at is that time too, so that the message does not count as delayed before it is
+-- due, and so that it does not precede messages that are queued until then.
 -- $1 operator, $2 facts, $3 when
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'charge_unmatched', $2, $3, $3
@@ -370,7 +372,7 @@ SELECT $1, 'charge_unmatched', $2, $3, $3
        );
 
 -- name: drop_reminders!
--- What was decided needs no reminder.
+-- Cancel the reminders of a charge that was decided.
 -- $1 operators, $2 charge key
 UPDATE notifications
    SET status = 'addressed'
@@ -381,8 +383,8 @@ UPDATE notifications
    AND facts ->> 'charge_key' = $2;
 
 -- name: find_payments_then
--- Payments that may have been meant, as they stood at a moment in the past. Of those of the amount all that were open when it was paid.
--- $1 codes, $2 users, $3 amount, $4 currency, $5 when it was paid, $6 opened until, $7 the moment
+-- As find_candidate_payments, with the states that the payments had at a time in the past.
+-- $1 codes, $2 users, $3 amount, $4 currency, $5 when the charge was paid, $6 opened until, $7 the time in the past
 WITH past AS (
     SELECT payment_id, telegram_id, amount, currency, created_at, ended_at, requested_again_at,
            CASE WHEN coalesce(completed_at, ended_at) >= $7 THEN 'pending' ELSE status END AS status
@@ -397,8 +399,8 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, 
     OR (created_at <= $6 AND (status = 'pending' OR ended_at > $5));
 
 -- name: find_rivals
--- Other charges of the same amount around the same time that waited at a moment in the past.
--- $1 charge key, $2 amount, $3 currency, $4 from, $5 until, $6 the moment
+-- Find other charges of the same amount around the same time that were unmatched at a time in the past.
+-- $1 charge key, $2 amount, $3 currency, $4 from, $5 until, $6 the time in the past
 SELECT charge_key, amount, currency, paid_at
   FROM charges
  WHERE amount = $2 AND currency = $3 AND paid_at BETWEEN $4 AND $5 AND charge_key <> $1
@@ -417,7 +419,8 @@ SELECT charge_key, amount, currency, paid_at
    );
 
 -- name: find_taught_users
--- Who earlier charges of a supporter or of a subscription proved to be meant.
+-- Find the users of earlier charges of a supporter or subscription. Only a match by code teaches the user of a supporter; any match
+-- but a guess teaches the user of a subscription.
 -- $1 supporter id or null, $2 psp id or null, $3 charge key, $4 before
 SELECT DISTINCT
        telegram_id,
@@ -430,8 +433,8 @@ SELECT DISTINCT
    AND matched_at < $4;
 
 -- name: find_guesses_then
--- As find_guesses, before a moment in the past.
--- $1 users, $2 charge key that is looked at again, $3 the moment
+-- As find_guesses, before a time in the past.
+-- $1 users, $2 key of the charge that is replayed, $3 the time in the past
 SELECT guesses.telegram_id, max(guesses.guessed_at) AS guessed_at,
        max(guesses.taken_back_at) FILTER (WHERE guesses.taken_back_at < $3) AS taken_back_at
   FROM guesses

@@ -1,12 +1,13 @@
 -- The outbox: one bot at a time, the holder of the lease `sending`, sends notifications and marks them.
 --
--- The order in a chat is (created_at, notification_id). A reminder has the time at which it is to be shown as its created_at, so
--- it stands behind everything that happened before then. A message that was put off blocks the newer ones of its chat until it
--- is sent, given up or set aside. Only the sender knows which message it is sending: if it is killed, the next sender
--- finds the message still pending, and sends it again.
+-- The order in a chat is (created_at, notification_id). The created_at of a reminder is the time at which it is to be shown, so it
+-- comes after everything that happened before then. A message that failed and waits for its retry blocks the newer ones of its
+-- chat until it is sent, given up or set aside. Only the sender's memory holds which message is being sent: if the sender is
+-- killed, the next one finds the message still pending, and sends it again.
 
 -- name: take_lease
--- Take a lease, or extend it; returns nothing while another holds it. The database's clock decides for all.
+-- Take a lease, or extend it. Returns no row while another process holds it. Uses the database's clock, because the clocks of the
+-- processes may differ.
 -- $1 lease, $2 holder, $3 for how long
 INSERT INTO leases AS known (lease, holder, ends_at)
 VALUES ($1, $2, clock_timestamp() + $3::interval)
@@ -20,10 +21,11 @@ RETURNING true;
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: address_operators
--- Make one row for each operator of a message that is owed to all of them. After so many within a minute, fold the rest: count
--- them in a summary instead, of which each operator gets one, and a new one after an hour. Returns how many were folded.
--- due_at of the common row becomes the time at which this was decided.
--- $1 operators' Telegram ids, $2 now, $3 cards within a minute at most
+-- Replace a message to all operators by one row for each of them. Above the limit per minute, fold the rest: each operator gets one
+-- summary that counts them, and a new summary after an hour. Returns how many were folded.
+-- due_at of the common row becomes the time of this decision, by which the limit per minute is counted.
+-- LIMIT 1000 bounds the transaction; the rest is addressed by the next call.
+-- $1 operators' Telegram ids, $2 now, $3 maximum of cards within a minute
 WITH recent AS MATERIALIZED (
     SELECT $3 - count(*) AS cards_left
       FROM notifications
@@ -36,7 +38,7 @@ WITH recent AS MATERIALIZED (
      ORDER BY shared.notification_id
      LIMIT 1000
 ), decided AS (
-    -- The status is asked for again because another bot may have decided meanwhile.
+    -- Check the status again, because another bot may have decided since the row was read.
     UPDATE notifications
        SET status = CASE WHEN owed.is_shown THEN 'addressed' ELSE 'folded' END, due_at = $2
       FROM owed
@@ -60,13 +62,13 @@ WITH recent AS MATERIALIZED (
                   AND (known.status = 'pending' OR known.created_at > $2::timestamptz - interval '1 hour')
                   AND (known.status <> 'sent' OR known.message_id IS NOT NULL)
            )
-     -- The summary last.
+     -- Insert the summary last, so that it is sent after the cards.
      ORDER BY told.notification_id ASC NULLS LAST
 )
 SELECT count(*) FROM decided WHERE NOT is_shown;
 
 -- name: find_summaries
--- The summaries in operators' chats that are kept up to date, the newest of each operator first.
+-- Find the summaries in operators' chats that are kept up to date, the newest of each operator first.
 SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary.created_at,
        coalesce(users.language, 'en') AS language
   FROM notifications AS summary
@@ -75,12 +77,12 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
  ORDER BY summary.telegram_id ASC, summary.notification_id DESC;
 
 -- name: end_summary!
--- Keep a summary up to date no longer: without the message's id it cannot be edited.
+-- Stop updating a summary. Without its message id it cannot be edited.
 -- $1 notification id
 UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
 
 -- name: count_waiting
--- Count whatever waits for an operator.
+-- Count the charges, claims and events that wait for an operator.
 SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid AND reasons -> 0 ->> 'why' = 'no_code') AS without_code,
        (SELECT count(*) FROM charges
          WHERE state = 'unmatched' AND is_paid AND reasons -> 0 ->> 'why' IS DISTINCT FROM 'no_code') AS doubtful,
@@ -97,7 +99,7 @@ SELECT kind, count(*) AS messages
  ORDER BY messages DESC, kind ASC;
 
 -- name: withhold_from_erased!
--- A user who asked to be forgotten gets no message.
+-- A user who asked to be erased gets no message.
 UPDATE notifications
    SET status = 'withheld'
   FROM users
@@ -106,16 +108,17 @@ UPDATE notifications
    AND users.erased_at IS NOT NULL;
 
 -- name: withhold_missed!
--- An erased user who comes back is not told what happened before.
+-- Withhold the old messages of an erased user who comes back.
 -- $1 Telegram id
 UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status IN ('pending', 'unreachable');
 
 -- name: find_due_chats
--- Find chats in which something is due and nothing blocks it, the longest due first.
--- The window bounds how many messages are considered; those behind a blocked chat are skipped on the way, at about 0.2 µs each.
--- It cannot starve a chat: every chat that it yields is being written to afterwards, and is left out. NOT IN, because it is
--- always hashed; for NOT EXISTS the planner compared each waiting message with each blocking one, which took seconds.
--- $1 now, $2 how many at most, $3 chats to leave out, $4 rows in the window, $5 look only at these chats; null: at all
+-- Find chats that have a due message and are not blocked, the longest due first.
+-- The window limits how many messages are considered. Messages of blocked chats are skipped before that, at about 0.2 µs each.
+-- The window cannot starve a chat: the caller sends to every chat that it returns, and leaves it out of the next call meanwhile.
+-- NOT IN, because Postgres always hashes it. With NOT EXISTS the planner compared each waiting message with each blocking one, which
+-- took seconds.
+-- $1 now, $2 maximum, $3 chats to leave out, $4 rows in the window, $5 only these chats, or null for all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at
       FROM notifications AS waiting
@@ -131,9 +134,9 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Queue again the newest messages that still matter of those that could not be delivered to these chats. Withhold the rest, so
--- that an old message never follows a newer one. Operators get only cards that still wait for a decision.
--- $1 Telegram ids, $2 now, $3 kinds, $4 how long each matters: arrays of one length; $5 how many for each chat
+-- Queue again the undelivered messages of these chats that still matter, but only the newest. Withhold the rest, so that an old
+-- message never follows a newer one. Operators get only cards that still wait for a decision.
+-- $1 Telegram ids, $2 now, $3 kinds, $4 how long each matters: arrays of one length; $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
            row_number() OVER (PARTITION BY known.telegram_id ORDER BY known.created_at DESC, known.notification_id DESC) AS place
@@ -147,7 +150,8 @@ WITH missed AS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key' AND charges.state = 'unmatched' AND charges.is_paid
            )
-           -- It can be taken back only while it stands; the rest of a refund can be given back only while all is taken.
+           -- A guess can be taken back only while the match stands. Credits of a partial refund can be given back only while the
+           -- charge counts as refunded in full.
            WHEN known.kind IN ('charge_guessed', 'charge_refunded') THEN EXISTS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key'
@@ -156,7 +160,7 @@ WITH missed AS (
            WHEN known.kind = 'claim_raised' THEN EXISTS (
                SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
            )
-           -- The message does not name its event. It is still true while an event waits that is not newer.
+           -- The message does not name its event. It is still true while an event waits that is no newer than the message.
            WHEN known.kind = 'event_unreadable' THEN EXISTS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')
@@ -179,7 +183,7 @@ UPDATE notifications
 RETURNING notifications.status;
 
 -- name: find_first_notifications
--- Find the first due message of each chat. A message that was set aside comes after the others.
+-- Find the first due message of each chat. Messages that were set aside come last.
 -- $1 chats, $2 now
 SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stored_facts, first.attempts + 1 AS attempts, first.created_at,
        first.requeued_at, first.failing_since, first.traceparent,
@@ -201,7 +205,7 @@ SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stor
  ORDER BY first.created_at, first.notification_id;
 
 -- name: mark_sent!
--- A message that arrived proves that its reader can be reached.
+-- Mark a message as sent, and its user as reachable.
 -- $1 notification id, $2 now, $3 Telegram's message id
 WITH sent AS (
     UPDATE notifications
@@ -215,7 +219,7 @@ UPDATE users
  WHERE users.telegram_id = sent.telegram_id AND users.unreachable_at IS NOT NULL AND users.erased_at IS NULL;
 
 -- name: put_off_notification!
--- Count a failed attempt. A message that is set aside lets newer ones of its chat pass.
+-- Count a failed attempt and schedule the next. A message that is set aside no longer blocks newer ones of its chat.
 -- $1 notification id, $2 when it is due again, $3 now, $4 whether it is set aside
 UPDATE notifications
    SET due_at = $2, attempts = attempts + 1, failing_since = coalesce(failing_since, $3), is_set_aside = $4
@@ -226,14 +230,14 @@ UPDATE notifications
 UPDATE notifications SET status = 'dead' WHERE notification_id = $1 AND status = 'pending';
 
 -- name: give_up_chat!
--- Everything that waits for somebody who cannot be reached, except reminders for later.
+-- Stop sending to a user who cannot be reached. Reminders for later stay pending.
 -- $1 Telegram id, $2 now
 UPDATE notifications
    SET status = 'unreachable', is_set_aside = false
  WHERE telegram_id = $1 AND status = 'pending' AND (attempts > 0 OR due_at <= $2);
 
 -- name: find_next_due
--- Find when the next notification can be claimed; null if none can. A message behind one that blocks its chat does not count.
+-- Return when the next notification can be sent; null if there is none. Messages of blocked chats do not count.
 -- $1 now, $2 chats to leave out
 SELECT least(
     (

@@ -1,10 +1,11 @@
--- Users, their pending payments, and what they have.
+-- Users, their pending payments and their credits.
 
 -- name: meet_user
--- Know a user, or know better. Answers with their language, and whether they came back: to a chat in which they could not be reached,
--- or after they had asked to be forgotten. The latter are known again only by something that they do, as a page left open asks by itself.
--- $1 Telegram id, $2 the language that Telegram tells, $3 username or null, $4 whether the user did something, $5 whether they wrote in
--- the chat, which proves that they can be reached
+-- Insert or update a user. Returns their language, and whether they came back: to a chat in which they could not be reached, or after
+-- they were erased. An erased user is stored again only if they did something: a Mini App page that was left open sends requests
+-- without them.
+-- $1 Telegram id, $2 the language that Telegram reports, $3 username or null, $4 whether the user did something, $5 whether they wrote
+-- in the chat, which proves that they can be reached
 WITH before AS (
     SELECT language, unreachable_at, erased_at FROM users WHERE telegram_id = $1
 ), met AS (
@@ -29,11 +30,11 @@ SELECT coalesce(
            $2
        ) AS language,
        EXISTS (SELECT FROM met) AND EXISTS (SELECT FROM before WHERE before.erased_at IS NOT NULL) AS was_erased,
-       -- A user without a row is new, or an operator who was written to before they pressed Start.
+       -- A user without a row is new, or an operator who got a message before they pressed Start.
        $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
 -- name: choose_language!
--- $1 Telegram id, $2 language, $3 whether it stays so whatever Telegram says
+-- $1 Telegram id, $2 language, $3 whether the user chose it, so that the language Telegram reports is ignored
 UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
 
 -- name: erase_user
@@ -45,13 +46,13 @@ SELECT erase_user($1);
 UPDATE users SET unreachable_at = $2 WHERE telegram_id = $1 AND unreachable_at IS NULL;
 
 -- name: mark_reachable
--- No row: they could be reached before, or have asked to be forgotten.
+-- Returns no row if the user was reachable before, or asked to be erased.
 -- $1 Telegram id
 UPDATE users SET unreachable_at = NULL WHERE telegram_id = $1 AND unreachable_at IS NOT NULL AND erased_at IS NULL
 RETURNING telegram_id;
 
 -- name: lock_opening!
--- Pending payments are opened one at a time, until the end of the transaction: a new code looks at all that went before.
+-- Serialize the opening of pending payments until the end of the transaction: a new code is compared with all earlier codes.
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
@@ -70,7 +71,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  ORDER BY created_at;
 
 -- name: find_taken_codes
--- Which of these were ever given out.
+-- Find which of these codes were ever issued.
 -- $1 payment ids
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []);
 
@@ -81,15 +82,15 @@ VALUES ($1, $2, $2, $3, $4, $5, $6)
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: request_again
--- The user asked for the same amount again. A payment that was completed in this moment stays as it is.
--- $1 payment id, $2 now, $3 how many times are kept, the newest
+-- Record that the user requested the same amount again. Returns no row if the payment has ended meanwhile.
+-- $1 payment id, $2 now, $3 maximum of times to keep; the oldest are dropped
 UPDATE pending_payments
    SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]
  WHERE payment_id = $1 AND status = 'pending'
 RETURNING payment_id, telegram_id, amount, currency, status, created_at, requested_again_at;
 
 -- name: cancel_payment
--- Only one's own, only while it is open.
+-- Cancel a payment. Returns no row if it is not open, or is another user's.
 -- $1 payment id, $2 Telegram id, $3 now
 UPDATE pending_payments
    SET status = 'cancelled', ended_at = $3
@@ -101,7 +102,7 @@ RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 SELECT balance FROM balances WHERE telegram_id = $1;
 
 -- name: find_history
--- $1 Telegram id, $2 how many at most
+-- $1 Telegram id, $2 maximum
 SELECT CASE
            WHEN credits.is_not_mine THEN 'not_mine'
            WHEN credits.kind = 'reversal' AND reversed.kind = 'payment' THEN 'match_undone'
@@ -118,5 +119,5 @@ SELECT CASE
  LIMIT $2;
 
 -- name: spend_credits
--- $1 Telegram id, $2 credits, $3 what they are spent on, $4 a key that names this spending
+-- $1 Telegram id, $2 credits, $3 purpose, $4 idempotency key
 SELECT spend_credits($1, $2, $3, $4);

@@ -1,4 +1,4 @@
--- Statements that load the facts for the pure fold of coffee_ledger/settling.py, and write its result in one transaction.
+-- Statements that load the facts for the pure functions of coffee_ledger/settling.py, and store their result in one transaction.
 
 -- name: ping
 SELECT true;
@@ -7,31 +7,31 @@ SELECT true;
 SELECT schema_version();
 
 -- name: know_types
--- Prepared and never run: asyncpg asks Postgres about each array type that it meets first. That happens here, on a new connection, and not
--- in a transaction that holds a lock.
+-- Prepared on each new connection and never run. asyncpg queries Postgres for each array type when it first needs it. This statement
+-- moves these queries out of the transactions that hold a lock.
 SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
        $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
 
 -- name: lock_settling
--- One settlement at a time in the whole database, until the end of the transaction: matching reads what other charges and
--- payments there are. Costs nothing beside the NOTIFY, which lets commits go one at a time as well.
+-- Serialize settlements in the whole database until the end of the transaction, because matching reads other charges and payments.
+-- The lock costs little: NOTIFY serializes the commits anyway.
 SELECT take_settling_turn();
 
 -- name: find_delivered
--- The events that came before, among these.
+-- Find which of these events were received before.
 -- $1 delivery keys
 SELECT delivery_key
   FROM events
  WHERE delivery_key = ANY($1::text []);
 
 -- name: find_charges
--- The charges that events are about, by whatever identifies them, and charges of the same supporter around the same time, which decide
--- with them. Each way in has its index; joined by OR they would be a walk through the whole table.
+-- Find the charges that events are about, by each way to identify a charge, and charges of the same supporter around the same time,
+-- which the rules consider too. Each part of the UNION uses its own index; conditions joined by OR would scan the whole table.
 -- $1 charge keys, $2 transaction ids
 -- $3 families, $4 numbers, $5 starts of periods or nulls: arrays of one length
 -- $6 psp ids, $7 starts of periods: arrays of one length
--- $8 supporter ids, $9 when they paid, $10 for how long around that: the first two are arrays of one length
--- $11 how far apart the starts of one period may be
+-- $8 supporter ids, $9 when they paid: arrays of one length; $10 interval before and after
+-- $11 maximum difference between starts of one period
 SELECT charges.*
   FROM charges
  WHERE charges.charge_id IN (
@@ -67,9 +67,8 @@ SELECT charges.*
        );
 
 -- name: find_waiting
--- The charges of the same amounts around the same time that wait.
--- $1 amounts, $2 currencies, $3 when they were paid, $4 for how long around that: the first three are arrays of one length
--- $5 how many at most for each amount
+-- Find the unmatched charges of the same amounts around the same time.
+-- $1 amounts, $2 currencies, $3 when they were paid: arrays of one length; $4 interval before and after, $5 maximum for each amount
 SELECT DISTINCT waiting.charge_key, waiting.amount, waiting.currency, waiting.paid_at
   FROM unnest($1::numeric [], $2::text [], $3::timestamptz []) AS paid (amount, currency, paid_at)
  CROSS JOIN LATERAL (
@@ -90,7 +89,7 @@ SELECT *
  WHERE charge_key = ANY($1::text []);
 
 -- name: find_users_of_supporters
--- Which users these supporters proved to be, by a code.
+-- Find the users of these supporters, as learned from codes. Other methods do not teach who a supporter is.
 -- $1 supporter ids
 SELECT DISTINCT supporter_id, telegram_id
   FROM charges
@@ -99,8 +98,8 @@ SELECT DISTINCT supporter_id, telegram_id
    AND method = 'code';
 
 -- name: find_users_of_subscriptions
--- To which users charges of these subscriptions were matched by more than a guess, and from which they were taken back since.
--- The newest of the two counts for each user. A charge that lacks the psp id, here or there, is recognised by its number.
+-- Find the users who got charges of these subscriptions by more than a guess, and the users who lost such a match again. For each
+-- user, the newer of the two counts. If one of the charges lacks the psp id, the number identifies the subscription.
 -- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 numbers: arrays of one length
 WITH theirs AS (
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
@@ -131,11 +130,11 @@ SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
  ORDER BY name ASC, telegram_id ASC, at DESC, is_undone DESC;
 
 -- name: find_candidate_payments
--- Payments that may be meant: by their code, by being open for a known user, or by their amount. Of the last those that are open or
--- were when it was paid, whatever became of them. A few of the oldest suffice: a user has at most ten open at a time, so that
--- more of them belong to several users, which is a doubt.
+-- Find pending payments that may be meant: by their code, as open payments of a known user, or by their amount. By amount, include
+-- payments that were open when the charge was paid and have ended since. A limited number of the oldest suffices: a user has at
+-- most ten open at a time, so more of them belong to several users, and that is a doubt in any case.
 -- $1 payment ids, $2 users
--- $3 amounts, $4 currencies, $5 when it was paid, $6 opened until: arrays of one length; $7 how many at most for each
+-- $3 amounts, $4 currencies, $5 when the charge was paid, $6 opened until: arrays of one length; $7 maximum for each
 SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
   FROM pending_payments
  WHERE payment_id = ANY($1::text [])
@@ -170,7 +169,7 @@ SELECT rivals.payment_id, rivals.telegram_id, rivals.amount, rivals.currency, ri
        ) AS rivals;
 
 -- name: find_guesses
--- When a charge was last guessed to be of each of these users, and when a guess was last taken back from them.
+-- Find when each of these users was last credited by a guess, and when such a guess was last taken back.
 -- $1 users
 SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_back_at
   FROM guesses
@@ -178,7 +177,7 @@ SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_b
  GROUP BY telegram_id;
 
 -- name: find_outsiders
--- Which of these an operator remembered as not from our users.
+-- Find which of these an operator marked as outsiders.
 -- $1 kinds, $2 names: arrays of one length
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
   FROM unnest($1::text [], $2::text []) AS named (kind, name)
@@ -191,7 +190,7 @@ UNION ALL
 SELECT telegram_id, NULL AS username FROM users WHERE telegram_id = ANY($2::bigint []);
 
 -- name: find_erased_supporters
--- Which of these paid for a user who asked to be erased, and has not written since.
+-- Find which of these supporters paid for a user who was erased and has not written since.
 -- $1 supporter ids
 SELECT DISTINCT charges.supporter_id
   FROM charges
@@ -203,8 +202,8 @@ SELECT DISTINCT charges.supporter_id
 SELECT telegram_id FROM users WHERE telegram_id = ANY($1::bigint []) AND erased_at IS NOT NULL;
 
 -- name: keep_events
--- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 outcomes, $7 charge keys,
--- $8 times of receipt, $9 which secrets fitted, $10 supporter ids, $11 when the body was blanked or null: arrays of one length
+-- $1 delivery keys, $2 types, $3 live modes, $4 attempts, $5 bodies, $6 outcomes, $7 charge keys, $8 times of receipt,
+-- $9 positions of the verifying secrets, $10 supporter ids, $11 when the body was blanked or null: arrays of one length
 INSERT INTO events (
     delivery_key, type, live_mode, attempt, body, outcome, charge_key, received_at, verified_by, supporter_id, blanked_at
 )
@@ -216,7 +215,7 @@ SELECT *
 ON CONFLICT (delivery_key, source) DO NOTHING;
 
 -- name: meet_supporters
--- Keep the newest name and address of each.
+-- Store the newest name and e-mail address of each supporter. Sorted, so that concurrent transactions lock the rows in one order.
 -- $1 supporter ids, $2 names, $3 e-mail addresses: arrays of one length; $4 now
 INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
 SELECT seen.supporter_id, seen.name, seen.email, $4, $4
@@ -228,7 +227,7 @@ SET name = coalesce(excluded.name, known.name),
     last_seen_at = greatest(excluded.last_seen_at, known.last_seen_at);
 
 -- name: keep_charges
--- Record charges, or what changed of them. One object of $1 is one charge, its keys are the columns.
+-- Insert charges, or update their changed columns. Each object of $1 is one charge; its keys are the columns.
 -- $1 a JSON array
 INSERT INTO charges AS kept (
     charge_key, source, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item, item_name,
@@ -249,7 +248,8 @@ SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id =
     matched_at = excluded.matched_at, refunded_at = excluded.refunded_at, refunded_amount = excluded.refunded_amount;
 
 -- name: credit_charges
--- Credit each charge once: its first credit follows nothing, and there is one such. A charge with no row here was credited before.
+-- Credit each charge once: the index credited_once allows one credit that follows no reversal. A charge that is missing in the result
+-- was credited before.
 -- $1 charge keys, $2 users, $3 credits: arrays of one length; $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
 SELECT charges.charge_id, 'payment', paid.telegram_id, paid.credits, $4
@@ -259,7 +259,7 @@ ON CONFLICT (charge_id, follows) WHERE kind = 'payment' DO NOTHING
 RETURNING charge_id;
 
 -- name: reverse_refunded_charges
--- Take back what is left of the credits of these charges; nothing where nothing is left.
+-- Take back all that is left of the credits of these charges.
 -- $1 charge keys, $2 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, created_at)
 SELECT given.charge_id, 'refund', given.telegram_id, -credits_left(given.credit_id), given.credit_id, $2
@@ -282,8 +282,8 @@ ON CONFLICT (charge_id) DO NOTHING;
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- A refund of credits that were spent already: the operators should know.
--- $1 users whose charges were refunded now
+-- Tell the operators about users with a negative balance: a refund took back credits that were already spent.
+-- $1 users with a charge that was refunded now
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
   FROM balances
@@ -291,8 +291,8 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
    AND balance < 0;
 
 -- name: complete_payments!
--- End pending payments whose charge came; one that was cancelled meanwhile stays so.
--- $1 payment ids, $2 what completed them, JSON: arrays of one length; $3 now
+-- Complete pending payments. A payment that was cancelled or has expired meanwhile stays so.
+-- $1 payment ids, $2 the charges that completed them, JSON: arrays of one length; $3 now
 UPDATE pending_payments
    SET status = 'completed', completed_at = $3, ended_at = $3, bmc_data = paid.bmc_data
   FROM unnest($1::text [], $2::jsonb []) AS paid (payment_id, bmc_data)
@@ -300,7 +300,7 @@ UPDATE pending_payments
    AND pending_payments.status = 'pending';
 
 -- name: queue_notifications
--- Each fact once; a null fact key every time.
+-- Queue each fact once. A notification with a null fact key is always queued.
 -- $1 users, null for the operators, $2 kinds, $3 facts, JSON, $4 fact keys, $5 traces or nulls: arrays of one length
 INSERT INTO notifications (telegram_id, kind, facts, fact_key, traceparent)
 SELECT *
@@ -308,12 +308,13 @@ SELECT *
 ON CONFLICT (fact_key) DO NOTHING;
 
 -- name: announce
--- A hint that there is something to look for; what it is, a query finds. Empty, so that one transaction sends one.
+-- Wake the listeners. The NOTIFY is only a hint; they find the changes by queries. The payload is empty, so that Postgres merges all
+-- notifications of one transaction into one.
 SELECT pg_notify('payments', '');
 
 -- name: count_signature_failures
--- Add to the counter; where there was nothing for a while, tell the operators.
--- $1 the minute, $2 how many, $3 a burst is over when there were none since then
+-- Add to the counter. Tell the operators when a new burst begins, that is, if there was no failure since $3.
+-- $1 minute, $2 number of failures, $3 a burst is over if its last failure was before this time
 WITH counted AS (
     INSERT INTO signature_failures AS known (minute, failures)
     VALUES ($1, $2)
@@ -323,17 +324,18 @@ INSERT INTO notifications (telegram_id, kind, facts, fact_key)
 SELECT NULL, 'signature_failures', jsonb_build_object('count', $2::bigint), 'signature_failures:' || $1::timestamptz
  WHERE NOT EXISTS (SELECT FROM signature_failures WHERE minute >= $3)
 ON CONFLICT (fact_key) DO NOTHING
--- Not the id: the webhook may queue notifications, not read them.
+-- RETURNING true and not the id, because the webhook has no privilege to read notifications.
 RETURNING true;
 
 -- name: count_refused
--- $1 a streak whose last refusal is older is none any more
+-- $1 a streak is over if its last refusal was before this time
 SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 
 -- name: keep_answers
--- Refusals count from the last 200 of any webhook on, in the order of their times and not of their writing.
--- $1 when one was last accepted or null, $2 how many were refused since, $3 when the last of these was or null,
--- $4 a streak whose last refusal is older is none any more
+-- Add the answers of one webhook replica to the shared streak, which counts refusals since the last 200 of any replica. Compares the
+-- times of the answers, because replicas may write in another order than they answered.
+-- $1 when the replica last accepted, or null, $2 how many it refused since, $3 when it last refused, or null,
+-- $4 a streak is over if its last refusal was before this time
 UPDATE webhook_answers
    SET accepted_at = greatest(accepted_at, $1),
        refused = CASE WHEN $1 > accepted_at OR refused_at < $4 THEN 0 ELSE refused END

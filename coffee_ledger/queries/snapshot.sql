@@ -1,7 +1,8 @@
--- The state of everything at one moment, for the metrics. Each is one step of a read-only transaction of a single snapshot.
+-- The state of the product at one time, for the metrics. All statements run in one read-only transaction with a single snapshot, so
+-- that their numbers agree.
 
 -- name: limit_snapshot!
--- A slow database must not be made slower by measuring it.
+-- Limit the time of each statement, so that measuring does not slow a busy database further.
 SET LOCAL statement_timeout = '2s';
 
 -- name: count_payments
@@ -10,14 +11,14 @@ SELECT status, count(*) AS payments, min(created_at) AS oldest_at
  GROUP BY status;
 
 -- name: count_charges
--- A charge of which only the refund has come is no payment yet.
+-- A charge of which only the refund was received does not count yet.
 SELECT state, count(*) AS charges, min(recorded_at) AS oldest_at
   FROM charges
  WHERE is_paid
  GROUP BY state;
 
 -- name: sum_paid
--- In hundredths, so that a counter of whole numbers holds it.
+-- In hundredths, so that an integer counter can hold the sum.
 SELECT currency, sum(amount * 100) AS hundredths
   FROM charges
  WHERE is_paid
@@ -35,7 +36,8 @@ SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bi
  GROUP BY kind, is_taken;
 
 -- name: count_notifications
--- A message that is due later, such as a reminder, is no delay. A message queued again is late from then on.
+-- A message that is due later, such as a reminder, does not count as delayed. The delay of a message that was queued again is measured
+-- from that time on.
 -- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
@@ -48,15 +50,15 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
 
 -- name: count_unsettled_events
--- Those that changed nothing, and of which no operator has said that nothing more is to be done. An index holds just them.
+-- Events that changed nothing and that no operator has put aside. The index events_kept holds only these.
 SELECT outcome, count(*) AS events
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
  GROUP BY outcome;
 
 -- name: find_oldest_undelivered
--- Put off or not: for how long somebody has not been told.
--- A message that was queued again when its reader came back is late from then on.
+-- The time since which the oldest due message has not been delivered, including messages that wait for a retry. The delay of a message
+-- that was queued again is measured from that time on.
 -- $1 now, $2 kinds for users
 SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, created_at)) AS oldest_at
   FROM notifications
@@ -64,8 +66,8 @@ SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, create
  GROUP BY kind = ANY($2::text []);
 
 -- name: count_overdrafts
--- Refunds that came after their credits were spent, ever; and the users who are below zero now.
--- Only users who had a refund are added up, entry by entry.
+-- All refunds so far that came after their credits were spent, and the users with a balance below zero now. Only the entries of users
+-- who had a refund are summed.
 SELECT (
            SELECT count(*)
              FROM (
@@ -78,12 +80,13 @@ SELECT (
        (SELECT count(*) FROM balances WHERE balance < 0) AS users;
 
 -- name: find_newest_delivery
--- The newest signed delivery whose event is kept, whatever it said; "Send test" is one.
+-- The newest signed delivery of any kind with a stored event. "Send test" counts too.
 SELECT max(received_at) AS received_at FROM events;
 
 -- name: find_rhythm
--- The payments of some time up to the newest. Not up to now: a long silence would make payments look rare.
--- $1 now, $2 how far back from the newest
+-- Count the payments in an interval that ends with the newest payment. It does not end now, because a long silence would make payments
+-- look rare.
+-- $1 now, $2 length of the interval
 SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
   FROM charges
  WHERE charges.is_paid

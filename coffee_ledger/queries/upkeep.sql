@@ -1,13 +1,14 @@
--- The janitor's: end what was never paid, forget what need not be kept, match again, check.
+-- Periodic work of the janitor: expire unpaid requests, settle events again, delete and blank old data, match again, check balances.
 
 -- name: try_lock_task
--- One janitor at a time does a task; the other has nothing to do. Until the end of the transaction.
--- $1 the turn's table
+-- Lock a task until the end of the transaction, so that one janitor at a time works on it. Returns false if another holds the lock.
+-- $1 table to lock
 SELECT try_turn($1);
 
 -- name: expire_payments
--- End what was never paid, and tell the users.
--- $1 now, $2 opened before this time, $3 how many at most
+-- Expire pending payments, and notify their users. SKIP LOCKED, so that a payment that another transaction is changing is left to
+-- the next run.
+-- $1 now, $2 opened before this time, $3 maximum
 WITH ended AS (
     UPDATE pending_payments
        SET status = 'expired', ended_at = $1
@@ -29,8 +30,8 @@ ON CONFLICT (fact_key) DO NOTHING
 RETURNING notification_id;
 
 -- name: find_wanted_events
--- What operators want settled again.
--- $1 how many at most
+-- Find the events that operators asked to settle again.
+-- $1 maximum
 SELECT event_no
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND settle_again_at IS NOT NULL
@@ -44,16 +45,16 @@ SELECT delivery_key, body, received_at
  WHERE event_no = $1 AND body IS NOT NULL AND settle_again_at IS NOT NULL;
 
 -- name: end_wish!
--- What became of an event that was settled again.
+-- Store the outcome of an event that was settled again.
 -- $1 event number, $2 outcome, $3 charge key or null
 UPDATE events
    SET settle_again_at = NULL, outcome = $2, charge_key = coalesce($3, charge_key)
  WHERE event_no = $1;
 
 -- name: blank_events
--- Forget what BMC sent, word for word; the keys stay, so that a repeat is still known as one. An event that failed or could not be
--- read is nowhere else: it keeps its body until a person has decided.
--- $1 now, $2 received before this time, $3 how many at most
+-- Blank the bodies of old events. The keys stay, so that a repeat is still recognised. The body of an event that failed or could not
+-- be read is the only record of it, so it stays until an operator has put the event aside.
+-- $1 now, $2 received before this time, $3 maximum
 UPDATE events
    SET body = NULL, blanked_at = $1
  WHERE event_no IN (
@@ -68,8 +69,8 @@ UPDATE events
 RETURNING event_no;
 
 -- name: blank_notes
--- A charge that waits keeps its note: an operator decides by it.
--- $1 recorded before this time, $2 how many at most
+-- Blank the notes and payer names of old charges. An unmatched charge keeps them, because an operator needs them to decide.
+-- $1 recorded before this time, $2 maximum
 UPDATE charges
    SET note = NULL, payer_name = NULL
  WHERE charge_id IN (
@@ -82,8 +83,9 @@ UPDATE charges
 RETURNING charge_id;
 
 -- name: blank_supporters
--- A supporter whose charge waits keeps the name that an operator compares.
--- $1 last seen before this time, $2 how many at most
+-- Blank the names and e-mail addresses of old supporters. A supporter with an unmatched charge keeps them, because an operator needs
+-- them to decide.
+-- $1 last seen before this time, $2 maximum
 UPDATE supporters
    SET name = NULL, email = NULL
  WHERE supporter_id IN (
@@ -100,8 +102,8 @@ UPDATE supporters
 RETURNING supporter_id;
 
 -- name: delete_old_notifications
--- What was told, or could not be, is no longer owed.
--- $1 queued before this time, $2 how many at most
+-- Delete old notifications that are no longer pending.
+-- $1 queued before this time, $2 maximum
 DELETE FROM notifications
  WHERE notification_id IN (
            SELECT notification_id
@@ -113,8 +115,8 @@ DELETE FROM notifications
 RETURNING notification_id;
 
 -- name: blank_claims
--- An open claim keeps its name: an operator compares it.
--- $1 raised before this time, $2 how many at most
+-- Blank the names in old claims. An open claim keeps its name, because an operator compares it.
+-- $1 raised before this time, $2 maximum
 UPDATE claims
    SET name = NULL
  WHERE claim_id IN (
@@ -127,13 +129,14 @@ UPDATE claims
 RETURNING claim_id;
 
 -- name: delete_old_signature_failures
--- $1 counted before this time, $2 how many at most
+-- $1 counted before this time, $2 maximum
 DELETE FROM signature_failures
  WHERE minute IN (SELECT minute FROM signature_failures WHERE minute < $1 ORDER BY minute LIMIT $2)
 RETURNING minute;
 
 -- name: close_answered_claims
--- A charge that was credited to the user after all answers the claim about it; what was paid later than they claimed does not.
+-- Confirm open claims about charges that were credited to the claimant since. A charge that was paid after the claim was raised cannot
+-- be meant.
 -- $1 now
 UPDATE claims
    SET status = 'confirmed', decided_at = $1, charge_id = charges.charge_id
@@ -147,7 +150,7 @@ UPDATE claims
 RETURNING claims.claim_id;
 
 -- name: find_unmatched_charges
--- $1 after this charge id, $2 how many at most
+-- $1 after this charge id, $2 maximum
 SELECT charge_id, charge_key
   FROM charges
  WHERE state = 'unmatched' AND is_paid AND NOT is_held AND charge_id > $1
@@ -155,7 +158,7 @@ SELECT charge_id, charge_key
  LIMIT $2;
 
 -- name: measure_drift
--- Credits by which balances differ from the sum of their entries, added up without signs: 0, always.
+-- Sum the absolute differences between the balances and the sums of their entries. The result must be 0.
 SELECT coalesce(sum(abs(coalesce(balances.balance, 0) - coalesce(entered.credits, 0))), 0)::bigint
   FROM balances
   FULL JOIN (SELECT telegram_id, sum(credits) AS credits FROM credits GROUP BY telegram_id) AS entered

@@ -60,7 +60,7 @@ async def guest(
 async def test_its_own_command_asks_for_credits_first(anna: Person) -> None:
     said = await anna.ask("/fortune")
 
-    assert said == "A fortune takes 50 credits. /pay brings you some."
+    assert said == "A fortune costs 50 credits. Get some with /pay."
 
 
 async def test_what_is_paid_can_be_spent_in_it(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
@@ -71,7 +71,7 @@ async def test_what_is_paid_can_be_spent_in_it(anna: Person, webhook: Webhook, l
     fortune = await anna.ask("/fortune")
 
     assert "+500 credits" in thanks
-    assert fortune == "Somebody will buy you a coffee. You have 450 credits left."
+    assert fortune == "A stranger will buy you a coffee. You have 450 credits left."
     assert await ledger.credits("spend") == [-50]
     assert "a fortune" in await anna.ask("/history")
 

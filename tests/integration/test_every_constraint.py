@@ -128,11 +128,11 @@ WAIT_AGAIN = change(1, BACK_TO_WAITING) + ";"
 PENDING = "UPDATE pending_payments SET {} WHERE payment_id = 'K7QM2XHD'"
 ENDED = "UPDATE pending_payments SET {} WHERE payment_id = 'P4RT9WEZ'"
 CAUSE, ACTION, KEY = "'because'", 1, "'spent-2'"
-TAKEN_BACK = "credits.what_is_taken_back_is_left"
+TAKEN_BACK = "credits.entry_can_be_taken_back"
 POLICY = 'new row violates row-level security policy for table "credits"'
 
 VIOLATIONS = [
-    Violation("users.language_is_spoken_here", "UPDATE users SET language = 'de'"),
+    Violation("users.language_is_supported", "UPDATE users SET language = 'de'"),
     Violation("webhook_answers.there_is_one_row", "INSERT INTO webhook_answers (is_only) VALUES (false)"),
     Violation("webhook_answers.refused_is_a_count", "UPDATE webhook_answers SET refused = -1"),
     # Pending payments
@@ -224,9 +224,11 @@ VIOLATIONS = [
     ),
     Violation("credits.only_a_spend_has_its_key", credit("spend", -1, cause=CAUSE)),
     Violation("credits.spent_once", credit("spend", -1, cause=CAUSE, idempotency_key="'spent-1'", user=2)),
-    Violation("credits.names_what_it_takes_back", credit("refund", -1, charge_id=1)),
-    Violation("credits.names_what_it_takes_back", credit("reversal", -1, cause=CAUSE, action_id=ACTION)),
-    Violation("credits.names_what_it_takes_back", credit("adjustment", -1, cause=CAUSE, action_id=ACTION, reverses=80)),
+    Violation("credits.names_the_entry_taken_back", credit("refund", -1, charge_id=1)),
+    Violation("credits.names_the_entry_taken_back", credit("reversal", -1, cause=CAUSE, action_id=ACTION)),
+    Violation(
+        "credits.names_the_entry_taken_back", credit("adjustment", -1, cause=CAUSE, action_id=ACTION, reverses=80)
+    ),
     Violation("credits.only_a_payment_follows", credit("adjustment", 1, cause=CAUSE, action_id=ACTION, follows=41)),
     Violation("credits.adjustment_has_its_action", credit("adjustment", 1, cause=CAUSE)),
     Violation("credits.reversal_has_its_author", credit("reversal", -100, cause=CAUSE, reverses=80)),
@@ -251,16 +253,14 @@ VIOLATIONS = [
     Violation(
         TAKEN_BACK,
         credit("reversal", 50, reverses=90, cause=CAUSE, action_id=ACTION),
-        refused_as="takes_back_what_can_be_taken_back",
+        refused_as="takes_back_a_reversible_kind",
     ),
     Violation(
         TAKEN_BACK,
         credit("reversal", 500, charge_id=4, reverses=41, cause=CAUSE, action_id=ACTION),
-        refused_as="takes_back_what_can_be_taken_back",
+        refused_as="takes_back_a_reversible_kind",
     ),
-    Violation(
-        TAKEN_BACK, credit("refund", -1, charge_id=7, reverses=72), refused_as="takes_back_what_can_be_taken_back"
-    ),
+    Violation(TAKEN_BACK, credit("refund", -1, charge_id=7, reverses=72), refused_as="takes_back_a_reversible_kind"),
     Violation(
         TAKEN_BACK,
         credit("reversal", 200, charge_id=5, reverses=51, cause=CAUSE, action_id=ACTION),
@@ -337,14 +337,14 @@ VIOLATIONS = [
         role="janitor",
     ),
     Violation(
-        "credits.people_decide",
+        "credits.bot_adds_all_but_spend",
         credit("spend", -1, cause=CAUSE, idempotency_key=KEY),
         refused_as=POLICY,
         role="bot",
     ),
     # The rest
     Violation(
-        "notifications.told_once",
+        "notifications.queued_once",
         "INSERT INTO notifications (telegram_id, kind, fact_key) VALUES (1, 'payment_credited', 'credited:matched')",
     ),
     Violation("notifications.only_a_tried_message_is_set_aside", "UPDATE notifications SET is_set_aside = true"),
@@ -353,7 +353,7 @@ VIOLATIONS = [
         "UPDATE notifications SET is_set_aside = true, attempts = 1",
     ),
     Violation("notifications.status_is_known", "UPDATE notifications SET status = 'lost'"),
-    Violation("notifications.traceparent_is_one", "UPDATE notifications SET traceparent = '00-1-2-3'"),
+    Violation("notifications.traceparent_is_valid", "UPDATE notifications SET traceparent = '00-1-2-3'"),
     Violation("notifications.sent_has_its_time", "UPDATE notifications SET status = 'sent'"),
     Violation("backups.size_is_positive", "INSERT INTO backups (size_bytes) VALUES (0)"),
 ]
@@ -363,7 +363,7 @@ WITHOUT_VIOLATION = {
     "credits.entry_has_one_user": "The target of takes_back_from_the_same_user; the primary key says more.",
     "credits.entry_has_one_charge": "The target of follows_an_entry_of_its_charge; the primary key says more.",
     "credits.balance_is_the_sum": "It refuses nothing, it keeps the balances: test_a_balance_follows_each_entry.",
-    "credits.everybody_reads": "It refuses no row: it lets the services read all of them.",
+    "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
 """Rules that no statement can break alone, with the reason."""
 
@@ -390,7 +390,7 @@ SELECT tablename || '.' || policyname, 'policy'
   FROM pg_policies
 """
 
-BRANCHES = r"SELECT (regexp_matches(prosrc, 'broken := ''(\w+)''', 'g'))[1] FROM pg_proc WHERE proname = 'check_what_is_taken_back'"
+BRANCHES = r"SELECT (regexp_matches(prosrc, 'broken := ''(\w+)''', 'g'))[1] FROM pg_proc WHERE proname = 'check_reversed_entry'"
 
 numbers = itertools.count()
 
@@ -489,7 +489,7 @@ async def test_a_violation_succeeds_without_its_rule(db: Connection, violation: 
 
 @pytest.mark.parametrize("violation", OF_WHAT_IS_TAKEN_BACK, ids=names_of(OF_WHAT_IS_TAKEN_BACK))
 async def test_a_violation_succeeds_without_the_branch_that_refuses_it(db: Connection, violation: Violation) -> None:
-    body: str = await db.fetchval("SELECT pg_get_functiondef('check_what_is_taken_back'::regproc)")
+    body: str = await db.fetchval("SELECT pg_get_functiondef('check_reversed_entry'::regproc)")
     branch = f"broken := '{violation.refused_as}'"
     assert branch in body
 

@@ -67,11 +67,11 @@ async def test_the_whole_balance_may_be_spent(spender: Spender, ledger: Ledger) 
 
 
 async def test_one_credit_too_many_is_refused(spender: Spender, ledger: Ledger) -> None:
-    with pytest.raises(asyncpg.PostgresError, match="does not suffice") as refused:
+    with pytest.raises(asyncpg.PostgresError, match="balance is too low") as refused:
         await spender.spend(101)
 
     assert refused.value.sqlstate == INSUFFICIENT
-    assert refused.value.as_dict()["detail"] == "balance 100, wanted 101"
+    assert refused.value.as_dict()["detail"] == "balance 100, requested 101"
     assert await ledger.balance() == 100
 
 
