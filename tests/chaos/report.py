@@ -1,4 +1,4 @@
-"""Tables for people, and lines for the record."""
+"""The tables that are printed, and the JSON lines of the record."""
 
 import json
 import math
@@ -25,7 +25,7 @@ SHOWN_MAX = 20
 
 @dataclass
 class Record:
-    """Writes one JSON line for everything that happened; times are Unix seconds."""
+    """Writes one JSON line for each thing that happens; times are Unix seconds."""
 
     path: Path
     began_at: float = field(default_factory=time.time)
@@ -43,7 +43,7 @@ class Record:
         print(f"{seconds // 60:3}:{seconds % 60:02}  {text}", flush=True)
 
     def keep(self, sent: Sent, messages: Sequence[Message], verdict: Verdict) -> None:
-        """Write down everything that the verdict was reached from."""
+        """Write the verdict, and everything on which it is based."""
         for charge in sent.charges.values():
             self.write("charge", **asdict(charge))
         for event in sent.events.values():
@@ -69,7 +69,7 @@ def summary(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> list[tuple
     users_charges = sum(charge.user is not None for charge in sent.charges.values())
     acknowledged, given_up = sum(one.acknowledged > 0 for one in events), sum(one.given_up for one in events)
     return [
-        ("charges, those with a user's code among them", f"{len(sent.charges)}, {users_charges}"),
+        ("charges, of these with a user's code", f"{len(sent.charges)}, {users_charges}"),
         ("events, acknowledged, given up", f"{len(events)}, {acknowledged}, {given_up}"),
         (
             "deliveries, acknowledged",
