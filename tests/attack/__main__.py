@@ -70,7 +70,7 @@ class Size:
 
 @dataclass
 class Flood:
-    """The counts that the senders last reported, and how many they held each second of the attack."""
+    """The last counts that the senders reported, and the numbers held in each second of the attack."""
 
     counts: dict[str, Any] = field(
         default_factory=lambda: {"held": {}, "ended": {}, "longest_seconds": {}, "uploads_begun": 0, "uploaders": 0}
@@ -82,7 +82,7 @@ class Flood:
         return int(self.counts["held"].get(kind, 0))
 
     def is_complete(self, size: Size) -> bool:
-        """Tell whether all senders have begun. Uploads count by sender, because the product drops some at once to admit others."""
+        """Tell whether every sender has connected. An upload counts even if the product has dropped it to admit another."""
         held = all(self.now(kind) >= HELD_SHARE_MIN * size.of(kind) for kind in (IDLE, STREAMS))
         return held and int(self.counts["uploaders"]) >= size.uploads
 

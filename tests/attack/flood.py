@@ -35,11 +35,11 @@ from tests.deployment.standing import Door
 
 UPLOADS, IDLE, STREAMS = "stalled uploads", "idle connections", "stalled streams"
 STREAMS_PER_CONNECTION = 5
-"""The server's flow-control window for a connection has room for the bodies of this many streams."""
+"""The number of bodies that fit into the server's flow-control window for one connection."""
 DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
 """The maximum size of a body on each of the two routes."""
 MISSING_BYTES = 1024
-"""The end of a stalled body that is never sent."""
+"""The number of bytes at the end of a stalled body that are never sent."""
 FRAME_BYTES = 16 * 1024
 WINDOW_UPDATE = 0x8
 FIRST_WINDOW = 65_535
@@ -75,7 +75,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Upload:
-    """A POST of the maximum size that stops shortly before its end, as one sender repeats it."""
+    """A POST of the maximum size that stops shortly before its end. Each sender repeats its own."""
 
     sender: int
     path: str

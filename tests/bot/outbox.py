@@ -65,7 +65,7 @@ class Outbox:
         return {row["telegram_id"]: row["status"] for row in rows}
 
     async def put_off(self) -> None:
-        """Wait until a pending notification is not due for at least two minutes, as after a failed attempt."""
+        """Wait until a failed attempt has put a notification off by more than two minutes."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"

@@ -163,7 +163,7 @@ async def test_a_user_who_writes_too_fast_is_throttled_told_once_and_delays_no_o
     allowed = BURST_MAX + math.ceil((time.monotonic() - began) * UPDATES_PER_SECOND)
 
     async with asyncio.timeout(BURST_MAX * 2):
-        while len(texts := await anna.texts()) <= BURST_MAX:  # noqa: ASYNC110 — the bot answers one a second
+        while len(texts := await anna.texts()) <= BURST_MAX:  # noqa: ASYNC110 — the bot sends one message a second
             await asyncio.sleep(0.1)
 
     assert "кредитів" in said

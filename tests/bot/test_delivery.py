@@ -211,7 +211,7 @@ async def test_a_failed_message_is_not_overtaken_by_the_next(
 async def test_a_message_that_fails_for_an_unknown_reason_blocks_its_chat_for_a_bounded_time(
     pool: Pool, outbox: Outbox, minutes: int, *, passes: bool
 ) -> None:
-    """A message is set aside if it would have blocked its chat for over 15 minutes by the next attempt, in 5 to 10 minutes."""
+    """The next attempt is 5 to 10 minutes away. A message that would then have blocked its chat for over 15 minutes is set aside."""
     sent: list[str] = []
 
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:

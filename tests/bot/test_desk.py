@@ -1,4 +1,4 @@
-"""Operators decide charges on cards and by search, one operator at a time; other users can do none of this."""
+"""The operator's desk: decisions on cards, search and lists. If two operators decide at once, one succeeds; others have no access."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -427,7 +427,7 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     await operator.ask("/start")
     assert "Nothing waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
-    # Five cards, and the summary of the rest.
+    # The operator gets five cards and a summary of the rest.
     for _ in range(6):
         await operator.hear()
 
@@ -537,7 +537,7 @@ async def test_an_unreadable_event_can_be_put_aside_with_a_reason(
 
 @pytest.mark.usefixtures("bot")
 async def test_the_doctor_ignores_events_whose_body_was_erased(operator: Person, webhook: Webhook, pool: Pool) -> None:
-    """This happens if `RETENTION_DAYS` is less than the week that the doctor looks back."""
+    """If `RETENTION_DAYS` is less than 7, bodies are erased within the week that the doctor looks back."""
     await operator.ask("/start")
     await webhook.post(b"{not JSON")
     await operator.hear()

@@ -133,7 +133,7 @@ async def keep_logs(stack: Stack, record: report.Record) -> None:
 
 @asynccontextmanager
 async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Use a new connection for each delivery: a kept one that a dying proxy closes would look like a refused delivery."""
+    """Use a new connection for each delivery: if a dying proxy closed a reused one, it would look like a refused delivery."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
         yield session
 

@@ -238,7 +238,7 @@ class _Telling:
 
 @dataclass
 class _Owed:
-    """How often one fact may and must be told to one user."""
+    """The least and the greatest number of messages about one fact that one user must get."""
 
     least: int = 0
     most: int = 0

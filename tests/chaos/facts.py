@@ -7,7 +7,7 @@ SETTLES_DOWN_SECONDS = 10.0
 """For about this long after a fault is undone, its services still start, recover and reconnect."""
 
 TELLING = frozenset({"bot", "db", "sandbox"})
-"""The services between Telegram's answer and its mark in the database. A fault of one of these can repeat a message."""
+"""A message is sent and then marked as sent. A fault in one of these services can prevent the mark, so the message is repeated."""
 
 
 @dataclass

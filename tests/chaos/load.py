@@ -18,7 +18,7 @@ from tests.chaos.people import Person, Telegram
 
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 2.0
-"""Doubled after each attempt. "Up to 4 more deliveries with exponential delay"; the delays themselves are not public."""
+"""Doubled after each attempt. BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays."""
 
 ANSWER_SECONDS_MAX = 15.0
 CREDITS_PER_DOLLAR = 100

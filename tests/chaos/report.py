@@ -104,7 +104,7 @@ def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
 
 
 def bot_kills(verdict: Verdict, faults: Sequence[Fault], *, minutes: float) -> list[tuple[str, str]]:
-    """Compare the run with the targets of issue 11."""
+    """Return the measurements of a run of bot kills, with the targets in brackets."""
     kills = len(faults)
     median, nearly_all, longest = _quantiles(verdict.seconds_to_message)
     per_kill = len(verdict.repeats) / max(kills, 1)
@@ -132,7 +132,7 @@ def listed(verdict: Verdict) -> str:
 
 
 def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
-    """Count each repeat once, for the last fault that began before its first message, or else the first one after."""
+    """Count each repeat for one fault: the last that began before the first message, otherwise the first that began after it."""
     counted: Counter[str] = Counter()
     for repeat in repeats:
         if not repeat.faults:

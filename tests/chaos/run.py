@@ -171,7 +171,7 @@ class Run:
         return False
 
     async def _left(self) -> str:
-        """Describe the work that is left; empty if none is."""
+        """Describe the work that is left; return an empty text if there is none."""
         try:
             sick = {name: state for name, state in (await self.stack.states()).items() if state != "healthy"}
             spooled, owed = await self.stack.list_spool(), int(await self.stack.sql(OWED_TO_USERS))

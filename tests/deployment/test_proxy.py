@@ -121,7 +121,7 @@ async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
         "/appx",
     ],
 )
-async def test_everything_else_is_not_found(proxy: Proxy, path: str) -> None:
+async def test_other_paths_are_not_found(proxy: Proxy, path: str) -> None:
     for method in ("GET", "POST"):
         status, _, _ = await proxy.ask(path, method=method)
 
@@ -273,7 +273,7 @@ async def test_a_long_header_passes_and_a_longer_one_is_refused(proxy: Proxy, pr
     within, beyond = [await status_of_header(proxy, protocol, "x" * length) for length in (12_000, 40_000)]
 
     assert within == 200
-    # None is right as well: over HTTP/2 the proxy may reset the stream or close the connection instead.
+    # None is allowed, because over HTTP/2 the proxy may reset the stream or close the connection instead.
     assert beyond in (400, 431, None)
 
 
@@ -364,7 +364,7 @@ def caddy(*words: str) -> str:
     return subprocess.run([*run, *words], capture_output=True, text=True, timeout=60, check=False).stdout
 
 
-def test_the_caddyfile_has_caddys_own_format() -> None:
+def test_the_caddyfile_is_formatted() -> None:
     told = caddy("fmt", "--diff", "/etc/caddy/Caddyfile")
 
     assert "The only door" in told

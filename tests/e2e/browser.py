@@ -1,4 +1,4 @@
-"""A browser for the Mini App: as a page of its own, as in Telegram's web views, or in a frame of a simulated Telegram client."""
+"""A browser that opens the Mini App directly, as Telegram's web views do, or in a frame of a simulated Telegram client."""
 
 import json
 import re
@@ -76,7 +76,7 @@ class Screen:
     async def open(
         self, person: Person, *, width: int = 390, scheme: Scheme = "light", locale: str = "en", **launch: object
     ) -> Page:
-        """Open the Mini App as a page of its own, without Telegram's native buttons."""
+        """Open the Mini App directly, without Telegram's native buttons."""
         page = await self.page(width=width, scheme=scheme, locale=locale)
         await page.goto(await self.address_of(person, **({"menu": True, "theme": scheme} | launch)))
         return page

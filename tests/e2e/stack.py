@@ -1,4 +1,4 @@
-"""The running product: `compose.yaml` as the demo starts it, with names and ports that leave other stacks on this machine alone."""
+"""The running product: `compose.yaml` as the demo starts it, with its own project name and ports, beside other stacks."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""A bot whose modules have the names that Coffee Ledger's modules once had. It must find its own, and the library its own."""
+"""A bot whose modules have the names that Coffee Ledger's modules once had. Each of the two must import its own modules."""
 
 import asyncio
 
