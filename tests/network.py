@@ -1,7 +1,7 @@
 """
-Who opens a browser and who starts or ends containers wait for each other, across all processes that test here.
+A file lock that keeps browsers and changes of containers apart, across all test processes of this machine.
 
-A container that comes or goes is a change of the machine's network, and Chromium then breaks off what it is loading.
+Starting or stopping a container changes the machine's network, and Chromium then aborts the pages that it is loading.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ _browsers = 0
 
 @contextmanager
 def unchanging_network() -> Iterator[None]:
-    """Keep the network as it is, for as long as a browser is open."""
+    """Hold the shared lock while a browser is open, so that no other process starts or stops containers."""
     global _browsers
     with _locked(fcntl.LOCK_SH):
         _browsers += 1
@@ -29,7 +29,11 @@ def unchanging_network() -> Iterator[None]:
 
 @contextmanager
 def changing_network() -> Iterator[None]:
-    """Start or end containers, once nobody else has a browser open. Whoever has one in this process knows what they do."""
+    """
+    Hold the exclusive lock while containers start or stop, so that no other process has a browser open.
+
+    Take no lock if this process has a browser open: it holds the shared lock itself, and would wait for itself.
+    """
     if _browsers:
         yield
         return

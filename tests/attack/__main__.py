@@ -1,13 +1,13 @@
 """
-Attack the front door of the whole product with connections that stall, and pay meanwhile.
+Attack the public port of the whole product with connections that stall, while real payments arrive.
 
     make attack
 
-starts the stack of compose.yaml under a name of its own, without what only watches it and with the stand-in for Telegram,
-on ports of the loopback interface. For a minute it holds 2,000 uploads of the maximum size that stall shortly before their
-end, 2,000 idle connections and 200 stalled HTTP/2 streams, and sends a real payment every second. It fails if a container
-was restarted or killed, if the proxy or a service came near its memory limit, or if payments were answered late or not
-credited exactly once.
+starts the stack of compose.yaml as a separate project on ports of the loopback interface, with the stand-in for Telegram and
+without the monitoring services. For a minute it holds 2,000 uploads of the maximum size that stall shortly before their end,
+2,000 idle connections and 200 stalled HTTP/2 streams, and sends a real payment every second. It fails if a container was
+restarted or killed, if the proxy or a service came near its memory limit, or if payments were answered late or not credited
+exactly once.
 """
 
 import argparse
@@ -39,30 +39,30 @@ from tests.e2e.stack import SERVICES, Stack, free_ports
 
 PROJECT = "coffee-ledger-attack"
 BOT_TOKEN = "1000000000:sandbox-token-that-opens-nothing-at-all"
-"""Of .env.sandbox."""
+"""The value in .env.sandbox."""
 HTTPS_PORT = 443
 ATTACKED = ("proxy", "webhook", "bot")
 MEMORY_SHARE_MAX = 0.8
 HELD_SHARE_MIN = 0.9
-"""A sender that was dropped is away for a moment, until it has connected again."""
+"""Less than 1, because a sender that was dropped takes a moment to connect again."""
 PROMPT_SHARE_MIN = 59 / 60
 GATHERING_SECONDS_MAX = 120
 SETTLING_SECONDS = 5
 QUIET_PAYMENTS = 10
-"""Before the attack, to show how fast this machine answers without it."""
+"""Payments before the attack, to measure how fast this machine answers without it."""
 PROGRESS_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many of each are held, and for how long."""
+    """How many connections of each kind are held, and for how long."""
 
     seconds: int
     uploads: int
     idle: int
     streams: int
     at_once: int
-    """So many senders connect at the same time. A higher number takes processor time from everything on this machine."""
+    """The number of senders that connect at the same time. A higher number slows down everything else on this machine."""
 
     def of(self, kind: str) -> int:
         return {UPLOADS: self.uploads, IDLE: self.idle, STREAMS: self.streams}[kind]
@@ -70,7 +70,7 @@ class Size:
 
 @dataclass
 class Flood:
-    """The counts that the senders last reported, and how many they held each second of the attack."""
+    """The last counts that the senders reported, and the numbers held in each second of the attack."""
 
     counts: dict[str, Any] = field(
         default_factory=lambda: {"held": {}, "ended": {}, "longest_seconds": {}, "uploads_begun": 0, "uploaders": 0}
@@ -82,7 +82,7 @@ class Flood:
         return int(self.counts["held"].get(kind, 0))
 
     def is_complete(self, size: Size) -> bool:
-        """Tell whether all are there; an upload that the product drops at once makes way for the next sender's."""
+        """Tell whether every sender has connected. An upload counts even if the product has dropped it to admit another."""
         held = all(self.now(kind) >= HELD_SHARE_MIN * size.of(kind) for kind in (IDLE, STREAMS))
         return held and int(self.counts["uploaders"]) >= size.uploads
 
@@ -120,8 +120,8 @@ def find_door(stack: Stack) -> tuple[str, int]:
     """
     Return the address of the proxy's container if this machine reaches it, otherwise its published port.
 
-    Docker forwards a published port on the loopback interface by a process of its own, with six descriptors for each
-    connection. That process would be the first to give up.
+    Docker forwards a published port on the loopback interface with a separate process, which needs six descriptors for each
+    connection. That process would fail first.
     """
     host = stack.address_of("proxy", "outside")
     with suppress(OSError), socket.create_connection((host, HTTPS_PORT), timeout=2):
@@ -143,12 +143,12 @@ async def attack(stack: Stack, size: Size, containers: Mapping[str, str]) -> Out
         began = time.monotonic()
         while not flood.is_complete(size):
             if flood.has_ended:
-                raise SystemExit("The senders have failed.")
+                raise SystemExit("The process that sends the attack has ended.")
             if time.monotonic() - began > GATHERING_SECONDS_MAX:
                 break
-            show(flood, memory, "gathering")
+            show(flood, memory, "connecting")
             await asyncio.sleep(PROGRESS_SECONDS)
-        print(f"  Payments begin after {time.monotonic() - began:.0f} s.")
+        print(f"  Payments begin {time.monotonic() - began:.0f} s after the start of the attack.")
         numbers = range(QUIET_PAYMENTS + 1, QUIET_PAYMENTS + 1 + size.seconds)
         paying = asyncio.create_task(pay_every_second(stack, numbers))
         for second in range(size.seconds):
@@ -167,16 +167,18 @@ def show(flood: Flood, memory: Memory, when: str) -> None:
 
 
 def report(stack: Stack, size: Size, containers: Mapping[str, str], outcome: Outcome) -> list[str]:
-    """Print the figures; return the bounds that were broken."""
+    """Print the measurements, and return the checks that failed."""
     flood, broken = outcome.flood, find_failures(containers)
     print(f"\nLoad of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    print(f"Restarts, kills, containers that ended: {len(broken)} of {len(containers)} containers")
-    print("Held, median and lowest of the seconds:")
+    print(f"Containers that restarted, were killed or stopped: {len(broken)} of {len(containers)}")
+    print("Connections held, sampled each second:")
     for kind, history in flood.held.items():
         median = statistics.median(history)
-        print(f"  {kind}: {median:.0f}, {min(history)}; the longest {flood.counts['longest_seconds'].get(kind, 0)} s")
+        print(
+            f"  {kind}: median {median:.0f}, lowest {min(history)}; longest {flood.counts['longest_seconds'].get(kind, 0)} s"
+        )
     if not flood.is_complete(size):
-        broken.append("the senders did not get to their number, so the attack was weaker than intended")
+        broken.append("not all senders were connected, so the attack was weaker than intended")
     print(f"  uploads begun: {flood.counts['uploads_begun']} by {flood.counts['uploaders']} senders")
     for how, count in sorted(flood.counts["ended"].items()):
         print(f"    {how}: {count}")
@@ -192,7 +194,7 @@ def report(stack: Stack, size: Size, containers: Mapping[str, str], outcome: Out
 
 def report_memory(containers: Mapping[str, str], memory: Memory) -> list[str]:
     broken = []
-    print("Highest memory, sampled, and as the kernel counted it with the page cache since the start:")
+    print("Highest memory: as sampled, and as the kernel counted it since the start, with the page cache:")
     for container, service in containers.items():
         if service not in ATTACKED:
             continue
@@ -223,12 +225,12 @@ def report_payments(stack: Stack, outcome: Outcome) -> list[str]:
 def start_stack() -> Stack:
     https_port, http_port, sandbox_port = free_ports(3)
     environment = {
-        # Nothing of it can be reached from outside this machine.
+        # Publish the ports on the loopback interface only.
         "HTTPS_PORT": f"127.0.0.1:{https_port}",
         "HTTP_PORT": f"127.0.0.1:{http_port}",
         "SANDBOX_PORT": str(sandbox_port),
         "IMAGE_TAG": "attack",
-        # With it, the proxy has a route for Telegram's updates.
+        # With this setting, the proxy has a route for Telegram's updates.
         "BOT_WEBHOOK_URL": "https://localhost/telegram-webhook",
     }
     stack = Stack(os.environ.get("COMPOSE_PROJECT_NAME", PROJECT), environment, https_port, sandbox_port)
@@ -257,7 +259,7 @@ def main() -> int:
         broken = report(stack, size, containers, outcome)
     finally:
         stack.compose("down", "--volumes", "--timeout", "2")
-    print("\n" + ("\n".join(["Bounds that were broken:", *broken]) if broken else "All bounds were kept."))
+    print("\n" + ("\n".join(["Checks that failed:", *broken]) if broken else "All checks passed."))
     return 1 if broken else 0
 
 

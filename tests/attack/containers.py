@@ -1,4 +1,4 @@
-"""The memory, the restarts and the log of the stack's containers, as Docker tells them."""
+"""The memory, the restarts and the log of the stack's containers, as Docker reports them."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tests.e2e.stack import Stack
 MIB = 1024 * 1024
 UNITS = {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
 PEAK_FILES = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
-"""Of cgroup v2 and v1. The kernel counts the page cache as well."""
+"""The files of cgroup v2 and v1. Their values include the page cache."""
 COMMAND_SECONDS_MAX = 60
 
 
@@ -51,7 +51,7 @@ async def watched_memory(containers: Mapping[str, str]) -> AsyncIterator[Memory]
 async def _read_stats(stats: asyncio.subprocess.Process, containers: Mapping[str, str], memory: Memory) -> None:
     assert stats.stdout is not None
     async for line in stats.stdout:
-        # Codes that move a terminal's cursor stand around the JSON.
+        # `docker stats` puts terminal control codes around the JSON.
         found = re.search(r"\{.*\}", line.decode())
         one = json.loads(found[0]) if found else {}
         used, _, limit = one.get("MemUsage", "").partition(" / ")
@@ -65,13 +65,13 @@ def _bytes(text: str) -> int:
 
 
 def find_containers(stack: Stack) -> dict[str, str]:
-    """Return the names of the services that run, by the ids of their containers."""
+    """Return the names of the running services, by the ids of their containers."""
     running = (json.loads(line) for line in stack.compose("ps", "--no-trunc", "--format", "json").splitlines())
     return {one["ID"]: one["Service"] for one in running}
 
 
 def find_failures(containers: Mapping[str, str]) -> list[str]:
-    """Return the services that were restarted, were killed for their memory, or do not run."""
+    """Return the services that were restarted, ran out of memory, or do not run."""
     failures = []
     for container, service in containers.items():
         told = json.loads(_docker("inspect", "--format", "{{json .}}", container))
@@ -82,14 +82,14 @@ def find_failures(containers: Mapping[str, str]) -> list[str]:
 
 
 def read_peak(container: str) -> int | None:
-    """Return the highest memory that the kernel has counted since the start, or None if the image cannot tell."""
+    """Return the highest memory that the kernel has counted since the start, or None if the container cannot read it."""
     with suppress(subprocess.SubprocessError, ValueError):
         return int(_docker("exec", container, "sh", "-c", f"cat {' '.join(PEAK_FILES)} 2>/dev/null || true"))
     return None
 
 
 def count_log(stack: Stack, service: str) -> Counter[str]:
-    """Count the lines of a service's log: requests by their answer, everything else by its words."""
+    """Count equal lines of a service's log: requests by their status, other lines by their text."""
     counted: Counter[str] = Counter()
     for line in stack.compose("logs", "--no-color", "--no-log-prefix", service).splitlines():
         try:

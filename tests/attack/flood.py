@@ -1,7 +1,7 @@
 """
 The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams, each replaced as soon as it ends.
 
-A process of its own, so that its work does not delay the payments that are measured. It prints its counts every second.
+It runs as a separate process, so that its work does not delay the payments that are measured. It prints its counts every second.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from tests.deployment.standing import Door
 
 UPLOADS, IDLE, STREAMS = "stalled uploads", "idle connections", "stalled streams"
 STREAMS_PER_CONNECTION = 5
-"""The server's window for a connection holds the bodies of so many."""
+"""The number of bodies that fit into the server's flow-control window for one connection."""
 DELIVERY_BYTES, UPDATE_BYTES = 128 * 1024, 256 * 1024
-"""The limits of the two routes."""
+"""The maximum size of a body on each of the two routes."""
 MISSING_BYTES = 1024
-"""The sender of a stalled body keeps back so much of it."""
+"""The number of bytes at the end of a stalled body that are never sent."""
 FRAME_BYTES = 16 * 1024
 WINDOW_UPDATE = 0x8
 FIRST_WINDOW = 65_535
@@ -50,11 +50,11 @@ SIGNATURE = "5" * 64
 @dataclass
 class Counts:
     held: Counter[str] = field(default_factory=Counter)
-    """Now."""
+    """The connections or streams that are held now, by kind."""
     ended: Counter[str] = field(default_factory=Counter)
-    """By kind and by how the proxy ended them."""
+    """The number that ended, by kind and by the way in which they ended."""
     longest_seconds: Counter[str] = field(default_factory=Counter)
-    """Of those that ended, by kind."""
+    """The longest time that one was held before it ended, by kind."""
     uploads_begun: int = 0
     uploaders: "set[Upload]" = field(default_factory=set)
     """The senders that have begun at least one upload."""
@@ -75,7 +75,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Upload:
-    """A POST of the maximum size that stops shortly before its end, as one sender repeats it."""
+    """A POST of the maximum size that stops shortly before its end. Each sender repeats its own."""
 
     sender: int
     path: str
@@ -90,7 +90,7 @@ class Upload:
 
 
 def uploads(telegram_secret: str) -> Iterator[Upload]:
-    """Half to each route; of those to the bot, every second one knows Telegram's secret, so that the bot reads its body."""
+    """Yield uploads, half for each route. Every second one to the bot has Telegram's secret, so the bot reads its body."""
     for number in itertools.count():
         chunked = number % 4 >= 2
         if number % 2 == 0:
@@ -103,7 +103,7 @@ def uploads(telegram_secret: str) -> Iterator[Upload]:
 
 
 async def hold_upload(door: Door, counts: Counts, upload: Upload) -> None:
-    """Stall until the proxy closes the connection, whatever it answers before."""
+    """Stall until the proxy closes the connection, even if it answers earlier."""
     reader, writer = await door.connect("http/1.1")
     counts.uploads_begun += 1
     counts.uploaders.add(upload)
@@ -117,7 +117,7 @@ async def hold_upload(door: Door, counts: Counts, upload: Upload) -> None:
 
 
 async def hold_idle(door: Door, counts: Counts, protocol: str) -> None:
-    """Ask for something, and then for nothing more."""
+    """Send one request, then keep the connection idle."""
     reader, writer = await door.connect(protocol)
     try:
         if protocol == "h2":
@@ -135,7 +135,7 @@ async def hold_idle(door: Door, counts: Counts, protocol: str) -> None:
 
 
 async def read_to_end(reader: asyncio.StreamReader) -> bytes:
-    """Return what came first, once the other side has closed the connection."""
+    """Wait until the other side closes the connection, and return the first bytes that it sent."""
     first = b""
     with suppress(ConnectionError):
         while received := await reader.read(FRAME_BYTES):
@@ -144,7 +144,7 @@ async def read_to_end(reader: asyncio.StreamReader) -> bytes:
 
 
 class StalledStreams:
-    """One HTTP/2 connection on which all streams stall. It keeps to the server's windows, as a server would end it otherwise."""
+    """One HTTP/2 connection on which all streams stall. It respects flow control, or the server would close it."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -204,7 +204,7 @@ class StalledStreams:
 
 
 async def persist(counts: Counts, kind: str, hold: Callable[[], Awaitable[None]]) -> None:
-    """Begin again whenever it ends."""
+    """Repeat *hold* for ever, with a pause after an error."""
     while True:
         try:
             await hold()

@@ -1,4 +1,4 @@
-"""The bot as it runs, its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
+"""The real bot with its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
 
 import asyncio
 import sys
@@ -25,16 +25,16 @@ STOP_SECONDS_MAX = 15
 
 @dataclass
 class Running:
-    """A bot at work in this process."""
+    """A bot that runs in this process."""
 
     task: asyncio.Task[None]
     stop: asyncio.Event
     url: str
-    """Where it answers the Mini App."""
+    """The base URL of its Mini App API."""
     is_killed: bool = False
 
     async def kill(self) -> None:
-        """End it where it stands: it neither drains nor writes anything down. As near to `kill -9` as one process comes."""
+        """End the bot without draining or saving anything: the closest to `kill -9` within one process."""
         self.is_killed = True
         self.task.cancel()
         await asyncio.wait({self.task})
@@ -76,7 +76,7 @@ def settings_of(sandbox: Sandbox, database_url: str, **changed: str) -> BotSetti
 
 @pytest.fixture
 def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
-    """Run the bot for as long as the context lasts. Settings may be overridden."""
+    """Return a function that runs the bot for as long as its context lasts; keyword arguments override settings."""
 
     @asynccontextmanager
     async def run(**changed: str) -> AsyncIterator[Running]:
@@ -87,7 +87,7 @@ def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
         try:
             yield running
         except BaseException:
-            # Where the bot stood when the test waited in vain.
+            # Show where the bot's tasks were when the test failed.
             print_stacks()
             raise
         finally:

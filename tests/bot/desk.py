@@ -1,4 +1,4 @@
-"""Short ways to work at the operator's desk."""
+"""Helpers for tests of the operator's desk."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ CASES = Path(__file__).parents[1] / "data" / "cases"
 
 
 def case(name: str, **changed: object) -> dict[str, Any]:
-    """An event from the field; its fields may be overridden."""
+    """Load an event of `tests/data/cases`; keyword arguments override fields of its data."""
     event: dict[str, Any] = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
     return event | {"data": event["data"] | changed}
 
 
 async def card_of(operator: Person, webhook: Webhook, event: dict[str, Any] | None = None, **payment: Any) -> Message:
-    """Let a payment come that fits nobody; the card that the operator gets."""
+    """Settle a payment that fits no user, and return the card that the operator gets."""
     await operator.ask("/start")
     await webhook.settle(event or a_payment(**payment))
     return await operator.hear()
@@ -33,12 +33,12 @@ def data_of(message: Message, label: str) -> str:
 
 
 async def shown(person: Person, message: Message, text: str) -> Message:
-    """The message once it says *text*."""
+    """Wait until the message contains *text*, and return it."""
     return await _once(person, message, lambda now: text in now["text"])
 
 
 async def changed(person: Person, message: Message) -> Message:
-    """The message once it shows other buttons."""
+    """Wait until the message has other buttons, and return it."""
     return await _once(person, message, lambda now: now["reply_markup"] != message["reply_markup"])
 
 
@@ -68,7 +68,7 @@ async def actions(pool: Pool) -> list[tuple[str, int, str]]:
 
 
 async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> None:
-    """Give a person buttons that the desk never sent: under some message of the bot, as a changed client could."""
+    """Send a person a message with buttons that the bot itself never sends, as if their client had been modified."""
     markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
     message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}
     sent = await sandbox.client.post(f"/telegram/bot{TOKEN}/sendMessage", json=message)

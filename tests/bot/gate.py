@@ -1,4 +1,4 @@
-"""A way to the database that can be closed: what a bot sees when Postgres goes away and comes back."""
+"""A TCP proxy to Postgres that can be closed and opened, to simulate an outage of the database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Gate:
-    """Passes bytes between its own port and Postgres while it is open."""
+    """Forwards bytes between its own port and Postgres while it is open."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -15,7 +15,7 @@ class Gate:
         self.port = 0
 
     def close(self) -> None:
-        """Cut every connection and let none in."""
+        """Abort every connection and refuse new ones."""
         self._is_open = False
         for writer in self._passing:
             writer.transport.abort()

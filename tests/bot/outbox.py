@@ -1,4 +1,4 @@
-"""Short ways to owe people messages, and to see what became of them."""
+"""Helpers that queue notifications and read their status."""
 
 import asyncio
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Outbox:
         attempts: int = 0,
         failing_minutes: float | None = None,
     ) -> list[int]:
-        """Queue a notification for each and announce them, as settling does; their ids."""
+        """Queue one notification for each user, send NOTIFY as settling does, and return their ids."""
         rows = await self.pool.fetch(
             "INSERT INTO notifications (telegram_id, kind, facts, attempts, failing_since)"
             " SELECT *, $2::text, $3::jsonb, $4, now() - $5::float * interval '1 minute'"
@@ -50,9 +50,9 @@ class Outbox:
         await self.pool.execute("SELECT pg_notify('payments', '')")
 
     async def become(self, status: str, *, count: int = 1) -> None:
-        """Wait until so many are in this state."""
+        """Wait until at least *count* notifications have this status."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while await self.count(status) < count:  # noqa: ASYNC110 — a table rings no bell
+            while await self.count(status) < count:  # noqa: ASYNC110 — a table has no event to wait for
                 await asyncio.sleep(0.02)
 
     async def count(self, status: str) -> int:
@@ -65,16 +65,16 @@ class Outbox:
         return {row["telegram_id"]: row["status"] for row in rows}
 
     async def put_off(self) -> None:
-        """Wait until what is owed was tried and is to be tried again, later."""
+        """Wait until a failed attempt has put a notification off by more than two minutes."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"
             )
-            while not await self.pool.fetchval(later):  # noqa: ASYNC110 — a table rings no bell
+            while not await self.pool.fetchval(later):  # noqa: ASYNC110 — a table has no event to wait for
                 await asyncio.sleep(0.02)
 
     async def make_due(self) -> None:
-        """As if the time had come for whatever was put off until later."""
+        """Make every pending notification due now, and send NOTIFY."""
         await self.pool.execute("UPDATE notifications SET due_at = now() WHERE status = 'pending'")
         await self.announce()
 

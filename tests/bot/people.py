@@ -1,4 +1,4 @@
-"""The people of a conversation, who do what one does in Telegram: through the stand-in's HTTP interface."""
+"""Users who act as in a Telegram app, through the HTTP interface of the stand-in for Telegram."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Message = dict[str, Any]
 
 @dataclass
 class Person:
-    """Somebody who has a private chat with the bot."""
+    """A user with a private chat with the bot."""
 
     sandbox: Sandbox
     telegram_id: int
@@ -34,7 +34,7 @@ class Person:
         self.last_read = (await self.sandbox.post(f"{self.path}/messages", text=text, **how))["message_id"]
 
     async def send_form(self, data: str) -> None:
-        """Send what a Web App's page sends."""
+        """Send data as a Web App's page does."""
         self.last_read = (await self.sandbox.post(f"{self.path}/web_app_data", data=data))["message_id"]
 
     async def hear(self) -> Message:
@@ -42,29 +42,29 @@ class Person:
         if not self.heard:
             chat = await self.sandbox.get(self.path, after=self.last_read, wait=DEADLINE_SECONDS)
             self.heard = [one for one in chat["messages"] if one["from"] == "bot"]
-            assert self.heard, "the bot said nothing"
+            assert self.heard, "the bot sent no message"
         message = self.heard.pop(0)
         self.last_read = message["message_id"]
         return message
 
     async def ask(self, text: str) -> str:
-        """Say something, and wait for what the bot answers."""
+        """Send a text, wait for the bot's answer, and return its text."""
         await self.say(text)
         return str((await self.hear())["text"])
 
     async def ask_for_code(self, amount: str = "10") -> PaymentId:
-        """Ask to pay; the code as it is stored."""
+        """Ask to pay, and return the code as it is stored."""
         return code_in(await self.ask(f"/pay {amount}"))
 
     async def press(self, button: str, **which: Any) -> dict[str, Any]:
-        """Press a button by its text or its data; what answers the press."""
+        """Press a button, given its text or its data, and return the bot's answer to the callback query."""
         pressed = await self.sandbox.post(f"{self.path}/press", button=button, **which)
         query_id = pressed["callback_query_id"]
         chat = await self.sandbox.get(self.path, callback_query_id=query_id, wait=DEADLINE_SECONDS)
         return next(one for one in chat["callback_answers"] if one["callback_query_id"] == query_id)
 
     async def messages(self) -> list[Message]:
-        """Everything that the bot has said."""
+        """Return all messages of the bot."""
         chat = await self.sandbox.get(self.path)
         return [one for one in chat["messages"] if one["from"] == "bot"]
 

@@ -1,4 +1,4 @@
-"""Which language to speak, being forgotten, questions, and those who are too fast."""
+"""The user's language, the erasure of their data, the help, and the throttling of users who write too fast."""
 
 import asyncio
 import math
@@ -22,7 +22,7 @@ async def press(person: Person, button: str) -> str:
     return str((await person.hear())["text"])
 
 
-async def test_the_language_that_was_chosen_lasts_against_telegrams(anna: Person) -> None:
+async def test_the_chosen_language_overrides_telegrams(anna: Person) -> None:
     await anna.ask("/language")
 
     said = await press(anna, "Українська")
@@ -32,7 +32,7 @@ async def test_the_language_that_was_chosen_lasts_against_telegrams(anna: Person
     assert "кредитів" in later
 
 
-async def test_what_is_told_comes_in_the_chosen_language(anna: Person, webhook: Webhook) -> None:
+async def test_notifications_are_in_the_chosen_language(anna: Person, webhook: Webhook) -> None:
     await anna.ask("/language")
     await press(anna, "Українська")
     await anna.say("/pay 5")
@@ -43,7 +43,7 @@ async def test_what_is_told_comes_in_the_chosen_language(anna: Person, webhook: 
     assert "Дякуємо" in (await anna.hear())["text"]
 
 
-async def test_as_in_telegram_follows_telegram_again(anna: Person) -> None:
+async def test_as_in_telegram_returns_to_telegrams_language(anna: Person) -> None:
     await anna.ask("/language")
     await press(anna, "Українська")
     await anna.ask("/language")
@@ -54,7 +54,7 @@ async def test_as_in_telegram_follows_telegram_again(anna: Person) -> None:
     assert "You have" in await anna.ask("/balance")
 
 
-async def test_the_menu_button_speaks_the_language(bohdan: Person) -> None:
+async def test_the_menu_button_opens_the_app_in_the_users_language(bohdan: Person) -> None:
     await bohdan.ask("/start")
     await bohdan.sandbox.get("/telegram/calls", method="setChatMenuButton", count=2, wait=10)
 
@@ -63,7 +63,7 @@ async def test_the_menu_button_speaks_the_language(bohdan: Person) -> None:
     assert "lang=uk" in str(calls[-1]["params"])
 
 
-async def test_the_button_of_who_never_wrote_leaves_the_language_to_telegram(bohdan: Person) -> None:
+async def test_the_menu_button_of_new_users_names_no_language(bohdan: Person) -> None:
     [shared] = [
         call["params"]
         for call in await bohdan.sandbox.get("/telegram/calls", method="setChatMenuButton", count=1, wait=10)
@@ -74,7 +74,7 @@ async def test_the_button_of_who_never_wrote_leaves_the_language_to_telegram(boh
     assert "lang=" not in str(shared)
 
 
-async def test_being_forgotten_is_explained_and_only_then_done(anna: Person, ledger: Ledger, webhook: Webhook) -> None:
+async def test_erasure_is_explained_before_it_is_done(anna: Person, ledger: Ledger, webhook: Webhook) -> None:
     code = await anna.ask_for_code("5")
     names: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna K.", "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(amount=5, support_note=f"I am Anna, {code}", **names))
@@ -97,10 +97,10 @@ async def test_being_forgotten_is_explained_and_only_then_done(anna: Person, led
     assert await ledger.balance() == 500
 
 
-async def test_words_on_what_was_never_theirs_are_forgotten_unless_somebody_has_to_decide(
+async def test_erasure_removes_the_notes_of_dismissed_charges_but_not_of_unmatched_ones(
     anna: Person, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """One supporter's further charges: the one was put aside, the other waits."""
+    """The supporter has two more charges: one is dismissed, and an operator still has to decide the other."""
     code = await anna.ask_for_code("5")
     names: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna K.", "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(amount=5, support_note=code, **names))
@@ -117,7 +117,7 @@ async def test_words_on_what_was_never_theirs_are_forgotten_unless_somebody_has_
     assert [row["note"] for row in notes] == [None, None, "waits"]
 
 
-async def test_whoever_thinks_better_of_it_keeps_everything(anna: Person, ledger: Ledger) -> None:
+async def test_a_user_who_declines_the_erasure_keeps_everything(anna: Person, ledger: Ledger) -> None:
     await anna.ask("/delete_me")
 
     said = await press(anna, "No, keep everything")
@@ -126,7 +126,7 @@ async def test_whoever_thinks_better_of_it_keeps_everything(anna: Person, ledger
     assert await ledger.pool.fetchval("SELECT username FROM users") == "anna"
 
 
-async def test_nothing_is_sent_to_whom_was_forgotten_until_they_come_back(
+async def test_an_erased_user_is_sent_nothing_until_they_write_again(
     anna: Person, ledger: Ledger, webhook: Webhook, operator: Person
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -143,7 +143,7 @@ async def test_nothing_is_sent_to_whom_was_forgotten_until_they_come_back(
     assert "You have" in await anna.ask("/balance")
 
 
-async def test_help_answers_five_questions_with_the_rates_and_leads_on(anna: Person) -> None:
+async def test_help_answers_five_questions_shows_the_rates_and_leads_to_a_claim(anna: Person) -> None:
     await anna.say("/help")
     message = await anna.hear()
 
@@ -153,7 +153,9 @@ async def test_help_answers_five_questions_with_the_rates_and_leads_on(anna: Per
     assert "When did you pay" in await press(anna, "I paid, but no credits came")
 
 
-async def test_who_is_too_fast_is_turned_away_before_they_queue_and_told_once(anna: Person, bohdan: Person) -> None:
+async def test_a_user_who_writes_too_fast_is_throttled_told_once_and_delays_no_other(
+    anna: Person, bohdan: Person
+) -> None:
     began = time.monotonic()
     for _ in range(BURST_MAX * 2):
         await anna.say("hm")
@@ -161,7 +163,7 @@ async def test_who_is_too_fast_is_turned_away_before_they_queue_and_told_once(an
     allowed = BURST_MAX + math.ceil((time.monotonic() - began) * UPDATES_PER_SECOND)
 
     async with asyncio.timeout(BURST_MAX * 2):
-        while len(texts := await anna.texts()) <= BURST_MAX:  # noqa: ASYNC110 — the bot answers one a second
+        while len(texts := await anna.texts()) <= BURST_MAX:  # noqa: ASYNC110 — the bot sends one message a second
             await asyncio.sleep(0.1)
 
     assert "кредитів" in said
@@ -169,18 +171,18 @@ async def test_who_is_too_fast_is_turned_away_before_they_queue_and_told_once(an
     assert len([text for text in texts if "faster than I can follow" in text]) == 1
 
 
-async def test_an_amount_from_a_page_is_answered_however_fast_it_comes(anna: Person, ledger: Ledger) -> None:
+async def test_an_amount_from_a_page_is_never_throttled(anna: Person, ledger: Ledger) -> None:
     for _ in range(BURST_MAX + 1):
         await anna.say("hm")
 
     await anna.send_form('{"amount": 5}')
 
     async with asyncio.timeout(BURST_MAX * 2):
-        while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):  # noqa: ASYNC110 — a table rings no bell
+        while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):  # noqa: ASYNC110 — a table has no event to wait for
             await asyncio.sleep(0.02)
 
 
-async def test_who_is_too_fast_reads_so_once_and_as_a_toast_in_the_language_they_chose(
+async def test_throttling_is_explained_once_in_the_chat_and_as_a_toast_in_the_chosen_language(
     anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await anna.ask("/language")
@@ -208,7 +210,7 @@ async def test_the_commands_are_listed_in_the_chosen_language(anna: Person) -> N
     assert "Підтримати" in str(listed)
 
 
-async def test_two_clicks_on_the_last_button_forget_once_more_and_no_less(anna: Person, ledger: Ledger) -> None:
+async def test_a_double_click_on_the_last_button_still_erases_the_user(anna: Person, ledger: Ledger) -> None:
     await claim(anna)
     explained = await anna.ask("/delete_me")
     await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/press", button="Yes, forget me") for _ in range(2)))

@@ -1,4 +1,4 @@
-"""What the Mini App asks for: only who Telegram says is asking gets an answer, and it is their own."""
+"""The Mini App's API: it answers only users whom Telegram's signature names, and only with their own data."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ Visit = Callable[..., Visitor]
 
 @pytest.fixture
 async def visit(bot: Running) -> AsyncIterator[Visit]:
-    """Open the Mini App, as Anna unless it is said otherwise."""
+    """Return a function that opens the Mini App, as Anna by default."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         await until_ready(session, bot)
         yield lambda signed=None, **who: Visitor(session, bot.url, init_data(**who) if signed is None else signed)
@@ -63,7 +63,7 @@ def changed(signed: str, **fields: str) -> str:
     return urlencode({**dict(parse_qsl(signed)), **fields})
 
 
-async def test_the_offer_is_for_everybody(visit: Visit) -> None:
+async def test_the_offer_needs_no_signature(visit: Visit) -> None:
     status, offer = await visit("").ask("GET", "offer")
 
     assert status == 200
@@ -74,7 +74,7 @@ async def test_the_offer_is_for_everybody(visit: Visit) -> None:
     assert offer["bot_url"] == f"https://t.me/{offer['bot']}"
 
 
-async def test_somebody_new_has_nothing_yet(visit: Visit) -> None:
+async def test_a_new_user_has_an_empty_state(visit: Visit) -> None:
     state = await visit().state()
 
     assert state == {"language": "en", "balance": 0, "payments": [], "history": []}
@@ -91,7 +91,7 @@ async def test_a_payment_is_opened_shown_and_found_again(visit: Visit, ledger: L
     assert await ledger.status(payment["payment_id"]) == "pending"
 
 
-async def test_the_code_is_written_into_the_chat_as_well_and_once(visit: Visit, anna: Person, sandbox: Sandbox) -> None:
+async def test_the_code_is_also_sent_to_the_chat_once(visit: Visit, anna: Person, sandbox: Sandbox) -> None:
     await anna.ask("/balance")
 
     payment = await visit().open_payment()
@@ -101,13 +101,13 @@ async def test_the_code_is_written_into_the_chat_as_well_and_once(visit: Visit, 
     assert payment["code"] not in await anna.ask("/balance")
 
 
-async def test_who_never_pressed_start_still_gets_the_code_on_the_page(visit: Visit) -> None:
+async def test_a_user_who_never_pressed_start_still_gets_the_code_on_the_page(visit: Visit) -> None:
     payment = await visit(telegram_id=12345).open_payment()
 
     assert payment["status"] == "pending"
 
 
-async def test_what_is_paid_turns_up_in_the_state(visit: Visit, webhook: Webhook) -> None:
+async def test_a_payment_appears_in_the_state(visit: Visit, webhook: Webhook) -> None:
     payment = await visit().open_payment("10")
 
     await webhook.settle(a_payment(amount=5, support_note=payment["code"]))
@@ -121,7 +121,7 @@ async def test_what_is_paid_turns_up_in_the_state(visit: Visit, webhook: Webhook
     assert entries == [("payment", 500, "5")]
 
 
-async def test_what_is_taken_back_turns_up_as_well_and_so_does_what_is_given_again(
+async def test_an_undone_match_and_a_new_match_both_appear_in_the_state(
     visit: Visit, webhook: Webhook, pool: Pool
 ) -> None:
     payment = await visit().open_payment("10")
@@ -143,7 +143,7 @@ def order() -> Order:
     return Order(TelegramId(OPERATOR), "a reason", datetime.now(UTC))
 
 
-async def test_what_is_paid_late_turns_up_as_paid(visit: Visit, webhook: Webhook, pool: Pool) -> None:
+async def test_a_late_payment_appears_as_paid(visit: Visit, webhook: Webhook, pool: Pool) -> None:
     payment = await visit().open_payment("5")
     await pool.execute("UPDATE pending_payments SET status = 'expired', ended_at = now()")
 
@@ -154,11 +154,11 @@ async def test_what_is_paid_late_turns_up_as_paid(visit: Visit, webhook: Webhook
 
 
 @pytest.mark.parametrize("code", ["%00", "K7QM2XHD", "%ED%A0%80", "x" * 300])
-async def test_no_payment_goes_by_what_is_no_code_of_ours(visit: Visit, code: str) -> None:
+async def test_an_invalid_code_is_an_unknown_payment(visit: Visit, code: str) -> None:
     assert await visit().ask("POST", f"payments/{code}/cancel") == (404, {"error": "payment_unknown"})
 
 
-async def test_a_payment_is_cancelled_and_the_second_click_does_no_harm(visit: Visit) -> None:
+async def test_a_payment_is_cancelled_and_a_second_click_changes_nothing(visit: Visit) -> None:
     payment = await visit().open_payment()
 
     first = await visit().ask("POST", f"payments/{payment['payment_id']}/cancel")
@@ -168,7 +168,7 @@ async def test_a_payment_is_cancelled_and_the_second_click_does_no_harm(visit: V
     assert second == first
 
 
-async def test_what_was_paid_meanwhile_cannot_be_cancelled(visit: Visit, webhook: Webhook) -> None:
+async def test_a_payment_that_was_paid_meanwhile_cannot_be_cancelled(visit: Visit, webhook: Webhook) -> None:
     payment = await visit().open_payment()
     await webhook.settle(a_payment(amount=10, support_note=payment["code"]))
 
@@ -177,7 +177,7 @@ async def test_what_was_paid_meanwhile_cannot_be_cancelled(visit: Visit, webhook
     assert refused == (409, {"error": "payment_ended", "status": "completed"})
 
 
-async def test_somebody_elses_payment_is_as_unknown_as_none(visit: Visit, ledger: Ledger) -> None:
+async def test_another_users_payment_looks_like_an_unknown_one(visit: Visit, ledger: Ledger) -> None:
     await ledger.open("K7QM2XHD", user=BOHDAN)
 
     theirs = await visit().ask("POST", "payments/K7QM2XHD/cancel")
@@ -203,7 +203,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("body", "status", "answer"), REFUSED)
-async def test_what_cannot_be_asked_for_is_refused_by_name(
+async def test_an_invalid_request_is_refused_with_a_named_error(
     visit: Visit, pool: Pool, body: object, status: int, answer: object
 ) -> None:
     refused = await visit().ask("POST", "payments", body)
@@ -212,7 +212,7 @@ async def test_what_cannot_be_asked_for_is_refused_by_name(
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
 
 
-async def test_more_open_payments_than_ten_are_refused(visit: Visit) -> None:
+async def test_an_eleventh_open_payment_is_refused(visit: Visit) -> None:
     for amount in range(1, 11):
         await visit().open_payment(str(amount))
 
@@ -221,8 +221,8 @@ async def test_more_open_payments_than_ten_are_refused(visit: Visit) -> None:
     assert refused == (409, {"error": "too_many_open", "count": 10})
 
 
-async def test_bytes_that_are_no_text_are_not_believed_either(visit: Visit) -> None:
-    """No client of ours would send them, so they are written by hand."""
+async def test_an_authorization_header_that_is_not_text_is_refused(visit: Visit) -> None:
+    """HTTP clients refuse to send such bytes, so the test writes them to the socket itself."""
     host, _, port = visit().url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     request = (
@@ -237,7 +237,7 @@ async def test_bytes_that_are_no_text_are_not_believed_either(visit: Visit) -> N
     assert b"init_data_forged" in answer
 
 
-async def test_while_telegram_is_away_not_every_page_waits_for_the_bots_name() -> None:
+async def test_while_telegram_is_down_only_the_first_page_asks_for_the_bots_name() -> None:
     asked = 0
 
     class Away:
@@ -272,7 +272,7 @@ NOT_BELIEVED = {
 
 
 @pytest.mark.parametrize(("signed", "error"), NOT_BELIEVED.values(), ids=NOT_BELIEVED.keys())
-async def test_what_telegram_did_not_sign_of_late_is_not_believed(
+async def test_init_data_that_telegram_did_not_sign_recently_is_refused(
     visit: Visit, pool: Pool, signed: str, error: str
 ) -> None:
     visitor = visit(signed)
@@ -287,15 +287,15 @@ async def test_what_telegram_did_not_sign_of_late_is_not_believed(
     assert await pool.fetchval("SELECT count(*) FROM users") == 0
 
 
-async def test_what_is_nearly_an_hour_old_is_believed(visit: Visit) -> None:
+async def test_init_data_that_is_nearly_an_hour_old_is_accepted(visit: Visit) -> None:
     assert (await visit(age=timedelta(minutes=59)).state())["balance"] == 0
 
 
-async def test_a_blank_field_that_was_signed_does_no_harm(visit: Visit) -> None:
+async def test_a_signed_empty_field_is_accepted(visit: Visit) -> None:
     assert (await visit(start_param="").state())["balance"] == 0
 
 
-async def test_the_language_chosen_in_the_bot_goes_before_telegrams(visit: Visit, ledger: Ledger) -> None:
+async def test_the_language_chosen_in_the_bot_overrides_telegrams(visit: Visit, ledger: Ledger) -> None:
     first = await visit(language="uk").state()
     await ledger.pool.execute("UPDATE users SET language = 'en', language_chosen = true")
 
@@ -304,7 +304,7 @@ async def test_the_language_chosen_in_the_bot_goes_before_telegrams(visit: Visit
     assert (first["language"], second["language"]) == ("uk", "en")
 
 
-async def test_whoever_is_forgotten_while_they_look_is_still_spoken_to_as_before(visit: Visit, pool: Pool) -> None:
+async def test_a_user_who_is_erased_keeps_the_language_of_the_open_page(visit: Visit, pool: Pool) -> None:
     await visit(language="uk").open_payment()
     async with visit(language="uk").events() as events:
         await events.next()
@@ -318,7 +318,7 @@ async def test_whoever_is_forgotten_while_they_look_is_still_spoken_to_as_before
     assert (after["language"], opened_again["language"]) == ("uk", "uk")
 
 
-async def test_an_open_page_hears_at_once_that_it_was_paid(visit: Visit, webhook: Webhook) -> None:
+async def test_an_open_page_shows_a_payment_at_once(visit: Visit, webhook: Webhook) -> None:
     payment = await visit().open_payment()
     async with visit().events() as events:
         _, before = await events.next()
@@ -331,7 +331,7 @@ async def test_an_open_page_hears_at_once_that_it_was_paid(visit: Visit, webhook
     assert after["payments"][0]["status"] == "completed"
 
 
-async def test_an_open_page_hears_what_is_done_in_the_chat(visit: Visit, anna: Person) -> None:
+async def test_an_open_page_shows_a_request_made_in_the_chat(visit: Visit, anna: Person) -> None:
     async with visit().events() as events:
         await events.next()
 
@@ -341,7 +341,7 @@ async def test_an_open_page_hears_what_is_done_in_the_chat(visit: Visit, anna: P
     assert [payment["amount"] for payment in after["payments"]] == ["25"]
 
 
-async def test_nobody_hears_of_anybody_elses_payments(visit: Visit, webhook: Webhook) -> None:
+async def test_a_stream_contains_only_its_own_users_payments(visit: Visit, webhook: Webhook) -> None:
     theirs = await visit(telegram_id=BOHDAN).open_payment()
     async with visit().events() as events, visit(telegram_id=BOHDAN).events() as their_events:
         await events.next()
@@ -356,7 +356,7 @@ async def test_nobody_hears_of_anybody_elses_payments(visit: Visit, webhook: Web
     assert [payment["amount"] for payment in heard["payments"]] == ["3"]
 
 
-async def test_a_page_that_is_open_for_too_long_is_told_so(visit: Visit) -> None:
+async def test_a_stream_ends_when_its_init_data_expires(visit: Visit) -> None:
     almost = timedelta(minutes=59, seconds=59)
 
     async with visit(age=almost).events() as events:
@@ -365,7 +365,7 @@ async def test_a_page_that_is_open_for_too_long_is_told_so(visit: Visit) -> None
     assert names == ["state", "expired"]
 
 
-async def test_nobody_keeps_more_pages_open_than_five(visit: Visit) -> None:
+async def test_a_sixth_open_page_of_one_user_is_refused(visit: Visit) -> None:
     opened = [visit().events() for _ in range(5)]
     for one in opened:
         await one.__aenter__()
@@ -379,7 +379,7 @@ async def test_nobody_keeps_more_pages_open_than_five(visit: Visit) -> None:
 
 @pytest.fixture
 async def crowd(visit: Visit, bot: Running) -> AsyncIterator[Callable[..., Awaitable[list[Events]]]]:
-    """Open the stream of many users' pages, one after another."""
+    """Return a function that opens the streams of many users' pages, one after another."""
     async with AsyncExitStack() as rooms:
         session = await rooms.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
 
@@ -398,7 +398,7 @@ async def names_until_end(events: Events) -> list[str]:
     return names
 
 
-async def test_two_hundred_users_with_five_pages_each_do_not_lock_another_one_out(
+async def test_two_hundred_users_with_five_pages_each_do_not_lock_out_another(
     visit: Visit, webhook: Webhook, crowd: Callable[..., Awaitable[list[Events]]]
 ) -> None:
     opened = await crowd(WATCHERS_MAX // WATCHERS_OF_USER_MAX, pages=WATCHERS_OF_USER_MAX)
@@ -416,7 +416,7 @@ async def test_two_hundred_users_with_five_pages_each_do_not_lock_another_one_ou
     assert after["payments"][0]["status"] == "completed"
 
 
-async def test_the_first_of_as_many_users_as_there_are_places_gives_way_and_is_told_when_to_return(
+async def test_if_all_places_are_taken_the_oldest_stream_is_displaced_and_told_when_to_return(
     visit: Visit, crowd: Callable[..., Awaitable[list[Events]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coffee_ledger.telegram.api.live.WATCHERS_MAX", 3)
@@ -436,8 +436,8 @@ async def test_the_first_of_as_many_users_as_there_are_places_gives_way_and_is_t
     assert [len(state["payments"]) for state in (heard, neighbour_heard)] == [1, 1]
 
 
-def test_three_pages_of_one_user_that_nobody_gives_a_stream_may_poll() -> None:
-    """Only pages in view poll, so more of them are rare. A refused poll is repeated a few seconds later."""
+def test_three_pages_without_a_stream_can_poll_within_the_rate_limit() -> None:
+    """Only visible pages poll, so more than three are rare; and a refused poll is repeated a few seconds later."""
     script = (Path(__file__).parents[2] / "miniapp/server.js").read_text(encoding="utf-8")
     [poll_milliseconds] = map(int, re.findall(r"POLL_MILLISECONDS = (\d+);", script))
     polls = [step * poll_milliseconds / 1000 for step in range(3600_000 // poll_milliseconds)]
@@ -449,7 +449,7 @@ def test_three_pages_of_one_user_that_nobody_gives_a_stream_may_poll() -> None:
     assert not any(waits)
 
 
-async def test_who_asks_too_often_is_told_when_to_ask_again(visit: Visit) -> None:
+async def test_a_user_who_asks_too_often_is_told_when_to_ask_again(visit: Visit) -> None:
     answers = [await visit().ask("GET", "state") for _ in range(60)]
 
     refused = [answer for status, answer in answers if status == 429]
@@ -469,12 +469,12 @@ async def test_a_stop_does_not_wait_for_open_pages(run_bot: RunBot) -> None:
                     await events.next()
 
 
-async def test_there_is_nothing_else(visit: Visit) -> None:
+async def test_unknown_paths_and_methods_are_refused(visit: Visit) -> None:
     assert await visit().ask("GET", "users") == (404, {"error": "not_found"})
     assert await visit().ask("DELETE", "payments") == (405, {"error": "not_found"})
 
 
-async def test_an_answer_is_kept_by_nobody(visit: Visit, bot: Running) -> None:
+async def test_answers_are_not_cached(visit: Visit, bot: Running) -> None:
     visitor = visit()
 
     async with visitor.session.get(f"{bot.url}/api/state", headers=visitor.headers) as answer:
@@ -482,17 +482,17 @@ async def test_an_answer_is_kept_by_nobody(visit: Visit, bot: Running) -> None:
         assert "Server" not in answer.headers
 
 
-async def test_the_user_is_who_telegram_says(visit: Visit, ledger: Ledger) -> None:
+async def test_the_user_is_taken_from_the_signed_data(visit: Visit, ledger: Ledger) -> None:
     await visit(telegram_id=ANNA).open_payment()
 
     assert await ledger.pool.fetchval("SELECT telegram_id FROM pending_payments") == ANNA
 
 
-async def test_a_page_that_was_closed_makes_room_for_another(visit: Visit) -> None:
+async def test_a_closed_page_makes_room_for_another(visit: Visit) -> None:
     for _ in range(7):
         async with visit().events() as events:
             await events.next()
-        await asyncio.sleep(STREAM_CHECK_SECONDS / 2)  # nobody tells when a closed connection has been noticed
+        await asyncio.sleep(STREAM_CHECK_SECONDS / 2)  # the server does not say when it notices a closed connection
 
     async with visit().events() as events:
         assert (await events.next())[0] == "state"

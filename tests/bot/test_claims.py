@@ -1,4 +1,4 @@
-"""I paid but nothing came: three questions, one answer whatever waits, and an operator who hears of it."""
+"""/claim, "I paid, but nothing came": three questions, an answer that reveals no charge, and a card for operators."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -24,7 +24,7 @@ TODAY = date(2026, 11, 23)
 
 
 async def claim(person: Person, *answers: str) -> str:
-    """Answer the questions with buttons (`press:…`) or words; what is said last."""
+    """Send /claim, answer its questions with buttons (`press:…`) or words, and return the bot's last text."""
     said = await person.ask("/claim")
     for answer in answers:
         if answer.startswith("press:"):
@@ -41,7 +41,7 @@ async def row(ledger: Ledger) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_three_questions_make_a_claim_and_tell_the_operators(
+async def test_three_answers_make_a_claim_and_notify_the_operators(
     anna: Person, ledger: Ledger, webhook: Webhook
 ) -> None:
     await webhook.settle(a_payment(amount=5, supporter_id=7, supporter_name="Anna Kovalenko"))
@@ -62,7 +62,9 @@ async def test_three_questions_make_a_claim_and_tell_the_operators(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_strangers_payment_is_not_even_hinted_at(anna: Person, bohdan: Person, webhook: Webhook) -> None:
+async def test_the_answer_reveals_nothing_about_a_strangers_payment(
+    anna: Person, bohdan: Person, webhook: Webhook
+) -> None:
     stranger = {"supporter_id": 7, "supporter_name": "Mykola Hrynko", "supporter_email": "mykola@example.org"}
     without = await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
     await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # fields of any kind
@@ -76,7 +78,7 @@ async def test_a_strangers_payment_is_not_even_hinted_at(anna: Person, bohdan: P
 
 
 @pytest.mark.usefixtures("bot")
-async def test_the_open_code_is_mentioned_first(anna: Person) -> None:
+async def test_the_open_code_is_mentioned_before_the_questions(anna: Person) -> None:
     code = await anna.ask_for_code("5")
 
     said = await anna.ask("/claim")
@@ -85,7 +87,7 @@ async def test_the_open_code_is_mentioned_first(anna: Person) -> None:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_claim_shows_the_first_which_can_be_taken_back(anna: Person, ledger: Ledger) -> None:
+async def test_claiming_again_shows_the_open_claim_which_can_be_withdrawn(anna: Person, ledger: Ledger) -> None:
     await claim(anna, "21.11", "7.50", "press:Skip")
 
     again = await anna.ask("/claim")
@@ -98,7 +100,7 @@ async def test_a_second_claim_shows_the_first_which_can_be_taken_back(anna: Pers
 
 
 @pytest.mark.usefixtures("bot")
-async def test_taking_back_twice_is_told_as_such(anna: Person) -> None:
+async def test_withdrawing_a_claim_twice_says_that_nothing_is_left_to_withdraw(anna: Person) -> None:
     await claim(anna, "press:Today", "press:$5", "press:Skip")
     await anna.press("Take it back")
     await anna.hear()
@@ -110,7 +112,7 @@ async def test_taking_back_twice_is_told_as_such(anna: Person) -> None:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_button_takes_back_the_claim_it_stands_under_and_no_other(anna: Person, ledger: Ledger) -> None:
+async def test_a_button_withdraws_only_the_claim_of_its_own_message(anna: Person, ledger: Ledger) -> None:
     await claim(anna, "press:Today", "press:$5", "press:Skip")
     first = anna.last_read
     await anna.press("Take it back")
@@ -130,7 +132,7 @@ async def test_a_button_takes_back_the_claim_it_stands_under_and_no_other(anna: 
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize(("claim_id", "refusal"), [(1, "nothing left to take back"), (2**63, "old")])
-async def test_nobody_takes_back_the_claim_of_another(
+async def test_a_user_cannot_withdraw_another_users_claim(
     sandbox: Sandbox, anna: Person, bohdan: Person, ledger: Ledger, claim_id: int, refusal: str
 ) -> None:
     await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
@@ -145,10 +147,8 @@ async def test_nobody_takes_back_the_claim_of_another(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_claim_that_is_open_by_the_last_answer_is_shown_and_can_be_taken_back(
-    anna: Person, ledger: Ledger
-) -> None:
-    """As where another phone was faster."""
+async def test_a_claim_raised_during_the_questions_is_shown_and_can_be_withdrawn(anna: Person, ledger: Ledger) -> None:
+    """As if the user had claimed on another phone meanwhile."""
     await claim(anna, "press:Today", "press:$5")
     faster = Story(datetime.now(UTC).date(), Decimal(7), "USD", None)
     await raise_claim(ledger.pool, TelegramId(ANNA), faster, now=datetime.now(UTC))
@@ -162,7 +162,7 @@ async def test_a_claim_that_is_open_by_the_last_answer_is_shown_and_can_be_taken
 
 
 @pytest.mark.usefixtures("bot")
-async def test_more_than_three_claims_a_day_are_too_many(anna: Person, ledger: Ledger) -> None:
+async def test_a_fourth_claim_in_one_day_is_refused(anna: Person, ledger: Ledger) -> None:
     for _ in range(3):
         await claim(anna, "press:Today", "press:$5", "press:Skip")
         await anna.press("Take it back")
@@ -202,9 +202,7 @@ async def test_after_declined_claims_the_bot_says_when_the_next_is_possible(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_claims_that_are_declined_during_the_questions_count_at_the_last_answer(
-    anna: Person, ledger: Ledger
-) -> None:
+async def test_claims_declined_during_the_questions_count_at_the_last_answer(anna: Person, ledger: Ledger) -> None:
     await claim(anna, "press:Today", "press:$5")
     await decline_twice(ledger, ANNA)
 
@@ -216,7 +214,7 @@ async def test_claims_that_are_declined_during_the_questions_count_at_the_last_a
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("answer", ["soon", "31.02", "2031-01-01", "01.01.2020", "99.99", "21"])
-async def test_a_day_that_cannot_be_is_asked_for_again(anna: Person, answer: str) -> None:
+async def test_an_unreadable_or_impossible_day_is_asked_for_again(anna: Person, answer: str) -> None:
     said = await claim(anna, answer)
 
     assert "could not read" in said
@@ -237,7 +235,7 @@ async def test_an_amount_that_cannot_be_read_is_asked_for_again(anna: Person, le
 
 
 @pytest.mark.usefixtures("bot")
-async def test_it_can_be_stopped_at_every_question(anna: Person, ledger: Ledger) -> None:
+async def test_a_claim_can_be_stopped_at_every_question(anna: Person, ledger: Ledger) -> None:
     for answers in ([], ["press:Today"], ["press:Today", "press:$5"]):
         said = await claim(anna, *answers, "press:Stop")
         assert "Nothing was sent" in said
@@ -246,13 +244,13 @@ async def test_it_can_be_stopped_at_every_question(anna: Person, ledger: Ledger)
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_command_goes_before_a_question(anna: Person) -> None:
+async def test_a_command_takes_precedence_over_a_question(anna: Person) -> None:
     await claim(anna, "press:Today")
 
     assert "You have" in await anna.ask("/balance")
 
 
-async def test_after_a_restart_the_questions_begin_anew(run_bot: RunBot, anna: Person, ledger: Ledger) -> None:
+async def test_the_questions_start_over_after_a_restart(run_bot: RunBot, anna: Person, ledger: Ledger) -> None:
     async with run_bot():
         await claim(anna, "press:Today")
     async with run_bot():
@@ -266,7 +264,7 @@ async def test_after_a_restart_the_questions_begin_anew(run_bot: RunBot, anna: P
     assert "How much" in how_much
 
 
-async def test_a_claim_is_made_in_ukrainian_too(run_bot: RunBot, bohdan: Person, ledger: Ledger) -> None:
+async def test_a_claim_can_be_made_in_ukrainian(run_bot: RunBot, bohdan: Person, ledger: Ledger) -> None:
     async with run_bot():
         said = await claim(bohdan, "press:Учора", "press:10\N{NO-BREAK SPACE}USD", "Богдан")
 
@@ -275,7 +273,7 @@ async def test_a_claim_is_made_in_ukrainian_too(run_bot: RunBot, bohdan: Person,
 
 
 @pytest.mark.usefixtures("bot")
-async def test_cancel_ends_the_questions_and_no_payment(anna: Person, ledger: Ledger) -> None:
+async def test_cancel_ends_the_questions_and_keeps_the_pending_payment(anna: Person, ledger: Ledger) -> None:
     code = await anna.ask_for_code("5")
     await claim(anna, "press:Today")
 
@@ -286,7 +284,7 @@ async def test_cancel_ends_the_questions_and_no_payment(anna: Person, ledger: Le
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_follows_a_command_is_no_answer_any_more(anna: Person, ledger: Ledger) -> None:
+async def test_a_message_after_a_command_does_not_answer_the_question(anna: Person, ledger: Ledger) -> None:
     await claim(anna, "press:Today", "press:$5")
     await anna.ask("/balance")
 
@@ -297,7 +295,7 @@ async def test_what_follows_a_command_is_no_answer_any_more(anna: Person, ledger
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_click_asks_nothing_again(anna: Person) -> None:
+async def test_a_second_click_does_not_repeat_the_question(anna: Person) -> None:
     await claim(anna, "press:Today")
 
     answer = await anna.press("Today")
@@ -308,7 +306,7 @@ async def test_a_second_click_asks_nothing_again(anna: Person) -> None:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_came_already_is_told_before_anything_is_asked(anna: Person, webhook: Webhook) -> None:
+async def test_a_recently_credited_payment_is_mentioned_before_the_questions(anna: Person, webhook: Webhook) -> None:
     code = await anna.ask_for_code("5")
     await webhook.settle(a_payment(amount=5, support_note=code))
     await anna.hear()
@@ -321,7 +319,7 @@ async def test_what_came_already_is_told_before_anything_is_asked(anna: Person, 
 
 
 @pytest.mark.usefixtures("bot")
-async def test_money_that_a_rule_gave_to_another_is_found_and_credited(
+async def test_a_claim_finds_a_charge_that_a_rule_matched_to_another_user(
     anna: Person, bohdan: Person, operator: Person, ledger: Ledger, webhook: Webhook, pool: Pool
 ) -> None:
     await operator.ask("/balance")
@@ -354,7 +352,7 @@ async def open_button(operator: Person) -> str:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_payment_that_comes_late_answers_the_claim_by_its_name(
+async def test_a_payment_that_arrives_after_the_claim_fits_it_by_name(
     anna: Person, operator: Person, ledger: Ledger, webhook: Webhook
 ) -> None:
     await operator.ask("/balance")
@@ -378,7 +376,7 @@ async def test_a_payment_that_comes_late_answers_the_claim_by_its_name(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_was_taken_back_is_not_said_to_have_come(
+async def test_a_payment_whose_match_was_undone_is_not_mentioned_as_received(
     anna: Person, ledger: Ledger, webhook: Webhook, pool: Pool
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -396,7 +394,7 @@ async def test_what_was_taken_back_is_not_said_to_have_come(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_was_refunded_is_not_said_to_have_come(anna: Person, webhook: Webhook) -> None:
+async def test_a_refunded_payment_is_not_mentioned_as_received(anna: Person, webhook: Webhook) -> None:
     payment = a_payment(amount=5, support_note=await anna.ask_for_code("5"))
     await webhook.settle(payment)
     await anna.hear()
@@ -407,7 +405,7 @@ async def test_what_was_refunded_is_not_said_to_have_come(anna: Person, webhook:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_old_stop_shows_what_the_operators_have_by_now(anna: Person, ledger: Ledger) -> None:
+async def test_an_old_stop_button_shows_the_claim_that_was_made(anna: Person, ledger: Ledger) -> None:
     await claim(anna, "press:Today", "press:$5", "press:Skip")
 
     said = await claim_on(anna, "press:Stop")
@@ -418,7 +416,7 @@ async def test_an_old_stop_shows_what_the_operators_have_by_now(anna: Person, le
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_click_on_the_last_answer_starts_nothing_over(anna: Person) -> None:
+async def test_a_second_click_on_the_last_answer_does_not_start_over(anna: Person) -> None:
     await claim(anna, "press:Today", "press:$5", "press:Skip")
 
     answer = await anna.press("Skip")
@@ -461,11 +459,11 @@ def test_a_day_is_read_as_people_write_it(text: str, day: date | None) -> None:
     assert read_day(text, today=TODAY) == day
 
 
-def test_last_december_is_meant_in_january() -> None:
+def test_a_december_day_typed_in_january_is_of_last_year() -> None:
     assert read_day("30.12", today=date(2027, 1, 2)) == date(2026, 12, 30)
 
 
-def test_a_leap_day_ahead_is_no_day_that_was() -> None:
+def test_a_leap_day_in_the_future_is_refused() -> None:
     assert read_day("29.02", today=date(2028, 1, 10)) is None
     assert read_day("29.02", today=date(2028, 3, 1)) == date(2028, 2, 29)
 
@@ -479,7 +477,7 @@ def test_a_day_is_read_as_the_bot_writes_it(language: str, month: int) -> None:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_was_paid_in_a_currency_without_a_rate_can_be_claimed(anna: Person, ledger: Ledger) -> None:
+async def test_a_payment_in_a_currency_without_a_rate_can_be_claimed(anna: Person, ledger: Ledger) -> None:
     await claim(anna, "press:Today", "7.50 GBP", "press:Skip")
 
     assert (await row(ledger))["currency"] == "GBP"
@@ -487,5 +485,5 @@ async def test_what_was_paid_in_a_currency_without_a_rate_can_be_claimed(anna: P
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("amount", ["0", "5 bananas", "999999999", "5 US"])
-async def test_what_nobody_can_have_paid_is_asked_for_again(anna: Person, amount: str) -> None:
+async def test_an_impossible_amount_is_asked_for_again(anna: Person, amount: str) -> None:
     assert "could not read that amount" in await claim(anna, "press:Today", amount)

@@ -30,16 +30,16 @@ async def test_a_clock_that_is_behind_is_shown_in_the_metrics(run_bot: RunBot, m
     monkeypatch.setattr(clock, "now_seconds", lambda: real_time() - HOUR)
 
     async with run_bot(), asyncio.timeout(DEADLINE_SECONDS):
-        while not shown():  # noqa: ASYNC110 — a gauge tells nobody that it was set
+        while not shown():  # noqa: ASYNC110 — a gauge has no event to wait for
             await asyncio.sleep(0.01)
 
     assert shown() == pytest.approx(HOUR, abs=5)
 
 
-async def test_a_server_that_does_not_say_the_time_changes_nothing(
+async def test_a_server_that_does_not_tell_the_time_leaves_the_last_measurement(
     run_bot: RunBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last measurement stays: no answer is no proof of a right clock."""
+    """A missing answer does not prove that the clock is right."""
     CLOCK_OFFSET.set(HOUR)
     asked = asyncio.Event()
 

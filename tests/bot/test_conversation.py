@@ -1,4 +1,4 @@
-"""What users say, and what the bot answers."""
+"""The bot's answers to users who ask for amounts, codes, their balance or a cancellation."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ from tests.integration.webhook import Webhook
 pytestmark = pytest.mark.usefixtures("bot")
 
 
-async def test_the_first_words_lead_to_the_amounts(anna: Person) -> None:
+async def test_start_and_pay_lead_to_the_mini_app_and_the_amounts(anna: Person) -> None:
     await anna.say("/start")
     welcome = await anna.hear()
     await anna.say("/pay")
@@ -33,7 +33,9 @@ async def test_the_first_words_lead_to_the_amounts(anna: Person) -> None:
     ]
 
 
-async def test_a_start_by_a_link_is_a_start_whatever_the_link_says(anna: Person, ledger: Ledger, pool: Pool) -> None:
+async def test_a_start_link_with_an_unknown_payload_is_an_ordinary_start(
+    anna: Person, ledger: Ledger, pool: Pool
+) -> None:
     said = await anna.ask("/start pay_10000")
 
     assert "Hello" in said
@@ -63,7 +65,9 @@ async def test_an_amount_without_a_command_is_offered(anna: Person, ledger: Ledg
     assert await ledger.status(code_in(answer["text"])) == "pending"
 
 
-async def test_a_request_is_answered_with_a_code_to_copy_the_page_and_a_way_out(anna: Person, ledger: Ledger) -> None:
+async def test_a_request_is_answered_with_a_code_and_buttons_to_copy_pay_and_cancel(
+    anna: Person, ledger: Ledger
+) -> None:
     await anna.say("/pay 10")
 
     answer = await anna.hear()
@@ -84,7 +88,7 @@ async def test_a_request_is_answered_with_a_code_to_copy_the_page_and_a_way_out(
     ("written", "amount", "currency"),
     [("7.50 EUR", "7.50", "EUR"), ("10,50", "10.50", "USD"), ("€5", "5", "EUR"), ("20usd", "20", "USD")],
 )
-async def test_an_amount_is_taken_as_people_write_it(
+async def test_an_amount_is_read_as_people_write_it(
     anna: Person, pool: Pool, written: str, amount: str, currency: str
 ) -> None:
     code = await anna.ask_for_code(written)
@@ -97,7 +101,7 @@ async def test_an_amount_is_taken_as_people_write_it(
     assert (row["telegram_id"], row["user_id"]) == (ANNA, ANNA)
 
 
-async def test_a_button_asks_for_its_amount(anna: Person, ledger: Ledger) -> None:
+async def test_a_button_requests_its_amount(anna: Person, ledger: Ledger) -> None:
     await anna.say("/pay")
     offer = await anna.hear()
 
@@ -127,7 +131,7 @@ async def test_a_button_asks_for_its_amount(anna: Person, ledger: Ledger) -> Non
         ("5 <i>", "could not read"),
     ],
 )
-async def test_an_amount_that_does_not_fit_is_explained_and_changes_nothing(
+async def test_an_invalid_amount_is_explained_and_changes_nothing(
     anna: Person, pool: Pool, written: str, hint: str
 ) -> None:
     said = await anna.ask(f"/pay {written}")
@@ -136,7 +140,7 @@ async def test_an_amount_that_does_not_fit_is_explained_and_changes_nothing(
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
 
 
-async def test_ukrainian_is_spoken_with_who_speaks_it(bohdan: Person, pool: Pool) -> None:
+async def test_a_ukrainian_user_is_answered_in_ukrainian(bohdan: Person, pool: Pool) -> None:
     said = [await bohdan.ask(words) for words in ("/start", "/pay 21", "/balance", "/privacy", "що?")]
 
     assert all("і" in one for one in said)
@@ -148,7 +152,7 @@ async def test_ukrainian_is_spoken_with_who_speaks_it(bohdan: Person, pool: Pool
 @pytest.mark.parametrize(
     ("language_code", "spoken"), [("uk-UA", "Вітаємо"), ("ru", "Hello"), ("be", "Hello"), ("pt-br", "Hello")]
 )
-async def test_who_speaks_neither_language_is_spoken_to_in_english(
+async def test_ukrainian_variants_are_answered_in_ukrainian_and_other_languages_in_english(
     anna: Person, language_code: str, spoken: str
 ) -> None:
     await anna.become(language_code=language_code)
@@ -156,7 +160,7 @@ async def test_who_speaks_neither_language_is_spoken_to_in_english(
     assert spoken in await anna.ask("/start")
 
 
-async def test_a_changed_language_is_followed(anna: Person, pool: Pool) -> None:
+async def test_the_bot_follows_a_change_of_the_users_language(anna: Person, pool: Pool) -> None:
     await anna.ask("/start")
     await anna.become(language_code="uk")
 
@@ -180,11 +184,11 @@ async def test_another_amount_or_user_gets_a_code_of_its_own(anna: Person, bohda
     assert len(codes) == 3
 
 
-async def test_an_update_delivered_twice_records_one_payment(anna: Person, pool: Pool) -> None:
+async def test_an_update_delivered_twice_records_one_pending_payment(anna: Person, pool: Pool) -> None:
     await anna.say("/pay 10", repeat=2)
     first = code_in((await anna.hear())["text"])
 
-    # The repeat may be answered or not, but in a chat one thing comes after the other.
+    # Updates of one chat are handled in order, so the repeat is done when this one is answered.
     await anna.ask("/balance")
 
     assert [first] == [row[0] for row in await pool.fetch("SELECT payment_id FROM pending_payments")]
@@ -201,7 +205,7 @@ async def test_an_eleventh_open_payment_is_refused(anna: Person, ledger: Ledger,
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 10
 
 
-async def test_anything_else_gets_a_short_answer_that_leads_on(anna: Person) -> None:
+async def test_any_other_text_gets_a_short_answer_that_names_pay(anna: Person) -> None:
     for words in ("good morning", "/nonsense", "<b>5", "K7QM"):
         said = await anna.ask(words)
 
@@ -209,7 +213,7 @@ async def test_anything_else_gets_a_short_answer_that_leads_on(anna: Person) -> 
 
 
 @pytest.mark.parametrize("written", ["K7QM-2XHD", "my code is k7qm 2xhd", "К7QМ2ХНD"])
-async def test_who_sends_the_code_to_the_bot_is_told_where_it_belongs(anna: Person, written: str) -> None:
+async def test_a_user_who_sends_the_code_to_the_bot_is_told_where_it_belongs(anna: Person, written: str) -> None:
     assert "into the note" in await anna.ask(written)
 
 
@@ -219,10 +223,10 @@ async def test_help_and_privacy_are_explained(anna: Person) -> None:
     assert "payment" in await anna.ask("/help")
 
 
-# What one has ------------------------------------------------------------------------------------------------------
+# Balance and history -------------------------------------------------------------------------------------------------
 
 
-async def test_who_has_nothing_is_told_so(anna: Person) -> None:
+async def test_a_user_without_credits_is_told_so(anna: Person) -> None:
     assert "0 credits" in await anna.ask("/balance")
     assert "/pay" in await anna.ask("/history")
 
@@ -240,7 +244,7 @@ async def adjust(pool: Pool, *credits: int, cause: str = "x") -> None:
     )
 
 
-async def test_the_history_tells_every_kind_of_entry(anna: Person, webhook: Webhook, pool: Pool) -> None:
+async def test_the_history_lists_every_kind_of_entry(anna: Person, webhook: Webhook, pool: Pool) -> None:
     code = await anna.ask_for_code("10")
     await webhook.settle(a_payment(support_note=code, amount=10))
     assert "Thank you" in (await anna.hear())["text"]
@@ -266,14 +270,14 @@ async def test_the_history_shows_the_newest_ten(anna: Person, pool: Pool) -> Non
     ]
 
 
-async def test_a_long_story_behind_an_entry_does_not_silence_the_history(anna: Person, pool: Pool) -> None:
+async def test_entries_with_long_causes_do_not_break_the_history(anna: Person, pool: Pool) -> None:
     await anna.ask("/start")
     await adjust(pool, *range(1, 11), cause="why? " * 500)
 
     assert "+10, why? why?" in await anna.ask("/history")
 
 
-async def test_who_is_below_zero_is_told_why(anna: Person, pool: Pool) -> None:
+async def test_a_negative_balance_is_explained(anna: Person, pool: Pool) -> None:
     await anna.ask("/start")
     await adjust(pool, -50)
 
@@ -286,7 +290,7 @@ async def test_who_is_below_zero_is_told_why(anna: Person, pool: Pool) -> None:
 # Cancelling ----------------------------------------------------------------------------------------------------------
 
 
-async def test_nothing_to_cancel_is_said(anna: Person) -> None:
+async def test_cancel_without_an_open_payment_says_so(anna: Person) -> None:
     assert "no open payment" in await anna.ask("/cancel")
 
 
@@ -299,7 +303,7 @@ async def test_the_only_open_payment_is_cancelled_at_once(anna: Person, ledger: 
     assert await ledger.status(code) == "cancelled"
 
 
-async def test_of_several_open_payments_the_user_chooses(anna: Person, ledger: Ledger) -> None:
+async def test_the_user_chooses_which_of_several_open_payments_to_cancel(anna: Person, ledger: Ledger) -> None:
     first, second = await anna.ask_for_code("10"), await anna.ask_for_code("20")
     await anna.say("/cancel")
     question = await anna.hear()
@@ -326,7 +330,7 @@ async def test_the_cancel_button_cancels_and_rewrites_its_message(anna: Person, 
 @pytest.mark.parametrize(
     ("status", "words"), [("completed", "has been paid"), ("expired", "has expired"), ("cancelled", "was cancelled")]
 )
-async def test_a_press_on_an_old_button_says_how_it_ended(
+async def test_a_press_on_an_old_button_says_how_the_payment_ended(
     anna: Person, ledger: Ledger, pool: Pool, status: str, words: str
 ) -> None:
     code = await anna.ask_for_code("10")
@@ -344,7 +348,7 @@ async def test_a_press_on_an_old_button_says_how_it_ended(
     assert status == await ledger.status(code)
 
 
-async def test_a_button_of_a_message_that_telegram_has_forgotten_still_works(anna: Person, ledger: Ledger) -> None:
+async def test_a_button_under_an_inaccessible_message_still_works(anna: Person, ledger: Ledger) -> None:
     code = await anna.ask_for_code("10")
 
     answer = await anna.press("Cancel", inaccessible=True)
@@ -353,10 +357,12 @@ async def test_a_button_of_a_message_that_telegram_has_forgotten_still_works(ann
     assert await ledger.status(code) == "cancelled"
 
 
-async def test_nobody_cancels_for_another(anna: Person, bohdan: Person, ledger: Ledger, pool: Pool) -> None:
+async def test_a_user_cannot_cancel_another_users_payment(
+    anna: Person, bohdan: Person, ledger: Ledger, pool: Pool
+) -> None:
     annas = await anna.ask_for_code("10")
     bohdans = await bohdan.ask_for_code("10")
-    # As if the client had been tampered with: the button in Bohdan's chat names Anna's payment.
+    # As if Bohdan's client had been modified: the button in his chat names a payment of Anna's.
     await pool.execute("UPDATE pending_payments SET telegram_id = $1 WHERE payment_id = $2", ANNA, bohdans)
 
     answer = await bohdan.press("Скасувати")
@@ -365,7 +371,7 @@ async def test_nobody_cancels_for_another(anna: Person, bohdan: Person, ledger: 
     assert (await ledger.status(annas), await ledger.status(bohdans)) == ("pending", "pending")
 
 
-async def test_a_press_that_waited_too_long_to_be_answered_still_does_its_work(
+async def test_a_press_that_is_too_old_to_be_answered_still_cancels(
     anna: Person, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = await anna.ask_for_code("10")
@@ -379,7 +385,7 @@ async def test_a_press_that_waited_too_long_to_be_answered_still_does_its_work(
     assert await ledger.status(code) == "cancelled"
 
 
-async def test_a_fault_of_ours_is_owned_up_to(anna: Person, pool: Pool) -> None:
+async def test_users_are_told_of_an_unexpected_error(anna: Person, pool: Pool) -> None:
     await anna.say("/pay")
     await anna.hear()
     await pool.execute("ALTER TABLE pending_payments DROP COLUMN request_key")
@@ -391,7 +397,7 @@ async def test_a_fault_of_ours_is_owned_up_to(anna: Person, pool: Pool) -> None:
     assert ("went wrong" in alert["text"], alert["show_alert"]) == (True, True)
 
 
-async def test_a_hasty_user_is_answered_in_the_end(anna: Person) -> None:
+async def test_eight_messages_sent_at_once_are_all_answered(anna: Person) -> None:
     await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/messages", text="/balance") for _ in range(8)))
 
     async with asyncio.timeout(15):

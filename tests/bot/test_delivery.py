@@ -1,4 +1,4 @@
-"""What people are owed to hear reaches them: whatever Telegram does, and once where that can be known."""
+"""Notifications reach users and operators despite any fault of Telegram, and only once unless an answer was lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def met(*people: Person) -> None:
 
 
 async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
-    """The calls of sendMessage so far, once there are so many."""
+    """Wait until the bot has called sendMessage *count* times, and return all of these calls."""
     wait = {"wait": DEADLINE_SECONDS} if count else {}
     calls = await sandbox.get("/telegram/calls", method="sendMessage", count=count, **wait)
     assert len(calls) >= count
@@ -47,7 +47,7 @@ async def sends(sandbox: Sandbox, *, count: int = 0) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def delivering(pool: Pool, send: Send) -> AsyncIterator[Notifier]:
-    """Deliver with this sender for as long as the context lasts."""
+    """Run a notifier with this sender for as long as the context lasts."""
     notifier = Notifier(pool, send=send, limiter=RateLimiter(), operators=[], clock=lambda: datetime.now(UTC))
     running = asyncio.create_task(notifier.run())
     yield notifier
@@ -60,11 +60,11 @@ def seconds_between(first: dict[str, Any], second: dict[str, Any]) -> float:
     return (ended - started).total_seconds()
 
 
-# What is told ----------------------------------------------------------------------------------------------------------
+# Texts and recipients --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_payment_is_told_as_soon_as_it_is_credited(anna: Person, webhook: Webhook) -> None:
+async def test_a_user_is_told_of_a_payment_as_soon_as_it_is_credited(anna: Person, webhook: Webhook) -> None:
     code = await anna.ask_for_code("10")
 
     await webhook.settle(a_payment(support_note=f"keep it up! {code}", amount=5))
@@ -76,7 +76,7 @@ async def test_a_payment_is_told_as_soon_as_it_is_credited(anna: Person, webhook
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_refund_is_told_and_to_the_operators_where_its_credits_are_spent(
+async def test_a_refund_is_told_to_the_user_and_if_its_credits_are_spent_to_the_operators(
     anna: Person, operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await met(operator)
@@ -94,7 +94,7 @@ async def test_a_refund_is_told_and_to_the_operators_where_its_credits_are_spent
 
 
 @pytest.mark.usefixtures("bot")
-async def test_operators_are_told_of_a_charge_that_fits_nobody_and_why(
+async def test_operators_are_told_of_an_unmatched_charge_and_the_reason(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
     await met(operator)
@@ -110,7 +110,7 @@ async def test_operators_are_told_of_a_charge_that_fits_nobody_and_why(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_how_long_a_payment_took_to_be_told_is_measured(anna: Person, webhook: Webhook) -> None:
+async def test_the_time_from_the_webhook_to_the_notification_is_measured(anna: Person, webhook: Webhook) -> None:
     def told() -> float:
         return REGISTRY.get_sample_value("ledger_webhook_to_notified_seconds_count") or 0
 
@@ -119,7 +119,7 @@ async def test_how_long_a_payment_took_to_be_told_is_measured(anna: Person, webh
     await anna.hear()
 
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while told() == before:  # noqa: ASYNC110 — a metric rings no bell
+        while told() == before:  # noqa: ASYNC110 — a metric has no event to wait for
             await asyncio.sleep(0.01)
     assert told() == before + 1
 
@@ -134,7 +134,7 @@ async def test_a_ukrainian_operator_is_told_in_ukrainian(operator: Person, outbo
     assert "З’єднання працює" in (await operator.hear())["text"]
 
 
-async def test_each_operator_is_told_and_one_who_never_came_holds_nobody_up(
+async def test_an_operator_who_never_started_the_bot_does_not_delay_the_others(
     run_bot: RunBot, anna: Person, operator: Person, outbox: Outbox
 ) -> None:
     async with run_bot(ADMIN_IDS=f"777,{OPERATOR},{ANNA}"):
@@ -149,7 +149,7 @@ async def test_each_operator_is_told_and_one_who_never_came_holds_nobody_up(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_notification_that_cannot_be_put_into_words_is_given_up_and_the_others_go_on(
+async def test_a_notification_that_cannot_be_rendered_is_given_up_and_the_next_is_sent(
     anna: Person, outbox: Outbox
 ) -> None:
     await met(anna)
@@ -161,12 +161,12 @@ async def test_a_notification_that_cannot_be_put_into_words_is_given_up_and_the_
     await outbox.become("dead")
 
 
-# When Telegram is in a mood --------------------------------------------------------------------------------------------
+# Faults of Telegram ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("kind", ["server_error", "not_json", "reset"])
-async def test_a_failed_send_is_tried_again(sandbox: Sandbox, anna: Person, outbox: Outbox, kind: str) -> None:
+async def test_a_failed_send_is_retried(sandbox: Sandbox, anna: Person, outbox: Outbox, kind: str) -> None:
     await met(anna)
     await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
 
@@ -178,7 +178,7 @@ async def test_a_failed_send_is_tried_again(sandbox: Sandbox, anna: Person, outb
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("kind", ["server_error", "not_json", "reset", "unauthorized"])
-async def test_no_trouble_of_telegrams_ends_what_a_user_is_owed_however_long_it_lasts(
+async def test_a_notification_is_never_given_up_because_of_telegrams_faults(
     sandbox: Sandbox, anna: Person, outbox: Outbox, kind: str
 ) -> None:
     await met(anna)
@@ -194,7 +194,7 @@ async def test_no_trouble_of_telegrams_ends_what_a_user_is_owed_however_long_it_
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("kind", ["server_error", "not_json", "reset", "too_many_requests"])
-async def test_a_message_that_fails_is_not_overtaken_by_the_next(
+async def test_a_failed_message_is_not_overtaken_by_the_next(
     sandbox: Sandbox, anna: Person, webhook: Webhook, kind: str
 ) -> None:
     payment = a_payment(support_note=await anna.ask_for_code("5"))
@@ -208,10 +208,10 @@ async def test_a_message_that_fails_is_not_overtaken_by_the_next(
 
 
 @pytest.mark.parametrize(("minutes", "passes"), [(1, False), (14, True)])
-async def test_a_message_that_fails_for_no_known_cause_blocks_its_chat_for_a_bounded_time(
+async def test_a_message_that_fails_for_an_unknown_reason_blocks_its_chat_for_a_bounded_time(
     pool: Pool, outbox: Outbox, minutes: int, *, passes: bool
 ) -> None:
-    """By the next attempt, five to ten minutes later, it would have blocked for more than a quarter of an hour."""
+    """The next attempt is 5 to 10 minutes away. A message that would then have blocked its chat for over 15 minutes is set aside."""
     sent: list[str] = []
 
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
@@ -232,10 +232,10 @@ async def test_a_message_that_fails_for_no_known_cause_blocks_its_chat_for_a_bou
 
 
 @pytest.mark.parametrize("takes_others", [False, True])
-async def test_trouble_of_telegrams_blocks_a_chat_unless_others_are_told_meanwhile(
+async def test_a_fault_of_telegram_blocks_a_chat_unless_other_messages_are_sent_meanwhile(
     pool: Pool, outbox: Outbox, *, takes_others: bool
 ) -> None:
-    """While Telegram is away, the order is kept however long it lasts; if it refuses one message alone, that one is the cause."""
+    """While Telegram is down, the order is kept without a time limit; if Telegram refuses only one message, that message is the cause."""
 
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
         if "$5" in text:
@@ -258,7 +258,7 @@ async def test_trouble_of_telegrams_blocks_a_chat_unless_others_are_told_meanwhi
     assert await pool.fetchval("SELECT is_set_aside FROM notifications WHERE attempts = 10") is takes_others
 
 
-async def test_what_fails_thirty_times_for_no_known_cause_is_given_up(pool: Pool, outbox: Outbox) -> None:
+async def test_a_message_is_given_up_after_thirty_failures_for_an_unknown_reason(pool: Pool, outbox: Outbox) -> None:
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
         raise ValueError(chat_id)
 
@@ -271,7 +271,7 @@ async def test_what_fails_thirty_times_for_no_known_cause_is_given_up(pool: Pool
     assert await outbox.states() == {ANNA: "dead", BOHDAN: "pending"}
 
 
-async def test_a_send_that_hangs_is_tried_again(
+async def test_a_send_that_hangs_is_retried(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coffee_ledger.telegram.client.REQUEST_SECONDS", 0.5)
@@ -286,7 +286,7 @@ async def test_a_send_that_hangs_is_tried_again(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_telegram_is_obeyed_when_it_asks_to_wait(
+async def test_sending_pauses_for_as_long_as_telegram_asks(
     sandbox: Sandbox, anna: Person, bohdan: Person, outbox: Outbox
 ) -> None:
     await met(anna, bohdan)
@@ -300,12 +300,12 @@ async def test_telegram_is_obeyed_when_it_asks_to_wait(
     refused, *sent = (await sends(sandbox))[before:]
     assert refused["status"] == 429
     late = [one for one in sent if seconds_between(refused, one) >= 1.9]
-    # The other chat's message may have been on its way already.
+    # The other chat's message may already have been on its way when the refusal came.
     assert len(late) >= len(sent) - 1 > 0
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_answer_to_a_user_is_tried_again_as_well(sandbox: Sandbox, anna: Person) -> None:
+async def test_an_answer_to_a_user_is_retried_as_well(sandbox: Sandbox, anna: Person) -> None:
     await met(anna)
     for kind in ("server_error", "not_json", "reset"):
         await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
@@ -315,7 +315,7 @@ async def test_an_answer_to_a_user_is_tried_again_as_well(sandbox: Sandbox, anna
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("leave", ["block", "delete"])
-async def test_a_user_who_is_gone_is_not_written_to_again(
+async def test_a_user_who_blocked_the_bot_or_left_telegram_is_not_written_to_again(
     sandbox: Sandbox, anna: Person, bohdan: Person, outbox: Outbox, leave: str
 ) -> None:
     await met(anna, bohdan)
@@ -350,9 +350,7 @@ async def test_a_user_who_paid_while_the_bot_was_blocked_is_told_after_coming_ba
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_user_who_unblocks_the_bot_need_not_write_to_be_told(
-    sandbox: Sandbox, anna: Person, outbox: Outbox
-) -> None:
+async def test_unblocking_the_bot_is_enough_to_be_told(sandbox: Sandbox, anna: Person, outbox: Outbox) -> None:
     await met(anna)
     await sandbox.post(f"{anna.path}/block")
     await outbox.owe(ANNA)
@@ -381,7 +379,7 @@ async def test_a_user_who_was_told_is_not_told_again_after_coming_back(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_operator_who_starts_late_gets_the_cards_that_still_wait(
+async def test_an_operator_who_starts_the_bot_late_gets_the_cards_that_are_still_open(
     operator: Person, webhook: Webhook, outbox: Outbox, pool: Pool
 ) -> None:
     await webhook.settle(a_payment(support_note="for the cats"), a_payment(support_note="for the dogs"))
@@ -413,7 +411,7 @@ async def test_one_chat_gets_its_messages_in_order_and_no_faster_than_telegram_a
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_chat_that_must_wait_holds_up_nobody_else(anna: Person, bohdan: Person, outbox: Outbox) -> None:
+async def test_a_rate_limited_chat_does_not_delay_another(anna: Person, bohdan: Person, outbox: Outbox) -> None:
     await met(anna, bohdan)
     await outbox.owe(*[ANNA] * 30)
     await anna.hear()
@@ -425,7 +423,9 @@ async def test_a_chat_that_must_wait_holds_up_nobody_else(anna: Person, bohdan: 
     assert await outbox.count("sent") < 30
 
 
-async def test_a_crowd_is_told_without_one_refusal(run_bot: RunBot, sandbox: Sandbox, outbox: Outbox) -> None:
+async def test_sixty_users_are_told_without_one_refusal_by_telegram(
+    run_bot: RunBot, sandbox: Sandbox, outbox: Outbox
+) -> None:
     crowd = range(3000, 3060)
     for user in crowd:
         await sandbox.meet(user)
@@ -439,10 +439,10 @@ async def test_a_crowd_is_told_without_one_refusal(run_bot: RunBot, sandbox: San
     assert len(calls) == len(crowd)
 
 
-# When we stop, or are killed -------------------------------------------------------------------------------------------
+# Stops and kills -------------------------------------------------------------------------------------------------------
 
 
-async def test_what_came_while_the_bot_was_down_is_told_at_the_next_start(
+async def test_a_payment_during_the_bots_downtime_is_told_at_the_next_start(
     run_bot: RunBot, anna: Person, webhook: Webhook
 ) -> None:
     async with run_bot():
@@ -453,7 +453,7 @@ async def test_what_came_while_the_bot_was_down_is_told_at_the_next_start(
         assert "+500 credits" in (await anna.hear())["text"]
 
 
-async def test_a_stop_ends_the_send_that_has_begun_and_nothing_is_told_twice(
+async def test_a_stop_completes_the_send_in_progress_and_nothing_is_sent_twice(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox
 ) -> None:
     async with run_bot() as bot:
@@ -471,7 +471,7 @@ async def test_a_stop_ends_the_send_that_has_begun_and_nothing_is_told_twice(
     assert (await anna.texts()).count(THANKS) == 1
 
 
-async def test_what_waits_for_its_turn_when_the_bot_stops_is_told_by_the_next(
+async def test_messages_still_queued_at_a_stop_are_sent_by_the_next_bot(
     run_bot: RunBot, anna: Person, outbox: Outbox
 ) -> None:
     async with run_bot():
@@ -485,7 +485,7 @@ async def test_what_waits_for_its_turn_when_the_bot_stops_is_told_by_the_next(
     assert (await anna.texts()).count(THANKS) == 6
 
 
-async def test_the_next_bot_sends_whatever_a_killed_one_had_not_marked(
+async def test_the_next_bot_sends_the_messages_that_a_killed_one_had_not_marked(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox
 ) -> None:
     async with run_bot() as bot:
@@ -503,7 +503,7 @@ async def test_the_next_bot_sends_whatever_a_killed_one_had_not_marked(
     assert THANKS in await anna.texts()
 
 
-async def test_of_two_bots_one_sends_and_the_other_goes_on_when_it_stops(pool: Pool, outbox: Outbox) -> None:
+async def test_of_two_bots_one_sends_and_the_other_takes_over_when_it_stops(pool: Pool, outbox: Outbox) -> None:
     sent: list[tuple[str, int]] = []
 
     def sending_as(name: str) -> Send:
@@ -531,7 +531,7 @@ async def test_of_two_bots_one_sends_and_the_other_goes_on_when_it_stops(pool: P
     assert sent[-1][0] == "second"
 
 
-async def test_a_bot_that_lost_the_lease_while_its_messages_waited_leaves_them_to_the_next(
+async def test_a_bot_that_loses_the_lease_leaves_its_queued_messages_to_the_next(
     pool: Pool, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
@@ -545,9 +545,9 @@ async def test_a_bot_that_lost_the_lease_while_its_messages_waited_leaves_them_t
         await outbox.owe(ANNA)
         notifier.wake()
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not notifier._busy:  # noqa: ASYNC110 — nobody tells of what begins to wait
+            while not notifier._busy:  # noqa: ASYNC110 — the notifier has no event to wait for
                 await asyncio.sleep(0.01)
-        # As if this process had stood still for longer than the lease.
+        # As if this process had been suspended for longer than the lease.
         monkeypatch.setattr(Lease, "is_held", False)
         await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = now() + interval '1 hour'")
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -558,7 +558,7 @@ async def test_a_bot_that_lost_the_lease_while_its_messages_waited_leaves_them_t
     assert await outbox.states() == {ANNA: "pending"}
 
 
-async def test_a_lost_connection_to_the_database_makes_nobody_hear_twice(
+async def test_a_lost_database_connection_sends_no_message_twice(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, outbox: Outbox, pool: Pool
 ) -> None:
     async with run_bot():

@@ -1,4 +1,4 @@
-"""Operators decide what waits: on the card, by search, in turn, and by nobody else."""
+"""The operator's desk: decisions on cards, search and lists. If two operators decide at once, one succeeds; others have no access."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -57,7 +57,7 @@ OTHER = 901
 CREDIT_PAID = (
     "INSERT INTO credits (telegram_id, kind, credits, charge_id) SELECT 101, 'payment', 500, charge_id FROM paid"
 )
-"""The end of a statement that makes charges matched, which have to have their credits."""
+"""The end of a statement that marks charges as matched: each matched charge must have its credit."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def download(sandbox: Sandbox, message: Message) -> str:
 
 
 async def claimed(anna: Person, operator: Person, ledger: Ledger, *, amount: str, name: str) -> Message:
-    """The card of a claim of today."""
+    """Raise a claim that is dated today, and return its card."""
     story = Story(datetime.now(UTC).date(), Decimal(amount), "USD", name)
     raised = await raise_claim(ledger.pool, TelegramId(anna.telegram_id), story, now=datetime.now(UTC))
     assert not isinstance(raised, NotRaised)
@@ -97,7 +97,7 @@ async def test_a_charge_arrives_as_a_card_with_its_note_and_its_candidates(
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("sign", ['"', "'", "&", "<"])
-async def test_a_note_of_signs_that_html_spells_out_is_shown_and_decided(
+async def test_a_note_of_characters_that_html_escapes_is_shown_and_can_be_decided(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, sign: str
 ) -> None:
     await anna.ask("/start")
@@ -112,7 +112,7 @@ async def test_a_note_of_signs_that_html_spells_out_is_shown_and_decided(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_candidate_is_credited_after_one_more_question(
+async def test_a_candidate_is_credited_after_a_confirmation(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     codes = [await anna.ask_for_code("5"), await bohdan.ask_for_code("7")]
@@ -131,7 +131,7 @@ async def test_a_candidate_is_credited_after_one_more_question(
     assert "+500 credits" in (await anna.hear())["text"]
 
 
-async def test_a_user_is_found_by_name_though_the_bot_was_restarted_between_question_and_answer(
+async def test_a_user_is_found_by_name_even_if_the_bot_restarts_between_question_and_answer(
     run_bot: RunBot, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     async with run_bot():
@@ -167,7 +167,7 @@ async def test_a_charge_is_put_aside_with_a_reason_and_shown_again_by_undo(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_later_reminds_this_operator_once_unless_it_is_decided(
+async def test_later_reminds_this_operator_once_unless_the_charge_is_decided(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     card = await card_of(operator, webhook)
@@ -177,7 +177,7 @@ async def test_later_reminds_this_operator_once_unless_it_is_decided(
 
     reminders = "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 hours'"
     assert await pool.fetchval(reminders) == 1
-    # A reminder that comes when it was wished for is no late message.
+    # The reminder is dated at its due time, so it does not count as a late message.
     assert await pool.fetchval("SELECT due_at - created_at FROM notifications WHERE status = 'pending'") == timedelta(0)
     await operator.press(data_of(card, "For no user"))
     await answer(operator, await operator.hear(), "a tip")
@@ -185,7 +185,7 @@ async def test_later_reminds_this_operator_once_unless_it_is_decided(
     assert await pool.fetchval(reminders) == 0
 
 
-async def test_of_two_operators_at_once_one_decides_and_the_other_is_told_who(
+async def test_if_two_operators_decide_at_once_one_succeeds_and_the_other_is_told_who(
     run_bot: RunBot, anna: Person, bohdan: Person, operator: Person, other: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
@@ -214,7 +214,7 @@ async def test_of_two_operators_at_once_one_decides_and_the_other_is_told_who(
     await shown(other, theirs, "Зараховано користувачеві @anna")
 
 
-async def test_of_two_operators_at_once_one_takes_back_and_the_other_is_told(
+async def test_if_two_operators_undo_at_once_one_succeeds_and_the_other_is_told_who(
     run_bot: RunBot, anna: Person, operator: Person, other: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
@@ -235,7 +235,7 @@ async def test_of_two_operators_at_once_one_takes_back_and_the_other_is_told(
     assert await ledger.credits() == [500, -500]
 
 
-async def test_of_two_operators_at_once_one_puts_aside_and_the_other_is_told(
+async def test_if_two_operators_dismiss_at_once_one_succeeds_and_the_other_is_told_who(
     run_bot: RunBot, operator: Person, other: Person, webhook: Webhook, pool: Pool
 ) -> None:
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
@@ -256,10 +256,10 @@ async def test_of_two_operators_at_once_one_puts_aside_and_the_other_is_told(
             await shown(person, message, reason)
 
 
-async def test_two_operators_who_credit_at_once_have_ordered_it_twice_and_each_once(
+async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_once(
     run_bot: RunBot, anna: Person, operator: Person, other: Person, ledger: Ledger
 ) -> None:
-    """They are two orders; that there were two is seen at once in the balance that each of them is told."""
+    """These are two separate orders. Each operator is told the new balance, so a duplicate is noticed at once."""
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
         for person in (anna, other):
             await person.ask("/start")
@@ -276,14 +276,14 @@ async def test_two_operators_who_credit_at_once_have_ordered_it_twice_and_each_o
 
 
 async def undo_twice(operator: Person, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Ask for it twice and press both: the second question, and the answer to its button."""
+    """Send the command twice and press both buttons; return the second question and the answer to its press."""
     first, second = await ask(operator, command), await ask(operator, command)
     await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
     return second, await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_entry_that_was_taken_back_meanwhile_is_taken_back_no_more(
+async def test_an_entry_that_was_reversed_meanwhile_is_not_reversed_again(
     anna: Person, operator: Person, ledger: Ledger
 ) -> None:
     await anna.ask("/start")
@@ -301,7 +301,7 @@ async def test_an_entry_that_was_taken_back_meanwhile_is_taken_back_no_more(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_match_that_was_taken_back_meanwhile_is_shown_as_it_stands_without_the_old_button(
+async def test_a_match_that_was_undone_meanwhile_is_shown_in_its_new_state_without_the_old_button(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
@@ -315,7 +315,7 @@ async def test_a_match_that_was_taken_back_meanwhile_is_shown_as_it_stands_witho
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_click_leaves_what_the_first_has_told(
+async def test_a_second_click_keeps_the_message_of_the_first(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
@@ -331,7 +331,7 @@ async def test_a_second_click_leaves_what_the_first_has_told(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_currency_without_a_rate_cannot_be_credited_and_says_where_it_goes(
+async def test_a_currency_without_a_rate_cannot_be_credited_and_the_setting_is_named(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await anna.ask("/start")
@@ -345,7 +345,7 @@ async def test_a_currency_without_a_rate_cannot_be_credited_and_says_where_it_go
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_charge_that_was_decided_meanwhile_is_gone_from_a_claim(
+async def test_a_charge_that_was_decided_meanwhile_disappears_from_a_claims_card(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await anna.ask("/start")
@@ -364,7 +364,7 @@ async def test_a_charge_that_was_decided_meanwhile_is_gone_from_a_claim(
 async def test_a_question_without_its_reason_moves_no_credits(
     sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, press: str
 ) -> None:
-    """As where the message is so old that Telegram no longer has it."""
+    """The reason is read from the question's text, which Telegram no longer sends with a press on a very old message."""
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     await operator.ask("/start")
     await forge(sandbox, operator, [press])
@@ -398,14 +398,14 @@ async def test_a_late_press_on_a_decided_card_shows_how_it_was_decided(
     "command",
     [one.replace("@", " ") for one in COMMANDS],
 )
-async def test_nobody_else_gets_more_than_to_an_unknown_command(anna: Person, command: str) -> None:
+async def test_other_users_get_the_answer_to_an_unknown_command(anna: Person, command: str) -> None:
     await anna.ask("/start")
 
     assert await anna.ask(command) == await anna.ask("/nosuchthing")
 
 
 @pytest.mark.usefixtures("bot")
-async def test_forged_presses_of_others_are_old_buttons(
+async def test_forged_presses_of_other_users_are_answered_as_old_buttons(
     sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
 ) -> None:
     await anna.ask("/start")
@@ -421,13 +421,13 @@ async def test_forged_presses_of_others_are_old_buttons(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_lists_turn_their_pages_and_cope_with_what_was_decided_meanwhile(
+async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await operator.ask("/start")
     assert "Nothing waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
-    # Five cards, and the summary of the rest.
+    # The operator gets five cards and a summary of the rest.
     for _ in range(6):
         await operator.hear()
 
@@ -445,7 +445,7 @@ async def test_lists_turn_their_pages_and_cope_with_what_was_decided_meanwhile(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_who_is_about_to_pay_is_listed(anna: Person, operator: Person) -> None:
+async def test_open_pending_payments_are_listed(anna: Person, operator: Person) -> None:
     assert "Nobody is about to pay" in await operator.ask("/pending")
     code = await anna.ask_for_code("5")
 
@@ -473,7 +473,7 @@ async def test_open_claims_are_listed_and_opened(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_is_opened_from_a_list_leaves_the_list_where_it_is(operator: Person, webhook: Webhook) -> None:
+async def test_opening_a_charge_from_a_list_keeps_the_list(operator: Person, webhook: Webhook) -> None:
     await card_of(operator, webhook)
     listed = await ask(operator, "/unmatched")
 
@@ -484,7 +484,7 @@ async def test_what_is_opened_from_a_list_leaves_the_list_where_it_is(operator: 
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_event_that_could_not_be_read_is_settled_again_after_one_more_question(
+async def test_an_unreadable_event_is_settled_again_after_a_confirmation(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     assert "Every event was settled" in await operator.ask("/failed")
@@ -508,7 +508,7 @@ async def test_an_event_that_could_not_be_read_is_settled_again_after_one_more_q
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_event_that_nobody_will_ever_read_is_put_aside_with_a_reason(
+async def test_an_unreadable_event_can_be_put_aside_with_a_reason(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await operator.ask("/start")
@@ -536,10 +536,8 @@ async def test_an_event_that_nobody_will_ever_read_is_put_aside_with_a_reason(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_the_doctor_counts_no_event_of_which_nobody_can_decide_any_more(
-    operator: Person, webhook: Webhook, pool: Pool
-) -> None:
-    """As where `RETENTION_DAYS` is less than the week that the doctor looks back."""
+async def test_the_doctor_ignores_events_whose_body_was_erased(operator: Person, webhook: Webhook, pool: Pool) -> None:
+    """If `RETENTION_DAYS` is less than 7, bodies are erased within the week that the doctor looks back."""
     await operator.ask("/start")
     await webhook.post(b"{not JSON")
     await operator.hear()
@@ -551,7 +549,7 @@ async def test_the_doctor_counts_no_event_of_which_nobody_can_decide_any_more(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_everything_is_found_by_what_an_operator_has_in_hand(
+async def test_a_payment_is_found_by_code_user_transaction_or_supporter(
     anna: Person, operator: Person, webhook: Webhook
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -580,7 +578,7 @@ async def test_everything_is_found_by_what_an_operator_has_in_hand(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_payment_tells_its_whole_life(anna: Person, operator: Person, webhook: Webhook) -> None:
+async def test_a_pending_payment_shows_its_whole_history(anna: Person, operator: Person, webhook: Webhook) -> None:
     code = await anna.ask_for_code("5")
     await webhook.settle(a_payment(support_note=code))
     await anna.hear()
@@ -593,7 +591,7 @@ async def test_a_payment_tells_its_whole_life(anna: Person, operator: Person, we
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_code_that_was_paid_over_and_over_still_fits_into_a_message(
+async def test_the_history_of_a_code_paid_forty_times_fits_into_a_message(
     anna: Person, operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -614,7 +612,9 @@ async def test_a_code_that_was_paid_over_and_over_still_fits_into_a_message(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_is_told_of_a_charge_opens_it(anna: Person, operator: Person, webhook: Webhook) -> None:
+async def test_a_notification_about_a_charge_has_a_button_that_opens_it(
+    anna: Person, operator: Person, webhook: Webhook
+) -> None:
     code = await anna.ask_for_code("5")
     await operator.ask("/start")
     await webhook.settle(a_payment(support_note=code), a_payment(support_note=code))
@@ -627,7 +627,7 @@ async def test_what_is_told_of_a_charge_opens_it(anna: Person, operator: Person,
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_refunded_charge_tells_what_is_left_of_its_credits(
+async def test_a_refunded_charge_shows_how_many_of_its_credits_are_left(
     anna: Person, operator: Person, webhook: Webhook
 ) -> None:
     payment = a_payment(support_note=await anna.ask_for_code("5"))
@@ -643,12 +643,12 @@ async def test_a_refunded_charge_tells_what_is_left_of_its_credits(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_payment_is_asked_for_by_its_code(operator: Person) -> None:
+async def test_the_payment_command_asks_for_a_missing_code(operator: Person) -> None:
     assert "Which code?" in await operator.ask("/payment")
 
 
 @pytest.mark.usefixtures("bot")
-async def test_credits_are_given_with_a_reason_once_and_taken_back(
+async def test_credits_are_given_once_with_a_reason_and_can_be_reversed(
     anna: Person, operator: Person, ledger: Ledger, pool: Pool
 ) -> None:
     await anna.ask("/start")
@@ -694,9 +694,7 @@ async def test_credits_are_given_with_a_reason_once_and_taken_back(
         ("/replay 999", "no event of then"),
     ],
 )
-async def test_what_cannot_be_done_is_said_with_an_example(
-    anna: Person, operator: Person, said: str, refusal: str
-) -> None:
+async def test_an_impossible_command_is_explained(anna: Person, operator: Person, said: str, refusal: str) -> None:
     await anna.ask("/start")
 
     assert refusal in await operator.ask(said)
@@ -704,16 +702,14 @@ async def test_what_cannot_be_done_is_said_with_an_example(
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("minus", ["-", "\u2212", "\u2013", "\u2014"])
-async def test_whatever_a_keyboard_makes_of_a_minus_takes_credits(anna: Person, operator: Person, minus: str) -> None:
+async def test_every_dash_that_keyboards_produce_counts_as_a_minus(anna: Person, operator: Person, minus: str) -> None:
     await anna.ask("/start")
 
     assert "Take 1,000 credits from @anna" in await operator.ask(f"/credit @anna {minus}1000 5 bad pages")
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_number_is_found_with_the_sign_that_stands_before_it(
-    anna: Person, operator: Person, webhook: Webhook
-) -> None:
+async def test_a_charge_number_may_have_a_number_sign(anna: Person, operator: Person, webhook: Webhook) -> None:
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     await anna.hear()
 
@@ -724,7 +720,7 @@ async def test_a_number_is_found_with_the_sign_that_stands_before_it(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_whoever_took_a_decision_back_was_not_first_where_a_rule_has_decided_since(
+async def test_a_late_press_names_the_rule_that_decided_after_an_undo(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     card = await card_of(operator, webhook)
@@ -745,7 +741,7 @@ async def test_whoever_took_a_decision_back_was_not_first_where_a_rule_has_decid
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_wrong_match_is_taken_back_and_the_charge_waits_again(
+async def test_a_wrong_match_is_undone_and_the_charge_waits_again(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
@@ -763,7 +759,7 @@ async def test_a_wrong_match_is_taken_back_and_the_charge_waits_again(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_payment_remembers_the_charge_whose_match_was_taken_back(
+async def test_the_history_of_a_payment_keeps_a_charge_whose_match_was_undone(
     anna: Person, operator: Person, webhook: Webhook
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -779,7 +775,7 @@ async def test_a_payment_remembers_the_charge_whose_match_was_taken_back(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_numbers_come_with_a_picture(anna: Person, operator: Person, webhook: Webhook, sandbox: Sandbox) -> None:
+async def test_statistics_come_with_a_chart(anna: Person, operator: Person, webhook: Webhook, sandbox: Sandbox) -> None:
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     await card_of(operator, webhook, amount=7, currency="EUR")
 
@@ -831,7 +827,7 @@ async def test_the_doctor_says_what_to_do(operator: Person, webhook: Webhook) ->
 
 
 @pytest.mark.usefixtures("bot")
-async def test_the_doctor_counts_a_message_that_is_put_off_from_when_it_was_owed(operator: Person, pool: Pool) -> None:
+async def test_the_doctor_measures_a_delayed_message_from_its_creation(operator: Person, pool: Pool) -> None:
     await operator.ask("/start")
     await pool.execute(
         "INSERT INTO notifications (telegram_id, kind, created_at, due_at, attempts)"
@@ -866,7 +862,7 @@ ILLS = {
 }
 
 
-async def test_the_doctor_knows_each_ill_and_its_remedy(
+async def test_the_doctor_reports_each_problem_with_its_remedy(
     run_bot: RunBot, operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
@@ -879,7 +875,7 @@ async def test_the_doctor_knows_each_ill_and_its_remedy(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_the_doctor_sees_a_balance_that_is_missing_as_well(anna: Person, operator: Person, pool: Pool) -> None:
+async def test_the_doctor_notices_a_missing_balance(anna: Person, operator: Person, pool: Pool) -> None:
     await anna.ask("/start")
     asked = await ask(operator, "/credit @anna +50 a gift")
     await operator.press(data_of(asked, "Yes"))
@@ -890,7 +886,7 @@ async def test_the_doctor_sees_a_balance_that_is_missing_as_well(anna: Person, o
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_dry_run_says_what_would_be_decided_today_and_changes_nothing(
+async def test_a_dry_run_shows_todays_decisions_and_changes_nothing(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -912,10 +908,10 @@ async def test_a_dry_run_says_what_would_be_decided_today_and_changes_nothing(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_dry_run_asks_who_waited_when_the_charge_came_and_not_who_waits_now(
+async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_that_wait_now(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
-    """Two of one amount came without a code, the second because of the first; a person has decided both since."""
+    """The second charge was not matched by amount because the first one waited. An operator has dismissed both since."""
     first = await card_of(operator, webhook, amount=5)
     await anna.ask_for_code("5")
     await webhook.settle(a_payment(amount=5))
@@ -930,9 +926,7 @@ async def test_a_dry_run_asks_who_waited_when_the_charge_came_and_not_who_waits_
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_card_tells_all_that_was_decided_of_its_charge(
-    anna: Person, operator: Person, webhook: Webhook
-) -> None:
+async def test_a_card_lists_all_decisions_about_its_charge(anna: Person, operator: Person, webhook: Webhook) -> None:
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     asked = await ask(operator, "/undo 1 not hers")
     await operator.press(data_of(asked, "Yes"))
@@ -967,7 +961,7 @@ async def test_an_exactly_fitting_claim_is_confirmed_by_one_tap(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_claim_that_fits_less_is_asked_about_once_more_or_declined(
+async def test_a_claim_that_fits_partly_needs_a_confirmation_and_can_be_declined(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
 ) -> None:
     await anna.ask("/start")
@@ -985,7 +979,7 @@ async def test_a_claim_that_fits_less_is_asked_about_once_more_or_declined(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_claim_that_was_declined_meanwhile_is_shown_below_who_was_first(
+async def test_a_late_decision_on_a_declined_claim_is_told_who_was_first_and_shown_the_claim(
     anna: Person, operator: Person, ledger: Ledger, pool: Pool
 ) -> None:
     for person in (anna, operator):
@@ -1005,7 +999,7 @@ async def test_a_claim_that_was_declined_meanwhile_is_shown_below_who_was_first(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_the_desk_speaks_ukrainian(operator: Person, webhook: Webhook) -> None:
+async def test_the_desk_is_in_ukrainian_for_a_ukrainian_operator(operator: Person, webhook: Webhook) -> None:
     await operator.become(language_code="uk")
 
     card = await card_of(operator, webhook, support_note="дякую")
@@ -1016,7 +1010,7 @@ async def test_the_desk_speaks_ukrainian(operator: Person, webhook: Webhook) -> 
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_a_dry_run_finds_fits_into_a_message_however_much_it_is(
+async def test_the_result_of_a_large_dry_run_fits_into_a_message(
     anna: Person, operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await anna.ask("/start")
@@ -1029,7 +1023,7 @@ async def test_what_a_dry_run_finds_fits_into_a_message_however_much_it_is(
 
     said = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
     while "decided otherwise" not in said:
-        # A card of one of them, or the summary: by writing, the operator can be reached.
+        # Skip cards and the summary. They are sent now because the operator became reachable by writing.
         said = (await operator.hear())["text"]
 
     assert "26 payments, 26 decided otherwise" in said

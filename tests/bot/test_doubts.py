@@ -1,4 +1,4 @@
-"""Charges that only a person may decide: the doubt, both values of a contradiction, and whom the text names."""
+"""Cards of charges that only a person may decide: they show the doubt, both values of a contradiction, and users named in the note."""
 
 import pytest
 
@@ -36,7 +36,7 @@ async def test_a_payment_whose_status_is_unknown_is_decided_by_a_person(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_amount_that_cannot_be_read_is_credited_by_hand(
+async def test_an_unreadable_amount_is_left_to_be_credited_by_hand(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -53,7 +53,7 @@ async def test_an_amount_that_cannot_be_read_is_credited_by_hand(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_two_numbers_under_one_transaction_name_each_other(
+async def test_a_second_number_under_one_transaction_names_the_first_charge(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     codes = [await anna.ask_for_code("5"), await anna.ask_for_code("7")]
@@ -71,7 +71,7 @@ async def test_two_numbers_under_one_transaction_name_each_other(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_doubt_is_told_in_ukrainian(anna: Person, sandbox: Sandbox, webhook: Webhook) -> None:
+async def test_a_doubt_is_explained_in_ukrainian(anna: Person, sandbox: Sandbox, webhook: Webhook) -> None:
     operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
     code = await anna.ask_for_code("5")
     await webhook.settle(a_payment(support_note=code, transaction_id="pi_one", id=1))
@@ -83,7 +83,7 @@ async def test_a_doubt_is_told_in_ukrainian(anna: Person, sandbox: Sandbox, webh
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_month_that_was_announced_twice_waits_and_names_the_first(
+async def test_a_month_reported_in_two_ways_waits_and_names_the_first_charge(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -162,7 +162,7 @@ async def test_operators_read_the_status_that_contradicts_a_renewal(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_refund_that_fits_no_payment_is_told_and_waits_for_it(
+async def test_a_refund_without_its_payment_is_reported_and_applied_when_the_payment_comes(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -179,9 +179,7 @@ async def test_a_refund_that_fits_no_payment_is_told_and_waits_for_it(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_words_of_another_version_in_an_old_row_break_no_card(
-    operator: Person, webhook: Webhook, pool: Pool
-) -> None:
+async def test_unknown_words_of_another_version_break_no_card(operator: Person, webhook: Webhook, pool: Pool) -> None:
     await card_of(operator, webhook, support_note="hi")
     reasons = [{"rule": "stars", "why": "<eclipse>", "telegram_id": 7}, {"rule": "code", "why": "blank"}, {"odd": True}]
     await pool.execute("UPDATE charges SET reasons = $1, doubt = 'moonlight', told = 'full', flag = 'odd'", reasons)

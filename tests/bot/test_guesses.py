@@ -1,4 +1,4 @@
-"""Payments found by amount and time: labelled for both sides, and taken back with one tap."""
+"""Guesses, which are payments matched by amount and time: labelled for users and operators, and undone with one tap."""
 
 from datetime import timedelta
 
@@ -17,14 +17,14 @@ from tests.sandbox.world import Sandbox
 
 
 async def guessed(person: Person, webhook: Webhook, *, amount: int = 5) -> Message:
-    """Let a payment be found by amount and time; the message that its user gets."""
+    """Have a payment matched by amount and time, and return the message that its user gets."""
     await person.ask_for_code(str(amount))
     await webhook.settle(a_payment(support_note="thanks", amount=amount))
     return await person.hear()
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_guess_is_labelled_and_taken_back_with_one_tap(
+async def test_a_guess_is_labelled_and_undone_with_one_tap(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     told = await guessed(anna, webhook)
@@ -43,7 +43,7 @@ async def test_a_guess_is_labelled_and_taken_back_with_one_tap(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_user_who_disowned_a_guess_asks_anew_with_the_button(
+async def test_a_user_who_disowned_a_guess_gets_a_new_code_with_the_button(
     anna: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     told = await guessed(anna, webhook)
@@ -59,7 +59,7 @@ async def test_a_user_who_disowned_a_guess_asks_anew_with_the_button(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_press_on_not_mine_does_no_harm(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_second_press_on_not_mine_changes_nothing(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
     told = await guessed(anna, webhook)
     pressed = data_of(told, "Not mine")
     await anna.press(pressed)
@@ -74,7 +74,7 @@ async def test_a_second_press_on_not_mine_does_no_harm(anna: Person, webhook: We
 
 
 @pytest.mark.usefixtures("bot")
-async def test_nobody_can_disown_the_guess_of_another_user(
+async def test_a_user_cannot_disown_the_guess_of_another_user(
     anna: Person, bohdan: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await guessed(anna, webhook)
@@ -107,7 +107,7 @@ async def test_a_guess_can_be_disowned_for_thirty_days(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_not_mine_speaks_ukrainian(bohdan: Person, webhook: Webhook, ledger: Ledger) -> None:
+async def test_not_mine_works_in_ukrainian(bohdan: Person, webhook: Webhook, ledger: Ledger) -> None:
     told = await guessed(bohdan, webhook)
 
     await bohdan.press(data_of(told, "Не мій"))
@@ -120,7 +120,7 @@ async def test_not_mine_speaks_ukrainian(bohdan: Person, webhook: Webhook, ledge
 
 
 @pytest.mark.usefixtures("bot")
-async def test_credits_that_were_spent_may_take_the_balance_below_zero(
+async def test_disowning_a_guess_whose_credits_were_spent_makes_the_balance_negative(
     anna: Person, webhook: Webhook, ledger: Ledger, pool: Pool
 ) -> None:
     told = await guessed(anna, webhook)
@@ -133,7 +133,7 @@ async def test_credits_that_were_spent_may_take_the_balance_below_zero(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_operators_read_of_a_guess_without_a_sound_and_take_it_back(
+async def test_operators_get_a_guess_silently_and_can_undo_it(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, sandbox: Sandbox
 ) -> None:
     await operator.ask("/start")
@@ -154,7 +154,9 @@ async def test_operators_read_of_a_guess_without_a_sound_and_take_it_back(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_unmatched_charge_is_told_with_a_sound(operator: Person, webhook: Webhook, sandbox: Sandbox) -> None:
+async def test_the_card_of_an_unmatched_charge_makes_a_sound(
+    operator: Person, webhook: Webhook, sandbox: Sandbox
+) -> None:
     await card_of(operator, webhook, support_note="hi")
 
     [sent] = [one for one in await sends(sandbox) if "A payment waits for you" in one["params"].get("text", "")]
@@ -163,7 +165,7 @@ async def test_an_unmatched_charge_is_told_with_a_sound(operator: Person, webhoo
 
 
 @pytest.mark.usefixtures("bot")
-async def test_operators_hear_that_a_guess_was_disowned_and_match_the_charge_anew(
+async def test_operators_are_told_that_a_guess_was_disowned_and_match_the_charge_again(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await bohdan.ask("/start")
@@ -185,7 +187,7 @@ async def test_operators_hear_that_a_guess_was_disowned_and_match_the_charge_ane
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_user_who_is_credited_again_after_not_mine_reads_both_in_the_history(
+async def test_a_user_who_is_credited_again_after_not_mine_sees_both_entries_in_the_history(
     anna: Person, operator: Person, webhook: Webhook
 ) -> None:
     told = await guessed(anna, webhook)
@@ -207,7 +209,7 @@ async def test_a_user_who_is_credited_again_after_not_mine_reads_both_in_the_his
 
 
 @pytest.mark.usefixtures("bot")
-async def test_guesses_are_listed_with_what_became_of_them(
+async def test_guesses_are_listed_with_their_outcome(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
     assert "No payment has been found" in await operator.ask("/guesses")

@@ -1,4 +1,4 @@
-"""A Dispatcher of somebody else, with the payments in it: what it keeps, and what it gets."""
+"""A host bot includes the payments in its own Dispatcher: it keeps its state, and gets metrics and a clean stop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,11 +24,11 @@ class Host:
     dispatcher: Dispatcher
     polling: asyncio.Task[None]
     stopping: asyncio.Event
-    """It takes no more updates, and begins to end."""
+    """Set when the bot takes no more updates and begins to shut down."""
 
     @property
     def state(self) -> FSMContext:
-        """What the host keeps of Anna."""
+        """The host bot's own state for Anna."""
         return self.dispatcher.fsm.get_context(self.bot, ANNA, ANNA)
 
 
@@ -49,7 +49,7 @@ async def host(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterato
         await polling
 
 
-async def test_a_claim_leaves_the_bots_own_dialogues_alone(host: Host, anna: Person) -> None:
+async def test_a_claim_does_not_change_the_host_bots_own_dialogues(host: Host, anna: Person) -> None:
     await host.state.set_state("form:colour")
     await host.state.set_data({"size": "large"})
 
@@ -65,7 +65,7 @@ async def test_a_claim_leaves_the_bots_own_dialogues_alone(host: Host, anna: Per
 
 
 @pytest.mark.usefixtures("host")
-async def test_its_updates_are_counted(anna: Person) -> None:
+async def test_the_host_bots_updates_are_counted(anna: Person) -> None:
     def counted() -> float:
         return REGISTRY.get_sample_value("ledger_updates_total", {"type": "message", "outcome": "ok"}) or 0
 
@@ -77,7 +77,7 @@ async def test_its_updates_are_counted(anna: Person) -> None:
     assert counted() > before
 
 
-async def test_a_stop_waits_for_what_is_being_answered(host: Host, anna: Person, sandbox: Sandbox) -> None:
+async def test_a_stop_waits_for_the_answer_in_progress(host: Host, anna: Person, sandbox: Sandbox) -> None:
     answered: list[str] = []
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""How the bot starts, stops, and gets by while Telegram or the database is away."""
+"""How the bot starts, stops, and works while Telegram or the database is down."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from tests.integration.people import ANNA
 from tests.sandbox.world import TOKEN, Sandbox
 
 WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
-"""Not where the stand-in would find the bot: the tests push the updates themselves."""
+"""The stand-in for Telegram cannot reach the bot here, because the tests push the updates themselves."""
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def gated_url(gate: Gate, role_url: Callable[[str], str]) -> str:
 
 
 async def called(sandbox: Sandbox, method: str, *, count: int = 1) -> None:
-    """Wait until the bot has called a method so often."""
+    """Wait until the bot has called *method* at least *count* times."""
     assert len(await sandbox.get("/telegram/calls", method=method, count=count, wait=DEADLINE_SECONDS)) >= count
 
 
@@ -56,7 +56,7 @@ async def payments(pool: Pool) -> int:
 # Stopping ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_stop_answers_what_is_being_asked_and_nobody_is_answered_twice(
+async def test_a_stop_completes_the_answer_in_progress_and_nothing_is_answered_twice(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, pool: Pool
 ) -> None:
     async with run_bot() as bot:
@@ -77,7 +77,7 @@ async def test_a_stop_answers_what_is_being_asked_and_nobody_is_answered_twice(
     assert sum("Your code" in text for text in await anna.texts()) == 1
 
 
-async def test_what_was_said_while_the_bot_was_down_is_answered_at_the_next_start(
+async def test_messages_sent_while_the_bot_is_down_are_answered_at_the_next_start(
     run_bot: RunBot, anna: Person, pool: Pool
 ) -> None:
     async with run_bot():
@@ -91,7 +91,7 @@ async def test_what_was_said_while_the_bot_was_down_is_answered_at_the_next_star
     assert await payments(pool) == 2
 
 
-async def test_what_one_user_said_is_handled_in_the_order_it_was_said(run_bot: RunBot, anna: Person) -> None:
+async def test_the_messages_of_one_user_are_handled_in_order(run_bot: RunBot, anna: Person) -> None:
     for words in ("/pay 10", "/cancel", "/pay 20", "/history", "/cancel"):
         await anna.say(words)
 
@@ -102,7 +102,7 @@ async def test_what_one_user_said_is_handled_in_the_order_it_was_said(run_bot: R
     assert [words in text for words, text in zip(wanted, said, strict=True)] == [True] * 5
 
 
-async def test_nothing_that_people_are_or_say_is_logged(
+async def test_no_names_and_no_message_texts_are_logged(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_bot():
@@ -120,10 +120,10 @@ async def test_nothing_that_people_are_or_say_is_logged(
     assert [word for word in ("diary", "Anna", "anna", TOKEN) if word in logged] == []
 
 
-# Telegram away -------------------------------------------------------------------------------------------------------
+# Telegram down -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_bot_that_starts_while_telegram_is_away_tries_on(
+async def test_a_bot_that_starts_while_telegram_is_down_keeps_trying(
     run_bot: RunBot, sandbox: Sandbox, anna: Person
 ) -> None:
     for method in ("deleteWebhook", "getMe", "setMyCommands"):
@@ -135,13 +135,13 @@ async def test_a_bot_that_starts_while_telegram_is_away_tries_on(
         assert "Hello" in await anna.ask("/start")
 
 
-async def test_a_server_of_telegram_that_moved_is_found_again(
+async def test_a_telegram_server_that_changed_its_address_is_found_again(
     sandbox: Sandbox, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    `make chaos` killed the stand-in for Telegram, which got another address from Docker; the bot never reached it again.
+    In `make chaos`, Docker gave a killed stand-in for Telegram a new address, and the bot never reached it again.
 
-    aiogram would have looked the address up after an hour.
+    By default, aiogram looks an address up again only after an hour.
     """
     addresses = ["127.0.0.2"]
 
@@ -200,10 +200,10 @@ async def test_commands_are_published_in_each_language(run_bot: RunBot, sandbox:
     assert all(one["description"] != two["description"] for one, two in zip(english, ukrainian, strict=True))
 
 
-# The database away ---------------------------------------------------------------------------------------------------
+# The database down ---------------------------------------------------------------------------------------------------
 
 
-async def test_without_the_database_users_are_asked_for_patience_and_served_when_it_is_back(
+async def test_users_are_asked_to_try_again_while_the_database_is_down_and_served_when_it_is_back(
     run_bot: RunBot, anna: Person, gate: Gate, gated_url: str, pool: Pool
 ) -> None:
     async with run_bot(DATABASE_URL=gated_url):
@@ -222,14 +222,14 @@ async def test_without_the_database_users_are_asked_for_patience_and_served_when
     assert await payments(pool) == 1
 
 
-async def test_an_excuse_that_telegram_does_not_take_is_no_error(
+async def test_an_apology_that_telegram_refuses_is_not_logged_as_an_error(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, gate: Gate, gated_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`make chaos` took the database and Telegram away at once, and the log held a traceback for each message."""
+    """When `make chaos` stopped the database and Telegram at once, the bot logged a traceback for each message."""
     async with run_bot(DATABASE_URL=gated_url):
         await anna.ask("/start")
         gate.close()
-        # Longer than an answer waits, so that it is not tried again.
+        # Longer than an answer may wait, so it is not retried.
         await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=601)
         calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
         await anna.say("/pay 10")
@@ -241,7 +241,7 @@ async def test_an_excuse_that_telegram_does_not_take_is_no_error(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_what_is_owed_while_the_database_is_away_is_told_when_it_is_back(
+async def test_a_notification_queued_during_an_outage_of_the_database_is_sent_afterwards(
     run_bot: RunBot, anna: Person, gate: Gate, gated_url: str, pool: Pool
 ) -> None:
     async with run_bot(DATABASE_URL=gated_url):
@@ -265,7 +265,7 @@ async def test_a_bot_that_starts_without_the_database_waits_for_it(
         assert code_in(await anna.ask("/pay 10"))
 
 
-async def test_its_health_is_that_of_its_database(run_bot: RunBot, gate: Gate, gated_url: str) -> None:
+async def test_the_bot_is_unhealthy_while_its_database_is_down(run_bot: RunBot, gate: Gate, gated_url: str) -> None:
     port = free_port()
     async with run_bot(DATABASE_URL=gated_url, HEALTH_PORT=str(port)) as bot, aiohttp.ClientSession() as session:
         await listens(port, bot.task)
@@ -296,7 +296,7 @@ async def listens(port: int, task: asyncio.Task[None]) -> None:
                 return
 
 
-# Being sent the updates ----------------------------------------------------------------------------------------------
+# Webhook mode --------------------------------------------------------------------------------------------------------
 
 
 class Telegram:
@@ -309,7 +309,7 @@ class Telegram:
         self.number = 100
 
     async def send(self, *, secret: str | None = None, chat: dict[str, object] | None = None, text: str) -> int:
-        """Push one message from Anna; the status of the answer."""
+        """Push one message from Anna, and return the status of the answer."""
         self.number += 1
         user = {"id": ANNA, "is_bot": False, "first_name": "Anna", "language_code": "en"}
         private = {"id": ANNA, "type": "private", "first_name": "Anna"}
@@ -334,7 +334,7 @@ async def telegram(run_bot: RunBot, sandbox: Sandbox) -> AsyncIterator[Telegram]
         yield Telegram(session, port)
 
 
-async def test_an_update_is_acknowledged_when_it_is_handled(telegram: Telegram, anna: Person, pool: Pool) -> None:
+async def test_an_update_is_acknowledged_after_it_was_handled(telegram: Telegram, anna: Person, pool: Pool) -> None:
     answered = await telegram.send(secret=webhook_secret(TOKEN), text="/pay 10")
 
     assert answered == 200
@@ -343,9 +343,7 @@ async def test_an_update_is_acknowledged_when_it_is_handled(telegram: Telegram, 
 
 
 @pytest.mark.parametrize("secret", [None, "", "wrong", "ї", TOKEN])
-async def test_whoever_does_not_know_the_secret_is_turned_away(
-    telegram: Telegram, pool: Pool, secret: str | None
-) -> None:
+async def test_an_update_without_the_secret_is_refused(telegram: Telegram, pool: Pool, secret: str | None) -> None:
     answered = await telegram.send(secret=secret, text="/pay 10")
 
     assert answered == 401
@@ -357,7 +355,7 @@ async def test_whoever_does_not_know_the_secret_is_turned_away(
     [("wrong", 1000, 401), (webhook_secret(TOKEN), UPDATE_BYTES_MAX + 1, 413)],
     ids=["a stranger", "a length above the limit"],
 )
-async def test_an_update_is_refused_before_its_body_comes(
+async def test_a_bad_update_is_refused_before_its_body_arrives(
     telegram: Telegram, secret: str, length: int, status: int
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", telegram.port)
@@ -371,7 +369,7 @@ async def test_an_update_is_refused_before_its_body_comes(
     writer.close()
 
 
-async def test_groups_are_left_alone(telegram: Telegram, sandbox: Sandbox, pool: Pool) -> None:
+async def test_messages_in_groups_are_ignored(telegram: Telegram, sandbox: Sandbox, pool: Pool) -> None:
     group: dict[str, object] = {"id": -100, "type": "supergroup", "title": "Friends"}
 
     answered = await telegram.send(secret=webhook_secret(TOKEN), chat=group, text="/pay 10")
@@ -381,7 +379,7 @@ async def test_groups_are_left_alone(telegram: Telegram, sandbox: Sandbox, pool:
     assert await sandbox.get("/telegram/calls", method="sendMessage") == []
 
 
-async def test_entering_webhook_mode_drops_nothing_and_leaving_it_serves_what_waited(
+async def test_switching_to_webhook_mode_and_back_loses_no_update(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, telegram: Telegram
 ) -> None:
     [entered] = await sandbox.get("/telegram/calls", method="setWebhook")
@@ -394,7 +392,7 @@ async def test_entering_webhook_mode_drops_nothing_and_leaving_it_serves_what_wa
     assert "secret_token" in entered["params"]
 
 
-async def test_where_telegram_would_not_open_the_app_the_conversation_does_without(
+async def test_a_host_that_telegram_cannot_open_gets_a_conversation_without_the_app(
     run_bot: RunBot, sandbox: Sandbox, anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coffee_ledger.telegram.settings.TELEGRAM_API_URL", str(sandbox.url / "telegram"))
@@ -410,7 +408,9 @@ async def test_where_telegram_would_not_open_the_app_the_conversation_does_witho
     assert not await sandbox.get("/telegram/calls", method="setChatMenuButton")
 
 
-async def test_help_tells_a_broken_rate_by_what_comes_out_whole(run_bot: RunBot, anna: Person) -> None:
+async def test_help_explains_a_fractional_rate_by_an_amount_that_gives_whole_credits(
+    run_bot: RunBot, anna: Person
+) -> None:
     async with run_bot(CREDITS_PER_UNIT="USD=100,PLN=25.5,UAH=0.5"):
         said = await anna.ask("/help")
 

@@ -1,4 +1,4 @@
-"""What people send besides words and buttons: each gets an answer that leads on, or rightly none."""
+"""Messages other than texts and buttons: each gets a helpful answer, or none on purpose."""
 
 import itertools
 import time
@@ -38,7 +38,7 @@ async def send(person: Person, kind: str = "message", **message: Any) -> None:
 
 
 async def says_nothing_to(person: Person, kind: str = "message", **message: Any) -> None:
-    """Whether what comes next is answered, and nothing before it."""
+    """Send a message, and check that the bot answers the next one but not this one."""
     await person.ask("/start")
     count = len(await person.messages())
     await send(person, kind, **message)
@@ -65,7 +65,7 @@ async def says_nothing_to(person: Person, kind: str = "message", **message: Any)
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
 )
-async def test_what_cannot_be_read_is_answered_kindly_and_leads_on(
+async def test_an_unreadable_message_gets_a_kind_answer_with_the_next_step(
     anna: Person, pool: Pool, content: dict[str, Any], answer: str, leads_to: str
 ) -> None:
     await anna.ask("/start")
@@ -79,7 +79,7 @@ async def test_what_cannot_be_read_is_answered_kindly_and_leads_on(
 
 
 @pytest.mark.parametrize("content", [STICKER, VOICE, {"photo": [SIZED]}], ids=["sticker", "voice", "photo"])
-async def test_a_question_is_answered_in_words_alone(anna: Person, ledger: Ledger, content: dict[str, Any]) -> None:
+async def test_only_words_answer_a_question(anna: Person, ledger: Ledger, content: dict[str, Any]) -> None:
     await anna.ask("/claim")
 
     await send(anna, **content)
@@ -99,13 +99,11 @@ async def test_a_question_is_answered_in_words_alone(anna: Person, ledger: Ledge
     ],
     ids=lambda value: next(iter(value)),
 )
-async def test_what_telegram_writes_into_the_chat_by_itself_is_not_answered(
-    anna: Person, content: dict[str, Any]
-) -> None:
+async def test_service_messages_are_not_answered(anna: Person, content: dict[str, Any]) -> None:
     await says_nothing_to(anna, **content)
 
 
-async def test_what_telegram_writes_by_itself_is_no_answer_to_a_question(anna: Person) -> None:
+async def test_a_service_message_does_not_answer_a_question(anna: Person) -> None:
     await anna.ask("/claim")
     count = len(await anna.messages())
 
@@ -116,7 +114,7 @@ async def test_what_telegram_writes_by_itself_is_no_answer_to_a_question(anna: P
     assert len(await anna.messages()) == count + 1
 
 
-async def test_an_edited_message_is_no_second_order(anna: Person, pool: Pool) -> None:
+async def test_an_edited_message_is_not_handled_again(anna: Person, pool: Pool) -> None:
     await anna.ask("/pay 5")
 
     await says_nothing_to(anna, "edited_message", text="/pay 50", edit_date=int(time.time()))
@@ -127,7 +125,7 @@ async def test_an_edited_message_is_no_second_order(anna: Person, pool: Pool) ->
 
 
 @pytest.mark.parametrize("content", [{"text": "/pay 10"}, {"text": "/unmatched"}, {"text": "hello"}, STICKER])
-async def test_a_group_is_left_alone_and_no_code_is_shown_there(
+async def test_messages_in_groups_are_ignored_and_show_no_code(
     anna: Person, pool: Pool, content: dict[str, Any]
 ) -> None:
     await says_nothing_to(anna, chat=GROUP, **content)
@@ -137,13 +135,13 @@ async def test_a_group_is_left_alone_and_no_code_is_shown_there(
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
 
 
-async def test_an_operator_in_a_group_shows_nothing_of_the_desk_there(operator: Person) -> None:
+async def test_the_desk_does_not_answer_an_operator_in_a_group(operator: Person) -> None:
     await says_nothing_to(operator, chat=GROUP, text="/unmatched")
 
     assert str(GROUP["id"]) not in str(await operator.sandbox.get("/telegram/calls", method="sendMessage"))
 
 
-# Being forgotten, and paying all the same ----------------------------------------------------------------------------
+# Erasure, and payments after it --------------------------------------------------------------------------------------
 
 
 async def claim(person: Person) -> None:
@@ -153,7 +151,7 @@ async def claim(person: Person) -> None:
         await person.hear()
 
 
-async def test_whoever_has_a_payment_a_claim_and_a_balance_reads_what_becomes_of_each_and_it_does(
+async def test_erasure_explains_what_happens_to_payments_claims_and_balance_and_does_it(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
 ) -> None:
     await operator.ask("/start")
@@ -177,7 +175,7 @@ async def test_whoever_has_a_payment_a_claim_and_a_balance_reads_what_becomes_of
     assert "You have 500 credits." in await anna.ask("/balance")
 
 
-async def test_a_payment_of_somebody_who_was_forgotten_is_credited_in_silence_and_there_when_they_are_back(
+async def test_a_payment_of_an_erased_user_is_credited_silently_and_visible_when_they_return(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -200,12 +198,10 @@ async def test_a_payment_of_somebody_who_was_forgotten_is_credited_in_silence_an
     assert "Asked to be forgotten" not in await operator.ask(f"/find {ANNA}")
 
 
-# What comes by itself ------------------------------------------------------------------------------------------------
+# Messages that the bot sends unasked ---------------------------------------------------------------------------------
 
 
-async def test_a_reminder_shows_the_card_again_when_its_time_has_come(
-    operator: Person, webhook: Webhook, pool: Pool
-) -> None:
+async def test_a_reminder_shows_the_card_again_when_it_is_due(operator: Person, webhook: Webhook, pool: Pool) -> None:
     await operator.ask("/start")
     await webhook.settle(a_payment(amount=9, support_note="for the cats"))
     first = await operator.hear()
@@ -219,7 +215,7 @@ async def test_a_reminder_shows_the_card_again_when_its_time_has_come(
     assert again["reply_markup"] == first["reply_markup"]
 
 
-async def test_a_payment_that_ended_unpaid_is_told_with_its_code_and_a_way_on(anna: Person, pool: Pool) -> None:
+async def test_the_notice_of_an_expired_payment_names_its_code_and_how_to_pay(anna: Person, pool: Pool) -> None:
     code = await anna.ask_for_code("5")
 
     await Outbox(pool).owe(ANNA, kind="payment_expired", facts={"code": code, "amount": "5.00", "currency": "USD"})

@@ -1,4 +1,4 @@
-"""Payments for no user: one tap, what is remembered by it, and how the memory ends."""
+"""Payments that are for no user: one tap dismisses them and can remember their sender; an undo or a valid code forgets the sender."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ MONTH = 30 * 86_400
 
 
 async def asked_why(operator: Person, card: Message) -> Message:
-    """Press *For no user*; the question that comes."""
+    """Press *For no user*, and return the question that follows."""
     await operator.press(data_of(card, "For no user"))
     return await operator.hear()
 
@@ -32,7 +32,7 @@ def a_level(name: str = "Gold", **data: Any) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_fan_who_comes_again_is_put_aside_without_a_card(
+async def test_the_next_payment_of_a_remembered_supporter_is_dismissed_without_a_card(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     card = await card_of(operator, webhook, case("ordinary-fan-comes-again.1"))
@@ -57,7 +57,7 @@ async def test_a_fan_who_comes_again_is_put_aside_without_a_card(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_undo_ends_what_was_remembered(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+async def test_undo_forgets_the_remembered_supporter(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     await operator.press(data_of(question, "Not one of our users"))
     done = await shown(operator, question, "Put aside: #1")
@@ -73,7 +73,7 @@ async def test_undo_ends_what_was_remembered(operator: Person, webhook: Webhook,
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_valid_code_credits_a_remembered_supporter_and_ends_the_memory(
+async def test_a_valid_code_credits_and_forgets_a_remembered_supporter(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
@@ -88,7 +88,7 @@ async def test_a_valid_code_credits_a_remembered_supporter_and_ends_the_memory(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_charge_that_was_put_aside_by_itself_is_credited_from_a_claim(
+async def test_an_automatically_dismissed_charge_is_credited_from_a_claim(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
@@ -136,7 +136,7 @@ async def test_an_item_can_be_remembered(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_subscription_without_a_supporter_is_remembered_by_itself(
+async def test_a_subscription_without_a_supporter_can_be_remembered(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id="sub_7")))
@@ -154,7 +154,7 @@ async def test_a_subscription_without_a_supporter_is_remembered_by_itself(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_waiting_charges_of_a_remembered_subscription_without_its_id_are_put_aside_as_well(
+async def test_waiting_charges_of_a_remembered_subscription_without_an_id_are_dismissed_as_well(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await operator.ask("/start")
@@ -224,7 +224,9 @@ async def test_a_choice_for_a_charge_that_was_matched_meanwhile_changes_nothing(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_is_remembered_is_told_in_ukrainian(sandbox: Sandbox, webhook: Webhook) -> None:
+async def test_the_choices_to_remember_are_in_ukrainian_for_a_ukrainian_operator(
+    sandbox: Sandbox, webhook: Webhook
+) -> None:
     operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
     card = await card_of(operator, webhook, a_level(psp_id="sub_1", supporter_id=9))
 

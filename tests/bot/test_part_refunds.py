@@ -1,4 +1,4 @@
-"""A part of the money went back: operators say how much, and see first what will change."""
+"""Partial refunds: operators enter the refunded amount, and see the change of the balance before they confirm."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.sandbox.world import Sandbox
 
 
 async def paid(person: Person, webhook: Webhook, amount: int = 50) -> dict[str, object]:
-    """An event of a payment that was credited."""
+    """Have a payment credited, and return its event."""
     event = a_payment(support_note=await person.ask_for_code(str(amount)), amount=amount)
     await webhook.settle(event)
     await person.hear()
@@ -20,7 +20,7 @@ async def paid(person: Person, webhook: Webhook, amount: int = 50) -> dict[str, 
 
 
 async def opened(operator: Person, number: int = 1) -> Message:
-    """The card of a charge."""
+    """Open the card of a charge."""
     await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
     return await operator.hear()
 
@@ -57,7 +57,7 @@ async def test_a_refund_of_another_amount_changes_nothing_until_an_operator_deci
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_refund_of_all_is_told_without_a_sound_and_corrected_to_a_part(
+async def test_a_full_refund_can_be_corrected_to_a_partial_one(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     event = await paid(anna, webhook)
@@ -82,7 +82,7 @@ async def test_a_refund_of_all_is_told_without_a_sound_and_corrected_to_a_part(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_press_reverses_no_second_part(
+async def test_a_second_press_does_not_reverse_the_part_again(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await paid(anna, webhook)
@@ -98,7 +98,7 @@ async def test_a_second_press_reverses_no_second_part(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_part_is_reversed_once_though_two_questions_were_asked(
+async def test_a_part_is_reversed_once_even_if_it_was_asked_about_twice(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await paid(anna, webhook)
@@ -114,7 +114,9 @@ async def test_a_part_is_reversed_once_though_two_questions_were_asked(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_another_part_may_go_back_later(anna: Person, operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+async def test_a_second_part_can_be_refunded_later(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
     await paid(anna, webhook)
     for part, balance in (("20", "3,000"), ("10", "2,000")):
         asked = await asked_to_reverse(operator, await opened(operator), part)
@@ -126,7 +128,7 @@ async def test_another_part_may_go_back_later(anna: Person, operator: Person, we
 
 @pytest.mark.usefixtures("bot")
 @pytest.mark.parametrize("said", ["0", "50", "51", "20 EUR", "a lot", "-5", "1e1"])
-async def test_what_is_no_part_of_the_payment_is_asked_again(
+async def test_an_invalid_part_is_asked_for_again(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, said: str
 ) -> None:
     await paid(anna, webhook)
@@ -141,7 +143,7 @@ async def test_what_is_no_part_of_the_payment_is_asked_again(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_spent_credits_of_a_part_take_the_balance_below_zero(
+async def test_a_partial_refund_of_spent_credits_makes_the_balance_negative(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await paid(anna, webhook)
@@ -156,7 +158,7 @@ async def test_spent_credits_of_a_part_take_the_balance_below_zero(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_part_is_reversed_in_ukrainian(
+async def test_a_partial_refund_works_in_ukrainian(
     bohdan: Person, sandbox: Sandbox, webhook: Webhook, ledger: Ledger
 ) -> None:
     operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")

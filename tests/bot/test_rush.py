@@ -1,7 +1,7 @@
 """
-A crowd that comes at once: everybody gets every answer, in order, and whoever paid is told in between.
+Many users write at once: each gets every answer in order, and users who paid are told in between.
 
-100 people by default; `make rush` lets 1,000 come.
+100 users by default; `make rush` simulates 1,000.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PAYERS = range(5_000, 5_000 + min(PEOPLE // 5, 100))
 ARRIVAL_SECONDS = 2.0
 TELEGRAM_PER_SECOND = 30
 SECONDS_MAX = 80 * PEOPLE / 1000 + 5
-"""By the rate of 1,000 people's 2,000 answers in 80 seconds, and a little for the start."""
+"""Scaled from the budget of 80 seconds for 1,000 people with two answers each, plus a little for the start."""
 
 
 async def come_in(person: Person, *, after_seconds: float) -> None:
@@ -34,7 +34,7 @@ async def come_in(person: Person, *, after_seconds: float) -> None:
 
 
 async def answers(people: list[Person], *, seconds: float) -> list[list[str]]:
-    """Wait until each has heard two messages, or the time is over; returns everything that each has heard."""
+    """Wait until each person has two messages or the time is over; return all messages of each person."""
     until, done = time.monotonic() + seconds, 0
     while done < len(people) and time.monotonic() < until:
         if len(await people[done].texts()) < 2:
@@ -53,7 +53,7 @@ async def rush_in(people: list[Person]) -> None:
     await asyncio.gather(*(come_in(person, after_seconds=number * gap) for number, person in enumerate(people)))
 
 
-async def test_everybody_in_a_crowd_gets_both_answers_in_order(run_bot: RunBot, sandbox: Sandbox, pool: Pool) -> None:
+async def test_each_of_many_users_gets_both_answers_in_order(run_bot: RunBot, sandbox: Sandbox, pool: Pool) -> None:
     people = await gather_outside(sandbox, CROWD)
     async with run_bot():
         began = time.monotonic()
@@ -69,8 +69,10 @@ async def test_everybody_in_a_crowd_gets_both_answers_in_order(run_bot: RunBot, 
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == PEOPLE
 
 
-async def test_whoever_paid_is_told_while_a_crowd_is_answered(run_bot: RunBot, sandbox: Sandbox, pool: Pool) -> None:
-    """A fifth of what Telegram takes is kept for them."""
+async def test_users_who_paid_are_told_while_many_others_are_answered(
+    run_bot: RunBot, sandbox: Sandbox, pool: Pool
+) -> None:
+    """While answers wait, every fifth message is a notification."""
     for user in PAYERS:
         await sandbox.meet(user)
 
@@ -86,7 +88,7 @@ async def test_whoever_paid_is_told_while_a_crowd_is_answered(run_bot: RunBot, s
     last_answer = max(number for number, one in enumerate(calls) if is_to(one, CROWD))
     after_first = calls[told[0] : min(last_answer, told[-1]) + 1]
     share = sum(is_to(one, PAYERS) for one in after_first) / len(after_first)
-    print(f"{len(told)} were told, {share:.0%} of the messages meanwhile")
+    print(f"{len(told)} users were told of a payment, which took {share:.0%} of the messages in that time")
     assert share >= 0.19
     assert told[-1] < last_answer
 
@@ -95,9 +97,7 @@ def is_to(call: dict[str, Any], users: range) -> bool:
     return int(call["params"]["chat_id"]) in users
 
 
-async def test_refusals_lose_no_answer_and_the_crowd_does_not_come_back_in_one_moment(
-    run_bot: RunBot, sandbox: Sandbox
-) -> None:
+async def test_refusals_lose_no_answer_and_are_not_followed_by_a_burst(run_bot: RunBot, sandbox: Sandbox) -> None:
     people = await gather_outside(sandbox, CROWD[: PEOPLE // 4])
     async with run_bot():
         await sandbox.post(
@@ -113,10 +113,10 @@ async def test_refusals_lose_no_answer_and_the_crowd_does_not_come_back_in_one_m
 
 
 @pytest.mark.parametrize("people", [50])
-async def test_a_busy_database_asks_nobody_to_come_back_later(
+async def test_while_the_database_is_busy_no_user_is_asked_to_try_again(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
 ) -> None:
-    """All connections of the bot wait for one lock, for longer than connecting may take."""
+    """All database connections of the bot wait for one lock, for longer than the timeout of connecting."""
     crowd = await gather_outside(sandbox, range(20_001, 20_001 + people))
     async with run_bot():
         await rush_in(await gather_outside(sandbox, range(20_000, 20_001)))

@@ -1,4 +1,4 @@
-"""Too much at once for operators is counted in one message, which keeps itself up to date."""
+"""If many charges need an operator at once, one summary message counts them and is kept up to date."""
 
 import asyncio
 from datetime import timedelta
@@ -27,7 +27,7 @@ async def flood(webhook: Webhook, count: int = FLOOD) -> None:
 
 
 async def shown(operator: Person, words: str, *, after: int = 0) -> Message:
-    """Wait until a message of the bot that is newer than *after* says so."""
+    """Wait for a message of the bot that contains *words* and is newer than *after*."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             for message in await operator.messages():
@@ -37,7 +37,7 @@ async def shown(operator: Person, words: str, *, after: int = 0) -> Message:
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_flood_of_strangers_payments_is_five_cards_and_one_message_that_counts(
+async def test_many_unmatched_payments_cause_five_cards_and_one_summary(
     operator: Person, anna: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await operator.ask("/start")
@@ -55,7 +55,7 @@ async def test_a_flood_of_strangers_payments_is_five_cards_and_one_message_that_
 
 
 @pytest.mark.usefixtures("bot")
-async def test_the_summary_follows_what_is_decided_and_what_comes(operator: Person, webhook: Webhook) -> None:
+async def test_the_summary_follows_decisions_and_new_payments(operator: Person, webhook: Webhook) -> None:
     await operator.ask("/start")
     await flood(webhook)
     before = await shown(operator, "20 waiting for you")
@@ -69,7 +69,7 @@ async def test_the_summary_follows_what_is_decided_and_what_comes(operator: Pers
     more = await shown(operator, "21 waiting for you")
 
     assert before["message_id"] == decided["message_id"] == more["message_id"]
-    # Changed without a sound and without a new message.
+    # The message was edited, which makes no sound; no new one was sent.
     assert len([one for one in await operator.texts() if "waiting for you" in one]) == 1
 
 
@@ -87,9 +87,7 @@ async def test_the_summary_says_when_nothing_waits_any_more(
         await shown(operator, "Nothing is waiting for you any more")
 
 
-async def test_a_summary_is_kept_up_to_date_by_the_next_bot_too(
-    run_bot: RunBot, operator: Person, webhook: Webhook
-) -> None:
+async def test_the_next_bot_keeps_the_summary_up_to_date(run_bot: RunBot, operator: Person, webhook: Webhook) -> None:
     async with run_bot():
         await operator.ask("/start")
         await flood(webhook)
@@ -103,7 +101,7 @@ async def test_a_summary_is_kept_up_to_date_by_the_next_bot_too(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_new_summary_takes_the_place_of_one_that_is_an_hour_old(
+async def test_a_new_summary_replaces_one_that_is_over_an_hour_old(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await operator.ask("/start")
@@ -131,7 +129,7 @@ async def test_a_ukrainian_operator_reads_the_summary_in_ukrainian(operator: Per
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_operator_who_deleted_the_summary_is_told_anew_when_more_comes(
+async def test_an_operator_who_deleted_the_summary_gets_a_new_one_with_the_next_payments(
     operator: Person, webhook: Webhook, pool: Pool, sandbox: Sandbox
 ) -> None:
     await operator.ask("/start")

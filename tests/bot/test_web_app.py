@@ -1,4 +1,4 @@
-"""What a Web App's page sends is said by whoever holds the phone: it is believed in nothing."""
+"""Data from a Web App's page comes from the user's own device, so the bot trusts none of it."""
 
 import json
 
@@ -73,7 +73,7 @@ async def test_an_amount_is_enough(anna: Person, ledger: Ledger) -> None:
     assert await ledger.status(code_in(answer["text"])) == "pending"
 
 
-async def test_all_that_a_page_may_say_is_taken(anna: Person, pool: Pool) -> None:
+async def test_every_allowed_field_is_accepted(anna: Person, pool: Pool) -> None:
     form = {"payment_id": OLDER_FORM, "user_id": ANNA, "amount": "7.50", "currency": "eur", "theme": "dark"}
     await anna.send_form(json.dumps(form))
 
@@ -85,7 +85,7 @@ async def test_all_that_a_page_may_say_is_taken(anna: Person, pool: Pool) -> Non
     assert OLDER_FORM in answer["text"]
 
 
-async def test_an_id_sent_again_is_the_same_payment(anna: Person, pool: Pool) -> None:
+async def test_an_id_sent_again_names_the_same_payment(anna: Person, pool: Pool) -> None:
     form = json.dumps({"payment_id": OLDER_FORM, "amount": 10})
     await anna.send_form(form)
     await anna.hear()
@@ -96,7 +96,7 @@ async def test_an_id_sent_again_is_the_same_payment(anna: Person, pool: Pool) ->
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 1
 
 
-async def test_an_id_of_another_amount_is_taken(anna: Person, pool: Pool) -> None:
+async def test_an_id_in_use_for_another_amount_is_refused(anna: Person, pool: Pool) -> None:
     await anna.send_form(json.dumps({"payment_id": OLDER_FORM, "amount": 10}))
     await anna.hear()
 
@@ -106,8 +106,8 @@ async def test_an_id_of_another_amount_is_taken(anna: Person, pool: Pool) -> Non
     assert await pool.fetchval("SELECT amount FROM pending_payments") == 10
 
 
-async def test_whatever_else_it_sends_gets_a_friendly_answer_and_changes_nothing(sandbox: Sandbox, pool: Pool) -> None:
-    # One sender each, as Telegram lets a bot write to one only once a second.
+async def test_any_other_data_gets_a_friendly_answer_and_changes_nothing(sandbox: Sandbox, pool: Pool) -> None:
+    # Each form has its own sender, because Telegram lets a bot write to one chat only once a second.
     for sender, data in enumerate(HOSTILE, start=5000):
         person = Person(sandbox, sender)
         await person.send_form(data.replace("SENDER", str(sender)))
@@ -118,7 +118,7 @@ async def test_whatever_else_it_sends_gets_a_friendly_answer_and_changes_nothing
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
 
 
-async def test_who_speaks_for_another_is_refused_politely(anna: Person, pool: Pool) -> None:
+async def test_a_form_for_another_user_is_refused_politely(anna: Person, pool: Pool) -> None:
     await anna.send_form(json.dumps({"amount": 10, "user_id": BOHDAN}))
 
     assert "another account" in (await anna.hear())["text"]

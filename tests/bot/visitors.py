@@ -1,4 +1,4 @@
-"""Somebody in the Mini App: signs as Telegram does, by another library than the one that is tested."""
+"""A visitor of the Mini App. Another library than the one under test signs the init data."""
 
 import asyncio
 import json
@@ -26,14 +26,14 @@ def init_data(
 
 @dataclass
 class Visitor:
-    """A page that is open."""
+    """An open page of the Mini App."""
 
     session: aiohttp.ClientSession
     url: str
     signed: str
 
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Send a request; status and answer."""
+        """Send a request, and return the status and the answer."""
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         async with self.session.request(method, f"{self.url}/api/{path}", data=data, headers=self.headers) as answer:
             return answer.status, await answer.json()
@@ -64,12 +64,12 @@ class Visitor:
 
 @dataclass
 class Events:
-    """What comes down an open stream."""
+    """The events of an open stream."""
 
     answer: aiohttp.ClientResponse
 
     async def next(self) -> tuple[str, Any]:
-        """Wait for the next event; its name and its data."""
+        """Wait for the next event, and return its name and its data."""
         name, data = "message", ""
         async with asyncio.timeout(DEADLINE_SECONDS):
             async for line in self.answer.content:

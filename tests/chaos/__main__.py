@@ -6,7 +6,7 @@ CHAOS         `faults` (default): every fault, one after the other and sometimes
 CHAOS_MINUTES how long: 10, for `bot-kills` 13
 CHAOS_SEED    an earlier run's seed: the same sequence of faults
 CHAOS_ONLY    words such as `disk` or `kill`: only the faults with these words in their names
-CHAOS_ANSWER_SECONDS  how long Telegram's answers take after a message was taken: 0.05; a bot that is killed meanwhile repeats it
+CHAOS_ANSWER_SECONDS  the delay of Telegram's answer to an accepted message: 0.05; a bot that is killed meanwhile sends it again
 CHAOS_RECORD  the file that gets the record, as JSON lines
 """
 
@@ -33,14 +33,14 @@ from tests.chaos.stack import SERVICES, CommandError, Stack
 from tests.e2e.stack import free_ports
 
 SECRET = "sandbox-secret-that-signs-nothing-real"
-"""Of .env.sandbox."""
+"""The value in .env.sandbox."""
 
 
 @dataclass(frozen=True)
 class Mode:
     people: int
     codes: int
-    """How many each person gets before the faults begin."""
+    """The number of codes that each person gets before the faults begin."""
     per_second: float
     minutes: float
     only_codes: bool
@@ -63,7 +63,7 @@ async def main(environment: Mapping[str, str]) -> int:
     path = Path(environment.get("CHAOS_RECORD") or Path(tempfile.gettempdir()) / f"coffee-ledger-chaos-{seed}.jsonl")
     record = report.Record(path)
     record.write("run", mode=name, minutes=minutes, seed=seed)
-    print(f"CHAOS={name} CHAOS_MINUTES={minutes:g} CHAOS_SEED={seed}\nThe record: {path}", flush=True)
+    print(f"CHAOS={name} CHAOS_MINUTES={minutes:g} CHAOS_SEED={seed}\nRecord: {path}", flush=True)
 
     async with running_stack(environment, record) as stack, client_session() as session:
         telegram = Telegram(session, stack.sandbox_url, stack.record)
@@ -87,7 +87,7 @@ async def main(environment: Mapping[str, str]) -> int:
     if name == "bot-kills":
         rows = report.bot_kills(verdict, run.faults, minutes=minutes)
     rows += report.failures(load.sent, run.faults)
-    rows.append(("quiet before the check", "yes" if run.is_quiet else "no"))
+    rows.append(("all work done before the check", "yes" if run.is_quiet else "no"))
     rows.append(("load average at the end", f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"))
     record.write("summary", rows=rows)
     print(f"\n{report.table(rows)}\n{report.listed(verdict)}", flush=True)
@@ -116,14 +116,14 @@ async def running_stack(environment: Mapping[str, str], record: report.Record) -
 
 
 def shared_folder() -> Path:
-    """Make a folder that the sandbox, which runs as a user of its own, may write to as well."""
+    """Make a folder that the sandbox can write to, although it runs as another user."""
     folder = Path(tempfile.mkdtemp(prefix="coffee-ledger-chaos-"))
     folder.chmod(0o777)
     return folder
 
 
 async def keep_logs(stack: Stack, record: report.Record) -> None:
-    """Keep the services' last words beside the record."""
+    """Save the services' logs beside the record."""
     logs = record.path.with_suffix(".logs")
     try:
         logs.write_text(await stack.compose("logs", "--no-color", "--timestamps", seconds=120))
@@ -133,13 +133,13 @@ async def keep_logs(stack: Stack, record: report.Record) -> None:
 
 @asynccontextmanager
 async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a connection for each delivery, as one that a dying proxy closed would look like a refused delivery."""
+    """Use a new connection for each delivery: if a dying proxy closed a reused one, it would look like a refused delivery."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
         yield session
 
 
 if __name__ == "__main__":
-    # As Ctrl-C does: the stack is taken down before the end.
+    # Treat SIGTERM like Ctrl-C, so that the stack is taken down before the end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(asyncio.run(main(os.environ)))

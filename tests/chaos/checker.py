@@ -2,7 +2,7 @@
 Compare the events that were sent with the rows of the database and the messages in Telegram.
 
 Shares no code with the product: it reads tables by its own SQL, and messages from the record of the stand-in for Telegram.
-`test_checker.py` plants each kind of violation and sees it found.
+`test_checker.py` plants each kind of violation and expects the checker to find it.
 """
 
 import base64
@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Stored:
-    """An event as the database keeps it."""
+    """An event as stored in the database."""
 
     event_id: int | None
     outcome: str
@@ -86,7 +86,7 @@ class Tables:
 
     @classmethod
     def read(cls, text: str) -> "Tables":
-        """Read the answer to READ_TABLES."""
+        """Parse the result of READ_TABLES."""
         tables = json.loads(text)
         return cls(
             events=[Stored(_event_id(row["body"]), row["outcome"]) for row in tables["events"]],
@@ -108,7 +108,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A message that a user got although the same fact had been told; *faults* may have caused it."""
+    """A message about a fact that the user had already been told; one of *faults* may have caused it."""
 
     first: Message
     again: Message
@@ -120,14 +120,14 @@ class Verdict:
     violations: Sequence[Violation]
     repeats: Sequence[Repeat]
     seconds_to_message: Sequence[float]
-    """From the ledger's entry for a payment to the first message about it, if there is one of each."""
+    """The times from a payment's ledger entry to the first message about it, where both exist."""
 
     def count(self, *kinds: Kind) -> int:
         return sum(violation.kind in kinds for violation in self.violations)
 
 
 def check(sent: Sent, tables: Tables, messages: Iterable[Message], faults: Sequence[Fault]) -> Verdict:
-    """Check everything after the load has ended and the product is quiet again."""
+    """Check a run. The load must have ended, and the product must be quiet again."""
     telling = _check_messages(sent, tables, messages, faults)
     violations = [
         *_check_events(sent, tables),
@@ -238,7 +238,7 @@ class _Telling:
 
 @dataclass
 class _Owed:
-    """How often one fact may and must be told to one user."""
+    """The least and the greatest number of messages about one fact that one user must get."""
 
     least: int = 0
     most: int = 0
@@ -297,7 +297,7 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
-    """Pair each surplus message with the one before it, whose mark was lost."""
+    """Pair each surplus message with the one before it, which the bot could not mark as sent."""
     for place in range(allowed, len(heard)):
         first = heard[place - 1]
         yield Repeat(first, heard[place], [fault for fault in faults if fault.may_repeat(first)])

@@ -4,20 +4,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SETTLES_DOWN_SECONDS = 10.0
-"""After a fault is undone its services still start, recover and connect again for about so long."""
+"""For about this long after a fault is undone, its services still start, recover and reconnect."""
 
 TELLING = frozenset({"bot", "db", "sandbox"})
-"""The services between Telegram's answer and its mark in the database. A fault of one of these can repeat a message."""
+"""A message is sent and then marked as sent. A fault in one of these services can prevent the mark, so the message is repeated."""
 
 
 @dataclass
 class Charge:
-    """One movement of money that the load made up."""
+    """One simulated movement of money."""
 
     name: str
     """The transaction id, or the subscription and the start of its period."""
     user: int | None
-    """The user whose code the note holds; None if no code of ours is in it, so that no user may be credited."""
+    """The owner of the code in the note; None if it contains no code of ours, so that no user may be credited."""
     amount: str
     """As the bot writes it, such as "$12.34"."""
     credits: int
@@ -25,7 +25,7 @@ class Charge:
 
 class Role(StrEnum):
     PAYS = "pays"
-    """Reports the money, and its text holds all that is needed to find the user."""
+    """Reports the money, and its text identifies the user."""
     ANNOUNCES = "announces"
     """Reports the money before its code is known."""
     REFUNDS = "refunds"
@@ -77,7 +77,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Answer:
-    """How one delivery ended."""
+    """The result of one delivery."""
 
     began_at: float
     ended_at: float

@@ -25,7 +25,7 @@ class Plan:
     services: frozenset[str]
     inflict: Inflict
     lasts: bool = True
-    """False: it is over once it is inflicted."""
+    """False if the fault is over as soon as it is inflicted."""
 
 
 def plans() -> list[Plan]:
@@ -46,7 +46,7 @@ def plans() -> list[Plan]:
 
 
 DISKS_AND_WAY = frozenset({"db", "webhook", "proxy"})
-"""A full disk is noticed only if deliveries arrive, so the way to it is left whole."""
+"""A full disk has an effect only while deliveries arrive, so no other fault may touch the services on their way."""
 
 CUTS = (
     ("proxy", "edge"),
@@ -63,9 +63,9 @@ CUTS = (
 
 def deal(chance: random.Random, only: str = "") -> Iterator[Sequence[Plan]]:
     """
-    Yield the next faults, one or two at once, for ever. No fault comes again before all have come once.
+    Yield one or two faults at a time, for ever. No fault is repeated before all were yielded once.
 
-    *only* leaves those with these words in their names.
+    *only* restricts them to the faults with these words in their names.
     """
     deck: list[Plan] = []
     while True:
@@ -85,12 +85,12 @@ def _bound(inflict: Callable[..., AbstractAsyncContextManager[None]], *words: st
     return lambda stack: inflict(stack, *words)
 
 
-# Their effects -------------------------------------------------------------------------------------------------------
+# Effects -------------------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def killed(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Kill with SIGKILL. Docker does not restart a container that was killed through it, so the undoing starts it again."""
+    """Kill with SIGKILL. Docker does not restart a container after `docker kill`, so the undoing starts it."""
     await stack.docker("kill --signal KILL", service)
     async with undone(lambda: stack.docker("start", service)):
         yield
@@ -105,7 +105,7 @@ async def paused(stack: Stack, service: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def restarted(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Restart as an update does; nothing is left to be undone."""
+    """Restart the service as an update does; there is nothing to undo."""
     await stack.docker("restart -t 10", service)
     yield
 
@@ -140,7 +140,7 @@ async def backends_terminated(stack: Stack) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def telegram_in_trouble(stack: Stack) -> AsyncIterator[None]:
-    """Let calls fail in each way that Telegram's fail; some take effect although no answer comes."""
+    """Make calls fail in each way that Telegram's do; some take effect although they get no answer."""
     async with aiohttp.ClientSession(stack.sandbox_url) as session:
         for kind, takes_effect in (
             ("server_error", False),
@@ -189,7 +189,7 @@ async def spool_unwritable(stack: Stack) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def undone(undo: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Undo at the end, even after an error, and try again if that fails."""
+    """Call *undo* at the end, even after an error, and retry it if it fails."""
     try:
         yield
     finally:

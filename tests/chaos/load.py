@@ -18,7 +18,7 @@ from tests.chaos.people import Person, Telegram
 
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 2.0
-"""Doubled after each attempt. "Up to 4 more deliveries with exponential delay"; the delays themselves are not public."""
+"""Doubled after each attempt. BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays."""
 
 ANSWER_SECONDS_MAX = 15.0
 CREDITS_PER_DOLLAR = 100
@@ -38,7 +38,7 @@ class Subscription:
 
 @dataclass
 class Load:
-    """Sends for as long as `run` runs; `finish` waits for the deliveries under way."""
+    """Sends for as long as `run` runs; `finish` waits for the deliveries in progress."""
 
     session: aiohttp.ClientSession
     webhook_url: str
@@ -57,7 +57,7 @@ class Load:
         return len(self._under_way)
 
     async def run(self, *, per_second: float, only_codes: bool = False) -> None:
-        """Begin something new so many times a second, at irregular intervals, for ever."""
+        """Start actions for ever, at irregular intervals, *per_second* on average."""
         while True:
             self._start(self._pay_used_code() if only_codes else self._do_something())
             if not only_codes and self.chance.random() < 0.4:
@@ -65,7 +65,7 @@ class Load:
             await asyncio.sleep(self.chance.expovariate(per_second))
 
     async def finish(self) -> None:
-        """Wait until every delivery was acknowledged or given up."""
+        """Wait until every delivery is acknowledged or given up."""
         while self._under_way:
             await asyncio.wait(self._under_way)
         if self._error:
@@ -117,7 +117,7 @@ class Load:
         await self._report(self._charge(paid, person), "donation.created", Role.PAYS, payment(paid))
 
     async def _pay_with_slip(self) -> None:
-        """Write one sign of a fresh code wrongly; the code is not used again, because only a live one is corrected."""
+        """Pay with a fresh code that has one wrong sign. It is not used again, because only a live code is corrected."""
         person = self._any_user()
         if not person.codes:
             return

@@ -1,4 +1,4 @@
-"""Read the bot's English messages as a user reads them."""
+"""Parse the bot's English messages."""
 
 import re
 from typing import NamedTuple
@@ -11,7 +11,7 @@ CODE = re.compile(r"Your code: (?P<code>[2-9A-Z]{4}-[2-9A-Z]{4})")
 
 
 class Told(NamedTuple):
-    """A fact as one user was told it. The load pays each amount at most once for each user, so it names the charge."""
+    """A fact that one user was told. The load pays each amount at most once per user, so the amount identifies the charge."""
 
     user: int
     what: str

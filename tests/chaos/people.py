@@ -14,10 +14,10 @@ from tests.chaos.facts import Message
 from tests.chaos.messages import read_code
 
 PICKS = (5, 10, 25, 50, 7, 8, 9)
-"""Whole amounts that users pick. They pay others, with cents, so nothing is matched by amount."""
+"""Whole amounts that users pick. The amounts that they pay have cents, so nothing is matched by amount."""
 
 JOINS_PER_SECOND = 7.0
-"""Each asks for two or three messages, and Telegram takes 30 a second."""
+"""Each join causes two or three messages, and Telegram accepts 30 per second."""
 
 ASKS_AGAIN_SECONDS = 15.0
 
@@ -30,7 +30,7 @@ class Person:
     paid_codes: list[str] = field(default_factory=list)
     payments: int = 0
     wants: int = 0
-    """How many codes to ask for at first."""
+    """The number of codes to ask for at first."""
 
     @property
     def supporter_id(self) -> int:
@@ -44,7 +44,7 @@ class Person:
 
 @dataclass
 class Telegram:
-    """The stand-in for Telegram, seen from its people's side, and the record that it writes."""
+    """The users of the stand-in for Telegram, and the record of messages that it writes."""
 
     session: aiohttp.ClientSession
     url: str
@@ -54,7 +54,7 @@ class Telegram:
     _read_bytes: int = 0
 
     async def join(self, count: int, *, codes: int) -> None:
-        """Let *count* people press Start and ask for *codes* codes each; return when they have them."""
+        """Make *count* people press Start and ask for *codes* codes each; return when they have them."""
         self.people = {50_000 + place: Person(50_000 + place, wants=codes) for place in range(count)}
         joining = []
         for person in self.people.values():
@@ -67,7 +67,7 @@ class Telegram:
         await self._post(f"/telegram/chats/{telegram_id}/messages", text="/start")
 
     async def ask_for_code(self, person: Person, chance: random.Random) -> None:
-        """Ask for a code, and do not wait: it comes with the record. A stand-in that is away is asked another time."""
+        """Ask for a code without waiting, because it arrives in the record. Do nothing if the stand-in is down."""
         try:
             await self._say(person, f"/pay {chance.choice(PICKS)}")
         except (aiohttp.ClientError, TimeoutError):
@@ -106,7 +106,7 @@ class Telegram:
             answer.raise_for_status()
 
     def _read_new(self) -> Iterator[Message]:
-        """Read the lines that were written since; the last one may still be without its end."""
+        """Read the new whole lines. An incomplete last line is left for the next call."""
         if not self.record.exists():
             return
         with self.record.open("rb") as file:

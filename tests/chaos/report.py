@@ -1,4 +1,4 @@
-"""Tables for people, and lines for the record."""
+"""The tables that are printed, and the JSON lines of the record."""
 
 import json
 import math
@@ -25,7 +25,7 @@ SHOWN_MAX = 20
 
 @dataclass
 class Record:
-    """Writes one JSON line for everything that happened; times are Unix seconds."""
+    """Writes one JSON line for each thing that happens; times are Unix seconds."""
 
     path: Path
     began_at: float = field(default_factory=time.time)
@@ -43,7 +43,7 @@ class Record:
         print(f"{seconds // 60:3}:{seconds % 60:02}  {text}", flush=True)
 
     def keep(self, sent: Sent, messages: Sequence[Message], verdict: Verdict) -> None:
-        """Write down everything that the verdict was reached from."""
+        """Write the verdict, and everything on which it is based."""
         for charge in sent.charges.values():
             self.write("charge", **asdict(charge))
         for event in sent.events.values():
@@ -69,7 +69,7 @@ def summary(sent: Sent, verdict: Verdict, faults: Sequence[Fault]) -> list[tuple
     users_charges = sum(charge.user is not None for charge in sent.charges.values())
     acknowledged, given_up = sum(one.acknowledged > 0 for one in events), sum(one.given_up for one in events)
     return [
-        ("charges, those with a user's code among them", f"{len(sent.charges)}, {users_charges}"),
+        ("charges, of these with a user's code", f"{len(sent.charges)}, {users_charges}"),
         ("events, acknowledged, given up", f"{len(events)}, {acknowledged}, {given_up}"),
         (
             "deliveries, acknowledged",
@@ -104,7 +104,7 @@ def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
 
 
 def bot_kills(verdict: Verdict, faults: Sequence[Fault], *, minutes: float) -> list[tuple[str, str]]:
-    """Compare the run with the targets of issue 11."""
+    """Return the measurements of a run of bot kills, with the targets in brackets."""
     kills = len(faults)
     median, nearly_all, longest = _quantiles(verdict.seconds_to_message)
     per_kill = len(verdict.repeats) / max(kills, 1)
@@ -132,7 +132,7 @@ def listed(verdict: Verdict) -> str:
 
 
 def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
-    """Count each repeat once, for the last fault that began before its first message, or else the first one after."""
+    """Count each repeat for one fault: the last that began before the first message, otherwise the first that began after it."""
     counted: Counter[str] = Counter()
     for repeat in repeats:
         if not repeat.faults:

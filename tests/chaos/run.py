@@ -22,8 +22,8 @@ CALM_SECONDS = (2.0, 6.0)
 KILL_EVERY_SECONDS = (6.0, 10.0)
 HEALTHY_SECONDS_MIN = (3.0, 5.0)
 """
-The bot lives for at least so long after it became healthy, so that a busy machine does not kill it at its start each time. Both spans are
-random, because a kill at a fixed moment would always meet the same work.
+The bot runs for at least this long after it became healthy. Otherwise, on a slow machine, each kill would hit it at its start. Both times
+are random, because a kill at a fixed moment would always interrupt the same work.
 """
 
 START_SECONDS_MAX = 60.0
@@ -45,7 +45,7 @@ class Run:
     record: report.Record
     chance: random.Random
     only: str = ""
-    """Words in the names of the faults to be inflicted."""
+    """If set, only faults with these words in their names are inflicted."""
     faults: list[Fault] = field(default_factory=list)
     credited: str = "?"
     is_quiet: bool = False
@@ -86,7 +86,7 @@ class Run:
             await asyncio.sleep(max(self.chance.uniform(*HEALTHY_SECONDS_MIN), next_at - time.monotonic()))
 
     async def tell(self) -> None:
-        """Say every few seconds how things stand."""
+        """Print the progress every few seconds."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.record.say(f"    {await self.standing()}")
@@ -97,7 +97,7 @@ class Run:
             async with asyncio.timeout(3):
                 self.credited = await self.stack.sql(CREDITED)
         except (CommandError, TimeoutError):
-            # The database is away; the number of before stands.
+            # The database is down; keep the last known number.
             pass
         acknowledged = sum(event.acknowledged > 0 for event in events)
         given_up = sum(event.given_up for event in events)
@@ -110,7 +110,7 @@ class Run:
         )
 
     async def judge(self) -> Verdict:
-        """Check the run, once everything is quiet."""
+        """Wait until everything is quiet, then check the run."""
         self.is_quiet = await self._until_quiet()
         self.load.telegram.read_on()
         self.record.say(f"checking: {await self.standing()}")
@@ -137,7 +137,7 @@ class Run:
 
     @contextmanager
     def _reported(self, plan: Plan) -> Iterator[None]:
-        """Go on with the run if a fault fails, such as one of a service that has not recovered from the one before."""
+        """Report a fault that fails and continue the run: its service may not have recovered from the one before."""
         try:
             yield
         except (CommandError, aiohttp.ClientError) as error:
@@ -159,7 +159,7 @@ class Run:
                 await asyncio.sleep(0.5)
 
     async def _until_quiet(self) -> bool:
-        """Wait until nothing is under way, spooled or owed, and every service is healthy; False if that takes too long."""
+        """Wait until no event is spooled, no message is owed and every service is healthy; return False after a timeout."""
         deadline = time.monotonic() + QUIET_SECONDS_MAX
         left = "nothing known"
         while time.monotonic() < deadline:
@@ -171,7 +171,7 @@ class Run:
         return False
 
     async def _left(self) -> str:
-        """Describe the work that is left; empty if none is."""
+        """Describe the work that is left; return an empty text if there is none."""
         try:
             sick = {name: state for name, state in (await self.stack.states()).items() if state != "healthy"}
             spooled, owed = await self.stack.list_spool(), int(await self.stack.sql(OWED_TO_USERS))

@@ -1,4 +1,4 @@
-"""The production stack with the sandbox, on this machine, and the Docker commands that break and mend it."""
+"""The production stack with the sandbox on this machine, and the Docker commands that break and repair it."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ class Stack:
     containers: dict[str, str] = field(default_factory=dict)
     """The id of each service's container; faults never replace a container."""
     networks: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
-    """For each service its networks, and its names there."""
+    """The networks of each service, with the service's names in each of them."""
 
     @property
     def record(self) -> Path:
@@ -101,7 +101,7 @@ class Stack:
         await run("docker", "network", "disconnect", "--force", network, self.containers[service])
 
     async def sql(self, statement: str) -> str:
-        """Ask the database as its owner."""
+        """Query the database as its owner."""
         return (
             await self.docker("exec", "db", "psql", "-XAtq", "-U", "ledger_owner", "-d", "ledger", "-c", statement)
         ).strip()
@@ -119,14 +119,14 @@ class Stack:
         return (await self.docker("exec", "keeper", "ls", DISKS["spool"])).split()
 
     async def states(self) -> dict[str, str]:
-        """Return Docker's state of each service; `healthy` is the good one."""
+        """Return Docker's state of each service: `healthy` if all is well."""
         form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
         found = await run("docker", "inspect", "--format", form, *(self.containers[name] for name in SERVICES))
         states = (line.split() for line in found.splitlines())
         return dict(zip(SERVICES, (words[-1] if words[0] == "running" else words[0] for words in states), strict=True))
 
     async def heal(self) -> None:
-        """Undo every fault, whether or not its own undoing worked."""
+        """Undo every fault, even if its own undoing failed."""
         states = await self.states()
         for service, state in states.items():
             if state == "paused":

@@ -1,4 +1,4 @@
-"""The checker finds each violation that is planted, in the real schema, and flags nothing else."""
+"""The checker finds each planted violation in the real schema, and reports nothing else."""
 
 import ast
 import html
@@ -29,7 +29,7 @@ PERIOD = int(BEGAN_AT)
 
 @dataclass
 class World:
-    """A product that was paid, the load that paid it, and the messages that users got."""
+    """A database after some payments, the load that made them, and the messages that users got."""
 
     pool: Pool
     webhook: Webhook
@@ -93,13 +93,13 @@ class World:
         return self.tell(charge.user, f"Your payment of {charge.amount} was refunded, so its credits were taken back.")
 
     def take_back(self, text: str) -> None:
-        """Let no user have got a message with *text* in it."""
+        """Remove the one message that contains *text*, as if it had never been sent."""
         kept = [message for message in self.messages if text not in message.text]
         assert len(kept) == len(self.messages) - 1
         self.messages = kept
 
     async def plant(self, *statements: str) -> None:
-        """Change rows although constraints and triggers of the schema refuse it."""
+        """Change rows while the schema's triggers, and with them its foreign keys, are off."""
         async with self.pool.acquire() as db, db.transaction():
             await db.execute("SET LOCAL session_replication_role = replica")
             for statement in statements:
@@ -115,7 +115,7 @@ class World:
 
 @pytest.fixture
 async def world(pool: Pool, webhook: Webhook, ledger: Ledger) -> World:
-    """Two users who paid in every way, were refunded, and were told."""
+    """Two users who paid in every way, got refunds, and got all messages."""
     await ledger.open(ANNAS_CODE, user=ANNA, amount="5")
     await ledger.open(BOHDANS_CODE, user=BOHDAN, amount="5")
     world = World(pool, webhook, ledger)
@@ -177,7 +177,7 @@ async def test_an_event_that_was_not_sent_is_found(world: World) -> None:
 
 
 async def test_a_doubled_credit_is_found(world: World) -> None:
-    """The schema refuses a second credit, so its index has to go first."""
+    """The schema refuses a second credit, so the test drops the unique index first."""
     await world.plant(
         "DROP INDEX credited_once",
         "INSERT INTO credits (telegram_id, kind, credits, charge_id)"
@@ -255,7 +255,7 @@ async def test_a_missing_balance_is_found(world: World) -> None:
 
 
 async def test_an_entry_that_no_payment_explains_is_found(world: World) -> None:
-    """The ledger and the balance agree with each other, and not with the payments."""
+    """The ledger and the balance agree with each other, but not with the payments."""
     await world.ledger.adjust(10)
 
     assert await world.found() == {Kind.UNKNOWN, Kind.OUT_OF_BALANCE}
@@ -273,8 +273,8 @@ async def test_a_refunded_user_who_was_never_told_is_found(world: World) -> None
     assert await world.found() == {Kind.NEVER_TOLD}
 
 
-async def test_a_user_who_heard_only_of_the_refund_is_found(world: World) -> None:
-    """The credit came in a transaction of its own, so it was owed a message of its own."""
+async def test_a_user_who_was_told_only_of_the_refund_is_found(world: World) -> None:
+    """The credit was a separate transaction, so it needs a separate message."""
     world.take_back("Thank you! $1.04")
 
     assert await world.found() == {Kind.NEVER_TOLD}
@@ -334,7 +334,7 @@ async def test_a_fault_explains_no_repeat_that_it_cannot_have_caused(
     assert await world.found() == {Kind.UNEXPLAINED_REPEAT}
 
 
-async def test_each_violation_is_told_once_for_each_charge(world: World) -> None:
+async def test_each_violation_is_reported_once_for_each_charge(world: World) -> None:
     world.take_back("$1.02")
     world.take_back("$1.03")
 
@@ -348,7 +348,7 @@ def a_fault(service: str, begun_at: float, ended_at: float) -> Fault:
 
 
 @pytest.mark.parametrize(("credits", "amount"), [(1, "0.01"), (102, "1.02"), (123_456, "1234.56")])
-def test_the_bots_own_words_are_understood(credits: int, amount: str) -> None:
+def test_the_bots_real_messages_are_parsed(credits: int, amount: str) -> None:
     english = speech("en")
     money, balance = english.money(Decimal(amount), "USD"), english.say("credits", credits=7)
     said = english.say("payment-credited", amount=money, credits=credits, rate=" ($1 = 100 credits)", balance=balance)
@@ -358,7 +358,7 @@ def test_the_bots_own_words_are_understood(credits: int, amount: str) -> None:
     assert read_told(a_message(taken)) == Told(ANNA, "refunded", f"${Decimal(amount):,.2f}")
 
 
-def test_the_code_is_read_from_the_bots_own_words() -> None:
+def test_the_code_is_read_from_the_bots_real_message() -> None:
     said = speech("en").say("payment-request", amount="$5", credits=500, code="K7QM-2XHD")
 
     assert read_code(a_message(said)) == "K7QM-2XHD"
@@ -374,7 +374,7 @@ def a_message(said: str) -> Message:
     "file", [file for file in sorted(HERE.glob("*.py")) if not re.match("test_|conftest", file.name)]
 )
 def test_the_checker_shares_no_code_with_the_product(file: Path) -> None:
-    """It imports other modules of its own, and of the tests only how to find free ports."""
+    """Its modules import each other, and from the other tests only the search for free ports."""
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -18,7 +18,7 @@ def names(seed: str, count: int) -> list[str]:
     return [plan.name for plan in itertools.islice(dealt, count)]
 
 
-def test_every_fault_comes_once_before_any_comes_again() -> None:
+def test_every_fault_comes_once_before_any_is_repeated() -> None:
     first = names("a seed", DECK)
 
     assert sorted(first) == sorted(plan.name for plan in plans())
@@ -36,7 +36,7 @@ def test_two_faults_at_once_touch_different_services() -> None:
         assert len(touched) == len(set(touched))
 
 
-def test_every_service_that_stays_up_is_killed() -> None:
+def test_every_long_running_service_is_killed() -> None:
     """Grafana and Tempo are left out: neither payments nor alerts need them."""
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     staying = {name for name, service in services.items() if service["restart"] != "no"}
@@ -45,7 +45,7 @@ def test_every_service_that_stays_up_is_killed() -> None:
     assert {f"kill {name}" for name in SERVICES} <= {plan.name for plan in plans()}
 
 
-def test_a_person_never_pays_the_same_amount_twice_and_never_a_whole_one() -> None:
+def test_a_person_never_pays_the_same_amount_twice_or_a_whole_amount() -> None:
     person = Person(1)
 
     amounts = [person.next_amount() for _ in range(1000)]
@@ -54,7 +54,7 @@ def test_a_person_never_pays_the_same_amount_twice_and_never_a_whole_one() -> No
     assert all(amount % 1 for amount in amounts)
 
 
-async def test_the_record_is_read_as_it_grows_and_never_half_a_line(tmp_path: Path) -> None:
+async def test_the_record_is_read_as_it_grows_in_whole_lines(tmp_path: Path) -> None:
     record = tmp_path / "telegram.jsonl"
     line = b'{"message": {"at": 1.5, "chat_id": 7, "message_id": 1, "text": "Your code: K7QM-2XHD"}}\n'
     async with aiohttp.ClientSession() as session:

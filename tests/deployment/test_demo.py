@@ -1,4 +1,4 @@
-"""`make demo` where images cannot be pulled: a fake `docker` records the calls, so that nothing is started."""
+"""`make demo` on a machine that cannot pull images. A fake `docker` records the calls and starts nothing."""
 
 import os
 import subprocess
@@ -56,7 +56,7 @@ def test_the_demo_starts_everything_if_all_images_can_be_pulled(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("unpullable", [("grafana",), ("prometheus", "grafana"), ("postgres-exporter",), WATCHING])
-def test_the_demo_starts_without_the_watching_services_that_cannot_be_pulled(
+def test_the_demo_starts_without_the_monitoring_services_that_cannot_be_pulled(
     tmp_path: Path, unpullable: tuple[str, ...]
 ) -> None:
     demo = make_demo(tmp_path, *unpullable)

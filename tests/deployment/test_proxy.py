@@ -1,4 +1,4 @@
-"""The door to the product, as Caddy keeps it and as nginx does."""
+"""The public routes of the product, behind Caddy and behind nginx."""
 
 import asyncio
 import itertools
@@ -31,14 +31,14 @@ SIGNATURE = "5" * 64
 
 @dataclass(frozen=True)
 class Proxy:
-    """One of the proxies, and how to call on it."""
+    """One of the two proxies, with a client for it."""
 
     name: str
     port: int
     session: aiohttp.ClientSession
 
     async def ask(self, path: str, *, method: str = "POST", **how: Any) -> tuple[int, Any, aiohttp.ClientResponse]:
-        """The status, what arrived behind the proxy if anything did, and the whole answer."""
+        """Send a request; return the status, the upstream's report if the status is 200 (otherwise the body), and the answer."""
         address = f"https://localhost:{self.port}{path}"
         async with self.session.request(method, address, ssl=False, **how) as answer:
             arrived = await answer.json(content_type=None) if answer.status == 200 else await answer.read()
@@ -67,7 +67,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def proxy(request: pytest.FixtureRequest, services: Services, session: aiohttp.ClientSession) -> Proxy:
     proxy = Proxy(request.param, services.port_for(request.param, 443), session)
     async with asyncio.timeout(20):
-        while True:  # a container that runs does not answer yet
+        while True:  # a container that runs may not answer yet
             with suppress(aiohttp.ClientError):
                 await proxy.ask("/")
                 return proxy
@@ -83,19 +83,19 @@ async def test_the_public_routes_lead_to_their_services(proxy: Proxy, path: str)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-async def test_every_method_reaches_the_webhook_which_refuses_it_itself(proxy: Proxy, method: str) -> None:
+async def test_every_method_reaches_the_webhook(proxy: Proxy, method: str) -> None:
     status, arrived, _ = await proxy.ask("/bmc-webhook", method=method)
 
     assert (status, arrived["method"]) == (200, method)
 
 
-async def test_a_body_may_come_without_its_length(proxy: Proxy) -> None:
+async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
     status, arrived, _ = await proxy.ask("/bmc-webhook", data=in_pieces(b"123", b"45"))
 
     assert (status, arrived["length"]) == (200, 5)
 
 
-async def test_a_body_that_proves_too_large_on_its_way_is_refused_and_not_tried_again(proxy: Proxy) -> None:
+async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
     async with asyncio.timeout(8):  # Caddy would try for 10 seconds
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
@@ -121,7 +121,7 @@ async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
         "/appx",
     ],
 )
-async def test_everything_else_is_not_found(proxy: Proxy, path: str) -> None:
+async def test_other_paths_are_not_found(proxy: Proxy, path: str) -> None:
     for method in ("GET", "POST"):
         status, _, _ = await proxy.ask(path, method=method)
 
@@ -130,13 +130,15 @@ async def test_everything_else_is_not_found(proxy: Proxy, path: str) -> None:
 
 @pytest.mark.parametrize(("excess", "status"), [(0, 200), (1, 413)])
 @pytest.mark.parametrize("path", LIMITS)
-async def test_a_body_may_be_so_large_and_no_larger(proxy: Proxy, path: str, excess: int, status: int) -> None:
+async def test_a_body_up_to_the_limit_passes_and_a_larger_one_is_refused(
+    proxy: Proxy, path: str, excess: int, status: int
+) -> None:
     answered, _, _ = await proxy.ask(path, data=b"x" * (LIMITS[path] + excess))
 
     assert answered == status
 
 
-async def test_events_flow_as_they_come(proxy: Proxy) -> None:
+async def test_events_are_passed_on_at_once(proxy: Proxy) -> None:
     async with proxy.session.get(f"https://localhost:{proxy.port}/api/events", ssl=False) as answer:
         first = await answer.content.readline()
         await proxy.ask("/api/say", method="GET")
@@ -146,14 +148,14 @@ async def test_events_flow_as_they_come(proxy: Proxy) -> None:
     assert b"data: second" in rest
 
 
-async def test_a_service_that_says_when_to_ask_again_says_it_alone(proxy: Proxy) -> None:
+async def test_a_services_retry_after_header_is_passed_on_once(proxy: Proxy) -> None:
     status, _, answer = await proxy.ask("/api/away", method="GET")
 
     assert status == 503
     assert answer.headers.getall("Retry-After") == ["7"]
 
 
-async def test_the_mini_app_is_served_with_a_policy_of_its_own(proxy: Proxy) -> None:
+async def test_the_mini_app_is_served_with_its_own_content_security_policy(proxy: Proxy) -> None:
     async with proxy.session.get(f"https://localhost:{proxy.port}/app/", ssl=False) as answer:
         page = await answer.text()
 
@@ -168,7 +170,7 @@ async def test_the_mini_app_is_served_with_a_policy_of_its_own(proxy: Proxy) -> 
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_the_mini_app_without_its_slash_leads_to_it(proxy: Proxy) -> None:
+async def test_the_mini_apps_address_without_the_slash_redirects_to_it(proxy: Proxy) -> None:
     status, _, answer = await proxy.ask("/app", method="GET", allow_redirects=False)
 
     assert status == 308
@@ -178,7 +180,7 @@ async def test_the_mini_app_without_its_slash_leads_to_it(proxy: Proxy) -> None:
 @pytest.mark.parametrize(
     "path", ["/app/../Caddyfile", "/app/%2e%2e/%2e%2e/etc/passwd", "/app/.git/config", "/app/none"]
 )
-async def test_nothing_but_the_mini_app_is_served(proxy: Proxy, path: str) -> None:
+async def test_no_files_but_the_mini_apps_are_served(proxy: Proxy, path: str) -> None:
     status, _, answer = await proxy.ask(path, method="GET")
 
     assert status in (400, 404)
@@ -186,7 +188,7 @@ async def test_nothing_but_the_mini_app_is_served(proxy: Proxy, path: str) -> No
 
 
 @pytest.mark.parametrize("path", ["/bmc-webhook", "/nothing"])
-async def test_every_answer_is_secured(proxy: Proxy, path: str) -> None:
+async def test_every_answer_has_security_headers(proxy: Proxy, path: str) -> None:
     _, _, answer = await proxy.ask(path)
 
     assert_secured(answer)
@@ -200,10 +202,8 @@ def assert_secured(answer: aiohttp.ClientResponse) -> None:
     assert answer.headers.get("Server", "nginx") == "nginx"
 
 
-async def test_under_a_name_that_is_not_ours_caddy_takes_nothing_for_granted(
-    services: Services, session: aiohttp.ClientSession
-) -> None:
-    """By itself it answers 200, and a payment sent through a tunnel that keeps its own name would be lost in silence."""
+async def test_caddy_answers_404_to_another_host_name(services: Services, session: aiohttp.ClientSession) -> None:
+    """By default Caddy answers 200, and a payment through a tunnel that sends its own host name would be lost silently."""
     caddy = Proxy("caddy", services.port_for("caddy", 443), session)
 
     status, _, answer = await caddy.ask(
@@ -214,13 +214,13 @@ async def test_under_a_name_that_is_not_ours_caddy_takes_nothing_for_granted(
     assert_secured(answer)
 
 
-async def test_caddy_does_not_say_what_it_is(proxy: Proxy) -> None:
+async def test_caddy_sends_no_server_header(proxy: Proxy) -> None:
     _, _, answer = await proxy.ask("/bmc-webhook")
 
     assert ("Server" in answer.headers) == (proxy.name == "nginx")
 
 
-async def test_nobody_outside_names_our_traces(proxy: Proxy) -> None:
+async def test_trace_headers_from_outside_are_removed(proxy: Proxy) -> None:
     theirs = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "tracestate": "a=1", "baggage": "b=2"}
 
     _, arrived, _ = await proxy.ask("/bmc-webhook", headers=theirs)
@@ -228,7 +228,7 @@ async def test_nobody_outside_names_our_traces(proxy: Proxy) -> None:
     assert not theirs.keys() & arrived["headers"].keys()
 
 
-async def test_who_sends_headers_drop_by_drop_is_cut_off(proxy: Proxy) -> None:
+async def test_a_client_that_does_not_finish_its_headers_is_cut_off(proxy: Proxy) -> None:
     unchecked = ssl.create_default_context()
     unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
     reader, writer = await asyncio.open_connection("localhost", proxy.port, ssl=unchecked, server_hostname="localhost")
@@ -252,7 +252,7 @@ async def test_a_stalled_delivery_ends_in_an_error(proxy: Proxy) -> None:
 
 
 async def status_of_stalled(proxy: Proxy, protocol: str, path: str, has_length: bool) -> int | None:
-    """Send a delivery that stalls in its body; over HTTP/1.1 wait until the proxy closes, as kept connections would add up."""
+    """Send a delivery that stalls in its body, and return its status; over HTTP/1.1 the proxy must also close the connection."""
     reader, writer = await Door(proxy.port).connect(protocol)
     if protocol == "h2":
         headers = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": path}
@@ -269,11 +269,11 @@ async def status_of_stalled(proxy: Proxy, protocol: str, path: str, has_length: 
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
-async def test_one_header_may_be_so_long_and_no_longer(proxy: Proxy, protocol: str) -> None:
+async def test_a_long_header_passes_and_a_longer_one_is_refused(proxy: Proxy, protocol: str) -> None:
     within, beyond = [await status_of_header(proxy, protocol, "x" * length) for length in (12_000, 40_000)]
 
     assert within == 200
-    # None: HTTP/2 may reset the stream or end the connection instead.
+    # None is allowed, because over HTTP/2 the proxy may reset the stream or close the connection instead.
     assert beyond in (400, 431, None)
 
 
@@ -294,7 +294,7 @@ async def status_of_header(proxy: Proxy, protocol: str, header: str) -> int | No
     return status
 
 
-async def test_without_a_webhook_of_telegrams_caddy_has_no_route_for_it() -> None:
+async def test_caddy_has_no_route_for_telegram_unless_webhook_mode_is_on() -> None:
     adapted = await asyncio.to_thread(caddy, "adapt", "--config", "/etc/caddy/Caddyfile")
 
     assert "/bmc-webhook" in adapted
@@ -320,7 +320,7 @@ async def test_a_restart_of_the_webhook_loses_no_request_behind_caddy(
     assert set(statuses) == {(200, 5)}
 
 
-async def test_behind_nginx_a_webhook_that_is_away_is_told_as_such_and_found_again(
+async def test_nginx_answers_503_while_the_webhook_is_down_and_finds_it_again(
     services: Services, session: aiohttp.ClientSession
 ) -> None:
     nginx = Proxy("nginx", services.port_for("nginx", 443), session)
@@ -329,7 +329,7 @@ async def test_behind_nginx_a_webhook_that_is_away_is_told_as_such_and_found_aga
     away, _, answer = await nginx.ask("/bmc-webhook", data=b"12345")
     await asyncio.to_thread(compose, "start", "webhook")
     async with asyncio.timeout(30):
-        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — as a sender would, again
+        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — retries as a sender does
             await asyncio.sleep(0.5)
 
     assert away == 503
@@ -339,12 +339,14 @@ async def test_behind_nginx_a_webhook_that_is_away_is_told_as_such_and_found_aga
 
 def _restart_slowly() -> None:
     compose("stop", "webhook")
-    # Long enough for more than one attempt of the proxy's.
+    # Long enough for more than one attempt of the proxy.
     subprocess.run(["sleep", "2"], check=True)
     compose("start", "webhook")
 
 
-async def test_a_log_line_holds_neither_signature_nor_whole_address(proxy: Proxy, services: Services) -> None:
+async def test_a_log_line_contains_neither_the_signature_nor_the_whole_address(
+    proxy: Proxy, services: Services
+) -> None:
     await proxy.ask("/bmc-webhook", data=b"12345", headers={"x-signature-sha256": SIGNATURE})
     await proxy.ask("/nothing", headers={"x-signature-sha256": SIGNATURE})
 
@@ -362,15 +364,15 @@ def caddy(*words: str) -> str:
     return subprocess.run([*run, *words], capture_output=True, text=True, timeout=60, check=False).stdout
 
 
-def test_the_caddyfile_is_in_caddys_own_form() -> None:
+def test_the_caddyfile_is_formatted() -> None:
     told = caddy("fmt", "--diff", "/etc/caddy/Caddyfile")
 
     assert "The only door" in told
     assert [line for line in told.splitlines() if line[:1] in "+-"] == []
 
 
-def test_only_what_comes_from_outside_is_counted_as_that() -> None:
-    """The dashboards count the outermost handler, which is of this kind where a site asks for its host."""
+def test_only_requests_from_outside_are_counted_as_such() -> None:
+    """The dashboards count the outermost handler, which is a `subroute` only in a site that checks the host name."""
     servers = json.loads(caddy("adapt", "--config", "/etc/caddy/Caddyfile"))["apps"]["http"]["servers"].values()
 
     counted = [server["listen"] for server in servers if '"subroute"' in json.dumps(server)]

@@ -1,4 +1,4 @@
-"""`docker compose up` where it is hard: from a checkout that only its owner may read, and with a wrong setting."""
+"""`docker compose up` from a checkout that only its owner may read, with a wrong setting, and with an image that is missing."""
 
 import os
 import re
@@ -72,7 +72,7 @@ def checkout_of_umask_077(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-def test_a_stack_built_and_started_from_a_checkout_that_only_its_owner_may_read_is_well(
+def test_a_stack_from_a_checkout_that_only_its_owner_may_read_is_healthy(
     checkout_of_umask_077: Path,
 ) -> None:
     with project("umask", checkout_of_umask_077, IMAGE_TAG=OWNER_ONLY_TAG) as stack:
@@ -97,7 +97,7 @@ def test_a_stack_built_and_started_from_a_checkout_that_only_its_owner_may_read_
     ],
     ids=["an international name", "a group", "no rate"],
 )
-def test_up_fails_before_anything_starts_and_names_the_check(settings: dict[str, str], line: str) -> None:
+def test_up_fails_before_any_service_starts_and_names_the_check(settings: dict[str, str], line: str) -> None:
     build_image()
 
     with project("wrong", ROOT, **settings) as stack:
@@ -109,7 +109,7 @@ def test_up_fails_before_anything_starts_and_names_the_check(settings: dict[str,
         assert stack.services("--status", "running") <= {"sandbox"}  # the stand-in has no settings to check
 
 
-def test_a_value_that_lost_a_word_behind_a_dollar_is_found_in_a_file_that_only_its_owner_may_read(
+def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_only_its_owner_may_read(
     checkout_of_umask_077: Path,
 ) -> None:
     build_image()
@@ -128,8 +128,8 @@ def test_a_value_that_lost_a_word_behind_a_dollar_is_found_in_a_file_that_only_i
         assert "sandbox-secret" not in said
 
 
-def test_the_payment_path_starts_although_an_image_cannot_be_pulled(tmp_path: Path) -> None:
-    """Nothing listens on the registry's port, which stands for a registry that is down."""
+def test_the_payment_path_starts_even_if_an_image_cannot_be_pulled(tmp_path: Path) -> None:
+    """Nothing listens on the registry's port, as if the registry were down."""
     build_image()
     override = tmp_path / "compose.yaml"
     override.write_text("services: {grafana: {image: '127.0.0.1:9/grafana:1.0'}}\n", encoding="utf-8")

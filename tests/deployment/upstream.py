@@ -1,7 +1,7 @@
 """
-Stands behind the proxies: tells what arrived. Standard library only, so that a bare Python image runs it.
+An upstream for the proxies that reports each request. It uses only the standard library, so a bare Python image can run it.
 
-It ends as the services do: what it has begun to answer it answers, then it closes.
+It stops as the services do: it completes the answers in progress, then it closes.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ asked = threading.Event()
 
 class Telltale(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 1  # seconds that an idle connection is kept
+    timeout = 1  # seconds for which an idle connection is kept
 
     def _tell(self) -> None:
         said = {
@@ -34,7 +34,7 @@ class Telltale(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _read_body(self) -> int:
-        """Read it all, told by its length or in chunks; return how many bytes it had."""
+        """Read the whole body, with a declared length or in chunks, and return its size."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             return len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         length = 0
@@ -45,7 +45,7 @@ class Telltale(BaseHTTPRequestHandler):
         return length
 
     def _stream(self) -> None:
-        """Say one thing at once, and the other when asked for /api/say."""
+        """Send one event at once, and a second one after a request for /api/say."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -55,7 +55,7 @@ class Telltale(BaseHTTPRequestHandler):
         self.wfile.write(b"data: second\n\n")
 
     def _send_away(self) -> None:
-        """Say for how long, as a service does whose database is away."""
+        """Answer 503 with Retry-After, as a service does while its database is down."""
         self.send_response(503)
         self.send_header("Retry-After", "7")
         self.send_header("Content-Length", "0")
@@ -76,11 +76,11 @@ class Telltale(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that closing waits for them
+    daemon_threads = False  # so that closing the server waits for the answers in progress
     request_queue_size = 128
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """Serve until told to stop, and then also the connections that the system has accepted meanwhile."""
+        """Serve until told to stop, then also serve the connections that the kernel has accepted meanwhile."""
         super().serve_forever(poll_interval)
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""A browser in which people open the Mini App: as Telegram's web views show it, or in a frame of a client that the test plays."""
+"""A browser that opens the Mini App directly, as Telegram's web views do, or in a frame of a simulated Telegram client."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.e2e.people import Person
 from tests.network import unchanging_network
 
 CHROMIUM = next((path for path in [Path("/usr/bin/chromium")] if path.exists()), None)
-"""The machine's own, or else None: the one that Playwright has installed."""
+"""This machine's Chromium, or None for the one that Playwright has installed."""
 
 PATIENCE_MILLISECONDS = 30_000
 WIDTHS = (320, 1280)
@@ -44,7 +44,7 @@ async def running_browser() -> AsyncIterator[Browser]:
 
 @dataclass
 class Screen:
-    """Opens pages of the sandbox, and keeps what went wrong in them."""
+    """Opens pages of the sandbox, and records their errors."""
 
     browser: Browser
     address: str
@@ -67,7 +67,7 @@ class Screen:
         return page
 
     async def address_of(self, person: Person, **launch: object) -> str:
-        """Open the Mini App as a person, by the menu button or as *launch* says; the address that Telegram would open."""
+        """Return the address that Telegram would open for a person: by the menu button, or as *launch* says."""
         path = f"/telegram/chats/{person.telegram_id}/open"
         async with person.session.post(person.address + path, json=launch or {"menu": True}) as answer:
             answer.raise_for_status()
@@ -76,7 +76,7 @@ class Screen:
     async def open(
         self, person: Person, *, width: int = 390, scheme: Scheme = "light", locale: str = "en", **launch: object
     ) -> Page:
-        """Open the Mini App in a view of its own, where nobody draws native buttons."""
+        """Open the Mini App directly, without Telegram's native buttons."""
         page = await self.page(width=width, scheme=scheme, locale=locale)
         await page.goto(await self.address_of(person, **({"menu": True, "theme": scheme} | launch)))
         return page
@@ -97,7 +97,7 @@ class Screen:
         self.faults.append(str(error))
 
     def _note_refusal(self, message: ConsoleMessage) -> None:
-        # In a frame Telegram's own script adds a style, which nothing needs.
+        # In a frame, Telegram's script adds a style that nothing needs. The policy blocks it.
         is_telegrams = "telegram-web-app.js" in message.location["url"]
         if "Content Security Policy" in message.text and not is_telegrams:
             self.faults.append(f"{message.text} {message.location}")
@@ -105,7 +105,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Client:
-    """Telegram's client, as far as a page can tell: it hears what the page wishes for, and presses the native buttons."""
+    """A simulated Telegram client: it receives the page's requests, and presses the native buttons."""
 
     page: Page
 
@@ -114,7 +114,7 @@ class Client:
         return self.page.frame_locator("#app")
 
     async def hears(self, kind: str, words: str = "") -> Any:
-        """Wait until the page has wished for this, last of its kind with these words in it; what it said."""
+        """Wait until the page's last request of this kind contains *words*, and return the request's data."""
         found = await self.page.wait_for_function(
             """([kind, words]) => wishes.filter((one) => one.eventType === kind).slice(-1)
                 .find((one) => JSON.stringify(one.eventData ?? null).includes(words))""",
@@ -127,7 +127,7 @@ class Client:
         await self.page.evaluate("message => app.contentWindow.postMessage(message, '*')", message)
 
     async def press_main_button(self, words: str) -> None:
-        """Press it once it says this."""
+        """Wait until the main button contains *words*, then press it."""
         await self.hears("web_app_setup_main_button", words)
         await self.tell("main_button_pressed")
 
@@ -137,7 +137,7 @@ class Client:
 
 
 async def grave_faults(page: Page) -> list[str]:
-    """What axe finds that keeps people from using the page."""
+    """Return the serious accessibility faults that axe finds on the page."""
     found = await Axe().run(page)
     return [
         f"{one['id']}: {node['html']} {[check['message'] for check in node['any']]}"
@@ -148,12 +148,12 @@ async def grave_faults(page: Page) -> list[str]:
 
 
 async def spill(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
+    """Return the number of pixels by which the page is wider than its window."""
     return int(await page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
 async def shown_code(page: Page) -> str:
-    """The code on the screen, once there is one."""
+    """Wait for a code on the screen, and return it."""
     text = await page.locator("#code").inner_text()
     assert re.fullmatch(r"[2-9A-Z]{4}-[2-9A-Z]{4}", text)
     return text

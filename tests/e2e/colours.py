@@ -1,10 +1,10 @@
-"""How well a text can be read on its ground. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+"""The contrast between a text and its background. Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
 
 AA = 4.5
 
 
 def contrast(one: str, other: str) -> float:
-    """The ratio of two colours, each written as `#rrggbb`."""
+    """Return the contrast ratio of two colours, each written as `#rrggbb`."""
     dark, light = sorted([_luminance(one), _luminance(other)])
     return (light + 0.05) / (dark + 0.05)
 

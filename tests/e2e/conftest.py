@@ -17,7 +17,7 @@ numbers = itertools.count(5_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests here share one event loop, and so one browser: starting it takes longer than most of them."""
+    """Make these tests share one event loop and so one browser, which takes longer to start than most tests run."""
     for item in items:
         if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -31,7 +31,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(autouse=True)
 def operators_have_heard_little(request: pytest.FixtureRequest) -> None:
-    """As if a minute had passed: the tests share one stack, and more than five cards within a minute are folded into a summary."""
+    """Date the operators' cards a minute back: the tests share one stack, and over five cards in a minute become a summary."""
     if "stack" not in request.fixturenames:
         return
     stack: Stack = request.getfixturevalue("stack")
@@ -54,7 +54,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bmc(stack: Stack, session: aiohttp.ClientSession) -> AsyncIterator[BuyMeACoffee]:
-    """Buy Me a Coffee, with a webhook that is on and nothing that misbehaves."""
+    """The stand-in for Buy Me a Coffee, with its webhook enabled and no faults."""
     bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
     await bmc.behave()
     yield bmc
@@ -63,13 +63,13 @@ async def bmc(stack: Stack, session: aiohttp.ClientSession) -> AsyncIterator[Buy
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def anna(stack: Stack, session: aiohttp.ClientSession) -> Person:
-    """Somebody new, who speaks English."""
+    """A new user who speaks English."""
     return await Person.join(session, stack.sandbox_url, next(numbers), "Anna", "en")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bohdan(stack: Stack, session: aiohttp.ClientSession) -> Person:
-    """Somebody new, who speaks Ukrainian."""
+    """A new user who speaks Ukrainian."""
     return await Person.join(session, stack.sandbox_url, next(numbers), "Bohdan", "uk")
 
 
@@ -80,5 +80,5 @@ async def operator(stack: Stack, session: aiohttp.ClientSession) -> Person:
 
 @pytest.fixture
 def amount() -> str:
-    """An amount that no other test uses, so that payments without a code do not meet."""
+    """An amount that no other test uses, so that a payment without a code fits only requests of this test."""
     return str(100 + next(numbers) % 5_000)

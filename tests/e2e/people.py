@@ -1,4 +1,4 @@
-"""People who use the product by what it shows them: a Telegram chat, and the pages of Buy Me a Coffee."""
+"""People who use the product only through its interfaces: a Telegram chat, and the pages of Buy Me a Coffee."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ CODE = re.compile(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}\b")
 
 @dataclass
 class Person:
-    """Somebody with a Telegram chat with the bot."""
+    """A user with a Telegram chat with the bot."""
 
     session: aiohttp.ClientSession
     address: str
@@ -37,7 +37,7 @@ class Person:
         self.last_read = sent["message_id"]
 
     async def press(self, button: str) -> str | None:
-        """Press a button by its text or its data, the newest there is; the alert that answers it, if any."""
+        """Press the newest button with this text or data, and return the text of the answer, if it has one."""
         pressed = await self._post(f"/telegram/chats/{self.telegram_id}/press", button=button)
         query = pressed["callback_query_id"]
         chat = await self._read(callback_query_id=query, wait=PATIENCE_SECONDS)
@@ -49,7 +49,7 @@ class Person:
         self.last_read = sent["message_id"]
 
     async def hear(self, words: str = "") -> str:
-        """Wait for the bot's next message with these words in it; what it says."""
+        """Wait for the bot's next message that contains *words*, and return its text."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 chat = await self._read(after=self.last_read, wait=5)
@@ -59,7 +59,7 @@ class Person:
                         return str(message["text"])
 
     async def see(self, words: str) -> str:
-        """Wait until these words stand in the chat, in a new message or in one that was changed; the message."""
+        """Wait until a new or an edited message of the bot contains *words*, and return its text."""
         version = 0
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
@@ -70,14 +70,14 @@ class Person:
                         return str(message["text"])
 
     async def ask_to_pay(self, amount: str, currency: str = "USD") -> str:
-        """Ask to pay; the code."""
+        """Ask to pay, and return the code."""
         await self.say(f"/pay {amount} {currency}")
         return await self.hear_code()
 
     async def hear_code(self) -> str:
-        """Wait for the bot's next message with a code in it; the code."""
+        """Wait for the bot's next message with a code in it, and return the code."""
         while True:
-            # What was owed from before may be told in between.
+            # Earlier notifications may arrive in between.
             found = CODE.search(await self.hear())
             if found:
                 return found[0]
@@ -108,7 +108,7 @@ class BuyMeACoffee:
     webhook_url: str
 
     async def pay(self, **order: object) -> Mapping[str, Any]:
-        """Pay at the checkout, and wait until the webhook has taken the event or BMC has given it up."""
+        """Pay at the checkout, and wait until the webhook has accepted the event or BMC has given it up."""
         paid = await self.check_out(**order)
         await self.delivered(paid)
         return paid
@@ -120,7 +120,7 @@ class BuyMeACoffee:
         return paid
 
     async def delivered(self, event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Wait for the end of an event's delivery; its attempts."""
+        """Wait until an event is delivered or given up, and return the attempts."""
         query = {"event_id": event["event_id"], "wait": PATIENCE_SECONDS}
         async with self.session.get(f"{self.address}/bmc/deliveries", params=query) as answer:
             answer.raise_for_status()
@@ -147,14 +147,14 @@ class BuyMeACoffee:
         await self._post("/bmc/misbehave", kind=kind, **how)
 
     async def behave(self) -> None:
-        """End all misbehaviour, of Telegram's too, and switch the webhook on."""
+        """End all simulated faults, including Telegram's, and enable the webhook."""
         for stand_in in ("bmc", "telegram"):
             async with self.session.delete(f"{self.address}/{stand_in}/misbehave") as answer:
                 answer.raise_for_status()
         await self._post("/bmc/webhook/enable")
 
     async def post_raw(self, body: bytes, headers: Mapping[str, str]) -> int:
-        """Post to the webhook through the proxy, past the stand-in."""
+        """Post to the webhook through the proxy, without the stand-in for Buy Me a Coffee."""
         async with self.session.post(self.webhook_url, data=body, headers=headers, ssl=False) as answer:
             await answer.read()
             return answer.status

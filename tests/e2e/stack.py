@@ -1,4 +1,4 @@
-"""The running product: `compose.yaml` as the demo starts it, beside whatever else runs on this machine."""
+"""The running product: `compose.yaml` as the demo starts it, with its own project name and ports, beside other stacks."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ BUILD_SECONDS_MAX = 600
 IMAGE_TAG = "tests"
 
 NOWHERE = "http://127.0.0.1:9/"
-"""In place of telegram.org: the pages load the copy of Telegram's script, whatever this machine can reach."""
+"""Replaces telegram.org, so that the pages load the local copy of Telegram's script even if telegram.org is reachable."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Stack:
         return f"https://localhost:{self.https_port}/bmc-webhook"
 
     def compose(self, *words: str, **changed: str) -> str:
-        """Run a compose command, with settings *changed*; returns what it printed."""
+        """Run a compose command with *changed* settings, and return its output."""
         command = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", self.project, *words]
         done = subprocess.run(
             command,
@@ -58,14 +58,14 @@ class Stack:
         return done.stdout
 
     def address_of(self, service: str, network: str) -> str:
-        """Find the container's own address in a network: it publishes none."""
+        """Return the address of a service's container in a network, for services that publish no port."""
         container = self.compose("ps", "--quiet", service).strip()
         command = ["docker", "inspect", "--format", "{{json .NetworkSettings.Networks}}", container]
         networks = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
         return str(networks[f"{self.project}_{network}"]["IPAddress"])
 
     def sql(self, statement: str) -> str:
-        """Ask the database as its owner; rows as lines, columns with | between."""
+        """Query the database as its owner; return rows as lines, with | between the columns."""
         psql = ("exec", "-T", "db", "psql", "-XAtq", "-U", "ledger_owner", "-d", "ledger", "-c", statement)
         return self.compose(*psql).strip()
 
@@ -95,7 +95,7 @@ def running_stack() -> Iterator[Stack]:
 
 @contextmanager
 def another_stack(name: str, *words: str, **settings: str) -> Iterator[Stack]:
-    """Run the product once more, beside the others, with *settings* of its own; *words* go to `compose up`."""
+    """Run another stack beside the others, with its own *settings*; *words* are arguments of `compose up`."""
     https_port, http_port, sandbox_port = free_ports(3)
     environment = {
         "HTTPS_PORT": str(https_port),
@@ -133,10 +133,10 @@ def docker_services(compose: str, file: Path, project: str, up: str, down: str) 
 @functools.cache
 def build_image() -> None:
     """
-    Build what all stacks of the tests run, for all of them under the name of one project.
+    Build the image of all test stacks once, under the name of one project.
 
-    Compose labels an image with the project that built it. Built by each, the image would change under the others, and at
-    their next `up` their containers, with all that they have said, would be made anew.
+    Compose labels an image with the project that built it. If each stack built it, the image would change for the other stacks,
+    and their next `up` would replace their containers and lose their logs.
     """
     build = ["docker", "compose", "--env-file", ".env.sandbox", "--project-name", "coffee-ledger-tests", "build"]
     done = subprocess.run(
@@ -148,19 +148,19 @@ def build_image() -> None:
         timeout=BUILD_SECONDS_MAX,
         check=False,
     )
-    assert done.returncode == 0, f"the image cannot be built:\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"the image could not be built:\n{done.stdout}\n{done.stderr}"
 
 
 def _keep_logs(stack: Stack) -> None:
-    """Show what the services said; pytest prints it only beside a failure."""
+    """Print the services' logs. Pytest shows them only with a failure."""
     print(stack.compose("logs", "--no-color", "--tail", "200"))
 
 
 def await_that(condition: Callable[[], object], *, seconds: float = 60) -> None:
-    """Ask over and over, of what tells nobody that it changed."""
+    """Poll until *condition* is true, for conditions that have no event to wait for."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.25)
 
 
@@ -168,7 +168,7 @@ def free_ports(count: int) -> list[int]:
     """
     Find ports that nothing listens on.
 
-    They lie below the range from which Linux gives ports to clients (32768 and up): a port of that range may be given away
+    They are below the range from which Linux assigns ports to clients (32768 and up): a port of that range may be assigned
     before the test binds it.
     """
     ports: set[int] = set()

@@ -1,4 +1,4 @@
-"""A backup is a whole one or none, can be restored, and is known of."""
+"""A backup is complete or not kept at all, can be restored, and is recorded in the database."""
 
 import os
 import re
@@ -46,16 +46,16 @@ def in_db(stack: Stack, *words: str, given: bytes = b"") -> str:
 
 
 def documented(heading: str, *, database: str) -> list[list[str]]:
-    """What docs/deploy.md has one run in `db` under a heading, for another *database* than the one in use."""
+    """Return the commands under a heading of docs/deploy.md that run in `db`, changed to use *database*."""
     section = DEPLOY.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     commands = re.findall(r"^docker compose exec -T db (.+?)(?: < \S+\.dump)?$", section, re.MULTILINE)
-    assert commands, f"nothing to run under {heading}"
+    assert commands, f"no commands under {heading}"
     return [[database if word == "ledger" else word for word in shlex.split(command)] for command in commands]
 
 
 @pytest.fixture
 def as_new(stack: Stack) -> Iterator[str]:
-    """A database as a new volume has it; the roles are the whole server's, and there already."""
+    """A database as on a new volume. The roles belong to the whole server, so they exist already."""
     in_db(stack, "createdb", "-U", "ledger_owner", "as_new")
     in_db(stack, "psql", "-Xq", "-U", "ledger_owner", "-d", "as_new", "-f", "/docker-entrypoint-initdb.d/10-init.sql")
     yield "as_new"
@@ -69,7 +69,7 @@ async def paid(bmc: BuyMeACoffee, anna: Person) -> None:
 
 
 @pytest.mark.usefixtures("paid")
-def test_a_backup_restores_to_what_there_was(stack: Stack, tmp_path: Path) -> None:
+def test_a_backup_restores_the_same_rows(stack: Stack, tmp_path: Path) -> None:
     done = back_up(stack, tmp_path / "backups")
     assert done.returncode == 0, done.stderr
     kept = Path(done.stdout.strip())
@@ -90,7 +90,9 @@ def test_a_backup_restores_to_what_there_was(stack: Stack, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("paid")
 @pytest.mark.parametrize("heading", ["Backup", "Updating"])
-def test_what_the_document_says_fills_a_new_volume(stack: Stack, tmp_path: Path, as_new: str, heading: str) -> None:
+def test_the_documented_commands_restore_into_a_new_volume(
+    stack: Stack, tmp_path: Path, as_new: str, heading: str
+) -> None:
     done = back_up(stack, tmp_path / "backups")
     assert done.returncode == 0, done.stderr
     kept = Path(done.stdout.strip()).read_bytes()

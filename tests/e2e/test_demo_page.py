@@ -1,4 +1,4 @@
-"""The demo's page in a real browser: everything by clicks on that one page, as somebody does who has never been here."""
+"""The demo's page in a real browser, used by clicks alone, as a newcomer uses it."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ COLOURS_ON_THE_WALL = """(key) => {
         return [see(), ground];
     });
 }"""
-"""Of a key the colours of its words and of its ground, on each colour of the wall."""
+"""For a chat button: the colours of its text and of its background, on each colour of the wallpaper."""
 THE_END = "That is all: paid, told and noted."
 
 
@@ -44,7 +44,7 @@ async def screen(stack: Stack, browser: Browser, bmc: BuyMeACoffee) -> AsyncIter
 
 @pytest.fixture
 def elsewhere() -> list[str]:
-    """Whatever the browser asked of anybody but the sandbox."""
+    """The addresses of requests to any server other than the sandbox."""
     return []
 
 
@@ -70,7 +70,7 @@ def guide(page: Page) -> Locator:
 
 
 def marked(page: Page) -> Locator:
-    """What the guide tells to click."""
+    """The element that the guide tells the user to click."""
     return page.locator(".guided")
 
 
@@ -107,7 +107,7 @@ async def test_the_guide_leads_a_newcomer_from_the_menu_button_to_the_credits(
 @pytest.mark.parametrize(
     ("width", "scheme", "language"), [(320, "dark", "en"), (320, "light", "uk"), (1280, "dark", "uk")]
 )
-async def test_the_guide_leads_on_the_narrowest_phone_by_night_and_in_ukrainian(
+async def test_the_guide_works_on_the_narrowest_phone_in_dark_mode_and_in_ukrainian(
     screen: Screen, anna: Person, bohdan: Person, width: int, scheme: Scheme, language: str
 ) -> None:
     page = await open_demo(screen, person={"en": anna, "uk": bohdan}[language], width=width, scheme=scheme)
@@ -119,7 +119,7 @@ async def test_the_guide_leads_on_the_narrowest_phone_by_night_and_in_ukrainian(
 
 
 async def follow_the_guide(page: Page) -> None:
-    """Click what is marked, from the chat to the credits and back to the chat, as fast as is promised to a newcomer."""
+    """Click each marked element, from the chat to the credits and back, within the minute that a newcomer is promised."""
     await expect(guide(page)).to_have_text("Open the Mini App.")
     await expect(marked(page)).to_have_id("menu")
     async with asyncio.timeout(STORY_SECONDS_MAX):
@@ -139,7 +139,7 @@ async def follow_the_guide(page: Page) -> None:
     await page.get_by_role("button", name="Close", exact=False).last.click()
 
 
-async def test_the_guide_comes_to_its_end_with_a_mistyped_code(screen: Screen, anna: Person) -> None:
+async def test_the_guide_finishes_after_a_mistyped_code(screen: Screen, anna: Person) -> None:
     code = await anna.ask_to_pay("5")
     page = await open_demo(screen, person=anna)
     await expect(guide(page)).to_have_text("Copy the code.")
@@ -150,7 +150,7 @@ async def test_the_guide_comes_to_its_end_with_a_mistyped_code(screen: Screen, a
     await expect(guide(page)).to_contain_text(THE_END)
 
 
-async def test_the_guide_comes_to_its_end_without_the_code_and_begins_anew(screen: Screen, amount: str) -> None:
+async def test_the_guide_finishes_without_the_code_and_starts_again(screen: Screen, amount: str) -> None:
     page = await open_demo(screen)
     await page.get_by_label("Message", exact=True).fill(f"/pay {amount}")
     await page.get_by_role("button", name="Send", exact=True).click()
@@ -166,7 +166,9 @@ async def test_the_guide_comes_to_its_end_without_the_code_and_begins_anew(scree
     await expect(guide(page)).to_have_text("Open the Mini App.")
 
 
-async def test_a_keyboards_button_answers_in_the_chat_and_leads_there_as_well(screen: Screen, bohdan: Person) -> None:
+async def test_an_app_opened_by_a_keyboard_button_is_answered_in_the_chat_and_leads_to_the_credits(
+    screen: Screen, bohdan: Person
+) -> None:
     page = await open_demo(screen, person=bohdan)
     await page.locator("#reply-keyboard").get_by_role("button").first.click()
     await pick_five(page)
@@ -182,7 +184,7 @@ async def test_a_keyboards_button_answers_in_the_chat_and_leads_there_as_well(sc
     await expect(page.locator("#payments li").first).to_contain_text("$5")
 
 
-async def test_an_amount_of_a_link_is_picked_already(screen: Screen, anna: Person) -> None:
+async def test_the_amount_of_a_link_is_selected_already(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
 
     await page.locator("#more summary").click()
@@ -191,10 +193,10 @@ async def test_an_amount_of_a_link_is_picked_already(screen: Screen, anna: Perso
     await expect(mini_app(page).get_by_role("radio", name=re.compile(r"^[$]10\b"))).to_be_checked()
 
 
-# What else the phone does ---------------------------------------------------------------------------------------------
+# Other functions of the phone -----------------------------------------------------------------------------------------
 
 
-async def test_the_operator_is_told_of_a_payment_that_fits_nobody(screen: Screen, amount: str) -> None:
+async def test_the_operator_is_told_of_a_payment_that_fits_no_user(screen: Screen, amount: str) -> None:
     page = await open_demo(screen)
     await page.get_by_label("Another").fill(amount)
     await page.get_by_label("Say something nice…").fill("Keep it up!")
@@ -208,7 +210,7 @@ async def test_the_operator_is_told_of_a_payment_that_fits_nobody(screen: Screen
     await expect(operator.get_by_label("new messages")).to_be_hidden()
 
 
-async def test_the_commands_of_the_bot_are_a_slash_away(screen: Screen, anna: Person) -> None:
+async def test_a_slash_lists_the_commands_of_the_bot(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
 
     await page.get_by_label("Message", exact=True).press_sequentially("/bal")
@@ -217,7 +219,7 @@ async def test_the_commands_of_the_bot_are_a_slash_away(screen: Screen, anna: Pe
     await expect(said_by_bot(page, re.compile("0 credits|balance", re.IGNORECASE)).last).to_be_visible()
 
 
-async def test_the_mini_app_follows_the_switch_of_light_and_dark(screen: Screen, anna: Person) -> None:
+async def test_the_mini_app_follows_the_switch_between_light_and_dark(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.locator("#menu").click()
     await expect(mini_app(page).get_by_role("heading", level=1)).to_be_visible()
@@ -231,7 +233,7 @@ async def test_the_mini_app_follows_the_switch_of_light_and_dark(screen: Screen,
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-async def test_a_mini_app_that_cannot_say_that_it_is_ready_is_seen(screen: Screen, anna: Person) -> None:
+async def test_a_mini_app_that_cannot_report_that_it_is_ready_is_still_shown(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.route("**/telegram-web-app.js*", lambda route: route.abort())
 
@@ -241,7 +243,9 @@ async def test_a_mini_app_that_cannot_say_that_it_is_ready_is_seen(screen: Scree
     await expect(page.locator("#app")).to_have_css("opacity", "1")
 
 
-async def test_without_telegrams_script_the_demo_says_so_and_goes_on_in_the_chat(screen: Screen, anna: Person) -> None:
+async def test_without_telegrams_script_the_demo_says_so_and_continues_in_the_chat(
+    screen: Screen, anna: Person
+) -> None:
     page = await open_demo(screen, person=anna)
     await page.route("**/telegram/script", lambda route: route.fulfill(json={"source": None}))
 
@@ -253,7 +257,7 @@ async def test_without_telegrams_script_the_demo_says_so_and_goes_on_in_the_chat
     await expect(page.locator("#composer")).to_be_visible()
 
 
-async def test_whoever_blocks_the_bot_can_come_back(screen: Screen, anna: Person) -> None:
+async def test_a_user_who_blocked_the_bot_can_come_back(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.locator("#more summary").click()
     await page.get_by_role("button", name="Block the bot").click()
@@ -264,7 +268,7 @@ async def test_whoever_blocks_the_bot_can_come_back(screen: Screen, anna: Person
     await expect(page.locator("#messages .message.user").last).to_contain_text("/start")
 
 
-async def test_a_part_that_did_not_come_is_asked_for_again(screen: Screen, anna: Person) -> None:
+async def test_a_script_that_did_not_load_is_loaded_again(screen: Screen, anna: Person) -> None:
     page = await screen.page()
     await page.route("**/pages/phone.js", lambda route: route.abort(), times=1)
 
@@ -278,11 +282,11 @@ async def test_a_part_that_did_not_come_is_asked_for_again(screen: Screen, anna:
 
 @pytest.fixture
 def paid() -> list[Request]:
-    """Each time that the checkout was asked to take money."""
+    """The requests to the checkout."""
     return []
 
 
-async def test_a_second_click_while_the_first_is_answered_pays_nothing(
+async def test_a_second_click_before_the_first_is_answered_does_not_pay_again(
     screen: Screen, anna: Person, paid: list[Request]
 ) -> None:
     page = await open_demo(screen, person=anna)
@@ -297,7 +301,7 @@ async def test_a_second_click_while_the_first_is_answered_pays_nothing(
     button = page.get_by_role("button", name="Support with $5")
 
     await button.click()
-    # By force: the button says that it is busy, and nothing keeps an impatient finger from it.
+    # Force the click: the button is marked as busy, but an impatient user can still click it.
     await button.click(force=True)
     answering.set()
 
@@ -306,7 +310,7 @@ async def test_a_second_click_while_the_first_is_answered_pays_nothing(
     assert len(paid) == 1
 
 
-async def test_a_double_click_pays_once_and_a_keyboard_as_often_as_it_is_pressed(
+async def test_a_double_click_pays_once_but_each_press_of_enter_pays(
     screen: Screen, anna: Person, paid: list[Request]
 ) -> None:
     page = await open_demo(screen, person=anna)
@@ -315,7 +319,7 @@ async def test_a_double_click_pays_once_and_a_keyboard_as_often_as_it_is_pressed
 
     await button.click()
     await expect(page.locator("#pay-said")).to_contain_text("Thank you!")
-    # The browser counts it as the second of a pair. The mouse is still there.
+    # The mouse has not moved, so the browser counts this as the second click of a double click.
     await page.mouse.down(click_count=2)
     await page.mouse.up(click_count=2)
     await expect(button).not_to_have_attribute("aria-disabled", "true")
@@ -345,10 +349,12 @@ async def test_enter_sends_the_answer_to_the_shop_item_and_cancel_does_not(scree
     await expect(page.locator("#payments-said")).to_contain_text("is on its way")
 
 
-# Making it hard -------------------------------------------------------------------------------------------------------
+# Simulated faults -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_wrong_signature_is_seen_refused_and_the_repeat_accepted(screen: Screen, anna: Person) -> None:
+async def test_the_log_shows_that_a_wrong_signature_is_refused_and_the_retry_accepted(
+    screen: Screen, anna: Person
+) -> None:
     page = await open_demo(screen, person=anna)
     wrong = page.get_by_role("switch", name="is signed with a wrong secret")
     await wrong.check()
@@ -361,10 +367,12 @@ async def test_a_wrong_signature_is_seen_refused_and_the_repeat_accepted(screen:
     await expect(wrong).not_to_be_checked()
 
 
-async def test_a_payment_that_its_refund_should_overtake_waits_for_it(screen: Screen, anna: Person) -> None:
+async def test_the_switch_for_an_early_refund_delivers_the_refund_before_the_payment(
+    screen: Screen, anna: Person
+) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_role("switch", name="pay, then refund it").check()
-    # An amount of its own: the page shows what others paid and what was delivered before.
+    # Use a distinct amount, because the page also shows the payments and deliveries of other tests.
     await page.get_by_label("Another").fill("41")
     await page.get_by_role("button", name="Support with $41").click()
 
@@ -401,7 +409,7 @@ async def test_a_payment_can_be_refunded_and_a_subscription_renewed(screen: Scre
     await expect(page.locator("#payments")).to_contain_text("refunded")
 
 
-async def test_the_log_shows_what_was_sent_and_answered(screen: Screen, anna: Person) -> None:
+async def test_the_log_shows_the_request_and_the_answer(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_label("Send a test event").select_option("membership.started")
     await page.get_by_role("button", name="Send test").click()
@@ -414,12 +422,14 @@ async def test_the_log_shows_what_was_sent_and_answered(screen: Screen, anna: Pe
     await expect(entry.get_by_role("heading", name="Answered")).to_be_visible()
 
 
-# For everybody --------------------------------------------------------------------------------------------------------
+# Accessibility and layout ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_page_has_no_grave_faults_and_fits(screen: Screen, anna: Person, width: int, scheme: Scheme) -> None:
+async def test_the_page_is_accessible_and_fits_its_window(
+    screen: Screen, anna: Person, width: int, scheme: Scheme
+) -> None:
     page = await open_demo(screen, person=anna, width=width, scheme=scheme)
     await page.get_by_label("Message", exact=True).fill("/pay 5")
     await page.get_by_role("button", name="Send", exact=True).click()
@@ -431,8 +441,10 @@ async def test_the_page_has_no_grave_faults_and_fits(screen: Screen, anna: Perso
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_key_can_be_read_wherever_on_the_wall_it_stands(screen: Screen, anna: Person, scheme: Scheme) -> None:
-    """axe cannot tell what is seen through a ground that is not opaque, nor what a pointer changes."""
+async def test_a_chat_button_has_enough_contrast_on_every_colour_of_the_wallpaper(
+    screen: Screen, anna: Person, scheme: Scheme
+) -> None:
+    """axe checks neither translucent backgrounds nor the changes under a pointer."""
     page = await open_demo(screen, person=anna, scheme=scheme)
     await page.locator("#messages").evaluate(
         """(messages) => ["", "primary", "success", "danger"].forEach((kind) => {
@@ -451,7 +463,7 @@ async def test_a_key_can_be_read_wherever_on_the_wall_it_stands(screen: Screen, 
     assert [pair for pair in seen if contrast(*pair) < AA] == []
 
 
-async def test_the_checkout_alone_takes_a_payment_of_whoever_opens_it_in_a_tab(screen: Screen) -> None:
+async def test_the_checkout_in_a_tab_of_its_own_takes_a_payment(screen: Screen) -> None:
     page = await screen.page(width=390)
 
     await page.goto(f"{screen.address}/bmc/demo")
@@ -475,5 +487,5 @@ def note_elsewhere(request: Request, screen: Screen, elsewhere: list[str]) -> No
 
 
 def screen_faults(screen: Screen) -> list[str]:
-    # Telegram's script adds an empty style of its own to a framed page, which the Mini App's policy rightly stops.
+    # Telegram's script adds an empty inline style to a framed page. The Mini App's policy blocks it, as it should.
     return [fault for fault in screen.faults if "Applying inline style" not in fault]

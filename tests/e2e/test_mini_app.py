@@ -1,4 +1,4 @@
-"""The Mini App in a real browser: by clicks, from an amount to its credits, and whatever may come between."""
+"""The Mini App in a real browser: the clicks from an amount to its credits, and the problems that can come between."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def button(page: Page, name: str) -> Any:
 
 
 async def lines_of(page: Page, place: str, words: str) -> int:
-    """On how many lines these words of the place stand."""
+    """Return the number of lines on which *words*, a pattern, are shown in an element."""
     found: int = await page.locator(place).evaluate(
         """({ firstChild: text }, words) => {
             const [found] = text.data.match(new RegExp(words));
@@ -51,7 +51,7 @@ async def lines_of(page: Page, place: str, words: str) -> int:
 
 
 async def pick(page: Page, amount: str) -> str:
-    """Choose an amount of one's own and go on; the code."""
+    """Type an amount, continue, and return the code."""
     await page.get_by_label("Or an amount of your own").fill(amount)
     await button(page, "Support with").click()
     return await shown_code(page)
@@ -88,7 +88,7 @@ async def test_an_english_speaker_gets_from_an_amount_to_its_credits(
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_ukrainian_gets_there_in_ukrainian(
+async def test_a_ukrainian_speaker_gets_from_an_amount_to_its_credits(
     screen: Screen, bmc: BuyMeACoffee, bohdan: Person, width: int, scheme: Scheme
 ) -> None:
     page = await screen.open(bohdan, width=width, scheme=scheme)
@@ -105,7 +105,7 @@ async def test_a_ukrainian_gets_there_in_ukrainian(
     assert await spill(page) <= 0
 
 
-async def test_the_native_buttons_lead_through_the_story_in_a_client(
+async def test_telegrams_native_buttons_lead_from_an_amount_to_its_credits(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
     client = await screen.open_in_client(anna)
@@ -142,13 +142,13 @@ SPOKEN = {
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", SPOKEN)
-async def test_an_app_opened_by_a_keyboard_answers_in_the_chat_where_the_credits_come(
+async def test_an_app_opened_by_a_keyboard_button_is_answered_in_the_chat(
     screen: Screen, bmc: BuyMeACoffee, anna: Person, bohdan: Person, language: str, scheme: Scheme, width: int
 ) -> None:
     person, words = {"en": anna, "uk": bohdan}[language], SPOKEN[language]
     client = await screen.open_in_client(person, button=words.button, width=width, scheme=scheme)
     amount = client.app.get_by_label(words.own_amount)
-    # By then the page has what anybody may ask for, the offer; from here on it asks for nothing.
+    # The page has now loaded the public offer. It must send no further request.
     await expect(amount).to_be_visible()
     asked: list[str] = []
     client.page.on("request", lambda request: asked.append(request.url))
@@ -167,8 +167,8 @@ async def test_an_app_opened_by_a_keyboard_answers_in_the_chat_where_the_credits
     assert asked == []
 
 
-async def test_whose_name_telegram_keeps_to_itself_is_answered_in_the_chat(screen: Screen, anna: Person) -> None:
-    """A keyboard's button of another bot, which does not know of `?mode=keyboard`."""
+async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat(screen: Screen, anna: Person) -> None:
+    """The keyboard button of another bot may open the app without `?mode=keyboard`."""
     address = (await screen.address_of(anna, button="☕ Support")).replace("mode=keyboard&", "")
 
     page = await screen.page()
@@ -177,8 +177,8 @@ async def test_whose_name_telegram_keeps_to_itself_is_answered_in_the_chat(scree
     await expect(page.get_by_text("The bot answers with your code in the chat.")).to_be_visible()
 
 
-async def test_an_old_telegram_is_enough(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
-    """The first version of Web Apps: no button to go back, none to open links, nothing that trembles."""
+async def test_the_first_version_of_web_apps_is_enough(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
+    """Version 6.0 has no back button, no method to open links, and no haptic feedback."""
     client = await screen.open_in_client(anna, menu=True, version="6.0")
     await client.page.context.route("**/bmc/demo", lambda route: route.fulfill(body="Buy Anna a coffee"))
 
@@ -213,7 +213,7 @@ async def test_many_credits_fit_the_narrowest_phone(
     assert await lines_of(page, ".gain", r"кредитів") == 1
 
 
-async def test_another_amount_than_the_one_picked_is_owned_up_to(
+async def test_a_payment_of_another_amount_than_the_one_picked_is_explained(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
     page = await screen.open(anna)
@@ -251,9 +251,7 @@ async def test_a_deep_link_chooses_the_amount(screen: Screen, anna: Person, link
         ("ten", "This is not an amount."),
     ],
 )
-async def test_an_amount_that_cannot_be_is_answered_with_why(
-    screen: Screen, anna: Person, written: str, answer: str
-) -> None:
+async def test_an_invalid_amount_is_explained(screen: Screen, anna: Person, written: str, answer: str) -> None:
     page = await screen.open(anna)
 
     await page.get_by_label("Or an amount of your own").fill(written)
@@ -263,7 +261,7 @@ async def test_an_amount_that_cannot_be_is_answered_with_why(
     await expect(page.get_by_label("Or an amount of your own")).to_be_focused()
 
 
-async def test_an_own_amount_tells_its_credits_while_it_is_written(screen: Screen, anna: Person) -> None:
+async def test_a_typed_amount_shows_its_credits_at_once(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna)
     own = page.get_by_label("Or an amount of your own")
 
@@ -275,7 +273,7 @@ async def test_an_own_amount_tells_its_credits_while_it_is_written(screen: Scree
     await expect(page.get_by_role("radio", name=FIVE)).not_to_be_checked()
 
 
-async def test_a_keyboard_is_enough(screen: Screen, anna: Person) -> None:
+async def test_the_app_can_be_used_with_a_keyboard_alone(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna)
     await expect(title(page)).to_be_visible()
 
@@ -300,7 +298,7 @@ async def test_a_second_click_opens_no_second_payment(screen: Screen, anna: Pers
 
 
 @pytest.mark.parametrize(("amount", "link"), [("10", "10"), ("8.20", "8_20")])
-async def test_a_deep_link_to_what_is_open_already_shows_it(
+async def test_a_deep_link_with_the_amount_of_an_open_payment_shows_that_payment(
     screen: Screen, anna: Person, amount: str, link: str
 ) -> None:
     meant = await anna.ask_to_pay(amount)
@@ -314,7 +312,7 @@ async def test_a_deep_link_to_what_is_open_already_shows_it(
 # Open payments -------------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_returns_finds_the_open_payment(screen: Screen, anna: Person) -> None:
+async def test_a_user_who_returns_finds_the_open_payment(screen: Screen, anna: Person) -> None:
     first = await anna.ask_to_pay("5")
     second = await anna.ask_to_pay("10")
 
@@ -325,7 +323,7 @@ async def test_whoever_returns_finds_the_open_payment(screen: Screen, anna: Pers
     await expect(page.locator("#code")).to_have_text(first)
 
 
-async def test_a_code_fits_the_narrowest_phone_and_stands_on_one_line(screen: Screen, anna: Person) -> None:
+async def test_a_code_fits_the_narrowest_phone_on_one_line(screen: Screen, anna: Person) -> None:
     await anna.ask_to_pay("5")
 
     page = await screen.open(anna, width=320)
@@ -346,7 +344,7 @@ async def test_a_code_of_the_older_form_fits_the_narrowest_phone(screen: Screen,
     assert await spill(page) <= 0
 
 
-async def test_cancelling_is_asked_about_and_told(screen: Screen, anna: Person, stack: Stack) -> None:
+async def test_a_cancellation_is_confirmed_first_and_then_shown(screen: Screen, anna: Person, stack: Stack) -> None:
     code = await anna.ask_to_pay("5")
     page = await screen.open(anna)
 
@@ -363,7 +361,7 @@ async def test_cancelling_is_asked_about_and_told(screen: Screen, anna: Person, 
     await expect(button(page, "Support with $5")).to_be_visible()
 
 
-async def test_a_payment_that_expires_says_so_while_it_is_looked_at(screen: Screen, anna: Person, stack: Stack) -> None:
+async def test_an_open_page_shows_that_its_payment_has_expired(screen: Screen, anna: Person, stack: Stack) -> None:
     code = await anna.ask_to_pay("5")
     page = await screen.open(anna)
     await expect(page.locator("#code")).to_have_text(code)
@@ -374,7 +372,7 @@ async def test_a_payment_that_expires_says_so_while_it_is_looked_at(screen: Scre
     await expect(page.get_by_text("your credits still arrive")).to_be_visible()
 
 
-async def test_what_is_paid_while_cancelling_is_asked_about_closes_the_question(
+async def test_a_payment_during_the_question_about_cancelling_closes_the_question(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -388,7 +386,7 @@ async def test_what_is_paid_while_cancelling_is_asked_about_closes_the_question(
     await expect(button(page, "Keep it")).to_be_hidden()
 
 
-async def test_what_an_operator_takes_back_is_seen_by_whoever_looks_at_it(
+async def test_an_open_page_shows_that_an_operator_undid_the_match(
     screen: Screen, bmc: BuyMeACoffee, anna: Person, operator: Person, stack: Stack
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -406,9 +404,9 @@ async def test_what_an_operator_takes_back_is_seen_by_whoever_looks_at_it(
     await expect(page.get_by_text(re.compile(r"balance\s*0\scredits"))).to_be_visible()
 
 
-async def test_too_many_open_payments_lead_to_those_that_are_open(screen: Screen, anna: Person) -> None:
+async def test_the_refusal_of_an_eleventh_payment_leads_to_the_open_ones(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna)
-    # A page that opens when there is a payment already begins with that.
+    # Create the payments only now, because a page that opens later would begin with one of them.
     await expect(button(page, "Support with")).to_be_visible()
     await page.evaluate(
         """async () => {
@@ -426,7 +424,7 @@ async def test_too_many_open_payments_lead_to_those_that_are_open(screen: Screen
     await expect(page.get_by_role("heading", name="Open payments")).to_be_focused()
 
 
-async def test_a_clipboard_that_is_shut_leaves_the_code_selected(screen: Screen, anna: Person) -> None:
+async def test_if_the_clipboard_is_blocked_the_code_is_selected(screen: Screen, anna: Person) -> None:
     await anna.ask_to_pay("5")
     page = await screen.open(anna)
     code = await shown_code(page)
@@ -440,10 +438,10 @@ async def test_a_clipboard_that_is_shut_leaves_the_code_selected(screen: Screen,
     assert await page.evaluate("getSelection().toString().trim()") == code
 
 
-# Who is believed -----------------------------------------------------------------------------------------------------
+# Authentication and loading ------------------------------------------------------------------------------------------
 
 
-async def test_a_forged_opening_is_told_and_shows_nothing(screen: Screen, anna: Person) -> None:
+async def test_forged_init_data_is_explained_and_shows_no_balance(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna, forged=True)
 
     await expect(page.get_by_text("could not make sure that it is you")).to_be_visible()
@@ -451,13 +449,13 @@ async def test_a_forged_opening_is_told_and_shows_nothing(screen: Screen, anna: 
     assert await page.get_by_text("Your balance").count() == 0
 
 
-async def test_a_stale_opening_is_told_to_be_opened_again(screen: Screen, anna: Person) -> None:
+async def test_old_init_data_is_explained(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna, age_seconds=7200)
 
     await expect(page.get_by_text("open for more than an hour")).to_be_visible()
 
 
-async def test_a_plain_browser_is_shown_the_way_to_telegram(screen: Screen, anna: Person) -> None:
+async def test_a_plain_browser_is_led_to_telegram(screen: Screen, anna: Person) -> None:
     page = await screen.page(locale="uk-UA")
 
     await page.goto(f"{screen.address}/app/")
@@ -471,7 +469,9 @@ async def test_a_plain_browser_is_shown_the_way_to_telegram(screen: Screen, anna
     assert await grave_faults(page) == []
 
 
-async def test_a_telegram_script_that_never_comes_is_told(screen: Screen, anna: Person) -> None:
+async def test_a_telegram_script_that_does_not_load_is_explained_and_can_be_retried(
+    screen: Screen, anna: Person
+) -> None:
     page = await screen.page()
     await page.route("**/telegram-web-app.js*", lambda route: route.abort())
 
@@ -484,7 +484,7 @@ async def test_a_telegram_script_that_never_comes_is_told(screen: Screen, anna: 
 
 
 @pytest.mark.parametrize("part", ["form.js", "locales/en.js"])
-async def test_a_part_of_the_page_that_is_lost_once_is_fetched_again(screen: Screen, anna: Person, part: str) -> None:
+async def test_a_script_that_fails_to_load_once_is_loaded_again(screen: Screen, anna: Person, part: str) -> None:
     page = await screen.page()
     await page.route(f"**/{part}", lambda route: route.abort("connectionreset"), times=1)
     await page.route("**/telegram-web-app.js*", lambda route: route.abort("connectionreset"), times=1)
@@ -495,14 +495,16 @@ async def test_a_part_of_the_page_that_is_lost_once_is_fetched_again(screen: Scr
 
 
 @pytest.mark.parametrize("part", ["form.js", "locales/en.js"])
-async def test_a_part_of_the_page_that_does_not_come_is_told(screen: Screen, anna: Person, part: str) -> None:
+async def test_a_script_that_does_not_load_is_explained_and_can_be_retried(
+    screen: Screen, anna: Person, part: str
+) -> None:
     page = await screen.page()
     await page.route(f"**/{part}", lambda route: route.abort())
 
     await page.goto(await screen.address_of(anna))
     await expect(page.get_by_role("alert").filter(has_text="A part of this page was lost")).to_be_visible()
     await button(page, "Try again").click()
-    # Only now, though the next try is lost as well: a page that still loads would find the part and need no button.
+    # Restore the script only after the click: if it came back earlier, the page would load it without the button.
     await page.unroute(f"**/{part}")
 
     await expect(button(page, "Support with $5")).to_be_visible()
@@ -512,12 +514,14 @@ async def test_a_part_of_the_page_that_does_not_come_is_told(screen: Screen, ann
 
 
 async def told_of_the_connection(page: Page, words: str) -> None:
-    """To those who see it, and to those who hear it."""
+    """Check that the page shows these words about the connection, and announces them to screen readers."""
     await expect(page.locator("#connection-text").filter(has_text=words)).to_be_visible()
     await expect(page.get_by_role("status").filter(has_text=words)).to_have_count(1)
 
 
-async def test_being_offline_is_told_and_so_is_being_back(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
+async def test_the_page_says_when_it_is_offline_and_when_it_is_back(
+    screen: Screen, bmc: BuyMeACoffee, anna: Person
+) -> None:
     code = await anna.ask_to_pay("5")
     page = await screen.open(anna)
     await expect(page.locator("#code")).to_have_text(code)
@@ -532,10 +536,10 @@ async def test_being_offline_is_told_and_so_is_being_back(screen: Screen, bmc: B
     await expect(page.locator("#connection")).to_be_hidden()
 
 
-async def test_whoever_may_open_no_more_streams_hears_of_it_all_the_same(
+async def test_a_page_that_is_refused_a_stream_still_shows_the_payment(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
-    """Streams that a change of networks left behind count for a while."""
+    """After a change of networks, the broken streams still count against the limit for a while."""
     code = await anna.ask_to_pay("5")
     page = await screen.page()
     refusal = {"error": "too_many_requests", "retry_after": 1}
@@ -594,7 +598,7 @@ async def test_a_page_whose_stream_was_displaced_polls_and_asks_for_another_stre
 @pytest.mark.parametrize(
     ("amount", "is_hidden", "may_poll"), [("5", False, True), ("5", True, False), (None, False, False)]
 )
-async def test_a_page_without_a_stream_polls_only_while_it_is_in_view_and_a_payment_is_awaited(
+async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_payment_is_open(
     screen: Screen, anna: Person, amount: str | None, is_hidden: bool, may_poll: bool
 ) -> None:
     if amount:
@@ -616,7 +620,7 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_in_view_and_a_paym
     assert may_poll or not polls
 
 
-async def test_a_service_that_is_away_is_told_and_asked_again(screen: Screen, anna: Person) -> None:
+async def test_an_unavailable_service_is_explained_and_can_be_retried(screen: Screen, anna: Person) -> None:
     page = await screen.page()
     await page.route("**/api/**", lambda route: route.fulfill(status=502, body="<html>Bad gateway</html>"))
     await page.goto(await screen.address_of(anna))
@@ -628,9 +632,7 @@ async def test_a_service_that_is_away_is_told_and_asked_again(screen: Screen, an
     await expect(button(page, "Support with $5")).to_be_visible()
 
 
-async def test_where_streams_do_not_get_through_the_state_is_asked_for(
-    screen: Screen, bmc: BuyMeACoffee, anna: Person
-) -> None:
+async def test_if_streams_are_blocked_the_page_polls(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
     code = await anna.ask_to_pay("5")
     page = await screen.page()
     await page.route(EVENTS, lambda route: route.abort())
@@ -654,7 +656,7 @@ async def test_where_streams_do_not_get_through_the_state_is_asked_for(
     ],
     ids=lambda value: value.get("error") if isinstance(value, dict) else None,
 )
-async def test_each_refusal_has_its_sentence(
+async def test_each_refusal_has_its_own_text(
     screen: Screen, anna: Person, status: int, body: dict[str, str], words: str
 ) -> None:
     async def refuse(route: Route) -> None:
@@ -687,10 +689,10 @@ async def test_a_page_that_has_been_open_too_long_keeps_its_code_and_says_so(scr
     assert await shown_code(page) == code
 
 
-# Telegram's own ------------------------------------------------------------------------------------------------------
+# Theme, language and other features of Telegram ----------------------------------------------------------------------
 
 
-async def test_a_change_of_the_theme_is_followed_while_the_page_is_open(screen: Screen, anna: Person) -> None:
+async def test_an_open_page_follows_a_change_of_the_theme(screen: Screen, anna: Person) -> None:
     client = await screen.open_in_client(anna, menu=True, theme="light")
     await expect(client.app.get_by_role("heading", level=1)).to_be_visible()
     body = client.app.locator("body")
@@ -723,7 +725,7 @@ async def test_a_language_chosen_in_the_chat_changes_the_open_page(screen: Scree
     await expect(title(page)).to_have_text("Пригостите кавою?")
 
 
-async def test_a_language_and_a_payment_that_come_together_are_both_seen(
+async def test_a_new_language_and_a_payment_that_arrive_together_are_both_shown(
     screen: Screen, bmc: BuyMeACoffee, anna: Person, stack: Stack
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -739,7 +741,7 @@ async def test_a_language_and_a_payment_that_come_together_are_both_seen(
     await expect(title(page)).to_have_text("Дякуємо!")
 
 
-async def test_a_language_that_is_lost_on_its_way_leaves_the_page_in_the_other(
+async def test_a_language_that_fails_to_load_leaves_the_page_in_the_old_one(
     screen: Screen, anna: Person, stack: Stack
 ) -> None:
     page = await screen.open(anna)
@@ -756,7 +758,7 @@ async def test_a_language_that_is_lost_on_its_way_leaves_the_page_in_the_other(
     await expect(title(page)).to_have_text("Пригостите кавою?")
 
 
-async def test_whoever_has_not_started_the_bot_is_asked_whether_it_may_write(screen: Screen, anna: Person) -> None:
+async def test_a_user_who_has_not_started_the_bot_is_asked_whether_it_may_write(screen: Screen, anna: Person) -> None:
     stranger = Person(anna.session, anna.address, anna.telegram_id + 1_000_000)
     client = await screen.open_in_client(stranger, start_param="5", language_code="en")
     await client.press_main_button("Support with $5")
@@ -768,7 +770,7 @@ async def test_whoever_has_not_started_the_bot_is_asked_whether_it_may_write(scr
     await expect(client.app.get_by_text("Good: the bot will write to you.")).to_be_visible()
 
 
-async def test_whoever_comes_back_to_the_page_sees_what_happened_meanwhile(
+async def test_a_user_who_returns_to_the_page_sees_its_current_state(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -784,11 +786,11 @@ async def test_whoever_comes_back_to_the_page_sees_what_happened_meanwhile(
     await expect(title(page)).to_have_text("Thank you!")
 
 
-# For everybody -------------------------------------------------------------------------------------------------------
+# Accessibility -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_grave_keeps_anybody_from_using_it(
+async def test_no_screen_has_serious_accessibility_faults(
     screen: Screen, bmc: BuyMeACoffee, anna: Person, scheme: Scheme
 ) -> None:
     page = await screen.open(anna, width=320, scheme=scheme)

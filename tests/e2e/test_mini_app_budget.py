@@ -1,4 +1,4 @@
-"""What the Mini App may weigh, as docs/budgets.md promises it: measured through the proxy, which presses what it sends."""
+"""The Mini App keeps the budgets of docs/budgets.md, measured through the proxy, which compresses its answers."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +15,7 @@ SCRIPT = (ROOT / "sandbox/telegram-web-app.js").read_text(encoding="utf-8")
 TRANSFERRED_BYTES_MAX = 32 * 1024
 FILES_BYTES_MAX = 71 * 1024
 REQUESTS_MAX = 15
-"""The stream of events is one of them; Telegram's script is not."""
+"""Includes the stream of events, but not Telegram's script."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def open_through_the_proxy(rooms: AsyncExitStack, stack: Stack, person: Pe
     return page
 
 
-async def test_a_first_visit_stays_within_its_weight_and_its_requests(
+async def test_a_first_visit_stays_within_its_budgets_of_bytes_and_requests(
     stack: Stack, bohdan: Person, loaded: list[Request]
 ) -> None:
     async with AsyncExitStack() as rooms:
@@ -54,7 +54,7 @@ async def test_a_first_visit_stays_within_its_weight_and_its_requests(
 
 
 @pytest.mark.parametrize("language", ["en", "uk"])
-async def test_what_a_visit_loads_stays_within_its_weight_once_it_is_unpressed(
+async def test_the_uncompressed_files_of_a_visit_stay_within_their_budget(
     stack: Stack, anna: Person, bohdan: Person, loaded: list[Request], language: str
 ) -> None:
     person = {"en": anna, "uk": bohdan}[language]
@@ -74,7 +74,7 @@ async def test_what_a_visit_loads_stays_within_its_weight_once_it_is_unpressed(
     assert sum(files.values()) <= FILES_BYTES_MAX
 
 
-def test_the_budgets_that_are_written_down_are_those_that_are_held() -> None:
+def test_the_documented_budgets_are_those_tested_here() -> None:
     written = Path(ROOT / "docs/budgets.md").read_text(encoding="utf-8")
 
     for budget in (TRANSFERRED_BYTES_MAX, FILES_BYTES_MAX):

@@ -1,4 +1,4 @@
-"""What the Mini App computes by itself: amounts, colours, words. Its own modules, in a browser, without the stack."""
+"""The Mini App's own modules for amounts, colours and texts, in a browser without the stack."""
 
 import json
 import random
@@ -45,7 +45,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 
 async def call(page: Page, module: str, expression: str, argument: object = None) -> Any:
-    """Evaluate an expression of `it`, the module, and `given`, the argument."""
+    """Evaluate an expression in which `it` is the module and `given` is the argument."""
     code = f"async (given) => {{ const it = await import('/app/{module}'); return {expression}; }}"
     return await page.evaluate(code, argument)
 
@@ -86,7 +86,7 @@ async def test_amounts_may_be_written_with_blanks(page: Page) -> None:
     assert await call(page, "amounts.js", "given.map((text) => it.centsOf(text))", texts) == [100_000, 100_050, 2_500]
 
 
-async def test_credits_are_those_that_the_ledger_will_give(page: Page) -> None:
+async def test_credits_are_computed_as_the_ledger_does(page: Page) -> None:
     chance = random.Random(7)
     rates = ["100", "110", "0.5", "33.333", "1", "0.01", "99999.99"]
     cases = [(chance.randint(100, 1_000_000), rate) for rate in rates for _ in range(300)]
@@ -116,7 +116,7 @@ async def test_deep_links_name_an_amount_or_nothing(page: Page) -> None:
 # Colours -------------------------------------------------------------------------------------------------------------
 
 
-async def test_texts_can_be_read_whatever_the_theme_says(page: Page) -> None:
+async def test_texts_have_enough_contrast_in_every_theme(page: Page) -> None:
     chance = random.Random(7)
     themes = [
         {name: f"#{chance.randrange(1 << 24):06x}" for name in COLOURS if chance.random() < 0.8} for _ in range(400)
@@ -132,7 +132,7 @@ async def test_texts_can_be_read_whatever_the_theme_says(page: Page) -> None:
         assert contrast(palette["on-fill"], palette["fill"]) >= AA, palette
 
 
-async def test_a_theme_that_is_legible_is_left_as_it_is(page: Page) -> None:
+async def test_a_legible_theme_is_not_changed(page: Page) -> None:
     theme = {
         "bg_color": "#FFFFFF",
         "text_color": "#000000",
@@ -147,7 +147,7 @@ async def test_a_theme_that_is_legible_is_left_as_it_is(page: Page) -> None:
     assert palette["hint"] == "#555555"
 
 
-async def test_a_colour_that_is_none_is_replaced_by_ours(page: Page) -> None:
+async def test_an_invalid_colour_is_replaced_by_our_default(page: Page) -> None:
     themes = [{}, *({"bg_color": broken} for broken in ("red", "#12", "", "rgb(0,0,0)", "#gggggg", None))]
 
     palettes = await call(page, "theme.js", "given.map((one) => it.paletteFrom(one, 'dark'))", themes)
@@ -155,10 +155,10 @@ async def test_a_colour_that_is_none_is_replaced_by_ours(page: Page) -> None:
     assert all(palette == palettes[0] for palette in palettes)
 
 
-# Words ---------------------------------------------------------------------------------------------------------------
+# Texts ---------------------------------------------------------------------------------------------------------------
 
 
-async def test_ukrainian_counts_its_credits(page: Page) -> None:
+async def test_credits_have_the_right_plural_in_ukrainian(page: Page) -> None:
     numbers = [0, 1, 2, 5, 11, 12, 21, 22, 25, 101, 111, 1000, -3]
 
     told = await call(page, "words.js", "it.wordsOf('uk').then((uk) => given.map(uk.credits))", numbers)
@@ -169,7 +169,7 @@ async def test_ukrainian_counts_its_credits(page: Page) -> None:
     ]  # fmt: skip
 
 
-async def test_money_is_written_as_the_language_does(page: Page) -> None:
+async def test_money_is_written_as_is_usual_in_each_language(page: Page) -> None:
     written = "it.wordsOf(language).then((words) => words.money(amount, currency))"
     expression = f"Promise.all(given.map(([language, amount, currency]) => {written}))"
     cases = [
@@ -185,7 +185,7 @@ async def test_money_is_written_as_the_language_does(page: Page) -> None:
     assert [re.sub(r"\s", " ", one) for one in told] == ["$5", "€7.50", "7,50 EUR", "1 000 USD", "5 COFFEE"]
 
 
-async def test_tags_of_languages_are_understood(page: Page) -> None:
+async def test_language_tags_are_understood(page: Page) -> None:
     tags = ["uk", "uk-UA", "UK", "uk_UA", "en-GB", "de", "", None, "constructor"]
 
     languages = await call(page, "words.js", "given.map((tag) => it.languageOf(tag))", tags)
@@ -219,7 +219,7 @@ def test_every_text_is_used_and_none_is_missing() -> None:
 # Safety --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_holds_nothing_that_a_strict_policy_would_refuse() -> None:
+def test_the_page_contains_nothing_that_a_strict_policy_would_refuse() -> None:
     html = (PAGE / "index.html").read_text(encoding="utf-8")
     scripts = " ".join(path.read_text(encoding="utf-8") for path in PAGE.rglob("*.js"))
 

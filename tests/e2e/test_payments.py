@@ -1,4 +1,4 @@
-"""The way of a payment, through everything: Telegram, the proxy's TLS, the webhook, the database, and back to the chat."""
+"""The whole path of a payment: Telegram, the proxy's TLS, the webhook, the database, and back to the chat."""
 
 import asyncio
 import hashlib
@@ -23,11 +23,11 @@ def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def credits_in(text: str) -> list[int]:
-    """The numbers of credits in a message, signs and thousands read: of thanks, what was given, the rate, and the balance."""
+    """Return all numbers of credits in a message. In a thank-you they are the credits given, the rate and the balance."""
     return [int(re.sub(r"[^\d-]", "", found)) for found in re.findall(r"(-?\d[\d, \u00a0]*) (?:credit|кредит)", text)]
 
 
-async def test_what_is_paid_with_a_code_is_credited_and_told(bmc: BuyMeACoffee, anna: Person) -> None:
+async def test_a_payment_with_a_code_is_credited_and_told(bmc: BuyMeACoffee, anna: Person) -> None:
     code = await anna.ask_to_pay("7.50")
 
     paid = await bmc.pay(amount="7.50", note=f"Thank you! {code}", email="anna@example.org", name="Anna")
@@ -37,7 +37,7 @@ async def test_what_is_paid_with_a_code_is_credited_and_told(bmc: BuyMeACoffee, 
     assert [attempt["status"] for attempt in await bmc.delivered(paid)] == [200]
 
 
-async def test_one_payment_is_followed_in_the_log_by_its_code_and_then_its_charge(
+async def test_a_payment_can_be_followed_in_the_log_by_its_code_and_then_by_its_charge(
     bmc: BuyMeACoffee, anna: Person, stack: Stack
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -60,13 +60,13 @@ async def test_one_payment_is_followed_in_the_log_by_its_code_and_then_its_charg
 
 
 def log_of(stack: Stack, sought: str) -> list[dict[str, Any]]:
-    """The services' lines that hold these words, in the order in which they were written."""
+    """Return the log lines of the services that contain *sought*, ordered by time."""
     log = stack.compose("logs", "--no-color", "--no-log-prefix", "bot", "webhook", "janitor")
     lines = [json.loads(line) for line in log.splitlines() if sought in line]
     return sorted(lines, key=lambda line: str(line["at"]))
 
 
-async def test_a_ukrainian_is_spoken_to_in_ukrainian(bmc: BuyMeACoffee, bohdan: Person) -> None:
+async def test_a_ukrainian_user_is_answered_in_ukrainian(bmc: BuyMeACoffee, bohdan: Person) -> None:
     code = await bohdan.ask_to_pay("5", "EUR")
 
     await bmc.pay(amount="5", currency="EUR", note=f"дякую, код {code.lower()} 🎉")
@@ -74,7 +74,7 @@ async def test_a_ukrainian_is_spoken_to_in_ukrainian(bmc: BuyMeACoffee, bohdan: 
     assert credits_in(await bohdan.hear("Дякуємо")) == [550, 110, 550]
 
 
-async def test_buttons_lead_from_an_amount_to_a_code_and_to_an_end(bmc: BuyMeACoffee, anna: Person) -> None:
+async def test_buttons_lead_from_an_amount_to_a_code_and_to_its_cancellation(bmc: BuyMeACoffee, anna: Person) -> None:
     await anna.say("/pay")
     await anna.hear("How much")
 
@@ -87,7 +87,7 @@ async def test_buttons_lead_from_an_amount_to_a_code_and_to_an_end(bmc: BuyMeACo
     assert "your credits still arrive" in await anna.see("Cancelled")
 
 
-async def test_a_web_app_may_ask_to_pay_by_its_own_number(bmc: BuyMeACoffee, anna: Person) -> None:
+async def test_a_web_app_may_request_a_payment_with_an_id_of_its_own(bmc: BuyMeACoffee, anna: Person) -> None:
     number = f"{anna.telegram_id}_1732347758"
 
     await anna.send_from_web_app(json.dumps({"payment_id": number, "user_id": anna.telegram_id, "amount": 4}))
@@ -97,7 +97,7 @@ async def test_a_web_app_may_ask_to_pay_by_its_own_number(bmc: BuyMeACoffee, ann
     assert credits_in(await anna.hear("Thank you")) == [400, 100, 400]
 
 
-async def test_a_delivery_that_comes_twice_credits_once(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
+async def test_a_repeated_delivery_credits_once(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
     code = await anna.ask_to_pay("5")
     await bmc.misbehave("twice", times=1)
 
@@ -110,7 +110,7 @@ async def test_a_delivery_that_comes_twice_credits_once(bmc: BuyMeACoffee, anna:
 
 
 @pytest.mark.parametrize("fault", ["wrong_signature", "no_signature", "altered"])
-async def test_what_is_not_rightly_signed_is_refused_and_its_retry_credited(
+async def test_a_delivery_without_a_valid_signature_is_refused_and_its_retry_credited(
     bmc: BuyMeACoffee, anna: Person, fault: str
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -123,7 +123,9 @@ async def test_what_is_not_rightly_signed_is_refused_and_its_retry_credited(
     assert await anna.balance() == 500
 
 
-async def test_without_a_code_amount_and_time_decide(bmc: BuyMeACoffee, anna: Person, amount: str) -> None:
+async def test_a_payment_without_a_code_is_matched_by_amount_and_time(
+    bmc: BuyMeACoffee, anna: Person, amount: str
+) -> None:
     await anna.ask_to_pay(amount)
 
     await bmc.pay(amount=amount, note="keep it up")
@@ -131,7 +133,7 @@ async def test_without_a_code_amount_and_time_decide(bmc: BuyMeACoffee, anna: Pe
     assert credits_in(await anna.hear("Thank you"))[0] == int(amount) * 100
 
 
-async def test_without_a_code_and_without_the_fallback_a_person_decides(
+async def test_without_a_code_and_without_the_fallback_an_operator_decides(
     bmc: BuyMeACoffee, anna: Person, operator: Person, amount: str, stack: Stack
 ) -> None:
     await anna.ask_to_pay(amount)
@@ -147,7 +149,7 @@ async def test_without_a_code_and_without_the_fallback_a_person_decides(
     assert await anna.balance() == 0
 
 
-async def test_between_two_candidates_a_person_decides(
+async def test_between_two_candidates_an_operator_decides(
     bmc: BuyMeACoffee, anna: Person, bohdan: Person, operator: Person, amount: str
 ) -> None:
     codes = [await person.ask_to_pay(amount) for person in (anna, bohdan)]
@@ -170,7 +172,7 @@ async def test_a_refund_takes_the_credits_back(bmc: BuyMeACoffee, anna: Person) 
     assert await anna.balance() == 0
 
 
-async def test_a_refund_that_overtakes_its_payment_is_applied_when_that_comes(
+async def test_a_refund_that_overtakes_its_payment_is_applied_when_the_payment_comes(
     bmc: BuyMeACoffee, anna: Person, stack: Stack
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -185,7 +187,9 @@ async def test_a_refund_that_overtakes_its_payment_is_applied_when_that_comes(
     assert entries.split() == ["500", "-500"]
 
 
-async def test_a_payment_after_its_time_still_reaches_its_user(bmc: BuyMeACoffee, anna: Person, stack: Stack) -> None:
+async def test_a_payment_with_an_expired_code_still_reaches_its_user(
+    bmc: BuyMeACoffee, anna: Person, stack: Stack
+) -> None:
     code = await anna.ask_to_pay("5")
     payment_id = code.replace("-", "")
     stack.sql(f"UPDATE pending_payments SET created_at = now() - interval '25 hours' WHERE payment_id = '{payment_id}'")
@@ -198,7 +202,9 @@ async def test_a_payment_after_its_time_still_reaches_its_user(bmc: BuyMeACoffee
     assert stack.sql(f"SELECT status FROM pending_payments WHERE payment_id = '{payment_id}'") == "expired"
 
 
-async def test_a_currency_without_a_rate_waits_for_a_person(bmc: BuyMeACoffee, anna: Person, operator: Person) -> None:
+async def test_a_currency_without_a_rate_waits_for_an_operator(
+    bmc: BuyMeACoffee, anna: Person, operator: Person
+) -> None:
     code = await anna.ask_to_pay("5")
 
     await bmc.pay(amount="50", currency="SEK", note=code)
@@ -210,7 +216,7 @@ async def test_a_currency_without_a_rate_waits_for_a_person(bmc: BuyMeACoffee, a
     assert await anna.balance() == 0
 
 
-async def test_a_renewal_is_credited_without_anybody_doing_anything(bmc: BuyMeACoffee, anna: Person) -> None:
+async def test_a_renewal_is_credited_automatically(bmc: BuyMeACoffee, anna: Person) -> None:
     code = await anna.ask_to_pay("3")
     subscription = await bmc.pay(kind="membership", amount="3", note=code)
     await anna.hear("Thank you")
@@ -240,7 +246,7 @@ async def test_a_test_event_tells_the_operator_that_the_connection_works(
     assert stack.sql("SELECT count(*) FROM credits") == before
 
 
-async def test_who_pays_while_the_bot_is_down_is_told_when_it_is_back(
+async def test_a_user_who_pays_while_the_bot_is_down_is_told_when_it_is_back(
     bmc: BuyMeACoffee, anna: Person, stack: Stack
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -252,7 +258,7 @@ async def test_who_pays_while_the_bot_is_down_is_told_when_it_is_back(
     assert credits_in(await anna.hear("Thank you")) == [500, 100, 500]
 
 
-async def test_what_is_written_while_the_bot_is_down_is_answered_when_it_is_back(anna: Person, stack: Stack) -> None:
+async def test_a_message_sent_while_the_bot_is_down_is_answered_when_it_is_back(anna: Person, stack: Stack) -> None:
     stack.compose("stop", "bot")
     await anna.say("/pay 5")
 
@@ -269,11 +275,13 @@ async def test_a_restart_of_the_webhook_loses_nothing(bmc: BuyMeACoffee, anna: P
     await restarting
     attempts = [await bmc.delivered(one) for one in paid]
 
-    assert all([one["status"] for one in attempt] == [200] for attempt in attempts), "the proxy held none back"
+    assert all([one["status"] for one in attempt] == [200] for attempt in attempts), (
+        "the proxy did not hold every delivery until the webhook was back"
+    )
     assert stack.sql(f"SELECT sum(credits) FROM credits WHERE telegram_id = {anna.telegram_id}") == "10000"
 
 
-async def test_a_restart_of_the_database_in_the_middle_of_traffic_loses_nothing(
+async def test_a_restart_of_the_database_under_traffic_loses_nothing(
     bmc: BuyMeACoffee, anna: Person, stack: Stack
 ) -> None:
     code = await anna.ask_to_pay("5")
@@ -282,7 +290,7 @@ async def test_a_restart_of_the_database_in_the_middle_of_traffic_loses_nothing(
     paid: list[Mapping[str, Any]] = []
     while not restarting.done() or len(paid) < 20:
         paid.append(await bmc.check_out(amount="5", note=code))
-        await bmc.post_raw(b"{}", {})  # paces the traffic by a real request
+        await bmc.post_raw(b"{}", {})  # a real request paces the loop
     attempts = [await bmc.delivered(one) for one in paid]
 
     assert all(attempt[-1]["status"] == 200 for attempt in attempts)
@@ -291,14 +299,14 @@ async def test_a_restart_of_the_database_in_the_middle_of_traffic_loses_nothing(
     assert drift(stack) == "0"
 
 
-async def test_what_is_paid_while_the_database_is_down_outlives_the_webhook_and_is_credited(
+async def test_a_payment_while_the_database_is_down_survives_a_kill_of_the_webhook_and_is_credited(
     bmc: BuyMeACoffee, anna: Person, stack: Stack
 ) -> None:
     codes = [await anna.ask_to_pay(amount) for amount in ("5", "7")]
     await asyncio.to_thread(stack.compose, "stop", "db")
     try:
         paid = [await bmc.pay(amount="5", note=codes[0])]
-        # As a power cut would: nothing is said to it. It comes up though there is no database.
+        # A kill gives no warning, like a power cut. The webhook then has to start without a database.
         await asyncio.to_thread(stack.compose, "kill", "webhook")
         await asyncio.to_thread(stack.compose, "restart", "webhook")
         paid.append(await bmc.pay(amount="7", note=codes[1]))
@@ -322,7 +330,7 @@ def drift(stack: Stack) -> str:
 
 
 @pytest.mark.parametrize("file", PAYLOADS, ids=lambda file: file.stem)
-async def test_what_bmc_really_sends_is_taken_through_the_proxy_and_kept(
+async def test_the_bodies_that_bmc_sends_are_accepted_through_the_proxy_and_stored(
     bmc: BuyMeACoffee, stack: Stack, file: Path
 ) -> None:
     body = file.read_bytes()  # noqa: ASYNC240 — a file of a kilobyte
@@ -342,18 +350,18 @@ async def test_what_bmc_really_sends_is_taken_through_the_proxy_and_kept(
     [({}, 401), (sign(b"{}", b"another"), 401), (sign(b"{}"), 200)],
     ids=["none", "wrong", "right"],
 )
-async def test_only_what_is_signed_passes(bmc: BuyMeACoffee, headers: dict[str, str], status: int) -> None:
+async def test_only_signed_deliveries_are_accepted(bmc: BuyMeACoffee, headers: dict[str, str], status: int) -> None:
     assert await bmc.post_raw(b"{}", headers) == status
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-async def test_the_webhook_takes_nothing_but_posts(bmc: BuyMeACoffee, method: str) -> None:
+async def test_the_webhook_accepts_only_post(bmc: BuyMeACoffee, method: str) -> None:
     async with bmc.session.request(method, bmc.webhook_url, ssl=False) as answer:
         assert answer.status == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/bmc-webhook/x", "/.env", "/api/"])
-async def test_nothing_else_is_to_be_found_from_outside(bmc: BuyMeACoffee, stack: Stack, path: str) -> None:
+async def test_other_paths_are_not_found_from_outside(bmc: BuyMeACoffee, stack: Stack, path: str) -> None:
     address = f"https://localhost:{stack.https_port}{path}"
 
     async with bmc.session.get(address, ssl=False) as answer:
@@ -361,8 +369,8 @@ async def test_nothing_else_is_to_be_found_from_outside(bmc: BuyMeACoffee, stack
         assert "Server" not in answer.headers
 
 
-def test_no_log_line_holds_what_must_not_be_kept(stack: Stack) -> None:
-    """Runs after the others: what they said, typed and paid must not stand in any service's log."""
+def test_no_log_contains_secrets_or_personal_data(stack: Stack) -> None:
+    """Runs after the other tests, and searches the services' logs for the data that those tests sent."""
     logs = stack.compose("logs", "--no-color", "webhook", "bot", "janitor", "proxy", "db", "secrets")
 
     for word in ("sandbox-token-that-opens", SECRET.decode(), "anna@example.org", "keep it up", "x-signature"):

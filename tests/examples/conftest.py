@@ -1,4 +1,4 @@
-"""The stand-in for Telegram and a real Postgres, for bots that run as processes of their own."""
+"""Fixtures for bots that run as separate processes: the stand-in for Telegram and a real Postgres."""
 
 from tests.bot.conftest import anna, operator, sandbox
 from tests.integration.conftest import database, database_url, ledger, pool, postgres_address, role_url, webhook

@@ -1,4 +1,4 @@
-"""Somebody else's bot takes the payments in, and stays what it was."""
+"""The example of an existing bot that includes the payments and keeps its own behaviour."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def health_port() -> int:
 async def guest(
     sandbox: Sandbox, role_url: Callable[[str], str], health_port: int, tmp_path: Path
 ) -> AsyncIterator[str]:
-    """The example, as a process, and where it answers the Mini App."""
+    """Run the example as a process; the value is the base URL of its Mini App API."""
     port = free_port()
     settings = {
         "DATABASE_URL": role_url("bot"),
@@ -57,13 +57,15 @@ async def guest(
         assert await process.wait() == 0
 
 
-async def test_its_own_command_asks_for_credits_first(anna: Person) -> None:
+async def test_the_bots_own_command_asks_for_credits_first(anna: Person) -> None:
     said = await anna.ask("/fortune")
 
     assert said == "A fortune costs 50 credits. Get some with /pay."
 
 
-async def test_what_is_paid_can_be_spent_in_it(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
+async def test_credits_that_were_paid_for_can_be_spent_in_the_bot(
+    anna: Person, webhook: Webhook, ledger: Ledger
+) -> None:
     code = await anna.ask_for_code("5")
     await webhook.settle(a_payment(amount=5, support_note=code))
     thanks = (await anna.hear())["text"]
@@ -76,7 +78,7 @@ async def test_what_is_paid_can_be_spent_in_it(anna: Person, webhook: Webhook, l
     assert "a fortune" in await anna.ask("/history")
 
 
-async def test_an_update_that_comes_twice_is_paid_for_once(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
+async def test_an_update_delivered_twice_costs_credits_once(anna: Person, webhook: Webhook, ledger: Ledger) -> None:
     code = await anna.ask_for_code("5")
     await webhook.settle(a_payment(amount=5, support_note=code))
     await anna.hear()
@@ -88,7 +90,7 @@ async def test_an_update_that_comes_twice_is_paid_for_once(anna: Person, webhook
     assert await ledger.balance() == 450
 
 
-async def test_what_nobody_knows_is_left_to_the_bot_itself(anna: Person) -> None:
+async def test_unknown_text_is_left_to_the_bots_own_handlers(anna: Person) -> None:
     await anna.say("what is this?")
 
     said = await anna.ask("/balance")
@@ -97,7 +99,7 @@ async def test_what_nobody_knows_is_left_to_the_bot_itself(anna: Person) -> None
     assert len(await anna.messages()) == 1
 
 
-async def test_its_operators_hear_of_what_waits(operator: Person, webhook: Webhook) -> None:
+async def test_operators_are_told_of_unmatched_payments(operator: Person, webhook: Webhook) -> None:
     await operator.ask("/balance")
 
     await webhook.settle(a_payment(amount=9, support_note="nobody"))
@@ -105,15 +107,15 @@ async def test_its_operators_hear_of_what_waits(operator: Person, webhook: Webho
     assert "$9" in (await operator.hear())["text"]
 
 
-async def test_the_mini_app_is_answered_too(guest: str) -> None:
+async def test_the_bot_serves_the_mini_app_api(guest: str) -> None:
     async with aiohttp.ClientSession() as session:
         payment = await Visitor(session, guest, init_data()).open_payment("10")
 
     assert payment["credits"] == 1000
 
 
-async def test_it_logs_as_our_services_do(anna: Person, tmp_path: Path) -> None:
-    """Python's own way would tell an error with its words, and with whatever stands in them."""
+async def test_the_bot_logs_json_as_our_services_do(anna: Person, tmp_path: Path) -> None:
+    """Python's default logging would write exception messages, which may contain personal data."""
     await anna.ask("/balance")
 
     lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
@@ -121,7 +123,7 @@ async def test_it_logs_as_our_services_do(anna: Person, tmp_path: Path) -> None:
     assert {line["service"] for line in lines} == {"bot"}
 
 
-async def test_it_is_watched_like_the_bot_whose_place_it_takes(health_port: int) -> None:
+async def test_the_bot_exports_the_health_and_metrics_of_the_bot_that_it_replaces(health_port: int) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{health_port}/healthz") as answer:
             health = await answer.json()
@@ -132,17 +134,17 @@ async def test_it_is_watched_like_the_bot_whose_place_it_takes(health_port: int)
     assert "ledger_build_info" in metrics
 
 
-async def test_who_writes_only_to_the_bot_itself_is_not_looked_at(anna: Person, ledger: Ledger) -> None:
+async def test_users_who_use_only_the_bots_own_commands_are_not_stored(anna: Person, ledger: Ledger) -> None:
     await anna.ask("/fortune")
 
     assert await ledger.pool.fetch("SELECT telegram_id FROM users") == []
 
 
-async def test_an_operator_decides_in_it_as_well(operator: Person, webhook: Webhook) -> None:
+async def test_operators_can_decide_in_the_bot(operator: Person, webhook: Webhook) -> None:
     await webhook.settle(a_payment(amount=9, support_note="nobody"))
 
     assert "$9" in await operator.ask("/unmatched")
 
 
-def test_it_is_short_enough_to_be_read_at_a_glance() -> None:
+def test_the_example_is_short() -> None:
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 40

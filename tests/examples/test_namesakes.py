@@ -1,4 +1,4 @@
-"""A bot with `services/`, `ledger/`, `bot/` and `settings.py` of its own takes the payments in: from the wheel, and on the image."""
+"""A bot with its own `services/`, `ledger/`, `bot/` and `settings.py` includes the payments: from the wheel, and built on the image."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python of its own, into which the wheel was installed as anybody would."""
+    """A separate virtual environment into which the built wheel is installed."""
     folder = tmp_path_factory.mktemp("wheel")
     python = folder / "venv/bin/python"
     constraints = ("--build-constraint", ROOT / "requirements/build.lock", "--require-hashes")
@@ -46,7 +46,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def guest_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole product, with the guest in place of the bot."""
+    """The whole product, with the guest bot in place of its own."""
     override = tmp_path_factory.mktemp("guest") / "compose.override.yaml"
     override.write_text(
         f"services: {{bot: {{image: '{GUEST_IMAGE}', command: [python, main.py]}}}}\n", encoding="utf-8"
@@ -58,7 +58,7 @@ def guest_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     run("docker", "image", "rm", GUEST_IMAGE)
 
 
-async def test_from_the_wheel_both_run_side_by_side(
+async def test_a_bot_with_the_same_module_names_runs_with_the_wheel(
     python: Path, sandbox: Sandbox, role_url: Callable[[str], str], anna: Person, webhook: Webhook
 ) -> None:
     settings = {
@@ -86,7 +86,7 @@ async def test_from_the_wheel_both_run_side_by_side(
     assert "+500 credits" in thanks
 
 
-async def test_on_the_image_both_run_side_by_side(guest_stack: Stack) -> None:
+async def test_a_bot_with_the_same_module_names_runs_on_the_image(guest_stack: Stack) -> None:
     async with aiohttp.ClientSession() as session:
         person = await Customer.join(session, guest_stack.sandbox_url, 4711, "Anna", "en")
         await person.say("/mine")

@@ -1,4 +1,4 @@
-"""Look for what must not be told, however it may be written."""
+"""Search texts for secrets and personal data in every usual encoding."""
 
 import base64
 import html
@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that must not be told, and where it was."""
+    """A secret or a piece of personal data, and the place where it was found."""
 
     what: str
     where: str
@@ -18,7 +18,7 @@ class Leak:
 
 
 def find_leaks(secrets: Mapping[str, str], said: Mapping[str, str]) -> list[Leak]:
-    """Find each of *secrets*, by its name, in each of the texts *said*, by where they are from."""
+    """Search each text of *said* (by its source) for each of *secrets* (by name)."""
     return [
         Leak(what, where, _around(text, form))
         for what, secret in secrets.items()
@@ -29,16 +29,16 @@ def find_leaks(secrets: Mapping[str, str], said: Mapping[str, str]) -> list[Leak
 
 
 def forms(secret: str) -> Iterable[str]:
-    """Give all the ways to write it that anybody can undo at a glance."""
+    """Return the secret in every encoding that is easy to reverse."""
     written = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret)}
-    # A text inside a JSON text inside a JSON text: an answer in a log line.
+    # Encoded as JSON twice, such as an answer inside a log line.
     written |= {json.dumps(json.dumps(secret))[3:-3], json.dumps(secret)[1:-1]}
     written |= {json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], repr(secret.encode())[2:-1]}
     return written | set(_in_base64(secret.encode()))
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:
-    """Encode what does not depend on its neighbours, at each of the three places where it may begin."""
+    """Encode the secret at each of its three possible offsets, without the characters that depend on its neighbours."""
     for place in range(3):
         whole = b"\0" * place + secret
         part = base64.b64encode(whole[: len(whole) // 3 * 3]).decode()

@@ -1,8 +1,7 @@
 """
-What is secret or personal is driven through everything that can happen, and then looked for in all that the product says.
+Send secrets and personal data through every path of the product, then search its logs, metrics, traces and answers for them.
 
-Told to those whom it is for, and to nobody else: the operators' cards hold a note, and a user's chat their own words. Both
-go to Telegram alone, which is not looked at here.
+The search leaves out messages in Telegram: an operator's card contains the note, and a user's chat contains the user's own words.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from tests.tracing.stack import Receiver, traced_stack
 
 TOKEN = "7000000001:AAFvVqzCanaryOfTheBotsTokenXyZ-0123"
 ALERTS_TOKEN = "7000000002:AAGwWrzCanaryOfTheAlertsTokenXyZ-45"
-"""The stand-in knows no such bot: Alertmanager is refused, and says so in its log."""
+"""The stand-in does not know this bot, so it refuses Alertmanager, which logs the failure."""
 
 SECRET, OLD_SECRET = "canary-of-the-signing-secret-8c1f", "canary-of-the-former-secret-77ab"
 WATCHDOG_URL = "http://sandbox:8090/canary-of-the-watchdogs-address-19"
@@ -59,17 +58,17 @@ VOLUMES = {
     "webhook": "probe_secret",
     "alertmanager": "alerts_bot_token alerts_watchdog_url",
 }
-"""By who may read it, what was drawn or handed out."""
+"""The secrets in volumes, by the service that can read them."""
 
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
            "postgres-exporter": (9187, "db"), "alertmanager": (9093, "edge"), "prometheus": (9090, "edge")}  # fmt: skip
 SAYING = ("webhook", "bot", "janitor", "proxy", "db", "config-check", "config-files", "secrets", *WATCHERS)
-"""Whose logs are read: all but the stand-in's."""
+"""The services whose logs are searched: all but the stand-in."""
 
 
 @dataclass
 class Visitor:
-    """Somebody outside who keeps whatever is answered."""
+    """A client from outside that keeps all answers."""
 
     session: aiohttp.ClientSession
     origin: str
@@ -88,16 +87,16 @@ class Visitor:
 
 @dataclass(frozen=True)
 class Said:
-    """All that the product said, by where."""
+    """Everything that the product wrote, by source, and the secrets to search for."""
 
     texts: Mapping[str, str]
     secrets: Mapping[str, str]
     heard: str
-    """By the user to whom the payments belong, from the bot."""
+    """The bot's messages to the user to whom the payments belong."""
 
 
 def payment(note: str = NOTE, **data: Any) -> bytes:
-    """A payment with something personal in every place."""
+    """Return a payment with personal data in every field that can hold it."""
     return raw(event(note, **data))
 
 
@@ -107,7 +106,7 @@ def event(note: str = NOTE, **data: Any) -> dict[str, Any]:
 
 
 async def drive(stack: Stack) -> list[str]:
-    """Let happen whatever can; what was answered to those outside."""
+    """Take every path of the product, and return the answers that clients from outside got."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session:
         bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
         visitor = Visitor(session, f"https://localhost:{stack.https_port}")
@@ -162,7 +161,7 @@ async def deliver_all_kinds(visitor: Visitor, anna: Person) -> None:
 
 
 async def knock(visitor: Visitor) -> None:
-    """Come as those who are not let in, or say what nobody asked for."""
+    """Send requests that are not authorized, or that contain unexpected data."""
     assert await visitor.deliver(payment(), query=f"?secret={SECRET}&q={QUERIED}") == 200
     assert await visitor.deliver(payment(), secret=f"not {SECRET}") == 401
     assert await visitor.deliver(payment(), **{"x-signature-sha256": SECRET}) == 401
@@ -216,7 +215,7 @@ async def use_the_page(session: aiohttp.ClientSession, stack: Stack, visitor: Vi
 
 
 PRESENTED: list[str] = []
-"""What pages said of who opened them: whoever has it is that user for an hour."""
+"""The init data that pages presented. It authenticates its user for an hour, so it is a secret."""
 
 
 async def talk(anna: Person, operator: Person) -> None:
@@ -250,10 +249,10 @@ async def talk(anna: Person, operator: Person) -> None:
 async def break_telegram(
     session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, visitor: Visitor, anna: Person
 ) -> None:
-    """Let Telegram fail in each of its ways, at a call whose address holds the token and whose text the note."""
+    """Make Telegram fail in each way, at calls whose URL contains the token and whose text contains the note."""
     for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
         code = await anna.ask_to_pay("5")
-        # Before it fails: what is told again from the last kind may meet this one first.
+        # Count before the failure begins, because a retry from the previous kind may be the first call to fail in this way.
         failed = failed_calls(stack, kind)
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
@@ -271,11 +270,11 @@ SAID_OF = {
     "server_error": "TelegramServerError",
     "reset": "TelegramNetworkError",
 }
-"""What the log calls a failure; of the others it has only that there was one."""
+"""The names of failures in the log. For other kinds the log only says that a call failed."""
 
 
 def failed_calls(stack: Stack, kind: str) -> int:
-    """How often the bot said that Telegram had failed in this way."""
+    """Count the bot's log lines about this kind of failure."""
     said = SAID_OF.get(kind, 'notification not sent|answer put off|"outcome": "retry')
     return len(re.findall(said, logs_of(stack, "bot")))
 
@@ -295,7 +294,7 @@ async def block_the_bot(session: aiohttp.ClientSession, stack: Stack, visitor: V
 
 
 async def break_the_database(stack: Stack, visitor: Visitor) -> None:
-    """Let it refuse rows, naming them, and let it be away."""
+    """Make the database refuse rows with errors that quote them, then stop it for a while."""
     for table, condition in (("charges", f"amount <> {REFUSED}"), ("supporters", "supporter_id <> 'refused'")):
         stack.sql(f"ALTER TABLE {table} ADD CONSTRAINT refuses_{table} CHECK ({condition})")
     assert await visitor.deliver(payment(amount=REFUSED)) == 200
@@ -307,7 +306,7 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
         "SELECT 1 / length(left($1, 0))",
     ):
         as_webhook(stack, statement, f"{EMAIL} {NAME} {NOTE}")
-    # A disk so slow that even this is a slow statement.
+    # Log every statement, as if the disk were so slow that even these statements count as slow.
     stack.sql("ALTER ROLE ledger_owner SET log_min_duration_statement = 0")
     stack.compose("exec", "-T", "db", "bash", "/docker-entrypoint-initdb.d/20-passwords.sh")
     stack.sql("ALTER ROLE ledger_owner RESET log_min_duration_statement")
@@ -320,7 +319,7 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
 
 
 def as_webhook(stack: Stack, statement: str, value: str) -> None:
-    """Say something slow or wrong to Postgres, as the webhook would; it never writes a value into a statement."""
+    """Run a slow or wrong statement as the webhook does: with the value as a parameter, never in the statement's text."""
     ask = (
         "import asyncio, asyncpg, sys\n"
         "async def main():\n"
@@ -333,7 +332,7 @@ def as_webhook(stack: Stack, statement: str, value: str) -> None:
 
 
 def handed_out(stack: Stack) -> dict[str, str]:
-    """What the secrets' volumes hold."""
+    """Read the secrets in the volumes."""
     found = {}
     for service, names in VOLUMES.items():
         command = f'cd /run/secrets && for name in {names}; do echo "$name $(cat $name)"; done'
@@ -352,7 +351,7 @@ def read_metrics(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def read_series(stack: Stack) -> str:
-    """Every series with its labels that Prometheus has kept, of before the restarts, too."""
+    """Return all series of Prometheus with their labels, including those from before the restarts."""
     everything = quote('{__name__=~".+"}')
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090/api/v1/series?match[]={everything}"
     with urllib.request.urlopen(address, timeout=30) as answer:
@@ -403,22 +402,22 @@ def said(told: tuple[Stack, Receiver, list[str]]) -> Said:
     return Said(texts, secrets, heard_by(stack, ANNA_ID))
 
 
-def test_nothing_secret_or_personal_is_told(said: Said) -> None:
+def test_no_secret_and_no_personal_data_is_leaked(said: Said) -> None:
     leaks = find_leaks(said.secrets, said.texts)
 
     assert not leaks, "\n".join(f"{leak.what} in the {leak.where}: {leak.around}" for leak in leaks)
-    # Whatever is left of it after cutting, in whatever case.
+    # Each piece of personal data contains this word, so fragments are found as well.
     assert [where for where, text in said.texts.items() if "kanarka" in text.lower()] == []
 
 
-def test_a_user_reads_nothing_of_who_paid(said: Said) -> None:
-    """Whose code was in a note is not always who wrote it."""
+def test_a_user_learns_nothing_about_the_supporter(said: Said) -> None:
+    """The owner of the code in a note is not always the person who wrote the note."""
     assert "500 credits" in said.heard
     assert find_leaks({name: PERSONAL[name] for name in ("name", "e-mail", "note")}, {"chat": said.heard}) == []
 
 
-def test_everything_that_was_to_happen_has_happened(said: Said) -> None:
-    """Nothing leaks from what did not happen."""
+def test_every_path_was_taken(said: Said) -> None:
+    """The search proves nothing about a path that was not taken."""
     webhook, bot, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "db"))
 
     for outcome in (
@@ -461,7 +460,7 @@ def lines_about(sought: str, log: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("form", range(3))
 def test_a_leak_would_be_found(told: tuple[Stack, Receiver, list[str]], said: Said, form: int) -> None:
-    """One is planted where the services speak, in each of the ways in which it may be written."""
+    """Write the bot's token into the bot's log, each time in another encoding."""
     stack, _, _ = told
     planted = sorted(forms(TOKEN.partition(":")[2]), key=len)[-1 - form]
     stack.compose("exec", "-T", "bot", "python", "-c", f"open('/proc/1/fd/1', 'w').write({planted!r} + chr(10))")

@@ -1,4 +1,4 @@
-"""A bot whose own modules are called as ours were once: both are found, and neither replaces the other."""
+"""A bot whose modules have the names that Coffee Ledger's modules once had. Each of the two must import its own modules."""
 
 import asyncio
 
