@@ -378,6 +378,10 @@ def test_the_checker_shares_no_code_with_the_product(file: Path) -> None:
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    ours = {name for name in modules if name.split(".")[0] in ("ledger", "services", "sandbox", "monitoring", "tests")}
+    ours = {
+        name
+        for name in modules
+        if name.split(".")[0] in ("coffee_ledger", "services", "sandbox", "monitoring", "tests")
+    }
 
     assert {name for name in ours if not name.startswith("tests.chaos")} <= {"tests.e2e.stack"}

@@ -1,4 +1,4 @@
-"""Each alert has its heading in the runbook, with all that somebody needs who was just woken."""
+"""The runbook has a complete section for each alert."""
 
 import re
 from itertools import chain
@@ -16,22 +16,22 @@ from tests.monitoring.test_rules import exported, promtool
 RUNBOOK = ROOT / "docs" / "runbook.md"
 SECTION = RUNBOOK.read_text(encoding="utf-8").split("\n## Alerts\n")[1].split("\n## ")[0]
 HEADED = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", SECTION, re.MULTILINE | re.DOTALL))
-PARTS = ("Users feel", "Confirm", "Mend", "Be sure")
+PARTS = ("Users notice", "Confirm", "Fix", "Check")
 QUERIES = re.findall(r"```promql\n(.*?)\n```", SECTION, re.DOTALL)
 
 
-def test_every_alert_has_its_heading_and_every_heading_its_alert() -> None:
+def test_alerts_and_headings_are_the_same() -> None:
     assert list(HEADED) == [alert.name for alert in ALERTS]
 
 
 @pytest.mark.parametrize("name", HEADED)
-def test_a_heading_says_what_is_felt_how_to_confirm_how_to_mend_and_how_to_be_sure(name: str) -> None:
+def test_a_section_has_all_parts_in_order(name: str) -> None:
     found = re.findall(r"^\*([A-Z][a-z ]+)[:.]\*\s+(.)", HEADED[name], re.MULTILINE)
 
     assert [part for part, _ in found] == list(PARTS)
 
 
-def test_the_address_in_a_message_leads_to_the_heading() -> None:
+def test_the_link_in_a_message_leads_to_the_heading() -> None:
     groups = chain.from_iterable(yaml.safe_load(content)["groups"] for content in write_rules().values())
     rules = [rule for rule in chain.from_iterable(group["rules"] for group in groups) if "alert" in rule]
     headings = re.findall(r"^#+ (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
@@ -41,11 +41,11 @@ def test_the_address_in_a_message_leads_to_the_heading() -> None:
         document, anchor = rule["annotations"]["runbook_url"].split("#")
         assert document == "runbook.md"
         assert anchor in anchors(RUNBOOK)
-        # GitHub numbers the second of two headings that are alike, and the address would lead to the first.
+        # GitHub numbers the second of two equal headings, so the link would lead to the first.
         assert [heading.lower() for heading in headings].count(anchor) == 1
 
 
-def test_prometheus_reads_every_query(tmp_path: Path) -> None:
+def test_prometheus_parses_every_query(tmp_path: Path) -> None:
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(QUERIES)]
     tmp_path.chmod(0o755)
     (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
@@ -54,7 +54,7 @@ def test_prometheus_reads_every_query(tmp_path: Path) -> None:
     promtool("check", "rules", "--lint=none", "/queries/queries.yml", mounts=(f"{tmp_path}:/queries:ro",))
 
 
-def test_queries_ask_only_for_what_is_exported() -> None:
+def test_queries_use_only_exported_metrics() -> None:
     asked = set(re.findall(r"\b(?:bmc|ledger)_\w+", " ".join(QUERIES)))
     recorded = set(re.findall(r"\bslo:[\w:]+", " ".join(QUERIES)))
     rules = "".join(write_rules().values())

@@ -1,4 +1,4 @@
-"""A link to a heading finds it."""
+"""Links to headings work."""
 
 import re
 from pathlib import Path
@@ -10,14 +10,14 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("san
 
 
 def anchors(document: Path) -> set[str]:
-    """The headings' anchors, as they are made where the documents are shown."""
+    """Return the anchors that GitHub makes from the headings."""
     prose = re.sub("```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_to_a_heading_finds_it(document: Path) -> None:
+def test_every_link_to_a_heading_works(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", document.read_text(encoding="utf-8"))
 
     missing = [

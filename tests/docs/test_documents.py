@@ -1,4 +1,4 @@
-"""The documents say what is so: settings, queries, words, dependencies, links."""
+"""The documents agree with the product: settings, queries, words, dependencies, links."""
 
 import re
 import subprocess
@@ -24,7 +24,15 @@ from tests.integration.webhook import Webhook
 ROOT = Path(__file__).parents[2]
 README_FILE = ROOT / "README.md"
 DEPLOY_FILE = ROOT / "docs" / "deploy.md"
-README = README_FILE.read_text(encoding="utf-8")
+README, DEPLOY, SETTINGS, RUNBOOK, EXISTING_BOT = (
+    path.read_text(encoding="utf-8")
+    for path in (
+        README_FILE,
+        DEPLOY_FILE,
+        *(ROOT / "docs" / f"{name}.md" for name in ("settings", "runbook", "existing-bot")),
+    )
+)
+README_WORDS_MAX = 2500
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("sandbox/*.md")])
 SERVICES: dict[str, type[Settings]] = {"bot": BotSettings, "webhook": WebhookSettings, "janitor": JanitorSettings}
 COMPOSE_FILE = ROOT / "compose.yaml"
@@ -32,7 +40,7 @@ COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
 
 
 def settings_in_code() -> dict[str, str | None]:
-    """Each setting's default as it would be written; None where there is none."""
+    """Return each setting's default as written in `.env`, or None if it has none."""
     fields = {name: field for kind in SERVICES.values() for name, field in kind.model_fields.items()}
     return {name: _written(field.default) if not field.is_required() else None for name, field in fields.items()}
 
@@ -45,7 +53,7 @@ def _written(default: object) -> str | None:
     return None if default is None else str(default)
 
 
-def settings_in_readme(part: str = README) -> dict[str, str | None]:
+def settings_in_table(part: str = SETTINGS) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for names, defaults in re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", part, re.MULTILINE):
         written = re.findall("`([^`]+)`", defaults)
@@ -54,7 +62,7 @@ def settings_in_readme(part: str = README) -> dict[str, str | None]:
     return found
 
 
-def test_the_table_of_settings_is_complete_and_right() -> None:
+def test_the_table_of_settings_has_the_settings_and_defaults_of_the_code() -> None:
     of_compose_alone: dict[str, str | None] = {
         "HTTPS_PORT": "443",
         "HTTP_PORT": "80",
@@ -64,29 +72,29 @@ def test_the_table_of_settings_is_complete_and_right() -> None:
     alerts = ("BOT_TOKEN", "CHAT_ID", "WATCHDOG_URL", "RUNBOOK_URL", "DASHBOARD_URL")
     of_compose_alone |= dict.fromkeys((*(f"ALERTS_{name}" for name in alerts), "COMPOSE_PROFILES"))
 
-    assert settings_in_readme() == settings_in_code() | of_compose_alone
+    assert settings_in_table() == settings_in_code() | of_compose_alone
 
 
-def test_the_settings_that_env_does_not_reach_stand_apart() -> None:
+def test_settings_that_env_does_not_reach_have_a_table_of_their_own() -> None:
     reached = {"COMPOSE_PROFILES", *re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE.read_text(encoding="utf-8"))}
-    in_env, _, elsewhere = README.partition("`.env` does not reach them")
+    in_env, _, elsewhere = SETTINGS.partition("`.env` does not reach them")
 
-    assert settings_in_readme(in_env).keys() <= reached
-    assert settings_in_readme(elsewhere).keys().isdisjoint(reached)
+    assert settings_in_table(in_env).keys() <= reached
+    assert settings_in_table(elsewhere).keys().isdisjoint(reached)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_compose_hands_a_service_its_settings_with_the_defaults_of_the_code(service: str) -> None:
+def test_compose_passes_each_service_its_settings_with_the_defaults_of_the_code(service: str) -> None:
     given = COMPOSE["services"][service]["environment"]
-    kept_inside = {"HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "REVISION"}
+    not_in_compose = {"HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "REVISION"}
     fields = SERVICES[service].model_fields
-    where_it_is_in_compose = {"PROBE_URL": "https://proxy/bmc-webhook"}
+    default_in_compose = {"PROBE_URL": "https://proxy/bmc-webhook"}
 
-    assert {name.removesuffix("_FILE") for name in given} == fields.keys() - kept_inside
+    assert {name.removesuffix("_FILE") for name in given} == fields.keys() - not_in_compose
     for name, value in given.items():
         default = re.search(r":-([^}]*)}", str(value))
         if default:
-            assert default[1] == where_it_is_in_compose.get(name, settings_in_code()[name] or "")
+            assert default[1] == default_in_compose.get(name, settings_in_code()[name] or "")
 
 
 def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
@@ -94,11 +102,11 @@ def test_the_example_names_every_setting_that_an_operator_may_change() -> None:
     not_for_operators = {"DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "SANDBOX_PORT", "REVISION"}
     not_for_operators |= {"PROBE_SECRET", "DISK_FOLDER", "SPOOL_FOLDER"}
 
-    assert named == settings_in_readme().keys() - not_for_operators
+    assert named == settings_in_table().keys() - not_for_operators
 
 
 @pytest.mark.parametrize("name", [name for name, default in settings_in_code().items() if default is None])
-def test_what_must_be_filled_in_is_empty_in_the_example(name: str) -> None:
+def test_settings_without_a_default_are_empty_in_the_example(name: str) -> None:
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
 
     written = [line for line in lines if re.match(f"#?{name}=", line)]
@@ -107,20 +115,24 @@ def test_what_must_be_filled_in_is_empty_in_the_example(name: str) -> None:
 
 
 def queries() -> list[str]:
-    sql = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-    return [one for one in sql if one.startswith("SELECT")]
+    section = RUNBOOK.partition("\n## Questions in SQL\n")[2]
+    return re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
 
 
-def test_the_readme_has_the_queries_it_promises() -> None:
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) < README_WORDS_MAX
+
+
+def test_the_runbook_answers_seven_questions_in_sql() -> None:
     assert len(queries()) == 7
 
 
 @pytest.mark.parametrize("query", queries(), ids=lambda query: query.split("FROM")[1].split()[0])
-async def test_every_query_of_the_readme_runs(pool: Pool, query: str) -> None:
+async def test_every_query_of_the_runbook_runs(pool: Pool, query: str) -> None:
     await pool.fetch(query)
 
 
-async def test_the_queries_find_what_they_say(pool: Pool, ledger: Ledger) -> None:
+async def test_the_queries_find_open_and_old_payments_and_the_story_of_a_code(pool: Pool, ledger: Ledger) -> None:
     await ledger.open(PaymentId("K7QM2XHD"), minutes_ago=60 * 25)
     pending, _, completed, old, _, story, drift = queries()
 
@@ -131,7 +143,7 @@ async def test_the_queries_find_what_they_say(pool: Pool, ledger: Ledger) -> Non
     assert await pool.fetch(drift) == []
 
 
-async def test_the_queries_add_up_what_was_completed_and_show_what_waits(
+async def test_the_queries_add_up_credited_charges_and_list_waiting_ones(
     pool: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open("K7QM2XHD")
@@ -167,14 +179,14 @@ def linked_files() -> set[Path]:
     return {(document.parent / link).resolve() for document in DOCUMENTS for link in links_in(document)}
 
 
-def test_every_picture_is_shown_somewhere() -> None:
+def test_every_picture_is_used_in_a_document() -> None:
     pictures = [path for path in (ROOT / "docs" / "pictures").rglob("*") if path.is_file()]
 
     assert len(pictures) > 0
     assert [str(path.relative_to(ROOT)) for path in pictures if path not in linked_files()] == []
 
 
-def test_every_document_is_reached_by_a_link() -> None:
+def test_a_link_leads_to_every_document() -> None:
     assert {path for path in DOCUMENTS if path not in linked_files()} <= {ROOT / "README.md"}
 
 
@@ -184,7 +196,7 @@ def folders_of_the_repository() -> list[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_path_and_target_that_is_named_exists(document: Path) -> None:
+def test_paths_and_make_targets_in_a_document_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     folders = "|".join(map(re.escape, folders_of_the_repository()))
     paths = [path for path in re.findall(rf"`((?:{folders})/[^`\s]*)`", text) if "*" not in path]
@@ -196,7 +208,7 @@ def test_every_path_and_target_that_is_named_exists(document: Path) -> None:
     assert [target for target in targets if f"\n{target}:" not in makefile and target not in ("alone", "it")] == []
 
 
-def test_every_folder_has_its_line_for_contributors() -> None:
+def test_contributing_describes_every_folder() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\nImports point")[0]
     parts = {f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/__init__.py")}
 
@@ -207,47 +219,41 @@ def test_every_folder_has_its_line_for_contributors() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_network_and_volume_that_is_named_is_one_of_composes(document: Path) -> None:
+def test_networks_and_volumes_in_a_document_exist_in_compose(document: Path) -> None:
     made = {f"{COMPOSE['name']}_{one}" for one in (*COMPOSE["networks"], *COMPOSE["volumes"])}
 
     assert set(re.findall(r"coffee-ledger_[a-z-]+", document.read_text(encoding="utf-8"))) <= made
 
 
-def test_the_engine_that_the_documents_ask_for_knows_what_compose_is_told() -> None:
-    wanted = [
-        re.search(r"Docker Engine (\d+)", path.read_text(encoding="utf-8")) for path in (README_FILE, DEPLOY_FILE)
-    ]
+def test_the_documents_require_the_engine_that_compose_needs() -> None:
+    wanted = [re.search(r"Docker Engine (\d+)", text) for text in (README, DEPLOY)]
 
-    assert "start_interval" in COMPOSE["x-health"], "nothing else here needs that engine"
+    assert "start_interval" in COMPOSE["x-health"], "only start_interval needs that engine"
     assert [found and found[1] for found in wanted] == ["25", "25"]
 
 
-def test_what_prometheus_may_fill_stands_in_the_document() -> None:
+def test_deploy_names_the_disk_limits_of_prometheus_and_the_alert() -> None:
     size = next(word for word in COMPOSE["services"]["prometheus"]["command"] if "retention.size" in word)
 
-    said = DEPLOY_FILE.read_text(encoding="utf-8")
-
     assert size.endswith("=2GB")
-    assert "Prometheus 2 GB" in said
+    assert "Prometheus 2 GB" in DEPLOY
     assert DISK_FREE_BYTES == 2 * 1024**3
-    assert "below 2 GB free" in said
+    assert "below 2 GB free" in DEPLOY
 
 
-def test_the_version_that_the_document_builds_with_reaches_the_image() -> None:
-    assert "\nREVISION=$(git rev-parse --short HEAD) docker compose up -d --build\n" in DEPLOY_FILE.read_text(
-        encoding="utf-8"
-    )
+def test_the_revision_of_the_documented_build_reaches_the_image() -> None:
+    assert "\nREVISION=$(git rev-parse --short HEAD) docker compose up -d --build\n" in DEPLOY
     assert COMPOSE["services"]["secrets"]["build"]["args"] == {"REVISION": "${REVISION:-unknown}"}
     assert "\nENV REVISION=$REVISION\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_the_lines_of_one_payment_are_those_of_the_code() -> None:
+def test_the_log_lines_of_one_payment_exist_in_the_code() -> None:
     code = "".join(
         path.read_text(encoding="utf-8")
         for part in ("coffee_ledger", "services")
         for path in ROOT.glob(f"{part}/**/*.py")
     )
-    table = README.partition("| line | from | names |")[2].partition("\n\n")[0]
+    table = RUNBOOK.partition("| line | from | fields |")[2].partition("\n\n")[0]
 
     named = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
 
@@ -255,9 +261,9 @@ def test_the_lines_of_one_payment_are_those_of_the_code() -> None:
     assert [line for line in [*named, "charge unmatched"] if not re.search(rf"log\.info\(\s*\"{line}\"", code)] == []
 
 
-def test_the_tunnels_override_tells_the_proxy_and_the_probe_another_name_than_the_bot() -> None:
+def test_the_override_for_a_tunnel_renames_the_host_for_proxy_and_probe_only() -> None:
     override = next(
-        yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "override" in one
+        yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", DEPLOY, re.DOTALL) if "PUBLIC_HOST" in one
     )
 
     assert override == {
@@ -266,10 +272,10 @@ def test_the_tunnels_override_tells_the_proxy_and_the_probe_another_name_than_th
     assert all("PUBLIC_HOST" in COMPOSE["services"][name]["environment"] for name in ("proxy", "janitor", "bot"))
 
 
-async def test_the_role_for_a_bot_of_ones_own_spends_and_may_do_no_more(
+async def test_the_documented_role_spends_credits_and_has_no_other_rights(
     pool: Pool, ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
 ) -> None:
-    make_role = next(one for one in re.findall(r"```sql\n(.*?)```", README, re.DOTALL) if "CREATE ROLE" in one)
+    make_role = next(one for one in re.findall(r"```sql\n(.*?)```", EXISTING_BOT, re.DOTALL) if "CREATE ROLE" in one)
     await ledger.open("K7QM2XHD")
     await webhook.settle(a_payment(support_note="K7QM-2XHD"))
 
@@ -288,7 +294,7 @@ async def test_the_role_for_a_bot_of_ones_own_spends_and_may_do_no_more(
 
 
 @pytest.mark.parametrize("file", ["runtime.in", "dev.in"])
-def test_every_dependency_has_its_reason(file: str) -> None:
+def test_why_has_a_reason_for_every_dependency(file: str) -> None:
     why = (ROOT / "docs" / "why.md").read_text(encoding="utf-8")
     named = (ROOT / "requirements" / file).read_text(encoding="utf-8").split("\n")
 
@@ -297,7 +303,7 @@ def test_every_dependency_has_its_reason(file: str) -> None:
     ] == []
 
 
-async def test_the_glossarys_tables_are_the_databases(pool: Pool) -> None:
+async def test_the_glossary_names_every_table_of_the_database(pool: Pool) -> None:
     glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\| `([a-z_]+)` \|$", glossary, re.MULTILINE))
 

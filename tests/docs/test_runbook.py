@@ -1,7 +1,7 @@
 """
-The runbook knows every state, speaks in the words of the bot, and its remedies do what it says.
+The runbook covers every state and quotes the bot correctly, and its remedies work.
 
-Each remedy is run as it stands there: SQL by the database, a command in the chat, in the state that it is for.
+The tests run each remedy as written: SQL in the database, a command in the chat, in the state that the remedy is for.
 """
 
 import enum
@@ -62,11 +62,11 @@ NAMES = {
     for heading, section in SECTIONS.items()
     if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: ·[ \n]`[a-z]+ [a-z_]+`)*)\n\n", section))
 }
-"""What each state is called in the database, the logs and the metrics."""
+"""For each heading, the names of its states in the database, the logs and the metrics."""
 
 [CONNECTIONS_MAX] = map(int, re.findall(r"max_connections=(\d+)", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
 
-PARTS = ("Looks", "Users see", "Why", "Mend", "Be sure")
+PARTS = ("Signs", "Users see", "Cause", "Fix", "Check")
 BLOCKS = [
     (heading, block)
     for heading, section in re.findall(r"^#{2,3} (.+?)\n(.*?)(?=^#{2,3} |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
@@ -77,24 +77,24 @@ IN_THE_CHAT = {
     for heading, section in SECTIONS.items()
     if (found := re.findall(r"^/\w+ .+$", section, re.MULTILINE))
 }
-"""The commands that a section tells to send, a line each."""
+"""The commands for the chat in each section, one per line."""
 
-MENDED: set[str] = set()
-"""The headings whose remedies a test runs."""
+FIXED: set[str] = set()
+"""The headings with a remedy that a test runs."""
 
 Test = Callable[..., Any]
 
 
-def mends(heading: str) -> Callable[[Test], Test]:
+def fixes(heading: str) -> Callable[[Test], Test]:
     def note(test: Test) -> Test:
-        MENDED.add(heading)
+        FIXED.add(heading)
         return test
 
     return note
 
 
 def remedy(heading: str, place: int = -1, **values: object) -> str:
-    """The block at that place under the heading, as psql would send it with these values in its `\\set` lines."""
+    """Return the block at that place under the heading, as psql would send it with these values in its `\\set` lines."""
     block = [block for under, block in BLOCKS if under == heading][place]
     known = dict(re.findall(r"^\\set (\w+) '?([^'\n]+)'?$", block, re.MULTILINE))
     assert values.keys() <= known.keys()
@@ -104,12 +104,12 @@ def remedy(heading: str, place: int = -1, **values: object) -> str:
 
 
 def command(heading: str, place: int = 0, *, of: int | str | None = None) -> str:
-    """The command at that place under the heading; *of* stands for what its `/undo` takes back."""
+    """Return the command at that place under the heading, with *of* as the number after `/undo`."""
     said = IN_THE_CHAT[heading][place]
     return said if of is None else re.sub(r"(?<=^/undo )\S+", str(of), said)
 
 
-# What it knows -------------------------------------------------------------------------------------------------------
+# Its headings --------------------------------------------------------------------------------------------------------
 
 
 def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
@@ -117,7 +117,7 @@ def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
 
 
 async def allowed(pool: Pool, word: str, table: str) -> set[str]:
-    """What the database lets stand in the table's status."""
+    """Return the values that the database allows in the table's status."""
     rule = await pool.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
         table,
@@ -125,7 +125,7 @@ async def allowed(pool: Pool, word: str, table: str) -> set[str]:
     return {f"{word} {status}" for status in re.findall(r"'(\w+)'", rule)}
 
 
-async def test_every_state_has_its_heading_and_every_heading_its_state(pool: Pool) -> None:
+async def test_states_and_headings_are_the_same(pool: Pool) -> None:
     known = members("payment", PaymentStatus) | members("charge", ChargeState) | {"charge held"}
     known |= members("reason", Why) | members("flag", Flag) | members("method", Method)
     known |= members("event", Outcome) | members("entry", CreditKind) | members("message", NotificationKind)
@@ -143,14 +143,14 @@ def test_a_reason_leads_to_one_heading(word: str) -> None:
 
 
 @pytest.mark.parametrize("heading", NAMES)
-def test_a_state_says_how_it_looks_what_users_see_why_how_to_mend_it_and_how_to_be_sure(heading: str) -> None:
+def test_a_section_has_all_parts_in_order(heading: str) -> None:
     found = re.findall(r"^\*([A-Z][a-z ]+)\.\*\s+(.)", SECTIONS[heading], re.MULTILINE)
 
     assert [part for part, _ in found] == list(PARTS)
 
 
 @pytest.mark.parametrize("heading", NAMES)
-def test_from_what_one_sees_a_link_leads_to_it(heading: str) -> None:
+def test_the_first_tables_link_to_every_section(heading: str) -> None:
     assert f"[{heading}](#" in SECTIONS["What do you see?"]
 
 
@@ -158,7 +158,7 @@ def test_from_what_one_sees_a_link_leads_to_it(heading: str) -> None:
 
 
 class Words(Visitor):
-    """Collects what stands in a file of texts, with a gap where a value would be put in."""
+    """Collect the texts of a file, with a NUL in place of each value."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -191,19 +191,19 @@ WORDS = all_words()
 
 
 def is_said(quoted: str) -> bool:
-    """Whether each piece of the quotation, cut where it leaves something out, stands in one of the texts."""
+    """Tell whether each part of the quotation, split at its ellipses, is in one of the texts."""
     return all(any(_plain(piece) in text for text in WORDS) for piece in quoted.split("…"))
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
-def test_what_the_bot_is_said_to_say_it_says(heading: str) -> None:
+def test_quotations_of_the_bot_are_correct(heading: str) -> None:
     quoted = re.findall("“([^”]+)”", SECTIONS[heading])
 
     assert [one for one in quoted if not is_said(one)] == []
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
-def test_buttons_are_called_as_they_are(heading: str) -> None:
+def test_names_of_buttons_are_correct(heading: str) -> None:
     on_buy_me_a_coffee = {"Send test"}
     bold = set(re.findall(r"\*\*([^*]+)\*\*", SECTIONS[heading]))
 
@@ -226,14 +226,14 @@ def test_buttons_are_called_as_they_are(heading: str) -> None:
         ("Within thirty seconds", 30, SWEEP_SECONDS),
     ],
 )
-def test_numbers_are_those_of_the_code(said: str, meant: object, is_so: object) -> None:
+def test_numbers_agree_with_the_code(said: str, meant: object, is_so: object) -> None:
     assert said in " ".join(STATES.split())
     assert meant == is_so
 
 
 HEADED = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", ALERTS, re.MULTILINE | re.DOTALL))
 SCRAPED_SECONDS = 15
-"""Prometheus knows a time only when it next asks for it."""
+"""A metric changes in Prometheus only with the next scrape."""
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ SCRAPED_SECONDS = 15
         ("OutboxDeadLetters", "gives 0 within a minute", 60, TakeSnapshot.period),
     ],
 )
-def test_a_healthy_stack_meets_what_one_is_told_to_wait_for(
+def test_a_healthy_stack_reaches_the_values_of_the_checks(
     alert: str, said: str, seconds: int, period: timedelta
 ) -> None:
     assert said in " ".join(HEADED[alert].split())
@@ -269,12 +269,12 @@ def test_a_healthy_stack_meets_what_one_is_told_to_wait_for(
         ("BotBudgetBurnFast", "after more than a second", 1, thresholds.HANDLED_SECONDS),
     ],
 )
-def test_numbers_of_alerts_are_those_of_the_code(alert: str, said: str, meant: object, is_so: object) -> None:
+def test_numbers_of_alerts_agree_with_the_code(alert: str, said: str, meant: object, is_so: object) -> None:
     assert said in " ".join(HEADED[alert].split())
     assert meant == is_so
 
 
-def test_dashboards_and_panels_are_called_as_they_are() -> None:
+def test_names_of_dashboards_and_panels_are_correct() -> None:
     titles = set(
         re.findall(r'"title": "([^"]+)"', "".join(one.read_text() for one in ROOT.glob("grafana/dashboards/*.json")))
     )
@@ -283,31 +283,31 @@ def test_dashboards_and_panels_are_called_as_they_are() -> None:
     assert named - titles == set()
 
 
-def test_what_the_chat_is_said_to_do_is_a_command_of_its() -> None:
+def test_commands_in_the_text_exist() -> None:
     named = set(re.findall(r"(?:`|^)/([a-z_]+)[ `]", RUNBOOK, re.MULTILINE))
 
     assert named <= {*COMMANDS, *OPERATOR_COMMANDS, "start"}
     assert {"desk", "unmatched", "find", "undo", "credit", "doctor"} <= named
 
 
-# How it looks --------------------------------------------------------------------------------------------------------
+# Signs ---------------------------------------------------------------------------------------------------------------
 
 
 def says(heading: str, words: str, seen: str) -> None:
-    """The page has these words, and so has what is seen."""
+    """Assert that both the section and the text *seen* contain these words."""
     assert words in " ".join(SECTIONS[heading].split())
     assert words in seen
 
 
 async def card_in_words(operator: Person, number: int) -> str:
-    """What the card of a charge says."""
+    """Return the text of the charge's card."""
     found = await ask(operator, f"/find {number}")
     await operator.press(data_of(found, f"#{number}"), message_id=found["message_id"])
     return str((await operator.hear())["text"])
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_late_payment_looks_as_it_is_said_to(
+async def test_a_late_payment_has_the_signs_in_the_runbook(
     anna: Person, operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await known(operator)
@@ -328,7 +328,7 @@ async def test_a_late_payment_looks_as_it_is_said_to(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_second_payment_looks_as_it_is_said_to(
+async def test_a_second_payment_has_the_signs_in_the_runbook(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await known(operator)
@@ -345,7 +345,7 @@ async def test_a_second_payment_looks_as_it_is_said_to(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_refunds_look_as_they_are_said_to(
+async def test_refunds_have_the_signs_in_the_runbook(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await known(operator)
@@ -373,7 +373,7 @@ async def test_refunds_look_as_they_are_said_to(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_corrected_code_looks_as_it_is_said_to(anna: Person, operator: Person, webhook: Webhook) -> None:
+async def test_a_corrected_code_has_the_signs_in_the_runbook(anna: Person, operator: Person, webhook: Webhook) -> None:
     await known(operator)
     code = await anna.ask_for_code("5")
     await webhook.settle(a_payment(support_note=("2" if code[0] != "2" else "3") + code[1:]))
@@ -384,7 +384,7 @@ async def test_a_corrected_code_looks_as_it_is_said_to(anna: Person, operator: P
 
 
 @pytest.mark.usefixtures("bot")
-async def test_renewals_follow_the_user_to_whom_the_first_was_matched(
+async def test_renewals_are_matched_to_the_user_of_the_first_charge(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await known(anna)
@@ -409,26 +409,26 @@ async def test_renewals_follow_the_user_to_whom_the_first_was_matched(
 
 
 @pytest.mark.parametrize(("heading", "block"), BLOCKS, ids=[heading for heading, _ in BLOCKS])
-async def test_every_block_runs_where_there_is_nothing_to_mend(pool: Pool, heading: str, block: str) -> None:
+async def test_every_block_runs_when_there_is_nothing_to_fix(pool: Pool, heading: str, block: str) -> None:
     place = [one for under, one in BLOCKS if under == heading].index(block)
     await pool.execute("INSERT INTO users (telegram_id) VALUES ($1), ($2)", ANNA, BOHDAN)
 
     await pool.execute(remedy(heading, place))
 
 
-def test_every_remedy_is_run_in_the_state_that_it_is_for() -> None:
-    assert {heading for heading, _ in BLOCKS if heading in SECTIONS} | IN_THE_CHAT.keys() == MENDED
+def test_every_remedy_is_tested_in_the_state_that_it_is_for() -> None:
+    assert {heading for heading, _ in BLOCKS if heading in SECTIONS} | IN_THE_CHAT.keys() == FIXED
 
 
 async def obey(operator: Person, said: str) -> str:
-    """Send a command and press Yes, as the page tells to; what stands there then."""
+    """Send a command, press Yes, and return the text that replaces the question."""
     asked = await ask(operator, said)
     await operator.press(data_of(asked, "Yes"), message_id=asked["message_id"])
     return await answered(operator, asked)
 
 
 async def answered(operator: Person, asked: Message) -> str:
-    """What stands in place of a question once it is decided."""
+    """Return the text that replaces a question after the decision."""
     takes_back = any(words in asked["text"] for words in ("Take this back?", "Reverse a part"))
     mark = "↩️" if takes_back else "✅"
     return str((await shown(operator, asked, mark))["text"])
@@ -447,8 +447,8 @@ async def known(*people: Person) -> None:
 
 
 @pytest.mark.usefixtures("bot")
-@mends("Several codes")
-async def test_what_two_paid_together_is_shared(
+@fixes("Several codes")
+async def test_two_users_who_paid_together_share_the_credits(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     codes = [await anna.ask_for_code("5"), await bohdan.ask_for_code("5")]
@@ -465,8 +465,8 @@ async def test_what_two_paid_together_is_shared(
 
 
 @pytest.mark.usefixtures("bot")
-@mends("No rate for the currency")
-async def test_without_a_rate_credits_are_given_by_hand_and_the_charge_is_put_aside(
+@fixes("No rate for the currency")
+async def test_a_charge_without_a_rate_is_credited_by_hand_and_put_aside(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -484,8 +484,8 @@ async def test_without_a_rate_credits_are_given_by_hand_and_the_charge_is_put_as
 
 
 @pytest.mark.usefixtures("bot")
-@mends("Only a person may match it")
-async def test_a_payment_whose_amount_cannot_be_read_is_given_by_hand_and_put_aside(
+@fixes("Only a person may match it")
+async def test_a_charge_with_an_unreadable_amount_is_credited_by_hand_and_put_aside(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -502,7 +502,7 @@ async def test_a_payment_whose_amount_cannot_be_read_is_given_by_hand_and_put_as
     assert await ledger.balance() == 500
 
 
-async def test_with_a_rate_what_had_a_code_is_credited_by_itself(ledger: Ledger, webhook: Webhook) -> None:
+async def test_a_charge_with_a_code_is_credited_once_its_currency_has_a_rate(ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     assert await webhook.settle(a_payment(support_note=CODE, amount=700, currency="JPY")) == ["unmatched"]
     rules = replace(RULES, rates=Rates({"JPY": Decimal("0.5")}))
@@ -512,8 +512,10 @@ async def test_with_a_rate_what_had_a_code_is_credited_by_itself(ledger: Ledger,
 
 
 @pytest.mark.usefixtures("bot")
-@mends("A charge is not meant for a user")
-async def test_what_was_put_aside_by_mistake_waits_again(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+@fixes("A charge is not meant for a user")
+async def test_a_charge_that_was_put_aside_by_mistake_waits_again(
+    operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
     card = await card_of(operator, webhook, support_note="for the cats")
     await operator.press(data_of(card, "For no user"))
     await answer(operator, await operator.hear(), "a tip")
@@ -526,7 +528,7 @@ async def test_what_was_put_aside_by_mistake_waits_again(operator: Person, webho
 
 
 @pytest.mark.usefixtures("bot")
-@mends("The wrong user was credited")
+@fixes("The wrong user was credited")
 async def test_credits_move_to_the_right_user(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
@@ -552,7 +554,7 @@ async def test_credits_move_to_the_right_user(
 
 
 @pytest.mark.usefixtures("bot")
-@mends("A wrong adjustment")
+@fixes("A wrong adjustment")
 async def test_an_adjustment_is_taken_back_by_its_number(anna: Person, operator: Person, ledger: Ledger) -> None:
     await known(anna, operator)
     await obey(operator, "/credit @anna +5000 a present")
@@ -567,8 +569,10 @@ async def test_an_adjustment_is_taken_back_by_its_number(anna: Person, operator:
 
 
 @pytest.mark.usefixtures("bot")
-@mends("Another amount or currency than picked")
-async def test_what_was_picked_is_honoured(anna: Person, operator: Person, webhook: Webhook, ledger: Ledger) -> None:
+@fixes("Another amount or currency than picked")
+async def test_the_difference_to_the_picked_amount_is_added(
+    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
+) -> None:
     await known(operator)
     code = await anna.ask_for_code("10")
     await webhook.settle(a_payment(support_note=code, amount=5))
@@ -584,8 +588,8 @@ async def test_what_was_picked_is_honoured(anna: Person, operator: Person, webho
 
 
 @pytest.mark.usefixtures("bot")
-@mends("The rates were changed")
-async def test_what_was_promised_at_the_old_rate_is_made_up_for(
+@fixes("The rates were changed")
+async def test_the_difference_to_the_old_rate_is_added(
     anna: Person, operator: Person, role_url: Callable[[str], str], ledger: Ledger
 ) -> None:
     await known(operator)
@@ -601,7 +605,7 @@ async def test_what_was_promised_at_the_old_rate_is_made_up_for(
 
 
 @pytest.mark.usefixtures("bot")
-@mends("Less than one credit")
+@fixes("Less than one credit")
 async def test_a_payment_worth_less_than_a_credit_is_rounded_up_by_hand(
     anna: Person, operator: Person, role_url: Callable[[str], str], ledger: Ledger
 ) -> None:
@@ -617,7 +621,7 @@ async def test_a_payment_worth_less_than_a_credit_is_rounded_up_by_hand(
 
 
 @pytest.mark.usefixtures("bot")
-@mends("A balance is below zero")
+@fixes("A balance is below zero")
 async def test_a_debt_is_found_and_waived(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, pool: Pool
 ) -> None:
@@ -641,8 +645,8 @@ async def test_a_debt_is_found_and_waived(
 
 
 @pytest.mark.usefixtures("bot")
-@mends("Refunded in part, or disputed")
-async def test_the_rest_is_given_back_or_taken(
+@fixes("Refunded in part, or disputed")
+async def test_a_part_is_reversed_and_the_rest_is_taken_by_hand(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     await known(operator)
@@ -661,8 +665,8 @@ async def test_the_rest_is_given_back_or_taken(
 
 
 @pytest.mark.usefixtures("bot")
-@mends("A payment never came")
-async def test_what_never_came_is_given_by_hand_and_the_next_operator_finds_it(
+@fixes("A payment never came")
+async def test_a_payment_that_never_came_is_credited_by_hand_and_the_next_operator_finds_it(
     anna: Person, operator: Person, ledger: Ledger
 ) -> None:
     await known(anna, operator)
@@ -674,8 +678,8 @@ async def test_what_never_came_is_given_by_hand_and_the_next_operator_finds_it(
     assert await ledger.balance() == 500
 
 
-@mends("An event failed, or could not be read")
-async def test_what_cannot_be_read_is_found(pool: Pool, webhook: Webhook) -> None:
+@fixes("An event failed, or could not be read")
+async def test_an_unreadable_event_is_found(pool: Pool, webhook: Webhook) -> None:
     await webhook.post(b"\xff not JSON")
 
     [unread] = await pool.fetch(remedy("An event failed, or could not be read"))
@@ -684,9 +688,7 @@ async def test_what_cannot_be_read_is_found(pool: Pool, webhook: Webhook) -> Non
 
 
 @pytest.mark.usefixtures("bot")
-async def test_what_failed_is_settled_once_the_cause_is_mended(
-    anna: Person, operator: Person, pool: Pool, ledger: Ledger
-) -> None:
+async def test_a_failed_event_is_settled_again(anna: Person, operator: Person, pool: Pool, ledger: Ledger) -> None:
     await known(operator)
     payment = a_payment(support_note=await anna.ask_for_code("5"))
     await keep_failed_event(pool, read_event(raw(payment), received_at=datetime.now(UTC), nonce="1"))
@@ -706,7 +708,7 @@ async def test_what_failed_is_settled_once_the_cause_is_mended(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_claim_whose_card_is_gone_is_shown_again(
+async def test_a_claim_without_its_card_is_shown_again(
     anna: Person, operator: Person, pool: Pool, ledger: Ledger
 ) -> None:
     await known(anna, operator)
@@ -726,8 +728,8 @@ async def test_a_claim_whose_card_is_gone_is_shown_again(
     assert "Nobody misses a payment." in await operator.ask("/claims")
 
 
-@mends("Nobody is told")
-async def test_what_was_given_up_is_owed_again(pool: Pool, ledger: Ledger) -> None:
+@fixes("Nobody is told")
+async def test_a_message_that_was_given_up_is_due_again(pool: Pool, ledger: Ledger) -> None:
     await pool.execute(
         "INSERT INTO notifications (telegram_id, kind, status, attempts) VALUES ($1, 'payment_credited', 'dead', 30)",
         ANNA,
@@ -738,8 +740,8 @@ async def test_what_was_given_up_is_owed_again(pool: Pool, ledger: Ledger) -> No
     assert await pool.fetchval("SELECT count(*) FROM notifications WHERE status = 'pending' AND attempts = 0") == 1
 
 
-@mends("Balances differ from the ledger")
-async def test_balances_are_the_sums_again(pool: Pool, ledger: Ledger, webhook: Webhook) -> None:
+@fixes("Balances differ from the ledger")
+async def test_the_remedy_sets_balances_to_the_sums_of_the_ledger(pool: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE))
     await pool.execute("ALTER TABLE balances DISABLE TRIGGER USER; UPDATE balances SET balance = 7")
@@ -755,14 +757,14 @@ PERSONAL: dict[str, Any] = {"supporter_id": 9, "supporter_name": "Anna", "suppor
 
 
 async def names_found(pool: Pool) -> list[str]:
-    """Where something still tells of Anna."""
+    """Return the tables that still contain personal data of Anna."""
     tables = ("events", "supporters", "charges", "users")
     rows = {table: await pool.fetch(f"SELECT to_jsonb({table})::text AS said FROM {table}") for table in tables}
     return [table for table in tables for row in rows[table] if "anna" in row["said"].lower() or "a@b.c" in row["said"]]
 
 
-@mends("Somebody asks to be forgotten")
-async def test_who_asks_to_be_forgotten_is_and_a_repeat_is_still_known(
+@fixes("Somebody asks to be forgotten")
+async def test_the_remedy_erases_a_user_and_a_repeat_is_still_recognised(
     pool: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     payment = a_payment(support_note=f"Anna {CODE}", **PERSONAL)
@@ -777,7 +779,7 @@ async def test_who_asks_to_be_forgotten_is_and_a_repeat_is_still_known(
     assert await ledger.balance(ANNA) == 500
 
 
-async def test_a_later_payment_of_a_forgotten_user_is_credited_and_names_nobody(
+async def test_a_later_payment_of_an_erased_user_is_credited_without_personal_data(
     pool: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)

@@ -1,4 +1,4 @@
-"""The Python in the documents names what there is."""
+"""The Python snippets in the documents import existing names."""
 
 import ast
 import importlib
@@ -13,7 +13,7 @@ SNIPPETS = [(document.name, code) for document in DOCUMENTS for code in SNIPPET.
 
 
 @pytest.mark.parametrize(("document", "code"), SNIPPETS, ids=[name for name, _ in SNIPPETS])
-def test_what_a_snippet_imports_is_there(document: str, code: str) -> None:
+def test_a_snippet_imports_only_existing_names(document: str, code: str) -> None:
     tree = compile(code, document, "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
