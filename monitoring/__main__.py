@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from monitoring.dashboards.all import BOARDS
+from monitoring.dashboards.boards import BOARDS
 from monitoring.dashboards.grafana import write_board
 from monitoring.rules import write_rules
 

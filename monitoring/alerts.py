@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 from functools import partial
 
+from monitoring import thresholds as limits
 from monitoring.promql import (
     DELIVERIES,
     NEW,
@@ -23,39 +24,6 @@ from monitoring.promql import (
     restarts,
 )
 from monitoring.slos import FAST, SLOS, SLOW, WATCHING, Slo, burns, cause_fires
-from monitoring.thresholds import (
-    BACKUP_AGE_SECONDS,
-    CERTIFICATE_LEFT_SECONDS,
-    CLAIM_AGE_SECONDS,
-    CLOCK_OFFSET_SECONDS,
-    DISK_AHEAD_SECONDS,
-    DISK_FREE_BYTES,
-    DISK_FREE_SHARE,
-    DISK_LOOK_BACK,
-    EVENT_LOOP_LAG_SECONDS,
-    EXPIRY_LATE_SECONDS,
-    FAILED_STREAK,
-    JANITOR_PERIODS,
-    JANITOR_SLACK_SECONDS,
-    NOTIFICATIONS_FAILED,
-    OUTAGE_SECONDS,
-    OUTBOX_AGE_SECONDS,
-    POLL_SHARE,
-    POSTGRES_CONNECTIONS_SHARE,
-    POSTGRES_TRANSACTION_IDS,
-    POSTGRES_TRANSACTION_SECONDS,
-    PROBE_SILENCE_SECONDS,
-    PROXY_START_SECONDS,
-    RESTARTS_PER_15_MINUTES,
-    SIGNATURE_FAILURES_PER_10_MINUTES,
-    SNAPSHOT_AGE_SECONDS,
-    SNAPSHOT_FRESH_SECONDS,
-    SPOOLED_AGE_SECONDS,
-    TELEGRAM_ERROR_SHARE,
-    UNDELIVERED_AGE_SECONDS,
-    UNMATCHED_AGE_SECONDS,
-    UNMATCHED_PER_HOUR,
-)
 
 
 class Severity(enum.StrEnum):
@@ -106,7 +74,7 @@ def _last_outage() -> str:
     A time without measurements, because the whole machine was off, counts as an outage: the last probe before it grows old.
     """
     last_passed = f"max({latest(PROBED, '30m')})"
-    return f"max_over_time(((time() - {last_passed} > {OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
+    return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
 
 
 PROBED = 'ledger_janitor_last_success_timestamp_seconds{task="send_probe"}'
@@ -142,7 +110,7 @@ MISSED = tuple(job for job in HARMS if job != "caddy")
 ALERT_TABLE = (
     page(
         "WebhookNearDisable",
-        f"{highest('ledger_webhook_failed_streak')} >= {FAILED_STREAK}",
+        f"{highest('ledger_webhook_failed_streak')} >= {limits.FAILED_STREAK}",
         summary="Buy Me a Coffee is about to disable the webhook",
         description="{{ $value }} deliveries in a row were refused; after more than 10, no payment arrives any more.",
         dashboard="ledger-webhook",
@@ -160,7 +128,7 @@ ALERT_TABLE = (
     ticket(
         "WebhookSignatureFailures",
         counted(f'{DELIVERIES}{{outcome=~"bad_signature|unsigned"}}', "10m")
-        + f" >= {SIGNATURE_FAILURES_PER_10_MINUTES}",
+        + f" >= {limits.SIGNATURE_FAILURES_PER_10_MINUTES}",
         summary="Many deliveries were not signed by Buy Me a Coffee",
         description="{{ $value }} in 10 minutes. They were refused and changed nothing; it may be an attack.",
         dashboard="ledger-webhook",
@@ -176,7 +144,7 @@ ALERT_TABLE = (
     ),
     page(
         "EventsSpooled",
-        f"{highest('ledger_spooled_oldest_age_seconds')} > {SPOOLED_AGE_SECONDS}",
+        f"{highest('ledger_spooled_oldest_age_seconds')} > {limits.SPOOLED_AGE_SECONDS}",
         summary="Payments wait in the spool: they are safe, but not credited",
         description="The oldest has waited for {{ $value | humanizeDuration }}. It needs the database, or an operator"
         " if it cannot be read.",
@@ -185,7 +153,7 @@ ALERT_TABLE = (
     ),
     page(
         "WebhookProbeFailing",
-        "time() - " + _last_done('{task="send_probe"}') + f" > {PROBE_SILENCE_SECONDS}",
+        "time() - " + _last_done('{task="send_probe"}') + f" > {limits.PROBE_SILENCE_SECONDS}",
         summary="Payments cannot arrive: our own probes fail on the way",
         description="The last probe passed the proxy, the signature check and the settlement"
         " {{ $value | humanizeDuration }} ago.",
@@ -215,7 +183,7 @@ ALERT_TABLE = (
         "WebhookUncheckedAfterOutage",
         # Fires until a delivery proves that the webhook is enabled. It stays silent if none has ever come: the webhook is not set up yet.
         f"{_last_outage()} > ({highest('ledger_last_delivery_timestamp_seconds')} > 0)"
-        f" and time() - max({latest(PROBED, '5m')}) < {PROBE_SILENCE_SECONDS}",
+        f" and time() - max({latest(PROBED, '5m')}) < {limits.PROBE_SILENCE_SECONDS}",
         summary="After an outage: Buy Me a Coffee may have disabled the webhook",
         description="No payment could arrive until {{ $value | humanizeTimestamp }}. Check that the webhook is enabled and press"
         f" “Send test”, which ends this alert: {WEBHOOK_PAGE}",
@@ -232,7 +200,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "PaymentUnmatchedOld",
-        highest('ledger_payments_oldest_age_seconds{state="unmatched"}') + f" > {UNMATCHED_AGE_SECONDS}",
+        highest('ledger_payments_oldest_age_seconds{state="unmatched"}') + f" > {limits.UNMATCHED_AGE_SECONDS}",
         summary="A user paid and has waited for the credits for hours",
         description="The oldest unmatched payment is {{ $value | humanizeDuration }} old. Decide it with /unmatched in the bot.",
         dashboard="ledger-payments",
@@ -240,7 +208,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "PaymentUnmatchedBurst",
-        counted(f'{DELIVERIES}{{outcome="unmatched"}}', "1h") + f" >= {UNMATCHED_PER_HOUR}",
+        counted(f'{DELIVERIES}{{outcome="unmatched"}}', "1h") + f" >= {limits.UNMATCHED_PER_HOUR}",
         summary="Many payments match no user: the code may be hard to find or to paste",
         description="{{ $value }} came in an hour. Decide them with /unmatched in the bot.",
         dashboard="ledger-payments",
@@ -248,7 +216,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "ClaimOld",
-        f"{highest('ledger_claims_oldest_age_seconds')} > {CLAIM_AGE_SECONDS}",
+        f"{highest('ledger_claims_oldest_age_seconds')} > {limits.CLAIM_AGE_SECONDS}",
         summary="A user has claimed a payment and has had no answer for hours",
         description="The oldest claim is {{ $value | humanizeDuration }} old. Answer it with /claims in the bot.",
         dashboard="ledger-payments",
@@ -267,7 +235,7 @@ ALERT_TABLE = (
         "PaymentPendingExpiryStuck",
         # Measures the result, so it fires even if the task reports success.
         highest('ledger_payments_oldest_age_seconds{state="pending"}')
-        + f" - {highest('ledger_pending_ttl_seconds')} > {EXPIRY_LATE_SECONDS}",
+        + f" - {highest('ledger_pending_ttl_seconds')} > {limits.EXPIRY_LATE_SECONDS}",
         summary="Unpaid pending payments no longer expire",
         description="The oldest should have expired {{ $value | humanizeDuration }} ago. The janitor's log says why.",
         dashboard="ledger-janitor",
@@ -292,7 +260,8 @@ ALERT_TABLE = (
     page(
         "OutboxStuck",
         # Dead notifications age for ever; OutboxDeadLetters reports them.
-        highest('ledger_outbox_oldest_age_seconds{audience="users",status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
+        highest('ledger_outbox_oldest_age_seconds{audience="users",status!="dead"}')
+        + f" > {limits.OUTBOX_AGE_SECONDS}",
         summary="Users are not notified of their payments",
         description="The oldest notification has been due for {{ $value | humanizeDuration }}. Credits are not affected.",
         dashboard="ledger-bot",
@@ -301,7 +270,7 @@ ALERT_TABLE = (
     page(
         "OutboxUndelivered",
         # A notification in backoff is not due, so OutboxStuck does not see an outage of Telegram.
-        highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {UNDELIVERED_AGE_SECONDS}",
+        highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
         summary="A user is not notified of a payment, although the bot keeps trying",
         description="The oldest notification has waited for {{ $value | humanizeDuration }}. Credits are not affected.",
         dashboard="ledger-bot",
@@ -309,7 +278,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "OperatorsNotTold",
-        highest('ledger_outbox_undelivered_age_seconds{audience="operators"}') + f" > {UNDELIVERED_AGE_SECONDS}",
+        highest('ledger_outbox_undelivered_age_seconds{audience="operators"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
         summary="A message to operators has waited for long; users' messages go first",
         description="The oldest has waited for {{ $value | humanizeDuration }}.",
         dashboard="ledger-bot",
@@ -326,7 +295,7 @@ ALERT_TABLE = (
     ticket(
         "TelegramErrors",
         f"sum(rate({FAILED_CALLS}[15m])) / (sum(rate({CALLS}[15m])) > 0)"
-        f" > {TELEGRAM_ERROR_SHARE} and {counted(FAILED_CALLS, '15m')} > 10",
+        f" > {limits.TELEGRAM_ERROR_SHARE} and {counted(FAILED_CALLS, '15m')} > 10",
         summary="Telegram refuses calls or does not answer: messages come late",
         description="{{ $value | humanizePercentage }} of the calls in 15 minutes failed.",
         dashboard="ledger-bot",
@@ -369,7 +338,7 @@ ALERT_TABLE = (
     ticket(
         "NotifyBypassed",
         'sum(increase(ledger_outbox_claims_total{wakeup="poll"}[30m]))'
-        f" / ({counted('ledger_outbox_claims_total', '30m')} > 10) > {POLL_SHARE}",
+        f" / ({counted('ledger_outbox_claims_total', '30m')} > 10) > {limits.POLL_SHARE}",
         summary="Notifications are found by polling, not by NOTIFY: they come late",
         description="{{ $value | humanizePercentage }} of the rounds with due notifications were found by polling.",
         dashboard="ledger-bot",
@@ -377,8 +346,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "JanitorTaskNotSucceeding",
-        f"time() - {_last_done(WATCHED_TASKS)} > on (task) {JANITOR_PERIODS}"
-        f" * max by (task) ({latest('ledger_janitor_period_seconds', '5m')}) + {JANITOR_SLACK_SECONDS}",
+        f"time() - {_last_done(WATCHED_TASKS)} > on (task) {limits.JANITOR_PERIODS}"
+        f" * max by (task) ({latest('ledger_janitor_period_seconds', '5m')}) + {limits.JANITOR_SLACK_SECONDS}",
         summary="A task of the janitor no longer succeeds",
         description="{{ $labels.task }} last succeeded {{ $value | humanizeDuration }} ago. The janitor's log says why.",
         dashboard="ledger-janitor",
@@ -386,7 +355,7 @@ ALERT_TABLE = (
     ),
     page(
         "SnapshotStale",
-        f"{SNAPSHOT_AGE} > {SNAPSHOT_AGE_SECONDS}"
+        f"{SNAPSHOT_AGE} > {limits.SNAPSHOT_AGE_SECONDS}"
         f" or absent_over_time(ledger_snapshot_timestamp_seconds[5m]) and on () {WATCHING}",
         summary="The state of payments is no longer measured: other alerts may stay silent",
         description="The last snapshot is too old; dashboards stay empty until there is a new one. See the janitor's log.",
@@ -404,7 +373,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "BackupOld",
-        f"time() - ({BACKUP} > 0) > {BACKUP_AGE_SECONDS}",
+        f"time() - ({BACKUP} > 0) > {limits.BACKUP_AGE_SECONDS}",
         summary="Backups have stopped: a lost disk would lose all payments since the last one",
         description="The last successful backup is {{ $value | humanizeDuration }} old.",
         dashboard="ledger-janitor",
@@ -412,9 +381,9 @@ ALERT_TABLE = (
     ),
     ticket(
         "DiskFilling",
-        f"{lowest(FREE)} and min({latest(FREE, '5m')} / {latest('ledger_disk_size_bytes', '5m')}) < {DISK_FREE_SHARE}"
+        f"{lowest(FREE)} and min({latest(FREE, '5m')} / {latest('ledger_disk_size_bytes', '5m')}) < {limits.DISK_FREE_SHARE}"
         # Only janitors that still run: the window also holds values of earlier ones.
-        f" and min(predict_linear({FREE}[{DISK_LOOK_BACK}], {DISK_AHEAD_SECONDS}) and {latest(FREE, '5m')}) < 0",
+        f" and min(predict_linear({FREE}[{limits.DISK_LOOK_BACK}], {limits.DISK_AHEAD_SECONDS}) and {latest(FREE, '5m')}) < 0",
         summary="The disk will be full within a day, and then no payment can be stored",
         description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",
         dashboard="ledger-platform",
@@ -422,7 +391,7 @@ ALERT_TABLE = (
     ),
     page(
         "DiskNearlyFull",
-        f"{lowest(FREE)} < {DISK_FREE_BYTES}",
+        f"{lowest(FREE)} < {limits.DISK_FREE_BYTES}",
         summary="The disk is nearly full: soon no payment can be stored",
         description="Free: {{ $value | humanize1024 }}B.",
         dashboard="ledger-platform",
@@ -450,7 +419,7 @@ ALERT_TABLE = (
         # Not while the janitor reaches the database: then only the exporter fails, and this alert would silence others wrongly.
         # A missing exporter counts as well, because it waits for a hanging database until the scrape times out.
         f"({highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
-        f" unless on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
+        f" unless on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
         summary="The database is down: payments wait, and no user is credited",
         description="Neither the exporter nor the janitor reaches it.",
         dashboard="ledger-postgres",
@@ -458,7 +427,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresExporterFails",
-        f"{highest('pg_up')} == 0 and on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
+        f"{highest('pg_up')} == 0 and on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
         summary="The database is not monitored: problems in it would go unnoticed",
         description="The janitor reaches the database, but the exporter does not. See the exporter's log.",
         dashboard="ledger-postgres",
@@ -468,7 +437,7 @@ ALERT_TABLE = (
         "PostgresConnectionsHigh",
         # Not the last values: they would add up connections of states and users that existed one after another.
         "max(sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections)"
-        f" > {POSTGRES_CONNECTIONS_SHARE}",
+        f" > {limits.POSTGRES_CONNECTIONS_SHARE}",
         summary="The database soon has no connection left",
         description="{{ $value | humanizePercentage }} are in use.",
         dashboard="ledger-postgres",
@@ -476,7 +445,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresLongTransaction",
-        highest('pg_stat_activity_max_tx_duration{datname="ledger"}') + f" > {POSTGRES_TRANSACTION_SECONDS}",
+        highest('pg_stat_activity_max_tx_duration{datname="ledger"}') + f" > {limits.POSTGRES_TRANSACTION_SECONDS}",
         summary="A long transaction may block the database",
         description="The longest has been open for {{ $value | humanizeDuration }}.",
         dashboard="ledger-postgres",
@@ -503,7 +472,7 @@ ALERT_TABLE = (
     ticket(
         "PostgresWraparound",
         " or ".join(
-            f"{highest(f'pg_database_wraparound_age_{ids}_seconds')} > {POSTGRES_TRANSACTION_IDS}"
+            f"{highest(f'pg_database_wraparound_age_{ids}_seconds')} > {limits.POSTGRES_TRANSACTION_IDS}"
             for ids in ("datfrozenxid", "datminmxid")
         ),
         summary="The database runs out of transaction ids and will then refuse every write",
@@ -523,7 +492,7 @@ ALERT_TABLE = (
         "CertificateExpiring",
         # 0 means that the certificate could not be checked.
         f"max({latest('ledger_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
-        f" < {CERTIFICATE_LEFT_SECONDS}",
+        f" < {limits.CERTIFICATE_LEFT_SECONDS}",
         summary="The certificate expires soon, and then no payment arrives",
         description="It is valid for {{ $value | humanizeDuration }} more; the proxy should have renewed it. See the proxy's log.",
         dashboard="ledger-webhook",
@@ -531,7 +500,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "ProcessRestarting",
-        f"{restarts(OURS)} >= {RESTARTS_PER_15_MINUTES}",
+        f"{restarts(OURS)} >= {limits.RESTARTS_PER_15_MINUTES}",
         summary="A service restarts again and again",
         description="{{ $labels.job }} restarted {{ $value }} times in 15 minutes. Its log says why.",
         dashboard="ledger-platform",
@@ -542,7 +511,7 @@ ALERT_TABLE = (
         # One restart is enough: the proxy holds deliveries while the services restart, but nothing holds them while it does.
         # Silent if Prometheus started as well, because then the whole machine did.
         f"{restarts(PROXY)} >= 1"
-        f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {PROXY_START_SECONDS}',
+        f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {limits.PROXY_START_SECONDS}',
         summary="The proxy restarted: payments that came meanwhile were refused",
         description="Restarts in 15 minutes: {{ $value }}. Unless you did it, the proxy probably ran out of memory.",
         dashboard="ledger-platform",
@@ -550,7 +519,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "ClockWrong",
-        f"max(abs({latest('ledger_clock_offset_seconds')})) > {CLOCK_OFFSET_SECONDS}",
+        f"max(abs({latest('ledger_clock_offset_seconds')})) > {limits.CLOCK_OFFSET_SECONDS}",
         summary="This machine's clock is wrong: the Mini App refuses users, times are wrong",
         description="It differs from Telegram's clock by {{ $value | humanizeDuration }}.",
         dashboard="ledger-platform",
@@ -560,7 +529,7 @@ ALERT_TABLE = (
     ticket(
         "EventLoopLag",
         "histogram_quantile(0.99, sum by (job, le) (rate(ledger_event_loop_lag_seconds_bucket[10m])))"
-        f" > {EVENT_LOOP_LAG_SECONDS}",
+        f" > {limits.EVENT_LOOP_LAG_SECONDS}",
         summary="A service is too busy to answer in time",
         description="The event loop of {{ $labels.job }} lags by {{ $value | humanizeDuration }}.",
         dashboard="ledger-platform",
@@ -569,7 +538,7 @@ ALERT_TABLE = (
     page(
         "AlertmanagerNotifyFailing",
         counted('alertmanager_notifications_failed_total{integration="telegram"}', "15m")
-        + f" >= {NOTIFICATIONS_FAILED}",
+        + f" >= {limits.NOTIFICATIONS_FAILED}",
         summary="Alerts do not reach Telegram",
         description="{{ $value }} were given up in 15 minutes. Check the alert bot's token and the chat.",
         dashboard="ledger-platform",
@@ -577,7 +546,7 @@ ALERT_TABLE = (
     ticket(
         "WatchdogNotifyFailing",
         counted('alertmanager_notifications_failed_total{integration="webhook"}', "15m")
-        + f" >= {NOTIFICATIONS_FAILED}",
+        + f" >= {limits.NOTIFICATIONS_FAILED}",
         summary="The dead man's switch gets no heartbeat and will raise a false alarm",
         description="{{ $value }} heartbeats were given up in 15 minutes. Check ALERTS_WATCHDOG_URL.",
         dashboard="ledger-platform",

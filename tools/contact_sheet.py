@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from monitoring.dashboards.asking import ask_now, ask_over, plain_sql
+from monitoring.dashboards.queries import ask_now, ask_over, plain_sql
 from tests.e2e.browser import CHROMIUM
 
 ROOT = Path(__file__).parent.parent

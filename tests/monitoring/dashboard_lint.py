@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import yaml
 from grafana_foundation_sdk.models import units
 
-from monitoring.dashboards.asking import panels_of
+from monitoring.dashboards.queries import panels_of
 from monitoring.dashboards.grafana import TAG
 
 Json: TypeAlias = dict[str, Any]

@@ -12,8 +12,8 @@ import yaml
 from monitoring import thresholds
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS
-from monitoring.dashboards.all import BOARDS
-from monitoring.dashboards.asking import panels_of
+from monitoring.dashboards.boards import BOARDS
+from monitoring.dashboards.queries import panels_of
 from monitoring.dashboards.parts import FIRST, Board, Panel, Unit
 from monitoring.rules import DASHBOARD, RUNBOOK
 from monitoring.slos import SLOS

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import yaml
 
-from monitoring.dashboards.asking import ask_now
+from monitoring.dashboards.queries import ask_now
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack, await_that
 from tests.monitoring.test_dashboards_running import WATCHERS
