@@ -39,7 +39,7 @@ class Alert:
     name: str
     expr: str
     summary: str
-    """What is wrong, in at most 80 characters. It may use only labels by which Alertmanager groups."""
+    """Names the fault and its harm in at most 80 characters, and only labels by which Alertmanager groups."""
     description: str
     dashboard: str
     hold: str = "0m"

@@ -96,7 +96,7 @@ class Panel:
     kind: Kind
     title: str
     about: str
-    """What the panel shows, and how it looks when all is well."""
+    """The description: it says which values the panel shows and which are good."""
     queries: tuple[Query, ...] | Sql
     empty: str = ""
     """The text shown if there are no values."""
