@@ -35,7 +35,7 @@ FINE = row(
     "Is it fine?",
     stat(
         "Refused in a row",
-        "Deliveries with a signature refused since the last accepted one. Good: 0. After more than 10, Buy Me a Coffee disables the webhook.",
+        "Refused deliveries with a signature since the last accepted one. Good: 0. After more than 10, BMC disables the webhook.",
         gauge("ledger_webhook_failed_streak"),
         limit=Limit(FAILED_STREAK),
         alerts=("WebhookNearDisable",),
