@@ -131,7 +131,7 @@ SLOS = (
     Slo(
         name="freshness",
         objective=0.999,
-        harm="The state shown of payments is outdated",
+        harm="The payment state shown is outdated",
         promise=f"The snapshot shown is younger than {SNAPSHOT_AGE_SECONDS} seconds: 99.9 % of 30 days.",
         bad=f"sum_over_time({STALE}[{{window}}])",
         total=f"count_over_time({STALE}[{{window}}])",
