@@ -21,7 +21,6 @@ class Options(TypedDict, total=False):
     limit: Limit
     alerts: tuple[str, ...]
     words: Mapping[str, Word]
-    columns: tuple[Column, ...]
     stacked: bool
     least: float | None
     most: float
@@ -85,8 +84,7 @@ def states(title: str, about: str, *queries: Query, **options: Unpack[Options]) 
 def table(
     title: str, about: str, *queries: str | Sql, columns: tuple[Column, ...], **options: Unpack[Options]
 ) -> Panel:
-    options["columns"] = columns
-    return _panel(Kind.TABLE, title, about, queries, options)
+    return replace(_panel(Kind.TABLE, title, about, queries, options), columns=columns)
 
 
 def heat(title: str, about: str, histogram: str, **options: Unpack[Options]) -> Panel:
@@ -98,9 +96,16 @@ def heat(title: str, about: str, histogram: str, **options: Unpack[Options]) -> 
 
 def _panel(kind: Kind, title: str, about: str, queries: tuple[str | Query | Sql, ...], options: Options) -> Panel:
     options.setdefault("decimals", DECIMALS.get(options.get("unit", Unit.COUNT), 0))
-    [first, *_] = queries
-    asked = first if isinstance(first, Sql) else tuple(Query(one) if isinstance(one, str) else one for one in queries)
-    return Panel(kind, title, about, asked, **options)
+    return Panel(kind, title, about, _queries(queries), **options)
+
+
+def _queries(queries: tuple[str | Query | Sql, ...]) -> tuple[Query, ...] | Sql:
+    """Return what `Panel` holds: either one statement of SQL or queries to Prometheus."""
+    match queries:
+        case (Sql() as statement,):
+            return statement
+        case _:
+            return tuple(Query(one) if isinstance(one, str) else one for one in queries if not isinstance(one, Sql))
 
 
 # Queries ----------------------------------------------------------------------------------------------------------------
