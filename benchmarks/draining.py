@@ -1,11 +1,11 @@
 """
-Measure how long a full spool takes to drain into a database that is back.
+Measure how long a full spool takes to drain into the database after an outage.
 
     PYTHONPATH=. python benchmarks/draining.py postgresql://ledger_owner@127.0.0.1:55433/ledger
 
-wants the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until the
-folder is empty. The folder should lie on the disk that would hold the real spool: `--folder`. `--payers` says who paid: `one` user
-with one code, `many` users with a code each, or `strangers` without a code, of whose amount many users have a pending payment.
+needs the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until the
+folder is empty. Choose a folder on the disk that would hold the real spool with `--folder`. `--payers` chooses who paid: `one`
+user with one code, `many` users with a code each, or `strangers` without a code, whose amounts fit many pending payments.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from services.webhook.spool import EVENTS_MAX, Delivery, Spool
 from services.webhook.writer import Writer
 
 USERS = 1000
-"""Of `many` and `strangers`; each has one pending payment."""
+"""The users of `many` and `strangers`; each has one pending payment."""
 
 AMOUNTS = 50
 """How many different amounts the payments without a code have."""
@@ -57,7 +57,7 @@ def _body(number: int, payers: Payers) -> bytes:
     amount = 5 + number % AMOUNTS if payers == "strangers" else 5
     note = f"Thank you for all the episodes! {words}"
     data = {"id": number, "transaction_id": f"pi_{number}", "amount": amount, "currency": "USD", "support_note": note}
-    # About as long as a real one, of which we read few fields: 1 to 2 kB.
+    # As long as a real body, 1 to 2 kB, of which we read only a few fields.
     body = {
         "type": "donation.created",
         "live_mode": True,
@@ -69,7 +69,7 @@ def _body(number: int, payers: Payers) -> bytes:
 
 
 async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
-    """Drain the spool in *folder*; returns the seconds it took and the events' numbers in the order of their settlement."""
+    """Drain the spool in *folder*. Returns the seconds it took and the numbers of the events in the order of settlement."""
     settled: list[int] = []
 
     async def settle(batch: Sequence[Event]) -> list[Outcome]:
@@ -83,7 +83,7 @@ async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
     await intake.open()
     started = time.perf_counter()
     running = [asyncio.create_task(writer.run()), asyncio.create_task(intake.run())]
-    while spool.events:  # noqa: ASYNC110 — nobody tells that a file is gone
+    while spool.events:  # noqa: ASYNC110 — the spool signals no removal of files
         await asyncio.sleep(0.05)
     seconds = time.perf_counter() - started
     for task in running:
@@ -129,7 +129,7 @@ if __name__ == "__main__":
     words.add_argument("database_url")
     words.add_argument("--count", type=int, default=EVENTS_MAX)
     words.add_argument("--payers", choices=get_args(Payers), default="one")
-    words.add_argument("--folder", type=Path, help="where to make the spool; otherwise where temporary files lie")
+    words.add_argument("--folder", type=Path, help="the folder for the spool; by default that of temporary files")
     given = words.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         asyncio.run(run(given.database_url, Path(folder), given.count, given.payers))

@@ -115,7 +115,7 @@ History = Sequence[tuple[datetime, Step]]
 
 
 class Script:
-    """Writes a history, in any order of time."""
+    """Collects the steps of a history, in any order of time."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance

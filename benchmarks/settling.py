@@ -1,10 +1,10 @@
 """
-Measure how fast payments are settled: in coalesced batches, and one transaction each as the baseline, in the same run.
+Measure how fast payments are settled, in batches and, as the baseline, in one transaction each.
 
     make bench
 
-starts a Postgres of its own with its usual durability (fsync on, on this machine's disk), settles the same number of
-payments both ways from a number of callers at once, and prints payments a second and the time each caller waited.
+starts a Postgres of its own with the usual durability (fsync on, on this machine's disk), settles the same number of
+payments both ways from several concurrent callers, and prints payments per second and the waiting times of the callers.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Submit = Callable[[Event], Awaitable[object]]
 
 
 async def measure(name: str, submit: Submit, events: Sequence[Event], callers: int) -> None:
-    """Let *callers* submit the events one after the other, and print what it took."""
+    """Let *callers* concurrent callers submit the events, and print the rate and the waiting times."""
     waiting = list(events)
     waited: list[float] = []
 
@@ -79,12 +79,12 @@ async def run(database_url: str, *, count: int, callers: int) -> None:
         async def alone(event: Event) -> object:
             return await settle_events(pool, [event], RULES, now=datetime.now(UTC))
 
-        print(f"{count} payments, {callers} callers at once")
+        print(f"{count} payments, {callers} concurrent callers")
         await measure("one transaction each", alone, payments(first, count), callers)
-        await _measure_coalesced(pool, payments(first + count, count), callers)
+        await _measure_batches(pool, payments(first + count, count), callers)
 
 
-async def _measure_coalesced(pool: Pool, events: Sequence[Event], callers: int) -> None:
+async def _measure_batches(pool: Pool, events: Sequence[Event], callers: int) -> None:
     async def settle(batch: Sequence[Event]) -> list[Outcome]:
         return (await settle_events(pool, batch, RULES, now=datetime.now(UTC))).outcomes
 
@@ -93,7 +93,7 @@ async def _measure_coalesced(pool: Pool, events: Sequence[Event], callers: int) 
 
     writer = Writer(settle=settle, keep_failed=keep_failed)
     writing = asyncio.create_task(writer.run())
-    await measure("coalesced, as the webhook", writer.submit, events, callers)
+    await measure("in batches, as the webhook", writer.submit, events, callers)
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing

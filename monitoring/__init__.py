@@ -1,1 +1,1 @@
-"""What is watched: thresholds, alerts and dashboards, from which the files of Prometheus and Grafana are written."""
+"""Define the alerts and dashboards, and write them into the files of Prometheus and Grafana (`make monitoring`)."""

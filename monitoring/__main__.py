@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from monitoring.dashboards.all import BOARDS
+from monitoring.dashboards.boards import BOARDS
 from monitoring.dashboards.grafana import write_board
 from monitoring.rules import write_rules
 
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def written_files() -> dict[Path, str]:
-    """Return what each file that is written from here should hold."""
+    """Return the content of each generated file, by path."""
     rules = {ROOT / "prometheus" / "rules" / name: content for name, content in write_rules().items()}
     dashboards = {ROOT / "grafana" / "dashboards" / f"{board.uid}.json": write_board(board) for board in BOARDS}
     return rules | dashboards

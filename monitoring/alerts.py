@@ -1,681 +1,577 @@
 """
-Who is woken by what. A page makes a sound: something must be done now. A ticket is a silent message: today.
+The alerts: each row of the table says when it fires, what is wrong and where to look.
 
+A page makes a sound: act now. A ticket is a silent message: act today.
 Every alert has a heading in docs/runbook.md, a dashboard, and tests that it fires and that it stays silent.
 """
 
 import enum
 from dataclasses import dataclass
+from functools import partial
 
-from monitoring.slos import FAST, SLOS, SLOW, WATCHING, Slo, burns, is_told_by_cause
-from monitoring.thresholds import (
-    BACKUP_AGE_SECONDS,
-    CERTIFICATE_LEFT_SECONDS,
-    CLAIM_AGE_SECONDS,
-    CLOCK_OFFSET_SECONDS,
-    DISK_AHEAD_SECONDS,
-    DISK_FREE_BYTES,
-    DISK_FREE_SHARE,
-    DISK_LOOK_BACK,
-    EVENT_LOOP_LAG_SECONDS,
-    EXPIRY_LATE_SECONDS,
-    FAILED_STREAK,
-    JANITOR_PERIODS,
-    NOTIFICATIONS_FAILED,
-    OUTAGE_SECONDS,
-    OUTBOX_AGE_SECONDS,
-    POLL_SHARE,
-    POSTGRES_CONNECTIONS_SHARE,
-    POSTGRES_TRANSACTION_IDS,
-    POSTGRES_TRANSACTION_SECONDS,
-    PROBE_SILENCE_SECONDS,
-    PROXY_START_SECONDS,
-    RESTARTS_PER_15_MINUTES,
-    SIGNATURE_FAILURES_PER_10_MINUTES,
-    SNAPSHOT_AGE_SECONDS,
-    SNAPSHOT_FRESH_SECONDS,
-    SPOOLED_AGE_SECONDS,
-    TELEGRAM_ERROR_SHARE,
-    UNDELIVERED_AGE_SECONDS,
-    UNMATCHED_AGE_SECONDS,
-    UNMATCHED_PER_HOUR,
+from monitoring import thresholds as limits
+from monitoring.promql import (
+    DELIVERIES,
+    NEW,
+    NOT_STORED,
+    OURS,
+    PROXY,
+    TAKEN,
+    counted,
+    highest,
+    latest,
+    lowest,
+    restarts,
 )
+from monitoring.slos import FAST, SLOS, SLOW, WATCHING, Slo, burns, cause_fires
 
 
 class Severity(enum.StrEnum):
     PAGE = "page"
     TICKET = "ticket"
     NONE = "none"
-    """Goes to nobody by itself."""
+    """Sent only to the dead man's switch."""
 
 
 @dataclass(frozen=True)
 class Alert:
+    severity: Severity
     name: str
     expr: str
-    hold: str
-    """For how long it must be so before anybody hears of it."""
-    severity: Severity
     summary: str
-    """At most 80 characters: the harm. Labels in it must be among those by which Alertmanager groups."""
+    """Names the fault and its harm in at most 80 characters, and only labels by which Alertmanager groups."""
     description: str
     dashboard: str
+    hold: str = "0m"
+    """How long the expression must be true before the alert fires."""
     keep: str | None = None
-    """For how long it stays after it was last so: against flapping."""
+    """How long the alert keeps firing after the expression was last true; prevents flapping."""
     slo: str | None = None
 
 
-def _harm(what: str) -> str:
-    """Write the harm of the job that an alert names; Alertmanager puts no two jobs into one message."""
+page = partial(Alert, Severity.PAGE)
+ticket = partial(Alert, Severity.TICKET)
+
+
+def _harm(state: str) -> str:
+    """Write the harm done by the job that an alert names; Alertmanager never groups two jobs into one message."""
     choices = " else ".join(f'if eq $labels.job "{job}" }}}}{harm}{{{{' for job, harm in HARMS.items())
-    return f"{{{{ {choices} end }}}}: {{{{ $labels.job }}}} is {what}"
-
-
-def _latest(gauge: str, window: str = "2m") -> str:
-    """Take the last value there was: a scrape that failed neither ends an alert nor begins its waiting anew."""
-    return f"last_over_time({gauge}[{window}])"
-
-
-def _highest(gauge: str) -> str:
-    """Ask all replicas, and do not add up what each of them tells."""
-    return f"max({_latest(gauge)})"
-
-
-def _lowest(gauge: str) -> str:
-    """Of several disks, the one that is full first."""
-    return f"min({_latest(gauge, '5m')})"
-
-
-def _counted(counter: str, window: str) -> str:
-    """Count events in whole numbers: `increase` guesses at the edges of the window, and makes 2.02 of 2."""
-    return f"round(sum(increase({counter}[{window}])))"
+    return f"{{{{ {choices} end }}}}: {{{{ $labels.job }}}} is {state}"
 
 
 def _last_done(task: str) -> str:
-    """Take when tasks last ended well; one that never did since the janitor came is measured from then."""
-    success = _latest(f"ledger_janitor_last_success_timestamp_seconds{task}", "5m")
-    known = _latest(f"ledger_janitor_period_seconds{task}", "5m")
-    start = _latest("process_start_time_seconds", "5m")
+    """Take when each task last succeeded; a task without a success counts from the start of its janitor."""
+    success = latest(f"ledger_janitor_last_success_timestamp_seconds{task}", "5m")
+    known = latest(f"ledger_janitor_period_seconds{task}", "5m")
+    start = latest("process_start_time_seconds", "5m")
     return f"max by (task) ({success} or {known} * 0 + on (instance, job) group_left () {start})"
 
 
 def _last_outage() -> str:
     """
-    Take when probes last had failed for long, within a day: in Unix time.
+    Take the last time within a day at which probes had failed for long, in Unix time.
 
-    A time at which nothing was measured, because the whole machine was off, is an outage as well: the last probe before it grows old.
+    A time without measurements, because the whole machine was off, counts as an outage: the last probe before it grows old.
     """
-    last_passed = f"max({_latest(PROBED, '30m')})"
-    return f"max_over_time(((time() - {last_passed} > {OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
+    last_passed = f"max({latest(PROBED, '30m')})"
+    return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
 
 
 PROBED = 'ledger_janitor_last_success_timestamp_seconds{task="send_probe"}'
-BACKUP = f"max({_latest('ledger_backup_last_success_timestamp_seconds', '1h')})"
-SNAPSHOT_AGE = f"time() - max({_latest('ledger_snapshot_timestamp_seconds', '5m')})"
+BACKUP = f"max({latest('ledger_backup_last_success_timestamp_seconds', '1h')})"
+SNAPSHOT_AGE = f"time() - max({latest('ledger_snapshot_timestamp_seconds', '5m')})"
 OVERDRAFTS = "ledger_refunds_overdrawn_total"
 FREE = "ledger_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
-PROXY = '{job="caddy"}'
-OURS = '{job=~"webhook|bot|janitor"}'
-HARMS = {
-    "webhook": "Whoever pays gets no credits",
-    "bot": "The bot is silent, and nobody is told of payments",
-    "janitor": "Nobody sees how payments stand, and what is late stays late",
-    "caddy": "No payment comes in, and the Mini App does not open",
-    "postgres": "Trouble in the database would not be told",
-    "alertmanager": "Nobody is told of any trouble",
-    "prometheus": "Nothing is watched",
-}
-"""What it means that one of those who are asked for their metrics is not there."""
-
-MISSED = tuple(job for job in HARMS if job != "caddy")
-"""Another proxy may stand in Caddy's place; whether any lets payments in, the probe tells."""
-DELIVERIES = "ledger_webhook_deliveries_total"
-TAKEN = f'{DELIVERIES}{{event!~"unverified|probe"}}'
-"""Deliveries that Buy Me a Coffee signed; a probe is one of our own."""
-
-WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
-
-NEW = f'{DELIVERIES}{{event!~"unverified|probe",outcome!="duplicate"}}'
 CALLS = "ledger_telegram_requests_total"
 FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
-"""A user who has blocked the bot is none of Telegram's faults."""
+"""Without `forbidden`: it means that a user has blocked the bot, which is no fault of Telegram."""
 
 ANSWERED_CALLS = f'{CALLS}{{outcome="ok"}}'
 WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
-"""Those two have alerts of their own."""
+"""Those two tasks have alerts of their own."""
 
-ANYTHING = (
-    Alert(
-        name="WebhookNearDisable",
-        expr=f"{_highest('ledger_webhook_failed_streak')} >= {FAILED_STREAK}",
-        hold="0m",
-        severity=Severity.PAGE,
-        summary="Buy Me a Coffee is about to switch the webhook off",
-        description="{{ $value }} deliveries in a row were refused; after more than 10 no payment arrives any more.",
+WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
+
+HARMS = {
+    "webhook": "Payments are not credited",
+    "bot": "The bot is silent, and users are not notified of payments",
+    "janitor": "The state is not measured, and overdue work stays undone",
+    "caddy": "No payment arrives, and the Mini App does not open",
+    "postgres": "Problems in the database would go unnoticed",
+    "alertmanager": "No alert is delivered",
+    "prometheus": "Nothing is monitored",
+}
+"""The harm when Prometheus cannot scrape a job."""
+
+MISSED = tuple(job for job in HARMS if job != "caddy")
+"""The jobs that must exist. Another proxy may replace Caddy; the probe checks whether payments pass whichever proxy runs."""
+
+ALERT_TABLE = (
+    page(
+        "WebhookNearDisable",
+        f"{highest('ledger_webhook_failed_streak')} >= {limits.FAILED_STREAK}",
+        summary="Buy Me a Coffee is about to disable the webhook",
+        description="{{ $value }} deliveries in a row were refused; after more than 10, no payment arrives any more.",
         dashboard="ledger-webhook",
     ),
-    Alert(
-        name="WebhookAllSignaturesFail",
-        # Who sends no signature at all is a passer-by, and counted as `unsigned`.
-        expr=_counted(f'{DELIVERIES}{{outcome="bad_signature"}}', "30m") + f" > 2 and {_counted(TAKEN, '30m')} == 0",
-        hold="0m",
-        severity=Severity.PAGE,
-        summary="No delivery is signed with a secret we know: payments are refused",
-        description="{{ $value }} deliveries failed and none was taken in 30 minutes. Was the secret changed?",
+    page(
+        "WebhookAllSignaturesFail",
+        # Requests without any signature come from scanners; they count as `unsigned`.
+        counted(f'{DELIVERIES}{{outcome="bad_signature"}}', "30m") + f" > 2 and {counted(TAKEN, '30m')} == 0",
+        summary="No delivery fits a signing secret that we know: payments are refused",
+        description="{{ $value }} deliveries failed and none was accepted in 30 minutes. Did the secret change?"
+        f" Compare it: {WEBHOOK_PAGE}",
         dashboard="ledger-webhook",
         keep="15m",
     ),
-    Alert(
-        name="WebhookSignatureFailures",
-        expr=_counted(f'{DELIVERIES}{{outcome=~"bad_signature|unsigned"}}', "10m")
-        + f" >= {SIGNATURE_FAILURES_PER_10_MINUTES}",
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="Somebody sends deliveries that are not signed by Buy Me a Coffee",
-        description="{{ $value }} in 10 minutes. They change nothing, but somebody is trying.",
+    ticket(
+        "WebhookSignatureFailures",
+        counted(f'{DELIVERIES}{{outcome=~"bad_signature|unsigned"}}', "10m")
+        + f" >= {limits.SIGNATURE_FAILURES_PER_10_MINUTES}",
+        summary="Many deliveries were not signed by Buy Me a Coffee",
+        description="{{ $value }} in 10 minutes. They were refused and changed nothing; it may be an attack.",
         dashboard="ledger-webhook",
         keep="30m",
     ),
-    Alert(
-        name="WebhookDatabaseErrors",
-        expr=_counted(f'{DELIVERIES}{{event!="probe",outcome=~"database_away|overloaded|not_kept|failed"}}', "15m")
-        + " > 0",
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="A payment could not be written down at once",
-        description="Refused or failed in 15 minutes: {{ $value }}. BMC repeats those that were refused.",
+    ticket(
+        "WebhookDatabaseErrors",
+        counted(f'{DELIVERIES}{{event!="probe",{NOT_STORED}}}', "15m") + " > 0",
+        summary="A payment could not be stored at once",
+        description="Refused or failed in 15 minutes: {{ $value }}. Buy Me a Coffee repeats the refused ones.",
         dashboard="ledger-webhook",
         keep="15m",
     ),
-    Alert(
-        name="EventsSpooled",
-        expr=f"{_highest('ledger_spooled_oldest_age_seconds')} > {SPOOLED_AGE_SECONDS}",
-        hold="1m",
-        severity=Severity.PAGE,
-        summary="Payments lie in the spool: whoever paid gets no credits",
-        description="The oldest has lain there for {{ $value | humanizeDuration }}, and waits for the database or for a person.",
+    page(
+        "EventsSpooled",
+        f"{highest('ledger_spooled_oldest_age_seconds')} > {limits.SPOOLED_AGE_SECONDS}",
+        summary="Payments wait in the spool: they are safe, but not credited",
+        description="The oldest has waited for {{ $value | humanizeDuration }}. It needs the database, or an operator"
+        " if it cannot be read.",
         dashboard="ledger-webhook",
+        hold="1m",
     ),
-    Alert(
-        name="WebhookProbeFailing",
-        expr="time() - " + _last_done('{task="send_probe"}') + f" > {PROBE_SILENCE_SECONDS}",
+    page(
+        "WebhookProbeFailing",
+        "time() - " + _last_done('{task="send_probe"}') + f" > {limits.PROBE_SILENCE_SECONDS}",
+        summary="Payments cannot arrive: our own probes fail on the way",
+        description="The last probe passed the proxy, the signature check and the settlement"
+        " {{ $value | humanizeDuration }} ago.",
+        dashboard="ledger-webhook",
         hold="2m",
-        severity=Severity.PAGE,
-        summary="Payments cannot come in: our own trial payments fail on the way",
-        description="The last one to pass the proxy, the signature and the settlement did {{ $value | humanizeDuration }} ago.",
-        dashboard="ledger-webhook",
     ),
-    Alert(
-        name="WebhookProbeAbsent",
-        # Of what is never tried, nothing fails.
-        expr="max without (task) (absent_over_time(ledger_janitor_period_seconds" + '{task="send_probe"}[5m]))',
+    ticket(
+        "WebhookProbeAbsent",
+        # WebhookProbeFailing cannot fire when no probe is ever sent.
+        "max without (task) (absent_over_time(ledger_janitor_period_seconds" + '{task="send_probe"}[5m]))',
+        summary="No probes are sent: if payments could not arrive, no alert would fire",
+        description="The janitor sends no probes: PROBE_URL or its secret is missing.",
+        dashboard="ledger-webhook",
         hold="5m",
-        severity=Severity.TICKET,
-        summary="Nobody tries whether payments can come in: if they could not, none would tell",
-        description="The janitor sends no trial payments: PROBE_URL or its secret is missing.",
-        dashboard="ledger-webhook",
     ),
-    Alert(
-        name="WebhookSilent",
-        # A gap of 0: the history is too short to tell.
-        expr=f"time() - {_highest('ledger_last_payment_timestamp_seconds')} > ({_highest('ledger_payment_gap_seconds')} > 0)",
-        hold="10m",
-        severity=Severity.TICKET,
+    ticket(
+        "WebhookSilent",
+        # The gap is 0 while the history is too short to compute it.
+        f"time() - {highest('ledger_last_payment_timestamp_seconds')} > ({highest('ledger_payment_gap_seconds')} > 0)",
         summary="No payment has come for longer than is usual on this page",
-        description="The last was made {{ $value | humanizeDuration }} ago; so long a gap comes by chance about once a year here."
-        f" Is the webhook still switched on? {WEBHOOK_PAGE}",
+        description="The last was made {{ $value | humanizeDuration }} ago; a gap this long happens by chance about once a year."
+        f" Is the webhook still enabled? {WEBHOOK_PAGE}",
         dashboard="ledger-webhook",
+        hold="10m",
     ),
-    Alert(
-        name="WebhookUncheckedAfterOutage",
-        # Until a delivery proves that the webhook is switched on. Not where none has ever come: it is not set up yet.
-        expr=f"{_last_outage()} > ({_highest('ledger_last_delivery_timestamp_seconds')} > 0)"
-        f" and time() - max({_latest(PROBED, '5m')}) < {PROBE_SILENCE_SECONDS}",
-        hold="1m",
-        severity=Severity.TICKET,
-        summary="After an outage: Buy Me a Coffee may have switched the webhook off",
-        description="No payment could come in until {{ $value | humanizeTimestamp }}. Look whether the webhook is on, and press"
+    ticket(
+        "WebhookUncheckedAfterOutage",
+        # Fires until a delivery proves that the webhook is enabled. It stays silent if none has ever come: the webhook is not set up yet.
+        f"{_last_outage()} > ({highest('ledger_last_delivery_timestamp_seconds')} > 0)"
+        f" and time() - max({latest(PROBED, '5m')}) < {limits.PROBE_SILENCE_SECONDS}",
+        summary="After an outage: Buy Me a Coffee may have disabled the webhook",
+        description="No payment could arrive until {{ $value | humanizeTimestamp }}. Check that the webhook is enabled and press"
         f" “Send test”, which ends this alert: {WEBHOOK_PAGE}",
         dashboard="ledger-webhook",
+        hold="1m",
     ),
-    Alert(
-        name="WebhookDuplicateStorm",
-        expr=_counted(f'{DELIVERIES}{{outcome="duplicate"}}', "1h") + f" > 10 * ({_counted(NEW, '1h')} + 1)",
-        hold="15m",
-        severity=Severity.TICKET,
+    ticket(
+        "WebhookDuplicateStorm",
+        counted(f'{DELIVERIES}{{outcome="duplicate"}}', "1h") + f" > 10 * ({counted(NEW, '1h')} + 1)",
         summary="The same deliveries come again and again",
-        description="{{ $value }} repeats in an hour. Nobody is credited twice; perhaps our answers are lost.",
+        description="{{ $value }} repeats in an hour. No payment is credited twice; perhaps our answers get lost.",
         dashboard="ledger-webhook",
+        hold="15m",
     ),
-    Alert(
-        name="PaymentUnmatchedOld",
-        expr=_highest('ledger_payments_oldest_age_seconds{state="unmatched"}') + f" > {UNMATCHED_AGE_SECONDS}",
-        hold="10m",
-        severity=Severity.TICKET,
-        summary="Somebody paid and has waited for their credits for hours",
-        description="The oldest unmatched payment is {{ $value | humanizeDuration }} old. /unmatched in the bot decides it.",
+    ticket(
+        "PaymentUnmatchedOld",
+        highest('ledger_payments_oldest_age_seconds{state="unmatched"}') + f" > {limits.UNMATCHED_AGE_SECONDS}",
+        summary="A user paid and has waited for the credits for hours",
+        description="The oldest unmatched payment is {{ $value | humanizeDuration }} old. Decide it with /unmatched in the bot.",
         dashboard="ledger-payments",
+        hold="10m",
     ),
-    Alert(
-        name="PaymentUnmatchedBurst",
-        expr=_counted(f'{DELIVERIES}{{outcome="unmatched"}}', "1h") + f" >= {UNMATCHED_PER_HOUR}",
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="Many payments find nobody: perhaps the code is hard to find or to paste",
-        description="In an hour {{ $value }} came that wait for a person to decide.",
+    ticket(
+        "PaymentUnmatchedBurst",
+        counted(f'{DELIVERIES}{{outcome="unmatched"}}', "1h") + f" >= {limits.UNMATCHED_PER_HOUR}",
+        summary="Many payments match no user: the code may be hard to find or to paste",
+        description="{{ $value }} came in an hour. Decide them with /unmatched in the bot.",
         dashboard="ledger-payments",
         keep="1h",
     ),
-    Alert(
-        name="ClaimOld",
-        expr=f"{_highest('ledger_claims_oldest_age_seconds')} > {CLAIM_AGE_SECONDS}",
-        hold="10m",
-        severity=Severity.TICKET,
-        summary="Somebody says that they paid, and has had no answer for hours",
-        description="The oldest claim is {{ $value | humanizeDuration }} old. /claims in the bot shows it.",
+    ticket(
+        "ClaimOld",
+        f"{highest('ledger_claims_oldest_age_seconds')} > {limits.CLAIM_AGE_SECONDS}",
+        summary="A user has claimed a payment and has had no answer for hours",
+        description="The oldest claim is {{ $value | humanizeDuration }} old. Answer it with /claims in the bot.",
         dashboard="ledger-payments",
+        hold="10m",
     ),
-    Alert(
-        name="EventsUnsettled",
-        expr=f"sum(max by (outcome) ({_latest('ledger_events_unsettled')})) > 0",
-        # Operators are told of each at once, and may be about to settle it.
-        hold="1h",
-        severity=Severity.TICKET,
-        summary="An event changed nothing: perhaps somebody paid and has no credits",
+    ticket(
+        "EventsUnsettled",
+        f"sum(max by (outcome) ({latest('ledger_events_unsettled')})) > 0",
+        summary="An event was not settled: perhaps a user paid and has no credits",
         description="Failed or unreadable, and neither settled nor put aside: {{ $value }}. /failed in the bot lists them.",
         dashboard="ledger-payments",
+        # Operators get a message about each event at once, and may be about to settle it.
+        hold="1h",
     ),
-    Alert(
-        name="PaymentPendingExpiryStuck",
-        # Whatever the task says of itself.
-        expr=_highest('ledger_payments_oldest_age_seconds{state="pending"}')
-        + f" - {_highest('ledger_pending_ttl_seconds')} > {EXPIRY_LATE_SECONDS}",
-        hold="5m",
-        severity=Severity.TICKET,
-        summary="Payments that nobody paid are not closed any more",
-        description="The oldest should have been closed {{ $value | humanizeDuration }} ago.",
+    ticket(
+        "PaymentPendingExpiryStuck",
+        # Measures the result, so it fires even if the task reports success.
+        highest('ledger_payments_oldest_age_seconds{state="pending"}')
+        + f" - {highest('ledger_pending_ttl_seconds')} > {limits.EXPIRY_LATE_SECONDS}",
+        summary="Unpaid pending payments no longer expire",
+        description="The oldest should have expired {{ $value | humanizeDuration }} ago. The janitor's log says why.",
         dashboard="ledger-janitor",
-    ),
-    Alert(
-        name="BalanceDrift",
-        expr="max(abs(" + _latest("ledger_balance_drift_credits") + ")) > 0",
-        hold="2m",
-        severity=Severity.PAGE,
-        summary="Balances differ from the ledger: somebody went round it",
-        description='By {{ $value | printf "%.0f" }} credits in all.',
-        dashboard="ledger-payments",
-    ),
-    Alert(
-        name="RefundAfterSpend",
-        # Read from the ledger, and by whichever janitor: what `increase` makes of a series that begins at 1 is nothing.
-        expr=f"max({_latest(OVERDRAFTS)}) - min(min_over_time({OVERDRAFTS}[1d])) > 0",
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="A payment went back after its credits were spent: somebody owes credits",
-        description="In the last day: {{ $value }}. The next payments fill the gap first.",
-        dashboard="ledger-payments",
-    ),
-    Alert(
-        name="OutboxStuck",
-        # What is dead grows old for ever, and has an alert of its own.
-        expr=_highest('ledger_outbox_oldest_age_seconds{audience="users",status!="dead"}') + f" > {OUTBOX_AGE_SECONDS}",
-        hold="2m",
-        severity=Severity.PAGE,
-        summary="Users are not told of their payments",
-        description="The oldest notification has been due for {{ $value | humanizeDuration }}.",
-        dashboard="ledger-bot",
-    ),
-    Alert(
-        name="OutboxUndelivered",
-        # What is put off is not due, so that OutboxStuck does not see an outage of Telegram.
-        expr=_highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {UNDELIVERED_AGE_SECONDS}",
-        hold="2m",
-        severity=Severity.PAGE,
-        summary="Somebody is not told of their payment, though the bot tries again and again",
-        description="The oldest notification has been waiting for {{ $value | humanizeDuration }}.",
-        dashboard="ledger-bot",
-    ),
-    Alert(
-        name="OperatorsNotTold",
-        expr=_highest('ledger_outbox_undelivered_age_seconds{audience="operators"}') + f" > {UNDELIVERED_AGE_SECONDS}",
-        hold="2m",
-        severity=Severity.TICKET,
-        summary="A message to operators has been waiting for long; users' messages go first",
-        description="The oldest has been waiting for {{ $value | humanizeDuration }}.",
-        dashboard="ledger-bot",
-    ),
-    Alert(
-        name="OutboxDeadLetters",
-        expr=_highest('ledger_outbox_messages{status="dead"}') + " > 0",
         hold="5m",
-        severity=Severity.TICKET,
-        summary="A notification was given up: somebody will never be told",
+    ),
+    page(
+        "BalanceDrift",
+        "max(abs(" + latest("ledger_balance_drift_credits") + ")) > 0",
+        summary="Balances differ from the ledger: something wrote around it",
+        description='The difference is {{ $value | printf "%.0f" }} credits in total. Users may see or spend a wrong balance.',
+        dashboard="ledger-payments",
+        hold="2m",
+    ),
+    ticket(
+        "RefundAfterSpend",
+        # The counter is read from the ledger and is the same from every janitor. `increase` finds nothing in a series that begins at 1.
+        f"max({latest(OVERDRAFTS)}) - min(min_over_time({OVERDRAFTS}[1d])) > 0",
+        summary="A payment was refunded after its credits were spent: a user owes credits",
+        description="In the last day: {{ $value }}. New credits of such a user fill the gap first.",
+        dashboard="ledger-payments",
+    ),
+    page(
+        "OutboxStuck",
+        # Dead notifications age for ever; OutboxDeadLetters reports them.
+        highest('ledger_outbox_oldest_age_seconds{audience="users",status!="dead"}')
+        + f" > {limits.OUTBOX_AGE_SECONDS}",
+        summary="Users are not notified of their payments",
+        description="The oldest has been due for {{ $value | humanizeDuration }}. Credits are safe. Is the bot running? See its log.",
+        dashboard="ledger-bot",
+        hold="2m",
+    ),
+    page(
+        "OutboxUndelivered",
+        # A notification in backoff is not due, so OutboxStuck does not see an outage of Telegram.
+        highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
+        summary="A user is not notified of a payment, although the bot keeps trying",
+        description="The oldest has waited for {{ $value | humanizeDuration }}. Credits are safe. The bot's log says why sending fails.",
+        dashboard="ledger-bot",
+        hold="2m",
+    ),
+    ticket(
+        "OperatorsNotTold",
+        highest('ledger_outbox_undelivered_age_seconds{audience="operators"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
+        summary="A message to operators has waited for long; users' messages go first",
+        description="The oldest has waited for {{ $value | humanizeDuration }}.",
+        dashboard="ledger-bot",
+        hold="2m",
+    ),
+    ticket(
+        "OutboxDeadLetters",
+        highest('ledger_outbox_messages{status="dead"}') + " > 0",
+        summary="A notification was given up: its reader will never get it",
         description="Given up and still in the outbox: {{ $value }}.",
         dashboard="ledger-bot",
+        hold="5m",
     ),
-    Alert(
-        name="TelegramErrors",
-        expr=f"sum(rate({FAILED_CALLS}[15m])) / (sum(rate({CALLS}[15m])) > 0)"
-        f" > {TELEGRAM_ERROR_SHARE} and {_counted(FAILED_CALLS, '15m')} > 10",
+    ticket(
+        "TelegramErrors",
+        f"sum(rate({FAILED_CALLS}[15m])) / (sum(rate({CALLS}[15m])) > 0)"
+        f" > {limits.TELEGRAM_ERROR_SHARE} and {counted(FAILED_CALLS, '15m')} > 10",
+        summary="Telegram refuses calls or does not answer: messages come late",
+        description="{{ $value | humanizePercentage }} of the calls in 15 minutes failed.",
+        dashboard="ledger-bot",
         hold="10m",
-        severity=Severity.TICKET,
-        summary="Telegram refuses or does not answer: messages come late",
-        description="{{ $value | humanizePercentage }} of the calls in 15 minutes.",
-        dashboard="ledger-bot",
     ),
-    Alert(
-        name="TelegramTokenRefused",
-        # A single refusal beside calls that succeed is one of Telegram's bad moments.
-        expr=_counted(f'{CALLS}{{outcome="unauthorized"}}', "10m") + f" > 0 and {_counted(ANSWERED_CALLS, '5m')} == 0",
+    page(
+        "TelegramTokenRefused",
+        # A single 401 beside calls that succeed is a passing fault of Telegram.
+        counted(f'{CALLS}{{outcome="unauthorized"}}', "10m") + f" > 0 and {counted(ANSWERED_CALLS, '5m')} == 0",
+        summary="Telegram refuses the bot's token: the bot is silent and notifies no user",
+        description="{{ $value }} calls in 10 minutes were answered with 401, and none in 5 minutes succeeded. Was the token revoked?",
+        dashboard="ledger-bot",
         hold="1m",
-        severity=Severity.PAGE,
-        summary="Telegram refuses the bot's token: the bot is silent, and nobody is told",
-        description="{{ $value }} calls in 10 minutes were answered by 401, and none in 5 minutes by anything better.",
-        dashboard="ledger-bot",
     ),
-    Alert(
-        name="TelegramTwoPollers",
-        # While an update replaces the bot, the old one and the new one may meet for a moment.
-        expr=_counted(f'{CALLS}{{outcome="conflict"}}', "5m") + " > 2",
+    page(
+        "TelegramTwoPollers",
+        # During an update, the old bot and the new one may overlap for a moment.
+        counted(f'{CALLS}{{outcome="conflict"}}', "5m") + " > 2",
+        summary="Two programs poll for the bot's messages: this one misses messages of users",
+        description="Telegram reported {{ $value }} times in 5 minutes that another program polls with the same token. Stop it.",
+        dashboard="ledger-bot",
         hold="3m",
-        severity=Severity.PAGE,
-        summary="Two programs ask for the bot's messages: people get no answer from this one",
-        description="{{ $value }} times in 5 minutes, Telegram said that another program asks with the same token.",
-        dashboard="ledger-bot",
     ),
-    Alert(
-        name="UpdatesFail",
-        expr=_counted('ledger_updates_total{outcome="error"}', "15m") + " > 0",
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="The bot answers people with an error",
-        description="{{ $value }} in 15 minutes; each is somebody who did not get what they asked for.",
+    ticket(
+        "UpdatesFail",
+        counted('ledger_updates_total{outcome="error"}', "15m") + " > 0",
+        summary="The bot answers users with an error",
+        description="{{ $value }} in 15 minutes; each is a user who did not get what they asked for. The bot's log has the reason.",
         dashboard="ledger-bot",
         keep="15m",
     ),
-    Alert(
-        name="ListenDisconnected",
-        expr=_highest('ledger_listen_connected{channel="payments"}') + " == 0",
-        hold="1m",
-        severity=Severity.TICKET,
-        summary="The bot does not hear of payments at once, only by looking every now and then",
-        description="Nobody listens to the channel; notifications take up to half a minute.",
+    ticket(
+        "ListenDisconnected",
+        highest('ledger_listen_connected{channel="payments"}') + " == 0",
+        summary="The bot does not listen to the database: users are notified later",
+        description="No bot is connected to the channel `payments`; polling delays notifications by up to half a minute.",
         dashboard="ledger-bot",
+        hold="1m",
     ),
-    Alert(
-        name="NotifyBypassed",
-        expr='sum(increase(ledger_outbox_claims_total{wakeup="poll"}[30m]))'
-        f" / ({_counted('ledger_outbox_claims_total', '30m')} > 10) > {POLL_SHARE}",
+    ticket(
+        "NotifyBypassed",
+        'sum(increase(ledger_outbox_claims_total{wakeup="poll"}[30m]))'
+        f" / ({counted('ledger_outbox_claims_total', '30m')} > 10) > {limits.POLL_SHARE}",
+        summary="Notifications are found by polling, not by NOTIFY: they come late",
+        description="{{ $value | humanizePercentage }} of the rounds with due notifications were found by polling.",
+        dashboard="ledger-bot",
         hold="15m",
-        severity=Severity.TICKET,
-        summary="Payments are noticed by looking, not by being told: slower than need be",
-        description="{{ $value | humanizePercentage }} of the rounds with something to send were not woken by a notification.",
-        dashboard="ledger-bot",
     ),
-    Alert(
-        name="JanitorTaskNotSucceeding",
-        expr=f"time() - {_last_done(WATCHED_TASKS)}"
-        f" > on (task) {JANITOR_PERIODS} * max by (task) ({_latest('ledger_janitor_period_seconds', '5m')}) + 30",
-        hold="1m",
-        severity=Severity.TICKET,
-        summary="A task of the janitor does not end well any more",
-        description="{{ $labels.task }} last did {{ $value | humanizeDuration }} ago.",
+    ticket(
+        "JanitorTaskNotSucceeding",
+        f"time() - {_last_done(WATCHED_TASKS)} > on (task) {limits.JANITOR_PERIODS}"
+        f" * max by (task) ({latest('ledger_janitor_period_seconds', '5m')}) + {limits.JANITOR_SLACK_SECONDS}",
+        summary="A task of the janitor no longer succeeds",
+        description="{{ $labels.task }} last succeeded {{ $value | humanizeDuration }} ago. The janitor's log says why.",
         dashboard="ledger-janitor",
+        hold="1m",
     ),
-    Alert(
-        name="SnapshotStale",
-        expr=f"{SNAPSHOT_AGE} > {SNAPSHOT_AGE_SECONDS}"
+    page(
+        "SnapshotStale",
+        f"{SNAPSHOT_AGE} > {limits.SNAPSHOT_AGE_SECONDS}"
         f" or absent_over_time(ledger_snapshot_timestamp_seconds[5m]) and on () {WATCHING}",
+        summary="The state of payments is no longer measured: other alerts may stay silent",
+        description="The last snapshot is too old; dashboards stay empty until there is a new one. See the janitor's log.",
+        dashboard="ledger-janitor",
         hold="1m",
-        severity=Severity.PAGE,
-        summary="Nobody knows how payments stand: the state is not measured any more",
-        description="The last measurement is too old; dashboards go blank until there is a new one.",
-        dashboard="ledger-janitor",
     ),
-    Alert(
-        name="BackupMissing",
-        expr=f"{BACKUP} == 0",
-        # A day is room for setting it up, and longer than any demo runs.
+    ticket(
+        "BackupMissing",
+        f"{BACKUP} == 0",
+        summary="There is no backup: a lost disk would lose every payment and balance",
+        description="No backup was ever recorded here. db/backup.sh takes one.",
+        dashboard="ledger-janitor",
+        # A day leaves time to set backups up, and is longer than any demo runs.
         hold="1d",
-        severity=Severity.TICKET,
-        summary="There is no backup: with the disk, every payment and balance would be lost",
-        description="None was ever recorded here. db/backup.sh takes one.",
-        dashboard="ledger-janitor",
     ),
-    Alert(
-        name="BackupOld",
-        expr=f"time() - ({BACKUP} > 0) > {BACKUP_AGE_SECONDS}",
+    ticket(
+        "BackupOld",
+        f"time() - ({BACKUP} > 0) > {limits.BACKUP_AGE_SECONDS}",
+        summary="Backups have stopped: a lost disk would lose all payments since the last one",
+        description="The last successful backup is {{ $value | humanizeDuration }} old.",
+        dashboard="ledger-janitor",
         hold="15m",
-        severity=Severity.TICKET,
-        summary="Backups have stopped: with the disk, the payments since the last would be lost",
-        description="The last one that ended well is {{ $value | humanizeDuration }} old.",
-        dashboard="ledger-janitor",
     ),
-    Alert(
-        name="DiskFilling",
-        expr=f"{_lowest(FREE)} and min({_latest(FREE, '5m')} / {_latest('ledger_disk_size_bytes', '5m')}) < {DISK_FREE_SHARE}"
-        # A janitor of before, whose last values stand in the window, foretells nothing.
-        f" and min(predict_linear({FREE}[{DISK_LOOK_BACK}], {DISK_AHEAD_SECONDS}) and {_latest(FREE, '5m')}) < 0",
-        hold="1h",
-        severity=Severity.TICKET,
-        summary="The disk will be full within a day, and then no payment can be written down",
+    ticket(
+        "DiskFilling",
+        f"{lowest(FREE)} and min({latest(FREE, '5m')} / {latest('ledger_disk_size_bytes', '5m')}) < {limits.DISK_FREE_SHARE}"
+        # Only janitors that still run: the window also holds values of earlier ones.
+        f" and min(predict_linear({FREE}[{limits.DISK_LOOK_BACK}], {limits.DISK_AHEAD_SECONDS}) and {latest(FREE, '5m')}) < 0",
+        summary="The disk will be full within a day, and then no payment can be stored",
         description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",
         dashboard="ledger-platform",
+        hold="1h",
     ),
-    Alert(
-        name="DiskNearlyFull",
-        expr=f"{_lowest(FREE)} < {DISK_FREE_BYTES}",
-        hold="5m",
-        severity=Severity.PAGE,
-        summary="The disk is nearly full: soon no payment can be written down",
-        description="Free: {{ $value | humanize1024 }}B.",
+    page(
+        "DiskNearlyFull",
+        f"{lowest(FREE)} < {limits.DISK_FREE_BYTES}",
+        summary="The disk is nearly full: soon no payment can be stored",
+        description="Free: {{ $value | humanize1024 }}B. Delete files or enlarge the disk.",
         dashboard="ledger-platform",
+        hold="5m",
     ),
-    Alert(
-        name="TargetDown",
-        expr='max by (job) (up{job!="prometheus"}) == 0',
-        hold="3m",
-        severity=Severity.PAGE,
+    page(
+        "TargetDown",
+        'max by (job) (up{job!="prometheus"}) == 0',
         summary=_harm("down"),
-        description="{{ $labels.job }} does not answer.",
+        description="{{ $labels.job }} does not answer. Its log may say why.",
         dashboard="ledger-platform",
-    ),
-    Alert(
-        name="TargetAbsent",
-        # The name of a container that is stopped leads nowhere: then there is not even a target to be down.
-        expr=" or ".join(f'absent(up{{job="{job}"}})' for job in MISSED),
         hold="3m",
-        severity=Severity.PAGE,
+    ),
+    page(
+        "TargetAbsent",
+        # The name of a stopped container does not resolve, so there is no target that could be down.
+        " or ".join(f'absent(up{{job="{job}"}})' for job in MISSED),
         summary=_harm("gone"),
-        description="{{ $labels.job }} has no container that could be asked.",
+        description="{{ $labels.job }} has no running container.",
         dashboard="ledger-platform",
+        hold="3m",
     ),
-    Alert(
-        name="PostgresDown",
-        # The exporter may fail alone, and what comes of the database's end must not be left unsaid for that. Of a database that
-        # hangs the exporter says nothing at all: it waits with it until it is no longer listened to.
-        expr=f"({_highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
-        f" unless on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
+    page(
+        "PostgresDown",
+        # Not while the janitor reaches the database: then only the exporter fails, and this alert would silence others wrongly.
+        # A missing exporter counts as well, because it waits for a hanging database until the scrape times out.
+        f"({highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
+        f" unless on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
+        summary="The database is down: payments wait, and no user is credited",
+        description="Neither the exporter nor the janitor reaches it. See the log of the service db.",
+        dashboard="ledger-postgres",
         hold="1m",
-        severity=Severity.PAGE,
-        summary="The database is down: payments wait, nobody is credited",
-        description="Neither the exporter nor the janitor reaches it.",
-        dashboard="ledger-postgres",
     ),
-    Alert(
-        name="PostgresExporterFails",
-        expr=f"{_highest('pg_up')} == 0 and on () {SNAPSHOT_AGE} < {SNAPSHOT_FRESH_SECONDS}",
-        hold="5m",
-        severity=Severity.TICKET,
-        summary="The database is not watched: trouble in it would not be told",
-        description="The janitor reaches the database, and the exporter does not.",
+    ticket(
+        "PostgresExporterFails",
+        f"{highest('pg_up')} == 0 and on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
+        summary="The database is not monitored: problems in it would go unnoticed",
+        description="The janitor reaches the database, but the exporter does not. See the exporter's log.",
         dashboard="ledger-postgres",
-    ),
-    Alert(
-        name="PostgresConnectionsHigh",
-        # As it is: the last values there were would add up connections in states and of users that were there one after another.
-        expr="max(sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections)"
-        f" > {POSTGRES_CONNECTIONS_SHARE}",
         hold="5m",
-        severity=Severity.TICKET,
+    ),
+    ticket(
+        "PostgresConnectionsHigh",
+        # Not the last values: they would add up connections of states and users that existed one after another.
+        "max(sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections)"
+        f" > {limits.POSTGRES_CONNECTIONS_SHARE}",
         summary="The database soon has no connection left",
-        description="{{ $value | humanizePercentage }} are in use.",
+        description="{{ $value | humanizePercentage }} are in use; then no service can connect.",
         dashboard="ledger-postgres",
+        hold="5m",
     ),
-    Alert(
-        name="PostgresLongTransaction",
-        expr=_highest('pg_stat_activity_max_tx_duration{datname="ledger"}') + f" > {POSTGRES_TRANSACTION_SECONDS}",
+    ticket(
+        "PostgresLongTransaction",
+        highest('pg_stat_activity_max_tx_duration{datname="ledger"}') + f" > {limits.POSTGRES_TRANSACTION_SECONDS}",
+        summary="A transaction has been open for minutes and may block payments",
+        description="The longest has been open for {{ $value | humanizeDuration }}. Find it in pg_stat_activity.",
+        dashboard="ledger-postgres",
         hold="1m",
-        severity=Severity.TICKET,
-        summary="A transaction holds the database up",
-        description="The longest has been open for {{ $value | humanizeDuration }}.",
-        dashboard="ledger-postgres",
     ),
-    Alert(
-        name="PostgresDeadlocks",
-        expr='max(round(increase(pg_stat_database_deadlocks{datname="ledger"}[15m]))) > 0',
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="Transactions block one another: a fault of ours",
-        description="{{ $value }} in 15 minutes; each was ended by an error and perhaps tried again.",
+    ticket(
+        "PostgresDeadlocks",
+        'max(round(increase(pg_stat_database_deadlocks{datname="ledger"}[15m]))) > 0',
+        summary="Transactions deadlocked: a fault in our code",
+        description="{{ $value }} in 15 minutes; each ended one transaction with an error, which may have been retried.",
         dashboard="ledger-postgres",
         keep="30m",
     ),
-    Alert(
-        name="PostgresLockWaits",
-        # As they are: the last value there was would make three minutes of one moment. A wait ends after ten seconds at the
-        # latest, so this is many, one after the other.
-        expr=f"max(sum by (instance) ({WAITS})) > 0",
-        hold="3m",
-        severity=Severity.TICKET,
-        summary="Payments queue up in the database: somebody holds a lock and does not let go",
+    ticket(
+        "PostgresLockWaits",
+        # Not the last value: it would turn one moment into minutes. A wait ends after ten seconds at most, so three minutes are
+        # many waits in a row.
+        f"max(sum by (instance) ({WAITS})) > 0",
+        summary="Payments queue in the database: some session keeps holding a lock",
         description="Waiting for a lock: {{ $value }}.",
         dashboard="ledger-postgres",
+        hold="3m",
     ),
-    Alert(
-        name="PostgresWraparound",
-        expr=" or ".join(
-            f"{_highest(f'pg_database_wraparound_age_{ids}_seconds')} > {POSTGRES_TRANSACTION_IDS}"
+    ticket(
+        "PostgresWraparound",
+        " or ".join(
+            f"{highest(f'pg_database_wraparound_age_{ids}_seconds')} > {limits.POSTGRES_TRANSACTION_IDS}"
             for ids in ("datfrozenxid", "datminmxid")
         ),
-        hold="1h",
-        severity=Severity.TICKET,
-        summary="The database runs out of transaction numbers, and will then refuse every write",
-        description="{{ $value | humanize }} are in use; at two thousand million it stops. Something keeps it from tidying up.",
+        summary="The database runs out of transaction ids and will then refuse every write",
+        description="{{ $value | humanize }} are in use; it stops near two thousand million. Something prevents vacuum.",
         dashboard="ledger-postgres",
+        hold="1h",
     ),
-    Alert(
-        name="PostgresCollectorFailing",
-        expr=f"max by (collector) ({_latest('pg_scrape_collector_success')}) == 0",
+    ticket(
+        "PostgresCollectorFailing",
+        f"max by (collector) ({latest('pg_scrape_collector_success')}) == 0",
+        summary="Part of the database is not monitored: problems there would go unnoticed",
+        description="The exporter's collector {{ $labels.collector }} fails. See the exporter's log.",
+        dashboard="ledger-postgres",
         hold="15m",
-        severity=Severity.TICKET,
-        summary="Part of the database is not watched: trouble there would not be told",
-        description="The exporter's collector {{ $labels.collector }} fails.",
-        dashboard="ledger-postgres",
     ),
-    Alert(
-        name="CertificateExpiring",
-        # 0: it could not be looked at.
-        expr=f"max({_latest('ledger_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
-        f" < {CERTIFICATE_LEFT_SECONDS}",
-        hold="1h",
-        severity=Severity.TICKET,
-        summary="The certificate soon ends, and then no payment comes in",
-        description="It holds for {{ $value | humanizeDuration }} more; it should have been renewed by itself.",
+    ticket(
+        "CertificateExpiring",
+        # 0 means that the certificate could not be checked.
+        f"max({latest('ledger_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
+        f" < {limits.CERTIFICATE_LEFT_SECONDS}",
+        summary="The certificate expires soon, and then no payment arrives",
+        description="It is valid for {{ $value | humanizeDuration }} more; the proxy should have renewed it. See the proxy's log.",
         dashboard="ledger-webhook",
+        hold="1h",
     ),
-    Alert(
-        name="ProcessRestarting",
-        # A container that starts again may come with another address, as another instance: all starts that were seen,
-        # without those of the most replicas there were at one time.
-        expr=f"sum by (job) (changes(process_start_time_seconds{OURS}[15m]) + 1)"
-        f" - max_over_time(count by (job) (up{OURS})[15m:30s]) >= {RESTARTS_PER_15_MINUTES}",
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="A service starts again and again",
-        description="{{ $labels.job }} started anew {{ $value }} times in 15 minutes.",
+    ticket(
+        "ProcessRestarting",
+        f"{restarts(OURS)} >= {limits.RESTARTS_PER_15_MINUTES}",
+        summary="A service restarts again and again",
+        description="{{ $labels.job }} restarted {{ $value }} times in 15 minutes. Its log says why.",
         dashboard="ledger-platform",
         keep="15m",
     ),
-    Alert(
-        name="ProxyRestarted",
-        # Counted as above, but from the first: the proxy holds deliveries while the others restart, and nothing holds them for it.
-        # Not if everything was started, Prometheus as well, because the machine was.
-        expr=f"sum by (job) (changes(process_start_time_seconds{PROXY}[15m]) + 1)"
-        f" - max_over_time(count by (job) (up{PROXY})[15m:30s]) >= 1"
-        f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {PROXY_START_SECONDS}',
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="The proxy started anew: payments that came meanwhile were refused",
-        description="Starts in 15 minutes: {{ $value }}. Unless you did it, it probably ran out of memory.",
+    ticket(
+        "ProxyRestarted",
+        # One restart is enough: the proxy holds deliveries while the services restart, but nothing holds them while it does.
+        # Silent if Prometheus started as well, because then the whole machine did.
+        f"{restarts(PROXY)} >= 1"
+        f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {limits.PROXY_START_SECONDS}',
+        summary="The proxy restarted: payments that came meanwhile were refused",
+        description="Restarts in 15 minutes: {{ $value }}. Unless you did it, the proxy probably ran out of memory.",
         dashboard="ledger-platform",
         keep="15m",
     ),
-    Alert(
-        name="ClockWrong",
-        expr=f"max(abs({_latest('ledger_clock_offset_seconds')})) > {CLOCK_OFFSET_SECONDS}",
-        # The bot measures every five minutes; a single measurement may have been delayed on its way.
+    ticket(
+        "ClockWrong",
+        f"max(abs({latest('ledger_clock_offset_seconds')})) > {limits.CLOCK_OFFSET_SECONDS}",
+        summary="This machine's clock is wrong: the Mini App refuses users, times are wrong",
+        description="It differs from Telegram's clock by {{ $value | humanizeDuration }}.",
+        dashboard="ledger-platform",
+        # The bot measures every five minutes, and a slow request may spoil a single measurement.
         hold="12m",
-        severity=Severity.TICKET,
-        summary="This machine's clock is wrong: the Mini App refuses people, times are false",
-        description="It differs from Telegram's by {{ $value | humanizeDuration }}.",
-        dashboard="ledger-platform",
     ),
-    Alert(
-        name="EventLoopLag",
-        expr="histogram_quantile(0.99, sum by (job, le) (rate(ledger_event_loop_lag_seconds_bucket[10m])))"
-        f" > {EVENT_LOOP_LAG_SECONDS}",
+    ticket(
+        "EventLoopLag",
+        "histogram_quantile(0.99, sum by (job, le) (rate(ledger_event_loop_lag_seconds_bucket[10m])))"
+        f" > {limits.EVENT_LOOP_LAG_SECONDS}",
+        summary="A service is overloaded and answers late",
+        description="The event loop of {{ $labels.job }} lags by {{ $value | humanizeDuration }}.",
+        dashboard="ledger-platform",
         hold="10m",
-        severity=Severity.TICKET,
-        summary="A service is too busy to answer in time",
-        description="{{ $labels.job }} is late by {{ $value | humanizeDuration }}.",
-        dashboard="ledger-platform",
     ),
-    Alert(
-        name="AlertmanagerNotifyFailing",
-        expr=_counted('alertmanager_notifications_failed_total{integration="telegram"}', "15m")
-        + f" >= {NOTIFICATIONS_FAILED}",
-        hold="0m",
-        severity=Severity.PAGE,
+    page(
+        "AlertmanagerNotifyFailing",
+        counted('alertmanager_notifications_failed_total{integration="telegram"}', "15m")
+        + f" >= {limits.NOTIFICATIONS_FAILED}",
         summary="Alerts do not reach Telegram",
-        description="{{ $value }} were given up in 15 minutes; look at the token and the chat.",
+        description="{{ $value }} were given up in 15 minutes. Check the alert bot's token and the chat.",
         dashboard="ledger-platform",
     ),
-    Alert(
-        name="WatchdogNotifyFailing",
-        expr=_counted('alertmanager_notifications_failed_total{integration="webhook"}', "15m")
-        + f" >= {NOTIFICATIONS_FAILED}",
-        hold="0m",
-        severity=Severity.TICKET,
-        summary="The dead man's switch does not hear from here, and rings for nothing",
-        description="{{ $value }} signs of life were given up in 15 minutes; look at ALERTS_WATCHDOG_URL.",
+    ticket(
+        "WatchdogNotifyFailing",
+        counted('alertmanager_notifications_failed_total{integration="webhook"}', "15m")
+        + f" >= {limits.NOTIFICATIONS_FAILED}",
+        summary="The dead man's switch gets no heartbeat and will raise a false alarm",
+        description="{{ $value }} heartbeats were given up in 15 minutes. Check ALERTS_WATCHDOG_URL.",
         dashboard="ledger-platform",
     ),
-    Alert(
-        name="PrometheusRuleFailures",
-        expr=f"{_counted('prometheus_rule_evaluation_failures_total', '10m')} > 0",
-        hold="5m",
-        severity=Severity.TICKET,
+    ticket(
+        "PrometheusRuleFailures",
+        f"{counted('prometheus_rule_evaluation_failures_total', '10m')} > 0",
         summary="Some alert may not fire: a rule cannot be evaluated",
-        description="{{ $value }} times in 10 minutes.",
+        description="{{ $value }} failures in 10 minutes. Prometheus' log names the rule.",
         dashboard="ledger-platform",
-    ),
-    Alert(
-        name="PrometheusConfigReloadFailed",
-        expr="max(max_over_time(prometheus_config_last_reload_successful[5m])) == 0",
         hold="5m",
-        severity=Severity.TICKET,
-        summary="Prometheus works with an old configuration",
-        description="The new one could not be read.",
+    ),
+    ticket(
+        "PrometheusConfigReloadFailed",
+        "max(max_over_time(prometheus_config_last_reload_successful[5m])) == 0",
+        summary="Prometheus runs with an old configuration",
+        description="It could not read the new one. Its log says why.",
         dashboard="ledger-platform",
+        hold="5m",
     ),
     Alert(
-        name="Watchdog",
-        expr="vector(1)",
-        hold="0m",
-        severity=Severity.NONE,
-        summary="Always fires, so that somebody outside can miss it",
+        Severity.NONE,
+        "Watchdog",
+        "vector(1)",
+        summary="Always fires, as a heartbeat of alerting",
         description="Send it to a dead man's switch; when it stops, alerting itself is broken.",
         dashboard="ledger-platform",
     ),
@@ -684,28 +580,27 @@ ANYTHING = (
 
 def _burn_alerts(slo: Slo) -> list[Alert]:
     name = slo.name.capitalize()
-    fast = Alert(
-        name=f"{name}BudgetBurnFast",
-        expr=f"({burns(slo, FAST)}) unless on () {is_told_by_cause(slo)}",
-        # As long as the slowest of its causes takes, so that each outage is told once, and by its cause.
-        hold="5m",
-        severity=Severity.PAGE,
-        summary=f"{slo.harm}: a month's room for it goes in hours",
-        description=f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed.",
+    failed = f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed."
+    fast = page(
+        f"{name}BudgetBurnFast",
+        f"({burns(slo, FAST)}) unless on () {cause_fires(slo)}",
+        summary=f"{slo.harm}: the month's error budget lasts hours",
+        description=failed,
         dashboard="ledger-overview",
+        # As long as the slowest of its causes takes to fire, so that the alert of the cause reports an outage, and only that one.
+        hold="5m",
         slo=slo.name,
     )
-    slow = Alert(
-        name=f"{name}BudgetBurnSlow",
-        expr=burns(slo, SLOW),
-        hold="15m",
-        severity=Severity.TICKET,
-        summary=f"{slo.harm}: a month's room for it goes in days",
-        description=f"{slo.promise} {{{{ $value | humanizePercentage }}}} failed.",
+    slow = ticket(
+        f"{name}BudgetBurnSlow",
+        burns(slo, SLOW),
+        summary=f"{slo.harm}: the month's error budget lasts days",
+        description=failed,
         dashboard="ledger-overview",
+        hold="15m",
         slo=slo.name,
     )
     return [fast, slow] if slo.pages else [slow]
 
 
-ALERTS = (*ANYTHING, *(alert for slo in SLOS for alert in _burn_alerts(slo)))
+ALERTS = (*ALERT_TABLE, *(alert for slo in SLOS for alert in _burn_alerts(slo)))

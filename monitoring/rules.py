@@ -1,4 +1,4 @@
-"""Write the rules of Prometheus from the alerts and the promises."""
+"""Write the rules of Prometheus from the alerts and the SLOs."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from monitoring.slos import SLOS, Slo, recording_rules
 HEADER = "# Written by `make monitoring` from monitoring/; change it there.\n"
 RUNBOOK = "runbook.md"
 DASHBOARD = "/d"
-"""Links without an address, which services/links.py completes or leaves out when it copies the files."""
+"""Relative links. services/links.py completes or removes them when it copies the files."""
 
 
 def write_rules() -> dict[str, str]:
-    """Write a file for each dashboard's alerts, and one for each promise; returns contents by file name."""
+    """Write a file for the alerts of each dashboard and one for each SLO. Returns the contents by file name."""
     topics = {f"{topic}.yml": [_alerts(topic, alerts)] for topic, alerts in _by_topic().items()}
     promises = {f"promise_{slo.name}.yml": _promise(slo) for slo in SLOS}
     return {name: HEADER + _dump({"groups": groups}) for name, groups in (topics | promises).items()}

@@ -1,13 +1,14 @@
 """
-What we promise, and how fast the room for failure may burn away.
+The service level objectives (SLOs), and how fast their error budgets may burn.
 
-The windows and factors are those of Google's SRE workbook: a page when 2 % of a month's room goes in an hour or 5 % in six,
-a ticket when 10 % goes in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
+The windows and factors come from Google's SRE workbook: a page when 2 % of a month's budget burns in one hour or 5 % in six,
+a ticket when 10 % burns in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from monitoring.promql import DELIVERIES, TAKEN
 from monitoring.thresholds import HANDLED_SECONDS, SNAPSHOT_AGE_SECONDS, TOLD_SECONDS
 
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
@@ -15,17 +16,21 @@ FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 ECHO = "45m"
 """
-How long a share of failures sounds on after its cause: the shorter window of the slower pair, and a quarter of an hour in
-which what waited is caught up with.
+How long a cause keeps raising the error ratio after it ended: the 30 minutes of the shorter window of the slower pair, and
+15 minutes in which the backlog is worked off.
 """
 
 FAILURES_MIN = 3
-"""Where few events come, one failure is a large share and still no rate; single failures have alerts of their own."""
+"""With few events, one failure is a large share but no trend. Other alerts report single failures."""
 
 
 @dataclass(frozen=True)
 class Slo:
-    """*bad* and *total* are of one unit over `{window}`, summed over all replicas, and there where nothing happened."""
+    """
+    An objective.
+
+    *bad* and *total* have the same unit over `{window}`, are summed over all replicas, and exist even if nothing happened.
+    """
 
     name: str
     objective: float
@@ -34,14 +39,14 @@ class Slo:
     bad: str
     total: str
     counted: str
-    """How many events there were in `{window}`: what the share is a share of."""
+    """The number of events in `{window}`, of which the error ratio is a share."""
     pages: bool = True
     causes: tuple[str, ...] = ()
-    """Alerts that page for the same harm, by its cause; while they do, and while it echoes, the fast burn adds nothing."""
+    """Alerts that already page for a cause of the same harm. While one fires, and for `ECHO` after it, the fast burn is silent."""
     jobs: tuple[str, ...] = ()
-    """Of which jobs it is a cause that they are gone."""
+    """The jobs whose absence is such a cause."""
     recorded: tuple[str, str] | None = None
-    """A series, by name and expression, that must be recorded first, because the others look back on it."""
+    """The name and expression of a series that is recorded first, because the other expressions use its history."""
 
     @property
     def budget(self) -> float:
@@ -49,7 +54,7 @@ class Slo:
 
 
 def _rate(counter: str) -> str:
-    """Add up over all replicas; a service that is gone altogether must not take the other's part with it."""
+    """Add up all replicas. A missing service counts as 0; without that, a sum of several services would be empty."""
     return f"(sum(rate({counter}[{{window}}])) or vector(0))"
 
 
@@ -57,14 +62,13 @@ def _count(counter: str) -> str:
     return f"(sum(increase({counter}[{{window}}])) or vector(0))"
 
 
-TAKEN = 'ledger_webhook_deliveries_total{event!~"unverified|probe"}'
-AWAY = 'ledger_webhook_deliveries_total{event="unverified",outcome=~"database_away|overloaded|not_kept"}'
-# Of probes the janitor knows more than the webhook: those that did not get so far, too.
+AWAY = f'{DELIVERIES}{{event="unverified",outcome=~"database_away|overloaded|not_kept"}}'
+# Counted by the janitor, which also counts the probes that never reached the webhook.
 PROBES = 'ledger_janitor_runs_total{task="send_probe"}'
 FAILED_PROBES = 'ledger_janitor_runs_total{task="send_probe",outcome!="done"}'
-DECIDED = 'ledger_webhook_deliveries_total{outcome=~"credited|unmatched"}'
+DECIDED = f'{DELIVERIES}{{outcome=~"credited|unmatched"}}'
 TOLD = "ledger_webhook_to_notified_seconds"
-"""Of payments alone, from the delivery on; what operators are shown, or want to see again in some hours, is not in it."""
+"""From the delivery to the user's message. Messages to operators are not included, since operators may postpone them."""
 
 HANDLED = "ledger_update_duration_seconds"
 HANDLED_IN_TIME = f'{HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}'
@@ -73,17 +77,17 @@ API_ANSWERED = 'ledger_api_requests_total{outcome!="refused"}'
 API_FAILED = 'ledger_api_requests_total{outcome="error"}'
 STARTING_SECONDS = 300
 WATCHING = f'time() - max(process_start_time_seconds{{job="prometheus"}}) > bool {STARTING_SECONDS} == 1'
-"""Is 1 whenever anybody could have looked. While all of it starts, perhaps for the first time, nothing is promised."""
+"""1 once Prometheus has run for long enough. While the whole stack starts, the objective does not apply."""
 
 STALE = "slo:snapshot_stale:bool"
-"""0 or 1 every half minute; where there is no snapshot at all, it is 1."""
+"""0 or 1 every half minute; 1 if there is no snapshot at all."""
 
 SLOS = (
     Slo(
         name="ingest",
         objective=0.999,
-        harm="Payments do not come in",
-        promise="Signed deliveries, our probes among them, are taken: 99.9 % in 30 days.",
+        harm="Payments do not arrive",
+        promise="Signed deliveries, including our probes, are accepted: 99.9 % in 30 days.",
         bad=f"{_rate(AWAY)} + {_rate(FAILED_PROBES)}",
         total=f"({_rate(TAKEN)} + {_rate(AWAY)} + {_rate(PROBES)})",
         counted=f"{_count(TAKEN)} + {_count(AWAY)} + {_count(PROBES)}",
@@ -93,8 +97,8 @@ SLOS = (
     Slo(
         name="told",
         objective=0.99,
-        harm="Users hear of their payments too late",
-        promise=f"Users know of their payment within {TOLD_SECONDS} seconds: 99 % in 30 days.",
+        harm="Users are notified of payments too late",
+        promise=f"Users are notified of their payment within {TOLD_SECONDS} seconds: 99 % in 30 days.",
         bad=f'sum(rate({TOLD}_count[{{window}}])) - sum(rate({TOLD}_bucket{{le="{TOLD_SECONDS}.0"}}[{{window}}]))',
         total=f"sum(rate({TOLD}_count[{{window}}]))",
         counted=f"sum(increase({TOLD}_count[{{window}}]))",
@@ -104,9 +108,9 @@ SLOS = (
     Slo(
         name="bot",
         objective=0.99,
-        harm="The bot answers late or with an error",
-        promise=f"Bot and Mini App answer without an error, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        # A failed one is taken from the quick ones, which nearly all of them are: an excuse is soon made.
+        harm="The bot answers late or with errors",
+        promise=f"The bot and the Mini App answer without errors, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
+        # Subtract failed updates from the quick ones: nearly all of them fail quickly, since an apology takes little time.
         bad=f"sum(rate({HANDLED}_count[{{window}}]))"
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0) + {_rate(API_FAILED)}",
         total=f"(sum(rate({HANDLED}_count[{{window}}])) + {_rate(API_ANSWERED)})",
@@ -117,9 +121,9 @@ SLOS = (
     Slo(
         name="matching",
         objective=0.95,
-        harm="Payments need a person too often",
-        promise="Payments find their user without a person: 95 % in 30 days.",
-        bad='sum(rate(ledger_webhook_deliveries_total{outcome="unmatched"}[{window}]))',
+        harm="Payments need an operator too often",
+        promise="Payments are matched without an operator: 95 % in 30 days.",
+        bad=f'sum(rate({DELIVERIES}{{outcome="unmatched"}}[{{window}}]))',
         total=f"sum(rate({DECIDED}[{{window}}]))",
         counted=f"sum(increase({DECIDED}[{{window}}]))",
         pages=False,
@@ -127,8 +131,8 @@ SLOS = (
     Slo(
         name="freshness",
         objective=0.999,
-        harm="Nobody sees how payments stand",
-        promise=f"The state shown is younger than {SNAPSHOT_AGE_SECONDS} seconds: 99.9 % of 30 days.",
+        harm="The payment state shown is outdated",
+        promise=f"The snapshot shown is younger than {SNAPSHOT_AGE_SECONDS} seconds: 99.9 % of 30 days.",
         bad=f"sum_over_time({STALE}[{{window}}])",
         total=f"count_over_time({STALE}[{{window}}])",
         counted=f"count_over_time({STALE}[{{window}}])",
@@ -143,12 +147,12 @@ SLOS = (
 
 
 def error_ratio(window: str) -> str:
-    """Name the recorded series of a window."""
+    """Return the name of the recorded error ratio of a window."""
     return f"slo:sli_error:ratio_rate{window}"
 
 
 def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
-    """Write one share of failures for each window, the objective, and how many events there were."""
+    """Write the error ratio and the number of events for each window, and the objective."""
     labels = {"slo": slo.name}
     if slo.recorded:
         name, expr = slo.recorded
@@ -162,14 +166,14 @@ def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
 
 
 def burns(slo: Slo, pairs: tuple[tuple[str, str, float], ...]) -> str:
-    """Write the condition that the room for failure burns faster than any of the pairs allows, in both of its windows."""
+    """Write the condition that the error budget burns faster than one of the pairs allows, in both of its windows."""
     return " or ".join(_burns(slo, *pair) for pair in pairs)
 
 
-def is_told_by_cause(slo: Slo) -> str:
-    """Write the condition that somebody was paged for a cause of it, now or until a while ago."""
+def cause_fires(slo: Slo) -> str:
+    """Write the condition that a page for one of the causes fires, or fired within `ECHO`."""
     names = "|".join((*slo.causes, "TargetDown", "TargetAbsent"))
-    # Only those two have a job.
+    # Only TargetDown and TargetAbsent have the label `job`; the empty choice stands for the other alerts.
     jobs = "|".join(("", *slo.jobs))
     return f'count(last_over_time(ALERTS{{alertstate="firing",alertname=~"{names}",job=~"{jobs}"}}[{ECHO}]))'
 

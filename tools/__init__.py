@@ -1,1 +1,1 @@
-"""What developers run by hand."""
+"""Programs that developers run by hand."""

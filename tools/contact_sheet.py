@@ -1,13 +1,13 @@
 """
-Draw each dashboard with the numbers of a running stack, so that it can be looked at without Grafana.
+Draw each dashboard with the values of a running stack, for a look without Grafana.
 
     python -m tools.contact_sheet --project coffee-ledger-demo
 
-It is a preview: panels stand where Grafana puts them and show what it would, drawn in a simpler way. An empty panel, a
-wrong unit, a crowded legend can be seen; a wrong option of Grafana's cannot.
+It is a preview: panels have the place and the values that Grafana would show, but are drawn in a simpler way. It reveals
+an empty panel, a wrong unit or a crowded legend, but not a wrong option of Grafana.
 """
 
-# ruff: noqa: S603, S607, S608 -- asks docker, by its name, for what stands in this repository
+# ruff: noqa: S603, S607, S608 -- runs docker by its name, with statements from this repository
 
 import argparse
 import html
@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from monitoring.dashboards.asking import ask_now, ask_over, plain_sql
+from monitoring.dashboards.queries import ask_now, ask_over, plain_sql
 from tests.e2e.browser import CHROMIUM
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ Line: TypeAlias = tuple[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Source:
-    """Where the numbers come from."""
+    """The stack whose values are drawn, and the time range."""
 
     prometheus: str
     project: str
@@ -65,7 +65,7 @@ class Source:
         ]
 
     def rows(self, target: Json) -> list[Json]:
-        """Ask Postgres as Grafana does, by its role and password."""
+        """Query Postgres with Grafana's role and password."""
         statement = plain_sql(target["rawSql"], self.since, self.until)
         ask = "PGPASSWORD=$(cat /run/secrets/password_grafana_reader) psql -XAtq -h db -U grafana_reader -d ledger -f -"
         command = ["docker", "compose", "--project-name", self.project, "exec", "-T", "db", "sh", "-c", ask]
@@ -84,7 +84,7 @@ def named(target: Json, labels: Json) -> str:
     return legend
 
 
-# Numbers in words -------------------------------------------------------------------------------------------------------
+# Values as text ---------------------------------------------------------------------------------------------------------
 
 
 def shown(value: float, defaults: Json) -> str:
@@ -211,7 +211,7 @@ def draw_shares(panel: Json, source: Source, width: int, height: int) -> str:
     whole = sum(value for _, value in values)
     if not whole:
         return ""
-    # The names beside the ring need their place.
+    # Leave room for the names beside the ring.
     size = min(height, width - SHARES_LEGEND_WIDTH)
     radius, around = size / 2 - 14, 2 * math.pi * (size / 2 - 14)
     parts, gone = [], 0.0
@@ -261,7 +261,7 @@ class Frame:
 
 
 def shown_on_axis(value: float, frame: Frame, defaults: Json) -> str:
-    """As Grafana does: as many decimals as tell the marks apart."""
+    """Write a mark of the scale with enough decimals to tell the marks apart, as Grafana does."""
     is_fine = (frame.high - frame.low) < 4 and defaults["unit"] in ("short", "ops", "opm")
     return shown(value, defaults | {"decimals": max(int(defaults["decimals"]), 2 if is_fine else 0), "mappings": []})
 
@@ -278,7 +278,7 @@ def draw_lines(panel: Json, source: Source, width: int, height: int) -> str:
     layers = list(_stack(lines)) if is_stacked else [(name, points, []) for name, points in lines]
     values = [value for _, points, _ in layers for _, value in points]
     low = defaults.get("min", min(values))
-    # Where nothing rises, every mark of the scale would say the same.
+    # Without a range, every mark of the scale would be the same.
     high = max([*values, *limits])
     high = (high if high > low else low + 1) * 1.05
     frame = Frame(
@@ -331,7 +331,7 @@ def _layer(
 
 
 def _legend(names: list[str], width: int, height: int) -> tuple[str, int]:
-    """Write the names in a line, or more; returns it and the height that is left above."""
+    """Write the names in one to three lines. Returns the legend and the remaining height above it."""
     needed = sum(len(name) * 7.4 + 30 for name in names)
     rows = min(3, max(1, math.ceil(needed / width)))
     parts = "".join(
@@ -461,7 +461,7 @@ td,th{text-align:left;padding:4px 8px;border-bottom:1px solid #2c2f36}
 
 
 def sheet(board: Json, source: Source) -> str:
-    """Lay the panels out as Grafana does, with the folded rows unfolded."""
+    """Place the panels as Grafana does, with all rows unfolded."""
     parts: list[str] = []
     shift = bottom = 0
     for panel in board["panels"]:
@@ -514,7 +514,7 @@ def photograph(pages: dict[str, str], folder: Path) -> None:
 
 
 def prometheus_of(project: str) -> str:
-    """Find the container's own address: it publishes none."""
+    """Find the address of Prometheus' container, which publishes no port."""
     chosen = [
         "--filter",
         f"label=com.docker.compose.project={project}",
@@ -531,7 +531,7 @@ def _docker(*words: str) -> str:
 
 
 def draw_sheets(project: str, folder: Path = PICTURES, *, minutes: int, boards: Sequence[str] = ()) -> None:
-    """Draw some of the dashboards of a running stack, or all, into *folder*."""
+    """Draw dashboards of a running stack, all unless *boards* names some, into *folder*."""
     until = datetime.now(UTC)
     source = Source(prometheus_of(project), project, until - timedelta(minutes=minutes), until)
     files = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
@@ -544,10 +544,10 @@ def draw_sheets(project: str, folder: Path = PICTURES, *, minutes: int, boards: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the dashboards with the numbers of a running stack.")
-    parser.add_argument("--project", default="coffee-ledger-demo", help="the stack's name in compose")
-    parser.add_argument("--minutes", type=int, default=30, help="how far to look back")
-    parser.add_argument("boards", nargs="*", help="some of the dashboards, by uid")
+    parser = argparse.ArgumentParser(description="Draw the dashboards with the values of a running stack.")
+    parser.add_argument("--project", default="coffee-ledger-demo", help="the compose project of the stack")
+    parser.add_argument("--minutes", type=int, default=30, help="the length of the time range")
+    parser.add_argument("boards", nargs="*", help="the uids of the dashboards; all by default")
     asked = parser.parse_args()
     draw_sheets(asked.project, minutes=asked.minutes, boards=asked.boards)
 

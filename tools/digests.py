@@ -8,7 +8,7 @@ a digest cannot. Run this after the tests passed, on a machine that pulled the i
 digests from the local engine, so it records exactly the images that the tests ran with.
 """
 
-# ruff: noqa: S603 -- asks docker, by its name, for the images that this repository names
+# ruff: noqa: S603 -- runs docker by its name, with images that this repository names
 
 import json
 import re

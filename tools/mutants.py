@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 SCORE_MIN = 0.85
 KILLED = frozenset({"killed", "timeout"})
-"""A mutant that never ends is noticed as well."""
+"""A mutant with an endless loop is detected, too."""
 
 
 def main() -> int:

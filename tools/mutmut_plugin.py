@@ -15,10 +15,10 @@ from types import FrameType
 import pytest
 
 TEST_SECONDS_MAX = 10.0
-"""Processor time of one test; the slowest needs a third of it."""
+"""Processor time per test; the slowest test needs a third of it."""
 
 _NAMED = pytest.StashKey[dict[str, int]]()
-"""The place of each test that is named; empty: all tests run."""
+"""The position of each named test. If it is empty, all tests run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Empty the caches: they hold results of the code before it was changed."""
+    """Empty the caches: they hold results of the unchanged code."""
     for name, module in list(sys.modules.items()):
         if name.startswith("coffee_ledger."):
             for value in vars(module).values():

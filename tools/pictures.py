@@ -1,8 +1,8 @@
 """
-Draw the pictures of the documents from the running product: `make pictures`, or `python -m tools.pictures desk` for some.
+Draw the pictures of the documentation from the running product: `make pictures`, or `python -m tools.pictures desk` for some.
 
-Starts a stack of its own beside whatever runs, walks through it in a real browser as a newcomer would, and writes
-docs/pictures/. Nothing is retouched; the pictures are only made small.
+Starts a stack of its own, uses it in a real browser as a newcomer would, and writes docs/pictures/. Nothing is retouched;
+the pictures only get fewer colors, and the animation a smaller size.
 """
 
 import asyncio
@@ -39,26 +39,26 @@ PAID = re.compile("Thank you|Дякуємо")
 OPERATOR_ID = 1_000_001
 SANDBOX_SECRET = b"sandbox-secret-that-signs-nothing-real"
 PAYMENTS_OF_DAYS = (2, 1, 2, 3, 0, 1, 3, 2, 1, 0, 1, 0, 2, 3, 1, 1, 0, 1, 2, 1, 2, 1, 1, 0, 0, 2, 0, 1, 1)
-"""From yesterday backwards."""
+"""The number of payments per day, from yesterday backwards."""
 
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 BUSY_MINUTES = 8
 BUSY_PAUSE_SECONDS = 2
-STRANGER_EVERY = 7
+SCAN_EVERY = 7
 BACKUP_SEEN_SECONDS = 80
 QUIET_BEFORE_OUTAGE_SECONDS = 45
 ALERT_SECONDS_MAX = 900
 OUTAGE_BOARDS = ("ledger-overview", "ledger-bot")
 
 REST_MILLISECONDS = 700
-"""For the eye: what slides in has come to rest."""
+"""Lets animations of the page end."""
 
 LENGTHEN = """glass => {
     const list = glass.querySelector("#messages");
     glass.style.height = `${glass.offsetHeight - list.clientHeight + list.lastElementChild.offsetHeight + 24}px`;
     list.scrollTop = list.scrollHeight;
 }"""
-"""Makes the phone as long as its last message, so that the whole card is in view."""
+"""Makes the phone as tall as its last message, so that the whole card is visible."""
 
 COLOR_ROUNDS = 5
 FRAME_SIZE = (1024, 688)
@@ -68,7 +68,7 @@ LAST_FRAME_MILLISECONDS = 4_500
 
 @dataclass(frozen=True)
 class Studio:
-    """The running product, and a browser before it."""
+    """The running product, and a browser that shows it."""
 
     stack: Stack
     screen: Screen
@@ -78,10 +78,10 @@ class Studio:
     async def invite(self, telegram_id: int, name: str, language: str) -> Person:
         return await Person.join(self.session, self.screen.address, telegram_id, name, language)
 
-    async def call(self, person: Person, username: str) -> None:
-        """Let a person have an @name, as most have in Telegram."""
-        who = {"id": person.telegram_id, "username": username}
-        async with self.session.post(f"{self.screen.address}/telegram/users", json=who) as answer:
+    async def set_username(self, person: Person, username: str) -> None:
+        """Give a person a username, as most people have in Telegram."""
+        user = {"id": person.telegram_id, "username": username}
+        async with self.session.post(f"{self.screen.address}/telegram/users", json=user) as answer:
             answer.raise_for_status()
 
 
@@ -96,8 +96,8 @@ async def draw(stack: Stack, names: Sequence[str]) -> None:
 # The demo's page -----------------------------------------------------------------------------------------------------
 
 
-async def draw_the_way(studio: Studio) -> None:
-    """Walk from the menu button to the credits, a picture a step; the last one by day and by night."""
+async def draw_payment(studio: Studio) -> None:
+    """Draw each step of a payment, from the menu button to the credits; the last one in the light and the dark theme."""
     page = await studio.screen.page(width=1280, height=860)
     frames: list[bytes] = []
 
@@ -149,7 +149,7 @@ async def draw_mini_app(studio: Studio) -> None:
 
 
 async def draw_states(studio: Studio, name: str, *, width: int) -> None:
-    """Draw the page in its three states: to choose, to pay, paid."""
+    """Draw the page in its three states: choose, pay, paid."""
     language, _, hour = name.partition("-")
     scheme: Scheme = "dark" if hour == "dark" else "light"
     person = await studio.invite(6_000 + len(studio.screen.browser.contexts), "Anna", language)
@@ -170,12 +170,12 @@ async def draw_states(studio: Studio, name: str, *, width: int) -> None:
 
 
 async def draw_desk(studio: Studio) -> None:
-    """Draw what the operator's phone shows of a payment that fits two people, and of the numbers."""
+    """Draw the operator's card of a payment that fits two users, and the statistics."""
     operator = await studio.invite(OPERATOR_ID, "Olha", "en")
     await remember_a_month(studio)
     for telegram_id, name in ((7_001, "Marta"), (7_002, "Taras")):
         person = await studio.invite(telegram_id, name, "en")
-        await studio.call(person, name.lower())
+        await studio.set_username(person, name.lower())
         await person.ask_to_pay("15")
     await studio.bmc.pay(amount="15", note="Keep it up!", name="M.")
     await operator.hear("Keep it up!")
@@ -187,13 +187,13 @@ async def draw_desk(studio: Studio) -> None:
     await operator.say("/stats")
     chart = page.locator("#messages img").last
     await expect(chart).to_be_visible()
-    # As it is sent: on this small phone its words would be too small to be read.
+    # Take the original image: on the small phone its text would be illegible.
     sent = await page.request.get(urljoin(page.url, await chart.get_attribute("src")))
     save("desk-stats", await sent.body())
 
 
 async def remember_a_month(studio: Studio) -> None:
-    """Pay as BMC would have told of it on the days before, so that the chart has something to show."""
+    """Send the deliveries of payments of the last month, so that the chart has values."""
     guests = itertools.count(7_100)
     for day, payments in enumerate(PAYMENTS_OF_DAYS, start=1):
         paid_at = datetime.now(UTC) - timedelta(days=day)
@@ -210,41 +210,41 @@ async def remember_a_month(studio: Studio) -> None:
 
 async def draw_dashboards(studio: Studio) -> None:
     """Draw each dashboard after some minutes of payments of all kinds."""
-    await watch(studio)
+    await start_monitoring(studio)
     until = datetime.now(UTC) + timedelta(minutes=BUSY_MINUTES)
     print(f"Payments go for {BUSY_MINUTES} minutes …", flush=True)
     for number in itertools.count():
         if datetime.now(UTC) >= until:
             break
-        await pay_somehow(studio, number)
-        if number % STRANGER_EVERY == 0:
-            await try_a_door(studio)
+        await pay_or_not(studio, number)
+        if number % SCAN_EVERY == 0:
+            await scan(studio)
         await asyncio.sleep(BUSY_PAUSE_SECONDS)
     await asyncio.to_thread(back_up, studio.stack)
     await asyncio.sleep(BACKUP_SEEN_SECONDS)
     await asyncio.to_thread(draw_sheets, studio.stack.project, minutes=BUSY_MINUTES + 1)
 
 
-async def try_a_door(studio: Studio) -> None:
-    """Ask for what is not here, as those do who try every name in the net."""
+async def scan(studio: Studio) -> None:
+    """Request a path that does not exist, as scanners on the internet do."""
     async with studio.session.get(urljoin(studio.stack.webhook_url, "/wp-login.php"), ssl=False) as answer:
         assert answer.status == HTTPStatus.NOT_FOUND
 
 
 def back_up(stack: Stack) -> None:
-    """Take a backup as an operator does, so that there is one to be seen."""
+    """Take a backup as an operator does, so that the dashboard shows one."""
     environment = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_ENV_FILES": ".env.sandbox"}
     with TemporaryDirectory() as folder:
         command = [str(BACKUP), folder]
         subprocess.run(command, env={**os.environ, **stack.environment, **environment}, cwd=ROOT, check=True)  # noqa: S603 — our own script
 
 
-async def watch(studio: Studio) -> None:
+async def start_monitoring(studio: Studio) -> None:
     await asyncio.to_thread(studio.stack.compose, "up", "--detach", "--wait", *WATCHERS)
 
 
-async def pay_somehow(studio: Studio, number: int) -> None:
-    """Pay in one of the ways in which people do: most with the code, some without, in another currency, or not after all."""
+async def pay_or_not(studio: Studio, number: int) -> None:
+    """Behave as one of many users: most pay with the code, some without it, in another currency, or not at all."""
     guest = await studio.invite(8_000 + number, "Guest", "uk" if number % 3 else "en")
     amount, currency = str(3 + number % 12), "EUR" if number % 5 == 4 else "USD"
     code = await guest.ask_to_pay(amount, currency)
@@ -257,8 +257,8 @@ async def pay_somehow(studio: Studio, number: int) -> None:
 
 
 async def draw_outage(studio: Studio) -> None:
-    """Stop the bot, pay three times, see who is told of it and where it shows; start it, and see it drain."""
-    await watch(studio)
+    """Stop the bot, pay three times, draw the alert and the dashboards; start it, and draw the recovery."""
+    await start_monitoring(studio)
     operator = await studio.invite(OPERATOR_ID, "Olha", "en")
     began = datetime.now(UTC)
     guests = [await studio.invite(9_000 + number, "Guest", "en") for number in range(3)]
@@ -275,7 +275,7 @@ async def draw_outage(studio: Studio) -> None:
     narrate(began, "the bot is started")
     for guest in guests:
         await guest.hear("1,000")
-    narrate(began, "all three were told")
+    narrate(began, "all three are notified")
     narrate(began, f"the operator reads: {first_line(await see_alert(operator, '✅'))}")
     await draw_moment(studio, began, "after")
     page = await studio.screen.page(width=1280, height=1300)
@@ -285,7 +285,7 @@ async def draw_outage(studio: Studio) -> None:
 
 
 async def see_alert(operator: Person, sign: str) -> str:
-    """Wait for an alert that fires or ends: the rules wait for minutes before they call anybody."""
+    """Wait for the message that an alert fires or is resolved; the rules wait for minutes before they fire."""
     async with asyncio.timeout(ALERT_SECONDS_MAX):
         while True:
             with suppress(TimeoutError):
@@ -298,18 +298,18 @@ async def draw_moment(studio: Studio, began: datetime, moment: str) -> None:
     await asyncio.to_thread(draw_sheets, studio.stack.project, folder, minutes=minutes, boards=OUTAGE_BOARDS)
 
 
-def narrate(began: datetime, what: str) -> None:
-    print(f"{(datetime.now(UTC) - began).total_seconds():6.0f} s  {what}", flush=True)
+def narrate(began: datetime, event: str) -> None:
+    print(f"{(datetime.now(UTC) - began).total_seconds():6.0f} s  {event}", flush=True)
 
 
 def first_line(text: str) -> str:
     return text.partition("\n")[0]
 
 
-# What all need -------------------------------------------------------------------------------------------------------
+# Shared helpers -------------------------------------------------------------------------------------------------------
 
 SUBJECTS: dict[str, Callable[[Studio], Awaitable[None]]] = {
-    "way": draw_the_way,
+    "way": draw_payment,
     "mini-app": draw_mini_app,
     "desk": draw_desk,
     "dashboards": draw_dashboards,
@@ -327,10 +327,10 @@ async def shot(page: Page, part: str = "body") -> bytes:
 
 
 def save(name: str, png: bytes) -> None:
-    """Write a picture with as few colours as the eye needs."""
+    """Write a picture with a reduced palette."""
     path = PICTURES / f"{name}.png"
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    # By the breadth of the colours, not by how much of the picture each fills: else what is small gets none of its own.
+    # Choose colors by their range, not by area: otherwise small parts would lose their colors.
     picture.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=COLOR_ROUNDS).save(path, optimize=True)
     tell(path)
 

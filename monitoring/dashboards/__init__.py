@@ -1,1 +1,1 @@
-"""The dashboards of Grafana: what each shows, and how it is written for Grafana."""
+"""The dashboards of Grafana, one module each, and their conversion to JSON."""

@@ -1,19 +1,19 @@
-"""Who is told: the outbox, the ear for new payments, Telegram, and what people ask the bot."""
+"""The bot: the outbox, LISTEN, Telegram, and the requests of users."""
 
-from monitoring.dashboards.parts import (
-    BAD,
-    FIRST,
-    GOOD,
-    Board,
-    Kind,
-    Limit,
-    Panel,
-    Query,
-    Row,
-    Unit,
-    Word,
+from monitoring.dashboards.parts import BAD, FIRST, GOOD, Board, Limit, Query, Unit, Word
+from monitoring.dashboards.shapes import (
+    age,
     busy,
+    durations,
+    gauge,
+    lines,
+    per_minute,
     quantiles,
+    rates,
+    row,
+    share,
+    stat,
+    states,
 )
 from monitoring.thresholds import (
     HANDLED_SECONDS,
@@ -24,277 +24,180 @@ from monitoring.thresholds import (
 )
 
 CALLS = "ledger_telegram_requests_total"
-FAILED = 'outcome!~"ok|forbidden"'
 CLAIMS = "ledger_outbox_claims_total"
-HEARS = {"0": Word("deaf", BAD), "1": Word("hears", GOOD)}
+SENDS = "ledger_outbox_deliveries_total"
+CONNECTED = {"0": Word("disconnected", BAD), "1": Word("connected", GOOD)}
+NOT_MEASURED = "The state is not measured now"
+BUDGET_ALERTS = ("BotBudgetBurnFast", "BotBudgetBurnSlow")
 
-FINE = Row(
+FINE = row(
     "Is it fine?",
-    (
-        Panel(
-            Kind.STAT,
-            "Longest waiting notification",
-            "For how long the oldest notification of a user has been due; good is 0, a second at most.",
-            (Query('max(ledger_outbox_oldest_age_seconds{$here,audience="users",status!="dead"})'),),
-            empty="The state is not measured now",
-            unit=Unit.SECONDS,
-            width=4,
-            height=5,
-            limit=Limit(OUTBOX_AGE_SECONDS),
-            alerts=("OutboxStuck",),
-        ),
-        Panel(
-            Kind.STAT,
-            "Given up",
-            "Notifications that nobody will get any more; good is none.",
-            (Query('max(ledger_outbox_messages{$here,status="dead"})'),),
-            empty="The state is not measured now",
-            width=4,
-            height=5,
-            limit=Limit(FIRST),
-            alerts=("OutboxDeadLetters",),
-        ),
-        Panel(
-            Kind.STAT,
-            "Hears of payments",
-            "Whether the bot is told of payments at once; good is hears. Deaf, it looks for them every half minute.",
-            (Query('max(ledger_listen_connected{$here,channel="payments"})'),),
-            empty="No bot runs",
-            words=HEARS,
-            width=4,
-            height=5,
-            alerts=("ListenDisconnected",),
-        ),
-        Panel(
-            Kind.STAT,
-            "Found by looking, 30 minutes",
-            "The share of rounds with something to send that no notification woke; good is near 0.",
-            (
-                Query(
-                    f'sum(increase({CLAIMS}{{$here,wakeup="poll"}}[30m])) / (sum(increase({CLAIMS}{{$here}}[30m])) > 0)',
-                ),
-            ),
-            empty="Nothing was sent in 30 minutes",
-            unit=Unit.SHARE,
-            decimals=1,
-            width=4,
-            height=5,
-            limit=Limit(POLL_SHARE),
-            alerts=("NotifyBypassed",),
-        ),
-        Panel(
-            Kind.STAT,
-            "Failed calls, 15 minutes",
-            "The share of calls that Telegram refused or did not answer, without users who blocked the bot; good is 0.",
-            (Query(f"sum(rate({CALLS}{{$here,{FAILED}}}[15m])) / (sum(rate({CALLS}{{$here}}[15m])) > 0)"),),
-            empty="Telegram was not called",
-            unit=Unit.SHARE,
-            decimals=1,
-            width=4,
-            height=5,
-            limit=Limit(TELEGRAM_ERROR_SHARE),
-            alerts=("TelegramErrors",),
-        ),
-        Panel(
-            Kind.STAT,
-            "Longest undelivered notification",
-            "For how long a user has not been told, be it due or put off to be tried again; good is 0, a second at most.",
-            (Query('max(ledger_outbox_undelivered_age_seconds{$here,audience="users"})'),),
-            empty="The state is not measured now",
-            unit=Unit.SECONDS,
-            width=4,
-            height=5,
-            limit=Limit(UNDELIVERED_AGE_SECONDS),
-            alerts=("OutboxUndelivered",),
-        ),
+    age(
+        "Longest waiting notification",
+        "How long the oldest notification of a user has been due. Good: 0, or a second.",
+        gauge("ledger_outbox_oldest_age_seconds", where='audience="users",status!="dead"'),
+        empty=NOT_MEASURED,
+        limit=Limit(OUTBOX_AGE_SECONDS),
+        alerts=("OutboxStuck",),
     ),
+    stat(
+        "Given up",
+        "Notifications that will not be sent any more. Good: none.",
+        gauge("ledger_outbox_messages", where='status="dead"'),
+        empty=NOT_MEASURED,
+        limit=Limit(FIRST),
+        alerts=("OutboxDeadLetters",),
+    ),
+    stat(
+        "Listening for payments",
+        "Whether NOTIFY wakes the bot at once. Good: connected. Otherwise the bot polls every half minute.",
+        gauge("ledger_listen_connected", where='channel="payments"'),
+        words=CONNECTED,
+        alerts=("ListenDisconnected",),
+    ),
+    stat(
+        "Found by polling, 30 minutes",
+        "The share of rounds with due notifications that polling found, not NOTIFY. Good: near 0.",
+        Query(f'sum(increase({CLAIMS}{{$here,wakeup="poll"}}[30m])) / (sum(increase({CLAIMS}{{$here}}[30m])) > 0)'),
+        empty="Nothing was sent in 30 minutes",
+        unit=Unit.SHARE,
+        limit=Limit(POLL_SHARE),
+        alerts=("NotifyBypassed",),
+    ),
+    stat(
+        "Failed calls, 15 minutes",
+        "The share of calls that Telegram refused or did not answer, without users who blocked the bot. Good: 0.",
+        share(CALLS, where='outcome!~"ok|forbidden"', window="15m"),
+        empty="Telegram was not called",
+        unit=Unit.SHARE,
+        limit=Limit(TELEGRAM_ERROR_SHARE),
+        alerts=("TelegramErrors",),
+    ),
+    age(
+        "Longest undelivered notification",
+        "How long a user's oldest notification has waited, whether due or in backoff. Good: 0, or a second.",
+        gauge("ledger_outbox_undelivered_age_seconds", where='audience="users"'),
+        empty=NOT_MEASURED,
+        limit=Limit(UNDELIVERED_AGE_SECONDS),
+        alerts=("OutboxUndelivered",),
+    ),
+    width=4,
+    height=5,
+    empty="No bot runs",
 )
 
-OUTBOX = Row(
+OUTBOX = row(
     "Outbox",
-    (
-        Panel(
-            Kind.LINES,
-            "Notifications not sent yet",
-            "Good is a line on the floor with short peaks, and none retrying.",
-            (Query("max by (audience, status) (ledger_outbox_messages{$here})", "{{audience}}, {{status}}"),),
-            alerts=("OperatorsNotTold",),
-            empty="The state was not measured",
-        ),
-        Panel(
-            Kind.LINES,
-            "Deliveries a minute, by how they ended",
-            "Good is sent; unreachable are users who blocked the bot; dead are given up.",
-            (
-                Query(
-                    "sum by (outcome) (rate(ledger_outbox_deliveries_total{$here}[$__rate_interval])) * 60",
-                    "{{outcome}}",
-                ),
-            ),
-            empty="No bot runs",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-            stacked=True,
-        ),
-        Panel(
-            Kind.LINES,
-            "Sent a minute, by kind",
-            "What people are told of; good is credited payments above all. Only counted: messages to operators that came too many at once.",
-            (
-                *busy("ledger_outbox_deliveries_total", "kind", ',outcome="sent"'),
-                Query("sum(rate(ledger_operator_messages_folded_total{$here}[$__rate_interval])) * 60", "only counted"),
-            ),
-            empty="Nothing was sent",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-            stacked=True,
-        ),
-        Panel(
-            Kind.LINES,
-            "Rounds that found something, by what woke them",
-            "Good is notify; poll is the look every half minute that finds what was missed.",
-            (Query(f"sum by (wakeup) (rate({CLAIMS}{{$here}}[$__rate_interval])) * 60", "{{wakeup}}"),),
-            empty="No bot runs",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-        ),
-        Panel(
-            Kind.STATES,
-            "Hearing of each channel",
-            "Whether each listener is connected; good is green throughout.",
-            (Query("max by (channel) (ledger_listen_connected{$here})", "{{channel}}"),),
-            empty="No bot runs",
-            words=HEARS,
-        ),
-        Panel(
-            Kind.LINES,
-            "Heard, and connections lost, a minute",
-            "How often the database hinted at something new, as a pick or a payment is; good follows people, with no lost connection.",
-            (
-                Query("sum(rate(ledger_listen_notifications_total{$here}[$__rate_interval])) * 60", "heard"),
-                Query("sum(rate(ledger_listen_reconnects_total{$here}[$__rate_interval])) * 60", "connections lost"),
-            ),
-            empty="Nothing was heard since the start",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-        ),
+    lines(
+        "Notifications not sent yet",
+        "By status. Good: near zero with short peaks, and none in retry.",
+        gauge("ledger_outbox_messages", "audience, status", legend="{{audience}}, {{status}}"),
+        empty="The state was not measured",
+        alerts=("OperatorsNotTold",),
     ),
+    rates(
+        "Notifications a minute, by outcome",
+        "Good: sent. Unreachable are users who blocked the bot; dead are given up.",
+        per_minute(SENDS, "outcome"),
+        stacked=True,
+    ),
+    rates(
+        "Sent a minute, by kind",
+        "Good: mostly credited payments. Only counted: messages to operators in a burst, which their summary counts.",
+        busy(SENDS, "kind", where='outcome="sent"'),
+        per_minute("ledger_operator_messages_folded_total", legend="only counted"),
+        empty="Nothing was sent",
+        stacked=True,
+    ),
+    rates(
+        "Rounds with due notifications, by trigger",
+        "Good: notify. Poll is the check every half minute that finds notifications without a NOTIFY.",
+        per_minute(CLAIMS, "wakeup"),
+    ),
+    states(
+        "LISTEN connections",
+        "Whether the listener of each channel is connected. Good: green throughout.",
+        gauge("ledger_listen_connected", "channel"),
+        words=CONNECTED,
+    ),
+    rates(
+        "NOTIFY received, and connections lost, a minute",
+        "The database announces new work by NOTIFY, such as a pick or a payment. Good: as busy as the users, and no lost connection.",
+        per_minute("ledger_listen_notifications_total", legend="received"),
+        per_minute("ledger_listen_reconnects_total", legend="connections lost"),
+        empty="None since the start",
+    ),
+    empty="No bot runs",
 )
 
-TELEGRAM = Row(
+TELEGRAM = row(
     "Telegram",
-    (
-        Panel(
-            Kind.LINES,
-            "Calls a minute, by method",
-            "What the bot asks of Telegram; good follows what people do.",
-            busy(CALLS, "method"),
-            empty="Telegram was not called",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-            stacked=True,
-            width=6,
-        ),
-        Panel(
-            Kind.LINES,
-            "Calls a minute that were not answered well",
-            "Good is none; forbidden are users who blocked the bot.",
-            (
-                Query(
-                    f'sum by (outcome) (rate({CALLS}{{$here,outcome!="ok"}}[$__rate_interval])) * 60',
-                    "{{outcome}}",
-                ),
-            ),
-            empty="No bot runs",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-            width=6,
-            alerts=("TelegramErrors", "TelegramTokenRefused", "TelegramTwoPollers"),
-        ),
-        Panel(
-            Kind.LINES,
-            "Time until Telegram answers",
-            "Without asking for updates, which waits on purpose; good is under a quarter of a second.",
-            quantiles("ledger_telegram_request_duration_seconds"),
-            empty="Telegram was not called",
-            unit=Unit.SECONDS,
-            decimals=1,
-            width=6,
-        ),
-        Panel(
-            Kind.STAT,
-            "Told to wait, 1 hour",
-            "For how long Telegram made the bot wait because it sent too much; good is 0.",
-            (Query("sum(increase(ledger_telegram_flood_wait_seconds_total{$here}[1h]))"),),
-            empty="No bot runs",
-            unit=Unit.SECONDS,
-            width=6,
-        ),
+    rates(
+        "Calls a minute, by method",
+        "The bot's calls to Telegram. Good: as busy as the users.",
+        busy(CALLS, "method"),
+        empty="Telegram was not called",
+        stacked=True,
     ),
+    rates(
+        "Failed calls a minute",
+        "Good: none. Forbidden are users who blocked the bot.",
+        per_minute(CALLS, "outcome", where='outcome!="ok"'),
+        alerts=("TelegramErrors", "TelegramTokenRefused", "TelegramTwoPollers"),
+    ),
+    durations(
+        "Time until Telegram answers",
+        "Without getUpdates, which waits on purpose. Good: under a quarter of a second.",
+        *quantiles("ledger_telegram_request_duration_seconds"),
+        empty="Telegram was not called",
+    ),
+    age(
+        "Rate limit waits, 1 hour",
+        "How long Telegram made the bot wait because it sent too much. Good: 0.",
+        "sum(increase(ledger_telegram_flood_wait_seconds_total{$here}[1h]))",
+    ),
+    width=6,
+    empty="No bot runs",
     folded=True,
 )
 
-UPDATES = Row(
-    "What people ask",
-    (
-        Panel(
-            Kind.LINES,
-            "Updates a minute, by type",
-            "Messages, presses of buttons and the rest; good is what is usual for your bot.",
-            (Query("sum by (type) (rate(ledger_updates_total{$here}[$__rate_interval])) * 60", "{{type}}"),),
-            empty="No bot runs",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-            width=6,
-            stacked=True,
-        ),
-        Panel(
-            Kind.LINES,
-            "Updates a minute that ended in an error",
-            "Good is none: each is somebody who got no answer.",
-            (
-                Query(
-                    'sum by (type) (rate(ledger_updates_total{$here,outcome="error"}[$__rate_interval])) * 60',
-                    "{{type}}",
-                ),
-            ),
-            empty="No bot runs",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-            width=6,
-            alerts=("UpdatesFail", "BotBudgetBurnFast", "BotBudgetBurnSlow"),
-        ),
-        Panel(
-            Kind.LINES,
-            "Time to answer people",
-            "From taking an update to having answered it; the line is what we promise.",
-            quantiles("ledger_update_duration_seconds"),
-            empty="Nobody asked anything",
-            unit=Unit.SECONDS,
-            decimals=1,
-            width=6,
-            limit=Limit(HANDLED_SECONDS),
-            alerts=("BotBudgetBurnFast", "BotBudgetBurnSlow"),
-        ),
-        Panel(
-            Kind.LINES,
-            "Requests of the Mini App a minute",
-            "By how they were answered. Good is ok; refused lies with who asked, such as too often; error is a page without an answer.",
-            (Query("sum by (outcome) (rate(ledger_api_requests_total{$here}[$__rate_interval])) * 60", "{{outcome}}"),),
-            empty="No bot runs",
-            unit=Unit.PER_MINUTE,
-            decimals=1,
-            width=6,
-            stacked=True,
-            alerts=("BotBudgetBurnFast", "BotBudgetBurnSlow"),
-        ),
+UPDATES = row(
+    "Requests of users",
+    rates(
+        "Updates a minute, by type",
+        "Messages, pressed buttons and the rest. Good: as usual for your bot.",
+        per_minute("ledger_updates_total", "type"),
+        stacked=True,
     ),
+    rates(
+        "Updates a minute that ended in an error",
+        "Each is a user without an answer. Good: none.",
+        per_minute("ledger_updates_total", "type", where='outcome="error"'),
+        alerts=("UpdatesFail", *BUDGET_ALERTS),
+    ),
+    durations(
+        "Time to answer users",
+        "From receiving an update to having answered it. Good: below the line, which is our objective.",
+        *quantiles("ledger_update_duration_seconds"),
+        empty="No update came",
+        limit=Limit(HANDLED_SECONDS),
+        alerts=BUDGET_ALERTS,
+    ),
+    rates(
+        "Requests of the Mini App a minute",
+        "By outcome. Good: ok. Refused is the caller's fault, such as too many requests; error is a page without an answer.",
+        per_minute("ledger_api_requests_total", "outcome"),
+        stacked=True,
+        alerts=BUDGET_ALERTS,
+    ),
+    width=6,
+    empty="No bot runs",
     folded=True,
 )
 
 BOARD = Board(
     uid="ledger-bot",
     title="Bot",
-    about="Who is told: the outbox, the ear for new payments, Telegram, and what people ask the bot.",
+    about="The outbox, LISTEN, Telegram, and the requests of users.",
     rows=(FINE, OUTBOX, TELEGRAM, UPDATES),
 )

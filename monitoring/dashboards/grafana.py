@@ -1,6 +1,6 @@
-"""Turn a board into the JSON that Grafana reads: its classic form, schema version 42."""
+"""Convert a board to the JSON of a Grafana dashboard: the classic form, schema version 42."""
 
-# ruff: noqa: FBT003 -- the builders of the SDK take yes and no by place
+# ruff: noqa: FBT003 -- the SDK's builders take booleans as positional arguments
 
 import json
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ EVERY_ROW_MAX = 50
 
 
 def write_board(board: Board) -> str:
-    """Write the same text for the same board, so that a change of it is a change of something."""
+    """Return the JSON of the board. The same board gives the same text, so that diffs show only real changes."""
     written = json.loads(JSONEncoder().encode(_dashboard(board).build()))
     for number, panel in enumerate(_all_panels(written["panels"]), start=1):
         panel["id"] = number
@@ -78,7 +78,7 @@ def _dashboard(board: Board) -> dashboard.Dashboard:
 
 
 def _add_row(written: dashboard.Dashboard, row: Row, line: int) -> int:
-    """Add the row at *line* of the grid; returns the line after it."""
+    """Add the row at *line* of the grid. Returns the line after it."""
     heading = dashboard.Row(row.title).collapsed(row.folded).grid_pos(models.GridPos(x=0, y=line, w=COLUMNS, h=1))
     placed, after = _place(row.panels, line + 1)
     if row.folded:
@@ -93,7 +93,7 @@ def _add_row(written: dashboard.Dashboard, row: Row, line: int) -> int:
 
 
 def _place(panels: tuple[Panel, ...], line: int) -> tuple[list[tuple[Panel, models.GridPos]], int]:
-    """Lay panels from left to right, and on a new line where the next one would not fit."""
+    """Place panels from left to right; begin a new line if the next one does not fit."""
     placed = []
     column = height = 0
     for panel in panels:
@@ -104,7 +104,7 @@ def _place(panels: tuple[Panel, ...], line: int) -> tuple[list[tuple[Panel, mode
     return placed, line + height
 
 
-# What stands around the panels ------------------------------------------------------------------------------------------
+# Variables, annotations, links ------------------------------------------------------------------------------------------
 
 
 def _datasource_variable() -> dashboard.DatasourceVariable:
@@ -130,12 +130,12 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
-    """Mark what explains a bend in a line: another version, a restart, an alert."""
-    # What did not answer for a moment comes back as what it was.
+    """Mark the events that explain a change in a line: a deployment, a restart, an alert."""
+    # Compare with the last hour, so that a process that missed a scrape is not marked as a new version.
     before = "max by (job, revision) (max_over_time(ledger_build_info[1h] offset 1m))"
     marks = (
         ("Deployments", f"max by (job, revision) (ledger_build_info) unless {before}", "{{job}} {{revision}}", "blue"),
-        ("Restarts", "changes(process_start_time_seconds[1m]) > 0", "{{job}} started anew", "orange"),
+        ("Restarts", "changes(process_start_time_seconds[1m]) > 0", "{{job}} restarted", "orange"),
         ("Alerts", 'ALERTS{alertstate="firing",alertname!="Watchdog"}', "{{alertname}}", "red"),
     )
     for name, expr, title, color in marks:
@@ -156,7 +156,7 @@ def _other_boards() -> dashboard.DashboardLink:
         dashboard.DashboardLink("Coffee Ledger")
         .type(models.DashboardLinkType.DASHBOARDS)
         .tags([TAG])
-        .tooltip("The other dashboards, with the same time and choice")
+        .tooltip("The other dashboards, with the same time range, job and instance")
         .as_dropdown(True)
         .keep_time(True)
         .include_vars(True)
@@ -170,7 +170,7 @@ def _panel(panel: Panel, place: models.GridPos) -> Builder[models.Panel]:
     drawn: Any = _DRAWN[panel.kind](panel)
     drawn = (
         drawn.title(panel.title)
-        .description(panel.good)
+        .description(panel.about)
         .datasource(POSTGRES if isinstance(panel.queries, Sql) else METRICS)
         .grid_pos(place)
         .unit(str(panel.unit))
@@ -198,7 +198,7 @@ def _scaled(drawn: Any, panel: Panel) -> Builder[models.Panel]:
 
 
 def _limit_colors(panel: Panel) -> models.FieldColorModeId:
-    """Lines keep a color each, the limit is drawn across them; a number takes the color of the side it is on."""
+    """Lines keep their own colors and the limit is drawn across them; other panels take the color of their value."""
     return models.FieldColorModeId.PALETTE_CLASSIC if panel.kind is Kind.LINES else models.FieldColorModeId.THRESHOLDS
 
 
@@ -231,7 +231,7 @@ def _runbook(alert: str) -> dashboard.DashboardLink:
 
 @dataclass
 class _SqlTarget(Builder[Dataquery], Dataquery):
-    """The SDK knows no query of Postgres."""
+    """A query to Postgres, which the SDK does not model."""
 
     sql: Sql
 
@@ -323,7 +323,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
         drawn.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80)
     if panel.limit:
         drawn.thresholds_style(shapes.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
-        # A limit beyond the values would lie outside of the drawing.
+        # Keep a limit above all values inside the drawing.
         drawn.axis_soft_max(float(panel.limit.value))
     return drawn
 
@@ -381,7 +381,7 @@ def _merged() -> models.DataTransformerConfig:
 
 
 def _named(columns: tuple[Column, ...]) -> models.DataTransformerConfig:
-    """Show the columns that are named, in their order, and no other."""
+    """Show only the named columns, in their order."""
     options = {
         "includeByName": {column.name: True for column in columns},
         "indexByName": {column.name: place for place, column in enumerate(columns)},

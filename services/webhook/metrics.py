@@ -1,4 +1,4 @@
-"""What the webhook counts."""
+"""The metrics of the webhook."""
 
 import enum
 import time
@@ -17,17 +17,17 @@ class Refusal(enum.StrEnum):
     """Why a request was not settled."""
 
     UNSIGNED = "unsigned"
-    """Sent by a passer-by, of whom the internet has many."""
+    """Sent by a scanner; common on the internet."""
     BAD_SIGNATURE = "bad_signature"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """Too many bodies were being read, and this one had begun first."""
+    """Too many bodies were being read, and this one was the oldest."""
     ABORTED = "aborted"
     OVERLOADED = "overloaded"
     DATABASE_AWAY = "database_away"
     NOT_KEPT = "not_kept"
-    """Signed, and neither settled nor even kept raw: a fault of ours, answered by 500."""
+    """Signed, but neither settled nor stored raw: our fault, answered with 500."""
 
 
 OTHER_EVENT = "other"
@@ -42,7 +42,7 @@ KNOWN_EVENTS = frozenset(
 
 DELIVERIES = Counter(
     "ledger_webhook_deliveries",
-    "Requests to /bmc-webhook, by event type and by what became of them.",
+    "Requests to /bmc-webhook, by event type and outcome.",
     ["event", "outcome"],
 )
 DURATION = Histogram(
@@ -60,27 +60,27 @@ LAST_ACCEPTED = Gauge(
 )
 FAILED_STREAK = Gauge(
     "ledger_webhook_failed_streak",
-    "Deliveries, signed or nearly so, that all replicas refused since the last 200, or since a pause of hours.",
+    "Deliveries with a signature, good or bad, that all replicas refused since the last 200 or since a pause of hours.",
 )
-SPOOLED_EVENTS = Gauge("ledger_spooled_events", "Events that lie in the spool and wait for the database.")
+SPOOLED_EVENTS = Gauge("ledger_spooled_events", "Events in the spool that wait for the database.")
 SPOOLED_OLDEST_AGE = Gauge(
     "ledger_spooled_oldest_age_seconds",
-    "How long the oldest file has lain in the spool, those put aside as unreadable included; 0 when there is none.",
+    "Age of the oldest file in the spool, including unreadable ones; 0 if there is none.",
 )
-SETTLED_MATCHES = Counter("ledger_webhook_matches", "Charges matched when they came, by method.", ["method"])
+SETTLED_MATCHES = Counter("ledger_webhook_matches", "Charges matched at their delivery, by method.", ["method"])
 PICK_TO_PAID = Histogram(
     "ledger_payment_pick_to_paid_seconds",
-    "From asking to pay to the payment.",
+    "From the pick of an amount to the payment.",
     buckets=(15, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600),
 )
 
 WEBHOOK_TO_CREDIT = Histogram(
     "ledger_webhook_to_credit_seconds",
-    "From taking a delivery to the durable credits of its payment.",
+    "From receiving a delivery to the durable credits of its payment.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 
-# A counter that is born at 1 shows no increase, so every one is born at 0.
+# Create every series at 0: `increase` finds nothing in a series that begins at 1.
 for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), (*Outcome, SPOOLED)):
     DELIVERIES.labels(event, outcome)
 for refusal in Refusal:
@@ -92,21 +92,21 @@ for method in Method:
 
 
 def observe_settlement(done: Settlement, *, now: datetime) -> None:
-    """Count what a batch changed; to be called once it is committed, with the time of that."""
+    """Count the changes of a batch. Call it after the commit, with the time of the commit."""
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
-            # By its own trace: a batch has many, and here none of them is the current one.
+            # Name the trace explicitly: a batch has many, and none of them is current here.
             traceparent = record.event.traceparent
             exemplar = {"trace_id": trace_id_in(traceparent)} if traceparent else None
             WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds(), exemplar=exemplar)
 
 
 def show_spool(*, events: int, oldest_at: float | None) -> None:
-    """Show what lies in the spool, and since when, in Unix time; None: nothing does."""
+    """Export the size of the spool and the Unix time of its oldest file, None if it is empty."""
     SPOOLED_EVENTS.set(events)
     SPOOLED_OLDEST_AGE.set(0 if oldest_at is None else max(0.0, time.time() - oldest_at))
 

@@ -1,9 +1,9 @@
 """
-What a dashboard must be like.
+Rules for dashboards.
 
-The first rules bear the names of grafana/dashboard-linter (v0.2.0, read November 2026), whose part they take where it cannot
-be had; the others, which begin with `our-`, are our own. What is right although a rule finds it stands in `.lint` beside the
-dashboards, in the form of that program, which reads it there. `target-promql` is proved where a Prometheus runs.
+Rules without the prefix `our-` reimplement grafana/dashboard-linter (v0.2.0, read November 2026) under its names, because
+that program is not always available. Deliberate exceptions are in `.lint` beside the dashboards, in the linter's format.
+Its rule `target-promql` needs a running Prometheus: see test_dashboards_running.py.
 """
 
 import inspect
@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 import yaml
 from grafana_foundation_sdk.models import units
 
-from monitoring.dashboards.asking import panels_of
 from monitoring.dashboards.grafana import TAG
+from monitoring.dashboards.queries import panels_of
 
 Json: TypeAlias = dict[str, Any]
 PANELS_UNFOLDED_MAX = 12
@@ -40,7 +40,7 @@ STATE_GAUGES = (
     "ledger_backup_last_success_timestamp_seconds",
     "ledger_backup_size_bytes",
 )
-"""Every janitor tells the same of them, so that adding up would tell it twice."""
+"""Every janitor exports the same values of these, so a sum would count them once for each replica."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Finding:
     rule: str
     board: str
     panel: str
-    what: str
+    fault: str
 
     def __str__(self) -> str:
-        return f"{self.board}, {self.panel or 'as a whole'}: {self.rule}: {self.what}"
+        return f"{self.board}, {self.panel or 'the whole dashboard'}: {self.rule}: {self.fault}"
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """A finding that is right as it is."""
+    """A deliberate exception to a rule."""
 
     rule: str
     board: str
@@ -65,29 +65,29 @@ class Excluded:
 
 def read_excluded(path: Path) -> Iterator[Excluded]:
     """
-    Read a `.lint`, which names dashboards and panels by their titles.
+    Read a file `.lint`, which names dashboards and panels by their titles.
 
     Source: https://github.com/grafana/dashboard-linter/blob/main/docs/index.md, read November 2026.
     """
     for rule, excluded in yaml.safe_load(path.read_text(encoding="utf-8"))["exclusions"].items():
         for entry in excluded["entries"]:
             if not (entry.get("reason") or excluded.get("reason")):
-                raise ValueError(f"{entry['panel']}: {rule} is excluded for no reason")
+                raise ValueError(f"{entry['panel']}: {rule} is excluded without a reason")
             yield Excluded(rule, entry["dashboard"], entry["panel"])
 
 
 def lint(dashboard: Json) -> Iterator[Finding]:
     board = dashboard["title"]
     for rule, check in OF_BOARDS.items():
-        yield from (Finding(rule, board, "", what) for what in check(dashboard))
+        yield from (Finding(rule, board, "", fault) for fault in check(dashboard))
     for panel in panels_of(dashboard):
         for rule, check in OF_PANELS.items():
-            yield from (Finding(rule, board, panel["title"], what) for what in check(panel))
+            yield from (Finding(rule, board, panel["title"], fault) for fault in check(panel))
         for target in panel.get("targets", []):
             if "expr" not in target:
                 continue
             for rule, judge in OF_QUERIES.items():
-                yield from (Finding(rule, board, panel["title"], what) for what in judge(target["expr"]))
+                yield from (Finding(rule, board, panel["title"], fault) for fault in judge(target["expr"]))
 
 
 # Boards -----------------------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def _target_variable(dashboard: Json, name: str) -> Iterator[str]:
     if wrong:
         yield f"the variable `{name}` has another {', '.join(sorted(wrong))}"
     if found.get("datasource", {}).get("uid") != "${datasource}":
-        yield f"the variable `{name}` asks another data source"
+        yield f"the variable `{name}` queries another data source"
 
 
 def template_label_promql(dashboard: Json) -> Iterator[str]:
@@ -126,12 +126,12 @@ def template_label_promql(dashboard: Json) -> Iterator[str]:
 def template_on_time_change_reload(dashboard: Json) -> Iterator[str]:
     for found in dashboard["templating"]["list"]:
         if found["type"] == "query" and found.get("refresh") != 2:
-            yield f"the variable `{found['name']}` does not follow the time"
+            yield f"the variable `{found['name']}` does not refresh with the time range"
 
 
 def uneditable_dashboard(dashboard: Json) -> Iterator[str]:
     if dashboard.get("editable") is not False:
-        yield "could be changed where the change is lost"
+        yield "can be edited in Grafana, where the change would be lost"
 
 
 def variable(dashboard: Json, name: str) -> Json:
@@ -149,7 +149,7 @@ def our_grid(dashboard: Json) -> Iterator[str]:
     for panels in (dashboard["panels"], *(row["panels"] for row in dashboard["panels"] if row["type"] == "row")):
         taken = Counter(cell for panel in panels for cell in _cells(panel["gridPos"]))
         if any(count > 1 for count in taken.values()):
-            yield "panels lie one upon another"
+            yield "panels overlap"
         if any(column >= COLUMNS for column, _ in taken):
             yield "a panel is wider than the grid"
 
@@ -163,19 +163,19 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
 def our_length(dashboard: Json) -> Iterator[str]:
     unfolded = sum(panel["type"] != "row" for panel in dashboard["panels"])
     if unfolded > PANELS_UNFOLDED_MAX:
-        yield f"{unfolded} panels are too many to look at: fold a row"
+        yield f"shows {unfolded} panels, too many at once: fold a row"
 
 
 def our_first_row(dashboard: Json) -> Iterator[str]:
     first = dashboard["panels"][0]
     if (first["type"], first["title"]) != ("row", "Is it fine?"):
-        yield "does not begin with whether it is fine"
+        yield "does not begin with the row `Is it fine?`"
 
 
 def our_way_to_others(dashboard: Json) -> Iterator[str]:
     ways = [link for link in dashboard.get("links", []) if link.get("tags") == [TAG]]
     if not any(way.get("asDropdown") and way.get("keepTime") and way.get("includeVars") for way in ways):
-        yield "has no list of the others that keeps the time and the choice"
+        yield "has no list of the other dashboards that keeps the time range and the variables"
 
 
 def our_marks(dashboard: Json) -> Iterator[str]:
@@ -189,13 +189,13 @@ def our_marks(dashboard: Json) -> Iterator[str]:
 
 def panel_datasource(panel: Json) -> Iterator[str]:
     if panel.get("datasource", {}).get("uid") != "${datasource}":
-        yield "asks another data source than the chosen one"
+        yield "queries another data source than the chosen one"
 
 
 def our_datasource(panel: Json) -> Iterator[str]:
     asked = panel.get("datasource", {})
     if any(target.get("datasource") != asked for target in panel.get("targets", [])):
-        yield "has a query that asks another data source than the panel"
+        yield "has a query to another data source than the panel"
 
 
 def panel_title_description(panel: Json) -> Iterator[str]:
@@ -206,17 +206,17 @@ def panel_title_description(panel: Json) -> Iterator[str]:
 def panel_units(panel: Json) -> Iterator[str]:
     unit = defaults(panel).get("unit")
     if unit not in UNITS and not defaults(panel).get("mappings"):
-        yield f"has no unit that Grafana knows: {unit}"
+        yield f"has a unit unknown to Grafana: {unit}"
 
 
 def panel_no_targets(panel: Json) -> Iterator[str]:
     if not panel.get("targets"):
-        yield "asks nothing"
+        yield "has no query"
 
 
 def target_logql(panel: Json) -> Iterator[str]:
     if any(target.get("datasource", {}).get("type") == "loki" for target in panel.get("targets", [])):
-        yield "asks for log lines, of which there is no data source"
+        yield "queries logs, for which there is no data source"
 
 
 def defaults(panel: Json) -> Json:
@@ -226,18 +226,18 @@ def defaults(panel: Json) -> Json:
 
 def our_description(panel: Json) -> Iterator[str]:
     text = panel.get("description", "")
-    if not re.search(r"\b[Gg]ood\b|must be 0|what we promise", text) or not text.endswith("."):
-        yield "does not say what it looks like when all is well"
+    if not re.search(r"\bGood: |must be 0", text) or not text.endswith("."):
+        yield "does not say which values are good"
 
 
 def our_empty_text(panel: Json) -> Iterator[str]:
     if len(defaults(panel).get("noValue", "")) < len("None"):
-        yield "does not say what it means that there is nothing"
+        yield "has no text for missing values"
 
 
 def our_decimals(panel: Json) -> Iterator[str]:
     if "decimals" not in defaults(panel):
-        yield "leaves the decimals to chance"
+        yield "does not set the decimals"
 
 
 def our_exemplars(panel: Json) -> Iterator[str]:
@@ -249,13 +249,13 @@ def our_exemplars(panel: Json) -> Iterator[str]:
         and "ledger_event_loop_lag" not in queries[0]["expr"]
         and not any(one.get("exemplar") for one in queries)
     ):
-        yield "shows a latency without the way to its traces"
+        yield "shows a latency without exemplars, which link to traces"
 
 
 def our_scale(panel: Json) -> Iterator[str]:
-    """A line far down looks level when the scale begins there."""
+    """Without a fixed end of the scale, small changes look large."""
     if panel["type"] == "timeseries" and not {"min", "max"} & defaults(panel).keys():
-        yield "begins its scale anywhere"
+        yield "does not fix either end of the scale"
 
 
 # Queries ----------------------------------------------------------------------------------------------------------------
@@ -272,45 +272,45 @@ def target_instance(expr: str) -> Iterator[str]:
 def _selects(expr: str, matcher: str) -> Iterator[str]:
     for metric, matchers in selectors(expr):
         if matcher not in matchers:
-            yield f"{metric} is asked for without {matcher}"
+            yield f"queries {metric} without {matcher}"
 
 
 def target_rate_interval(expr: str) -> Iterator[str]:
     for window in re.findall(r"\[([^\]]+)\]", expr):
         if window not in ("$__rate_interval", "$__range"):
-            yield f"looks back {window}, whatever time is shown"
+            yield f"has the fixed window {window}"
 
 
 def target_counter_agg(expr: str) -> Iterator[str]:
     counted = r"\b\w+_(?:total|bucket|count|sum)\{[^}]*\}"
     rated = r"(?:rate|increase|irate|resets|changes)\(" + counted + r"\["
     if len(re.findall(counted, expr)) != len(re.findall(rated, expr)):
-        yield "shows a counter as it stands, not how it grows"
+        yield "shows the value of a counter, not its growth"
 
 
 def our_quantiles(expr: str) -> Iterator[str]:
     groups = re.findall(r"histogram_quantile\([\d.]+, sum by \(([^)]*)\) \(rate\(", expr)
     good = sum("le" in group.split(", ") for group in groups)
     if good != expr.count("histogram_quantile("):
-        yield "takes a quantile of something else than sums by `le`"
+        yield "computes a quantile of something other than sums by `le`"
 
 
 def our_states(expr: str) -> Iterator[str]:
     for gauge in STATE_GAUGES:
         if re.search(rf"(sum|avg|count)( by \([^)]*\))? ?\({gauge}\{{", expr):
-            yield f"adds up {gauge}, of which every replica tells the same"
+            yield f"adds up {gauge}, although every replica exports the same"
 
 
 def our_zeros(expr: str) -> Iterator[str]:
     if "or vector(0)" in expr:
-        yield "shows 0 where nothing is known"
+        yield "shows 0 if no value is known"
 
 
 KEYWORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring", "group_left", "group_right"}
 
 
 def selectors(expr: str) -> list[tuple[str, str]]:
-    """Find each metric that is asked for, with its matchers."""
+    """Find each metric of an expression, with its matchers."""
     bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right) ?\([^)]*\)", " ", expr)
     bare = re.sub(r"\[[^\]]*\]", " ", bare)
     found = re.findall(r"([a-zA-Z_:][\w:]*)(\{[^}]*\})?(?!\s*[\w(:])", bare)

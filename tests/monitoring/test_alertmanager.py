@@ -1,4 +1,4 @@
-"""Who hears of which alert, what is left unsaid, and what a message looks like: asked of Alertmanager's own tool."""
+"""Which receiver gets an alert, which alerts are silenced, and how a message looks: tested with Alertmanager's own tool."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def in_container(*words: str, entrypoint: str = "/bin/amtool", mounts: tuple[str
     return done.stdout
 
 
-def test_alertmanager_takes_its_configuration() -> None:
+def test_alertmanager_accepts_its_configuration() -> None:
     assert "2 templates" in in_container("check-config", "/etc/alertmanager/alertmanager.yml")
 
 
@@ -45,7 +45,7 @@ def test_a_severity_has_its_receiver(severity: Severity) -> None:
         in_container("config", "routes", "test", config, receiver, f"severity={severity}", *labels)
 
 
-def test_a_severity_that_nobody_thought_of_is_heard() -> None:
+def test_an_unknown_severity_goes_to_the_pages() -> None:
     config = "--config.file=/etc/alertmanager/alertmanager.yml"
 
     in_container("config", "routes", "test", config, "--verify.receivers=page", "severity=warning")
@@ -70,7 +70,7 @@ def receiver(name: str) -> dict[str, Any]:
 
 
 def run_start(secrets: Path, script: str, **environ: str) -> str:
-    """Run start.sh with a shell script in Alertmanager's place; returns what that prints."""
+    """Run start.sh with a shell script in place of Alertmanager. Returns the output of the script."""
     stand_in = secrets.parent / "alertmanager"
     stand_in.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     stand_in.chmod(0o755)
@@ -85,13 +85,13 @@ def run_start(secrets: Path, script: str, **environ: str) -> str:
 
 
 def started(secrets: Path, api_url: str) -> tuple[dict[str, Any], str]:
-    """The configuration that start.sh would start with, and the flags it hands on."""
-    said = run_start(secrets, 'cat "${1#--config.file=}"; echo "# $*"', TELEGRAM_API_URL=api_url)
-    return yaml.safe_load(said), said.splitlines()[-1]
+    """The configuration that start.sh chooses, and the flags that it passes on."""
+    output = run_start(secrets, 'cat "${1#--config.file=}"; echo "# $*"', TELEGRAM_API_URL=api_url)
+    return yaml.safe_load(output), output.splitlines()[-1]
 
 
 def links(secrets: Path, **urls: str) -> str:
-    """The template of the links that start.sh writes."""
+    """The template of links that start.sh writes."""
     return run_start(secrets, "cat /tmp/links.tmpl", **urls)
 
 
@@ -103,17 +103,30 @@ def secrets(tmp_path: Path) -> Path:
     return folder
 
 
-def test_with_a_token_it_starts_as_the_file_says(secrets: Path) -> None:
-    (secrets / "alerts_bot_token").write_text("1:token")
+@pytest.mark.parametrize(
+    ("files", "receivers"),
+    [
+        ({"alerts_bot_token": "1:token"}, ["page", "nobody", "ticket"]),
+        ({"alerts_watchdog_url": "https://switch.example/ours"}, ["nobody", "watchdog", "nobody"]),
+        ({"alerts_bot_token": ""}, ["nobody", "nobody", "nobody"]),
+        ({}, ["nobody", "nobody", "nobody"]),
+    ],
+    ids=["a token", "a dead man's switch", "an empty token", "nothing"],
+)
+def test_alerts_go_only_to_the_receivers_that_are_set_up(
+    secrets: Path, files: dict[str, str], receivers: list[str]
+) -> None:
+    for name, content in files.items():
+        (secrets / name).write_text(content)
 
     config, flags = started(secrets, "https://api.telegram.org")
 
+    assert receivers_of(config) == receivers
     assert config["receivers"] == CONFIG["receivers"]
-    assert receivers_of(config) == ["page", "nobody", "ticket"]
     assert flags.endswith(" --a-flag")
 
 
-def test_with_a_dead_mans_switch_as_well_it_starts_just_as_the_file_says(secrets: Path) -> None:
+def test_with_a_token_and_a_dead_mans_switch_the_configuration_is_unchanged(secrets: Path) -> None:
     (secrets / "alerts_bot_token").write_text("1:token")
     (secrets / "alerts_watchdog_url").write_text("https://switch.example/ours")
 
@@ -122,19 +135,11 @@ def test_with_a_dead_mans_switch_as_well_it_starts_just_as_the_file_says(secrets
     assert config == CONFIG
 
 
-def test_a_dead_mans_switch_alone_is_called(secrets: Path) -> None:
-    (secrets / "alerts_watchdog_url").write_text("https://switch.example/ours")
-
-    config, _ = started(secrets, "https://api.telegram.org")
-
-    assert receivers_of(config) == ["nobody", "watchdog", "nobody"]
-
-
 def receivers_of(config: dict[str, Any]) -> list[str]:
     return [route["receiver"] for route in (config["route"], *config["route"]["routes"])]
 
 
-def test_another_bot_api_takes_the_place_of_telegrams(secrets: Path) -> None:
+def test_another_bot_api_can_be_set(secrets: Path) -> None:
     (secrets / "alerts_bot_token").write_text("1:token")
 
     config, _ = started(secrets, "http://sandbox:8090/telegram")
@@ -142,27 +147,18 @@ def test_another_bot_api_takes_the_place_of_telegrams(secrets: Path) -> None:
     assert config["global"] == {"telegram_api_url": "http://sandbox:8090/telegram"}
 
 
-@pytest.mark.parametrize("token", ["", None], ids=["an empty file", "no file"])
-def test_without_a_token_there_is_nobody_to_tell(secrets: Path, token: str | None) -> None:
-    if token is not None:
-        (secrets / "alerts_bot_token").write_text(token)
-
-    config, _ = started(secrets, "https://api.telegram.org")
-
-    assert receivers_of(config) == ["nobody", "nobody", "nobody"]
-    assert config["receivers"] == CONFIG["receivers"]
-
-
 @pytest.mark.parametrize("setting", ["ALERTS_RUNBOOK_URL", "ALERTS_DASHBOARD_URL"])
 @pytest.mark.parametrize(
     "url", ["runbook.md", "javascript:alert(1)", 'https://x.org/"', "https://x.org/{{ . }}", "https://x.org/#a"]
 )
-def test_a_link_that_is_no_address_stops_the_start_with_its_name(secrets: Path, setting: str, url: str) -> None:
+def test_a_malformed_address_stops_the_start_with_the_name_of_the_setting(
+    secrets: Path, setting: str, url: str
+) -> None:
     with pytest.raises(AssertionError, match=f"{setting} must be an address"):
         links(secrets, **{setting: url})
 
 
-# What is left unsaid --------------------------------------------------------------------------------------------------
+# Silencing ------------------------------------------------------------------------------------------------------------
 
 Labels = dict[str, str]
 
@@ -184,7 +180,7 @@ class Matcher:
 
 
 def inhibits(source: Labels, target: Labels) -> bool:
-    """Whether the second is left unsaid while the first is told, by Alertmanager's own rule: no label equals no label."""
+    """Whether the source silences the target. As in Alertmanager, two missing labels count as equal."""
     return any(
         all(Matcher.parse(text).fits(source) for text in rule["source_matchers"])
         and all(Matcher.parse(text).fits(target) for text in rule["target_matchers"])
@@ -200,50 +196,39 @@ def labels_of(name: str, **more: str) -> Labels:
 
 
 @pytest.mark.parametrize(
-    ("cause", "symptom"),
+    ("cause", "symptoms"),
     [
         (labels_of("ToldBudgetBurnFast"), "ToldBudgetBurnSlow"),
-        (labels_of("PostgresDown"), "SnapshotStale"),
-        (labels_of("PostgresDown"), "WebhookProbeFailing"),
-        (labels_of("PostgresDown"), "IngestBudgetBurnFast"),
-        (labels_of("TargetDown", job="bot"), "OutboxStuck"),
-        (labels_of("TargetAbsent", job="bot"), "OutboxStuck"),
-        (labels_of("PostgresDown"), "OutboxUndelivered"),
-        (labels_of("PostgresDown"), "PostgresCollectorFailing"),
-        (labels_of("PostgresDown"), "UpdatesFail"),
-        (labels_of("PostgresDown"), "EventsSpooled"),
+        (labels_of("PostgresDown"), "SnapshotStale WebhookProbeFailing EventsSpooled IngestBudgetBurnFast"),
+        (labels_of("PostgresDown"), "OutboxUndelivered UpdatesFail PostgresCollectorFailing"),
         (labels_of("PostgresExporterFails"), "PostgresCollectorFailing"),
-        (labels_of("TargetDown", job="bot"), "OutboxUndelivered"),
+        (labels_of("TargetDown", job="bot"), "OutboxStuck OutboxUndelivered"),
+        (labels_of("TargetAbsent", job="bot"), "OutboxStuck"),
+        (labels_of("TargetAbsent", job="janitor"), "SnapshotStale WebhookProbeAbsent"),
+        (labels_of("TargetDown", job="webhook"), "WebhookProbeFailing"),
+        (labels_of("TargetDown", job="caddy"), "WebhookProbeFailing"),
         (labels_of("TelegramTokenRefused"), "OutboxUndelivered"),
         (labels_of("TelegramTwoPollers"), "TelegramErrors"),
         (labels_of("OutboxStuck"), "OutboxUndelivered"),
         (labels_of("DiskNearlyFull"), "DiskFilling"),
-        (labels_of("TargetAbsent", job="janitor"), "SnapshotStale"),
-        (labels_of("TargetAbsent", job="janitor"), "WebhookProbeAbsent"),
-        (labels_of("TargetDown", job="webhook"), "WebhookProbeFailing"),
-        (labels_of("TargetDown", job="caddy"), "WebhookProbeFailing"),
         (labels_of("WebhookAllSignaturesFail"), "WebhookNearDisable"),
         (labels_of("AlertmanagerNotifyFailing"), "Watchdog"),
     ],
     ids=str,
 )
-def test_a_cause_speaks_for_its_symptom(cause: Labels, symptom: str) -> None:
-    assert inhibits(cause, labels_of(symptom))
+def test_a_cause_silences_its_symptoms(cause: Labels, symptoms: str) -> None:
+    assert [name for name in symptoms.split() if not inhibits(cause, labels_of(name))] == []
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("one", "others"),
     [
-        (labels_of("ToldBudgetBurnFast"), "BotBudgetBurnSlow"),
+        (labels_of("ToldBudgetBurnFast"), "BotBudgetBurnSlow PaymentUnmatchedOld"),
         (labels_of("WebhookNearDisable"), "PaymentUnmatchedOld"),
-        (labels_of("ToldBudgetBurnFast"), "PaymentUnmatchedOld"),
-        (labels_of("PostgresDown"), "WebhookNearDisable"),
+        (labels_of("PostgresDown"), "WebhookNearDisable TargetDown"),
+        (labels_of("PostgresExporterFails"), "WebhookProbeFailing OutboxStuck IngestBudgetBurnFast"),
         (labels_of("TargetDown", job="webhook"), "OutboxStuck"),
         (labels_of("TargetDown", job="alertmanager"), "SnapshotStale"),
-        (labels_of("PostgresDown"), "TargetDown"),
-        (labels_of("PostgresExporterFails"), "WebhookProbeFailing"),
-        (labels_of("PostgresExporterFails"), "OutboxStuck"),
-        (labels_of("PostgresExporterFails"), "IngestBudgetBurnFast"),
         (labels_of("TelegramErrors"), "OutboxUndelivered"),
         (labels_of("TelegramTwoPollers"), "UpdatesFail"),
         (labels_of("BackupOld"), "DiskFilling"),
@@ -252,16 +237,16 @@ def test_a_cause_speaks_for_its_symptom(cause: Labels, symptom: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_symptom_is_told_beside_it(one: Labels, other: str) -> None:
-    assert not inhibits(one, labels_of(other, job="bot"))
+def test_an_alert_does_not_silence_others_that_are_no_symptoms(one: Labels, others: str) -> None:
+    assert [name for name in others.split() if inhibits(one, labels_of(name, job="bot"))] == []
 
 
-def test_a_database_that_hangs_speaks_for_its_exporter() -> None:
+def test_a_hanging_database_silences_the_alert_about_its_exporter() -> None:
     assert inhibits(labels_of("PostgresDown"), labels_of("TargetDown", job="postgres"))
 
 
 @pytest.mark.parametrize("slo", [slo for slo in SLOS if slo.pages], ids=lambda slo: slo.name)
-def test_what_keeps_a_fast_burn_quiet_silences_the_slow_one(slo: Slo) -> None:
+def test_the_causes_that_silence_a_fast_burn_silence_the_slow_one(slo: Slo) -> None:
     gone = [labels_of(name, job=job) for name, job in product(("TargetDown", "TargetAbsent"), slo.jobs)]
 
     for cause in (*map(labels_of, slo.causes), *gone):
@@ -273,7 +258,7 @@ def test_no_alert_silences_itself(name: str) -> None:
     assert not inhibits(labels_of(name, job="bot"), labels_of(name, job="bot"))
 
 
-def test_silencing_names_alerts_that_there_are() -> None:
+def test_silencing_rules_name_existing_alerts() -> None:
     rules = CONFIG["inhibit_rules"]
     texts = [text for rule, side in product(rules, ("source_matchers", "target_matchers")) for text in rule[side]]
     patterns = [matcher.value for matcher in map(Matcher.parse, texts) if matcher.label == "alertname"]
@@ -286,7 +271,7 @@ def test_silencing_names_alerts_that_there_are() -> None:
 
 
 def an_alert(job: str = "bot", *, status: str = "firing", **annotations: str) -> dict[str, Any]:
-    said = {
+    texts = {
         "summary": "A service is down",
         "description": f"{job} does not answer.",
         "runbook_url": "https://example.org/runbook.md#targetdown",
@@ -295,14 +280,14 @@ def an_alert(job: str = "bot", *, status: str = "firing", **annotations: str) ->
     return {
         "status": status,
         "labels": {"alertname": "TargetDown", "severity": "page", "job": job},
-        "annotations": said | annotations,
+        "annotations": texts | annotations,
         "startsAt": "2026-11-23T03:05:00Z",
         "endsAt": "2026-11-23T03:15:00Z" if status == "resolved" else "0001-01-01T00:00:00Z",
     }
 
 
 def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page", links: str = "") -> str:
-    """The message for a group of alerts, as Alertmanager makes it; *links* is the template that start.sh wrote."""
+    """The message of a group of alerts, as Alertmanager renders it. *links* is the template written by start.sh."""
     common = {name: text for name, text in alerts[0]["annotations"].items() if name != "description"}
     data = {
         "status": "firing" if any(alert["status"] == "firing" for alert in alerts) else "resolved",
@@ -325,7 +310,7 @@ def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page", li
     return in_container("template", "render", *words, *how, mounts=(f"{tmp_path}:/data",)).strip()
 
 
-def test_a_page_says_what_since_when_and_where_to_look(tmp_path: Path) -> None:
+def test_a_page_has_a_summary_and_a_line_for_each_alert_with_its_time(tmp_path: Path) -> None:
     assert rendered(tmp_path, an_alert("bot"), an_alert("webhook")) == (
         "🚨 <b>TargetDown</b>\n"
         "A service is down\n"
@@ -354,60 +339,52 @@ DASHBOARD_LINK = '<a href="https://grafana.example/d/ledger-platform">Dashboard<
 def test_a_message_has_the_links_that_are_set_and_no_others(
     secrets: Path, tmp_path: Path, urls: dict[str, str], expected: list[str]
 ) -> None:
-    said = rendered(tmp_path, an_alert(), links=links(secrets, **urls))
+    message = rendered(tmp_path, an_alert(), links=links(secrets, **urls))
 
-    lines = said.splitlines()
+    lines = message.splitlines()
     assert lines[-len(expected) :] == expected
-    assert said.count("<a ") == len(expected)
+    assert message.count("<a ") == len(expected)
 
 
-def test_a_ticket_looks_like_one(tmp_path: Path) -> None:
+def test_a_ticket_has_its_own_sign(tmp_path: Path) -> None:
     assert rendered(tmp_path, an_alert(), severity="ticket").startswith("🎫 <b>TargetDown</b>\n")
 
 
-def test_when_it_is_over_the_message_says_so(tmp_path: Path) -> None:
-    said = rendered(tmp_path, an_alert(status="resolved"))
+def test_a_resolved_message_repeats_neither_summary_nor_description(tmp_path: Path) -> None:
+    """Both state the fault in the present tense."""
+    message = rendered(tmp_path, an_alert(status="resolved"))
 
-    assert said == "✅ <b>TargetDown</b> is over\nOver: bot <i>23 Nov 03:05 to 23 Nov 03:15 UTC</i>"
-
-
-def test_when_it_is_over_the_message_does_not_say_that_it_is_so(tmp_path: Path) -> None:
-    """The summary and the description say in the present tense what was wrong."""
-    said = rendered(tmp_path, an_alert(status="resolved"))
-
-    assert "A service is down" not in said
-    assert "does not answer" not in said
+    assert message == "✅ <b>TargetDown</b> is over\nOver: bot <i>23 Nov 03:05 to 23 Nov 03:15 UTC</i>"
 
 
-def test_what_is_over_is_told_beside_what_goes_on(tmp_path: Path) -> None:
-    said = rendered(tmp_path, an_alert("bot"), an_alert("webhook", status="resolved"))
+def test_a_message_can_have_firing_and_resolved_alerts(tmp_path: Path) -> None:
+    message = rendered(tmp_path, an_alert("bot"), an_alert("webhook", status="resolved"))
 
-    assert said.startswith("🚨 <b>TargetDown</b>\n")
-    assert "\nbot does not answer. <i>" in said
-    assert "\nOver: webhook <i>" in said
-    assert "webhook does not answer" not in said
-
-
-def test_what_telegram_would_take_for_tags_is_escaped(tmp_path: Path) -> None:
-    said = rendered(tmp_path, an_alert(summary="1 < 2 & <b>", description='<a href="x">'))
-
-    assert "1 &lt; 2 &amp; &lt;b&gt;" in said
-    assert "&lt;a href=&#34;x&#34;&gt;" in said
+    assert message.startswith("🚨 <b>TargetDown</b>\n")
+    assert "\nbot does not answer. <i>" in message
+    assert "\nOver: webhook <i>" in message
+    assert "webhook does not answer" not in message
 
 
-def test_however_many_there_are_the_message_fits_and_is_whole(tmp_path: Path) -> None:
+def test_characters_of_html_are_escaped(tmp_path: Path) -> None:
+    message = rendered(tmp_path, an_alert(summary="1 < 2 & <b>", description='<a href="x">'))
+
+    assert "1 &lt; 2 &amp; &lt;b&gt;" in message
+    assert "&lt;a href=&#34;x&#34;&gt;" in message
+
+
+def test_a_message_of_many_alerts_fits_into_telegrams_limit(tmp_path: Path) -> None:
     crowd = [an_alert(f"service-{number}", description="x" * 150) for number in range(40)]
 
-    said = rendered(tmp_path, *crowd, *(alert | {"status": "resolved"} for alert in crowd))
+    message = rendered(tmp_path, *crowd, *(alert | {"status": "resolved"} for alert in crowd))
 
-    assert len(said) < 4096
-    assert "… 40 in all" in said
-    assert "… 40 over in all" in said
-    assert said.endswith("… 40 over in all")
+    assert len(message) < 4096
+    assert "… 40 in all" in message
+    assert message.endswith("… 40 over in all")
 
 
-def test_the_alerts_of_one_message_have_one_summary_and_one_way_to_the_runbook() -> None:
-    """The message takes both from what its alerts have in common, and of the labels only those of the group are common to all."""
+def test_the_alerts_of_one_message_share_their_summary_and_their_runbook_link() -> None:
+    """The message takes both from the annotations that its alerts have in common, so they may use only the labels of the group."""
     named = {label for alert in ALERTS for label in re.findall(r"\$labels\.(\w+)", alert.summary)}
 
     assert [alert.name for alert in ALERTS if "$value" in alert.summary] == []

@@ -1,4 +1,4 @@
-"""Dashboards keep to the rules, say what the alerts say, and lead to the runbook."""
+"""Dashboards follow the lint rules, agree with the alerts, and link to the runbook."""
 
 import json
 import re
@@ -12,9 +12,9 @@ import yaml
 from monitoring import thresholds
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS
-from monitoring.dashboards.all import BOARDS
-from monitoring.dashboards.asking import panels_of
+from monitoring.dashboards.boards import BOARDS
 from monitoring.dashboards.parts import FIRST, Board, Panel, Unit
+from monitoring.dashboards.queries import panels_of
 from monitoring.rules import DASHBOARD, RUNBOOK
 from monitoring.slos import SLOS
 from tests.monitoring.dashboard_lint import Excluded, lint, read_excluded, selectors
@@ -39,12 +39,16 @@ def limited_panels() -> Iterator[tuple[Board, Panel]]:
                 yield board, panel
 
 
-def test_every_dashboard_in_grafanas_folder_is_written_from_here() -> None:
+each_limit = pytest.mark.parametrize(("board", "panel"), [*limited_panels()], ids=lambda one: getattr(one, "title", ""))
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def test_the_folder_of_dashboards_has_no_other_files() -> None:
     assert sorted({*PROVISIONED.iterdir()} - {EXCLUSIONS}) == FILES
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_dashboard_keeps_to_the_rules(path: Path) -> None:
+@each_file
+def test_a_dashboard_follows_the_rules(path: Path) -> None:
     excluded = {*read_excluded(EXCLUSIONS)}
 
     findings = [str(one) for one in lint(read(path)) if Excluded(one.rule, one.board, one.panel) not in excluded]
@@ -52,7 +56,7 @@ def test_a_dashboard_keeps_to_the_rules(path: Path) -> None:
     assert findings == []
 
 
-def test_no_exclusion_outlives_what_it_excludes() -> None:
+def test_every_exclusion_still_excludes_something() -> None:
     found = {Excluded(one.rule, one.board, one.panel) for path in FILES for one in lint(read(path))}
 
     assert {*read_excluded(EXCLUSIONS)} - found == set()
@@ -61,14 +65,14 @@ def test_no_exclusion_outlives_what_it_excludes() -> None:
 OURS = ("ledger_",)
 
 
-def test_dashboards_ask_only_for_what_is_exported() -> None:
-    asked = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
+def test_dashboards_use_only_exported_metrics() -> None:
+    used = {metric for _, expr in expressions() for metric, _ in selectors(expr)}
 
-    of_a_pool = {"ledger_db_pool_connections"}  # which there is none of here
-    assert {metric for metric in asked if metric.startswith(OURS)} - exported() - of_a_pool == set()
+    of_a_pool = {"ledger_db_pool_connections"}  # exported only while a pool is open
+    assert {metric for metric in used if metric.startswith(OURS)} - exported() - of_a_pool == set()
 
 
-def test_what_is_exported_is_shown_somewhere() -> None:
+def test_every_exported_metric_is_shown_on_a_dashboard() -> None:
     shown = " ".join(expr for _, expr in expressions())
     families = {re.sub("_(total|bucket|count|sum)$", "", name) for name in exported() if name.startswith(OURS)}
 
@@ -76,7 +80,7 @@ def test_what_is_exported_is_shown_somewhere() -> None:
 
 
 NOT_SHOWN: dict[str, str] = {}
-"""Metrics that no panel needs, each with the reason."""
+"""Metrics that no panel needs, each with its reason."""
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -87,20 +91,20 @@ def expressions() -> Iterator[tuple[str, str]]:
                     yield panel["title"], target["expr"]
 
 
-@pytest.mark.parametrize(("board", "panel"), [*limited_panels()], ids=lambda one: getattr(one, "title", ""))
-def test_a_limit_is_the_one_of_the_alert(board: Board, panel: Panel) -> None:
+@each_limit
+def test_a_limit_is_that_of_its_alert(board: Board, panel: Panel) -> None:
     assert panel.limit
-    assert panel.alerts, "nobody acts on a limit that no alert knows"
+    assert panel.alerts, "a limit needs an alert"
     sought = re.compile(
         rf"(?<![\w.]){re.escape(f'{panel.limit.value:g}' if panel.limit.value < 1e6 else str(panel.limit.value))}(?![\w.])"
     )
     promises = {slo.name: slo.promise for slo in SLOS}
-    said = [BY_NAME[name].expr + promises.get(BY_NAME[name].slo or "", "") for name in panel.alerts]
+    texts = [BY_NAME[name].expr + promises.get(BY_NAME[name].slo or "", "") for name in panel.alerts]
 
-    is_same = any(sought.search(text) for text in said)
+    is_same = any(sought.search(text) for text in texts)
 
-    # For "more than none" the first one is the limit.
-    assert is_same or (panel.limit.value == FIRST and any("> 0" in text for text in said))
+    # An alert on more than zero has the limit 1.
+    assert is_same or (panel.limit.value == FIRST and any("> 0" in text for text in texts))
 
 
 HUNDREDS = 100
@@ -109,35 +113,35 @@ COUNTED = [
     for _, panel in limited_panels()
     if panel.limit and (panel.unit, panel.decimals) == (Unit.COUNT, 0) and panel.limit.value < HUNDREDS
 ]
-"""Panels of things counted one by one, where the limit itself is met as often as anything beyond it."""
+"""Panels of small whole numbers, which often equal the limit itself."""
 
-by_title = pytest.mark.parametrize("panel", COUNTED, ids=lambda panel: panel.title)
+each_count = pytest.mark.parametrize("panel", COUNTED, ids=lambda panel: panel.title)
 
 
-@by_title
-def test_a_count_reddens_with_the_first_that_is_told(panel: Panel) -> None:
-    """A line in a dashboard stands at its value, not above it."""
+@each_count
+def test_a_count_turns_red_at_the_value_at_which_its_alert_fires(panel: Panel) -> None:
+    """Grafana colors a value that equals the limit."""
     assert panel.limit
     alerts = [BY_NAME[name].expr for name in panel.alerts]
 
-    told_from = "> 0" if panel.limit.value == FIRST else f">= {panel.limit.value:g}"
+    fires_from = "> 0" if panel.limit.value == FIRST else f">= {panel.limit.value:g}"
 
-    assert any(told_from in expr for expr in alerts)
+    assert any(fires_from in expr for expr in alerts)
 
 
-@by_title
-def test_a_count_over_time_is_the_one_that_the_alert_asks_for(panel: Panel) -> None:
+@each_count
+def test_a_count_over_time_has_the_expression_of_its_alert(panel: Panel) -> None:
     assert isinstance(panel.queries, tuple)
     alerts = [BY_NAME[name].expr for name in panel.alerts]
     over_time = [query.expr for query in panel.queries if "[" in query.expr]
 
-    asked = [re.sub(r"\{\$here,?\}?", lambda here: "" if here[0].endswith("}") else "{", expr) for expr in over_time]
+    shown = [re.sub(r"\{\$here,?\}?", lambda here: "" if here[0].endswith("}") else "{", expr) for expr in over_time]
 
-    assert [one for one in asked if not any(one in expr for expr in alerts)] == []
+    assert [one for one in shown if not any(one in expr for expr in alerts)] == []
 
 
-@pytest.mark.parametrize(("board", "panel"), [*limited_panels()], ids=lambda one: getattr(one, "title", ""))
-def test_a_limit_is_written_as_the_line_where_the_color_turns(board: Board, panel: Panel) -> None:
+@each_limit
+def test_a_limit_is_written_as_the_threshold_of_the_colors(board: Board, panel: Panel) -> None:
     assert panel.limit
     written = next(one for one in panels_of(read(PROVISIONED / f"{board.uid}.json")) if one["title"] == panel.title)
 
@@ -147,7 +151,7 @@ def test_a_limit_is_written_as_the_line_where_the_color_turns(board: Board, pane
     assert steps == [{"value": None, "color": below}, {"value": panel.limit.value, "color": above}]
 
 
-def test_a_limit_lies_within_the_drawing() -> None:
+def test_the_axis_of_a_panel_reaches_its_limit() -> None:
     drawn = [panel for path in FILES for panel in panels_of(read(path)) if panel["type"] == "timeseries"]
     limits = {panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:] for panel in drawn}
     reach = {panel["title"]: panel["fieldConfig"]["defaults"]["custom"].get("axisSoftMax") for panel in drawn}
@@ -155,7 +159,7 @@ def test_a_limit_lies_within_the_drawing() -> None:
     assert reach == {title: steps[0]["value"] if steps else None for title, steps in limits.items()}
 
 
-def test_what_is_added_up_by_day_is_shown_for_days() -> None:
+def test_daily_sums_are_shown_for_thirty_days() -> None:
     queries = [
         (panel, target.get("rawSql", ""))
         for path in FILES
@@ -168,7 +172,7 @@ def test_what_is_added_up_by_day_is_shown_for_days() -> None:
     assert [panel["timeFrom"] for panel in by_day] == ["30d"]
 
 
-def test_an_update_is_marked_and_an_absence_is_not(tmp_path: Path) -> None:
+def test_a_new_version_is_marked_and_a_return_of_the_old_one_is_not(tmp_path: Path) -> None:
     marks = {mark["name"]: mark["expr"] for mark in read(FILES[0])["annotations"]["list"]}
     minutes = {
         'ledger_build_info{job="bot",revision="a"}': "1x30 _x10 1x20",
@@ -176,8 +180,8 @@ def test_an_update_is_marked_and_an_absence_is_not(tmp_path: Path) -> None:
         'ledger_build_info{job="webhook",revision="b"}': "_x31 1x30",
     }
     updated = [{"labels": '{job="webhook",revision="b"}', "value": 1}]
-    story = tmp_path / "marks.yml"
-    story.write_text(
+    case = tmp_path / "marks.yml"
+    case.write_text(
         yaml.safe_dump(
             {
                 "tests": [
@@ -195,7 +199,7 @@ def test_an_update_is_marked_and_an_absence_is_not(tmp_path: Path) -> None:
         encoding="utf-8",
     )
 
-    promtool("test", "rules", "/marks.yml", mounts=(f"{story}:/marks.yml:ro",))
+    promtool("test", "rules", "/marks.yml", mounts=(f"{case}:/marks.yml:ro",))
 
 
 def test_limits_come_from_the_constants_of_the_alerts() -> None:
@@ -204,7 +208,7 @@ def test_limits_come_from_the_constants_of_the_alerts() -> None:
     assert {panel.limit.value for _, panel in limited_panels() if panel.limit} <= constants | {FIRST}
 
 
-def test_a_task_is_late_where_its_alert_says_so() -> None:
+def test_the_panel_of_late_tasks_has_the_slack_of_its_alert() -> None:
     (panel,) = (panel for board, panel in limited_panels() if "JanitorTaskNotSucceeding" in panel.alerts)
     assert isinstance(panel.queries, tuple)
 
@@ -212,16 +216,16 @@ def test_a_task_is_late_where_its_alert_says_so() -> None:
     assert BY_NAME["JanitorTaskNotSucceeding"].expr.endswith(f" + {thresholds.JANITOR_SLACK_SECONDS}")
 
 
-def test_every_alert_is_explained_on_the_dashboard_it_leads_to() -> None:
-    led_to = {(alert.dashboard, alert.name) for alert in ALERTS}
+def test_every_alert_has_a_panel_on_the_dashboard_it_links_to() -> None:
+    targets = {(alert.dashboard, alert.name) for alert in ALERTS}
     linked = {(board.uid, name) for board in BOARDS for panel in board.panels for name in panel.alerts}
 
-    assert led_to - linked == set()
+    assert targets - linked == set()
     assert {name for _, name in linked} <= BY_NAME.keys()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_panel_with_an_alert_leads_to_its_page_of_the_runbook(path: Path) -> None:
+@each_file
+def test_a_panel_links_to_the_runbook_for_each_of_its_alerts(path: Path) -> None:
     (board,) = (one for one in BOARDS if one.uid == path.stem)
     alerts = {panel.title: panel.alerts for panel in board.panels}
 
@@ -230,7 +234,7 @@ def test_a_panel_with_an_alert_leads_to_its_page_of_the_runbook(path: Path) -> N
         assert [link["url"] for link in panel.get("links", [])] == expected
 
 
-def test_links_in_alerts_lead_to_dashboards_that_exist() -> None:
+def test_alerts_link_to_existing_dashboards() -> None:
     uids = {path.stem for path in FILES}
 
     assert {alert.dashboard for alert in ALERTS} <= uids
@@ -238,15 +242,15 @@ def test_links_in_alerts_lead_to_dashboards_that_exist() -> None:
     assert DASHBOARD.endswith("/d")
 
 
-def test_a_dashboard_of_the_newest_classic_form() -> None:
+def test_dashboards_have_schema_42_and_unique_panel_ids() -> None:
     assert {read(path)["schemaVersion"] for path in FILES} == {42}
     assert all(
         len({panel["id"] for panel in panels_of(read(path))}) == len(list(panels_of(read(path)))) for path in FILES
     )
 
 
-def test_grafana_puts_nothing_of_the_environment_into_queries() -> None:
-    """Of a plain `$` and a name it makes the variable of that name, which is empty; of `$$` it makes `$`."""
+def test_grafana_substitutes_no_environment_variable_in_queries() -> None:
+    """It replaces `$name` by the environment variable, which is empty, and `$$` by `$`."""
     sources = yaml.safe_dump(yaml.safe_load(DATA_SOURCES.read_text(encoding="utf-8")), width=1000)
 
     assert re.findall(r"(?<!\$)\$(?!\$|__file\{|__env\{).*", sources) == []

@@ -1,4 +1,4 @@
-"""Dashboards show something: every query of every panel against the running product, by which payments went."""
+"""Every query of every panel returns values, run against a stack that has processed payments."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from monitoring.__main__ import ROOT
-from monitoring.dashboards.asking import ask, ask_now, ask_over, panels_of, plain_promql, plain_sql
+from monitoring.dashboards.queries import ask, ask_now, ask_over, panels_of, plain_promql, plain_sql
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import Stack, await_that, free_ports, running_stack
 from tests.monitoring.dashboard_lint import selectors
@@ -24,7 +24,7 @@ WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 PATIENCE_SECONDS = 120
 SERIES_MAX = 1_500
 STATEMENTS_MAX = 20
-"""As the exporter is told in compose.yaml."""
+"""As set for the exporter in compose.yaml."""
 
 JOBS = ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
 NAME, EMAIL, NOTE = "Halyna Shevchenko", "halyna@example.org", "with love from Lviv"
@@ -36,13 +36,13 @@ PANELS = [(uid, panel) for uid, board in BOARDS.items() for panel in panels_of(b
 QUERIES = [(uid, panel, target) for uid, panel in PANELS for target in panel["targets"]]
 
 MAY_BE_EMPTY = {
-    "Alerts that fire": "all is well here",
-    "Alerts sent a minute": "all is well here",
-    "Certificate holds for": "localhost is no public name, so its certificate is not looked at",
-    "Rows changed a minute, by task": "nothing here is old enough to be expired or forgotten",
-    "Rows read without an index a second": "small tables may be read either way",
+    "Firing alerts": "nothing is wrong here",
+    "Alerts sent a minute": "nothing is wrong here",
+    "Certificate valid for": "localhost is not a public name, so its certificate is not checked",
+    "Rows changed a minute, by task": "no row here is old enough to expire or to be erased",
+    "Rows read without an index a second": "small tables may be read with or without an index",
 }
-"""By title, why a panel's one query may find nothing although everything works."""
+"""The panels whose single query may return nothing although everything works, each with its reason."""
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +54,18 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
-    """Its address, once payments of all kinds went through the product and were counted."""
+    """The address of Prometheus, once payments of all kinds were processed and scraped."""
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=PATIENCE_SECONDS
     )
     asyncio.run(exercise(stack))
-    # The refund comes last, and its entry is counted by the next snapshot; growth is seen by the second look at a series.
+    # The refund comes last and appears in the next snapshot. A rate needs two samples.
     for seen in (
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
-        # The steps of a subquery are whole half minutes, whenever the first look was.
+        # A subquery evaluates at full half minutes, independent of the first scrape.
         'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
         await_that(functools.partial(ask_now, address, seen), seconds=PATIENCE_SECONDS)
@@ -83,21 +83,21 @@ async def exercise(stack: Stack) -> None:
         await bmc.pay(amount="7", note=NOTE, name=NAME, email=EMAIL)
         await operator.hear("7")
         for headers in ({}, {"x-signature-sha256": "0" * 64}):
-            await knock(session, stack.webhook_url, headers)
-        await knock(session, stack.webhook_url.replace("bmc-webhook", "wp-login.php"), {})
+            await post_refused(session, stack.webhook_url, headers)
+        await post_refused(session, stack.webhook_url.replace("bmc-webhook", "wp-login.php"), {})
         paid = await bmc.pay(amount="10", currency="EUR", note=await anna.ask_to_pay("10", "EUR"))
         await anna.ask_to_pay("25")
         stack.sql("INSERT INTO backups (size_bytes) VALUES (70000)")
         await bmc.refund(paid)
 
 
-async def knock(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> None:
+async def post_refused(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> None:
     async with session.post(url, data=b"{}", headers=headers, ssl=False):
         pass
 
 
 def read_as_grafana(stack: Stack, statement: str) -> list[dict[str, Any]]:
-    """Ask by the role, the password and the network that Grafana has."""
+    """Query Postgres with the role, the password and the network of Grafana."""
     password = "PGPASSWORD=$(cat /run/secrets/password_grafana_reader)"
     rows = f"SELECT coalesce(json_agg(t), '[]') FROM ({statement}) AS t"
     psql = f'{password} psql -XAtq -v ON_ERROR_STOP=1 -h db -U grafana_reader -d ledger -c "$0"'
@@ -120,7 +120,7 @@ def test_prometheus_understands_every_query(prometheus: str, uid: str) -> None:
 
 
 @pytest.mark.parametrize(("uid", "panel", "target"), QUERIES, ids=titled)
-def test_a_query_finds_something(
+def test_a_query_returns_values(
     stack: Stack, prometheus: str, uid: str, panel: dict[str, Any], target: dict[str, Any]
 ) -> None:
     until = datetime.now(UTC)
@@ -136,13 +136,13 @@ def test_a_query_finds_something(
     assert found or panel["title"] in MAY_BE_EMPTY
 
 
-def test_an_excuse_is_for_one_query() -> None:
+def test_panels_that_may_be_empty_have_a_single_query() -> None:
     assert MAY_BE_EMPTY.keys() <= {panel["title"] for _, panel in PANELS if len(panel["targets"]) == 1}
 
 
-def test_what_is_asked_for_is_there(prometheus: str) -> None:
+def test_every_metric_that_dashboards_use_exists(prometheus: str) -> None:
     exported = set(ask(prometheus, "label/__name__/values"))
-    asked = {
+    used = {
         metric
         for _, panel in PANELS
         for target in panel["targets"]
@@ -150,10 +150,10 @@ def test_what_is_asked_for_is_there(prometheus: str) -> None:
         if panel["title"] not in MAY_BE_EMPTY
     }
 
-    assert asked - exported == set()
+    assert used - exported == set()
 
 
-def test_what_wakes_the_bot_is_counted(prometheus: str) -> None:
+def test_rounds_woken_by_notify_are_counted(prometheus: str) -> None:
     (woken,) = ask_now(prometheus, 'sum(ledger_outbox_claims_total{wakeup="notify"})')
 
     assert float(woken["value"][1]) >= 1
@@ -174,14 +174,14 @@ def test_statements_are_measured_by_number(stack: Stack, prometheus: str) -> Non
     assert not [word for word in ("a-password-in-a-statement", NOTE, NAME, EMAIL) if word in texts]
 
 
-def test_what_is_told_of_postgres_stays_within_its_bound(prometheus: str) -> None:
+def test_the_series_of_postgres_stay_within_their_bound(prometheus: str) -> None:
     (series,) = ask_now(prometheus, 'count({job="postgres"})')
 
     assert int(series["value"][1]) < SERIES_MAX
 
 
 @pytest.mark.usefixtures("prometheus")
-def test_what_dashboards_may_read_names_nobody(stack: Stack) -> None:
+def test_the_views_for_dashboards_hold_no_personal_data(stack: Stack) -> None:
     views = read_as_grafana(stack, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'reporting'")
     codes = stack.sql("SELECT payment_id FROM pending_payments").split()
     rows = [read_as_grafana(stack, f"SELECT * FROM reporting.{view['table_name']}") for view in views]
@@ -190,14 +190,14 @@ def test_what_dashboards_may_read_names_nobody(stack: Stack) -> None:
 
     assert len(views) == 3
     assert all(rows)
-    # Anna's three; whoever else shares the stack may have asked for more.
+    # Anna's three; other tests on this stack may have added more.
     assert len(codes) >= 3
     assert not [word for word in (NAME, EMAIL, NOTE, "6001", *codes) if word in said]
 
 
 @pytest.fixture(scope="module")
 def grafana(stack: Stack, prometheus: str) -> Callable[..., Any]:
-    """Ask the API of a running Grafana, or send it *fields*."""
+    """A function that calls the API of a running Grafana, with a JSON body if there are *fields*."""
     if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
         pytest.skip(f"there is no image {IMAGE} here")
     stack.compose("up", "--detach", "--wait", "grafana", GRAFANA_PORT=str(free_ports(1)[0]))
@@ -240,13 +240,13 @@ def test_grafana_has_the_data_sources_that_are_provisioned(grafana: Callable[...
 
 
 @pytest.mark.parametrize("title", ["Payments by state", "Picked, paid, matched, credited, told"])
-def test_grafana_finds_what_a_panel_shows(grafana: Callable[..., Any], title: str) -> None:
-    """By each of the data sources, with its own words for the time that is shown."""
+def test_grafana_runs_the_query_of_a_panel(grafana: Callable[..., Any], title: str) -> None:
+    """One panel for each data source, with the time range filled in by Grafana."""
     (target,) = (target for _, panel, target in QUERIES if panel["title"] == title)
     uid = target["datasource"]["uid"].replace("${datasource}", "prometheus")
     asked = target | {"datasource": target["datasource"] | {"uid": uid}, "intervalMs": 15_000, "maxDataPoints": 100}
     if "expr" in asked:
-        # Choosing is the page's work.
+        # The page in the browser fills in the variables.
         asked["expr"] = plain_promql(asked["expr"])
 
     answer = grafana("ds/query", queries=[asked], **{"from": "now-30m", "to": "now"})["results"][target["refId"]]

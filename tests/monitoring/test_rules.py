@@ -1,4 +1,4 @@
-"""The rules are what they are written from, Prometheus takes them, and every alert says what it must."""
+"""The written rules are up to date, Prometheus accepts them, and every alert fires, stays silent and reads as it should."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "prom/prometheus:v3.13.3"
 CASES = sorted((ROOT / "prometheus" / "tests").glob("*.yml"))
-"""Stories of series and what comes of them, for promtool."""
+"""Tests for promtool: input series, and the alerts that must fire for them."""
 
 OF_OURS = (
     coffee_ledger.store.metrics,
@@ -36,11 +36,14 @@ OF_OURS = (
     coffee_ledger.runtime.vitals,
     services.webhook.metrics,
 )
-"""Importing them declares what they export."""
+"""Importing these modules declares the metrics that the services export."""
+
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 
 
 @pytest.mark.parametrize("path", written_files(), ids=lambda path: path.name)
-def test_a_written_file_is_what_it_is_written_from(path: Path) -> None:
+def test_a_written_file_is_up_to_date(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == written_files()[path], "run `make monitoring`"
 
 
@@ -52,21 +55,21 @@ def promtool(*words: str, mounts: tuple[str, ...] = ()) -> str:
     return done.stdout
 
 
-def test_no_rules_are_left_over_from_before() -> None:
+def test_the_folder_of_rules_has_no_other_files() -> None:
     assert set((ROOT / "prometheus" / "rules").iterdir()) <= written_files().keys()
 
 
-def test_prometheus_takes_the_rules_without_a_complaint() -> None:
+def test_prometheus_accepts_the_rules_without_warnings() -> None:
     files = [f"/prometheus-files/rules/{path.name}" for path in written_files() if path.parent.name == "rules"]
 
     promtool("check", "rules", "--lint=all", "--lint-fatal", *files)
 
 
-def test_prometheus_takes_its_configuration() -> None:
+def test_prometheus_accepts_its_configuration() -> None:
     promtool("check", "config", "/prometheus-files/prometheus.yml")
 
 
-def test_whatever_is_asked_for_its_metrics_is_missed_when_it_is_gone() -> None:
+def test_an_alert_fires_for_every_scraped_job_that_is_gone_except_caddy() -> None:
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 
     jobs = {job["job_name"] for job in config["scrape_configs"]}
@@ -74,8 +77,8 @@ def test_whatever_is_asked_for_its_metrics_is_missed_when_it_is_gone() -> None:
     assert jobs - set(MISSED) == {"caddy"}
 
 
-def test_where_another_proxy_stands_in_caddys_place_caddy_is_not_asked_for() -> None:
-    """A fixed address would be down for ever, and what is down is told."""
+def test_caddy_is_not_a_target_if_another_proxy_replaces_it() -> None:
+    """A target with a fixed address would stay down and fire TargetDown for ever."""
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 
     [caddy] = (job for job in config["scrape_configs"] if job["job_name"] == "caddy")
@@ -84,29 +87,29 @@ def test_where_another_proxy_stands_in_caddys_place_caddy_is_not_asked_for() -> 
     assert "static_configs" not in caddy
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
-def test_alerts_fire_and_stay_silent_as_told(case: Path) -> None:
+@each_case
+def test_alerts_fire_and_stay_silent_as_the_case_says(case: Path) -> None:
     promtool("test", "rules", f"/prometheus-files/tests/{case.name}")
 
 
 def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What promtool reads, and the groups of rules that it takes."""
+    """The content of the file for promtool, and the groups of rules that it loads."""
     story = yaml.safe_load(case.read_text(encoding="utf-8"))
     files = ((case.parent / rules).read_text(encoding="utf-8") for rules in story["rule_files"])
     return story, list(chain.from_iterable(yaml.safe_load(file)["groups"] for file in files))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
-def test_promises_are_looked_at_as_often_as_in_truth(case: Path) -> None:
-    """Half as many looks would hide what three failures in a row bring up."""
+@each_case
+def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
+    """With half as many evaluations, a case could miss what three failures in a row cause."""
     story, groups = story_of(case)
 
     assert {group["interval"] for group in groups if "interval" in group} <= {story["evaluation_interval"]}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
-def test_a_story_goes_the_same_way_each_time(case: Path) -> None:
-    """promtool takes the groups that it is told no order of as they come, and one that reads another's values tells another story then."""
+@each_case
+def test_groups_are_evaluated_in_a_fixed_order(case: Path) -> None:
+    """Without `group_eval_order`, promtool evaluates groups in any order, and a group that reads the values of another would vary."""
     story, groups = story_of(case)
     names = [group["name"] for group in groups]
 
@@ -119,7 +122,7 @@ def alerts_expected(*, firing: bool) -> set[str]:
     return {one["alertname"] for one in expected if bool(one["exp_alerts"]) is firing}
 
 
-def test_every_alert_fires_in_one_story_and_is_silent_in_another() -> None:
+def test_every_alert_fires_in_one_case_and_is_silent_in_another() -> None:
     named = {alert.name for alert in ALERTS}
     never_silent = {"Watchdog"}
 
@@ -128,7 +131,7 @@ def test_every_alert_fires_in_one_story_and_is_silent_in_another() -> None:
 
 
 @pytest.mark.parametrize("slo", SLOS, ids=lambda slo: slo.name)
-def test_what_keeps_a_promise_quiet_is_a_page_of_its_own(slo: Slo) -> None:
+def test_the_causes_that_silence_a_fast_burn_are_pages_themselves(slo: Slo) -> None:
     pages = {alert.name for alert in ALERTS if alert.severity is Severity.PAGE and not alert.slo}
 
     assert set(slo.causes) <= pages
@@ -136,13 +139,13 @@ def test_what_keeps_a_promise_quiet_is_a_page_of_its_own(slo: Slo) -> None:
     assert bool(slo.causes) is slo.pages
 
 
-def test_rules_ask_only_for_what_is_exported() -> None:
+def test_rules_use_only_exported_metrics() -> None:
     rules = chain.from_iterable(recording_rules(slo) for slo in SLOS)
     expressions = [*(alert.expr for alert in ALERTS), *(str(rule["expr"]) for rule in rules)]
 
-    asked = set(re.findall(r"\b(?:bmc|ledger)_\w+", " ".join(expressions)))
+    used = set(re.findall(r"\b(?:bmc|ledger)_\w+", " ".join(expressions)))
 
-    assert asked - exported() == set()
+    assert used - exported() == set()
 
 
 def exported() -> set[str]:
@@ -167,10 +170,12 @@ def _series(metric: Metric) -> list[str]:
     return [metric.name + ending for ending in endings]
 
 
-# What is not there cannot be too large ---------------------------------------------------------------------------------
+# Missing series ---------------------------------------------------------------------------------------------------------
+
+# An alert on a missing series never fires, so another alert must fire when the series is missing.
 
 INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
-"""Without those of Prometheus itself: where no alert fires, none is to be missed."""
+"""All series that alerts use, except those that Prometheus writes itself."""
 
 NO_JOB = 'absent(up{{job="{}"}})'
 MISSED_BY = (
@@ -194,13 +199,13 @@ MISSED_BY = (
     ("alertmanager_", "TargetAbsent", NO_JOB.format("alertmanager")),
     ("prometheus_", "TargetAbsent", NO_JOB.format("prometheus")),
 )
-"""What is asked for, the alert that tells when it is missing, and where that stands in the alert."""
+"""A pattern of series, the alert that fires when they are missing, and the part of its expression that does so."""
 
 
-@pytest.mark.parametrize("asked", ["".join(one) for one in INPUTS])
-def test_what_an_alert_asks_for_is_missed_when_it_is_not_there(asked: str) -> None:
+@pytest.mark.parametrize("series", ["".join(one) for one in INPUTS])
+def test_an_alert_fires_when_a_series_of_an_alert_is_missing(series: str) -> None:
     expressions = {alert.name: alert.expr for alert in ALERTS}
-    missed_by = [(name, clause) for pattern, name, clause in MISSED_BY if re.match(pattern, asked)]
+    missed_by = [(name, clause) for pattern, name, clause in MISSED_BY if re.match(pattern, series)]
 
     assert missed_by
     assert [(name, clause) for name, clause in missed_by if clause not in expressions[name]] == []
@@ -210,8 +215,8 @@ def test_what_an_alert_asks_for_is_missed_when_it_is_not_there(asked: str) -> No
     ("metric", "matchers"),
     [one for one in INPUTS if re.match("ledger_(webhook|telegram|updates|outbox_claims)_", one[0])],
 )
-def test_what_an_alert_counts_is_counted_from_the_start(metric: str, matchers: str) -> None:
-    """A counter that is born at 1 shows no increase, and one that is never born fails no share."""
+def test_a_counter_of_an_alert_exists_from_the_start(metric: str, matchers: str) -> None:
+    """`increase` finds nothing in a counter that begins at 1, and a missing counter contributes to no share."""
     wanted = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
     samples = [sample for one in REGISTRY.collect() for sample in one.samples if sample.name == metric]
 
@@ -224,7 +229,7 @@ def fits(value: str, sign: str, sought: str) -> bool:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-def test_an_alert_says_the_harm_in_few_words(alert: Alert) -> None:
+def test_an_alert_has_a_short_summary_and_a_description(alert: Alert) -> None:
     assert re.fullmatch("([A-Z][a-z0-9]+)+", alert.name)
     for job in HARMS:
         assert 10 < len(summary_of(alert, job)) <= 80
@@ -232,11 +237,11 @@ def test_an_alert_says_the_harm_in_few_words(alert: Alert) -> None:
 
 
 def summary_of(alert: Alert, job: str) -> str:
-    """The summary as it is read when the alert is of that job."""
+    """The summary of an alert of that job, as the operator reads it."""
     harms = dict(re.findall(r'if eq \$labels.job "(\w+)" }}(.*?){{', alert.summary))
     chosen = re.sub(r"^{{ if .* end }}", lambda _: harms[job], alert.summary)
     return chosen.replace("{{ $labels.job }}", job)
 
 
-def test_no_name_is_given_twice() -> None:
+def test_alert_names_are_unique() -> None:
     assert len({alert.name for alert in ALERTS}) == len(ALERTS)

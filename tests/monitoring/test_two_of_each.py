@@ -1,4 +1,4 @@
-"""With two of each service the numbers are still those of one product: nothing is counted twice, and nothing half."""
+"""With two replicas of each service, the metrics still count everything exactly once."""
 
 import asyncio
 import functools
@@ -10,17 +10,17 @@ import aiohttp
 import pytest
 import yaml
 
-from monitoring.dashboards.asking import ask_now
+from monitoring.dashboards.queries import ask_now
 from tests.e2e.people import BuyMeACoffee, Person
 from tests.e2e.stack import ROOT, SERVICES, Stack, another_stack, await_that
 from tests.monitoring.test_dashboards_running import WATCHERS
 
 PAIRS = ("webhook", "bot", "janitor")
 SERIES_MAX = 1_500
-"""Of each service: what a replica exports is paid for by everybody who stores it."""
+"""How many series one webhook, one bot and one janitor may export together; each costs memory in Prometheus."""
 
 HOST = "pay.internal"
-"""A name that the proxy has a certificate for by itself, and that is found in the networks of the stack."""
+"""A name that resolves in the networks of the stack and for which the proxy issues its own certificate."""
 
 PEOPLE, FIRST_ID = 6, 8_000
 
@@ -30,7 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     named = tmp_path_factory.mktemp("named") / "compose.yaml"
     named.write_text(yaml.safe_dump({"services": {"proxy": {"networks": {"edge": {"aliases": [HOST]}}}}}), "utf-8")
     settings = {
-        # Two that ask for updates would take them from each other: they are sent, to the name that the stand-in knows.
+        # Two bots that poll would take updates from each other, so the sandbox sends updates to their webhook.
         "PUBLIC_HOST": HOST,
         "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
         "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{named}",
@@ -42,7 +42,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
-    """Its address, once people have paid and all of it was counted."""
+    """The address of Prometheus, once users have paid and Prometheus has scraped the results."""
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(lambda: number(address, 'count(up{job=~"webhook|bot|janitor"} == 1)') == 2 * len(PAIRS))
     asyncio.run(pay(stack))
@@ -76,7 +76,7 @@ def by_label(prometheus: str, query: str, label: str) -> dict[str, int]:
     return {one["metric"][label]: int(float(one["value"][1])) for one in ask_now(prometheus, query)}
 
 
-def test_both_of_each_are_watched(stack: Stack, prometheus: str) -> None:
+def test_both_replicas_of_each_service_are_scraped(stack: Stack, prometheus: str) -> None:
     up = by_label(prometheus, 'count by (job) (up{job=~"webhook|bot|janitor"} == 1)', "job")
 
     assert up == dict.fromkeys(PAIRS, 2)
@@ -84,7 +84,7 @@ def test_both_of_each_are_watched(stack: Stack, prometheus: str) -> None:
     assert len([one for one in running if one["Service"] in PAIRS]) == 2 * len(PAIRS)
 
 
-def test_the_state_is_shown_as_the_database_has_it(stack: Stack, prometheus: str) -> None:
+def test_the_state_in_metrics_equals_the_database(stack: Stack, prometheus: str) -> None:
     shown = by_label(prometheus, "max by (state) (ledger_payments)", "state")
 
     assert shown["pending"] == int(stack.sql("SELECT count(*) FROM pending_payments WHERE status = 'pending'")) == 1
@@ -93,7 +93,7 @@ def test_the_state_is_shown_as_the_database_has_it(stack: Stack, prometheus: str
     assert (shown["unmatched"], shown["refunded"]) == (1, 1)
 
 
-def test_what_is_counted_by_both_adds_up_to_what_happened(stack: Stack, prometheus: str) -> None:
+def test_the_counters_of_both_replicas_add_up_to_the_true_number(stack: Stack, prometheus: str) -> None:
     counted = by_label(
         prometheus, 'sum by (outcome) (ledger_webhook_deliveries_total{event!~"probe|unverified"})', "outcome"
     )
@@ -104,7 +104,7 @@ def test_what_is_counted_by_both_adds_up_to_what_happened(stack: Stack, promethe
     assert number(prometheus, "sum(ledger_payment_pick_to_paid_seconds_count)") == PEOPLE
 
 
-def test_credits_are_those_of_the_ledger(stack: Stack, prometheus: str) -> None:
+def test_the_credits_in_metrics_equal_the_ledger(stack: Stack, prometheus: str) -> None:
     given = number(prometheus, 'max(ledger_credits_total{kind="payment",direction="given"})')
 
     assert given == int(stack.sql("SELECT sum(credits) FROM credits WHERE kind = 'payment'"))
@@ -112,27 +112,27 @@ def test_credits_are_those_of_the_ledger(stack: Stack, prometheus: str) -> None:
 
 
 @pytest.mark.usefixtures("prometheus")
-def test_each_was_told_once(stack: Stack) -> None:
+def test_each_user_was_notified_once(stack: Stack) -> None:
     with urllib.request.urlopen(f"{stack.sandbox_url}/telegram/calls?method=sendMessage", timeout=30) as answer:
         thanked = [int(one["params"]["chat_id"]) for one in json.load(answer) if "Thank you" in one["params"]["text"]]
 
     assert sorted(thanked) == [FIRST_ID + number for number in range(PEOPLE)]
 
 
-def test_no_alert_fires_because_there_are_two(prometheus: str) -> None:
+def test_two_replicas_fire_no_alert(prometheus: str) -> None:
     assert (
         by_label(prometheus, 'count by (alertname) (ALERTS{alertstate="firing",alertname!="Watchdog"})', "alertname")
         == {}
     )
 
 
-def test_what_is_exported_stays_within_its_bound(prometheus: str) -> None:
+def test_the_number_of_series_stays_within_its_bound(prometheus: str) -> None:
     series = by_label(prometheus, 'count by (job) ({job=~"webhook|bot|janitor",instance=~".+"})', "job")
 
     assert sum(series.values()) / 2 < SERIES_MAX, series
 
 
-def test_what_both_refuse_is_one_streak_and_either_ends_it(stack: Stack) -> None:
+def test_both_webhooks_share_one_failed_streak_and_either_ends_it(stack: Stack) -> None:
     for index in (1, 2):
         inside(stack, index, FORGE)
     await_that(lambda: [streak(stack, index) for index in (1, 2)] == [2, 2])
@@ -154,7 +154,7 @@ METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9000/me
 
 
 def inside(stack: Stack, index: int, program: str) -> str:
-    """Run a program beside one of the two webhooks: the proxy would choose for itself."""
+    """Run a program in the container of one webhook; through the proxy, either might answer."""
     return stack.compose("exec", "-T", "--index", str(index), "webhook", "python", "-c", program)
 
 

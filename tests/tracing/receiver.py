@@ -1,11 +1,11 @@
 """
-Where spans go in tests: takes them by OTLP over HTTP and shows them as JSON.
+A receiver of spans for tests: accepts them by OTLP over HTTP and returns them as JSON.
 
-Runs in the product's own image, which has the words of OTLP because it sends them.
+Runs in the product's own image, which contains the OTLP messages because it sends them.
 
-- `GET /spans`: all that came, in order. `?wait=SECONDS&names=a,b` answers once a span of each of these names is there.
-- `GET /connections`: how many connections were opened to the port that spans go to, whatever was said on them.
-- `DELETE /spans`: forget both.
+- `GET /spans`: all spans, in order of arrival. `?wait=SECONDS&names=a,b` waits for a span of each of these names.
+- `GET /connections`: the number of connections opened to the OTLP port, even without a request.
+- `DELETE /spans`: clear both.
 """
 
 import gzip
@@ -33,7 +33,7 @@ connections: list[str] = []
 
 
 class Collector(BaseHTTPRequestHandler):
-    """Takes spans."""
+    """Accepts spans."""
 
     def setup(self) -> None:
         super().setup()
@@ -50,7 +50,7 @@ class Collector(BaseHTTPRequestHandler):
 
 
 class Reading(BaseHTTPRequestHandler):
-    """Shows what came."""
+    """Returns the spans."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -69,7 +69,7 @@ class Reading(BaseHTTPRequestHandler):
 
 
 def wait_for(names: set[str], *, seconds: float) -> list[dict[str, Any]]:
-    """Return all spans, once there is one of each of these names or the time is up."""
+    """Return all spans as soon as each name has one, or when the time is up."""
     deadline = time.monotonic() + seconds
     with arrived:
         while names - {one["name"] for one in spans} and (left := deadline - time.monotonic()) > 0:

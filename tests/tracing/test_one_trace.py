@@ -1,4 +1,4 @@
-"""A payment is one trace, from the proxy to the call that tells Telegram; and what is nobody's payment is none."""
+"""A payment is one trace, from the proxy to the call to Telegram; polling, probes and unsigned requests leave none."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ STRANGERS = "1" * 32
 PROXY, WEBHOOK, BOT = "coffee-ledger-proxy", "coffee-ledger-webhook", "coffee-ledger-bot"
 LAST = "telegram SendMessage"
 WOKEN_SECONDS_MAX = 2.0
-"""Who was not woken looks into the outbox only every 30 seconds."""
+"""Shows that NOTIFY woke the bot: otherwise it polls the outbox only every 30 seconds."""
 
 PROBED = 'ledger_webhook_deliveries_total{event="probe",outcome="probe"}'
 
@@ -35,26 +35,26 @@ async def join(session: aiohttp.ClientSession, stack: Stack) -> Person:
 
 
 async def pay(bmc: BuyMeACoffee, person: Person, **order: object) -> None:
-    """Pay, and wait until it is told."""
+    """Pay, and wait until the user is notified."""
     await bmc.pay(amount="5", **({"note": await person.ask_to_pay("5")} | order))
     await person.hear("500")
 
 
 def kept_parent(stack: Stack, person: Person) -> str:
-    """The `traceparent` in the outbox of what told a person of a payment."""
+    """The `traceparent` of the latest notification of a person in the outbox."""
     return stack.sql(
         f"SELECT traceparent FROM notifications WHERE telegram_id = {person.telegram_id} ORDER BY notification_id DESC LIMIT 1"
     )
 
 
 async def trace_of(stack: Stack, receiver: Receiver, person: Person) -> list[Span]:
-    """All spans of the trace that a person's payment became, once the last of them came."""
+    """All spans of the trace of a person's payment, once the last of them has arrived."""
     trace_id = kept_parent(stack, person).split("-")[1]
 
     def found() -> list[Span]:
         return [one for one in receiver.spans() if one["trace_id"] == trace_id]
 
-    # Each of the three sends by itself; in each this is what ends last.
+    # Each of the three services sends its spans separately; these spans end last in each of them.
     ends = {(PROXY, "POST /bmc-webhook"), (WEBHOOK, "POST /bmc-webhook"), (BOT, "process notifications")}
     await asyncio.to_thread(await_that, lambda: ends <= {(one["service"], one["name"]) for one in found()})
     return found()
@@ -65,7 +65,7 @@ def names(spans: Iterable[Span]) -> set[str]:
 
 
 def tree(spans: Iterable[Span]) -> set[tuple[str, str, str, str | None]]:
-    """Each span as service, name and kind, beside the service of its parent's and the parent's name."""
+    """Each span as service, name, kind, and the service and name of its parent."""
     by_id = {one["span_id"]: f"{one['service']} {one['name']}" for one in spans}
     return {(one["service"], one["name"], one["kind"], by_id.get(one["parent_id"])) for one in spans}
 
@@ -95,7 +95,7 @@ async def test_a_payment_is_one_trace_from_the_proxy_to_the_call_to_telegram(
     assert told["attributes"]["ledger.age_seconds"] < WOKEN_SECONDS_MAX
 
 
-async def test_the_id_of_a_trace_finds_the_log_lines_of_its_payment(
+async def test_the_trace_id_finds_the_log_lines_of_the_payment(
     stack: Stack, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     anna = await join(session, stack)
@@ -116,10 +116,10 @@ async def test_the_id_of_a_trace_finds_the_log_lines_of_its_payment(
     }
 
 
-async def test_what_was_settled_together_is_linked(
+async def test_payments_settled_in_one_batch_are_linked(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """Each payment keeps a trace of its own; the one transaction is part of the first and points to the others."""
+    """Each payment keeps its own trace. The span of the transaction belongs to the first and links to the others."""
     crowd = await asyncio.gather(*(join(session, stack) for _ in range(6)))
     codes = await asyncio.gather(*(one.ask_to_pay("5") for one in crowd))
     bodies = [raw(a_payment(support_note=code)) for code in codes]
@@ -137,10 +137,10 @@ async def test_what_was_settled_together_is_linked(
     assert sum(one["attributes"]["messaging.batch.message_count"] for one in settled) == len(crowd)
 
 
-async def test_what_was_owed_for_long_is_told_in_a_trace_of_its_own(
+async def test_a_late_notification_has_a_trace_of_its_own(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """With a link to what it comes of: as its child it would begin long after its parent had ended."""
+    """It links to the trace of the payment: as a child, it would begin long after its parent had ended."""
     anna = await join(session, stack)
     code = await anna.ask_to_pay("5")
     await asyncio.to_thread(stack.compose, "stop", "bot")
@@ -163,7 +163,7 @@ def linked_to(spans: Iterable[Span], span_id: str) -> list[Span]:
 
 
 @pytest.mark.parametrize("flags", ["01", "00"])
-async def test_a_caller_can_neither_join_a_trace_nor_prevent_one(
+async def test_a_caller_can_neither_choose_nor_prevent_a_trace(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, flags: str
 ) -> None:
     anna = await join(session, stack)
@@ -180,7 +180,7 @@ async def test_a_caller_can_neither_join_a_trace_nor_prevent_one(
     assert "theirs" not in told
 
 
-async def test_what_the_mini_app_asks_for_is_traced_but_for_its_stream(
+async def test_requests_of_the_mini_app_are_traced_except_its_stream(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession
 ) -> None:
     base = stack.webhook_url.replace("/bmc-webhook", "/api")
@@ -202,16 +202,16 @@ async def test_what_the_mini_app_asks_for_is_traced_but_for_its_stream(
     assert "tma x" not in json.dumps(spans)
 
 
-async def test_nothing_of_polling_is_traced(
+async def test_polling_probes_and_unsigned_requests_are_not_traced(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """Of asking Telegram for updates, of looking into the outbox, of health checks, of scrapes and probes; nor of passers-by."""
+    """Nor are getUpdates, polls of the outbox, health checks and scrapes."""
     receiver.forget()
     anna = await join(session, stack)
     for headers in ({}, {"x-probe": "1"}):
         assert await bmc.post_raw(b"{}", headers) == 401
 
-    # A janitor that starts sends its first probe at once.
+    # A starting janitor sends its first probe at once.
     await asyncio.to_thread(stack.compose, "restart", "janitor")
     await pay(bmc, anna)
     await asyncio.to_thread(await_that, lambda: counted(stack, PROBED) > 0)
@@ -225,14 +225,14 @@ async def test_nothing_of_polling_is_traced(
 
 
 def counted(stack: Stack, series: str) -> float:
-    """What the webhook has counted by now."""
+    """The present value of a counter of the webhook."""
     address = f"http://{stack.address_of('webhook', 'edge')}:9000/metrics"
     with urllib.request.urlopen(address, timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return next(float(line.removeprefix(series)) for line in lines if line.startswith(series))
 
 
-async def test_no_span_tells_whose_payment_it_is_or_holds_a_secret(
+async def test_no_span_holds_personal_data_or_a_secret(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     anna = await join(session, stack)
@@ -259,7 +259,7 @@ async def test_no_span_tells_whose_payment_it_is_or_holds_a_secret(
         "ledger_telegram_request_duration_seconds",
     ],
 )
-async def test_a_measured_duration_leads_to_its_trace(
+async def test_a_measured_duration_has_an_exemplar_with_its_trace(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, histogram: str
 ) -> None:
     await pay(bmc, await join(session, stack))
@@ -270,7 +270,7 @@ async def test_a_measured_duration_leads_to_its_trace(
         series = ask_prometheus(stack, "query_exemplars", **query)
         return {exemplar["labels"]["trace_id"] for one in series for exemplar in one["exemplars"]}
 
-    # Once it has been scraped again.
+    # The exemplar appears with the next scrape.
     await asyncio.to_thread(await_that, lambda: shown() & {one["trace_id"] for one in receiver.spans()})
 
 
@@ -286,9 +286,9 @@ def ask_prometheus(stack: Stack, path: str, **query: object) -> Any:
         {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
         {"OTEL_TRACES_SAMPLER_ARG": "0"},
     ],
-    ids=["off", "a share of nothing"],
+    ids=["off", "a share of 0"],
 )
-async def test_where_nothing_is_traced_nobody_is_called(
+async def test_without_traces_the_receiver_gets_no_connection(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee, settings: dict[str, str]
 ) -> None:
     services = ("webhook", "bot", "proxy")
@@ -297,7 +297,7 @@ async def test_where_nothing_is_traced_nobody_is_called(
     receiver.forget()
 
     await pay(bmc, anna)
-    # At their end they send what they have left.
+    # Services send their remaining spans when they stop.
     await asyncio.to_thread(stack.compose, "stop", *services)
 
     assert kept_parent(stack, anna) == ""

@@ -1,4 +1,4 @@
-"""Where the proxy makes spans, and in which order: what it adapts its file to."""
+"""Where the proxy creates spans, and in which order: checked in the configuration that Caddy adapts from the Caddyfile."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def adapted(*, tracing: str) -> Any:
 
 
 def find(content: object, handler: str) -> Iterator[dict[str, Any]]:
-    """Every handler of this kind, in the order in which they stand."""
+    """Every handler of this kind, in order."""
     if isinstance(content, list):
         for one in content:
             yield from find(one, handler)
@@ -33,7 +33,7 @@ def find(content: object, handler: str) -> Iterator[dict[str, Any]]:
 
 
 def routes_with(content: object, handler: str) -> Iterator[list[str]]:
-    """The kinds of handlers of each list of routes that has one of this kind, one after the other."""
+    """For each list of routes that has a handler of this kind, the kinds of all its handlers."""
     if isinstance(content, list):
         kinds = [str(handle["handler"]) for one in content if isinstance(one, dict) for handle in one.get("handle", ())]
         if handler in kinds:
@@ -46,7 +46,7 @@ def routes_with(content: object, handler: str) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("tracing", ["", "on"])
-def test_what_a_caller_says_of_traces_is_dropped_on_each_way_in(tracing: str) -> None:
+def test_trace_headers_of_callers_are_dropped_on_every_route(tracing: str) -> None:
     content = adapted(tracing=tracing)
 
     dropped = [name for one in find(content, "headers") for name in one.get("request", {}).get("delete", ())]
@@ -55,15 +55,15 @@ def test_what_a_caller_says_of_traces_is_dropped_on_each_way_in(tracing: str) ->
     assert dropped == OURS_ALONE * 3
 
 
-def test_it_is_dropped_before_the_proxys_own_is_written() -> None:
-    ways = list(routes_with(adapted(tracing="on"), "tracing"))
+def test_they_are_dropped_before_the_proxy_writes_its_own() -> None:
+    routes = list(routes_with(adapted(tracing="on"), "tracing"))
 
-    assert len(ways) == 2
-    for kinds in ways:
+    assert len(routes) == 2
+    for kinds in routes:
         assert kinds[-1] == "reverse_proxy"
         assert kinds[-2] == "tracing"
         assert kinds[-5:-2] == ["headers"] * 3
 
 
-def test_where_traces_go_nowhere_the_proxy_makes_none() -> None:
+def test_without_an_endpoint_the_proxy_creates_no_spans() -> None:
     assert list(find(adapted(tracing=""), "tracing")) == []

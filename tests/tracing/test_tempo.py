@@ -1,4 +1,4 @@
-"""Tempo, as it is delivered, keeps what is sent to it. Where its image cannot be had, its file is compared with what is known."""
+"""Tempo, as configured here, stores the spans that it gets. Without its image, only its configuration is checked."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def as_yaml(path: Path) -> Any:
 
 
 def uids(content: object) -> set[str]:
-    """Every `datasourceUid`, wherever it stands."""
+    """Every `datasourceUid` at any depth."""
     if isinstance(content, list):
         return {uid for one in content for uid in uids(one)}
     if not isinstance(content, dict):
@@ -34,7 +34,7 @@ def uids(content: object) -> set[str]:
     return here | {uid for value in content.values() for uid in uids(value)}
 
 
-def test_the_links_between_data_sources_lead_to_one() -> None:
+def test_the_links_between_data_sources_name_existing_ones() -> None:
     sources = {one["uid"]: one for one in as_yaml(SOURCES)["datasources"]}
 
     assert uids(sources["prometheus"]) == {"tempo"}
@@ -42,8 +42,8 @@ def test_the_links_between_data_sources_lead_to_one() -> None:
     assert sources["tempo"]["url"] == "http://tempo:3200"
 
 
-def test_tempo_is_configured_as_its_third_version_is() -> None:
-    """It does not start where a block of the second one is left; and what bounds its disk stands in two places."""
+def test_tempo_is_configured_for_version_3() -> None:
+    """It does not start with a section of version 2, and the limit of its disk must be set in two places."""
     config = as_yaml(ROOT / "tempo" / "tempo.yaml")
 
     assert not config.keys() & {"ingester", "ingester_client", "compactor", "metrics_generator_client"}
@@ -54,9 +54,9 @@ def test_tempo_is_configured_as_its_third_version_is() -> None:
 
 @pytest.mark.skipif(
     bool(subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode),
-    reason=f"there is no image {IMAGE} here",
+    reason=f"the image {IMAGE} is missing",
 )
-async def test_tempo_finds_the_trace_of_a_payment(
+async def test_tempo_returns_the_trace_of_a_payment(
     stack: Stack, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://tempo:4318"}

@@ -1,4 +1,4 @@
-"""Put into a query what Grafana would, so that it can be asked without Grafana."""
+"""Run the queries of dashboards without Grafana, with its variables filled in."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 RATE_INTERVAL = "1m"
-"""Four times the interval of scraping, as Grafana takes it for short times."""
+"""Four scrape intervals, as Grafana chooses for short time ranges."""
 
 ANY = ".+"
 TIMEOUT_SECONDS = 20
@@ -18,7 +18,7 @@ TIME_FILTER = re.compile(r"\$__timeFilter\((\w+)\)")
 
 
 def panels_of(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Go through all panels, those in folded rows too; not through the rows themselves."""
+    """Iterate over all panels, including those in folded rows, but not over the rows themselves."""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
             yield from panel["panels"]
@@ -27,7 +27,7 @@ def panels_of(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def plain_promql(expr: str, *, span: str = "30m") -> str:
-    """Choose every job and every instance, and the last *span* as the time shown."""
+    """Fill in all jobs, all instances, and the last *span* as the time range."""
     timed = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", span)
     return timed.replace("$job", ANY).replace("$instance", ANY)
 
@@ -38,7 +38,7 @@ def plain_sql(statement: str, since: datetime, until: datetime) -> str:
 
 
 def ask_now(address: str, expr: str) -> list[dict[str, Any]]:
-    """Evaluate *expr* now; each series with its `metric` and its `value`."""
+    """Evaluate *expr* now. Returns each series with its `metric` and `value`."""
     found: list[dict[str, Any]] = ask(address, "query", query=plain_promql(expr))["result"]
     return found
 
@@ -46,17 +46,22 @@ def ask_now(address: str, expr: str) -> list[dict[str, Any]]:
 def ask_over(
     address: str, expr: str, *, since: datetime, until: datetime, step_seconds: int = 15
 ) -> list[dict[str, Any]]:
-    """Evaluate *expr* over a time; each series with its `metric` and its `values`."""
+    """Evaluate *expr* over a time range. Returns each series with its `metric` and `values`."""
     span = {"start": str(since.timestamp()), "end": str(until.timestamp()), "step": str(step_seconds)}
     found: list[dict[str, Any]] = ask(address, "query_range", query=plain_promql(expr), **span)["result"]
     return found
 
 
-def ask(address: str, what: str, **fields: str) -> Any:
-    """Ask Prometheus' API; raises what it answered when that is not a result."""
-    url = f"{address}/api/v1/{what}?{urllib.parse.urlencode(fields)}"
+def ask(address: str, endpoint: str, **fields: str) -> Any:
+    """
+    Call Prometheus' API.
+
+    Raises:
+        ValueError: Prometheus refused the query; holds its message.
+    """
+    url = f"{address}/api/v1/{endpoint}?{urllib.parse.urlencode(fields)}"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- http is what it speaks
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- Prometheus serves plain HTTP
             return json.load(answer)["data"]
     except urllib.error.HTTPError as refused:
         raise ValueError(json.load(refused)["error"]) from refused

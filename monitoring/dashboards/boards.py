@@ -1,0 +1,5 @@
+"""All dashboards, in the order in which an operator would open them to find a cause."""
+
+from monitoring.dashboards import bot, janitor, overview, payment_flow, platform, postgres, webhook
+
+BOARDS = (overview.BOARD, payment_flow.BOARD, webhook.BOARD, bot.BOARD, janitor.BOARD, postgres.BOARD, platform.BOARD)

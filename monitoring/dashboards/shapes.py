@@ -1,0 +1,184 @@
+"""One helper for each shape of row, panel and query, so that a dashboard reads like a table."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypedDict, Unpack
+
+from monitoring.dashboards.parts import Column, Kind, Limit, Panel, Query, Row, Sql, Unit, Word
+
+DECIMALS = {Unit.MONEY: 2, Unit.SHARE: 1, Unit.BYTES: 1, Unit.PER_SECOND: 1, Unit.PER_MINUTE: 1}
+"""The decimals of each unit, unless a panel has its own. Other units have none; seconds have one on lines."""
+
+
+class Options(TypedDict, total=False):
+    """The optional fields of `Panel`."""
+
+    empty: str
+    unit: Unit
+    decimals: int
+    width: int
+    height: int
+    limit: Limit
+    alerts: tuple[str, ...]
+    words: Mapping[str, Word]
+    stacked: bool
+    least: float | None
+    most: float
+    span: str
+    all_rows: bool
+
+
+def row(title: str, *panels: Panel, width: int = 8, height: int = 7, empty: str = "", folded: bool = False) -> Row:
+    """Build a row. Its size and its text for missing values apply to the panels that have none of their own."""
+    completed = (
+        replace(one, width=one.width or width, height=one.height or height, empty=one.empty or empty) for one in panels
+    )
+    return Row(title, tuple(completed), folded)
+
+
+# Panels -----------------------------------------------------------------------------------------------------------------
+
+
+def stat(title: str, about: str, *queries: str | Query | Sql, **options: Unpack[Options]) -> Panel:
+    """Show the last value as a number."""
+    return _panel(Kind.STAT, title, about, queries, options)
+
+
+def age(title: str, about: str, *queries: str | Query, **options: Unpack[Options]) -> Panel:
+    """Show a time span as a number."""
+    options["unit"] = Unit.SECONDS
+    return stat(title, about, *queries, **options)
+
+
+def lines(title: str, about: str, *queries: str | Query | Sql, **options: Unpack[Options]) -> Panel:
+    if options.get("unit") is Unit.SECONDS:
+        options.setdefault("decimals", 1)
+    return _panel(Kind.LINES, title, about, queries, options)
+
+
+def rates(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
+    """Draw events per minute as lines."""
+    options["unit"] = Unit.PER_MINUTE
+    return lines(title, about, *queries, **options)
+
+
+def durations(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
+    """Draw durations as lines."""
+    options["unit"] = Unit.SECONDS
+    return lines(title, about, *queries, **options)
+
+
+def bars(title: str, about: str, *queries: str | Query | Sql, **options: Unpack[Options]) -> Panel:
+    return _panel(Kind.BARS, title, about, queries, options)
+
+
+def shares(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
+    return _panel(Kind.SHARES, title, about, queries, options)
+
+
+def states(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
+    """Draw the course of a value that has few values, each with its word."""
+    return _panel(Kind.STATES, title, about, queries, options)
+
+
+def table(
+    title: str, about: str, *queries: str | Sql, columns: tuple[Column, ...], **options: Unpack[Options]
+) -> Panel:
+    return replace(_panel(Kind.TABLE, title, about, queries, options), columns=columns)
+
+
+def heat(title: str, about: str, histogram: str, **options: Unpack[Options]) -> Panel:
+    """Draw how many observations of a histogram fell into each bucket."""
+    options["unit"] = Unit.SECONDS
+    expr = f"sum by (le) (increase({histogram}_bucket{{$here}}[$__rate_interval]))"
+    return _panel(Kind.HEAT, title, about, (Query(expr, "{{le}}", exemplars=True),), options)
+
+
+def _panel(kind: Kind, title: str, about: str, queries: tuple[str | Query | Sql, ...], options: Options) -> Panel:
+    options.setdefault("decimals", DECIMALS.get(options.get("unit", Unit.COUNT), 0))
+    return Panel(kind, title, about, _queries(queries), **options)
+
+
+def _queries(queries: tuple[str | Query | Sql, ...]) -> tuple[Query, ...] | Sql:
+    """Return what `Panel` holds: either one statement of SQL or queries to Prometheus."""
+    match queries:
+        case (Sql() as statement,):
+            return statement
+        case _:
+            return tuple(Query(one) if isinstance(one, str) else one for one in queries if not isinstance(one, Sql))
+
+
+# Queries ----------------------------------------------------------------------------------------------------------------
+
+
+def _sum_of(vector: str, by: str) -> str:
+    return f"sum by ({by}) ({vector})" if by else f"sum({vector})"
+
+
+def gauge(name: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
+    """Take the highest value of all replicas, for each *by*."""
+    grouped = f"max by ({by}) " if by else "max"
+    return Query(f"{grouped}({select(name, where)})", legend or _legend(by))
+
+
+def rate(counter: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
+    """Count per second, for each *by*."""
+    return Query(_sum_of(f"rate({select(counter, where)}[$__rate_interval])", by), legend or _legend(by))
+
+
+def per_minute(counter: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
+    """Count per minute, for each *by*."""
+    second = rate(counter, by, where=where, legend=legend)
+    return replace(second, expr=f"{second.expr} * 60")
+
+
+def busy(counter: str, by: str, *, where: str = "") -> Query:
+    """Count per minute, for each *by* that occurred in the time shown; the others would crowd the legend."""
+    minute = per_minute(counter, by, where=where)
+    seen = _sum_of(f"increase({select(counter, where)}[$__range])", by)
+    return replace(minute, expr=f"{minute.expr} and on ({by}) {seen} > 0")
+
+
+def counted(counter: str, window: str, *, where: str = "", legend: str = "") -> Query:
+    """Count in whole numbers within the window."""
+    return Query(f"round(sum(increase({select(counter, where)}[{window}])))", legend)
+
+
+def share(counter: str, *, where: str, window: str = "$__rate_interval", legend: str = "") -> Query:
+    """Divide the events that fit *where* by all events; there is no value if there are no events."""
+    part, whole = (f"sum(rate({select(counter, chosen)}[{window}]))" for chosen in (where, ""))
+    return Query(f"{part} / ({whole} > 0)", legend)
+
+
+def mean(histogram: str, by: str = "", *, legend: str = "") -> Query:
+    """Take the mean of a histogram's observations, for each *by*."""
+    total, count = (rate(f"{histogram}_{part}", by).expr for part in ("sum", "count"))
+    return Query(f"{total} / ({count} > 0)", legend or _legend(by))
+
+
+def quantile(histogram: str, share: str, legend: str, *, by: str = "le", exemplars: bool = False) -> Query:
+    buckets = rate(f"{histogram}_bucket", by).expr
+    return Query(f"histogram_quantile({share}, {buckets})", legend, exemplars)
+
+
+def quantiles(histogram: str) -> tuple[Query, ...]:
+    """Take the median, the 95th and the 99th percentile of a histogram; the last has exemplars."""
+    return (
+        quantile(histogram, "0.5", "median"),
+        quantile(histogram, "0.95", "95 %"),
+        quantile(histogram, "0.99", "99 %", exemplars=True),
+    )
+
+
+def slowest(histogram: str, legend: str) -> Query:
+    """Take the 99th percentile of a histogram, with exemplars."""
+    return quantile(histogram, "0.99", legend, exemplars=True)
+
+
+def select(metric: str, where: str = "") -> str:
+    """Select the series of the chosen job and instance that fit *where*."""
+    return f"{metric}{{$here{',' if where else ''}{where}}}"
+
+
+def _legend(by: str) -> str:
+    return " ".join(f"{{{{{label}}}}}" for label in by.split(", ")) if by else ""
