@@ -18,13 +18,13 @@ from coffee_ledger.store.settle import (
     settle_events,
 )
 from services.webhook.app import Probe, make_app
+from services.webhook.batcher import Batcher
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
 from services.webhook.spool import Spool
 from services.webhook.story import settling, tell
-from services.webhook.writer import Writer
 
 log = structlog.stdlib.get_logger()
 
@@ -41,19 +41,19 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             tell(done, events)
             return done.outcomes
 
-        writer = Writer(
+        batcher = Batcher(
             settle=settle,
             keep_failed=lambda event: keep_failed_event(pool, event),
         )
         spool = Spool(settings.SPOOL_FOLDER) if settings.SPOOL_FOLDER else None
-        intake = Intake(writer, spool, lambda: reaches_database(pool))
+        intake = Intake(batcher, spool, lambda: reaches_database(pool))
         await intake.open()
         failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
         streak = FailedStreak(
             lambda answers: keep_answers(pool, answers, now=datetime.now(UTC)), clock=lambda: datetime.now(UTC)
         )
         async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(writer.run())
+            writing = tasks.create_task(batcher.run())
             draining = tasks.create_task(intake.run())
             counting = tasks.create_task(failures.run())
             looking = tasks.create_task(streak.run())

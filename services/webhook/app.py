@@ -14,6 +14,7 @@ from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.tracing import read_parent, span, timed, write_parent
+from services.webhook.batcher import OverloadedError
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import (
@@ -29,7 +30,6 @@ from services.webhook.metrics import (
 )
 from services.webhook.signature import HEADER, find_secret
 from services.webhook.spool import Delivery
-from services.webhook.writer import OverloadedError
 
 log = structlog.stdlib.get_logger()
 

@@ -20,9 +20,9 @@ from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
 from coffee_ledger.runtime.waiting import happens
+from services.webhook.batcher import BATCH_MAX, WAITING_MAX, Batcher, OverloadedError
 from services.webhook.metrics import show_spool
 from services.webhook.spool import Delivery, NotSpooledError, Spool, UnreadableFileError
-from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
 
 log = structlog.stdlib.get_logger()
 
@@ -37,9 +37,9 @@ LOCKED_RETRY_SECONDS = 2.0
 
 ANSWER_SECONDS_MAX = 7.0
 """
-How long a delivery waits for the writer. A database that hangs, or whose network drops packets, raises no error for 15 seconds
-(`COMMAND_TIMEOUT_SECONDS`); the proxy and BMC would take the delivery for failed by then. A second more than the writer's patience,
-so that the writer decides if it can.
+How long a delivery waits for the batcher. A database that hangs, or whose network drops packets, raises no error for 15 seconds
+(`COMMAND_TIMEOUT_SECONDS`); the proxy and BMC would take the delivery for failed by then. A second more than the batcher's patience,
+so that the batcher decides if it can.
 """
 
 Returned = TypeVar("Returned")
@@ -49,11 +49,11 @@ class Intake:
     """
     Takes deliveries; `run` must be running. *spool* None: there is none, and what the database cannot take is refused.
 
-    *is_database_there* spares the writer, and whoever reads its traces, an attempt each time that it is not.
+    *is_database_there* spares the batcher, and whoever reads its traces, an attempt each time that it is not.
     """
 
-    def __init__(self, writer: Writer, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
-        self._writer = writer
+    def __init__(self, batcher: Batcher, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
+        self._batcher = batcher
         self._spool = spool
         self._is_database_there = is_database_there
         # One, so that nobody else changes the spool meanwhile. And its own: of the usual ones, each may be waiting for the
@@ -96,10 +96,10 @@ class Intake:
             raise
 
     async def _submit(self, event: Event) -> Outcome:
-        """Settle an event in time, or give up waiting. The writer may still settle it: once spooled, it is then a duplicate."""
+        """Settle an event in time, or give up waiting. The batcher may still settle it: once spooled, it is then a duplicate."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return await self._writer.submit(event)
+                return await self._batcher.submit(event)
         except TimeoutError as error:
             raise DatabaseAwayError from error
 
@@ -145,7 +145,7 @@ class Intake:
 
     async def _drain(self, spool: Spool) -> bool:
         """
-        List the folder once and hand everything in it to the writer, in order; False: the database went away before the end.
+        List the folder once and hand everything in it to the batcher, in order; False: the database went away before the end.
 
         A delivery that is spooled meanwhile is newer than all of these, and is settled by the next drain.
         """
@@ -159,7 +159,7 @@ class Intake:
         """
         Settle these in order; False: the database went away before the end.
 
-        The next batch is read while the database works on the one before it. The writer takes them in the order in which they are read.
+        The next batch is read while the database works on the one before it. The batcher takes them in the order in which they are read.
         """
         under_way: asyncio.Task[bool] | None = None
         async with asyncio.TaskGroup() as tasks:
@@ -220,7 +220,7 @@ class Intake:
         """Settle these as one batch; what the database refuses, even to keep raw, stays and is tried again later."""
         found = await self._in_thread(_read, spool, names)
         outcomes = await asyncio.gather(
-            *(self._writer.submit(delivery.read()) for delivery in found.values()), return_exceptions=True
+            *(self._batcher.submit(delivery.read()) for delivery in found.values()), return_exceptions=True
         )
         return dict(zip(found, outcomes, strict=True))
 

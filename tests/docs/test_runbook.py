@@ -45,7 +45,7 @@ from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
 from services.janitor.probe import SendProbe
 from services.janitor.tasks import CheckBalances, ExpirePayments, TakeSnapshot
-from services.webhook.writer import PATIENCE_SECONDS
+from services.webhook.batcher import PATIENCE_SECONDS
 from tests.bot.desk import answer, ask, card_of, data_of, shown
 from tests.bot.people import Message, Person
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw

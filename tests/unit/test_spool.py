@@ -20,11 +20,11 @@ from structlog.testing import capture_logs
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
+from services.webhook import batcher as batcher_module
 from services.webhook import intake as intake_module
-from services.webhook import writer as writer_module
+from services.webhook.batcher import BATCH_MAX, Batcher
 from services.webhook.intake import Intake
 from services.webhook.spool import BEGUN_SECONDS_MAX, Delivery, NotSpooledError, Spool, UnreadableFileError
-from services.webhook.writer import BATCH_MAX, Writer
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -254,7 +254,7 @@ def number_of(event: Event) -> int:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a database that is away, and it is asked often whether it is back."""
-    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
 
@@ -262,10 +262,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def process(database: Database, spool: Spool | None) -> AsyncIterator[Intake]:
     """What one process runs, from its start to its end."""
-    writer = Writer(settle=database.settle, keep_failed=database.keep)
-    intake = Intake(writer, spool, database.ping)
+    batcher = Batcher(settle=database.settle, keep_failed=database.keep)
+    intake = Intake(batcher, spool, database.ping)
     await intake.open()
-    running = [asyncio.create_task(intake.run()), asyncio.create_task(writer.run())]
+    running = [asyncio.create_task(intake.run()), asyncio.create_task(batcher.run())]
     yield intake
     for task in running:
         task.cancel()
@@ -430,7 +430,7 @@ async def test_more_than_the_database_takes_at_once_is_spooled(
     database = Database(is_there=True)
     async with process(database, spool) as intake:
         with monkeypatch.context() as crowd:
-            crowd.setattr(writer_module, "WAITING_MAX", 0)
+            crowd.setattr(batcher_module, "WAITING_MAX", 0)
             spooled = await take(intake, 1)
         await until(lambda: not names_in(folder))
 

@@ -1,5 +1,5 @@
 """
-The one writer of the process: events that come while a commit is under way go together into the next one.
+The one batcher of the process: events that come while a commit is under way go together into the next one.
 
 At low load nothing waits for a batch to fill; at high load the price of a commit is shared. Each caller is answered only
 after its own commit. A database that is away for a moment, because it restarts, is waited for: refusing costs the webhook,
@@ -45,7 +45,7 @@ class _Waiting:
     """The time of the event loop's clock after which it is no longer worth waiting for the database."""
 
 
-class Writer:
+class Batcher:
     """Settles what is submitted; `run` must be running."""
 
     def __init__(self, *, settle: Settle, keep_failed: KeepFailed) -> None:
@@ -134,7 +134,7 @@ class Writer:
             await self._keep_failed(one.event)
         except DatabaseAwayError as error:
             _fail(one, error)
-        except Exception as error:  # noqa: BLE001 — not even kept: the answer must not be a 2xx, the writer must live on
+        except Exception as error:  # noqa: BLE001 — not even kept: the answer must not be a 2xx, the batcher must live on
             _fail(one, error)
         else:
             log.info("event kept raw for the operators", outcome=Outcome.FAILED, **_ids(one.event))

@@ -1,4 +1,4 @@
-"""The one writer: what comes while a commit is under way goes together into the next, and each caller has its answer."""
+"""The one batcher: what comes while a commit is under way goes together into the next, and each caller has its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,8 +10,8 @@ import pytest
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event, EventKind
 from coffee_ledger.model import DeliveryKey, Outcome
-from services.webhook import writer as writer_module
-from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
+from services.webhook import batcher as batcher_module
+from services.webhook.batcher import BATCH_MAX, WAITING_MAX, Batcher, OverloadedError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 PATIENCE_SECONDS = 10.0
@@ -70,12 +70,12 @@ class Database:
 class Callers:
     """Submit events side by side, as requests do."""
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
+    def __init__(self, batcher: Batcher) -> None:
+        self.batcher = batcher
 
     async def submit(self, *names: str) -> list[asyncio.Task[Outcome]]:
         """Start a caller for each; they have all handed in their event when this returns."""
-        callers = [asyncio.create_task(self.writer.submit(event(name))) for name in names]
+        callers = [asyncio.create_task(self.batcher.submit(event(name))) for name in names]
         await asyncio.sleep(0)  # no waiting for a time: the callers have their turn
         return callers
 
@@ -88,23 +88,23 @@ async def answers(callers: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | Ba
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
     """One that is asked again at once when it was away."""
-    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "RETRY_SECONDS", 0.0)
     return Database()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No event waits for a database that is away."""
-    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "PATIENCE_SECONDS", 0.0)
 
 
 @pytest.fixture
 async def callers(database: Database) -> AsyncIterator[Callers]:
-    """Callers of a writer that runs."""
-    writer = Writer(settle=database.settle, keep_failed=database.keep)
-    writing = asyncio.create_task(writer.run())
-    yield Callers(writer)
-    assert not writing.done(), "the writer must outlive whatever happens"
+    """Callers of a batcher that runs."""
+    batcher = Batcher(settle=database.settle, keep_failed=database.keep)
+    writing = asyncio.create_task(batcher.run())
+    yield Callers(batcher)
+    assert not writing.done(), "the batcher must outlive whatever happens"
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing
@@ -259,7 +259,7 @@ async def test_only_who_has_waited_long_enough_is_refused(
     database.absences = 1
     waiting = await callers.submit("long")
     await database.batch_begun()
-    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(batcher_module, "PATIENCE_SECONDS", 60.0)
     waiting += await callers.submit("paid not long")
 
     database.commit(2)
