@@ -136,7 +136,7 @@ async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:
         log.warning("excuse not delivered", error=type(error).__name__)
 
 
-class Drain(BaseMiddleware):
+class InFlight(BaseMiddleware):
     """
     Know which updates are being handled, so that a stop can wait for them.
 
