@@ -50,7 +50,7 @@ from aiohttp import web
 from coffee_ledger.model import TelegramId
 from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.health import listening
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.telegram.characters import load_json
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
 from coffee_ledger.telegram.settings import BotSettings
@@ -360,5 +360,5 @@ async def insist(what: str, call: Callable[[], Awaitable[object]], stop: asyncio
             log.warning("telegram does not answer", what=what, error=type(error).__name__, retry_seconds=pause_seconds)
         else:
             return
-        await happens(stop, seconds=pause_seconds)
+        await wait_for_event(stop, seconds=pause_seconds)
         pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from coffee_ledger.errors import DatabaseAwayError, LedgerError
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from services.janitor.metrics import DURATION, LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
 
@@ -32,7 +32,7 @@ async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())
         RUNS.labels(task.name, outcome).inc()
-        await happens(stop, seconds=task.period.total_seconds())
+        await wait_for_event(stop, seconds=task.period.total_seconds())
 
 
 async def _run(task: Task, now: datetime) -> str:

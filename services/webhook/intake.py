@@ -19,7 +19,7 @@ import structlog
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from services.webhook.batcher import BATCH_MAX, WAITING_MAX, Batcher, OverloadedError
 from services.webhook.metrics import show_spool
 from services.webhook.spool import Delivery, NotSpooledError, Spool, UnreadableFileError
@@ -139,7 +139,7 @@ class Intake:
                 log.exception("spool not drained")
                 is_done = True
             if is_done:
-                await happens(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
+                await wait_for_event(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
             else:
                 await asyncio.sleep(RETRY_SECONDS)
 

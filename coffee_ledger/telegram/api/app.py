@@ -14,7 +14,7 @@ from coffee_ledger.codes import is_code, is_older_form
 from coffee_ledger.errors import DatabaseAwayError, PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PaymentId, PendingPayment
 from coffee_ledger.runtime.bodies import BodyReader, Unread
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.payments import Request, cancel_payment, meet_user, open_payment
 from coffee_ledger.store.showing import ShownPayment, find_state
 from coffee_ledger.telegram.allowance import Allowance
@@ -171,7 +171,7 @@ class Api:
                     await stream.send(state, event="state")
                     sent = state
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
-                if await happens(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
+                if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     watcher.changed.clear()
                     state = await self._state_of(visitor)
         except (ConnectionError, TimeoutError, DatabaseAwayError):

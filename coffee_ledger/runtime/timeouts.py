@@ -3,7 +3,7 @@
 import asyncio
 
 
-async def happens(event: asyncio.Event, *, seconds: float) -> bool:
+async def wait_for_event(event: asyncio.Event, *, seconds: float) -> bool:
     """Wait for *event*, so long at the most; True when it came."""
     try:
         async with asyncio.timeout(seconds):
