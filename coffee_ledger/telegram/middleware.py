@@ -18,10 +18,10 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, Update, User
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.payments import meet_user
-from coffee_ledger.telegram.allowance import Allowance
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.measuring import note_failure
 from coffee_ledger.telegram.speech import Speech, language_of, speech
+from coffee_ledger.telegram.token_bucket import TokenBucket
 
 log = structlog.stdlib.get_logger()
 
@@ -78,7 +78,7 @@ class Throttle(BaseMiddleware):
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
-        self._allowance = Allowance(burst=burst, per_second=UPDATES_PER_SECOND)
+        self._bucket = TokenBucket(burst=burst, per_second=UPDATES_PER_SECOND)
         self._told: dict[int, Speech] = {}
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
@@ -87,7 +87,7 @@ class Throttle(BaseMiddleware):
         act = event.event if isinstance(event, Update) else event
         if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
-        if self._allowance.take(user.id, asyncio.get_running_loop().time()) == 0:
+        if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
             self._told.pop(user.id, None)
             return await handler(event, data)
         try:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 KEYS_MAX = 10_000
 
 
-class Allowance:
+class TokenBucket:
     """
     Allows *burst* at once and *per_second* in the long run, for each key by itself.
 
