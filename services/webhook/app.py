@@ -25,7 +25,7 @@ from services.webhook.metrics import (
     PROBED,
     SPOOLED,
     UNVERIFIED_EVENT,
-    Refusal,
+    DeliveryRefusal,
     event_label,
 )
 from services.webhook.signature import HEADER, find_secret
@@ -93,10 +93,10 @@ class Deliveries:
             return await self._rehearse(body, self._probe)
         if secret is None:
             if not signatures:
-                return _refuse(Refusal.UNSIGNED, 401)
+                return _refuse(DeliveryRefusal.UNSIGNED, 401)
             self._streak.refuse()
             self._failures.count()
-            return _refuse(Refusal.BAD_SIGNATURE, 401)
+            return _refuse(DeliveryRefusal.BAD_SIGNATURE, 401)
         # Only now: nobody unknown begins a trace.
         parent = read_parent(request.headers)
         with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
@@ -110,8 +110,8 @@ class Deliveries:
         try:
             await probe.rehearse(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
-            DELIVERIES.labels(PROBE_EVENT, Refusal.DATABASE_AWAY).inc()
-            return web.json_response({"error": Refusal.DATABASE_AWAY}, status=503)
+            DELIVERIES.labels(PROBE_EVENT, DeliveryRefusal.DATABASE_AWAY).inc()
+            return web.json_response({"error": DeliveryRefusal.DATABASE_AWAY}, status=503)
         DELIVERIES.labels(PROBE_EVENT, PROBED).inc()
         return web.json_response({"outcome": PROBED})
 
@@ -128,14 +128,14 @@ class Deliveries:
             outcome = await self._intake.take(delivery, event) or SPOOLED
         except DatabaseAwayError:
             self._streak.refuse()
-            return _refuse(Refusal.DATABASE_AWAY, 503)
+            return _refuse(DeliveryRefusal.DATABASE_AWAY, 503)
         except OverloadedError:
             self._streak.refuse()
-            return _refuse(Refusal.OVERLOADED, 503)
+            return _refuse(DeliveryRefusal.OVERLOADED, 503)
         except Exception:
             # Not even kept raw: answered by 500, which they count as well.
             self._streak.refuse()
-            DELIVERIES.labels(UNVERIFIED_EVENT, Refusal.NOT_KEPT).inc()
+            DELIVERIES.labels(UNVERIFIED_EVENT, DeliveryRefusal.NOT_KEPT).inc()
             raise
         DELIVERIES.labels(event_label(event.type), outcome).inc()
         trace.get_current_span().set_attributes({"ledger.event": event_label(event.type), "ledger.outcome": outcome})
@@ -144,7 +144,7 @@ class Deliveries:
         return web.json_response({"outcome": outcome})
 
 
-def _refuse(refusal: Refusal, status: int) -> web.Response:
+def _refuse(refusal: DeliveryRefusal, status: int) -> web.Response:
     DELIVERIES.labels(UNVERIFIED_EVENT, refusal).inc()
     log.warning("delivery refused", refusal=refusal, status=status)
     response = web.json_response({"error": refusal}, status=status)
@@ -154,7 +154,7 @@ def _refuse(refusal: Refusal, status: int) -> web.Response:
 
 
 def _refuse_unread(unread: Unread) -> web.Response:
-    response = _refuse(Refusal(unread), unread.status)
+    response = _refuse(DeliveryRefusal(unread), unread.status)
     # The rest of the body may still come; nobody wants to read it.
     response.force_close()
     return response

@@ -13,7 +13,7 @@ from coffee_ledger.runtime.tracing import trace_id_in
 from coffee_ledger.settling import Settlement
 
 
-class Refusal(enum.StrEnum):
+class DeliveryRefusal(enum.StrEnum):
     """Why a request was not settled."""
 
     UNSIGNED = "unsigned"
@@ -83,9 +83,9 @@ WEBHOOK_TO_CREDIT = Histogram(
 # A counter that is born at 1 shows no increase, so every one is born at 0.
 for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), (*Outcome, SPOOLED)):
     DELIVERIES.labels(event, outcome)
-for refusal in Refusal:
+for refusal in DeliveryRefusal:
     DELIVERIES.labels(UNVERIFIED_EVENT, refusal)
-for ending in (PROBED, Refusal.DATABASE_AWAY):
+for ending in (PROBED, DeliveryRefusal.DATABASE_AWAY):
     DELIVERIES.labels(PROBE_EVENT, ending)
 for method in Method:
     SETTLED_MATCHES.labels(method)

@@ -17,7 +17,7 @@ from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.payments import Request, cancel_payment, meet_user, open_payment
 from coffee_ledger.store.showing import ShownPayment, find_state
-from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountRefusal, Wish, read_web_app_data
 from coffee_ledger.telegram.api.counting import count_answers
 from coffee_ledger.telegram.api.init_data import Distrust, Visitor, read_init_data
 from coffee_ledger.telegram.api.live import Live, TooManyWatchersError, Watcher
@@ -189,11 +189,11 @@ class Api:
         match wish:
             case Wish():
                 return wish
-            case Refusal.TOO_SMALL:
+            case AmountRefusal.TOO_SMALL:
                 raise ProblemError(422, "amount_too_small", {"least": f"{LEAST:f}"})
-            case Refusal.TOO_LARGE:
+            case AmountRefusal.TOO_LARGE:
                 raise ProblemError(422, "amount_too_large", {"most": f"{MOST:f}"})
-            case Refusal.CURRENCY:
+            case AmountRefusal.CURRENCY:
                 raise ProblemError(422, "currency_unknown", {"currencies": context.currencies})
             case _:
                 raise ProblemError(400, "request_unreadable")
