@@ -29,7 +29,7 @@ from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.settle import keep_failed_event, settle_events
 from services.webhook.batcher import Batcher
 from services.webhook.intake import Intake
-from services.webhook.spool import EVENTS_MAX, Delivery, Spool
+from services.webhook.spool import EVENTS_MAX, Spool, VerifiedDelivery
 
 USERS = 1000
 """Of `many` and `strangers`; each has one pending payment."""
@@ -43,11 +43,11 @@ CODES = [issue_code(CHANCE) for _ in range(USERS)]
 Payers = Literal["one", "many", "strangers"]
 
 
-def deliveries(first: int, count: int, payers: Payers) -> list[Delivery]:
+def deliveries(first: int, count: int, payers: Payers) -> list[VerifiedDelivery]:
     """Make payments that were received a second apart."""
     start = datetime.now(UTC) - timedelta(seconds=count)
     return [
-        Delivery(_body(number, payers), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
+        VerifiedDelivery(_body(number, payers), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
         for number in range(first, first + count)
     ]
 

@@ -29,7 +29,7 @@ from services.webhook.metrics import (
     event_label,
 )
 from services.webhook.signature import HEADER, find_secret
-from services.webhook.spool import Delivery
+from services.webhook.spool import VerifiedDelivery
 
 log = structlog.stdlib.get_logger()
 
@@ -56,15 +56,15 @@ def make_app(
 ) -> web.Application:
     """Make the application; *probe* None: there is no one to send probes."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    deliveries = Deliveries(intake, secrets, failures, streak, probe)
+    handler = DeliveryHandler(intake, secrets, failures, streak, probe)
     for path in (PATH, f"{PATH}/"):
         # People type this address into BMC's form, and a slash at its end is no reason to refuse payments.
-        app.router.add_post(path, deliveries.take)
+        app.router.add_post(path, handler.take)
     app.on_response_prepare.append(_hide_server)
     return app
 
 
-class Deliveries:
+class DeliveryHandler:
     """Answers one delivery after the other. The answers show up in BMC's delivery log, so they say nothing of a person."""
 
     def __init__(
@@ -116,7 +116,7 @@ class Deliveries:
         return web.json_response({"outcome": PROBED})
 
     async def _settle(self, body: bytes, *, verified_by: int) -> web.Response:
-        delivery = Delivery(body, datetime.now(UTC), uuid.uuid4().hex, verified_by, write_parent())
+        delivery = VerifiedDelivery(body, datetime.now(UTC), uuid.uuid4().hex, verified_by, write_parent())
         event = delivery.read()
         log.info(
             "webhook received",

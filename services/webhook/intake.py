@@ -22,7 +22,7 @@ from coffee_ledger.model import Outcome
 from coffee_ledger.runtime.timeouts import wait_for_event
 from services.webhook.batcher import BATCH_MAX, WAITING_MAX, Batcher, OverloadedError
 from services.webhook.metrics import show_spool
-from services.webhook.spool import Delivery, NotSpooledError, Spool, UnreadableFileError
+from services.webhook.spool import NotSpooledError, Spool, UnreadableFileError, VerifiedDelivery
 
 log = structlog.stdlib.get_logger()
 
@@ -77,7 +77,7 @@ class Intake:
             # Whoever pays now has more of a webhook without a spool than of none.
             log.error("spool not opened", reason=error.strerror)
 
-    async def take(self, delivery: Delivery, event: Event) -> Outcome | None:
+    async def take(self, delivery: VerifiedDelivery, event: Event) -> Outcome | None:
         """
         Settle the event of a delivery; returns once it is on disk. None: not settled yet, it lies in the spool.
 
@@ -106,7 +106,7 @@ class Intake:
     def _is_something_before(self) -> bool:
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
-    async def _keep(self, delivery: Delivery, event: Event, *, is_locked: bool = False) -> bool:
+    async def _keep(self, delivery: VerifiedDelivery, event: Event, *, is_locked: bool = False) -> bool:
         """Spool a delivery; False where that cannot be done."""
         # As many as wait for the database, and no more, may wait for the disk.
         if self._spool is None or self._spooling >= WAITING_MAX:
@@ -228,8 +228,8 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
 
-def _read(spool: Spool, names: Sequence[str]) -> dict[str, Delivery]:
-    found: dict[str, Delivery] = {}
+def _read(spool: Spool, names: Sequence[str]) -> dict[str, VerifiedDelivery]:
+    found: dict[str, VerifiedDelivery] = {}
     for name in names:
         with _left_to_the_next_look(name):
             delivery = _read_or_put_aside(spool, name)
@@ -238,7 +238,7 @@ def _read(spool: Spool, names: Sequence[str]) -> dict[str, Delivery]:
     return found
 
 
-def _read_or_put_aside(spool: Spool, name: str) -> Delivery | None:
+def _read_or_put_aside(spool: Spool, name: str) -> VerifiedDelivery | None:
     """Read one, and put aside what cannot be read: it must not hold up those behind it."""
     try:
         return spool.read(name)

@@ -44,7 +44,7 @@ class UnreadableFileError(LedgerError):
 
 
 @dataclass(frozen=True)
-class Delivery:
+class VerifiedDelivery:
     """A delivery whose signature was right."""
 
     body: bytes
@@ -100,7 +100,7 @@ class Spool:
         self._bytes = sum(file.bytes for file in self._waiting.values())
         return waiting
 
-    def keep(self, delivery: Delivery) -> str:
+    def keep(self, delivery: VerifiedDelivery) -> str:
         """
         Keep a delivery and return the name of its file; once this returns, it is on disk.
 
@@ -135,7 +135,7 @@ class Spool:
         finally:
             os.close(folder)
 
-    def read(self, name: str) -> Delivery | None:
+    def read(self, name: str) -> VerifiedDelivery | None:
         """
         Read one of what waits. None: another replica was quicker, and has settled it.
 
@@ -187,7 +187,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _write(delivery: Delivery) -> bytes:
+def _write(delivery: VerifiedDelivery) -> bytes:
     """Write a digest of the rest in the first line, what we know of the delivery in the second, and then its body."""
     known = {
         "received_at": delivery.received_at.isoformat(),
@@ -199,7 +199,7 @@ def _write(delivery: Delivery) -> bytes:
     return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
-def _read(content: bytes) -> Delivery:
+def _read(content: bytes) -> VerifiedDelivery:
     digest, _, rest = content.partition(b"\n")
     if digest != hashlib.sha256(rest).hexdigest().encode():
         raise UnreadableFileError
@@ -207,6 +207,6 @@ def _read(content: bytes) -> Delivery:
     try:
         known = json.loads(head)
         received_at = datetime.fromisoformat(known["received_at"])
-        return Delivery(body, received_at, known["nonce"], known["verified_by"], known["traceparent"])
+        return VerifiedDelivery(body, received_at, known["nonce"], known["verified_by"], known["traceparent"])
     except (ValueError, KeyError, TypeError):
         raise UnreadableFileError from None

@@ -24,18 +24,18 @@ from services.webhook import batcher as batcher_module
 from services.webhook import intake as intake_module
 from services.webhook.batcher import BATCH_MAX, Batcher
 from services.webhook.intake import Intake
-from services.webhook.spool import BEGUN_SECONDS_MAX, Delivery, NotSpooledError, Spool, UnreadableFileError
+from services.webhook.spool import BEGUN_SECONDS_MAX, NotSpooledError, Spool, UnreadableFileError, VerifiedDelivery
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PATIENCE_SECONDS = 10.0
 
 
-def delivery(number: int = 1, *, body: bytes | None = None) -> Delivery:
+def delivery(number: int = 1, *, body: bytes | None = None) -> VerifiedDelivery:
     """One of an event whose id is *number*, taken so many seconds after noon."""
     told = json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": {}}).encode()
     received_at = NOON + timedelta(seconds=number)
-    return Delivery(told if body is None else body, received_at, f"{number:032x}", 2, TRACEPARENT)
+    return VerifiedDelivery(told if body is None else body, received_at, f"{number:032x}", 2, TRACEPARENT)
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threadi
     told = threading.Event()
     keep = spool.keep
 
-    def keep_when_told(one: Delivery) -> None:
+    def keep_when_told(one: VerifiedDelivery) -> None:
         told.wait(PATIENCE_SECONDS)
         keep(one)
 
