@@ -5,7 +5,7 @@ A panel reddens at its number; so what is counted is told from that number on, n
 """
 
 SNAPSHOT_AGE_SECONDS = 120
-"""The state's collector goes blank at the same age (services/janitor/state.py)."""
+"""The state's collector goes blank at the same age (services/janitor/collector.py)."""
 
 SNAPSHOT_FRESH_SECONDS = 45
 """What is younger was measured in time: every 15 seconds, and asked for as often. While it is, the database answers us."""

@@ -8,10 +8,10 @@ from coffee_ledger.runtime.health import health_server, reaches_database
 from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.vitals import vital_signs
 from coffee_ledger.store.database import open_pool
+from services.janitor.collector import SnapshotCollector
 from services.janitor.probe import SendProbe
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
-from services.janitor.state import State
 from services.janitor.tasks import (
     BlankPersonalFields,
     CheckBalances,
@@ -33,8 +33,8 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
         health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
         vital_signs(pool, revision=settings.REVISION),
     ):
-        state = State(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
-        REGISTRY.register(state)
+        collector = SnapshotCollector(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
+        REGISTRY.register(collector)
         log.info("janitor ready")
         tasks: list[Task] = [
             ExpirePayments(pool, settings.pending_ttl),
@@ -44,7 +44,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
             BlankPersonalFields(pool, settings.retention),
             CheckBalances(pool),
             MeasureDisk(settings.DISK_FOLDER),
-            TakeSnapshot(pool, state),
+            TakeSnapshot(pool, collector),
         ]
         if settings.PROBE_URL and settings.PROBE_SECRET:
             tasks.append(SendProbe(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET))

@@ -19,8 +19,8 @@ from coffee_ledger.store.upkeep import (
     rematch_waiting_charges,
     settle_wanted_events,
 )
+from services.janitor.collector import SnapshotCollector
 from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, PENDING_TTL, SNAPSHOT_DURATION
-from services.janitor.state import State
 
 log = structlog.stdlib.get_logger()
 
@@ -103,13 +103,13 @@ class TakeSnapshot:
     """Measures the state for the metrics; changes nothing."""
 
     pool: Pool
-    state: State
+    collector: SnapshotCollector
     name: str = "take_snapshot"
     period: timedelta = timedelta(seconds=15)
 
     async def run_once(self, now: datetime) -> int:
         with SNAPSHOT_DURATION.time():
-            self.state.show(await take_snapshot(self.pool, now=now))
+            self.collector.show(await take_snapshot(self.pool, now=now))
         return 0
 
 

@@ -22,7 +22,7 @@ from coffee_ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS, HARMS, MISSED, Alert, Severity
 from monitoring.slos import SLOS, Slo, recording_rules
-from services.janitor.state import State
+from services.janitor.collector import SnapshotCollector
 from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "prom/prometheus:v3.13.3"
@@ -152,14 +152,14 @@ def exported() -> set[str]:
 NO_HISTORY = History(0, None, None)
 
 
-def a_state() -> State:
-    state = State(["USD"], clock=lambda: datetime.now(UTC))
-    state.show(
+def a_state() -> SnapshotCollector:
+    collector = SnapshotCollector(["USD"], clock=lambda: datetime.now(UTC))
+    collector.show(
         Snapshot(
             datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, {}, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None, None
         )
     )
-    return state
+    return collector
 
 
 def _series(metric: Metric) -> list[str]:

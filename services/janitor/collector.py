@@ -17,7 +17,7 @@ OTHER_CURRENCY = "other"
 NO_ENTRIES = Entries(0, 0)
 
 
-class State(Collector):
+class SnapshotCollector(Collector):
     """Exports what `show` was last given; every label that may come up is there from the start."""
 
     def __init__(self, currencies: Collection[str], clock: Callable[[], datetime]) -> None:
