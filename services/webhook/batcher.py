@@ -24,7 +24,7 @@ BATCH_MAX = 64
 WAITING_MAX = 256
 """With bodies of at most 256 KiB, 64 MiB wait at the most."""
 
-PATIENCE_SECONDS = 6.0
+DATABASE_WAIT_SECONDS = 6.0
 """How long an event waits for a database that is away. Nobody knows how long BMC waits for an answer; "quickly", it says."""
 
 RETRY_SECONDS = 0.2
@@ -66,7 +66,7 @@ class Batcher:
         if len(self._waiting) >= WAITING_MAX:
             raise OverloadedError
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(event, loop.create_future(), until=loop.time() + PATIENCE_SECONDS)
+        waiting = _Waiting(event, loop.create_future(), until=loop.time() + DATABASE_WAIT_SECONDS)
         self._waiting.append(waiting)
         self._work.set()
         return await waiting.outcome

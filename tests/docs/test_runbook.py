@@ -45,7 +45,7 @@ from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
 from services.janitor.probe import SendProbe
 from services.janitor.tasks import CheckBalances, ExpirePayments, TakeSnapshot
-from services.webhook.batcher import PATIENCE_SECONDS
+from services.webhook.batcher import DATABASE_WAIT_SECONDS
 from tests.bot.desk import answer, ask, card_of, data_of, shown
 from tests.bot.people import Message, Person
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
@@ -222,7 +222,7 @@ def test_buttons_are_called_as_they_are(heading: str) -> None:
             [(limit.declined_min, limit.within, limit.pause) for limit in DECLINE_LIMITS],
         ),
         ("With ten open ones", 10, OPEN_MAX),
-        ("For six seconds", 6, PATIENCE_SECONDS),
+        ("For six seconds", 6, DATABASE_WAIT_SECONDS),
         ("Within thirty seconds", 30, SWEEP_SECONDS),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 CODE = re.compile(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}\b")
 
 
@@ -40,7 +40,7 @@ class Person:
         """Press a button by its text or its data, the newest there is; the alert that answers it, if any."""
         pressed = await self._post(f"/telegram/chats/{self.telegram_id}/press", button=button)
         query = pressed["callback_query_id"]
-        chat = await self._read(callback_query_id=query, wait=PATIENCE_SECONDS)
+        chat = await self._read(callback_query_id=query, wait=TIMEOUT_SECONDS)
         found: str | None = next(one["text"] for one in chat["callback_answers"] if one["callback_query_id"] == query)
         return found
 
@@ -50,7 +50,7 @@ class Person:
 
     async def hear(self, words: str = "") -> str:
         """Wait for the bot's next message with these words in it; what it says."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 chat = await self._read(after=self.last_read, wait=5)
                 for message in chat["messages"]:
@@ -61,7 +61,7 @@ class Person:
     async def see(self, words: str) -> str:
         """Wait until these words stand in the chat, in a new message or in one that was changed; the message."""
         version = 0
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 chat = await self._read(version=version, wait=5)
                 version = chat["version"]
@@ -121,7 +121,7 @@ class BuyMeACoffee:
 
     async def delivered(self, event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Wait for the end of an event's delivery; its attempts."""
-        query = {"event_id": event["event_id"], "wait": PATIENCE_SECONDS}
+        query = {"event_id": event["event_id"], "wait": TIMEOUT_SECONDS}
         async with self.session.get(f"{self.address}/bmc/deliveries", params=query) as answer:
             answer.raise_for_status()
             found: list[Mapping[str, Any]] = await answer.json()

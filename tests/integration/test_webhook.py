@@ -229,7 +229,7 @@ def files_in(folder: Path) -> list[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No event waits for a database that is away."""
-    monkeypatch.setattr(batcher, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher, "DATABASE_WAIT_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -14,7 +14,7 @@ from services.webhook import batcher as batcher_module
 from services.webhook.batcher import BATCH_MAX, WAITING_MAX, Batcher, OverloadedError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 class RefusedError(Exception):
@@ -59,7 +59,7 @@ class Database:
         self.kept.append(name)
 
     async def batch_begun(self) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._begun.get()
 
     def commit(self, batches: int = 1) -> None:
@@ -81,7 +81,7 @@ class Callers:
 
 
 async def answers(callers: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | BaseException]:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         return await asyncio.gather(*callers, return_exceptions=True)
 
 
@@ -95,7 +95,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Database:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No event waits for a database that is away."""
-    monkeypatch.setattr(batcher_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ async def test_only_who_has_waited_long_enough_is_refused(
     database.absences = 1
     waiting = await callers.submit("long")
     await database.batch_begun()
-    monkeypatch.setattr(batcher_module, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 60.0)
     waiting += await callers.submit("paid not long")
 
     database.commit(2)

@@ -28,7 +28,7 @@ from services.webhook.spool import BEGUN_SECONDS_MAX, NotSpooledError, Spool, Un
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 def delivery(number: int = 1, *, body: bytes | None = None) -> VerifiedDelivery:
@@ -254,7 +254,7 @@ def number_of(event: Event) -> int:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a database that is away, and it is asked often whether it is back."""
-    monkeypatch.setattr(batcher_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
 
@@ -278,7 +278,7 @@ async def take(intake: Intake, *numbers: int) -> list[Outcome | None]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 — nobody tells that a file is gone
             await asyncio.sleep(0.001)
 
@@ -333,7 +333,7 @@ def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threadi
     keep = spool.keep
 
     def keep_when_told(one: VerifiedDelivery) -> None:
-        told.wait(PATIENCE_SECONDS)
+        told.wait(TIMEOUT_SECONDS)
         keep(one)
 
     monkeypatch.setattr(spool, "keep", keep_when_told)
@@ -525,7 +525,7 @@ async def test_what_a_hanging_database_does_not_take_in_time_is_spooled(folder: 
     database = Database(is_there=True)
     database.hangs = True
     async with process(database, spool) as intake:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             spooled = await take(intake, 1, 2)
 
         assert (spooled, len(names_in(folder))) == ([None, None], 2)
@@ -748,7 +748,7 @@ async def test_a_stop_while_it_settles_loses_nothing_and_does_not_hang(folder: P
     database = Database(is_there=True)
     database.hangs = True
     spool.keep(delivery(1))
-    async with asyncio.timeout(PATIENCE_SECONDS), process(database, spool):
+    async with asyncio.timeout(TIMEOUT_SECONDS), process(database, spool):
         await until(lambda: shown("ledger_spooled_events") == 1)
 
     assert len(names_in(folder)) == 1
