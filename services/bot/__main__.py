@@ -8,7 +8,7 @@ from coffee_ledger.runtime.health import health_server, reaches_database
 from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.vitals import vital_signs
 from coffee_ledger.store.database import open_pool
-from coffee_ledger.telegram.client import insist, introduce, make_bot, take_updates
+from coffee_ledger.telegram.client import introduce, make_bot, retry_until_answered, take_updates
 from coffee_ledger.telegram.desk.router import make_router as make_desk_router
 from coffee_ledger.telegram.measuring import MeasureUpdates
 from coffee_ledger.telegram.middleware import InFlight, Throttle
@@ -39,7 +39,9 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
             telling(settings, context, bot) as app,
         ):
             introducing = asyncio.create_task(
-                insist("introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop)
+                retry_until_answered(
+                    "introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop
+                )
             )
             log.info("bot ready")
             await take_updates(bot, dispatcher, settings, app, stop)
