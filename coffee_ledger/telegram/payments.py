@@ -18,7 +18,7 @@ from aiohttp import web
 from coffee_ledger.codes import issue_code
 from coffee_ledger.listen import listen
 from coffee_ledger.runtime.health import health_server, listening, reaches_database
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.spending import spend_credits
 from coffee_ledger.telegram.api.app import Api
@@ -74,7 +74,7 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
         dispatcher.include_router(make_router(answers_unknown=False, throttle=Throttle()))
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-            vital_signs(pool, revision=settings.REVISION),
+            export_process_metrics(pool, revision=settings.REVISION),
             telling(settings, context, bot) as app,
             listening(app, settings.BOT_PORT),
         ):

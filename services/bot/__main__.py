@@ -6,7 +6,7 @@ from aiogram.fsm.storage.memory import SimpleEventIsolation
 
 from coffee_ledger.runtime.health import health_server, reaches_database
 from coffee_ledger.runtime.process import run_service
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import open_pool
 from coffee_ledger.telegram.client import introduce, make_bot, retry_until_answered, take_updates
 from coffee_ledger.telegram.desk.router import make_router as make_desk_router
@@ -35,7 +35,7 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         dispatcher.include_router(make_router())
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-            vital_signs(pool, revision=settings.REVISION),
+            export_process_metrics(pool, revision=settings.REVISION),
             telling(settings, context, bot) as app,
         ):
             introducing = asyncio.create_task(

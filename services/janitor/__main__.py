@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from coffee_ledger.runtime.health import health_server, reaches_database
 from coffee_ledger.runtime.process import run_service
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import open_pool
 from services.janitor.collector import SnapshotCollector
 from services.janitor.probe import SendProbe
@@ -31,7 +31,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
     async with (
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
         health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-        vital_signs(pool, revision=settings.REVISION),
+        export_process_metrics(pool, revision=settings.REVISION),
     ):
         collector = SnapshotCollector(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
         REGISTRY.register(collector)

@@ -8,7 +8,7 @@ from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
 from coffee_ledger.runtime.health import health_server, listening, reaches_database
 from coffee_ledger.runtime.process import run_service
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.settle import (
     count_signature_failures,
@@ -23,8 +23,8 @@ from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
+from services.webhook.settlement_log import log_settlement, trace_settlement
 from services.webhook.spool import Spool
-from services.webhook.story import settling, tell
 
 log = structlog.stdlib.get_logger()
 
@@ -35,10 +35,10 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
 
         async def settle(events: Sequence[Event]) -> list[Outcome]:
-            with settling(events, now=datetime.now(UTC)):
+            with trace_settlement(events, now=datetime.now(UTC)):
                 done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done, now=datetime.now(UTC))
-            tell(done, events)
+            log_settlement(done, events)
             return done.outcomes
 
         batcher = Batcher(
@@ -59,7 +59,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             looking = tasks.create_task(streak.run())
             async with (
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-                vital_signs(pool, revision=settings.REVISION),
+                export_process_metrics(pool, revision=settings.REVISION),
                 listening(
                     make_app(intake, settings.secrets, failures, streak, make_probe(settings, pool)),
                     settings.BMC_WEBHOOK_PORT,

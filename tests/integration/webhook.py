@@ -27,8 +27,8 @@ from services.webhook.batcher import Batcher
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
+from services.webhook.settlement_log import log_settlement, trace_settlement
 from services.webhook.spool import Spool
-from services.webhook.story import settling, tell
 from tests.integration.bmc import SECRET, raw, sign
 
 RULES = Rules(
@@ -63,10 +63,10 @@ async def serve_webhook(
     pool: Pool, rules: Rules = RULES, *, spool: Path | None = None, probe_secret: bytes = PROBE_SECRET
 ) -> AsyncIterator[Webhook]:
     async def settle(events: Sequence[Event]) -> list[Outcome]:
-        with settling(events, now=datetime.now(UTC)):
+        with trace_settlement(events, now=datetime.now(UTC)):
             done = await settle_events(pool, events, rules, now=datetime.now(UTC))
         observe_settlement(done, now=datetime.now(UTC))
-        tell(done, events)
+        log_settlement(done, events)
         return done.outcomes
 
     batcher = Batcher(

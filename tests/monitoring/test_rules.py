@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, Metric
 
-import coffee_ledger.runtime.vitals
+import coffee_ledger.runtime.process_metrics
 import coffee_ledger.store.metrics
 import coffee_ledger.telegram.metrics
 import services.janitor.metrics
@@ -33,7 +33,7 @@ OF_OURS = (
     coffee_ledger.store.metrics,
     coffee_ledger.telegram.metrics,
     services.janitor.metrics,
-    coffee_ledger.runtime.vitals,
+    coffee_ledger.runtime.process_metrics,
     services.webhook.metrics,
 )
 """Importing them declares what they export."""

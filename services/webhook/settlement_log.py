@@ -17,7 +17,7 @@ from services.webhook.metrics import event_label
 log = structlog.stdlib.get_logger()
 
 
-def tell(done: Settlement, events: Sequence[Event]) -> None:
+def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
     """Write what became of each event of a batch and of its charge; to be called once the batch is committed."""
     tell_charges(
         done,
@@ -37,7 +37,7 @@ def tell(done: Settlement, events: Sequence[Event]) -> None:
 
 
 @contextmanager
-def settling(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
+def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
     """Trace the transaction of a batch: as the first event's own, with links to the others, whose child it is as much."""
     traced = [event for event in events if event.traceparent]
     if not traced:

@@ -25,7 +25,7 @@ EVENT_LOOP_LAG = Histogram(
 
 
 @asynccontextmanager
-async def vital_signs(pool: Pool, *, revision: str) -> AsyncIterator[None]:
+async def export_process_metrics(pool: Pool, *, revision: str) -> AsyncIterator[None]:
     """Tell them for as long as the context lasts."""
     BUILD_INFO.labels(__version__, revision, SCHEMA_VERSION, platform.python_version()).set(1)
     connections = PoolConnections(pool)
