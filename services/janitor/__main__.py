@@ -9,20 +9,9 @@ from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import open_pool
 from services.janitor.collector import SnapshotCollector
-from services.janitor.probe import SendProbe
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
-from services.janitor.tasks import (
-    BlankPersonalFields,
-    CheckBalances,
-    CloseClaims,
-    ExpirePayments,
-    MeasureDisk,
-    RematchCharges,
-    SettleWantedEvents,
-    TakeSnapshot,
-    Task,
-)
+from services.janitor.tasks import make_tasks
 
 log = structlog.stdlib.get_logger()
 
@@ -36,19 +25,7 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
         collector = SnapshotCollector(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
         REGISTRY.register(collector)
         log.info("janitor ready")
-        tasks: list[Task] = [
-            ExpirePayments(pool, settings.pending_ttl),
-            RematchCharges(pool, settings.rules),
-            SettleWantedEvents(pool, settings.rules),
-            CloseClaims(pool),
-            BlankPersonalFields(pool, settings.retention),
-            CheckBalances(pool),
-            MeasureDisk(settings.DISK_FOLDER),
-            TakeSnapshot(pool, collector),
-        ]
-        if settings.PROBE_URL and settings.PROBE_SECRET:
-            tasks.append(SendProbe(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET))
-        await run_tasks(tasks, stop, clock=lambda: datetime.now(UTC))
+        await run_tasks(make_tasks(settings, pool, collector), stop, clock=lambda: datetime.now(UTC))
 
 
 if __name__ == "__main__":

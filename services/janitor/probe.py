@@ -10,7 +10,7 @@ import hmac
 import json
 import ssl
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -34,13 +34,11 @@ class ProbeError(LedgerError):
 
 
 @dataclass(frozen=True)
-class SendProbe:
+class ProbeSender:
     url: str
     host: str
     """The public name, for the certificate and for the proxy, which serves no other."""
     secret: SecretStr
-    name: str = "send_probe"
-    period: timedelta = timedelta(seconds=30)
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
     @property
@@ -48,7 +46,7 @@ class SendProbe:
         """Return what the certificate is checked by; None where it cannot be."""
         return None if self.host == LOCAL else self.trust
 
-    async def run_once(self, now: datetime) -> int:
+    async def send(self, now: datetime) -> int:
         body = json.dumps(probe_event(now)).encode()
         signature = hmac.new(self.secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
         headers = {"Host": self.host, "Content-Type": "application/json", "x-signature-sha256": signature}

@@ -9,11 +9,12 @@ import pytest
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.desk import Done, Order, Refused, Why, settle_again
 from coffee_ledger.store.upkeep import close_answered_claims
-from services.janitor.tasks import SettleWantedEvents
+from services.janitor.tasks import Task
 from tests.integration.bmc import a_payment
+from tests.integration.janitor import janitor_task
 from tests.integration.people import ANNA, Ledger, connect_all
 from tests.integration.test_desk import OLHA, PETRO
-from tests.integration.webhook import RULES, Webhook
+from tests.integration.webhook import Webhook
 
 CODE = "K7QM2XHD"
 REFUSE_CHARGES = """
@@ -25,10 +26,10 @@ REFUSE_CHARGES = """
 
 
 @pytest.fixture
-async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[SettleWantedEvents]:
+async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Task]:
     async with open_pool(role_url("janitor")) as pool:
         await connect_all(pool)
-        yield SettleWantedEvents(pool, RULES)
+        yield janitor_task(pool, "settle_wanted_events")
 
 
 def order(operator: int = OLHA, *, key: str | None = None) -> Order:
@@ -45,7 +46,7 @@ async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[s
 
 
 async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
     event, event_no = await fail(webhook, ledger, support_note=CODE)
@@ -65,7 +66,7 @@ async def test_a_payment_that_failed_is_credited_once_somebody_wants_it_settled(
 
 
 async def test_nobody_is_guessed_when_it_is_settled_again(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     """Whoever paid may have given up by now what they had picked, and the one who is left is somebody else."""
     await ledger.open(CODE)
@@ -79,7 +80,7 @@ async def test_nobody_is_guessed_when_it_is_settled_again(
 
 
 async def test_a_claim_raised_meanwhile_is_answered_by_it(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger, support_note=CODE)
@@ -107,9 +108,7 @@ async def test_of_two_operators_one_is_first(desk: Pool, webhook: Webhook, ledge
     assert [tuple(row) for row in actions] == [(OLHA, "settle_again", "event 1")]
 
 
-async def test_what_fails_again_stays_and_is_told(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
-) -> None:
+async def test_what_fails_again_stays_and_is_told(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
     _, event_no = await fail(webhook, ledger)
     await ledger.pool.execute(REFUSE_CHARGES)
     await settle_again(desk, event_no, order())
@@ -122,7 +121,7 @@ async def test_what_fails_again_stays_and_is_told(
 
 
 async def test_one_that_fails_does_not_keep_the_others_waiting(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     failed = [
         (await fail(webhook, ledger, transaction_id="pi_bad"))[1],
@@ -137,9 +136,7 @@ async def test_one_that_fails_does_not_keep_the_others_waiting(
     assert await ledger.outcomes() == ["failed", "unmatched"]
 
 
-async def test_what_still_cannot_be_read_stays(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
-) -> None:
+async def test_what_still_cannot_be_read_stays(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
     await webhook.post(b"{not JSON")
     await settle_again(desk, 1, order())
 
@@ -154,9 +151,7 @@ async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
     await ledger.pool.execute(statement, event_no)
 
 
-async def test_what_can_be_read_by_now_is_settled(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
-) -> None:
+async def test_what_can_be_read_by_now_is_settled(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
     """As a newer version would: the event was readable all along, and an older one had not understood it."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note="hello", amount=9))
@@ -171,7 +166,7 @@ async def test_what_can_be_read_by_now_is_settled(
 
 
 async def test_what_came_again_meanwhile_is_not_credited_twice(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
     event, event_no = await fail(webhook, ledger, support_note=CODE)
