@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from coffee_ledger.runtime.logs import configure_logging
-from coffee_ledger.runtime.settings import Known, SettingsError, read_settings
+from coffee_ledger.runtime.settings import AnySettings, SettingsError, read_settings
 from coffee_ledger.runtime.tracing import configure_tracing, end_tracing
 
 EXIT_MISCONFIGURED = 78
@@ -21,7 +21,9 @@ EXIT_FAILED = 1
 log = structlog.stdlib.get_logger()
 
 
-def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
+def run_service(
+    name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
+) -> None:
     """
     Run *work* with its settings and the event that says "stop", which it awaits to end in order.
 
@@ -45,7 +47,9 @@ def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Eve
         end_tracing()
 
 
-async def _run_until_signalled(settings: Known, work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
+async def _run_until_signalled(
+    settings: AnySettings, work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_unhandled)
