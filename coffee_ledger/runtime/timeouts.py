@@ -1,10 +1,10 @@
-"""Waiting for something, but not for ever."""
+"""Waiting with a timeout."""
 
 import asyncio
 
 
 async def wait_for_event(event: asyncio.Event, *, seconds: float) -> bool:
-    """Wait for *event*, so long at the most; True when it came."""
+    """Wait for *event* for at most *seconds*. Return whether it is set."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -138,10 +138,10 @@ async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:
 
 class InFlight(BaseMiddleware):
     """
-    Know which updates are being handled, so that a stop can wait for them.
+    Tracks the updates that are being handled, so that a stop can wait for them.
 
-    aiogram confirms an update to Telegram while its handler still runs, and at the end closes the session without waiting:
-    what was being answered would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
+    aiogram confirms an update to Telegram while its handler still runs, and at a stop it closes the session without waiting. The
+    answers to those updates would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
     """
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class InFlight(BaseMiddleware):
             self._under_way.discard(task)
 
     async def wait(self, *, seconds_max: float) -> None:
-        """Wait until no update is being handled, at most so long."""
+        """Wait until no update is being handled, for at most *seconds_max*."""
         under_way = self._under_way - {asyncio.current_task()}
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds_max)

@@ -26,8 +26,8 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     ):
         in_flight = InFlight()
         context = make_context(settings, pool)
-        # What one user does is handled in the order in which they did it, but whoever is too fast is turned away before they
-        # queue: so aiogram's own middleware for that, which it would put first, comes after the throttle.
+        # aiogram's own middleware (`dispatcher.fsm`) handles the updates of one user one after another. It must come after the
+        # throttle, so that updates of a user who is too fast are refused and do not queue. By default aiogram would put it first.
         dispatcher = Dispatcher(context=context, events_isolation=SimpleEventIsolation(), disable_fsm=True)
         for step in (in_flight, MeasureUpdates(), Throttle(), dispatcher.fsm):
             dispatcher.update.outer_middleware(step)

@@ -1,39 +1,38 @@
-"""What the janitor counts and measures."""
+"""The metrics of the janitor."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
-RUNS = Counter("ledger_janitor_runs", "Runs of a task, by how they ended.", ["task", "outcome"])
+RUNS = Counter("ledger_janitor_runs", "Runs of a task, by outcome.", ["task", "outcome"])
 ROWS = Counter("ledger_janitor_rows", "Rows that a task changed.", ["task"])
 DURATION = Histogram(
     "ledger_janitor_run_duration_seconds",
-    "How long a run of a task takes, however it ends.",
+    "Duration of a run of a task, whatever its outcome.",
     ["task"],
     buckets=(0.01, 0.1, 1, 10, 60),
 )
 LAST_SUCCESS = Gauge(
-    "ledger_janitor_last_success_timestamp_seconds", "When a task last ended well, in Unix time.", ["task"]
+    "ledger_janitor_last_success_timestamp_seconds", "Unix time of a task's last successful run.", ["task"]
 )
-PERIOD = Gauge("ledger_janitor_period_seconds", "How often a task is to be done.", ["task"])
+PERIOD = Gauge("ledger_janitor_period_seconds", "Time between two runs of a task.", ["task"])
 BALANCE_DRIFT = Gauge(
-    "ledger_balance_drift_credits", "By how many credits balances differ from their entries; must be 0."
+    "ledger_balance_drift_credits",
+    "Difference between the balances and the sums of their entries, in credits. Must be 0.",
 )
 SNAPSHOT_DURATION = Histogram(
     "ledger_snapshot_duration_seconds",
-    "How long it takes to measure the state.",
+    "Duration of measuring the state.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
 )
 PROBE_DURATION = Histogram(
     "ledger_probe_duration_seconds",
-    "How long a probe takes through the proxy, the settlement and back.",
+    "Duration of a probe through the proxy and the settlement.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 CERTIFICATE_EXPIRY = Gauge(
     "ledger_tls_certificate_expiry_timestamp_seconds",
-    "Until when the proxy's certificate holds, in Unix time; 0 where it cannot be checked.",
+    "Unix time when the proxy's certificate expires. 0 if it cannot be checked.",
 )
-PENDING_TTL = Gauge("ledger_pending_ttl_seconds", "For how long a payment may stay open.")
-# By the folder they were measured at: what has a label is not there, and not 0, until it was.
-DISK_FREE = Gauge(
-    "ledger_disk_free_bytes", "What may still be written to the disk that the volumes lie on.", ["folder"]
-)
-DISK_SIZE = Gauge("ledger_disk_size_bytes", "How much that disk holds.", ["folder"])
+PENDING_TTL = Gauge("ledger_pending_ttl_seconds", "Time that a pending payment may stay open.")
+# The label `folder` keeps these metrics from existing, with the value 0, before the first measurement.
+DISK_FREE = Gauge("ledger_disk_free_bytes", "Free space on the disk of the volumes, in bytes.", ["folder"])
+DISK_SIZE = Gauge("ledger_disk_size_bytes", "Size of that disk, in bytes.", ["folder"])

@@ -68,12 +68,12 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             ):
                 log.info("webhook ready")
                 await stop.wait()
-            # Every request under way has been answered by now, so nothing waits to be written but what is in the spool.
+            # All open requests have been answered by now, so only spooled events are still unsettled. The next start settles them.
             draining.cancel()
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        await streak.write_down()
+        await streak.write()
 
 
 def make_probe(settings: WebhookSettings, pool: Pool) -> Probe | None:

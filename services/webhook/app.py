@@ -1,4 +1,4 @@
-"""The HTTP side of the webhook: one route, and for each kind of request one answer."""
+"""The HTTP side of the webhook: one route, and one answer for each kind of request."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,13 +35,13 @@ log = structlog.stdlib.get_logger()
 
 PATH = "/bmc-webhook"
 BODY_BYTES_MAX = 128 * 1024
-"""The proxy's limit as well. Real bodies have one or two kilobytes."""
+"""The proxy has the same limit. Real bodies have one or two kilobytes."""
 RETRY_AFTER_SECONDS = "5"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What proves itself with a secret of its own, which can move nothing: all it brings is taken back."""
+    """How to recognise and answer probes: synthetic deliveries that have a secret of their own and are always rolled back."""
 
     secret: bytes
     rehearse: Callable[[Event], Awaitable[object]]
@@ -54,18 +54,18 @@ def make_app(
     streak: FailedStreak,
     probe: Probe | None = None,
 ) -> web.Application:
-    """Make the application; *probe* None: there is no one to send probes."""
+    """Make the application. Without *probe*, probes are refused like any delivery with a wrong signature."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     handler = DeliveryHandler(intake, secrets, failures, streak, probe)
     for path in (PATH, f"{PATH}/"):
-        # People type this address into BMC's form, and a slash at its end is no reason to refuse payments.
+        # People type this address into BMC's form. A slash at its end must not lead to refused payments.
         app.router.add_post(path, handler.take)
     app.on_response_prepare.append(_hide_server)
     return app
 
 
 class DeliveryHandler:
-    """Answers one delivery after the other. The answers show up in BMC's delivery log, so they say nothing of a person."""
+    """Answers deliveries. BMC shows the answers in its delivery log, so they contain no personal data."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class DeliveryHandler:
         if isinstance(body, Unread):
             return _refuse_unread(body)
         signatures = request.headers.getall(HEADER, [])
-        # Signing secrets first: a payment must not be taken for a probe and rolled back, even if one secret serves for both.
+        # Try the signing secrets first: a payment must not be taken for a probe and rolled back, even if both have the same secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._rehearse(body, self._probe)
@@ -97,7 +97,7 @@ class DeliveryHandler:
             self._streak.refuse()
             self._failures.count()
             return _refuse(DeliveryRefusal.BAD_SIGNATURE, 401)
-        # Only now: nobody unknown begins a trace.
+        # Start tracing only after the signature is verified, so that strangers cannot create traces.
         parent = read_parent(request.headers)
         with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
             taken.set_attribute("http.route", PATH)
@@ -106,7 +106,7 @@ class DeliveryHandler:
             return answer
 
     async def _rehearse(self, body: bytes, probe: Probe) -> web.Response:
-        """Answer a probe: settled like a payment and taken back. It says nothing of how BMC fares, so no streak ends."""
+        """Settle a probe like a payment and roll it back. It does not end the failed streak, because BMC did not send it."""
         try:
             await probe.rehearse(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
@@ -133,7 +133,7 @@ class DeliveryHandler:
             self._streak.refuse()
             return _refuse(DeliveryRefusal.OVERLOADED, 503)
         except Exception:
-            # Not even kept raw: answered by 500, which they count as well.
+            # The event could not even be kept raw. aiohttp answers 500, which BMC counts as a failure.
             self._streak.refuse()
             DELIVERIES.labels(UNVERIFIED_EVENT, DeliveryRefusal.NOT_KEPT).inc()
             raise
@@ -155,7 +155,7 @@ def _refuse(refusal: DeliveryRefusal, status: int) -> web.Response:
 
 def _refuse_unread(unread: Unread) -> web.Response:
     response = _refuse(DeliveryRefusal(unread), unread.status)
-    # The rest of the body may still come; nobody wants to read it.
+    # The rest of the body may still arrive, and must not be read as the next request.
     response.force_close()
     return response
 

@@ -1,4 +1,4 @@
-"""Tell what a batch changed: in the log under the ids by which an operator follows one payment, and in its traces."""
+"""Log and trace the settlement of a batch, under the ids by which an operator follows one payment."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger()
 
 
 def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
-    """Write what became of each event of a batch and of its charge; to be called once the batch is committed."""
+    """Log the outcome of each event of a batch and of its charge. Call this after the commit."""
     tell_charges(
         done,
         {event.charge.key: trace_id_in(event.traceparent) for event in events if event.charge and event.traceparent},
@@ -38,13 +38,13 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
 
 @contextmanager
 def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
-    """Trace the transaction of a batch: as the first event's own, with links to the others, whose child it is as much."""
+    """Trace the transaction of a batch: as a child of the first event's span, with links to the spans of the others."""
     traced = [event for event in events if event.traceparent]
     if not traced:
         yield
         return
     first, *others = traced
-    # Out of the spool, it may be old.
+    # An event from the spool may be old.
     parent, links = follow(first.traceparent, age=now - first.received_at)
     contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]
     links += tuple(Link(trace.get_current_span(context).get_span_context()) for context in contexts)

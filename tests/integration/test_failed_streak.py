@@ -53,7 +53,7 @@ async def replicas(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[],
 async def written(*those: Replica) -> list[float]:
     """What each shows once all have written, and have looked again."""
     for one in (*those, *those):
-        await one.streak.write_down()
+        await one.streak.write()
     return [one.shown for one in those]
 
 
@@ -93,7 +93,7 @@ async def test_what_was_refused_before_but_is_written_after_does_not_count(repli
     late.refuse(2, minute=1)
     other.accept(minute=2)
 
-    await other.streak.write_down()
+    await other.streak.write()
 
     assert await written(late, other) == [0, 0]
 
@@ -101,7 +101,7 @@ async def test_what_was_refused_before_but_is_written_after_does_not_count(repli
 async def test_it_outlives_a_restart(replicas: Callable[[], Replica]) -> None:
     before = replicas()
     before.refuse(5)
-    await before.streak.write_down()
+    await before.streak.write()
 
     after = replicas()
 
@@ -156,7 +156,7 @@ async def test_what_is_refused_while_others_are_written_is_counted_on_top(
         shown.append(one.shown)
 
     one.before_writing = refuse_meanwhile
-    await one.streak.write_down()
+    await one.streak.write()
 
     assert [*shown, one.shown] == [3, 3]
 
@@ -170,7 +170,7 @@ async def test_what_is_taken_while_refusals_are_written_ends_them(
     one.refuse(2)
 
     one.before_writing = lambda: one.accept(minute=1)
-    await one.streak.write_down()
+    await one.streak.write()
 
     assert one.shown == 0
     one.before_writing, one.is_database_away = lambda: None, False

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services import secrets
-from services.secrets import hand_out
+from services.secrets import write_secrets
 
 ALERTS = {"ALERTS_BOT_TOKEN": "987654321:AAH0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "ALERTS_CHAT_ID": "-1001234567890"}
 GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEBHOOK_SECRETS": "new,old"}
@@ -34,7 +34,7 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
-    hand_out(root, GIVEN | {"PATH": "/bin"})
+    write_secrets(root, GIVEN | {"PATH": "/bin"})
 
     assert set(contents(root)) == {
         "bot/bot_token",
@@ -63,9 +63,9 @@ def test_each_service_gets_what_it_needs_and_no_more(root: Path) -> None:
 
 
 def test_who_sends_probes_and_who_takes_them_know_one_secret_which_stays(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     first = contents(root)
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert len(first["janitor/probe_secret"]) >= 32
     assert contents(root)["webhook/probe_secret"] == first["webhook/probe_secret"] == first["janitor/probe_secret"]
@@ -73,7 +73,7 @@ def test_who_sends_probes_and_who_takes_them_know_one_secret_which_stays(root: P
 
 @pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])
 def test_each_role_comes_with_the_password_that_the_database_was_given(root: Path, role: str) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     address = urlsplit(contents(root)[f"{role}/database_url"])
     assert (address.scheme, address.username, address.hostname, address.port) == ("postgresql", role, "db", 5432)
@@ -82,7 +82,7 @@ def test_each_role_comes_with_the_password_that_the_database_was_given(root: Pat
 
 
 def test_passwords_are_long_and_no_two_are_the_same(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
     assert len(set(passwords)) == 6
@@ -90,7 +90,7 @@ def test_passwords_are_long_and_no_two_are_the_same(root: Path) -> None:
 
 
 def test_only_the_services_user_reads_its_secrets(root: Path, umask: None) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     modes = {
         oct(file.stat().st_mode & 0o777)
@@ -101,35 +101,35 @@ def test_only_the_services_user_reads_its_secrets(root: Path, umask: None) -> No
 
 
 def test_the_database_reads_the_passwords_as_another_user(root: Path, umask: None) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert {oct(file.stat().st_mode & 0o777) for file in (root / "db").iterdir()} == {"0o444"}
 
 
 def test_passwords_stay_the_same_because_the_database_keeps_them_too(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     before = contents(root)
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert contents(root) == before
 
 
 def test_what_the_operator_changed_is_replaced(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     before = contents(root)
 
-    hand_out(root, GIVEN | {"BMC_WEBHOOK_SECRETS": "newest"})
+    write_secrets(root, GIVEN | {"BMC_WEBHOOK_SECRETS": "newest"})
 
     assert contents(root) == before | {"webhook/bmc_webhook_secrets": "newest"}
 
 
 def test_an_address_that_was_lost_is_written_with_the_password_that_was_kept(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     before = contents(root)
     (root / "bot" / "database_url").unlink()
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert contents(root) == before
 
@@ -138,7 +138,7 @@ def test_what_a_crash_left_half_written_is_in_nobodys_way(root: Path) -> None:
     (root / "bot" / ".bot_token.new").write_text("half")
     (root / "db" / ".password_bot.new").write_text("half")
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
     assert not [name for name in contents(root) if name.endswith(".new")]
@@ -216,10 +216,10 @@ def test_half_of_what_alerts_need_is_refused_in_one_line(
 
 
 def test_an_empty_password_is_none(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     (root / "db" / "password_bot").chmod(0o600)
     (root / "db" / "password_bot").write_text("")
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert len(contents(root)["db/password_bot"]) >= 32
