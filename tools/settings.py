@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from coffee_ledger.telegram.settings import BotSettings
@@ -22,65 +22,67 @@ EXAMPLE_FILE = ROOT / ".env.example"
 BEGIN, END = "<!-- settings: begin (written by make settings) -->", "<!-- settings: end -->"
 COMMENT_WIDTH = 130
 
-COMPOSE_SETTINGS: Mapping[str, FieldInfo] = {
-    "ALERTS_BOT_TOKEN": Field(
+
+class ComposeSettings(BaseModel):
+    """The settings that no service reads: `compose.yaml` and its one-shot programs pass them to other containers."""
+
+    ALERTS_BOT_TOKEN: str | None = Field(
         default=None,
         description="the token of a second bot from @BotFather, which sends alerts",
         json_schema_extra={
             "note": "It must be a second bot, because alerts about the first one must arrive even if Telegram limits it. Without both "
             "ALERTS_BOT_TOKEN and ALERTS_CHAT_ID, everything works, but no alert is sent."
         },
-    ),
-    "ALERTS_CHAT_ID": Field(
+    )
+    ALERTS_CHAT_ID: str | None = Field(
         default=None,
         description="the id of the chat that receives alerts: your own id, or that of a group, such as -1001234567890",
         json_schema_extra={
             "note": "First send a message to the second bot, or add it to the group. A group that Telegram turns into a supergroup "
             "gets a new id: see AlertmanagerNotifyFailing in docs/runbook.md."
         },
-    ),
-    "ALERTS_WATCHDOG_URL": Field(
+    )
+    ALERTS_WATCHDOG_URL: str | None = Field(
         default=None,
         description="the address of a dead man's switch outside this machine, which receives a POST every five minutes",
         json_schema_extra={"note": "It tells you when this machine is down."},
-    ),
-    "ALERTS_RUNBOOK_URL": Field(
+    )
+    ALERTS_RUNBOOK_URL: str | None = Field(
         default=None,
         description="the address of docs/runbook.md for links in alerts, in the rules of Prometheus and in the panels of Grafana",
         examples=["https://github.com/coffee-ledger/coffee-ledger/blob/main/docs/runbook.md"],
         json_schema_extra={"note": "Without it, there are no such links."},
-    ),
-    "ALERTS_DASHBOARD_URL": Field(
+    )
+    ALERTS_DASHBOARD_URL: str | None = Field(
         default=None,
         description="the address of Grafana as your browser reaches it, such as http://127.0.0.1:3000, for links in alerts and in the "
         "rules of Prometheus",
         json_schema_extra={"note": "Without it, there are no such links."},
-    ),
-    "HTTPS_PORT": Field(
+    )
+    HTTPS_PORT: int = Field(
         default=443,
         description="the port of this machine for HTTPS",
         json_schema_extra={"note": "Buy Me a Coffee and Telegram need 443."},
-    ),
-    "HTTP_PORT": Field(default=80, description="the port of this machine for HTTP"),
-    "GRAFANA_PORT": Field(
+    )
+    HTTP_PORT: int = Field(default=80, description="the port of this machine for HTTP")
+    GRAFANA_PORT: int = Field(
         default=3000,
         description="the port of Grafana, on 127.0.0.1 only",
         json_schema_extra={
             "note": "The user is admin. The password is generated at the first start; this command shows it:\n"
             "docker compose exec grafana cat /run/secrets/admin_password"
         },
-    ),
-    "SANDBOX_PORT": Field(default=8090, description="the port of the demo's pages, on 127.0.0.1 only"),
-    "COMPOSE_PROFILES": Field(
+    )
+    SANDBOX_PORT: int = Field(default=8090, description="the port of the demo's pages, on 127.0.0.1 only")
+    COMPOSE_PROFILES: str | None = Field(
         default=None,
         description="the name tracing to also start Tempo, which stores traces",
         examples=["tracing"],
         json_schema_extra={
             "note": "A trace follows a payment from the proxy to the message in Telegram; Grafana shows it. See docs/deploy.md."
         },
-    ),
-}
-"""The settings that only `compose.yaml` and the containers of other projects read."""
+    )
+
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Required": ("PUBLIC_HOST", "BOT_TOKEN", "ADMIN_IDS", "BMC_PAGE_URL", "BMC_WEBHOOK_SECRETS", "CREDITS_PER_UNIT"),
@@ -116,8 +118,8 @@ BETWEEN_TABLES = """\
 
 
 def read_fields() -> dict[str, FieldInfo]:
-    kinds = (BotSettings, WebhookSettings, JanitorSettings)
-    return {name: field for kind in kinds for name, field in kind.model_fields.items()} | dict(COMPOSE_SETTINGS)
+    kinds = (BotSettings, WebhookSettings, JanitorSettings, ComposeSettings)
+    return {name: field for kind in kinds for name, field in kind.model_fields.items()}
 
 
 def write_example(fields: Mapping[str, FieldInfo]) -> str:

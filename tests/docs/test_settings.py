@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 from tools.settings import (
-    COMPOSE_SETTINGS,
     EXAMPLE_FILE,
     GROUPS,
     SELDOM_SET,
     SET_BY_COMPOSE,
+    ComposeSettings,
     explain,
     find_document,
     read_fields,
@@ -39,7 +39,7 @@ def test_every_setting_has_one_place() -> None:
 
 def test_the_settings_of_compose_have_the_defaults_of_compose() -> None:
     in_compose = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
-    named = {name: field.default for name, field in COMPOSE_SETTINGS.items() if name != "COMPOSE_PROFILES"}
+    named = {name: field.default for name, field in ComposeSettings.model_fields.items() if name != "COMPOSE_PROFILES"}
 
     assert {name: str(default or "") for name, default in named.items()} == {name: in_compose[name] for name in named}
 
