@@ -89,7 +89,7 @@ class Settings(BaseModel):
         Field(
             default=None,
             pattern=r"^https?://\S+$",
-            description="the address that receives traces, such as http://tempo:4318, or nothing to make no traces",
+            description="the address that receives traces, such as http://tempo:4318, or nothing to disable tracing",
             json_schema_extra={"note": "http://tempo:4318 is the Tempo that COMPOSE_PROFILES=tracing starts."},
         ),
     ]
@@ -114,7 +114,7 @@ class Settings(BaseModel):
         Field(
             default="false",
             pattern="^(?i:true|false)$",
-            description="a switch, true or false; true makes no traces in the services, even with an endpoint",
+            description="a switch, true or false; true disables tracing in the services, even with an endpoint",
         ),
     ]
     OTEL_TRACES_SAMPLER: Annotated[
