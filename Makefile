@@ -122,6 +122,10 @@ check: docker $(READY) ## Run the linters and the type checker
 monitoring: $(READY) ## Generate Prometheus rules and Grafana dashboards from monitoring/
 	@$(BIN)/python -m monitoring
 
+.PHONY: settings
+settings: $(READY) ## Write the table of settings and .env.example from the fields of the settings
+	@$(BIN)/python -m tools.settings
+
 .PHONY: pictures
 pictures: docker $(READY) $(BROWSER) $(SCRIPT) ## Take the screenshots of the documents from the running product
 	@REVISION=$$(git rev-parse --short HEAD) $(BIN)/python -m tools.pictures

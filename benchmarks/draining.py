@@ -27,9 +27,9 @@ from coffee_ledger.model import Outcome
 from coffee_ledger.runtime.health import reaches_database
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.settle import keep_failed_event, settle_events
+from services.webhook.batcher import Batcher
 from services.webhook.intake import Intake
-from services.webhook.spool import EVENTS_MAX, Delivery, Spool
-from services.webhook.writer import Writer
+from services.webhook.spool import EVENTS_MAX, Spool, VerifiedDelivery
 
 USERS = 1000
 """The users of `many` and `strangers`; each has one pending payment."""
@@ -43,11 +43,11 @@ CODES = [issue_code(CHANCE) for _ in range(USERS)]
 Payers = Literal["one", "many", "strangers"]
 
 
-def deliveries(first: int, count: int, payers: Payers) -> list[Delivery]:
+def deliveries(first: int, count: int, payers: Payers) -> list[VerifiedDelivery]:
     """Make payments that were received a second apart."""
     start = datetime.now(UTC) - timedelta(seconds=count)
     return [
-        Delivery(_body(number, payers), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
+        VerifiedDelivery(_body(number, payers), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
         for number in range(first, first + count)
     ]
 
@@ -77,12 +77,12 @@ async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
         settled.extend(int(json.loads(event.body)["event_id"]) for event in batch)
         return done.outcomes
 
-    writer = Writer(settle=settle, keep_failed=lambda event: keep_failed_event(pool, event))
+    batcher = Batcher(settle=settle, keep_failed=lambda event: keep_failed_event(pool, event))
     spool = Spool(folder)
-    intake = Intake(writer, spool, lambda: reaches_database(pool))
+    intake = Intake(batcher, spool, lambda: reaches_database(pool))
     await intake.open()
     started = time.perf_counter()
-    running = [asyncio.create_task(writer.run()), asyncio.create_task(intake.run())]
+    running = [asyncio.create_task(batcher.run()), asyncio.create_task(intake.run())]
     while spool.events:  # noqa: ASYNC110 — the spool signals no removal of files
         await asyncio.sleep(0.05)
     seconds = time.perf_counter() - started

@@ -22,7 +22,7 @@ from coffee_ledger.matching import Rules
 from coffee_ledger.model import Outcome, Rates
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.settle import settle_events
-from services.webhook.writer import Writer
+from services.webhook.batcher import Batcher
 
 RULES = Rules(rates=Rates({"USD": Decimal(100)}), fallback=True, fallback_window=timedelta(minutes=60))
 
@@ -91,9 +91,9 @@ async def _measure_batches(pool: Pool, events: Sequence[Event], callers: int) ->
     async def keep_failed(event: Event) -> None:
         raise RuntimeError(event.delivery_key)
 
-    writer = Writer(settle=settle, keep_failed=keep_failed)
-    writing = asyncio.create_task(writer.run())
-    await measure("in batches, as the webhook", writer.submit, events, callers)
+    batcher = Batcher(settle=settle, keep_failed=keep_failed)
+    writing = asyncio.create_task(batcher.run())
+    await measure("in batches, as the webhook", batcher.submit, events, callers)
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing

@@ -1,3 +1,3 @@
-"""Coffee Ledger: payments on Buy Me a Coffee become credits of Telegram users. A bot of yours needs `coffee_ledger.embed`."""
+"""Coffee Ledger turns payments on Buy Me a Coffee into credits of Telegram users. Your own bot imports `coffee_ledger.embed`."""
 
 __version__ = "0.1.0"

@@ -1,12 +1,12 @@
 """
-Everything that another aiogram bot needs in order to take these payments in; docs/existing-bot.md shows how.
+The names that an aiogram bot needs to include Coffee Ledger; docs/existing-bot.md shows how to use them.
 
-- `payments_in(dispatcher, bot, settings)`: the conversation, the operator's desk and the notifier, for as long as its context lasts. It
-  yields `Payments`, which spends credits.
-- `BotSettings`: the settings of the bot, from the environment. `run_service` reads them, configures log and traces, and runs a bot.
-  A bot with a `main` of its own calls `read_settings`, `configure_logging` and `configure_tracing` instead.
-- `make_bot(settings)`: a client that fits. A client of your own takes `load_json` as the `json_loads` of its session.
-- `show_menu_button`: lets the button beside the message field open the Mini App.
+- `payments_in(dispatcher, bot, settings)` adds the conversation, the operator's desk and the notifier to a bot while its context is
+  open. It yields `Payments`, which spends credits.
+- `BotSettings` has the settings of the bot. `run_service` reads them from the environment, configures logs and traces, and runs a bot.
+  A bot that has its own `main` calls `read_settings`, `configure_logging` and `configure_tracing` instead.
+- `make_bot(settings)` makes a suitable client. If you make the client yourself, pass `load_json` as the `json_loads` of its session.
+- `show_menu_button` makes the menu button beside the message field open the Mini App.
 """
 
 from coffee_ledger.runtime.logs import configure_logging

@@ -1,8 +1,8 @@
 """
-Listen to a channel of Postgres on a connection of its own.
+Listen to a channel of Postgres on a separate connection.
 
-NOTIFY is a hint: it reaches only those who are connected at the time. So the listener is woken on every (re)connect too,
-and looks for itself on a timer of its own.
+NOTIFY is a hint: it reaches only clients that are connected at the time. So `listen` also calls *wake* after every connect, and
+its callers poll on a timer.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ CHECK_SECONDS = 15.0
 
 
 async def listen(database_url: str, wake: Callable[[], None], *, channel: str = CHANNEL) -> None:
-    """Call *wake* for every notification and after every connect, until cancelled; reconnect with a growing pause."""
+    """Call *wake* for every notification and after every connect, until cancelled. Reconnect with exponential backoff."""
     pause_seconds = 0.25
     for metric in (LISTEN_CONNECTED, LISTEN_RECONNECTS, LISTEN_NOTIFICATIONS):
         metric.labels(channel)
@@ -42,7 +42,7 @@ async def listen(database_url: str, wake: Callable[[], None], *, channel: str = 
 
 
 async def _listen_once(database_url: str, wake: Callable[[], None], channel: str) -> None:
-    """Listen until the connection is lost; that it was up at all lets the next attempt come at once."""
+    """Listen until the connection is lost. A return means that it was up, so the caller reconnects at once."""
     db = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=CONNECT_TIMEOUT_SECONDS)
     lost = asyncio.Event()
     db.add_termination_listener(lambda *_: lost.set())
@@ -60,12 +60,12 @@ async def _listen_once(database_url: str, wake: Callable[[], None], channel: str
             await _check(db, lost)
     finally:
         LISTEN_CONNECTED.labels(channel).set(0)
-        # Cancelled or lost: a polite farewell could wait for a server that is gone.
+        # `close` would wait for an answer from a server that may be gone.
         db.terminate()
 
 
 async def _check(db: Connection, lost: asyncio.Event) -> None:
-    """Wait a while, then ask: a connection that a firewall forgot is silent for ever."""
+    """Wait, then send a query: a connection that a firewall dropped reports no error until something is sent."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await lost.wait()

@@ -5,7 +5,7 @@ A panel turns red at the limit itself, not above it. Therefore alerts about coun
 """
 
 SNAPSHOT_AGE_SECONDS = 120
-"""The state's collector exports nothing at the same age (services/janitor/state.py)."""
+"""The state's collector goes blank at the same age (services/janitor/collector.py)."""
 
 SNAPSHOT_FRESH_SECONDS = 45
 """A snapshot is taken every 15 seconds and scraped as often. A younger one shows that the janitor reaches the database."""

@@ -1,8 +1,8 @@
 """
-Check the settings of all services before any of them starts; then end.
+Check the settings of all services before any of them starts, and exit.
 
-`docker compose up` waits for this. A malformed setting would otherwise leave a service that restarts for ever, while
-`up -d` ends with 0. Each problem is one line that names the setting and says what to write; values are never printed.
+`docker compose up` waits for this check. Without it, a service with a malformed setting would restart for ever, while
+`up -d` exits with 0. Each problem is one line that names the setting and says how to correct it; values are never printed.
 """
 
 import os
@@ -22,8 +22,8 @@ SERVICES: tuple[type[Settings], ...] = (WebhookSettings, BotSettings, JanitorSet
 
 ENV_FILE = Path("/checkout/.env")
 
-DRAWN_LATER = {"DATABASE_URL": "postgresql://ROLE:PASSWORD@db:5432/ledger"}
-"""Settings that the operator does not write: the service `secrets` makes them after this check."""
+GENERATED_LATER = {"DATABASE_URL": "postgresql://ROLE:PASSWORD@db:5432/ledger"}
+"""Settings that the operator does not write. The service `secrets` generates them after this check."""
 
 ASSIGNMENT = re.compile(
     r"""
@@ -33,13 +33,13 @@ ASSIGNMENT = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-"""A line of `.env` in which Compose replaces variables; between single quotes it does not."""
+"""A line of `.env` in which Compose replaces variables. It does not replace them between single quotes."""
 
 VARIABLE = re.compile(r"\$(?:\{\w+\}|[A-Za-z_]\w*)")
 
 
 def find_problems(environ: Mapping[str, str], env_file: Path) -> list[str]:
-    """Return a line for each problem, in the order of the settings' names."""
+    """Return one line for each problem, ordered by the settings' names."""
     return sorted(
         {
             *_of_services(environ),
@@ -53,17 +53,17 @@ def find_problems(environ: Mapping[str, str], env_file: Path) -> list[str]:
 def _of_services(environ: Mapping[str, str]) -> Iterator[str]:
     for kind in SERVICES:
         try:
-            read_settings(kind, {**environ, **DRAWN_LATER})
+            read_settings(kind, {**environ, **GENERATED_LATER})
         except SettingsError as error:
             yield from error.problems
 
 
 def _of_dollars(environ: Mapping[str, str], env_file: Path) -> Iterator[str]:
     """
-    Find the settings of which Compose dropped a part.
+    Find the settings from which Compose dropped a part.
 
-    Compose takes `$word` in `.env` for a variable and, if there is none of this name, for nothing. The container receives
-    only the rest, which may look well-formed, so the line itself has to be read.
+    Compose replaces `$word` in `.env` by the variable of this name, or by nothing if there is none. The container receives only
+    the rest, which may be well-formed, so the check reads the line itself.
     """
     for line in ASSIGNMENT.finditer(_read(env_file)):
         name, written = line["name"], line["quoted"] if line["plain"] is None else line["plain"]
@@ -73,13 +73,13 @@ def _of_dollars(environ: Mapping[str, str], env_file: Path) -> Iterator[str]:
 
 
 def _read(env_file: Path) -> str:
-    """Read the file; empty if there is none: settings may also come from the shell."""
+    """Return the text of the file. It is empty if there is no file: settings may also come from the shell."""
     try:
         return env_file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        print(f"config-check: .env cannot be read here ({type(error).__name__}), so no value was checked for a lost $")
+        print(f"config-check: cannot read .env ({type(error).__name__}), so no value was checked for a lost $")
         return ""
 
 

@@ -1,9 +1,9 @@
 """
-Copy the configuration that the other images read into their volumes, with fixed modes; then end.
+Copy the configuration of the other images into their volumes, with fixed file modes, and exit.
 
-A bind mount, and so an entry in Compose's `configs`, keeps the modes of the checkout. After a `git clone` under umask 027
-or 077 the users inside the containers could read none of it. The image holds the files with fixed modes instead, and this
-program copies them on each `docker compose up`, with the links that the settings name.
+A bind mount, and therefore an entry in Compose's `configs`, keeps the file modes of the checkout. After a `git clone` under umask 027
+or 077, the users inside the containers cannot read the files. So the image contains them with fixed modes, and this program copies
+them at each `docker compose up`. It also completes their links from the settings.
 """
 
 import os
@@ -16,11 +16,11 @@ FROM = Path("/app/configuration")
 TO = Path("/configuration")
 
 FOR_ALL = 0o755
-"""For files too: two of them are scripts, and none is secret."""
+"""The mode of files too: two of them are scripts, and none is secret."""
 
 
 def copy_files(source: Path, target: Path, links: Links) -> None:
-    """Make *target* equal to *source* with its links set; a file that is equal already stays, so nothing is reloaded for it."""
+    """Make *target* equal to *source* with completed links. Do not touch equal files, so that programs do not reload them."""
     wanted = sorted(source.rglob("*"))
     _remove_others(target, {path.relative_to(source) for path in wanted})
     for path in wanted:
@@ -33,8 +33,8 @@ def copy_files(source: Path, target: Path, links: Links) -> None:
 
 
 def _remove_others(target: Path, wanted: set[Path]) -> None:
-    """Remove the files that an earlier version of the image brought and this one does not."""
-    # Deepest first, so that each folder is empty when its turn comes.
+    """Remove the files that an earlier version of the image contained and this one does not."""
+    # Remove the deepest paths first, so that each folder is empty before it is removed.
     for path in sorted(target.rglob("*"), reverse=True):
         if path.relative_to(target) in wanted:
             continue
@@ -45,7 +45,7 @@ def _remove_others(target: Path, wanted: set[Path]) -> None:
 
 
 def _copy_file(source: Path, copy: Path, links: Links) -> None:
-    """Replace the file in one step: a program that reloads its configuration never reads half of it."""
+    """Replace the file atomically, so that a program that reloads its configuration never reads half a file."""
     content = source.read_bytes()
     if source.suffix in (".yml", ".json"):
         content = set_links(content.decode(), links).encode()
@@ -63,7 +63,7 @@ def main() -> None:
     links = read_links(os.environ)
     for source in sorted(FROM.iterdir()):
         copy_files(source, TO / source.name, links)
-    print("config-files: the configuration was copied")
+    print("config-files: copied the configuration")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """
-Complete the links in Prometheus' rules and Grafana's dashboards by the operator's addresses, or leave them out.
+Complete the links in Prometheus' rules and Grafana's dashboards with the operator's addresses, or remove them.
 
-The files in the image name a heading of the runbook (`runbook.md#outboxstuck`) and a dashboard's path (`/d/ledger-bot`): only
-the operator knows where the runbook is published and how a browser reaches Grafana.
+The files in the image contain only a heading of the runbook (`runbook.md#outboxstuck`) and the path of a dashboard (`/d/ledger-bot`),
+because only the operator knows the addresses of the published runbook and of Grafana.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 RUNBOOK = "runbook.md"
 
 ADDRESS = re.compile(r"https?://[A-Za-z0-9:/._~?=&%@+,-]+")
-"""Without `#`, because the heading follows, and without any sign that would end a value in YAML or HTML."""
+"""No `#`, because the heading follows, and no character that would end a value in YAML or HTML."""
 
 ANNOTATION = re.compile(
     rf"^(?P<begin> *(?P<name>runbook_url|dashboard_url): )(?:{re.escape(RUNBOOK)})?(?P<rest>\S+)\n", re.MULTILINE
@@ -23,7 +23,7 @@ ANNOTATION = re.compile(
 
 @dataclass(frozen=True)
 class Links:
-    """The addresses, without a slash at the end; empty: there is no such link."""
+    """The addresses, without a slash at the end. An empty one removes its links."""
 
     runbook: str = ""
     dashboards: str = ""
@@ -36,7 +36,7 @@ def read_links(environ: Mapping[str, str]) -> Links:
 
 
 def find_link_problems(environ: Mapping[str, str]) -> list[str]:
-    """Return a line for each address that is malformed."""
+    """Return one line for each malformed address."""
     links = read_links(environ)
     addresses = {"ALERTS_RUNBOOK_URL": links.runbook, "ALERTS_DASHBOARD_URL": links.dashboards}
     return [
@@ -47,7 +47,7 @@ def find_link_problems(environ: Mapping[str, str]) -> list[str]:
 
 
 def set_links(content: str, links: Links) -> str:
-    """Complete the links in a file of rules or in a dashboard. A text without such links stays as it is."""
+    """Complete the links in a file of rules or a dashboard. Return a text without such links unchanged."""
     if f'"{RUNBOOK}#' in content:
         return json.dumps(_set_panel_links(json.loads(content), links.runbook), indent=2, ensure_ascii=False) + "\n"
     addresses = {"runbook_url": links.runbook, "dashboard_url": links.dashboards}

@@ -1,1 +1,1 @@
-"""What each process needs and none is about: settings, logs, health and metrics, an orderly end."""
+"""The plumbing that all processes share: settings, logs, traces, health, metrics, and an orderly stop."""

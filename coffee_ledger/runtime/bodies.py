@@ -1,4 +1,4 @@
-"""Read the bodies of requests: within a time, up to a size, and only so many at once."""
+"""Read the bodies of requests, with limits for their time, their size and their number."""
 
 import asyncio
 import enum
@@ -8,9 +8,9 @@ from aiohttp import web
 
 SECONDS_MAX = 4.0
 """
-For a whole body. Real ones are a few kilobytes and arrive within milliseconds.
+The time limit for a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
 
-The proxy may have held the delivery for 10 seconds before; together a stalled one ends within 15 seconds.
+The proxy may have held the delivery for 10 seconds before. Together, a stalled delivery ends within 15 seconds.
 """
 
 BODIES_MAX = 256
@@ -22,9 +22,9 @@ class Unread(enum.StrEnum):
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """Too many bodies were being read, and this one had begun first."""
+    """The limit of bodies was reached, and this body was the oldest."""
     ABORTED = "aborted"
-    """The sender went away halfway, so nobody reads the answer."""
+    """The sender closed the connection, so the answer is not read."""
 
     @property
     def status(self) -> int:
@@ -41,10 +41,10 @@ class Unread(enum.StrEnum):
 
 class BodyReader:
     """
-    Bounds what slow uploads can occupy.
+    Limits the number of bodies that are read at once, so that slow uploads cannot use up memory.
 
-    At the bound, the body that began first is dropped and not the newest: real bodies take milliseconds, so under an
-    attack the oldest one belongs to the attacker and the newest may be a payment.
+    At the limit, drop the oldest body and not the newest: real bodies take milliseconds, so under an attack the oldest body
+    belongs to the attacker and the newest may be a payment.
     """
 
     def __init__(self, *, bytes_max: int, seconds_max: float = SECONDS_MAX, bodies_max: int = BODIES_MAX) -> None:
@@ -52,13 +52,13 @@ class BodyReader:
         self._seconds_max = seconds_max
         self._bodies_max = bodies_max
         self._deadlines: dict[asyncio.Timeout, None] = {}
-        """Of the bodies that are being read, the oldest first."""
+        """One for each body that is being read, the oldest first."""
 
     async def read(self, request: web.Request) -> bytes | Unread:
         """
-        Read the whole body. Close the connection after answering an `Unread`: the rest of the body may still come.
+        Read the whole body. After an `Unread`, close the connection with the answer: the rest of the body may still arrive.
 
-        A body of unknown length is read until it exceeds the application's own `client_max_size`.
+        A body of unknown length is read up to the application's `client_max_size`.
         """
         if request.content_length is not None and request.content_length > self._bytes_max:
             return Unread.TOO_LARGE

@@ -1,4 +1,4 @@
-"""A port of its own, which the proxy does not know, for `/healthz` and `/metrics`."""
+"""Serve any HTTP application, and `/healthz` and `/metrics` on a separate port that the proxy does not expose."""
 
 import asyncio
 import logging
@@ -16,18 +16,18 @@ from coffee_ledger.store.database import Pool, connected, sql
 
 LINGERING_SECONDS = 1.0
 TURNS_BEFORE_CLOSING = 10
-"""Turns of the event loop. To accept a connection, to read its request and to begin the answer takes four."""
+"""Turns of the event loop. Accepting a connection, reading its request and beginning the answer takes four."""
 
 HEADER_BYTES_MAX = 24 * 1024
-"""For one header: no less than what the proxy lets through, which is 16 KiB, 4 KiB of Go's own, and what it adds."""
+"""The limit for one header. It must not be below the proxy's, which is 16 KiB, plus 4 KiB that Go adds, plus the headers it inserts."""
 
 HealthCheck = Callable[[], Awaitable[bool]]
 
 
 @asynccontextmanager
 async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[None]:
-    """Answer on *port* of all interfaces for as long as the context lasts."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it without annotations
+    """Serve `/healthz` and `/metrics` on *port* of all interfaces while the context is open."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation for it
 
     async def answer_health(_request: web.Request) -> web.Response:
         healthy = await is_healthy()
@@ -48,9 +48,9 @@ async def answer_metrics(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def listening(app: web.Application, port: int, *, drain_seconds: float = 0) -> AsyncIterator[int]:
     """
-    Serve *app* on all interfaces and yield the port; where 0 was asked for, it is a free one of the loopback interface.
+    Serve *app* on all interfaces and yield the port. Port 0 selects a free port of the loopback interface.
 
-    At the end it takes no more requests and gives those that are under way *drain_seconds* to be answered.
+    At the end, refuse new requests and wait up to *drain_seconds* for the answers to open ones.
     """
     server_logger.addFilter(_is_no_malformed_request)
     runner = web.AppRunner(
@@ -59,26 +59,26 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         max_field_size=HEADER_BYTES_MAX,
         access_log=None,
         shutdown_timeout=drain_seconds,
-        # What is signed are the raw bytes, so nothing may unpack a body on its way.
+        # The signature covers the raw bytes, so a body must not be decompressed before it is verified.
         auto_decompress=False,
-        # Closing at once, with bytes unread, would reset the connection and could lose the answer that says why.
+        # Closing a connection with unread bytes resets it, and the sender could lose an answer that refuses its request.
         lingering_time=LINGERING_SECONDS,
     )
     await runner.setup()
     try:
-        # On all interfaces a free port would be two: one for IPv4, another for IPv6.
+        # Port 0 on all interfaces would select two ports, one for IPv4 and another for IPv6.
         await web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port).start()
         yield int(runner.addresses[0][1])
     finally:
-        # Accept the connections that the kernel has taken already, and read their requests: closing the socket would reset them,
-        # and the proxy cannot repeat a delivery that it has begun to send.
+        # Accept the connections that wait in the kernel's backlog and read their requests. Closing the socket would reset them, and
+        # the proxy cannot repeat a delivery that it has begun to send.
         for _ in range(TURNS_BEFORE_CLOSING):
             await asyncio.sleep(0)
         await runner.cleanup()
 
 
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:
-    """Leave out what is answered by 400: anybody can send it, and aiohttp would log a traceback for each."""
+    """Drop the log records of malformed requests: anyone can send them, and aiohttp logs a traceback for each."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 

@@ -1,4 +1,4 @@
-"""One JSON line on standard output for each thing that happened, ours and the libraries' in one shape."""
+"""Log to standard output, one JSON object per line, in the same form for our own code and for libraries."""
 
 import logging
 import re
@@ -12,16 +12,17 @@ from structlog.typing import EventDict, ExcInfo, Processor
 from coffee_ledger.errors import LedgerError
 from coffee_ledger.runtime.tracing import trace_ids
 
-# Telegram puts the token into the address of every call, so libraries may log it: /bot123456:AA…/sendMessage.
 BOT_TOKEN = re.compile(r"(?<!\d)(\d{6,12}):[A-Za-z0-9_-]{30,}")
-# Without the local variables of every frame, which the default writes: bodies, notes and secrets.
-_traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""The URL of every call to Telegram contains the token, so libraries may log it: /bot123456:AA…/sendMessage."""
 
 PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
 
+# The default also writes the local variables of each frame, which hold bodies, notes and secrets.
+_traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure_logging(*, level: str, service: str) -> None:
-    """Send everything that is logged anywhere in this process to standard output, one JSON object a line."""
+    """Send all log records of this process to standard output, one JSON object per line."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,7 +40,7 @@ def configure_logging(*, level: str, service: str) -> None:
     handler.addFilter(cut_words)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # A line for each update says nothing that our own do not say better.
+    # aiogram logs a line for each update; our own lines say more.
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)
 
 
@@ -55,16 +56,16 @@ def _rendering() -> list[Processor]:
 
 def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
     """
-    Describe an exception and those behind it: types and places, and words where they are ours or the system's.
+    Describe an exception and its causes: types and stack frames, and the message only if it comes from us or from the system.
 
-    Anybody else's repeat what they were given: Postgres names the whole row that it refused, Telegram the text that it
-    could not read, Python the value that is no number.
+    Other messages repeat their input: Postgres quotes the whole row that it refused, Telegram the text that it could not parse,
+    Python the value that is not a number.
     """
     return _tell_chain(exc_info[1], told=set())
 
 
 def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str, Any]]:
-    """Describe each one once, as a chain may lead back to where it began; *told* are the ids of those that were."""
+    """Describe each exception once, because a chain may contain a cycle. *told* holds the ids of those already described."""
     entries = []
     is_cause = False
     while error is not None and id(error) not in told:
@@ -87,13 +88,13 @@ def _words_of(error: BaseException) -> str:
     if isinstance(error, OSError | LedgerError):
         return str(error)
     if isinstance(error, asyncpg.PostgresError):
-        # Its fields are None where it says nothing of them.
+        # A field is None if the error does not set it.
         return " ".join(filter(None, (error.sqlstate, error.table_name, error.constraint_name)))
     return ""
 
 
 def cut_words(record: logging.LogRecord) -> bool:
-    """Name an exception that a library writes into its message, instead of repeating it: aiogram's hold whole updates."""
+    """Replace an exception in a library's log message by its name: messages of aiogram's exceptions contain whole updates."""
     if isinstance(record.args, tuple):
         record.args = tuple(_name(one) if isinstance(one, BaseException) else one for one in record.args)
     if isinstance(record.msg, BaseException):
@@ -106,11 +107,11 @@ def _name(error: BaseException) -> str:
 
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:
-    """Blot out what no line may show, on the finished line: a nested exception can bring it in as well."""
+    """Remove tokens and passwords from the finished line, because a nested exception can contain them too."""
     text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
     return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
 
 
 def escape_surrogates(_logger: object, _method: str, line: EventDict | str) -> str:
-    r"""Write half a pair of surrogates, which no stream takes, as JSON can: `\ud800`."""
+    r"""Write a lone surrogate, which UTF-8 cannot encode, as a JSON escape: `\ud800`."""
     return str(line).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The life of a process: settings or one clear line, logs, then work until SIGTERM or SIGINT."""
+"""Run a process: read its settings, configure logs and traces, and work until SIGTERM or SIGINT."""
 
 import asyncio
 import os
@@ -10,22 +10,24 @@ from typing import Any
 import structlog
 
 from coffee_ledger.runtime.logs import configure_logging
-from coffee_ledger.runtime.settings import Known, SettingsError, read_settings
+from coffee_ledger.runtime.settings import AnySettings, SettingsError, read_settings
 from coffee_ledger.runtime.tracing import configure_tracing, end_tracing
 
 EXIT_MISCONFIGURED = 78
-"""EX_CONFIG of sysexits.h: a restart will not help."""
+"""EX_CONFIG of sysexits.h: a restart does not help."""
 
 EXIT_FAILED = 1
 
 log = structlog.stdlib.get_logger()
 
 
-def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
+def run_service(
+    name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
+) -> None:
     """
-    Run *work* with its settings and the event that says "stop", which it awaits to end in order.
+    Run *work* with its settings and an event that is set at SIGTERM or SIGINT. *work* waits for it and then stops in order.
 
-    Exits with 78 and a line for each problem when the settings are wrong, and with 1 and a line of the log when *work* fails.
+    If settings are wrong, exit with 78 and print a line for each problem. If *work* raises, exit with 1 and log the error.
     """
     try:
         settings = read_settings(kind, os.environ)
@@ -38,14 +40,16 @@ def run_service(name: str, kind: type[Known], work: Callable[[Known, asyncio.Eve
     try:
         asyncio.run(_run_until_signalled(settings, work))
     except Exception:
-        # Python's own words of it would stand on standard error in another shape, with what no line may show.
+        # Python would print the traceback to standard error: not as JSON, and with messages that may contain personal data.
         log.exception("service failed")
         raise SystemExit(EXIT_FAILED) from None
     finally:
         end_tracing()
 
 
-async def _run_until_signalled(settings: Known, work: Callable[[Known, asyncio.Event], Awaitable[None]]) -> None:
+async def _run_until_signalled(
+    settings: AnySettings, work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_unhandled)
@@ -55,5 +59,5 @@ async def _run_until_signalled(settings: Known, work: Callable[[Known, asyncio.E
 
 
 def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what was raised where nobody waited for it; by itself asyncio writes the words of it, and the arguments of calls."""
+    """Log an exception that no task awaited. asyncio's own handler would log its message and the arguments of calls."""
     log.error("error not handled", reason=context["message"].partition("(")[0], exc_info=context.get("exception"))

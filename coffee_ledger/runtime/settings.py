@@ -1,7 +1,9 @@
 """
-Read the settings from the environment, once, and say in one line each what is wrong with them.
+Read the settings from the environment once, and report each wrong one in one line.
 
-A service declares the settings it needs as a subclass of `Settings`; those that several need stand here.
+A service declares its settings as a subclass of `Settings`. Settings that several services use are declared here.
+`make settings` writes the table of settings and `.env.example` from the fields: a field's `description` follows the word "write" in
+error messages, its note explains more, and its example stands in `.env.example` in place of a default.
 """
 
 import re
@@ -30,12 +32,11 @@ from coffee_ledger.model import Rates
 
 PAIR = re.compile(r"([A-Za-z0-9_.-]+)\s*=\s*([ !#-+\--:<-\[\]-~]+)")
 
-
 REFUSED = "refused"
 
 
 class SettingsError(LedgerError):
-    """Settings are missing or malformed; *problems* has a line for each, without its value."""
+    """Settings are missing or malformed. *problems* has one line for each, without the value, which may be secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -43,43 +44,90 @@ class SettingsError(LedgerError):
 
 
 class Settings(BaseModel):
-    """What every process needs. A field is named as its variable; its description says what to write."""
+    """The settings of every process. A field has the name of its environment variable."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    DATABASE_URL: Annotated[SecretStr, Field(description="postgresql://ROLE:PASSWORD@HOST:5432/DATABASE")]
-    HEALTH_PORT: Annotated[
-        int, Field(default=9000, ge=1, le=65535, description="a free port for /healthz and /metrics")
+    DATABASE_URL: Annotated[
+        SecretStr,
+        Field(
+            description="the address of the database, postgresql://ROLE:PASSWORD@HOST:5432/DATABASE",
+            json_schema_extra={
+                "note": "Each service has its own role and password. Compose generates the passwords at the first start."
+            },
+        ),
     ]
-    REVISION: Annotated[str, Field(default="unknown", max_length=64, description="what the image was built from")]
+    HEALTH_PORT: Annotated[
+        int,
+        Field(
+            default=9000,
+            ge=1,
+            le=65535,
+            description="a free port for /healthz and /metrics",
+            json_schema_extra={"note": "The proxy does not lead to it."},
+        ),
+    ]
+    REVISION: Annotated[
+        str,
+        Field(
+            default="unknown",
+            max_length=64,
+            description="the revision of the source that the image is built from, at most 64 characters",
+            json_schema_extra={"note": "The metric ledger_build_info shows it."},
+        ),
+    ]
     LOG_LEVEL: Annotated[
-        str, Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+        str,
+        Field(
+            default="INFO",
+            pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+            description="the lowest level that is logged: DEBUG, INFO, WARNING or ERROR",
+        ),
     ]
     OTEL_EXPORTER_OTLP_ENDPOINT: Annotated[
         str | None,
-        Field(default=None, pattern=r"^https?://\S+$", description="http://tempo:4318, or nothing to make no traces"),
+        Field(
+            default=None,
+            pattern=r"^https?://\S+$",
+            description="the address that receives traces, such as http://tempo:4318, or nothing to disable tracing",
+            json_schema_extra={"note": "http://tempo:4318 is the Tempo that COMPOSE_PROFILES=tracing starts."},
+        ),
     ]
     OTEL_EXPORTER_OTLP_HEADERS: Annotated[
         dict[str, SecretStr] | None,
-        Field(default=None, description="name=value, with commas between, and odd signs in the form %2C"),
+        Field(
+            default=None,
+            description="headers to send with traces: name=value, separated by commas, with special characters as in %2C",
+            json_schema_extra={"note": "For example, the API key of another backend."},
+        ),
     ]
     OTEL_RESOURCE_ATTRIBUTES: Annotated[
         dict[str, str] | None,
-        Field(default=None, description="name=value, with commas between, and odd signs in the form %2C"),
+        Field(
+            default=None,
+            description="attributes of every span: name=value, separated by commas, with special characters as in %2C",
+            json_schema_extra={"note": "For example, deployment.environment.name=production."},
+        ),
     ]
     OTEL_SDK_DISABLED: Annotated[
-        str, Field(default="false", pattern="^(?i:true|false)$", description="true to make no traces, or false")
+        str,
+        Field(
+            default="false",
+            pattern="^(?i:true|false)$",
+            description="a switch, true or false; true disables tracing in the services, even with an endpoint",
+        ),
     ]
     OTEL_TRACES_SAMPLER: Annotated[
         str,
         Field(
             default="parentbased_traceidratio",
             pattern="^(parentbased_)?(always_on|always_off|traceidratio)$",
-            description="parentbased_traceidratio, or another sampler of OpenTelemetry's",
+            description="the sampler of OpenTelemetry that selects the traces to keep: always_on, always_off or traceidratio, "
+            "each also with parentbased_ in front",
         ),
     ]
     OTEL_TRACES_SAMPLER_ARG: Annotated[
-        float, Field(default=1.0, ge=0, le=1, description="the share of traces to keep, from 0 to 1")
+        float, Field(default=1.0, ge=0, le=1, description="the share of traces that traceidratio keeps, from 0 to 1")
     ]
 
     @field_validator("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES", mode="before")
@@ -89,19 +137,19 @@ class Settings(BaseModel):
 
     @property
     def traces_to(self) -> str | None:
-        """Where traces go; None where none are made."""
+        """Return the address that receives traces, or None to make none."""
         return None if self.OTEL_SDK_DISABLED.lower() == "true" else self.OTEL_EXPORTER_OTLP_ENDPOINT
 
 
-Known = TypeVar("Known", bound=Settings)
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def read_settings(kind: type[Known], environ: Mapping[str, str]) -> Known:
+def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySettings:
     """
-    Read each setting from NAME, or from the file that NAME_FILE names; an empty one counts as missing.
+    Read each setting from NAME, or from the file whose path is in NAME_FILE. An empty setting counts as missing.
 
     Raises:
-        SettingsError: With a line for each that is missing or malformed.
+        SettingsError: Settings are missing or malformed.
     """
     values, problems = _collect(kind, environ)
     try:
@@ -110,14 +158,14 @@ def read_settings(kind: type[Known], environ: Mapping[str, str]) -> Known:
         for one in error.errors():
             name = str(one["loc"][0])
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
-        raise SettingsError(_lines(problems)) from None  # the original repeats the values
+        raise SettingsError(_lines(problems)) from None  # pydantic's error contains the values
     if problems:
         raise SettingsError(_lines(problems))
     return settings
 
 
 def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the values that were found and the problems there were in finding others, both by the setting's name."""
+    """Return the values and the problems found while reading them, both by the setting's name."""
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
     for name in kind.model_fields:
@@ -148,22 +196,22 @@ def _lines(problems: Mapping[str, str]) -> list[str]:
 
 def refuse_value(fault: str, *, write: str | None = None) -> PydanticCustomError:
     """
-    Return the error for a well-formed value that must not be used. *fault* follows the setting's name.
+    Return the error for a well-formed value that must not be used. *fault* follows the setting's name in the message.
 
-    *write* says what to write instead; by default the setting's description does. Neither repeats a value that is secret.
+    *write* replaces the setting's description after the word "write". Neither text may contain a secret value.
     """
     return PydanticCustomError(REFUSED, "{fault}", {"fault": fault, "write": write})
 
 
 def refuse_unicode(host: object) -> object:
-    """Refuse an international name in its readable form: certificates, Telegram and headers carry its punycode form."""
+    """Refuse an international name that is not in punycode: certificates, Telegram and HTTP headers use its punycode form."""
     if isinstance(host, str) and not host.isascii() and (punycode := to_punycode(host)):
         raise refuse_value("is an international name", write=f"its punycode form, {punycode}")
     return host
 
 
 def to_punycode(host: str) -> str | None:
-    """Write an international name in ASCII: `кава.укр` becomes `xn--80aaf4a.xn--j1amh`. None if it is not a name."""
+    """Convert an international name to ASCII: `кава.укр` becomes `xn--80aaf4a.xn--j1amh`. None if it is not a host name."""
     labels = re.split("[.。]", unicodedata.normalize("NFKC", host).lower())
     if not all(re.fullmatch(r"[\w-]+", label) for label in labels):
         return None
@@ -175,9 +223,31 @@ PublicHost: TypeAlias = Annotated[
     BeforeValidator(refuse_unicode),
     Field(
         pattern=r"^[A-Za-z0-9.-]+$",
-        description="the name under which this machine is reached, such as pay.example.org",
+        description="the name under which this machine is reached from the internet, such as pay.example.org",
+        json_schema_extra={
+            "note": "The certificate is obtained automatically. Write an international name in its punycode form: "
+            "xn--80aaf4a.xn--j1amh for кава.укр."
+        },
     ),
 ]
+
+PendingTtlHours: TypeAlias = Annotated[
+    int,
+    Field(
+        default=24,
+        ge=1,
+        le=8760,
+        description="the time that a pending payment stays open, as a whole number of hours from 1 to 8760",
+        json_schema_extra={"note": "A later payment with its code still reaches its user."},
+    ),
+]
+
+PROBE_SECRET_FIELD = Field(
+    default=None,
+    description="the secret that signs the janitor's probes, which must not be one of BMC_WEBHOOK_SECRETS",
+    json_schema_extra={"note": "Only the janitor and the webhook know it. Compose generates it at the first start."},
+)
+"""The webhook and the janitor use different types for this setting, because only the webhook needs to refuse a weak secret."""
 
 
 def parse_rates(text: object) -> object:
@@ -194,7 +264,7 @@ def parse_rates(text: object) -> object:
 
 
 def parse_positive(text: str) -> Decimal:
-    """Read a decimal number above zero, below a billion."""
+    """Read a decimal number above zero and below a billion."""
     try:
         number = Decimal(text.strip())
     except InvalidOperation:
@@ -205,15 +275,16 @@ def parse_positive(text: str) -> Decimal:
 
 
 def parse_list(text: object) -> object:
-    """Read a comma-separated list; blanks around its parts do not count."""
+    """Read a comma-separated list. Blanks around its parts are removed."""
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
 
 def parse_pairs(text: object) -> object:
     """
-    Read `name=value,name=value`, as OpenTelemetry writes headers and attributes.
+    Read `name=value,name=value`, the form of headers and attributes in OpenTelemetry.
 
-    No more is taken than it takes itself: it reads the environment as well, and logs what it cannot read, a key among it.
+    Accept only input that OpenTelemetry accepts too: it reads the same variables, and logs an entry that it cannot parse, which
+    may contain an API key.
     """
     if not isinstance(text, str):
         return text
@@ -237,16 +308,34 @@ def parse_switch(text: object) -> object:
 
 
 class MatchingSettings(Settings):
-    """What decides to whom a charge belongs and what it is worth."""
+    """The settings that decide which user gets a charge and how many credits it is worth."""
 
     CREDITS_PER_UNIT: Annotated[
         dict[str, Decimal],
         BeforeValidator(parse_rates),
-        Field(description="the credits for one unit of each currency you take, such as USD=100,EUR=110"),
+        Field(
+            description="the credits for one unit of each currency you take, such as USD=100,EUR=110",
+            examples=["USD=100"],
+            json_schema_extra={"note": "A payment in any other currency waits for an operator."},
+        ),
     ]
-    FALLBACK_MATCH: Annotated[bool, BeforeValidator(parse_switch), Field(default=True, description="on or off")]
+    FALLBACK_MATCH: Annotated[
+        bool,
+        BeforeValidator(parse_switch),
+        Field(
+            default=True,
+            description="a switch, on or off: match a payment without a code to the only open pending payment of its amount and time",
+        ),
+    ]
     FALLBACK_WINDOW_MINUTES: Annotated[
-        int, Field(default=60, ge=1, le=1440, description="a whole number of minutes from 1 to 1440")
+        int,
+        Field(
+            default=60,
+            ge=1,
+            le=1440,
+            description="the longest time between a request and the payment that FALLBACK_MATCH matches to it, as a whole number "
+            "of minutes from 1 to 1440",
+        ),
     ]
 
     @property

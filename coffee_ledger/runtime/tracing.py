@@ -1,8 +1,8 @@
 """
-Traces by OpenTelemetry: off, and at no cost, unless `OTEL_EXPORTER_OTLP_ENDPOINT` says where to.
+Traces with OpenTelemetry. They are off, and cost nothing, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 
-Spans are made by hand, where something happens to a payment: what instruments by itself would write the bot's token into
-addresses, and a trace for every time that somebody looks whether there is something to do.
+Spans are created by hand, where a payment changes. Automatic instrumentation would write the bot's token into URLs, and
+make a trace for every poll that finds no work.
 """
 
 import threading
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
 
 PARENT_AGE_MAX = timedelta(minutes=10)
-"""What comes of something older is a story of its own, with a link to it: a parent that ended long ago would be a lie."""
+"""Work that continues an older span starts a new trace with a link to it, because that span ended long ago."""
 
 SHUTDOWN_SECONDS_MAX = 2.0
 
@@ -35,14 +35,14 @@ tracer = trace.get_tracer("coffee-ledger")
 
 def configure_tracing(service: str, settings: Settings) -> None:
     """
-    Send spans to the address in `OTEL_EXPORTER_OTLP_ENDPOINT`, by OTLP over HTTP; without one, do nothing.
+    Send spans to `OTEL_EXPORTER_OTLP_ENDPOINT` by OTLP over HTTP. Without an endpoint, do nothing.
 
-    What is no setting of ours (`OTEL_BSP_…`) OpenTelemetry reads by itself.
+    OpenTelemetry itself reads the variables that are not settings of ours, such as `OTEL_BSP_…`.
     Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/, read November 2026.
     """
     if settings.traces_to is None:
         return
-    # Only here, so that whoever does not trace does not load it.
+    # Import the SDK only here, so that a process without tracing does not load it.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
@@ -57,7 +57,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
             }
         ),
         sampler=choose_sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
-        # It would wait for half a minute; `end_tracing` does it.
+        # Its own handler waits for up to 30 seconds; `end_tracing` waits for two.
         shutdown_on_exit=False,
     )
     address = f"{settings.traces_to.rstrip('/')}/v1/traces"
@@ -68,7 +68,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
 
 
 def choose_sampler(name: str, share: float) -> "Sampler":
-    """Choose one by the name that OpenTelemetry has for it; *share* is for those that keep some traces only."""
+    """Return the sampler with this OpenTelemetry name. *share* applies to `traceidratio` only."""
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
 
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(share)}
@@ -77,11 +77,11 @@ def choose_sampler(name: str, share: float) -> "Sampler":
 
 
 def end_tracing() -> None:
-    """Send what is left, for at most two seconds: a backend that is away must not hold up a stop."""
+    """Send the remaining spans within two seconds: a backend that does not answer must not delay the stop."""
     flush = getattr(trace.get_tracer_provider(), "force_flush", None)
     if flush is None:
         return
-    # It takes a time limit and does not keep it, batch by batch (open-telemetry/opentelemetry-python#4568).
+    # force_flush accepts a timeout but applies it to each batch, not to the whole (open-telemetry/opentelemetry-python#4568).
     flushing = threading.Thread(target=flush, daemon=True)
     flushing.start()
     flushing.join(SHUTDOWN_SECONDS_MAX)
@@ -96,7 +96,7 @@ def span(
     links: tuple[Link, ...] = (),
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
-    """Make a span that is the current one inside; an exception ends it as failed, by its type alone."""
+    """Make a span current inside the context. An exception marks it as failed; only its type is recorded."""
     with tracer.start_as_current_span(
         name,
         context=parent,
@@ -109,19 +109,19 @@ def span(
         try:
             yield made
         except Exception as error:
-            # Not its text, which may hold what somebody wrote.
+            # Leave out the message, which may contain personal data.
             made.set_attribute("error.type", type(error).__name__)
             made.set_status(trace.StatusCode.ERROR)
             raise
 
 
 def read_parent(headers: Mapping[str, str]) -> Context:
-    """Read the trace that a request belongs to; the proxy has taken away what a stranger may have written there."""
+    """Read the trace context of a request. The proxy has removed one that the caller sent."""
     return _propagator.extract(headers)
 
 
 def write_parent() -> str | None:
-    """Write the current span as `traceparent`; None where there is none, or it is not recorded."""
+    """Return the current span as a `traceparent`, or None if there is none or it is not sampled."""
     carrier: dict[str, str] = {}
     if trace.get_current_span().get_span_context().trace_flags.sampled:
         _propagator.inject(carrier)
@@ -129,7 +129,7 @@ def write_parent() -> str | None:
 
 
 def follow(traceparent: str | None, *, age: timedelta) -> tuple[Context | None, tuple[Link, ...]]:
-    """Say how to go on with what a row remembers: as its child while it is young, or else with a link to it."""
+    """Return the parent and the links for work that continues a stored `traceparent`: its child if *age* allows it, otherwise a link."""
     if traceparent is None:
         return None, ()
     context = _propagator.extract({"traceparent": traceparent})
@@ -143,7 +143,7 @@ def trace_id_in(traceparent: str) -> str:
 
 
 def trace_ids() -> dict[str, str]:
-    """Return the ids for a log line; nothing where nothing is traced."""
+    """Return the ids for a log line, or none outside a sampled trace."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid or not context.trace_flags.sampled:
         return {}
@@ -151,14 +151,14 @@ def trace_ids() -> dict[str, str]:
 
 
 def exemplar() -> dict[str, str] | None:
-    """Return what leads from an observation to its trace; None where nothing is traced."""
+    """Return the exemplar that links an observation to its trace, or None outside a sampled trace."""
     ids = trace_ids()
     return {"trace_id": ids["trace_id"]} if ids else None
 
 
 @contextmanager
 def timed(histogram: Histogram) -> Iterator[None]:
-    """Observe how long the inside takes, with the way to its trace."""
+    """Observe the duration of the block, with an exemplar."""
     began = time.perf_counter()
     try:
         yield

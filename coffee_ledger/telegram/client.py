@@ -50,7 +50,7 @@ from aiohttp import web
 from coffee_ledger.model import TelegramId
 from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.health import listening
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.telegram.characters import load_json
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
 from coffee_ledger.telegram.settings import BotSettings
@@ -284,8 +284,8 @@ async def take_updates(
 
 async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     # Nothing pending is dropped: it may be somebody's payment.
-    await insist("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
-    await insist("say who the bot is", bot.me, stop)
+    await retry_until_answered("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
+    await retry_until_answered("say who the bot is", bot.me, stop)
     if stop.is_set():
         return
     polling = asyncio.create_task(
@@ -332,7 +332,7 @@ async def _await_webhook(
     bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
 ) -> None:
     """Tell Telegram where to send updates, and let them come."""
-    await insist(
+    await retry_until_answered(
         "enter webhook mode",
         lambda: bot.set_webhook(
             url,
@@ -350,7 +350,7 @@ def webhook_secret(token: str) -> str:
     return hmac.new(token.encode(), b"telegram-webhook", hashlib.sha256).hexdigest()
 
 
-async def insist(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
+async def retry_until_answered(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
     """Try until Telegram answers well, with growing pauses, or until told to stop."""
     pause_seconds = 1.0
     while not stop.is_set():
@@ -360,5 +360,5 @@ async def insist(what: str, call: Callable[[], Awaitable[object]], stop: asyncio
             log.warning("telegram does not answer", what=what, error=type(error).__name__, retry_seconds=pause_seconds)
         else:
             return
-        await happens(stop, seconds=pause_seconds)
+        await wait_for_event(stop, seconds=pause_seconds)
         pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)

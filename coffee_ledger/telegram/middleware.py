@@ -18,10 +18,10 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, Update, User
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.payments import meet_user
-from coffee_ledger.telegram.allowance import Allowance
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.measuring import note_failure
 from coffee_ledger.telegram.speech import Speech, language_of, speech
+from coffee_ledger.telegram.token_bucket import TokenBucket
 
 log = structlog.stdlib.get_logger()
 
@@ -78,7 +78,7 @@ class Throttle(BaseMiddleware):
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
-        self._allowance = Allowance(burst=burst, per_second=UPDATES_PER_SECOND)
+        self._bucket = TokenBucket(burst=burst, per_second=UPDATES_PER_SECOND)
         self._told: dict[int, Speech] = {}
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
@@ -87,7 +87,7 @@ class Throttle(BaseMiddleware):
         act = event.event if isinstance(event, Update) else event
         if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
-        if self._allowance.take(user.id, asyncio.get_running_loop().time()) == 0:
+        if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
             self._told.pop(user.id, None)
             return await handler(event, data)
         try:
@@ -136,12 +136,12 @@ async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:
         log.warning("excuse not delivered", error=type(error).__name__)
 
 
-class Drain(BaseMiddleware):
+class InFlight(BaseMiddleware):
     """
-    Know which updates are being handled, so that a stop can wait for them.
+    Tracks the updates that are being handled, so that a stop can wait for them.
 
-    aiogram confirms an update to Telegram while its handler still runs, and at the end closes the session without waiting:
-    what was being answered would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
+    aiogram confirms an update to Telegram while its handler still runs, and at a stop it closes the session without waiting. The
+    answers to those updates would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
     """
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Drain(BaseMiddleware):
             self._under_way.discard(task)
 
     async def wait(self, *, seconds_max: float) -> None:
-        """Wait until no update is being handled, at most so long."""
+        """Wait until no update is being handled, for at most *seconds_max*."""
         under_way = self._under_way - {asyncio.current_task()}
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds_max)

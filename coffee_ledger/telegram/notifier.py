@@ -38,8 +38,8 @@ from opentelemetry.util.types import AttributeValue
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import Rates, TelegramId
 from coffee_ledger.notifications import ClaimRaised, PaymentCredited, WaitingSummary
+from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.runtime.tracing import exemplar, follow, span
-from coffee_ledger.runtime.waiting import happens
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.lease import Lease
 from coffee_ledger.store.lookup import ChargeFile, ClaimFile, find_charge_file, find_claim_file
@@ -184,7 +184,7 @@ class Notifier:
             except DatabaseAwayError:
                 seconds = DATABASE_PAUSE_SECONDS
                 log.warning("outbox put off, the database is away", retry_seconds=seconds)
-            await happens(self._hint, seconds=seconds)
+            await wait_for_event(self._hint, seconds=seconds)
         if self._busy:
             await asyncio.wait(self._busy.values())
         with suppress(DatabaseAwayError):

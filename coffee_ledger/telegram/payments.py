@@ -18,7 +18,7 @@ from aiohttp import web
 from coffee_ledger.codes import issue_code
 from coffee_ledger.listen import listen
 from coffee_ledger.runtime.health import health_server, listening, reaches_database
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.spending import spend_credits
 from coffee_ledger.telegram.api.app import Api
@@ -30,7 +30,7 @@ from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.router import make_router as make_desk_router
 from coffee_ledger.telegram.desk.summary import Summaries
 from coffee_ledger.telegram.measuring import MeasureCalls, MeasureUpdates
-from coffee_ledger.telegram.middleware import Drain, Throttle
+from coffee_ledger.telegram.middleware import InFlight, Throttle
 from coffee_ledger.telegram.notifier import Notifier, sender
 from coffee_ledger.telegram.rate_limiter import RateLimiter
 from coffee_ledger.telegram.router import make_router
@@ -63,10 +63,10 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
     unanswered, as before. Stands in for the service `bot`, so it answers the proxy, the health check and Prometheus, too: all
     updates are counted, and when polling stops, those that are being handled are waited for.
     """
-    drain = Drain()
-    for step in (drain, MeasureUpdates()):
+    in_flight = InFlight()
+    for step in (in_flight, MeasureUpdates()):
         dispatcher.update.outer_middleware(step)
-    dispatcher.shutdown.register(partial(drain.wait, seconds_max=DRAIN_SECONDS))
+    dispatcher.shutdown.register(partial(in_flight.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
         dispatcher["context"] = context
@@ -74,7 +74,7 @@ async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -
         dispatcher.include_router(make_router(answers_unknown=False, throttle=Throttle()))
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-            vital_signs(pool, revision=settings.REVISION),
+            export_process_metrics(pool, revision=settings.REVISION),
             telling(settings, context, bot) as app,
             listening(app, settings.BOT_PORT),
         ):

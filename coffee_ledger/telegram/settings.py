@@ -1,4 +1,4 @@
-"""What the bot needs to know."""
+"""The settings of the bot."""
 
 import re
 from decimal import Decimal
@@ -8,14 +8,21 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from coffee_ledger.model import Rates, TelegramId
-from coffee_ledger.runtime.settings import MatchingSettings, PublicHost, parse_list, parse_positive, refuse_value
+from coffee_ledger.runtime.settings import (
+    MatchingSettings,
+    PendingTtlHours,
+    PublicHost,
+    parse_list,
+    parse_positive,
+    refuse_value,
+)
 from coffee_ledger.telegram.amounts import LEAST, MOST
 
 TELEGRAM_API_URL = "https://api.telegram.org"
 
 
 def parse_amounts(text: object) -> object:
-    """Read `5,10,25`: amounts in the first currency of the rates."""
+    """Read `5,10,25`: amounts in the first currency of CREDITS_PER_UNIT."""
     parts = parse_list(text)
     return (
         [parse_positive(part) if isinstance(part, str) else part for part in parts]
@@ -26,23 +33,23 @@ def parse_amounts(text: object) -> object:
 
 def check_token(token: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[0-9]{3,20}:[A-Za-z0-9_-]{10,}", token.get_secret_value()):
-        raise ValueError("no token of a bot")
+        raise ValueError("not a bot token")
     return token
 
 
 def refuse_group(telegram_id: object) -> object:
-    """Refuse the id of a group or channel: operators act in private chats, each under their own id."""
+    """Refuse the id of a group or channel: operators work in private chats, each with their own id."""
     if isinstance(telegram_id, str) and re.fullmatch("-[0-9]+", telegram_id):
         raise refuse_value(
             "has the id of a group",
-            write="the ids of persons, which are positive; @userinfobot tells each their own. "
-            "A group can get the alerts: ALERTS_CHAT_ID",
+            write="the ids of persons, which are positive; @userinfobot tells each person their id. "
+            "A group can receive alerts: see ALERTS_CHAT_ID",
         )
     return telegram_id
 
 
 def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
-    """Let no button offer what the bot would then refuse."""
+    """Refuse amounts that the bot would not accept from a user, because each becomes a button."""
     if any(not LEAST <= amount <= MOST or amount != round(amount, 2) for amount in amounts):
         raise ValueError("too small, too large, or parts of a cent")
     if len(set(amounts)) < len(amounts):
@@ -54,16 +61,29 @@ class BotSettings(MatchingSettings):
     BOT_TOKEN: Annotated[
         SecretStr,
         AfterValidator(check_token),
-        Field(description="the token that @BotFather gave you, such as 123456789:AAF…"),
+        Field(
+            description="the token that @BotFather gave you, such as 123456789:AAF…",
+            json_schema_extra={"note": "To create a bot, send /newbot to @BotFather."},
+        ),
     ]
     ADMIN_IDS: Annotated[
         list[Annotated[int, BeforeValidator(refuse_group), Field(ge=1, lt=2**52)]],
         BeforeValidator(parse_list),
-        Field(min_length=1, description="the Telegram ids of the operators, with commas between"),
+        Field(
+            min_length=1,
+            description="the Telegram ids of the operators, separated by commas",
+            json_schema_extra={
+                "note": "@userinfobot tells you yours. The id of a group does not work here. Each operator must send /start to the "
+                "bot once."
+            },
+        ),
     ]
     BMC_PAGE_URL: Annotated[
         str,
-        Field(pattern=r"^https?://[^\s/]+/\S+$", description="the address of your page, https://buymeacoffee.com/YOU"),
+        Field(
+            pattern=r"^https?://[^\s/]+/\S+$",
+            description="the address of your page on Buy Me a Coffee, such as https://buymeacoffee.com/YOU",
+        ),
     ]
     PUBLIC_HOST: PublicHost
     AMOUNTS: Annotated[
@@ -74,18 +94,18 @@ class BotSettings(MatchingSettings):
             default=[Decimal(5), Decimal(10), Decimal(25), Decimal(50)],
             min_length=1,
             max_length=12,
-            description=f"the amounts to offer, up to 12 from {LEAST} to {MOST} with commas between, such as 5,10,25",
+            description=f"up to 12 amounts from {LEAST} to {MOST} to offer as buttons, separated by commas, such as 5,10,25",
+            json_schema_extra={"note": "They are in the first currency of CREDITS_PER_UNIT."},
         ),
     ]
-    PENDING_TTL_HOURS: Annotated[
-        int, Field(default=24, ge=1, le=8760, description="a whole number of hours from 1 to 8760")
-    ]
+    PENDING_TTL_HOURS: PendingTtlHours
     TELEGRAM_API_URL: Annotated[
         str,
         Field(
             default=TELEGRAM_API_URL,
             pattern=r"^https?://\S+$",
             description="the address of a Bot API server, such as https://api.telegram.org",
+            json_schema_extra={"note": "Set it only if you run a Bot API server of your own."},
         ),
     ]
     BOT_WEBHOOK_URL: Annotated[
@@ -93,25 +113,31 @@ class BotSettings(MatchingSettings):
         Field(
             default=None,
             pattern=r"^https://\S+/telegram-webhook$",
-            description="https://PUBLIC_HOST/telegram-webhook, or nothing to ask Telegram for updates",
+            description="the address https://PUBLIC_HOST/telegram-webhook to let Telegram send updates, or nothing to poll for them",
+            json_schema_extra={"note": "The host must be PUBLIC_HOST."},
         ),
     ]
     BOT_PORT: Annotated[
         int,
-        Field(default=8080, ge=0, le=65535, description="the port for the Mini App's requests and Telegram's updates"),
+        Field(
+            default=8080,
+            ge=0,
+            le=65535,
+            description="the port that receives the Mini App's requests and Telegram's updates from the proxy",
+        ),
     ]
 
     @field_validator("BOT_WEBHOOK_URL")
     @classmethod
     def _refuse_another_host(cls, url: str | None, others: ValidationInfo) -> str | None:
-        """Refuse an address at which Telegram would not reach our proxy: no update would arrive, and the bot would be silent."""
+        """Refuse an address that does not lead to our proxy: no update would arrive, and the bot would not answer."""
         host, api = others.data.get("PUBLIC_HOST"), others.data.get("TELEGRAM_API_URL")
-        # A Bot API server of one's own may reach the proxy by an internal name.
+        # A Bot API server that the operator runs may reach the proxy under an internal name.
         if url is None or host is None or api != TELEGRAM_API_URL or _host_of(url) == host.lower():
             return url
         raise refuse_value(
             "leads to another host than PUBLIC_HOST",
-            write=f"https://{host}/telegram-webhook, or nothing to ask Telegram for updates",
+            write=f"https://{host}/telegram-webhook, or nothing to poll Telegram for updates",
         )
 
     @property
@@ -120,12 +146,12 @@ class BotSettings(MatchingSettings):
 
     @property
     def currency(self) -> str:
-        """The currency of an amount that comes without one."""
+        """The currency of an amount that is given without one."""
         return next(iter(self.CREDITS_PER_UNIT))
 
     @property
     def app_url(self) -> str | None:
-        """The Mini App, `https://HOST/app/`; None: Telegram refuses a button that leads to a name without a dot."""
+        """The address of the Mini App, `https://HOST/app/`. None if Telegram would refuse it: it accepts no name without a dot."""
         if self.TELEGRAM_API_URL == TELEGRAM_API_URL and "." not in self.PUBLIC_HOST:
             return None
         return f"https://{self.PUBLIC_HOST}/app/"
@@ -138,5 +164,5 @@ class BotSettings(MatchingSettings):
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
-    except ValueError:  # such as an unclosed bracket
+    except ValueError:  # for example an unclosed bracket
         return None

@@ -6,12 +6,12 @@ from aiogram.fsm.storage.memory import SimpleEventIsolation
 
 from coffee_ledger.runtime.health import health_server, reaches_database
 from coffee_ledger.runtime.process import run_service
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import open_pool
-from coffee_ledger.telegram.client import insist, introduce, make_bot, take_updates
+from coffee_ledger.telegram.client import introduce, make_bot, retry_until_answered, take_updates
 from coffee_ledger.telegram.desk.router import make_router as make_desk_router
 from coffee_ledger.telegram.measuring import MeasureUpdates
-from coffee_ledger.telegram.middleware import Drain, Throttle
+from coffee_ledger.telegram.middleware import InFlight, Throttle
 from coffee_ledger.telegram.payments import DRAIN_SECONDS, make_context, telling
 from coffee_ledger.telegram.router import make_router
 from coffee_ledger.telegram.settings import BotSettings
@@ -24,26 +24,28 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
         make_bot(settings) as bot,
     ):
-        drain = Drain()
+        in_flight = InFlight()
         context = make_context(settings, pool)
-        # What one user does is handled in the order in which they did it, but whoever is too fast is turned away before they
-        # queue: so aiogram's own middleware for that, which it would put first, comes after the throttle.
+        # aiogram's own middleware (`dispatcher.fsm`) handles the updates of one user one after another. It must come after the
+        # throttle, so that updates of a user who is too fast are refused and do not queue. By default aiogram would put it first.
         dispatcher = Dispatcher(context=context, events_isolation=SimpleEventIsolation(), disable_fsm=True)
-        for step in (drain, MeasureUpdates(), Throttle(), dispatcher.fsm):
+        for step in (in_flight, MeasureUpdates(), Throttle(), dispatcher.fsm):
             dispatcher.update.outer_middleware(step)
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router())
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-            vital_signs(pool, revision=settings.REVISION),
+            export_process_metrics(pool, revision=settings.REVISION),
             telling(settings, context, bot) as app,
         ):
             introducing = asyncio.create_task(
-                insist("introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop)
+                retry_until_answered(
+                    "introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop
+                )
             )
             log.info("bot ready")
             await take_updates(bot, dispatcher, settings, app, stop)
-            await drain.wait(seconds_max=DRAIN_SECONDS)
+            await in_flight.wait(seconds_max=DRAIN_SECONDS)
             introducing.cancel()
 
 

@@ -1,1 +1,1 @@
-"""Periodic tasks: expires what was never paid, repairs what time breaks, forgets in time, measures the state."""
+"""Periodic tasks: expires unpaid requests, settles due work, erases personal data in time, and measures the state for metrics."""

@@ -6,23 +6,12 @@ from prometheus_client import REGISTRY
 
 from coffee_ledger.runtime.health import health_server, reaches_database
 from coffee_ledger.runtime.process import run_service
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import open_pool
-from services.janitor.probe import SendProbe
+from services.janitor.collector import SnapshotCollector
 from services.janitor.schedule import run_tasks
 from services.janitor.settings import JanitorSettings
-from services.janitor.state import State
-from services.janitor.tasks import (
-    BlankPersonalFields,
-    CheckBalances,
-    CloseClaims,
-    ExpirePayments,
-    MeasureDisk,
-    RematchCharges,
-    SettleWantedEvents,
-    TakeSnapshot,
-    Task,
-)
+from services.janitor.tasks import make_tasks
 
 log = structlog.stdlib.get_logger()
 
@@ -31,24 +20,12 @@ async def work(settings: JanitorSettings, stop: asyncio.Event) -> None:
     async with (
         open_pool(settings.DATABASE_URL.get_secret_value()) as pool,
         health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-        vital_signs(pool, revision=settings.REVISION),
+        export_process_metrics(pool, revision=settings.REVISION),
     ):
-        state = State(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
-        REGISTRY.register(state)
+        collector = SnapshotCollector(settings.rules.rates.per_unit, clock=lambda: datetime.now(UTC))
+        REGISTRY.register(collector)
         log.info("janitor ready")
-        tasks: list[Task] = [
-            ExpirePayments(pool, settings.pending_ttl),
-            RematchCharges(pool, settings.rules),
-            SettleWantedEvents(pool, settings.rules),
-            CloseClaims(pool),
-            BlankPersonalFields(pool, settings.retention),
-            CheckBalances(pool),
-            MeasureDisk(settings.DISK_FOLDER),
-            TakeSnapshot(pool, state),
-        ]
-        if settings.PROBE_URL and settings.PROBE_SECRET:
-            tasks.append(SendProbe(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET))
-        await run_tasks(tasks, stop, clock=lambda: datetime.now(UTC))
+        await run_tasks(make_tasks(settings, pool, collector), stop, clock=lambda: datetime.now(UTC))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """
-Send a payment of our own through the front door: TLS, the proxy, the signature, the settlement, and all of it taken back.
+Send a synthetic payment through TLS, the proxy, the signature check and the settlement, which rolls it back.
 
-So that at three in the morning silence can be told from trouble: nobody pays, or nobody could.
+Probes tell an hour without payments from an hour in which payments fail.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import hmac
 import json
 import ssl
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -22,37 +22,35 @@ from services.janitor.metrics import CERTIFICATE_EXPIRY, PROBE_DURATION
 
 SECONDS_MAX = 10.0
 LOCAL = "localhost"
-"""Its certificate comes from an authority that nobody else knows."""
+"""For this name, Caddy signs the certificate itself, so the certificate cannot be checked."""
 
 
 class ProbeError(LedgerError):
-    """The front door did not do what it should; *what* says where: a status, or the kind of error."""
+    """The probe was not answered as expected. *reason* is the HTTP status or the type of the error."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
-class SendProbe:
+class ProbeSender:
     url: str
     host: str
-    """The public name, for the certificate and for the proxy, which serves no other."""
+    """The public name, which the certificate and the proxy's virtual host need."""
     secret: SecretStr
-    name: str = "send_probe"
-    period: timedelta = timedelta(seconds=30)
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
     @property
     def checked_by(self) -> ssl.SSLContext | None:
-        """Return what the certificate is checked by; None where it cannot be."""
+        """Return the context that checks the certificate, or None if it cannot be checked."""
         return None if self.host == LOCAL else self.trust
 
-    async def run_once(self, now: datetime) -> int:
+    async def send(self, now: datetime) -> int:
         body = json.dumps(probe_event(now)).encode()
         signature = hmac.new(self.secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
         headers = {"Host": self.host, "Content-Type": "application/json", "x-signature-sha256": signature}
-        # By which the proxy makes no trace of what is nobody's payment.
+        # The proxy makes no trace of a request with this header.
         headers["x-probe"] = "1"
         try:
             with PROBE_DURATION.time():
@@ -74,21 +72,23 @@ class SendProbe:
                 raise ProbeError(str(answer.status))
 
     async def _note_expiry(self) -> None:
-        """Note until when the proxy's certificate holds, where it can be checked: Caddy itself does not tell."""
+        """Export the time when the proxy's certificate expires, if it can be checked: Caddy has no metric for it."""
         url = URL(self.url)
         if url.scheme != "https" or self.checked_by is None:
             return
-        # By a connection of its own: that of a short answer is given back before anybody could ask it for its certificate.
+        # Open a second connection: aiohttp releases the first one after a short answer, before its certificate can be read.
         async with asyncio.timeout(SECONDS_MAX):
-            _, door = await asyncio.open_connection(url.host, url.port, ssl=self.checked_by, server_hostname=self.host)
-            certificate = door.get_extra_info("peercert")
+            _, writer = await asyncio.open_connection(
+                url.host, url.port, ssl=self.checked_by, server_hostname=self.host
+            )
+            certificate = writer.get_extra_info("peercert")
             CERTIFICATE_EXPIRY.set(ssl.cert_time_to_seconds(certificate["notAfter"]))
-            door.close()
-            await door.wait_closed()
+            writer.close()
+            await writer.wait_closed()
 
 
 def probe_event(now: datetime) -> dict[str, Any]:
-    """Make a donation that nobody gave; a fresh one each time, so that it takes the whole way."""
+    """Make a synthetic donation. Each one is new, so that it is settled in full and not as a duplicate."""
     number = int(now.timestamp())
     data = {
         "id": number,

@@ -1,4 +1,4 @@
-"""Run each task again and again, none waiting for another, until told to stop."""
+"""Run every task once per period, independently of the others, until the process stops."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from coffee_ledger.errors import DatabaseAwayError, LedgerError
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from services.janitor.metrics import DURATION, LAST_SUCCESS, PERIOD, ROWS, RUNS
 from services.janitor.tasks import Task
 
@@ -19,6 +19,7 @@ Clock = Callable[[], datetime]
 async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) -> None:
     for task in tasks:
         PERIOD.labels(task.name).set(task.period.total_seconds())
+        # Create the series now: `rate` misses the first increase of a series that appears with it.
         DURATION.labels(task.name)
         for outcome in ("done", "failed", "database_away"):
             RUNS.labels(task.name, outcome)
@@ -28,11 +29,12 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) ->
 
 
 async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
+    # A stop ends the pause between two runs but never a run: each run is bounded, and ends its transaction in order.
     while not stop.is_set():
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())
         RUNS.labels(task.name, outcome).inc()
-        await happens(stop, seconds=task.period.total_seconds())
+        await wait_for_event(stop, seconds=task.period.total_seconds())
 
 
 async def _run(task: Task, now: datetime) -> str:
@@ -45,7 +47,7 @@ async def _run(task: Task, now: datetime) -> str:
         log.warning("task failed", task=task.name, error=type(error).__name__, reason=str(error))
         return "failed"
     except Exception:
-        # One broken task must not keep the others from their work; its age since the last success raises the alarm.
+        # A broken task must not stop the others. An alert fires when its last success is too old.
         log.exception("task failed", task=task.name)
         return "failed"
     if rows:

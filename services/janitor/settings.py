@@ -1,4 +1,4 @@
-"""What the janitor needs to know."""
+"""The settings of the janitor."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,28 +6,42 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from coffee_ledger.runtime.settings import MatchingSettings, PublicHost
+from coffee_ledger.runtime.settings import PROBE_SECRET_FIELD, MatchingSettings, PendingTtlHours, PublicHost
 
 
 class JanitorSettings(MatchingSettings):
-    PENDING_TTL_HOURS: Annotated[
-        int, Field(default=24, ge=1, le=8760, description="a whole number of hours from 1 to 8760")
-    ]
+    PENDING_TTL_HOURS: PendingTtlHours
     RETENTION_DAYS: Annotated[
-        int, Field(default=90, ge=1, le=3650, description="a whole number of days from 1 to 3650")
+        int,
+        Field(
+            default=90,
+            ge=1,
+            le=3650,
+            description="the time after which raw events, notes, names and e-mail addresses are erased, as a whole number of days "
+            "from 1 to 3650",
+        ),
     ]
-
     DISK_FOLDER: Annotated[
-        Path, Field(default=Path("/"), description="a folder on the disk whose free space is watched, such as /")
+        Path,
+        Field(
+            default=Path("/"),
+            description="a folder on the disk whose free space is measured, such as /",
+            json_schema_extra={"note": "Compose sets it to a volume."},
+        ),
     ]
-
     PROBE_URL: Annotated[
         str | None,
-        Field(default=None, pattern=r"^https?://\S+$", description="where the webhook is reached through the proxy"),
+        Field(
+            default=None,
+            pattern=r"^https?://\S+$",
+            description="the address of the webhook through the proxy, to which the janitor sends a probe every 30 seconds",
+            json_schema_extra={
+                "note": "A probe is a synthetic payment; it is settled and rolled back. Compose sets https://proxy/bmc-webhook. If you "
+                "replace Caddy by nginx, write https://YOUR_NGINX_CONTAINER/bmc-webhook."
+            },
+        ),
     ]
-    PROBE_SECRET: Annotated[
-        SecretStr | None, Field(default=None, description="what probes are signed with; drawn at the first start")
-    ]
+    PROBE_SECRET: Annotated[SecretStr | None, PROBE_SECRET_FIELD]
     PUBLIC_HOST: PublicHost
 
     @property

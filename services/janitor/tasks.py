@@ -1,14 +1,13 @@
-"""The tasks: each runs once when told to, for a time that is passed in, and says how many rows it changed."""
+"""The janitor's tasks: a table of names, periods and functions."""
 
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
-from coffee_ledger.matching import Rules
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.snapshot import take_snapshot
 from coffee_ledger.store.upkeep import (
@@ -19,126 +18,71 @@ from coffee_ledger.store.upkeep import (
     rematch_waiting_charges,
     settle_wanted_events,
 )
+from services.janitor.collector import SnapshotCollector
 from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, PENDING_TTL, SNAPSHOT_DURATION
-from services.janitor.state import State
+from services.janitor.probe import ProbeSender
+from services.janitor.settings import JanitorSettings
 
 log = structlog.stdlib.get_logger()
 
-
-class Task(Protocol):
-    """Something to be done every *period*."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def period(self) -> timedelta: ...
-
-    async def run_once(self, now: datetime) -> int: ...
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class ExpirePayments:
-    pool: Pool
-    ttl: timedelta
-    name: str = "expire_payments"
-    period: timedelta = timedelta(minutes=1)
-
-    async def run_once(self, now: datetime) -> int:
-        PENDING_TTL.set(self.ttl.total_seconds())
-        return await expire_payments(self.pool, now=now, opened_before=now - self.ttl)
+class Task:
+    name: str
+    """The label `task` of the janitor's metrics."""
+    period: timedelta
+    run_once: Callable[[datetime], Awaitable[int]]
+    """Does the work for the time that is passed in. Returns the number of rows it changed; 0 if it only measures."""
 
 
-@dataclass(frozen=True)
-class RematchCharges:
-    """Settling matches a charge when it comes; this finds what made it matchable later, such as a code recorded after it."""
-
-    pool: Pool
-    rules: Rules
-    name: str = "rematch_charges"
-    period: timedelta = timedelta(seconds=15)
-
-    async def run_once(self, now: datetime) -> int:
-        return await rematch_waiting_charges(self.pool, self.rules, now=now)
-
-
-@dataclass(frozen=True)
-class SettleWantedEvents:
-    """An event that failed, or could not be read, may be settled once a newer version mended the cause: operators say when."""
-
-    pool: Pool
-    rules: Rules
-    name: str = "settle_wanted_events"
-    period: timedelta = timedelta(seconds=10)
-
-    async def run_once(self, now: datetime) -> int:
-        return await settle_wanted_events(self.pool, self.rules, now=now)
+def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollector) -> list[Task]:
+    rules, ttl, retention = settings.rules, settings.pending_ttl, settings.retention
+    tasks = [
+        Task("expire_payments", MINUTE, lambda now: expire_old_payments(pool, ttl, now=now)),
+        # Settlement matches a charge when it arrives. This task matches a charge that can be matched only later, for example
+        # because its code was recorded after it.
+        Task("rematch_charges", 15 * SECOND, lambda now: rematch_waiting_charges(pool, rules, now=now)),
+        # An event that failed or could not be read can be settled after an update fixed the cause. An operator asks for it.
+        Task("settle_wanted_events", 10 * SECOND, lambda now: settle_wanted_events(pool, rules, now=now)),
+        # A rule may match the charge of an open claim: its event was late, or its code was recorded after it.
+        Task("close_claims", MINUTE, lambda now: close_answered_claims(pool, now=now)),
+        Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),
+        Task("check_balances", MINUTE, lambda _: check_balances(pool)),
+        Task("measure_disk", MINUTE, lambda _: measure_disk(settings.DISK_FOLDER)),
+        Task("take_snapshot", 15 * SECOND, lambda now: show_snapshot(pool, collector, now=now)),
+    ]
+    if settings.PROBE_URL and settings.PROBE_SECRET:
+        sender = ProbeSender(settings.PROBE_URL, settings.PUBLIC_HOST, settings.PROBE_SECRET)
+        tasks.append(Task("send_probe", 30 * SECOND, sender.send))
+    return tasks
 
 
-@dataclass(frozen=True)
-class CloseClaims:
-    """A claim is answered when its charge is matched by a rule, too: a slow event, or a code written afterwards."""
-
-    pool: Pool
-    name: str = "close_claims"
-    period: timedelta = timedelta(minutes=1)
-
-    async def run_once(self, now: datetime) -> int:
-        return await close_answered_claims(self.pool, now=now)
+async def expire_old_payments(pool: Pool, ttl: timedelta, *, now: datetime) -> int:
+    # Set before the query, so that alerts know the limit even while the database is away.
+    PENDING_TTL.set(ttl.total_seconds())
+    return await expire_payments(pool, now=now, opened_before=now - ttl)
 
 
-@dataclass(frozen=True)
-class BlankPersonalFields:
-    pool: Pool
-    retention: timedelta
-    name: str = "blank_personal_fields"
-    period: timedelta = timedelta(hours=1)
-
-    async def run_once(self, now: datetime) -> int:
-        return await blank_personal_fields(self.pool, now=now, before=now - self.retention)
+async def check_balances(pool: Pool) -> int:
+    """Return the drift. It is 0 unless a table was changed without the ledger's triggers."""
+    drift = await measure_drift(pool)
+    BALANCE_DRIFT.set(drift)
+    if drift:
+        log.error("balances differ from the ledger", drift_credits=drift)
+    return drift
 
 
-@dataclass(frozen=True)
-class TakeSnapshot:
-    """Measures the state for the metrics; changes nothing."""
-
-    pool: Pool
-    state: State
-    name: str = "take_snapshot"
-    period: timedelta = timedelta(seconds=15)
-
-    async def run_once(self, now: datetime) -> int:
-        with SNAPSHOT_DURATION.time():
-            self.state.show(await take_snapshot(self.pool, now=now))
-        return 0
+async def measure_disk(folder: Path) -> int:
+    """Measure the disk that holds *folder*. All volumes of one machine are on one disk, so it also holds the database."""
+    disk = shutil.disk_usage(folder)
+    DISK_FREE.labels(folder).set(disk.free)
+    DISK_SIZE.labels(folder).set(disk.total)
+    return 0
 
 
-@dataclass(frozen=True)
-class CheckBalances:
-    """Returns the drift, which is 0 unless somebody went round the ledger."""
-
-    pool: Pool
-    name: str = "check_balances"
-    period: timedelta = timedelta(minutes=1)
-
-    async def run_once(self, now: datetime) -> int:
-        drift = await measure_drift(self.pool)
-        BALANCE_DRIFT.set(drift)
-        if drift:
-            log.error("balances differ from the ledger", drift_credits=drift)
-        return drift
-
-
-@dataclass(frozen=True)
-class MeasureDisk:
-    """Measures the disk that *folder* lies on: that of the database, as all volumes of one machine lie together."""
-
-    folder: Path
-    name: str = "measure_disk"
-    period: timedelta = timedelta(minutes=1)
-
-    async def run_once(self, now: datetime) -> int:
-        disk = shutil.disk_usage(self.folder)
-        DISK_FREE.labels(self.folder).set(disk.free)
-        DISK_SIZE.labels(self.folder).set(disk.total)
-        return 0
+async def show_snapshot(pool: Pool, collector: SnapshotCollector, *, now: datetime) -> int:
+    with SNAPSHOT_DURATION.time():
+        collector.show(await take_snapshot(pool, now=now))
+    return 0

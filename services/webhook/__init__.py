@@ -1,1 +1,1 @@
-"""Takes Buy Me a Coffee's deliveries: verifies, settles in one durable commit, then answers. No Telegram code."""
+"""Receives the deliveries of Buy Me a Coffee: verifies each, settles it in one durable commit, then answers. Contains no Telegram code."""

@@ -8,7 +8,7 @@ from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
 from coffee_ledger.runtime.health import health_server, listening, reaches_database
 from coffee_ledger.runtime.process import run_service
-from coffee_ledger.runtime.vitals import vital_signs
+from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.settle import (
     count_signature_failures,
@@ -18,13 +18,13 @@ from coffee_ledger.store.settle import (
     settle_events,
 )
 from services.webhook.app import Probe, make_app
+from services.webhook.batcher import Batcher
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
 from services.webhook.settings import WebhookSettings
+from services.webhook.settlement_log import log_settlement, trace_settlement
 from services.webhook.spool import Spool
-from services.webhook.story import settling, tell
-from services.webhook.writer import Writer
 
 log = structlog.stdlib.get_logger()
 
@@ -35,31 +35,31 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
 
         async def settle(events: Sequence[Event]) -> list[Outcome]:
-            with settling(events, now=datetime.now(UTC)):
+            with trace_settlement(events, now=datetime.now(UTC)):
                 done = await settle_events(pool, events, settings.rules, now=datetime.now(UTC))
             observe_settlement(done, now=datetime.now(UTC))
-            tell(done, events)
+            log_settlement(done, events)
             return done.outcomes
 
-        writer = Writer(
+        batcher = Batcher(
             settle=settle,
             keep_failed=lambda event: keep_failed_event(pool, event),
         )
         spool = Spool(settings.SPOOL_FOLDER) if settings.SPOOL_FOLDER else None
-        intake = Intake(writer, spool, lambda: reaches_database(pool))
+        intake = Intake(batcher, spool, lambda: reaches_database(pool))
         await intake.open()
         failures = SignatureFailures(lambda count: count_signature_failures(pool, count, now=datetime.now(UTC)))
         streak = FailedStreak(
             lambda answers: keep_answers(pool, answers, now=datetime.now(UTC)), clock=lambda: datetime.now(UTC)
         )
         async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(writer.run())
+            writing = tasks.create_task(batcher.run())
             draining = tasks.create_task(intake.run())
             counting = tasks.create_task(failures.run())
             looking = tasks.create_task(streak.run())
             async with (
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
-                vital_signs(pool, revision=settings.REVISION),
+                export_process_metrics(pool, revision=settings.REVISION),
                 listening(
                     make_app(intake, settings.secrets, failures, streak, make_probe(settings, pool)),
                     settings.BMC_WEBHOOK_PORT,
@@ -68,12 +68,12 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             ):
                 log.info("webhook ready")
                 await stop.wait()
-            # Every request under way has been answered by now, so nothing waits to be written but what is in the spool.
+            # All open requests have been answered by now, so only spooled events are still unsettled. The next start settles them.
             draining.cancel()
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        await streak.write_down()
+        await streak.write()
 
 
 def make_probe(settings: WebhookSettings, pool: Pool) -> Probe | None:

@@ -1,4 +1,4 @@
-"""The HTTP side of the webhook: one route, and for each kind of request one answer."""
+"""The HTTP side of the webhook: one route, and one answer for each kind of request."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +14,7 @@ from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.tracing import read_parent, span, timed, write_parent
+from services.webhook.batcher import OverloadedError
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import (
@@ -24,24 +25,23 @@ from services.webhook.metrics import (
     PROBED,
     SPOOLED,
     UNVERIFIED_EVENT,
-    Refusal,
+    DeliveryRefusal,
     event_label,
 )
 from services.webhook.signature import HEADER, find_secret
-from services.webhook.spool import Delivery
-from services.webhook.writer import OverloadedError
+from services.webhook.spool import VerifiedDelivery
 
 log = structlog.stdlib.get_logger()
 
 PATH = "/bmc-webhook"
 BODY_BYTES_MAX = 128 * 1024
-"""The proxy's limit as well. Real bodies have one or two kilobytes."""
+"""The proxy has the same limit. Real bodies have one or two kilobytes."""
 RETRY_AFTER_SECONDS = "5"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What proves itself with a secret of its own, which can move nothing: all it brings is taken back."""
+    """How to recognise and answer probes: synthetic deliveries that have a secret of their own and are always rolled back."""
 
     secret: bytes
     rehearse: Callable[[Event], Awaitable[object]]
@@ -54,18 +54,18 @@ def make_app(
     streak: FailedStreak,
     probe: Probe | None = None,
 ) -> web.Application:
-    """Make the application; *probe* None: there is no one to send probes."""
+    """Make the application. Without *probe*, probes are refused like any delivery with a wrong signature."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    deliveries = Deliveries(intake, secrets, failures, streak, probe)
+    handler = DeliveryHandler(intake, secrets, failures, streak, probe)
     for path in (PATH, f"{PATH}/"):
-        # People type this address into BMC's form, and a slash at its end is no reason to refuse payments.
-        app.router.add_post(path, deliveries.take)
+        # People type this address into BMC's form. A slash at its end must not lead to refused payments.
+        app.router.add_post(path, handler.take)
     app.on_response_prepare.append(_hide_server)
     return app
 
 
-class Deliveries:
-    """Answers one delivery after the other. The answers show up in BMC's delivery log, so they say nothing of a person."""
+class DeliveryHandler:
+    """Answers deliveries. BMC shows the answers in its delivery log, so they contain no personal data."""
 
     def __init__(
         self,
@@ -87,17 +87,17 @@ class Deliveries:
         if isinstance(body, Unread):
             return _refuse_unread(body)
         signatures = request.headers.getall(HEADER, [])
-        # Signing secrets first: a payment must not be taken for a probe and rolled back, even if one secret serves for both.
+        # Try the signing secrets first: a payment must not be taken for a probe and rolled back, even if both have the same secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._rehearse(body, self._probe)
         if secret is None:
             if not signatures:
-                return _refuse(Refusal.UNSIGNED, 401)
+                return _refuse(DeliveryRefusal.UNSIGNED, 401)
             self._streak.refuse()
             self._failures.count()
-            return _refuse(Refusal.BAD_SIGNATURE, 401)
-        # Only now: nobody unknown begins a trace.
+            return _refuse(DeliveryRefusal.BAD_SIGNATURE, 401)
+        # Start tracing only after the signature is verified, so that strangers cannot create traces.
         parent = read_parent(request.headers)
         with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
             taken.set_attribute("http.route", PATH)
@@ -106,17 +106,17 @@ class Deliveries:
             return answer
 
     async def _rehearse(self, body: bytes, probe: Probe) -> web.Response:
-        """Answer a probe: settled like a payment and taken back. It says nothing of how BMC fares, so no streak ends."""
+        """Settle a probe like a payment and roll it back. It does not end the failed streak, because BMC did not send it."""
         try:
             await probe.rehearse(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
-            DELIVERIES.labels(PROBE_EVENT, Refusal.DATABASE_AWAY).inc()
-            return web.json_response({"error": Refusal.DATABASE_AWAY}, status=503)
+            DELIVERIES.labels(PROBE_EVENT, DeliveryRefusal.DATABASE_AWAY).inc()
+            return web.json_response({"error": DeliveryRefusal.DATABASE_AWAY}, status=503)
         DELIVERIES.labels(PROBE_EVENT, PROBED).inc()
         return web.json_response({"outcome": PROBED})
 
     async def _settle(self, body: bytes, *, verified_by: int) -> web.Response:
-        delivery = Delivery(body, datetime.now(UTC), uuid.uuid4().hex, verified_by, write_parent())
+        delivery = VerifiedDelivery(body, datetime.now(UTC), uuid.uuid4().hex, verified_by, write_parent())
         event = delivery.read()
         log.info(
             "webhook received",
@@ -128,14 +128,14 @@ class Deliveries:
             outcome = await self._intake.take(delivery, event) or SPOOLED
         except DatabaseAwayError:
             self._streak.refuse()
-            return _refuse(Refusal.DATABASE_AWAY, 503)
+            return _refuse(DeliveryRefusal.DATABASE_AWAY, 503)
         except OverloadedError:
             self._streak.refuse()
-            return _refuse(Refusal.OVERLOADED, 503)
+            return _refuse(DeliveryRefusal.OVERLOADED, 503)
         except Exception:
-            # Not even kept raw: answered by 500, which they count as well.
+            # The event could not even be kept raw. aiohttp answers 500, which BMC counts as a failure.
             self._streak.refuse()
-            DELIVERIES.labels(UNVERIFIED_EVENT, Refusal.NOT_KEPT).inc()
+            DELIVERIES.labels(UNVERIFIED_EVENT, DeliveryRefusal.NOT_KEPT).inc()
             raise
         DELIVERIES.labels(event_label(event.type), outcome).inc()
         trace.get_current_span().set_attributes({"ledger.event": event_label(event.type), "ledger.outcome": outcome})
@@ -144,7 +144,7 @@ class Deliveries:
         return web.json_response({"outcome": outcome})
 
 
-def _refuse(refusal: Refusal, status: int) -> web.Response:
+def _refuse(refusal: DeliveryRefusal, status: int) -> web.Response:
     DELIVERIES.labels(UNVERIFIED_EVENT, refusal).inc()
     log.warning("delivery refused", refusal=refusal, status=status)
     response = web.json_response({"error": refusal}, status=status)
@@ -154,8 +154,8 @@ def _refuse(refusal: Refusal, status: int) -> web.Response:
 
 
 def _refuse_unread(unread: Unread) -> web.Response:
-    response = _refuse(Refusal(unread), unread.status)
-    # The rest of the body may still come; nobody wants to read it.
+    response = _refuse(DeliveryRefusal(unread), unread.status)
+    # The rest of the body may still arrive, and must not be read as the next request.
     response.force_close()
     return response
 

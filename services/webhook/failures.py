@@ -1,9 +1,12 @@
 """
-Count what fails, where every replica and every operator sees it: in the database, now and then rather than each time.
+Count failures in the database, where every replica and every operator sees them. Write at intervals, not for each failure.
 
-Deliveries that no signing secret fits are counted for the operators; that is all an unsigned request changes. The streak is
-what was refused since the last 200, because Buy Me a Coffee switches the webhook off after more than ten in a row; hours
-after the last refusal it is over, as whoever was refused for good reason would have come again.
+Deliveries with a wrong signature are counted for the operators; this counter is all that such a request can change. The failed
+streak is the number of deliveries refused since the last 200, because Buy Me a Coffee disables the webhook after more than ten
+failures in a row. It ends six hours after the last refusal, because a refused sender tries again sooner.
+
+The streak is in the database because only the order of all answers decides it: a 200 from one replica ends the refusals of the
+others. Counters that Prometheus sums up lose that order and, at a restart, the streak. `/doctor` reads it too, without Prometheus.
 """
 
 import asyncio
@@ -19,17 +22,17 @@ from services.webhook.metrics import FAILED_STREAK
 log = structlog.stdlib.get_logger()
 
 PERIOD_SECONDS = 5.0
-"""However many come, the database hears of them once in this time."""
+"""The time between two writes, however many failures are counted."""
 
 Keep = Callable[[int], Awaitable[None]]
 KeepAnswers = Callable[[Answers], Awaitable[int]]
-"""Adds these answers to what is known of all replicas; returns how many were refused since the last that was not."""
+"""Adds these answers to those of all replicas. Returns the number of deliveries that all replicas refused since the last 200."""
 
 Clock = Callable[[], datetime]
 
 
 class SignatureFailures:
-    """Counts in memory and hands the sum to *keep* from time to time; `run` must be running."""
+    """Counts in memory and passes the sum to *keep* at intervals. `run` must be running."""
 
     def __init__(self, keep: Keep, *, period_seconds: float = PERIOD_SECONDS) -> None:
         self._keep = keep
@@ -53,17 +56,17 @@ class SignatureFailures:
                 self._any.set()
                 log.warning("signature failures not counted, the database is away", failures=failures)
             except Exception:
-                # Whatever anybody sends here unsigned must not end the service.
+                # A request that anyone can send must not stop the service.
                 log.exception("signature failures not counted", failures=failures)
             await asyncio.sleep(self._period_seconds)
 
 
 class FailedStreak:
     """
-    Shows what all replicas refused since one of them last answered 200; `run` must be running.
+    Exports the number of deliveries that all replicas refused since one of them last answered 200. `run` must be running.
 
-    What was not written down yet is counted on top. While the database is away, that is all that is counted, and each
-    replica knows of its own alone: of a 200 that another gave from its spool, it hears when the database is back.
+    Refusals that are not written yet are added. While the database is away, each replica adds only its own refusals and misses the
+    200s of the others until the database is back. That is enough for the alert: its limit is 3, and it looks at the highest replica.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class FailedStreak:
         self._clock = clock
         self._period_seconds = period_seconds
         self._known = 0
-        """Of all replicas, as far as it was written down."""
+        """The streak of all replicas, as last read from the database."""
         self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
@@ -91,21 +94,21 @@ class FailedStreak:
 
     def _note(self, answers: Answers) -> None:
         self._unwritten = answers
-        self._tell()
+        self._show_streak()
 
-    def _tell(self) -> None:
-        # Whoever was answered 200 since has ended what was before, and what is being written of it.
+    def _show_streak(self) -> None:
+        # A 200 that is not written yet has ended the known streak and the refusals that are being written.
         before = 0 if self._unwritten.accepted_at else self._known + self._writing.refused
         self._show(before + self._unwritten.refused)
 
     async def run(self) -> None:
         while True:
-            # With nothing to write it looks, because another replica may have answered.
-            await self.write_down()
+            # Also with nothing to write: it reads the answers of the other replicas.
+            await self.write()
             await asyncio.sleep(self._period_seconds)
 
-    async def write_down(self) -> None:
-        """Tell the others what was answered here, and hear how it stands."""
+    async def write(self) -> None:
+        """Write this replica's answers to the database and read the streak of all replicas."""
         self._writing, self._unwritten = self._unwritten, Answers()
         try:
             self._known = await self._keep(self._writing)
@@ -114,13 +117,13 @@ class FailedStreak:
             raise
         except Exception as error:  # noqa: BLE001 -- counting must not end the service
             if self._writing.refused:
-                log.warning("refusals not written down", error=type(error).__name__, refused=self._writing.refused)
+                log.warning("refusals not written", error=type(error).__name__, refused=self._writing.refused)
             self._put_back()
         self._writing = Answers()
-        self._tell()
+        self._show_streak()
 
     def _put_back(self) -> None:
-        """Take up again what could not be written, unless a 200 has made it a thing of the past."""
+        """Add the answers that could not be written to the newer ones, unless a newer 200 has ended that streak."""
         told, since = self._writing, self._unwritten
         if since.accepted_at is None:
             refused_at = since.refused_at or told.refused_at

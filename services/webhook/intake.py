@@ -1,11 +1,11 @@
 """
 Settle each delivery at once, or keep it in the spool until the database is back.
 
-While anything lies there, what comes later goes there as well: it is answered at once, and settled in its turn. Later events pass
-earlier ones in three cases: an event needs a row which another client has locked, such as a balance, and is spooled alone; the
-spool is full or cannot be written, and the database takes an event at once; the database refuses an event even raw, and its file
-waits for the next look. They may, because settling does not rely on the order of events: a refund waits for its payment, and a
-repeat changes nothing.
+While the spool has events, later deliveries go to the spool too: they are answered at once and settled in order. A later event
+overtakes an earlier one in three cases: an event needs a row that another client has locked, such as a balance, so only this event
+is spooled; the spool is full or cannot be written, so an event goes to the database at once; the database refuses an event even
+raw, so its file waits for the next look. This is safe, because settlement does not depend on the order of events: a refund waits for
+its payment, and a repeat changes nothing.
 """
 
 import asyncio
@@ -19,27 +19,29 @@ import structlog
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
+from services.webhook.batcher import BATCH_MAX, WAITING_MAX, Batcher, OverloadedError
 from services.webhook.metrics import show_spool
-from services.webhook.spool import Delivery, NotSpooledError, Spool, UnreadableFileError
-from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
+from services.webhook.spool import NotSpooledError, Spool, UnreadableFileError, VerifiedDelivery
 
 log = structlog.stdlib.get_logger()
 
 RETRY_SECONDS = 0.5
-"""How often the database is asked whether it is back."""
+"""The pause between two checks whether the database is back."""
 
 LOOK_SECONDS = 30.0
-"""How often the folder is looked through unasked, for what another replica or an operator left there."""
+"""The period of listing the folder without a wake-up: another replica or an operator may have left files there."""
 
 LOCKED_RETRY_SECONDS = 2.0
-"""How long to leave events alone that need a locked row. An attempt keeps all of settlement waiting for half a second."""
+"""The pause before events that need a locked row are retried. Each attempt blocks the whole settlement for half a second."""
 
 ANSWER_SECONDS_MAX = 7.0
 """
-How long a delivery waits for the writer. A database that hangs, or whose network drops packets, raises no error for 15 seconds
-(`COMMAND_TIMEOUT_SECONDS`); the proxy and BMC would take the delivery for failed by then. A second more than the writer's patience,
-so that the writer decides if it can.
+The time that a delivery waits for the batcher.
+
+A database that hangs, or whose network drops packets, raises no error for 15 seconds (`COMMAND_TIMEOUT_SECONDS`); by then the
+proxy and BMC count the delivery as failed. This is one second more than the batcher's `DATABASE_WAIT_SECONDS`, so that the batcher
+decides first if it can.
 """
 
 Returned = TypeVar("Returned")
@@ -47,68 +49,68 @@ Returned = TypeVar("Returned")
 
 class Intake:
     """
-    Takes deliveries; `run` must be running. *spool* None: there is none, and what the database cannot take is refused.
+    Takes deliveries. `run` must be running. Without *spool*, deliveries that the database cannot take are refused.
 
-    *is_database_there* spares the writer, and whoever reads its traces, an attempt each time that it is not.
+    *is_database_there* is asked before each drain, so that attempts without a database do not fill the batcher and the traces.
     """
 
-    def __init__(self, writer: Writer, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
-        self._writer = writer
+    def __init__(self, batcher: Batcher, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
+        self._batcher = batcher
         self._spool = spool
         self._is_database_there = is_database_there
-        # One, so that nobody else changes the spool meanwhile. And its own: of the usual ones, each may be waiting for the
-        # address of a database that is away.
+        # One worker, so that calls to the spool never overlap. A pool of its own, because all threads of the default pool may be
+        # waiting for the DNS name of a database that is away.
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._spooling = 0
         self._locked: dict[str, None] = {}
-        """The spooled files whose event needed a locked row, the one that was tried least recently first."""
+        """The spooled files whose events needed a locked row, the least recently tried first."""
         self._retry_locked_at = 0.0
-        """In the time of the event loop's clock."""
+        """By the event loop's clock."""
         self._any = asyncio.Event()
 
     async def open(self) -> None:
-        """Find what an earlier process left, before anything new is taken."""
+        """List the files that an earlier process left. Call this before the first delivery, so that later events stay behind them."""
         if self._spool is None:
             return
         try:
             await self._in_thread(self._spool.sweep)
             await self._in_thread(self._spool.look)
         except OSError as error:
-            # Whoever pays now has more of a webhook without a spool than of none.
+            # Keep serving without a spool: refusing to start would hurt payers more.
             log.error("spool not opened", reason=error.strerror)
 
-    async def take(self, delivery: Delivery, event: Event) -> Outcome | None:
+    async def take(self, delivery: VerifiedDelivery, event: Event) -> Outcome | None:
         """
-        Settle the event of a delivery; returns once it is on disk. None: not settled yet, it lies in the spool.
+        Settle the event of a delivery and return its outcome, or None if it was spooled. When this returns, the event is on disk.
 
         Raises:
-            OverloadedError: Too many wait already, and it could not be spooled.
-            DatabaseAwayError: It could neither be settled nor be spooled.
+            OverloadedError: Too many events wait already, and it could not be spooled.
+            DatabaseAwayError: It could be neither settled nor spooled.
         """
         if self._is_something_before() and await self._keep(delivery, event):
             return None
         try:
             return await self._submit(event)
         except Exception as error:
-            # Away, overloaded, or refusing it even raw: nothing of it is lost for as long as there is another disk.
+            # The database is away, overloaded, or refuses the event even raw. The spool is on another disk, so it can still keep it.
             if await self._keep(delivery, event, is_locked=isinstance(error, RowLockedError)):
                 return None
             raise
 
     async def _submit(self, event: Event) -> Outcome:
-        """Settle an event in time, or give up waiting. The writer may still settle it: once spooled, it is then a duplicate."""
+        """Settle an event within the time limit. After a timeout the batcher may still settle it; the spooled copy is then a duplicate."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return await self._writer.submit(event)
+                return await self._batcher.submit(event)
         except TimeoutError as error:
             raise DatabaseAwayError from error
 
     def _is_something_before(self) -> bool:
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
-    async def _keep(self, delivery: Delivery, event: Event, *, is_locked: bool = False) -> bool:
-        """Spool a delivery; False where that cannot be done."""
-        # As many as wait for the database, and no more, may wait for the disk.
+    async def _keep(self, delivery: VerifiedDelivery, event: Event, *, is_locked: bool = False) -> bool:
+        """Spool a delivery. Return whether it was kept."""
+        # Bounds memory: as many deliveries may wait for the disk as for the database.
         if self._spool is None or self._spooling >= WAITING_MAX:
             return False
         self._spooling += 1
@@ -127,7 +129,7 @@ class Intake:
         return True
 
     async def run(self) -> None:
-        """Settle what lies in the spool, oldest first, whenever the database is there."""
+        """Settle the spooled deliveries, oldest first, whenever the database is there."""
         if self._spool is None:
             return
         while True:
@@ -135,19 +137,19 @@ class Intake:
             try:
                 is_done = await self._drain(self._spool)
             except Exception:
-                # Neither a disk nor a fault of ours here may end a service that can still settle.
+                # A broken disk or a fault in our code must not stop a service that can still settle new deliveries.
                 log.exception("spool not drained")
                 is_done = True
             if is_done:
-                await happens(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
+                await wait_for_event(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
             else:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _drain(self, spool: Spool) -> bool:
         """
-        List the folder once and hand everything in it to the writer, in order; False: the database went away before the end.
+        List the folder once and pass all files to the batcher, in order. Return False if the database went away before the end.
 
-        A delivery that is spooled meanwhile is newer than all of these, and is settled by the next drain.
+        A delivery that is spooled meanwhile is newer than all of them; the next drain settles it.
         """
         waiting = await self._look(spool)
         if waiting and not await self._is_database_there():
@@ -157,9 +159,9 @@ class Intake:
 
     async def _settle_in_batches(self, spool: Spool, names: Sequence[str]) -> bool:
         """
-        Settle these in order; False: the database went away before the end.
+        Settle these files in order. Return False if the database went away before the end.
 
-        The next batch is read while the database works on the one before it. The writer takes them in the order in which they are read.
+        The next batch is read while the database settles the previous one. The batcher settles them in the order of reading.
         """
         under_way: asyncio.Task[bool] | None = None
         async with asyncio.TaskGroup() as tasks:
@@ -173,9 +175,9 @@ class Intake:
 
     async def _retry_locked(self, spool: Spool) -> bool:
         """
-        Settle those that needed a locked row, one by one, up to the first that still does.
+        Settle the events that needed a locked row, one by one, and stop at the first that still needs it.
 
-        The others probably wait for the same client, and each attempt in vain keeps all of settlement waiting.
+        The others probably wait for the same client, and each failed attempt blocks the whole settlement.
         """
         if asyncio.get_running_loop().time() < self._retry_locked_at:
             return True
@@ -187,7 +189,7 @@ class Intake:
         return True
 
     async def _settle_and_forget(self, spool: Spool, names: Sequence[str]) -> bool:
-        """Settle these and delete those that were; False: the database went away."""
+        """Settle these files and delete the settled ones. Return False if the database went away."""
         outcomes = await self._settle(spool, names)
         settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
         await self._in_thread(_forget, spool, settled)
@@ -217,10 +219,10 @@ class Intake:
         show_spool(events=spool.events, oldest_at=await self._in_thread(spool.find_oldest))
 
     async def _settle(self, spool: Spool, names: Sequence[str]) -> dict[str, Outcome | BaseException]:
-        """Settle these as one batch; what the database refuses, even to keep raw, stays and is tried again later."""
+        """Settle these files as one batch. Files that the database refuses even raw stay and are retried later."""
         found = await self._in_thread(_read, spool, names)
         outcomes = await asyncio.gather(
-            *(self._writer.submit(delivery.read()) for delivery in found.values()), return_exceptions=True
+            *(self._batcher.submit(delivery.read()) for delivery in found.values()), return_exceptions=True
         )
         return dict(zip(found, outcomes, strict=True))
 
@@ -228,8 +230,8 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
 
-def _read(spool: Spool, names: Sequence[str]) -> dict[str, Delivery]:
-    found: dict[str, Delivery] = {}
+def _read(spool: Spool, names: Sequence[str]) -> dict[str, VerifiedDelivery]:
+    found: dict[str, VerifiedDelivery] = {}
     for name in names:
         with _left_to_the_next_look(name):
             delivery = _read_or_put_aside(spool, name)
@@ -238,8 +240,8 @@ def _read(spool: Spool, names: Sequence[str]) -> dict[str, Delivery]:
     return found
 
 
-def _read_or_put_aside(spool: Spool, name: str) -> Delivery | None:
-    """Read one, and put aside what cannot be read: it must not hold up those behind it."""
+def _read_or_put_aside(spool: Spool, name: str) -> VerifiedDelivery | None:
+    """Read one file. Put it aside if it cannot be read, so that it does not block later files."""
     try:
         return spool.read(name)
     except UnreadableFileError:
@@ -249,7 +251,7 @@ def _read_or_put_aside(spool: Spool, name: str) -> Delivery | None:
 
 
 def _forget(spool: Spool, names: Sequence[str]) -> None:
-    """Delete what was settled; what is still there at the next look is a duplicate."""
+    """Delete the files of settled events. A file that cannot be deleted is settled as a duplicate after the next look."""
     for name in names:
         with _left_to_the_next_look(name):
             spool.forget(name)
@@ -257,7 +259,7 @@ def _forget(spool: Spool, names: Sequence[str]) -> None:
 
 @contextmanager
 def _left_to_the_next_look(name: str) -> Iterator[None]:
-    """Go on with the others where the disk says no to one file: it may be short of something, or read-only, and be mended."""
+    """Log an I/O error with one file and go on with the others. The disk may be full or read-only, and be repaired later."""
     try:
         yield
     except OSError as error:

@@ -13,21 +13,21 @@ from coffee_ledger.runtime.tracing import trace_id_in
 from coffee_ledger.settling import Settlement
 
 
-class Refusal(enum.StrEnum):
-    """Why a request was not settled."""
+class DeliveryRefusal(enum.StrEnum):
+    """The reason for which a request was refused."""
 
     UNSIGNED = "unsigned"
-    """Sent by a scanner; common on the internet."""
+    """It has no signature: a scanner or another stranger sent it."""
     BAD_SIGNATURE = "bad_signature"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """Too many bodies were being read, and this one was the oldest."""
+    """The limit of bodies was reached, and this body was the oldest."""
     ABORTED = "aborted"
     OVERLOADED = "overloaded"
     DATABASE_AWAY = "database_away"
     NOT_KEPT = "not_kept"
-    """Signed, but neither settled nor stored raw: our fault, answered with 500."""
+    """Its signature is right, but the event was neither settled nor kept raw: a fault of ours, answered with 500."""
 
 
 OTHER_EVENT = "other"
@@ -47,7 +47,7 @@ DELIVERIES = Counter(
 )
 DURATION = Histogram(
     "ledger_webhook_duration_seconds",
-    "From a delivery's signature check to its durable commit.",
+    "Time from a delivery's signature check to its durable commit.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 BATCH_SIZE = Histogram(
@@ -56,57 +56,57 @@ BATCH_SIZE = Histogram(
 
 LAST_ACCEPTED = Gauge(
     "ledger_webhook_last_accepted_timestamp_seconds",
-    "When this process last answered a delivery with 200, in Unix time.",
+    "Unix time when this process last answered a delivery with 200.",
 )
 FAILED_STREAK = Gauge(
     "ledger_webhook_failed_streak",
-    "Deliveries with a signature, good or bad, that all replicas refused since the last 200 or since a pause of hours.",
+    "Deliveries with a signature that all replicas refused since the last 200, or since six hours without a refusal.",
 )
 SPOOLED_EVENTS = Gauge("ledger_spooled_events", "Events in the spool that wait for the database.")
 SPOOLED_OLDEST_AGE = Gauge(
     "ledger_spooled_oldest_age_seconds",
-    "Age of the oldest file in the spool, including unreadable ones; 0 if there is none.",
+    "Age of the oldest file in the spool, including unreadable files. 0 if there is none.",
 )
-SETTLED_MATCHES = Counter("ledger_webhook_matches", "Charges matched at their delivery, by method.", ["method"])
+SETTLED_MATCHES = Counter("ledger_webhook_matches", "Charges matched at their settlement, by method.", ["method"])
 PICK_TO_PAID = Histogram(
     "ledger_payment_pick_to_paid_seconds",
-    "From the pick of an amount to the payment.",
+    "Time from the user's request to the payment.",
     buckets=(15, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600),
 )
 
 WEBHOOK_TO_CREDIT = Histogram(
     "ledger_webhook_to_credit_seconds",
-    "From receiving a delivery to the durable credits of its payment.",
+    "Time from receiving a delivery to the durable credits of its payment.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 
-# Create every series at 0: `increase` finds nothing in a series that begins at 1.
+# Create every series at 0: Prometheus sees no increase in a counter that first appears at 1.
 for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), (*Outcome, SPOOLED)):
     DELIVERIES.labels(event, outcome)
-for refusal in Refusal:
+for refusal in DeliveryRefusal:
     DELIVERIES.labels(UNVERIFIED_EVENT, refusal)
-for ending in (PROBED, Refusal.DATABASE_AWAY):
+for ending in (PROBED, DeliveryRefusal.DATABASE_AWAY):
     DELIVERIES.labels(PROBE_EVENT, ending)
 for method in Method:
     SETTLED_MATCHES.labels(method)
 
 
 def observe_settlement(done: Settlement, *, now: datetime) -> None:
-    """Count the changes of a batch. Call it after the commit, with the time of the commit."""
+    """Update the metrics for a settled batch. Call this after the commit, with the time of the commit."""
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
-            # Name the trace explicitly: a batch has many, and none of them is current here.
+            # Use the event's own trace: a batch has several, and none of them is current here.
             traceparent = record.event.traceparent
             exemplar = {"trace_id": trace_id_in(traceparent)} if traceparent else None
             WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds(), exemplar=exemplar)
 
 
 def show_spool(*, events: int, oldest_at: float | None) -> None:
-    """Export the size of the spool and the Unix time of its oldest file, None if it is empty."""
+    """Export the number of spooled events and the age of the oldest file. *oldest_at* is its Unix time, or None if there is none."""
     SPOOLED_EVENTS.set(events)
     SPOOLED_OLDEST_AGE.set(0 if oldest_at is None else max(0.0, time.time() - oldest_at))
 

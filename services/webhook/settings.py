@@ -1,4 +1,4 @@
-"""What the webhook needs to know."""
+"""The settings of the webhook."""
 
 import re
 from pathlib import Path
@@ -6,23 +6,23 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from coffee_ledger.runtime.settings import MatchingSettings, parse_list, refuse_value
+from coffee_ledger.runtime.settings import PROBE_SECRET_FIELD, MatchingSettings, parse_list, refuse_value
 
 SECRET_LENGTH_MIN = 8
-"""BMC documents no length. This admits any secret that a machine drew and refuses most words that a person typed to fill the line."""
+"""BMC documents no length. This accepts every generated secret and refuses most words that a person types as a placeholder."""
 
 PLACEHOLDER_WORDS = re.compile(
     "(?:your|my|bmc|buymeacoffee|webhook|signing|probe|secret|key|password|here|example|placeholder|please|test|todo"
     "|change(?:me|this|it)?|replace(?:me|this)?|insert|paste|12345678(?:90?)?|1)+"
 )
-"""Placeholders without the signs between their words: `your-signing-secret`, `change_me`, `password1`."""
+"""Placeholders without the punctuation between their words: `your-signing-secret`, `change_me`, `password1`."""
 
 DISTINCT_CHARACTERS_MIN = 4
-"""Fewer make a row of `x` or `*` rather than a secret."""
+"""A value with fewer is a row of `x` or `*` rather than a secret."""
 
 
 def _refuse_a_placeholder(secret: SecretStr) -> SecretStr:
-    """Refuse a secret that a stranger would guess; whoever guesses it can credit anybody."""
+    """Refuse a secret that is easy to guess: with it, a stranger can credit any user."""
     text = secret.get_secret_value()
     if len(text) < SECRET_LENGTH_MIN:
         raise refuse_value(f"has a secret of fewer than {SECRET_LENGTH_MIN} characters")
@@ -42,23 +42,32 @@ class WebhookSettings(MatchingSettings):
         Field(
             min_length=1,
             description="the signing secret that Buy Me a Coffee shows beside the webhook; while you change it, "
-            "the new and the old one with a comma between",
+            "the new and the old one, separated by a comma",
+            json_schema_extra={
+                "note": "On Buy Me a Coffee, open Integrations, Webhooks, Create new webhook, and enter the address "
+                "https://PUBLIC_HOST/bmc-webhook. The secret is shown once the webhook is saved."
+            },
         ),
     ]
-    PROBE_SECRET: Annotated[
-        Secret | None,
-        Field(default=None, description="a secret of its own for the janitor's probes; drawn at the first start"),
-    ]
+    PROBE_SECRET: Annotated[Secret | None, PROBE_SECRET_FIELD]
     SPOOL_FOLDER: Annotated[
         Path | None,
-        Field(default=None, description="a folder that outlives the container, for what the database cannot take"),
+        Field(
+            default=None,
+            description="a folder that outlives the container, for events that the database cannot take",
+            json_schema_extra={
+                "note": "Without it, deliveries are refused while the database is away. Compose sets it to a volume."
+            },
+        ),
     ]
-    BMC_WEBHOOK_PORT: Annotated[int, Field(default=8080, ge=1, le=65535, description="the port to take deliveries on")]
+    BMC_WEBHOOK_PORT: Annotated[
+        int, Field(default=8080, ge=1, le=65535, description="the port that receives deliveries from the proxy")
+    ]
 
     @field_validator("PROBE_SECRET")
     @classmethod
     def _refuse_a_signing_secret(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
-        """Refuse a secret that also signs payments: a payment would be taken for a probe, answered 200 and rolled back."""
+        """Refuse a secret that also signs payments: a payment taken for a probe would be answered with 200 and rolled back."""
         if secret in others.data.get("BMC_WEBHOOK_SECRETS", []):
             raise refuse_value("is also one of BMC_WEBHOOK_SECRETS")
         return secret

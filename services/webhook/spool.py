@@ -1,9 +1,9 @@
 """
-What the database could not take: deliveries in a folder, a file for each, in the order in which they came.
+The spool: a folder with the deliveries that the database could not take, one file each, ordered by the time of arrival.
 
-A file is there whole or not at all, and outlives a power cut. What is kept is the raw body, checked already, and all else that
-its event is read from, so that it is the same event whenever it is read. Everything here waits for the disk, and is called in a
-thread, by one at a time.
+Files are written atomically and survive a power cut. A file has the raw body, whose signature was verified, and all other values from
+which the event is read, so that each reading gives the same event. All functions wait for the disk: call them in a thread, one at
+a time.
 """
 
 import hashlib
@@ -19,20 +19,20 @@ from coffee_ledger.errors import LedgerError
 from coffee_ledger.events import Event, read_event
 
 EVENTS_MAX = 10_000
-"""Days of a page that is paid every minute; more would take long to look through."""
+"""A page that is paid every minute needs days to reach this. Listing a larger folder would be slow."""
 
 BYTES_MAX = 64 * 1024 * 1024
-"""A few kilobytes an event, and nothing to a disk on which anything else still works."""
+"""A few kilobytes per event, and little compared with the space that a working disk has left."""
 
 WAITS, BEGUN, ASIDE = ".event", ".part", ".unreadable"
 BEGUN_SECONDS_MAX = 60
-"""What was begun longer ago is finished by nobody; anything younger may be another replica's."""
+"""An unfinished file that is older was left by a crash. A younger one may belong to another replica that is writing it."""
 
 OWNER_ONLY = 0o600
 
 
 class NotSpooledError(LedgerError):
-    """The spool is full or cannot be written; nothing of the delivery was kept."""
+    """The spool is full or cannot be written. No part of the delivery was kept."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -40,12 +40,12 @@ class NotSpooledError(LedgerError):
 
 
 class UnreadableFileError(LedgerError):
-    """A file of the spool is damaged, or none of ours."""
+    """A file in the spool is damaged, or was not written by us."""
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """A delivery whose signature was right."""
+class VerifiedDelivery:
+    """A delivery whose signature is valid."""
 
     body: bytes
     received_at: datetime
@@ -54,7 +54,7 @@ class Delivery:
     traceparent: str | None
 
     def read(self) -> Event:
-        """Read its event: the same with each reading, before a restart and after."""
+        """Read its event. Each reading gives the same event, also after a restart."""
         event = read_event(self.body, received_at=self.received_at, nonce=self.nonce)
         return replace(event, verified_by=self.verified_by, traceparent=self.traceparent)
 
@@ -63,14 +63,14 @@ class Delivery:
 class _File:
     bytes: int
     since: float
-    """In Unix time."""
+    """The time of the last write, in Unix time."""
 
 
 class Spool:
     """
-    Keeps deliveries in *folder*.
+    Stores deliveries in *folder*.
 
-    It remembers the files of the last `look` and what itself changed since, so that one listing is enough for a whole drain.
+    Remembers the files of the last `look` and its own changes since then, so that draining needs only one listing of the folder.
     """
 
     def __init__(self, folder: Path, *, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
@@ -83,15 +83,15 @@ class Spool:
 
     @property
     def events(self) -> int:
-        """How many files wait."""
+        """The number of files that wait to be settled."""
         return len(self._waiting)
 
     def find_oldest(self) -> float | None:
-        """Return since when the oldest file lies here, in Unix time, files put aside included; None: there is none."""
+        """Return the Unix time of the oldest file, including files that were put aside, or None if there is none."""
         return min((file.since for files in (self._waiting, self._aside) for file in files.values()), default=None)
 
     def look(self) -> list[str]:
-        """List the folder; returns the names of the files that wait, oldest first."""
+        """List the folder. Return the names of the files that wait to be settled, oldest first."""
         with os.scandir(self._folder) as entries:
             found = {entry.name: _File(stat.st_size, stat.st_mtime) for entry in entries if (stat := _stat(entry))}
         waiting = sorted(name for name in found if name.endswith(WAITS))
@@ -100,12 +100,12 @@ class Spool:
         self._bytes = sum(file.bytes for file in self._waiting.values())
         return waiting
 
-    def keep(self, delivery: Delivery) -> str:
+    def keep(self, delivery: VerifiedDelivery) -> str:
         """
-        Keep a delivery and return the name of its file; once this returns, it is on disk.
+        Store a delivery and return the name of its file. When this returns, the file is on disk.
 
         Raises:
-            NotSpooledError: There is no room, or the disk says no.
+            NotSpooledError: The spool is full, or an I/O error occurred.
         """
         content = _write(delivery)
         if self.events >= self._events_max or self._bytes + len(content) > self._bytes_max:
@@ -128,20 +128,20 @@ class Spool:
             stream.flush()
             os.fsync(stream.fileno())
         begun.rename(begun.with_suffix(WAITS))
-        # The name, too, must outlive a power cut.
+        # Sync the folder too, so that the renamed file survives a power cut.
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
-    def read(self, name: str) -> Delivery | None:
+    def read(self, name: str) -> VerifiedDelivery | None:
         """
-        Read one of what waits. None: another replica was quicker, and has settled it.
+        Read a file that waits. Return None if it is gone: another replica has settled it.
 
         Raises:
-            UnreadableFileError: It is no delivery, or no longer.
-            OSError: The disk says no; it may think better of it.
+            UnreadableFileError: The file is damaged or is not a delivery.
+            OSError: I/O error; may be transient.
         """
         try:
             content = (self._folder / name).read_bytes()
@@ -153,12 +153,12 @@ class Spool:
         return _read(content)
 
     def forget(self, name: str) -> None:
-        """Delete what was settled. Should a power cut bring it back, it is a duplicate."""
+        """Delete the file of a settled delivery. If a power cut restores the file, its event is settled as a duplicate."""
         (self._folder / name).unlink(missing_ok=True)
         self._drop(name)
 
     def put_aside(self, name: str) -> None:
-        """Give a file that cannot be read another name, under which it waits for a person."""
+        """Rename an unreadable file, so that it is kept for an operator and not read again."""
         with suppress(FileNotFoundError):
             (self._folder / name).rename(self._folder / f"{name}{ASIDE}")
         file = self._drop(name)
@@ -166,14 +166,14 @@ class Spool:
             self._aside[f"{name}{ASIDE}"] = file
 
     def _drop(self, name: str) -> _File | None:
-        """Count a file no longer among those that wait; None: it was not."""
+        """Stop counting a file among those that wait. Return it, or None if it was not counted."""
         file = self._waiting.pop(name, None)
         if file is not None:
             self._bytes -= file.bytes
         return file
 
     def sweep(self) -> None:
-        """Remove what was begun and never finished, and so never answered with 200."""
+        """Remove unfinished files. Their deliveries were never answered with 200."""
         for begun in self._folder.glob(f"*{BEGUN}"):
             with suppress(FileNotFoundError):
                 if time.time() - begun.stat().st_mtime > BEGUN_SECONDS_MAX:
@@ -187,8 +187,8 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _write(delivery: Delivery) -> bytes:
-    """Write a digest of the rest in the first line, what we know of the delivery in the second, and then its body."""
+def _write(delivery: VerifiedDelivery) -> bytes:
+    """Return the content of a file: a digest of the rest in the first line, the metadata as JSON in the second, then the body."""
     known = {
         "received_at": delivery.received_at.isoformat(),
         "nonce": delivery.nonce,
@@ -199,7 +199,7 @@ def _write(delivery: Delivery) -> bytes:
     return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
-def _read(content: bytes) -> Delivery:
+def _read(content: bytes) -> VerifiedDelivery:
     digest, _, rest = content.partition(b"\n")
     if digest != hashlib.sha256(rest).hexdigest().encode():
         raise UnreadableFileError
@@ -207,6 +207,6 @@ def _read(content: bytes) -> Delivery:
     try:
         known = json.loads(head)
         received_at = datetime.fromisoformat(known["received_at"])
-        return Delivery(body, received_at, known["nonce"], known["verified_by"], known["traceparent"])
+        return VerifiedDelivery(body, received_at, known["nonce"], known["verified_by"], known["traceparent"])
     except (ValueError, KeyError, TypeError):
         raise UnreadableFileError from None

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.telegram.allowance import Allowance
 from coffee_ledger.telegram.middleware import BURST_MAX, UPDATES_PER_SECOND
+from coffee_ledger.telegram.token_bucket import TokenBucket
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
@@ -188,7 +188,7 @@ async def test_throttling_is_explained_once_in_the_chat_and_as_a_toast_in_the_ch
     await anna.ask("/language")
     await press(anna, "Українська")
     await anna.ask("/balance")
-    monkeypatch.setattr(Allowance, "take", lambda *_: 1.0)
+    monkeypatch.setattr(TokenBucket, "take", lambda *_: 1.0)
 
     said = await anna.ask("/balance")
     await anna.say("/balance")

@@ -19,7 +19,6 @@ from coffee_ledger.model import PaymentId, Rates, TelegramId
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.desk import Order, match_charge, undo_match
 from coffee_ledger.store.payments import erase_user
-from coffee_ledger.telegram.allowance import Allowance
 from coffee_ledger.telegram.api.app import (
     REQUESTS_BURST,
     REQUESTS_PER_SECOND,
@@ -29,6 +28,7 @@ from coffee_ledger.telegram.api.app import (
 from coffee_ledger.telegram.api.chat import Chat
 from coffee_ledger.telegram.api.live import WATCHERS_MAX, WATCHERS_OF_USER_MAX
 from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.token_bucket import TokenBucket
 from tests.bot.conftest import OPERATOR, RunBot, Running
 from tests.bot.people import Person
 from tests.bot.visitors import Events, Visitor, init_data
@@ -442,9 +442,9 @@ def test_three_pages_without_a_stream_can_poll_within_the_rate_limit() -> None:
     [poll_milliseconds] = map(int, re.findall(r"POLL_MILLISECONDS = (\d+);", script))
     polls = [step * poll_milliseconds / 1000 for step in range(3600_000 // poll_milliseconds)]
     attempts = [step * STREAM_RETRY_SECONDS for step in range(int(3600 / STREAM_RETRY_SECONDS))]
-    allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
+    bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
 
-    waits = [allowance.take(ANNA, at) for at in sorted([*polls, *attempts] * 3)]
+    waits = [bucket.take(ANNA, at) for at in sorted([*polls, *attempts] * 3)]
 
     assert not any(waits)
 

@@ -193,10 +193,10 @@ async def undone(undo: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await _insist(undo)
+        await _retry(undo)
 
 
-async def _insist(undo: Callable[[], Awaitable[object]]) -> None:
+async def _retry(undo: Callable[[], Awaitable[object]]) -> None:
     for attempt in range(UNDO_ATTEMPTS_MAX):
         try:
             await undo()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fluent.syntax import FluentParser, ast
@@ -43,12 +43,11 @@ from coffee_ledger.telegram.desk.charges import REMIND_AFTER
 from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, SWEEP_SECONDS
 from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
-from services.janitor.probe import SendProbe
-from services.janitor.tasks import CheckBalances, ExpirePayments, TakeSnapshot
-from services.webhook.writer import PATIENCE_SECONDS
+from services.webhook.batcher import DATABASE_WAIT_SECONDS
 from tests.bot.desk import answer, ask, card_of, data_of, shown
 from tests.bot.people import Message, Person
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
+from tests.integration.janitor import janitor_tasks
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE, OTHER_CODE
 from tests.integration.webhook import RULES, Webhook, serve_webhook
@@ -222,7 +221,7 @@ def test_names_of_buttons_are_correct(heading: str) -> None:
             [(limit.declined_min, limit.within, limit.pause) for limit in DECLINE_LIMITS],
         ),
         ("With ten open ones", 10, OPEN_MAX),
-        ("For six seconds", 6, PATIENCE_SECONDS),
+        ("For six seconds", 6, DATABASE_WAIT_SECONDS),
         ("Within thirty seconds", 30, SWEEP_SECONDS),
     ],
 )
@@ -232,6 +231,7 @@ def test_numbers_agree_with_the_code(said: str, meant: object, is_so: object) ->
 
 
 HEADED = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", ALERTS, re.MULTILINE | re.DOTALL))
+PERIODS = {name: task.period for name, task in janitor_tasks(cast(Pool, None)).items()}
 SCRAPED_SECONDS = 15
 """A metric changes in Prometheus only with the next scrape."""
 
@@ -239,11 +239,11 @@ SCRAPED_SECONDS = 15
 @pytest.mark.parametrize(
     ("alert", "said", "seconds", "period"),
     [
-        ("WebhookProbeFailing", "The age is below a minute again", 60, SendProbe.period),
-        ("PaymentPendingExpiryStuck", "This falls below 90", 90, ExpirePayments.period),
-        ("SnapshotStale", "This is below 45", 45, TakeSnapshot.period),
-        ("BalanceDrift", "gives 0 within two minutes", 120, CheckBalances.period),
-        ("OutboxDeadLetters", "gives 0 within a minute", 60, TakeSnapshot.period),
+        ("WebhookProbeFailing", "The age is below a minute again", 60, PERIODS["send_probe"]),
+        ("PaymentPendingExpiryStuck", "This falls below 90", 90, PERIODS["expire_payments"]),
+        ("SnapshotStale", "This is below 45", 45, PERIODS["take_snapshot"]),
+        ("BalanceDrift", "gives 0 within two minutes", 120, PERIODS["check_balances"]),
+        ("OutboxDeadLetters", "gives 0 within a minute", 60, PERIODS["take_snapshot"]),
     ],
 )
 def test_a_healthy_stack_reaches_the_values_of_the_checks(
@@ -261,7 +261,7 @@ def test_a_healthy_stack_reaches_the_values_of_the_checks(
         ("OutboxUndelivered", "after thirty attempts", 30, ATTEMPTS_MAX),
         ("OutboxUndelivered", "for a quarter of an hour or longer", 900, thresholds.UNDELIVERED_AGE_SECONDS),
         ("ListenDisconnected", "up to half a minute later", 30, SWEEP_SECONDS),
-        ("WebhookProbeAbsent", "The query gives 30", timedelta(seconds=30), SendProbe.period),
+        ("WebhookProbeAbsent", "The query gives 30", timedelta(seconds=30), PERIODS["send_probe"]),
         ("SnapshotStale", "This is below 45", 45, thresholds.SNAPSHOT_FRESH_SECONDS),
         ("DiskNearlyFull", "above two gigabytes", 2 * 1024**3, thresholds.DISK_FREE_BYTES),
         ("PostgresConnectionsHigh", "below 48", 48, thresholds.POSTGRES_CONNECTIONS_SHARE * CONNECTIONS_MAX),

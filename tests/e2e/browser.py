@@ -17,7 +17,7 @@ from tests.network import unchanging_network
 CHROMIUM = next((path for path in [Path("/usr/bin/chromium")] if path.exists()), None)
 """This machine's Chromium, or None for the one that Playwright has installed."""
 
-PATIENCE_MILLISECONDS = 30_000
+TIMEOUT_MILLISECONDS = 30_000
 WIDTHS = (320, 1280)
 GRAVE = ("serious", "critical")
 
@@ -34,7 +34,7 @@ Scheme = Literal["light", "dark"]
 
 @asynccontextmanager
 async def running_browser() -> AsyncIterator[Browser]:
-    expect.set_options(timeout=PATIENCE_MILLISECONDS)
+    expect.set_options(timeout=TIMEOUT_MILLISECONDS)
     with unchanging_network():
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -60,7 +60,7 @@ class Screen:
             reduced_motion="reduce",
         )
         self.rooms.push_async_callback(context.close)
-        context.set_default_timeout(PATIENCE_MILLISECONDS)
+        context.set_default_timeout(TIMEOUT_MILLISECONDS)
         page = await context.new_page()
         page.on("pageerror", self._note_error)
         page.on("console", self._note_refusal)

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 CODE = re.compile(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}\b")
 
 
@@ -40,7 +40,7 @@ class Person:
         """Press the newest button with this text or data, and return the text of the answer, if it has one."""
         pressed = await self._post(f"/telegram/chats/{self.telegram_id}/press", button=button)
         query = pressed["callback_query_id"]
-        chat = await self._read(callback_query_id=query, wait=PATIENCE_SECONDS)
+        chat = await self._read(callback_query_id=query, wait=TIMEOUT_SECONDS)
         found: str | None = next(one["text"] for one in chat["callback_answers"] if one["callback_query_id"] == query)
         return found
 
@@ -50,7 +50,7 @@ class Person:
 
     async def hear(self, words: str = "") -> str:
         """Wait for the bot's next message that contains *words*, and return its text."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 chat = await self._read(after=self.last_read, wait=5)
                 for message in chat["messages"]:
@@ -61,7 +61,7 @@ class Person:
     async def see(self, words: str) -> str:
         """Wait until a new or an edited message of the bot contains *words*, and return its text."""
         version = 0
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 chat = await self._read(version=version, wait=5)
                 version = chat["version"]
@@ -121,7 +121,7 @@ class BuyMeACoffee:
 
     async def delivered(self, event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Wait until an event is delivered or given up, and return the attempts."""
-        query = {"event_id": event["event_id"], "wait": PATIENCE_SECONDS}
+        query = {"event_id": event["event_id"], "wait": TIMEOUT_SECONDS}
         async with self.session.get(f"{self.address}/bmc/deliveries", params=query) as answer:
             answer.raise_for_status()
             found: list[Mapping[str, Any]] = await answer.json()

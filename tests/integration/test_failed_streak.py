@@ -53,7 +53,7 @@ async def replicas(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[],
 async def written(*those: Replica) -> list[float]:
     """Let all replicas write and read again; return the streak that each shows."""
     for one in (*those, *those):
-        await one.streak.write_down()
+        await one.streak.write()
     return [one.shown for one in those]
 
 
@@ -93,7 +93,7 @@ async def test_earlier_failures_written_later_do_not_count(replicas: Callable[[]
     late.refuse(2, minute=1)
     other.accept(minute=2)
 
-    await other.streak.write_down()
+    await other.streak.write()
 
     assert await written(late, other) == [0, 0]
 
@@ -101,7 +101,7 @@ async def test_earlier_failures_written_later_do_not_count(replicas: Callable[[]
 async def test_the_streak_survives_a_restart(replicas: Callable[[], Replica]) -> None:
     before = replicas()
     before.refuse(5)
-    await before.streak.write_down()
+    await before.streak.write()
 
     after = replicas()
 
@@ -154,7 +154,7 @@ async def test_failures_during_a_write_are_added(replicas: Callable[[], Replica]
         shown.append(one.shown)
 
     one.before_writing = refuse_meanwhile
-    await one.streak.write_down()
+    await one.streak.write()
 
     assert [*shown, one.shown] == [3, 3]
 
@@ -168,7 +168,7 @@ async def test_a_delivery_accepted_during_a_write_ends_the_streak(
     one.refuse(2)
 
     one.before_writing = lambda: one.accept(minute=1)
-    await one.streak.write_down()
+    await one.streak.write()
 
     assert one.shown == 0
     one.before_writing, one.is_database_away = lambda: None, False

@@ -1,8 +1,7 @@
 """The janitor's tasks: each runs once with the janitor's role, at a time given by the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,18 +20,12 @@ from coffee_ledger.store.lookup import list_kept_events
 from coffee_ledger.store.settle import keep_failed_event
 from coffee_ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
 from services.janitor.schedule import run_tasks
-from services.janitor.tasks import (
-    BlankPersonalFields,
-    CheckBalances,
-    ExpirePayments,
-    MeasureDisk,
-    RematchCharges,
-    Task,
-)
+from services.janitor.tasks import Task, measure_disk
 from tests.integration.bmc import a_payment, raw
+from tests.integration.janitor import janitor_task
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE
-from tests.integration.webhook import RULES, Webhook
+from tests.integration.webhook import Webhook
 
 TTL = timedelta(hours=24)
 RETENTION = timedelta(days=90)
@@ -68,7 +61,7 @@ async def opened_at(ledger: Ledger, payment_id: str) -> datetime:
 
 async def test_a_payment_expires_at_its_time_and_not_before(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE, minutes_ago=60)
-    task, opened = ExpirePayments(janitor, TTL), await opened_at(ledger, CODE)
+    task, opened = janitor_task(janitor, "expire_payments"), await opened_at(ledger, CODE)
 
     assert await task.run_once(opened + TTL) == 0
     assert await ledger.status(CODE) == "pending"
@@ -80,7 +73,7 @@ async def test_a_payment_expires_at_its_time_and_not_before(janitor: Pool, ledge
 
 async def test_the_user_of_an_expired_payment_is_told_once(janitor: Pool, ledger: Ledger) -> None:
     await ledger.open(CODE, amount="7.50", currency="EUR")
-    task, later = ExpirePayments(janitor, TTL), datetime.now(UTC) + 2 * TTL
+    task, later = janitor_task(janitor, "expire_payments"), datetime.now(UTC) + 2 * TTL
 
     await task.run_once(later)
     await task.run_once(later)
@@ -93,7 +86,7 @@ async def test_the_user_of_an_expired_payment_is_told_once(janitor: Pool, ledger
 async def test_an_ended_payment_does_not_expire(janitor: Pool, ledger: Ledger, status: str) -> None:
     await ledger.open(CODE, status=status)
 
-    assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 0
+    assert await janitor_task(janitor, "expire_payments").run_once(datetime.now(UTC) + 2 * TTL) == 0
     assert await ledger.status(CODE) == status
     assert await ledger.told(ANNA) == []
 
@@ -120,14 +113,14 @@ async def test_more_than_a_batch_expires_in_one_run(janitor: Pool, ledger: Ledge
     count = BATCH_MAX + 1
     await open_many(ledger, count)
 
-    assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == count
+    assert await janitor_task(janitor, "expire_payments").run_once(datetime.now(UTC) + 2 * TTL) == count
     assert await count_expired(ledger) == (count, count)
 
 
 async def test_two_janitors_at_once_expire_each_payment_once(janitor: Pool, ledger: Ledger) -> None:
     count = BATCH_MAX + 1
     await open_many(ledger, count)
-    task, later = ExpirePayments(janitor, TTL), datetime.now(UTC) + 2 * TTL
+    task, later = janitor_task(janitor, "expire_payments"), datetime.now(UTC) + 2 * TTL
 
     rows = await at_once(task, task, now=later)
     rows.append(await task.run_once(later))
@@ -142,7 +135,7 @@ async def test_a_janitor_leaves_expiry_to_another_one_that_runs_it(janitor: Pool
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("LOCK TABLE expiring_turn IN EXCLUSIVE MODE")
 
-        assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 0
+        assert await janitor_task(janitor, "expire_payments").run_once(datetime.now(UTC) + 2 * TTL) == 0
 
 
 async def test_expiry_skips_a_payment_that_is_being_completed(janitor: Pool, ledger: Ledger) -> None:
@@ -151,7 +144,7 @@ async def test_expiry_skips_a_payment_that_is_being_completed(janitor: Pool, led
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("SELECT FROM pending_payments WHERE payment_id = $1 FOR UPDATE", CODE)
 
-        assert await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL) == 1
+        assert await janitor_task(janitor, "expire_payments").run_once(datetime.now(UTC) + 2 * TTL) == 1
 
     assert (await ledger.status(CODE), await ledger.status(OTHER_CODE)) == ("pending", "expired")
 
@@ -160,7 +153,7 @@ async def test_an_expired_payment_is_credited_when_its_charge_arrives(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await ledger.open(CODE)
-    await ExpirePayments(janitor, TTL).run_once(datetime.now(UTC) + 2 * TTL)
+    await janitor_task(janitor, "expire_payments").run_once(datetime.now(UTC) + 2 * TTL)
 
     await webhook.settle(a_payment(support_note=CODE))
 
@@ -191,7 +184,7 @@ async def test_personal_data_is_blanked_after_the_retention_and_not_before(
     before = datetime.now(UTC)
     await webhook.settle(payment)
     await ledger.pool.execute("UPDATE notifications SET status = 'sent', sent_at = now()")
-    task = BlankPersonalFields(janitor, RETENTION)
+    task = janitor_task(janitor, "blank_personal_fields")
 
     assert await task.run_once(before + RETENTION) == 0
     assert await kept(ledger) == {
@@ -215,7 +208,7 @@ async def test_a_repeat_is_recognised_after_all_personal_data_is_blanked(
     await ledger.open(CODE)
     payment = a_payment(support_note=CODE, **PERSONAL)
     await webhook.settle(payment)
-    await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+    await janitor_task(janitor, "blank_personal_fields").run_once(datetime.now(UTC) + 2 * RETENTION)
 
     outcomes = await webhook.settle(payment, payment | {"attempt": 9}, payment | {"event_id": 5})
 
@@ -230,7 +223,7 @@ async def test_a_supporter_stays_known_after_the_name_is_blanked(
     """The charge still links the supporter to the user, although the name is erased."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSONAL))
-    await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+    await janitor_task(janitor, "blank_personal_fields").run_once(datetime.now(UTC) + 2 * RETENTION)
     await ledger.open(OTHER_CODE, amount="9", minutes_ago=600)
 
     outcomes = await webhook.settle(a_payment(amount=9, supporter_id=77))
@@ -244,22 +237,22 @@ async def test_undelivered_notifications_are_not_deleted(janitor: Pool, ledger: 
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE))
 
-    await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+    await janitor_task(janitor, "blank_personal_fields").run_once(datetime.now(UTC) + 2 * RETENTION)
 
     assert await ledger.told(ANNA) == ["payment_credited"]
 
 
 async def test_more_than_a_batch_is_blanked_in_one_run(janitor: Pool, ledger: Ledger) -> None:
     await ledger.pool.execute(
-        "INSERT INTO events (delivery_key, body, outcome)"
-        " SELECT number, '', 'unknown' FROM generate_series(0, $1) AS number",
+        "INSERT INTO events (delivery_key, body, digest, outcome)"
+        " SELECT number, '', '', 'unknown' FROM generate_series(0, $1) AS number",
         BATCH_MAX,
     )
     await ledger.pool.execute(
         "INSERT INTO notifications (kind, status) SELECT 'test_event', 'dead' FROM generate_series(0, $1)", BATCH_MAX
     )
 
-    rows = await BlankPersonalFields(janitor, RETENTION).run_once(datetime.now(UTC) + 2 * RETENTION)
+    rows = await janitor_task(janitor, "blank_personal_fields").run_once(datetime.now(UTC) + 2 * RETENTION)
 
     assert rows == 2 * (BATCH_MAX + 1)
 
@@ -267,7 +260,7 @@ async def test_more_than_a_batch_is_blanked_in_one_run(janitor: Pool, ledger: Le
 async def test_two_janitors_at_once_blank_each_row_once(janitor: Pool, ledger: Ledger, webhook: Webhook) -> None:
     await webhook.settle(*(a_payment(amount=amount, support_note="hello") for amount in range(1, 11)))
     await ledger.pool.execute("UPDATE charges SET state = 'dismissed'")
-    task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
+    task, later = janitor_task(janitor, "blank_personal_fields"), datetime.now(UTC) + 2 * RETENTION
 
     rows = await at_once(task, task, now=later)
     rows.append(await task.run_once(later))
@@ -285,7 +278,7 @@ async def test_data_that_an_operator_still_needs_is_not_blanked(
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", ANNA)
     story = Story(datetime.now(UTC).date(), Decimal(5), "USD", "Anna K")
     await raise_claim(ledger.pool, TelegramId(ANNA), story, now=datetime.now(UTC))
-    task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
+    task, later = janitor_task(janitor, "blank_personal_fields"), datetime.now(UTC) + 2 * RETENTION
 
     await task.run_once(later)
 
@@ -300,7 +293,7 @@ async def test_decided_charges_and_events_are_blanked_too(janitor: Pool, ledger:
     await ledger.pool.execute("UPDATE charges SET payer_name = 'Anna K'")
     await keep_failed_event(ledger.pool, read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n"))
     await ledger.pool.execute("UPDATE charges SET state = 'dismissed'; UPDATE events SET put_aside_at = now()")
-    task, later = BlankPersonalFields(janitor, RETENTION), datetime.now(UTC) + 2 * RETENTION
+    task, later = janitor_task(janitor, "blank_personal_fields"), datetime.now(UTC) + 2 * RETENTION
 
     await task.run_once(later)
 
@@ -318,7 +311,7 @@ async def test_a_charge_is_matched_to_a_web_apps_id_recorded_later(
 ) -> None:
     older_form = f"{ANNA}_1732347758"
     await webhook.settle(a_payment(support_note=older_form))
-    task = RematchCharges(janitor, RULES)
+    task = janitor_task(janitor, "rematch_charges")
     assert await task.run_once(datetime.now(UTC)) == 0
     await ledger.open(older_form)
 
@@ -339,7 +332,7 @@ async def test_a_charge_is_matched_to_a_supporter_who_became_known_later(
     await ledger.open(OTHER_CODE)
     await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))
 
-    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 1
+    assert await janitor_task(janitor, "rematch_charges").run_once(datetime.now(UTC)) == 1
 
     assert sorted(await ledger.credits()) == [500, 900]
     assert await ledger.status(CODE) == "completed"
@@ -349,7 +342,7 @@ async def test_rematching_a_charge_causes_no_guess(janitor: Pool, ledger: Ledger
     await webhook.settle(a_payment())
     await ledger.open(CODE)
 
-    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 0
+    assert await janitor_task(janitor, "rematch_charges").run_once(datetime.now(UTC)) == 0
     assert await ledger.credits() == []
 
 
@@ -362,7 +355,7 @@ async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))
     await ledger.open(CODE, amount="9")
 
-    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 0
+    assert await janitor_task(janitor, "rematch_charges").run_once(datetime.now(UTC)) == 0
     assert await ledger.credits() == [500]
 
 
@@ -377,7 +370,7 @@ async def test_a_charge_that_does_not_wait_is_not_matched_again(
         "UPDATE charges SET state = $1::text, refunded_at = CASE WHEN $1::text = 'refunded' THEN now() END", state
     )
 
-    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 0
+    assert await janitor_task(janitor, "rematch_charges").run_once(datetime.now(UTC)) == 0
     assert await ledger.credits() == []
 
 
@@ -390,7 +383,7 @@ async def test_every_waiting_charge_is_rematched_although_earlier_ones_stay(
     await webhook.settle(a_payment(support_note=older_form, amount=5))
     await ledger.open(older_form)
 
-    assert await RematchCharges(janitor, RULES).run_once(datetime.now(UTC)) == 1
+    assert await janitor_task(janitor, "rematch_charges").run_once(datetime.now(UTC)) == 1
     assert await ledger.credits() == [500]
 
 
@@ -399,7 +392,7 @@ async def test_two_janitors_at_once_credit_a_charge_once(janitor: Pool, ledger: 
     await webhook.settle(*(a_payment(support_note=payment_id) for payment_id in owners))
     for payment_id, user in owners.items():
         await ledger.open(payment_id, user=user)
-    task = RematchCharges(janitor, RULES)
+    task = janitor_task(janitor, "rematch_charges")
 
     rows = await at_once(task, task, now=datetime.now(UTC))
 
@@ -420,7 +413,7 @@ async def test_balances_do_not_drift(janitor: Pool, ledger: Ledger, webhook: Web
     await webhook.settle(a_payment(support_note=CODE))
     await ledger.pool.execute("SELECT spend_credits($1, 30, 'a game', 'game-1')", ANNA)
 
-    assert await CheckBalances(janitor).run_once(datetime.now(UTC)) == 0
+    assert await janitor_task(janitor, "check_balances").run_once(datetime.now(UTC)) == 0
     assert measured_drift() == 0
 
 
@@ -460,23 +453,11 @@ async def test_bypassing_the_ledger_shows_as_drift(janitor: Pool, ledger: Ledger
 
     await ledger.pool.execute(statements)
 
-    assert await CheckBalances(janitor).run_once(datetime.now(UTC)) == drift
+    assert await janitor_task(janitor, "check_balances").run_once(datetime.now(UTC)) == drift
     assert measured_drift() == drift
 
 
 # The schedule --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Stub:
-    """A task that runs a function of the test."""
-
-    name: str
-    work: Callable[[datetime], Awaitable[int]]
-    period: timedelta = timedelta()
-
-    async def run_once(self, now: datetime) -> int:
-        return await self.work(now)
 
 
 def runs(task: str, outcome: str) -> float | None:
@@ -501,7 +482,7 @@ async def test_tasks_continue_after_one_fails_and_end_at_the_stop() -> None:
         return 2
 
     now = datetime(2026, 11, 23, tzinfo=UTC)
-    tasks = [Stub("broken", fail), Stub("away", lose), Stub("sound", work)]
+    tasks = [Task("broken", timedelta(), fail), Task("away", timedelta(), lose), Task("sound", timedelta(), work)]
     async with asyncio.timeout(10):
         await run_tasks(tasks, stop, clock=lambda: now)
 
@@ -524,7 +505,7 @@ async def test_a_running_task_completes_before_the_stop() -> None:
         return 0
 
     running = asyncio.create_task(
-        run_tasks([Stub("slow", work, timedelta(hours=1))], stop, clock=lambda: datetime.now(UTC))
+        run_tasks([Task("slow", timedelta(hours=1), work)], stop, clock=lambda: datetime.now(UTC))
     )
     await begun.wait()
     stop.set()
@@ -542,7 +523,7 @@ async def test_the_expiry_setting_is_exported_even_without_a_database(
 
     async with open_pool(nowhere) as pool:
         with pytest.raises(DatabaseAwayError):
-            await ExpirePayments(pool, timedelta(hours=7)).run_once(datetime.now(UTC))
+            await janitor_task(pool, "expire_payments", PENDING_TTL_HOURS="7").run_once(datetime.now(UTC))
 
     assert REGISTRY.get_sample_value("ledger_pending_ttl_seconds") == 7 * 3600
 
@@ -552,14 +533,14 @@ async def test_a_task_fails_as_database_away_without_a_database(role_url: Callab
 
     async with open_pool(nowhere) as pool:
         with pytest.raises(DatabaseAwayError):
-            await ExpirePayments(pool, TTL).run_once(datetime.now(UTC))
+            await janitor_task(pool, "expire_payments").run_once(datetime.now(UTC))
 
 
 # The disk ------------------------------------------------------------------------------------------------------------
 
 
 async def test_the_disk_of_the_folder_is_measured(tmp_path: Path) -> None:
-    await MeasureDisk(tmp_path).run_once(datetime.now(UTC))
+    await measure_disk(tmp_path)
 
     free, size = (disk(name, tmp_path) for name in ("ledger_disk_free_bytes", "ledger_disk_size_bytes"))
     assert free is not None
@@ -569,7 +550,7 @@ async def test_the_disk_of_the_folder_is_measured(tmp_path: Path) -> None:
 
 async def test_an_unmeasurable_disk_is_not_reported_as_full(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        await MeasureDisk(tmp_path / "mistyped").run_once(datetime.now(UTC))
+        await measure_disk(tmp_path / "mistyped")
 
     assert disk("ledger_disk_free_bytes", tmp_path / "mistyped") is None
     assert REGISTRY.get_sample_value("ledger_disk_free_bytes") is None

@@ -14,7 +14,7 @@ from tests.integration.people import Ledger
 from tests.integration.test_settling import CODE
 from tests.integration.webhook import Webhook
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 class Sleeper:
@@ -27,7 +27,7 @@ class Sleeper:
         self._wakes.put_nowait(None)
 
     async def woken(self) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._wakes.get()
 
     @property

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from coffee_ledger.store.database import open_pool
 from services.janitor.metrics import CERTIFICATE_EXPIRY
-from services.janitor.probe import ProbeError, SendProbe
+from services.janitor.probe import ProbeError, ProbeSender
 from tests.integration.bmc import SECRET, a_payment, raw
 from tests.integration.people import Ledger
 from tests.integration.webhook import PROBE_SECRET, Webhook, serve_webhook
@@ -30,8 +30,8 @@ def probed(outcome: str) -> float:
     return REGISTRY.get_sample_value("ledger_webhook_deliveries_total", {"event": "probe", "outcome": outcome}) or 0
 
 
-def probe(webhook: Webhook, secret: bytes = PROBE_SECRET) -> SendProbe:
-    return SendProbe(f"{webhook.address}/bmc-webhook", "localhost", SecretStr(secret.decode()))
+def probe(webhook: Webhook, secret: bytes = PROBE_SECRET) -> ProbeSender:
+    return ProbeSender(f"{webhook.address}/bmc-webhook", "localhost", SecretStr(secret.decode()))
 
 
 async def everything(ledger: Ledger) -> list[object]:
@@ -42,7 +42,7 @@ async def everything(ledger: Ledger) -> list[object]:
 async def test_a_probe_is_settled_and_rolled_back(webhook: Webhook, ledger: Ledger) -> None:
     before = probed("probe")
 
-    await probe(webhook).run_once(NOW)
+    await probe(webhook).send(NOW)
 
     assert probed("probe") == before + 1
     assert await everything(ledger) == [[]] * 6
@@ -83,7 +83,7 @@ async def test_a_payment_is_credited_although_the_probes_have_the_same_secret(
 async def test_a_probe_does_not_end_a_streak_of_failures(webhook: Webhook) -> None:
     await webhook.post(raw(a_payment()), secret=b"another")
 
-    await probe(webhook).run_once(NOW)
+    await probe(webhook).send(NOW)
 
     assert REGISTRY.get_sample_value("ledger_webhook_failed_streak") == 1
     await webhook.post(a_payment(), secret=SECRET)
@@ -91,14 +91,14 @@ async def test_a_probe_does_not_end_a_streak_of_failures(webhook: Webhook) -> No
 
 async def test_a_refused_probe_raises_an_error(webhook: Webhook, ledger: Ledger) -> None:
     with pytest.raises(ProbeError, match="401"):
-        await probe(webhook, b"another").run_once(NOW)
+        await probe(webhook, b"another").send(NOW)
 
 
 async def test_an_unreachable_webhook_fails_the_probe(ledger: Ledger) -> None:
-    away = SendProbe("http://127.0.0.1:1/bmc-webhook", "localhost", SecretStr("x"))
+    away = ProbeSender("http://127.0.0.1:1/bmc-webhook", "localhost", SecretStr("x"))
 
     with pytest.raises(ProbeError, match="ClientConnectorError"):
-        await away.run_once(NOW)
+        await away.send(NOW)
 
 
 # The certificate ------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 @asynccontextmanager
-async def front_door(folder: Path) -> AsyncIterator[SendProbe]:
+async def front_door(folder: Path) -> AsyncIterator[ProbeSender]:
     """Run a proxy that accepts every request, and yield a probe that trusts its certificate."""
     shown, trust = self_signed(folder)
 
@@ -134,7 +134,7 @@ async def front_door(folder: Path) -> AsyncIterator[SendProbe]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=shown).start()
         url = f"https://127.0.0.1:{runner.addresses[0][1]}/bmc-webhook"
-        yield SendProbe(url, PUBLIC, SecretStr("x"), trust=trust)
+        yield ProbeSender(url, PUBLIC, SecretStr("x"), trust=trust)
     finally:
         await runner.cleanup()
 
@@ -147,7 +147,7 @@ def holds_until() -> float | None:
 async def test_a_probe_exports_the_certificates_expiry(tmp_path: Path) -> None:
     CERTIFICATE_EXPIRY.set(0)
     async with front_door(tmp_path) as sender:
-        await sender.run_once(NOW)
+        await sender.send(NOW)
 
     assert holds_until() == pytest.approx(time.time() + DAYS * 86400, abs=60)
 
@@ -156,7 +156,7 @@ async def test_a_probe_exports_the_certificates_expiry(tmp_path: Path) -> None:
 async def test_the_expiry_of_an_unchecked_certificate_is_not_exported(tmp_path: Path) -> None:
     CERTIFICATE_EXPIRY.set(0)
     async with front_door(tmp_path) as sender:
-        await replace(sender, host="localhost").run_once(NOW)
+        await replace(sender, host="localhost").send(NOW)
 
     assert holds_until() == 0
 
@@ -167,4 +167,4 @@ async def test_an_untrusted_certificate_fails_the_probe(tmp_path: Path) -> None:
         stranger = replace(sender, trust=ssl.create_default_context())
 
         with pytest.raises(ProbeError, match="Certificate"):
-            await stranger.run_once(NOW)
+            await stranger.send(NOW)

@@ -10,7 +10,7 @@ from typing import Any
 from coffee_ledger.events import read_event
 from coffee_ledger.store.database import open_pool
 from coffee_ledger.store.settle import settle_events
-from services.webhook.spool import Delivery, Spool
+from services.webhook.spool import Spool, VerifiedDelivery
 from tests.integration.bmc import a_payment, a_refund_of, raw
 from tests.integration.people import Ledger, connect_all
 from tests.integration.test_settling import CODE
@@ -50,7 +50,7 @@ async def test_both_replicas_drain_one_spool_and_credit_each_charge_once(
     spool, began = Spool(tmp_path), datetime.now(UTC) - timedelta(minutes=5)
     for number, event in enumerate(event for user in USERS for event in events_of(user)):
         received_at = began + timedelta(milliseconds=number)
-        spool.keep(Delivery(raw(event), received_at, secrets.token_hex(8), 2, None))
+        spool.keep(VerifiedDelivery(raw(event), received_at, secrets.token_hex(8), 2, None))
 
     async with (
         asyncio.timeout(40),

@@ -9,11 +9,12 @@ import pytest
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.desk import Done, Order, Refused, Why, settle_again
 from coffee_ledger.store.upkeep import close_answered_claims
-from services.janitor.tasks import SettleWantedEvents
+from services.janitor.tasks import Task
 from tests.integration.bmc import a_payment
+from tests.integration.janitor import janitor_task
 from tests.integration.people import ANNA, Ledger, connect_all
 from tests.integration.test_desk import OLHA, PETRO
-from tests.integration.webhook import RULES, Webhook
+from tests.integration.webhook import Webhook
 
 CODE = "K7QM2XHD"
 REFUSE_CHARGES = """
@@ -25,10 +26,10 @@ REFUSE_CHARGES = """
 
 
 @pytest.fixture
-async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[SettleWantedEvents]:
+async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Task]:
     async with open_pool(role_url("janitor")) as pool:
         await connect_all(pool)
-        yield SettleWantedEvents(pool, RULES)
+        yield janitor_task(pool, "settle_wanted_events")
 
 
 def order(operator: int = OLHA, *, key: str | None = None) -> Order:
@@ -45,7 +46,7 @@ async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[s
 
 
 async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
     event, event_no = await fail(webhook, ledger, support_note=CODE)
@@ -64,9 +65,7 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
     assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "credited"}
 
 
-async def test_settling_again_causes_no_guess(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
-) -> None:
+async def test_settling_again_causes_no_guess(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
     """The payer may have cancelled their pending payment meanwhile, so the remaining open one may be another user's."""
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)
@@ -78,9 +77,7 @@ async def test_settling_again_causes_no_guess(
     assert await ledger.credits() == []
 
 
-async def test_a_claim_raised_meanwhile_is_closed(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
-) -> None:
+async def test_a_claim_raised_meanwhile_is_closed(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger, support_note=CODE)
     await ledger.pool.execute(
@@ -108,7 +105,7 @@ async def test_only_the_first_of_two_operators_decides(desk: Pool, webhook: Webh
 
 
 async def test_an_event_that_fails_again_stays_failed_and_is_reported(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     _, event_no = await fail(webhook, ledger)
     await ledger.pool.execute(REFUSE_CHARGES)
@@ -122,7 +119,7 @@ async def test_an_event_that_fails_again_stays_failed_and_is_reported(
 
 
 async def test_an_event_that_fails_again_does_not_delay_others(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     failed = [
         (await fail(webhook, ledger, transaction_id="pi_bad"))[1],
@@ -138,7 +135,7 @@ async def test_an_event_that_fails_again_does_not_delay_others(
 
 
 async def test_an_event_that_is_still_unreadable_stays_unreadable(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     await webhook.post(b"{not JSON")
     await settle_again(desk, 1, order())
@@ -155,7 +152,7 @@ async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
 
 
 async def test_an_event_that_became_readable_is_settled(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     """This is the case after an update: the event is valid, but an older version could not read it."""
     await ledger.open(CODE)
@@ -171,7 +168,7 @@ async def test_an_event_that_became_readable_is_settled(
 
 
 async def test_an_event_redelivered_meanwhile_is_not_credited_twice(
-    desk: Pool, janitor: SettleWantedEvents, webhook: Webhook, ledger: Ledger
+    desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     await ledger.open(CODE)
     event, event_no = await fail(webhook, ledger, support_note=CODE)

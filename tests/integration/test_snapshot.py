@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.snapshot import take_snapshot
-from services.janitor.state import AGE_MAX, State
+from services.janitor.collector import AGE_MAX, SnapshotCollector
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
@@ -19,10 +19,10 @@ SECOND = timedelta(seconds=1)
 async def read(janitor: Pool, *, age: timedelta = timedelta()) -> dict[str, float]:
     """Take a snapshot, and return the value of each series *age* later."""
     now = datetime.now(UTC)
-    state = State(("USD", "EUR"), clock=lambda: now + age)
+    collector = SnapshotCollector(("USD", "EUR"), clock=lambda: now + age)
     registry = CollectorRegistry()
-    registry.register(state)
-    state.show(await take_snapshot(janitor, now=now))
+    registry.register(collector)
+    collector.show(await take_snapshot(janitor, now=now))
     lines = generate_latest(registry).decode().splitlines()
     return {
         series: float(value)

@@ -21,7 +21,7 @@ from coffee_ledger.events import read_event
 from coffee_ledger.runtime import tracing
 from coffee_ledger.runtime.settings import Settings, SettingsError, read_settings
 from coffee_ledger.runtime.tracing import PARENT_AGE_MAX, choose_sampler, configure_tracing, end_tracing, follow, timed
-from services.webhook.story import settling
+from services.webhook.settlement_log import trace_settlement
 from tests.integration.bmc import a_payment, raw, sign
 from tests.integration.people import Ledger
 from tests.integration.webhook import Webhook
@@ -72,7 +72,7 @@ def test_an_event_spooled_for_long_is_settled_in_its_own_trace(
 ) -> None:
     event = read_event(b"{}", received_at=NOON - age, nonce="1")
 
-    with settling([replace(event, traceparent=PROXYS), replace(event, traceparent=OTHER)], now=NOON):
+    with trace_settlement([replace(event, traceparent=PROXYS), replace(event, traceparent=OTHER)], now=NOON):
         pass
 
     [settled] = spans.get_finished_spans()

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from coffee_ledger.codes import issue_code
 from coffee_ledger.runtime.bodies import BodyReader
 from coffee_ledger.store.database import open_pool
-from services.webhook import writer
+from services.webhook import batcher
 from services.webhook.app import BODY_BYTES_MAX
 from tests.integration.bmc import SECRET, a_payment, raw, sign
 from tests.integration.people import ANNA, Ledger
@@ -227,7 +227,7 @@ def files_in(folder: Path) -> list[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a database that is away."""
-    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher, "DATABASE_WAIT_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")

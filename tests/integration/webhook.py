@@ -23,12 +23,12 @@ from coffee_ledger.store.settle import (
     settle_events,
 )
 from services.webhook.app import Probe, make_app
+from services.webhook.batcher import Batcher
 from services.webhook.failures import FailedStreak, SignatureFailures
 from services.webhook.intake import Intake
 from services.webhook.metrics import observe_settlement
+from services.webhook.settlement_log import log_settlement, trace_settlement
 from services.webhook.spool import Spool
-from services.webhook.story import settling, tell
-from services.webhook.writer import Writer
 from tests.integration.bmc import SECRET, raw, sign
 
 RULES = Rules(
@@ -63,18 +63,18 @@ async def serve_webhook(
     pool: Pool, rules: Rules = RULES, *, spool: Path | None = None, probe_secret: bytes = PROBE_SECRET
 ) -> AsyncIterator[Webhook]:
     async def settle(events: Sequence[Event]) -> list[Outcome]:
-        with settling(events, now=datetime.now(UTC)):
+        with trace_settlement(events, now=datetime.now(UTC)):
             done = await settle_events(pool, events, rules, now=datetime.now(UTC))
         observe_settlement(done, now=datetime.now(UTC))
-        tell(done, events)
+        log_settlement(done, events)
         return done.outcomes
 
-    writer = Writer(
+    batcher = Batcher(
         settle=settle,
         keep_failed=lambda event: keep_failed_event(pool, event),
     )
-    writing = asyncio.create_task(writer.run())
-    intake = Intake(writer, Spool(spool) if spool else None, lambda: reaches_database(pool))
+    writing = asyncio.create_task(batcher.run())
+    intake = Intake(batcher, Spool(spool) if spool else None, lambda: reaches_database(pool))
     await intake.open()
     draining = asyncio.create_task(intake.run())
     failures = SignatureFailures(

@@ -21,7 +21,7 @@ from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "grafana/grafana:13.2.3"
 WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 SERIES_MAX = 1_500
 STATEMENTS_MAX = 20
 """As set for the exporter in compose.yaml."""
@@ -57,7 +57,7 @@ def prometheus(stack: Stack) -> str:
     """The address of Prometheus, once payments of all kinds were processed and scraped."""
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(
-        lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=PATIENCE_SECONDS
+        lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS
     )
     asyncio.run(exercise(stack))
     # The refund comes last and appears in the next snapshot. A rate needs two samples.
@@ -68,7 +68,7 @@ def prometheus(stack: Stack) -> str:
         # A subquery evaluates at full half minutes, independent of the first scrape.
         'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
-        await_that(functools.partial(ask_now, address, seen), seconds=PATIENCE_SECONDS)
+        await_that(functools.partial(ask_now, address, seen), seconds=TIMEOUT_SECONDS)
     return address
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, Metric
 
-import coffee_ledger.runtime.vitals
+import coffee_ledger.runtime.process_metrics
 import coffee_ledger.store.metrics
 import coffee_ledger.telegram.metrics
 import services.janitor.metrics
@@ -22,7 +22,7 @@ from coffee_ledger.store.snapshot import NOTHING, Overdrafts, Snapshot
 from monitoring.__main__ import ROOT, written_files
 from monitoring.alerts import ALERTS, HARMS, MISSED, Alert, Severity
 from monitoring.slos import SLOS, Slo, recording_rules
-from services.janitor.state import State
+from services.janitor.collector import SnapshotCollector
 from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "prom/prometheus:v3.13.3"
@@ -33,7 +33,7 @@ OF_OURS = (
     coffee_ledger.store.metrics,
     coffee_ledger.telegram.metrics,
     services.janitor.metrics,
-    coffee_ledger.runtime.vitals,
+    coffee_ledger.runtime.process_metrics,
     services.webhook.metrics,
 )
 """Importing these modules declares the metrics that the services export."""
@@ -155,14 +155,14 @@ def exported() -> set[str]:
 NO_HISTORY = History(0, None, None)
 
 
-def a_state() -> State:
-    state = State(["USD"], clock=lambda: datetime.now(UTC))
-    state.show(
+def a_state() -> SnapshotCollector:
+    collector = SnapshotCollector(["USD"], clock=lambda: datetime.now(UTC))
+    collector.show(
         Snapshot(
             datetime.now(UTC), {}, {}, {}, {}, {}, {}, {}, {}, NOTHING, {}, Overdrafts(0, 0), NO_HISTORY, None, None
         )
     )
-    return state
+    return collector
 
 
 def _series(metric: Metric) -> list[str]:

@@ -15,7 +15,7 @@ from coffee_ledger.runtime.health import HEADER_BYTES_MAX, listening
 
 BYTES_MAX = 1000
 HEAD = "POST / HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n"
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 
 @dataclass
@@ -33,14 +33,14 @@ class Server:
         """Send the request's head and *body*, and wait until the server begins to read."""
         reader, writer = await self.connect()
         writer.write(HEAD.format(f"Content-Length: {length}").encode() + body)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self.begun.acquire()
         return reader, writer
 
 
 @asynccontextmanager
 async def serve(
-    *, seconds_max: float = PATIENCE_SECONDS, bodies_max: int = 100, client_max_size: int = BYTES_MAX
+    *, seconds_max: float = TIMEOUT_SECONDS, bodies_max: int = 100, client_max_size: int = BYTES_MAX
 ) -> AsyncIterator[Server]:
     server = Server()
     bodies = BodyReader(bytes_max=BYTES_MAX, seconds_max=seconds_max, bodies_max=bodies_max)
@@ -64,7 +64,7 @@ async def serve(
 
 async def answer_to(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """Read until the server closes the connection; return the status and the body."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     found = re.match(rb"HTTP/1\.[01] (\d{3}) ", head)
     assert found
@@ -106,7 +106,7 @@ async def test_a_slow_body_that_ends_in_time_is_read() -> None:
         reader, writer = await server.begin(6, b"one")
         writer.write(b"two")
 
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert b" 200 " in await reader.readline()
         writer.close()
 
@@ -118,7 +118,7 @@ async def test_the_oldest_body_is_dropped_at_the_limit_and_the_newest_is_read() 
         dropped = await answer_to(oldest[0])
         for reader, writer in (newest, older):
             writer.write(b"cd")
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 assert b" 200 " in await reader.readline()
 
         for _, writer in (oldest, older, newest):
@@ -160,8 +160,8 @@ async def test_an_aborted_upload_is_noticed_at_once() -> None:
 
         writer.transport.abort()
 
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not server.unread:  # noqa: ASYNC110 — the aborted client gets no event to await
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while not server.unread:  # noqa: ASYNC110 — only the handler could tell, and it has no reader any more
                 await asyncio.sleep(0)
     assert server.unread == [Unread.ABORTED]
 

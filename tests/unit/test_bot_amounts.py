@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountRefusal, Wish, read_web_app_data, read_wish
 
 CURRENCIES = ("USD", "EUR", "UAH", "PLN")
 ANNA = TelegramId(101)
 
 
-def written(text: str) -> Wish | Refusal:
+def written(text: str) -> Wish | AmountRefusal:
     return read_wish(text, currency="USD", currencies=CURRENCIES)
 
 
-def sent(data: object) -> Wish | Refusal:
+def sent(data: object) -> Wish | AmountRefusal:
     text = data if isinstance(data, str) else json.dumps(data)
     return read_web_app_data(text, sender=ANNA, currency="USD", currencies=CURRENCIES)
 
@@ -51,32 +51,32 @@ def test_an_amount_is_parsed_as_people_write_it(text: str, amount: str, currency
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", Refusal.UNREADABLE),
-        ("ten", Refusal.UNREADABLE),
-        ("10 dollars please", Refusal.UNREADABLE),
-        ("-10", Refusal.UNREADABLE),
-        ("+10", Refusal.UNREADABLE),
-        ("1e3", Refusal.UNREADABLE),
-        ("0x10", Refusal.UNREADABLE),
-        ("10.", Refusal.UNREADABLE),
-        (".5", Refusal.UNREADABLE),
-        ("10.555", Refusal.UNREADABLE),
-        ("1,000", Refusal.UNREADABLE),
-        ("1 000", Refusal.UNREADABLE),
-        ("10 20", Refusal.UNREADABLE),
-        ("$5 EUR", Refusal.UNREADABLE),
-        ("$5 ₴", Refusal.UNREADABLE),
-        ("NaN", Refusal.UNREADABLE),
-        ("9" * 400, Refusal.UNREADABLE),
-        ("0", Refusal.TOO_SMALL),
-        ("0.99", Refusal.TOO_SMALL),
-        ("10000.01", Refusal.TOO_LARGE),
-        ("999999999", Refusal.TOO_LARGE),
-        ("5 GBP", Refusal.CURRENCY),
-        ("£5", Refusal.CURRENCY),
+        ("", AmountRefusal.UNREADABLE),
+        ("ten", AmountRefusal.UNREADABLE),
+        ("10 dollars please", AmountRefusal.UNREADABLE),
+        ("-10", AmountRefusal.UNREADABLE),
+        ("+10", AmountRefusal.UNREADABLE),
+        ("1e3", AmountRefusal.UNREADABLE),
+        ("0x10", AmountRefusal.UNREADABLE),
+        ("10.", AmountRefusal.UNREADABLE),
+        (".5", AmountRefusal.UNREADABLE),
+        ("10.555", AmountRefusal.UNREADABLE),
+        ("1,000", AmountRefusal.UNREADABLE),
+        ("1 000", AmountRefusal.UNREADABLE),
+        ("10 20", AmountRefusal.UNREADABLE),
+        ("$5 EUR", AmountRefusal.UNREADABLE),
+        ("$5 ₴", AmountRefusal.UNREADABLE),
+        ("NaN", AmountRefusal.UNREADABLE),
+        ("9" * 400, AmountRefusal.UNREADABLE),
+        ("0", AmountRefusal.TOO_SMALL),
+        ("0.99", AmountRefusal.TOO_SMALL),
+        ("10000.01", AmountRefusal.TOO_LARGE),
+        ("999999999", AmountRefusal.TOO_LARGE),
+        ("5 GBP", AmountRefusal.CURRENCY),
+        ("£5", AmountRefusal.CURRENCY),
     ],
 )
-def test_an_invalid_amount_is_refused_with_its_reason(text: str, why: Refusal) -> None:
+def test_an_invalid_amount_is_refused_with_its_reason(text: str, why: AmountRefusal) -> None:
     assert written(text) == why
 
 
@@ -123,33 +123,33 @@ def test_text_that_is_not_json_is_refused(text: str) -> None:
     ],
 )
 def test_valid_data_of_a_page_is_accepted(form: object, payment_id: str | None) -> None:
-    assert sent(form) == Wish(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain str stands for a PaymentId
+    assert sent(form) == Wish(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
 
 
 @pytest.mark.parametrize(
     ("form", "why"),
     [
-        ({"amount": 10, "user_id": 202}, Refusal.DATA_FOREIGN),
-        ({"amount": 10, "payment_id": "202_1732347758"}, Refusal.DATA_FOREIGN),
-        ({"amount": 10, "payment_id": "1101_1732347758"}, Refusal.DATA_FOREIGN),
-        ({"amount": 10, "user_id": True}, Refusal.DATA_UNREADABLE),
-        ({"amount": True}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": "K7QM2XHD"}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": "101_1732347758\n"}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": ""}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10.001}, Refusal.DATA_UNREADABLE),
-        ('{"amount": 1e400}', Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "x": "я" * 2048}, Refusal.DATA_UNREADABLE),
-        ({"amount": 0}, Refusal.TOO_SMALL),
-        ({"amount": 10001}, Refusal.TOO_LARGE),
-        ({"amount": 10, "currency": "GBP"}, Refusal.CURRENCY),
+        ({"amount": 10, "user_id": 202}, AmountRefusal.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "202_1732347758"}, AmountRefusal.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "1101_1732347758"}, AmountRefusal.DATA_FOREIGN),
+        ({"amount": 10, "user_id": True}, AmountRefusal.DATA_UNREADABLE),
+        ({"amount": True}, AmountRefusal.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "K7QM2XHD"}, AmountRefusal.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "101_1732347758\n"}, AmountRefusal.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": ""}, AmountRefusal.DATA_UNREADABLE),
+        ({"amount": 10.001}, AmountRefusal.DATA_UNREADABLE),
+        ('{"amount": 1e400}', AmountRefusal.DATA_UNREADABLE),
+        ({"amount": 10, "x": "я" * 2048}, AmountRefusal.DATA_UNREADABLE),
+        ({"amount": 0}, AmountRefusal.TOO_SMALL),
+        ({"amount": 10001}, AmountRefusal.TOO_LARGE),
+        ({"amount": 10, "currency": "GBP"}, AmountRefusal.CURRENCY),
     ],
 )
-def test_invalid_data_of_a_page_is_refused_with_its_reason(form: object, why: Refusal) -> None:
+def test_invalid_data_of_a_page_is_refused_with_its_reason(form: object, why: AmountRefusal) -> None:
     assert sent(form if isinstance(form, str) else json.dumps(form, ensure_ascii=False)) == why
 
 
-def is_sane(wish: Wish | Refusal) -> bool:
-    if isinstance(wish, Refusal):
+def is_sane(wish: Wish | AmountRefusal) -> bool:
+    if isinstance(wish, AmountRefusal):
         return True
     return LEAST <= wish.amount <= MOST and wish.amount == round(wish.amount, 2) and wish.currency in CURRENCIES

@@ -145,7 +145,7 @@ def test_a_webhook_url_at_another_host_is_refused(host: str) -> None:
 
     assert problem == (
         "BOT_WEBHOOK_URL leads to another host than PUBLIC_HOST: write https://pay.example.org/telegram-webhook, "
-        "or nothing to ask Telegram for updates"
+        "or nothing to poll Telegram for updates"
     )
 
 

@@ -101,7 +101,7 @@ def test_an_unreadable_file_does_not_stop_the_check(
         env_file.write_bytes(b"\xff")
 
     assert find_problems(GOOD, env_file) == []
-    assert "config-check: .env cannot be read here" in capsys.readouterr().out
+    assert "config-check: cannot read .env" in capsys.readouterr().out
 
 
 def run(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], env_file: Path) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services import secrets
-from services.secrets import hand_out
+from services.secrets import write_secrets
 
 ALERTS = {"ALERTS_BOT_TOKEN": "987654321:AAH0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "ALERTS_CHAT_ID": "-1001234567890"}
 GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEBHOOK_SECRETS": "new,old"}
@@ -34,7 +34,7 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def test_each_service_gets_only_its_own_secrets(root: Path) -> None:
-    hand_out(root, GIVEN | {"PATH": "/bin"})
+    write_secrets(root, GIVEN | {"PATH": "/bin"})
 
     assert set(contents(root)) == {
         "bot/bot_token",
@@ -63,9 +63,9 @@ def test_each_service_gets_only_its_own_secrets(root: Path) -> None:
 
 
 def test_janitor_and_webhook_share_one_lasting_probe_secret(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     first = contents(root)
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert len(first["janitor/probe_secret"]) >= 32
     assert contents(root)["webhook/probe_secret"] == first["webhook/probe_secret"] == first["janitor/probe_secret"]
@@ -73,7 +73,7 @@ def test_janitor_and_webhook_share_one_lasting_probe_secret(root: Path) -> None:
 
 @pytest.mark.parametrize("role", ["webhook", "bot", "janitor"])
 def test_each_database_url_has_the_password_of_its_role(root: Path, role: str) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     address = urlsplit(contents(root)[f"{role}/database_url"])
     assert (address.scheme, address.username, address.hostname, address.port) == ("postgresql", role, "db", 5432)
@@ -82,7 +82,7 @@ def test_each_database_url_has_the_password_of_its_role(root: Path, role: str) -
 
 
 def test_passwords_are_long_and_unique(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
     assert len(set(passwords)) == 6
@@ -90,7 +90,7 @@ def test_passwords_are_long_and_unique(root: Path) -> None:
 
 
 def test_only_the_services_user_may_read_its_secrets(root: Path, umask: None) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     modes = {
         oct(file.stat().st_mode & 0o777)
@@ -101,35 +101,35 @@ def test_only_the_services_user_may_read_its_secrets(root: Path, umask: None) ->
 
 
 def test_every_user_may_read_the_passwords_for_the_database(root: Path, umask: None) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert {oct(file.stat().st_mode & 0o777) for file in (root / "db").iterdir()} == {"0o444"}
 
 
 def test_passwords_stay_the_same_in_a_second_run(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     before = contents(root)
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert contents(root) == before
 
 
 def test_a_changed_secret_is_replaced(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     before = contents(root)
 
-    hand_out(root, GIVEN | {"BMC_WEBHOOK_SECRETS": "newest"})
+    write_secrets(root, GIVEN | {"BMC_WEBHOOK_SECRETS": "newest"})
 
     assert contents(root) == before | {"webhook/bmc_webhook_secrets": "newest"}
 
 
 def test_a_lost_database_url_is_written_again_with_the_same_password(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     before = contents(root)
     (root / "bot" / "database_url").unlink()
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert contents(root) == before
 
@@ -138,7 +138,7 @@ def test_half_written_files_of_a_crash_are_removed(root: Path) -> None:
     (root / "bot" / ".bot_token.new").write_text("half")
     (root / "db" / ".password_bot.new").write_text("half")
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert contents(root)["bot/bot_token"] == GIVEN["BOT_TOKEN"]
     assert not [name for name in contents(root) if name.endswith(".new")]
@@ -214,10 +214,10 @@ def test_incomplete_alert_settings_are_refused_in_one_line(
 
 
 def test_an_empty_password_is_generated_again(root: Path) -> None:
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
     (root / "db" / "password_bot").chmod(0o600)
     (root / "db" / "password_bot").write_text("")
 
-    hand_out(root, GIVEN)
+    write_secrets(root, GIVEN)
 
     assert len(contents(root)["db/password_bot"]) >= 32

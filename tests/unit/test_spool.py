@@ -20,22 +20,22 @@ from structlog.testing import capture_logs
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
+from services.webhook import batcher as batcher_module
 from services.webhook import intake as intake_module
-from services.webhook import writer as writer_module
+from services.webhook.batcher import BATCH_MAX, Batcher
 from services.webhook.intake import Intake
-from services.webhook.spool import BEGUN_SECONDS_MAX, Delivery, NotSpooledError, Spool, UnreadableFileError
-from services.webhook.writer import BATCH_MAX, Writer
+from services.webhook.spool import BEGUN_SECONDS_MAX, NotSpooledError, Spool, UnreadableFileError, VerifiedDelivery
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
-def delivery(number: int = 1, *, body: bytes | None = None) -> Delivery:
+def delivery(number: int = 1, *, body: bytes | None = None) -> VerifiedDelivery:
     """Return a delivery of an event with the id *number*, received that many seconds after noon."""
     told = json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": {}}).encode()
     received_at = NOON + timedelta(seconds=number)
-    return Delivery(told if body is None else body, received_at, f"{number:032x}", 2, TRACEPARENT)
+    return VerifiedDelivery(told if body is None else body, received_at, f"{number:032x}", 2, TRACEPARENT)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def number_of(event: Event) -> int:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a database that is away, and check often if it is back."""
-    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
 
@@ -260,10 +260,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def process(database: Database, spool: Spool | None) -> AsyncIterator[Intake]:
     """Run the tasks of one webhook process."""
-    writer = Writer(settle=database.settle, keep_failed=database.keep)
-    intake = Intake(writer, spool, database.ping)
+    batcher = Batcher(settle=database.settle, keep_failed=database.keep)
+    intake = Intake(batcher, spool, database.ping)
     await intake.open()
-    running = [asyncio.create_task(intake.run()), asyncio.create_task(writer.run())]
+    running = [asyncio.create_task(intake.run()), asyncio.create_task(batcher.run())]
     yield intake
     for task in running:
         task.cancel()
@@ -276,8 +276,8 @@ async def take(intake: Intake, *numbers: int) -> list[Outcome | None]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 — a deleted file sends no event to await
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not condition():  # noqa: ASYNC110 — nobody tells that a file is gone
             await asyncio.sleep(0.001)
 
 
@@ -330,8 +330,8 @@ def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threadi
     told = threading.Event()
     keep = spool.keep
 
-    def keep_when_told(one: Delivery) -> None:
-        told.wait(PATIENCE_SECONDS)
+    def keep_when_told(one: VerifiedDelivery) -> None:
+        told.wait(TIMEOUT_SECONDS)
         keep(one)
 
     monkeypatch.setattr(spool, "keep", keep_when_told)
@@ -428,7 +428,7 @@ async def test_events_above_the_writers_limit_are_spooled(
     database = Database(is_there=True)
     async with process(database, spool) as intake:
         with monkeypatch.context() as crowd:
-            crowd.setattr(writer_module, "WAITING_MAX", 0)
+            crowd.setattr(batcher_module, "WAITING_MAX", 0)
             spooled = await take(intake, 1)
         await until(lambda: not names_in(folder))
 
@@ -523,7 +523,7 @@ async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time
     database = Database(is_there=True)
     database.hangs = True
     async with process(database, spool) as intake:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             spooled = await take(intake, 1, 2)
 
         assert (spooled, len(names_in(folder))) == ([None, None], 2)
@@ -746,7 +746,7 @@ async def test_a_stop_during_settling_loses_no_event_and_does_not_hang(folder: P
     database = Database(is_there=True)
     database.hangs = True
     spool.keep(delivery(1))
-    async with asyncio.timeout(PATIENCE_SECONDS), process(database, spool):
+    async with asyncio.timeout(TIMEOUT_SECONDS), process(database, spool):
         await until(lambda: shown("ledger_spooled_events") == 1)
 
     assert len(names_in(folder)) == 1

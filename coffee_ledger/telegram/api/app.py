@@ -14,11 +14,10 @@ from coffee_ledger.codes import is_code, is_older_form
 from coffee_ledger.errors import DatabaseAwayError, PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PaymentId, PendingPayment
 from coffee_ledger.runtime.bodies import BodyReader, Unread
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.payments import Request, cancel_payment, meet_user, open_payment
 from coffee_ledger.store.showing import ShownPayment, find_state
-from coffee_ledger.telegram.allowance import Allowance
-from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountRefusal, Wish, read_web_app_data
 from coffee_ledger.telegram.api.counting import count_answers
 from coffee_ledger.telegram.api.init_data import Distrust, Visitor, read_init_data
 from coffee_ledger.telegram.api.live import Live, TooManyWatchersError, Watcher
@@ -26,6 +25,7 @@ from coffee_ledger.telegram.api.problems import ProblemError, answer_problems, t
 from coffee_ledger.telegram.api.shapes import show_offer, show_payment, show_state
 from coffee_ledger.telegram.api.tracing import trace_requests
 from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.token_bucket import TokenBucket
 
 log = structlog.stdlib.get_logger()
 
@@ -56,7 +56,7 @@ class Api:
     def make_app(self) -> web.Application:
         """Make the part that is to be mounted at `/api`."""
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
-        allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
+        bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Answer] = {
             ("GET", "/state"): self._show_state,
             ("GET", "/events"): self._stream_states,
@@ -65,21 +65,21 @@ class Api:
         }
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
-            app.router.add_route(method, path, self._authorised(answer, allowance))
+            app.router.add_route(method, path, self._authorised(answer, bucket))
         app.on_response_prepare.append(_forbid_keeping)
         # Else a stop would wait for the pages that are open.
         app.on_shutdown.append(self._end_streams)
         return app
 
     def _authorised(
-        self, answer: Answer, allowance: Allowance
+        self, answer: Answer, bucket: TokenBucket
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def authorise(request: web.Request) -> web.StreamResponse:
             authorization = request.headers.get("Authorization", "")
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
             if isinstance(visitor, Distrust):
                 raise ProblemError(401, visitor)
-            wait_seconds = allowance.take(visitor.telegram_id, asyncio.get_running_loop().time())
+            wait_seconds = bucket.take(visitor.telegram_id, asyncio.get_running_loop().time())
             if wait_seconds:
                 raise too_many_requests(wait_seconds)
             spoken = await meet_user(
@@ -171,7 +171,7 @@ class Api:
                     await stream.send(state, event="state")
                     sent = state
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
-                if await happens(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
+                if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     watcher.changed.clear()
                     state = await self._state_of(visitor)
         except (ConnectionError, TimeoutError, DatabaseAwayError):
@@ -189,11 +189,11 @@ class Api:
         match wish:
             case Wish():
                 return wish
-            case Refusal.TOO_SMALL:
+            case AmountRefusal.TOO_SMALL:
                 raise ProblemError(422, "amount_too_small", {"least": f"{LEAST:f}"})
-            case Refusal.TOO_LARGE:
+            case AmountRefusal.TOO_LARGE:
                 raise ProblemError(422, "amount_too_large", {"most": f"{MOST:f}"})
-            case Refusal.CURRENCY:
+            case AmountRefusal.CURRENCY:
                 raise ProblemError(422, "currency_unknown", {"currencies": context.currencies})
             case _:
                 raise ProblemError(400, "request_unreadable")

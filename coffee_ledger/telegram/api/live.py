@@ -15,7 +15,7 @@ import structlog
 
 from coffee_ledger.errors import DatabaseAwayError, LedgerError
 from coffee_ledger.model import TelegramId
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.showing import find_changes
 
@@ -101,7 +101,7 @@ class Live:
 
     async def run(self) -> None:
         while True:
-            await happens(self._hint, seconds=CHECK_SECONDS)
+            await wait_for_event(self._hint, seconds=CHECK_SECONDS)
             self._hint.clear()
             try:
                 await self._tell_whom_it_concerns()

@@ -12,7 +12,7 @@ from coffee_ledger.codes import show_code
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PendingPayment, TelegramId
 from coffee_ledger.store.payments import Request, open_payment
-from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountRefusal, Wish, read_web_app_data, read_wish
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import (
     ChooseAmount,
@@ -86,10 +86,10 @@ async def offer_amount(message: Message, wish: Wish, context: Context, speech: S
 
 
 async def _take(
-    wish: Wish | Refusal, answer: Answer, sender: TelegramId, key: str, context: Context, speech: Speech
+    wish: Wish | AmountRefusal, answer: Answer, sender: TelegramId, key: str, context: Context, speech: Speech
 ) -> None:
     """Record the wish and answer with its code; or say what does not fit."""
-    if isinstance(wish, Refusal):
+    if isinstance(wish, AmountRefusal):
         await answer(_explain(wish, context, speech))
         return
     request = Request(key, sender, wish.amount, wish.currency, wish.payment_id)
@@ -123,7 +123,7 @@ def describe(payment: PendingPayment, context: Context, speech: Speech) -> tuple
     return text, payment_keyboard(speech, payment, context.page_url)
 
 
-def _explain(refusal: Refusal, context: Context, speech: Speech) -> str:
+def _explain(refusal: AmountRefusal, context: Context, speech: Speech) -> str:
     every_value = {
         "example": _example(context),
         "least": speech.money(LEAST, context.currency),

@@ -1,4 +1,4 @@
-"""What every process tells of itself: its version, how late its event loop is, how full its pool."""
+"""The metrics of every process: its version, the lag of its event loop, and the connections of its pool."""
 
 import asyncio
 import platform
@@ -15,18 +15,20 @@ from coffee_ledger.store.database import SCHEMA_VERSION, Pool
 LAG_PERIOD_SECONDS = 0.25
 
 BUILD_INFO = Gauge(
-    "ledger_build_info", "Always 1; the labels tell what runs.", ["version", "revision", "schema_version", "python"]
+    "ledger_build_info",
+    "Always 1. The labels name the running versions.",
+    ["version", "revision", "schema_version", "python"],
 )
 EVENT_LOOP_LAG = Histogram(
     "ledger_event_loop_lag_seconds",
-    "By how much the event loop was late to wake somebody up.",
+    "Delay between the time when a timer was due and the time when the event loop ran it.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 
 
 @asynccontextmanager
-async def vital_signs(pool: Pool, *, revision: str) -> AsyncIterator[None]:
-    """Tell them for as long as the context lasts."""
+async def export_process_metrics(pool: Pool, *, revision: str) -> AsyncIterator[None]:
+    """Export the metrics while the context is open."""
     BUILD_INFO.labels(__version__, revision, SCHEMA_VERSION, platform.python_version()).set(1)
     connections = PoolConnections(pool)
     REGISTRY.register(connections)
@@ -39,7 +41,7 @@ async def vital_signs(pool: Pool, *, revision: str) -> AsyncIterator[None]:
 
 
 async def measure_lag() -> None:
-    """Measure for ever how late a timer comes: what blocks the event loop keeps everybody waiting."""
+    """Measure the lag until cancelled. Code that blocks the event loop delays every request, and shows here."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_PERIOD_SECONDS
@@ -48,18 +50,18 @@ async def measure_lag() -> None:
 
 
 class PoolConnections(Collector):
-    """The connections of a pool at the time of asking."""
+    """Exports the connections of a pool at the time of the scrape."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     def describe(self) -> Iterator[Metric]:
-        """Name nothing beforehand, so that several pools may be there in one process."""
+        """Describe no metric at registration, so that one process can register several pools."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily(
-            "ledger_db_pool_connections", "Connections: lent, idle, and how many there may be.", labels=["state"]
+            "ledger_db_pool_connections", "Connections in use, idle connections, and the limit.", labels=["state"]
         )
         idle, size = self._pool.get_idle_size(), self._pool.get_size()
         for state, count in {"used": size - idle, "idle": idle, "max": self._pool.get_max_size()}.items():

@@ -1,4 +1,4 @@
-"""The writer batches the events that arrive during a commit into the next one, and answers each caller."""
+"""The one batcher: what comes while a commit is under way goes together into the next, and each caller has its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,11 +10,11 @@ import pytest
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.events import Event, EventKind
 from coffee_ledger.model import DeliveryKey, Outcome
-from services.webhook import writer as writer_module
-from services.webhook.writer import BATCH_MAX, WAITING_MAX, OverloadedError, Writer
+from services.webhook import batcher as batcher_module
+from services.webhook.batcher import BATCH_MAX, WAITING_MAX, Batcher, OverloadedError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 class RefusedError(Exception):
@@ -59,7 +59,7 @@ class Database:
         self.kept.append(name)
 
     async def batch_begun(self) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._begun.get()
 
     def commit(self, batches: int = 1) -> None:
@@ -70,41 +70,41 @@ class Database:
 class Callers:
     """Submits events concurrently, as requests do."""
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
+    def __init__(self, batcher: Batcher) -> None:
+        self.batcher = batcher
 
     async def submit(self, *names: str) -> list[asyncio.Task[Outcome]]:
         """Start a caller for each event; all events are submitted when this returns."""
-        callers = [asyncio.create_task(self.writer.submit(event(name))) for name in names]
-        await asyncio.sleep(0)  # let the callers run until they wait
+        callers = [asyncio.create_task(self.batcher.submit(event(name))) for name in names]
+        await asyncio.sleep(0)  # no waiting for a time: the callers have their turn
         return callers
 
 
 async def answers(callers: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | BaseException]:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         return await asyncio.gather(*callers, return_exceptions=True)
 
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
     """Return a fake database, and let the writer retry without delay while it is away."""
-    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "RETRY_SECONDS", 0.0)
     return Database()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a database that is away."""
-    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture
 async def callers(database: Database) -> AsyncIterator[Callers]:
-    """Return callers of a running writer."""
-    writer = Writer(settle=database.settle, keep_failed=database.keep)
-    writing = asyncio.create_task(writer.run())
-    yield Callers(writer)
-    assert not writing.done(), "the writer must survive every error"
+    """Callers of a batcher that runs."""
+    batcher = Batcher(settle=database.settle, keep_failed=database.keep)
+    writing = asyncio.create_task(batcher.run())
+    yield Callers(batcher)
+    assert not writing.done(), "the batcher must outlive whatever happens"
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing
@@ -259,7 +259,7 @@ async def test_only_events_that_waited_long_enough_are_refused(
     database.absences = 1
     waiting = await callers.submit("long")
     await database.batch_begun()
-    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 60.0)
     waiting += await callers.submit("paid not long")
 
     database.commit(2)

@@ -1,4 +1,4 @@
-"""How much one person may ask for in a while: a bucket of tokens each, filled again by the clock."""
+"""A token bucket for each key, to limit the rate of requests."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -6,11 +6,11 @@ from collections.abc import Hashable
 KEYS_MAX = 10_000
 
 
-class Allowance:
+class TokenBucket:
     """
-    Allows *burst* at once and *per_second* in the long run, for each key by itself.
+    Allows *burst* requests at once and *per_second* in the long run, separately for each key.
 
-    The clock is any that only goes forward, in seconds. The keys longest unseen are forgotten, so memory is bounded.
+    *now* is the time of a monotonic clock in seconds. At most `KEYS_MAX` keys are remembered, which bounds memory.
     """
 
     def __init__(self, *, burst: float, per_second: float) -> None:
@@ -19,7 +19,7 @@ class Allowance:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def take(self, key: Hashable, now: float) -> float:
-        """Take one; 0 when it was there, else in how many seconds it will be, and nothing is taken."""
+        """Take a token and return 0, or take none and return the seconds until one is available."""
         left, filled_at = self._buckets.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - filled_at) * self._per_second)
         wait_seconds = max(0.0, (1 - left) / self._per_second)

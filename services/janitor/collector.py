@@ -1,4 +1,4 @@
-"""Turn the last snapshot into metrics: all of them are of one moment, and none is shown once it is too old."""
+"""Export the last snapshot as metrics: all values are of one moment, and none is exported once it is too old."""
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ from coffee_ledger.rhythm import yearly_gap
 from coffee_ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
 AGE_MAX = timedelta(minutes=2)
-"""An older state is none: a frozen picture would hide what goes wrong."""
+"""An older snapshot is not exported: values that no longer change would hide a fault."""
 
 OTHER_CURRENCY = "other"
 NO_ENTRIES = Entries(0, 0)
 
 
-class State(Collector):
-    """Exports what `show` was last given; every label that may come up is there from the start."""
+class SnapshotCollector(Collector):
+    """Exports the snapshot that was last passed to `show`, with every possible label value, so that no series is missing at 0."""
 
     def __init__(self, currencies: Collection[str], clock: Callable[[], datetime]) -> None:
         self._currencies = currencies
@@ -29,16 +29,14 @@ class State(Collector):
         self._snapshot = snapshot
 
     def describe(self) -> Iterator[Metric]:
-        """Name nothing beforehand: what is collected depends on the time."""
+        """Describe no metric at registration: the set of metrics depends on the time."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot
         if snapshot is None:
             return
-        taken = GaugeMetricFamily(
-            "ledger_snapshot_timestamp_seconds", "When the state below was measured, in Unix time."
-        )
+        taken = GaugeMetricFamily("ledger_snapshot_timestamp_seconds", "Unix time when the state was measured.")
         taken.add_metric([], snapshot.taken_at.timestamp())
         yield taken
         if self._clock() - snapshot.taken_at <= AGE_MAX:
@@ -52,10 +50,10 @@ class State(Collector):
 
 def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     queues = _states(snapshot)
-    payments = GaugeMetricFamily("ledger_payments", "Payments, by the state they are in.", labels=["state"])
+    payments = GaugeMetricFamily("ledger_payments", "Pending payments and charges, by state.", labels=["state"])
     ages = GaugeMetricFamily(
         "ledger_payments_oldest_age_seconds",
-        "For how long the oldest has been waiting; 0: none waits.",
+        "Age of the oldest pending payment or unmatched charge. 0 if there is none.",
         labels=["state"],
     )
     for state, queue in queues.items():
@@ -76,7 +74,7 @@ def _states(snapshot: Snapshot) -> dict[str, Queue]:
 
 def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:
     paid = CounterMetricFamily(
-        "ledger_paid_minor_units", "What was paid, in hundredths of the currency.", labels=["currency"]
+        "ledger_paid_minor_units", "Sum of all charges, in hundredths of the currency.", labels=["currency"]
     )
     sums = dict.fromkeys((*currencies, OTHER_CURRENCY), 0)
     for currency, hundredths in snapshot.paid_hundredths.items():
@@ -88,7 +86,9 @@ def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:
 
 def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
     entries = CounterMetricFamily("ledger_entries", "Entries of the ledger.", labels=["kind", "direction"])
-    credits = CounterMetricFamily("ledger_credits", "Credits in them.", labels=["kind", "direction"])
+    credits = CounterMetricFamily(
+        "ledger_credits", "Credits in the entries of the ledger.", labels=["kind", "direction"]
+    )
     for direction, by_kind in (("given", snapshot.given), ("taken", snapshot.taken)):
         for kind in CreditKind:
             found = by_kind.get(kind, NO_ENTRIES)
@@ -96,13 +96,13 @@ def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
             credits.add_metric([kind, direction], found.credits)
     yield entries
     yield credits
-    matches = GaugeMetricFamily("ledger_payment_matches", "Charges, by how they found their user.", labels=["method"])
+    matches = GaugeMetricFamily("ledger_payment_matches", "Matched charges, by method.", labels=["method"])
     for method in Method:
         matches.add_metric([method], snapshot.matches.get(method, 0))
     yield matches
     yield CounterMetricFamily(
         "ledger_refunds_overdrawn",
-        "Refunds that came after their credits were spent.",
+        "Refunds of charges whose credits were already spent.",
         value=snapshot.overdrafts.refunds,
     )
     yield GaugeMetricFamily(
@@ -111,13 +111,17 @@ def _ledger(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _queues(snapshot: Snapshot) -> Iterator[Metric]:
-    messages = GaugeMetricFamily("ledger_outbox_messages", "Notifications not sent yet.", labels=["status", "audience"])
+    messages = GaugeMetricFamily(
+        "ledger_outbox_messages", "Notifications that are not sent yet.", labels=["status", "audience"]
+    )
     ages = GaugeMetricFamily(
-        "ledger_outbox_oldest_age_seconds", "For how long the oldest has been due.", labels=["status", "audience"]
+        "ledger_outbox_oldest_age_seconds",
+        "Time since the oldest unsent notification is due. 0 if there is none.",
+        labels=["status", "audience"],
     )
     undelivered = GaugeMetricFamily(
         "ledger_outbox_undelivered_age_seconds",
-        "For how long somebody has not been told, be it due or put off; 0: everybody has been.",
+        "Age of the oldest unsent notification, whether due or postponed. 0 if there is none.",
         labels=["audience"],
     )
     for audience in Audience:
@@ -132,12 +136,12 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily("ledger_claims_open", "Claims that wait for an operator.", value=snapshot.claims.count)
     yield GaugeMetricFamily(
         "ledger_claims_oldest_age_seconds",
-        "For how long the oldest of them has been waiting; 0: none waits.",
+        "Age of the oldest open claim. 0 if there is none.",
         value=_age(snapshot.claims, snapshot),
     )
     unsettled = GaugeMetricFamily(
         "ledger_events_unsettled",
-        "Events that changed nothing, and were neither settled again nor put aside.",
+        "Events that failed or could not be read, and were neither settled later nor put aside.",
         labels=["outcome"],
     )
     for outcome in (Outcome.FAILED, Outcome.UNREADABLE):
@@ -149,19 +153,19 @@ def _rhythm(snapshot: Snapshot) -> Iterator[Metric]:
     delivered_at = snapshot.delivered_at
     yield GaugeMetricFamily(
         "ledger_last_delivery_timestamp_seconds",
-        "When the newest signed delivery came, be it a test, in Unix time; 0: there has never been one.",
+        "Unix time of the newest signed delivery, tests included. 0 if there was none.",
         value=delivered_at.timestamp() if delivered_at else 0,
     )
     last_at = snapshot.history.last_at
     yield GaugeMetricFamily(
         "ledger_last_payment_timestamp_seconds",
-        "When the newest payment was made, in Unix time; 0: there has never been one.",
+        "Unix time of the newest payment. 0 if there was none.",
         value=last_at.timestamp() if last_at else 0,
     )
     gap = yearly_gap(snapshot.history)
     yield GaugeMetricFamily(
         "ledger_payment_gap_seconds",
-        "The gap between two payments that this page produces about once a year; 0: its history is too short to tell.",
+        "Time between two payments that is exceeded about once a year. 0 if the history is too short.",
         value=gap.total_seconds() if gap else 0,
     )
 
@@ -170,12 +174,12 @@ def _backup(snapshot: Snapshot) -> Iterator[Metric]:
     last = snapshot.backup
     yield GaugeMetricFamily(
         "ledger_backup_last_success_timestamp_seconds",
-        "When the last backup was begun that ended well, in Unix time; 0: there has never been one.",
+        "Unix time when the last successful backup started. 0 if there was none.",
         value=last.taken_at.timestamp() if last else 0,
     )
     yield GaugeMetricFamily(
         "ledger_backup_size_bytes",
-        "How large it is; 0: there has never been one.",
+        "Size of the last successful backup. 0 if there was none.",
         value=last.size_bytes if last else 0,
     )
 

@@ -1,9 +1,9 @@
 """
-The one writer of the process: events that come while a commit is under way go together into the next one.
+Settle events in batches, one batch at a time: events that arrive during a commit go together into the next one.
 
-At low load nothing waits for a batch to fill; at high load the price of a commit is shared. Each caller is answered only
-after its own commit. A database that is away for a moment, because it restarts, is waited for: refusing costs the webhook,
-which BMC switches off after more than ten failures in a row.
+At low load no event waits for a batch to fill. At high load many events share the cost of a commit. Each caller is answered only
+after its own commit. If the database is away for a moment, for example while it restarts, events wait for it: BMC disables the
+webhook after more than ten failures in a row.
 """
 
 import asyncio
@@ -22,10 +22,14 @@ log = structlog.stdlib.get_logger()
 
 BATCH_MAX = 64
 WAITING_MAX = 256
-"""With bodies of at most 256 KiB, 64 MiB wait at the most."""
+"""Bounds memory: 256 bodies of at most 128 KiB take 32 MiB."""
 
-PATIENCE_SECONDS = 6.0
-"""How long an event waits for a database that is away. Nobody knows how long BMC waits for an answer; "quickly", it says."""
+DATABASE_WAIT_SECONDS = 6.0
+"""
+The time that an event waits for a database that is away.
+
+BMC asks for a quick answer and does not document its timeout.
+"""
 
 RETRY_SECONDS = 0.2
 
@@ -34,7 +38,7 @@ KeepFailed = Callable[[Event], Awaitable[None]]
 
 
 class OverloadedError(LedgerError):
-    """More events wait than memory should hold; nothing of this one was kept."""
+    """Too many events wait already. This one was not kept."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,11 @@ class _Waiting:
     event: Event
     outcome: asyncio.Future[Outcome]
     until: float
-    """The time of the event loop's clock after which it is no longer worth waiting for the database."""
+    """The deadline for waiting for the database, by the event loop's clock."""
 
 
-class Writer:
-    """Settles what is submitted; `run` must be running."""
+class Batcher:
+    """Settles submitted events. `run` must be running."""
 
     def __init__(self, *, settle: Settle, keep_failed: KeepFailed) -> None:
         self._settle = settle
@@ -56,17 +60,17 @@ class Writer:
 
     async def submit(self, event: Event) -> Outcome:
         """
-        Settle an event together with those that came at the same time; returns once it is on disk.
+        Settle an event together with others that arrived at the same time. When this returns, the event is on disk.
 
         Raises:
-            OverloadedError: Too many wait already.
-            RowLockedError: Another client has locked a row that it needs.
-            DatabaseAwayError: It could not be written.
+            OverloadedError: Too many events wait already.
+            RowLockedError: Another client holds a lock on a row that the event needs.
+            DatabaseAwayError: The database did not come back in time.
         """
         if len(self._waiting) >= WAITING_MAX:
             raise OverloadedError
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(event, loop.create_future(), until=loop.time() + PATIENCE_SECONDS)
+        waiting = _Waiting(event, loop.create_future(), until=loop.time() + DATABASE_WAIT_SECONDS)
         self._waiting.append(waiting)
         self._work.set()
         return await waiting.outcome
@@ -87,7 +91,7 @@ class Writer:
         except DatabaseAwayError as error:
             await self._put_off(batch, error)
         except Exception:
-            # Whatever one event brings up, its neighbours must not pay for it: each gets a transaction of its own.
+            # One event made the transaction fail. Settle each event in its own transaction, so that the others succeed.
             log.warning("batch refused, settling one by one", events=len(batch), exc_info=True)
             for one in batch:
                 await self._settle_alone(one)
@@ -97,7 +101,7 @@ class Writer:
                 _succeed(one, outcome)
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
-        """Settle the events that need no locked row, and fail the others without patience: each attempt keeps all others waiting."""
+        """Settle the events that need no locked row. Fail the others at once: each retry would delay all other events."""
         if len(batch) == 1:
             _fail_locked(batch[0], error)
             return
@@ -105,7 +109,11 @@ class Writer:
             await self._settle_alone(one)
 
     async def _put_off(self, batch: Sequence[_Waiting], error: DatabaseAwayError) -> None:
-        """Let those wait on who may, at the head of the queue, and refuse the others. Settling twice would do no harm."""
+        """
+        Put the events that can still wait back at the head of the queue, in their order, and fail the others.
+
+        A commit may have succeeded although its answer was lost. Settling those events again is harmless: they are duplicates.
+        """
         now = asyncio.get_running_loop().time()
         for one in reversed(batch):
             if now + RETRY_SECONDS < one.until:

@@ -1,4 +1,4 @@
-"""Tell what a batch changed: in the log under the ids by which an operator follows one payment, and in its traces."""
+"""Log and trace the settlement of a batch, under the ids by which an operator follows one payment."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +17,8 @@ from services.webhook.metrics import event_label
 log = structlog.stdlib.get_logger()
 
 
-def tell(done: Settlement, events: Sequence[Event]) -> None:
-    """Write what became of each event of a batch and of its charge; to be called once the batch is committed."""
+def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
+    """Log the outcome of each event of a batch and of its charge. Call this after the commit."""
     tell_charges(
         done,
         {
@@ -41,14 +41,14 @@ def tell(done: Settlement, events: Sequence[Event]) -> None:
 
 
 @contextmanager
-def settling(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
-    """Trace the transaction of a batch: as the first event's own, with links to the others, whose child it is as much."""
+def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
+    """Trace the transaction of a batch: as a child of the first event's span, with links to the spans of the others."""
     traced = [event for event in events if event.traceparent]
     if not traced:
         yield
         return
     first, *others = traced
-    # Out of the spool, it may be old.
+    # An event from the spool may be old.
     parent, links = follow(first.traceparent, age=now - first.received_at)
     contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]
     links += tuple(Link(trace.get_current_span(context).get_span_context()) for context in contexts)

@@ -2,24 +2,24 @@ import asyncio
 
 import pytest
 
-from coffee_ledger.runtime.waiting import happens
+from coffee_ledger.runtime.timeouts import wait_for_event
 
 
 async def test_the_wait_succeeds_if_the_event_is_set_in_time() -> None:
     event = asyncio.Event()
     asyncio.get_running_loop().call_soon(event.set)
 
-    assert await happens(event, seconds=60)
+    assert await wait_for_event(event, seconds=60)
 
 
 async def test_the_wait_fails_after_the_timeout() -> None:
-    assert not await happens(asyncio.Event(), seconds=0)
+    assert not await wait_for_event(asyncio.Event(), seconds=0)
 
 
 async def test_a_task_cancelled_at_the_moment_of_the_event_is_cancelled() -> None:
     """Before 3.12 Python's `wait_for` could swallow the cancellation, so a service notified during its stop kept running."""
     event = asyncio.Event()
-    waiting = asyncio.create_task(happens(event, seconds=60))
+    waiting = asyncio.create_task(wait_for_event(event, seconds=60))
     await asyncio.sleep(0)
 
     event.set()
