@@ -66,7 +66,7 @@ async def test_three_questions_make_a_claim_and_tell_the_operators(
 @pytest.mark.usefixtures("bot")
 async def test_a_strangers_payment_is_not_even_hinted_at(anna: Person, bohdan: Person, webhook: Webhook) -> None:
     stranger = {"supporter_id": 7, "supporter_name": "Mykola Hrynko", "supporter_email": "mykola@example.org"}
-    without = await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
+    without = await claim(bohdan, "press:Сьогодні", "press:$5", "press:Пропустити")
     await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # fields of any kind
 
     heard = await claim(anna, "press:Today", "press:$5", "press:Skip")
@@ -135,7 +135,7 @@ async def test_a_button_takes_back_the_claim_it_stands_under_and_no_other(anna: 
 async def test_nobody_takes_back_the_claim_of_another(
     sandbox: Sandbox, anna: Person, bohdan: Person, ledger: Ledger, claim_id: int, refusal: str
 ) -> None:
-    await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
+    await claim(bohdan, "press:Сьогодні", "press:$5", "press:Пропустити")
     await anna.ask("/start")
     forged = f"withdraw:{claim_id}"
     await forge(sandbox, anna, [forged])
@@ -270,7 +270,7 @@ async def test_after_a_restart_the_questions_begin_anew(run_bot: RunBot, anna: P
 
 async def test_a_claim_is_made_in_ukrainian_too(run_bot: RunBot, bohdan: Person, ledger: Ledger) -> None:
     async with run_bot():
-        said = await claim(bohdan, "press:Учора", "press:10\N{NO-BREAK SPACE}USD", "Богдан")
+        said = await claim(bohdan, "press:Учора", "press:$10", "Богдан")
 
     assert "Передано операторові" in said
     assert (await row(ledger))["telegram_id"] == BOHDAN
@@ -330,7 +330,7 @@ async def test_money_that_a_rule_gave_to_another_is_found_and_credited(
     await anna.ask_for_code("5")
     await webhook.settle(a_payment(amount=5, support_note="thanks"))
     await anna.hear()
-    await claim(bohdan, "press:Сьогодні", "press:5\N{NO-BREAK SPACE}USD", "press:Пропустити")
+    await claim(bohdan, "press:Сьогодні", "press:$5", "press:Пропустити")
     charge_id = (await ledger.charge())["charge_id"]
 
     assert "credited by amount and time" in (await operator.hear())["text"]
