@@ -245,7 +245,7 @@ async def test_of_two_operators_at_once_one_puts_aside_and_the_other_is_told(
         card = await card_of(operator, webhook)
         theirs = await other.hear()
         await operator.press(data_of(card, "For no user"))
-        await other.press(data_of(theirs, "Нікому"))
+        await other.press(data_of(theirs, "Не для користувача"))
         questions = await operator.hear(), await other.hear()
 
         said = await asyncio.gather(answer(operator, questions[0], "a tip"), answer(other, questions[1], "подяка"))
@@ -1014,7 +1014,7 @@ async def test_the_desk_speaks_ukrainian(operator: Person, webhook: Webhook) -> 
 
     assert "Платіж чекає на вас" in card["text"]
     assert "🔎 Знайти користувача" in labels(card)
-    assert "Стіл оператора" in await operator.ask("/desk")
+    assert "Панель оператора" in await operator.ask("/desk")
 
 
 @pytest.mark.usefixtures("bot")

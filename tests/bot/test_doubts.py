@@ -80,8 +80,8 @@ async def test_a_doubt_is_told_in_ukrainian(anna: Person, sandbox: Sandbox, webh
 
     card = await card_of(operator, webhook, transaction_id="pi_one", id=2)
 
-    assert "Платіж №1 має той самий номер транзакції, але інший номер" in card["text"]
-    assert "Зарахувати його може лише людина" in card["text"]
+    assert "Платіж №1 має той самий ID транзакції, але інший номер" in card["text"]
+    assert "Зарахувати його може лише оператор" in card["text"]
 
 
 @pytest.mark.usefixtures("bot")

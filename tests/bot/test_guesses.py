@@ -117,7 +117,7 @@ async def test_not_mine_speaks_ukrainian(bohdan: Person, webhook: Webhook, ledge
     assert "за сумою й часом" in told["text"]
     done = await shown(bohdan, told, "Ми зняли 500 кредитів")
     assert labels(done) == ["$5 · 500 кредитів", "Інша сума"]
-    assert "ви сказали, що $5 — не ваш платіж" in await bohdan.ask("/history")
+    assert "ви повідомили, що платіж на $5 не ваш" in await bohdan.ask("/history")
     assert await ledger.balance(BOHDAN) == 0
 
 

@@ -230,9 +230,9 @@ async def test_what_is_remembered_is_told_in_ukrainian(sandbox: Sandbox, webhook
     operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
     card = await card_of(operator, webhook, a_level(psp_id="sub_1", supporter_id=9))
 
-    await operator.press(data_of(card, "Нікому"))
+    await operator.press(data_of(card, "Не для користувача"))
     question = await operator.hear()
-    assert labels(question) == ["Не з наших користувачів", "Усі з рівнем «Gold»", "Лише цей платіж"]
+    assert labels(question) == ["Не наш користувач", "Усі з рівнем «Gold»", "Лише цей платіж"]
     await operator.press(data_of(question, "Усі з рівнем"))
 
     assert "Рівень: Gold" in card["text"]

@@ -169,6 +169,6 @@ async def test_a_part_is_reversed_in_ukrainian(
     await operator.press(data_of(asked, "Так, повернуто"))
 
     assert "повернуто $20 з $50" in asked["text"]
-    await shown(operator, asked, "На рахунку 3\N{NO-BREAK SPACE}000 кредитів")
-    assert "Частину вашого платежу, $20, повернуто" in (await bohdan.hear())["text"]
+    await shown(operator, asked, "Баланс: 3\N{NO-BREAK SPACE}000 кредитів")
+    assert "Частину вашого платежу ($20) повернуто" in (await bohdan.hear())["text"]
     assert await ledger.balance(BOHDAN) == 3000

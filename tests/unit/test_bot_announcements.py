@@ -131,7 +131,7 @@ def test_a_summary_counts_what_waits_and_names_the_rest() -> None:
     assert ukrainian.splitlines()[:3] == [
         "📋 <b>Чекають на вас: 37</b>",
         "30 платежів без коду: /unmatched",
-        "4 платежі з кодом або сумнівом: /unmatched",
+        "4 платежі з кодом або під сумнівом: /unmatched",
     ]
 
 
