@@ -85,10 +85,10 @@ async def test_being_forgotten_is_explained_and_only_then_done(anna: Person, led
 
     explained = await anna.ask("/delete_me")
     before = await ledger.pool.fetchval("SELECT username FROM users")
-    done = await press(anna, "Yes, forget me")
+    done = await press(anna, "Yes, erase my data")
 
     assert "open payment will be cancelled" in explained
-    assert "500 credits stays" in explained
+    assert "500 credits is kept" in explained
     assert before == "anna"
     assert "Done" in done
     assert await ledger.pool.fetchval("SELECT username FROM users") is None
@@ -113,7 +113,7 @@ async def test_words_on_what_was_never_theirs_are_forgotten_unless_somebody_has_
     await anna.hear()
 
     await anna.ask("/delete_me")
-    await press(anna, "Yes, forget me")
+    await press(anna, "Yes, erase my data")
 
     notes = await ledger.pool.fetch("SELECT note FROM charges ORDER BY charge_id")
     assert [row["note"] for row in notes] == [None, None, "waits"]
@@ -134,7 +134,7 @@ async def test_nothing_is_sent_to_whom_was_forgotten_until_they_come_back(
     code = await anna.ask_for_code("5")
     await operator.ask("/balance")
     await anna.ask("/delete_me")
-    await press(anna, "Yes, forget me")
+    await press(anna, "Yes, erase my data")
     count = len(await anna.messages())
 
     await webhook.settle(a_payment(amount=5, support_note=code), a_payment(amount=9, support_note="nobody"))
@@ -168,7 +168,7 @@ async def test_who_is_too_fast_is_turned_away_before_they_queue_and_told_once(an
 
     assert "кредитів" in said
     assert len(texts) <= allowed + 1
-    assert len([text for text in texts if "faster than I can follow" in text]) == 1
+    assert len([text for text in texts if "too fast for me" in text]) == 1
 
 
 async def test_an_amount_from_a_page_is_answered_however_fast_it_comes(anna: Person, ledger: Ledger) -> None:
@@ -213,11 +213,11 @@ async def test_the_commands_are_listed_in_the_chosen_language(anna: Person) -> N
 async def test_two_clicks_on_the_last_button_forget_once_more_and_no_less(anna: Person, ledger: Ledger) -> None:
     await claim(anna)
     explained = await anna.ask("/delete_me")
-    await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/press", button="Yes, forget me") for _ in range(2)))
+    await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/press", button="Yes, erase my data") for _ in range(2)))
 
     said = [(await anna.hear())["text"] for _ in range(2)]
 
-    assert "/claim is taken back" in explained
+    assert "open claim is withdrawn" in explained
     assert all("Done" in text for text in said)
     assert await ledger.pool.fetchval("SELECT status FROM claims") == "withdrawn"
     assert await ledger.pool.fetchval("SELECT username FROM users") is None

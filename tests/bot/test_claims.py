@@ -91,47 +91,47 @@ async def test_a_second_claim_shows_the_first_which_can_be_taken_back(anna: Pers
     await claim(anna, "21.11", "7.50", "press:Skip")
 
     again = await anna.ask("/claim")
-    await anna.press("Take it back")
+    await anna.press("Withdraw")
     withdrawn = (await anna.hear())["text"]
 
-    assert "A person is looking" in again
-    assert "Taken back" in withdrawn
+    assert "An operator is looking" in again
+    assert "Withdrawn" in withdrawn
     assert (await row(ledger))["status"] == "withdrawn"
 
 
 @pytest.mark.usefixtures("bot")
 async def test_taking_back_twice_is_told_as_such(anna: Person) -> None:
     await claim(anna, "press:Today", "press:$5", "press:Skip")
-    await anna.press("Take it back")
+    await anna.press("Withdraw")
     await anna.hear()
 
-    alert = await anna.press("Take it back")
+    alert = await anna.press("Withdraw")
 
     assert alert is not None
-    assert "nothing left to take back" in alert["text"]
+    assert "no open claim" in alert["text"]
 
 
 @pytest.mark.usefixtures("bot")
 async def test_a_button_takes_back_the_claim_it_stands_under_and_no_other(anna: Person, ledger: Ledger) -> None:
     await claim(anna, "press:Today", "press:$5", "press:Skip")
     first = anna.last_read
-    await anna.press("Take it back")
+    await anna.press("Withdraw")
     await anna.hear()
 
     await claim(anna, "press:Today")
-    amid_the_questions = await anna.press("Take it back", message_id=first)
+    amid_the_questions = await anna.press("Withdraw", message_id=first)
     for answer in ("press:$10", "press:Skip"):
         await claim_on(anna, answer)
-    afterwards = await anna.press("Take it back", message_id=first)
+    afterwards = await anna.press("Withdraw", message_id=first)
 
     for alert in (amid_the_questions, afterwards):
-        assert "nothing left to take back" in alert["text"]
+        assert "no open claim" in alert["text"]
     found = await ledger.pool.fetch("SELECT status FROM claims ORDER BY claim_id")
     assert [one["status"] for one in found] == ["withdrawn", "open"]
 
 
 @pytest.mark.usefixtures("bot")
-@pytest.mark.parametrize(("claim_id", "refusal"), [(1, "nothing left to take back"), (2**63, "old")])
+@pytest.mark.parametrize(("claim_id", "refusal"), [(1, "no open claim"), (2**63, "old")])
 async def test_nobody_takes_back_the_claim_of_another(
     sandbox: Sandbox, anna: Person, bohdan: Person, ledger: Ledger, claim_id: int, refusal: str
 ) -> None:
@@ -156,9 +156,9 @@ async def test_a_claim_that_is_open_by_the_last_answer_is_shown_and_can_be_taken
     await raise_claim(ledger.pool, TelegramId(ANNA), faster, now=datetime.now(UTC))
 
     said = await claim_on(anna, "press:Skip")
-    await anna.press("Take it back", message_id=anna.last_read)
+    await anna.press("Withdraw", message_id=anna.last_read)
 
-    assert "A person is looking" in said
+    assert "An operator is looking" in said
     assert "$7" in said
     assert (await row(ledger))["status"] == "withdrawn"
 
@@ -167,7 +167,7 @@ async def test_a_claim_that_is_open_by_the_last_answer_is_shown_and_can_be_taken
 async def test_more_than_three_claims_a_day_are_too_many(anna: Person, ledger: Ledger) -> None:
     for _ in range(3):
         await claim(anna, "press:Today", "press:$5", "press:Skip")
-        await anna.press("Take it back")
+        await anna.press("Withdraw")
         await anna.hear()
 
     said = await claim(anna, "press:Today", "press:$5", "press:Skip")
@@ -374,7 +374,7 @@ async def test_a_payment_that_comes_late_answers_the_claim_by_its_name(
     await operator.press(labels(question)[0])
     await anna.hear()
 
-    assert "No waiting payment comes near" in card
+    assert "No waiting payment is similar" in card
     assert "✗ sum, ✓ day, ✓ name" in fresh["text"]
     assert (await row(ledger))["status"] == "confirmed"
 
@@ -393,7 +393,7 @@ async def test_what_was_taken_back_is_not_said_to_have_come(
     said = await anna.ask("/claim")
 
     assert "so we took 500 credits back" in undone
-    assert "did reach you" not in said
+    assert "your payments has arrived" not in said
     assert "When did you pay" in said
 
 
@@ -405,7 +405,7 @@ async def test_what_was_refunded_is_not_said_to_have_come(anna: Person, webhook:
     await webhook.settle(a_refund_of(payment))
     await anna.hear()
 
-    assert "did reach you" not in await anna.ask("/claim")
+    assert "your payments has arrived" not in await anna.ask("/claim")
 
 
 @pytest.mark.usefixtures("bot")
@@ -413,9 +413,9 @@ async def test_an_old_stop_shows_what_the_operators_have_by_now(anna: Person, le
     await claim(anna, "press:Today", "press:$5", "press:Skip")
 
     said = await claim_on(anna, "press:Stop")
-    await anna.press("Take it back", message_id=anna.last_read)
+    await anna.press("Withdraw", message_id=anna.last_read)
 
-    assert "A person is looking" in said
+    assert "An operator is looking" in said
     assert (await row(ledger))["status"] == "withdrawn"
 
 

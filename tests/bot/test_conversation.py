@@ -326,7 +326,8 @@ async def test_the_cancel_button_cancels_and_rewrites_its_message(anna: Person, 
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("completed", "has been paid"), ("expired", "has expired"), ("cancelled", "was cancelled")]
+    ("status", "words"),
+    [("completed", "has already arrived"), ("expired", "has expired"), ("cancelled", "was already cancelled")],
 )
 async def test_a_press_on_an_old_button_says_how_it_ended(
     anna: Person, ledger: Ledger, pool: Pool, status: str, words: str

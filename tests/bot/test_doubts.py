@@ -46,7 +46,7 @@ async def test_an_amount_that_cannot_be_read_is_credited_by_hand(
     card = await card_of(operator, webhook, support_note=code, amount="5_0", supporter_id=3, supporter_name="Ann")
 
     assert "Its amount could not be read: “5_0”" in card["text"]
-    assert "add the credits with /credit, then put it aside" in card["text"]
+    assert "add the credits with /credit, then dismiss it" in card["text"]
     assert "Ann" in card["text"]
     assert f"@anna ({ANNA})" in card["text"]
     assert labels(card) == ["For no user", "Later"]
@@ -142,7 +142,7 @@ async def test_operators_read_both_amounts_when_a_membership_is_upgraded_within_
     await webhook.settle(started, updated)
 
     card = await operator.hear()
-    assert "A later event contradicts what we have" in card["text"]
+    assert "A later event contradicts our data" in card["text"]
     assert "We have $5; the later event says $25" in card["text"]
     assert "Matched to @anna (101): 500 credits" in card["text"]
     assert labels(card) == ["Take back", "Reverse a part"]

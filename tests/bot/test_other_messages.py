@@ -55,8 +55,8 @@ async def says_nothing_to(person: Person, kind: str = "message", **message: Any)
     ("content", "answer", "leads_to"),
     [
         (STICKER, "Lovely, thank you!", "/pay"),
-        (VOICE, "I cannot listen or watch", "/help"),
-        ({"video_note": {**FILE, "length": 240, "duration": 3}}, "I cannot listen or watch", "/help"),
+        (VOICE, "I cannot understand voice messages", "/help"),
+        ({"video_note": {**FILE, "length": 240, "duration": 3}}, "I cannot understand voice messages", "/help"),
         ({"photo": [SIZED]}, "I cannot read receipts", "/claim"),
         ({"document": {**FILE, "file_name": "receipt.pdf"}}, "I cannot read receipts", "/claim"),
         ({"animation": {**SIZED, "duration": 1}, "document": FILE}, "I cannot read receipts", "/claim"),
@@ -163,13 +163,15 @@ async def test_whoever_has_a_payment_a_claim_and_a_balance_reads_what_becomes_of
     await anna.hear()
     open_code = await anna.ask_for_code("7")
     await claim(anna)
-    assert "Somebody paid, and nothing came" in (await operator.hear())["text"]
+    assert "Paid, but no credits came" in (await operator.hear())["text"]
 
     explained = await anna.ask("/delete_me")
-    await anna.press("Yes, forget me")
+    await anna.press("Yes, erase my data")
     done = (await anna.hear())["text"]
 
-    order = [explained.index(words) for words in ("open payment will be", "/claim is taken back", "500 credits stays")]
+    order = [
+        explained.index(words) for words in ("open payment will be", "open claim is withdrawn", "500 credits is kept")
+    ]
     assert order == sorted(order)
     assert "Done" in done
     assert await ledger.status(open_code) == "cancelled"
@@ -185,7 +187,7 @@ async def test_a_payment_of_somebody_who_was_forgotten_is_credited_in_silence_an
     code = await anna.ask_for_code("5")
     await operator.ask("/start")
     await anna.ask("/delete_me")
-    await anna.press("Yes, forget me")
+    await anna.press("Yes, erase my data")
     await anna.hear()
     count = len(await anna.messages())
 
@@ -195,11 +197,11 @@ async def test_a_payment_of_somebody_who_was_forgotten_is_credited_in_silence_an
     life = await operator.ask(f"/payment {code}")
 
     assert len(await anna.messages()) == count
-    assert "Asked to be forgotten on" in found
+    assert "Asked to have their data erased on" in found
     assert "told: credited, withheld" in life
     assert "You have 500 credits." in await anna.ask("/balance")
     assert "+500 for $5" in await anna.ask("/history")
-    assert "Asked to be forgotten" not in await operator.ask(f"/find {ANNA}")
+    assert "Asked to have their data erased" not in await operator.ask(f"/find {ANNA}")
 
 
 # What comes by itself ------------------------------------------------------------------------------------------------
@@ -228,5 +230,5 @@ async def test_a_payment_that_ended_unpaid_is_told_with_its_code_and_a_way_on(an
     told = (await anna.hear())["text"]
 
     assert f"{code[:4]}-{code[4:]}" in told
-    assert "was not paid in time" in told
+    assert "arrived in time, so the code has been closed" in told
     assert "/pay" in told

@@ -42,11 +42,11 @@ async def test_a_fan_who_comes_again_is_put_aside_without_a_card(
     assert labels(question) == ["Not one of our users", "Only this payment"]
 
     await operator.press(buttons(question)[0]["callback_data"])
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
     await webhook.settle(case("ordinary-fan-comes-again.2"))
 
     assert "this supporter is not one of our users" in done["text"]
-    assert "“Take back” ends that, too" in done["text"]
+    assert "“Take back” ends this, too" in done["text"]
     assert labels(done) == ["Take back"]
     states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
     assert [row["state"] for row in states] == ["dismissed", "dismissed"]
@@ -55,19 +55,19 @@ async def test_a_fan_who_comes_again_is_put_aside_without_a_card(
     await shown(operator, card, "Remembered: this supporter")
     number = await ledger.pool.fetchval("SELECT max(charge_id) FROM charges")
     await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
-    assert "Put aside by itself: remembered as not from one of our users" in (await operator.hear())["text"]
+    assert "Dismissed automatically: remembered as not from one of our users" in (await operator.hear())["text"]
 
 
 @pytest.mark.usefixtures("bot")
 async def test_undo_ends_what_was_remembered(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     await operator.press(data_of(question, "Not one of our users"))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     await operator.press(data_of(done, "Take back"))
     confirm = await answer(operator, await operator.hear(), "he is Anna’s brother")
     await operator.press(data_of(confirm, "Yes"))
-    await shown(operator, confirm, "waits for a person again")
+    await shown(operator, confirm, "waits for an operator again")
     await webhook.settle(a_payment(supporter_id=9))
 
     states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
@@ -80,7 +80,7 @@ async def test_a_valid_code_credits_a_remembered_supporter_and_ends_the_memory(
 ) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Put aside: #1")
+    await shown(operator, question, "Dismissed: #1")
 
     code = await anna.ask_for_code("5")
     outcomes = await webhook.settle(a_payment(supporter_id=9, support_note=code), a_payment(supporter_id=9, amount=8))
@@ -95,7 +95,7 @@ async def test_a_charge_that_was_put_aside_by_itself_is_credited_from_a_claim(
 ) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Put aside: #1")
+    await shown(operator, question, "Dismissed: #1")
     assert await webhook.settle(a_payment(supporter_id=9, amount=8)) == ["recorded"]
     await anna.ask("/start")
     story = Story(datetime.now(UTC).date(), Decimal(8), "USD", None)
@@ -131,7 +131,7 @@ async def test_an_item_can_be_remembered(
     assert labels(question) == ["Not one of our users", label, "Only this payment"]
 
     await operator.press(data_of(question, label))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     assert f"Remembered: {said}" in done["text"]
     assert await ledger.pool.fetchval("SELECT kind FROM outsiders WHERE ended_at IS NULL") == "item"
@@ -144,7 +144,7 @@ async def test_a_subscription_without_a_supporter_is_remembered_by_itself(
     question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id="sub_7")))
 
     await operator.press(data_of(question, "Not one of our users"))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
     outcomes = await webhook.settle(
         a_subscription(
             "membership.updated", psp_id="sub_7", period=PERIOD + MONTH, current_period_end=PERIOD + 2 * MONTH
@@ -171,7 +171,7 @@ async def test_waiting_charges_of_a_remembered_subscription_without_its_id_are_p
 
     question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id=None)))
     await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Put aside: #4")
+    await shown(operator, question, "Dismissed: #4")
 
     waiting = await ledger.pool.fetch("SELECT charge_id FROM charges WHERE state = 'unmatched' ORDER BY charge_id")
     assert outcomes == ["unmatched"] * 3
@@ -186,7 +186,7 @@ async def test_a_payment_without_a_supporter_offers_nothing_to_remember(
     assert labels(question) == ["Only this payment"]
 
     await operator.press(data_of(question, "Only this payment"))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     assert "Remembered" not in done["text"]
     assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders") == 0
@@ -197,7 +197,7 @@ async def test_a_second_press_on_a_choice_changes_nothing(operator: Person, webh
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     first, second = (data_of(question, label) for label in ("Not one of our users", "Only this payment"))
     await operator.press(first)
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     answers = [await operator.press(data, stale=True) for data in (first, second)]
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("bot")
 
 OLDER_FORM = PaymentId(f"{ANNA}_1732347758")
 
-FRIENDLY = ("nothing was changed", "smallest amount", "largest amount", "currency is not taken")
+FRIENDLY = ("nothing was changed", "smallest amount", "largest amount", "currency is not accepted")
 
 HOSTILE = [
     " ",
@@ -104,7 +104,7 @@ async def test_an_id_of_another_amount_is_taken(anna: Person, pool: Pool) -> Non
 
     await anna.send_form(json.dumps({"payment_id": OLDER_FORM, "amount": 20}))
 
-    assert "in use already" in (await anna.hear())["text"]
+    assert "already in use" in (await anna.hear())["text"]
     assert await pool.fetchval("SELECT amount FROM pending_payments") == 10
 
 

@@ -150,8 +150,8 @@ def test_a_payment_as_picked_is_told_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("changed", "remark"),
     [
-        ({"picked_amount": "10.00"}, "You had picked $10"),
-        ({"picked_currency": "EUR"}, "You had picked €5"),
+        ({"picked_amount": "10.00"}, "You picked $10"),
+        ({"picked_currency": "EUR"}, "You picked €5"),
         ({"method": Method.CORRECTED_CODE}, "small slip"),
         ({"flag": Flag.LATE}, "had been closed"),
         ({"flag": Flag.SECOND_CHARGE}, "second payment"),
@@ -179,7 +179,7 @@ def test_the_rate_is_told_with_every_payment(amount: str, per_unit: str, credits
     said = told(NotificationKind.PAYMENT_CREDITED, facts, rates=Rates({"USD": Decimal(per_unit)}))
 
     assert said.count(rate) == 1
-    assert "for what was paid." in said
+    assert "for the amount that arrived." in said
 
 
 @pytest.mark.parametrize(("amount", "credits"), [("1.00", 100), ("5", 450)])
@@ -311,5 +311,5 @@ def test_a_refund_that_was_corrected_says_how_much_is_back() -> None:
     said = told(NotificationKind.CREDITS_ADJUSTED, {"credits": 300, "cause": "refund_corrected"})
 
     assert said == (
-        "Only a part of your payment was refunded, so you have <b>300 credits</b> back. You now have 700 credits."
+        "Only part of your payment was refunded, so we gave you <b>300 credits</b> back. You now have 700 credits."
     )
