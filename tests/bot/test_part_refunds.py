@@ -76,7 +76,7 @@ async def test_a_refund_of_all_is_told_without_a_sound_and_corrected_to_a_part(
 
     await shown(operator, asked, "+3,000. The balance is 3,000 credits")
     assert await ledger.credits() == [5000, -5000, 5000, -2000]
-    assert "Only a part of your payment was refunded, so you have 3,000 credits back" in (await anna.hear())["text"]
+    assert "Only part of your payment was refunded, so we gave you 3,000 credits back" in (await anna.hear())["text"]
     history = await anna.ask("/history")
     assert "+5,000, only a part of $50 was refunded" in history
     assert "-2,000, part of $50 refunded" in history

@@ -35,7 +35,7 @@ COLOURS_ON_THE_WALL = """(key) => {
     });
 }"""
 """Of a key the colours of its words and of its ground, on each colour of the wall."""
-THE_END = "That is all: paid, told and noted."
+THE_END = "Done: the bot has answered."
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -163,7 +163,7 @@ async def test_the_guide_comes_to_its_end_without_the_code_and_begins_anew(scree
 
     await expect(guide(page)).to_contain_text(THE_END)
     await page.get_by_role("button", name="operator").click()
-    await expect(guide(page)).to_contain_text("Olha runs the page.")
+    await expect(guide(page)).to_contain_text("Olha is the operator.")
     await page.get_by_role("button", name="supporter, English").click()
     await expect(guide(page)).to_have_text("Open the Mini App.")
 
@@ -188,7 +188,7 @@ async def test_an_amount_of_a_link_is_picked_already(screen: Screen, anna: Perso
     page = await open_demo(screen, person=anna)
 
     await page.locator("#more summary").click()
-    await page.get_by_role("button", name="Follow a link that asks for 10").click()
+    await page.get_by_role("button", name="Open a link that asks for 10").click()
 
     await expect(mini_app(page).get_by_role("radio", name=re.compile(r"^[$]10\b"))).to_be_checked()
 
@@ -249,7 +249,7 @@ async def test_without_telegrams_script_the_demo_says_so_and_goes_on_in_the_chat
 
     await page.locator("#menu").click()
 
-    await expect(page.get_by_role("alertdialog")).to_contain_text("write /pay in the chat")
+    await expect(page.get_by_role("alertdialog")).to_contain_text("send /pay in the chat")
     await page.get_by_role("button", name="OK").click()
     await expect(page.get_by_role("alertdialog")).to_be_hidden()
     await expect(page.locator("#composer")).to_be_visible()
@@ -331,7 +331,7 @@ async def test_a_double_click_pays_once_and_a_keyboard_as_often_as_it_is_pressed
 async def test_enter_sends_the_answer_to_the_shop_item_and_cancel_does_not(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_text("More ways to pay").click()
-    await page.get_by_label("What is paid for").select_option("Shop item")
+    await page.get_by_label("Kind of payment").select_option("Shop item")
     await page.get_by_role("button", name="Support with $5").click()
     answer = page.locator("#payments").get_by_role("button", name="Answer").first
 
@@ -390,12 +390,12 @@ async def test_a_switch_can_be_turned_off_again(screen: Screen, anna: Person, bm
 async def test_a_payment_can_be_refunded_and_a_subscription_renewed(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_text("More ways to pay").click()
-    await page.get_by_label("What is paid for").select_option("Membership")
+    await page.get_by_label("Kind of payment").select_option("Membership")
     await page.get_by_role("button", name="Support with $5").click()
 
     await page.locator("#payments").get_by_role("button", name="Renew").first.click()
     await expect(page.locator("#payments-said")).to_contain_text("is on its way")
-    await page.get_by_label("What is paid for").select_option("One-time support")
+    await page.get_by_label("Kind of payment").select_option("One-time support")
     await page.get_by_role("button", name="Support with $5").click()
     await page.locator("#payments").get_by_role("button", name="Refund").first.click()
 
