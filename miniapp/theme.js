@@ -22,7 +22,7 @@ export function followTheme(telegram) {
   telegram.onTheme(apply);
 }
 
-/** The page's colours for a theme; every text reaches AA contrast, whatever the theme has. */
+/** The page's colours for a theme; every text reaches AA contrast. */
 export function paletteFrom(theme, scheme) {
   const own = scheme === "dark" ? DARK : LIGHT;
   const pick = (fallback, ...names) => names.map((name) => theme[name]).find(rgbOf) ?? fallback;

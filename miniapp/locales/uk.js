@@ -25,8 +25,8 @@ export const texts = {
   history_empty: "Тут поки порожньо. Перша кава стане першим рядком.",
   history_payment: "Платіж на {amount}",
   history_refund: "Повернуто {amount}",
-  history_refund_part: "Повернуто частину від {amount}",
-  history_refund_corrected: "Повернуто лише частину від {amount}",
+  history_refund_part: "Повернуто частину суми {amount}",
+  history_refund_corrected: "Повернуто лише частину суми {amount}",
   history_match_undone: "{amount} зараховано помилково",
   history_not_mine: "{amount} — не ваш платіж",
 

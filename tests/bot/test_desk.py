@@ -530,7 +530,7 @@ async def test_an_event_that_nobody_will_ever_read_is_put_aside_with_a_reason(
     late = await operator.press(data_of(asked, "Yes"), message_id=listed["message_id"])
 
     assert "Event #1 is dismissed" in said["text"]
-    assert second["text"] == "900 was first: this event is decided. /failed shows what is left."
+    assert second["text"] == "900 was first: this event is decided. /failed shows the rest."
     assert "900 was first" in late["text"]
     assert await actions(pool) == [("put_aside", OPERATOR, "credited by hand")]
     assert "Every event was settled or dismissed" in await operator.ask("/failed")

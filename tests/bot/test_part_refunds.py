@@ -78,7 +78,7 @@ async def test_a_refund_of_all_is_told_without_a_sound_and_corrected_to_a_part(
     assert await ledger.credits() == [5000, -5000, 5000, -2000]
     assert "Only part of your payment was refunded, so we gave you 3,000 credits back" in (await anna.hear())["text"]
     history = await anna.ask("/history")
-    assert "+5,000, only a part of $50 was refunded" in history
+    assert "+5,000, only part of $50 was refunded" in history
     assert "-2,000, part of $50 refunded" in history
     await shown(operator, card, "Matched to @anna (101): 3,000 credits")
 

@@ -29,7 +29,7 @@ start = Hello! ☕ Here you can support this project on Buy Me a Coffee, and you
     } Questions? /help
 unknown = Sorry, I did not understand that. Send /pay to support, /balance to see your credits, or /help if you have a question.
 code-goes-elsewhere = That looks like a code. Do not send it here: paste it into the note on Buy Me a Coffee when you pay. Send /pay to see the page again. Already paid without it? Send /claim.
-try-later = The bot is restarting. Nothing was changed and nothing is lost: please try again in a minute.
+try-later = The service is restarting. Nothing was changed and nothing is lost: please try again in a minute.
 went-wrong = Something went wrong. Please try again; if it happens again, see /paysupport.
 
 ## Opening a payment
@@ -86,7 +86,7 @@ balance-debt = You have <b>{ $credits ->
    *[other] { $credits } credits
 }</b>, because a payment was refunded or corrected after its credits had been spent. New credits fill the gap first.
 history-empty = There is nothing here yet. Send /pay to support and receive your first credits.
-history-title = Your last changes:
+history-title = Your latest credit changes:
 history-payment = { $time }: <b>{ $credits }</b> for { $amount }
 history-refund = { $time }: <b>{ $credits }</b>, { $amount } refunded
 history-refund-part = { $time }: <b>{ $credits }</b>, part of { $amount } refunded

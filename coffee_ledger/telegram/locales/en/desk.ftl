@@ -183,7 +183,7 @@ desk-placeholder-decline = Why is it declined?
 ## Refusals
 
 desk-refused-other-first = { $operator } was first. Here is how it stands now.
-desk-refused-event-decided = { $operator } was first: this event is decided. /failed shows what is left.
+desk-refused-event-decided = { $operator } was first: this event is decided. /failed shows the rest.
 desk-refused-rule-first = It has been settled meanwhile, by a rule or by the user. Here is how it stands now.
 desk-refused-unknown_charge = There is no such payment.
 desk-refused-unknown_user = There is no such user here: they must write to the bot first.
@@ -191,7 +191,7 @@ desk-refused-unknown_claim = There is no such claim.
 desk-refused-unknown_event = That event is not on the list: it was settled, or another operator pressed first.
 desk-refused-no_rate = This currency has no rate. Add one to CREDITS_PER_UNIT and restart, then decide.
 desk-refused-nothing_to_undo = There is nothing to take back here.
-desk-refused-no_part = That is not a part of what was paid. To take everything back, press “Take back”.
+desk-refused-no_part = That is not a part of the paid amount. To take everything back, press “Take back”.
 desk-refused-not_refundable = This payment cannot be reversed in part: it is dismissed, was not paid, or its amount is not known.
 desk-refused-nothing_to_remember = This payment names nothing that could be remembered. Choose “Only this payment”.
 desk-refused-undone_before = It was taken back before.
@@ -391,7 +391,7 @@ desk-export-credits = Credits, { $period }: { $rows ->
     [one] { $rows } row
    *[other] { $rows } rows
 }
-desk-export-actions = What operators decided, { $period }: { $rows ->
+desk-export-actions = Decisions of operators, { $period }: { $rows ->
     [one] { $rows } row
    *[other] { $rows } rows
 }

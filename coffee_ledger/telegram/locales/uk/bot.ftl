@@ -30,7 +30,7 @@ start = Вітаємо! ☕ Тут можна підтримати проєкт 
     } Маєте запитання? /help
 unknown = На жаль, я не розумію. Щоб підтримати проєкт, надішліть /pay, щоб побачити баланс — /balance, а якщо маєте запитання — /help.
 code-goes-elsewhere = Схоже, це код. Сюди його надсилати не потрібно: вставте його в повідомлення на Buy Me a Coffee, коли платитимете. Щоб знову побачити сторінку, надішліть /pay. Уже заплатили без коду? Надішліть /claim.
-try-later = Бот саме перезапускається. Нічого не змінено й не втрачено: спробуйте, будь ласка, за хвилину.
+try-later = Сервіс саме перезапускається. Нічого не змінено й не втрачено: спробуйте, будь ласка, за хвилину.
 went-wrong = Щось пішло не так. Спробуйте, будь ласка, ще раз; якщо не допоможе, надішліть /paysupport.
 
 ## Новий платіж
@@ -98,8 +98,8 @@ history-empty = Тут поки порожньо. Надішліть /pay, що�
 history-title = Останні зміни балансу:
 history-payment = { $time }: <b>{ $credits }</b> за { $amount }
 history-refund = { $time }: <b>{ $credits }</b>, повернення { $amount }
-history-refund-part = { $time }: <b>{ $credits }</b>, повернуто частину від { $amount }
-history-refund-corrected = { $time }: <b>{ $credits }</b>, повернуто лише частину від { $amount }
+history-refund-part = { $time }: <b>{ $credits }</b>, повернуто частину суми { $amount }
+history-refund-corrected = { $time }: <b>{ $credits }</b>, повернуто лише частину суми { $amount }
 history-match-undone = { $time }: <b>{ $credits }</b>, платіж на { $amount } було зараховано вам помилково: { $cause }
 history-not-mine = { $time }: <b>{ $credits }</b>, ви повідомили, що платіж на { $amount } не ваш
 history-reversal = { $time }: <b>{ $credits }</b>, скасовано: { $cause }

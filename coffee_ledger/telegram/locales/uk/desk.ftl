@@ -11,7 +11,7 @@ command-payment = Уся історія коду
 command-stats = Сьогодні, 7 і 30 днів
 command-credit = Додати або зняти кредити
 command-undo = Скасувати зарахування або зміну балансу
-command-replay = Що вирішили б нинішні правила
+command-replay = Перевірити рішення за нинішніми правилами
 command-failed = Події, яких не вдалося опрацювати
 command-guesses = Платежі, знайдені за сумою й часом
 command-export = Платежі, кредити й рішення у CSV
@@ -19,7 +19,7 @@ command-doctor = Стан системи
 
 desk-overview = <b>Панель оператора</b>
 
-    <b>Чекає на рішення</b>
+    <b>Очікують</b>
     /unmatched – платежі без власника
     /pending – відкриті платежі
     /claims – звернення: заплатили, а кредитів немає
@@ -110,7 +110,7 @@ desk-status-completed = оплачено
 desk-status-expired = час минув
 desk-status-cancelled = скасовано
 
-## Його кнопки
+## Кнопки платежу
 
 desk-pick-payment = { $user } · { $code } · { $amount }
 desk-pick-user = { $user }, відомий прихильник
@@ -151,7 +151,7 @@ desk-reason-failed = подія { $number }
 desk-ask-who = <b>Чий платіж №{ $number }?</b>
     Надішліть у відповідь код, @ім’я або ID у Telegram.
 desk-who-unknown = Такого користувача тут немає: спершу він має написати боту. Чий платіж №{ $number }? Надішліть відповідь ще раз або залиште як є.
-desk-ask-why-dismiss = <b>Чому зняти №{ $number } з розгляду?</b>
+desk-ask-why-dismiss = <b>Чому знімаєте №{ $number } з розгляду?</b>
     Виберіть нижче, що запам’ятати, або надішліть у відповідь кілька слів: тоді буде знято з розгляду лише цей платіж. Ваш вибір бачать тільки оператори.
 desk-ask-how-much = <b>Скільки з №{ $number } повернуто?</b>
     Надішліть у відповідь суму: більшу за нуль і меншу за { $amount }.
@@ -168,7 +168,7 @@ desk-ask-why-undo-entry = <b>Чому скасовуєте запис { $number 
     Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
 desk-ask-why-decline = <b>Чому відхиляєте звернення { $user }?</b>
     Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувач отримає ввічливе повідомлення, що нічого не знайдено.
-desk-ask-why-aside = <b>Чому зняти подію №{ $number } з розгляду?</b>
+desk-ask-why-aside = <b>Чому знімаєте подію №{ $number } з розгляду?</b>
     Надішліть у відповідь кілька слів. Їх бачать лише оператори. Балансів це не змінює, але опрацювати подію вже не можна буде.
 desk-placeholder-putaside = Чому з нею нічого не потрібно робити?
 desk-placeholder-who = Код, @ім’я або ID у Telegram
@@ -178,7 +178,7 @@ desk-placeholder-undocharge = Чому скасовуєте?
 desk-placeholder-undoentry = Чому скасовуєте?
 desk-placeholder-decline = Чому відхиляєте?
 
-## Чому нічого не зроблено
+## Відмови
 
 desk-refused-other-first = Вас випередили: { $operator }. Ось поточний стан.
 desk-refused-event-decided = Вас випередили: { $operator }. Щодо цієї події вже є рішення; решту показує /failed.
@@ -228,7 +228,7 @@ desk-unmatched-title = <b>{ $total ->
     [few] { $total } платежі без власника
    *[many] { $total } платежів без власника
 }</b> · сторінка { $page } з { $pages }
-desk-unmatched-none = Платежів без власника немає: кожен зараховано користувачеві.
+desk-unmatched-none = Платежів без власника немає.
 desk-pending-title = <b>{ $total ->
     [one] { $total } відкритий платіж
     [few] { $total } відкриті платежі
@@ -288,7 +288,7 @@ desk-found-nothing = Нічого не знайдено. Пошук порівн
 desk-found-nobody = Користувача з таким іменем тут немає: спершу він має написати боту.
 desk-user = <b>{ $user }</b>: { $credits }, користується ботом від { $since }, мова { $language }
 desk-user-erased = Дані видалено на прохання користувача { $time }.
-desk-user-unreachable = Недоступний від { $time }: заблокував бота або видалив акаунт.
+desk-user-unreachable = Недоступний від { $time }: заблокував бота або видалив обліковий запис.
 desk-email = { $email }
 desk-payment-how = Який код? <code>/payment K7QM-2XHD</code>
 desk-payment-unknown = Платежу з таким кодом немає.
