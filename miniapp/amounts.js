@@ -1,20 +1,20 @@
-// Amounts are decimal strings, and computed in whole cents.
+// Amounts are decimal strings; arithmetic uses whole cents.
 
 const WRITTEN = /^(\d{1,9})(?:[.,](\d{1,2}))?$/;
 const DEEP_LINK = /^(\d{1,9})(?:_(\d{1,2}))?(?:-([A-Za-z]{3,10}))?$/;
 
-/** Cents of `10`, `7.50`, `7,5`, `1 000`; null for what is no amount. */
+/** Cents of `10`, `7.50`, `7,5`, `1 000`; null if the text is no amount. */
 export function centsOf(text) {
   const written = WRITTEN.exec(text.replace(/\s/g, ""));
   return written && Number(written[1]) * 100 + Number((written[2] ?? "").padEnd(2, "0"));
 }
 
-/** `7.5` for 750: the form in which amounts travel. */
+/** `7.5` for 750, as the API writes amounts. */
 export function amountOf(cents) {
   return String(cents / 100);
 }
 
-/** Whole credits for the cents, rounded down as the ledger does it; *rate* is a decimal string. */
+/** Whole credits for the cents, rounded down as in the ledger; *rate* is a decimal string. */
 export function creditsFor(cents, rate) {
   const [whole, fraction = ""] = rate.split(".");
   const product = cents * Number(whole + fraction);
@@ -29,7 +29,7 @@ export function readDeepLink(text) {
   return { cents: centsOf(read[2] ? `${read[1]}.${read[2]}` : read[1]), currency: read[3]?.toUpperCase() ?? null };
 }
 
-/** What is wrong with the cents, by the name that the server would give it; null if nothing is. */
+/** The error name that the server would answer; null if the amount is valid. */
 export function refusalOf(cents, offer) {
   if (cents === null) return "amount_unreadable";
   if (cents < centsOf(offer.amount_least)) return "amount_too_small";

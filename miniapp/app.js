@@ -21,10 +21,10 @@ class App {
   screen = null;
   trouble = null;
 
-  /** *speaking* promises the words. */
+  /** *speaking* is a promise of the words. */
   constructor(telegram, speaking) {
     this.telegram = telegram;
-    // Opened by a keyboard button: Telegram names no user then, and takes one answer for the chat.
+    // Opened by a keyboard button: Telegram names no user then, and accepts one answer for the chat.
     this.isForChat = parameters.get("mode") === "keyboard" || (telegram.isInside && !telegram.initData);
     this.server = serverFor(this.isForChat ? "" : telegram.initData);
     this.speaking = speaking.then((words) => this.words || this.speak(words));
@@ -53,7 +53,7 @@ class App {
       } catch (trouble) {
         await this.speaking;
         await new Promise((retry) => {
-          // Leave a final problem in view.
+          // Keep a final problem in view.
           if (!this.trouble?.isFinal) this.showProblem(trouble, retry);
           window.addEventListener("online", retry, { once: true });
           setTimeout(retry, RETRY_MILLISECONDS);
@@ -62,18 +62,16 @@ class App {
     }
   }
 
-  /** Take in a new state. */
   async takeState(state) {
     const language = languageOf(state.language);
-    // It may have been changed in the chat. If loading fails, the next state tries again.
+    // The user may change it in the chat. If loading fails, the next state tries again.
     const words = language === document.documentElement.lang ? null : await wordsOf(language).catch(() => null);
-    // It shows the old state anew.
     if (words) this.speakAnew(words);
     this.state = state;
     this.settle();
   }
 
-  /** Take in the connection's problem, or null if it is well. */
+  /** *trouble* is null if the connection is fine. */
   takeConnection(trouble) {
     const { words, state } = this;
     const wasAway = this.trouble !== null;
@@ -100,7 +98,7 @@ class App {
     this.show(screens.problem(this, trouble, retry), { isQuiet: this.screen?.name === "problem" });
   }
 
-  /** Show what the state asks for: the first screen, later any change of the payment in view. */
+  /** Show the first screen; later, any change of the payment in view. */
   settle() {
     if (!this.offer) return;
     if (!this.state) return void (this.trouble && this.showTrouble());
@@ -121,7 +119,7 @@ class App {
     this.show(meant ? screens.payment(this, meant) : screens.choose(this, wish));
   }
 
-  /** A payment may come while another screen is shown. */
+  /** Announce payments that came while another screen was shown. */
   tellOfOthers() {
     for (const { payment_id: id, paid } of this.state.payments) if (paid && this.wasOpen?.has(id)) this.toast(this.rejoice(paid));
     this.rememberOpen();
@@ -144,7 +142,7 @@ class App {
     return Boolean(this.state && this.openPayments().length);
   }
 
-  /** The amount of the deep link that led here, if any. */
+  /** The amount of the deep link, if any. */
   wish() {
     return readDeepLink(this.telegram.startParam ?? parameters.get("tgWebAppStartParam")) ?? {};
   }
@@ -160,7 +158,7 @@ class App {
     this.show(payment.status === "pending" && !payment.paid ? screens.payment(this, payment) : screens.ended(this, payment));
   }
 
-  /** Put an answer into the state, which the next event brings as well. */
+  /** Put an answer into the state now; the next event has it as well. */
   keep(payment) {
     const others = this.state.payments.filter(({ payment_id: id }) => id !== payment.payment_id);
     const payments = [payment, ...others].sort((one, other) => other.created_at.localeCompare(one.created_at));
@@ -172,14 +170,14 @@ class App {
     try {
       await this.takeState(await this.server.state());
     } catch {
-      // The stream brings it as soon as it can.
+      // The stream will bring it.
     }
   }
 
   show(screen, { isQuiet = false } = {}) {
     const isFirst = !this.screen;
     this.screen = screen;
-    // It asks about the last screen.
+    // It belongs to the last screen.
     find("dialog").close?.();
     find("screen").replaceChildren(screen.element);
     find("screen").setAttribute("aria-busy", false);
@@ -188,7 +186,7 @@ class App {
     this.refreshAction();
     if (isQuiet) return;
     window.scrollTo(0, 0);
-    // The first screen is read from its beginning anyway.
+    // Screen readers read the first screen from its top anyway.
     if (!isFirst) screen.element.querySelector("h1").focus({ preventScroll: true });
   }
 
@@ -197,7 +195,7 @@ class App {
     else this.screen.back?.();
   }
 
-  /** Do what the main button says; it is busy until that is done. */
+  /** Run the main button's action; the button is busy meanwhile. */
   async pressed() {
     const { screen } = this;
     const running = !screen?.isBusy && screen?.action?.()?.run();
@@ -209,7 +207,7 @@ class App {
     this.refreshAction();
   }
 
-  /** Set the main button, Telegram's or the page's own, as the screen wants it. */
+  /** Update the main button, Telegram's or the page's own. */
   refreshAction() {
     const action = this.screen?.action?.();
     const isBusy = Boolean(this.screen?.isBusy);
@@ -243,7 +241,7 @@ class App {
   }
 
   announce(text) {
-    // Emptied first: the same words twice would be read once.
+    // Empty it first, or readers skip a repeated text.
     find("news").textContent = "";
     setTimeout(() => (find("news").textContent = text), 50);
   }
@@ -262,6 +260,6 @@ class App {
   }
 }
 
-// guard.js handles words that do not load.
+// guard.js handles words that fail to load.
 const speaking = wordsOf(document.documentElement.lang).catch(() => new Promise(() => {}));
 findTelegram(reload).then((webApp) => new App(wrap(webApp), speaking).start());

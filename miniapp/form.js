@@ -1,10 +1,10 @@
-// The form that chooses an amount: tiles, an own amount, and the currency if there are several.
+// The form to choose an amount: tiles, another amount, and the currency if there are several.
 
 import { amountOf, centsOf, creditsFor, refusalOf } from "./amounts.js";
 import { h } from "./parts.js";
 
 export class AmountForm {
-  /** *wish* is what to begin with: `{cents, currency}`, either may be missing. */
+  /** *wish* preselects `{cents, currency}`; either may be missing. */
   constructor(app, { cents, currency }) {
     this.app = app;
     this.offer = app.offer;
@@ -37,7 +37,7 @@ export class AmountForm {
     this.own.focus();
   }
 
-  /** An own amount counts while the field has text; otherwise the tile chosen before. */
+  /** The field counts while it has text; otherwise the chosen tile. */
   get isOwn() {
     return this.own.value.trim() !== "";
   }

@@ -4,11 +4,11 @@
   const LOADS_MAX = 3;
   let isLost = false;
 
-  // The bot names it in its buttons' addresses, Telegram in the user's data: "language_code":"uk", encoded.
+  // The bot adds it to its buttons' addresses, Telegram to the user's data: "language_code":"uk", encoded.
   const named = /lang(?:=|uage_code[^a-z]+)([a-z]+)/.exec(location.search + location.hash)?.[1] ?? navigator.language;
   const language = /^uk\b/i.test(named) ? "uk" : "en";
   document.documentElement.lang = language;
-  // One language is all that a visit loads: beside the other scripts, not after them.
+  // Load only one language, in parallel with the other scripts.
   const locale = document.createElement("script");
   locale.type = "module";
   locale.src = `locales/${language}.js`;
@@ -16,10 +16,10 @@
 
   const find = (id) => document.getElementById(id);
   const again = () => location.reload();
-  // The history remembers across a reload, even where a frame may store nothing.
+  // History state survives a reload, even in a frame without storage.
   const keep = (loads) => history.replaceState({ loads }, "");
 
-  // Errors of loading do not bubble, but they can be caught on their way down.
+  // Load errors do not bubble, but they can be captured.
   addEventListener("error", ({ target }) => {
     if (isLost || !(target instanceof Element && target.matches("[type=module], [rel=stylesheet]"))) return;
     isLost = true;

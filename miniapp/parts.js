@@ -1,4 +1,4 @@
-// The few parts that all screens are made of.
+// Helpers for all screens.
 
 /** Make an element: `h("p.hint", {onclick}, "text")`, attributes optional. Children that are false or null are left out. */
 export function h(selector, ...children) {
@@ -14,14 +14,14 @@ export function h(selector, ...children) {
   return element;
 }
 
-/** A screen's beginning; its title takes the focus when the screen is shown. */
+/** A screen's header; its title gets the focus when the screen is shown. */
 export function head(mood, title, lead) {
   const cup = document.getElementById("cup").content.firstElementChild.cloneNode(true);
   cup.classList.add(`cup-${mood}`);
   return h("header.head", cup, h("h1", { tabindex: -1 }, title), h("p.lead", lead));
 }
 
-/** A section that is redrawn only when its content has changed, so that the focus in it is kept. */
+/** A section that is redrawn only if its content has changed, to keep the focus in it. */
 export function changing(selector, draw) {
   const element = h(selector, { hidden: "" });
   let drawn;
@@ -35,14 +35,14 @@ export function changing(selector, draw) {
   return [element, show];
 }
 
-/** Change the text only if it differs: a screen reader may read it again. */
+/** Set the text only if it differs: a screen reader may read it again. */
 export function write(element, text) {
   const isNew = element.textContent !== text;
   if (isNew) element.textContent = text;
   return isNew;
 }
 
-/** Copy by whichever way this client has; false if it has none. */
+/** Copy with a method that this client supports; false if it has none. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -52,7 +52,7 @@ export async function copy(text) {
   }
 }
 
-/** The older way still works where a frame or web view denies the newer one. */
+/** execCommand still works in frames and web views that deny the clipboard API. */
 function copyBySelection(text) {
   const field = h("textarea.unseen", { readonly: "", "aria-hidden": true, tabindex: -1 }, text);
   const focused = document.activeElement;

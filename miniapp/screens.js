@@ -1,5 +1,5 @@
-// The screens, each `{name, element, action, back, update}`. The last three are optional: `action` is the main button's, `back` returns
-// to the screen before, `update` takes in a new state.
+// The screens, each `{name, element, action, back, update}`. The last three are optional: `action` is the main button's, `back` shows
+// the previous screen, `update` shows a new state.
 
 import { centsOf } from "./amounts.js";
 import { AmountForm } from "./form.js";
@@ -39,7 +39,7 @@ export function choose(app, wish) {
   };
 }
 
-/** Choose an amount; the bot answers in the chat, because here the user is not known. */
+/** Choose an amount; the bot answers in the chat, because the user is not known here. */
 export function chooseForChat(app, wish) {
   const { say } = app.words;
   const notice = h("div");
@@ -65,7 +65,7 @@ function choice(app, wish, take, above, below) {
   };
 }
 
-/** An open payment: its code, the three steps, and whether it has come. */
+/** An open payment: its code, the three steps and its status. */
 export function payment(app, shown) {
   const { telegram } = app;
   const { say, money, credits, time } = app.words;
@@ -133,7 +133,7 @@ export function ended(app, shown) {
   };
 }
 
-/** Opened in a plain browser: show the way to the bot. */
+/** In a plain browser: show the way to the bot. */
 export function outside(app) {
   const { bot, bot_url: way, tiles } = app.offer;
   const { say, money, credits } = app.words;
@@ -157,7 +157,7 @@ export function outside(app) {
   };
 }
 
-/** Show only the problem and the way on. */
+/** The problem and the next step. */
 export function problem(app, trouble, retry) {
   const { say } = app.words;
   const isScript = trouble.name === "script_missing";
@@ -171,7 +171,7 @@ export function problem(app, trouble, retry) {
       way && h("p.centred", h("a.link", { href: way, rel: "noopener" }, say("open_bot"))),
     ),
     action() {
-      // Never resolved: the button is busy until another screen comes.
+      // Never resolves: the button stays busy until another screen is shown.
       if (!isFinal) return { text: say("retry"), run: () => new Promise(retry) };
       return app.telegram.canClose && { text: say("close"), run: app.telegram.close };
     },
@@ -212,7 +212,7 @@ function historyOf(words, entries) {
 }
 
 function causeOf({ say, money }, { change, cause, amount, currency }) {
-  // Without a charge, somebody wrote the reason.
+  // An entry without a charge has a written reason.
   return amount === null ? cause : say(`history_${change}`, { amount: money(amount, currency) });
 }
 
@@ -237,7 +237,7 @@ function codeCard(app, code, onCopied) {
   return h(
     "section.card.code-card",
     h("p.hint", { id: "code-label" }, say("code")),
-    // Readers spell it sign by sign; a tap anywhere on it copies.
+    // Screen readers spell it; a tap anywhere on it copies.
     h("p.code-line", { onclick: run }, shown),
     button,
     byHand,
@@ -260,7 +260,7 @@ function paidOf({ say, money, credits }, { amount, currency, paid }, balance, ag
   return h(
     "div.paid",
     head("full", say("paid_title"), say("paid_lead", { amount: facts.paid })),
-    // The word may wrap.
+    // Allow a line break before the word.
     h("p.gain.centred", say("paid_credits", { credits: credits(paid.credits).replace(/\s(?=\D)/, " ") })),
     facts.picked !== facts.paid && h("p.card.centred", say("paid_differs", facts)),
     balance,
@@ -296,7 +296,7 @@ function noticeOf(app, trouble, retry, seeOpen) {
   return h("div.notice", { role: "alert" }, h("p", sentenceOf(app, trouble)), way());
 }
 
-/** A button that is disabled until the server takes requests again. */
+/** A button that is disabled until the server accepts requests again. */
 function patientLink(say, run, wait) {
   const button = link("", run);
   const tell = (seconds) => {

@@ -1,15 +1,15 @@
-// Ask the bot service, and listen to it. Every failure becomes a Problem, whose name has a sentence in every language.
+// Requests to the bot service, and its event stream. Every failure becomes a Problem; locales/ has a text for its name.
 
 const API = "../api/";
 const ANSWER_MILLISECONDS = 20_000;
-/** The server sends something every 15 seconds. After one miss a stream is doubted, after two it is dead. */
+/** The server sends something every 15 seconds. After one miss poll, after two reconnect. */
 const DOUBT_MILLISECONDS = 17_000;
 const SILENCE_MILLISECONDS = 40_000;
 const FIRST_WORD_MILLISECONDS = 10_000;
 const PAUSE_SECONDS_MAX = 30;
 const POLL_MILLISECONDS = 4000;
 
-/** Not all pages at once, after a restart. */
+/** Jitter, so that pages do not all reconnect at once after a restart. */
 const spread = (milliseconds) => milliseconds * (0.75 + Math.random() / 2);
 
 export class Problem extends Error {
@@ -19,7 +19,7 @@ export class Problem extends Error {
     this.fields = fields;
   }
 
-  /** Only opening the page again helps. */
+  /** The user must open the page again. */
   get isFinal() {
     return this.name.startsWith("init_data_");
   }
@@ -49,7 +49,7 @@ async function ask(path, options) {
   }
 }
 
-/** Read events until the stream ends. A browser's own EventSource could not say who asks. */
+/** Read events until the stream ends. EventSource cannot send the Authorization header. */
 async function listen(headers, hear, onBytes, signal) {
   const aborting = new AbortController();
   const abort = () => aborting.abort();
@@ -77,7 +77,7 @@ async function send(path, options, { signal }) {
 
 async function problemOf(answer) {
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  // No JSON is not ours: the proxy's own pages, for one.
+  // Without JSON: the proxy answered, not the service.
   const { error, ...fields } = await answer.json().catch(() => ({}));
   if (typeof error === "string" && answer.status < 500) return new Problem(error, { ...fields, wait });
   return new Problem(answer.status === 429 ? "too_many_requests" : "service_away", { wait });
@@ -112,8 +112,8 @@ function readEvent(event, hear) {
 }
 
 /**
- * Keep listening: connect again after growing pauses, at once when the network or the user comes back.
- * Where streams do not get through, the state is polled.
+ * Keep an event stream open: reconnect with backoff, or at once when the network or the user comes back.
+ * Poll the state while streams do not get through.
  */
 export class Listening {
   attempt = 0;
@@ -123,7 +123,7 @@ export class Listening {
   current = new AbortController();
   wake = () => {};
 
-  /** *listener* takes each state by `takeState`, a problem or null by `takeConnection`, and tells `isWaiting`. */
+  /** *listener* has `takeState(state)`, `takeConnection(problem or null)` and `isWaiting`. */
   constructor(server, listener) {
     this.server = server;
     this.listener = listener;
@@ -140,12 +140,12 @@ export class Listening {
       const problem = await this.listenOnce();
       this.isOver = Boolean(problem?.isFinal);
       if (problem) this.listener.takeConnection(problem);
-      // We ended it, to begin anew.
+      // Aborted by hurry() or fallSilent(): no pause.
       if (!this.isOver && !this.current.signal.aborted) await this.pause();
     }
   }
 
-  /** Listen until the stream ends; the problem, unless it ended in order or the state could be asked for. */
+  /** Listen until the stream ends. Give the problem, unless the stream ended normally or the state can be fetched. */
   async listenOnce() {
     const { signal } = this.current;
     this.waitSeconds = 0;
@@ -169,7 +169,7 @@ export class Listening {
     this.listener.takeState(state);
   }
 
-  /** Ask for the state once; the problem, if any. */
+  /** Fetch the state once; give the problem, if any. */
   ask() {
     return this.server.state().then((state) => this.take(state), (problem) => problem);
   }
@@ -178,7 +178,7 @@ export class Listening {
   async poll() {
     const isDue = this.isDoubtful && !document.hidden && this.listener.isWaiting;
     const state = isDue && (await this.server.state().catch(() => null));
-    // A stream may have come meanwhile, and is newer.
+    // A stream that opened meanwhile is newer.
     if (state && this.isDoubtful) this.take(state);
     if (!this.isOver) setTimeout(() => this.poll(), spread(POLL_MILLISECONDS));
   }
@@ -196,7 +196,7 @@ export class Listening {
     });
   }
 
-  /** Begin anew, now. */
+  /** Reconnect now. */
   hurry() {
     this.attempt = 0;
     this.current.abort();

@@ -1,4 +1,4 @@
-// A wrapper of Telegram's script. It checks the version first, because many calls of a newer one fail silently or throw.
+// Wraps Telegram's script. Checks the client's version first: newer calls fail silently or throw in older clients.
 
 const SCRIPT_WAIT_MILLISECONDS = 8000;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -10,7 +10,7 @@ export function findTelegram(onLate) {
     const settle = () => resolve(window.Telegram?.WebApp ?? null);
     const settleOrRepeat = () => (window.Telegram?.WebApp ? settle() : repeat(script.src, settle));
     if (window.Telegram?.WebApp) return settle();
-    // By then every script has loaded or failed; unlike their events, this one cannot be missed.
+    // All scripts have loaded or failed by then. Their own events may be over already.
     if (document.readyState === "complete") settleOrRepeat();
     else window.addEventListener("load", settleOrRepeat, { once: true });
     script.addEventListener("load", settle);
@@ -21,7 +21,7 @@ export function findTelegram(onLate) {
   });
 }
 
-/** Load it once more: a change of networks may have lost it. */
+/** Load it once more: a network change may have interrupted it. */
 function repeat(src, settle) {
   const script = Object.assign(document.createElement("script"), { src, onload: settle, onerror: settle });
   document.head.append(script);
@@ -52,7 +52,7 @@ export function wrap(webApp) {
     feel: (kind) => can("6.1") && feel(webApp.HapticFeedback, kind),
     askToWrite: () => new Promise((resolve) => webApp.requestWriteAccess(resolve)),
     onMainButton: (run) => hasClient && webApp.MainButton.onClick(run),
-    /** Show what the native button does now; without a text it is hidden. */
+    /** Update the native button; without a text, hide it. */
     showMainButton(text, isBusy) {
       if (!hasClient) return;
       const { MainButton } = webApp;
@@ -66,7 +66,7 @@ export function wrap(webApp) {
   };
 }
 
-/** Tell whether a client listens, which draws native buttons and opens links. */
+/** Whether a Telegram client is there to draw native buttons and open links. */
 function hasListener() {
   return window.TelegramWebviewProxy !== undefined || "notify" in (window.external ?? {}) || window.parent !== window;
 }

@@ -1,14 +1,14 @@
-// Speak the user's language: texts with values put in, numbers, money and times as the language writes them.
+// Texts, numbers, money and times in the user's language.
 
-/** Not a hyphen, at which a line might break. */
+/** A line may break at a hyphen. */
 const MINUS = "\u2212";
 
-/** Ukrainian or else English, by an IETF tag or any other value. */
+/** The language for an IETF tag: Ukrainian or else English. */
 export function languageOf(tag) {
   return /^uk(?![^-_])/i.test(tag ?? "") ? "uk" : "en";
 }
 
-/** Load the words of a language, "en" or "uk". */
+/** Load the texts of a language, "en" or "uk". */
 export async function wordsOf(language) {
   const { plurals, texts } = await import(`./locales/${language}.js`);
   const rules = new Intl.PluralRules(language);
@@ -29,18 +29,22 @@ export async function wordsOf(language) {
     payments: (number) => count("payments", number),
     /** With its sign, as a change of the balance. */
     change: (number) => `${number < 0 ? MINUS : "+"}${write(Math.abs(number))}`,
-    /** A number to be edited, with the language's own decimal sign. */
+    /** For an input field, with the language's decimal sign. */
     plain: (amount) => write(amount, { useGrouping: false }),
     money(amount, currency) {
       const digits = Number.isInteger(Number(amount)) ? 0 : 2;
+      const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+      const full = { ...form, style: "currency", currency };
       try {
-        return write(amount, { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits });
+        // $5 in Ukrainian too, as on Buy Me a Coffee; a browser would write "5 USD".
+        const [{ value: sign }] = new Intl.NumberFormat("en", full).formatToParts(0);
+        return /^\W$/.test(sign) ? sign + write(amount, form) : write(amount, full);
       } catch {
-        // A currency that the browser does not know.
+        // The browser does not know the currency.
         return `${amount}\u00a0${currency}`;
       }
     },
-    /** The day only where it is not today's, the year only where it is not this one. */
+    /** Leave out today's date and this year. */
     time(iso) {
       const [time, now] = [new Date(iso), new Date()];
       const year = time.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };

@@ -114,7 +114,7 @@ async def draw_payment(studio: Studio) -> None:
     await go_to_the_checkout(page, app, take)
     await page.get_by_role("button", name="Support with $5").click()
     await expect(app.get_by_role("heading", name=PAID)).to_be_visible()
-    await expect(page.get_by_text("That is all: paid, told and noted.")).to_be_visible()
+    await expect(page.get_by_text("Done: the bot has answered.")).to_be_visible()
     await take()
     await page.get_by_role("button", name="Close", exact=False).last.click()
     await expect(said_by_bot(page, "500 credits").last).to_be_visible()

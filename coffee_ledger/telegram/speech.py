@@ -70,8 +70,12 @@ class Speech:
         return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))
 
     def money(self, amount: Decimal, currency: str) -> str:
-        """Write an amount the way the language does: whole ones without their cents, letters apart from digits."""
+        """Write an amount as the language does: whole amounts without cents, a blank between letters and digits."""
         number = "#,##0" if amount == amount.to_integral_value() else "#,##0.00"
+        sign = get_currency_symbol(currency, locale="en")
+        if len(sign) == 1:
+            # Ukrainian locale data would give "5 USD"; Buy Me a Coffee shows $5 in every language.
+            return sign + format_decimal(amount, format=number, locale=self.language)
         blank = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=self.language)[-1:].isalpha() else ""
         pattern = f"{number}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤{blank}{number}"
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)

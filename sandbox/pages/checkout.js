@@ -1,4 +1,4 @@
-// The page people pay on.
+// The checkout page.
 
 import { attempt, find, make, money, post } from "./parts.js";
 
@@ -6,7 +6,7 @@ const AMOUNTS = ["5", "10", "25", "50"];
 const FLASH_MILLISECONDS = 1200;
 
 export class Checkout {
-  /** *onPaid* gets what was ordered and what came of it; *onChange* hears of every sign that is typed. */
+  /** *onPaid* gets the order and the answer; *onChange* is called for every change of the form. */
   constructor({ onPaid, onChange }) {
     this.onPaid = onPaid;
     this.slug = slugOf(location.pathname) ?? "demo";
@@ -18,7 +18,7 @@ export class Checkout {
       onChange();
     });
     this.form.addEventListener("submit", (event) => this.pay(event));
-    // The second click of a double one may come after the answer, which empties the note.
+    // Ignore the second click of a double click: it may come after the answer has emptied the note.
     find("pay-button").addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
     find("paste").addEventListener("click", () => this.paste());
     this.onChange = onChange;
@@ -29,7 +29,7 @@ export class Checkout {
     return find("note").value;
   }
 
-  /** Open the page as a link asked for; false when the link leads elsewhere. */
+  /** Open the page that the link names; false if the link leads elsewhere. */
   open(url) {
     const link = new URL(url, location.href);
     const isOurs = ["localhost", "127.0.0.1", location.hostname].includes(link.hostname) && slugOf(link.pathname);
@@ -49,7 +49,7 @@ export class Checkout {
     find("note").focus({ preventScroll: true });
   }
 
-  /** What the phone copied can be pasted by a click, too. */
+  /** Offer the text that the phone copied on the paste button. */
   takeCopied(text) {
     this.clipboard = text;
     this.refresh();

@@ -1,4 +1,4 @@
-// The wiring of the demo's page.
+// Connects the parts of the demo's page.
 
 import { Checkout } from "./checkout.js";
 import { Faults } from "./faults.js";

@@ -1,20 +1,20 @@
-// What can go wrong, as switches. Each is on until it has spoilt what it is for.
+// Switches for faults. Each is on until its fault has happened.
 
 import { attempt, call, find, make, post } from "./parts.js";
 
 const BMC = [
   ["twice", "comes twice"],
   ["late", "comes five seconds late"],
-  ["out_of_order", "is overtaken by the one after it: pay twice"],
-  ["only_refund_first", "is overtaken by its own refund: pay, then refund it"],
+  ["out_of_order", "comes after the next one: pay twice"],
+  ["only_refund_first", "comes after its own refund: pay, then refund it"],
   ["altered", "is altered on the way"],
   ["wrong_signature", "is signed with a wrong secret"],
   ["no_signature", "is not signed at all"],
 ];
 const TELEGRAM = [
-  ["too_many_requests", "is refused for two seconds: too many", { retry_after: 2 }],
-  ["server_error", "meets an error of Telegram’s server", {}],
-  ["not_json", "is answered by a broken gateway", {}],
+  ["too_many_requests", "is refused for two seconds: too many requests", { retry_after: 2 }],
+  ["server_error", "gets an error from Telegram’s server", {}],
+  ["not_json", "gets an answer from a broken gateway", {}],
   ["reset", "arrives, but the connection breaks before the answer", { takes_effect: true }],
 ];
 
@@ -43,7 +43,7 @@ export class Faults {
 
   show({ bmc_faults: bmc, telegram_faults: telegram }) {
     const on = { bmc: new Set(bmc.map(({ kind }) => kind)), telegram: new Set(telegram.map(({ kind }) => kind)) };
-    // What was true before a switch was thrown must not throw it back.
+    // A state from before the click must not reset a switch whose request still runs.
     for (const { party, kind, box, isBusy } of this.switches) if (!isBusy) box.checked = on[party].has(kind);
   }
 }

@@ -1,4 +1,4 @@
-// The next thing to click, for somebody who has never been here.
+// The guide: shows new visitors the next thing to click.
 
 import { find, memory } from "./parts.js";
 
@@ -12,7 +12,7 @@ export class Guide {
     this.checkout = checkout;
     this.copied = null;
     this.paid = null;
-    // By person: the newest message when they last paid. A code up to there may be credited without being named.
+    // By person: the newest message at their last payment. Codes up to there may be credited already, without their name.
     this.paidAfter = new Map();
     this.isHidden = memory.get("guide") === "hidden";
     this.target = null;
@@ -33,16 +33,16 @@ export class Guide {
     this.refresh();
   }
 
-  /** Somebody has paid with this in the note; the answer in the chat is what all wait for now. */
+  /** Remember the payment and its note; the next step waits for the bot's answer. */
   takePaid({ note }, { event_id: id }) {
-    // The checkout alone has no phone beside it, and no guide.
+    // The checkout page alone has no phone and no guide.
     if (!this.state?.chat) return;
     this.paid = { note, event: id, last: newest(this.state) };
     this.paidAfter.set(this.people.chosen, this.paid.last);
     this.refresh();
   }
 
-  /** Another person's phone is another story. */
+  /** Start again for another person's phone. */
   begin() {
     this.paid = null;
     this.copied = null;
@@ -69,7 +69,7 @@ export class Guide {
   step() {
     const code = openCode(this.state, this.paidAfter.get(this.people.chosen) ?? 0);
     if (this.paid && !code) return this.stepAfterPaying();
-    if (this.people.isOperator) return step(0, "Olha runs the page. Pay without a code, and she is asked whose it is.", find("checkout"), { isMarked: false });
+    if (this.people.isOperator) return step(0, "Olha is the operator. Pay without a code, and the bot asks her who paid.", find("checkout"), { isMarked: false });
     if (!code) return this.stepToCode();
     if (this.checkout.note.includes(code)) return step(4, "Pay. No money moves here.", find("pay-button"));
     if (this.copied === code) return step(3, "Paste the code into the note of the payment.", find("paste"));
@@ -80,8 +80,8 @@ export class Guide {
   stepToCode() {
     const { chat } = this.state;
     if (chat.standing !== "open") return step(1, "Press Start.", find("start"));
-    if (!chat.messages.some(({ from }) => from === "bot")) return step(1, "The bot is waking up…", null);
-    if (this.app.isOpen) return step(1, "Pick an amount, then go on with the button below it.", find("main-button").hidden ? find("app") : find("main-button"));
+    if (!chat.messages.some(({ from }) => from === "bot")) return step(1, "The bot is starting…", null);
+    if (this.app.isOpen) return step(1, "Pick an amount, then press the button below it.", find("main-button").hidden ? find("app") : find("main-button"));
     return step(1, "Open the Mini App.", chat.menu_button.type === "web_app" ? find("menu") : lastOf("[data-opens-app]") ?? find("messages"));
   }
 
@@ -89,9 +89,9 @@ export class Guide {
     const log = find("deliveries").firstElementChild;
     const isDelivered = this.state.deliveries.some(({ event_id: id, status }) => id === this.paid.event && status >= 200 && status < 300);
     if (!isDelivered) return step(5, "Watch the webhook.", log ?? find("webhook"));
-    if (newest(this.state) > this.paid.last) return step(6, "That is all: paid, told and noted. Now refund it, make it hard below, or look at it as the operator.", find("phone-side"), { isMarked: false });
+    if (newest(this.state) > this.paid.last) return step(6, "Done: the bot has answered. Now refund the payment, cause faults below, or switch to the operator.", find("phone-side"), { isMarked: false });
     if (CODE.test(this.paid.note)) return step(5, "Delivered. Watch the phone.", log);
-    return step(5, "Delivered, but nothing says whose it is: the operator is asked.", this.people.operatorButton);
+    return step(5, "Delivered, but without a code: the bot asks the operator who paid.", this.people.operatorButton);
   }
 
   mark(target) {
@@ -109,7 +109,7 @@ function step(number, words, target, { isMarked = true } = {}) {
   return { number, words, target, isMarked };
 }
 
-/** The newest code in the chat since the message *paidAfter*, unless somebody has paid with it. */
+/** The newest code in the chat after the message *paidAfter*; null if there is none or it was used in a payment. */
 function openCode({ chat, payments }, paidAfter) {
   const since = chat.messages.filter(({ message_id: id }) => id > paidAfter);
   const buttons = since.map(({ reply_markup: markup }) => copyButton(markup)).filter(Boolean);

@@ -1,8 +1,8 @@
-// The bot's buttons: under a message, or instead of the phone's keyboard.
+// The bot's buttons: under a message, or in place of the phone's keyboard.
 
 import { find, make } from "./parts.js";
 
-/** The buttons under a message; null where it has none. */
+/** The buttons under a message; null if it has none. */
 export function inlineKeyboard(markup, press) {
   if (!markup?.inline_keyboard) return null;
   return make("div", { className: "keys" }, ...rows(markup.inline_keyboard, (button) => inlineKey(button, press)));
@@ -16,7 +16,7 @@ function inlineKey(button, press) {
   return key;
 }
 
-/** What a press will do, as Telegram marks it: copy, open the Mini App, or follow a link. */
+/** Telegram's mark for the action of a button: copy, open the Mini App, or follow a link. */
 function mark(button) {
   const kind = ["copy_text", "web_app", "url"].find((name) => name in button);
   return kind ? make("span", { className: `mark ${kind}`, "aria-hidden": "true" }) : null;
@@ -26,7 +26,7 @@ function rows(keys, toKey) {
   return keys.map((row) => make("div", { className: "row-of-keys" }, ...row.map(toKey)));
 }
 
-/** The keyboard that the bot put in the place of the phone's own; one for one use hides itself, and can be had back. */
+/** The bot's reply keyboard. A one-time keyboard hides after a press; a button shows it again. */
 export class Keyboard {
   constructor(press) {
     this.press = press;

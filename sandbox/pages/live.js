@@ -1,18 +1,18 @@
-// What the sandbox knows, as it changes: one long poll for the whole page.
+// Follows the sandbox's state with one long poll for the whole page.
 
 import { call } from "./parts.js";
 
 const WAIT_SECONDS = 25;
 const RETRY_MILLISECONDS = 1500;
 
-/** A page in the background asks for nothing: a browser has few connections for one address. */
+/** Resolves once the page is visible. A hidden page does not poll: a browser allows few connections to one address. */
 function shown() {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 }
 
 export class Live {
-  /** *who* names the people to be told of; *onState* gets each new state; *onConnection* whether the sandbox answers. */
+  /** *who* gives the people to ask about; *onState* gets each new state; *onConnection* gets whether the sandbox answers. */
   constructor({ who, onState, onConnection }) {
     this.who = who;
     this.onState = onState;
@@ -21,7 +21,7 @@ export class Live {
     this.asking = null;
   }
 
-  /** Look at the chat of *person* from now on. */
+  /** Follow the chat of *person* from now on. */
   watch(person) {
     this.person = person;
     this.version = -1;

@@ -1,14 +1,14 @@
-// The Mini App in its frame, and Telegram's client around it: what the official script asks for, and what it is told.
+// The Mini App in its frame, and the part of Telegram's client that answers Telegram's script.
 
 import { find } from "./parts.js";
 import { Popup } from "./popup.js";
 
-// Kept by the script for reloads of one launch; the next launch must not find it.
+// Telegram's script keeps these items for reloads of one launch; the next launch must not find them.
 const SCRIPT_MEMORY = "__telegram__";
 const SHEET = "chat";
 
 export class MiniApp {
-  /** The handlers get what the page asks for that is not the sheet's own business. */
+  /** The handlers get the page's requests that the sheet cannot answer itself. */
   constructor({ onLink, onTelegramLink, onData, onCopy, onChange }) {
     this.handlers = { onLink, onTelegramLink, onData, onCopy, onChange };
     this.resizing = new ResizeObserver(() => this.tellSize());
@@ -43,7 +43,7 @@ export class MiniApp {
     this.showBack();
   }
 
-  /** Say why there is no page to open. */
+  /** Tell the user why the page cannot open. */
   explain(message) {
     return this.popup.ask({ message, buttons: [{ id: "ok", type: "ok" }] });
   }
@@ -62,7 +62,7 @@ export class MiniApp {
     this.handlers.onChange();
   }
 
-  /** Each page gets a frame of its own: a used one would keep it, should only what follows the # differ, and its history. */
+  /** Each page gets a new frame: a used one keeps its history, and does not reload if the address differs only after the #. */
   load(url) {
     const fresh = find("app").cloneNode();
     fresh.removeAttribute("src");
@@ -134,7 +134,7 @@ export class MiniApp {
     web_app_data_send: ({ data }) => this.takeData(data),
     web_app_open_popup: (question) => this.ask(question),
     web_app_request_write_access: () => this.askForWriteAccess(),
-    // Only a Mini App of the attachment menu may read the clipboard; all others are given nothing.
+    // Only a Mini App of the attachment menu may read the clipboard; others get no text.
     web_app_read_text_from_clipboard: ({ req_id: id }) => this.tell("clipboard_text_received", { req_id: id }),
   };
 
@@ -149,7 +149,7 @@ export class MiniApp {
     this.showBack();
   }
 
-  /** Telegram takes data from a page that a keyboard's button opened, and says nothing to any other. */
+  /** Telegram accepts data only from a page that a keyboard button opened, and silently ignores it from others. */
   takeData(data) {
     if (!this.launch.sends_data) return;
     const { button_text: name } = this.launch;
@@ -168,7 +168,7 @@ export class MiniApp {
     this.tell("write_access_requested", { status });
   }
 
-  /** A phone has one clipboard for all its apps; the demo's guide wants to know what is in it. */
+  /** Report copies in the Mini App: the apps of a phone share one clipboard, and the guide follows it. */
   shareClipboard() {
     try {
       const { clipboard } = this.frame.contentWindow.navigator;
@@ -178,11 +178,11 @@ export class MiniApp {
         return write(text);
       };
     } catch {
-      // Another origin's page, or a browser without one: the guide then waits for the code in the note.
+      // The page is of another origin, or the browser has no clipboard: the guide waits for the code in the note.
     }
   }
 
-  /** Telegram shows a page as soon as it says that it is ready, and at the latest when all of it is there. */
+  /** As in Telegram: show the page once it calls ready(), or at the latest once it has loaded. */
   uncover() {
     find("sheet").classList.remove("loading");
   }
@@ -203,7 +203,7 @@ export class MiniApp {
     if (isActive !== false && !isBusy) this.tell(`${which}_button_pressed`);
   }
 
-  // What the sheet shows ----------------------------------------------------------------------------------------------
+  // The sheet --------------------------------------------------------------------------------------------------------
 
   showButtons() {
     for (const which of ["main", "secondary"]) this.showButton(find(`${which}-button`), this.buttons[which]);
@@ -224,7 +224,7 @@ export class MiniApp {
     find("sheet-back").hidden = !this.hasBack;
   }
 
-  /** A colour may be named by its place in the theme, and then changes with it. */
+  /** A colour may be given by its key in the theme, and then changes with the theme. */
   paint(property, colour) {
     this.painted[property] = colour;
     find("sheet").style.setProperty(property, colourOr(colour.color ?? this.theme[colour.color_key], "var(--tg)"));
@@ -233,7 +233,7 @@ export class MiniApp {
   shake({ type, notification_type: news }) {
     const glass = find("glass");
     glass.classList.remove("shaken", "felt");
-    // Asked for its size, the browser ends the motion before it begins anew.
+    // Reading the size forces a reflow, which restarts the animation.
     void glass.offsetWidth;
     glass.classList.add(type === "notification" && news ? "shaken" : "felt");
   }

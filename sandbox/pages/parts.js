@@ -1,8 +1,8 @@
-// The smallest things all the others use.
+// Helpers that all other modules use.
 
 export const find = (id) => document.getElementById(id);
 
-/** Make an element; text goes in as text, never as markup. */
+/** Make an element. Strings become text, never markup. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -26,7 +26,7 @@ export async function call(method, path, body, options = {}) {
 
 export const post = (path, body = {}) => call("POST", path, body);
 
-/** Do something, and say in *place* how it went. */
+/** Run *work* and show its result or error in *place*. */
 export async function attempt(place, work, words = () => "") {
   try {
     const done = await work();
@@ -50,7 +50,7 @@ function sentence(text) {
 /**
  * Show *items* in *list*, each made by *render* and named by *key*.
  *
- * What has not changed stays the same element, so that focus, scrolling and open details survive.
+ * Unchanged items keep their element, and with it focus, scroll position and open details.
  */
 export function showList(list, items, key, render) {
   const kept = new Map([...list.children].map((element) => [element.dataset.key, element]));
@@ -70,7 +70,7 @@ export function showList(list, items, key, render) {
   });
 }
 
-/** What is remembered across reloads, where the browser allows it. */
+/** Values that survive a reload, if the browser allows storage. */
 export const memory = {
   get(name) {
     try {
@@ -83,7 +83,7 @@ export const memory = {
     try {
       localStorage.setItem(`demo-${name}`, value);
     } catch {
-      // Then it is asked for again.
+      // Storage is not allowed; the value is lost at the next reload.
     }
   },
 };

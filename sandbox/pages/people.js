@@ -1,4 +1,4 @@
-// Whose phone is shown. A few people are there from the start, and have pressed it already.
+// Chooses the person whose phone is shown. A few people exist from the start and have already pressed Start.
 
 import { find, make, memory, post, showList } from "./parts.js";
 
@@ -10,7 +10,7 @@ const READY = [
 const OPERATOR = READY[2];
 
 export class People {
-  /** *onChoice* gets the id of the person whose phone is to be shown. */
+  /** *onChoice* gets the id of the chosen person. */
   constructor(onChoice) {
     this.onChoice = onChoice;
     this.chosen = idInAddress() ?? READY[0].id;
@@ -21,7 +21,7 @@ export class People {
     return this.chosen === OPERATOR.id;
   }
 
-  /** Those who have a button: of others, however many there are, the page need not be told. */
+  /** The ids of the people with a button; the page needs no news of others. */
   get shown() {
     return [...new Set([...READY.map(({ id }) => id), this.chosen])];
   }
@@ -30,7 +30,7 @@ export class People {
     return [...find("people").children].find(({ dataset }) => dataset.key === String(OPERATOR.id));
   }
 
-  /** Let the ready ones come to be, and press Start, unless they did so before; a sandbox that was restarted knows nobody. */
+  /** Create the ready people and press Start for them, unless that is done. A restarted sandbox knows no people. */
   async bring(known) {
     if (this.isBringing) return;
     this.isBringing = true;
@@ -65,7 +65,7 @@ export class People {
 
   row({ id, first_name: name, role, newest_from_bot: newest }) {
     const isChosen = id === this.chosen;
-    // The first words somebody hears are no news: they pressed Start themselves.
+    // The answer to a person's own Start is not news.
     if (newest && (isChosen || !(id in this.read))) this.markRead(id, newest);
     return { id, name, role: role ?? `user ${id}`, isChosen, hasNews: newest > this.read[id] };
   }

@@ -1,4 +1,4 @@
-// A phone with Telegram: the chat of one person with the bot.
+// A phone with Telegram: one person's chat with the bot.
 
 import { Keyboard, inlineKeyboard } from "./keyboard.js";
 import { clock, find, make, post, Refusal, showList } from "./parts.js";
@@ -9,12 +9,12 @@ const END_PIXELS = 80;
 const ACTIONS = { typing: "typing…", upload_photo: "sending a photo…", upload_document: "sending a file…" };
 
 const NO_SCRIPT =
-  "The Mini App needs Telegram’s script. telegram.org cannot be reached from here, and there is no copy of the script: install npm, and run make demo again. Meanwhile, write /pay in the chat.";
+  "The Mini App needs Telegram’s script, but telegram.org cannot be reached from here and there is no local copy. Install npm and run make demo again, or send /pay in the chat.";
 
 export class Phone {
   /**
-   * *app* is the Mini App in the phone. *onLink* gets a web address that was opened, *onCopy* what was copied: a phone
-   * has a clipboard of its own.
+   * *app* is the Mini App in the phone. *onLink* gets a web address that was opened, *onCopy* a text that was copied:
+   * the phone has its own clipboard.
    */
   constructor({ app, onLink, onCopy }) {
     this.app = app;
@@ -53,7 +53,7 @@ export class Phone {
     if (isAtEnd) find("messages").scrollTop = find("messages").scrollHeight;
     this.showAnswers(chat.callback_answers);
     clearTimeout(this.quieting);
-    // The bot's silence ends what it said it was doing, and nobody tells so.
+    // A chat action expires after five seconds; no update announces its end.
     if (chat.action) this.quieting = setTimeout(() => (find("bot-status").textContent = "bot"), 5000);
   }
 
@@ -126,7 +126,7 @@ export class Phone {
     }
   }
 
-  // What the person does ----------------------------------------------------------------------------------------------
+  // Actions of the person ---------------------------------------------------------------------------------------------
 
   async do(path, body) {
     try {
@@ -165,12 +165,12 @@ export class Phone {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // The phone's own clipboard has it.
+      // The phone's own clipboard has the text.
     }
     this.toast(`Copied: ${text}`);
   }
 
-  /** Open an address where it belongs; false where that is a new tab. */
+  /** Open an address in the demo; false if it needs a new tab. */
   followLink(url) {
     const link = new URL(url);
     if (link.hostname === "t.me") return this.openTelegramLink(link.pathname + link.search);
@@ -223,7 +223,7 @@ export class Phone {
     await this.do("web_app_data", { data, button_text });
   }
 
-  // Smaller things ----------------------------------------------------------------------------------------------------
+  // Helpers -----------------------------------------------------------------------------------------------------------
 
   suggestCommands() {
     const typed = find("text").value;
@@ -279,7 +279,7 @@ function picture({ photo, caption }) {
   return make("img", { src: fileAddress(photo), alt: caption || photo.file_name, loading: "lazy", onload: keepAtEnd });
 }
 
-/** A picture that comes late pushes the last words out of sight. */
+/** A picture that loads late would push the last message out of view. */
 function keepAtEnd({ target }) {
   const list = find("messages");
   if (list.scrollHeight - list.scrollTop - list.clientHeight < target.height + END_PIXELS) list.scrollTop = list.scrollHeight;
@@ -296,7 +296,7 @@ function fileAddress({ file_id: id }) {
   return `/telegram/files/${encodeURIComponent(id)}`;
 }
 
-/** Whether pages can load Telegram's script; if the sandbox does not say, they may try. */
+/** Whether pages can load Telegram's script; true if the sandbox does not tell. */
 async function hasScript() {
   try {
     const answer = await fetch("/telegram/script");

@@ -1,4 +1,4 @@
-// A question over the phone's screen: of the Mini App, or an alert of the bot.
+// A dialog over the phone's screen: a popup of the Mini App, or an alert of the bot.
 
 import { find, make } from "./parts.js";
 
@@ -10,7 +10,7 @@ export class Popup {
     find("popup").addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  /** Show it; the id of the button pressed, or null when it was put away. */
+  /** Show the dialog. Resolves to the id of the pressed button, or null if it was dismissed. */
   ask({ title, message, buttons }) {
     this.dismiss();
     find("popup-title").textContent = title ?? "";
@@ -40,7 +40,7 @@ export class Popup {
     event.stopPropagation();
     if (event.key === "Escape") this.dismiss();
     if (event.key !== "Tab") return;
-    // It is modal: the focus goes round in it.
+    // It is modal: keep the focus inside.
     const keys = [...find("popup-buttons").children];
     const next = keys.indexOf(document.activeElement) + (event.shiftKey ? -1 : 1);
     keys[(next + keys.length) % keys.length].focus();

@@ -1,4 +1,4 @@
-// A part that did not come, since the network changed or the sandbox was restarted, would leave a dead page: load it again.
+// Reload the page if a script fails to load, for example because the sandbox restarts: without it the page would not work.
 
 const PAUSE_MILLISECONDS = 700;
 

@@ -1,13 +1,13 @@
-// Telegram's formatted text as elements.
+// Turns Telegram's formatted text into elements.
 
 import { isSafeLink, make } from "./parts.js";
 
 const TAGS = { bold: "b", italic: "i", underline: "u", strikethrough: "s", code: "code", pre: "pre", blockquote: "blockquote" };
 
 /**
- * Dress *text* in its entities. *act* gets what was clicked: `{command}`, `{url}` or `{copied}`.
+ * Format *text* by its entities. *act* gets the clicked `{command}`, `{url}` or `{copied}`.
  *
- * JavaScript's strings count UTF-16 units, as Telegram's entities do. Of two that are nested the outer one comes first.
+ * Entities count UTF-16 code units, as JavaScript's strings do. An outer entity comes before the entities inside it.
  */
 export function richText(text, entities, act) {
   return format(text, [...entities], 0, text.length, act);

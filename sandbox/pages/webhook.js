@@ -1,4 +1,4 @@
-// What Buy Me a Coffee sent, and what it was answered; and what can be done with a payment afterwards.
+// The webhook's deliveries with their answers, and the actions for past payments.
 
 import { attempt, find, make, money, post, say, showList } from "./parts.js";
 
@@ -91,7 +91,7 @@ function askForCode() {
   find("ask-title").textContent = "Which code did the bot show you?";
   find("ask-text").value = "";
   dialog.returnValue = "";
-  // Not a button that submits: Enter presses the first of those.
+  // Cancel is not a submit button: Enter presses the first submit button of a form.
   find("ask-cancel").onclick = () => dialog.close();
   dialog.showModal();
   return new Promise((resolve) => {

@@ -83,10 +83,10 @@ async def test_erasure_is_explained_before_it_is_done(anna: Person, ledger: Ledg
 
     explained = await anna.ask("/delete_me")
     before = await ledger.pool.fetchval("SELECT username FROM users")
-    done = await press(anna, "Yes, forget me")
+    done = await press(anna, "Yes, erase my data")
 
     assert "open payment will be cancelled" in explained
-    assert "500 credits stays" in explained
+    assert "500 credits is kept" in explained
     assert before == "anna"
     assert "Done" in done
     assert await ledger.pool.fetchval("SELECT username FROM users") is None
@@ -111,7 +111,7 @@ async def test_erasure_removes_the_notes_of_dismissed_charges_but_not_of_unmatch
     await anna.hear()
 
     await anna.ask("/delete_me")
-    await press(anna, "Yes, forget me")
+    await press(anna, "Yes, erase my data")
 
     notes = await ledger.pool.fetch("SELECT note FROM charges ORDER BY charge_id")
     assert [row["note"] for row in notes] == [None, None, "waits"]
@@ -132,7 +132,7 @@ async def test_an_erased_user_is_sent_nothing_until_they_write_again(
     code = await anna.ask_for_code("5")
     await operator.ask("/balance")
     await anna.ask("/delete_me")
-    await press(anna, "Yes, forget me")
+    await press(anna, "Yes, erase my data")
     count = len(await anna.messages())
 
     await webhook.settle(a_payment(amount=5, support_note=code), a_payment(amount=9, support_note="nobody"))
@@ -168,7 +168,7 @@ async def test_a_user_who_writes_too_fast_is_throttled_told_once_and_delays_no_o
 
     assert "кредитів" in said
     assert len(texts) <= allowed + 1
-    assert len([text for text in texts if "faster than I can follow" in text]) == 1
+    assert len([text for text in texts if "too fast for me" in text]) == 1
 
 
 async def test_an_amount_from_a_page_is_never_throttled(anna: Person, ledger: Ledger) -> None:
@@ -213,11 +213,11 @@ async def test_the_commands_are_listed_in_the_chosen_language(anna: Person) -> N
 async def test_a_double_click_on_the_last_button_still_erases_the_user(anna: Person, ledger: Ledger) -> None:
     await claim(anna)
     explained = await anna.ask("/delete_me")
-    await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/press", button="Yes, forget me") for _ in range(2)))
+    await asyncio.gather(*(anna.sandbox.post(f"{anna.path}/press", button="Yes, erase my data") for _ in range(2)))
 
     said = [(await anna.hear())["text"] for _ in range(2)]
 
-    assert "/claim is taken back" in explained
+    assert "open claim is withdrawn" in explained
     assert all("Done" in text for text in said)
     assert await ledger.pool.fetchval("SELECT status FROM claims") == "withdrawn"
     assert await ledger.pool.fetchval("SELECT username FROM users") is None

@@ -72,7 +72,7 @@ async def test_a_user_is_told_of_a_payment_as_soon_as_it_is_credited(anna: Perso
     said = (await anna.hear())["text"]
     assert "$5 arrived: +500 credits" in said
     assert "You now have 500 credits" in said
-    assert "You had picked $10" in said
+    assert "You picked $10" in said
 
 
 @pytest.mark.usefixtures("bot")

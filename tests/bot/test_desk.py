@@ -157,12 +157,12 @@ async def test_a_charge_is_put_aside_with_a_reason_and_shown_again_by_undo(
     await operator.press(data_of(card, "For no user"))
     said = await answer(operator, await operator.hear(), "  just   a tip ")
 
-    assert "Put aside: #1" in said["text"]
+    assert "Dismissed: #1" in said["text"]
     await shown(operator, card, "“just a tip”")
     assert await actions(pool) == [("dismiss", OPERATOR, "just a tip")]
     asked = await ask(operator, "/undo 1 it was Anna’s")
     await operator.press(data_of(asked, "Yes"))
-    assert labels(await shown(operator, asked, "Payment #1 waits for a person again")) == ["#1 · $5"]
+    assert labels(await shown(operator, asked, "Payment #1 waits for an operator again")) == ["#1 · $5"]
     await shown(operator, card, "A payment waits for you")
 
 
@@ -181,7 +181,7 @@ async def test_later_reminds_this_operator_once_unless_the_charge_is_decided(
     assert await pool.fetchval("SELECT due_at - created_at FROM notifications WHERE status = 'pending'") == timedelta(0)
     await operator.press(data_of(card, "For no user"))
     await answer(operator, await operator.hear(), "a tip")
-    await shown(operator, card, "Put aside")
+    await shown(operator, card, "Dismissed")
     assert await pool.fetchval(reminders) == 0
 
 
@@ -243,7 +243,7 @@ async def test_if_two_operators_dismiss_at_once_one_succeeds_and_the_other_is_to
         card = await card_of(operator, webhook)
         theirs = await other.hear()
         await operator.press(data_of(card, "For no user"))
-        await other.press(data_of(theirs, "Нікому"))
+        await other.press(data_of(theirs, "Не для користувача"))
         questions = await operator.hear(), await other.hear()
 
         said = await asyncio.gather(answer(operator, questions[0], "a tip"), answer(other, questions[1], "подяка"))
@@ -326,7 +326,7 @@ async def test_a_second_click_keeps_the_message_of_the_first(
     await operator.ask("/unmatched")
 
     assert sorted(one["show_alert"] for one in answers) == [False, True]
-    assert "Payment #1 waits for a person again" in (await shown(operator, asked, ""))["text"]
+    assert "Payment #1 waits for an operator again" in (await shown(operator, asked, ""))["text"]
     assert await ledger.credits() == [500, -500]
 
 
@@ -356,7 +356,7 @@ async def test_a_charge_that_was_decided_meanwhile_disappears_from_a_claims_card
     gone = await operator.press(data_of(card, "#1 for"))
 
     assert "no longer waits" in gone["text"]
-    await shown(operator, card, "No waiting payment comes near")
+    await shown(operator, card, "No waiting payment is similar")
 
 
 @pytest.mark.usefixtures("bot")
@@ -425,7 +425,7 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await operator.ask("/start")
-    assert "Nothing waits" in await operator.ask("/unmatched")
+    assert "No payment waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
     # The operator gets five cards and a summary of the rest.
     for _ in range(6):
@@ -446,7 +446,7 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
 
 @pytest.mark.usefixtures("bot")
 async def test_open_pending_payments_are_listed(anna: Person, operator: Person) -> None:
-    assert "Nobody is about to pay" in await operator.ask("/pending")
+    assert "There are no open payments" in await operator.ask("/pending")
     code = await anna.ask_for_code("5")
 
     listed = await operator.ask("/pending")
@@ -458,7 +458,7 @@ async def test_open_pending_payments_are_listed(anna: Person, operator: Person) 
 async def test_open_claims_are_listed_and_opened(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    assert "Nobody misses a payment" in await operator.ask("/claims")
+    assert "There are no open claims" in await operator.ask("/claims")
     await anna.ask("/start")
     await card_of(operator, webhook, supporter_id=5, supporter_name="Anna K")
     await claimed(anna, operator, ledger, amount="5", name="anna")
@@ -519,7 +519,7 @@ async def test_an_unreadable_event_can_be_put_aside_with_a_reason(
 
     questions = []
     for _ in range(2):
-        await operator.press(data_of(listed, "Put #1 aside"), message_id=listed["message_id"])
+        await operator.press(data_of(listed, "Dismiss #1"), message_id=listed["message_id"])
         questions.append(await operator.hear())
     said = await answer(operator, questions[0], "credited by hand")
     second = await answer(operator, questions[1], "too late")
@@ -527,11 +527,11 @@ async def test_an_unreadable_event_can_be_put_aside_with_a_reason(
     asked = await shown(operator, listed, "Settle event #1 again?")
     late = await operator.press(data_of(asked, "Yes"), message_id=listed["message_id"])
 
-    assert "Event #1 is put aside" in said["text"]
-    assert second["text"] == "900 was first: this event is decided. /failed shows what is left."
+    assert "Event #1 is dismissed" in said["text"]
+    assert second["text"] == "900 was first: this event is decided. /failed shows the rest."
     assert "900 was first" in late["text"]
     assert await actions(pool) == [("put_aside", OPERATOR, "credited by hand")]
-    assert "Every event was settled or put aside" in await operator.ask("/failed")
+    assert "Every event was settled or dismissed" in await operator.ask("/failed")
     assert "could not be settled or read" not in await operator.ask("/doctor")
 
 
@@ -678,20 +678,20 @@ async def test_credits_are_given_once_with_a_reason_and_can_be_reversed(
 @pytest.mark.parametrize(
     ("said", "refusal"),
     [
-        ("/credit", "Say who, how much and why"),
-        ("/credit @anna 50", "Say who, how much and why"),
-        ("/credit @anna +0 for nothing", "Say who, how much and why"),
-        ("/credit @anna +1 000 gift", "a number has no blanks in it: +1000"),
-        ("/credit @anna +1  000 gift", "a number has no blanks in it: +1000"),
-        ("/credit @nobody_here +5 for nothing", "nobody of that name"),
-        ("/undo", "Say what to take back"),
+        ("/credit", "Add the user, the credits and the reason"),
+        ("/credit @anna 50", "Add the user, the credits and the reason"),
+        ("/credit @anna +0 for nothing", "Add the user, the credits and the reason"),
+        ("/credit @anna +1 000 gift", "write the number without spaces: +1000"),
+        ("/credit @anna +1  000 gift", "write the number without spaces: +1000"),
+        ("/credit @nobody_here +5 for nothing", "No user has that name"),
+        ("/undo", "Add what to take back"),
         ("/undo c999 why", "nothing to take back"),
-        ("/undo 999 why", "Nothing goes by that"),
-        ("/undo №999 why", "Nothing goes by that"),
-        ("/export", "For which time?"),
-        ("/export 2026-13", "For which time?"),
-        ("/replay", "What shall be gone through?"),
-        ("/replay 999", "no event of then"),
+        ("/undo 999 why", "There is no such payment or entry"),
+        ("/undo №999 why", "There is no such payment or entry"),
+        ("/export", "For which period?"),
+        ("/export 2026-13", "For which period?"),
+        ("/replay", "What should be replayed?"),
+        ("/replay 999", "no event from that time"),
     ],
 )
 async def test_an_impossible_command_is_explained(anna: Person, operator: Person, said: str, refusal: str) -> None:
@@ -752,7 +752,7 @@ async def test_a_wrong_match_is_undone_and_the_charge_waits_again(
 
     assert "500 credits; balance" in asked["text"] or "balance 500 → 0" in asked["text"]
     undone = await shown(operator, asked, "Taken back: @anna (101), -500")
-    assert "Payment #1 waits for a person again: /unmatched" in undone["text"]
+    assert "Payment #1 waits for an operator again: /unmatched" in undone["text"]
     assert labels(undone) == ["#1 · $5"]
     assert await ledger.balance() == 0
     assert "#1 · $5" in await operator.ask("/unmatched")
@@ -838,11 +838,11 @@ async def test_the_doctor_measures_a_delayed_message_from_its_creation(operator:
 
 
 ILLS = {
-    "INSERT INTO events (delivery_key, body, outcome, verified_by) VALUES ('2', '', 'test', 1)": (
+    "INSERT INTO events (delivery_key, body, digest, outcome, verified_by) VALUES ('2', '', '', 'test', 1)": (
         "🟡 Signed with several secrets in 7 days: no. 1, 2. Once the old one is unused"
     ),
-    "UPDATE events SET verified_by = NULL": "🟡 Which secret signed the events",
-    "UPDATE events SET received_at = now() - interval '9 days'": "🟡 Last event 9 d ago. If somebody paid",
+    "UPDATE events SET verified_by = NULL": "🟡 The events of the last 7 days do not show which secret",
+    "UPDATE events SET received_at = now() - interval '9 days'": "🟡 Last event 9 d ago. If anyone has paid since",
     "INSERT INTO signature_failures VALUES (now() - interval '3 hours', 1)": (
         "🔴 1 request in 24 hours fits no secret, the last 3 h ago. Was the secret changed"
     ),
@@ -855,7 +855,7 @@ ILLS = {
     "INSERT INTO notifications (telegram_id, kind, status) VALUES (404, 'test_event', 'dead')": (
         "🟡 1 message was given up. What to do: docs/runbook.md"
     ),
-    "SELECT 'nobody else has pressed Start'": "🟡 These operators hear nothing: 901. They should press Start",
+    "SELECT 'nobody else has pressed Start'": "🟡 These operators cannot be reached: 901. They should press Start",
     "SELECT 'no backup was taken'": "🟡 There is no backup. What to do: docs/runbook.md, “BackupMissing”",
     "INSERT INTO backups (size_bytes, taken_at) VALUES (1, now() - interval '27 hours')": "🟡 The last backup is 27 h old",
     "INSERT INTO backups (size_bytes) VALUES (1)": "🟢 Last backup",
@@ -902,7 +902,7 @@ async def test_a_dry_run_shows_todays_decisions_and_changes_nothing(
     assert "1 payment, 0 decided otherwise" in same
     assert "as then, Code → 101" in same
     assert "2 payments, 1 decided otherwise" in differing
-    assert "then waiting for a person; now Code → 101" in differing
+    assert "then waiting for an operator; now Code → 101" in differing
     assert await ledger.credits() == [500, -500]
     assert await pool.fetchval("SELECT state FROM charges WHERE charge_id = 1") == "unmatched"
 
@@ -922,7 +922,7 @@ async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_th
         await operator.press(data_of(card, "For no user"))
         await answer(operator, await operator.hear(), "a tip")
 
-    assert "as then, put aside" in await operator.ask("/replay 2")
+    assert "as then, dismissed" in await operator.ask("/replay 2")
 
 
 @pytest.mark.usefixtures("bot")
@@ -930,7 +930,7 @@ async def test_a_card_lists_all_decisions_about_its_charge(anna: Person, operato
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     asked = await ask(operator, "/undo 1 not hers")
     await operator.press(data_of(asked, "Yes"))
-    undone = await shown(operator, asked, "waits for a person again")
+    undone = await shown(operator, asked, "waits for an operator again")
 
     await operator.press(data_of(undone, "#1"), message_id=undone["message_id"])
     waiting = await operator.hear()
@@ -941,7 +941,7 @@ async def test_a_card_lists_all_decisions_about_its_charge(anna: Person, operato
 
     assert "took the decision back. “not hers”" in waiting["text"]
     assert "took the decision back. “not hers”" in decided["text"]
-    assert "put it aside. “a tip”" in decided["text"]
+    assert "dismissed it. “a tip”" in decided["text"]
 
 
 @pytest.mark.usefixtures("bot")
@@ -1006,7 +1006,7 @@ async def test_the_desk_is_in_ukrainian_for_a_ukrainian_operator(operator: Perso
 
     assert "Платіж чекає на вас" in card["text"]
     assert "🔎 Знайти користувача" in labels(card)
-    assert "Стіл оператора" in await operator.ask("/desk")
+    assert "Панель оператора" in await operator.ask("/desk")
 
 
 @pytest.mark.usefixtures("bot")
@@ -1028,4 +1028,4 @@ async def test_the_result_of_a_large_dry_run_fits_into_a_message(
 
     assert "26 payments, 26 decided otherwise" in said
     assert 2000 < len(said) < 4096
-    assert said.count("now waiting for a person") >= 10
+    assert said.count("now waiting for an operator") >= 10

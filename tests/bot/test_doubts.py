@@ -44,7 +44,7 @@ async def test_an_unreadable_amount_is_left_to_be_credited_by_hand(
     card = await card_of(operator, webhook, support_note=code, amount="5_0", supporter_id=3, supporter_name="Ann")
 
     assert "Its amount could not be read: “5_0”" in card["text"]
-    assert "add the credits with /credit, then put it aside" in card["text"]
+    assert "add the credits with /credit, then dismiss it" in card["text"]
     assert "Ann" in card["text"]
     assert f"@anna ({ANNA})" in card["text"]
     assert labels(card) == ["For no user", "Later"]
@@ -78,8 +78,8 @@ async def test_a_doubt_is_explained_in_ukrainian(anna: Person, sandbox: Sandbox,
 
     card = await card_of(operator, webhook, transaction_id="pi_one", id=2)
 
-    assert "Платіж №1 має той самий номер транзакції, але інший номер" in card["text"]
-    assert "Зарахувати його може лише людина" in card["text"]
+    assert "Платіж №1 має той самий ID транзакції, але інший номер" in card["text"]
+    assert "Зарахувати його може лише оператор" in card["text"]
 
 
 @pytest.mark.usefixtures("bot")
@@ -140,7 +140,7 @@ async def test_operators_read_both_amounts_when_a_membership_is_upgraded_within_
     await webhook.settle(started, updated)
 
     card = await operator.hear()
-    assert "A later event contradicts what we have" in card["text"]
+    assert "A later event contradicts our data" in card["text"]
     assert "We have $5; the later event says $25" in card["text"]
     assert "Matched to @anna (101): 500 credits" in card["text"]
     assert labels(card) == ["Take back", "Reverse a part"]

@@ -53,8 +53,8 @@ async def says_nothing_to(person: Person, kind: str = "message", **message: Any)
     ("content", "answer", "leads_to"),
     [
         (STICKER, "Lovely, thank you!", "/pay"),
-        (VOICE, "I cannot listen or watch", "/help"),
-        ({"video_note": {**FILE, "length": 240, "duration": 3}}, "I cannot listen or watch", "/help"),
+        (VOICE, "I cannot understand voice messages", "/help"),
+        ({"video_note": {**FILE, "length": 240, "duration": 3}}, "I cannot understand voice messages", "/help"),
         ({"photo": [SIZED]}, "I cannot read receipts", "/claim"),
         ({"document": {**FILE, "file_name": "receipt.pdf"}}, "I cannot read receipts", "/claim"),
         ({"animation": {**SIZED, "duration": 1}, "document": FILE}, "I cannot read receipts", "/claim"),
@@ -159,13 +159,15 @@ async def test_erasure_explains_what_happens_to_payments_claims_and_balance_and_
     await anna.hear()
     open_code = await anna.ask_for_code("7")
     await claim(anna)
-    assert "Somebody paid, and nothing came" in (await operator.hear())["text"]
+    assert "Paid, but no credits came" in (await operator.hear())["text"]
 
     explained = await anna.ask("/delete_me")
-    await anna.press("Yes, forget me")
+    await anna.press("Yes, erase my data")
     done = (await anna.hear())["text"]
 
-    order = [explained.index(words) for words in ("open payment will be", "/claim is taken back", "500 credits stays")]
+    order = [
+        explained.index(words) for words in ("open payment will be", "open claim is withdrawn", "500 credits is kept")
+    ]
     assert order == sorted(order)
     assert "Done" in done
     assert await ledger.status(open_code) == "cancelled"
@@ -181,7 +183,7 @@ async def test_a_payment_of_an_erased_user_is_credited_silently_and_visible_when
     code = await anna.ask_for_code("5")
     await operator.ask("/start")
     await anna.ask("/delete_me")
-    await anna.press("Yes, forget me")
+    await anna.press("Yes, erase my data")
     await anna.hear()
     count = len(await anna.messages())
 
@@ -191,11 +193,11 @@ async def test_a_payment_of_an_erased_user_is_credited_silently_and_visible_when
     life = await operator.ask(f"/payment {code}")
 
     assert len(await anna.messages()) == count
-    assert "Asked to be forgotten on" in found
+    assert "Asked to have their data erased on" in found
     assert "told: credited, withheld" in life
     assert "You have 500 credits." in await anna.ask("/balance")
     assert "+500 for $5" in await anna.ask("/history")
-    assert "Asked to be forgotten" not in await operator.ask(f"/find {ANNA}")
+    assert "Asked to have their data erased" not in await operator.ask(f"/find {ANNA}")
 
 
 # Messages that the bot sends unasked ---------------------------------------------------------------------------------
@@ -222,5 +224,5 @@ async def test_the_notice_of_an_expired_payment_names_its_code_and_how_to_pay(an
     told = (await anna.hear())["text"]
 
     assert f"{code[:4]}-{code[4:]}" in told
-    assert "was not paid in time" in told
+    assert "arrived in time, so the code has been closed" in told
     assert "/pay" in told

@@ -40,11 +40,11 @@ async def test_the_next_payment_of_a_remembered_supporter_is_dismissed_without_a
     assert labels(question) == ["Not one of our users", "Only this payment"]
 
     await operator.press(buttons(question)[0]["callback_data"])
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
     await webhook.settle(case("ordinary-fan-comes-again.2"))
 
     assert "this supporter is not one of our users" in done["text"]
-    assert "“Take back” ends that, too" in done["text"]
+    assert "“Take back” ends this, too" in done["text"]
     assert labels(done) == ["Take back"]
     states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
     assert [row["state"] for row in states] == ["dismissed", "dismissed"]
@@ -53,19 +53,19 @@ async def test_the_next_payment_of_a_remembered_supporter_is_dismissed_without_a
     await shown(operator, card, "Remembered: this supporter")
     number = await ledger.pool.fetchval("SELECT max(charge_id) FROM charges")
     await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
-    assert "Put aside by itself: remembered as not from one of our users" in (await operator.hear())["text"]
+    assert "Dismissed automatically: remembered as not from one of our users" in (await operator.hear())["text"]
 
 
 @pytest.mark.usefixtures("bot")
 async def test_undo_forgets_the_remembered_supporter(operator: Person, webhook: Webhook, ledger: Ledger) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     await operator.press(data_of(question, "Not one of our users"))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     await operator.press(data_of(done, "Take back"))
     confirm = await answer(operator, await operator.hear(), "he is Anna’s brother")
     await operator.press(data_of(confirm, "Yes"))
-    await shown(operator, confirm, "waits for a person again")
+    await shown(operator, confirm, "waits for an operator again")
     await webhook.settle(a_payment(supporter_id=9))
 
     states = await ledger.pool.fetch("SELECT state FROM charges ORDER BY charge_id")
@@ -78,7 +78,7 @@ async def test_a_valid_code_credits_and_forgets_a_remembered_supporter(
 ) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Put aside: #1")
+    await shown(operator, question, "Dismissed: #1")
 
     code = await anna.ask_for_code("5")
     outcomes = await webhook.settle(a_payment(supporter_id=9, support_note=code), a_payment(supporter_id=9, amount=8))
@@ -93,7 +93,7 @@ async def test_an_automatically_dismissed_charge_is_credited_from_a_claim(
 ) -> None:
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Put aside: #1")
+    await shown(operator, question, "Dismissed: #1")
     assert await webhook.settle(a_payment(supporter_id=9, amount=8)) == ["recorded"]
     await anna.ask("/start")
     story = Story(datetime.now(UTC).date(), Decimal(8), "USD", None)
@@ -129,7 +129,7 @@ async def test_an_item_can_be_remembered(
     assert labels(question) == ["Not one of our users", label, "Only this payment"]
 
     await operator.press(data_of(question, label))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     assert f"Remembered: {said}" in done["text"]
     assert await ledger.pool.fetchval("SELECT kind FROM outsiders WHERE ended_at IS NULL") == "item"
@@ -142,7 +142,7 @@ async def test_a_subscription_without_a_supporter_can_be_remembered(
     question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id="sub_7")))
 
     await operator.press(data_of(question, "Not one of our users"))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
     outcomes = await webhook.settle(
         a_subscription(
             "membership.updated", psp_id="sub_7", period=PERIOD + MONTH, current_period_end=PERIOD + 2 * MONTH
@@ -169,7 +169,7 @@ async def test_waiting_charges_of_a_remembered_subscription_without_an_id_are_di
 
     question = await asked_why(operator, await card_of(operator, webhook, a_subscription(psp_id=None)))
     await operator.press(data_of(question, "Not one of our users"))
-    await shown(operator, question, "Put aside: #4")
+    await shown(operator, question, "Dismissed: #4")
 
     waiting = await ledger.pool.fetch("SELECT charge_id FROM charges WHERE state = 'unmatched' ORDER BY charge_id")
     assert outcomes == ["unmatched"] * 3
@@ -184,7 +184,7 @@ async def test_a_payment_without_a_supporter_offers_nothing_to_remember(
     assert labels(question) == ["Only this payment"]
 
     await operator.press(data_of(question, "Only this payment"))
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     assert "Remembered" not in done["text"]
     assert await ledger.pool.fetchval("SELECT count(*) FROM outsiders") == 0
@@ -195,7 +195,7 @@ async def test_a_second_press_on_a_choice_changes_nothing(operator: Person, webh
     question = await asked_why(operator, await card_of(operator, webhook, supporter_id=9))
     first, second = (data_of(question, label) for label in ("Not one of our users", "Only this payment"))
     await operator.press(first)
-    done = await shown(operator, question, "Put aside: #1")
+    done = await shown(operator, question, "Dismissed: #1")
 
     answers = [await operator.press(data, stale=True) for data in (first, second)]
 
@@ -230,9 +230,9 @@ async def test_the_choices_to_remember_are_in_ukrainian_for_a_ukrainian_operator
     operator = await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="uk")
     card = await card_of(operator, webhook, a_level(psp_id="sub_1", supporter_id=9))
 
-    await operator.press(data_of(card, "Нікому"))
+    await operator.press(data_of(card, "Не для користувача"))
     question = await operator.hear()
-    assert labels(question) == ["Не з наших користувачів", "Усі з рівнем «Gold»", "Лише цей платіж"]
+    assert labels(question) == ["Не наш користувач", "Усі з рівнем «Gold»", "Лише цей платіж"]
     await operator.press(data_of(question, "Усі з рівнем"))
 
     assert "Рівень: Gold" in card["text"]

@@ -45,15 +45,15 @@ async def test_a_refund_of_another_amount_changes_nothing_until_an_operator_deci
     assert await ledger.balance() == 5000
     asked = await asked_to_reverse(operator, card, "20")
     assert "-2,000; balance 5000 → 3000" in asked["text"]
-    await operator.press(data_of(asked, "Yes, $20 went back"))
+    await operator.press(data_of(asked, "Yes, $20 was refunded"))
 
     await shown(operator, asked, "#1, @anna (101): -2,000. The balance is 3,000 credits")
     assert await ledger.credits() == [5000, -2000]
     assert await ledger.credits("refund") == [-2000]
-    assert "A part of your payment, $20, was refunded" in (await anna.hear())["text"]
-    assert "-2,000, a part of $50 refunded" in await anna.ask("/history")
-    assert await actions(ledger.pool) == [("refund_part", OPERATOR, "$20 of $50 went back")]
-    assert "$20 of it went back" in (await shown(operator, card, "said that a part went back"))["text"]
+    assert "Part of your payment, $20, was refunded" in (await anna.hear())["text"]
+    assert "-2,000, part of $50 refunded" in await anna.ask("/history")
+    assert await actions(ledger.pool) == [("refund_part", OPERATOR, "$20 of $50 was refunded")]
+    assert "$20 of it was refunded" in (await shown(operator, card, "recorded a partial refund"))["text"]
 
 
 @pytest.mark.usefixtures("bot")
@@ -74,10 +74,10 @@ async def test_a_full_refund_can_be_corrected_to_a_partial_one(
 
     await shown(operator, asked, "+3,000. The balance is 3,000 credits")
     assert await ledger.credits() == [5000, -5000, 5000, -2000]
-    assert "Only a part of your payment was refunded, so you have 3,000 credits back" in (await anna.hear())["text"]
+    assert "Only part of your payment was refunded, so we gave you 3,000 credits back" in (await anna.hear())["text"]
     history = await anna.ask("/history")
-    assert "+5,000, only a part of $50 was refunded" in history
-    assert "-2,000, a part of $50 refunded" in history
+    assert "+5,000, only part of $50 was refunded" in history
+    assert "-2,000, part of $50 refunded" in history
     await shown(operator, card, "Matched to @anna (101): 3,000 credits")
 
 
@@ -135,7 +135,7 @@ async def test_an_invalid_part_is_asked_for_again(
 
     again = await asked_to_reverse(operator, await opened(operator), said)
 
-    assert "That is no part of $50" in again["text"]
+    assert "That is not a part of $50" in again["text"]
     asked = await answer(operator, again, "49,99")
     assert "-4,999; balance 5000 → 1" in asked["text"]
     await operator.press(data_of(asked, "No, leave it"))
@@ -168,7 +168,7 @@ async def test_a_partial_refund_works_in_ukrainian(
     asked = await asked_to_reverse(operator, await operator.hear(), "20", button="Повернуто частину")
     await operator.press(data_of(asked, "Так, повернуто"))
 
-    assert "повернуто 20\N{NO-BREAK SPACE}USD з 50\N{NO-BREAK SPACE}USD" in asked["text"]
-    await shown(operator, asked, "На рахунку 3\N{NO-BREAK SPACE}000 кредитів")
-    assert "Частину вашого платежу, 20\N{NO-BREAK SPACE}USD, повернуто" in (await bohdan.hear())["text"]
+    assert "повернуто $20 з $50" in asked["text"]
+    await shown(operator, asked, "Баланс: 3\N{NO-BREAK SPACE}000 кредитів")
+    assert "Частину вашого платежу ($20) повернуто" in (await bohdan.hear())["text"]
     assert await ledger.balance(BOHDAN) == 3000

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("bot")
 
 OLDER_FORM = PaymentId(f"{ANNA}_1732347758")
 
-FRIENDLY = ("nothing was changed", "smallest amount", "largest amount", "currency is not taken")
+FRIENDLY = ("nothing was changed", "smallest amount", "largest amount", "currency is not accepted")
 
 HOSTILE = [
     " ",
@@ -102,7 +102,7 @@ async def test_an_id_in_use_for_another_amount_is_refused(anna: Person, pool: Po
 
     await anna.send_form(json.dumps({"payment_id": OLDER_FORM, "amount": 20}))
 
-    assert "in use already" in (await anna.hear())["text"]
+    assert "already in use" in (await anna.hear())["text"]
     assert await pool.fetchval("SELECT amount FROM pending_payments") == 10
 
 

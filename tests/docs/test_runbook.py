@@ -321,10 +321,10 @@ async def test_a_late_payment_has_the_signs_in_the_runbook(
 
     life, card = await operator.ask(f"/payment {code}"), await card_in_words(operator, 1)
 
-    says("Paid late, or after cancelling", "was not paid in time and has been closed", closed)
+    says("Paid late, or after cancelling", "arrived in time, so the code has been closed", closed)
     says("Paid late, or after cancelling", "The code had been closed by then.", card)
     says("Paid late, or after cancelling", "expired", life)
-    assert "That code had been closed, but your payment found you all the same." in credited
+    assert "That code had been closed, but your payment is credited all the same." in credited
 
 
 @pytest.mark.usefixtures("bot")
@@ -340,7 +340,7 @@ async def test_a_second_payment_has_the_signs_in_the_runbook(
 
     says(heading, "A code was paid twice", (await operator.hear())["text"])
     says(heading, "The code was paid twice.", await card_in_words(operator, 2))
-    says(heading, "Both are yours.", (await anna.hear())["text"])
+    says(heading, "You got credits for both.", (await anna.hear())["text"])
     assert await ledger.balance() == 1000
 
 
@@ -364,7 +364,7 @@ async def test_refunds_have_the_signs_in_the_runbook(
     says("A refund came before its payment", "A refund came that fits no payment.", unknown)
     says(heading, "A payment was refunded", settled)
     says(heading, "Refunded. It was matched to", await card_in_words(operator, 1))
-    says(heading, "Refunded, and nobody had been credited.", await card_in_words(operator, 2))
+    says(heading, "Refunded. No user had been credited.", await card_in_words(operator, 2))
     for said in [(await anna.hear())["text"], (await anna.hear())["text"]]:
         says(heading, "was refunded, so its credits were taken back", said)
         says("A refund came before its payment", "was refunded", said)
@@ -479,7 +479,7 @@ async def test_a_charge_without_a_rate_is_credited_by_hand_and_put_aside(
 
     assert "no rate" in card["text"]
     assert refused["text"].startswith("This currency has no rate")
-    assert "Nothing waits" in await operator.ask("/unmatched")
+    assert "No payment waits" in await operator.ask("/unmatched")
     assert await ledger.balance() == 300
 
 
@@ -496,9 +496,9 @@ async def test_a_charge_with_an_unreadable_amount_is_credited_by_hand_and_put_as
     await operator.press(data_of(card, "For no user"), message_id=card["message_id"])
     question = await operator.hear()
     await operator.press(data_of(question, "Only this payment"), message_id=question["message_id"])
-    await shown(operator, question, "Put aside: #1")
+    await shown(operator, question, "Dismissed: #1")
 
-    assert "Nothing waits" in await operator.ask("/unmatched")
+    assert "No payment waits" in await operator.ask("/unmatched")
     assert await ledger.balance() == 500
 
 
@@ -523,7 +523,7 @@ async def test_a_charge_that_was_put_aside_by_mistake_waits_again(
 
     said = await obey(operator, command("A charge is not meant for a user", of=1))
 
-    assert "waits for a person again" in said
+    assert "waits for an operator again" in said
     assert "#1" in await operator.ask("/unmatched")
 
 
@@ -581,7 +581,7 @@ async def test_the_difference_to_the_picked_amount_is_added(
 
     await obey(operator, command("Another amount or currency than picked"))
 
-    assert "You had picked $10; the credits are for what was paid" in told
+    assert "You picked $10; the credits are for the amount that arrived" in told
     assert "$10" in life.splitlines()[0]
     assert "charge #1, $5" in life
     assert await ledger.balance() == 1000
@@ -703,7 +703,7 @@ async def test_a_failed_event_is_settled_again(anna: Person, operator: Person, p
 
     assert "was settled again: credited" in (await operator.hear())["text"]
     assert "500" in (await anna.hear())["text"]
-    assert "Every event was settled or put aside." in await operator.ask("/failed")
+    assert "Every event was settled or dismissed." in await operator.ask("/failed")
     assert await ledger.balance() == 500
 
 
@@ -720,12 +720,12 @@ async def test_a_claim_without_its_card_is_shown_again(
     listed = await ask(operator, "/claims")
     await operator.press(data_of(listed, "Open claim"))
     again = await operator.hear()
-    assert "Somebody paid, and nothing came" in again["text"]
+    assert "Paid, but no credits came" in again["text"]
     await operator.press(data_of(again, "None of these"), message_id=again["message_id"])
     await answer(operator, await operator.hear(), "nothing fits")
 
-    assert "found none that fits" in (await anna.hear())["text"]
-    assert "Nobody misses a payment." in await operator.ask("/claims")
+    assert "did not find it" in (await anna.hear())["text"]
+    assert "There are no open claims." in await operator.ask("/claims")
 
 
 @fixes("Nobody is told")

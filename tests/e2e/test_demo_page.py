@@ -33,7 +33,7 @@ COLOURS_ON_THE_WALL = """(key) => {
     });
 }"""
 """For a chat button: the colours of its text and of its background, on each colour of the wallpaper."""
-THE_END = "That is all: paid, told and noted."
+THE_END = "Done: the bot has answered."
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -161,7 +161,7 @@ async def test_the_guide_finishes_without_the_code_and_starts_again(screen: Scre
 
     await expect(guide(page)).to_contain_text(THE_END)
     await page.get_by_role("button", name="operator").click()
-    await expect(guide(page)).to_contain_text("Olha runs the page.")
+    await expect(guide(page)).to_contain_text("Olha is the operator.")
     await page.get_by_role("button", name="supporter, English").click()
     await expect(guide(page)).to_have_text("Open the Mini App.")
 
@@ -188,7 +188,7 @@ async def test_the_amount_of_a_link_is_selected_already(screen: Screen, anna: Pe
     page = await open_demo(screen, person=anna)
 
     await page.locator("#more summary").click()
-    await page.get_by_role("button", name="Follow a link that asks for 10").click()
+    await page.get_by_role("button", name="Open a link that asks for 10").click()
 
     await expect(mini_app(page).get_by_role("radio", name=re.compile(r"^[$]10\b"))).to_be_checked()
 
@@ -251,7 +251,7 @@ async def test_without_telegrams_script_the_demo_says_so_and_continues_in_the_ch
 
     await page.locator("#menu").click()
 
-    await expect(page.get_by_role("alertdialog")).to_contain_text("write /pay in the chat")
+    await expect(page.get_by_role("alertdialog")).to_contain_text("send /pay in the chat")
     await page.get_by_role("button", name="OK").click()
     await expect(page.get_by_role("alertdialog")).to_be_hidden()
     await expect(page.locator("#composer")).to_be_visible()
@@ -333,7 +333,7 @@ async def test_a_double_click_pays_once_but_each_press_of_enter_pays(
 async def test_enter_sends_the_answer_to_the_shop_item_and_cancel_does_not(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_text("More ways to pay").click()
-    await page.get_by_label("What is paid for").select_option("Shop item")
+    await page.get_by_label("Kind of payment").select_option("Shop item")
     await page.get_by_role("button", name="Support with $5").click()
     answer = page.locator("#payments").get_by_role("button", name="Answer").first
 
@@ -396,12 +396,12 @@ async def test_a_switch_can_be_turned_off_again(screen: Screen, anna: Person, bm
 async def test_a_payment_can_be_refunded_and_a_subscription_renewed(screen: Screen, anna: Person) -> None:
     page = await open_demo(screen, person=anna)
     await page.get_by_text("More ways to pay").click()
-    await page.get_by_label("What is paid for").select_option("Membership")
+    await page.get_by_label("Kind of payment").select_option("Membership")
     await page.get_by_role("button", name="Support with $5").click()
 
     await page.locator("#payments").get_by_role("button", name="Renew").first.click()
     await expect(page.locator("#payments-said")).to_contain_text("is on its way")
-    await page.get_by_label("What is paid for").select_option("One-time support")
+    await page.get_by_label("Kind of payment").select_option("One-time support")
     await page.get_by_role("button", name="Support with $5").click()
     await page.locator("#payments").get_by_role("button", name="Refund").first.click()
 

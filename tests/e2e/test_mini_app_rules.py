@@ -177,12 +177,16 @@ async def test_money_is_written_as_is_usual_in_each_language(page: Page) -> None
         ("en", "7.5", "EUR"),
         ("uk", "7.5", "EUR"),
         ("uk", "1000", "USD"),
+        ("uk", "1000", "UAH"),
+        ("uk", "7.5", "CAD"),
         ("en", "5", "COFFEE"),
     ]
 
     told = await call(page, "words.js", expression, cases)
 
-    assert [re.sub(r"\s", " ", one) for one in told] == ["$5", "€7.50", "7,50 EUR", "1 000 USD", "5 COFFEE"]
+    assert [re.sub(r"\s", " ", one) for one in told] == [
+        "$5", "€7.50", "€7,50", "$1 000", "1 000 ₴", "7,50 CAD", "5 COFFEE",
+    ]  # fmt: skip
 
 
 async def test_language_tags_are_understood(page: Page) -> None:

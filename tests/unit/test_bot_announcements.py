@@ -163,7 +163,7 @@ def test_a_summary_counts_the_waiting_items_and_names_the_rest() -> None:
     assert ukrainian.splitlines()[:3] == [
         "📋 <b>Чекають на вас: 37</b>",
         "30 платежів без коду: /unmatched",
-        "4 платежі з кодом або сумнівом: /unmatched",
+        "4 платежі з кодом або під сумнівом: /unmatched",
     ]
 
 
@@ -182,8 +182,8 @@ def test_a_payment_of_the_picked_amount_is_announced_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("changed", "remark"),
     [
-        ({"picked_amount": Decimal("10.00")}, "You had picked $10"),
-        ({"picked_currency": "EUR"}, "You had picked €5"),
+        ({"picked_amount": Decimal("10.00")}, "You picked $10"),
+        ({"picked_currency": "EUR"}, "You picked €5"),
         ({"method": Method.CORRECTED_CODE}, "small slip"),
         ({"flag": Flag.LATE}, "had been closed"),
         ({"flag": Flag.SECOND_CHARGE}, "second payment"),
@@ -211,7 +211,7 @@ def test_every_payment_is_announced_with_the_rate(amount: str, per_unit: str, cr
     said = told(facts, rates=Rates({"USD": Decimal(per_unit)}))
 
     assert said.count(rate) == 1
-    assert "for what was paid." in said
+    assert "for the amount that arrived." in said
 
 
 @pytest.mark.parametrize(("amount", "credits"), [("1.00", 100), ("5", 450)])
@@ -336,5 +336,5 @@ def test_a_corrected_refund_is_announced_with_the_credits_given_back() -> None:
     said = told(CreditsAdjusted(credits=300, cause="refund_corrected"))
 
     assert said == (
-        "Only a part of your payment was refunded, so you have <b>300 credits</b> back. You now have 700 credits."
+        "Only part of your payment was refunded, so we gave you <b>300 credits</b> back. You now have 700 credits."
     )

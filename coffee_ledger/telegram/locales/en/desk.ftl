@@ -1,48 +1,48 @@
-# What operators read, in English. Values arrive escaped; <b>, <i>, <code> and <blockquote> are Telegram's HTML.
+# Texts for operators in English. Values are already escaped; <b>, <i>, <code> and <blockquote> are Telegram's HTML.
 
 ## Commands, as Telegram lists them to operators
 
-command-desk = What operators can do
-command-unmatched = Payments that wait for you
-command-pending = Who is about to pay
-command-claims = People who say that they paid
-command-find = Find by code, name, number or e-mail
-command-payment = The whole story of a code
+command-desk = The operator’s desk
+command-unmatched = Payments without a user
+command-pending = Open payments
+command-claims = Claims: paid, but no credits came
+command-find = Find by code, name, ID or e-mail
+command-payment = The whole history of a code
 command-stats = Today, 7 and 30 days
 command-credit = Add or take credits
 command-undo = Take back a match or an adjustment
-command-replay = What today’s rules would decide
+command-replay = How today’s rules would decide
 command-failed = Events that could not be settled
 command-guesses = Payments found by amount and time
 command-export = Charges, credits and decisions as CSV
-command-doctor = Is everything well?
+command-doctor = The state of the system
 
-desk-overview = <b>The desk</b>
+desk-overview = <b>The operator’s desk</b>
 
-    <b>What waits</b>
-    /unmatched – payments that fit nobody
-    /pending – who is about to pay
-    /claims – who says that they paid, and nothing came
+    <b>Waiting</b>
+    /unmatched – payments without a user
+    /pending – open payments
+    /claims – users who paid, but got no credits
     /failed – events that could not be settled or read
 
-    <b>What to look over</b>
+    <b>Worth a check</b>
     /guesses – payments found by amount and time, without a code
 
     <b>Look</b>
-    /find <i>code, @name, Telegram id, transaction, supporter’s name or e-mail</i>
-    /payment <i>code</i> – its whole story
+    /find <i>code, @name, Telegram ID, transaction, supporter’s name or e-mail</i>
+    /payment <i>code</i> – its whole history
     /stats – today, 7 and 30 days
-    /doctor – is everything well, and what to do if not
+    /doctor – the state of the system, and advice
 
     <b>Change</b>
     /credit <i>@name +50 reason</i>
     /undo <i>payment number, or @name</i> – asks for the reason
 
-    <b>Check and keep</b>
+    <b>Check and export</b>
     /replay <i>payment number, or 2026-11-21</i> – changes nothing
     /export <i>2026-11</i> – three CSV files
 
-    Every decision is kept with your name and your reason. Nothing moves credits before you have seen what will happen.
+    Every decision is recorded with your name and your reason. Before credits change, the bot shows the result.
 
 ## A payment
 
@@ -57,25 +57,25 @@ desk-charge-why = Why no rule decided:
 desk-charge-held = A match was taken back: no rule decides this one any more.
 desk-charge-level = Level: { $item }
 desk-charge-item = Item: { $item }
-desk-charge-part-refunded = { $amount } of it went back.
+desk-charge-part-refunded = { $amount } of it was refunded.
 desk-charge-only-a-person = Only a person may match it.
-desk-charge-no-amount = How much was paid is not known, so it cannot be matched. Look on Buy Me a Coffee, add the credits with <code>/credit</code>, then put it aside.
+desk-charge-no-amount = Its amount is not known, so it cannot be matched. Look on Buy Me a Coffee, add the credits with <code>/credit</code>, then dismiss it.
 desk-charge-guess = 🔸 A guess: found by amount and time, without a code.
 desk-charge-flag = { $flag }
 desk-number = #{ $number }
 desk-doubt-status = ⚠️ Buy Me a Coffee calls it “{ $told }”. We do not know whether that means paid.
 desk-doubt-amount = ⚠️ Its amount could not be read: “{ $told }”.
-desk-doubt-period = ⚠️ It is for a subscription but does not say for which period, so a repeat of it could not be recognised.
+desk-doubt-period = ⚠️ It is for a subscription but names no period, so a repeat of it could not be recognised.
 desk-doubt-identity = ⚠️ It has neither a transaction id nor a number, so a repeat of it could not be recognised.
 desk-doubt-conflict = ⚠️ Payment { $other } has the same transaction id under another number. Compare both on Buy Me a Coffee.
-desk-doubt-announced_twice = ⚠️ It looks like payment { $other }, announced once as support and once as a subscription. If it is the same money, put it aside.
+desk-doubt-announced_twice = ⚠️ It looks like payment { $other }, announced once as support and once as a subscription. If it is the same money, dismiss it.
 desk-doubt-unknown = ⚠️ { $doubt }: { $told }
-desk-dismissed-by-memory = ⚪ Put aside by itself: remembered as not from one of our users.
-desk-remembered-supporter = Remembered: this supporter is not one of our users. Other payments of theirs are put aside without a card, unless they carry a valid code.
-desk-remembered-subscription = Remembered: this subscription is not from one of our users. Its other payments are put aside without a card, unless they carry a valid code.
-desk-remembered-level = Remembered: anyone at level “{ $item }”. Other payments at it are put aside without a card, unless they carry a valid code.
-desk-remembered-item = Remembered: anyone who pays for “{ $item }”. Other payments for it are put aside without a card, unless they carry a valid code.
-desk-undo-ends-memory = “Take back” ends that, too.
+desk-dismissed-by-memory = ⚪ Dismissed automatically: remembered as not from one of our users.
+desk-remembered-supporter = Remembered: this supporter is not one of our users. Their other payments are dismissed without a card, unless they carry a valid code.
+desk-remembered-subscription = Remembered: this subscription is not from one of our users. Its other payments are dismissed without a card, unless they carry a valid code.
+desk-remembered-level = Remembered: anyone at level “{ $item }”. Other payments at this level are dismissed without a card, unless they carry a valid code.
+desk-remembered-item = Remembered: anyone who pays for “{ $item }”. Other payments for it are dismissed without a card, unless they carry a valid code.
+desk-undo-ends-memory = “Take back” ends this, too.
 desk-more = { $count ->
     [one] … and { $count } more
    *[other] … and { $count } more
@@ -87,33 +87,33 @@ desk-family-wishlist_payment = wishlist
 desk-family-recurring_donation = monthly support
 desk-family-membership = membership
 desk-matched-to = ✅ Matched to { $user }: { $credits }. Decided by: { $rule }.
-desk-refunded-to = ↩️ Refunded. It was matched to { $user }; left of it: { $credits }.
-desk-state-unmatched = ⏳ Waits for a person.
-desk-state-dismissed = ⚪ Put aside: meant for no user.
-desk-state-refunded = ↩️ Refunded, and nobody had been credited.
+desk-refunded-to = ↩️ Refunded. It was matched to { $user }; { $credits } left.
+desk-state-unmatched = ⏳ Waits for an operator.
+desk-state-dismissed = ⚪ Dismissed: meant for no user.
+desk-state-refunded = ↩️ Refunded. No user had been credited.
 desk-state-matched = ✅ Matched.
 desk-flag-late = The code had been closed by then.
 desk-flag-second_charge = The code was paid twice.
 desk-decided-by = { $operator }, { $time }: { $action }. “{ $reason }”
 desk-action-match = matched it
-desk-action-dismiss = put it aside
+desk-action-dismiss = dismissed it
 desk-action-undo_match = took the decision back
-desk-action-refund_part = said that a part went back
+desk-action-refund_part = recorded a partial refund
 desk-action-credit = changed the balance
 desk-action-undo_adjustment = took an adjustment back
 desk-action-decline_claim = declined the claim
 desk-action-settle_again = had an event settled again
-desk-action-put_aside = put an event aside
+desk-action-put_aside = dismissed an event
 desk-word-matched = matched
 desk-word-unmatched = waits
-desk-word-dismissed = put aside
+desk-word-dismissed = dismissed
 desk-word-refunded = refunded
 desk-status-pending = open
 desk-status-completed = paid
 desk-status-expired = expired
 desk-status-cancelled = cancelled
 
-## Its buttons
+## The buttons of a payment
 
 desk-pick-payment = { $user } · { $code } · { $amount }
 desk-pick-user = { $user }, known supporter
@@ -134,7 +134,7 @@ desk-no = No, leave it
 desk-page-back = « Back
 desk-page-forth = More »
 
-## Deciding it
+## Decisions
 
 desk-confirm-match = <b>Credit this payment?</b> #{ $number }, { $amount }
 desk-confirm-user = To { $user }, here since { $since }
@@ -145,73 +145,73 @@ desk-confirm-yes = { $credits ->
    *[other] Yes, credit { $credits }
 }
 desk-matched-short = Credited: { $user }, +{ $credits }.
-desk-dismissed = Put aside: #{ $number }. It can be taken back with /undo { $number }.
+desk-dismissed = Dismissed: #{ $number }. Take it back with /undo { $number }.
 desk-later-set = I will show it to you again at { $time }, unless it is decided by then.
 desk-chosen-payment = code { $code }
 desk-chosen-user = user { $user }
 desk-reason-failed = event { $number }
 desk-ask-who = <b>Whose payment is #{ $number }?</b>
-    Reply with a code, an @name or a Telegram id.
-desk-who-unknown = Nobody is known here by that. They must have written to the bot once. Whose payment is #{ $number }? Reply once more, or leave it.
-desk-ask-why-dismiss = <b>Put #{ $number } aside: why?</b>
-    Choose below what to remember, or reply with a few words: then only this payment is put aside. Only operators see your choice.
-desk-ask-how-much = <b>How much of #{ $number } went back?</b>
-    Reply with the amount: more than nothing and less than { $amount }.
-desk-part-unreadable = <b>That is no part of { $amount }.</b> How much of #{ $number } went back? Reply with the amount, such as <code>7.50</code>, in the currency of the payment.
+    Reply with a code, an @name or a Telegram ID.
+desk-who-unknown = There is no such user here: they must write to the bot first. Whose payment is #{ $number }? Reply once more, or leave it.
+desk-ask-why-dismiss = <b>Why dismiss #{ $number }?</b>
+    Choose below what to remember, or reply with a few words to dismiss only this payment. Only operators see your choice.
+desk-ask-how-much = <b>How much of #{ $number } was refunded?</b>
+    Reply with the amount: more than zero and less than { $amount }.
+desk-part-unreadable = <b>That is not a part of { $amount }.</b> How much of #{ $number } was refunded? Reply with the amount, such as <code>7.50</code>, in the currency of the payment.
 desk-confirm-part = <b>Reverse a part of #{ $number }?</b>
-desk-part-reason = <blockquote>{ $part } of { $amount } went back</blockquote>
+desk-part-reason = <blockquote>{ $part } of { $amount } was refunded</blockquote>
 desk-part-user = User: { $user }
-desk-part-yes = Yes, { $part } went back
+desk-part-yes = Yes, { $part } was refunded
 desk-part-done = ↩️ #{ $number }, { $user }: { $credits }. The balance is { $balance }.
 desk-part-noted = ↩️ #{ $number }: noted. The payment has no user yet; when you match it, its user gets that much less.
-desk-ask-why-undo-charge = <b>Take back what was decided of #{ $number }: why?</b>
+desk-ask-why-undo-charge = <b>Why take back the decision on #{ $number }?</b>
     Reply with a few words. The user reads them in /history.
-desk-ask-why-undo-entry = <b>Take back entry { $number }: why?</b>
+desk-ask-why-undo-entry = <b>Why take back entry { $number }?</b>
     Reply with a few words. The user reads them in /history.
-desk-ask-why-decline = <b>Decline the claim of { $user }: why?</b>
-    Reply with a few words. Only operators see them; the user is told kindly that nothing was found.
-desk-ask-why-aside = <b>Put event #{ $number } aside: why?</b>
-    Reply with a few words. Only operators see them. It changes no balance, and cannot be settled any more.
-desk-placeholder-putaside = Why is nothing left to do?
-desk-placeholder-who = Code, @name or Telegram id
-desk-placeholder-howmuch = The amount that went back
+desk-ask-why-decline = <b>Why decline the claim of { $user }?</b>
+    Reply with a few words. Only operators see them; the user gets a kind message that nothing was found.
+desk-ask-why-aside = <b>Why dismiss event #{ $number }?</b>
+    Reply with a few words. Only operators see them. No balance changes, and the event can no longer be settled.
+desk-placeholder-putaside = Why is there nothing to do?
+desk-placeholder-who = Code, @name or Telegram ID
+desk-placeholder-howmuch = The refunded amount
 desk-placeholder-dismiss = Why is it for no user?
 desk-placeholder-undocharge = Why is it taken back?
 desk-placeholder-undoentry = Why is it taken back?
 desk-placeholder-decline = Why is it declined?
 
-## Why nothing was done
+## Refusals
 
 desk-refused-other-first = { $operator } was first. Here is how it stands now.
-desk-refused-event-decided = { $operator } was first: this event is decided. /failed shows what is left.
+desk-refused-event-decided = { $operator } was first: this event is decided. /failed shows the rest.
 desk-refused-rule-first = It has been settled meanwhile, by a rule or by the user. Here is how it stands now.
 desk-refused-unknown_charge = There is no such payment.
-desk-refused-unknown_user = There is no such user here: they must have written to the bot once.
+desk-refused-unknown_user = There is no such user here: they must write to the bot first.
 desk-refused-unknown_claim = There is no such claim.
-desk-refused-unknown_event = That event is not on the list: it was settled meanwhile, or somebody pressed before you.
+desk-refused-unknown_event = That event is not on the list: it was settled, or another operator pressed first.
 desk-refused-no_rate = This currency has no rate. Add one to CREDITS_PER_UNIT and restart, then decide.
 desk-refused-nothing_to_undo = There is nothing to take back here.
-desk-refused-no_part = That is not a part of what was paid. To take everything back, press “Take back”.
-desk-refused-not_refundable = Nothing of this payment can be reversed in part: it is put aside, was not paid, or its amount is not known.
+desk-refused-no_part = That is not a part of the paid amount. To take everything back, press “Take back”.
+desk-refused-not_refundable = This payment cannot be reversed in part: it is dismissed, was not paid, or its amount is not known.
 desk-refused-nothing_to_remember = This payment names nothing that could be remembered. Choose “Only this payment”.
 desk-refused-undone_before = It was taken back before.
 desk-refused-repeated = Done already: a second press changes nothing.
 desk-refused-charge-gone = That payment no longer waits. Here is how it stands now.
-desk-too-old = Telegram no longer has this message. Please ask anew.
+desk-too-old = Telegram no longer has this message. Please ask again.
 
 ## Claims
 
-desk-claim = <b>Somebody paid, and nothing came</b>
+desk-claim = <b>Paid, but no credits came</b>
     { $user } says: { $amount }, on { $day }.
-desk-claim-name = In the name of: { $name }
-desk-claim-no-name = In which name, they did not say.
-desk-claim-raised = Told { $time }.
+desk-claim-name = Paid as: { $name }
+desk-claim-no-name = They gave no name.
+desk-claim-raised = Raised { $time }.
 desk-claim-declined-before = Declined before: { $count }, the last on { $day }.
-desk-claim-candidates = Waiting payments that may be it:
-desk-claim-no-candidates = No waiting payment comes near. Look with /find, or decline; if it comes later, it shows up in /unmatched.
+desk-claim-candidates = Waiting payments that may match:
+desk-claim-no-candidates = No waiting payment is similar. Look with /find, or decline; if the payment comes later, it appears in /unmatched.
 desk-claim-charge = • #{ $number }: { $amount }, { $time }, { $name } ({ $fits })
-desk-claim-guessed = Or a rule gave it to somebody else, without the whole code:
-desk-claim-guess = • #{ $number }: { $amount }, { $time }, credited to { $user } by: { $rule }. If it is that one: <code>/undo { $number }</code>
+desk-claim-guessed = Or a rule credited it to another user, without the whole code:
+desk-claim-guess = • #{ $number }: { $amount }, { $time }, credited to { $user } by: { $rule }. If this is the payment: <code>/undo { $number }</code>
 desk-fit-amount = sum
 desk-fit-day = day
 desk-fit-name = name
@@ -229,39 +229,39 @@ desk-unmatched-title = <b>{ $total ->
     [one] { $total } payment waits
    *[other] { $total } payments wait
 }</b> · page { $page } of { $pages }
-desk-unmatched-none = Nothing waits. Every payment has found its user.
+desk-unmatched-none = No payment waits.
 desk-pending-title = <b>{ $total ->
     [one] { $total } open payment
    *[other] { $total } open payments
 }</b> · page { $page } of { $pages }
-desk-pending-none = Nobody is about to pay.
+desk-pending-none = There are no open payments.
 desk-claims-title = <b>{ $total ->
     [one] { $total } claim is open
    *[other] { $total } claims are open
 }</b> · page { $page } of { $pages }
-desk-claims-none = Nobody misses a payment.
+desk-claims-none = There are no open claims.
 desk-claims-line = #{ $number } · <b>{ $amount }</b>, { $day } · { $user } · asked { $time }
 desk-claims-button = Open claim #{ $number }
 desk-failed-title = <b>{ $total ->
     [one] { $total } event changed nothing
    *[other] { $total } events changed nothing
 }</b> · page { $page } of { $pages }
-    Why stands in <code>docker compose logs webhook</code>. Once that is mended, by a newer version above all, settle them here. What nobody will ever read, or what you have credited by hand, put aside.
-desk-failed-none = Every event was settled or put aside.
+    For the reason see <code>docker compose logs webhook</code>. Fix it, usually with a newer version, then settle the events here. Dismiss an event if it can never be read, or if you credited it by hand.
+desk-failed-none = Every event was settled or dismissed.
 desk-failed-line = #{ $number } · { $type } · { $time } · { $became }
 desk-failed-button = Settle #{ $number } again
-desk-aside-button = Put #{ $number } aside
-desk-confirm-failed = <b>Settle event #{ $number } again?</b> Today’s rules decide it as if it came now. If you have credited somebody for it by hand, take that back first (/undo): else they get it twice.
+desk-aside-button = Dismiss #{ $number }
+desk-confirm-failed = <b>Settle event #{ $number } again?</b> Today’s rules decide it as if it came now. If you credited it by hand, take that back first (/undo), or the user gets the credits twice.
 desk-failed-yes = Yes, settle it
-desk-aside = Event #{ $number } is put aside: nobody is asked about it any more, and nobody can settle it.
-desk-failed-wanted = It is being settled. You will be told what became of it.
+desk-aside = Event #{ $number } is dismissed: the bot no longer asks about it, and it can no longer be settled.
+desk-failed-wanted = It is being settled. You will be told the result.
 became-credited = credited
-became-unmatched = waits for a person: /unmatched
+became-unmatched = waits for an operator: /unmatched
 became-refunded = refunded
 became-recorded = recorded; it moves no credits
-became-duplicate = it had come again, and was settled then
+became-duplicate = settled earlier, when it came again
 became-test = a test
-became-unknown = of a kind unknown here
+became-unknown = of an unknown kind
 became-legacy = in the old format
 became-unreadable = could not be read
 became-failed = could not be settled
@@ -279,19 +279,19 @@ desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } ·
 
 ## Finding
 
-desk-find-how = Tell me what to look for: <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna K.</code> (as on Buy Me a Coffee) or <code>/find anna@example.org</code>
-desk-found-nothing = Nothing found. Whole codes, names, numbers and addresses are compared, not parts of them.
-desk-found-nobody = There is nobody of that name here. They must have written to the bot once.
+desk-find-how = Add a code, a name, an ID, a transaction or an e-mail: <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna K.</code> (as on Buy Me a Coffee) or <code>/find anna@example.org</code>
+desk-found-nothing = Nothing found. The search compares whole codes, names, numbers and addresses, not parts of them.
+desk-found-nobody = No user has that name here: they must write to the bot first.
 desk-user = <b>{ $user }</b>: { $credits }, here since { $since }, speaks { $language }
-desk-user-erased = Asked to be forgotten on { $time }.
-desk-user-unreachable = Has blocked the bot, or left, since { $time }.
+desk-user-erased = Asked to have their data erased on { $time }.
+desk-user-unreachable = Cannot be reached since { $time }: blocked the bot, or left Telegram.
 desk-email = { $email }
 desk-payment-how = Which code? <code>/payment K7QM-2XHD</code>
 desk-payment-unknown = No payment has this code.
 desk-life-opened = { $time } opened
 desk-life-ended = { $time } { $status }
 desk-life-charge = { $time } charge #{ $number }, { $amount } (<code>{ $charge }</code>), by: { $rule }
-desk-life-no-charge = No money has come with this code.
+desk-life-no-charge = No payment has arrived with this code.
 desk-life-entry = { $time } <b>{ $credits }</b> ({ $kind }) to <code>{ $user }</code>, entry c{ $number }
 desk-life-told = { $time } told: { $kind }, { $status }
 desk-entry-payment = payment
@@ -318,7 +318,7 @@ desk-kind-code_came_late = a code came late
 desk-kind-refund_overdrawn = balance below zero
 desk-kind-charge_guessed = found by amount and time
 desk-kind-charge_refunded = a payment was refunded
-desk-kind-charge_contradicted = a later event says something else
+desk-kind-charge_contradicted = a later event contradicts it
 desk-kind-refund_unknown = a refund without a payment
 desk-kind-guess_disowned = “not mine”
 desk-kind-claim_raised = a claim
@@ -332,9 +332,9 @@ desk-kind-waiting_summary = a summary
 
 ## Changing a balance
 
-desk-credit-how = Say who, how much and why: <code>/credit @anna +50 for the translation</code>
-    A minus takes credits; a number has no blanks in it: +1000. The user is told, and reads the reason in /history.
-desk-credit-several = Several people have had this name. Use the Telegram id; /find shows it.
+desk-credit-how = Add the user, the credits and the reason: <code>/credit @anna +50 for the translation</code>
+    A minus takes credits; write the number without spaces: +1000. The user is notified, and reads the reason in /history.
+desk-credit-several = Several people have had this name. Use the Telegram ID; /find shows it.
 desk-confirm-credit = { $sign ->
     [plus] <b>Add { $credits } to { $user }?</b>
    *[minus] <b>Take { $credits } from { $user }?</b>
@@ -344,10 +344,10 @@ desk-confirm-credit = { $sign ->
 desk-adjust-yes = Yes, { $credits }
 desk-adjusted = ✅ { $user }: { $credits }. The balance is { $balance }.
 desk-left = Left as it was.
-desk-undo-how = Say what to take back: <code>/undo 7</code> for payment #7, <code>/undo c12</code> for entry 12, or <code>/undo @anna</code> to choose.
-desk-undo-unknown = Nothing goes by that. <code>/undo 7</code> takes back payment #7, <code>/undo @anna</code> lets you choose.
-desk-undo-which = <b>What of { $user } shall be taken back?</b>
-desk-undo-charge = Payment #{ $number }, { $amount }, { $time }. It will wait for a person again.
+desk-undo-how = Add what to take back: <code>/undo 7</code> for payment #7, <code>/undo c12</code> for entry 12, or <code>/undo @anna</code> to choose.
+desk-undo-unknown = There is no such payment or entry. <code>/undo 7</code> takes back payment #7, <code>/undo @anna</code> lets you choose.
+desk-undo-which = <b>What should be taken back? User: { $user }</b>
+desk-undo-charge = Payment #{ $number }, { $amount }, { $time }. It will wait for an operator again.
 desk-undo-charge-button = Payment #{ $number } · { $amount }
 desk-undo-entry-button = Entry c{ $number } · { $credits }
 desk-entry = c{ $number }: <b>{ $credits }</b> to { $user }, { $time }. “{ $cause }”
@@ -355,9 +355,9 @@ desk-confirm-undo = <b>Take this back?</b> Your reason:
     <blockquote>{ $reason }</blockquote>
 desk-undo-yes = Yes, take it back
 desk-undone = ↩️ Taken back: { $user }, { $credits }. The balance is { $balance }.
-desk-undone-waits = ↩️ Payment #{ $number } waits for a person again: /unmatched
+desk-undone-waits = ↩️ Payment #{ $number } waits for an operator again: /unmatched
 
-## Numbers
+## Statistics
 
 desk-stats-period = <b>{ $period ->
     [today] Today
@@ -375,12 +375,12 @@ desk-stats-refunded = Refunded: { $count }
 desk-stats-nothing = nothing yet
 desk-chart-title = Payments a day, last 30 days (UTC)
 desk-chart-settled = settled
-desk-chart-waiting = waiting for a person
-desk-chart-missing = The picture could not be drawn; the numbers are right.
+desk-chart-waiting = waiting for an operator
+desk-chart-missing = The chart could not be drawn; the numbers are right.
 
 ## Exporting
 
-desk-export-how = For which time? <code>/export 2026-11</code>, <code>/export 2026-11-21</code> or <code>/export 2026-11-01 2026-11-15</code> (both days included, UTC).
+desk-export-how = For which period? <code>/export 2026-11</code>, <code>/export 2026-11-21</code> or <code>/export 2026-11-01 2026-11-15</code> (both days included, UTC).
 desk-export-charges = Charges, { $period }: { $rows ->
     [one] { $rows } row
    *[other] { $rows } rows
@@ -389,37 +389,37 @@ desk-export-credits = Credits, { $period }: { $rows ->
     [one] { $rows } row
    *[other] { $rows } rows
 }
-desk-export-actions = What operators decided, { $period }: { $rows ->
+desk-export-actions = Decisions of operators, { $period }: { $rows ->
     [one] { $rows } row
    *[other] { $rows } rows
 }
-desk-export-cut = Only the first { $rows } rows are in it: choose a shorter time.
+desk-export-cut = The file has only the first { $rows } rows: choose a shorter period.
 
 ## Replaying
 
-desk-replay-how = What shall be gone through? <code>/replay 7</code> for payment #7, <code>/replay 2026-11-21</code>, or <code>/replay 2026-11</code>. Nothing is changed by it.
+desk-replay-how = What should be replayed? <code>/replay 7</code> for payment #7, <code>/replay 2026-11-21</code>, or <code>/replay 2026-11</code>. It changes nothing.
 desk-replay-title = <b>Dry run</b>, nothing was changed: { $total ->
     [one] { $total } payment
    *[other] { $total } payments
 }, { $differing } decided otherwise.
-desk-replay-none = There is no event of then, or its content was deleted when its time was over.
+desk-replay-none = There is no event from that time, or its content was deleted after the retention period.
 desk-replay-same = • #{ $number }, { $amount }: as then, { $then }
 desk-replay-other = • <b>#{ $number }</b>, { $amount }: then { $then }; now { $now }
 desk-replay-to = { $rule } → { $user }
-desk-replay-unmatched = waiting for a person
-desk-replay-dismissed = put aside
+desk-replay-unmatched = waiting for an operator
+desk-replay-dismissed = dismissed
 desk-replay-why = — { $reasons }
-desk-replay-cut = Only the first { $count } are shown: choose a shorter time.
+desk-replay-cut = Only the first { $count } are shown: choose a shorter period.
 
 ## The doctor
 
-desk-doctor-title = <b>How it goes</b>
-desk-doctor-webhook-never = 🔴 Buy Me a Coffee has never reached us. Press “Send test” on its webhook page; nothing? Compare its address with https://{ $host }/bmc-webhook
+desk-doctor-title = <b>The state of the system</b>
+desk-doctor-webhook-never = 🔴 Buy Me a Coffee has never reached us. Press “Send test” on its webhook page. If nothing comes, compare its address with https://{ $host }/bmc-webhook
 desk-doctor-webhook-tested = 🟢 Last event { $ago } ago ({ $became }); { $count } in 7 days.
-desk-doctor-webhook-quiet = 🟡 Last event { $ago } ago. If somebody paid since, look at the webhook page of Buy Me a Coffee: it may have been switched off.
+desk-doctor-webhook-quiet = 🟡 Last event { $ago } ago. If anyone has paid since, check the webhook page of Buy Me a Coffee: the webhook may be switched off.
 desk-doctor-secret-one = 🟢 Signed with secret no. { $numbers }.
-desk-doctor-secret-several = 🟡 Signed with several secrets in 7 days: no. { $numbers }. Once the old one is unused, take it out of BMC_WEBHOOK_SECRETS.
-desk-doctor-secret-none = 🟡 Which secret signed the events of these 7 days was not kept. Press “Send test” on the webhook page of Buy Me a Coffee.
+desk-doctor-secret-several = 🟡 Signed with several secrets in 7 days: no. { $numbers }. Once the old one is unused, remove it from BMC_WEBHOOK_SECRETS.
+desk-doctor-secret-none = 🟡 The events of the last 7 days do not show which secret signed them. Press “Send test” on the webhook page of Buy Me a Coffee.
 desk-doctor-forged = 🔴 { $count ->
     [one] { $count } request in 24 hours fits no secret
    *[other] { $count } requests in 24 hours fit no secret
@@ -448,11 +448,11 @@ desk-doctor-dead = 🟡 { $count ->
 }. What to do: docs/runbook.md, “Nobody is told”
 desk-doctor-clock = 🟢 Clocks agree (database { $database } s, Telegram { $telegram } s).
 desk-doctor-clock-off = 🔴 Clocks differ: database { $database } s, Telegram { $telegram } s. Set this machine’s clock (timedatectl).
-desk-doctor-clock-partly = 🟡 Database clock { $database } s; Telegram did not say the time. Ask again in a minute; if it stays so, see whether this machine reaches TELEGRAM_API_URL.
-desk-doctor-unmatched-none = 🟢 No payment waits for a person.
+desk-doctor-clock-partly = 🟡 Database clock { $database } s; Telegram did not give the time. Ask again in a minute; if it stays so, check whether this machine reaches TELEGRAM_API_URL.
+desk-doctor-unmatched-none = 🟢 No payment waits for an operator.
 desk-doctor-unmatched = 🟡 { $count ->
-    [one] { $count } payment waits for a person
-   *[other] { $count } payments wait for a person
+    [one] { $count } payment waits for an operator
+   *[other] { $count } payments wait for an operator
 }: /unmatched
 desk-doctor-claims = 🟡 { $count ->
     [one] { $count } claim is open
@@ -464,7 +464,7 @@ desk-doctor-backup = 🟢 Last backup { $ago } ago.
 desk-doctor-backup-old = 🟡 The last backup is { $ago } old. What to do: docs/runbook.md, “BackupOld”
 desk-doctor-backup-none = 🟡 There is no backup. What to do: docs/runbook.md, “BackupMissing”
 desk-doctor-operators = 🟢 Every operator can be reached.
-desk-doctor-operators-away = 🟡 These operators hear nothing: { $operators }. They should press Start in this chat.
+desk-doctor-operators-away = 🟡 These operators cannot be reached: { $operators }. They should press Start in this chat.
 desk-doctor-versions = ⚪ Version { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
 desk-ago = { $unit ->
     [seconds] { $count } s
@@ -473,7 +473,7 @@ desk-ago = { $unit ->
    *[days] { $count } d
 }
 
-## What operators are told
+## Notifications to operators
 
 charge-unmatched = <b>A payment waits for you</b>: { $amount } ({ $family }), { $time }
     Charge: <code>{ $charge }</code>
@@ -481,30 +481,30 @@ charge-unmatched = <b>A payment waits for you</b>: { $amount } ({ $family }), { 
     It could not be matched to a user:
 charge-about = { $amount } ({ $family }), { $time }
     Charge: <code>{ $charge }</code>
-charge-guessed = <b>A payment was credited by amount and time.</b> It carried no code. If it is somebody else’s, take it back.
-charge-refunded = <b>A payment was refunded</b>, and all its credits were taken back. Buy Me a Coffee usually names the full amount even if only a part went back: if so, press the button below.
-charge-contradicted = <b>A later event contradicts what we have.</b> Nothing was changed: compare the payment on Buy Me a Coffee and decide.
+charge-guessed = <b>A payment was credited by amount and time.</b> It carried no code. If it is another user’s, take it back.
+charge-refunded = <b>A payment was refunded</b>, and all its credits were taken back. Buy Me a Coffee usually names the full amount even if only a part was refunded: if so, press the button below.
+charge-contradicted = <b>A later event contradicts our data.</b> Nothing was changed: compare the payment on Buy Me a Coffee and decide.
 contradicted-amount = We have { $known }; the later event says { $told }.
 contradicted-status = We have { $known } as paid; the later event says “{ $status }”.
 contradicted-refund = We have a payment of { $known }; the refund is of { $told }.
-refund-unknown = <b>A refund came that fits no payment.</b> Its payment may still come; then the two are put together. If it does not, look on Buy Me a Coffee.
+refund-unknown = <b>A refund came that fits no payment.</b> Its payment may still come; then the two are joined. If it does not, look on Buy Me a Coffee.
 guess-disowned = <b>User <code>{ $user }</code> says: not my payment.</b> It had been found by amount and time. Its credits were taken back.
 charge-flagged = <b>A code was paid twice</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
     Charge: <code>{ $charge }</code>
-    The user got the credits for both. If it was a mistake of theirs, refund one on Buy Me a Coffee.
+    The user got the credits for both. If they paid twice by mistake, refund one on Buy Me a Coffee.
 code-came-late = <b>A code came after the decision</b>: { $amount } ({ $family }), { $time }, code <code>{ $code }</code>
     Charge: <code>{ $charge }</code>
-    The supporter added words with this code only after it had been decided whose payment this is, and the code is somebody else’s. Nothing was changed. <code>/find { $charge }</code> shows the decision; to follow the code, take the decision back there and match the payment again.
-refund-overdrawn = <b>A refund came after its credits were spent</b>: user <code>{ $user }</code> now has { $credits }. They cannot spend until it is above zero again.
-test-event = <b>The connection works</b>: a test event of Buy Me a Coffee arrived, correctly signed. Nothing was credited.
-event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept as it came; look on Buy Me a Coffee what it was about. /failed lists what waits to be settled again.
-event-unknown = <b>Buy Me a Coffee sent an event of a kind unknown here</b>: { $type }. It is kept as it came and changed nothing.
+    The supporter added this code to the note after the payment was matched, and the code belongs to another user. Nothing was changed. <code>/find { $charge }</code> shows the decision; to follow the code, take the decision back there and match the payment again.
+refund-overdrawn = <b>A refund came after its credits were spent</b>: user <code>{ $user }</code> now has { $credits }. They cannot spend until their balance is above zero again.
+test-event = <b>The connection works</b>: a test event from Buy Me a Coffee arrived, correctly signed. Nothing was credited.
+event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept unchanged; look it up on Buy Me a Coffee. /failed lists the events that can be settled again.
+event-unknown = <b>Buy Me a Coffee sent an event of an unknown kind</b>: { $type }. It is kept unchanged and had no effect.
 event-settled-again = <b>Event #{ $number } was settled again</b>: { $became }.
-claim-raised = <b>Somebody paid, and nothing came</b>: user <code>{ $user }</code> says so.
-signature-failures = <b>Deliveries arrive whose signature fits none of your secrets</b>: { $count } so far; this is told once until it has been quiet for some hours. If the secret was changed on Buy Me a Coffee, write the new one into BMC_WEBHOOK_SECRETS beside the old one. If not, somebody else is knocking; they can change nothing.
-legacy-webhook = <b>Buy Me a Coffee sent an event in its old format</b>, which lacks what is needed. Delete the webhook there and create it anew.
+claim-raised = <b>Paid, but no credits came</b>: a claim from user <code>{ $user }</code>.
+signature-failures = <b>Deliveries arrive with a signature that fits none of your secrets</b>: { $count } so far. You get this message once; it comes again only after some quiet hours. If the secret was changed on Buy Me a Coffee, write the new one into BMC_WEBHOOK_SECRETS beside the old one. If not, a stranger sends them; they can change nothing.
+legacy-webhook = <b>Buy Me a Coffee sent an event in its old format</b>, which lacks necessary data. Delete the webhook there and create it again.
 
-## Why a rule did not match a payment; $rule names it
+## Why a rule did not match a payment; $rule is its name
 
 rule-code = Code
 rule-corrected_code = Corrected code
@@ -544,7 +544,7 @@ why-outside_window = outside the time window
 why-other_charge_waits = another payment of this amount waits as well
 why-code_meant = a code was meant, so nothing is guessed
 why-renewal = a renewal answers no open payment
-why-asked_late = asked again later, when amount and time are no clue
+why-asked_late = asked again later, when amount and time prove nothing
 why-switched_off = switched off
 why-no_rate = no rate for this currency in CREDITS_PER_UNIT
 reason = • { $rule }: { $why }
@@ -553,7 +553,7 @@ reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, code <code>{ $code }</code>
 type-none = no type
 
-## The summary of what waits, where too much came at once to show each by itself
+## The summary that replaces single messages when too much comes at once
 
 waiting-summary = 📋 <b>{ $count } waiting for you</b>
 waiting-summary-none = ✅ <b>Nothing is waiting for you any more</b>
@@ -574,4 +574,4 @@ waiting-summary-events = { $count ->
    *[other] { $count } events that could not be settled
 }: /failed
 waiting-summary-folded = Also, not shown one by one: { $others }
-waiting-summary-about = So much came at once that it is counted here. This message keeps itself up to date.
+waiting-summary-about = Too much came at once to show each by itself, so this message counts them. It stays up to date.

@@ -1,81 +1,81 @@
-# Що читають оператори, українською. Значення приходять екрановані; <b>, <i>, <code> і <blockquote> — це HTML Telegram.
+# Тексти для операторів українською. Значення вже екрановано; <b>, <i>, <code> і <blockquote> — розмітка HTML у Telegram.
 
-## Команди, як їх показує Telegram операторам
+## Команди операторів у меню Telegram
 
-command-desk = Що може оператор
-command-unmatched = Платежі, що чекають на вас
-command-pending = Хто збирається платити
-command-claims = Хто каже, що заплатив
-command-find = Шукати за кодом, іменем, номером чи поштою
+command-desk = Панель оператора
+command-unmatched = Платежі без власника
+command-pending = Відкриті платежі
+command-claims = Звернення: заплатили, а кредитів немає
+command-find = Шукати за кодом, іменем, ID або поштою
 command-payment = Уся історія коду
 command-stats = Сьогодні, 7 і 30 днів
 command-credit = Додати або зняти кредити
-command-undo = Скасувати зарахування чи зміну
-command-replay = Що вирішили б теперішні правила
+command-undo = Скасувати зарахування або зміну балансу
+command-replay = Перевірити рішення за нинішніми правилами
 command-failed = Події, яких не вдалося опрацювати
 command-guesses = Платежі, знайдені за сумою й часом
 command-export = Платежі, кредити й рішення у CSV
-command-doctor = Чи все гаразд?
+command-doctor = Стан системи
 
-desk-overview = <b>Стіл оператора</b>
+desk-overview = <b>Панель оператора</b>
 
-    <b>Що чекає</b>
-    /unmatched – платежі, які нікому не підійшли
-    /pending – хто збирається платити
-    /claims – хто каже, що заплатив, а кредитів немає
+    <b>Очікують</b>
+    /unmatched – платежі без власника
+    /pending – відкриті платежі
+    /claims – звернення: заплатили, а кредитів немає
     /failed – події, яких не вдалося опрацювати чи прочитати
 
-    <b>Що варто переглянути</b>
+    <b>Варто переглянути</b>
     /guesses – платежі, знайдені за сумою й часом, без коду
 
-    <b>Подивитися</b>
-    /find <i>код, @ім’я, номер у Telegram, транзакція, ім’я прихильника чи пошта</i>
-    /payment <i>код</i> – уся його історія
+    <b>Пошук і стан</b>
+    /find <i>код, @ім’я, ID у Telegram, транзакція, ім’я прихильника або пошта</i>
+    /payment <i>код</i> – уся історія коду
     /stats – сьогодні, 7 і 30 днів
-    /doctor – чи все гаразд, а якщо ні, що робити
+    /doctor – стан системи й поради, що робити
 
-    <b>Змінити</b>
+    <b>Зміни</b>
     /credit <i>@ім’я +50 причина</i>
-    /undo <i>номер платежу або @ім’я</i> – запитає про причину
+    /undo <i>номер платежу або @ім’я</i> – запитає причину
 
-    <b>Перевірити й зберегти</b>
+    <b>Перевірка й експорт</b>
     /replay <i>номер платежу або 2026-11-21</i> – нічого не змінює
     /export <i>2026-11</i> – три файли CSV
 
-    Кожне рішення записується з вашим іменем і причиною. Кредити не рушать, доки ви не побачите, що саме станеться.
+    Кожне рішення записується з вашим іменем і причиною. Перш ніж змінити баланс, бот показує, що саме станеться.
 
 ## Платіж
 
 desk-charge-waits = <b>Платіж чекає на вас</b>
 desk-charge = <b>Платіж</b>
 desk-charge-what = №{ $number }: <b>{ $amount }</b> ({ $family }), { $time }
-desk-charge-key = Ключ: <code>{ $charge }</code>
+desk-charge-key = Ключ платежу: <code>{ $charge }</code>
 desk-charge-from = Від кого: { $name }
 desk-charge-note = <blockquote>{ $note }</blockquote>
 desk-charge-no-note = Без повідомлення.
-desk-charge-why = Чому не вирішило жодне правило:
-desk-charge-held = Зарахування скасовано: правила цього платежу більше не торкаються.
+desk-charge-why = Чому правила не спрацювали:
+desk-charge-held = Зарахування скасовано, тож правила до цього платежу більше не застосовуються.
 desk-charge-level = Рівень: { $item }
 desk-charge-item = За що: { $item }
 desk-charge-part-refunded = З них повернуто { $amount }.
-desk-charge-only-a-person = Зарахувати його може лише людина.
-desk-charge-no-amount = Скільки заплачено, невідомо, тож зарахувати його не можна. Подивіться на Buy Me a Coffee, додайте кредити через <code>/credit</code> і відкладіть платіж.
+desk-charge-only-a-person = Зарахувати його може лише оператор.
+desk-charge-no-amount = Сума невідома, тож зарахувати платіж не можна. Перевірте її на Buy Me a Coffee, додайте кредити через <code>/credit</code> і зніміть платіж із розгляду.
 desk-charge-guess = 🔸 Припущення: знайдено за сумою й часом, без коду.
 desk-charge-flag = { $flag }
 desk-number = №{ $number }
-desk-doubt-status = ⚠️ Стан на Buy Me a Coffee — «{ $told }». Невідомо, чи це означає, що заплачено.
+desk-doubt-status = ⚠️ Стан на Buy Me a Coffee — «{ $told }». Невідомо, чи означає він, що гроші надійшли.
 desk-doubt-amount = ⚠️ Суму не вдалося прочитати: «{ $told }».
-desk-doubt-period = ⚠️ Це підписка, але за який період, не сказано, тож повтору не вдалося б упізнати.
-desk-doubt-identity = ⚠️ Немає ні номера транзакції, ні номера платежу, тож повтору не вдалося б упізнати.
-desk-doubt-conflict = ⚠️ Платіж { $other } має той самий номер транзакції, але інший номер. Порівняйте обидва на Buy Me a Coffee.
-desk-doubt-announced_twice = ⚠️ Схоже на платіж { $other }: раз його оголошено підтримкою, раз підпискою. Якщо це ті самі гроші, відкладіть його.
+desk-doubt-period = ⚠️ Це підписка, але її період не вказано, тож повтор платежу неможливо розпізнати.
+desk-doubt-identity = ⚠️ Немає ні ID транзакції, ні номера платежу, тож повтор платежу неможливо розпізнати.
+desk-doubt-conflict = ⚠️ Платіж { $other } має той самий ID транзакції, але інший номер. Порівняйте обидва на Buy Me a Coffee.
+desk-doubt-announced_twice = ⚠️ Схоже на платіж { $other }: перше повідомлення було про підтримку, друге — про підписку. Якщо це ті самі гроші, зніміть цей платіж із розгляду.
 desk-doubt-unknown = ⚠️ { $doubt }: { $told }
-desk-dismissed-by-memory = ⚪ Відкладено автоматично: запам’ятовано, що це не від наших користувачів.
-desk-remembered-supporter = Запам’ятовано: цей прихильник не з наших користувачів. Інші його платежі без чинного коду відкладатимуться без картки.
-desk-remembered-subscription = Запам’ятовано: ця підписка не від наших користувачів. Інші її платежі без чинного коду відкладатимуться без картки.
-desk-remembered-level = Запам’ятовано: усі з рівнем «{ $item }». Інші платежі за нього без чинного коду відкладатимуться без картки.
-desk-remembered-item = Запам’ятовано: усі, хто платить за «{ $item }». Інші такі платежі без чинного коду відкладатимуться без картки.
-desk-undo-ends-memory = «Скасувати рішення» скасує і це.
+desk-dismissed-by-memory = ⚪ Знято з розгляду автоматично: запам’ятовано, що це не від наших користувачів.
+desk-remembered-supporter = Запам’ятовано: цей прихильник — не наш користувач. Інші його платежі без чинного коду зніматимуться з розгляду без картки.
+desk-remembered-subscription = Запам’ятовано: ця підписка — не від нашого користувача. Інші платежі за нею без чинного коду зніматимуться з розгляду без картки.
+desk-remembered-level = Запам’ятовано: усі з рівнем «{ $item }». Інші платежі за цей рівень без чинного коду зніматимуться з розгляду без картки.
+desk-remembered-item = Запам’ятовано: усі, хто платить за «{ $item }». Інші такі платежі без чинного коду зніматимуться з розгляду без картки.
+desk-undo-ends-memory = Кнопка «Скасувати рішення» скасує і це.
 desk-more = … і ще { $count }
 desk-family-donation = підтримка
 desk-family-extra_purchase = крамниця
@@ -83,42 +83,42 @@ desk-family-commission_order = замовлення
 desk-family-wishlist_payment = список бажань
 desk-family-recurring_donation = щомісячна підтримка
 desk-family-membership = членство
-desk-matched-to = ✅ Зараховано користувачеві { $user }: { $credits }. Вирішило: { $rule }.
-desk-refunded-to = ↩️ Повернуто. Було зараховано користувачеві { $user }; з того лишилося: { $credits }.
-desk-state-unmatched = ⏳ Чекає на людину.
-desk-state-dismissed = ⚪ Відкладено: нікому не призначено.
-desk-state-refunded = ↩️ Повернуто, нікому не було зараховано.
+desk-matched-to = ✅ Зараховано користувачеві { $user }: { $credits }. Підстава: { $rule }.
+desk-refunded-to = ↩️ Гроші повернуто. Платіж було зараховано користувачеві { $user }; залишилося: { $credits }.
+desk-state-unmatched = ⏳ Чекає на рішення оператора.
+desk-state-dismissed = ⚪ Знято з розгляду: платіж не стосується користувачів.
+desk-state-refunded = ↩️ Гроші повернуто; платіж нікому не було зараховано.
 desk-state-matched = ✅ Зараховано.
-desk-flag-late = Код тоді вже було закрито.
+desk-flag-late = На той час код уже було закрито.
 desk-flag-second_charge = Код оплачено двічі.
 desk-decided-by = { $operator }, { $time }: { $action }. «{ $reason }»
 desk-action-match = зараховано
-desk-action-dismiss = відкладено
+desk-action-dismiss = знято з розгляду
 desk-action-undo_match = рішення скасовано
 desk-action-refund_part = повернуто частину
-desk-action-credit = рахунок змінено
-desk-action-undo_adjustment = зміну скасовано
+desk-action-credit = баланс змінено
+desk-action-undo_adjustment = зміну балансу скасовано
 desk-action-decline_claim = звернення відхилено
 desk-action-settle_again = подію опрацьовано ще раз
-desk-action-put_aside = подію відкладено
+desk-action-put_aside = подію знято з розгляду
 desk-word-matched = зараховано
 desk-word-unmatched = чекає
-desk-word-dismissed = відкладено
+desk-word-dismissed = знято з розгляду
 desk-word-refunded = повернуто
 desk-status-pending = відкритий
 desk-status-completed = оплачено
 desk-status-expired = час минув
 desk-status-cancelled = скасовано
 
-## Його кнопки
+## Кнопки платежу
 
 desk-pick-payment = { $user } · { $code } · { $amount }
 desk-pick-user = { $user }, відомий прихильник
 desk-pick-mentioned = { $user }, згадано в тексті
 desk-find-button = 🔎 Знайти користувача
-desk-dismiss-button = Нікому
-desk-later-button = Згодом
-desk-outsider-button = Не з наших користувачів
+desk-dismiss-button = Не для користувача
+desk-later-button = Пізніше
+desk-outsider-button = Не наш користувач
 desk-any-level-button = Усі з рівнем «{ $item }»
 desk-any-item-button = Усі, хто платить за «{ $item }»
 desk-only-this-button = Лише цей платіж
@@ -127,32 +127,32 @@ desk-only-part-button = Повернуто лише частину
 desk-undo-button = Скасувати рішення
 desk-open-button = №{ $number } · { $amount }
 desk-back = ‹ Назад
-desk-no = Ні, лишити як є
+desk-no = Ні, залишити як є
 desk-page-back = « Назад
 desk-page-forth = Далі »
 
 ## Рішення
 
 desk-confirm-match = <b>Зарахувати цей платіж?</b> №{ $number }, { $amount }
-desk-confirm-user = Кому: { $user }, тут від { $since }
-desk-confirm-payment = За кодом <code>{ $code }</code>: було вибрано { $amount }, { $status }
-desk-confirm-balance = { $credits }; рахунок { $before } → <b>{ $after }</b>
+desk-confirm-user = Кому: { $user }, користується ботом від { $since }
+desk-confirm-payment = За кодом <code>{ $code }</code>: вибрано { $amount }, { $status }
+desk-confirm-balance = { $credits }; баланс { $before } → <b>{ $after }</b>
 desk-confirm-yes = Так, зарахувати { $credits ->
     [one] { $credits } кредит
     [few] { $credits } кредити
    *[many] { $credits } кредитів
 }
 desk-matched-short = Зараховано: { $user }, +{ $credits }.
-desk-dismissed = Відкладено: №{ $number }. Передумаєте — /undo { $number }.
-desk-later-set = Нагадаю { $time }, якщо доти ніхто не вирішить.
+desk-dismissed = Знято з розгляду: №{ $number }. Скасувати це можна так: /undo { $number }.
+desk-later-set = Покажу знову { $time }, якщо доти не буде рішення.
 desk-chosen-payment = код { $code }
 desk-chosen-user = користувач { $user }
 desk-reason-failed = подія { $number }
 desk-ask-who = <b>Чий платіж №{ $number }?</b>
-    Надішліть у відповідь код, @ім’я або номер у Telegram.
-desk-who-unknown = Такого тут не знають: людина мала хоч раз написати ботові. Чий платіж №{ $number }? Надішліть у відповідь іще раз або залиште як є.
-desk-ask-why-dismiss = <b>Чому №{ $number } нікому не призначено?</b>
-    Виберіть нижче, що запам’ятати, або надішліть у відповідь кілька слів: тоді буде відкладено лише цей платіж. Ваш вибір бачать тільки оператори.
+    Надішліть у відповідь код, @ім’я або ID у Telegram.
+desk-who-unknown = Такого користувача тут немає: спершу він має написати боту. Чий платіж №{ $number }? Надішліть відповідь ще раз або залиште як є.
+desk-ask-why-dismiss = <b>Чому знімаєте №{ $number } з розгляду?</b>
+    Виберіть нижче, що запам’ятати, або надішліть у відповідь кілька слів: тоді буде знято з розгляду лише цей платіж. Ваш вибір бачать тільки оператори.
 desk-ask-how-much = <b>Скільки з №{ $number } повернуто?</b>
     Надішліть у відповідь суму: більшу за нуль і меншу за { $amount }.
 desk-part-unreadable = <b>Це не частина від { $amount }.</b> Скільки з №{ $number } повернуто? Надішліть у відповідь суму, наприклад <code>7,50</code>, у валюті платежу.
@@ -160,63 +160,63 @@ desk-confirm-part = <b>Зняти кредити за частину №{ $numbe
 desk-part-reason = <blockquote>повернуто { $part } з { $amount }</blockquote>
 desk-part-user = Користувач: { $user }
 desk-part-yes = Так, повернуто { $part }
-desk-part-done = ↩️ №{ $number }, { $user }: { $credits }. На рахунку { $balance }.
-desk-part-noted = ↩️ №{ $number }: записано. Його ще нікому не зараховано; коли буде зараховано, кредитів буде на стільки менше.
+desk-part-done = ↩️ №{ $number }, { $user }: { $credits }. Баланс: { $balance }.
+desk-part-noted = ↩️ №{ $number }: записано. Платіж ще нікому не зараховано; коли ви його зарахуєте, кредитів буде на стільки менше.
 desk-ask-why-undo-charge = <b>Чому скасовуєте рішення щодо №{ $number }?</b>
     Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
 desk-ask-why-undo-entry = <b>Чому скасовуєте запис { $number }?</b>
     Надішліть у відповідь кілька слів. Користувач прочитає їх у /history.
 desk-ask-why-decline = <b>Чому відхиляєте звернення { $user }?</b>
-    Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувачеві ввічливо скажуть, що нічого не знайдено.
-desk-ask-why-aside = <b>Чому подію №{ $number } відкладено?</b>
-    Надішліть у відповідь кілька слів. Їх бачать лише оператори. Рахунків це не змінює, а опрацювати її вже не можна буде.
-desk-placeholder-putaside = Чому з нею більше нічого не робити?
-desk-placeholder-who = Код, @ім’я або номер у Telegram
-desk-placeholder-howmuch = Сума, яку повернуто
-desk-placeholder-dismiss = Чому нікому?
+    Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувач отримає ввічливе повідомлення, що нічого не знайдено.
+desk-ask-why-aside = <b>Чому знімаєте подію №{ $number } з розгляду?</b>
+    Надішліть у відповідь кілька слів. Їх бачать лише оператори. Балансів це не змінює, але опрацювати подію вже не можна буде.
+desk-placeholder-putaside = Чому з нею нічого не потрібно робити?
+desk-placeholder-who = Код, @ім’я або ID у Telegram
+desk-placeholder-howmuch = Повернута сума
+desk-placeholder-dismiss = Чому не для користувача?
 desk-placeholder-undocharge = Чому скасовуєте?
 desk-placeholder-undoentry = Чому скасовуєте?
 desk-placeholder-decline = Чому відхиляєте?
 
-## Чому нічого не зроблено
+## Відмови
 
-desk-refused-other-first = Вас випередили: { $operator }. Ось що є тепер.
-desk-refused-event-decided = Вас випередили: { $operator }. Цю подію вже вирішено; що лишилося, показує /failed.
-desk-refused-rule-first = Тим часом це вже вирішено правилом або самим користувачем. Ось що є тепер.
+desk-refused-other-first = Вас випередили: { $operator }. Ось поточний стан.
+desk-refused-event-decided = Вас випередили: { $operator }. Щодо цієї події вже є рішення; решту показує /failed.
+desk-refused-rule-first = Рішення вже є: його ухвалило правило або сам користувач. Ось поточний стан.
 desk-refused-unknown_charge = Такого платежу немає.
-desk-refused-unknown_user = Такого користувача тут немає: людина мала хоч раз написати ботові.
+desk-refused-unknown_user = Такого користувача тут немає: спершу він має написати боту.
 desk-refused-unknown_claim = Такого звернення немає.
-desk-refused-unknown_event = Цієї події вже немає у списку: її опрацьовано, або хтось натиснув раніше.
-desk-refused-no_rate = Для цієї валюти немає курсу. Допишіть його в CREDITS_PER_UNIT, перезапустіть і тоді вирішуйте.
-desk-refused-nothing_to_undo = Тут нема чого скасовувати.
-desk-refused-no_part = Це не частина заплаченого. Щоб зняти все, натисніть «Скасувати рішення».
-desk-refused-not_refundable = Зняти частину тут не можна: платіж відкладено, не оплачено або його сума невідома.
-desk-refused-nothing_to_remember = У цьому платежі немає нічого, за чим упізнати наступні. Виберіть «Лише цей платіж».
-desk-refused-undone_before = Це вже скасовано раніше.
+desk-refused-unknown_event = Цієї події вже немає у списку: її вже опрацьовано, або хтось натиснув раніше.
+desk-refused-no_rate = Для цієї валюти не задано курсу. Додайте його в CREDITS_PER_UNIT, перезапустіть сервіси, а тоді вирішуйте.
+desk-refused-nothing_to_undo = Тут немає чого скасовувати.
+desk-refused-no_part = Це не частина сплаченої суми. Щоб зняти всі кредити, натисніть «Скасувати рішення».
+desk-refused-not_refundable = Зняти частину тут не можна: платіж знято з розгляду, не сплачено або його сума невідома.
+desk-refused-nothing_to_remember = За цим платежем неможливо розпізнати наступні. Виберіть «Лише цей платіж».
+desk-refused-undone_before = Це вже було скасовано.
 desk-refused-repeated = Уже зроблено: друге натискання нічого не змінює.
-desk-refused-charge-gone = Той платіж більше не чекає. Ось що є тепер.
-desk-too-old = Telegram уже не зберігає цього повідомлення. Надішліть команду ще раз.
+desk-refused-charge-gone = Цей платіж уже не чекає на рішення. Ось поточний стан.
+desk-too-old = Це повідомлення вже недоступне в Telegram. Надішліть команду ще раз.
 
 ## Звернення
 
-desk-claim = <b>Плачено, а нічого не прийшло</b>
-    Каже { $user }: { $amount }, { $day }.
-desk-claim-name = Ім’я у платежі: { $name }
-desk-claim-no-name = Імені в платежі не назвали.
-desk-claim-raised = Повідомлено { $time }.
+desk-claim = <b>Заплатили, а кредитів немає</b>
+    { $user }: { $amount }, { $day }.
+desk-claim-name = Ім’я платника: { $name }
+desk-claim-no-name = Ім’я платника не вказано.
+desk-claim-raised = Звернення надійшло { $time }.
 desk-claim-declined-before = Раніше відхилено звернень: { $count }, востаннє { $day }.
-desk-claim-candidates = Платежі, що чекають і можуть бути ним:
-desk-claim-no-candidates = Нічого схожого не чекає. Пошукайте через /find або відхиліть; якщо платіж надійде пізніше, він буде в /unmatched.
+desk-claim-candidates = Можливо, це один із платежів без власника:
+desk-claim-no-candidates = Схожих платежів без власника немає. Пошукайте через /find або відхиліть звернення; якщо платіж надійде пізніше, він буде в /unmatched.
 desk-claim-charge = • №{ $number }: { $amount }, { $time }, { $name } ({ $fits })
-desk-claim-guessed = Або правило зарахувало його комусь іншому, без повного коду:
-desk-claim-guess = • №{ $number }: { $amount }, { $time }, зараховано користувачеві { $user }, вирішило: { $rule }. Якщо це він: <code>/undo { $number }</code>
+desk-claim-guessed = Або правило зарахувало його комусь іншому без повного коду:
+desk-claim-guess = • №{ $number }: { $amount }, { $time }, зараховано користувачеві { $user }, підстава: { $rule }. Якщо це він: <code>/undo { $number }</code>
 desk-fit-amount = сума
 desk-fit-day = день
 desk-fit-name = ім’я
 desk-claim-credit = ✓ №{ $number }: { $user } +{ $credits }
 desk-claim-pick = №{ $number } для { $user }?
-desk-decline-button = Жоден із них
-desk-declined = Відхилено. Користувача сповіщено.
+desk-decline-button = Жоден не підходить
+desk-declined = Відхилено. Користувачеві надіслано повідомлення.
 desk-claim-confirmed = ✅ Це був платіж №{ $charge }. { $operator }
 desk-claim-declined = ⚪ Відхилив оператор { $operator }.
 desk-claim-withdrawn = ⚪ Користувач відкликав звернення.
@@ -224,23 +224,23 @@ desk-claim-withdrawn = ⚪ Користувач відкликав зверне�
 ## Списки
 
 desk-unmatched-title = <b>{ $total ->
-    [one] Чекає { $total } платіж
-    [few] Чекають { $total } платежі
-   *[many] Чекають { $total } платежів
+    [one] { $total } платіж без власника
+    [few] { $total } платежі без власника
+   *[many] { $total } платежів без власника
 }</b> · сторінка { $page } з { $pages }
-desk-unmatched-none = Нічого не чекає: кожен платіж знайшов свого користувача.
+desk-unmatched-none = Платежів без власника немає.
 desk-pending-title = <b>{ $total ->
     [one] { $total } відкритий платіж
     [few] { $total } відкриті платежі
    *[many] { $total } відкритих платежів
 }</b> · сторінка { $page } з { $pages }
-desk-pending-none = Наразі ніхто не збирається платити.
+desk-pending-none = Відкритих платежів немає.
 desk-claims-title = <b>{ $total ->
-    [one] Відкрите { $total } звернення
-    [few] Відкриті { $total } звернення
-   *[many] Відкрито { $total } звернень
+    [one] { $total } відкрите звернення
+    [few] { $total } відкриті звернення
+   *[many] { $total } відкритих звернень
 }</b> · сторінка { $page } з { $pages }
-desk-claims-none = Ніхто не шукає свого платежу.
+desk-claims-none = Відкритих звернень немає.
 desk-claims-line = №{ $number } · <b>{ $amount }</b>, { $day } · { $user } · надійшло { $time }
 desk-claims-button = Відкрити звернення №{ $number }
 desk-failed-title = <b>{ $total ->
@@ -248,23 +248,23 @@ desk-failed-title = <b>{ $total ->
     [few] { $total } події нічого не змінили
    *[many] { $total } подій нічого не змінили
 }</b> · сторінка { $page } з { $pages }
-    Причина — у <code>docker compose logs webhook</code>. Коли її усунено, найчастіше новою версією, опрацюйте їх тут. Ті, яких ніхто вже не прочитає або за які ви зарахували кредити вручну, відкладіть.
-desk-failed-none = Усі події опрацьовано або відкладено.
+    Причина — у <code>docker compose logs webhook</code>. Усуньте її (найчастіше допомагає новіша версія) й опрацюйте події тут. Якщо подію вже не можна прочитати або ви зарахували кредити вручну, зніміть її з розгляду.
+desk-failed-none = Усі події опрацьовано або знято з розгляду.
 desk-failed-line = №{ $number } · { $type } · { $time } · { $became }
 desk-failed-button = Опрацювати №{ $number } ще раз
-desk-aside-button = Відкласти №{ $number }
-desk-confirm-failed = <b>Опрацювати подію №{ $number } ще раз?</b> Її вирішать теперішні правила, наче вона надійшла зараз. Якщо ви вже зарахували кредити вручну, спершу заберіть їх (/undo), інакше людина отримає їх двічі.
+desk-aside-button = Зняти №{ $number } з розгляду
+desk-confirm-failed = <b>Опрацювати подію №{ $number } ще раз?</b> До неї застосують нинішні правила, ніби вона надійшла зараз. Якщо ви вже зарахували кредити вручну, спершу скасуйте це (/undo), інакше людина отримає їх двічі.
 desk-failed-yes = Так, опрацювати
-desk-aside = Подію №{ $number } відкладено: про неї більше не питають, і опрацювати її вже не можна.
-desk-failed-wanted = Опрацьовуємо. Вам напишуть, що з нею сталося.
+desk-aside = Подію №{ $number } знято з розгляду. Бот більше не питатиме про неї, і опрацювати її вже не можна.
+desk-failed-wanted = Подію опрацьовуємо. Бот повідомить вам результат.
 became-credited = зараховано
-became-unmatched = чекає на людину: /unmatched
+became-unmatched = чекає на рішення: /unmatched
 became-refunded = повернуто
-became-recorded = записано; кредитів вона не рухає
-became-duplicate = вона надходила ще раз, і тоді її опрацьовано
+became-recorded = записано; кредитів не змінює
+became-duplicate = опрацьовано раніше, коли подія надійшла повторно
 became-test = тест
-became-unknown = невідомого тут виду
-became-legacy = у старому форматі
+became-unknown = невідомий тип
+became-legacy = старий формат
 became-unreadable = не вдалося прочитати
 became-failed = не вдалося опрацювати
 became-wanted = опрацьовується
@@ -273,9 +273,9 @@ desk-guesses-title = <b>{ $total ->
     [few] За сумою й часом знайдено { $total } платежі
    *[many] За сумою й часом знайдено { $total } платежів
 }</b> · сторінка { $page } з { $pages }
-desk-guesses-none = За сумою й часом ще нічого не знайдено.
+desk-guesses-none = За сумою й часом ще не знайдено жодного платежу.
 desk-guesses-line = №{ $number } · <b>{ $amount }</b> · { $user } · { $time } · { $state }
-desk-guess-stands = чинний
+desk-guess-stands = чинне
 desk-guess-taken-back = скасовано { $time }
 desk-charge-line = №{ $number } · <b>{ $amount }</b> · { $time } · { $name } · { $state }
 desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } · { $time } · { $status }
@@ -283,18 +283,18 @@ desk-payment-line = <code>{ $code }</code> · <b>{ $amount }</b> · { $user } ·
 ## Пошук
 
 desk-find-how = Що шукати? <code>/find K7QM-2XHD</code>, <code>/find @anna</code>, <code>/find 1000001</code>, <code>/find pi_3Abc</code>, <code>/find Anna K.</code> (як на Buy Me a Coffee) або <code>/find anna@example.org</code>
-desk-found-nothing = Нічого не знайдено. Порівнюються цілі коди, імена, номери й адреси, а не їхні частини.
-desk-found-nobody = Такого імені тут не знають. Людина мала хоч раз написати ботові.
-desk-user = <b>{ $user }</b>: { $credits }, тут від { $since }, мова { $language }
-desk-user-erased = Дані стерто на прохання користувача: { $time }.
-desk-user-unreachable = Недоступний від { $time }: заблокував бота або залишив Telegram.
+desk-found-nothing = Нічого не знайдено. Пошук порівнює цілі коди, імена, номери й адреси, а не їхні частини.
+desk-found-nobody = Користувача з таким іменем тут немає: спершу він має написати боту.
+desk-user = <b>{ $user }</b>: { $credits }, користується ботом від { $since }, мова { $language }
+desk-user-erased = Дані видалено на прохання користувача { $time }.
+desk-user-unreachable = Недоступний від { $time }: заблокував бота або видалив обліковий запис.
 desk-email = { $email }
 desk-payment-how = Який код? <code>/payment K7QM-2XHD</code>
 desk-payment-unknown = Платежу з таким кодом немає.
 desk-life-opened = { $time } створено
 desk-life-ended = { $time } { $status }
-desk-life-charge = { $time } платіж №{ $number }, { $amount } (<code>{ $charge }</code>), вирішило: { $rule }
-desk-life-no-charge = Грошей із цим кодом не надходило.
+desk-life-charge = { $time } платіж №{ $number }, { $amount } (<code>{ $charge }</code>), підстава: { $rule }
+desk-life-no-charge = Платежів із цим кодом не надходило.
 desk-life-entry = { $time } <b>{ $credits }</b> ({ $kind }) користувачеві <code>{ $user }</code>, запис c{ $number }
 desk-life-told = { $time } повідомлення: { $kind }, { $status }
 desk-entry-payment = платіж
@@ -302,65 +302,65 @@ desk-entry-refund = повернення
 desk-entry-reversal = скасування
 desk-entry-spend = витрата
 desk-entry-adjustment = зміна
-desk-sent-pending = у дорозі
+desk-sent-pending = у черзі
 desk-sent-sent = надіслано
-desk-sent-unreachable = не дійшло, недоступний
-desk-sent-withheld = не надсилали
-desk-sent-dead = не вдалося
+desk-sent-unreachable = користувач недоступний
+desk-sent-withheld = не надіслано
+desk-sent-dead = не вдалося надіслати
 desk-sent-addressed = передано
 desk-sent-folded = враховано в підсумку
 desk-kind-payment_credited = зараховано
 desk-kind-payment_refunded = повернуто
 desk-kind-payment_under_review = на перевірці
 desk-kind-payment_expired = час минув
-desk-kind-credits_adjusted = рахунок змінено
+desk-kind-credits_adjusted = баланс змінено
 desk-kind-claim_declined = звернення відхилено
-desk-kind-charge_unmatched = платіж чекає
+desk-kind-charge_unmatched = платіж без власника
 desk-kind-charge_flagged = код оплачено двічі
 desk-kind-code_came_late = код надійшов пізніше
-desk-kind-refund_overdrawn = рахунок нижче нуля
+desk-kind-refund_overdrawn = від’ємний баланс
 desk-kind-charge_guessed = знайдено за сумою й часом
 desk-kind-charge_refunded = платіж повернуто
-desk-kind-charge_contradicted = пізніша подія каже інше
+desk-kind-charge_contradicted = пізніша подія суперечить
 desk-kind-refund_unknown = повернення без платежу
 desk-kind-guess_disowned = «не мій»
 desk-kind-claim_raised = звернення
 desk-kind-signature_failures = хибні підписи
 desk-kind-test_event = тестова подія
-desk-kind-event_unreadable = нечитабельна подія
-desk-kind-event_unknown = подія невідомого виду
+desk-kind-event_unreadable = подію не вдалося прочитати
+desk-kind-event_unknown = подія невідомого типу
 desk-kind-event_settled_again = подію опрацьовано ще раз
 desk-kind-legacy_webhook = подія у старому форматі
 desk-kind-waiting_summary = підсумок
 
-## Зміна рахунку
+## Зміна балансу
 
-desk-credit-how = Скажіть кому, скільки й чому: <code>/credit @anna +50 за переклад</code>
-    Мінус знімає кредити; число пишіть без пропусків: +1000. Користувача буде сповіщено, а причину він прочитає в /history.
-desk-credit-several = Це ім’я мали кілька людей. Візьміть номер у Telegram, його показує /find.
+desk-credit-how = Вкажіть, кому, скільки й чому: <code>/credit @anna +50 за переклад</code>
+    Мінус знімає кредити; число пишіть без пробілів: +1000. Користувач отримає повідомлення, а причину прочитає в /history.
+desk-credit-several = Це ім’я мали кілька людей. Вкажіть ID у Telegram, його показує /find.
 desk-confirm-credit = { $sign ->
     [plus] <b>Додати { $credits } користувачеві { $user }?</b>
-   *[minus] <b>Зняти { $credits } з рахунку { $user }?</b>
+   *[minus] <b>Зняти { $credits } з балансу { $user }?</b>
 }
-    Рахунок { $before } → <b>{ $after }</b>. У /history стоятиме:
+    Баланс { $before } → <b>{ $after }</b>. Користувач прочитає в /history:
     <blockquote>{ $reason }</blockquote>
 desk-adjust-yes = Так, { $credits }
-desk-adjusted = ✅ { $user }: { $credits }. На рахунку { $balance }.
-desk-left = Лишилося як було.
-desk-undo-how = Що скасувати? <code>/undo 7</code> — платіж №7, <code>/undo c12</code> — запис 12, <code>/undo @anna</code> — вибрати.
-desk-undo-unknown = Такого немає. <code>/undo 7</code> скасовує рішення щодо платежу №7, <code>/undo @anna</code> дає вибрати.
-desk-undo-which = <b>Що скасувати для { $user }?</b>
-desk-undo-charge = Платіж №{ $number }, { $amount }, { $time }. Він знову чекатиме на людину.
+desk-adjusted = ✅ { $user }: { $credits }. Баланс: { $balance }.
+desk-left = Залишено як було.
+desk-undo-how = Що скасувати? <code>/undo 7</code> — рішення щодо платежу №7, <code>/undo c12</code> — запис 12, <code>/undo @anna</code> — вибрати зі списку.
+desk-undo-unknown = Такого немає. <code>/undo 7</code> скасовує рішення щодо платежу №7, <code>/undo @anna</code> показує список.
+desk-undo-which = <b>Що скасувати? Користувач: { $user }</b>
+desk-undo-charge = Платіж №{ $number }, { $amount }, { $time }. Він знову чекатиме на рішення.
 desk-undo-charge-button = Платіж №{ $number } · { $amount }
 desk-undo-entry-button = Запис c{ $number } · { $credits }
 desk-entry = c{ $number }: <b>{ $credits }</b>, { $user }, { $time }. «{ $cause }»
 desk-confirm-undo = <b>Скасувати це?</b> Ваша причина:
     <blockquote>{ $reason }</blockquote>
 desk-undo-yes = Так, скасувати
-desk-undone = ↩️ Скасовано: { $user }, { $credits }. На рахунку { $balance }.
-desk-undone-waits = ↩️ Платіж №{ $number } знову чекає на людину: /unmatched
+desk-undone = ↩️ Скасовано: { $user }, { $credits }. Баланс: { $balance }.
+desk-undone-waits = ↩️ Платіж №{ $number } знову чекає на рішення: /unmatched
 
-## Числа
+## Статистика
 
 desk-stats-period = <b>{ $period ->
     [today] Сьогодні
@@ -372,19 +372,19 @@ desk-stats-period = <b>{ $period ->
    *[many] { $charges } платежів
 }
 desk-stats-sums = Сплачено: { $sums }
-desk-stats-credits = Кредитів записано: { $credits }
-desk-stats-methods = Вирішило: { $methods }
-desk-stats-unmatched = Чекає: { $count } ({ $share })
+desk-stats-credits = Нараховано кредитів: { $credits }
+desk-stats-methods = Зараховано за підставою: { $methods }
+desk-stats-unmatched = Чекає на рішення: { $count } ({ $share })
 desk-stats-refunded = Повернуто: { $count }
 desk-stats-nothing = поки нічого
-desk-chart-title = Платежі за день, останні 30 днів (UTC)
+desk-chart-title = Платежі за днями, останні 30 днів (UTC)
 desk-chart-settled = вирішено
-desk-chart-waiting = чекає на людину
-desk-chart-missing = Намалювати не вдалося; числа правильні.
+desk-chart-waiting = чекає на рішення
+desk-chart-missing = Графік намалювати не вдалося; числа правильні.
 
-## Вивантаження
+## Експорт
 
-desk-export-how = За який час? <code>/export 2026-11</code>, <code>/export 2026-11-21</code> або <code>/export 2026-11-01 2026-11-15</code> (обидва дні включно, UTC).
+desk-export-how = За який період? <code>/export 2026-11</code>, <code>/export 2026-11-21</code> або <code>/export 2026-11-01 2026-11-15</code> (обидва дні включно, UTC).
 desk-export-charges = Платежі, { $period }: { $rows ->
     [one] { $rows } рядок
     [few] { $rows } рядки
@@ -400,55 +400,55 @@ desk-export-actions = Рішення операторів, { $period }: { $rows 
     [few] { $rows } рядки
    *[many] { $rows } рядків
 }
-desk-export-cut = Тут лише перші { $rows } рядків: виберіть коротший час.
+desk-export-cut = У файлі лише перші { $rows } рядків. Виберіть коротший період.
 
-## Повторний розгляд
+## Пробна перевірка
 
-desk-replay-how = Що розглянути? <code>/replay 7</code> — платіж №7, <code>/replay 2026-11-21</code> або <code>/replay 2026-11</code>. Це нічого не змінює.
-desk-replay-title = <b>Пробний розгляд</b>, нічого не змінено: { $total ->
+desk-replay-how = Що перевірити? <code>/replay 7</code> — платіж №7, <code>/replay 2026-11-21</code> або <code>/replay 2026-11</code>. Це нічого не змінює.
+desk-replay-title = <b>Пробна перевірка</b>, нічого не змінено: { $total ->
     [one] { $total } платіж
     [few] { $total } платежі
    *[many] { $total } платежів
-}, інакше вирішено { $differing }.
-desk-replay-none = Подій за той час немає, або їхній зміст уже стерто за строком зберігання.
-desk-replay-same = • №{ $number }, { $amount }: як і тоді, { $then }
-desk-replay-other = • <b>№{ $number }</b>, { $amount }: тоді { $then }; тепер { $now }
+}, з них із іншим рішенням: { $differing }.
+desk-replay-none = Подій за цей період немає або їхній зміст уже видалено після закінчення строку зберігання.
+desk-replay-same = • №{ $number }, { $amount }: без змін, { $then }
+desk-replay-other = • <b>№{ $number }</b>, { $amount }: тоді — { $then }; тепер — { $now }
 desk-replay-to = { $rule } → { $user }
-desk-replay-unmatched = чекає на людину
-desk-replay-dismissed = відкладено
+desk-replay-unmatched = чекає на рішення
+desk-replay-dismissed = знято з розгляду
 desk-replay-why = — { $reasons }
-desk-replay-cut = Показано лише перші { $count }: виберіть коротший час.
+desk-replay-cut = Показано лише перші { $count }. Виберіть коротший період.
 
-## Лікар
+## Стан системи
 
-desk-doctor-title = <b>Як справи</b>
-desk-doctor-webhook-never = 🔴 Від Buy Me a Coffee ще нічого не надходило. Натисніть «Send test» на сторінці вебхука; тиша? Порівняйте там адресу з https://{ $host }/bmc-webhook
+desk-doctor-title = <b>Стан системи</b>
+desk-doctor-webhook-never = 🔴 Від Buy Me a Coffee ще нічого не надходило. Натисніть «Send test» на сторінці вебхука. Не допомогло? Порівняйте там адресу з https://{ $host }/bmc-webhook
 desk-doctor-webhook-tested = 🟢 Остання подія { $ago } тому ({ $became }); за 7 днів { $count }.
-desk-doctor-webhook-quiet = 🟡 Остання подія { $ago } тому. Якщо відтоді хтось платив, погляньте на сторінку вебхука Buy Me a Coffee: можливо, його вимкнено.
+desk-doctor-webhook-quiet = 🟡 Остання подія { $ago } тому. Якщо відтоді хтось платив, перевірте сторінку вебхука на Buy Me a Coffee: можливо, вебхук вимкнено.
 desk-doctor-secret-one = 🟢 Підписано секретом № { $numbers }.
-desk-doctor-secret-several = 🟡 За 7 днів підписано кількома секретами: № { $numbers }. Коли старий уже не вживатимуть, приберіть його з BMC_WEBHOOK_SECRETS.
-desk-doctor-secret-none = 🟡 Яким секретом підписано події цих 7 днів, не записано. Натисніть «Send test» на сторінці вебхука Buy Me a Coffee.
-desk-doctor-forged = 🔴 Запитів за добу, до яких не підходить жоден секрет: { $count }, останній { $ago } тому. Чи не змінено секрет на Buy Me a Coffee? Допишіть новий поруч зі старим.
-desk-doctor-forged-none = 🟢 За добу жодного хибного підпису.
-desk-doctor-refused = 🔴 Відхилено доставок поспіль: { $count }, останню { $ago } тому. Після понад десяти Buy Me a Coffee вимикає вебхук. Що робити: docs/runbook.md, «WebhookNearDisable»
+desk-doctor-secret-several = 🟡 За 7 днів підписано кількома секретами: № { $numbers }. Коли старий більше не використовуватиметься, приберіть його з BMC_WEBHOOK_SECRETS.
+desk-doctor-secret-none = 🟡 Не записано, яким секретом підписано події за ці 7 днів. Натисніть «Send test» на сторінці вебхука на Buy Me a Coffee.
+desk-doctor-forged = 🔴 Запитів за добу, підпис яких не відповідає жодному секрету: { $count }, останній { $ago } тому. Секрет на Buy Me a Coffee змінено? Додайте новий поруч зі старим.
+desk-doctor-forged-none = 🟢 За добу не було хибних підписів.
+desk-doctor-refused = 🔴 Відхилено доставок поспіль: { $count }, останню { $ago } тому. Якщо їх буде понад десять, Buy Me a Coffee вимкне вебхук. Що робити: docs/runbook.md, «WebhookNearDisable»
 desk-doctor-failed = 🔴 За 7 днів не вдалося опрацювати чи прочитати подій: { $count }. Їх збережено: /failed
 desk-doctor-owed-none = 🟢 Усі повідомлення доставлено.
-desk-doctor-owed = 🟢 Повідомлень у дорозі: { $count }, найстаршому { $ago }.
-desk-doctor-owed-long = 🔴 Не надіслано повідомлень: { $count }, найстарше чекає { $ago }. Погляньте: docker compose logs bot
-desk-doctor-dead = 🟡 Повідомлень, які так і не вдалося надіслати: { $count }. Що робити: docs/runbook.md, «Nobody is told»
-desk-doctor-clock = 🟢 Годинники збігаються (база { $database } с, Telegram { $telegram } с).
-desk-doctor-clock-off = 🔴 Годинники розходяться: база { $database } с, Telegram { $telegram } с. Налаштуйте годинник цієї машини (timedatectl).
-desk-doctor-clock-partly = 🟡 Годинник бази { $database } с; Telegram часу не сказав. Запитайте за хвилину; якщо так і лишиться, перевірте, чи ця машина досягає TELEGRAM_API_URL.
-desk-doctor-unmatched-none = 🟢 Жоден платіж не чекає на людину.
-desk-doctor-unmatched = 🟡 Платежів, що чекають на людину: { $count }. /unmatched
+desk-doctor-owed = 🟢 Повідомлень у черзі: { $count }, найстаршому { $ago }.
+desk-doctor-owed-long = 🔴 Не надіслано повідомлень: { $count }, найстарше чекає { $ago }. Перевірте docker compose logs bot
+desk-doctor-dead = 🟡 Повідомлень, які не вдалося надіслати: { $count }. Що робити: docs/runbook.md, «Nobody is told»
+desk-doctor-clock = 🟢 Годинники збігаються (різниця: база даних { $database } с, Telegram { $telegram } с).
+desk-doctor-clock-off = 🔴 Годинники розходяться: база даних { $database } с, Telegram { $telegram } с. Налаштуйте годинник цього сервера (timedatectl).
+desk-doctor-clock-partly = 🟡 Годинник бази даних { $database } с; Telegram не повідомив часу. Повторіть за хвилину; якщо не зміниться, перевірте, чи цей сервер має доступ до TELEGRAM_API_URL.
+desk-doctor-unmatched-none = 🟢 Платежів без власника немає.
+desk-doctor-unmatched = 🟡 Платежів без власника: { $count }. Список: /unmatched
 desk-doctor-claims = 🟡 Відкритих звернень: { $count }. Список: /claims
-desk-doctor-drift-none = 🟢 Рахунки збігаються з книгою.
-desk-doctor-drift = 🔴 Рахунки розходяться з книгою, разом на { $count }. Див. docs/runbook.md, «Balances differ from the ledger»
+desk-doctor-drift-none = 🟢 Баланси збігаються з журналом операцій.
+desk-doctor-drift = 🔴 Баланси розходяться з журналом операцій, разом на { $count }. Що робити: docs/runbook.md, «Balances differ from the ledger»
 desk-doctor-backup = 🟢 Остання резервна копія { $ago } тому.
 desk-doctor-backup-old = 🟡 Останній резервній копії { $ago }. Що робити: docs/runbook.md, «BackupOld»
 desk-doctor-backup-none = 🟡 Резервної копії немає. Що робити: docs/runbook.md, «BackupMissing»
-desk-doctor-operators = 🟢 Усі оператори доступні.
-desk-doctor-operators-away = 🟡 Ці оператори нічого не чують: { $operators }. Нехай натиснуть «Почати» в цьому чаті.
+desk-doctor-operators = 🟢 Усі оператори отримують повідомлення.
+desk-doctor-operators-away = 🟡 Ці оператори не отримують повідомлень: { $operators }. Нехай натиснуть «Почати» в цьому чаті.
 desk-doctor-versions = ⚪ Версія { $version } ({ $revision }), Python { $python }, Postgres { $postgres }, aiogram { $aiogram }
 desk-ago = { $unit ->
     [seconds] { $count } с
@@ -457,66 +457,66 @@ desk-ago = { $unit ->
    *[days] { $count } дн.
 }
 
-## Що повідомляють операторам
+## Сповіщення для операторів
 
 charge-unmatched = <b>Платіж чекає на вас</b>: { $amount } ({ $family }), { $time }
-    Платіж: <code>{ $charge }</code>
+    Ключ платежу: <code>{ $charge }</code>
 
-    Його не вдалося зіставити з користувачем:
+    Не вдалося визначити користувача:
 charge-about = { $amount } ({ $family }), { $time }
-    Платіж: <code>{ $charge }</code>
-charge-guessed = <b>Платіж зараховано за сумою й часом.</b> Коду в ньому не було. Якщо він чужий, скасуйте рішення.
-charge-refunded = <b>Платіж повернуто</b>, усі кредити за нього знято. Buy Me a Coffee зазвичай називає повну суму, навіть якщо повернуто лише частину: тоді натисніть кнопку нижче.
-charge-contradicted = <b>Пізніша подія суперечить тому, що ми маємо.</b> Нічого не змінено: порівняйте платіж на Buy Me a Coffee і вирішіть.
-contradicted-amount = У нас { $known }, а в пізнішій події { $told }.
-contradicted-status = У нас { $known } як оплачені, а в пізнішій події стан «{ $status }».
-contradicted-refund = У нас платіж { $known }, а повернення — { $told }.
-refund-unknown = <b>Надійшло повернення, якому не відповідає жоден платіж.</b> Платіж ще може надійти; тоді їх буде поєднано. Якщо не надійде, подивіться на Buy Me a Coffee.
-guess-disowned = <b>Користувач <code>{ $user }</code> каже: платіж не мій.</b> Його було знайдено за сумою й часом. Кредити знято.
+    Ключ платежу: <code>{ $charge }</code>
+charge-guessed = <b>Платіж зараховано за сумою й часом.</b> Коду в ньому не було. Якщо платіж чужий, скасуйте рішення.
+charge-refunded = <b>Гроші за платіж повернуто</b>, усі кредити за нього знято. Buy Me a Coffee зазвичай вказує повну суму, навіть якщо повернуто лише частину: тоді натисніть кнопку нижче.
+charge-contradicted = <b>Пізніша подія суперечить нашим даним.</b> Нічого не змінено: перевірте платіж на Buy Me a Coffee і вирішіть, що робити.
+contradicted-amount = У нас { $known }, у пізнішій події { $told }.
+contradicted-status = У нас { $known } сплачено, а стан у пізнішій події — «{ $status }».
+contradicted-refund = У нас платіж на { $known }, а повернення — на { $told }.
+refund-unknown = <b>Надійшло повернення без відповідного платежу.</b> Платіж ще може надійти, тоді їх буде поєднано. Якщо не надійде, перевірте на Buy Me a Coffee.
+guess-disowned = <b>Користувач <code>{ $user }</code> повідомив: платіж не мій.</b> Платіж було знайдено за сумою й часом. Кредити знято.
 charge-flagged = <b>Код оплачено двічі</b>: { $amount } ({ $family }), { $time }, код <code>{ $code }</code>
-    Платіж: <code>{ $charge }</code>
-    Користувач отримав кредити за обидва. Якщо це його помилка, поверніть один на Buy Me a Coffee.
+    Ключ платежу: <code>{ $charge }</code>
+    Користувач отримав кредити за обидва платежі. Якщо він помилився, поверніть гроші за один на Buy Me a Coffee.
 code-came-late = <b>Код надійшов після рішення</b>: { $amount } ({ $family }), { $time }, код <code>{ $code }</code>
-    Платіж: <code>{ $charge }</code>
-    Слова з цим кодом додано вже тоді, коли було вирішено, чий це платіж, а код належить комусь іншому. Нічого не змінено. <code>/find { $charge }</code> показує рішення; якщо правильний код, скасуйте там рішення і зіставте платіж знову.
-refund-overdrawn = <b>Платіж повернуто, коли кредити вже витрачено</b>: користувач <code>{ $user }</code> тепер має { $credits }. Витрачати він не зможе, доки рахунок не стане додатним.
-test-event = <b>З’єднання працює</b>: надійшла тестова подія Buy Me a Coffee з правильним підписом. Нічого не нараховано.
-event-unreadable = <b>Подію не вдалося прочитати</b> ({ $type }). Її збережено такою, як надійшла; подивіться на Buy Me a Coffee, про що вона. /failed показує, що можна опрацювати ще раз.
-event-unknown = <b>Buy Me a Coffee надіслав подію невідомого виду</b>: { $type }. Її збережено такою, як надійшла; вона нічого не змінила.
+    Ключ платежу: <code>{ $charge }</code>
+    Прихильник дописав повідомлення з цим кодом уже після того, як платіж було зараховано, а код належить іншому користувачеві. Нічого не змінено. Рішення показує <code>/find { $charge }</code>; якщо правильний саме код, скасуйте там рішення й зарахуйте платіж знову.
+refund-overdrawn = <b>Платіж повернуто вже після витрати кредитів</b>: користувач <code>{ $user }</code> тепер має { $credits }. Він не зможе витрачати, доки баланс не стане додатним.
+test-event = <b>З’єднання працює</b>: надійшла тестова подія Buy Me a Coffee з правильним підписом. Кредитів не нараховано.
+event-unreadable = <b>Подію не вдалося прочитати</b> ({ $type }). Її збережено без змін; перевірте на Buy Me a Coffee, чого вона стосується. Події, які можна опрацювати ще раз, показує /failed.
+event-unknown = <b>Buy Me a Coffee надіслав подію невідомого типу</b>: { $type }. Її збережено без змін; на баланси вона не вплинула.
 event-settled-again = <b>Подію №{ $number } опрацьовано ще раз</b>: { $became }.
-claim-raised = <b>Оплата є, а кредитів немає</b>: так каже користувач <code>{ $user }</code>.
-signature-failures = <b>Надходять події, підпис яких не підходить до жодного з ваших секретів</b>: поки що { $count }; про це сповіщається раз, доки кілька годин не буде тихо. Якщо секрет на Buy Me a Coffee змінено, допишіть новий у BMC_WEBHOOK_SECRETS поруч зі старим. Якщо ні, стукає хтось чужий; змінити він нічого не може.
-legacy-webhook = <b>Buy Me a Coffee надіслав подію у старому форматі</b>, де бракує потрібного. Видаліть там вебхук і створіть його заново.
+claim-raised = <b>Заплатили, а кредитів немає</b>: звернення від користувача <code>{ $user }</code>.
+signature-failures = <b>Підпис подій не відповідає жодному з ваших секретів</b>: уже { $count }. Наступне таке сповіщення буде, лише якщо це повториться після кількох годин тиші. Якщо секрет на Buy Me a Coffee змінено, додайте новий у BMC_WEBHOOK_SECRETS поруч зі старим. Якщо ні, запити надсилає хтось чужий; змінити він нічого не може.
+legacy-webhook = <b>Buy Me a Coffee надіслав подію у старому форматі</b>, у якому бракує потрібних даних. Видаліть там вебхук і створіть його знову.
 
-## Чому правило не зіставило платіж; $rule його називає
+## Чому правило не визначило користувача; $rule — назва правила
 
 rule-code = Код
 rule-corrected_code = Виправлений код
 rule-subscription = Підписка
 rule-known_supporter = Відомий прихильник
 rule-amount_and_time = Сума й час
-rule-operator = Оператор
+rule-operator = Рішення оператора
 why-no_code = у повідомленні немає коду
 why-unknown_code = є код, але не наш
 why-several_codes = кілька кодів
 why-no_code_near = немає нічого схожого на чинний код
 why-several_codes_near = схоже на кілька кодів
-why-code_not_live = схоже на код, що вже завершився
+why-code_not_live = схоже на код, який уже не діє
 why-no_subscription = це не підписка
 why-new_subscription = підписка вперше
 why-code_undone = зарахування за цим кодом скасовано
-why-payment_ended = відповідний платіж уже не відкритий
+why-payment_ended = відповідний платіж уже закрито
 why-answered_without_code = на запитання крамниці відповіли без коду
-why-guessed_lately = менш ніж 30 днів тому вже знайдено за сумою й часом
-why-guess_taken_back = менш ніж 90 днів тому таке зарахування скасовано
-why-outsider = запам’ятовано, що не з наших користувачів
+why-guessed_lately = менш ніж 30 днів тому вже був платіж, знайдений за сумою й часом
+why-guess_taken_back = менш ніж 90 днів тому зарахування за сумою й часом скасовано
+why-outsider = запам’ятовано як не нашого користувача
 why-mentioned = згадано в тексті
-why-status_unknown = невідомо, чи такий стан означає, що заплачено
+why-status_unknown = невідомо, чи означає цей стан, що гроші надійшли
 why-amount_unreadable = суму не вдалося прочитати
-why-period_missing = не вказано періоду
-why-identity_missing = немає ні номера транзакції, ні номера платежу
-why-conflict = такий номер транзакції має інший платіж
-why-announced_twice = схоже на платіж, який уже оголошували
+why-period_missing = період не вказано
+why-identity_missing = немає ні ID транзакції, ні номера платежу
+why-conflict = такий самий ID транзакції має інший платіж
+why-announced_twice = схоже на платіж, про який уже повідомляли
 why-new_supporter = прихильник уперше
 why-several_users = підходять кілька користувачів
 why-other_user = прихильник відомий як інший користувач
@@ -526,9 +526,9 @@ why-other_amount = інша сума
 why-other_currency = інша валюта
 why-outside_window = поза часовим вікном
 why-other_charge_waits = чекає ще один платіж на таку суму
-why-code_meant = малося на увазі код, тож навмання не зараховуємо
-why-renewal = поновлення підписки не відповідає відкритому платежу
-why-asked_late = розглядається повторно, а тоді сума й час уже нічого не доводять
+why-code_meant = людина мала на увазі код, тож за сумою й часом не шукаємо
+why-renewal = поновлення підписки не стосується відкритих платежів
+why-asked_late = повторна перевірка: сума й час уже нічого не доводять
 why-switched_off = вимкнено
 why-no_rate = для цієї валюти немає курсу в CREDITS_PER_UNIT
 reason = • { $rule }: { $why }
@@ -537,19 +537,19 @@ reason-mentioned = • { $why } – { $user }
 reason-of = • { $rule }: { $why } – { $user }, код <code>{ $code }</code>
 type-none = без типу
 
-## Підсумок того, що чекає, коли всього одразу забагато, щоб показувати кожне окремо
+## Підсумок, коли одразу надходить забагато, щоб показувати все окремо
 
 waiting-summary = 📋 <b>Чекають на вас: { $count }</b>
-waiting-summary-none = ✅ <b>На вас більше нічого не чекає</b>
+waiting-summary-none = ✅ <b>Усе вирішено, на вас нічого не чекає</b>
 waiting-summary-without-code = { $count ->
     [one] { $count } платіж без коду
     [few] { $count } платежі без коду
    *[other] { $count } платежів без коду
 }: /unmatched
 waiting-summary-doubtful = { $count ->
-    [one] { $count } платіж із кодом або сумнівом
-    [few] { $count } платежі з кодом або сумнівом
-   *[other] { $count } платежів із кодом або сумнівом
+    [one] { $count } платіж із кодом або під сумнівом
+    [few] { $count } платежі з кодом або під сумнівом
+   *[other] { $count } платежів із кодом або під сумнівом
 }: /unmatched
 waiting-summary-claims = { $count ->
     [one] { $count } звернення
@@ -561,5 +561,5 @@ waiting-summary-events = { $count ->
     [few] { $count } події, які не вдалося опрацювати
    *[other] { $count } подій, які не вдалося опрацювати
 }: /failed
-waiting-summary-folded = А ще, окремо не показано: { $others }
-waiting-summary-about = Усього одразу надійшло стільки, що тут лише підрахунок. Це повідомлення оновлюється саме.
+waiting-summary-folded = Також, без окремих повідомлень: { $others }
+waiting-summary-about = Одразу надійшло так багато, що тут лише підсумок. Це повідомлення оновлюється саме.
