@@ -16,7 +16,7 @@ from coffee_ledger.runtime.tracing import configure_tracing
 from coffee_ledger.store.spending import BalanceTooLowError
 from coffee_ledger.telegram.characters import load_json
 from coffee_ledger.telegram.client import make_bot, show_menu_button
-from coffee_ledger.telegram.payments import Payments, payments_in
+from coffee_ledger.telegram.assembly import Payments, payments_in
 from coffee_ledger.telegram.settings import BotSettings
 
 __all__ = [

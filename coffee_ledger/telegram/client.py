@@ -49,7 +49,6 @@ from aiohttp import web
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.runtime.bodies import BodyReader, Unread
-from coffee_ledger.runtime.health import listening
 from coffee_ledger.runtime.waiting import happens
 from coffee_ledger.telegram.characters import load_json
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
@@ -268,18 +267,12 @@ def _commands(texts: Speech, names: Iterable[str]) -> list[BotCommand]:
     return [BotCommand(command=name, description=texts.label(f"command-{name}")) for name in names]
 
 
-async def take_updates(
-    bot: Bot, dispatcher: Dispatcher, settings: BotSettings, app: web.Application, stop: asyncio.Event
-) -> None:
-    """Serve *app*, and take updates until told to stop: by asking for them, or by being sent them (`BOT_WEBHOOK_URL`)."""
-    url = settings.BOT_WEBHOOK_URL
-    if url is not None:
-        _add_webhook(app, bot, dispatcher, settings)
-    async with listening(app, settings.BOT_PORT, drain_seconds=10):
-        if url is None:
-            await _poll(bot, dispatcher, stop)
-        else:
-            await _await_webhook(bot, dispatcher, settings, url, stop)
+async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, stop: asyncio.Event) -> None:
+    """Take updates until told to stop: by polling, or, with `BOT_WEBHOOK_URL`, by a webhook."""
+    if settings.BOT_WEBHOOK_URL is None:
+        await _poll(bot, dispatcher, stop)
+    else:
+        await _await_webhook(bot, dispatcher, settings, settings.BOT_WEBHOOK_URL, stop)
 
 
 async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
@@ -306,8 +299,9 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     await polling
 
 
-def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
-    # Answered only when handled: what fails on the way is sent again.
+def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
+    """Take the updates that Telegram sends in webhook mode."""
+    # Answer only after the handler, so that Telegram sends an update again if the process dies.
     secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
     bodies = BodyReader(bytes_max=UPDATE_BYTES_MAX)
