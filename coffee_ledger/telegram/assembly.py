@@ -35,6 +35,7 @@ from coffee_ledger.telegram.notifier import Notifier, sender
 from coffee_ledger.telegram.rate_limiter import RateLimiter
 from coffee_ledger.telegram.router import make_router
 from coffee_ledger.telegram.settings import BotSettings
+from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
 """How long a stop waits for the Mini App's requests, and then for the updates that are being handled."""
@@ -169,4 +170,5 @@ def make_context(settings: BotSettings, pool: Pool) -> Context:
         operators=tuple(settings.operators),
         rules=settings.rules,
         revision=settings.REVISION,
+        speech=speech(DEFAULT_LANGUAGE),
     )

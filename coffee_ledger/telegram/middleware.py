@@ -49,24 +49,24 @@ class MeetUser(BaseMiddleware):
             return None
         context: Context = data["context"]
         told = language_of(user.language_code)
-        data["speech"] = speech(told)
+        data["context"] = context.in_language(told)
         try:
             spoken = await meet_user(
                 context.pool, TelegramId(user.id), language=told, username=user.username, now=context.clock()
             )
-            data["speech"] = speech(spoken)
+            data["context"] = context.in_language(spoken)
             return await handler(event, data)
         except DatabaseAwayError:
             note_failure(data)
             log.warning("update not handled, the database is away", telegram_id=user.id)
-            await _excuse(event, "try-later", data["speech"])
+            await _excuse(event, "try-later", data["context"].speech)
         except PASSING_TROUBLE as error:
             # Whoever waits for the answer asks again; what they asked for is recorded under the same name.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
             note_failure(data)
             log.exception("update not handled", telegram_id=user.id)
-            await _excuse(event, "went-wrong", data["speech"])
+            await _excuse(event, "went-wrong", data["context"].speech)
 
 
 class Throttle(BaseMiddleware):

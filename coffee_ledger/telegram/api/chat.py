@@ -11,7 +11,6 @@ from coffee_ledger.model import PendingPayment
 from coffee_ledger.telegram.api.init_data import Visitor
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.pay import describe
-from coffee_ledger.telegram.speech import speech
 
 log = structlog.stdlib.get_logger()
 
@@ -49,7 +48,7 @@ class Chat:
         self.tasks.create_task(self._write(visitor, payment))
 
     async def _write(self, visitor: Visitor, payment: PendingPayment) -> None:
-        text, keyboard = describe(payment, self.context, speech(visitor.language))
+        text, keyboard = describe(payment, self.context.in_language(visitor.language))
         try:
             await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
         except Exception as error:  # noqa: BLE001 — aiogram itself breaks down over some answers, and this must not end the bot

@@ -102,26 +102,26 @@ def make_router() -> Router:
     return router
 
 
-async def begin(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+async def begin(message: Message, context: Context, state: FSMContext) -> None:
     assert message.from_user is not None
-    await _begin(message, TelegramId(message.from_user.id), context, speech, state)
+    await _begin(message, TelegramId(message.from_user.id), context, state)
 
 
-async def begin_by_button(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+async def begin_by_button(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
-        await _begin(press.message, TelegramId(press.from_user.id), context, speech, state)
+        await _begin(press.message, TelegramId(press.from_user.id), context, state)
 
 
-async def begin_anew(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     """Take up an answer to a question that is not known any more: it was asked before a restart, or all were answered."""
     user = TelegramId(press.from_user.id)
     if await find_open_claim(context.pool, user):
         await overlook(press)
         return
-    await press.answer(speech.label("claim-anew"))
+    await press.answer(context.speech.label("claim-anew"))
     if press.message is not None:
-        await _begin(press.message, user, context, speech, state)
+        await _begin(press.message, user, context, state)
 
 
 async def overlook(press: CallbackQuery) -> None:
@@ -129,7 +129,8 @@ async def overlook(press: CallbackQuery) -> None:
     await press.answer()
 
 
-async def _begin(message: Chat, user: TelegramId, context: Context, speech: Speech, state: FSMContext) -> None:
+async def _begin(message: Chat, user: TelegramId, context: Context, state: FSMContext) -> None:
+    speech = context.speech
     await state.clear()
     known = await find_open_claim(context.pool, user)
     if known is not None:
@@ -137,67 +138,64 @@ async def _begin(message: Chat, user: TelegramId, context: Context, speech: Spee
         return
     pause_end = await find_claims_pause_end(context.pool, user, now=context.clock())
     if pause_end is not None:
-        text = [*await _obvious(user, context, speech), _paused(pause_end, speech)]
+        text = [*await _obvious(user, context), _paused(pause_end, speech)]
         await message.answer("\n\n".join(text))
         return
     await state.set_state(Asking.day)
-    text = [speech.say("claim-begin"), *await _obvious(user, context, speech), speech.say("claim-when")]
+    text = [speech.say("claim-begin"), *await _obvious(user, context), speech.say("claim-when")]
     await message.answer("\n\n".join(text), reply_markup=claim_days_keyboard(speech))
 
 
-async def _obvious(user: TelegramId, context: Context, speech: Speech) -> list[str]:
+async def _obvious(user: TelegramId, context: Context) -> list[str]:
     """Say what often answers it at once: it has come already, or the code still waits to be pasted."""
     lines = []
     if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
-        lines.append(_arrived(arrival, speech))
+        lines.append(_arrived(arrival, context.speech))
     if open_now := await find_open_payments(context.pool, user):
-        lines.append(speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
+        lines.append(context.speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
     return lines
 
 
-async def take_day(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+async def take_day(message: Message, context: Context, state: FSMContext) -> None:
     today = context.clock().date()
     day = read_day(message.text or "", today=today)
     if day is None:
-        await message.answer(speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, **_examples(today)))
+        await message.answer(context.speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, **_examples(today)))
         return
-    await _keep_day(message, day, context, speech, state)
+    await _keep_day(message, day, context, state)
 
 
-async def press_day(
-    press: CallbackQuery, callback_data: ClaimDay, context: Context, speech: Speech, state: FSMContext
-) -> None:
+async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
         today = context.clock().date()
         if callback_data.days_ago < 0:
-            await press.message.answer(speech.say("claim-which-day", **_examples(today)))
+            await press.message.answer(context.speech.say("claim-which-day", **_examples(today)))
             return
         # What a button carries is the client's word: any number may stand there.
         day = today - timedelta(days=min(callback_data.days_ago, DAYS_BACK_MAX))
-        await _keep_day(press.message, day, context, speech, state)
+        await _keep_day(press.message, day, context, state)
 
 
-async def _keep_day(message: Chat, day: date, context: Context, speech: Speech, state: FSMContext) -> None:
+async def _keep_day(message: Chat, day: date, context: Context, state: FSMContext) -> None:
     await state.update_data(day=day.isoformat())
     await state.set_state(Asking.amount)
-    keyboard = claim_amounts_keyboard(speech, context.amounts, context.currency)
-    await message.answer(speech.say("claim-how-much"), reply_markup=keyboard)
+    keyboard = claim_amounts_keyboard(context.speech, context.amounts, context.currency)
+    await message.answer(context.speech.say("claim-how-much"), reply_markup=keyboard)
 
 
-async def take_amount(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
-    await _keep_amount(message, message.text or "", context, speech, state)
+async def take_amount(message: Message, context: Context, state: FSMContext) -> None:
+    await _keep_amount(message, message.text or "", context, state)
 
 
-async def press_amount(
-    press: CallbackQuery, callback_data: ClaimAmount, context: Context, speech: Speech, state: FSMContext
-) -> None:
+async def press_amount(press: CallbackQuery, callback_data: ClaimAmount, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
-        await _keep_amount(press.message, f"{callback_data.amount} {callback_data.currency}", context, speech, state)
+        await _keep_amount(press.message, f"{callback_data.amount} {callback_data.currency}", context, state)
 
 
-async def _keep_amount(message: Chat, written: str, context: Context, speech: Speech, state: FSMContext) -> None:
+async def _keep_amount(message: Chat, written: str, context: Context, state: FSMContext) -> None:
+    speech = context.speech
     paid = read_paid(written, currency=context.currency)
     if paid is None:
         example = f"{context.amounts[0]:f} {context.currency}"
@@ -208,21 +206,20 @@ async def _keep_amount(message: Chat, written: str, context: Context, speech: Sp
     await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
 
 
-async def take_name(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+async def take_name(message: Message, context: Context, state: FSMContext) -> None:
     assert message.from_user is not None
     name = " ".join((message.text or "").split())[:NAME_LENGTH_MAX]
-    await _raise(message, TelegramId(message.from_user.id), name, context, speech, state)
+    await _raise(message, TelegramId(message.from_user.id), name, context, state)
 
 
-async def skip_name(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+async def skip_name(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
-        await _raise(press.message, TelegramId(press.from_user.id), None, context, speech, state)
+        await _raise(press.message, TelegramId(press.from_user.id), None, context, state)
 
 
-async def _raise(
-    message: Chat, user: TelegramId, name: str | None, context: Context, speech: Speech, state: FSMContext
-) -> None:
+async def _raise(message: Chat, user: TelegramId, name: str | None, context: Context, state: FSMContext) -> None:
+    speech = context.speech
     told = await state.get_data()
     story = Story(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
     raised = await raise_claim(context.pool, user, story, now=context.clock())
@@ -230,7 +227,7 @@ async def _raise(
     match raised:
         case NotRaised.OPEN_BEFORE:
             # By a second click, or from another phone: it shows what the operators have.
-            await _begin(message, user, context, speech, state)
+            await _begin(message, user, context, state)
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
         case Paused(until):
@@ -249,16 +246,16 @@ def _paused(until: datetime, speech: Speech) -> str:
     return speech.say("claim-paused", time=speech.time(until))
 
 
-async def want_words(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("claim-words"))
+async def want_words(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("claim-words"))
 
 
-async def stop_by_command(message: Message, speech: Speech, state: FSMContext) -> None:
+async def stop_by_command(message: Message, context: Context, state: FSMContext) -> None:
     await state.clear()
-    await message.answer(speech.say("claim-stopped"))
+    await message.answer(context.speech.say("claim-stopped"))
 
 
-async def stop(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+async def stop(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     await state.clear()
     await press.answer()
     if press.message is None:
@@ -266,18 +263,18 @@ async def stop(press: CallbackQuery, context: Context, speech: Speech, state: FS
     # The button may be old, and the claim with the operators since.
     known = await find_open_claim(context.pool, TelegramId(press.from_user.id))
     if known is None:
-        await press.message.answer(speech.say("claim-stopped"))
+        await press.message.answer(context.speech.say("claim-stopped"))
     else:
-        await _show(press.message, known, speech)
+        await _show(press.message, known, context.speech)
 
 
-async def withdraw(press: CallbackQuery, callback_data: WithdrawClaim, context: Context, speech: Speech) -> None:
+async def withdraw(press: CallbackQuery, callback_data: WithdrawClaim, context: Context) -> None:
     user = TelegramId(press.from_user.id)
     done = await withdraw_claim(context.pool, callback_data.claim_id, user, now=context.clock())
     text = "claim-withdrawn" if done else "claim-none"
-    await press.answer(speech.label(text), show_alert=not done)
+    await press.answer(context.speech.label(text), show_alert=not done)
     if done and press.message is not None:
-        await press.message.answer(speech.say(text))
+        await press.message.answer(context.speech.say(text))
 
 
 def _examples(today: date) -> dict[str, str]:

@@ -14,7 +14,6 @@ from coffee_ledger.store.payments import find_balance
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.showing import show_everywhere
 from coffee_ledger.telegram.keyboards import NotMine, one_amount_keyboard
-from coffee_ledger.telegram.speech import Speech
 
 log = structlog.stdlib.get_logger()
 
@@ -25,12 +24,12 @@ def make_router() -> Router:
     return router
 
 
-async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context: Context, speech: Speech) -> None:
+async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context: Context) -> None:
     """Take the guess back with one tap. The ledger, not the button, knows whose guess it is."""
     user, charge_id = TelegramId(press.from_user.id), callback_data.charge_id
     done = await disown_guess(context.pool, charge_id, user, now=context.clock())
     if isinstance(done, Disowned):
-        await press.answer(speech.label(f"not-mine-{done.name.lower().replace('_', '-')}"), show_alert=True)
+        await press.answer(context.speech.label(f"not-mine-{done.name.lower().replace('_', '-')}"), show_alert=True)
         if done is Disowned.TOO_LATE:
             await _drop_button(press)
         return
@@ -39,13 +38,14 @@ async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is not None:
         balance = await find_balance(context.pool, user)
-        await _rewrite(press, *_describe(file.charge, done, balance, context, speech))
+        await _rewrite(press, *_describe(file.charge, done, balance, context))
     await show_everywhere(bot, context, charge_id)
 
 
 def _describe(
-    charge: ShownCharge, taken: int, balance: int, context: Context, speech: Speech
+    charge: ShownCharge, taken: int, balance: int, context: Context
 ) -> tuple[str, InlineKeyboardMarkup | None]:
+    speech = context.speech
     assert charge.amount is not None, "a charge without an amount is never guessed"
     amount = speech.money(charge.amount, charge.currency)
     text = speech.say(

@@ -11,7 +11,7 @@ from coffee_ledger.store.payments import choose_language
 from coffee_ledger.telegram.client import COMMANDS, show_menu_button
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import AS_IN_TELEGRAM, SpeakLanguage, app_reply_keyboard, languages_keyboard
-from coffee_ledger.telegram.speech import LANGUAGES, Speech, language_of, speech
+from coffee_ledger.telegram.speech import LANGUAGES, language_of, speech
 
 log = structlog.stdlib.get_logger()
 
@@ -23,8 +23,8 @@ def make_router() -> Router:
     return router
 
 
-async def ask(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("language-which"), reply_markup=languages_keyboard(speech))
+async def ask(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("language-which"), reply_markup=languages_keyboard(context.speech))
 
 
 async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Context, bot: Bot) -> None:

@@ -21,7 +21,6 @@ from coffee_ledger.telegram.keyboards import (
     one_amount_keyboard,
     payment_keyboard,
 )
-from coffee_ledger.telegram.speech import Speech
 
 log = get_logger()
 
@@ -38,59 +37,60 @@ def make_router() -> Router:
     return router
 
 
-async def pay(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def pay(message: Message, command: CommandObject, context: Context) -> None:
     if not command.args:
-        await _offer_amounts(message.answer, context, speech)
+        await _offer_amounts(message.answer, context)
         return
     wish = read_wish(command.args, currency=context.currency, currencies=context.currencies)
-    await _take(wish, message.answer, _sender(message.from_user), _request_key(message), context, speech)
+    await _take(wish, message.answer, _sender(message.from_user), _request_key(message), context)
 
 
-async def take_web_app_data(message: Message, context: Context, speech: Speech) -> None:
+async def take_web_app_data(message: Message, context: Context) -> None:
     assert message.web_app_data is not None
     sender = _sender(message.from_user)
     wish = read_web_app_data(
         message.web_app_data.data, sender=sender, currency=context.currency, currencies=context.currencies
     )
-    await _take(wish, message.answer, sender, _request_key(message), context, speech)
+    await _take(wish, message.answer, sender, _request_key(message), context)
 
 
-async def choose_amount(press: CallbackQuery, context: Context, speech: Speech) -> None:
+async def choose_amount(press: CallbackQuery, context: Context) -> None:
     if press.message is not None:
-        await _offer_amounts(press.message.answer, context, speech)
+        await _offer_amounts(press.message.answer, context)
     await press.answer()
 
 
-async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context, speech: Speech) -> None:
+async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context) -> None:
     # The button may be old: the amounts or the currencies may have changed since.
     wish = read_wish(
         f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
     )
     if press.message is not None:
         key = f"press:{press.id}"
-        await _take(wish, press.message.answer, _sender(press.from_user), key, context, speech)
+        await _take(wish, press.message.answer, _sender(press.from_user), key, context)
     await press.answer()
 
 
-async def _offer_amounts(answer: Answer, context: Context, speech: Speech) -> None:
-    text = speech.say("choose-amount", example=_example(context))
-    keyboard = amounts_keyboard(speech, context.amounts, context.currency, context.rates, app_url=context.app_url)
+async def _offer_amounts(answer: Answer, context: Context) -> None:
+    text = context.speech.say("choose-amount", example=_example(context))
+    keyboard = amounts_keyboard(
+        context.speech, context.amounts, context.currency, context.rates, app_url=context.app_url
+    )
     await answer(text, reply_markup=keyboard)
 
 
-async def offer_amount(message: Message, wish: Wish, context: Context, speech: Speech) -> None:
+async def offer_amount(message: Message, wish: Wish, context: Context) -> None:
     """Ask whether this amount is meant; nothing is recorded before they say so."""
+    speech = context.speech
     text = speech.say("amount-offered", amount=speech.money(wish.amount, wish.currency))
     keyboard = one_amount_keyboard(speech, wish.amount, wish.currency, context.rates)
     await message.answer(text, reply_markup=keyboard)
 
 
-async def _take(
-    wish: Wish | Refusal, answer: Answer, sender: TelegramId, key: str, context: Context, speech: Speech
-) -> None:
+async def _take(wish: Wish | Refusal, answer: Answer, sender: TelegramId, key: str, context: Context) -> None:
     """Record the wish and answer with its code; or say what does not fit."""
     if isinstance(wish, Refusal):
-        await answer(_explain(wish, context, speech))
+        await answer(_explain(wish, context))
         return
     request = Request(key, sender, wish.amount, wish.currency, wish.payment_id)
     try:
@@ -102,18 +102,19 @@ async def _take(
             reuse_within=context.pending_ttl / 2,
         )
     except TooManyOpenPaymentsError as error:
-        await answer(speech.say("too-many-open", count=error.open_max))
+        await answer(context.speech.say("too-many-open", count=error.open_max))
         return
     except PaymentIdTakenError:
-        await answer(speech.say("web-app-taken"))
+        await answer(context.speech.say("web-app-taken"))
         return
     log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=sender)
-    text, keyboard = describe(payment, context, speech)
+    text, keyboard = describe(payment, context)
     await answer(text, reply_markup=keyboard)
 
 
-def describe(payment: PendingPayment, context: Context, speech: Speech) -> tuple[str, InlineKeyboardMarkup]:
+def describe(payment: PendingPayment, context: Context) -> tuple[str, InlineKeyboardMarkup]:
     """Say how a pending payment is to be paid."""
+    speech = context.speech
     text = speech.say(
         "payment-request",
         amount=speech.money(payment.amount, payment.currency),
@@ -123,7 +124,8 @@ def describe(payment: PendingPayment, context: Context, speech: Speech) -> tuple
     return text, payment_keyboard(speech, payment, context.page_url)
 
 
-def _explain(refusal: Refusal, context: Context, speech: Speech) -> str:
+def _explain(refusal: Refusal, context: Context) -> str:
+    speech = context.speech
     every_value = {
         "example": _example(context),
         "least": speech.money(LEAST, context.currency),

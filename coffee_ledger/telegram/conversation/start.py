@@ -14,7 +14,6 @@ from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.language import speak_in_menu
 from coffee_ledger.telegram.conversation.pay import offer_amount
 from coffee_ledger.telegram.keyboards import app_reply_keyboard
-from coffee_ledger.telegram.speech import Speech
 
 SAID_BY_PEOPLE = frozenset(
     {
@@ -61,26 +60,27 @@ def make_last_router() -> Router:
     return router
 
 
-async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context, speech: Speech) -> None:
+async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context) -> None:
     """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word: at most it is offered."""
+    speech = context.speech
     assert message.from_user is not None
     words = speech.say("start", app="none" if context.app_url is None else "some")
     await message.answer(words, reply_markup=app_reply_keyboard(speech, context.app_url))
     wish = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
     if isinstance(wish, Wish):
-        await offer_amount(message, wish, context, speech)
+        await offer_amount(message, wish, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
         # At the bot's start nothing could be set for whoever had not pressed Start by then.
         await introduce_desk(bot, TelegramId(message.from_user.id))
 
 
-async def explain_support(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("paysupport"))
+async def explain_support(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("paysupport"))
 
 
-async def explain_privacy(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("privacy"))
+async def explain_privacy(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("privacy"))
 
 
 async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
@@ -91,13 +91,13 @@ async def note_return(change: ChatMemberUpdated, context: Context) -> None:
     await mark_reachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
 
 
-async def admit_ignorance(message: Message, context: Context, speech: Speech) -> None:
+async def admit_ignorance(message: Message, context: Context) -> None:
     answer = answer_to(message)
     wish = read_wish(message.text or "", currency=context.currency, currencies=context.currencies)
     if answer == "unknown" and isinstance(wish, Wish):
-        await offer_amount(message, wish, context, speech)
+        await offer_amount(message, wish, context)
     else:
-        await message.answer(speech.say(answer))
+        await message.answer(context.speech.say(answer))
 
 
 def answer_to(message: Message) -> str:
@@ -113,5 +113,5 @@ def answer_to(message: Message) -> str:
     return "sticker-seen" if message.sticker else "unknown"
 
 
-async def excuse_old_button(press: CallbackQuery, speech: Speech) -> None:
-    await press.answer(speech.label("button-old"), show_alert=True)
+async def excuse_old_button(press: CallbackQuery, context: Context) -> None:
+    await press.answer(context.speech.label("button-old"), show_alert=True)

@@ -51,8 +51,9 @@ def make_router() -> Router:
     return router
 
 
-async def begin_credit(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def begin_credit(message: Message, command: CommandObject, context: Context) -> None:
     """Show whom and what it would change."""
+    speech = context.speech
     wish = CREDIT.fullmatch((command.args or "").strip())
     reason = _reason(wish[4] if wish else None)
     credits = (-1 if wish[2] and wish[2] in MINUS else 1) * int(wish[3]) if wish else 0
@@ -81,86 +82,85 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
     await message.answer(text, reply_markup=keys)
 
 
-async def adjust(press: CallbackQuery, callback_data: Adjust, context: Context, speech: Speech) -> None:
+async def adjust(press: CallbackQuery, callback_data: Adjust, context: Context) -> None:
     order = quoted_order(press, context)
     if order is None:
-        await press.answer(speech.label("desk-too-old"), show_alert=True)
+        await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     user = TelegramId(callback_data.telegram_id)
     done = await credit_user(context.pool, user, order, credits=callback_data.credits)
     if not isinstance(done, Done):
-        await refuse(press, done, context, speech)
+        await refuse(press, done, context)
         return
     await press.answer()
-    await show(press, Card(await _with_balance("desk-adjusted", done, context, speech)))
+    await show(press, Card(await _with_balance("desk-adjusted", done, context)))
 
 
-async def begin_undo(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def begin_undo(message: Message, command: CommandObject, context: Context) -> None:
     said = (command.args or "").strip()
     entry, target = ENTRY.fullmatch(said), TARGET.fullmatch(said)
     if entry is not None:
-        await _begin_undo_of(
-            message, Undo(is_charge=False, number=int(entry[1]), is_sure=True), entry[2], context, speech
-        )
+        await _begin_undo_of(message, Undo(is_charge=False, number=int(entry[1]), is_sure=True), entry[2], context)
         return
     if target is None:
-        await message.answer(speech.say("desk-undo-how"))
+        await message.answer(context.speech.say("desk-undo-how"))
         return
     charges = await find_charges_by_number(context.pool, target[1])
     if len(charges) == 1:
         wish = Undo(is_charge=True, number=charges[0].charge_id, is_sure=True)
-        await _begin_undo_of(message, wish, target[2], context, speech)
+        await _begin_undo_of(message, wish, target[2], context)
         return
-    card = await _offer_what_can_be_undone(target[1], context, speech)
+    card = await _offer_what_can_be_undone(target[1], context)
     await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def ask_why_undo(press: CallbackQuery, callback_data: Undo, context: Context, speech: Speech) -> None:
+async def ask_why_undo(press: CallbackQuery, callback_data: Undo, context: Context) -> None:
     await press.answer()
     if press.message is not None:
-        await _ask_why(press.message, callback_data, context, speech)
+        await _ask_why(press.message, callback_data, context)
 
 
-async def take_why_undo_charge(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
-    await _begin_undo_of(message, Undo(is_charge=True, number=number, is_sure=True), said, context, speech)
+async def take_why_undo_charge(message: Message, number: int, said: str, context: Context) -> None:
+    await _begin_undo_of(message, Undo(is_charge=True, number=number, is_sure=True), said, context)
 
 
-async def take_why_undo_entry(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
-    await _begin_undo_of(message, Undo(is_charge=False, number=number, is_sure=True), said, context, speech)
+async def take_why_undo_entry(message: Message, number: int, said: str, context: Context) -> None:
+    await _begin_undo_of(message, Undo(is_charge=False, number=number, is_sure=True), said, context)
 
 
-async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context, speech: Speech) -> None:
+async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
     order = quoted_order(press, context)
     if order is None:
-        await press.answer(speech.label("desk-too-old"), show_alert=True)
+        await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     if callback_data.is_charge:
         done = await undo_match(context.pool, callback_data.number, order, shown=callback_data.matched_at)
     else:
         done = await undo_adjustment(context.pool, callback_data.number, order)
     if not isinstance(done, Done):
-        await refuse(press, done, context, speech, card=await _left_as_it_is(callback_data, done, context, speech))
+        await refuse(press, done, context, card=await _left_as_it_is(callback_data, done, context))
         return
     await press.answer()
-    await show(press, await _undone(done, context, speech))
+    await show(press, await _undone(done, context))
     if done.charge_id is not None:
         await show_everywhere(bot, context, done.charge_id)
 
 
-async def leave(press: CallbackQuery, speech: Speech) -> None:
+async def leave(press: CallbackQuery, context: Context) -> None:
     await press.answer()
-    await show(press, Card(speech.say("desk-left")))
+    await show(press, Card(context.speech.say("desk-left")))
 
 
-async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context: Context, speech: Speech) -> None:
+async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context: Context) -> None:
     """Ask for the reason, and with it whether to take back."""
-    shown = await (_show_charge if wish.is_charge else _show_entry)(wish.number, context, speech)
+    speech = context.speech
+    shown = await (_show_charge if wish.is_charge else _show_entry)(wish.number, context)
     if shown is None:
         await message.answer(speech.say("desk-refused-nothing_to_undo"))
         return
     reason = _reason(said)
     if not reason:
-        await _ask_why(message, wish, context, speech)
+        await _ask_why(message, wish, context)
         return
     keys = rows(
         [
@@ -173,12 +173,12 @@ async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context
     await message.answer(speech.say("desk-confirm-undo", reason=reason) + "\n\n" + shown.text, reply_markup=keys)
 
 
-async def _ask_why(message: Message | InaccessibleMessage, wish: Undo, context: Context, speech: Speech) -> None:
+async def _ask_why(message: Message | InaccessibleMessage, wish: Undo, context: Context) -> None:
     question = Question.WHY_UNDO_CHARGE if wish.is_charge else Question.WHY_UNDO_ENTRY
-    text = speech.say(
+    text = context.speech.say(
         "desk-ask-why-undo-charge" if wish.is_charge else "desk-ask-why-undo-entry", number=str(wish.number)
     )
-    await ask(message, context, speech, question, wish.number, text)
+    await ask(message, context, question, wish.number, text)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,8 @@ class _Shown:
     """In unix seconds; 0: no match."""
 
 
-async def _show_charge(number: int, context: Context, speech: Speech) -> _Shown | None:
+async def _show_charge(number: int, context: Context) -> _Shown | None:
+    speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
         return None
@@ -205,16 +206,19 @@ async def _show_charge(number: int, context: Context, speech: Speech) -> _Shown 
     return _Shown("\n".join(lines), int(charge.matched_at.timestamp()) if charge.matched_at else 0)
 
 
-async def _show_entry(number: int, context: Context, speech: Speech) -> _Shown | None:
+async def _show_entry(number: int, context: Context) -> _Shown | None:
     entry = await find_entry(context.pool, number)
     if entry is None or entry.kind is not CreditKind.ADJUSTMENT or entry.charge_id is not None or entry.reverses:
         return None
     user = (await find_users(context.pool, [entry.telegram_id]))[entry.telegram_id]
-    return _Shown("\n".join([_entry_line(entry, user, speech), _balance_after(user, -entry.credits, speech)]))
+    return _Shown(
+        "\n".join([_entry_line(entry, user, context.speech), _balance_after(user, -entry.credits, context.speech)])
+    )
 
 
-async def _offer_what_can_be_undone(said: str, context: Context, speech: Speech) -> Card:
+async def _offer_what_can_be_undone(said: str, context: Context) -> Card:
     """List a user's matches and adjustments, each with its button."""
+    speech = context.speech
     people = await find_people(context.pool, said)
     if len(people) != 1:
         return Card(speech.say("desk-undo-unknown"))
@@ -264,30 +268,31 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
     )
 
 
-async def _undone(done: Done, context: Context, speech: Speech) -> Card:
+async def _undone(done: Done, context: Context) -> Card:
     """Say what was taken back; where a charge waits again, lead on to it."""
-    lines = [await _with_balance("desk-undone", done, context, speech)] if done.telegram_id is not None else []
+    lines = [await _with_balance("desk-undone", done, context)] if done.telegram_id is not None else []
     file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
     if file is None:
         return Card("\n".join(lines))
-    lines.append(speech.say("desk-undone-waits", number=str(file.charge.charge_id)))
-    return Card("\n".join(lines), rows([open_key(file.charge, speech)]))
+    lines.append(context.speech.say("desk-undone-waits", number=str(file.charge.charge_id)))
+    return Card("\n".join(lines), rows([open_key(file.charge, context.speech)]))
 
 
-async def _left_as_it_is(wish: Undo, refused: Refused, context: Context, speech: Speech) -> Card | None:
+async def _left_as_it_is(wish: Undo, refused: Refused, context: Context) -> Card | None:
     """Show what was not taken back, without the button; None after a second press: the first one's answer stays."""
     if refused.why is Why.REPEATED:
         return None
     if wish.is_charge:
-        return await find_charge_card(context, wish.number, speech)
+        return await find_charge_card(context, wish.number)
     entry = await find_entry(context.pool, wish.number)
     if entry is None:
         return None
     user = (await find_users(context.pool, [entry.telegram_id]))[entry.telegram_id]
-    return Card(_entry_line(entry, user, speech) + "\n" + speech.say(f"desk-refused-{refused.why}"))
+    return Card(_entry_line(entry, user, context.speech) + "\n" + context.speech.say(f"desk-refused-{refused.why}"))
 
 
-async def _with_balance(text: str, done: Done, context: Context, speech: Speech) -> str:
+async def _with_balance(text: str, done: Done, context: Context) -> str:
+    speech = context.speech
     assert done.telegram_id is not None
     users = await find_users(context.pool, [done.telegram_id])
     return speech.say(

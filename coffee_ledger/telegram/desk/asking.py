@@ -16,7 +16,6 @@ from aiogram.types import CallbackQuery, ForceReply, InaccessibleMessage, Inline
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.desk import Order
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.speech import Speech
 
 ANSWER_LENGTH_MAX = 300
 SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
@@ -37,7 +36,6 @@ class Question(enum.StrEnum):
 async def ask(
     message: Message | InaccessibleMessage,
     context: Context,
-    speech: Speech,
     question: Question,
     number: int,
     text: str,
@@ -52,7 +50,7 @@ async def ask(
     """
     # Telegram drops links to names that are not public; the creator's page always is.
     link = f'<a href="{context.page_url}#desk-{question}-{number}">\u200b</a>'
-    placeholder = speech.label(f"desk-placeholder-{question}")
+    placeholder = context.speech.label(f"desk-placeholder-{question}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
 
 

@@ -38,41 +38,41 @@ def make_router() -> Router:
     return router
 
 
-async def open_charge(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await _find_or_excuse(press, callback_data, context, speech)
+async def open_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    file = await _find_or_excuse(press, callback_data, context)
     if file is not None:
         await press.answer()
-        await show_below(press, charge_card(file, speech))
+        await show_below(press, charge_card(file, context.speech))
 
 
-async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await _find_or_excuse(press, callback_data, context, speech)
+async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    file = await _find_or_excuse(press, callback_data, context)
     if file is not None:
         await press.answer()
-        await show(press, charge_card(file, speech))
+        await show(press, charge_card(file, context.speech))
 
 
-async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
+async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     """Ask once more before credits move, with what will happen."""
-    file = await find_waiting(press, callback_data, context, speech)
+    file = await find_waiting(press, callback_data, context)
     if file is None:
         return
     user, payment = await _whom(callback_data, context)
-    card = _confirm(file, user, payment, context, speech) if user else None
+    card = _confirm(file, user, payment, context) if user else None
     if card is None:
         why = "desk-refused-no_rate" if user else "desk-refused-unknown_user"
-        await press.answer(speech.label(why), show_alert=True)
+        await press.answer(context.speech.label(why), show_alert=True)
         return
     await press.answer()
     await show(press, card)
 
 
-async def match(press: CallbackQuery, callback_data: OnCharge, bot: Bot, context: Context, speech: Speech) -> None:
+async def match(press: CallbackQuery, callback_data: OnCharge, bot: Bot, context: Context) -> None:
     user, payment = await _whom(callback_data, context)
     if user is None:
-        await press.answer(speech.label("desk-refused-unknown_user"), show_alert=True)
+        await press.answer(context.speech.label("desk-refused-unknown_user"), show_alert=True)
         return
-    await match_and_show(press, callback_data.charge_id, user, payment, bot, context, speech)
+    await match_and_show(press, callback_data.charge_id, user, payment, bot, context)
 
 
 async def match_and_show(
@@ -82,7 +82,6 @@ async def match_and_show(
     payment: PendingPayment | None,
     bot: Bot,
     context: Context,
-    speech: Speech,
 ) -> None:
     """Match a charge by an operator's word, and show everybody what became of it, whoever was first."""
     done = await match_charge(
@@ -90,7 +89,7 @@ async def match_and_show(
         charge_id,
         Order(
             operator=TelegramId(press.from_user.id),
-            reason=_whom_in_words(user, payment, speech),
+            reason=_whom_in_words(user, payment, context.speech),
             now=context.clock(),
             request_key=f"press:{press.id}",
         ),
@@ -100,28 +99,29 @@ async def match_and_show(
     )
     if isinstance(done, Done):
         name = name_of(user.telegram_id, {user.telegram_id: user})
-        await press.answer(speech.label("desk-matched-short", user=name, credits=done.credits))
+        await press.answer(context.speech.label("desk-matched-short", user=name, credits=done.credits))
     else:
-        await refuse(press, done, context, speech)
-    card = await find_charge_card(context, charge_id, speech)
+        await refuse(press, done, context)
+    card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
     # Also on the message that was pressed: where that is a claim's card, it tells of the claim again.
     await show_everywhere(bot, context, charge_id)
 
 
-async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await find_waiting(press, callback_data, context, speech)
+async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    file = await find_waiting(press, callback_data, context)
     if file is None:
         return
     await press.answer()
     if press.message is not None:
         number = file.charge.charge_id
-        await ask(press.message, context, speech, Question.WHO, number, speech.say("desk-ask-who", number=str(number)))
+        await ask(press.message, context, Question.WHO, number, context.speech.say("desk-ask-who", number=str(number)))
 
 
-async def take_who(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
+async def take_who(message: Message, number: int, said: str, context: Context) -> None:
     """Show who that is, and ask whether to credit them."""
+    speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or not file.charge.waits:
         card = charge_card(file, speech) if file else Card(speech.say("desk-refused-unknown_charge"))
@@ -129,16 +129,16 @@ async def take_who(message: Message, number: int, said: str, context: Context, s
         return
     people = await find_people(context.pool, said)
     if not people:
-        await ask(message, context, speech, Question.WHO, number, speech.say("desk-who-unknown", number=str(number)))
+        await ask(message, context, Question.WHO, number, speech.say("desk-who-unknown", number=str(number)))
     for found in people[:PEOPLE_MAX]:
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
-        card = _confirm(file, found.user, payment, context, speech) or Card(speech.say("desk-refused-no_rate"))
+        card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
         await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
+async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     """Show the charge to this operator again in some hours, unless it was decided by then."""
-    file = await find_waiting(press, callback_data, context, speech)
+    file = await find_waiting(press, callback_data, context)
     if file is None:
         return
     charge = file.charge
@@ -152,31 +152,31 @@ async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Contex
     }
     at = context.clock() + REMIND_AFTER
     await remind(context.pool, TelegramId(press.from_user.id), facts, at=at)
-    await press.answer(speech.label("desk-later-set", time=speech.time(at)))
+    await press.answer(context.speech.label("desk-later-set", time=context.speech.time(at)))
 
 
-async def ask_why_undo(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
+async def ask_why_undo(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     await press.answer()
     if press.message is not None:
         number = callback_data.charge_id
-        text = speech.say("desk-ask-why-undo-charge", number=str(number))
-        await ask(press.message, context, speech, Question.WHY_UNDO_CHARGE, number, text)
+        text = context.speech.say("desk-ask-why-undo-charge", number=str(number))
+        await ask(press.message, context, Question.WHY_UNDO_CHARGE, number, text)
 
 
-async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:
+async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
     file = await find_charge_file(context.pool, charge_id=data.charge_id)
     if file is None:
-        await press.answer(speech.label("desk-refused-unknown_charge"), show_alert=True)
+        await press.answer(context.speech.label("desk-refused-unknown_charge"), show_alert=True)
     return file
 
 
-async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:
+async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
     """Find a charge that still waits; if it was decided, say so and show how."""
-    file = await _find_or_excuse(press, data, context, speech)
+    file = await _find_or_excuse(press, data, context)
     if file is None or file.charge.waits:
         return file
     first = await find_decider(context.pool, file.charge.charge_id)
-    await refuse(press, Refused(Why.DECIDED_BEFORE, first), context, speech, card=charge_card(file, speech))
+    await refuse(press, Refused(Why.DECIDED_BEFORE, first), context, card=charge_card(file, context.speech))
     return None
 
 
@@ -187,14 +187,12 @@ async def _whom(data: OnCharge, context: Context) -> tuple[KnownUser | None, Pen
     return (await find_users(context.pool, [telegram_id])).get(telegram_id), payment
 
 
-def _confirm(
-    file: ChargeFile, user: KnownUser, payment: PendingPayment | None, context: Context, speech: Speech
-) -> Card | None:
+def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, context: Context) -> Card | None:
     """Ask before crediting; None: nothing can be credited, as the currency has no rate."""
     charge = file.charge
     credits = context.rates.credits_for(charge.amount_kept or Decimal(0), charge.currency)
     back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
-    return None if credits is None else confirm_card(charge, user, payment, speech, credits=credits, back=back)
+    return None if credits is None else confirm_card(charge, user, payment, context.speech, credits=credits, back=back)
 
 
 def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Speech) -> str:

@@ -26,9 +26,9 @@ def make_router() -> Router:
     return router
 
 
-async def ask_why(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
+async def ask_why(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     """Offer what can be remembered, one tap each; a reply in words is taken as the reason for this charge alone."""
-    file = await find_waiting(press, callback_data, context, speech)
+    file = await find_waiting(press, callback_data, context)
     if file is None:
         return
     await press.answer()
@@ -36,14 +36,13 @@ async def ask_why(press: CallbackQuery, callback_data: OnCharge, context: Contex
         return
     number = file.charge.charge_id
     kinds = await find_outsider_kinds(context.pool, number)
-    keys = rows(*column(_keys(file.charge, kinds, speech)))
-    text = speech.say("desk-ask-why-dismiss", number=str(number))
-    await ask(press.message, context, speech, Question.WHY_DISMISS, number, text, keys=keys)
+    keys = rows(*column(_keys(file.charge, kinds, context.speech)))
+    text = context.speech.say("desk-ask-why-dismiss", number=str(number))
+    await ask(press.message, context, Question.WHY_DISMISS, number, text, keys=keys)
 
 
-async def dismiss_at_once(
-    press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context, speech: Speech
-) -> None:
+async def dismiss_at_once(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
+    speech = context.speech
     number, remember = callback_data.charge_id, callback_data.remember
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None:
@@ -58,8 +57,8 @@ async def dismiss_at_once(
     done = await dismiss_charge(context.pool, number, order, remember=remember)
     if not isinstance(done, Done):
         # After a second press the answer of the first stays.
-        card = None if done.why is Why.REPEATED else await find_charge_card(context, number, speech)
-        await refuse(press, done, context, speech, card=card)
+        card = None if done.why is Why.REPEATED else await find_charge_card(context, number)
+        await refuse(press, done, context, card=card)
         return
     await press.answer()
     await show(press, _dismissed(file.charge, remember, speech))
@@ -70,12 +69,12 @@ async def dismiss_at_once(
             await show_everywhere(bot, context, other.charge.charge_id)
 
 
-async def dismiss(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:
+async def dismiss(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
     done = await dismiss_charge(context.pool, number, order_in(message, said, context))
     if not isinstance(done, Done):
-        await refuse(message, done, context, speech, card=await find_charge_card(context, number, speech))
+        await refuse(message, done, context, card=await find_charge_card(context, number))
         return
-    await message.answer(speech.say("desk-dismissed", number=str(number)))
+    await message.answer(context.speech.say("desk-dismissed", number=str(number)))
     await show_everywhere(bot, context, number)
 
 

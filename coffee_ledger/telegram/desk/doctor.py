@@ -43,13 +43,14 @@ def make_router() -> Router:
     return router
 
 
-async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> None:
+async def tell(message: Message, bot: Bot, context: Context) -> None:
+    speech = context.speech
     found = await examine(context.pool)
     now = context.clock()
     clocks = Clocks((found.now - now).total_seconds(), await telegram_ahead(bot))
     away = await _find_away(context)
     lines = [
-        *_webhook(found, now, context, speech),
+        *_webhook(found, now, context),
         *_debts(found, now, speech),
         _clocks(clocks, speech),
         *_work(found, speech),
@@ -69,7 +70,8 @@ async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> 
     await message.answer("\n".join([speech.say("desk-doctor-title"), "", *lines]))
 
 
-def _webhook(found: Examination, now: datetime, context: Context, speech: Speech) -> Iterator[str]:
+def _webhook(found: Examination, now: datetime, context: Context) -> Iterator[str]:
+    speech = context.speech
     last = found.last_event
     if last is None:
         yield speech.say("desk-doctor-webhook-never", host=context.public_host)

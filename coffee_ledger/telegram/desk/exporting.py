@@ -8,7 +8,6 @@ from coffee_ledger.store.lookup import EXPORT_ROWS_MAX, export_actions, export_c
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.periods import read_span
 from coffee_ledger.telegram.desk.sheets import write_sheet
-from coffee_ledger.telegram.speech import Speech
 
 CHARGE_COLUMNS = (
     "charge_id",
@@ -60,7 +59,8 @@ def make_router() -> Router:
     return router
 
 
-async def export(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def export(message: Message, command: CommandObject, context: Context) -> None:
+    speech = context.speech
     span = read_span(command.args or "")
     if span is None:
         await message.answer(speech.say("desk-export-how"))

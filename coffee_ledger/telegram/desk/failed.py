@@ -11,7 +11,6 @@ from coffee_ledger.telegram.desk.buttons import Again, Aside, Listing, Turn, but
 from coffee_ledger.telegram.desk.cards import Card
 from coffee_ledger.telegram.desk.lists import list_card
 from coffee_ledger.telegram.desk.showing import refuse, show
-from coffee_ledger.telegram.speech import Speech
 
 
 def make_router() -> Router:
@@ -23,7 +22,8 @@ def make_router() -> Router:
     return router
 
 
-async def ask_whether(press: CallbackQuery, callback_data: Again, speech: Speech) -> None:
+async def ask_whether(press: CallbackQuery, callback_data: Again, context: Context) -> None:
+    speech = context.speech
     number = callback_data.event_no
     keys = rows(
         [button(speech.label("desk-failed-yes"), Again(event_no=number, is_sure=True), style="success")],
@@ -33,33 +33,33 @@ async def ask_whether(press: CallbackQuery, callback_data: Again, speech: Speech
     await show(press, Card(speech.say("desk-confirm-failed", number=str(number)), keys))
 
 
-async def want(press: CallbackQuery, callback_data: Again, context: Context, speech: Speech) -> None:
+async def want(press: CallbackQuery, callback_data: Again, context: Context) -> None:
     number = callback_data.event_no
     order = Order(
         operator=TelegramId(press.from_user.id),
-        reason=speech.label("desk-reason-failed", number=str(number)),
+        reason=context.speech.label("desk-reason-failed", number=str(number)),
         now=context.clock(),
         request_key=f"press:{press.id}",
     )
     done = await settle_again(context.pool, number, order)
     if isinstance(done, Done):
-        await press.answer(speech.label("desk-failed-wanted"))
+        await press.answer(context.speech.label("desk-failed-wanted"))
     else:
-        await refuse(press, done, context, speech)
-    await show(press, await list_card(Listing.FAILED, 0, context, speech))
+        await refuse(press, done, context)
+    await show(press, await list_card(Listing.FAILED, 0, context))
 
 
-async def ask_why_aside(press: CallbackQuery, callback_data: Aside, context: Context, speech: Speech) -> None:
+async def ask_why_aside(press: CallbackQuery, callback_data: Aside, context: Context) -> None:
     await press.answer()
     if press.message is not None:
         number = callback_data.event_no
-        text = speech.say("desk-ask-why-aside", number=str(number))
-        await ask(press.message, context, speech, Question.WHY_PUT_ASIDE, number, text)
+        text = context.speech.say("desk-ask-why-aside", number=str(number))
+        await ask(press.message, context, Question.WHY_PUT_ASIDE, number, text)
 
 
-async def put_aside(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
+async def put_aside(message: Message, number: int, said: str, context: Context) -> None:
     done = await put_event_aside(context.pool, number, order_in(message, said, context))
     if isinstance(done, Done):
-        await message.answer(speech.say("desk-aside", number=str(number)))
+        await message.answer(context.speech.say("desk-aside", number=str(number)))
     else:
-        await refuse(message, done, context, speech, first="desk-refused-event-decided")
+        await refuse(message, done, context, first="desk-refused-event-decided")

@@ -40,7 +40,8 @@ def make_router() -> Router:
     return router
 
 
-async def find(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def find(message: Message, command: CommandObject, context: Context) -> None:
+    speech = context.speech
     said = (command.args or "").strip()[:QUERY_LENGTH_MAX]
     if not said:
         await message.answer(speech.say("desk-find-how"))
@@ -48,7 +49,7 @@ async def find(message: Message, command: CommandObject, context: Context, speec
     is_address = not said.startswith("@") and EMAIL.fullmatch(said) is not None
     people = [] if is_address else (await find_people(context.pool, said))[:PEOPLE_MAX]
     charges = await _find_charges(context.pool, said, people, is_address=is_address)
-    lines = [line for found in people for line in await _tell_user(found, context, speech)]
+    lines = [line for found in people for line in await _tell_user(found, context)]
     lines += [_line_with_email(charge, said if is_address else None, speech) for charge in charges]
     if not lines:
         await message.answer(speech.say("desk-found-nothing"))
@@ -57,7 +58,8 @@ async def find(message: Message, command: CommandObject, context: Context, speec
     await message.answer(_fit(lines, speech), reply_markup=rows(*in_pairs(keys)) if keys else None)
 
 
-async def tell_life(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def tell_life(message: Message, command: CommandObject, context: Context) -> None:
+    speech = context.speech
     code = read_payment_id(command.args or "")
     life = await find_life(context.pool, code) if code else None
     if life is None:
@@ -91,7 +93,8 @@ async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_addres
     return list({charge.charge_id: charge for charge in charges}.values())
 
 
-async def _tell_user(found: Found, context: Context, speech: Speech) -> list[str]:
+async def _tell_user(found: Found, context: Context) -> list[str]:
+    speech = context.speech
     user = found.user
     lines = [
         speech.say(

@@ -55,29 +55,30 @@ def make_router() -> Router:
 
 
 def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
-    async def begin(message: Message, context: Context, speech: Speech) -> None:
-        card = await list_card(listing, 0, context, speech)
+    async def begin(message: Message, context: Context) -> None:
+        card = await list_card(listing, 0, context)
         await message.answer(card.text, reply_markup=card.keyboard)
 
     return begin
 
 
-async def turn(press: CallbackQuery, callback_data: Turn, context: Context, speech: Speech) -> None:
+async def turn(press: CallbackQuery, callback_data: Turn, context: Context) -> None:
     # A forged number is no reason to ask the database for more than it can count.
     page = min(max(callback_data.page, 0), PAGES_MAX)
     await press.answer()
-    await show(press, await list_card(callback_data.listing, page, context, speech))
+    await show(press, await list_card(callback_data.listing, page, context))
 
 
-async def list_card(listing: Listing, number: int, context: Context, speech: Speech) -> Card:
+async def list_card(listing: Listing, number: int, context: Context) -> Card:
     """Build one page of a list, with a key for each that can be opened."""
+    speech = context.speech
     load, describe = LISTS[listing]
     page = await load(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
     name = listing.name.lower()
-    lines, keys = await describe(page, context, speech)
+    lines, keys = await describe(page, context)
     if not lines:
         # What filled the last page was decided meanwhile.
-        return await list_card(listing, 0, context, speech) if number else Card(speech.say(f"desk-{name}-none"))
+        return await list_card(listing, 0, context) if number else Card(speech.say(f"desk-{name}-none"))
     pages = -(-page.total // PAGE_LENGTH)
     title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"
     return Card(
@@ -86,36 +87,38 @@ async def list_card(listing: Listing, number: int, context: Context, speech: Spe
     )
 
 
-async def _charges(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
-    return [charge_line(charge, speech) for charge in page.charges], [open_key(one, speech) for one in page.charges]
+async def _charges(page: Page, context: Context) -> tuple[Lines, Keys]:
+    return [charge_line(charge, context.speech) for charge in page.charges], [
+        open_key(one, context.speech) for one in page.charges
+    ]
 
 
-async def _payments(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+async def _payments(page: Page, context: Context) -> tuple[Lines, Keys]:
     users = await find_users(context.pool, {payment.telegram_id for payment in page.payments})
-    return [payment_line(payment, users, speech) for payment in page.payments], []
+    return [payment_line(payment, users, context.speech) for payment in page.payments], []
 
 
-async def _claims(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+async def _claims(page: Page, context: Context) -> tuple[Lines, Keys]:
     users = await find_users(context.pool, {claim.telegram_id for claim in page.claims})
-    lines = [_claim_line(claim, users, speech) for claim in page.claims]
+    lines = [_claim_line(claim, users, context.speech) for claim in page.claims]
     return lines, [
         button(
-            speech.label("desk-claims-button", number=str(claim.claim_id)),
+            context.speech.label("desk-claims-button", number=str(claim.claim_id)),
             OnClaim(step=Step.OPEN, claim_id=claim.claim_id),
         )
         for claim in page.claims
     ]
 
 
-async def _events(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
-    keys = [_event_keys(event, speech) for event in page.events if event.settle_again_at is None]
-    return [_event_line(event, speech) for event in page.events], [key for pair in keys for key in pair]
+async def _events(page: Page, context: Context) -> tuple[Lines, Keys]:
+    keys = [_event_keys(event, context.speech) for event in page.events if event.settle_again_at is None]
+    return [_event_line(event, context.speech) for event in page.events], [key for pair in keys for key in pair]
 
 
-async def _guesses(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+async def _guesses(page: Page, context: Context) -> tuple[Lines, Keys]:
     users = await find_users(context.pool, {guess.telegram_id for guess in page.guesses})
-    lines = [_guess_line(guess, users, speech) for guess in page.guesses]
-    return lines, [open_key(guess.charge, speech) for guess in page.guesses]
+    lines = [_guess_line(guess, users, context.speech) for guess in page.guesses]
+    return lines, [open_key(guess.charge, context.speech) for guess in page.guesses]
 
 
 COMMANDS = {

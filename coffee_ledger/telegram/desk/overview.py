@@ -6,7 +6,7 @@ from aiogram.types import Message
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.telegram.client import introduce_desk
-from coffee_ledger.telegram.speech import Speech
+from coffee_ledger.telegram.context import Context
 
 
 def make_router() -> Router:
@@ -15,8 +15,8 @@ def make_router() -> Router:
     return router
 
 
-async def show_overview(message: Message, bot: Bot, speech: Speech) -> None:
+async def show_overview(message: Message, bot: Bot, context: Context) -> None:
     assert message.from_user is not None
-    await message.answer(speech.say("desk-overview"))
+    await message.answer(context.speech.say("desk-overview"))
     # At the start of the bot this fails for whoever had not pressed Start by then.
     await introduce_desk(bot, TelegramId(message.from_user.id))

@@ -14,7 +14,6 @@ from coffee_ledger.telegram.desk.asking import Answers, Question, ask, quoted_or
 from coffee_ledger.telegram.desk.buttons import Drop, OnCharge, ReversePart, Step, button, rows
 from coffee_ledger.telegram.desk.cards import Card, money, name_of
 from coffee_ledger.telegram.desk.showing import find_charge_card, refuse, show, show_everywhere
-from coffee_ledger.telegram.speech import Speech
 
 
 def make_router() -> Router:
@@ -25,57 +24,57 @@ def make_router() -> Router:
     return router
 
 
-async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
+async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     file = await find_charge_file(context.pool, charge_id=callback_data.charge_id)
     refused = _refuse(file)
     if file is None or refused is not None:
-        card = await find_charge_card(context, callback_data.charge_id, speech)
-        await refuse(press, refused or Refused(Why.UNKNOWN_CHARGE), context, speech, card=card)
+        card = await find_charge_card(context, callback_data.charge_id)
+        await refuse(press, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
         return
     await press.answer()
     if press.message is not None:
-        await _ask(press.message, file.charge, "desk-ask-how-much", context, speech)
+        await _ask(press.message, file.charge, "desk-ask-how-much", context)
 
 
-async def take_amount(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
+async def take_amount(message: Message, number: int, said: str, context: Context) -> None:
     """Show what the part would change, and ask."""
     file = await find_charge_file(context.pool, charge_id=number)
     refused = _refuse(file)
     if file is None or refused is not None:
-        card = await find_charge_card(context, number, speech)
-        await refuse(message, refused or Refused(Why.UNKNOWN_CHARGE), context, speech, card=card)
+        card = await find_charge_card(context, number)
+        await refuse(message, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
         return
     part = _part_of(file.charge, read_paid(said, currency=file.charge.currency))
     if part is None:
-        await _ask(message, file.charge, "desk-part-unreadable", context, speech)
+        await _ask(message, file.charge, "desk-part-unreadable", context)
         return
-    card = await _confirm(file, part, context, speech)
+    card = await _confirm(file, part, context)
     await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def reverse(press: CallbackQuery, callback_data: ReversePart, bot: Bot, context: Context, speech: Speech) -> None:
+async def reverse(press: CallbackQuery, callback_data: ReversePart, bot: Bot, context: Context) -> None:
     order = quoted_order(press, context)
     if order is None:
-        await press.answer(speech.label("desk-too-old"), show_alert=True)
+        await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     number = callback_data.charge_id
     done = await refund_part(context.pool, number, order, amount=callback_data.amount, kept=callback_data.kept)
     if not isinstance(done, Done):
         is_repeat = done.why is Why.REPEATED
-        card = None if is_repeat else await find_charge_card(context, number, speech)
-        await refuse(press, done, context, speech, card=card)
+        card = None if is_repeat else await find_charge_card(context, number)
+        await refuse(press, done, context, card=card)
         return
     await press.answer()
-    await show(press, Card(await _tell(done, number, context, speech)))
+    await show(press, Card(await _tell(done, number, context)))
     await show_everywhere(bot, context, number)
 
 
-async def _ask(
-    message: Message | InaccessibleMessage, charge: ShownCharge, text: str, context: Context, speech: Speech
-) -> None:
+async def _ask(message: Message | InaccessibleMessage, charge: ShownCharge, text: str, context: Context) -> None:
     number = charge.charge_id
-    said = speech.say(text, number=str(number), amount=speech.money(charge.amount_kept or Decimal(0), charge.currency))
-    await ask(message, context, speech, Question.HOW_MUCH, number, said)
+    said = context.speech.say(
+        text, number=str(number), amount=context.speech.money(charge.amount_kept or Decimal(0), charge.currency)
+    )
+    await ask(message, context, Question.HOW_MUCH, number, said)
 
 
 def _refuse(file: ChargeFile | None) -> Refused | None:
@@ -93,7 +92,8 @@ def _part_of(charge: ShownCharge, said: Wish | None) -> Decimal | None:
     return said.amount if said is not None and is_part else None
 
 
-async def _confirm(file: ChargeFile, part: Decimal, context: Context, speech: Speech) -> Card:
+async def _confirm(file: ChargeFile, part: Decimal, context: Context) -> Card:
+    speech = context.speech
     charge = file.charge
     kept = charge.amount_kept or Decimal(0)
     amounts = {"part": speech.money(part, charge.currency), "amount": money(charge, speech)}
@@ -121,7 +121,8 @@ async def _confirm(file: ChargeFile, part: Decimal, context: Context, speech: Sp
     )
 
 
-async def _tell(done: Done, number: int, context: Context, speech: Speech) -> str:
+async def _tell(done: Done, number: int, context: Context) -> str:
+    speech = context.speech
     if done.telegram_id is None:
         return speech.say("desk-part-noted", number=str(number))
     users = await find_users(context.pool, [done.telegram_id])

@@ -22,20 +22,18 @@ def make_router() -> Router:
     return router
 
 
-async def rehearse(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def rehearse(message: Message, command: CommandObject, context: Context) -> None:
     said = (command.args or "").strip()
-    rules = context.rules
-    assert rules is not None
     span = read_span(said)
     if span is not None:
-        found = await replay(context.pool, rules, since=span.since, until=span.until)
+        found = await replay(context.pool, context.rules, since=span.since, until=span.until)
     elif said:
         charges = await find_charges_by_number(context.pool, without_sign(said))
-        found = await replay(context.pool, rules, charges=[charge.charge_id for charge in charges])
+        found = await replay(context.pool, context.rules, charges=[charge.charge_id for charge in charges])
     else:
-        await message.answer(speech.say("desk-replay-how"))
+        await message.answer(context.speech.say("desk-replay-how"))
         return
-    await message.answer(_tell(found, speech))
+    await message.answer(_tell(found, context.speech))
 
 
 def _tell(found: list[Replayed], speech: Speech) -> str:

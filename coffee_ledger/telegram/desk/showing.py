@@ -21,7 +21,7 @@ from coffee_ledger.store.lookup import (
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.cards import Card, charge_card, claim_card, name_of
 from coffee_ledger.telegram.desk.news import news_card
-from coffee_ledger.telegram.speech import Speech, speech
+from coffee_ledger.telegram.speech import speech
 
 log = structlog.stdlib.get_logger()
 
@@ -71,16 +71,15 @@ async def show_claim_everywhere(bot: Bot, context: Context, claim_id: int) -> No
             await _edit(bot, card.telegram_id, card.message_id, claim_card(file, context.rates, speech(card.language)))
 
 
-async def find_charge_card(context: Context, charge_id: int, speech: Speech) -> Card | None:
+async def find_charge_card(context: Context, charge_id: int) -> Card | None:
     file = await find_charge_file(context.pool, charge_id=charge_id)
-    return charge_card(file, speech) if file else None
+    return charge_card(file, context.speech) if file else None
 
 
 async def refuse(
     to: CallbackQuery | Message,
     refused: Refused,
     context: Context,
-    speech: Speech,
     *,
     card: Card | None = None,
     first: str = "desk-refused-other-first",
@@ -91,11 +90,11 @@ async def refuse(
     *first* is the text that names the operator who was first.
     """
     if isinstance(to, CallbackQuery):
-        await to.answer(await _explain(refused, context, speech.label, first), show_alert=True)
+        await to.answer(await _explain(refused, context, context.speech.label, first), show_alert=True)
         if card is not None:
             await show(to, card)
         return
-    await to.answer(await _explain(refused, context, speech.say, first))
+    await to.answer(await _explain(refused, context, context.speech.say, first))
     if card is not None:
         await to.answer(card.text, reply_markup=card.keyboard)
 

@@ -26,7 +26,8 @@ def make_router() -> Router:
     return router
 
 
-async def show_stats(message: Message, bot: Bot, context: Context, speech: Speech) -> None:
+async def show_stats(message: Message, bot: Bot, context: Context) -> None:
+    speech = context.speech
     await bot.send_chat_action(message.chat.id, ChatAction.UPLOAD_PHOTO)
     since = starts(context.clock())
     stats = await find_stats(context.pool, list(since.values()), until=context.clock())
