@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from coffee_ledger.settling import OutsiderKind
-from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, ReversePart, Step
+from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, RefundPart, Step
 from coffee_ledger.telegram.desk.doctor import BACKUP_OLD, ago
 from coffee_ledger.telegram.desk.finding import mask, read_payment_id
 from coffee_ledger.telegram.desk.periods import read_span
@@ -98,7 +98,7 @@ def test_the_longest_press_fits_into_what_telegram_takes() -> None:
     assert len(OnClaim(step=Step.MATCH, claim_id=10**18, charge_id=10**18).pack().encode()) <= 64
     assert len(Dismiss(charge_id=10**18, remember=OutsiderKind.SUBSCRIPTION).pack().encode()) <= 64
     amount = Decimal("12345678.90")
-    assert len(ReversePart(charge_id=10**18, amount=amount, kept=amount).pack().encode()) <= 64
+    assert len(RefundPart(charge_id=10**18, amount=amount, kept=amount).pack().encode()) <= 64
 
 
 def test_a_choice_that_remembers_nothing_is_read_as_it_was_written() -> None:

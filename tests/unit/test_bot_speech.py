@@ -15,7 +15,7 @@ from coffee_ledger.store.desk import Why as RefusedBecause
 from coffee_ledger.store.payments import Change
 from coffee_ledger.telegram.amounts import Refusal
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
-from coffee_ledger.telegram.desk.asking import Question
+from coffee_ledger.telegram.desk.asking import Prompt
 from coffee_ledger.telegram.speech import LANGUAGES, LOCALES, TextError, language_of, speech
 
 SELLING = re.compile(
@@ -114,7 +114,7 @@ def test_what_telegram_limits_is_kept_short(language: str) -> None:
     assert all(len(speech(language).label(name)) <= 200 for name in alerts)
     assert all(1 <= len(speech(language).label(f"command-{name}")) <= 256 for name in COMMANDS)
     assert len(speech(language).label("about")) <= 120
-    assert all(1 <= len(speech(language).label(f"desk-placeholder-{one}")) <= 64 for one in Question)
+    assert all(1 <= len(speech(language).label(f"desk-placeholder-{one}")) <= 64 for one in Prompt)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from coffee_ledger.store.lookup import (
     find_users,
 )
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import ANSWER_LENGTH_MAX, Answers, Question, ask, quoted_order
-from coffee_ledger.telegram.desk.buttons import Adjust, Drop, Undo, button, column, rows
+from coffee_ledger.telegram.desk.asking import ANSWER_LENGTH_MAX, Prompt, RepliesTo, ask, order_of_press
+from coffee_ledger.telegram.desk.buttons import Adjust, LeaveAsIs, Undo, button, column, rows
 from coffee_ledger.telegram.desk.cards import Card, decided, money, name_of
 from coffee_ledger.telegram.desk.lists import open_key
 from coffee_ledger.telegram.desk.people import find_people
@@ -42,12 +42,12 @@ def make_router() -> Router:
     router = Router(name="desk-adjusting")
     router.message.register(begin_credit, Command("credit"))
     router.message.register(begin_undo, Command("undo"))
-    router.message.register(take_why_undo_charge, Answers(Question.WHY_UNDO_CHARGE))
-    router.message.register(take_why_undo_entry, Answers(Question.WHY_UNDO_ENTRY))
+    router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
+    router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
     router.callback_query.register(adjust, Adjust.filter())
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
-    router.callback_query.register(leave, Drop.filter())
+    router.callback_query.register(leave, LeaveAsIs.filter())
     return router
 
 
@@ -77,13 +77,13 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
     yes = Adjust(telegram_id=user.telegram_id, credits=credits)
     keys = rows(
         [button(speech.label("desk-adjust-yes", credits=speech.change(credits)), yes, style="success")],
-        [button(speech.label("desk-no"), Drop())],
+        [button(speech.label("desk-no"), LeaveAsIs())],
     )
     await message.answer(text, reply_markup=keys)
 
 
 async def adjust(press: CallbackQuery, callback_data: Adjust, context: Context) -> None:
-    order = quoted_order(press, context)
+    order = order_of_press(press, context)
     if order is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
@@ -129,7 +129,7 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
-    order = quoted_order(press, context)
+    order = order_of_press(press, context)
     if order is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
@@ -168,17 +168,17 @@ async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context
                 speech.label("desk-undo-yes"), wish.model_copy(update={"matched_at": shown.matched_at}), style="danger"
             )
         ],
-        [button(speech.label("desk-no"), Drop())],
+        [button(speech.label("desk-no"), LeaveAsIs())],
     )
     await message.answer(speech.say("desk-confirm-undo", reason=reason) + "\n\n" + shown.text, reply_markup=keys)
 
 
 async def _ask_why(message: Message | InaccessibleMessage, wish: Undo, context: Context) -> None:
-    question = Question.WHY_UNDO_CHARGE if wish.is_charge else Question.WHY_UNDO_ENTRY
+    prompt = Prompt.WHY_UNDO_CHARGE if wish.is_charge else Prompt.WHY_UNDO_ENTRY
     text = context.speech.say(
         "desk-ask-why-undo-charge" if wish.is_charge else "desk-ask-why-undo-entry", number=str(wish.number)
     )
-    await ask(message, context, question, wish.number, text)
+    await ask(message, context, prompt, wish.number, text)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ ANSWER_LENGTH_MAX = 300
 SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
 
 
-class Question(enum.StrEnum):
+class Prompt(enum.StrEnum):
     WHO = "who"
     """Whose charge is it?"""
     WHY_DISMISS = "dismiss"
@@ -36,7 +36,7 @@ class Question(enum.StrEnum):
 async def ask(
     message: Message | InaccessibleMessage,
     context: Context,
-    question: Question,
+    prompt: Prompt,
     number: int,
     text: str,
     *,
@@ -49,27 +49,27 @@ async def ask(
     either buttons or a forced reply.
     """
     # Telegram drops links to names that are not public; the creator's page always is.
-    link = f'<a href="{context.page_url}#desk-{question}-{number}">\u200b</a>'
-    placeholder = context.speech.label(f"desk-placeholder-{question}")
+    link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
+    placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
 
 
-class Answers(Filter):
+class RepliesTo(Filter):
     """Match a reply to this question of the bot's; hands on `number`, what it was about, and `said`."""
 
-    def __init__(self, question: Question) -> None:
-        self._question = question
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
 
     async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
         asked = message.reply_to_message
         said = " ".join((message.text or "").split())[:ANSWER_LENGTH_MAX]
         if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
             return False
-        number = _subject(asked, self._question)
+        number = _subject(asked, self._prompt)
         return False if number is None else {"number": number, "said": said}
 
 
-def order_in(message: Message, said: str, context: Context) -> Order:
+def order_of_reply(message: Message, said: str, context: Context) -> Order:
     """Make the order that an answer gives; what was said is its reason."""
     assert message.from_user is not None
     return Order(
@@ -80,7 +80,7 @@ def order_in(message: Message, said: str, context: Context) -> Order:
     )
 
 
-def quoted_order(press: CallbackQuery, context: Context) -> Order | None:
+def order_of_press(press: CallbackQuery, context: Context) -> Order | None:
     """
     Make the order of a press under a question of the bot's, which quotes the reason; None: Telegram no longer has it.
 
@@ -91,11 +91,11 @@ def quoted_order(press: CallbackQuery, context: Context) -> Order | None:
     if message is None or not quote:
         return None
     return Order(
-        operator=TelegramId(press.from_user.id), reason=quote, now=context.clock(), request_key=asked_key(press)
+        operator=TelegramId(press.from_user.id), reason=quote, now=context.clock(), request_key=question_key(press)
     )
 
 
-def asked_key(press: CallbackQuery) -> str:
+def question_key(press: CallbackQuery) -> str:
     """Name the question under which a button was pressed, so that only the first press counts."""
     message = press.message
     return f"asked:{message.chat.id}:{message.message_id}" if message is not None else f"press:{press.id}"
@@ -107,9 +107,9 @@ def _quoted(message: Message) -> str | None:
     return quotes[0].extract_from(text) if quotes else None
 
 
-def _subject(asked: Message, question: Question) -> int | None:
+def _subject(asked: Message, prompt: Prompt) -> int | None:
     for entity in asked.entities or ():
         link = SUBJECT.search(entity.url or "") if entity.type == MessageEntityType.TEXT_LINK else None
-        if link is not None and link[1] == question:
+        if link is not None and link[1] == prompt:
             return int(link[2])
     return None

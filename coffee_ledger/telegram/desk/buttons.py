@@ -44,7 +44,7 @@ class Dismiss(CallbackData, prefix="dd", sep="|"):
     remember: OutsiderKind | None = None
 
 
-class ReversePart(CallbackData, prefix="dr", sep="|"):
+class RefundPart(CallbackData, prefix="dr", sep="|"):
     """Reverse a part of a charge's credit; the reason stands in the message that asks."""
 
     charge_id: int
@@ -68,7 +68,7 @@ class Listing(enum.StrEnum):
     GUESSES = "g"
 
 
-class Turn(CallbackData, prefix="dp", sep="|"):
+class TurnPage(CallbackData, prefix="dp", sep="|"):
     """Turn to a page of a list."""
 
     listing: Listing
@@ -92,20 +92,20 @@ class Undo(CallbackData, prefix="du", sep="|"):
     """When the match that was shown was made, in unix seconds; 0: a dismissal was shown, or an entry, or nothing yet."""
 
 
-class Again(CallbackData, prefix="de", sep="|"):
+class SettleAgain(CallbackData, prefix="de", sep="|"):
     """Have an event settled again."""
 
     event_no: int
     is_sure: bool
 
 
-class Aside(CallbackData, prefix="dx", sep="|"):
+class PutAside(CallbackData, prefix="dx", sep="|"):
     """Put an event aside."""
 
     event_no: int
 
 
-class Drop(CallbackData, prefix="dn", sep="|"):
+class LeaveAsIs(CallbackData, prefix="dn", sep="|"):
     """Leave everything as it is."""
 
 
@@ -123,6 +123,8 @@ def column(buttons: Iterable[InlineKeyboardButton]) -> list[list[InlineKeyboardB
 
 def page_keys(speech: Speech, listing: Listing, *, page: int, pages: int) -> list[InlineKeyboardButton]:
     """Turn back and forth; no key where there is no page."""
-    back = [button(speech.label("desk-page-back"), Turn(listing=listing, page=page - 1))] if page > 0 else []
-    forth = [button(speech.label("desk-page-forth"), Turn(listing=listing, page=page + 1))] if page + 1 < pages else []
+    back = [button(speech.label("desk-page-back"), TurnPage(listing=listing, page=page - 1))] if page > 0 else []
+    forth = (
+        [button(speech.label("desk-page-forth"), TurnPage(listing=listing, page=page + 1))] if page + 1 < pages else []
+    )
     return back + forth

@@ -11,7 +11,7 @@ from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
 from coffee_ledger.store.desk import Done, Order, Refused, Why, find_decider, match_charge
 from coffee_ledger.store.lookup import ChargeFile, KnownUser, find_charge_file, find_payment_named, find_users, remind
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Answers, Question, ask
+from coffee_ledger.telegram.desk.asking import Prompt, RepliesTo, ask
 from coffee_ledger.telegram.desk.buttons import OnCharge, Step
 from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, name_of
 from coffee_ledger.telegram.desk.people import find_answered_payment, find_people
@@ -34,7 +34,7 @@ def make_router() -> Router:
         (Step.UNDO, ask_why_undo),
     ):
         router.callback_query.register(handler, OnCharge.filter(F.step == step))
-    router.message.register(take_who, Answers(Question.WHO))
+    router.message.register(take_who, RepliesTo(Prompt.WHO))
     return router
 
 
@@ -116,7 +116,7 @@ async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Contex
     await press.answer()
     if press.message is not None:
         number = file.charge.charge_id
-        await ask(press.message, context, Question.WHO, number, context.speech.say("desk-ask-who", number=str(number)))
+        await ask(press.message, context, Prompt.WHO, number, context.speech.say("desk-ask-who", number=str(number)))
 
 
 async def take_who(message: Message, number: int, said: str, context: Context) -> None:
@@ -129,7 +129,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
         return
     people = await find_people(context.pool, said)
     if not people:
-        await ask(message, context, Question.WHO, number, speech.say("desk-who-unknown", number=str(number)))
+        await ask(message, context, Prompt.WHO, number, speech.say("desk-who-unknown", number=str(number)))
     for found in people[:PEOPLE_MAX]:
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
         card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
@@ -160,7 +160,7 @@ async def ask_why_undo(press: CallbackQuery, callback_data: OnCharge, context: C
     if press.message is not None:
         number = callback_data.charge_id
         text = context.speech.say("desk-ask-why-undo-charge", number=str(number))
-        await ask(press.message, context, Question.WHY_UNDO_CHARGE, number, text)
+        await ask(press.message, context, Prompt.WHY_UNDO_CHARGE, number, text)
 
 
 async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:

@@ -8,7 +8,7 @@ from aiogram.types import CallbackQuery, Message
 from coffee_ledger.store.desk import Done, Refused, Why, decline_claim
 from coffee_ledger.store.lookup import ClaimFile, ShownCharge, find_claim_file
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Answers, Question, ask, order_in
+from coffee_ledger.telegram.desk.asking import Prompt, RepliesTo, ask, order_of_reply
 from coffee_ledger.telegram.desk.buttons import OnClaim, Step
 from coffee_ledger.telegram.desk.cards import claim_card, confirm_card, fits_exactly, name_of
 from coffee_ledger.telegram.desk.charges import match_and_show
@@ -26,7 +26,7 @@ def make_router() -> Router:
         (Step.DECLINE, ask_why_decline),
     ):
         router.callback_query.register(handler, OnClaim.filter(F.step == step))
-    router.message.register(decline, Answers(Question.WHY_DECLINE))
+    router.message.register(decline, RepliesTo(Prompt.WHY_DECLINE))
     return router
 
 
@@ -83,11 +83,11 @@ async def ask_why_decline(press: CallbackQuery, callback_data: OnClaim, context:
     if press.message is not None:
         user = name_of(file.claim.telegram_id, file.users)
         text = context.speech.say("desk-ask-why-decline", user=user)
-        await ask(press.message, context, Question.WHY_DECLINE, file.claim.claim_id, text)
+        await ask(press.message, context, Prompt.WHY_DECLINE, file.claim.claim_id, text)
 
 
 async def decline(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
-    done = await decline_claim(context.pool, number, order_in(message, said, context))
+    done = await decline_claim(context.pool, number, order_of_reply(message, said, context))
     if not isinstance(done, Done):
         file = await find_claim_file(context.pool, number)
         card = claim_card(file, context.rates, context.speech) if file else None

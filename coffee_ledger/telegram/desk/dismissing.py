@@ -10,7 +10,7 @@ from coffee_ledger.settling import OutsiderKind
 from coffee_ledger.store.desk import Done, Order, Why, dismiss_charge, find_outsider_kinds
 from coffee_ledger.store.lookup import ShownCharge, find_charge_file
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Answers, Question, ask, asked_key, order_in
+from coffee_ledger.telegram.desk.asking import Prompt, RepliesTo, ask, order_of_reply, question_key
 from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, Step, button, column, rows
 from coffee_ledger.telegram.desk.cards import Card, item_of, remembered
 from coffee_ledger.telegram.desk.charges import find_waiting
@@ -22,7 +22,7 @@ def make_router() -> Router:
     router = Router(name="desk-dismissing")
     router.callback_query.register(ask_why, OnCharge.filter(F.step == Step.DISMISS))
     router.callback_query.register(dismiss_at_once, Dismiss.filter())
-    router.message.register(dismiss, Answers(Question.WHY_DISMISS))
+    router.message.register(dismiss, RepliesTo(Prompt.WHY_DISMISS))
     return router
 
 
@@ -38,7 +38,7 @@ async def ask_why(press: CallbackQuery, callback_data: OnCharge, context: Contex
     kinds = await find_outsider_kinds(context.pool, number)
     keys = rows(*column(_keys(file.charge, kinds, context.speech)))
     text = context.speech.say("desk-ask-why-dismiss", number=str(number))
-    await ask(press.message, context, Question.WHY_DISMISS, number, text, keys=keys)
+    await ask(press.message, context, Prompt.WHY_DISMISS, number, text, keys=keys)
 
 
 async def dismiss_at_once(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
@@ -52,7 +52,7 @@ async def dismiss_at_once(press: CallbackQuery, callback_data: Dismiss, bot: Bot
         operator=TelegramId(press.from_user.id),
         reason=_label(file.charge, remember, speech),
         now=context.clock(),
-        request_key=asked_key(press),
+        request_key=question_key(press),
     )
     done = await dismiss_charge(context.pool, number, order, remember=remember)
     if not isinstance(done, Done):
@@ -70,7 +70,7 @@ async def dismiss_at_once(press: CallbackQuery, callback_data: Dismiss, bot: Bot
 
 
 async def dismiss(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
-    done = await dismiss_charge(context.pool, number, order_in(message, said, context))
+    done = await dismiss_charge(context.pool, number, order_of_reply(message, said, context))
     if not isinstance(done, Done):
         await refuse(message, done, context, card=await find_charge_card(context, number))
         return

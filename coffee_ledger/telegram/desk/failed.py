@@ -6,8 +6,8 @@ from aiogram.types import CallbackQuery, Message
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.desk import Done, Order, put_event_aside, settle_again
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Answers, Question, ask, order_in
-from coffee_ledger.telegram.desk.buttons import Again, Aside, Listing, Turn, button, rows
+from coffee_ledger.telegram.desk.asking import Prompt, RepliesTo, ask, order_of_reply
+from coffee_ledger.telegram.desk.buttons import Listing, PutAside, SettleAgain, TurnPage, button, rows
 from coffee_ledger.telegram.desk.cards import Card
 from coffee_ledger.telegram.desk.lists import list_card
 from coffee_ledger.telegram.desk.showing import refuse, show
@@ -15,25 +15,25 @@ from coffee_ledger.telegram.desk.showing import refuse, show
 
 def make_router() -> Router:
     router = Router(name="desk-failed")
-    router.callback_query.register(want, Again.filter(F.is_sure))
-    router.callback_query.register(ask_whether, Again.filter())
-    router.callback_query.register(ask_why_aside, Aside.filter())
-    router.message.register(put_aside, Answers(Question.WHY_PUT_ASIDE))
+    router.callback_query.register(want, SettleAgain.filter(F.is_sure))
+    router.callback_query.register(ask_whether, SettleAgain.filter())
+    router.callback_query.register(ask_why_aside, PutAside.filter())
+    router.message.register(put_aside, RepliesTo(Prompt.WHY_PUT_ASIDE))
     return router
 
 
-async def ask_whether(press: CallbackQuery, callback_data: Again, context: Context) -> None:
+async def ask_whether(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
     speech = context.speech
     number = callback_data.event_no
     keys = rows(
-        [button(speech.label("desk-failed-yes"), Again(event_no=number, is_sure=True), style="success")],
-        [button(speech.label("desk-back"), Turn(listing=Listing.FAILED, page=0))],
+        [button(speech.label("desk-failed-yes"), SettleAgain(event_no=number, is_sure=True), style="success")],
+        [button(speech.label("desk-back"), TurnPage(listing=Listing.FAILED, page=0))],
     )
     await press.answer()
     await show(press, Card(speech.say("desk-confirm-failed", number=str(number)), keys))
 
 
-async def want(press: CallbackQuery, callback_data: Again, context: Context) -> None:
+async def want(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
     number = callback_data.event_no
     order = Order(
         operator=TelegramId(press.from_user.id),
@@ -49,16 +49,16 @@ async def want(press: CallbackQuery, callback_data: Again, context: Context) -> 
     await show(press, await list_card(Listing.FAILED, 0, context))
 
 
-async def ask_why_aside(press: CallbackQuery, callback_data: Aside, context: Context) -> None:
+async def ask_why_aside(press: CallbackQuery, callback_data: PutAside, context: Context) -> None:
     await press.answer()
     if press.message is not None:
         number = callback_data.event_no
         text = context.speech.say("desk-ask-why-aside", number=str(number))
-        await ask(press.message, context, Question.WHY_PUT_ASIDE, number, text)
+        await ask(press.message, context, Prompt.WHY_PUT_ASIDE, number, text)
 
 
 async def put_aside(message: Message, number: int, said: str, context: Context) -> None:
-    done = await put_event_aside(context.pool, number, order_in(message, said, context))
+    done = await put_event_aside(context.pool, number, order_of_reply(message, said, context))
     if isinstance(done, Done):
         await message.answer(context.speech.say("desk-aside", number=str(number)))
     else:

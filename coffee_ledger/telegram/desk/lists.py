@@ -24,13 +24,13 @@ from coffee_ledger.store.lookup import (
 )
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import (
-    Again,
-    Aside,
     Listing,
     OnCharge,
     OnClaim,
+    PutAside,
+    SettleAgain,
     Step,
-    Turn,
+    TurnPage,
     button,
     page_keys,
     rows,
@@ -50,7 +50,7 @@ def make_router() -> Router:
     router = Router(name="desk-lists")
     for command, listing in COMMANDS.items():
         router.message.register(_begin(listing), Command(command))
-    router.callback_query.register(turn, Turn.filter())
+    router.callback_query.register(turn, TurnPage.filter())
     return router
 
 
@@ -62,7 +62,7 @@ def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
     return begin
 
 
-async def turn(press: CallbackQuery, callback_data: Turn, context: Context) -> None:
+async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) -> None:
     # A forged number is no reason to ask the database for more than it can count.
     page = min(max(callback_data.page, 0), PAGES_MAX)
     await press.answer()
@@ -206,8 +206,10 @@ def _event_line(event: KeptEvent, speech: Speech) -> str:
 
 def _event_keys(event: KeptEvent, speech: Speech) -> Keys:
     number = str(event.event_no)
-    again = button(speech.label("desk-failed-button", number=number), Again(event_no=event.event_no, is_sure=False))
-    return [again, button(speech.label("desk-aside-button", number=number), Aside(event_no=event.event_no))]
+    again = button(
+        speech.label("desk-failed-button", number=number), SettleAgain(event_no=event.event_no, is_sure=False)
+    )
+    return [again, button(speech.label("desk-aside-button", number=number), PutAside(event_no=event.event_no))]
 
 
 def in_pairs(keys: Sequence[InlineKeyboardButton]) -> list[Sequence[InlineKeyboardButton]]:

@@ -10,8 +10,8 @@ from coffee_ledger.store.desk import Done, Refused, Why, foresee_part, refund_pa
 from coffee_ledger.store.lookup import ChargeFile, ShownCharge, find_charge_file, find_users
 from coffee_ledger.telegram.amounts import Wish, read_paid
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Answers, Question, ask, quoted_order
-from coffee_ledger.telegram.desk.buttons import Drop, OnCharge, ReversePart, Step, button, rows
+from coffee_ledger.telegram.desk.asking import Prompt, RepliesTo, ask, order_of_press
+from coffee_ledger.telegram.desk.buttons import LeaveAsIs, OnCharge, RefundPart, Step, button, rows
 from coffee_ledger.telegram.desk.cards import Card, money, name_of
 from coffee_ledger.telegram.desk.showing import find_charge_card, refuse, show, show_everywhere
 
@@ -19,8 +19,8 @@ from coffee_ledger.telegram.desk.showing import find_charge_card, refuse, show, 
 def make_router() -> Router:
     router = Router(name="desk-parting")
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.PART))
-    router.callback_query.register(reverse, ReversePart.filter())
-    router.message.register(take_amount, Answers(Question.HOW_MUCH))
+    router.callback_query.register(reverse, RefundPart.filter())
+    router.message.register(take_amount, RepliesTo(Prompt.HOW_MUCH))
     return router
 
 
@@ -52,8 +52,8 @@ async def take_amount(message: Message, number: int, said: str, context: Context
     await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def reverse(press: CallbackQuery, callback_data: ReversePart, bot: Bot, context: Context) -> None:
-    order = quoted_order(press, context)
+async def reverse(press: CallbackQuery, callback_data: RefundPart, bot: Bot, context: Context) -> None:
+    order = order_of_press(press, context)
     if order is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
@@ -74,7 +74,7 @@ async def _ask(message: Message | InaccessibleMessage, charge: ShownCharge, text
     said = context.speech.say(
         text, number=str(number), amount=context.speech.money(charge.amount_kept or Decimal(0), charge.currency)
     )
-    await ask(message, context, Question.HOW_MUCH, number, said)
+    await ask(message, context, Prompt.HOW_MUCH, number, said)
 
 
 def _refuse(file: ChargeFile | None) -> Refused | None:
@@ -111,12 +111,12 @@ async def _confirm(file: ChargeFile, part: Decimal, context: Context) -> Card:
             after=str(user.balance + change),
         )
         lines += [speech.say("desk-part-user", user=name_of(user.telegram_id, file.users)), balance]
-    yes = ReversePart(charge_id=charge.charge_id, amount=part, kept=kept)
+    yes = RefundPart(charge_id=charge.charge_id, amount=part, kept=kept)
     return Card(
         "\n".join(lines),
         rows(
             [button(speech.label("desk-part-yes", **amounts), yes, style="danger")],
-            [button(speech.label("desk-no"), Drop())],
+            [button(speech.label("desk-no"), LeaveAsIs())],
         ),
     )
 
