@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 
 from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.telegram.days import read_date_range
 from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, RefundPart, Step
 from coffee_ledger.telegram.desk.doctor import BACKUP_OLD, ago
-from coffee_ledger.telegram.desk.finding import mask, read_payment_id
-from coffee_ledger.telegram.desk.periods import read_span
-from coffee_ledger.telegram.desk.sheets import write_cell, write_sheet
+from coffee_ledger.telegram.desk.reports import write_cell, write_sheet
+from coffee_ledger.telegram.desk.search import mask, read_payment_id
 from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
 
@@ -65,7 +65,7 @@ def test_a_sheet_begins_with_a_bom_and_its_columns() -> None:
     ],
 )
 def test_a_time_is_read_as_people_write_it(said: str, since: tuple[int, int, int], until: tuple[int, int, int]) -> None:
-    span = read_span(said)
+    span = read_date_range(said)
 
     assert span is not None
     assert (span.since, span.until) == (datetime(*since, tzinfo=UTC), datetime(*until, tzinfo=UTC))
@@ -75,7 +75,7 @@ def test_a_time_is_read_as_people_write_it(said: str, since: tuple[int, int, int
     "said", ["", "7", "2026", "2026-13", "2026-02-30", "2026-11-15 2026-11-01", "9999-12", "November"]
 )
 def test_what_is_no_time_is_none(said: str) -> None:
-    assert read_span(said) is None
+    assert read_date_range(said) is None
 
 
 @pytest.mark.parametrize(

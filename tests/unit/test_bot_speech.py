@@ -15,7 +15,7 @@ from coffee_ledger.store.desk import Why as RefusedBecause
 from coffee_ledger.store.payments import Change
 from coffee_ledger.telegram.amounts import Refusal
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
-from coffee_ledger.telegram.desk.asking import Prompt
+from coffee_ledger.telegram.desk.messages import Prompt
 from coffee_ledger.telegram.speech import LANGUAGES, LOCALES, TextError, language_of, speech
 
 SELLING = re.compile(

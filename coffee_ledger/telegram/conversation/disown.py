@@ -12,7 +12,7 @@ from coffee_ledger.store.desk import Disowned, disown_guess
 from coffee_ledger.store.lookup import ShownCharge, find_charge_file
 from coffee_ledger.store.payments import find_balance
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.showing import show_everywhere
+from coffee_ledger.telegram.desk.messages import show_everywhere
 from coffee_ledger.telegram.keyboards import NotMine, one_amount_keyboard
 
 log = structlog.stdlib.get_logger()

@@ -1,21 +1,50 @@
-"""Deciding a charge: to whom it belongs, that it is nobody's, or later."""
+"""Decide a charge: match it to a user, dismiss it, or postpone it."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
 from aiogram import Bot, F, Router
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
-from coffee_ledger.store.desk import Done, Order, Refused, Why, find_decider, match_charge
-from coffee_ledger.store.lookup import ChargeFile, KnownUser, find_charge_file, find_payment_named, find_users, remind
+from coffee_ledger.settling import OutsiderKind
+from coffee_ledger.store.desk import (
+    Done,
+    Order,
+    Refused,
+    Why,
+    dismiss_charge,
+    find_decider,
+    find_outsider_kinds,
+    match_charge,
+)
+from coffee_ledger.store.lookup import (
+    ChargeFile,
+    KnownUser,
+    ShownCharge,
+    find_charge_file,
+    find_payment_named,
+    find_users,
+    remind,
+)
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Prompt, RepliesTo, ask
-from coffee_ledger.telegram.desk.buttons import OnCharge, Step
-from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, name_of
-from coffee_ledger.telegram.desk.people import find_answered_payment, find_people
-from coffee_ledger.telegram.desk.showing import find_charge_card, refuse, show, show_below, show_everywhere
+from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, Step, button, column, rows
+from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, item_of, name_of, remembered
+from coffee_ledger.telegram.desk.messages import (
+    Prompt,
+    RepliesTo,
+    ask,
+    find_charge_card,
+    order_of_reply,
+    question_key,
+    refuse,
+    show,
+    show_below,
+    show_everywhere,
+)
+from coffee_ledger.telegram.desk.search import find_answered_payment, find_people
 from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
@@ -30,11 +59,13 @@ def make_router() -> Router:
         (Step.PICK, pick),
         (Step.MATCH, match),
         (Step.FIND, ask_who),
-        (Step.LATER, put_off),
-        (Step.UNDO, ask_why_undo),
+        (Step.LATER, postpone),
+        (Step.DISMISS, ask_why_dismiss),
     ):
         router.callback_query.register(handler, OnCharge.filter(F.step == step))
     router.message.register(take_who, RepliesTo(Prompt.WHO))
+    router.callback_query.register(dismiss_by_button, Dismiss.filter())
+    router.message.register(dismiss_by_reply, RepliesTo(Prompt.WHY_DISMISS))
     return router
 
 
@@ -136,7 +167,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
         await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+async def postpone(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     """Show the charge to this operator again in some hours, unless it was decided by then."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
@@ -155,12 +186,56 @@ async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Contex
     await press.answer(context.speech.label("desk-later-set", time=context.speech.time(at)))
 
 
-async def ask_why_undo(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """Offer what can be remembered, one tap each; a reply in words is taken as the reason for this charge alone."""
+    file = await find_waiting(press, callback_data, context)
+    if file is None:
+        return
     await press.answer()
-    if press.message is not None:
-        number = callback_data.charge_id
-        text = context.speech.say("desk-ask-why-undo-charge", number=str(number))
-        await ask(press.message, context, Prompt.WHY_UNDO_CHARGE, number, text)
+    if press.message is None:
+        return
+    number = file.charge.charge_id
+    kinds = await find_outsider_kinds(context.pool, number)
+    keys = rows(*column(_dismiss_keys(file.charge, kinds, context.speech)))
+    text = context.speech.say("desk-ask-why-dismiss_by_reply", number=str(number))
+    await ask(press.message, context, Prompt.WHY_DISMISS, number, text, keys=keys)
+
+
+async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
+    speech = context.speech
+    number, remember = callback_data.charge_id, callback_data.remember
+    file = await find_charge_file(context.pool, charge_id=number)
+    if file is None:
+        await press.answer(speech.label("desk-refused-unknown_charge"), show_alert=True)
+        return
+    order = Order(
+        operator=TelegramId(press.from_user.id),
+        reason=_dismiss_label(file.charge, remember, speech),
+        now=context.clock(),
+        request_key=question_key(press),
+    )
+    done = await dismiss_charge(context.pool, number, order, remember=remember)
+    if not isinstance(done, Done):
+        # After a second press the answer of the first stays.
+        card = None if done.why is Why.REPEATED else await find_charge_card(context, number)
+        await refuse(press, done, context, card=card)
+        return
+    await press.answer()
+    await show(press, _dismissed(file.charge, remember, speech))
+    await show_everywhere(bot, context, number)
+    for key in done.also_dismissed:
+        other = await find_charge_file(context.pool, charge_key=key)
+        if other is not None:
+            await show_everywhere(bot, context, other.charge.charge_id)
+
+
+async def dismiss_by_reply(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
+    done = await dismiss_charge(context.pool, number, order_of_reply(message, said, context))
+    if not isinstance(done, Done):
+        await refuse(message, done, context, card=await find_charge_card(context, number))
+        return
+    await message.answer(context.speech.say("desk-dismissed", number=str(number)))
+    await show_everywhere(bot, context, number)
 
 
 async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
@@ -200,3 +275,38 @@ def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Spee
     if payment is None:
         return speech.label("desk-chosen-user", user=str(user.telegram_id))
     return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))
+
+
+def _dismiss_keys(
+    charge: ShownCharge, kinds: tuple[OutsiderKind, ...], speech: Speech
+) -> Iterator[InlineKeyboardButton]:
+    for kind in _worth_remembering(kinds):
+        yield button(_dismiss_label(charge, kind, speech), Dismiss(charge_id=charge.charge_id, remember=kind))
+    yield button(_dismiss_label(charge, None, speech), Dismiss(charge_id=charge.charge_id))
+
+
+def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind]:
+    """Choose by whom, then by what; a supporter says more than a subscription, which is only one of theirs."""
+    persons = [kind for kind in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if kind in kinds]
+    yield from persons[:1]
+    if OutsiderKind.ITEM in kinds:
+        yield OutsiderKind.ITEM
+
+
+def _dismiss_label(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> str:
+    """Name a choice on its button; it is the reason that is kept, too."""
+    if remember is None:
+        return speech.label("desk-only-this-button")
+    if remember is OutsiderKind.ITEM:
+        name, item = item_of(charge)
+        return speech.label(f"desk-any-{name}-button", item=item)
+    return speech.label("desk-outsider-button")
+
+
+def _dismissed(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> Card:
+    number = charge.charge_id
+    undo = button(speech.label("desk-undo-button"), OnCharge(step=Step.UNDO, charge_id=number))
+    lines = [speech.say("desk-dismissed", number=str(number))]
+    if remember is not None:
+        lines += [remembered(charge, remember, speech), speech.say("desk-undo-ends-memory")]
+    return Card("\n".join(lines), rows([undo]))

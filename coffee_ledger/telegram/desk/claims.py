@@ -1,4 +1,4 @@
-"""Deciding a claim: which charge it means, or that none does."""
+"""Decide a claim: credit the charge that it means, or decline it."""
 
 from decimal import Decimal
 
@@ -8,12 +8,20 @@ from aiogram.types import CallbackQuery, Message
 from coffee_ledger.store.desk import Done, Refused, Why, decline_claim
 from coffee_ledger.store.lookup import ClaimFile, ShownCharge, find_claim_file
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Prompt, RepliesTo, ask, order_of_reply
 from coffee_ledger.telegram.desk.buttons import OnClaim, Step
 from coffee_ledger.telegram.desk.cards import claim_card, confirm_card, fits_exactly, name_of
 from coffee_ledger.telegram.desk.charges import match_and_show
-from coffee_ledger.telegram.desk.people import find_answered_payment
-from coffee_ledger.telegram.desk.showing import refuse, show, show_below, show_claim_everywhere
+from coffee_ledger.telegram.desk.messages import (
+    Prompt,
+    RepliesTo,
+    ask,
+    order_of_reply,
+    refuse,
+    show,
+    show_below,
+    show_claim_everywhere,
+)
+from coffee_ledger.telegram.desk.search import find_answered_payment
 
 
 def make_router() -> Router:

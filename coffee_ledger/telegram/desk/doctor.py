@@ -1,4 +1,4 @@
-"""Is everything well? Each line with a sign, and what to do where it is not."""
+"""/doctor: examine webhook, notifications, clocks, ledger and backup, with a sign and an advice for each."""
 
 import platform
 from collections.abc import Iterator
@@ -39,11 +39,11 @@ class Clocks:
 
 def make_router() -> Router:
     router = Router(name="desk-doctor")
-    router.message.register(tell, Command("doctor"))
+    router.message.register(examine_all, Command("doctor"))
     return router
 
 
-async def tell(message: Message, bot: Bot, context: Context) -> None:
+async def examine_all(message: Message, bot: Bot, context: Context) -> None:
     speech = context.speech
     found = await examine(context.pool)
     now = context.clock()

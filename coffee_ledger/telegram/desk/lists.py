@@ -1,13 +1,14 @@
-"""What waits: charges and claims for a person, payments for their money, events for a mend."""
+"""List what is not settled: charges, pending payments, claims, guesses and failed events; settle a failed event again or put it aside."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiogram import Router
+from aiogram import F, Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PendingPayment, TelegramId
+from coffee_ledger.store.desk import Done, Order, put_event_aside, settle_again
 from coffee_ledger.store.lookup import (
     KeptEvent,
     KnownUser,
@@ -36,7 +37,7 @@ from coffee_ledger.telegram.desk.buttons import (
     rows,
 )
 from coffee_ledger.telegram.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
-from coffee_ledger.telegram.desk.showing import show
+from coffee_ledger.telegram.desk.messages import Prompt, RepliesTo, ask, order_of_reply, refuse, show
 from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
@@ -51,6 +52,10 @@ def make_router() -> Router:
     for command, listing in COMMANDS.items():
         router.message.register(_begin(listing), Command(command))
     router.callback_query.register(turn, TurnPage.filter())
+    router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
+    router.callback_query.register(ask_whether_again, SettleAgain.filter())
+    router.callback_query.register(ask_why_aside, PutAside.filter())
+    router.message.register(put_event_aside_by_reply, RepliesTo(Prompt.WHY_PUT_ASIDE))
     return router
 
 
@@ -67,6 +72,49 @@ async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) 
     page = min(max(callback_data.page, 0), PAGES_MAX)
     await press.answer()
     await show(press, await list_card(callback_data.listing, page, context))
+
+
+async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
+    speech = context.speech
+    number = callback_data.event_no
+    keys = rows(
+        [button(speech.label("desk-failed-yes"), SettleAgain(event_no=number, is_sure=True), style="success")],
+        [button(speech.label("desk-back"), TurnPage(listing=Listing.FAILED, page=0))],
+    )
+    await press.answer()
+    await show(press, Card(speech.say("desk-confirm-failed", number=str(number)), keys))
+
+
+async def settle_event_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
+    number = callback_data.event_no
+    order = Order(
+        operator=TelegramId(press.from_user.id),
+        reason=context.speech.label("desk-reason-failed", number=str(number)),
+        now=context.clock(),
+        request_key=f"press:{press.id}",
+    )
+    done = await settle_again(context.pool, number, order)
+    if isinstance(done, Done):
+        await press.answer(context.speech.label("desk-failed-wanted"))
+    else:
+        await refuse(press, done, context)
+    await show(press, await list_card(Listing.FAILED, 0, context))
+
+
+async def ask_why_aside(press: CallbackQuery, callback_data: PutAside, context: Context) -> None:
+    await press.answer()
+    if press.message is not None:
+        number = callback_data.event_no
+        text = context.speech.say("desk-ask-why-aside", number=str(number))
+        await ask(press.message, context, Prompt.WHY_PUT_ASIDE, number, text)
+
+
+async def put_event_aside_by_reply(message: Message, number: int, said: str, context: Context) -> None:
+    done = await put_event_aside(context.pool, number, order_of_reply(message, said, context))
+    if isinstance(done, Done):
+        await message.answer(context.speech.say("desk-aside", number=str(number)))
+    else:
+        await refuse(message, done, context, first="desk-refused-event-decided")
 
 
 async def list_card(listing: Listing, number: int, context: Context) -> Card:
@@ -130,7 +178,7 @@ COMMANDS = {
 }
 LISTS: dict[
     Listing,
-    tuple[Callable[..., Awaitable[Page]], Callable[[Page, Context, Speech], Awaitable[tuple[Lines, Keys]]]],
+    tuple[Callable[..., Awaitable[Page]], Callable[[Page, Context], Awaitable[tuple[Lines, Keys]]]],
 ] = {
     Listing.UNMATCHED: (list_unmatched, _charges),
     Listing.PENDING: (list_pending, _payments),

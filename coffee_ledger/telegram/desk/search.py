@@ -1,17 +1,19 @@
-"""Find people and payments by whatever an operator has in hand, and tell the whole life of a payment."""
+"""Search users and payments by a code, a name, an id, an e-mail or a number, and tell the history of a payment."""
 
 import re
+from dataclasses import dataclass
 
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import InlineKeyboardMarkup, Message
 
 from coffee_ledger.codes import is_code, is_older_form, read_codes
-from coffee_ledger.model import PaymentId
+from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.lookup import (
     FOUND_MAX,
     Entry,
+    KnownUser,
     Life,
     ShownCharge,
     find_charges_by_email,
@@ -19,22 +21,34 @@ from coffee_ledger.store.lookup import (
     find_charges_by_number,
     find_charges_of_user,
     find_life,
+    find_payment_named,
     find_payments_of_user,
+    find_users,
+    find_users_named,
 )
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import rows
 from coffee_ledger.telegram.desk.cards import as_many_as_fit, decision_line, money, name_of, reason_words
 from coffee_ledger.telegram.desk.lists import charge_line, in_pairs, open_key, payment_line
-from coffee_ledger.telegram.desk.people import Found, find_people, without_sign
 from coffee_ledger.telegram.speech import Speech
 
 PEOPLE_MAX = 5
 QUERY_LENGTH_MAX = 200
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+NAME = re.compile(r"@?([A-Za-z][A-Za-z0-9_]{3,31})")
+TELEGRAM_ID = re.compile(r"[1-9][0-9]{0,15}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A user, and the payment by whose code they were found, if so."""
+
+    user: KnownUser
+    payment: PendingPayment | None = None
 
 
 def make_router() -> Router:
-    router = Router(name="desk-finding")
+    router = Router(name="desk-search")
     router.message.register(find, Command("find"))
     router.message.register(tell_life, Command("payment"))
     return router
@@ -68,6 +82,28 @@ async def tell_life(message: Message, command: CommandObject, context: Context) 
     await message.answer(_life(life, speech), reply_markup=_life_keys(life, speech))
 
 
+async def find_people(pool: Pool, said: str) -> list[Found]:
+    payments = [await find_payment_named(pool, code) for code in sorted(read_codes(said).codes)]
+    known = [payment for payment in payments if payment is not None]
+    if known:
+        users = await find_users(pool, {payment.telegram_id for payment in known})
+        return [Found(users[payment.telegram_id], payment) for payment in known if payment.telegram_id in users]
+    if TELEGRAM_ID.fullmatch(said):
+        return [Found(user) for user in (await find_users(pool, [TelegramId(int(said))])).values()]
+    name = NAME.fullmatch(said)
+    return [Found(user) for user in await find_users_named(pool, name[1])] if name else []
+
+
+async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharge) -> PendingPayment | None:
+    """Find the user's one open payment of the charge's amount: it would be completed by it; None: none, or a doubt."""
+    fitting = [
+        payment
+        for payment in await find_payments_of_user(pool, user)
+        if payment.is_open and (payment.amount, payment.currency) == (charge.amount, charge.currency)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
 def read_payment_id(said: str) -> PaymentId | None:
     """Read one code, as people type it, or the older form."""
     codes = read_codes(said).codes
@@ -75,6 +111,11 @@ def read_payment_id(said: str) -> PaymentId | None:
         return next(iter(codes))
     said = said.strip()
     return PaymentId(said) if is_code(said) or is_older_form(said) else None
+
+
+def without_number_sign(number: str) -> str:
+    """Drop what stands before a number where we write one: #7, №7."""
+    return number.lstrip("#№ ")
 
 
 def mask(address: str) -> str:
@@ -86,7 +127,7 @@ def mask(address: str) -> str:
 async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_address: bool) -> list[ShownCharge]:
     if is_address:
         return await find_charges_by_email(pool, said)
-    charges = await find_charges_by_number(pool, without_sign(said))
+    charges = await find_charges_by_number(pool, without_number_sign(said))
     charges += await find_charges_by_name(pool, " ".join(said.split()))
     for found in people:
         charges += await find_charges_of_user(pool, found.user.telegram_id)

@@ -1,15 +1,21 @@
-"""Changing balances by hand, and taking back what was decided; each with a reason, and asked once more."""
+"""
+Take back credits: undo a match, a dismissal or an adjustment, or refund a part of a charge.
+
+Each asks for a reason and for confirmation. The reason stands as a quotation in the message that asks for confirmation.
+"""
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from aiogram import Bot, F, Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
 
-from coffee_ledger.model import ChargeState, CreditKind, TelegramId
-from coffee_ledger.store.desk import Done, Refused, Why, credit_user, undo_adjustment, undo_match
+from coffee_ledger.model import ChargeState, CreditKind
+from coffee_ledger.store.desk import Done, Refused, Why, foresee_part, refund_part, undo_adjustment, undo_match
 from coffee_ledger.store.lookup import (
+    ChargeFile,
     Entry,
     KnownUser,
     ShownCharge,
@@ -20,80 +26,43 @@ from coffee_ledger.store.lookup import (
     find_entry,
     find_users,
 )
+from coffee_ledger.telegram.amounts import Wish, read_paid
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import ANSWER_LENGTH_MAX, Prompt, RepliesTo, ask, order_of_press
-from coffee_ledger.telegram.desk.buttons import Adjust, LeaveAsIs, Undo, button, column, rows
+from coffee_ledger.telegram.desk.buttons import LeaveAsIs, OnCharge, RefundPart, Step, Undo, button, column, rows
 from coffee_ledger.telegram.desk.cards import Card, decided, money, name_of
 from coffee_ledger.telegram.desk.lists import open_key
-from coffee_ledger.telegram.desk.people import find_people
-from coffee_ledger.telegram.desk.showing import find_charge_card, refuse, show, show_everywhere
+from coffee_ledger.telegram.desk.messages import (
+    Prompt,
+    RepliesTo,
+    ask,
+    balance_text,
+    find_charge_card,
+    one_line,
+    order_of_press,
+    refuse,
+    show,
+    show_everywhere,
+)
+from coffee_ledger.telegram.desk.search import find_people
 from coffee_ledger.telegram.speech import Speech
 
-# What a keyboard makes of a minus: itself, the true one, a dash.
-MINUS = "-\u2212\u2013\u2014"
-# Three digits that stand apart may be a reason, or the rest of a number ("1 000"): then nothing is done.
-CREDIT = re.compile(rf"(\S+)\s+([{MINUS}+]?)(\d{{1,9}})(?:\s+(?!\s*\d{{3}}(?!\d))(.+))?", re.DOTALL)
 # A Cyrillic letter that looks like c, too.
 ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
 TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
 
 
 def make_router() -> Router:
-    router = Router(name="desk-adjusting")
-    router.message.register(begin_credit, Command("credit"))
+    router = Router(name="desk-undo")
     router.message.register(begin_undo, Command("undo"))
+    router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
     router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
     router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
-    router.callback_query.register(adjust, Adjust.filter())
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
-    router.callback_query.register(leave, LeaveAsIs.filter())
+    router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.PART))
+    router.message.register(take_amount, RepliesTo(Prompt.HOW_MUCH))
+    router.callback_query.register(reverse_part, RefundPart.filter())
     return router
-
-
-async def begin_credit(message: Message, command: CommandObject, context: Context) -> None:
-    """Show whom and what it would change."""
-    speech = context.speech
-    wish = CREDIT.fullmatch((command.args or "").strip())
-    reason = _reason(wish[4] if wish else None)
-    credits = (-1 if wish[2] and wish[2] in MINUS else 1) * int(wish[3]) if wish else 0
-    if wish is None or not credits or not reason:
-        await message.answer(speech.say("desk-credit-how"))
-        return
-    people = await find_people(context.pool, wish[1])
-    if len(people) != 1:
-        await message.answer(speech.say("desk-credit-several" if people else "desk-found-nobody"))
-        return
-    user = people[0].user
-    text = speech.say(
-        "desk-confirm-credit",
-        sign="plus" if credits > 0 else "minus",
-        credits=speech.say("credits", credits=abs(credits)),
-        user=name_of(user.telegram_id, {user.telegram_id: user}),
-        before=str(user.balance),
-        after=str(user.balance + credits),
-        reason=reason,
-    )
-    yes = Adjust(telegram_id=user.telegram_id, credits=credits)
-    keys = rows(
-        [button(speech.label("desk-adjust-yes", credits=speech.change(credits)), yes, style="success")],
-        [button(speech.label("desk-no"), LeaveAsIs())],
-    )
-    await message.answer(text, reply_markup=keys)
-
-
-async def adjust(press: CallbackQuery, callback_data: Adjust, context: Context) -> None:
-    order = order_of_press(press, context)
-    if order is None:
-        await press.answer(context.speech.label("desk-too-old"), show_alert=True)
-        return
-    user = TelegramId(callback_data.telegram_id)
-    done = await credit_user(context.pool, user, order, credits=callback_data.credits)
-    if not isinstance(done, Done):
-        await refuse(press, done, context)
-        return
-    await press.answer()
-    await show(press, Card(await _with_balance("desk-adjusted", done, context)))
 
 
 async def begin_undo(message: Message, command: CommandObject, context: Context) -> None:
@@ -112,6 +81,14 @@ async def begin_undo(message: Message, command: CommandObject, context: Context)
         return
     card = await _offer_what_can_be_undone(target[1], context)
     await message.answer(card.text, reply_markup=card.keyboard)
+
+
+async def ask_why_undo_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    await press.answer()
+    if press.message is not None:
+        number = callback_data.charge_id
+        text = context.speech.say("desk-ask-why-undo-charge", number=str(number))
+        await ask(press.message, context, Prompt.WHY_UNDO_CHARGE, number, text)
 
 
 async def ask_why_undo(press: CallbackQuery, callback_data: Undo, context: Context) -> None:
@@ -146,11 +123,6 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
         await show_everywhere(bot, context, done.charge_id)
 
 
-async def leave(press: CallbackQuery, context: Context) -> None:
-    await press.answer()
-    await show(press, Card(context.speech.say("desk-left")))
-
-
 async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context: Context) -> None:
     """Ask for the reason, and with it whether to take back."""
     speech = context.speech
@@ -158,7 +130,7 @@ async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context
     if shown is None:
         await message.answer(speech.say("desk-refused-nothing_to_undo"))
         return
-    reason = _reason(said)
+    reason = one_line(said)
     if not reason:
         await _ask_why(message, wish, context)
         return
@@ -270,7 +242,7 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
 
 async def _undone(done: Done, context: Context) -> Card:
     """Say what was taken back; where a charge waits again, lead on to it."""
-    lines = [await _with_balance("desk-undone", done, context)] if done.telegram_id is not None else []
+    lines = [await balance_text("desk-undone", done, context)] if done.telegram_id is not None else []
     file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
     if file is None:
         return Card("\n".join(lines))
@@ -291,17 +263,114 @@ async def _left_as_it_is(wish: Undo, refused: Refused, context: Context) -> Card
     return Card(_entry_line(entry, user, context.speech) + "\n" + context.speech.say(f"desk-refused-{refused.why}"))
 
 
-async def _with_balance(text: str, done: Done, context: Context) -> str:
+async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    file = await find_charge_file(context.pool, charge_id=callback_data.charge_id)
+    refused = _why_no_refund(file)
+    if file is None or refused is not None:
+        card = await find_charge_card(context, callback_data.charge_id)
+        await refuse(press, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
+        return
+    await press.answer()
+    if press.message is not None:
+        await _ask_how_much(press.message, file.charge, "desk-ask-how-much", context)
+
+
+async def take_amount(message: Message, number: int, said: str, context: Context) -> None:
+    """Show what the part would change, and ask."""
+    file = await find_charge_file(context.pool, charge_id=number)
+    refused = _why_no_refund(file)
+    if file is None or refused is not None:
+        card = await find_charge_card(context, number)
+        await refuse(message, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
+        return
+    part = _part_of(file.charge, read_paid(said, currency=file.charge.currency))
+    if part is None:
+        await _ask_how_much(message, file.charge, "desk-part-unreadable", context)
+        return
+    card = await _confirm_part(file, part, context)
+    await message.answer(card.text, reply_markup=card.keyboard)
+
+
+async def reverse_part(press: CallbackQuery, callback_data: RefundPart, bot: Bot, context: Context) -> None:
+    order = order_of_press(press, context)
+    if order is None:
+        await press.answer(context.speech.label("desk-too-old"), show_alert=True)
+        return
+    number = callback_data.charge_id
+    done = await refund_part(context.pool, number, order, amount=callback_data.amount, kept=callback_data.kept)
+    if not isinstance(done, Done):
+        is_repeat = done.why is Why.REPEATED
+        card = None if is_repeat else await find_charge_card(context, number)
+        await refuse(press, done, context, card=card)
+        return
+    await press.answer()
+    await show(press, Card(await _part_refunded(done, number, context)))
+    await show_everywhere(bot, context, number)
+
+
+async def _ask_how_much(
+    message: Message | InaccessibleMessage, charge: ShownCharge, text: str, context: Context
+) -> None:
+    number = charge.charge_id
+    said = context.speech.say(
+        text, number=str(number), amount=context.speech.money(charge.amount_kept or Decimal(0), charge.currency)
+    )
+    await ask(message, context, Prompt.HOW_MUCH, number, said)
+
+
+def _why_no_refund(file: ChargeFile | None) -> Refused | None:
+    if file is None:
+        return Refused(Why.UNKNOWN_CHARGE)
+    charge = file.charge
+    is_refundable = charge.is_paid and charge.amount is not None and charge.state is not ChargeState.DISMISSED
+    return None if is_refundable else Refused(Why.NOT_REFUNDABLE)
+
+
+def _part_of(charge: ShownCharge, said: Wish | None) -> Decimal | None:
+    """Return the amount if it is a part of what was paid and has not gone back; None otherwise."""
+    kept = charge.amount_kept
+    is_part = said is not None and kept is not None and said.currency == charge.currency and said.amount < kept
+    return said.amount if said is not None and is_part else None
+
+
+async def _confirm_part(file: ChargeFile, part: Decimal, context: Context) -> Card:
     speech = context.speech
-    assert done.telegram_id is not None
+    charge = file.charge
+    kept = charge.amount_kept or Decimal(0)
+    amounts = {"part": speech.money(part, charge.currency), "amount": money(charge, speech)}
+    lines = [
+        speech.say("desk-confirm-part", number=str(charge.charge_id), **amounts),
+        speech.say("desk-part-reason", **amounts),
+    ]
+    if charge.telegram_id is not None:
+        user = file.users[charge.telegram_id]
+        change = await foresee_part(context.pool, charge.charge_id, amount=part)
+        balance = speech.say(
+            "desk-confirm-balance",
+            credits=speech.change(change),
+            before=str(user.balance),
+            after=str(user.balance + change),
+        )
+        lines += [speech.say("desk-part-user", user=name_of(user.telegram_id, file.users)), balance]
+    yes = RefundPart(charge_id=charge.charge_id, amount=part, kept=kept)
+    return Card(
+        "\n".join(lines),
+        rows(
+            [button(speech.label("desk-part-yes", **amounts), yes, style="danger")],
+            [button(speech.label("desk-no"), LeaveAsIs())],
+        ),
+    )
+
+
+async def _part_refunded(done: Done, number: int, context: Context) -> str:
+    speech = context.speech
+    if done.telegram_id is None:
+        return speech.say("desk-part-noted", number=str(number))
     users = await find_users(context.pool, [done.telegram_id])
     return speech.say(
-        text,
+        "desk-part-done",
+        number=str(number),
         user=name_of(done.telegram_id, users),
         credits=speech.change(done.credits),
         balance=speech.say("credits", credits=users[done.telegram_id].balance),
     )
-
-
-def _reason(said: str | None) -> str:
-    return " ".join((said or "").split())[:ANSWER_LENGTH_MAX]
