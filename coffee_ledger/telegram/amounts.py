@@ -25,7 +25,7 @@ WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([
 
 
 @dataclass(frozen=True)
-class Wish:
+class RequestedAmount:
     """An amount that may be asked for."""
 
     amount: Decimal
@@ -33,7 +33,7 @@ class Wish:
     payment_id: PaymentId | None = None
 
 
-class Refusal(enum.StrEnum):
+class AmountProblem(enum.StrEnum):
     """Why an amount, or a Web App's data, cannot be taken; each has its text in the locale files."""
 
     UNREADABLE = "amount-unreadable"
@@ -44,31 +44,31 @@ class Refusal(enum.StrEnum):
     DATA_FOREIGN = "web-app-foreign"
 
 
-def read_wish(text: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
     """Read `10`, `7.50 EUR`, `10,50`, `€5`, `20 грн`; *currency* is meant where none is named."""
     written = _read(text, currency)
-    return _within_bounds(written.amount, written.currency, currencies) if written else Refusal.UNREADABLE
+    return _within_bounds(written.amount, written.currency, currencies) if written else AmountProblem.UNREADABLE
 
 
-def read_paid(text: str, *, currency: str) -> Wish | None:
+def read_paid(text: str, *, currency: str) -> RequestedAmount | None:
     """Read what somebody says they have paid, which may be in a currency that has no rate; None: it makes no sense."""
     written = _read(text, currency)
     is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
     return written if is_sensible else None
 
 
-def _read(text: str, currency: str) -> Wish | None:
+def _read(text: str, currency: str) -> RequestedAmount | None:
     written = WRITTEN.fullmatch(text.strip().upper())
     if written is None:
         return None
     # Named twice, as on receipts ("$5.00 USD"), it must be the same.
     named = {SIGNS.get(one, one) for one in (written[1], written[4]) if one} or {currency}
-    return Wish(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
+    return RequestedAmount(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
 
 
-def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
     """Read what a link `t.me/BOT?start=…` carries: `10`, `7_50`, `10-EUR`, as no points and blanks fit into it."""
-    return read_wish(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
+    return read_amount(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
 
 
 def _refuse_booleans(value: object) -> object:
@@ -88,28 +88,34 @@ class _WebAppData(BaseModel):
     user_id: Annotated[int | None, BeforeValidator(_refuse_booleans)] = None
 
 
-def read_web_app_data(data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+def read_web_app_data(
+    data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]
+) -> RequestedAmount | AmountProblem:
     """Read `{"payment_id"?, "user_id"?, "amount", "currency"?}`; an older-form id must begin with the sender's own."""
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
-        return Refusal.DATA_UNREADABLE
+        return AmountProblem.DATA_UNREADABLE
     try:
         read = _WebAppData.model_validate_json(data)
     except (ValidationError, UnicodeEncodeError):
-        return Refusal.DATA_UNREADABLE
+        return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
-        return Refusal.DATA_FOREIGN
+        return AmountProblem.DATA_FOREIGN
     if read.payment_id is not None and not is_older_form(read.payment_id):
-        return Refusal.DATA_UNREADABLE
+        return AmountProblem.DATA_UNREADABLE
     payment_id = PaymentId(read.payment_id) if read.payment_id else None
     if payment_id is not None and older_form_owner(payment_id) != sender:
-        return Refusal.DATA_FOREIGN
-    wish = _within_bounds(read.amount, (read.currency or currency).upper(), currencies)
-    return Wish(wish.amount, wish.currency, payment_id) if isinstance(wish, Wish) else wish
+        return AmountProblem.DATA_FOREIGN
+    requested = _within_bounds(read.amount, (read.currency or currency).upper(), currencies)
+    return (
+        RequestedAmount(requested.amount, requested.currency, payment_id)
+        if isinstance(requested, RequestedAmount)
+        else requested
+    )
 
 
-def _within_bounds(amount: Decimal, currency: str, currencies: Collection[str]) -> Wish | Refusal:
+def _within_bounds(amount: Decimal, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
     if currency not in currencies:
-        return Refusal.CURRENCY
+        return AmountProblem.CURRENCY
     if amount < LEAST:
-        return Refusal.TOO_SMALL
-    return Refusal.TOO_LARGE if amount > MOST else Wish(amount, currency)
+        return AmountProblem.TOO_SMALL
+    return AmountProblem.TOO_LARGE if amount > MOST else RequestedAmount(amount, currency)

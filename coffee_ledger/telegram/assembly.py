@@ -24,7 +24,7 @@ from coffee_ledger.store.spending import spend_credits
 from coffee_ledger.telegram.api.app import Api
 from coffee_ledger.telegram.api.chat import Chat
 from coffee_ledger.telegram.api.live import Live
-from coffee_ledger.telegram.client import UPDATE_BYTES_MAX, LimitCalls, add_update_route, calling, make_bot
+from coffee_ledger.telegram.client import UPDATE_BYTES_MAX, LimitCalls, add_update_route, make_bot, request_middlewares
 from coffee_ledger.telegram.clock import watch_clock
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.router import make_router as make_desk_router
@@ -88,7 +88,7 @@ async def payments_in(
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             vital_signs(pool, revision=settings.REVISION),
-            telling(settings, context, bot) as app,
+            background_tasks(settings, context, bot) as app,
         ):
             if is_alone and settings.BOT_WEBHOOK_URL is not None:
                 add_update_route(app, bot, dispatcher, settings)
@@ -99,7 +99,7 @@ async def payments_in(
 
 
 @asynccontextmanager
-async def telling(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
+async def background_tasks(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
     """
     Deliver what is owed, and keep open pages up to date, for as long as the context lasts; end what has been begun.
 
@@ -113,8 +113,8 @@ async def telling(settings: BotSettings, context: Context, bot: Bot) -> AsyncIte
         # Without retries: the outbox remembers what failed.
         make_bot(settings, retries=False) as messenger,
         open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
-        calling(messenger, MeasureCalls()),
-        calling(bot, LimitCalls(limiter), MeasureCalls()),
+        request_middlewares(messenger, MeasureCalls()),
+        request_middlewares(bot, LimitCalls(limiter), MeasureCalls()),
         asyncio.TaskGroup() as tasks,
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)
@@ -124,7 +124,7 @@ async def telling(settings: BotSettings, context: Context, bot: Bot) -> AsyncIte
             live.wake()
 
         chat = Chat(bot, context, tasks)
-        api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.hand_over)
+        api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.send_code)
         app = web.Application(client_max_size=UPDATE_BYTES_MAX)
         app.add_subapp("/api", api.make_app())
         until_ended = [

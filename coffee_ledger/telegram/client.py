@@ -176,7 +176,7 @@ def _chat_of(method: TelegramMethod[Any]) -> int | None:
     return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
 
 
-class Session(AiohttpSession):
+class TelegramSession(AiohttpSession):
     """
     Look the address of Telegram's server up again after a while.
 
@@ -192,7 +192,7 @@ class Session(AiohttpSession):
 def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
     """Make a client; links in its messages show no preview. *retries* False: for who remembers what failed."""
     # aiogram reads webhook requests with the session's `json_loads`, too.
-    session = Session(
+    session = TelegramSession(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
     if retries:
@@ -202,7 +202,7 @@ def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
 
 
 @asynccontextmanager
-async def calling(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None]:
+async def request_middlewares(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None]:
     """Let each call of *bot* pass through *steps*, the first one first, for as long as the context lasts."""
     for step in steps:
         bot.session.middleware(step)
@@ -213,7 +213,7 @@ async def calling(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None
             bot.session.middleware.unregister(step)
 
 
-async def introduce(bot: Bot, app_url: str | None, operators: Sequence[TelegramId]) -> None:
+async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[TelegramId]) -> None:
     """Tell Telegram in each language what the bot is for and which commands it has, and where its Mini App is."""
     for language in LANGUAGES:
         texts = speech(language)
@@ -229,10 +229,10 @@ async def introduce(bot: Bot, app_url: str | None, operators: Sequence[TelegramI
         log.warning("no button opens the Mini App: PUBLIC_HOST is no public name")
     await show_menu_button(bot, None, language=DEFAULT_LANGUAGE, app_url=app_url)
     for operator in operators:
-        await introduce_desk(bot, operator)
+        await list_desk_commands(bot, operator)
 
 
-async def introduce_desk(bot: Bot, operator: TelegramId) -> None:
+async def list_desk_commands(bot: Bot, operator: TelegramId) -> None:
     """List the desk's commands, too, for one operator; nothing happens before they have pressed Start."""
     scope = BotCommandScopeChat(chat_id=operator)
     for language in LANGUAGES:
@@ -277,8 +277,8 @@ async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, 
 
 async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     # Nothing pending is dropped: it may be somebody's payment.
-    await insist("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
-    await insist("say who the bot is", bot.me, stop)
+    await retry_until_done("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
+    await retry_until_done("say who the bot is", bot.me, stop)
     if stop.is_set():
         return
     polling = asyncio.create_task(
@@ -326,7 +326,7 @@ async def _await_webhook(
     bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
 ) -> None:
     """Tell Telegram where to send updates, and let them come."""
-    await insist(
+    await retry_until_done(
         "enter webhook mode",
         lambda: bot.set_webhook(
             url,
@@ -344,7 +344,7 @@ def webhook_secret(token: str) -> str:
     return hmac.new(token.encode(), b"telegram-webhook", hashlib.sha256).hexdigest()
 
 
-async def insist(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
+async def retry_until_done(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
     """Try until Telegram answers well, with growing pauses, or until told to stop."""
     pause_seconds = 1.0
     while not stop.is_set():

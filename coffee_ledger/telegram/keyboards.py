@@ -42,7 +42,7 @@ class ClaimAmount(CallbackData, prefix="paid"):
     currency: str
 
 
-class ClaimEnd(CallbackData, prefix="claim"):
+class ClaimButton(CallbackData, prefix="claim"):
     what: str
 
 
@@ -101,7 +101,7 @@ def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
     return _rows(
         *_app_row(speech, app_url),
         [_press(speech, "choose-button", ChooseAmount())],
-        [_press(speech, "claim-button", ClaimEnd(what="begin"))],
+        [_press(speech, "claim-button", ClaimButton(what="begin"))],
     )
 
 
@@ -109,7 +109,7 @@ def claim_days_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     return _rows(
         [_press(speech, "claim-today", ClaimDay(days_ago=0)), _press(speech, "claim-yesterday", ClaimDay(days_ago=1))],
         [_press(speech, "claim-other-day", ClaimDay(days_ago=-1))],
-        [_press(speech, "claim-stop", ClaimEnd(what="stop"))],
+        [_press(speech, "claim-stop", ClaimButton(what="stop"))],
     )
 
 
@@ -122,12 +122,13 @@ def claim_amounts_keyboard(speech: Speech, amounts: Sequence[Decimal], currency:
         for amount in amounts
     ]
     pairs = [buttons[place : place + 2] for place in range(0, len(buttons), 2)]
-    return _rows(*pairs, [_press(speech, "claim-stop", ClaimEnd(what="stop"))])
+    return _rows(*pairs, [_press(speech, "claim-stop", ClaimButton(what="stop"))])
 
 
 def claim_name_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     return _rows(
-        [_press(speech, "claim-skip", ClaimEnd(what="skip"))], [_press(speech, "claim-stop", ClaimEnd(what="stop"))]
+        [_press(speech, "claim-skip", ClaimButton(what="skip"))],
+        [_press(speech, "claim-stop", ClaimButton(what="stop"))],
     )
 
 

@@ -33,7 +33,7 @@ from coffee_ledger.telegram.metrics import (
     UPDATE_DURATION,
     UPDATES,
     UPDATES_HANDLED,
-    Call,
+    CallOutcome,
 )
 
 
@@ -58,18 +58,18 @@ class MeasureCalls(BaseRequestMiddleware):
         try:
             answer = await make_request(bot, method)
         except AiogramError as error:
-            _count(method, call_of(error))
+            _count(method, outcome_of(error))
             if isinstance(error, TelegramRetryAfter):
                 FLOOD_WAIT.inc(error.retry_after)
             raise
-        _count(method, Call.OK)
+        _count(method, CallOutcome.OK)
         if not isinstance(method, GetUpdates):
             TELEGRAM_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
         return answer
 
 
 @dataclass
-class Ending:
+class UpdateOutcome:
     """How handling an update ended; handed down, as the one who knows it stands deep inside."""
 
     is_failure: bool = False
@@ -77,8 +77,8 @@ class Ending:
 
 def note_failure(data: Mapping[str, Any]) -> None:
     """Count this update as failed, although its user got an excuse for an answer."""
-    ending = data.get("ending")
-    if isinstance(ending, Ending):
+    ending = data.get("outcome")
+    if isinstance(ending, UpdateOutcome):
         ending.is_failure = True
 
 
@@ -91,7 +91,7 @@ class MeasureUpdates(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        data["ending"] = ending = Ending()
+        data["outcome"] = ending = UpdateOutcome()
         type_ = update_label(event)
         with span(f"update {type_}", SpanKind.CONSUMER) as made, timed(UPDATE_DURATION):
             try:
@@ -110,24 +110,24 @@ def update_label(event: TelegramObject) -> str:
     return type_ if type_ in UPDATES else "other"
 
 
-def call_of(error: AiogramError) -> Call:
+def outcome_of(error: AiogramError) -> CallOutcome:
     match error:
         case TelegramRetryAfter():
-            return Call.RETRY_AFTER
+            return CallOutcome.RETRY_AFTER
         case TelegramForbiddenError():
-            return Call.FORBIDDEN
+            return CallOutcome.FORBIDDEN
         case TelegramBadRequest() | TelegramNotFound():
-            return Call.BAD_REQUEST
+            return CallOutcome.BAD_REQUEST
         case TelegramUnauthorizedError():
-            return Call.UNAUTHORIZED
+            return CallOutcome.UNAUTHORIZED
         case TelegramConflictError():
-            return Call.CONFLICT
+            return CallOutcome.CONFLICT
         case TelegramServerError():
-            return Call.SERVER
+            return CallOutcome.SERVER
         case _:
-            return Call.NETWORK
+            return CallOutcome.NETWORK
 
 
-def _count(method: TelegramMethod[Any], call: Call) -> None:
+def _count(method: TelegramMethod[Any], call: CallOutcome) -> None:
     name = type(method).__name__
     TELEGRAM_CALLS.labels(name if name in CALLED_METHODS else OTHER_METHOD, call).inc()

@@ -17,7 +17,7 @@ class Sending(enum.StrEnum):
     DEAD = "dead"
 
 
-class Call(enum.StrEnum):
+class CallOutcome(enum.StrEnum):
     """How a call to Telegram ended."""
 
     OK = "ok"
@@ -32,7 +32,7 @@ class Call(enum.StrEnum):
     NETWORK = "network"
 
 
-class Answer(enum.StrEnum):
+class RequestOutcome(enum.StrEnum):
     """How a request of the Mini App was answered."""
 
     OK = "ok"
@@ -107,11 +107,11 @@ WEBHOOK_TO_NOTIFIED = Histogram(
 
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
-for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):
+for method, call in product((*CALLED_METHODS, OTHER_METHOD), CallOutcome):
     TELEGRAM_CALLS.labels(method, call)
 for update, ending in product(UPDATES, ("ok", "error")):
     UPDATES_HANDLED.labels(update, ending)
-for route, answer in product((*API_ROUTES, OTHER_ROUTE), Answer):
+for route, answer in product((*API_ROUTES, OTHER_ROUTE), RequestOutcome):
     API_REQUESTS.labels(route, answer)
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)

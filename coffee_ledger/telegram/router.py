@@ -8,7 +8,7 @@ from aiogram import F, Router
 from aiogram.fsm.middleware import FSMContextMiddleware
 from aiogram.fsm.storage.memory import MemoryStorage, SimpleEventIsolation
 
-from coffee_ledger.telegram.conversation import account, cancel, claim, disown, erase, language, pay, questions, start
+from coffee_ledger.telegram.conversation import account, cancel, claim, disown, erase, faq, language, pay, start
 from coffee_ledger.telegram.middleware import MeetUser, Throttle
 
 
@@ -22,7 +22,7 @@ def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = Non
     router, parts = Router(name="coffee-ledger"), Router(name="conversation")
     router.include_router(parts)
     # The claim's questions come first: while they last, /cancel is theirs.
-    for part in (claim, start, pay, cancel, disown, account, questions, language, erase):
+    for part in (claim, start, pay, cancel, disown, account, faq, language, erase):
         parts.include_router(part.make_router())
     if answers_unknown:
         parts.include_router(start.make_last_router())
@@ -39,5 +39,5 @@ def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = Non
         if throttle is not None:
             updates.middleware(throttle)
         updates.middleware(MeetUser())
-    router.message.middleware(claim.CommandsEndQuestions())
+    router.message.middleware(claim.CommandsEndDialogue())
     return router

@@ -6,7 +6,7 @@ from aiogram.fsm.storage.memory import SimpleEventIsolation
 
 from coffee_ledger.runtime.process import run_service
 from coffee_ledger.telegram.assembly import payments_in
-from coffee_ledger.telegram.client import insist, introduce, make_bot, take_updates
+from coffee_ledger.telegram.client import make_bot, retry_until_done, set_up_profile, take_updates
 from coffee_ledger.telegram.settings import BotSettings
 
 log = structlog.stdlib.get_logger()
@@ -18,7 +18,9 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings, is_alone=True):
         # In the background, so that users are answered even while Telegram refuses these calls.
         introducing = asyncio.create_task(
-            insist("introduce the bot", lambda: introduce(bot, settings.app_url, settings.operators), stop)
+            retry_until_done(
+                "introduce the bot", lambda: set_up_profile(bot, settings.app_url, settings.operators), stop
+            )
         )
         log.info("bot ready")
         await take_updates(bot, dispatcher, settings, stop)

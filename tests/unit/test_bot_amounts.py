@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_amount, read_web_app_data
 
 CURRENCIES = ("USD", "EUR", "UAH", "PLN")
 ANNA = TelegramId(101)
 
 
-def written(text: str) -> Wish | Refusal:
-    return read_wish(text, currency="USD", currencies=CURRENCIES)
+def written(text: str) -> RequestedAmount | AmountProblem:
+    return read_amount(text, currency="USD", currencies=CURRENCIES)
 
 
-def sent(data: object) -> Wish | Refusal:
+def sent(data: object) -> RequestedAmount | AmountProblem:
     text = data if isinstance(data, str) else json.dumps(data)
     return read_web_app_data(text, sender=ANNA, currency="USD", currencies=CURRENCIES)
 
@@ -45,38 +45,38 @@ def sent(data: object) -> Wish | Refusal:
     ],
 )
 def test_an_amount_is_read_as_people_write_it(text: str, amount: str, currency: str) -> None:
-    assert written(text) == Wish(Decimal(amount), currency)
+    assert written(text) == RequestedAmount(Decimal(amount), currency)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", Refusal.UNREADABLE),
-        ("ten", Refusal.UNREADABLE),
-        ("10 dollars please", Refusal.UNREADABLE),
-        ("-10", Refusal.UNREADABLE),
-        ("+10", Refusal.UNREADABLE),
-        ("1e3", Refusal.UNREADABLE),
-        ("0x10", Refusal.UNREADABLE),
-        ("10.", Refusal.UNREADABLE),
-        (".5", Refusal.UNREADABLE),
-        ("10.555", Refusal.UNREADABLE),
-        ("1,000", Refusal.UNREADABLE),
-        ("1 000", Refusal.UNREADABLE),
-        ("10 20", Refusal.UNREADABLE),
-        ("$5 EUR", Refusal.UNREADABLE),
-        ("$5 ₴", Refusal.UNREADABLE),
-        ("NaN", Refusal.UNREADABLE),
-        ("9" * 400, Refusal.UNREADABLE),
-        ("0", Refusal.TOO_SMALL),
-        ("0.99", Refusal.TOO_SMALL),
-        ("10000.01", Refusal.TOO_LARGE),
-        ("999999999", Refusal.TOO_LARGE),
-        ("5 GBP", Refusal.CURRENCY),
-        ("£5", Refusal.CURRENCY),
+        ("", AmountProblem.UNREADABLE),
+        ("ten", AmountProblem.UNREADABLE),
+        ("10 dollars please", AmountProblem.UNREADABLE),
+        ("-10", AmountProblem.UNREADABLE),
+        ("+10", AmountProblem.UNREADABLE),
+        ("1e3", AmountProblem.UNREADABLE),
+        ("0x10", AmountProblem.UNREADABLE),
+        ("10.", AmountProblem.UNREADABLE),
+        (".5", AmountProblem.UNREADABLE),
+        ("10.555", AmountProblem.UNREADABLE),
+        ("1,000", AmountProblem.UNREADABLE),
+        ("1 000", AmountProblem.UNREADABLE),
+        ("10 20", AmountProblem.UNREADABLE),
+        ("$5 EUR", AmountProblem.UNREADABLE),
+        ("$5 ₴", AmountProblem.UNREADABLE),
+        ("NaN", AmountProblem.UNREADABLE),
+        ("9" * 400, AmountProblem.UNREADABLE),
+        ("0", AmountProblem.TOO_SMALL),
+        ("0.99", AmountProblem.TOO_SMALL),
+        ("10000.01", AmountProblem.TOO_LARGE),
+        ("999999999", AmountProblem.TOO_LARGE),
+        ("5 GBP", AmountProblem.CURRENCY),
+        ("£5", AmountProblem.CURRENCY),
     ],
 )
-def test_what_is_no_amount_is_refused_with_its_reason(text: str, why: Refusal) -> None:
+def test_what_is_no_amount_is_refused_with_its_reason(text: str, why: AmountProblem) -> None:
     assert written(text) == why
 
 
@@ -90,9 +90,9 @@ def test_whatever_is_written_becomes_a_sane_amount_or_a_refusal(text: str) -> No
     st.sampled_from(CURRENCIES),
 )
 def test_every_amount_within_the_bounds_is_read_exactly(amount: Decimal, currency: str) -> None:
-    assert written(f"{amount:f} {currency}") == Wish(amount, currency)
-    assert sent({"amount": f"{amount:f}", "currency": currency}) == Wish(amount, currency)
-    assert sent(f'{{"amount": {amount:f}}}') == Wish(amount, "USD")
+    assert written(f"{amount:f} {currency}") == RequestedAmount(amount, currency)
+    assert sent({"amount": f"{amount:f}", "currency": currency}) == RequestedAmount(amount, currency)
+    assert sent(f'{{"amount": {amount:f}}}') == RequestedAmount(amount, "USD")
 
 
 @given(
@@ -123,33 +123,37 @@ def test_whatever_is_not_even_json_is_refused(text: str) -> None:
     ],
 )
 def test_a_page_may_say_this_much(form: object, payment_id: str | None) -> None:
-    assert sent(form) == Wish(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
+    assert sent(form) == RequestedAmount(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
 
 
 @pytest.mark.parametrize(
     ("form", "why"),
     [
-        ({"amount": 10, "user_id": 202}, Refusal.DATA_FOREIGN),
-        ({"amount": 10, "payment_id": "202_1732347758"}, Refusal.DATA_FOREIGN),
-        ({"amount": 10, "payment_id": "1101_1732347758"}, Refusal.DATA_FOREIGN),
-        ({"amount": 10, "user_id": True}, Refusal.DATA_UNREADABLE),
-        ({"amount": True}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": "K7QM2XHD"}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": "101_1732347758\n"}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": ""}, Refusal.DATA_UNREADABLE),
-        ({"amount": 10.001}, Refusal.DATA_UNREADABLE),
-        ('{"amount": 1e400}', Refusal.DATA_UNREADABLE),
-        ({"amount": 10, "x": "я" * 2048}, Refusal.DATA_UNREADABLE),
-        ({"amount": 0}, Refusal.TOO_SMALL),
-        ({"amount": 10001}, Refusal.TOO_LARGE),
-        ({"amount": 10, "currency": "GBP"}, Refusal.CURRENCY),
+        ({"amount": 10, "user_id": 202}, AmountProblem.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "202_1732347758"}, AmountProblem.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "1101_1732347758"}, AmountProblem.DATA_FOREIGN),
+        ({"amount": 10, "user_id": True}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": True}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "K7QM2XHD"}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "101_1732347758\n"}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": ""}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10.001}, AmountProblem.DATA_UNREADABLE),
+        ('{"amount": 1e400}', AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "x": "я" * 2048}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 0}, AmountProblem.TOO_SMALL),
+        ({"amount": 10001}, AmountProblem.TOO_LARGE),
+        ({"amount": 10, "currency": "GBP"}, AmountProblem.CURRENCY),
     ],
 )
-def test_what_a_page_may_not_say_is_refused_with_its_reason(form: object, why: Refusal) -> None:
+def test_what_a_page_may_not_say_is_refused_with_its_reason(form: object, why: AmountProblem) -> None:
     assert sent(form if isinstance(form, str) else json.dumps(form, ensure_ascii=False)) == why
 
 
-def is_sane(wish: Wish | Refusal) -> bool:
-    if isinstance(wish, Refusal):
+def is_sane(requested: RequestedAmount | AmountProblem) -> bool:
+    if isinstance(requested, AmountProblem):
         return True
-    return LEAST <= wish.amount <= MOST and wish.amount == round(wish.amount, 2) and wish.currency in CURRENCIES
+    return (
+        LEAST <= requested.amount <= MOST
+        and requested.amount == round(requested.amount, 2)
+        and requested.currency in CURRENCIES
+    )

@@ -13,7 +13,7 @@ from coffee_ledger.model import CreditKind, Doubt, Method, NotificationKind
 from coffee_ledger.store.desk import Action, Disowned
 from coffee_ledger.store.desk import Why as RefusedBecause
 from coffee_ledger.store.payments import Change
-from coffee_ledger.telegram.amounts import Refusal
+from coffee_ledger.telegram.amounts import AmountProblem
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
 from coffee_ledger.telegram.desk.messages import Prompt
 from coffee_ledger.telegram.speech import LANGUAGES, LOCALES, TextError, language_of, speech
@@ -76,7 +76,7 @@ def test_everything_that_can_be_named_has_a_text(language: str) -> None:
     assert {f"desk-refused-{one}" for one in RefusedBecause if one is not RefusedBecause.DECIDED_BEFORE} <= texts
     assert {f"not-mine-{one.name.lower().replace('_', '-')}" for one in Disowned} <= texts
     assert {f"desk-remembered-{one}" for one in ("supporter", "subscription", "level", "item")} <= texts
-    assert set(Refusal) <= texts
+    assert set(AmountProblem) <= texts
     assert {f"command-{name}" for name in (*COMMANDS, *OPERATOR_COMMANDS)} <= texts
 
 

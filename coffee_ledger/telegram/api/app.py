@@ -18,9 +18,9 @@ from coffee_ledger.runtime.waiting import happens
 from coffee_ledger.store.payments import Request, cancel_payment, meet_user, open_payment
 from coffee_ledger.store.showing import ShownPayment, find_state
 from coffee_ledger.telegram.allowance import Allowance
-from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_web_app_data
 from coffee_ledger.telegram.api.counting import count_answers
-from coffee_ledger.telegram.api.init_data import Distrust, Visitor, read_init_data
+from coffee_ledger.telegram.api.init_data import InitDataProblem, Visitor, read_init_data
 from coffee_ledger.telegram.api.live import Live, TooManyWatchersError, Watcher
 from coffee_ledger.telegram.api.problems import ProblemError, answer_problems, too_many_requests
 from coffee_ledger.telegram.api.shapes import show_offer, show_payment, show_state
@@ -29,7 +29,7 @@ from coffee_ledger.telegram.context import Context
 
 log = structlog.stdlib.get_logger()
 
-WISH_BYTES_MAX = 16 * 1024
+REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
@@ -37,7 +37,7 @@ STREAM_RETRY_SECONDS = 15.0
 
 STREAM_SEND_SECONDS = 20.0
 
-Answer = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Api:
     live: Live
     find_username: Callable[[], Awaitable[str | None]]
     """The bot's own, if Telegram tells it in time."""
-    hand_over: Callable[[Visitor, PendingPayment], None]
+    send_code: Callable[[Visitor, PendingPayment], None]
     """Write the code of a fresh payment into the chat too, where Telegram has a button that copies it."""
-    bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=WISH_BYTES_MAX))
+    bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=REQUEST_BYTES_MAX))
 
     def make_app(self) -> web.Application:
         """Make the part that is to be mounted at `/api`."""
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
-        routes: dict[tuple[str, str], Answer] = {
+        routes: dict[tuple[str, str], Endpoint] = {
             ("GET", "/state"): self._show_state,
             ("GET", "/events"): self._stream_states,
             ("POST", "/payments"): self._open_payment,
@@ -72,12 +72,12 @@ class Api:
         return app
 
     def _authorised(
-        self, answer: Answer, allowance: Allowance
+        self, answer: Endpoint, allowance: Allowance
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def authorise(request: web.Request) -> web.StreamResponse:
             authorization = request.headers.get("Authorization", "")
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
-            if isinstance(visitor, Distrust):
+            if isinstance(visitor, InitDataProblem):
                 raise ProblemError(401, visitor)
             wait_seconds = allowance.take(visitor.telegram_id, asyncio.get_running_loop().time())
             if wait_seconds:
@@ -108,8 +108,10 @@ class Api:
         body = await self.bodies.read(request)
         if isinstance(body, Unread):
             raise ProblemError(body.status, "request_unreadable")
-        wish = self._read_wish(body.decode(errors="replace"), visitor)
-        asked = Request(f"app:{uuid.uuid4().hex}", visitor.telegram_id, wish.amount, wish.currency, wish.payment_id)
+        requested = self._read_amount(body.decode(errors="replace"), visitor)
+        asked = Request(
+            f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
+        )
         now = self.context.clock()
         try:
             payment = await open_payment(
@@ -126,7 +128,7 @@ class Api:
         is_new = payment.created_at == now
         if is_new:
             log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=visitor.telegram_id)
-            self.hand_over(visitor, payment)
+            self.send_code(visitor, payment)
         return web.json_response(
             show_payment(ShownPayment(payment, paid=None), self.context), status=201 if is_new else 200
         )
@@ -181,19 +183,19 @@ class Api:
         state = await find_state(self.context.pool, visitor.telegram_id, language=visitor.language)
         return json.dumps(show_state(state, self.context))
 
-    def _read_wish(self, body: str, visitor: Visitor) -> Wish:
+    def _read_amount(self, body: str, visitor: Visitor) -> RequestedAmount:
         context = self.context
-        wish = read_web_app_data(
+        requested = read_web_app_data(
             body, sender=visitor.telegram_id, currency=context.currency, currencies=context.currencies
         )
-        match wish:
-            case Wish():
-                return wish
-            case Refusal.TOO_SMALL:
+        match requested:
+            case RequestedAmount():
+                return requested
+            case AmountProblem.TOO_SMALL:
                 raise ProblemError(422, "amount_too_small", {"least": f"{LEAST:f}"})
-            case Refusal.TOO_LARGE:
+            case AmountProblem.TOO_LARGE:
                 raise ProblemError(422, "amount_too_large", {"most": f"{MOST:f}"})
-            case Refusal.CURRENCY:
+            case AmountProblem.CURRENCY:
                 raise ProblemError(422, "currency_unknown", {"currencies": context.currencies})
             case _:
                 raise ProblemError(400, "request_unreadable")

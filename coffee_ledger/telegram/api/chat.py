@@ -39,7 +39,7 @@ class Chat:
             self._asked_in_vain_at = now
             return None
 
-    def hand_over(self, visitor: Visitor, payment: PendingPayment) -> None:
+    def send_code(self, visitor: Visitor, payment: PendingPayment) -> None:
         """
         Write the code into the chat without waiting for it: no page may write to the clipboard on every phone.
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from coffee_ledger.telegram.api.problems import Handler
-from coffee_ledger.telegram.metrics import API_REQUESTS, API_ROUTES, OTHER_ROUTE, Answer
+from coffee_ledger.telegram.metrics import API_REQUESTS, API_ROUTES, OTHER_ROUTE, RequestOutcome
 
 
 @web.middleware
@@ -21,7 +21,7 @@ def route_label(request: web.Request) -> str:
     return route if route in API_ROUTES else OTHER_ROUTE
 
 
-def answer_label(status: int) -> Answer:
+def answer_label(status: int) -> RequestOutcome:
     if status < 400:
-        return Answer.OK
-    return Answer.REFUSED if status < 500 else Answer.ERROR
+        return RequestOutcome.OK
+    return RequestOutcome.REFUSED if status < 500 else RequestOutcome.ERROR

@@ -25,7 +25,7 @@ BYTES_MAX = 4096
 SCHEME = "tma "
 
 
-class Distrust(enum.StrEnum):
+class InitDataProblem(enum.StrEnum):
     """Why initData proves nothing; the Mini App has a sentence for each."""
 
     MISSING = "init_data_missing"
@@ -55,25 +55,25 @@ class _Fields(BaseModel):
     user: str
 
 
-def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor | Distrust:
+def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor | InitDataProblem:
     """Check the header `Authorization: tma <initData>`: its signature first, in constant time, and only then its content."""
     if not authorization.startswith(SCHEME) or len(authorization) <= len(SCHEME):
-        return Distrust.MISSING
+        return InitDataProblem.MISSING
     received = authorization.removeprefix(SCHEME)
     fields = _split(received)
     if fields is None or not _is_signed(fields, token):
-        return Distrust.FORGED
+        return InitDataProblem.FORGED
     try:
         signed = _Fields.model_validate(fields)
         user = _User.model_validate_json(signed.user)
     except ValidationError:
         # Signed, but by somebody who opened it where there is no user: a channel, an inline message.
-        return Distrust.FORGED
+        return InitDataProblem.FORGED
     opened_at = datetime.fromtimestamp(signed.auth_date, UTC)
     if user.is_bot or opened_at > now + CLOCK_SLACK:
-        return Distrust.FORGED
+        return InitDataProblem.FORGED
     if now - opened_at > AGE_MAX:
-        return Distrust.EXPIRED
+        return InitDataProblem.EXPIRED
     return Visitor(TelegramId(user.id), language_of(user.language_code), user.username, opened_at + AGE_MAX)
 
 

@@ -36,8 +36,8 @@ from coffee_ledger.telegram.conversation.start import SAID_BY_PEOPLE
 from coffee_ledger.telegram.days import DAYS_BACK_MAX, read_day
 from coffee_ledger.telegram.keyboards import (
     ClaimAmount,
+    ClaimButton,
     ClaimDay,
-    ClaimEnd,
     WithdrawClaim,
     claim_amounts_keyboard,
     claim_days_keyboard,
@@ -51,7 +51,7 @@ RECENT = timedelta(days=3)
 NAME_LENGTH_MAX = 100
 
 
-class Asking(StatesGroup):
+class ClaimDialogue(StatesGroup):
     """Which answer is awaited. Kept in memory: after a restart the first question comes again."""
 
     day = State()
@@ -59,21 +59,21 @@ class Asking(StatesGroup):
     name = State()
 
 
-Chat = Message | InaccessibleMessage
+AnyMessage = Message | InaccessibleMessage
 """What an answer goes to. Telegram forgets messages, but not where they were."""
 
 
-class CommandsEndQuestions(BaseMiddleware):
+class CommandsEndDialogue(BaseMiddleware):
     """Any command is more than an answer: it is obeyed, and what is written after it is no answer any more."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        is_asked = data.get("raw_state") in Asking.__all_states_names__
+        is_asked = data.get("raw_state") in ClaimDialogue.__all_states_names__
         if is_asked and isinstance(event, Message) and (event.text or "").startswith("/"):
             await data["state"].clear()
         return await handler(event, data)
 
 
-class Ending(enum.StrEnum):
+class ClaimAction(enum.StrEnum):
     """What a button of the claim does."""
 
     SKIP_NAME = "skip"
@@ -83,21 +83,23 @@ class Ending(enum.StrEnum):
 def make_router() -> Router:
     router = Router(name="claim")
     router.message.register(begin, Command("claim"))
-    router.callback_query.register(begin_by_button, ClaimEnd.filter(F.what == "begin"))
+    router.callback_query.register(begin_by_button, ClaimButton.filter(F.what == "begin"))
     # Here it is the questions that are to end, and no payment.
-    router.message.register(stop_by_command, Command("cancel"), StateFilter(Asking))
+    router.message.register(stop_by_command, Command("cancel"), StateFilter(ClaimDialogue))
     answer = F.text & ~F.text.startswith("/")
-    router.message.register(take_day, StateFilter(Asking.day), answer)
-    router.message.register(take_amount, StateFilter(Asking.amount), answer)
-    router.message.register(take_name, StateFilter(Asking.name), answer)
-    router.message.register(want_words, StateFilter(Asking), ~F.text, F.content_type.in_(SAID_BY_PEOPLE))
-    router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(Asking.day))
-    router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(Asking.amount))
-    router.callback_query.register(skip_name, ClaimEnd.filter(F.what == Ending.SKIP_NAME), StateFilter(Asking.name))
-    late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimEnd.filter(F.what == Ending.SKIP_NAME))
-    router.callback_query.register(overlook, late, StateFilter(Asking))
+    router.message.register(take_day, StateFilter(ClaimDialogue.day), answer)
+    router.message.register(take_amount, StateFilter(ClaimDialogue.amount), answer)
+    router.message.register(take_name, StateFilter(ClaimDialogue.name), answer)
+    router.message.register(want_words, StateFilter(ClaimDialogue), ~F.text, F.content_type.in_(SAID_BY_PEOPLE))
+    router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(ClaimDialogue.day))
+    router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(ClaimDialogue.amount))
+    router.callback_query.register(
+        skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
+    )
+    late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimButton.filter(F.what == ClaimAction.SKIP_NAME))
+    router.callback_query.register(overlook, late, StateFilter(ClaimDialogue))
     router.callback_query.register(begin_anew, late)
-    router.callback_query.register(stop, ClaimEnd.filter(F.what == Ending.STOP))
+    router.callback_query.register(stop, ClaimButton.filter(F.what == ClaimAction.STOP))
     router.callback_query.register(withdraw, WithdrawClaim.filter())
     return router
 
@@ -129,7 +131,7 @@ async def overlook(press: CallbackQuery) -> None:
     await press.answer()
 
 
-async def _begin(message: Chat, user: TelegramId, context: Context, state: FSMContext) -> None:
+async def _begin(message: AnyMessage, user: TelegramId, context: Context, state: FSMContext) -> None:
     speech = context.speech
     await state.clear()
     known = await find_open_claim(context.pool, user)
@@ -141,7 +143,7 @@ async def _begin(message: Chat, user: TelegramId, context: Context, state: FSMCo
         text = [*await _obvious(user, context), _paused(pause_end, speech)]
         await message.answer("\n\n".join(text))
         return
-    await state.set_state(Asking.day)
+    await state.set_state(ClaimDialogue.day)
     text = [speech.say("claim-begin"), *await _obvious(user, context), speech.say("claim-when")]
     await message.answer("\n\n".join(text), reply_markup=claim_days_keyboard(speech))
 
@@ -177,9 +179,9 @@ async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Cont
         await _keep_day(press.message, day, context, state)
 
 
-async def _keep_day(message: Chat, day: date, context: Context, state: FSMContext) -> None:
+async def _keep_day(message: AnyMessage, day: date, context: Context, state: FSMContext) -> None:
     await state.update_data(day=day.isoformat())
-    await state.set_state(Asking.amount)
+    await state.set_state(ClaimDialogue.amount)
     keyboard = claim_amounts_keyboard(context.speech, context.amounts, context.currency)
     await message.answer(context.speech.say("claim-how-much"), reply_markup=keyboard)
 
@@ -194,7 +196,7 @@ async def press_amount(press: CallbackQuery, callback_data: ClaimAmount, context
         await _keep_amount(press.message, f"{callback_data.amount} {callback_data.currency}", context, state)
 
 
-async def _keep_amount(message: Chat, written: str, context: Context, state: FSMContext) -> None:
+async def _keep_amount(message: AnyMessage, written: str, context: Context, state: FSMContext) -> None:
     speech = context.speech
     paid = read_paid(written, currency=context.currency)
     if paid is None:
@@ -202,7 +204,7 @@ async def _keep_amount(message: Chat, written: str, context: Context, state: FSM
         await message.answer(speech.say("claim-amount-unreadable", example=example))
         return
     await state.update_data(amount=f"{paid.amount:f}", currency=paid.currency)
-    await state.set_state(Asking.name)
+    await state.set_state(ClaimDialogue.name)
     await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
 
 
@@ -218,7 +220,7 @@ async def skip_name(press: CallbackQuery, context: Context, state: FSMContext) -
         await _raise(press.message, TelegramId(press.from_user.id), None, context, state)
 
 
-async def _raise(message: Chat, user: TelegramId, name: str | None, context: Context, state: FSMContext) -> None:
+async def _raise(message: AnyMessage, user: TelegramId, name: str | None, context: Context, state: FSMContext) -> None:
     speech = context.speech
     told = await state.get_data()
     story = Story(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
@@ -288,7 +290,7 @@ def _arrived(arrival: Arrival, speech: Speech) -> str:
     return speech.say("claim-arrived", amount=amount, time=speech.time(arrival.matched_at), credits=credits)
 
 
-async def _show(message: Chat, claim: OpenClaim, speech: Speech) -> None:
+async def _show(message: AnyMessage, claim: OpenClaim, speech: Speech) -> None:
     text = speech.say(
         "claim-known",
         amount=speech.money(claim.amount, claim.currency),

@@ -12,7 +12,7 @@ from coffee_ledger.codes import show_code
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PendingPayment, TelegramId
 from coffee_ledger.store.payments import Request, open_payment
-from coffee_ledger.telegram.amounts import LEAST, MOST, Refusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_amount, read_web_app_data
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import (
     ChooseAmount,
@@ -24,7 +24,7 @@ from coffee_ledger.telegram.keyboards import (
 
 log = get_logger()
 
-Answer = Callable[..., Awaitable[Any]]
+Reply = Callable[..., Awaitable[Any]]
 """How to write into the chat: `message.answer`."""
 
 
@@ -41,17 +41,17 @@ async def pay(message: Message, command: CommandObject, context: Context) -> Non
     if not command.args:
         await _offer_amounts(message.answer, context)
         return
-    wish = read_wish(command.args, currency=context.currency, currencies=context.currencies)
-    await _take(wish, message.answer, _sender(message.from_user), _request_key(message), context)
+    requested = read_amount(command.args, currency=context.currency, currencies=context.currencies)
+    await _take(requested, message.answer, _sender(message.from_user), _request_key(message), context)
 
 
 async def take_web_app_data(message: Message, context: Context) -> None:
     assert message.web_app_data is not None
     sender = _sender(message.from_user)
-    wish = read_web_app_data(
+    requested = read_web_app_data(
         message.web_app_data.data, sender=sender, currency=context.currency, currencies=context.currencies
     )
-    await _take(wish, message.answer, sender, _request_key(message), context)
+    await _take(requested, message.answer, sender, _request_key(message), context)
 
 
 async def choose_amount(press: CallbackQuery, context: Context) -> None:
@@ -62,16 +62,16 @@ async def choose_amount(press: CallbackQuery, context: Context) -> None:
 
 async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context) -> None:
     # The button may be old: the amounts or the currencies may have changed since.
-    wish = read_wish(
+    requested = read_amount(
         f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
     )
     if press.message is not None:
         key = f"press:{press.id}"
-        await _take(wish, press.message.answer, _sender(press.from_user), key, context)
+        await _take(requested, press.message.answer, _sender(press.from_user), key, context)
     await press.answer()
 
 
-async def _offer_amounts(answer: Answer, context: Context) -> None:
+async def _offer_amounts(answer: Reply, context: Context) -> None:
     text = context.speech.say("choose-amount", example=_example(context))
     keyboard = amounts_keyboard(
         context.speech, context.amounts, context.currency, context.rates, app_url=context.app_url
@@ -79,20 +79,22 @@ async def _offer_amounts(answer: Answer, context: Context) -> None:
     await answer(text, reply_markup=keyboard)
 
 
-async def offer_amount(message: Message, wish: Wish, context: Context) -> None:
+async def offer_amount(message: Message, requested: RequestedAmount, context: Context) -> None:
     """Ask whether this amount is meant; nothing is recorded before they say so."""
     speech = context.speech
-    text = speech.say("amount-offered", amount=speech.money(wish.amount, wish.currency))
-    keyboard = one_amount_keyboard(speech, wish.amount, wish.currency, context.rates)
+    text = speech.say("amount-offered", amount=speech.money(requested.amount, requested.currency))
+    keyboard = one_amount_keyboard(speech, requested.amount, requested.currency, context.rates)
     await message.answer(text, reply_markup=keyboard)
 
 
-async def _take(wish: Wish | Refusal, answer: Answer, sender: TelegramId, key: str, context: Context) -> None:
-    """Record the wish and answer with its code; or say what does not fit."""
-    if isinstance(wish, Refusal):
-        await answer(_explain(wish, context))
+async def _take(
+    requested: RequestedAmount | AmountProblem, answer: Reply, sender: TelegramId, key: str, context: Context
+) -> None:
+    """Record the requested and answer with its code; or say what does not fit."""
+    if isinstance(requested, AmountProblem):
+        await answer(_explain(requested, context))
         return
-    request = Request(key, sender, wish.amount, wish.currency, wish.payment_id)
+    request = Request(key, sender, requested.amount, requested.currency, requested.payment_id)
     try:
         payment = await open_payment(
             context.pool,
@@ -124,7 +126,7 @@ def describe(payment: PendingPayment, context: Context) -> tuple[str, InlineKeyb
     return text, payment_keyboard(speech, payment, context.page_url)
 
 
-def _explain(refusal: Refusal, context: Context) -> str:
+def _explain(refusal: AmountProblem, context: Context) -> str:
     speech = context.speech
     every_value = {
         "example": _example(context),

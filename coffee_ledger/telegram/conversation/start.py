@@ -8,8 +8,8 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
 from coffee_ledger.codes import read_codes
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.payments import mark_reachable, mark_unreachable
-from coffee_ledger.telegram.amounts import Wish, read_start_payload, read_wish
-from coffee_ledger.telegram.client import introduce_desk
+from coffee_ledger.telegram.amounts import RequestedAmount, read_amount, read_start_payload
+from coffee_ledger.telegram.client import list_desk_commands
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.language import speak_in_menu
 from coffee_ledger.telegram.conversation.pay import offer_amount
@@ -66,13 +66,13 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
     assert message.from_user is not None
     words = speech.say("start", app="none" if context.app_url is None else "some")
     await message.answer(words, reply_markup=app_reply_keyboard(speech, context.app_url))
-    wish = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
-    if isinstance(wish, Wish):
-        await offer_amount(message, wish, context)
+    requested = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
+    if isinstance(requested, RequestedAmount):
+        await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
         # At the bot's start nothing could be set for whoever had not pressed Start by then.
-        await introduce_desk(bot, TelegramId(message.from_user.id))
+        await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
 async def explain_support(message: Message, context: Context) -> None:
@@ -93,9 +93,9 @@ async def note_return(change: ChatMemberUpdated, context: Context) -> None:
 
 async def admit_ignorance(message: Message, context: Context) -> None:
     answer = answer_to(message)
-    wish = read_wish(message.text or "", currency=context.currency, currencies=context.currencies)
-    if answer == "unknown" and isinstance(wish, Wish):
-        await offer_amount(message, wish, context)
+    requested = read_amount(message.text or "", currency=context.currency, currencies=context.currencies)
+    if answer == "unknown" and isinstance(requested, RequestedAmount):
+        await offer_amount(message, requested, context)
     else:
         await message.answer(context.speech.say(answer))
 

@@ -30,13 +30,13 @@ def make_router() -> Router:
 async def begin_credit(message: Message, command: CommandObject, context: Context) -> None:
     """Show whom and what it would change."""
     speech = context.speech
-    wish = CREDIT.fullmatch((command.args or "").strip())
-    reason = one_line(wish[4] if wish else None)
-    credits = (-1 if wish[2] and wish[2] in MINUS else 1) * int(wish[3]) if wish else 0
-    if wish is None or not credits or not reason:
+    written = CREDIT.fullmatch((command.args or "").strip())
+    reason = one_line(written[4] if written else None)
+    credits = (-1 if written[2] and written[2] in MINUS else 1) * int(written[3]) if written else 0
+    if written is None or not credits or not reason:
         await message.answer(speech.say("desk-credit-how"))
         return
-    people = await find_people(context.pool, wish[1])
+    people = await find_people(context.pool, written[1])
     if len(people) != 1:
         await message.answer(speech.say("desk-credit-several" if people else "desk-found-nobody"))
         return

@@ -9,7 +9,7 @@ from aiogram.filters import Command, Filter
 from aiogram.types import CallbackQuery, Message
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.telegram.client import introduce_desk
+from coffee_ledger.telegram.client import list_desk_commands
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk import charges, claims, credit, doctor, lists, reports, search, undo
 from coffee_ledger.telegram.desk.buttons import LeaveAsIs
@@ -42,7 +42,7 @@ async def show_overview(message: Message, bot: Bot, context: Context) -> None:
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
     # At the start of the bot this fails for whoever had not pressed Start by then.
-    await introduce_desk(bot, TelegramId(message.from_user.id))
+    await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
 async def leave(press: CallbackQuery, context: Context) -> None:

@@ -26,7 +26,7 @@ from coffee_ledger.store.lookup import (
     find_entry,
     find_users,
 )
-from coffee_ledger.telegram.amounts import Wish, read_paid
+from coffee_ledger.telegram.amounts import RequestedAmount, read_paid
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import LeaveAsIs, OnCharge, RefundPart, Step, Undo, button, column, rows
 from coffee_ledger.telegram.desk.cards import Card, decided, money, name_of
@@ -76,8 +76,8 @@ async def begin_undo(message: Message, command: CommandObject, context: Context)
         return
     charges = await find_charges_by_number(context.pool, target[1])
     if len(charges) == 1:
-        wish = Undo(is_charge=True, number=charges[0].charge_id, is_sure=True)
-        await _begin_undo_of(message, wish, target[2], context)
+        subject = Undo(is_charge=True, number=charges[0].charge_id, is_sure=True)
+        await _begin_undo_of(message, subject, target[2], context)
         return
     card = await _offer_what_can_be_undone(target[1], context)
     await message.answer(card.text, reply_markup=card.keyboard)
@@ -123,21 +123,21 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
         await show_everywhere(bot, context, done.charge_id)
 
 
-async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context: Context) -> None:
+async def _begin_undo_of(message: Message, subject: Undo, said: str | None, context: Context) -> None:
     """Ask for the reason, and with it whether to take back."""
     speech = context.speech
-    shown = await (_show_charge if wish.is_charge else _show_entry)(wish.number, context)
+    shown = await (_show_charge if subject.is_charge else _show_entry)(subject.number, context)
     if shown is None:
         await message.answer(speech.say("desk-refused-nothing_to_undo"))
         return
     reason = one_line(said)
     if not reason:
-        await _ask_why(message, wish, context)
+        await _ask_why(message, subject, context)
         return
     keys = rows(
         [
             button(
-                speech.label("desk-undo-yes"), wish.model_copy(update={"matched_at": shown.matched_at}), style="danger"
+                speech.label("desk-undo-yes"), subject.model_copy(update={"matched_at": shown.matched_at}), style="danger"
             )
         ],
         [button(speech.label("desk-no"), LeaveAsIs())],
@@ -145,12 +145,12 @@ async def _begin_undo_of(message: Message, wish: Undo, said: str | None, context
     await message.answer(speech.say("desk-confirm-undo", reason=reason) + "\n\n" + shown.text, reply_markup=keys)
 
 
-async def _ask_why(message: Message | InaccessibleMessage, wish: Undo, context: Context) -> None:
-    prompt = Prompt.WHY_UNDO_CHARGE if wish.is_charge else Prompt.WHY_UNDO_ENTRY
+async def _ask_why(message: Message | InaccessibleMessage, subject: Undo, context: Context) -> None:
+    prompt = Prompt.WHY_UNDO_CHARGE if subject.is_charge else Prompt.WHY_UNDO_ENTRY
     text = context.speech.say(
-        "desk-ask-why-undo-charge" if wish.is_charge else "desk-ask-why-undo-entry", number=str(wish.number)
+        "desk-ask-why-undo-charge" if subject.is_charge else "desk-ask-why-undo-entry", number=str(subject.number)
     )
-    await ask(message, context, prompt, wish.number, text)
+    await ask(message, context, prompt, subject.number, text)
 
 
 @dataclass(frozen=True)
@@ -250,13 +250,13 @@ async def _undone(done: Done, context: Context) -> Card:
     return Card("\n".join(lines), rows([open_key(file.charge, context.speech)]))
 
 
-async def _left_as_it_is(wish: Undo, refused: Refused, context: Context) -> Card | None:
+async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> Card | None:
     """Show what was not taken back, without the button; None after a second press: the first one's answer stays."""
     if refused.why is Why.REPEATED:
         return None
-    if wish.is_charge:
-        return await find_charge_card(context, wish.number)
-    entry = await find_entry(context.pool, wish.number)
+    if subject.is_charge:
+        return await find_charge_card(context, subject.number)
+    entry = await find_entry(context.pool, subject.number)
     if entry is None:
         return None
     user = (await find_users(context.pool, [entry.telegram_id]))[entry.telegram_id]
@@ -326,7 +326,7 @@ def _why_no_refund(file: ChargeFile | None) -> Refused | None:
     return None if is_refundable else Refused(Why.NOT_REFUNDABLE)
 
 
-def _part_of(charge: ShownCharge, said: Wish | None) -> Decimal | None:
+def _part_of(charge: ShownCharge, said: RequestedAmount | None) -> Decimal | None:
     """Return the amount if it is a part of what was paid and has not gone back; None otherwise."""
     kept = charge.amount_kept
     is_part = said is not None and kept is not None and said.currency == charge.currency and said.amount < kept
