@@ -77,7 +77,7 @@ class UpdateOutcome:
 
 def note_failure(data: Mapping[str, Any]) -> None:
     """Count this update as failed, although its user got an excuse for an answer."""
-    ending = data.get("outcome")
+    ending = data.get("update_outcome")
     if isinstance(ending, UpdateOutcome):
         ending.is_failure = True
 
@@ -91,7 +91,7 @@ class MeasureUpdates(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        data["outcome"] = ending = UpdateOutcome()
+        data["update_outcome"] = ending = UpdateOutcome()
         type_ = update_label(event)
         with span(f"update {type_}", SpanKind.CONSUMER) as made, timed(UPDATE_DURATION):
             try:

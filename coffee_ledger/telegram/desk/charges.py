@@ -37,8 +37,8 @@ from coffee_ledger.telegram.desk.messages import (
     RepliesTo,
     ask,
     find_charge_card,
+    message_key,
     order_of_reply,
-    question_key,
     refuse,
     show,
     show_below,
@@ -49,6 +49,7 @@ from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
+"""Users to show, each in a message, when several fit an answer."""
 
 
 def make_router() -> Router:
@@ -70,21 +71,21 @@ def make_router() -> Router:
 
 
 async def open_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    file = await _find_or_excuse(press, callback_data, context)
+    file = await _find_or_alert(press, callback_data, context)
     if file is not None:
         await press.answer()
         await show_below(press, charge_card(file, context.speech))
 
 
 async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    file = await _find_or_excuse(press, callback_data, context)
+    file = await _find_or_alert(press, callback_data, context)
     if file is not None:
         await press.answer()
         await show(press, charge_card(file, context.speech))
 
 
 async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Ask once more before credits move, with what will happen."""
+    """Show what a match would change, and ask for confirmation."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -114,7 +115,7 @@ async def match_and_show(
     bot: Bot,
     context: Context,
 ) -> None:
-    """Match a charge by an operator's word, and show everybody what became of it, whoever was first."""
+    """Match the charge to the user and show its new state to all operators, also when another operator was faster."""
     done = await match_charge(
         context.pool,
         charge_id,
@@ -136,11 +137,12 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Also on the message that was pressed: where that is a claim's card, it tells of the claim again.
+    # This may edit the same message again: a card of a claim must show the claim, not the charge.
     await show_everywhere(bot, context, charge_id)
 
 
 async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """Ask to which user the charge belongs."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -151,7 +153,7 @@ async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Contex
 
 
 async def take_who(message: Message, number: int, said: str, context: Context) -> None:
-    """Show who that is, and ask whether to credit them."""
+    """Show the users that fit the answer, and ask for confirmation before one is credited."""
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or not file.charge.waits:
@@ -168,7 +170,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
 
 
 async def postpone(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Show the charge to this operator again in some hours, unless it was decided by then."""
+    """Show the charge to this operator again after `REMIND_AFTER`, unless it is decided by then."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -187,7 +189,12 @@ async def postpone(press: CallbackQuery, callback_data: OnCharge, context: Conte
 
 
 async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Offer what can be remembered, one tap each; a reply in words is taken as the reason for this charge alone."""
+    """
+    Ask for the reason to dismiss a charge.
+
+    The buttons offer to dismiss later charges too, of the same supporter, subscription or item. A reply in words is the reason for
+    this charge alone.
+    """
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -197,11 +204,12 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
     number = file.charge.charge_id
     kinds = await find_outsider_kinds(context.pool, number)
     keys = rows(*column(_dismiss_keys(file.charge, kinds, context.speech)))
-    text = context.speech.say("desk-ask-why-dismiss_by_reply", number=str(number))
+    text = context.speech.say("desk-ask-why-dismiss", number=str(number))
     await ask(press.message, context, Prompt.WHY_DISMISS, number, text, keys=keys)
 
 
 async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
+    """Dismiss the charge, and with it the waiting charges that fit what the button remembers."""
     speech = context.speech
     number, remember = callback_data.charge_id, callback_data.remember
     file = await find_charge_file(context.pool, charge_id=number)
@@ -212,11 +220,11 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
         operator=TelegramId(press.from_user.id),
         reason=_dismiss_label(file.charge, remember, speech),
         now=context.clock(),
-        request_key=question_key(press),
+        request_key=message_key(press),
     )
     done = await dismiss_charge(context.pool, number, order, remember=remember)
     if not isinstance(done, Done):
-        # After a second press the answer of the first stays.
+        # After a second press on the same button, keep the answer to the first.
         card = None if done.why is Why.REPEATED else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
         return
@@ -238,7 +246,7 @@ async def dismiss_by_reply(message: Message, number: int, said: str, bot: Bot, c
     await show_everywhere(bot, context, number)
 
 
-async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
+async def _find_or_alert(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
     file = await find_charge_file(context.pool, charge_id=data.charge_id)
     if file is None:
         await press.answer(context.speech.label("desk-refused-unknown_charge"), show_alert=True)
@@ -246,8 +254,8 @@ async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context
 
 
 async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
-    """Find a charge that still waits; if it was decided, say so and show how."""
-    file = await _find_or_excuse(press, data, context)
+    """Find a charge that is not decided yet; otherwise say who decided it, show its card and return None."""
+    file = await _find_or_alert(press, data, context)
     if file is None or file.charge.waits:
         return file
     first = await find_decider(context.pool, file.charge.charge_id)
@@ -256,14 +264,14 @@ async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -
 
 
 async def _whom(data: OnCharge, context: Context) -> tuple[KnownUser | None, PendingPayment | None]:
-    """Look up again whom a button means: what it carries is no more than ids."""
+    """Look up the user, and the pending payment if any, by the ids in the button."""
     payment = await find_payment_named(context.pool, PaymentId(data.payment_id)) if data.payment_id else None
     telegram_id = payment.telegram_id if payment else TelegramId(data.telegram_id)
     return (await find_users(context.pool, [telegram_id])).get(telegram_id), payment
 
 
 def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, context: Context) -> Card | None:
-    """Ask before crediting; None: nothing can be credited, as the currency has no rate."""
+    """Build the card that asks for confirmation; None if the currency has no rate, so nothing can be credited."""
     charge = file.charge
     credits = context.rates.credits_for(charge.amount_kept or Decimal(0), charge.currency)
     back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
@@ -271,7 +279,7 @@ def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, 
 
 
 def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Speech) -> str:
-    """Say for the operators what was chosen; without the user's name, which they may ask us to forget."""
+    """Describe the choice as the reason of the order; without the username, because the user may ask us to erase it."""
     if payment is None:
         return speech.label("desk-chosen-user", user=str(user.telegram_id))
     return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))
@@ -286,7 +294,7 @@ def _dismiss_keys(
 
 
 def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind]:
-    """Choose by whom, then by what; a supporter says more than a subscription, which is only one of theirs."""
+    """Choose the supporter, or else the subscription, as a supporter may have several; then the item."""
     persons = [kind for kind in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if kind in kinds]
     yield from persons[:1]
     if OutsiderKind.ITEM in kinds:
@@ -294,7 +302,7 @@ def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind
 
 
 def _dismiss_label(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> str:
-    """Name a choice on its button; it is the reason that is kept, too."""
+    """Return the text of a button, which is also recorded as the reason."""
     if remember is None:
         return speech.label("desk-only-this-button")
     if remember is OutsiderKind.ITEM:

@@ -1,4 +1,4 @@
-"""Decide a claim: credit the charge that it means, or decline it."""
+"""Decide a claim: credit the charge that the user means, or decline the claim."""
 
 from decimal import Decimal
 
@@ -30,7 +30,7 @@ def make_router() -> Router:
         (Step.OPEN, open_claim),
         (Step.SHOW, show_claim),
         (Step.PICK, pick),
-        (Step.MATCH, confirm_at_once),
+        (Step.MATCH, match_at_once),
         (Step.DECLINE, ask_why_decline),
     ):
         router.callback_query.register(handler, OnClaim.filter(F.step == step))
@@ -53,7 +53,7 @@ async def show_claim(press: CallbackQuery, callback_data: OnClaim, context: Cont
 
 
 async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context) -> None:
-    """Ask once more: the charge is not quite what was claimed."""
+    """Ask for confirmation, because the charge does not fit the claim exactly."""
     found = await _find_candidate(press, callback_data, context)
     if found is None:
         return
@@ -69,13 +69,14 @@ async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context) -
     await show(press, confirm_card(charge, user, payment, context.speech, credits=credits, back=back))
 
 
-async def confirm_at_once(press: CallbackQuery, callback_data: OnClaim, bot: Bot, context: Context) -> None:
+async def match_at_once(press: CallbackQuery, callback_data: OnClaim, bot: Bot, context: Context) -> None:
+    """Match a charge that fits the claim exactly, without asking for confirmation."""
     found = await _find_candidate(press, callback_data, context)
     if found is None:
         return
     file, charge = found
     if not fits_exactly(file, charge):
-        # Another such payment came since the card was sent: what was sure then is a question now.
+        # Another charge that fits came after the card was sent, so confirmation is needed after all.
         await pick(press, callback_data, context)
         return
     payment = await find_answered_payment(context.pool, file.claim.telegram_id, charge)
@@ -106,7 +107,7 @@ async def decline(message: Message, number: int, said: str, bot: Bot, context: C
 
 
 async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> ClaimFile | None:
-    """Find a claim that is open; if it ended, say so and show how."""
+    """Find an open claim; otherwise say who decided it, show its card and return None."""
     file = await find_claim_file(context.pool, data.claim_id)
     if file is None:
         await press.answer(context.speech.label("desk-refused-unknown_claim"), show_alert=True)
@@ -121,7 +122,7 @@ async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> C
 async def _find_candidate(
     press: CallbackQuery, data: OnClaim, context: Context
 ) -> tuple[ClaimFile, ShownCharge] | None:
-    """Find an open claim, and the charge among those that may be meant; none that waits no more."""
+    """Find an open claim and the charge among its candidates; None if either was decided meanwhile."""
     file = await _find_open(press, data, context)
     if file is None:
         return None

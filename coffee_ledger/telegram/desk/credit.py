@@ -1,4 +1,4 @@
-"""Change a user's balance by hand: /credit asks for confirmation, and the press on the button does it."""
+"""Change a user's balance by hand: /credit asks for confirmation, and a press on the button changes the balance."""
 
 import re
 
@@ -14,9 +14,9 @@ from coffee_ledger.telegram.desk.cards import Card, name_of
 from coffee_ledger.telegram.desk.messages import balance_text, one_line, order_of_press, refuse, show
 from coffee_ledger.telegram.desk.search import find_people
 
-# What a keyboard makes of a minus: itself, the true one, a dash.
+# Keyboards write a minus as a hyphen, as U+2212, or as a dash.
 MINUS = "-\u2212\u2013\u2014"
-# Three digits that stand apart may be a reason, or the rest of a number ("1 000"): then nothing is done.
+# Refuse a reason that begins with three digits: "1 000" may be meant as one number.
 CREDIT = re.compile(rf"(\S+)\s+([{MINUS}+]?)(\d{{1,9}})(?:\s+(?!\s*\d{{3}}(?!\d))(.+))?", re.DOTALL)
 
 
@@ -28,7 +28,7 @@ def make_router() -> Router:
 
 
 async def begin_credit(message: Message, command: CommandObject, context: Context) -> None:
-    """Show whom and what it would change."""
+    """Show the user and the balance after the change, and ask for confirmation."""
     speech = context.speech
     written = CREDIT.fullmatch((command.args or "").strip())
     reason = one_line(written[4] if written else None)
@@ -52,7 +52,7 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
     )
     yes = Adjust(telegram_id=user.telegram_id, credits=credits)
     keys = rows(
-        [button(speech.label("desk-change_balance-yes", credits=speech.change(credits)), yes, style="success")],
+        [button(speech.label("desk-adjust-yes", credits=speech.change(credits)), yes, style="success")],
         [button(speech.label("desk-no"), LeaveAsIs())],
     )
     await message.answer(text, reply_markup=keys)

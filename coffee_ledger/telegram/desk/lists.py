@@ -1,4 +1,8 @@
-"""List what is not settled: charges, pending payments, claims, guesses and failed events; settle a failed event again or put it aside."""
+"""
+List unmatched charges, pending payments, claims, guesses and failed events, in pages.
+
+The list of failed events also lets an operator settle an event again, or put it aside.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -42,6 +46,7 @@ from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
 PAGES_MAX = 1_000_000
+"""A limit for page numbers in forged buttons, so that OFFSET stays within what Postgres can count."""
 
 Lines = list[str]
 Keys = list[InlineKeyboardButton]
@@ -68,13 +73,13 @@ def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
 
 
 async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) -> None:
-    # A forged number is no reason to ask the database for more than it can count.
     page = min(max(callback_data.page, 0), PAGES_MAX)
     await press.answer()
     await show(press, await list_card(callback_data.listing, page, context))
 
 
 async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
+    """Ask for confirmation before the event is settled again."""
     speech = context.speech
     number = callback_data.event_no
     keys = rows(
@@ -86,6 +91,7 @@ async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, co
 
 
 async def settle_event_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
+    """Mark the event to be settled again, which the janitor does."""
     number = callback_data.event_no
     order = Order(
         operator=TelegramId(press.from_user.id),
@@ -118,14 +124,14 @@ async def put_event_aside_by_reply(message: Message, number: int, said: str, con
 
 
 async def list_card(listing: Listing, number: int, context: Context) -> Card:
-    """Build one page of a list, with a key for each that can be opened."""
+    """Build a page of a list, with a button for each row that can be opened."""
     speech = context.speech
     load, describe = LISTS[listing]
     page = await load(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
     name = listing.name.lower()
     lines, keys = await describe(page, context)
     if not lines:
-        # What filled the last page was decided meanwhile.
+        # All rows of the last page were decided meanwhile: show the first page.
         return await list_card(listing, 0, context) if number else Card(speech.say(f"desk-{name}-none"))
     pages = -(-page.total // PAGE_LENGTH)
     title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"

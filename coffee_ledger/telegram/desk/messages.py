@@ -35,23 +35,27 @@ from coffee_ledger.telegram.speech import speech
 log = structlog.stdlib.get_logger()
 
 ANSWER_LENGTH_MAX = 300
+"""Longer answers are cut off."""
+
 SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
 
 
 class Prompt(enum.StrEnum):
+    """The kinds of prompts. The values stand in messages that were sent before, so they must not change."""
+
     WHO = "who"
-    """Whose charge is it?"""
+    """Ask to which user a charge belongs."""
     WHY_DISMISS = "dismiss"
     WHY_UNDO_CHARGE = "undocharge"
     WHY_UNDO_ENTRY = "undoentry"
     WHY_DECLINE = "decline"
     WHY_PUT_ASIDE = "putaside"
     HOW_MUCH = "howmuch"
-    """How much of a payment went back?"""
+    """Ask which part of a charge was refunded."""
 
 
 async def show(press: CallbackQuery, card: Card) -> None:
-    """Put *card* in place of the message with the button; as a new message where that one cannot be changed."""
+    """Replace the message with the button by *card*; send it as a new message if Telegram refuses the edit."""
     message = press.message
     if isinstance(message, Message):
         try:
@@ -66,13 +70,13 @@ async def show(press: CallbackQuery, card: Card) -> None:
 
 
 async def show_below(press: CallbackQuery, card: Card) -> None:
-    """Send *card* as a message of its own: the one with the button has more to open."""
+    """Send *card* as a new message, because the message with the button has other buttons that are still needed."""
     if press.message is not None:
         await press.message.answer(card.text, reply_markup=card.keyboard)
 
 
 async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
-    """Bring every operator's card of a charge, and of the claims about it, up to date. What cannot be changed stays."""
+    """Update the cards of a charge, and of the claims about it, in the chats of all operators."""
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
         return
@@ -87,6 +91,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
 
 
 async def show_claim_everywhere(bot: Bot, context: Context, claim_id: int) -> None:
+    """Update the cards of a claim in the chats of all operators."""
     file = await find_claim_file(context.pool, claim_id)
     if file is None:
         return
@@ -109,9 +114,9 @@ async def refuse(
     first: str = "desk-refused-other-first",
 ) -> None:
     """
-    Say why nothing was done, and show how it stands now: in place of the message with the button, or below an answer.
+    Say why an order was refused, and show the current *card*: in place of the message with the button, or below a reply.
 
-    *first* is the text that names the operator who was first.
+    *first* is the text that names the operator who decided first.
     """
     if isinstance(to, CallbackQuery):
         await to.answer(await _explain(refused, context, context.speech.label, first), show_alert=True)
@@ -133,26 +138,26 @@ async def ask(
     keys: InlineKeyboardMarkup | None = None,
 ) -> None:
     """
-    Ask something that is answered by a reply.
+    Send a prompt that the operator answers by a reply.
 
-    With *keys* there are answers to press as well; then the reply field does not open by itself, because a message has
-    either buttons or a forced reply.
+    *keys* offers answers as buttons too. Then the reply field does not open by itself, because a message has either buttons or a
+    forced reply.
     """
-    # Telegram drops links to names that are not public; the creator's page always is.
+    # Link to the creator's page, which has a public name: Telegram removes links to other names.
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
 
 
 class RepliesTo(Filter):
-    """Match a reply to this question of the bot's; hands on `number`, what it was about, and `said`."""
+    """Match a reply to this kind of prompt; pass the handler the `number` of the subject and the reply as `said`."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
 
     async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
         asked = message.reply_to_message
-        said = " ".join((message.text or "").split())[:ANSWER_LENGTH_MAX]
+        said = one_line(message.text)
         if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
             return False
         number = _subject(asked, self._prompt)
@@ -160,11 +165,12 @@ class RepliesTo(Filter):
 
 
 def one_line(said: str | None) -> str:
+    """Join the words of a reason or an answer by single spaces, and cut it off at its maximum length."""
     return " ".join((said or "").split())[:ANSWER_LENGTH_MAX]
 
 
 def order_of_reply(message: Message, said: str, context: Context) -> Order:
-    """Make the order that an answer gives; what was said is its reason."""
+    """Make an order from a reply to a prompt; the reply is the reason."""
     assert message.from_user is not None
     return Order(
         operator=TelegramId(message.from_user.id),
@@ -176,34 +182,37 @@ def order_of_reply(message: Message, said: str, context: Context) -> Order:
 
 def order_of_press(press: CallbackQuery, context: Context) -> Order | None:
     """
-    Make the order of a press under a question of the bot's, which quotes the reason; None: Telegram no longer has it.
+    Make an order from a press on a button under a message that quotes the reason.
 
-    The message, not the press, names the order: a second press on the same button orders nothing new.
+    Returns None if Telegram no longer delivers that message. The order's key is the message, not the press, so a second press on
+    the same button repeats the order instead of giving a new one.
     """
     message = press.message
     quote = _quoted(message) if isinstance(message, Message) else None
     if message is None or not quote:
         return None
     return Order(
-        operator=TelegramId(press.from_user.id), reason=quote, now=context.clock(), request_key=question_key(press)
+        operator=TelegramId(press.from_user.id), reason=quote, now=context.clock(), request_key=message_key(press)
     )
 
 
-def question_key(press: CallbackQuery) -> str:
-    """Name the question under which a button was pressed, so that only the first press counts."""
+def message_key(press: CallbackQuery) -> str:
+    """Name the message under which a button was pressed, so that only the first press on it counts."""
     message = press.message
     return f"asked:{message.chat.id}:{message.message_id}" if message is not None else f"press:{press.id}"
 
 
-async def balance_text(text: str, done: Done, context: Context) -> str:
-    speech = context.speech
+async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
+    """Say whose balance an order changed, and by how much; *text* is the id of the text, *values* its other values."""
     assert done.telegram_id is not None
+    speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])
     return speech.say(
         text,
         user=name_of(done.telegram_id, users),
         credits=speech.change(done.credits),
         balance=speech.say("credits", credits=users[done.telegram_id].balance),
+        **values,
     )
 
 
@@ -217,18 +226,20 @@ async def _explain(refused: Refused, context: Context, say: Callable[..., str], 
 
 
 async def _edit(bot: Bot, chat_id: TelegramId, message_id: int, card: Card) -> None:
+    # A card that was deleted or is too old to be edited stays as it is; the decision does not depend on it.
     with suppress(AiogramError):
-        # The decision stands; a card that was deleted, or is too old to be changed, is nobody's loss.
         await bot.edit_message_text(card.text, chat_id=chat_id, message_id=message_id, reply_markup=card.keyboard)
 
 
 def _quoted(message: Message) -> str | None:
+    """Return the first quotation in the message, or None if there is none."""
     text = message.text or ""
     quotes = [one for one in message.entities or () if one.type == MessageEntityType.BLOCKQUOTE]
     return quotes[0].extract_from(text) if quotes else None
 
 
 def _subject(asked: Message, prompt: Prompt) -> int | None:
+    """Return the number in the invisible link of a prompt of this kind, or None for any other message."""
     for entity in asked.entities or ():
         link = SUBJECT.search(entity.url or "") if entity.type == MessageEntityType.TEXT_LINK else None
         if link is not None and link[1] == prompt:

@@ -37,11 +37,14 @@ from coffee_ledger.telegram.speech import Speech
 log = structlog.stdlib.get_logger()
 
 PERIODS = {"today": 1, "week": 7, "month": 30}
+"""Lengths in days; today counts as a whole day."""
+
 DRAW_SECONDS_MAX = 20
+"""Then /stats answers without a picture."""
 
 BACKGROUND, INK, FAINT = "#17212b", "#f5f5f5", "#8596a6"
 SETTLED, WAITING = "#4fb6a8", "#f2b84b"
-"""A ground of its own, so that the picture does not depend on the chat's; the two differ in lightness, too."""
+"""A background of its own makes the picture legible in light and dark chats. The two bars also differ in lightness."""
 
 CHARGE_COLUMNS = (
     "charge_id",
@@ -105,7 +108,7 @@ def make_router() -> Router:
     router = Router(name="desk-reports")
     router.message.register(show_stats, Command("stats"))
     router.message.register(export, Command("export"))
-    router.message.register(rehearse, Command("replay"))
+    router.message.register(dry_run, Command("replay"))
     return router
 
 
@@ -124,8 +127,8 @@ async def show_stats(message: Message, bot: Bot, context: Context) -> None:
 
 async def export(message: Message, command: CommandObject, context: Context) -> None:
     speech = context.speech
-    span = read_date_range(command.args or "")
-    if span is None:
+    dates = read_date_range(command.args or "")
+    if dates is None:
         await message.answer(speech.say("desk-export-how"))
         return
     for what, columns, find in (
@@ -133,19 +136,20 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
         ("credits", CREDIT_COLUMNS, export_credits),
         ("actions", ACTION_COLUMNS, export_actions),
     ):
-        rows = await find(context.pool, since=span.since, until=span.until)
-        caption = speech.say(f"desk-export-{what}", period=span.name, rows=len(rows))
+        rows = await find(context.pool, since=dates.since, until=dates.until)
+        caption = speech.say(f"desk-export-{what}", period=dates.name, rows=len(rows))
         if len(rows) == EXPORT_ROWS_MAX:
             caption += "\n" + speech.say("desk-export-cut", rows=str(EXPORT_ROWS_MAX))
-        file = BufferedInputFile(write_sheet(columns, rows), f"{what}-{span.name}.csv")
+        file = BufferedInputFile(write_sheet(columns, rows), f"{what}-{dates.name}.csv")
         await message.answer_document(file, caption=caption)
 
 
-async def rehearse(message: Message, command: CommandObject, context: Context) -> None:
+async def dry_run(message: Message, command: CommandObject, context: Context) -> None:
+    """Show for past charges what today's rules and settings would decide, beside what was decided."""
     said = (command.args or "").strip()
-    span = read_date_range(said)
-    if span is not None:
-        found = await replay(context.pool, context.rules, since=span.since, until=span.until)
+    dates = read_date_range(said)
+    if dates is not None:
+        found = await replay(context.pool, context.rules, since=dates.since, until=dates.until)
     elif said:
         charges = await find_charges_by_number(context.pool, without_number_sign(said))
         found = await replay(context.pool, context.rules, charges=[charge.charge_id for charge in charges])
@@ -156,7 +160,7 @@ async def rehearse(message: Message, command: CommandObject, context: Context) -
 
 
 def starts(now: datetime) -> dict[str, datetime]:
-    """Give the beginning of each period; today counts as a whole day of it."""
+    """Return the beginning of each period in `PERIODS`."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return {name: midnight - timedelta(days=days - 1) for name, days in PERIODS.items()}
 
@@ -165,7 +169,7 @@ async def _draw_chart(stats: Stats, speech: Speech) -> bytes | None:
     labels = Labels(*(speech.label(f"desk-chart-{what}") for what in ("title", "settled", "waiting")))
     days = [Day(*one) for one in stats.days]
     try:
-        # In a thread: for as long as it is drawn nobody else would be answered.
+        # Drawing takes half a second. In a thread, it does not delay the answers to other users.
         async with asyncio.timeout(DRAW_SECONDS_MAX):
             return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
@@ -207,8 +211,8 @@ class Labels(NamedTuple):
 
 
 def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
-    """Draw the chart as a PNG. Takes half a second and belongs into a thread."""
-    # Imported here: it takes long, and most who start the bot never ask for a picture.
+    """Draw the payments of each day as a PNG. Takes half a second, so call it in a thread."""
+    # Imported here, because the import is slow and most processes never draw a chart.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 — see above
     from matplotlib.figure import Figure  # noqa: PLC0415 — see above
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 — see above
@@ -220,7 +224,7 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     settled = [one.settled for one in days]
     waiting = [one.waiting for one in days]
     axes.bar(names, settled, color=SETTLED, label=labels.settled, width=0.75)
-    # Hatched, for whoever tells the two colours badly apart.
+    # Hatched, for operators who cannot distinguish the two colours.
     axes.bar(names, waiting, bottom=settled, color=WAITING, label=labels.waiting, width=0.75, hatch="//")
     axes.set_title(labels.title, color=INK, fontsize=13, loc="left", pad=12)
     axes.set_xticks(range(0, len(names), 5), names[::5])
@@ -238,7 +242,7 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
 
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Write in UTF-8 with a BOM, without which spreadsheets guess another encoding."""
+    """Write a CSV file in UTF-8 with a BOM; without the BOM, spreadsheets guess another encoding."""
     sheet = io.StringIO(newline="")
     writer = csv.writer(sheet)
     writer.writerow(columns)
@@ -247,6 +251,7 @@ def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) ->
 
 
 def write_cell(value: object) -> str:
+    """Write a value; text that a spreadsheet would run as a formula gets an apostrophe. Numbers are our own and stay as they are."""
     match value:
         case None:
             return ""
@@ -267,7 +272,7 @@ def _tell_replay(found: list[Replayed], speech: Speech) -> str:
         return speech.say("desk-replay-none")
     differing = [one for one in found if one.differs]
     same = [one for one in found if not one.differs]
-    # What differs comes first: it is what was asked for.
+    # The operator asked for the differences, so they come first.
     shown = as_many_as_fit(_replay_line(one, speech) for one in [*differing, *same][:SHOWN_MAX])
     lines = [speech.say("desk-replay-title", total=len(found), differing=str(len(differing)))]
     lines += shown

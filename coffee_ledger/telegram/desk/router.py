@@ -19,6 +19,8 @@ from coffee_ledger.telegram.middleware import MeetUser
 
 
 class IsOperator(Filter):
+    """Match only operators. Others get the same answer as to any unknown command, so they do not learn of the desk."""
+
     async def __call__(self, event: Message | CallbackQuery, context: Context) -> bool:
         return event.from_user is not None and event.from_user.id in context.operators
 
@@ -31,7 +33,7 @@ def make_router() -> Router:
     for part in (lists, search, reports, doctor, charges, claims, credit, undo):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
-    # Telegram leaves the message out of a press on a very old one.
+    # A press on a very old message comes without the message.
     router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message, IsOperator())
     for updates in (router.message, router.callback_query):
         updates.middleware(MeetUser())
@@ -39,12 +41,14 @@ def make_router() -> Router:
 
 
 async def show_overview(message: Message, bot: Bot, context: Context) -> None:
+    """List what the desk can do."""
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
-    # At the start of the bot this fails for whoever had not pressed Start by then.
+    # When the bot started, Telegram refused this for operators who had not pressed Start yet.
     await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
 async def leave(press: CallbackQuery, context: Context) -> None:
+    """Drop the question that the operator answered by *No*."""
     await press.answer()
     await show(press, Card(context.speech.say("desk-left")))

@@ -1,4 +1,4 @@
-"""Search users and payments by a code, a name, an id, an e-mail or a number, and tell the history of a payment."""
+"""Search users and charges by a code, a name, an id, an e-mail address or a number; show the history of a pending payment."""
 
 import re
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ TELEGRAM_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 @dataclass(frozen=True)
 class Found:
-    """A user, and the payment by whose code they were found, if so."""
+    """A user, and the pending payment if they were found by its code."""
 
     user: KnownUser
     payment: PendingPayment | None = None
@@ -50,7 +50,7 @@ class Found:
 def make_router() -> Router:
     router = Router(name="desk-search")
     router.message.register(find, Command("find"))
-    router.message.register(tell_life, Command("payment"))
+    router.message.register(show_history, Command("payment"))
     return router
 
 
@@ -72,7 +72,7 @@ async def find(message: Message, command: CommandObject, context: Context) -> No
     await message.answer(_fit(lines, speech), reply_markup=rows(*in_pairs(keys)) if keys else None)
 
 
-async def tell_life(message: Message, command: CommandObject, context: Context) -> None:
+async def show_history(message: Message, command: CommandObject, context: Context) -> None:
     speech = context.speech
     code = read_payment_id(command.args or "")
     life = await find_life(context.pool, code) if code else None
@@ -83,6 +83,7 @@ async def tell_life(message: Message, command: CommandObject, context: Context) 
 
 
 async def find_people(pool: Pool, said: str) -> list[Found]:
+    """Find users by the codes in the text, or else by a Telegram id, or else by a username."""
     payments = [await find_payment_named(pool, code) for code in sorted(read_codes(said).codes)]
     known = [payment for payment in payments if payment is not None]
     if known:
@@ -95,7 +96,7 @@ async def find_people(pool: Pool, said: str) -> list[Found]:
 
 
 async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharge) -> PendingPayment | None:
-    """Find the user's one open payment of the charge's amount: it would be completed by it; None: none, or a doubt."""
+    """Find the open pending payment that the charge would complete; None if none or more than one has its amount."""
     fitting = [
         payment
         for payment in await find_payments_of_user(pool, user)
@@ -105,7 +106,7 @@ async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharg
 
 
 def read_payment_id(said: str) -> PaymentId | None:
-    """Read one code, as people type it, or the older form."""
+    """Read a code as people type it, or a payment id of the older form; None for anything else."""
     codes = read_codes(said).codes
     if len(codes) == 1:
         return next(iter(codes))
@@ -114,12 +115,12 @@ def read_payment_id(said: str) -> PaymentId | None:
 
 
 def without_number_sign(number: str) -> str:
-    """Drop what stands before a number where we write one: #7, №7."""
+    """Remove the sign before a number: #7, №7."""
     return number.lstrip("#№ ")
 
 
 def mask(address: str) -> str:
-    """Show as much of an address as tells two apart: a***@example.org."""
+    """Hide an e-mail address, but leave enough to tell two apart: a***@example.org."""
     name, _, host = address.partition("@")
     return f"{name[:1]}***@{host}" if host else f"{name[:1]}***"
 
@@ -159,7 +160,7 @@ def _line_with_email(charge: ShownCharge, typed: str | None, speech: Speech) -> 
     line = charge_line(charge, speech)
     if not charge.email:
         return line
-    # Only whoever knows the address already sees it whole.
+    # Show the whole address only to an operator who typed it.
     is_known = typed is not None and typed.lower() == charge.email.lower()
     return f"{line} · {speech.say('desk-email', email=charge.email if is_known else mask(charge.email))}"
 
@@ -226,13 +227,13 @@ def _entry_line(entry: Entry, speech: Speech) -> str:
 
 
 def _life_keys(life: Life, speech: Speech) -> InlineKeyboardMarkup | None:
-    # The newest, where a code was paid over and over.
+    # Only the newest, if a code was paid many times.
     keys = [open_key(charge, speech) for charge in life.charges[-FOUND_MAX:]]
     return rows(*in_pairs(keys)) if keys else None
 
 
 def _fit(lines: list[str], speech: Speech) -> str:
-    """Join what Telegram takes, and count the rest."""
+    """Join as many lines as fit into a message, and count the others."""
     shown = as_many_as_fit(lines)
     left = len(lines) - len(shown)
     return "\n".join([*shown, speech.say("desk-more", count=left)] if left else shown)

@@ -1,7 +1,8 @@
 """
 Take back credits: undo a match, a dismissal or an adjustment, or refund a part of a charge.
 
-Each asks for a reason and for confirmation. The reason stands as a quotation in the message that asks for confirmation.
+Each asks for a reason first, and then shows what would change and asks for confirmation. That message quotes the reason, and the press on
+its button reads it from there, so nothing is stored in between.
 """
 
 import re
@@ -46,8 +47,9 @@ from coffee_ledger.telegram.desk.messages import (
 from coffee_ledger.telegram.desk.search import find_people
 from coffee_ledger.telegram.speech import Speech
 
-# A Cyrillic letter that looks like c, too.
+# "c12" or "credit 12" names an entry of the ledger. U+0441 is the Cyrillic letter that looks like c.
 ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
+# The number of a charge, or a user; then perhaps the reason.
 TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
 
 
@@ -59,13 +61,14 @@ def make_router() -> Router:
     router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
-    router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.PART))
+    router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
     router.message.register(take_amount, RepliesTo(Prompt.HOW_MUCH))
     router.callback_query.register(reverse_part, RefundPart.filter())
     return router
 
 
 async def begin_undo(message: Message, command: CommandObject, context: Context) -> None:
+    """Begin to undo the named entry or charge; for a user, list their charges and entries with a button each."""
     said = (command.args or "").strip()
     entry, target = ENTRY.fullmatch(said), TARGET.fullmatch(said)
     if entry is not None:
@@ -86,9 +89,8 @@ async def begin_undo(message: Message, command: CommandObject, context: Context)
 async def ask_why_undo_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
     await press.answer()
     if press.message is not None:
-        number = callback_data.charge_id
-        text = context.speech.say("desk-ask-why-undo-charge", number=str(number))
-        await ask(press.message, context, Prompt.WHY_UNDO_CHARGE, number, text)
+        subject = Undo(is_charge=True, number=callback_data.charge_id, is_sure=False)
+        await _ask_why(press.message, subject, context)
 
 
 async def ask_why_undo(press: CallbackQuery, callback_data: Undo, context: Context) -> None:
@@ -106,6 +108,7 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
+    """Undo it, unless the charge was matched anew after the operator saw it."""
     order = order_of_press(press, context)
     if order is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
@@ -124,7 +127,7 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
 
 
 async def _begin_undo_of(message: Message, subject: Undo, said: str | None, context: Context) -> None:
-    """Ask for the reason, and with it whether to take back."""
+    """Ask for confirmation and show what would change; without a reason, ask for that first."""
     speech = context.speech
     shown = await (_show_charge if subject.is_charge else _show_entry)(subject.number, context)
     if shown is None:
@@ -137,7 +140,9 @@ async def _begin_undo_of(message: Message, subject: Undo, said: str | None, cont
     keys = rows(
         [
             button(
-                speech.label("desk-undo-yes"), subject.model_copy(update={"matched_at": shown.matched_at}), style="danger"
+                speech.label("desk-undo-yes"),
+                subject.model_copy(update={"matched_at": shown.matched_at}),
+                style="danger",
             )
         ],
         [button(speech.label("desk-no"), LeaveAsIs())],
@@ -157,10 +162,11 @@ async def _ask_why(message: Message | InaccessibleMessage, subject: Undo, contex
 class _Shown:
     text: str
     matched_at: int = 0
-    """In unix seconds; 0: no match."""
+    """When the match was made, in unix seconds; 0 if there is none."""
 
 
 async def _show_charge(number: int, context: Context) -> _Shown | None:
+    """Describe a charge and the balance after its undo; None if there is nothing to undo."""
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
@@ -179,6 +185,7 @@ async def _show_charge(number: int, context: Context) -> _Shown | None:
 
 
 async def _show_entry(number: int, context: Context) -> _Shown | None:
+    """Describe an adjustment and the balance after its undo; None for other entries, and for reversals."""
     entry = await find_entry(context.pool, number)
     if entry is None or entry.kind is not CreditKind.ADJUSTMENT or entry.charge_id is not None or entry.reverses:
         return None
@@ -189,7 +196,7 @@ async def _show_entry(number: int, context: Context) -> _Shown | None:
 
 
 async def _offer_what_can_be_undone(said: str, context: Context) -> Card:
-    """List a user's matches and adjustments, each with its button."""
+    """List the matches and adjustments of a user, each with a button to undo it."""
     speech = context.speech
     people = await find_people(context.pool, said)
     if len(people) != 1:
@@ -241,7 +248,7 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
 
 
 async def _undone(done: Done, context: Context) -> Card:
-    """Say what was taken back; where a charge waits again, lead on to it."""
+    """Say what was undone; if a charge is unmatched again, offer a button that opens it."""
     lines = [await balance_text("desk-undone", done, context)] if done.telegram_id is not None else []
     file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
     if file is None:
@@ -251,7 +258,11 @@ async def _undone(done: Done, context: Context) -> Card:
 
 
 async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> Card | None:
-    """Show what was not taken back, without the button; None after a second press: the first one's answer stays."""
+    """
+    Show the unchanged charge or entry without its button.
+
+    None after a second press on the same button, because the answer to the first press must stay.
+    """
     if refused.why is Why.REPEATED:
         return None
     if subject.is_charge:
@@ -264,6 +275,7 @@ async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> C
 
 
 async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """Begin a partial refund: ask which part of the charge went back."""
     file = await find_charge_file(context.pool, charge_id=callback_data.charge_id)
     refused = _why_no_refund(file)
     if file is None or refused is not None:
@@ -276,7 +288,7 @@ async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: C
 
 
 async def take_amount(message: Message, number: int, said: str, context: Context) -> None:
-    """Show what the part would change, and ask."""
+    """Show how a refund of this part would change the balance, and ask for confirmation."""
     file = await find_charge_file(context.pool, charge_id=number)
     refused = _why_no_refund(file)
     if file is None or refused is not None:
@@ -299,6 +311,7 @@ async def reverse_part(press: CallbackQuery, callback_data: RefundPart, bot: Bot
     number = callback_data.charge_id
     done = await refund_part(context.pool, number, order, amount=callback_data.amount, kept=callback_data.kept)
     if not isinstance(done, Done):
+        # After a second press on the same button, keep the answer to the first.
         is_repeat = done.why is Why.REPEATED
         card = None if is_repeat else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
@@ -327,7 +340,7 @@ def _why_no_refund(file: ChargeFile | None) -> Refused | None:
 
 
 def _part_of(charge: ShownCharge, said: RequestedAmount | None) -> Decimal | None:
-    """Return the amount if it is a part of what was paid and has not gone back; None otherwise."""
+    """Return the amount if it is less than the part of the payment that was not refunded before; otherwise None."""
     kept = charge.amount_kept
     is_part = said is not None and kept is not None and said.currency == charge.currency and said.amount < kept
     return said.amount if said is not None and is_part else None
@@ -345,13 +358,8 @@ async def _confirm_part(file: ChargeFile, part: Decimal, context: Context) -> Ca
     if charge.telegram_id is not None:
         user = file.users[charge.telegram_id]
         change = await foresee_part(context.pool, charge.charge_id, amount=part)
-        balance = speech.say(
-            "desk-confirm-balance",
-            credits=speech.change(change),
-            before=str(user.balance),
-            after=str(user.balance + change),
-        )
-        lines += [speech.say("desk-part-user", user=name_of(user.telegram_id, file.users)), balance]
+        lines.append(speech.say("desk-part-user", user=name_of(user.telegram_id, file.users)))
+        lines.append(_balance_after(user, change, speech))
     yes = RefundPart(charge_id=charge.charge_id, amount=part, kept=kept)
     return Card(
         "\n".join(lines),
@@ -363,14 +371,6 @@ async def _confirm_part(file: ChargeFile, part: Decimal, context: Context) -> Ca
 
 
 async def _part_refunded(done: Done, number: int, context: Context) -> str:
-    speech = context.speech
     if done.telegram_id is None:
-        return speech.say("desk-part-noted", number=str(number))
-    users = await find_users(context.pool, [done.telegram_id])
-    return speech.say(
-        "desk-part-done",
-        number=str(number),
-        user=name_of(done.telegram_id, users),
-        credits=speech.change(done.credits),
-        balance=speech.say("credits", credits=users[done.telegram_id].balance),
-    )
+        return context.speech.say("desk-part-noted", number=str(number))
+    return await balance_text("desk-part-done", done, context, number=str(number))
