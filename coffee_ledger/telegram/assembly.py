@@ -101,16 +101,16 @@ async def payments_in(
 @asynccontextmanager
 async def background_tasks(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
     """
-    Deliver what is owed, and keep open pages up to date, for as long as the context lasts; end what has been begun.
+    Run the notifier, the updates of open Mini App pages and the clock check for as long as the context lasts.
 
-    Meanwhile all calls of *bot* are measured, and what it sends keeps to Telegram's limits together with what is owed. Yields the
-    application that answers the Mini App, for the caller to serve.
+    Meanwhile the calls of *bot* are measured, and share one rate limiter with the notifier. Yields the application that answers the
+    Mini App; the caller serves it. At the end, notifications that are being sent are finished.
     """
     limiter = RateLimiter()
     live = Live(context.pool)
     database_url = settings.DATABASE_URL.get_secret_value()
     async with (
-        # Without retries: the outbox remembers what failed.
+        # Without retries, because the outbox retries.
         make_bot(settings, retries=False) as messenger,
         open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
         request_middlewares(messenger, MeasureCalls()),

@@ -22,7 +22,7 @@ ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def read_day(text: str, *, today: date) -> date | None:
-    """Read `2026-11-21`, `21.11`, `21-11-26`, `21 листопада`, `yesterday`; None for what is no day of the last three months."""
+    """Read `2026-11-21`, `21.11`, `21-11-26`, `21 листопада`, `yesterday`; None for anything but a day of the last three months."""
     words = " ".join(text.casefold().split())
     if words in DAYS_AGO:
         return today - timedelta(days=DAYS_AGO[words])
@@ -30,7 +30,7 @@ def read_day(text: str, *, today: date) -> date | None:
     written = next((one for one in forms if one), None)
     if written is None:
         return None
-    # Ours is the day in Greenwich; in Kyiv the next one may have begun.
+    # *today* is the day in UTC; in Kyiv the next day may have begun.
     latest = today + timedelta(days=1)
     for year in _years(written["year"], latest):
         with suppress(ValueError):
@@ -47,13 +47,13 @@ def _years(written: str | None, latest: date) -> Sequence[int]:
 
 
 def _month(written: str) -> int:
-    """Read a month's number or name; 0 for no month."""
+    """Read the number or the name of a month; 0 for anything else."""
     return int(written) if written.isdecimal() else _months().get(written, 0)
 
 
 @functools.cache
 def _months() -> Mapping[str, int]:
-    """Give every name of a month, in each of our languages and in the cases and shortened forms that they are written in."""
+    """Map the names of the months to numbers: in each of our languages, in all grammatical cases, full and abbreviated."""
     return {
         name.casefold().removesuffix("."): month
         for language in LANGUAGES
@@ -65,7 +65,7 @@ def _months() -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class DateRange:
-    """From *since* until before *until*; *name* is fit for a file."""
+    """From *since* up to, but without, *until*. *name* can be part of a file name."""
 
     name: str
     since: datetime
@@ -83,7 +83,7 @@ def read_date_range(said: str) -> DateRange | None:
             first, last = date.fromisoformat(words[0]), date.fromisoformat(words[-1])
             return _range("_".join(words), first, last + timedelta(days=1)) if first <= last else None
     except (ValueError, OverflowError):
-        # A month 13, a 30th of February, the year 9999.
+        # Such as month 13, 30 February, or the year 9999, which has no next day.
         return None
     return None
 

@@ -1,4 +1,4 @@
-"""Measure what goes to Telegram and what comes from there, without looking at what it says."""
+"""Count and time the calls to Telegram and the updates from it, without reading their content."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,12 +38,12 @@ from coffee_ledger.telegram.metrics import (
 
 
 class MeasureCalls(BaseRequestMiddleware):
-    """Counts each attempt by itself, so it stands nearest to the wire."""
+    """Count each attempt. It must be the innermost middleware, or retries would count as one call."""
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Any:
-        # What nobody's payment is about, asking for updates above all, is in no trace.
+        # Calls outside a trace, such as asking for updates, get no span.
         if not trace.get_current_span().is_recording():
             return await self._measure(make_request, bot, method)
         name = type(method).__name__
@@ -70,20 +70,20 @@ class MeasureCalls(BaseRequestMiddleware):
 
 @dataclass
 class UpdateOutcome:
-    """How handling an update ended; handed down, as the one who knows it stands deep inside."""
+    """How the handling of an update ended. Passed to inner middlewares, because they turn an error into an answer."""
 
     is_failure: bool = False
 
 
 def note_failure(data: Mapping[str, Any]) -> None:
-    """Count this update as failed, although its user got an excuse for an answer."""
-    ending = data.get("update_outcome")
-    if isinstance(ending, UpdateOutcome):
-        ending.is_failure = True
+    """Count this update as failed, although its user got an answer."""
+    outcome = data.get("update_outcome")
+    if isinstance(outcome, UpdateOutcome):
+        outcome.is_failure = True
 
 
 class MeasureUpdates(BaseMiddleware):
-    """Counts updates by type and by how handling them ended."""
+    """Count updates by type and outcome."""
 
     async def __call__(
         self,
@@ -91,16 +91,16 @@ class MeasureUpdates(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        data["update_outcome"] = ending = UpdateOutcome()
+        data["update_outcome"] = noted = UpdateOutcome()
         type_ = update_label(event)
         with span(f"update {type_}", SpanKind.CONSUMER) as made, timed(UPDATE_DURATION):
             try:
                 return await handler(event, data)
             except BaseException:
-                ending.is_failure = True
+                noted.is_failure = True
                 raise
             finally:
-                outcome = "error" if ending.is_failure else "ok"
+                outcome = "error" if noted.is_failure else "ok"
                 made.set_attribute("ledger.outcome", outcome)
                 UPDATES_HANDLED.labels(type_, outcome).inc()
 

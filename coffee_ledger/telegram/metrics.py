@@ -1,4 +1,4 @@
-"""What the bot counts."""
+"""The metrics of the bot."""
 
 import enum
 from itertools import product
@@ -25,9 +25,9 @@ class CallOutcome(enum.StrEnum):
     FORBIDDEN = "forbidden"
     BAD_REQUEST = "bad_request"
     UNAUTHORIZED = "unauthorized"
-    """The token is revoked, or was never one of Telegram's."""
+    """The token is revoked or was never valid."""
     CONFLICT = "conflict"
-    """Another program asks for this bot's updates."""
+    """Another process asks for the updates of this bot."""
     SERVER = "server"
     NETWORK = "network"
 
@@ -37,7 +37,7 @@ class RequestOutcome(enum.StrEnum):
 
     OK = "ok"
     REFUSED = "refused"
-    """For a reason that lies with who asked."""
+    """The request was at fault, not the service."""
     ERROR = "error"
 
 

@@ -19,7 +19,7 @@ async def work(settings: BotSettings, stop: asyncio.Event) -> None:
         # In the background, so that users are answered even while Telegram refuses these calls.
         introducing = asyncio.create_task(
             retry_until_done(
-                "introduce the bot", lambda: set_up_profile(bot, settings.app_url, settings.operators), stop
+                "set up the profile", lambda: set_up_profile(bot, settings.app_url, settings.operators), stop
             )
         )
         log.info("bot ready")

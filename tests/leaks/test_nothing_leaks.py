@@ -276,7 +276,7 @@ SAID_OF = {
 
 def failed_calls(stack: Stack, kind: str) -> int:
     """How often the bot said that Telegram had failed in this way."""
-    said = SAID_OF.get(kind, 'notification not sent|answer put off|"outcome": "retry')
+    said = SAID_OF.get(kind, 'notification not sent|call to telegram failed, retrying|"outcome": "retry')
     return len(re.findall(said, logs_of(stack, "bot")))
 
 

@@ -1,4 +1,4 @@
-"""The endpoints under `/api/`. Who asks is what Telegram signed, and nothing that the page says."""
+"""The endpoints under `/api/`. The user is taken from the data that Telegram signed, never from the page."""
 
 import asyncio
 import json
@@ -31,30 +31,33 @@ log = structlog.stdlib.get_logger()
 
 REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
+"""The rate limit of each user."""
+
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
-"""When a page that got no stream, or whose stream had to end, may ask for one again. Meanwhile it polls the state."""
+"""When a page may ask for a stream again after it was refused or displaced. Meanwhile it polls the state."""
 
 STREAM_SEND_SECONDS = 20.0
+"""A stream ends if the page does not take an event for so long."""
 
 Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
 class Api:
-    """Answers the Mini App's requests."""
+    """The Mini App's API."""
 
     context: Context
     token: str
     live: Live
     find_username: Callable[[], Awaitable[str | None]]
-    """The bot's own, if Telegram tells it in time."""
+    """Find the bot's own username; None if Telegram does not answer in time."""
     send_code: Callable[[Visitor, PendingPayment], None]
-    """Write the code of a fresh payment into the chat too, where Telegram has a button that copies it."""
+    """Send the code of a new pending payment into the chat, where Telegram has a button that copies it."""
     bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=REQUEST_BYTES_MAX))
 
     def make_app(self) -> web.Application:
-        """Make the part that is to be mounted at `/api`."""
+        """Make the application to mount at `/api`."""
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         allowance = Allowance(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Endpoint] = {
@@ -66,8 +69,8 @@ class Api:
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
             app.router.add_route(method, path, self._authorised(answer, allowance))
-        app.on_response_prepare.append(_forbid_keeping)
-        # Else a stop would wait for the pages that are open.
+        app.on_response_prepare.append(_forbid_caching)
+        # Without this, a stop would wait until the open pages are closed.
         app.on_shutdown.append(self._end_streams)
         return app
 
@@ -141,7 +144,7 @@ class Api:
         if cancelling is None:
             raise ProblemError(404, "payment_unknown")
         payment = cancelling.payment
-        # Cancelled before is what was asked for; expired or completed is not.
+        # A second cancellation succeeds; a payment that expired or was completed cannot be cancelled.
         if not cancelling.is_new and payment.status != "cancelled":
             raise ProblemError(409, "payment_ended", {"status": payment.status})
         return web.json_response(show_payment(ShownPayment(payment, paid=None), self.context))
@@ -159,7 +162,7 @@ class Api:
     async def _send_states(
         self, request: web.Request, stream: EventSourceResponse, state: str, watcher: Watcher, visitor: Visitor
     ) -> None:
-        """Send a state whenever it is another one; the page connects again after whatever ends this."""
+        """Send the state whenever it has changed. The page connects again when the stream ends."""
         sent = ""
         try:
             while _is_open(request) and stream.is_connected() and not self.live.is_stopping:
@@ -202,10 +205,10 @@ class Api:
 
 
 def _is_open(request: web.Request) -> bool:
-    """Tell whether the page still listens; nobody says when it is closed, the connection only goes away."""
+    """Tell whether the connection is still open; a page that closes sends nothing."""
     return request.transport is not None and not request.transport.is_closing()
 
 
-async def _forbid_keeping(_request: web.Request, response: web.StreamResponse) -> None:
+async def _forbid_caching(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Cache-Control"] = "no-store"
     response.headers.popall("Server", None)

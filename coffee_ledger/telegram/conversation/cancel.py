@@ -1,4 +1,4 @@
-"""Cancelling what was not paid."""
+"""Cancel a pending payment, by /cancel or by its button."""
 
 from aiogram import Router
 from aiogram.exceptions import TelegramBadRequest
@@ -54,7 +54,7 @@ async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, conte
 
 
 async def _rewrite(press: CallbackQuery, text: str) -> None:
-    """Put *text* in place of the message with the button; as a new message where the old one cannot be changed."""
+    """Replace the message with the button by *text*; send it as a new message if Telegram refuses the edit."""
     if press.message is None:
         return
     if isinstance(press.message, Message):

@@ -1,10 +1,9 @@
 """
-"I paid but nothing came": asks when, how much and in which name, and hands the answers to the operators.
+Claims, "I paid but nothing came": ask for the day, the amount and the name, and pass the answers to the operators.
 
-Whoever claims is told the same whatever waits: that a stranger's payment exists is a stranger's affair.
+The answers to the user do not depend on the charges that exist, so they reveal nothing about the payments of others.
 """
 
-import enum
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -35,6 +34,7 @@ from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.start import SAID_BY_PEOPLE
 from coffee_ledger.telegram.days import DAYS_BACK_MAX, read_day
 from coffee_ledger.telegram.keyboards import (
+    ClaimAction,
     ClaimAmount,
     ClaimButton,
     ClaimDay,
@@ -52,7 +52,7 @@ NAME_LENGTH_MAX = 100
 
 
 class ClaimDialogue(StatesGroup):
-    """Which answer is awaited. Kept in memory: after a restart the first question comes again."""
+    """The question that is open. Kept in memory, so after a restart the first question comes again."""
 
     day = State()
     amount = State()
@@ -60,11 +60,11 @@ class ClaimDialogue(StatesGroup):
 
 
 AnyMessage = Message | InaccessibleMessage
-"""What an answer goes to. Telegram forgets messages, but not where they were."""
+"""A message to answer. Telegram no longer delivers the content of an old one, but its chat is known."""
 
 
 class CommandsEndDialogue(BaseMiddleware):
-    """Any command is more than an answer: it is obeyed, and what is written after it is no answer any more."""
+    """End the dialogue at any command, so that the next message is not taken for an answer."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         is_asked = data.get("raw_state") in ClaimDialogue.__all_states_names__
@@ -73,18 +73,11 @@ class CommandsEndDialogue(BaseMiddleware):
         return await handler(event, data)
 
 
-class ClaimAction(enum.StrEnum):
-    """What a button of the claim does."""
-
-    SKIP_NAME = "skip"
-    STOP = "stop"
-
-
 def make_router() -> Router:
     router = Router(name="claim")
     router.message.register(begin, Command("claim"))
-    router.callback_query.register(begin_by_button, ClaimButton.filter(F.what == "begin"))
-    # Here it is the questions that are to end, and no payment.
+    router.callback_query.register(begin_by_button, ClaimButton.filter(F.what == ClaimAction.BEGIN))
+    # During the dialogue, /cancel ends the dialogue and not a pending payment.
     router.message.register(stop_by_command, Command("cancel"), StateFilter(ClaimDialogue))
     answer = F.text & ~F.text.startswith("/")
     router.message.register(take_day, StateFilter(ClaimDialogue.day), answer)
@@ -116,7 +109,7 @@ async def begin_by_button(press: CallbackQuery, context: Context, state: FSMCont
 
 
 async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
-    """Take up an answer to a question that is not known any more: it was asked before a restart, or all were answered."""
+    """Begin again after an answer to a question that is not open: it was asked before a restart, or all were answered."""
     user = TelegramId(press.from_user.id)
     if await find_open_claim(context.pool, user):
         await overlook(press)
@@ -127,7 +120,7 @@ async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) 
 
 
 async def overlook(press: CallbackQuery) -> None:
-    """Leave a second click alone: the next question stands below already."""
+    """Ignore a second press on the same button: the next question was sent already."""
     await press.answer()
 
 
@@ -140,16 +133,16 @@ async def _begin(message: AnyMessage, user: TelegramId, context: Context, state:
         return
     pause_end = await find_claims_pause_end(context.pool, user, now=context.clock())
     if pause_end is not None:
-        text = [*await _obvious(user, context), _paused(pause_end, speech)]
+        text = [*await _likely_reasons(user, context), _paused(pause_end, speech)]
         await message.answer("\n\n".join(text))
         return
     await state.set_state(ClaimDialogue.day)
-    text = [speech.say("claim-begin"), *await _obvious(user, context), speech.say("claim-when")]
+    text = [speech.say("claim-begin"), *await _likely_reasons(user, context), speech.say("claim-when")]
     await message.answer("\n\n".join(text), reply_markup=claim_days_keyboard(speech))
 
 
-async def _obvious(user: TelegramId, context: Context) -> list[str]:
-    """Say what often answers it at once: it has come already, or the code still waits to be pasted."""
+async def _likely_reasons(user: TelegramId, context: Context) -> list[str]:
+    """List the usual explanations: the payment has arrived already, or its code was not used yet."""
     lines = []
     if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
         lines.append(_arrived(arrival, context.speech))
@@ -174,7 +167,7 @@ async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Cont
         if callback_data.days_ago < 0:
             await press.message.answer(context.speech.say("claim-which-day", **_examples(today)))
             return
-        # What a button carries is the client's word: any number may stand there.
+        # Clients can send any number.
         day = today - timedelta(days=min(callback_data.days_ago, DAYS_BACK_MAX))
         await _keep_day(press.message, day, context, state)
 
@@ -228,7 +221,7 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
     await state.clear()
     match raised:
         case NotRaised.OPEN_BEFORE:
-            # By a second click, or from another phone: it shows what the operators have.
+            # By a second press, or from another phone: show the claim that the operators have.
             await _begin(message, user, context, state)
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
@@ -262,7 +255,7 @@ async def stop(press: CallbackQuery, context: Context, state: FSMContext) -> Non
     await press.answer()
     if press.message is None:
         return
-    # The button may be old, and the claim with the operators since.
+    # The button may be old, and the claim sent since then.
     known = await find_open_claim(context.pool, TelegramId(press.from_user.id))
     if known is None:
         await press.message.answer(context.speech.say("claim-stopped"))

@@ -1,4 +1,4 @@
-"""*Not mine*: the user says that a payment found by amount and time is not theirs."""
+"""*Not mine*: the user says that a payment matched by a guess is not theirs."""
 
 from contextlib import suppress
 
@@ -25,7 +25,7 @@ def make_router() -> Router:
 
 
 async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context: Context) -> None:
-    """Take the guess back with one tap. The ledger, not the button, knows whose guess it is."""
+    """Undo the guess with one tap, if the ledger says that it was for this user."""
     user, charge_id = TelegramId(press.from_user.id), callback_data.charge_id
     done = await disown_guess(context.pool, charge_id, user, now=context.clock())
     if isinstance(done, Disowned):
@@ -54,14 +54,14 @@ def _describe(
         credits=speech.say("credits", credits=taken),
         balance=speech.say("credits", credits=balance),
     )
-    # The currency may have lost its rate since.
+    # The currency may have lost its rate since then.
     is_offered = charge.currency in context.currencies
     keys = one_amount_keyboard(speech, charge.amount, charge.currency, context.rates) if is_offered else None
     return text, keys
 
 
 async def _rewrite(press: CallbackQuery, text: str, keys: InlineKeyboardMarkup | None) -> None:
-    """Put *text* in place of the message with the button; as a new message where the old one cannot be changed."""
+    """Replace the message with the button by *text*; send it as a new message if Telegram refuses the edit."""
     if press.message is None:
         return
     if isinstance(press.message, Message):

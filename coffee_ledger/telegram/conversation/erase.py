@@ -1,4 +1,4 @@
-"""Being forgotten: what is erased, what the ledger must keep, and then doing it."""
+"""/delete_me: explain which personal data is erased and which the ledger must keep, and erase it after confirmation."""
 
 from contextlib import suppress
 
@@ -44,7 +44,7 @@ async def explain(message: Message, context: Context) -> None:
 async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, state: FSMContext) -> None:
     await press.answer()
     if isinstance(press.message, Message):
-        # The buttons go: a second press would only be a second question. Of two clicks at once the second finds none.
+        # Remove the buttons. Of two presses at once, the second fails because the buttons are gone already.
         with suppress(TelegramBadRequest):
             await press.message.delete_reply_markup()
     user = TelegramId(press.from_user.id)
@@ -54,7 +54,7 @@ async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context
     await state.clear()
     with suppress(AiogramError):
         await show_commands(bot, user, None, context)
-    # Last of all, and whatever became of the rest: each word from a user makes them known again.
+    # Last, and also if the call above failed. Each later message from the user records them again.
     await erase_user(context.pool, user)
     log.info("user erased", telegram_id=user)
     await bot.send_message(user, context.speech.say("erased"), reply_markup=ReplyKeyboardRemove())

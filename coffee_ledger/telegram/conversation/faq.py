@@ -1,4 +1,4 @@
-"""The questions that people really ask."""
+"""/help: answers to frequent questions."""
 
 from aiogram import Router
 from aiogram.filters import Command

@@ -1,4 +1,4 @@
-"""Which language to speak."""
+"""/language: choose the language of the bot's texts, commands and menu button."""
 
 import structlog
 from aiogram import Bot, Router
@@ -48,7 +48,7 @@ async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Cont
 
 
 async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Context) -> None:
-    """Let the chat's own menu button speak the language; Telegram knows none by itself. Nothing depends on it."""
+    """Set the text of the menu button in one chat, because it has one text for all languages. Only log a failure."""
     try:
         await show_menu_button(bot, user, language=language, app_url=context.app_url)
     except AiogramError as error:
@@ -56,8 +56,8 @@ async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Cont
 
 
 async def show_commands(bot: Bot, user: TelegramId, language: str | None, context: Context) -> None:
-    """List the commands in one chat in the chosen language; None: in the one that Telegram knows of."""
-    # An operator's list has the desk's commands, and one for each language.
+    """List the commands in one chat in the chosen language; None for the language of the user's Telegram app."""
+    # The list of an operator contains the desk's commands, and is set for each language.
     if user in context.operators:
         return
     scope = BotCommandScopeChat(chat_id=user)

@@ -1,4 +1,4 @@
-"""Asking to pay: by command, by button, and from a Web App."""
+"""Open a pending payment: by /pay, by a button, or from a Web App."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -25,7 +25,7 @@ from coffee_ledger.telegram.keyboards import (
 log = get_logger()
 
 Reply = Callable[..., Awaitable[Any]]
-"""How to write into the chat: `message.answer`."""
+"""A function that sends a message into the chat: `message.answer`."""
 
 
 def make_router() -> Router:
@@ -61,7 +61,7 @@ async def choose_amount(press: CallbackQuery, context: Context) -> None:
 
 
 async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context) -> None:
-    # The button may be old: the amounts or the currencies may have changed since.
+    # The button may be old, and the amounts or currencies changed since then.
     requested = read_amount(
         f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
     )
@@ -80,7 +80,7 @@ async def _offer_amounts(answer: Reply, context: Context) -> None:
 
 
 async def offer_amount(message: Message, requested: RequestedAmount, context: Context) -> None:
-    """Ask whether this amount is meant; nothing is recorded before they say so."""
+    """Offer this amount by a button; nothing is recorded before the press."""
     speech = context.speech
     text = speech.say("amount-offered", amount=speech.money(requested.amount, requested.currency))
     keyboard = one_amount_keyboard(speech, requested.amount, requested.currency, context.rates)
@@ -90,7 +90,7 @@ async def offer_amount(message: Message, requested: RequestedAmount, context: Co
 async def _take(
     requested: RequestedAmount | AmountProblem, answer: Reply, sender: TelegramId, key: str, context: Context
 ) -> None:
-    """Record the requested and answer with its code; or say what does not fit."""
+    """Open the pending payment and answer with its code, or say why the amount was refused."""
     if isinstance(requested, AmountProblem):
         await answer(_explain(requested, context))
         return
@@ -115,7 +115,7 @@ async def _take(
 
 
 def describe(payment: PendingPayment, context: Context) -> tuple[str, InlineKeyboardMarkup]:
-    """Say how a pending payment is to be paid."""
+    """Explain how to pay: the text with the code, and its buttons."""
     speech = context.speech
     text = speech.say(
         "payment-request",
@@ -142,10 +142,10 @@ def _example(context: Context) -> str:
 
 
 def _sender(user: User | None) -> TelegramId:
-    assert user is not None, "only a channel's posts have no sender, and they are not served"
+    assert user is not None, "only posts in channels have no sender, and channels are filtered out"
     return TelegramId(user.id)
 
 
 def _request_key(message: Message) -> str:
-    """Name the message that asked: Telegram may deliver one update again."""
+    """Return a key that stays the same when Telegram delivers an update again."""
     return f"message:{message.chat.id}:{message.message_id}"

@@ -1,4 +1,4 @@
-"""The first words, and the ways into and out of a chat."""
+"""/start, the legal texts, the block and return of a user, and answers to unknown messages."""
 
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus, ContentType
@@ -39,7 +39,7 @@ SAID_BY_PEOPLE = frozenset(
         ContentType.VOICE,
     }
 )
-"""All else is written into the chat by Telegram itself: something was pinned, the bot was allowed to write."""
+"""The content types of messages that people write. Telegram itself writes the others, such as that a message was pinned."""
 
 
 def make_router() -> Router:
@@ -53,15 +53,15 @@ def make_router() -> Router:
 
 
 def make_last_router() -> Router:
-    """Answer what nobody else did; include it last."""
+    """Make the router that answers all other messages and presses; include it last."""
     router = Router(name="last")
-    router.message.register(admit_ignorance, F.content_type.in_(SAID_BY_PEOPLE))
-    router.callback_query.register(excuse_old_button)
+    router.message.register(answer_unknown, F.content_type.in_(SAID_BY_PEOPLE))
+    router.callback_query.register(answer_old_button)
     return router
 
 
 async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context) -> None:
-    """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word: at most it is offered."""
+    """Greet, and show the button to the Mini App. Anyone can write the payload of a link, so its amount is only offered."""
     speech = context.speech
     assert message.from_user is not None
     words = speech.say("start", app="none" if context.app_url is None else "some")
@@ -71,7 +71,7 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
         await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
-        # At the bot's start nothing could be set for whoever had not pressed Start by then.
+        # When the bot started, Telegram refused this for operators who had not pressed Start yet.
         await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
@@ -91,7 +91,7 @@ async def note_return(change: ChatMemberUpdated, context: Context) -> None:
     await mark_reachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
 
 
-async def admit_ignorance(message: Message, context: Context) -> None:
+async def answer_unknown(message: Message, context: Context) -> None:
     answer = answer_to(message)
     requested = read_amount(message.text or "", currency=context.currency, currencies=context.currencies)
     if answer == "unknown" and isinstance(requested, RequestedAmount):
@@ -101,11 +101,11 @@ async def admit_ignorance(message: Message, context: Context) -> None:
 
 
 def answer_to(message: Message) -> str:
-    """Choose the text for what nobody else answered."""
-    # Many send the code back to where it came from; it belongs into the note.
+    """Choose the answer to an unknown message."""
+    # Many users send the code to the bot; it belongs into the note on Buy Me a Coffee.
     if read_codes(message.text or message.caption or "").holds_code:
         return "code-goes-elsewhere"
-    # A receipt, or a picture of one: nobody here can read it, but there is a way.
+    # Probably a receipt. The bot cannot read it, and explains claims instead.
     if message.photo or message.document or message.forward_origin:
         return "picture-unread"
     if message.voice or message.video_note or message.audio or message.video:
@@ -113,5 +113,5 @@ def answer_to(message: Message) -> str:
     return "sticker-seen" if message.sticker else "unknown"
 
 
-async def excuse_old_button(press: CallbackQuery, context: Context) -> None:
+async def answer_old_button(press: CallbackQuery, context: Context) -> None:
     await press.answer(context.speech.label("button-old"), show_alert=True)

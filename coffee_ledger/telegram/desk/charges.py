@@ -209,7 +209,7 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
 
 
 async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
-    """Dismiss the charge, and with it the waiting charges that fit what the button remembers."""
+    """Dismiss the charge, and with it other unmatched charges without a code that have the remembered property."""
     speech = context.speech
     number, remember = callback_data.charge_id, callback_data.remember
     file = await find_charge_file(context.pool, charge_id=number)
