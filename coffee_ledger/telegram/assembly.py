@@ -70,13 +70,13 @@ async def payments_in(
     must be made with `disable_fsm=True`. In webhook mode, the application also takes Telegram's updates.
     """
     drain = Drain()
-    for step in (drain, MeasureUpdates()):
-        dispatcher.update.outer_middleware(step)
+    dispatcher.update.outer_middleware(drain)
+    dispatcher.update.outer_middleware(MeasureUpdates())
     if is_alone:
-        # aiogram's own middleware queues the updates of one user and would come first. Register it after the throttle, so that
-        # a user who sends too fast is refused before the queue.
-        for step in (Throttle(), dispatcher.fsm):
-            dispatcher.update.outer_middleware(step)
+        # aiogram would register its own middleware first, which queues the updates of one user. Register it after the throttle, so
+        # that a user who sends too fast is refused before the queue.
+        dispatcher.update.outer_middleware(Throttle())
+        dispatcher.update.outer_middleware(dispatcher.fsm)
     else:
         # Another bot's polling closes its session right after the shutdown event.
         dispatcher.shutdown.register(partial(drain.wait, seconds_max=DRAIN_SECONDS))
