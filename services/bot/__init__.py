@@ -1,1 +1,1 @@
-"""The process `bot`: how it is wired, and nothing that another bot could include."""
+"""The process `bot`. Everything that another bot could include is in coffee_ledger.telegram."""

@@ -1,1 +1,1 @@
-"""The operators' desk: commands and buttons to see and decide what the matching rules could not."""
+"""The operators' desk: commands and buttons to decide charges and claims that the matching rules left open."""

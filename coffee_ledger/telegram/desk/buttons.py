@@ -34,7 +34,7 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     step: Step
     charge_id: int
     telegram_id: int = 0
-    """0 if the button is about a pending payment, whose user it means, or about no user."""
+    """0 if the button names a pending payment, and so its user, or no user at all."""
     payment_id: str = ""
 
 

@@ -112,7 +112,7 @@ def _must_decide(charge: ShownCharge, speech: Speech) -> list[str]:
 
 
 def decided(file: ChargeFile, speech: Speech) -> str:
-    """Say how a charge was decided, and by which operator or rule."""
+    """Describe the decision about a charge, with the operator or the rule that made it."""
     charge, lines = file.charge, []
     match charge.state:
         case ChargeState.MATCHED | ChargeState.REFUNDED if charge.telegram_id is not None:
@@ -290,7 +290,7 @@ def reason_line(reason: Mapping[str, Any], speech: Speech, users: Mapping[Telegr
 
 
 def reason_words(reason: Mapping[str, Any], speech: Speech) -> tuple[str, str]:
-    """Return the rule of a stored reason and why it did not decide, both as plain text."""
+    """Return the rule and the cause of a stored reason, both as plain text."""
     rule, why = str(reason.get("rule") or "—"), str(reason.get("why") or "—")
     return speech.word("rule", rule), speech.word("why", why)
 

@@ -85,7 +85,7 @@ async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Co
 
 
 async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Show what a match would change, and ask for confirmation."""
+    """Show the balance before and after the match, and ask for confirmation."""
     file = await find_waiting(press, callback_data, context)
     if file is None:
         return
@@ -254,7 +254,7 @@ async def _find_or_alert(press: CallbackQuery, data: OnCharge, context: Context)
 
 
 async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
-    """Find a charge that is not decided yet; otherwise say who decided it, show its card and return None."""
+    """Find a charge that is not decided yet; otherwise name the operator who decided it, show its card and return None."""
     file = await _find_or_alert(press, data, context)
     if file is None or file.charge.waits:
         return file

@@ -107,7 +107,7 @@ async def decline(message: Message, number: int, said: str, bot: Bot, context: C
 
 
 async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> ClaimFile | None:
-    """Find an open claim; otherwise say who decided it, show its card and return None."""
+    """Find an open claim; otherwise name the operator who decided it, show its card and return None."""
     file = await find_claim_file(context.pool, data.claim_id)
     if file is None:
         await press.answer(context.speech.label("desk-refused-unknown_claim"), show_alert=True)

@@ -46,7 +46,7 @@ from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
 PAGES_MAX = 1_000_000
-"""A limit for page numbers in forged buttons, so that OFFSET stays within what Postgres can count."""
+"""A limit for page numbers in forged buttons, so that OFFSET stays within the range of bigint."""
 
 Lines = list[str]
 Keys = list[InlineKeyboardButton]

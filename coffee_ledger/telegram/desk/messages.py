@@ -114,7 +114,7 @@ async def refuse(
     first: str = "desk-refused-other-first",
 ) -> None:
     """
-    Say why an order was refused, and show the current *card*: in place of the message with the button, or below a reply.
+    Give the reason for a refused order, and show the current *card*: in place of the message with the button, or below a reply.
 
     *first* is the text that names the operator who decided first.
     """
@@ -203,7 +203,7 @@ def message_key(press: CallbackQuery) -> str:
 
 
 async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
-    """Say whose balance an order changed, and by how much; *text* is the id of the text, *values* its other values."""
+    """Say the user, the change and the new balance; *text* is the id of the text, *values* its other values."""
     assert done.telegram_id is not None
     speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])

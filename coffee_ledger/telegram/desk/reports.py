@@ -145,7 +145,7 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
 
 
 async def dry_run(message: Message, command: CommandObject, context: Context) -> None:
-    """Show for past charges what today's rules and settings would decide, beside what was decided."""
+    """Apply today's rules and settings to past charges, and compare the results with the decisions made then."""
     said = (command.args or "").strip()
     dates = read_date_range(said)
     if dates is not None:

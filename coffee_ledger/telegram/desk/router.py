@@ -41,7 +41,7 @@ def make_router() -> Router:
 
 
 async def show_overview(message: Message, bot: Bot, context: Context) -> None:
-    """List what the desk can do."""
+    """List the desk's commands, in the chat and in Telegram's menu."""
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
     # When the bot started, Telegram refused this for operators who had not pressed Start yet.

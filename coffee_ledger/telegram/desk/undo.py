@@ -1,7 +1,7 @@
 """
 Take back credits: undo a match, a dismissal or an adjustment, or refund a part of a charge.
 
-Each asks for a reason first, and then shows what would change and asks for confirmation. That message quotes the reason, and the press on
+Each asks for a reason first, and then shows the change and asks for confirmation. That message quotes the reason, and the press on
 its button reads it from there, so nothing is stored in between.
 """
 
@@ -127,7 +127,7 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
 
 
 async def _begin_undo_of(message: Message, subject: Undo, said: str | None, context: Context) -> None:
-    """Ask for confirmation and show what would change; without a reason, ask for that first."""
+    """Show the change of the balance and ask for confirmation; without a reason, ask for the reason first."""
     speech = context.speech
     shown = await (_show_charge if subject.is_charge else _show_entry)(subject.number, context)
     if shown is None:
@@ -248,7 +248,7 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
 
 
 async def _undone(done: Done, context: Context) -> Card:
-    """Say what was undone; if a charge is unmatched again, offer a button that opens it."""
+    """Confirm the undo; if a charge is unmatched again, offer a button that opens it."""
     lines = [await balance_text("desk-undone", done, context)] if done.telegram_id is not None else []
     file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
     if file is None:
@@ -288,7 +288,7 @@ async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: C
 
 
 async def take_amount(message: Message, number: int, said: str, context: Context) -> None:
-    """Show how a refund of this part would change the balance, and ask for confirmation."""
+    """Show the balance before and after a refund of this part, and ask for confirmation."""
     file = await find_charge_file(context.pool, charge_id=number)
     refused = _why_no_refund(file)
     if file is None or refused is not None:
