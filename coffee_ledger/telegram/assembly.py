@@ -69,6 +69,7 @@ async def payments_in(
     *is_alone*: the Dispatcher has no other handlers, so unknown messages are answered, and the rate limit applies to all updates. It
     must be made with `disable_fsm=True`. In webhook mode, the application also takes Telegram's updates.
     """
+    # The outermost middleware, so that a stop also waits for the other middlewares.
     drain = Drain()
     dispatcher.update.outer_middleware(drain)
     dispatcher.update.outer_middleware(MeasureUpdates())
@@ -78,11 +79,12 @@ async def payments_in(
         dispatcher.update.outer_middleware(Throttle())
         dispatcher.update.outer_middleware(dispatcher.fsm)
     else:
-        # Another bot's polling closes its session right after the shutdown event.
+        # aiogram's polling closes the session right after the shutdown event, and the handlers need it for their answers.
         dispatcher.shutdown.register(partial(drain.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
         dispatcher["context"] = context
+        # The desk comes first, because the conversation may answer every message.
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router(answers_unknown=is_alone, throttle=None if is_alone else Throttle()))
         async with (
@@ -94,6 +96,7 @@ async def payments_in(
                 add_update_route(app, bot, dispatcher, settings)
             async with listening(app, settings.BOT_PORT, drain_seconds=DRAIN_SECONDS if is_alone else 0):
                 yield Payments(pool)
+            # Before the notifier and the pool stop, which the handlers use.
             if is_alone:
                 await drain.wait(seconds_max=DRAIN_SECONDS)
 

@@ -64,11 +64,17 @@ UPDATE_BYTES_MAX = 256 * 1024
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
+"""How long Telegram holds a request for updates open while there are none."""
+
 ADDRESS_SECONDS_MAX = 10
 """How long an address from DNS is kept; aiohttp's default."""
 
 RETRY_SECONDS_MAX = 30.0
+"""The longest pause of `retry_until_done`."""
+
 ATTEMPTS_MAX = 4
+"""With pauses of at most 1, 2 and 4 seconds between them, so that a user waits a few seconds for the answer at most."""
+
 RATE_LIMITED_SECONDS_MAX = 600
 """How long a call waits in all while Telegram refuses it. Then its user does not expect the answer any more."""
 
@@ -135,7 +141,7 @@ class RetryCalls(BaseRequestMiddleware):
                     error=type(error).__name__,
                     attempt=attempt,
                 )
-                # With jitter, so that calls that failed together are not retried together.
+                # With jitter, so that calls that failed at the same moment are not retried at the same moment.
                 await asyncio.sleep(2.0 ** (attempt - 1) * (1 + random.random()) / 2)  # noqa: S311 — jitter
         return await make_request(bot, method)
 

@@ -36,6 +36,7 @@ TELEGRAM_FAILURES = (
 
 BURST_MAX = 30
 UPDATES_PER_SECOND = 0.5
+"""One update every other second in the long run."""
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 

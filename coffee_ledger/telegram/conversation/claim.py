@@ -89,6 +89,7 @@ def make_router() -> Router:
     router.callback_query.register(
         skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
     )
+    # A press on a button of another question than the open one; without an open question, the dialogue begins again.
     late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimButton.filter(F.what == ClaimAction.SKIP_NAME))
     router.callback_query.register(overlook, late, StateFilter(ClaimDialogue))
     router.callback_query.register(begin_anew, late)

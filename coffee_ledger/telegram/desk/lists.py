@@ -57,6 +57,7 @@ def make_router() -> Router:
     for command, listing in COMMANDS.items():
         router.message.register(_begin(listing), Command(command))
     router.callback_query.register(turn, TurnPage.filter())
+    # The narrower filter must come first.
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
     router.callback_query.register(ask_whether_again, SettleAgain.filter())
     router.callback_query.register(ask_why_aside, PutAside.filter())

@@ -59,6 +59,7 @@ def make_router() -> Router:
     router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
     router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
     router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
+    # The narrower filter must come first.
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
