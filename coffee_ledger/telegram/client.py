@@ -73,7 +73,7 @@ RETRY_SECONDS_MAX = 30.0
 """The longest pause of `retry_until_done`."""
 
 ATTEMPTS_MAX = 4
-"""With pauses of at most 1, 2 and 4 seconds between them, so that a user waits a few seconds for the answer at most."""
+"""With pauses of at most 1, 2 and 4 seconds between them."""
 
 RATE_LIMITED_SECONDS_MAX = 600
 """How long a call waits in all while Telegram refuses it. Then its user does not expect the answer any more."""
