@@ -14,9 +14,9 @@ from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.settings import read_settings
 from coffee_ledger.runtime.tracing import configure_tracing
 from coffee_ledger.store.spending import BalanceTooLowError
+from coffee_ledger.telegram.assembly import Payments, payments_in
 from coffee_ledger.telegram.characters import load_json
 from coffee_ledger.telegram.client import make_bot, show_menu_button
-from coffee_ledger.telegram.payments import Payments, payments_in
 from coffee_ledger.telegram.settings import BotSettings
 
 __all__ = [

@@ -1,1 +1,1 @@
-"""Talks to people: the conversation, and the delivery of what they are owed to hear."""
+"""The Telegram side: the conversation with users, the operators' desk, the Mini App's endpoints and the notifier."""

@@ -1,4 +1,4 @@
-"""Read the amounts that people write and Web Apps send: pure functions, each with an answer for what does not fit."""
+"""Read the amounts that people write and Web Apps send. Pure functions; a value that cannot be used gives an `AmountProblem` or None."""
 
 import enum
 import re
@@ -14,27 +14,27 @@ from coffee_ledger.model import PaymentId, TelegramId
 
 LEAST, MOST = Decimal(1), Decimal(10_000)
 PAID_MOST = Decimal(100_000_000)
-"""From here on a claim's amount does not fit into its column."""
+"""The column of a claim's amount holds less than this."""
 
 ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
-"""Telegram's own limit of `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
+"""Telegram's limit for `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
 
 SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₴": "UAH", "ГРН": "UAH", "ZŁ": "PLN"}
 WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([$€£₴]|[A-ZŁ]{2,10}|ГРН)\.?)?")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """An amount that may be asked for."""
+class RequestedAmount:
+    """An amount within the bounds and in a known currency; *payment_id* if the Web App chose one."""
 
     amount: Decimal
     currency: str
     payment_id: PaymentId | None = None
 
 
-class AmountRefusal(enum.StrEnum):
-    """Why an amount, or a Web App's data, cannot be taken; each has its text in the locale files."""
+class AmountProblem(enum.StrEnum):
+    """Why an amount, or the data of a Web App, was refused. The values are ids of texts."""
 
     UNREADABLE = "amount-unreadable"
     TOO_SMALL = "amount-too-small"
@@ -44,41 +44,41 @@ class AmountRefusal(enum.StrEnum):
     DATA_FOREIGN = "web-app-foreign"
 
 
-def read_wish(text: str, *, currency: str, currencies: Collection[str]) -> Wish | AmountRefusal:
-    """Read `10`, `7.50 EUR`, `10,50`, `€5`, `20 грн`; *currency* is meant where none is named."""
+def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
+    """Read `10`, `7.50 EUR`, `10,50`, `€5`, `20 грн`; *currency* applies if the text names none."""
     written = _read(text, currency)
-    return _within_bounds(written.amount, written.currency, currencies) if written else AmountRefusal.UNREADABLE
+    return _within_bounds(written.amount, written.currency, currencies) if written else AmountProblem.UNREADABLE
 
 
-def read_paid(text: str, *, currency: str) -> Wish | None:
-    """Read what somebody says they have paid, which may be in a currency that has no rate; None: it makes no sense."""
+def read_paid(text: str, *, currency: str) -> RequestedAmount | None:
+    """Read an amount that someone says they paid, in any currency; None if it cannot be one."""
     written = _read(text, currency)
     is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
     return written if is_sensible else None
 
 
-def _read(text: str, currency: str) -> Wish | None:
+def _read(text: str, currency: str) -> RequestedAmount | None:
     written = WRITTEN.fullmatch(text.strip().upper())
     if written is None:
         return None
-    # Named twice, as on receipts ("$5.00 USD"), it must be the same.
+    # Receipts name the currency twice ("$5.00 USD"); both must be the same.
     named = {SIGNS.get(one, one) for one in (written[1], written[4]) if one} or {currency}
-    return Wish(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
+    return RequestedAmount(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
 
 
-def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> Wish | AmountRefusal:
-    """Read what a link `t.me/BOT?start=…` carries: `10`, `7_50`, `10-EUR`, as no points and blanks fit into it."""
-    return read_wish(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
+def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
+    """Read the payload of a link `t.me/BOT?start=…`: `10`, `7_50`, `10-EUR`. Telegram allows no points and spaces in it."""
+    return read_amount(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
 
 
 def _refuse_booleans(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a boolean is no number")  # noqa: TRY004 — what pydantic reports
+        raise ValueError("a boolean is not a number")  # noqa: TRY004 — pydantic reports a ValueError
     return value
 
 
 class _WebAppData(BaseModel):
-    """What a Web App's `sendData` brings; anybody can send anything in it, so only the sender whom Telegram names counts."""
+    """The data of a Web App's `sendData`. Users can send anything here, so only the sender that Telegram names is trusted."""
 
     amount: Annotated[
         Decimal, BeforeValidator(_refuse_booleans), Field(max_digits=20, decimal_places=2, allow_inf_nan=False)
@@ -90,28 +90,32 @@ class _WebAppData(BaseModel):
 
 def read_web_app_data(
     data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]
-) -> Wish | AmountRefusal:
-    """Read `{"payment_id"?, "user_id"?, "amount", "currency"?}`; an older-form id must begin with the sender's own."""
+) -> RequestedAmount | AmountProblem:
+    """Read `{"payment_id"?, "user_id"?, "amount", "currency"?}`; an id of the older form must begin with the sender's own id."""
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
-        return AmountRefusal.DATA_UNREADABLE
+        return AmountProblem.DATA_UNREADABLE
     try:
         read = _WebAppData.model_validate_json(data)
     except (ValidationError, UnicodeEncodeError):
-        return AmountRefusal.DATA_UNREADABLE
+        return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
-        return AmountRefusal.DATA_FOREIGN
+        return AmountProblem.DATA_FOREIGN
     if read.payment_id is not None and not is_older_form(read.payment_id):
-        return AmountRefusal.DATA_UNREADABLE
+        return AmountProblem.DATA_UNREADABLE
     payment_id = PaymentId(read.payment_id) if read.payment_id else None
     if payment_id is not None and older_form_owner(payment_id) != sender:
-        return AmountRefusal.DATA_FOREIGN
-    wish = _within_bounds(read.amount, (read.currency or currency).upper(), currencies)
-    return Wish(wish.amount, wish.currency, payment_id) if isinstance(wish, Wish) else wish
+        return AmountProblem.DATA_FOREIGN
+    requested = _within_bounds(read.amount, (read.currency or currency).upper(), currencies)
+    return (
+        RequestedAmount(requested.amount, requested.currency, payment_id)
+        if isinstance(requested, RequestedAmount)
+        else requested
+    )
 
 
-def _within_bounds(amount: Decimal, currency: str, currencies: Collection[str]) -> Wish | AmountRefusal:
+def _within_bounds(amount: Decimal, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
     if currency not in currencies:
-        return AmountRefusal.CURRENCY
+        return AmountProblem.CURRENCY
     if amount < LEAST:
-        return AmountRefusal.TOO_SMALL
-    return AmountRefusal.TOO_LARGE if amount > MOST else Wish(amount, currency)
+        return AmountProblem.TOO_SMALL
+    return AmountProblem.TOO_LARGE if amount > MOST else RequestedAmount(amount, currency)

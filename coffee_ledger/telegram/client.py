@@ -1,4 +1,4 @@
-"""Telegram's side of the bot: the client, the commands it shows, and how updates come in."""
+"""The client of Telegram's Bot API: retries and rate limits, the bot's profile, and taking updates."""
 
 import asyncio
 import hashlib
@@ -49,7 +49,6 @@ from aiohttp import web
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.runtime.bodies import BodyReader, Unread
-from coffee_ledger.runtime.health import listening
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.telegram.characters import load_json
 from coffee_ledger.telegram.rate_limiter import Lane, RateLimiter
@@ -60,21 +59,29 @@ log = structlog.stdlib.get_logger()
 
 WEBHOOK_PATH = "/telegram-webhook"
 UPDATE_BYTES_MAX = 256 * 1024
-"""The proxy's limit as well."""
+"""The proxy has the same limit."""
+
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
 POLLING_SECONDS = 25
+"""How long Telegram holds a request for updates open while there are none."""
+
 ADDRESS_SECONDS_MAX = 10
-"""aiohttp's default."""
+"""How long an address from DNS is kept; aiohttp's default."""
+
 RETRY_SECONDS_MAX = 30.0
+"""The longest pause of `retry_until_done`."""
+
 ATTEMPTS_MAX = 4
-REFUSED_SECONDS_MAX = 600
-"""After so long, added up, nobody waits for the answer any more."""
+"""With pauses of at most 1, 2 and 4 seconds between them."""
+
+RATE_LIMITED_SECONDS_MAX = 600
+"""How long a call waits in all while Telegram refuses it. Then its user does not expect the answer any more."""
 
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
 POLLED_AT_ONCE_MAX = 200
-"""Updates that are handled at once. Their answers must go out within the seconds that a stop waits."""
+"""Updates that are handled at once; few enough that a stop can wait for their answers."""
 
 COMMANDS = (
     "pay",
@@ -108,9 +115,9 @@ OPERATOR_COMMANDS = (
 
 class RetryCalls(BaseRequestMiddleware):
     """
-    Try a call again when Telegram is in trouble or does not answer; aiogram by itself never does.
+    Retry a call after a server error, a network error or an unreadable answer; aiogram itself does not retry.
 
-    Where no answer came, the message may have arrived: the user then reads the same twice, which is better than nothing.
+    After a network error the message may have arrived. Then the user gets it twice, which is better than not at all.
     """
 
     async def __call__(
@@ -120,26 +127,31 @@ class RetryCalls(BaseRequestMiddleware):
             try:
                 return await make_request(bot, method)
             except TelegramBadRequest as error:
-                # The bot was down when the button was pressed: there is nobody to answer any more, but all to do.
+                # The button was pressed while the bot was down. Its answer is too late, but the handler must go on.
                 if isinstance(method, AnswerCallbackQuery) and "query is too old" in error.message:
                     return False
                 raise
             except (TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
-                # Polling has a patience of its own.
+                # aiogram's polling retries by itself.
                 if isinstance(method, GetUpdates):
                     raise
-                log.warning("answer put off", method=type(method).__name__, error=type(error).__name__, attempt=attempt)
-                # With jitter, so that not all who failed together come back together.
+                log.warning(
+                    "call to telegram failed, retrying",
+                    method=type(method).__name__,
+                    error=type(error).__name__,
+                    attempt=attempt,
+                )
+                # With jitter, so that calls that failed at the same moment are not retried at the same moment.
                 await asyncio.sleep(2.0 ** (attempt - 1) * (1 + random.random()) / 2)  # noqa: S311 — jitter
         return await make_request(bot, method)
 
 
 class LimitCalls(BaseRequestMiddleware):
     """
-    Let a call wait for the rate limiter, and let it wait again as often as Telegram still refuses it as too early.
+    Wait for the rate limiter before each call that sends or edits, and retry when Telegram answers 429.
 
-    A refused message was not sent, so this repeats nothing. Other calls, such as the answer to a press, count for no limit that
-    we know, and wait only when they are refused.
+    A message that was refused was not sent, so a retry repeats nothing. For other calls, such as the answer to a press, no limit is
+    known, so they wait only after a refusal.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:
@@ -156,11 +168,11 @@ class LimitCalls(BaseRequestMiddleware):
                 return await make_request(bot, method)
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
-                # Polling has a patience of its own.
-                if isinstance(method, GetUpdates) or waited_seconds > REFUSED_SECONDS_MAX:
+                # aiogram's polling waits by itself.
+                if isinstance(method, GetUpdates) or waited_seconds > RATE_LIMITED_SECONDS_MAX:
                     raise
                 log.warning(
-                    "answer refused as too early",
+                    "call to telegram rate limited, retrying",
                     method=type(method).__name__,
                     error=type(error).__name__,
                     retry_seconds=error.retry_after,
@@ -172,17 +184,17 @@ class LimitCalls(BaseRequestMiddleware):
 
 
 def _chat_of(method: TelegramMethod[Any]) -> int | None:
-    """Return the chat that gets one message more; None where a message only changes."""
+    """Return the chat that gets a new message, or None if the call sends none to a chat."""
     chat = getattr(method, "chat_id", None)
     return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
 
 
-class Session(AiohttpSession):
+class TelegramSession(AiohttpSession):
     """
-    Look the address of Telegram's server up again after a while.
+    Resolve the address of Telegram's server again after `ADDRESS_SECONDS_MAX`.
 
-    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). A server that moved, such as a Bot API server
-    whose container was started again, could not be reached for so long.
+    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). For so long it could not reach a server
+    with a new address, such as a Bot API server whose container was restarted.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -191,9 +203,9 @@ class Session(AiohttpSession):
 
 
 def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
-    """Make a client; links in its messages show no preview. *retries* False: for who remembers what failed."""
-    # aiogram reads webhook requests with the session's `json_loads`, too.
-    session = Session(
+    """Make a client without link previews. The notifier passes *retries* False, because the outbox retries."""
+    # aiogram uses the session's `json_loads` for webhook requests too.
+    session = TelegramSession(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
     if retries:
@@ -203,8 +215,8 @@ def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
 
 
 @asynccontextmanager
-async def calling(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None]:
-    """Let each call of *bot* pass through *steps*, the first one first, for as long as the context lasts."""
+async def request_middlewares(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None]:
+    """Register *steps* as middlewares of the calls of *bot* while the context lasts; the first is the outermost."""
     for step in steps:
         bot.session.middleware(step)
     try:
@@ -214,27 +226,27 @@ async def calling(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None
             bot.session.middleware.unregister(step)
 
 
-async def introduce(bot: Bot, app_url: str | None, operators: Sequence[TelegramId]) -> None:
-    """Tell Telegram in each language what the bot is for and which commands it has, and where its Mini App is."""
+async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[TelegramId]) -> None:
+    """Set the bot's commands and descriptions in each language, and the button that opens the Mini App."""
     for language in LANGUAGES:
         texts = speech(language)
-        # What has no language is for all whose own has none.
+        # Texts without a language code apply to users whose language has none of its own.
         code = None if language == DEFAULT_LANGUAGE else language
-        # Not for groups, where it would list what is answered in private alone.
+        # Only in private chats: the bot does not answer in groups.
         await bot.set_my_commands(
             _commands(texts, COMMANDS), scope=BotCommandScopeAllPrivateChats(), language_code=code
         )
         await bot.set_my_short_description(texts.label("about"), language_code=code)
         await bot.set_my_description(texts.label("description"), language_code=code)
     if app_url is None:
-        log.warning("no button opens the Mini App: PUBLIC_HOST is no public name")
+        log.warning("no button opens the Mini App, PUBLIC_HOST is not a public name")
     await show_menu_button(bot, None, language=DEFAULT_LANGUAGE, app_url=app_url)
     for operator in operators:
-        await introduce_desk(bot, operator)
+        await list_desk_commands(bot, operator)
 
 
-async def introduce_desk(bot: Bot, operator: TelegramId) -> None:
-    """List the desk's commands, too, for one operator; nothing happens before they have pressed Start."""
+async def list_desk_commands(bot: Bot, operator: TelegramId) -> None:
+    """Add the desk's commands to the list of an operator. Telegram refuses it before the operator has pressed Start."""
     scope = BotCommandScopeChat(chat_id=operator)
     for language in LANGUAGES:
         code = None if language == DEFAULT_LANGUAGE else language
@@ -248,19 +260,19 @@ async def introduce_desk(bot: Bot, operator: TelegramId) -> None:
 
 async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: str, app_url: str | None) -> None:
     """
-    Let the button beside the message field open the Mini App: in one chat, or (None) in all that have none of their own.
+    Let the button beside the message field open the Mini App, in one chat or, with None, in all chats without their own button.
 
-    Without an app to open, the button stays as it is.
+    Without a Mini App, the button stays as it is.
     """
     if app_url is None:
         return
-    # Who has no button of their own may speak any language: Telegram tells the page.
+    # The default button is for users of all languages, so the page takes the language from Telegram.
     url = app_url if chat_id is None else f"{app_url}?lang={language}"
     button = MenuButtonWebApp(text=speech(language).label("menu-button"), web_app=WebAppInfo(url=url))
     try:
         await bot.set_chat_menu_button(chat_id=chat_id, menu_button=button)
     except TelegramBadRequest as error:
-        # Telegram wants a public name; everything but this button goes on.
+        # Telegram refuses hosts without a public name. The bot works without this button.
         log.error("menu button refused: is PUBLIC_HOST a public name?", error=error.message)
 
 
@@ -268,24 +280,19 @@ def _commands(texts: Speech, names: Iterable[str]) -> list[BotCommand]:
     return [BotCommand(command=name, description=texts.label(f"command-{name}")) for name in names]
 
 
-async def take_updates(
-    bot: Bot, dispatcher: Dispatcher, settings: BotSettings, app: web.Application, stop: asyncio.Event
-) -> None:
-    """Serve *app*, and take updates until told to stop: by asking for them, or by being sent them (`BOT_WEBHOOK_URL`)."""
-    url = settings.BOT_WEBHOOK_URL
-    if url is not None:
-        _add_webhook(app, bot, dispatcher, settings)
-    async with listening(app, settings.BOT_PORT, drain_seconds=10):
-        if url is None:
-            await _poll(bot, dispatcher, stop)
-        else:
-            await _await_webhook(bot, dispatcher, settings, url, stop)
+async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, stop: asyncio.Event) -> None:
+    """Take updates until told to stop: by polling, or, with `BOT_WEBHOOK_URL`, by a webhook."""
+    if settings.BOT_WEBHOOK_URL is None:
+        await _poll(bot, dispatcher, stop)
+    else:
+        await _await_webhook(bot, dispatcher, settings, settings.BOT_WEBHOOK_URL, stop)
 
 
 async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
-    # Nothing pending is dropped: it may be somebody's payment.
-    await retry_until_answered("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
-    await retry_until_answered("say who the bot is", bot.me, stop)
+    # Polling needs the webhook removed, and aiogram asks for the bot's name first. Both fail while Telegram is away.
+    # Keep the pending updates: one may be about a payment.
+    await retry_until_done("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
+    await retry_until_done("get the bot's own name", bot.me, stop)
     if stop.is_set():
         return
     polling = asyncio.create_task(
@@ -306,15 +313,16 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     await polling
 
 
-def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
-    # Answered only when handled: what fails on the way is sent again.
+def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
+    """Take the updates that Telegram sends in webhook mode."""
+    # Answer only after the handler, so that Telegram sends an update again if the process dies.
     secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
     bodies = BodyReader(bytes_max=UPDATE_BYTES_MAX)
 
     async def take(request: web.Request) -> web.Response:
         given = request.headers.get(WEBHOOK_SECRET_HEADER, "")
-        # Before the body is read, so that strangers cannot occupy anything. Comparing what is not ASCII would raise.
+        # Check the secret before reading the body, so that strangers cannot use memory. Comparing non-ASCII text would raise.
         if not (given.isascii() and handler.verify_secret(given, bot)):
             return web.Response(text="Unauthorized", status=401)
         body = await bodies.read(request)
@@ -322,7 +330,7 @@ def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, setting
             response = web.Response(status=body.status)
             response.force_close()
             return response
-        # The request keeps the body that was read, and aiogram takes it from there.
+        # The request keeps the body that was read, so aiogram can read it again.
         return await handler.handle(request)
 
     app.router.add_post(WEBHOOK_PATH, take)
@@ -331,8 +339,8 @@ def _add_webhook(app: web.Application, bot: Bot, dispatcher: Dispatcher, setting
 async def _await_webhook(
     bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
 ) -> None:
-    """Tell Telegram where to send updates, and let them come."""
-    await retry_until_answered(
+    """Set the webhook, and wait for the stop while updates arrive at the route of `add_update_route`."""
+    await retry_until_done(
         "enter webhook mode",
         lambda: bot.set_webhook(
             url,
@@ -346,18 +354,18 @@ async def _await_webhook(
 
 
 def webhook_secret(token: str) -> str:
-    """Derive what Telegram sends along to prove itself, so that there is no further secret to keep."""
+    """Derive the secret that Telegram sends with each update from the token, so that there is no further setting."""
     return hmac.new(token.encode(), b"telegram-webhook", hashlib.sha256).hexdigest()
 
 
-async def retry_until_answered(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
-    """Try until Telegram answers well, with growing pauses, or until told to stop."""
+async def retry_until_done(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
+    """Retry a call with growing pauses until it succeeds or the process stops. *what* names it in the log."""
     pause_seconds = 1.0
     while not stop.is_set():
         try:
             await call()
         except AiogramError as error:
-            log.warning("telegram does not answer", what=what, error=type(error).__name__, retry_seconds=pause_seconds)
+            log.warning("call to telegram failed", what=what, error=type(error).__name__, retry_seconds=pause_seconds)
         else:
             return
         await wait_for_event(stop, seconds=pause_seconds)

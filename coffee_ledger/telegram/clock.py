@@ -1,4 +1,4 @@
-"""Whether this machine's clock is right: Telegram's servers say the time in each answer."""
+"""Compare this machine's clock with Telegram's, which sends the time in the `Date` header of each response."""
 
 import asyncio
 import time
@@ -13,33 +13,33 @@ from coffee_ledger.telegram.metrics import CLOCK_OFFSET
 
 log = structlog.stdlib.get_logger()
 
-DATE_SECONDS_MAX = 5
-LOOK_SECONDS = 300.0
+REQUEST_SECONDS_MAX = 5
+CHECK_SECONDS = 300.0
 
 now_seconds = time.time
-"""A test puts a wrong clock here."""
+"""Tests replace it by a wrong clock."""
 
 
 async def telegram_ahead(bot: Bot) -> float | None:
-    """Ask Telegram's server the time; returns by how many seconds it is ahead of us, or None if it did not say."""
-    # An answer to a question without a token carries the time as well.
+    """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
+    # A request without the token gets the header as well.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DATE_SECONDS_MAX)) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX)) as session,
             session.head(address, allow_redirects=False) as answer,
         ):
-            # Told in whole seconds, cut off.
+            # The header has whole seconds, rounded down, so half a second is the best estimate of the rest.
             return parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5 - now_seconds()
     except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
-        log.info("telegram did not tell the time", error=type(error).__name__)
+        log.info("time of telegram not known", error=type(error).__name__)
         return None
 
 
 async def watch_clock(bot: Bot) -> None:
-    """Show the offset in the metrics, for as long as this runs; one that cannot be measured stays as it was last."""
+    """Measure the offset forever, and keep the last value while Telegram does not answer."""
     while True:
         ahead = await telegram_ahead(bot)
         if ahead is not None:
             CLOCK_OFFSET.set(ahead)
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(CHECK_SECONDS)

@@ -1,17 +1,25 @@
-"""What every handler of the conversation needs, in one value: the ledger, the settings, the clock and chance."""
+"""The context of an update: the ledger, the settings, the clock, and the texts in the user's language."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Self
 
 from coffee_ledger.matching import Rules
 from coffee_ledger.model import PaymentId, Rates, TelegramId
 from coffee_ledger.store.database import Pool
+from coffee_ledger.telegram.speech import Speech, speech
 
 
 @dataclass(frozen=True)
 class Context:
+    """
+    Everything that handlers share, made once for a process.
+
+    `MeetUser` gives each handler a copy that speaks the user's language.
+    """
+
     pool: Pool
     rates: Rates
     amounts: tuple[Decimal, ...]
@@ -19,15 +27,17 @@ class Context:
     """The creator's page on Buy Me a Coffee."""
     public_host: str
     app_url: str | None
-    """The Mini App, `https://HOST/app/`; None: Telegram would lead nobody there, so no button does."""
+    """The Mini App, `https://HOST/app/`; None if Telegram could not open it, so no button offers it."""
     pending_ttl: timedelta
     draw_code: Callable[[], PaymentId]
     clock: Callable[[], datetime]
-    operators: tuple[TelegramId, ...] = ()
-    """Who may use the desk."""
-    rules: Rules | None = None
-    """How charges are matched, for a dry run; None: nobody asks."""
-    revision: str = ""
+    operators: tuple[TelegramId, ...]
+    """The users who may use the desk."""
+    rules: Rules
+    """The matching rules, for a dry run."""
+    revision: str
+    speech: Speech
+    """The texts in the user's language; in English outside of an update."""
 
     @property
     def currencies(self) -> list[str]:
@@ -37,3 +47,6 @@ class Context:
     def currency(self) -> str:
         """The currency of an amount that comes without one."""
         return self.currencies[0]
+
+    def in_language(self, language: str) -> Self:
+        return replace(self, speech=speech(language))

@@ -1,10 +1,11 @@
-"""Read the days that people write: a pure function, with None for what does not fit."""
+"""Read the days and date ranges that people write."""
 
 import functools
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 from babel import Locale
 
@@ -16,10 +17,12 @@ DAY = re.compile(r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})")
 DAY_FIRST = re.compile(r"(?P<day>\d{1,2})[./-](?P<month>\d{1,2})(?:[./-](?P<year>\d{4}|\d{2}))?")
 NAMED = re.compile(r"(?P<day>\d{1,2}) (?P<month>[^\W\d]+)\.?(?:,? (?P<year>\d{4}))?")
 NAMED_FIRST = re.compile(r"(?P<month>[^\W\d]+)\.? (?P<day>\d{1,2})(?:,? (?P<year>\d{4}))?")
+MONTH = re.compile(r"(\d{4})-(\d{1,2})")
+ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def read_day(text: str, *, today: date) -> date | None:
-    """Read `2026-11-21`, `21.11`, `21-11-26`, `21 листопада`, `yesterday`; None for what is no day of the last three months."""
+    """Read `2026-11-21`, `21.11`, `21-11-26`, `21 листопада`, `yesterday`; None for anything but a day of the last three months."""
     words = " ".join(text.casefold().split())
     if words in DAYS_AGO:
         return today - timedelta(days=DAYS_AGO[words])
@@ -27,7 +30,7 @@ def read_day(text: str, *, today: date) -> date | None:
     written = next((one for one in forms if one), None)
     if written is None:
         return None
-    # Ours is the day in Greenwich; in Kyiv the next one may have begun.
+    # *today* is the day in UTC; in Kyiv the next day may have begun.
     latest = today + timedelta(days=1)
     for year in _years(written["year"], latest):
         with suppress(ValueError):
@@ -44,13 +47,13 @@ def _years(written: str | None, latest: date) -> Sequence[int]:
 
 
 def _month(written: str) -> int:
-    """Read a month's number or name; 0 for no month."""
+    """Read the number or the name of a month; 0 for anything else."""
     return int(written) if written.isdecimal() else _months().get(written, 0)
 
 
 @functools.cache
 def _months() -> Mapping[str, int]:
-    """Give every name of a month, in each of our languages and in the cases and shortened forms that they are written in."""
+    """Map the names of the months to numbers: in each of our languages, in all grammatical cases, full and abbreviated."""
     return {
         name.casefold().removesuffix("."): month
         for language in LANGUAGES
@@ -58,3 +61,36 @@ def _months() -> Mapping[str, int]:
         for width in ("wide", "abbreviated")
         for month, name in forms[width].items()
     }
+
+
+@dataclass(frozen=True)
+class DateRange:
+    """From *since* up to, but without, *until*. *name* can be part of a file name."""
+
+    name: str
+    since: datetime
+    until: datetime
+
+
+def read_date_range(said: str) -> DateRange | None:
+    """Read `2026-11`, `2026-11-21`, `2026-11-01 2026-11-15`; None for anything else."""
+    words = said.split()
+    try:
+        if len(words) == 1 and (month := MONTH.fullmatch(words[0])):
+            first = date(int(month[1]), int(month[2]), 1)
+            return _range(f"{first:%Y-%m}", first, (first + timedelta(days=31)).replace(day=1))
+        if words and len(words) <= 2 and all(ISO_DAY.fullmatch(word) for word in words):
+            first, last = date.fromisoformat(words[0]), date.fromisoformat(words[-1])
+            return _range("_".join(words), first, last + timedelta(days=1)) if first <= last else None
+    except (ValueError, OverflowError):
+        # Such as month 13, 30 February, or the year 9999, which has no next day.
+        return None
+    return None
+
+
+def _range(name: str, first: date, after: date) -> DateRange:
+    return DateRange(name, _midnight(first), _midnight(after))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

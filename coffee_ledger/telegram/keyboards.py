@@ -1,5 +1,6 @@
-"""The buttons under messages, and what a press on them carries."""
+"""The buttons under messages, and the data of a press on them."""
 
+import enum
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
@@ -34,7 +35,7 @@ class CancelPayment(CallbackData, prefix="cancel", sep="|"):
 
 class ClaimDay(CallbackData, prefix="day"):
     days_ago: int
-    """Below zero: another day, to be written."""
+    """Below zero for a day that the user will write."""
 
 
 class ClaimAmount(CallbackData, prefix="paid"):
@@ -42,17 +43,24 @@ class ClaimAmount(CallbackData, prefix="paid"):
     currency: str
 
 
-class ClaimEnd(CallbackData, prefix="claim"):
+class ClaimAction(enum.StrEnum):
+    BEGIN = "begin"
+    SKIP_NAME = "skip"
+    STOP = "stop"
+
+
+class ClaimButton(CallbackData, prefix="claim"):
     what: str
+    """A `ClaimAction`, or anything that a client sends."""
 
 
 class WithdrawClaim(CallbackData, prefix="withdraw"):
-    # What a button carries is the client's word: no more than the database can hold.
+    # Clients can send any number; the database cannot hold more than this.
     claim_id: int = Field(gt=0, lt=2**63)
 
 
 class NotMine(CallbackData, prefix="notmine"):
-    """The user says that a payment found by amount and time is not theirs."""
+    """The button with which a user refuses a payment that was matched by a guess."""
 
     # Clients can send any number; the database cannot hold more than this.
     charge_id: int = Field(gt=0, lt=2**63)
@@ -71,9 +79,9 @@ AS_IN_TELEGRAM = "telegram"
 
 def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMarkup | None:
     """
-    Put a button under the message field that opens the Mini App in a way that needs no endpoint: it answers by a message.
+    Build the button under the message field. A Mini App opened by it sends its data as a message, so it needs no endpoint.
 
-    None where there is no app to open.
+    None without a Mini App.
 
     Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
     """
@@ -87,7 +95,7 @@ def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMark
 def amounts_keyboard(
     speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates, *, app_url: str | None
 ) -> InlineKeyboardMarkup:
-    """Offer each amount with the credits it gives, and the Mini App, which shows more."""
+    """Offer the Mini App, and each amount with its credits."""
     return _rows(*_app_row(speech, app_url), *([_amount_button(speech, amount, currency, rates)] for amount in amounts))
 
 
@@ -101,7 +109,7 @@ def help_keyboard(speech: Speech, app_url: str | None) -> InlineKeyboardMarkup:
     return _rows(
         *_app_row(speech, app_url),
         [_press(speech, "choose-button", ChooseAmount())],
-        [_press(speech, "claim-button", ClaimEnd(what="begin"))],
+        [_press(speech, "claim-button", ClaimButton(what=ClaimAction.BEGIN))],
     )
 
 
@@ -109,7 +117,7 @@ def claim_days_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     return _rows(
         [_press(speech, "claim-today", ClaimDay(days_ago=0)), _press(speech, "claim-yesterday", ClaimDay(days_ago=1))],
         [_press(speech, "claim-other-day", ClaimDay(days_ago=-1))],
-        [_press(speech, "claim-stop", ClaimEnd(what="stop"))],
+        [_press(speech, "claim-stop", ClaimButton(what=ClaimAction.STOP))],
     )
 
 
@@ -122,12 +130,13 @@ def claim_amounts_keyboard(speech: Speech, amounts: Sequence[Decimal], currency:
         for amount in amounts
     ]
     pairs = [buttons[place : place + 2] for place in range(0, len(buttons), 2)]
-    return _rows(*pairs, [_press(speech, "claim-stop", ClaimEnd(what="stop"))])
+    return _rows(*pairs, [_press(speech, "claim-stop", ClaimButton(what=ClaimAction.STOP))])
 
 
 def claim_name_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     return _rows(
-        [_press(speech, "claim-skip", ClaimEnd(what="skip"))], [_press(speech, "claim-stop", ClaimEnd(what="stop"))]
+        [_press(speech, "claim-skip", ClaimButton(what=ClaimAction.SKIP_NAME))],
+        [_press(speech, "claim-stop", ClaimButton(what=ClaimAction.STOP))],
     )
 
 
@@ -137,7 +146,7 @@ def claim_withdraw_keyboard(speech: Speech, claim_id: int) -> InlineKeyboardMark
 
 def languages_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     return _rows(
-        # Each by its own name, so that whoever ended up in the wrong one finds the way back.
+        # Each language by its own name, so that users who chose a wrong one can find theirs.
         [InlineKeyboardButton(text="Українська", callback_data=SpeakLanguage(language="uk").pack())],
         [InlineKeyboardButton(text="English", callback_data=SpeakLanguage(language="en").pack())],
         [_press(speech, "language-telegram", SpeakLanguage(language=AS_IN_TELEGRAM))],

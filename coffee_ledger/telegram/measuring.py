@@ -1,4 +1,4 @@
-"""Measure what goes to Telegram and what comes from there, without looking at what it says."""
+"""Count and time the calls to Telegram and the updates from it, without reading their content."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,17 +33,17 @@ from coffee_ledger.telegram.metrics import (
     UPDATE_DURATION,
     UPDATES,
     UPDATES_HANDLED,
-    Call,
+    CallOutcome,
 )
 
 
 class MeasureCalls(BaseRequestMiddleware):
-    """Counts each attempt by itself, so it stands nearest to the wire."""
+    """Count each attempt. It must be the innermost middleware, or retries would count as one call."""
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Any:
-        # What nobody's payment is about, asking for updates above all, is in no trace.
+        # Calls outside a trace, such as asking for updates, get no span.
         if not trace.get_current_span().is_recording():
             return await self._measure(make_request, bot, method)
         name = type(method).__name__
@@ -58,32 +58,32 @@ class MeasureCalls(BaseRequestMiddleware):
         try:
             answer = await make_request(bot, method)
         except AiogramError as error:
-            _count(method, call_of(error))
+            _count(method, outcome_of(error))
             if isinstance(error, TelegramRetryAfter):
                 FLOOD_WAIT.inc(error.retry_after)
             raise
-        _count(method, Call.OK)
+        _count(method, CallOutcome.OK)
         if not isinstance(method, GetUpdates):
             TELEGRAM_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
         return answer
 
 
 @dataclass
-class Ending:
-    """How handling an update ended; handed down, as the one who knows it stands deep inside."""
+class UpdateOutcome:
+    """How the handling of an update ended. Passed to inner middlewares, because they turn an error into an answer."""
 
     is_failure: bool = False
 
 
 def note_failure(data: Mapping[str, Any]) -> None:
-    """Count this update as failed, although its user got an excuse for an answer."""
-    ending = data.get("ending")
-    if isinstance(ending, Ending):
-        ending.is_failure = True
+    """Count this update as failed, although its user got an answer."""
+    outcome = data.get("update_outcome")
+    if isinstance(outcome, UpdateOutcome):
+        outcome.is_failure = True
 
 
 class MeasureUpdates(BaseMiddleware):
-    """Counts updates by type and by how handling them ended."""
+    """Count updates by type and outcome."""
 
     async def __call__(
         self,
@@ -91,16 +91,16 @@ class MeasureUpdates(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        data["ending"] = ending = Ending()
+        data["update_outcome"] = noted = UpdateOutcome()
         type_ = update_label(event)
         with span(f"update {type_}", SpanKind.CONSUMER) as made, timed(UPDATE_DURATION):
             try:
                 return await handler(event, data)
             except BaseException:
-                ending.is_failure = True
+                noted.is_failure = True
                 raise
             finally:
-                outcome = "error" if ending.is_failure else "ok"
+                outcome = "error" if noted.is_failure else "ok"
                 made.set_attribute("ledger.outcome", outcome)
                 UPDATES_HANDLED.labels(type_, outcome).inc()
 
@@ -110,24 +110,24 @@ def update_label(event: TelegramObject) -> str:
     return type_ if type_ in UPDATES else "other"
 
 
-def call_of(error: AiogramError) -> Call:
+def outcome_of(error: AiogramError) -> CallOutcome:
     match error:
         case TelegramRetryAfter():
-            return Call.RETRY_AFTER
+            return CallOutcome.RETRY_AFTER
         case TelegramForbiddenError():
-            return Call.FORBIDDEN
+            return CallOutcome.FORBIDDEN
         case TelegramBadRequest() | TelegramNotFound():
-            return Call.BAD_REQUEST
+            return CallOutcome.BAD_REQUEST
         case TelegramUnauthorizedError():
-            return Call.UNAUTHORIZED
+            return CallOutcome.UNAUTHORIZED
         case TelegramConflictError():
-            return Call.CONFLICT
+            return CallOutcome.CONFLICT
         case TelegramServerError():
-            return Call.SERVER
+            return CallOutcome.SERVER
         case _:
-            return Call.NETWORK
+            return CallOutcome.NETWORK
 
 
-def _count(method: TelegramMethod[Any], call: Call) -> None:
+def _count(method: TelegramMethod[Any], call: CallOutcome) -> None:
     name = type(method).__name__
     TELEGRAM_CALLS.labels(name if name in CALLED_METHODS else OTHER_METHOD, call).inc()

@@ -1,4 +1,4 @@
-"""What happens around every update: who is speaking and in which language, and that none is lost at the end."""
+"""Middlewares around the handlers: the user's language, answers to failures, the rate limit, and the wait for running handlers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,23 +25,24 @@ from coffee_ledger.telegram.token_bucket import TokenBucket
 
 log = structlog.stdlib.get_logger()
 
-PASSING_TROUBLE = (
+TELEGRAM_FAILURES = (
     TelegramRetryAfter,
     TelegramServerError,
     TelegramNetworkError,
     ClientDecodeError,
     TelegramForbiddenError,
 )
-"""Telegram's, not ours: it is away or busy, or the user has blocked the bot meanwhile. Another message would fare no better."""
+"""Telegram is away or busy, or the user has blocked the bot. Another message would fail as well."""
 
 BURST_MAX = 30
 UPDATES_PER_SECOND = 0.5
+"""One update every other second in the long run."""
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class MeetUser(BaseMiddleware):
-    """Remember who writes, hand the handler their language, and when the database is away say so instead."""
+    """Record the user, give the handler a context in their language, and answer the user if the handler fails."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         user: User | None = data.get("event_from_user")
@@ -49,32 +50,32 @@ class MeetUser(BaseMiddleware):
             return None
         context: Context = data["context"]
         told = language_of(user.language_code)
-        data["speech"] = speech(told)
+        data["context"] = answering = context.in_language(told)
         try:
             spoken = await meet_user(
                 context.pool, TelegramId(user.id), language=told, username=user.username, now=context.clock()
             )
-            data["speech"] = speech(spoken)
+            data["context"] = answering = context.in_language(spoken)
             return await handler(event, data)
         except DatabaseAwayError:
             note_failure(data)
             log.warning("update not handled, the database is away", telegram_id=user.id)
-            await _excuse(event, "try-later", data["speech"])
-        except PASSING_TROUBLE as error:
-            # Whoever waits for the answer asks again; what they asked for is recorded under the same name.
+            await _answer_failure(event, "try-later", answering.speech)
+        except TELEGRAM_FAILURES as error:
+            # The user will ask again, and an open pending payment of the same amount is reused.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
             note_failure(data)
             log.exception("update not handled", telegram_id=user.id)
-            await _excuse(event, "went-wrong", data["speech"])
+            await _answer_failure(event, "went-wrong", answering.speech)
 
 
 class Throttle(BaseMiddleware):
     """
-    Let nobody keep the bot busy: after a burst, one update every other second for each person.
+    Limit the rate of each user by a token bucket: `BURST_MAX` updates at once, then `UPDATES_PER_SECOND`.
 
-    Whoever is too fast is told so once, and then not answered until they are slower. What a page sends is never dropped,
-    and operators may be as fast as they can. Works around updates, messages and presses alike.
+    A user over the limit is told so once, and their messages are then dropped until they are slower. The data of a Mini App is never
+    dropped, and operators have no limit. Can be registered for updates, messages or presses.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
@@ -91,21 +92,21 @@ class Throttle(BaseMiddleware):
             self._told.pop(user.id, None)
             return await handler(event, data)
         try:
-            await self._turn_away(act, user, context)
-        except PASSING_TROUBLE as error:
+            await self._tell_to_slow_down(act, user, context)
+        except TELEGRAM_FAILURES as error:
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
 
-    async def _turn_away(self, act: TelegramObject, user: User, context: Context) -> None:
+    async def _tell_to_slow_down(self, act: TelegramObject, user: User, context: Context) -> None:
         is_first = user.id not in self._told
         if is_first:
-            # Written down before it is known which language they chose, as the next may come meanwhile.
+            # Set before the query for their language, because their next update may come during it.
             self._told[user.id] = speech(language_of(user.language_code))
             self._told[user.id] = await _speech_of(user, context)
         texts = self._told[user.id]
         if isinstance(act, CallbackQuery):
             await act.answer(texts.label("slow-down"))
         elif is_first:
-            await _excuse(act, "slow-down", texts)
+            await _answer_failure(act, "slow-down", texts)
 
 
 def _is_counted(act: TelegramObject) -> bool:
@@ -125,15 +126,15 @@ async def _speech_of(user: User, context: Context) -> Speech:
         return speech(told)
 
 
-async def _excuse(event: TelegramObject, text: str, speech: Speech) -> None:
+async def _answer_failure(event: TelegramObject, text: str, speech: Speech) -> None:
     try:
         if isinstance(event, CallbackQuery):
             await event.answer(speech.label(text), show_alert=True)
         elif isinstance(event, Message):
             await event.answer(speech.say(text))
-    except PASSING_TROUBLE as error:
-        # Telegram is away as well. The user asks again.
-        log.warning("excuse not delivered", error=type(error).__name__)
+    except TELEGRAM_FAILURES as error:
+        # The user will ask again.
+        log.warning("answer not delivered", error=type(error).__name__)
 
 
 class InFlight(BaseMiddleware):

@@ -1,5 +1,5 @@
 """
-Keep to Telegram's limits for sending: about 30 messages a second in all, one a second to one chat.
+Keep Telegram's limits for sending: about 30 messages a second in all, and one a second to one chat.
 
 Source: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, read November 2026.
 """
@@ -10,24 +10,24 @@ import random
 from collections import OrderedDict, deque
 
 PER_SECOND = 28.0
-"""A little below the limit: each refusal costs a pause of at least a second."""
+"""A little below the limit, because each refusal costs a pause of at least a second."""
 
 BURST = 20
-"""Messages that may go out at once after a rest, so that a timer that fires late costs nothing."""
+"""Messages that may go out at once after a pause, so that a timer that fires late does not lower the rate."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
 CHATS_REMEMBERED_MAX = 10_000
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4
-"""While answers wait as well, every fifth message is a notification."""
+"""While both lanes wait, every fifth message is a notification."""
 
 JITTER = 0.1
-"""By which part a pause is made longer at random, so that two bots with one token do not go on in the same moment."""
+"""The largest random part by which a pause is longer, so that two bots with one token do not resume at the same moment."""
 
 
 class Lane(enum.Enum):
-    """Who waits for a message: a person who just wrote or pressed something, or one who is told of a payment."""
+    """The two kinds of messages: an answer to a user who just wrote or pressed a button, and a notification."""
 
     ANSWER = "answer"
     NOTIFICATION = "notification"
@@ -35,9 +35,9 @@ class Lane(enum.Enum):
 
 class RateLimiter:
     """
-    One for everything that a bot sends, a token bucket with two lanes.
+    A token bucket with two lanes for everything that a bot sends.
 
-    Answers go first. Notifications get what answers leave, and at least a fifth. Within a lane, first come, first served.
+    Answers go first. Notifications get the rest of the rate, but at least a fifth. Within a lane, first come, first served.
     """
 
     def __init__(self) -> None:
@@ -52,11 +52,11 @@ class RateLimiter:
         """
         Wait until a message may go out.
 
-        *chat* None: only the limit for all counts. Editing is an example; an operator's presses would otherwise soon be slowed down.
+        With *chat* None, only the limit for all chats applies. Edits use it; the limit of one chat would slow down an operator's presses.
         """
         loop = asyncio.get_running_loop()
         if chat is not None:
-            # A chat that must wait takes no place among all until its own turn has come.
+            # Wait for the chat's own limit first, so that a busy chat does not occupy the queue of all chats.
             await asyncio.sleep(self._reserve_in_chat(chat, loop.time()))
         place: asyncio.Future[None] = loop.create_future()
         self._waiting[lane].append(place)
@@ -65,15 +65,15 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """
-        Send nothing at all for so long, and a little longer: Telegram asked for it.
+        Send nothing for so long and a little longer, because Telegram demanded it.
 
-        No burst follows, so those who waited do not all come back in one moment.
+        No burst follows, so the waiting messages do not all go out at the same moment.
         """
         seconds *= 1 + JITTER * random.random()  # noqa: S311 — jitter
         self._next_at = max(self._next_at, asyncio.get_running_loop().time() + seconds)
 
     def _reserve_in_chat(self, chat: int, now: float) -> float:
-        """Take the chat's next place and return the seconds until it comes."""
+        """Reserve the next place of the chat, and return the seconds until then."""
         burst_seconds = (BURST_IN_ONE_CHAT - 1) * SECONDS_BETWEEN_SAME_CHAT
         place_at = max(self._next_in_chat.get(chat, 0.0), now - burst_seconds)
         self._next_in_chat[chat] = place_at + SECONDS_BETWEEN_SAME_CHAT
@@ -83,7 +83,7 @@ class RateLimiter:
         return max(place_at - now, 0.0)
 
     def _serve(self) -> None:
-        """Let everybody go whose turn it is, and come back when it is the next one's."""
+        """Release the messages that may go out now, and set a timer for the next one."""
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()
@@ -102,7 +102,7 @@ class RateLimiter:
 
     def _next_lane(self) -> Lane | None:
         for waiting in self._waiting.values():
-            # Who was cancelled while waiting needs no turn.
+            # Skip calls that were cancelled while they waited.
             while waiting and waiting[0].done():
                 waiting.popleft()
         answers, notifications = self._waiting[Lane.ANSWER], self._waiting[Lane.NOTIFICATION]

@@ -1,4 +1,4 @@
-"""Speak to people in their language: all texts stand in `locales/`, in Fluent's format."""
+"""Texts in the user's language, from the Fluent files in `locales/`."""
 
 import functools
 import html
@@ -20,7 +20,7 @@ DEFAULT_LANGUAGE = "en"
 
 
 class TextError(LedgerError):
-    """A text is missing in a language, or does not fit the values it is given."""
+    """A text is missing in a language, or needs a value that was not given."""
 
     def __init__(self, language: str, text: str) -> None:
         super().__init__(f"{language}: {text}")
@@ -29,21 +29,21 @@ class TextError(LedgerError):
 
 
 class Speech:
-    """One language's texts."""
+    """The texts of one language."""
 
     def __init__(self, language: str) -> None:
         self.language = language
-        # Without the isolating marks, which would end up in codes that people copy.
+        # Without isolating marks, because people would copy them together with a code.
         self._bundle = FluentBundle([language], use_isolating=False)
         for texts in sorted((LOCALES / language).glob("*.ftl")):
             self._bundle.add_resource(FluentResource(texts.read_text(encoding="utf-8")))
 
     def say(self, text: str, **values: str | int) -> str:
         """
-        Give the text with the values put in, as Telegram's HTML; values are escaped and cannot reorder the text around them.
+        Return the text with its values as Telegram's HTML. Values are escaped, and cannot reorder the text around them.
 
         Raises:
-            TextError: There is no such text, or it asks for a value that was not given.
+            TextError: There is no such text, or it needs a value that was not given.
         """
         if not self._bundle.has_message(text):
             raise TextError(self.language, text)
@@ -58,19 +58,19 @@ class Speech:
 
     def word(self, kind: str, word: str) -> str:
         """
-        Give the text `kind-word`, or the word itself where there is none; plain, to be put into another text.
+        Return the text `kind-word` without HTML, to be a value of another text; or the word itself if there is no such text.
 
-        For words from the database: a newer version may have written them before it was rolled back.
+        For words from the database: a newer version may have stored them before it was rolled back.
         """
         text = f"{kind}-{word}"
         return self.label(text) if self._bundle.has_message(text) else word
 
     def label(self, text: str, **values: str | int) -> str:
-        """Give a text for a place that knows no HTML: a button, a command, an alert."""
+        """Return a text without HTML, for a button, a command or an alert."""
         return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))
 
     def money(self, amount: Decimal, currency: str) -> str:
-        """Write an amount as the language does: whole amounts without cents, a blank between letters and digits."""
+        """Write an amount as the language does; whole amounts without cents, and a space between a currency's letters and digits."""
         number = "#,##0" if amount == amount.to_integral_value() else "#,##0.00"
         sign = get_currency_symbol(currency, locale="en")
         if len(sign) == 1:
@@ -81,7 +81,7 @@ class Speech:
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
 
     def rate(self, per_unit: Decimal, currency: str) -> str:
-        """Say what money gives, by the least sum for which that comes out whole: at 0.5 for one, "2 = 1 credit"."""
+        """Say the rate by the smallest whole numbers: 0.5 credits for 1 is "2 = 1 credit"."""
         credits, amount = per_unit.as_integer_ratio()
         return self.say("rate", one=self.money(Decimal(amount), currency), credits=credits)
 
@@ -89,7 +89,7 @@ class Speech:
         return format_decimal(number, locale=self.language)
 
     def change(self, credits: int) -> str:
-        """Write credits that came or went, with their sign."""
+        """Write a change of credits with its sign."""
         return format_decimal(credits, format="+#,##0;-#,##0", locale=self.language)
 
     def day(self, day: date) -> str:
@@ -105,5 +105,5 @@ def speech(language: str) -> Speech:
 
 
 def language_of(language_code: str | None) -> str:
-    """Choose the language for a user by the IETF tag that Telegram tells, if any: Ukrainian, or else English."""
+    """Choose Ukrainian or English by the IETF language tag that Telegram sends, if any."""
     return "uk" if (language_code or "").lower().partition("-")[0] == "uk" else DEFAULT_LANGUAGE

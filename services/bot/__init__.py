@@ -1,1 +1,1 @@
-"""The process `bot`: only its wiring. All that another bot can include is in `coffee_ledger.telegram`."""
+"""The process `bot`. Everything that another bot could include is in coffee_ledger.telegram."""

@@ -10,8 +10,8 @@ from aiogram import Bot, Dispatcher
 from aiogram.fsm.context import FSMContext
 from prometheus_client import REGISTRY
 
+from coffee_ledger.telegram.assembly import payments_in
 from coffee_ledger.telegram.client import make_bot
-from coffee_ledger.telegram.payments import payments_in
 from tests.bot.conftest import settings_of
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.people import ANNA

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
 
 from coffee_ledger.model import Rates
-from coffee_ledger.telegram.amounts import LEAST, MOST, Wish, read_wish
+from coffee_ledger.telegram.amounts import LEAST, MOST, RequestedAmount, read_amount
 from tests.e2e.colours import AA, contrast
 
 ROOT = Path(__file__).parents[2]
@@ -75,8 +75,8 @@ async def test_amounts_are_read_as_the_bot_reads_them(page: Page) -> None:
     cents = await call(page, "amounts.js", "given.map((text) => it.centsOf(text))", texts)
 
     bounds = range(int(LEAST * 100), int(MOST * 100) + 1)
-    wishes = [read_wish(text, currency="USD", currencies=["USD"]) for text in texts]
-    taken = [int(wish.amount * 100) if isinstance(wish, Wish) else None for wish in wishes]
+    wishes = [read_amount(text, currency="USD", currencies=["USD"]) for text in texts]
+    taken = [int(wish.amount * 100) if isinstance(wish, RequestedAmount) else None for wish in wishes]
     assert [one if one is not None and one in bounds else None for one in cents] == taken
 
 

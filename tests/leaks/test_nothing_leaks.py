@@ -275,7 +275,7 @@ SAID_OF = {
 
 def failed_calls(stack: Stack, kind: str) -> int:
     """Count the bot's log lines about this kind of failure."""
-    said = SAID_OF.get(kind, 'notification not sent|answer put off|"outcome": "retry')
+    said = SAID_OF.get(kind, 'notification not sent|call to telegram failed, retrying|"outcome": "retry')
     return len(re.findall(said, logs_of(stack, "bot")))
 
 
@@ -424,7 +424,7 @@ def test_every_path_was_taken(said: Said) -> None:
         "credited",
         "unmatched",
         "refunded",
-        "recorded",
+        "disagrees",
         "unreadable",
         "unknown",
         "legacy",

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.telegram.amounts import LEAST, MOST, AmountRefusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_amount, read_web_app_data
 
 CURRENCIES = ("USD", "EUR", "UAH", "PLN")
 ANNA = TelegramId(101)
 
 
-def written(text: str) -> Wish | AmountRefusal:
-    return read_wish(text, currency="USD", currencies=CURRENCIES)
+def written(text: str) -> RequestedAmount | AmountProblem:
+    return read_amount(text, currency="USD", currencies=CURRENCIES)
 
 
-def sent(data: object) -> Wish | AmountRefusal:
+def sent(data: object) -> RequestedAmount | AmountProblem:
     text = data if isinstance(data, str) else json.dumps(data)
     return read_web_app_data(text, sender=ANNA, currency="USD", currencies=CURRENCIES)
 
@@ -45,38 +45,38 @@ def sent(data: object) -> Wish | AmountRefusal:
     ],
 )
 def test_an_amount_is_parsed_as_people_write_it(text: str, amount: str, currency: str) -> None:
-    assert written(text) == Wish(Decimal(amount), currency)
+    assert written(text) == RequestedAmount(Decimal(amount), currency)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", AmountRefusal.UNREADABLE),
-        ("ten", AmountRefusal.UNREADABLE),
-        ("10 dollars please", AmountRefusal.UNREADABLE),
-        ("-10", AmountRefusal.UNREADABLE),
-        ("+10", AmountRefusal.UNREADABLE),
-        ("1e3", AmountRefusal.UNREADABLE),
-        ("0x10", AmountRefusal.UNREADABLE),
-        ("10.", AmountRefusal.UNREADABLE),
-        (".5", AmountRefusal.UNREADABLE),
-        ("10.555", AmountRefusal.UNREADABLE),
-        ("1,000", AmountRefusal.UNREADABLE),
-        ("1 000", AmountRefusal.UNREADABLE),
-        ("10 20", AmountRefusal.UNREADABLE),
-        ("$5 EUR", AmountRefusal.UNREADABLE),
-        ("$5 ₴", AmountRefusal.UNREADABLE),
-        ("NaN", AmountRefusal.UNREADABLE),
-        ("9" * 400, AmountRefusal.UNREADABLE),
-        ("0", AmountRefusal.TOO_SMALL),
-        ("0.99", AmountRefusal.TOO_SMALL),
-        ("10000.01", AmountRefusal.TOO_LARGE),
-        ("999999999", AmountRefusal.TOO_LARGE),
-        ("5 GBP", AmountRefusal.CURRENCY),
-        ("£5", AmountRefusal.CURRENCY),
+        ("", AmountProblem.UNREADABLE),
+        ("ten", AmountProblem.UNREADABLE),
+        ("10 dollars please", AmountProblem.UNREADABLE),
+        ("-10", AmountProblem.UNREADABLE),
+        ("+10", AmountProblem.UNREADABLE),
+        ("1e3", AmountProblem.UNREADABLE),
+        ("0x10", AmountProblem.UNREADABLE),
+        ("10.", AmountProblem.UNREADABLE),
+        (".5", AmountProblem.UNREADABLE),
+        ("10.555", AmountProblem.UNREADABLE),
+        ("1,000", AmountProblem.UNREADABLE),
+        ("1 000", AmountProblem.UNREADABLE),
+        ("10 20", AmountProblem.UNREADABLE),
+        ("$5 EUR", AmountProblem.UNREADABLE),
+        ("$5 ₴", AmountProblem.UNREADABLE),
+        ("NaN", AmountProblem.UNREADABLE),
+        ("9" * 400, AmountProblem.UNREADABLE),
+        ("0", AmountProblem.TOO_SMALL),
+        ("0.99", AmountProblem.TOO_SMALL),
+        ("10000.01", AmountProblem.TOO_LARGE),
+        ("999999999", AmountProblem.TOO_LARGE),
+        ("5 GBP", AmountProblem.CURRENCY),
+        ("£5", AmountProblem.CURRENCY),
     ],
 )
-def test_an_invalid_amount_is_refused_with_its_reason(text: str, why: AmountRefusal) -> None:
+def test_an_invalid_amount_is_refused_with_its_reason(text: str, why: AmountProblem) -> None:
     assert written(text) == why
 
 
@@ -90,9 +90,9 @@ def test_any_written_text_becomes_a_sane_amount_or_a_refusal(text: str) -> None:
     st.sampled_from(CURRENCIES),
 )
 def test_every_amount_within_the_bounds_is_parsed_exactly(amount: Decimal, currency: str) -> None:
-    assert written(f"{amount:f} {currency}") == Wish(amount, currency)
-    assert sent({"amount": f"{amount:f}", "currency": currency}) == Wish(amount, currency)
-    assert sent(f'{{"amount": {amount:f}}}') == Wish(amount, "USD")
+    assert written(f"{amount:f} {currency}") == RequestedAmount(amount, currency)
+    assert sent({"amount": f"{amount:f}", "currency": currency}) == RequestedAmount(amount, currency)
+    assert sent(f'{{"amount": {amount:f}}}') == RequestedAmount(amount, "USD")
 
 
 @given(
@@ -123,33 +123,37 @@ def test_text_that_is_not_json_is_refused(text: str) -> None:
     ],
 )
 def test_valid_data_of_a_page_is_accepted(form: object, payment_id: str | None) -> None:
-    assert sent(form) == Wish(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
+    assert sent(form) == RequestedAmount(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
 
 
 @pytest.mark.parametrize(
     ("form", "why"),
     [
-        ({"amount": 10, "user_id": 202}, AmountRefusal.DATA_FOREIGN),
-        ({"amount": 10, "payment_id": "202_1732347758"}, AmountRefusal.DATA_FOREIGN),
-        ({"amount": 10, "payment_id": "1101_1732347758"}, AmountRefusal.DATA_FOREIGN),
-        ({"amount": 10, "user_id": True}, AmountRefusal.DATA_UNREADABLE),
-        ({"amount": True}, AmountRefusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": "K7QM2XHD"}, AmountRefusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": "101_1732347758\n"}, AmountRefusal.DATA_UNREADABLE),
-        ({"amount": 10, "payment_id": ""}, AmountRefusal.DATA_UNREADABLE),
-        ({"amount": 10.001}, AmountRefusal.DATA_UNREADABLE),
-        ('{"amount": 1e400}', AmountRefusal.DATA_UNREADABLE),
-        ({"amount": 10, "x": "я" * 2048}, AmountRefusal.DATA_UNREADABLE),
-        ({"amount": 0}, AmountRefusal.TOO_SMALL),
-        ({"amount": 10001}, AmountRefusal.TOO_LARGE),
-        ({"amount": 10, "currency": "GBP"}, AmountRefusal.CURRENCY),
+        ({"amount": 10, "user_id": 202}, AmountProblem.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "202_1732347758"}, AmountProblem.DATA_FOREIGN),
+        ({"amount": 10, "payment_id": "1101_1732347758"}, AmountProblem.DATA_FOREIGN),
+        ({"amount": 10, "user_id": True}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": True}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "K7QM2XHD"}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": "101_1732347758\n"}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "payment_id": ""}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10.001}, AmountProblem.DATA_UNREADABLE),
+        ('{"amount": 1e400}', AmountProblem.DATA_UNREADABLE),
+        ({"amount": 10, "x": "я" * 2048}, AmountProblem.DATA_UNREADABLE),
+        ({"amount": 0}, AmountProblem.TOO_SMALL),
+        ({"amount": 10001}, AmountProblem.TOO_LARGE),
+        ({"amount": 10, "currency": "GBP"}, AmountProblem.CURRENCY),
     ],
 )
-def test_invalid_data_of_a_page_is_refused_with_its_reason(form: object, why: AmountRefusal) -> None:
+def test_invalid_data_of_a_page_is_refused_with_its_reason(form: object, why: AmountProblem) -> None:
     assert sent(form if isinstance(form, str) else json.dumps(form, ensure_ascii=False)) == why
 
 
-def is_sane(wish: Wish | AmountRefusal) -> bool:
-    if isinstance(wish, AmountRefusal):
+def is_sane(requested: RequestedAmount | AmountProblem) -> bool:
+    if isinstance(requested, AmountProblem):
         return True
-    return LEAST <= wish.amount <= MOST and wish.amount == round(wish.amount, 2) and wish.currency in CURRENCIES
+    return (
+        LEAST <= requested.amount <= MOST
+        and requested.amount == round(requested.amount, 2)
+        and requested.currency in CURRENCIES
+    )

@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 
 from coffee_ledger.charges import OutsiderKind
-from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, ReversePart, Step
+from coffee_ledger.telegram.days import read_date_range
+from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, OnClaim, RefundPart, Step
 from coffee_ledger.telegram.desk.doctor import BACKUP_OLD, ago
-from coffee_ledger.telegram.desk.finding import mask, read_payment_id
-from coffee_ledger.telegram.desk.periods import read_span
-from coffee_ledger.telegram.desk.sheets import write_cell, write_sheet
+from coffee_ledger.telegram.desk.reports import write_cell, write_sheet
+from coffee_ledger.telegram.desk.search import mask, read_payment_id
 from coffee_ledger.telegram.speech import LOCALES, speech
 from monitoring import thresholds
 
@@ -67,7 +67,7 @@ def test_a_sheet_begins_with_a_bom_and_its_columns() -> None:
 def test_a_time_is_parsed_as_people_write_it(
     said: str, since: tuple[int, int, int], until: tuple[int, int, int]
 ) -> None:
-    span = read_span(said)
+    span = read_date_range(said)
 
     assert span is not None
     assert (span.since, span.until) == (datetime(*since, tzinfo=UTC), datetime(*until, tzinfo=UTC))
@@ -77,7 +77,7 @@ def test_a_time_is_parsed_as_people_write_it(
     "said", ["", "7", "2026", "2026-13", "2026-02-30", "2026-11-15 2026-11-01", "9999-12", "November"]
 )
 def test_an_unreadable_time_is_parsed_as_none(said: str) -> None:
-    assert read_span(said) is None
+    assert read_date_range(said) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_longest_callback_data_fits_telegrams_limit() -> None:
     assert len(OnClaim(step=Step.MATCH, claim_id=10**18, charge_id=10**18).pack().encode()) <= 64
     assert len(Dismiss(charge_id=10**18, remember=OutsiderKind.SUBSCRIPTION).pack().encode()) <= 64
     amount = Decimal("12345678.90")
-    assert len(ReversePart(charge_id=10**18, amount=amount, kept=amount).pack().encode()) <= 64
+    assert len(RefundPart(charge_id=10**18, amount=amount, kept=amount).pack().encode()) <= 64
 
 
 def test_a_dismissal_without_memory_survives_packing() -> None:

@@ -13,9 +13,9 @@ from coffee_ledger.model import CreditKind, Doubt, Method, NotificationKind
 from coffee_ledger.store.desk import Action, Disowned
 from coffee_ledger.store.desk import Why as RefusedBecause
 from coffee_ledger.store.payments import Change
-from coffee_ledger.telegram.amounts import AmountRefusal
+from coffee_ledger.telegram.amounts import AmountProblem
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
-from coffee_ledger.telegram.desk.asking import Question
+from coffee_ledger.telegram.desk.messages import Prompt
 from coffee_ledger.telegram.speech import LANGUAGES, LOCALES, TextError, language_of, speech
 
 SELLING = re.compile(
@@ -31,7 +31,7 @@ class Names(Visitor):
     def __init__(self) -> None:
         self.variables: set[str] = set()
 
-    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — fluent.syntax defines the name
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library's way
         self.variables.add(node.id.name)
 
 
@@ -76,7 +76,7 @@ def test_every_enum_value_has_a_text(language: str) -> None:
     assert {f"desk-refused-{one}" for one in RefusedBecause if one is not RefusedBecause.DECIDED_BEFORE} <= texts
     assert {f"not-mine-{one.name.lower().replace('_', '-')}" for one in Disowned} <= texts
     assert {f"desk-remembered-{one}" for one in ("supporter", "subscription", "level", "item")} <= texts
-    assert set(AmountRefusal) <= texts
+    assert set(AmountProblem) <= texts
     assert {f"command-{name}" for name in (*COMMANDS, *OPERATOR_COMMANDS)} <= texts
 
 
@@ -114,7 +114,7 @@ def test_texts_stay_within_telegrams_limits(language: str) -> None:
     assert all(len(speech(language).label(name)) <= 200 for name in alerts)
     assert all(1 <= len(speech(language).label(f"command-{name}")) <= 256 for name in COMMANDS)
     assert len(speech(language).label("about")) <= 120
-    assert all(1 <= len(speech(language).label(f"desk-placeholder-{one}")) <= 64 for one in Question)
+    assert all(1 <= len(speech(language).label(f"desk-placeholder-{one}")) <= 64 for one in Prompt)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_the_language_is_chosen_by_telegrams_language_code(tag: str | None, lang
 @pytest.mark.parametrize(
     ("amount", "currency", "english", "ukrainian"),
     [
-        ("5", "USD", "$5", "$5"),
-        ("5.00", "EUR", "€5", "€5"),
-        ("7.5", "USD", "$7.50", "$7,50"),
+        ("5", "USD", "$5", "5\N{NO-BREAK SPACE}USD"),
+        ("5.00", "EUR", "€5", "5\N{NO-BREAK SPACE}EUR"),
+        ("7.5", "USD", "$7.50", "7,50\N{NO-BREAK SPACE}USD"),
         ("10", "CAD", "CA$10", "10\N{NO-BREAK SPACE}CAD"),
         ("7.5", "PLN", "PLN\N{NO-BREAK SPACE}7.50", "7,50\N{NO-BREAK SPACE}PLN"),
         ("10000", "UAH", "UAH\N{NO-BREAK SPACE}10,000", "10\N{NO-BREAK SPACE}000\N{NO-BREAK SPACE}₴"),

@@ -1,1 +1,1 @@
-"""What the Mini App asks for: JSON endpoints and a stream of events, for whoever Telegram says is asking."""
+"""The Mini App's API: JSON endpoints and a stream of events. Telegram's signature says which user asks."""

@@ -1,4 +1,4 @@
-"""The endpoints under `/api/`. Who asks is what Telegram signed, and nothing that the page says."""
+"""The endpoints under `/api/`. The user is taken from the data that Telegram signed, never from the page."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.payments import Request, cancel_payment, meet_user, open_payment
 from coffee_ledger.store.showing import ShownPayment, find_state
-from coffee_ledger.telegram.amounts import LEAST, MOST, AmountRefusal, Wish, read_web_app_data
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_web_app_data
 from coffee_ledger.telegram.api.counting import count_answers
-from coffee_ledger.telegram.api.init_data import Distrust, Visitor, read_init_data
+from coffee_ledger.telegram.api.init_data import InitDataProblem, Visitor, read_init_data
 from coffee_ledger.telegram.api.live import Live, TooManyWatchersError, Watcher
 from coffee_ledger.telegram.api.problems import ProblemError, answer_problems, too_many_requests
 from coffee_ledger.telegram.api.shapes import show_offer, show_payment, show_state
@@ -29,35 +29,38 @@ from coffee_ledger.telegram.token_bucket import TokenBucket
 
 log = structlog.stdlib.get_logger()
 
-WISH_BYTES_MAX = 16 * 1024
+REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
+"""The rate limit of each user."""
+
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
-"""When a page that got no stream, or whose stream had to end, may ask for one again. Meanwhile it polls the state."""
+"""When a page may ask for a stream again after it was refused or displaced. Meanwhile it polls the state."""
 
 STREAM_SEND_SECONDS = 20.0
+"""A stream ends if the page does not take an event for so long."""
 
-Answer = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
 class Api:
-    """Answers the Mini App's requests."""
+    """The Mini App's API."""
 
     context: Context
     token: str
     live: Live
     find_username: Callable[[], Awaitable[str | None]]
-    """The bot's own, if Telegram tells it in time."""
-    hand_over: Callable[[Visitor, PendingPayment], None]
-    """Write the code of a fresh payment into the chat too, where Telegram has a button that copies it."""
-    bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=WISH_BYTES_MAX))
+    """Find the bot's own username; None if Telegram does not answer in time."""
+    send_code: Callable[[Visitor, PendingPayment], None]
+    """Send the code of a new pending payment into the chat, where Telegram has a button that copies it."""
+    bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=REQUEST_BYTES_MAX))
 
     def make_app(self) -> web.Application:
-        """Make the part that is to be mounted at `/api`."""
+        """Make the application to mount at `/api`."""
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
-        routes: dict[tuple[str, str], Answer] = {
+        routes: dict[tuple[str, str], Endpoint] = {
             ("GET", "/state"): self._show_state,
             ("GET", "/events"): self._stream_states,
             ("POST", "/payments"): self._open_payment,
@@ -66,18 +69,18 @@ class Api:
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
             app.router.add_route(method, path, self._authorised(answer, bucket))
-        app.on_response_prepare.append(_forbid_keeping)
-        # Else a stop would wait for the pages that are open.
+        app.on_response_prepare.append(_forbid_caching)
+        # Without this, a stop would wait until the open pages are closed.
         app.on_shutdown.append(self._end_streams)
         return app
 
     def _authorised(
-        self, answer: Answer, bucket: TokenBucket
+        self, answer: Endpoint, bucket: TokenBucket
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def authorise(request: web.Request) -> web.StreamResponse:
             authorization = request.headers.get("Authorization", "")
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
-            if isinstance(visitor, Distrust):
+            if isinstance(visitor, InitDataProblem):
                 raise ProblemError(401, visitor)
             wait_seconds = bucket.take(visitor.telegram_id, asyncio.get_running_loop().time())
             if wait_seconds:
@@ -108,8 +111,10 @@ class Api:
         body = await self.bodies.read(request)
         if isinstance(body, Unread):
             raise ProblemError(body.status, "request_unreadable")
-        wish = self._read_wish(body.decode(errors="replace"), visitor)
-        asked = Request(f"app:{uuid.uuid4().hex}", visitor.telegram_id, wish.amount, wish.currency, wish.payment_id)
+        requested = self._read_amount(body.decode(errors="replace"), visitor)
+        asked = Request(
+            f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
+        )
         now = self.context.clock()
         try:
             payment = await open_payment(
@@ -126,7 +131,7 @@ class Api:
         is_new = payment.created_at == now
         if is_new:
             log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=visitor.telegram_id)
-            self.hand_over(visitor, payment)
+            self.send_code(visitor, payment)
         return web.json_response(
             show_payment(ShownPayment(payment, paid=None), self.context), status=201 if is_new else 200
         )
@@ -139,7 +144,7 @@ class Api:
         if cancelling is None:
             raise ProblemError(404, "payment_unknown")
         payment = cancelling.payment
-        # Cancelled before is what was asked for; expired or completed is not.
+        # A second cancellation succeeds; a payment that expired or was completed cannot be cancelled.
         if not cancelling.is_new and payment.status != "cancelled":
             raise ProblemError(409, "payment_ended", {"status": payment.status})
         return web.json_response(show_payment(ShownPayment(payment, paid=None), self.context))
@@ -157,7 +162,7 @@ class Api:
     async def _send_states(
         self, request: web.Request, stream: EventSourceResponse, state: str, watcher: Watcher, visitor: Visitor
     ) -> None:
-        """Send a state whenever it is another one; the page connects again after whatever ends this."""
+        """Send the state whenever it has changed. The page connects again when the stream ends."""
         sent = ""
         try:
             while _is_open(request) and stream.is_connected() and not self.live.is_stopping:
@@ -181,29 +186,29 @@ class Api:
         state = await find_state(self.context.pool, visitor.telegram_id, language=visitor.language)
         return json.dumps(show_state(state, self.context))
 
-    def _read_wish(self, body: str, visitor: Visitor) -> Wish:
+    def _read_amount(self, body: str, visitor: Visitor) -> RequestedAmount:
         context = self.context
-        wish = read_web_app_data(
+        requested = read_web_app_data(
             body, sender=visitor.telegram_id, currency=context.currency, currencies=context.currencies
         )
-        match wish:
-            case Wish():
-                return wish
-            case AmountRefusal.TOO_SMALL:
+        match requested:
+            case RequestedAmount():
+                return requested
+            case AmountProblem.TOO_SMALL:
                 raise ProblemError(422, "amount_too_small", {"least": f"{LEAST:f}"})
-            case AmountRefusal.TOO_LARGE:
+            case AmountProblem.TOO_LARGE:
                 raise ProblemError(422, "amount_too_large", {"most": f"{MOST:f}"})
-            case AmountRefusal.CURRENCY:
+            case AmountProblem.CURRENCY:
                 raise ProblemError(422, "currency_unknown", {"currencies": context.currencies})
             case _:
                 raise ProblemError(400, "request_unreadable")
 
 
 def _is_open(request: web.Request) -> bool:
-    """Tell whether the page still listens; nobody says when it is closed, the connection only goes away."""
+    """Tell whether the connection is still open; a page that closes sends nothing."""
     return request.transport is not None and not request.transport.is_closing()
 
 
-async def _forbid_keeping(_request: web.Request, response: web.StreamResponse) -> None:
+async def _forbid_caching(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Cache-Control"] = "no-store"
     response.headers.popall("Server", None)

@@ -1,4 +1,4 @@
-"""What the Mini App needs of Telegram: the bot's own name, and a message beside what the page shows."""
+"""The Mini App's calls to Telegram: the bot's username, and a message with the code in the chat."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,13 +11,12 @@ from coffee_ledger.model import PendingPayment
 from coffee_ledger.telegram.api.init_data import Visitor
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.pay import describe
-from coffee_ledger.telegram.speech import speech
 
 log = structlog.stdlib.get_logger()
 
 USERNAME_SECONDS = 3.0
 USERNAME_PAUSE_SECONDS = 30.0
-"""While Telegram is away, not every page that opens waits for it."""
+"""How long not to ask again after a failure, so that not every page waits while Telegram is away."""
 
 
 @dataclass
@@ -25,33 +24,33 @@ class Chat:
     bot: Bot
     context: Context
     tasks: asyncio.TaskGroup
-    _asked_in_vain_at: float | None = None
-    """By the time of the event loop's clock."""
+    _failed_at: float | None = None
+    """By the event loop's clock."""
 
     async def find_username(self) -> str | None:
-        """Return the bot's username, which aiogram asks for once; None while Telegram does not answer."""
+        """Return the bot's username, which aiogram caches, or None while Telegram does not answer."""
         now = asyncio.get_running_loop().time()
-        if self._asked_in_vain_at is not None and now - self._asked_in_vain_at < USERNAME_PAUSE_SECONDS:
+        if self._failed_at is not None and now - self._failed_at < USERNAME_PAUSE_SECONDS:
             return None
         try:
             async with asyncio.timeout(USERNAME_SECONDS):
                 return (await self.bot.me()).username
         except (AiogramError, TimeoutError):
-            self._asked_in_vain_at = now
+            self._failed_at = now
             return None
 
-    def hand_over(self, visitor: Visitor, payment: PendingPayment) -> None:
+    def send_code(self, visitor: Visitor, payment: PendingPayment) -> None:
         """
-        Write the code into the chat without waiting for it: no page may write to the clipboard on every phone.
+        Send the code into the chat without waiting for it. Not every phone lets a page write to the clipboard.
 
         Source: https://github.com/tdlib/telegram-bot-api/issues/320, read November 2026.
         """
         self.tasks.create_task(self._write(visitor, payment))
 
     async def _write(self, visitor: Visitor, payment: PendingPayment) -> None:
-        text, keyboard = describe(payment, self.context, speech(visitor.language))
+        text, keyboard = describe(payment, self.context.in_language(visitor.language))
         try:
             await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
-        except Exception as error:  # noqa: BLE001 — aiogram itself breaks down over some answers, and this must not end the bot
-            # They never pressed Start, or Telegram is busy: the page shows the same.
-            log.warning("code not written into the chat", payment_id=payment.payment_id, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 — aiogram raises other errors for some answers, and this must not end the bot
+            # The user never pressed Start, or Telegram is busy. The page shows the code as well.
+            log.warning("code not sent into the chat", payment_id=payment.payment_id, error=type(error).__name__)

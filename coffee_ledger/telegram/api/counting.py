@@ -1,27 +1,27 @@
-"""Count what the Mini App asks for, and how it is answered."""
+"""Count the Mini App's requests by route and outcome."""
 
 from aiohttp import web
 
 from coffee_ledger.telegram.api.problems import Handler
-from coffee_ledger.telegram.metrics import API_REQUESTS, API_ROUTES, OTHER_ROUTE, Answer
+from coffee_ledger.telegram.metrics import API_REQUESTS, API_ROUTES, OTHER_ROUTE, RequestOutcome
 
 
 @web.middleware
 async def count_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count a request once it is answered; to stand around what makes answers of faults."""
+    """Count a request after its answer; register it around `answer_problems`, which turns errors into answers."""
     answer = await handler(request)
     API_REQUESTS.labels(route_label(request), answer_label(answer.status)).inc()
     return answer
 
 
 def route_label(request: web.Request) -> str:
-    """Return the route's pattern, and never what stood in its place."""
+    """Return the pattern of the route, never the path itself, which may hold a code."""
     resource = request.match_info.route.resource
     route = resource.canonical if resource else OTHER_ROUTE
     return route if route in API_ROUTES else OTHER_ROUTE
 
 
-def answer_label(status: int) -> Answer:
+def answer_label(status: int) -> RequestOutcome:
     if status < 400:
-        return Answer.OK
-    return Answer.REFUSED if status < 500 else Answer.ERROR
+        return RequestOutcome.OK
+    return RequestOutcome.REFUSED if status < 500 else RequestOutcome.ERROR

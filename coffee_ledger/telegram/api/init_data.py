@@ -1,5 +1,5 @@
 """
-Read who opens the Mini App: Telegram signs it with the bot's token, and nothing else is believed.
+Read which user opened the Mini App, from the data that Telegram signs with the bot's token.
 
 Source: https://core.telegram.org/bots/webapps, "Validating data received via the Mini App", read November 2026.
 """
@@ -18,15 +18,15 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.telegram.speech import language_of
 
 AGE_MAX = timedelta(hours=1)
-CLOCK_SLACK = timedelta(minutes=1)
-"""Telegram's clock and ours may differ."""
+CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
+"""How far Telegram's clock may be ahead of ours."""
 
 BYTES_MAX = 4096
 SCHEME = "tma "
 
 
-class Distrust(enum.StrEnum):
-    """Why initData proves nothing; the Mini App has a sentence for each."""
+class InitDataProblem(enum.StrEnum):
+    """Why initData was refused; the Mini App has a text for each."""
 
     MISSING = "init_data_missing"
     FORGED = "init_data_forged"
@@ -35,7 +35,7 @@ class Distrust(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who opened the Mini App, and until when that holds."""
+    """The user who opened the Mini App, and until when this is trusted."""
 
     telegram_id: TelegramId
     language: str
@@ -55,31 +55,31 @@ class _Fields(BaseModel):
     user: str
 
 
-def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor | Distrust:
-    """Check the header `Authorization: tma <initData>`: its signature first, in constant time, and only then its content."""
+def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor | InitDataProblem:
+    """Check the header `Authorization: tma <initData>`: first its signature, in constant time, then its content."""
     if not authorization.startswith(SCHEME) or len(authorization) <= len(SCHEME):
-        return Distrust.MISSING
+        return InitDataProblem.MISSING
     received = authorization.removeprefix(SCHEME)
     fields = _split(received)
     if fields is None or not _is_signed(fields, token):
-        return Distrust.FORGED
+        return InitDataProblem.FORGED
     try:
         signed = _Fields.model_validate(fields)
         user = _User.model_validate_json(signed.user)
     except ValidationError:
-        # Signed, but by somebody who opened it where there is no user: a channel, an inline message.
-        return Distrust.FORGED
+        # Signed, but without a user: the page was opened from a channel or an inline message.
+        return InitDataProblem.FORGED
     opened_at = datetime.fromtimestamp(signed.auth_date, UTC)
-    if user.is_bot or opened_at > now + CLOCK_SLACK:
-        return Distrust.FORGED
+    if user.is_bot or opened_at > now + CLOCK_DIFFERENCE_MAX:
+        return InitDataProblem.FORGED
     if now - opened_at > AGE_MAX:
-        return Distrust.EXPIRED
+        return InitDataProblem.EXPIRED
     return Visitor(TelegramId(user.id), language_of(user.language_code), user.username, opened_at + AGE_MAX)
 
 
 def _split(received: str) -> dict[str, str] | None:
-    """Take the fields apart; None where one comes twice, as then nobody could say which of them was signed."""
-    # Telegram percent-encodes whatever is not ASCII; what stands there raw is not even text.
+    """Split the fields; None if one occurs twice, because it would be unclear which value was signed."""
+    # Telegram percent-encodes all characters that are not ASCII.
     if len(received) > BYTES_MAX or not received.isascii():
         return None
     try:
@@ -91,7 +91,7 @@ def _split(received: str) -> dict[str, str] | None:
 
 
 def _is_signed(fields: dict[str, str], token: str) -> bool:
-    """`signature`, which is Telegram's own for third parties, is a field like any other here."""
+    """Check the `hash`. The field `signature`, which is for third parties, counts as data like any other field."""
     signed = "\n".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "hash")
     secret = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
     expected = hmac.new(secret, signed.encode(), hashlib.sha256).hexdigest()

@@ -1,8 +1,7 @@
 """
-Know at once when something changed for somebody who is looking.
+Tell open pages of the Mini App when something changed for their user.
 
-One question to the database serves all who look, however many there are: woken by the hint that NOTIFY is, and asked on a
-timer as well, as a hint may be lost.
+One query serves all pages. It runs after each NOTIFY, and on a timer as well, because a NOTIFY may be lost.
 """
 
 import asyncio
@@ -23,43 +22,43 @@ log = structlog.stdlib.get_logger()
 
 CHECK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
-"""Wait so long after a hint, so that a burst of hints causes one query."""
+"""How long to wait after a query, so that a burst of NOTIFY causes one query."""
 
 WATCHERS_MAX = 1000
 WATCHERS_OF_USER_MAX = 5
 
 
 class TooManyWatchersError(LedgerError):
-    """The user has as many pages open as one user may have at a time."""
+    """The user has `WATCHERS_OF_USER_MAX` pages open."""
 
 
 @dataclass(eq=False)
 class Watcher:
-    """One page that is open."""
+    """An open page."""
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Is set whenever something may have changed for the user."""
+    """Set when something may have changed for the user."""
     is_displaced: bool = False
-    """It has to end, because another user needs its place."""
+    """It must end, because its place was given to another page."""
 
 
 class Live:
-    """Tells those who watch; `run` must be running."""
+    """Wakes the watchers of users for whom something changed, while `run` is running."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._hint = asyncio.Event()
-        # The pages of each user in the order in which they were opened, and the users likewise.
+        # In the order in which pages were opened: both the users and the pages of each.
         self._watchers: defaultdict[TelegramId, list[Watcher]] = defaultdict(list)
         self._marks: dict[TelegramId, str] = {}
         self.is_stopping = False
 
     def wake(self) -> None:
-        """Look for changes now."""
+        """Look for changes soon, because of a NOTIFY."""
         self._hint.set()
 
     def stop(self) -> None:
-        """Wake all who watch, so that they end: `is_stopping` is true from now on."""
+        """Set `is_stopping`, and wake all watchers so that they end."""
         self.is_stopping = True
         for watchers in self._watchers.values():
             for watcher in watchers:
@@ -68,10 +67,10 @@ class Live:
     @contextmanager
     def watch(self, telegram_id: TelegramId) -> Iterator[Watcher]:
         """
-        Yield a watcher for the user; where all places are taken, it displaces another one.
+        Yield a watcher for the user; above `WATCHERS_MAX` it displaces another one.
 
         Raises:
-            TooManyWatchersError: The user has to close a page first.
+            TooManyWatchersError: The user must close a page first.
         """
         if len(self._watchers.get(telegram_id, ())) >= WATCHERS_OF_USER_MAX:
             raise TooManyWatchersError
@@ -86,7 +85,7 @@ class Live:
                 self._remove(telegram_id, watcher)
 
     def _displace_one(self) -> None:
-        """End the oldest page of the user who has the most open; where several have, of the one who has watched the longest."""
+        """End the oldest page of the user with the most pages; among several such users, of the one who has watched the longest."""
         largest = max(self._watchers, key=lambda telegram_id: len(self._watchers[telegram_id]))
         oldest = self._watchers[largest][0]
         self._remove(largest, oldest)
@@ -104,18 +103,18 @@ class Live:
             await wait_for_event(self._hint, seconds=CHECK_SECONDS)
             self._hint.clear()
             try:
-                await self._tell_whom_it_concerns()
+                await self._wake_watchers()
             except DatabaseAwayError:
                 log.warning("changes not looked for, the database is away")
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _tell_whom_it_concerns(self) -> None:
+    async def _wake_watchers(self) -> None:
         if not self._watchers:
             return
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # A watcher that came during the query is told too, and looks once more for nothing.
+            # A page that was opened during the query is woken too, and only queries its state once more.
             for watcher in self._watchers.get(telegram_id, ()):
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

@@ -1,4 +1,4 @@
-"""What can be wrong with a request: a status and a name, for each of which the Mini App has a sentence of its own."""
+"""Problems with a request: a status and a name; the Mini App has a text for each name."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +29,7 @@ def too_many_requests(wait_seconds: float) -> ProblemError:
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what goes wrong into an answer that says so; never with more of the request than its name."""
+    """Turn errors into answers that name the problem and repeat nothing of the request."""
     try:
         return await handler(request)
     except ProblemError as problem:
@@ -43,7 +43,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
             ProblemError(error.status, {404: "not_found", 405: "not_found"}.get(error.status, "request_unreadable"))
         )
     except ConnectionError:
-        # The page was closed in the middle; nobody reads this.
+        # The page was closed during the request, so this answer reaches no one.
         return _answer(ProblemError(400, "request_unreadable"))
     except Exception:
         log.exception("request not answered", method=request.method)

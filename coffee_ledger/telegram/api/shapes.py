@@ -1,4 +1,4 @@
-"""The JSON that the Mini App reads: pure functions from what the ledger knows. Amounts are strings, times ISO 8601."""
+"""Build the JSON that the Mini App reads, by pure functions. Amounts are strings, times are ISO 8601."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ Json = Mapping[str, Any]
 
 
 def show_offer(context: Context, *, bot: str | None) -> Json:
-    """*bot* is the bot's username; None while Telegram did not tell it."""
+    """Describe the amounts and rates; *bot* is the bot's username, or None if Telegram did not answer."""
     return {
         "bot": bot,
         "bot_url": bot and f"https://t.me/{bot}",

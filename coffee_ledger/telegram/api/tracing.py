@@ -1,4 +1,4 @@
-"""Trace what the Mini App asks for, as a part of what the proxy began."""
+"""Trace the Mini App's requests as a part of the trace that the proxy began."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -7,16 +7,16 @@ from opentelemetry.trace import SpanKind
 from coffee_ledger.runtime.tracing import read_parent, span
 
 STREAM = "/events"
-"""Open for as long as the page is, so that its span would end when nobody looks for it any more."""
+"""Not traced: it is open as long as the page, so its span would end too late to be found."""
 
 
 @web.middleware
 async def trace_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Make a span of a request of somebody's; what passers-by try makes none."""
+    """Make a span for each request with credentials; strangers cannot create spans."""
     resource = request.match_info.route.resource
     if resource is None or resource.canonical.endswith(STREAM) or "Authorization" not in request.headers:
         return await handler(request)
-    # By its pattern: the code of a payment is not for a name.
+    # Named by the pattern of the route, because the path may hold a code.
     with span(f"{request.method} {resource.canonical}", SpanKind.SERVER, parent=read_parent(request.headers)) as made:
         made.set_attribute("http.route", resource.canonical)
         answer = await handler(request)

@@ -1,1 +1,1 @@
-"""What the bot answers, one router a topic."""
+"""The conversation with users: a router for each topic."""

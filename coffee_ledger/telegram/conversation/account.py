@@ -1,4 +1,4 @@
-"""What a user has, and where it came from."""
+"""/balance and /history."""
 
 from aiogram import Router
 from aiogram.filters import Command
@@ -11,7 +11,7 @@ from coffee_ledger.telegram.speech import Speech
 
 HISTORY_MAX = 10
 CAUSE_LENGTH_MAX = 100
-"""Other bots write causes of any length, and Telegram refuses a message of more than 4,096 characters."""
+"""Other bots write causes of any length, and Telegram refuses messages of more than 4,096 characters."""
 
 
 def make_router() -> Router:
@@ -21,13 +21,14 @@ def make_router() -> Router:
     return router
 
 
-async def tell_balance(message: Message, context: Context, speech: Speech) -> None:
+async def tell_balance(message: Message, context: Context) -> None:
     assert message.from_user is not None
     balance = await find_balance(context.pool, TelegramId(message.from_user.id))
-    await message.answer(speech.say("balance" if balance >= 0 else "balance-debt", credits=balance))
+    await message.answer(context.speech.say("balance" if balance >= 0 else "balance-debt", credits=balance))
 
 
-async def tell_history(message: Message, context: Context, speech: Speech) -> None:
+async def tell_history(message: Message, context: Context) -> None:
+    speech = context.speech
     assert message.from_user is not None
     entries = await find_history(context.pool, TelegramId(message.from_user.id), entries_max=HISTORY_MAX)
     if not entries:

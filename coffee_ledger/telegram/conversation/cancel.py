@@ -1,4 +1,4 @@
-"""Cancelling what was not paid."""
+"""Cancel a pending payment, by /cancel or by its button."""
 
 from aiogram import Router
 from aiogram.exceptions import TelegramBadRequest
@@ -26,7 +26,8 @@ def make_router() -> Router:
     return router
 
 
-async def cancel(message: Message, context: Context, speech: Speech) -> None:
+async def cancel(message: Message, context: Context) -> None:
+    speech = context.speech
     assert message.from_user is not None
     user = TelegramId(message.from_user.id)
     open_now = await find_open_payments(context.pool, user)
@@ -39,7 +40,8 @@ async def cancel(message: Message, context: Context, speech: Speech) -> None:
         await message.answer(_confirm(done.payment, speech) if done else speech.say("cancel-nothing"))
 
 
-async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, context: Context, speech: Speech) -> None:
+async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, context: Context) -> None:
+    speech = context.speech
     user = TelegramId(press.from_user.id)
     done = await cancel_payment(context.pool, PaymentId(callback_data.payment_id), user, now=context.clock())
     if done is None:
@@ -52,7 +54,7 @@ async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, conte
 
 
 async def _rewrite(press: CallbackQuery, text: str) -> None:
-    """Put *text* in place of the message with the button; as a new message where the old one cannot be changed."""
+    """Replace the message with the button by *text*; send it as a new message if Telegram refuses the edit."""
     if press.message is None:
         return
     if isinstance(press.message, Message):

@@ -1,10 +1,9 @@
 """
-"I paid but nothing came": asks when, how much and in which name, and hands the answers to the operators.
+Claims, "I paid but nothing came": ask for the day, the amount and the name, and pass the answers to the operators.
 
-Whoever claims is told the same whatever waits: that a stranger's payment exists is a stranger's affair.
+The answers to the user do not depend on the charges that exist, so they reveal nothing about the payments of others.
 """
 
-import enum
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -35,9 +34,10 @@ from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.start import SAID_BY_PEOPLE
 from coffee_ledger.telegram.days import DAYS_BACK_MAX, read_day
 from coffee_ledger.telegram.keyboards import (
+    ClaimAction,
     ClaimAmount,
+    ClaimButton,
     ClaimDay,
-    ClaimEnd,
     WithdrawClaim,
     claim_amounts_keyboard,
     claim_days_keyboard,
@@ -51,85 +51,82 @@ RECENT = timedelta(days=3)
 NAME_LENGTH_MAX = 100
 
 
-class Asking(StatesGroup):
-    """Which answer is awaited. Kept in memory: after a restart the first question comes again."""
+class ClaimDialogue(StatesGroup):
+    """The question that is open. Kept in memory, so after a restart the first question comes again."""
 
     day = State()
     amount = State()
     name = State()
 
 
-Chat = Message | InaccessibleMessage
-"""What an answer goes to. Telegram forgets messages, but not where they were."""
+AnyMessage = Message | InaccessibleMessage
+"""A message to answer. Telegram no longer delivers the content of an old one, but its chat is known."""
 
 
-class CommandsEndQuestions(BaseMiddleware):
-    """Any command is more than an answer: it is obeyed, and what is written after it is no answer any more."""
+class CommandsEndDialogue(BaseMiddleware):
+    """End the dialogue at any command, so that the next message is not taken for an answer."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        is_asked = data.get("raw_state") in Asking.__all_states_names__
+        is_asked = data.get("raw_state") in ClaimDialogue.__all_states_names__
         if is_asked and isinstance(event, Message) and (event.text or "").startswith("/"):
             await data["state"].clear()
         return await handler(event, data)
 
 
-class Ending(enum.StrEnum):
-    """What a button of the claim does."""
-
-    SKIP_NAME = "skip"
-    STOP = "stop"
-
-
 def make_router() -> Router:
     router = Router(name="claim")
     router.message.register(begin, Command("claim"))
-    router.callback_query.register(begin_by_button, ClaimEnd.filter(F.what == "begin"))
-    # Here it is the questions that are to end, and no payment.
-    router.message.register(stop_by_command, Command("cancel"), StateFilter(Asking))
+    router.callback_query.register(begin_by_button, ClaimButton.filter(F.what == ClaimAction.BEGIN))
+    # During the dialogue, /cancel ends the dialogue and not a pending payment.
+    router.message.register(stop_by_command, Command("cancel"), StateFilter(ClaimDialogue))
     answer = F.text & ~F.text.startswith("/")
-    router.message.register(take_day, StateFilter(Asking.day), answer)
-    router.message.register(take_amount, StateFilter(Asking.amount), answer)
-    router.message.register(take_name, StateFilter(Asking.name), answer)
-    router.message.register(want_words, StateFilter(Asking), ~F.text, F.content_type.in_(SAID_BY_PEOPLE))
-    router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(Asking.day))
-    router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(Asking.amount))
-    router.callback_query.register(skip_name, ClaimEnd.filter(F.what == Ending.SKIP_NAME), StateFilter(Asking.name))
-    late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimEnd.filter(F.what == Ending.SKIP_NAME))
-    router.callback_query.register(overlook, late, StateFilter(Asking))
+    router.message.register(take_day, StateFilter(ClaimDialogue.day), answer)
+    router.message.register(take_amount, StateFilter(ClaimDialogue.amount), answer)
+    router.message.register(take_name, StateFilter(ClaimDialogue.name), answer)
+    router.message.register(want_words, StateFilter(ClaimDialogue), ~F.text, F.content_type.in_(SAID_BY_PEOPLE))
+    router.callback_query.register(press_day, ClaimDay.filter(), StateFilter(ClaimDialogue.day))
+    router.callback_query.register(press_amount, ClaimAmount.filter(), StateFilter(ClaimDialogue.amount))
+    router.callback_query.register(
+        skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
+    )
+    # A press on a button of another question than the open one; without an open question, the dialogue begins again.
+    late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimButton.filter(F.what == ClaimAction.SKIP_NAME))
+    router.callback_query.register(overlook, late, StateFilter(ClaimDialogue))
     router.callback_query.register(begin_anew, late)
-    router.callback_query.register(stop, ClaimEnd.filter(F.what == Ending.STOP))
+    router.callback_query.register(stop, ClaimButton.filter(F.what == ClaimAction.STOP))
     router.callback_query.register(withdraw, WithdrawClaim.filter())
     return router
 
 
-async def begin(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+async def begin(message: Message, context: Context, state: FSMContext) -> None:
     assert message.from_user is not None
-    await _begin(message, TelegramId(message.from_user.id), context, speech, state)
+    await _begin(message, TelegramId(message.from_user.id), context, state)
 
 
-async def begin_by_button(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+async def begin_by_button(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
-        await _begin(press.message, TelegramId(press.from_user.id), context, speech, state)
+        await _begin(press.message, TelegramId(press.from_user.id), context, state)
 
 
-async def begin_anew(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
-    """Take up an answer to a question that is not known any more: it was asked before a restart, or all were answered."""
+async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
+    """Begin again after an answer to a question that is not open: it was asked before a restart, or all were answered."""
     user = TelegramId(press.from_user.id)
     if await find_open_claim(context.pool, user):
         await overlook(press)
         return
-    await press.answer(speech.label("claim-anew"))
+    await press.answer(context.speech.label("claim-anew"))
     if press.message is not None:
-        await _begin(press.message, user, context, speech, state)
+        await _begin(press.message, user, context, state)
 
 
 async def overlook(press: CallbackQuery) -> None:
-    """Leave a second click alone: the next question stands below already."""
+    """Ignore a second press on the same button: the next question was sent already."""
     await press.answer()
 
 
-async def _begin(message: Chat, user: TelegramId, context: Context, speech: Speech, state: FSMContext) -> None:
+async def _begin(message: AnyMessage, user: TelegramId, context: Context, state: FSMContext) -> None:
+    speech = context.speech
     await state.clear()
     known = await find_open_claim(context.pool, user)
     if known is not None:
@@ -137,100 +134,96 @@ async def _begin(message: Chat, user: TelegramId, context: Context, speech: Spee
         return
     pause_end = await find_claims_pause_end(context.pool, user, now=context.clock())
     if pause_end is not None:
-        text = [*await _obvious(user, context, speech), _paused(pause_end, speech)]
+        text = [*await _likely_reasons(user, context), _paused(pause_end, speech)]
         await message.answer("\n\n".join(text))
         return
-    await state.set_state(Asking.day)
-    text = [speech.say("claim-begin"), *await _obvious(user, context, speech), speech.say("claim-when")]
+    await state.set_state(ClaimDialogue.day)
+    text = [speech.say("claim-begin"), *await _likely_reasons(user, context), speech.say("claim-when")]
     await message.answer("\n\n".join(text), reply_markup=claim_days_keyboard(speech))
 
 
-async def _obvious(user: TelegramId, context: Context, speech: Speech) -> list[str]:
-    """Say what often answers it at once: it has come already, or the code still waits to be pasted."""
+async def _likely_reasons(user: TelegramId, context: Context) -> list[str]:
+    """List the usual explanations: the payment has arrived already, or its code was not used yet."""
     lines = []
     if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
-        lines.append(_arrived(arrival, speech))
+        lines.append(_arrived(arrival, context.speech))
     if open_now := await find_open_payments(context.pool, user):
-        lines.append(speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
+        lines.append(context.speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
     return lines
 
 
-async def take_day(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+async def take_day(message: Message, context: Context, state: FSMContext) -> None:
     today = context.clock().date()
     day = read_day(message.text or "", today=today)
     if day is None:
-        await message.answer(speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, **_examples(today)))
+        await message.answer(context.speech.say("claim-day-unreadable", days=DAYS_BACK_MAX, **_examples(today)))
         return
-    await _keep_day(message, day, context, speech, state)
+    await _keep_day(message, day, context, state)
 
 
-async def press_day(
-    press: CallbackQuery, callback_data: ClaimDay, context: Context, speech: Speech, state: FSMContext
-) -> None:
+async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
         today = context.clock().date()
         if callback_data.days_ago < 0:
-            await press.message.answer(speech.say("claim-which-day", **_examples(today)))
+            await press.message.answer(context.speech.say("claim-which-day", **_examples(today)))
             return
-        # What a button carries is the client's word: any number may stand there.
+        # Clients can send any number.
         day = today - timedelta(days=min(callback_data.days_ago, DAYS_BACK_MAX))
-        await _keep_day(press.message, day, context, speech, state)
+        await _keep_day(press.message, day, context, state)
 
 
-async def _keep_day(message: Chat, day: date, context: Context, speech: Speech, state: FSMContext) -> None:
+async def _keep_day(message: AnyMessage, day: date, context: Context, state: FSMContext) -> None:
     await state.update_data(day=day.isoformat())
-    await state.set_state(Asking.amount)
-    keyboard = claim_amounts_keyboard(speech, context.amounts, context.currency)
-    await message.answer(speech.say("claim-how-much"), reply_markup=keyboard)
+    await state.set_state(ClaimDialogue.amount)
+    keyboard = claim_amounts_keyboard(context.speech, context.amounts, context.currency)
+    await message.answer(context.speech.say("claim-how-much"), reply_markup=keyboard)
 
 
-async def take_amount(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
-    await _keep_amount(message, message.text or "", context, speech, state)
+async def take_amount(message: Message, context: Context, state: FSMContext) -> None:
+    await _keep_amount(message, message.text or "", context, state)
 
 
-async def press_amount(
-    press: CallbackQuery, callback_data: ClaimAmount, context: Context, speech: Speech, state: FSMContext
-) -> None:
+async def press_amount(press: CallbackQuery, callback_data: ClaimAmount, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
-        await _keep_amount(press.message, f"{callback_data.amount} {callback_data.currency}", context, speech, state)
+        await _keep_amount(press.message, f"{callback_data.amount} {callback_data.currency}", context, state)
 
 
-async def _keep_amount(message: Chat, written: str, context: Context, speech: Speech, state: FSMContext) -> None:
+async def _keep_amount(message: AnyMessage, written: str, context: Context, state: FSMContext) -> None:
+    speech = context.speech
     paid = read_paid(written, currency=context.currency)
     if paid is None:
         example = f"{context.amounts[0]:f} {context.currency}"
         await message.answer(speech.say("claim-amount-unreadable", example=example))
         return
     await state.update_data(amount=f"{paid.amount:f}", currency=paid.currency)
-    await state.set_state(Asking.name)
+    await state.set_state(ClaimDialogue.name)
     await message.answer(speech.say("claim-name"), reply_markup=claim_name_keyboard(speech))
 
 
-async def take_name(message: Message, context: Context, speech: Speech, state: FSMContext) -> None:
+async def take_name(message: Message, context: Context, state: FSMContext) -> None:
     assert message.from_user is not None
     name = " ".join((message.text or "").split())[:NAME_LENGTH_MAX]
-    await _raise(message, TelegramId(message.from_user.id), name, context, speech, state)
+    await _raise(message, TelegramId(message.from_user.id), name, context, state)
 
 
-async def skip_name(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+async def skip_name(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     await press.answer()
     if press.message is not None:
-        await _raise(press.message, TelegramId(press.from_user.id), None, context, speech, state)
+        await _raise(press.message, TelegramId(press.from_user.id), None, context, state)
 
 
-async def _raise(
-    message: Chat, user: TelegramId, name: str | None, context: Context, speech: Speech, state: FSMContext
-) -> None:
+async def _raise(message: AnyMessage, user: TelegramId, name: str | None, context: Context, state: FSMContext) -> None:
+    speech = context.speech
     told = await state.get_data()
     story = Story(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
     raised = await raise_claim(context.pool, user, story, now=context.clock())
     await state.clear()
     match raised:
         case NotRaised.OPEN_BEFORE:
-            # By a second click, or from another phone: it shows what the operators have.
-            await _begin(message, user, context, speech, state)
+            # By a second press, or from another phone: show the claim that the operators have.
+            await _begin(message, user, context, state)
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
         case Paused(until):
@@ -249,35 +242,35 @@ def _paused(until: datetime, speech: Speech) -> str:
     return speech.say("claim-paused", time=speech.time(until))
 
 
-async def want_words(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("claim-words"))
+async def want_words(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("claim-words"))
 
 
-async def stop_by_command(message: Message, speech: Speech, state: FSMContext) -> None:
+async def stop_by_command(message: Message, context: Context, state: FSMContext) -> None:
     await state.clear()
-    await message.answer(speech.say("claim-stopped"))
+    await message.answer(context.speech.say("claim-stopped"))
 
 
-async def stop(press: CallbackQuery, context: Context, speech: Speech, state: FSMContext) -> None:
+async def stop(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     await state.clear()
     await press.answer()
     if press.message is None:
         return
-    # The button may be old, and the claim with the operators since.
+    # The button may be old, and the claim sent since then.
     known = await find_open_claim(context.pool, TelegramId(press.from_user.id))
     if known is None:
-        await press.message.answer(speech.say("claim-stopped"))
+        await press.message.answer(context.speech.say("claim-stopped"))
     else:
-        await _show(press.message, known, speech)
+        await _show(press.message, known, context.speech)
 
 
-async def withdraw(press: CallbackQuery, callback_data: WithdrawClaim, context: Context, speech: Speech) -> None:
+async def withdraw(press: CallbackQuery, callback_data: WithdrawClaim, context: Context) -> None:
     user = TelegramId(press.from_user.id)
     done = await withdraw_claim(context.pool, callback_data.claim_id, user, now=context.clock())
     text = "claim-withdrawn" if done else "claim-none"
-    await press.answer(speech.label(text), show_alert=not done)
+    await press.answer(context.speech.label(text), show_alert=not done)
     if done and press.message is not None:
-        await press.message.answer(speech.say(text))
+        await press.message.answer(context.speech.say(text))
 
 
 def _examples(today: date) -> dict[str, str]:
@@ -291,7 +284,7 @@ def _arrived(arrival: Arrival, speech: Speech) -> str:
     return speech.say("claim-arrived", amount=amount, time=speech.time(arrival.matched_at), credits=credits)
 
 
-async def _show(message: Chat, claim: OpenClaim, speech: Speech) -> None:
+async def _show(message: AnyMessage, claim: OpenClaim, speech: Speech) -> None:
     text = speech.say(
         "claim-known",
         amount=speech.money(claim.amount, claim.currency),

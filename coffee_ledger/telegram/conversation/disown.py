@@ -1,4 +1,4 @@
-"""*Not mine*: the user says that a payment found by amount and time is not theirs."""
+"""*Not mine*: the user says that a payment matched by a guess is not theirs."""
 
 from contextlib import suppress
 
@@ -12,9 +12,8 @@ from coffee_ledger.store.desk import Disowned, disown_guess
 from coffee_ledger.store.lookup import ShownCharge, find_charge_file
 from coffee_ledger.store.payments import find_balance
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.showing import show_everywhere
+from coffee_ledger.telegram.desk.messages import show_everywhere
 from coffee_ledger.telegram.keyboards import NotMine, one_amount_keyboard
-from coffee_ledger.telegram.speech import Speech
 
 log = structlog.stdlib.get_logger()
 
@@ -25,12 +24,12 @@ def make_router() -> Router:
     return router
 
 
-async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context: Context, speech: Speech) -> None:
-    """Take the guess back with one tap. The ledger, not the button, knows whose guess it is."""
+async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context: Context) -> None:
+    """Undo the guess with one tap, if the ledger says that it was for this user."""
     user, charge_id = TelegramId(press.from_user.id), callback_data.charge_id
     done = await disown_guess(context.pool, charge_id, user, now=context.clock())
     if isinstance(done, Disowned):
-        await press.answer(speech.label(f"not-mine-{done.name.lower().replace('_', '-')}"), show_alert=True)
+        await press.answer(context.speech.label(f"not-mine-{done.name.lower().replace('_', '-')}"), show_alert=True)
         if done is Disowned.TOO_LATE:
             await _drop_button(press)
         return
@@ -39,13 +38,14 @@ async def disown(press: CallbackQuery, callback_data: NotMine, bot: Bot, context
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is not None:
         balance = await find_balance(context.pool, user)
-        await _rewrite(press, *_describe(file.charge, done, balance, context, speech))
+        await _rewrite(press, *_describe(file.charge, done, balance, context))
     await show_everywhere(bot, context, charge_id)
 
 
 def _describe(
-    charge: ShownCharge, taken: int, balance: int, context: Context, speech: Speech
+    charge: ShownCharge, taken: int, balance: int, context: Context
 ) -> tuple[str, InlineKeyboardMarkup | None]:
+    speech = context.speech
     assert charge.amount is not None, "a charge without an amount is never guessed"
     amount = speech.money(charge.amount, charge.currency)
     text = speech.say(
@@ -54,14 +54,14 @@ def _describe(
         credits=speech.say("credits", credits=taken),
         balance=speech.say("credits", credits=balance),
     )
-    # The currency may have lost its rate since.
+    # The currency may have lost its rate since then.
     is_offered = charge.currency in context.currencies
     keys = one_amount_keyboard(speech, charge.amount, charge.currency, context.rates) if is_offered else None
     return text, keys
 
 
 async def _rewrite(press: CallbackQuery, text: str, keys: InlineKeyboardMarkup | None) -> None:
-    """Put *text* in place of the message with the button; as a new message where the old one cannot be changed."""
+    """Replace the message with the button by *text*; send it as a new message if Telegram refuses the edit."""
     if press.message is None:
         return
     if isinstance(press.message, Message):

@@ -1,4 +1,4 @@
-"""Being forgotten: what is erased, what the ledger must keep, and then doing it."""
+"""/delete_me: explain which personal data is erased and which the ledger must keep, and erase it after confirmation."""
 
 from contextlib import suppress
 
@@ -15,7 +15,6 @@ from coffee_ledger.store.payments import erase_user, find_balance, find_open_pay
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.language import show_commands
 from coffee_ledger.telegram.keyboards import EraseMe, erase_keyboard
-from coffee_ledger.telegram.speech import Speech
 
 log = structlog.stdlib.get_logger()
 
@@ -27,7 +26,8 @@ def make_router() -> Router:
     return router
 
 
-async def explain(message: Message, context: Context, speech: Speech) -> None:
+async def explain(message: Message, context: Context) -> None:
+    speech = context.speech
     assert message.from_user is not None
     user = TelegramId(message.from_user.id)
     lines = [speech.say("erase-explain")]
@@ -41,22 +41,20 @@ async def explain(message: Message, context: Context, speech: Speech) -> None:
     await message.answer("\n\n".join(lines), reply_markup=erase_keyboard(speech))
 
 
-async def decide(
-    press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, speech: Speech, state: FSMContext
-) -> None:
+async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, state: FSMContext) -> None:
     await press.answer()
     if isinstance(press.message, Message):
-        # The buttons go: a second press would only be a second question. Of two clicks at once the second finds none.
+        # Remove the buttons. Of two presses at once, the second fails because the buttons are gone already.
         with suppress(TelegramBadRequest):
             await press.message.delete_reply_markup()
     user = TelegramId(press.from_user.id)
     if not callback_data.is_sure:
-        await bot.send_message(user, speech.say("erase-kept"))
+        await bot.send_message(user, context.speech.say("erase-kept"))
         return
     await state.clear()
     with suppress(AiogramError):
         await show_commands(bot, user, None, context)
-    # Last of all, and whatever became of the rest: each word from a user makes them known again.
+    # Last, and also if the call above failed. Each later message from the user records them again.
     await erase_user(context.pool, user)
     log.info("user erased", telegram_id=user)
-    await bot.send_message(user, speech.say("erased"), reply_markup=ReplyKeyboardRemove())
+    await bot.send_message(user, context.speech.say("erased"), reply_markup=ReplyKeyboardRemove())

@@ -1,4 +1,4 @@
-"""Which language to speak."""
+"""/language: choose the language of the bot's texts, commands and menu button."""
 
 import structlog
 from aiogram import Bot, Router
@@ -11,7 +11,7 @@ from coffee_ledger.store.payments import choose_language
 from coffee_ledger.telegram.client import COMMANDS, show_menu_button
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import AS_IN_TELEGRAM, SpeakLanguage, app_reply_keyboard, languages_keyboard
-from coffee_ledger.telegram.speech import LANGUAGES, Speech, language_of, speech
+from coffee_ledger.telegram.speech import LANGUAGES, language_of, speech
 
 log = structlog.stdlib.get_logger()
 
@@ -23,8 +23,8 @@ def make_router() -> Router:
     return router
 
 
-async def ask(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("language-which"), reply_markup=languages_keyboard(speech))
+async def ask(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("language-which"), reply_markup=languages_keyboard(context.speech))
 
 
 async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Context, bot: Bot) -> None:
@@ -48,7 +48,7 @@ async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Cont
 
 
 async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Context) -> None:
-    """Let the chat's own menu button speak the language; Telegram knows none by itself. Nothing depends on it."""
+    """Set the text of the menu button in one chat, because it has one text for all languages. Only log a failure."""
     try:
         await show_menu_button(bot, user, language=language, app_url=context.app_url)
     except AiogramError as error:
@@ -56,8 +56,8 @@ async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Cont
 
 
 async def show_commands(bot: Bot, user: TelegramId, language: str | None, context: Context) -> None:
-    """List the commands in one chat in the chosen language; None: in the one that Telegram knows of."""
-    # An operator's list has the desk's commands, and one for each language.
+    """List the commands in one chat in the chosen language; None for the language of the user's Telegram app."""
+    # The list of an operator contains the desk's commands, and is set for each language.
     if user in context.operators:
         return
     scope = BotCommandScopeChat(chat_id=user)

@@ -1,4 +1,4 @@
-"""Asking to pay: by command, by button, and from a Web App."""
+"""Open a pending payment: by /pay, by a button, or from a Web App."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +12,7 @@ from coffee_ledger.codes import show_code
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PendingPayment, TelegramId
 from coffee_ledger.store.payments import Request, open_payment
-from coffee_ledger.telegram.amounts import LEAST, MOST, AmountRefusal, Wish, read_web_app_data, read_wish
+from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_amount, read_web_app_data
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import (
     ChooseAmount,
@@ -21,12 +21,11 @@ from coffee_ledger.telegram.keyboards import (
     one_amount_keyboard,
     payment_keyboard,
 )
-from coffee_ledger.telegram.speech import Speech
 
 log = get_logger()
 
-Answer = Callable[..., Awaitable[Any]]
-"""How to write into the chat: `message.answer`."""
+Reply = Callable[..., Awaitable[Any]]
+"""A function that sends a message into the chat: `message.answer`."""
 
 
 def make_router() -> Router:
@@ -38,61 +37,64 @@ def make_router() -> Router:
     return router
 
 
-async def pay(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def pay(message: Message, command: CommandObject, context: Context) -> None:
     if not command.args:
-        await _offer_amounts(message.answer, context, speech)
+        await _offer_amounts(message.answer, context)
         return
-    wish = read_wish(command.args, currency=context.currency, currencies=context.currencies)
-    await _take(wish, message.answer, _sender(message.from_user), _request_key(message), context, speech)
+    requested = read_amount(command.args, currency=context.currency, currencies=context.currencies)
+    await _take(requested, message.answer, _sender(message.from_user), _request_key(message), context)
 
 
-async def take_web_app_data(message: Message, context: Context, speech: Speech) -> None:
+async def take_web_app_data(message: Message, context: Context) -> None:
     assert message.web_app_data is not None
     sender = _sender(message.from_user)
-    wish = read_web_app_data(
+    requested = read_web_app_data(
         message.web_app_data.data, sender=sender, currency=context.currency, currencies=context.currencies
     )
-    await _take(wish, message.answer, sender, _request_key(message), context, speech)
+    await _take(requested, message.answer, sender, _request_key(message), context)
 
 
-async def choose_amount(press: CallbackQuery, context: Context, speech: Speech) -> None:
+async def choose_amount(press: CallbackQuery, context: Context) -> None:
     if press.message is not None:
-        await _offer_amounts(press.message.answer, context, speech)
+        await _offer_amounts(press.message.answer, context)
     await press.answer()
 
 
-async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context, speech: Speech) -> None:
-    # The button may be old: the amounts or the currencies may have changed since.
-    wish = read_wish(
+async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context) -> None:
+    # The button may be old, and the amounts or currencies changed since then.
+    requested = read_amount(
         f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
     )
     if press.message is not None:
         key = f"press:{press.id}"
-        await _take(wish, press.message.answer, _sender(press.from_user), key, context, speech)
+        await _take(requested, press.message.answer, _sender(press.from_user), key, context)
     await press.answer()
 
 
-async def _offer_amounts(answer: Answer, context: Context, speech: Speech) -> None:
-    text = speech.say("choose-amount", example=_example(context))
-    keyboard = amounts_keyboard(speech, context.amounts, context.currency, context.rates, app_url=context.app_url)
+async def _offer_amounts(answer: Reply, context: Context) -> None:
+    text = context.speech.say("choose-amount", example=_example(context))
+    keyboard = amounts_keyboard(
+        context.speech, context.amounts, context.currency, context.rates, app_url=context.app_url
+    )
     await answer(text, reply_markup=keyboard)
 
 
-async def offer_amount(message: Message, wish: Wish, context: Context, speech: Speech) -> None:
-    """Ask whether this amount is meant; nothing is recorded before they say so."""
-    text = speech.say("amount-offered", amount=speech.money(wish.amount, wish.currency))
-    keyboard = one_amount_keyboard(speech, wish.amount, wish.currency, context.rates)
+async def offer_amount(message: Message, requested: RequestedAmount, context: Context) -> None:
+    """Offer this amount by a button; nothing is recorded before the press."""
+    speech = context.speech
+    text = speech.say("amount-offered", amount=speech.money(requested.amount, requested.currency))
+    keyboard = one_amount_keyboard(speech, requested.amount, requested.currency, context.rates)
     await message.answer(text, reply_markup=keyboard)
 
 
 async def _take(
-    wish: Wish | AmountRefusal, answer: Answer, sender: TelegramId, key: str, context: Context, speech: Speech
+    requested: RequestedAmount | AmountProblem, answer: Reply, sender: TelegramId, key: str, context: Context
 ) -> None:
-    """Record the wish and answer with its code; or say what does not fit."""
-    if isinstance(wish, AmountRefusal):
-        await answer(_explain(wish, context, speech))
+    """Open the pending payment and answer with its code, or say why the amount was refused."""
+    if isinstance(requested, AmountProblem):
+        await answer(_explain(requested, context))
         return
-    request = Request(key, sender, wish.amount, wish.currency, wish.payment_id)
+    request = Request(key, sender, requested.amount, requested.currency, requested.payment_id)
     try:
         payment = await open_payment(
             context.pool,
@@ -102,18 +104,19 @@ async def _take(
             reuse_within=context.pending_ttl / 2,
         )
     except TooManyOpenPaymentsError as error:
-        await answer(speech.say("too-many-open", count=error.open_max))
+        await answer(context.speech.say("too-many-open", count=error.open_max))
         return
     except PaymentIdTakenError:
-        await answer(speech.say("web-app-taken"))
+        await answer(context.speech.say("web-app-taken"))
         return
     log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=sender)
-    text, keyboard = describe(payment, context, speech)
+    text, keyboard = describe(payment, context)
     await answer(text, reply_markup=keyboard)
 
 
-def describe(payment: PendingPayment, context: Context, speech: Speech) -> tuple[str, InlineKeyboardMarkup]:
-    """Say how a pending payment is to be paid."""
+def describe(payment: PendingPayment, context: Context) -> tuple[str, InlineKeyboardMarkup]:
+    """Explain how to pay: the text with the code, and its buttons."""
+    speech = context.speech
     text = speech.say(
         "payment-request",
         amount=speech.money(payment.amount, payment.currency),
@@ -123,7 +126,8 @@ def describe(payment: PendingPayment, context: Context, speech: Speech) -> tuple
     return text, payment_keyboard(speech, payment, context.page_url)
 
 
-def _explain(refusal: AmountRefusal, context: Context, speech: Speech) -> str:
+def _explain(refusal: AmountProblem, context: Context) -> str:
+    speech = context.speech
     every_value = {
         "example": _example(context),
         "least": speech.money(LEAST, context.currency),
@@ -138,10 +142,10 @@ def _example(context: Context) -> str:
 
 
 def _sender(user: User | None) -> TelegramId:
-    assert user is not None, "only a channel's posts have no sender, and they are not served"
+    assert user is not None, "only posts in channels have no sender, and channels are filtered out"
     return TelegramId(user.id)
 
 
 def _request_key(message: Message) -> str:
-    """Name the message that asked: Telegram may deliver one update again."""
+    """Return a key that stays the same when Telegram delivers an update again."""
     return f"message:{message.chat.id}:{message.message_id}"

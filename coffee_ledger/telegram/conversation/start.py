@@ -1,4 +1,4 @@
-"""The first words, and the ways into and out of a chat."""
+"""/start, the legal texts, the block and return of a user, and answers to unknown messages."""
 
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus, ContentType
@@ -8,13 +8,12 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
 from coffee_ledger.codes import read_codes
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.payments import mark_reachable, mark_unreachable
-from coffee_ledger.telegram.amounts import Wish, read_start_payload, read_wish
-from coffee_ledger.telegram.client import introduce_desk
+from coffee_ledger.telegram.amounts import RequestedAmount, read_amount, read_start_payload
+from coffee_ledger.telegram.client import list_desk_commands
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.language import speak_in_menu
 from coffee_ledger.telegram.conversation.pay import offer_amount
 from coffee_ledger.telegram.keyboards import app_reply_keyboard
-from coffee_ledger.telegram.speech import Speech
 
 SAID_BY_PEOPLE = frozenset(
     {
@@ -40,7 +39,7 @@ SAID_BY_PEOPLE = frozenset(
         ContentType.VOICE,
     }
 )
-"""All else is written into the chat by Telegram itself: something was pinned, the bot was allowed to write."""
+"""The content types of messages that people write. Telegram itself writes the others, such as that a message was pinned."""
 
 
 def make_router() -> Router:
@@ -54,33 +53,34 @@ def make_router() -> Router:
 
 
 def make_last_router() -> Router:
-    """Answer what nobody else did; include it last."""
+    """Make the router that answers all other messages and presses; include it last."""
     router = Router(name="last")
-    router.message.register(admit_ignorance, F.content_type.in_(SAID_BY_PEOPLE))
-    router.callback_query.register(excuse_old_button)
+    router.message.register(answer_unknown, F.content_type.in_(SAID_BY_PEOPLE))
+    router.callback_query.register(answer_old_button)
     return router
 
 
-async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context, speech: Speech) -> None:
-    """Greet, with the button to the Mini App; what a link to the bot carries is anybody's word: at most it is offered."""
+async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context) -> None:
+    """Greet, and show the button to the Mini App. Anyone can write the payload of a link, so its amount is only offered."""
+    speech = context.speech
     assert message.from_user is not None
     words = speech.say("start", app="none" if context.app_url is None else "some")
     await message.answer(words, reply_markup=app_reply_keyboard(speech, context.app_url))
-    wish = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
-    if isinstance(wish, Wish):
-        await offer_amount(message, wish, context, speech)
+    requested = read_start_payload(command.args or "", currency=context.currency, currencies=context.currencies)
+    if isinstance(requested, RequestedAmount):
+        await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
-        # At the bot's start nothing could be set for whoever had not pressed Start by then.
-        await introduce_desk(bot, TelegramId(message.from_user.id))
+        # When the bot started, Telegram refused this for operators who had not pressed Start yet.
+        await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
-async def explain_support(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("paysupport"))
+async def explain_support(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("paysupport"))
 
 
-async def explain_privacy(message: Message, speech: Speech) -> None:
-    await message.answer(speech.say("privacy"))
+async def explain_privacy(message: Message, context: Context) -> None:
+    await message.answer(context.speech.say("privacy"))
 
 
 async def note_departure(change: ChatMemberUpdated, context: Context) -> None:
@@ -91,21 +91,21 @@ async def note_return(change: ChatMemberUpdated, context: Context) -> None:
     await mark_reachable(context.pool, TelegramId(change.from_user.id), now=context.clock())
 
 
-async def admit_ignorance(message: Message, context: Context, speech: Speech) -> None:
+async def answer_unknown(message: Message, context: Context) -> None:
     answer = answer_to(message)
-    wish = read_wish(message.text or "", currency=context.currency, currencies=context.currencies)
-    if answer == "unknown" and isinstance(wish, Wish):
-        await offer_amount(message, wish, context, speech)
+    requested = read_amount(message.text or "", currency=context.currency, currencies=context.currencies)
+    if answer == "unknown" and isinstance(requested, RequestedAmount):
+        await offer_amount(message, requested, context)
     else:
-        await message.answer(speech.say(answer))
+        await message.answer(context.speech.say(answer))
 
 
 def answer_to(message: Message) -> str:
-    """Choose the text for what nobody else answered."""
-    # Many send the code back to where it came from; it belongs into the note.
+    """Choose the answer to an unknown message."""
+    # Many users send the code to the bot; it belongs into the note on Buy Me a Coffee.
     if read_codes(message.text or message.caption or "").holds_code:
         return "code-goes-elsewhere"
-    # A receipt, or a picture of one: nobody here can read it, but there is a way.
+    # Probably a receipt. The bot cannot read it, and explains claims instead.
     if message.photo or message.document or message.forward_origin:
         return "picture-unread"
     if message.voice or message.video_note or message.audio or message.video:
@@ -113,5 +113,5 @@ def answer_to(message: Message) -> str:
     return "sticker-seen" if message.sticker else "unknown"
 
 
-async def excuse_old_button(press: CallbackQuery, speech: Speech) -> None:
-    await press.answer(speech.label("button-old"), show_alert=True)
+async def answer_old_button(press: CallbackQuery, context: Context) -> None:
+    await press.answer(context.speech.label("button-old"), show_alert=True)

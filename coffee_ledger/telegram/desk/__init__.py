@@ -1,1 +1,1 @@
-"""The operators' side of the bot: what waits for a person, looked at and decided in the chat."""
+"""The operators' desk: commands and buttons to decide charges and claims that the matching rules left open."""

@@ -1,4 +1,4 @@
-"""The desk's buttons and what a press on them carries: ids alone, looked up again at the press."""
+"""The desk's buttons, and the data of a press: only ids and numbers, which the handlers look up again."""
 
 import enum
 from collections.abc import Iterable, Sequence
@@ -12,20 +12,21 @@ from coffee_ledger.telegram.speech import Speech
 
 
 class Step(enum.StrEnum):
-    """What a press does with a charge or a claim. Short: Telegram takes 64 bytes."""
+    """The action of a press on a charge or a claim. One letter each, because Telegram limits the data of a button to 64 bytes."""
 
     OPEN = "o"
-    """In a message of its own, below the list or the news that names it."""
+    """Show it in a new message."""
     SHOW = "s"
+    """Show it in place of the message with the button."""
     PICK = "p"
-    """Asks whether to match it to this user."""
+    """Ask for confirmation before it is matched to this user."""
     MATCH = "m"
     FIND = "f"
     DISMISS = "d"
     LATER = "l"
     UNDO = "u"
-    PART = "r"
-    """Asks how much of it went back."""
+    REFUND_PART = "r"
+    """Ask which part of it was refunded."""
     DECLINE = "x"
 
 
@@ -33,25 +34,25 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     step: Step
     charge_id: int
     telegram_id: int = 0
-    """0: the one to whom the payment belongs, or none."""
+    """0 if the button names a pending payment, and so its user, or no user at all."""
     payment_id: str = ""
 
 
 class Dismiss(CallbackData, prefix="dd", sep="|"):
-    """End the waiting of a charge, and remember by what later payments are dismissed as well; None: remember nothing."""
+    """Dismiss a charge; *remember* names the property by which later charges are dismissed as well, or None."""
 
     charge_id: int
     remember: OutsiderKind | None = None
 
 
-class ReversePart(CallbackData, prefix="dr", sep="|"):
-    """Reverse a part of a charge's credit; the reason stands in the message that asks."""
+class RefundPart(CallbackData, prefix="dr", sep="|"):
+    """Refund a part of a charge; the message with the button quotes the reason."""
 
     charge_id: int
     amount: Decimal
-    """How much went back."""
+    """The part that was refunded."""
     kept: Decimal
-    """The amount paid, less the part that had gone back when the question was asked."""
+    """The amount paid, less the parts refunded before the operator saw the question. If it changed since, the press is refused."""
 
 
 class OnClaim(CallbackData, prefix="dq", sep="|"):
@@ -68,44 +69,44 @@ class Listing(enum.StrEnum):
     GUESSES = "g"
 
 
-class Turn(CallbackData, prefix="dp", sep="|"):
-    """Turn to a page of a list."""
+class TurnPage(CallbackData, prefix="dp", sep="|"):
+    """Show a page of a list."""
 
     listing: Listing
     page: int
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):
-    """Change a balance; the reason stands in the message that asks."""
+    """Change a balance; the message with the button quotes the reason."""
 
     telegram_id: int
     credits: int
 
 
 class Undo(CallbackData, prefix="du", sep="|"):
-    """Take back a charge's match, or an entry; the reason stands in the message that asks."""
+    """Undo the decision about a charge, or an entry; the message with the button quotes the reason."""
 
     is_charge: bool
     number: int
     is_sure: bool
     matched_at: int = 0
-    """When the match that was shown was made, in unix seconds; 0: a dismissal was shown, or an entry, or nothing yet."""
+    """When the match that the operator saw was made, in unix seconds; 0 if they saw a dismissal, an entry, or nothing yet."""
 
 
-class Again(CallbackData, prefix="de", sep="|"):
-    """Have an event settled again."""
+class SettleAgain(CallbackData, prefix="de", sep="|"):
+    """Settle an event again."""
 
     event_no: int
     is_sure: bool
 
 
-class Aside(CallbackData, prefix="dx", sep="|"):
-    """Put an event aside."""
+class PutAside(CallbackData, prefix="dx", sep="|"):
+    """Put an event aside: it stays stored, and the desk lists it no more."""
 
     event_no: int
 
 
-class Drop(CallbackData, prefix="dn", sep="|"):
+class LeaveAsIs(CallbackData, prefix="dn", sep="|"):
     """Leave everything as it is."""
 
 
@@ -122,7 +123,9 @@ def column(buttons: Iterable[InlineKeyboardButton]) -> list[list[InlineKeyboardB
 
 
 def page_keys(speech: Speech, listing: Listing, *, page: int, pages: int) -> list[InlineKeyboardButton]:
-    """Turn back and forth; no key where there is no page."""
-    back = [button(speech.label("desk-page-back"), Turn(listing=listing, page=page - 1))] if page > 0 else []
-    forth = [button(speech.label("desk-page-forth"), Turn(listing=listing, page=page + 1))] if page + 1 < pages else []
+    """Build the buttons to the previous and the next page, if there are such pages."""
+    back = [button(speech.label("desk-page-back"), TurnPage(listing=listing, page=page - 1))] if page > 0 else []
+    forth = (
+        [button(speech.label("desk-page-forth"), TurnPage(listing=listing, page=page + 1))] if page + 1 < pages else []
+    )
     return back + forth

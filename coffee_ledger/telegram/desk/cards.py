@@ -1,4 +1,4 @@
-"""Charges and claims as operators see them: pure functions to a text and its buttons, whatever their state."""
+"""The cards of charges and claims: pure functions that build the text and the buttons for each state."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from coffee_ledger.telegram.desk.buttons import OnCharge, OnClaim, Step, button,
 from coffee_ledger.telegram.speech import Speech
 
 NOTE_LENGTH_MAX = 400
-"""Escaped, a sign becomes six at most, and Fluent puts no value of more than 2,500 into a text."""
+"""Escaping makes at most six characters of one, and Fluent refuses values of more than 2,500 characters."""
 
 REASONS_MAX = 12
 CANDIDATES_MAX = 6
 NAME_LENGTH_MAX = 60
 LINES_LENGTH_MAX = 3500
-"""Telegram takes 4096 signs, and the first and the last line need some. Source: https://core.telegram.org/bots/api#sendmessage."""
+"""Telegram takes 4,096 characters; the first and the last line need some. Source: https://core.telegram.org/bots/api#sendmessage."""
 
-NOBODY: Mapping[TelegramId, KnownUser] = MappingProxyType({})
+NO_USERS: Mapping[TelegramId, KnownUser] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Card:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Whom a rule considered: a user, by a payment of theirs or by being known."""
+    """A user whom a matching rule considered, because of a pending payment or because they are a known supporter."""
 
     telegram_id: TelegramId
     payment: PendingPayment | None
     is_mentioned: bool = False
-    """Known only because the text names them."""
+    """The only reason is that the supporter's text names them."""
 
 
 def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) -> Card:
-    """Show a charge and what can be done with it; *news* is told in place of the usual first line."""
+    """Build the card of a charge; *news* replaces the usual first line."""
     charge = file.charge
     if charge.waits:
         head = news or speech.say("desk-charge-waits")
@@ -56,7 +56,7 @@ def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) ->
 
 
 def describe(file: ChargeFile, speech: Speech) -> list[str]:
-    """Say what was paid, when, for what and by whom, the note, and what is doubtful about it."""
+    """List amount, time, item, supporter, note, refunds and the doubt, one per line."""
     charge = file.charge
     lines = [
         speech.say(
@@ -86,7 +86,7 @@ def describe(file: ChargeFile, speech: Speech) -> list[str]:
 
 
 def item_of(charge: ShownCharge) -> tuple[str, str]:
-    """Name what was paid for: whether it is a membership level or an item of the Shop, and which."""
+    """Return the kind of the item, a membership level or an item of the Shop, and its name."""
     name = short(charge.item_name or charge.item or "—", NAME_LENGTH_MAX)
     return ("level" if charge.family == Family.MEMBERSHIP else "item"), name
 
@@ -97,7 +97,7 @@ def _doubt_line(file: ChargeFile, doubt: str, speech: Speech) -> str:
     other = short(charge.conflicts_with or told, 80)
     if file.other is not None:
         other = speech.label("desk-number", number=str(file.other.charge_id))
-    # A doubt that only a newer version knows is told in its own word.
+    # A newer version may have stored a doubt that this one does not know: show its stored name.
     text = f"desk-doubt-{doubt}" if doubt in set(Doubt) else "desk-doubt-unknown"
     return speech.say(text, told=told, other=other, doubt=doubt)
 
@@ -109,7 +109,7 @@ def _must_decide(charge: ShownCharge, speech: Speech) -> list[str]:
 
 
 def decided(file: ChargeFile, speech: Speech) -> str:
-    """Say what became of a charge, and by whose word."""
+    """Describe the decision about a charge, with the operator or the rule that made it."""
     charge, lines = file.charge, []
     match charge.state:
         case ChargeState.MATCHED | ChargeState.REFUNDED if charge.telegram_id is not None:
@@ -135,7 +135,7 @@ def decided(file: ChargeFile, speech: Speech) -> str:
 
 
 def remembered(charge: ShownCharge, kind: str, speech: Speech) -> str:
-    """Say which later payments are dismissed as well."""
+    """Say which later charges will be dismissed as well."""
     of_item, item = item_of(charge)
     return speech.say(f"desk-remembered-{of_item if kind == OutsiderKind.ITEM else kind}", item=item)
 
@@ -148,14 +148,14 @@ def decision_line(decision: Decision, users: Mapping[TelegramId, KnownUser], spe
     return speech.say(
         "desk-decided-by",
         operator=name_of(decision.operator_id, users),
-        action=_action_name(decision.action, speech),
+        action=speech.word("desk-action", decision.action),
         time=speech.time(decision.at),
         reason=short(decision.reason, NOTE_LENGTH_MAX),
     )
 
 
 def candidates(file: ChargeFile) -> list[Candidate]:
-    """Who may be meant, each once, in the order of the rules."""
+    """List the candidates of a charge without repeats, in the order of the rules."""
     found: dict[tuple[TelegramId, PaymentId | None], Candidate] = {}
     for reason in file.charge.reasons:
         payment = file.payments.get(reason.payment_id) if reason.payment_id else None
@@ -164,7 +164,7 @@ def candidates(file: ChargeFile) -> list[Candidate]:
             candidate = Candidate(user, payment, is_mentioned=reason.why == Why.MENTIONED)
             found.setdefault((user, payment.payment_id if payment else None), candidate)
     with_payment = {user for user, payment_id in found if payment_id is not None}
-    # Somebody who is known as well as having a payment is one candidate, not two.
+    # A known supporter with a pending payment is one candidate, not two.
     return [one for (user, payment_id), one in found.items() if payment_id is not None or user not in with_payment]
 
 
@@ -177,7 +177,7 @@ def confirm_card(
     credits: int,
     back: CallbackData,
 ) -> Card:
-    """Ask whether to credit this user, with what would happen."""
+    """Ask whether to credit this user, and show the balance before and after."""
     lines = [
         speech.say("desk-confirm-match", amount=money(charge, speech), number=str(charge.charge_id)),
         speech.say(
@@ -247,10 +247,10 @@ def _declined_before(file: ClaimFile, speech: Speech) -> list[str]:
 
 def fits_exactly(file: ClaimFile, charge: ShownCharge) -> bool:
     """
-    Tell whether one tap may credit the charge.
+    Tell whether one tap may credit the charge, without confirmation.
 
-    Amount and day must be as claimed, the told name must be the supporter's, and no second charge may fit as well. Otherwise
-    the button asks once more. A claim without a name is always asked about: amounts and days are easy to guess.
+    Amount and day must be as claimed, the name must be the supporter's, and no second charge may fit as well. A claim without a name
+    always needs confirmation, because amounts and days are easy to guess.
     """
     fitting = [one for one in file.charges if _is_as_told(file, one)]
     return fitting == [charge]
@@ -273,21 +273,21 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
     return [*held, *_decisions(file, speech), speech.say("desk-charge-why"), *told, *more]
 
 
-def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NOBODY) -> str:
-    """Tell why a rule, or a candidate, did not decide; words that only a newer version knows are told as they are."""
+def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NO_USERS) -> str:
+    """Say why a rule rejected a charge or a candidate; values that only a newer version knows are shown as stored."""
     rule, why = reason_words(reason, speech)
     if reason.telegram_id is None:
         return speech.say("reason", rule=rule, why=why)
     user = name_of(reason.telegram_id, users)
     if reason.payment_id is None:
-        # No rule asks for names in the text; they are shown for the operator alone.
+        # No rule uses names in the text; they are a hint for the operator.
         is_mentioned = reason.why == Why.MENTIONED
         return speech.say("reason-mentioned" if is_mentioned else "reason-of-user", rule=rule, why=why, user=user)
     return speech.say("reason-of", rule=rule, why=why, user=user, code=show_code(reason.payment_id))
 
 
 def reason_words(reason: Reason, speech: Speech) -> tuple[str, str]:
-    """Name the rule of a stored reason and why it did not decide, as plain words."""
+    """Return the rule and the cause of a stored reason, both as plain text."""
     return speech.word("rule", reason.rule or "—"), speech.word("why", reason.why or "—")
 
 
@@ -296,7 +296,7 @@ def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
     dismiss = button(speech.label("desk-dismiss-button"), OnCharge(step=Step.DISMISS, charge_id=charge_id))
     later = button(speech.label("desk-later-button"), OnCharge(step=Step.LATER, charge_id=charge_id))
     if file.charge.amount is None:
-        # How much to credit is not known, so a match would be refused.
+        # The amount is not known, so a match would be refused.
         return rows([dismiss, later])
     picks = [_pick_key(file, one, speech) for one in candidates(file)[:CANDIDATES_MAX]]
     find = button(speech.label("desk-find-button"), OnCharge(step=Step.FIND, charge_id=charge_id))
@@ -304,7 +304,7 @@ def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
 
 
 def _keys_of_decided(charge: ShownCharge, speech: Speech) -> InlineKeyboardMarkup | None:
-    part = OnCharge(step=Step.PART, charge_id=charge.charge_id)
+    part = OnCharge(step=Step.REFUND_PART, charge_id=charge.charge_id)
     has_part = charge.is_paid and charge.amount is not None and charge.state is not ChargeState.DISMISSED
     text = "desk-only-part-button" if charge.state is ChargeState.REFUNDED else "desk-part-button"
     parts = [button(speech.label(text), part)] if has_part else []
@@ -328,11 +328,6 @@ def _pick_key(file: ChargeFile, candidate: Candidate, speech: Speech) -> InlineK
         return button(speech.label(text, user=name), data)
     amount = speech.money(payment.amount, payment.currency)
     return button(speech.label("desk-pick-payment", user=name, code=show_code(payment.payment_id), amount=amount), data)
-
-
-def _action_name(action: str, speech: Speech) -> str:
-    """Name what an operator did; what was done at a prompt stands in the words that were chosen there."""
-    return speech.word("desk-action", action)
 
 
 def _payment_line(payment: PendingPayment, speech: Speech) -> str:
@@ -379,7 +374,7 @@ def _sign(text: str, speech: Speech, *, is_fit: bool) -> str:
 
 
 def _name_sign(told: str, known: str | None, speech: Speech) -> str:
-    """Show whether the names agree; a name that is only similar gets a mark of its own."""
+    """Show whether the names agree; names that are only similar get the sign ≈."""
     if names_alike(told, known) and not names_agree(told, known):
         return "≈ " + speech.say("desk-fit-name")
     return _sign("desk-fit-name", speech, is_fit=names_agree(told, known))
@@ -405,7 +400,7 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
 
 
 def as_many_as_fit(lines: Iterable[str]) -> list[str]:
-    """Take lines as long as Telegram takes the message."""
+    """Take as many lines as fit into one message."""
     fitting: list[str] = []
     length = 0
     for line in lines:

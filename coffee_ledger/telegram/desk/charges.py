@@ -1,26 +1,55 @@
-"""Deciding a charge: to whom it belongs, that it is nobody's, or later."""
+"""Decide a charge: match it to a user, dismiss it, or postpone it."""
 
+from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal
 
 from aiogram import Bot, F, Router
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
+from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
 from coffee_ledger.notifications import ChargeUnmatched
-from coffee_ledger.store.desk import Done, Order, Refused, Why, find_decider, match_charge
-from coffee_ledger.store.lookup import ChargeFile, KnownUser, find_charge_file, find_payment_named, find_users, remind
+from coffee_ledger.store.desk import (
+    Done,
+    Order,
+    Refused,
+    Why,
+    dismiss_charge,
+    find_decider,
+    find_outsider_kinds,
+    match_charge,
+)
+from coffee_ledger.store.lookup import (
+    ChargeFile,
+    KnownUser,
+    ShownCharge,
+    find_charge_file,
+    find_payment_named,
+    find_users,
+    remind,
+)
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Answers, Question, ask
-from coffee_ledger.telegram.desk.buttons import OnCharge, Step
-from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, name_of
-from coffee_ledger.telegram.desk.people import find_answered_payment, find_people
-from coffee_ledger.telegram.desk.showing import find_charge_card, refuse, show, show_below, show_everywhere
+from coffee_ledger.telegram.desk.buttons import Dismiss, OnCharge, Step, button, column, rows
+from coffee_ledger.telegram.desk.cards import Card, charge_card, confirm_card, item_of, name_of, remembered
+from coffee_ledger.telegram.desk.messages import (
+    Prompt,
+    RepliesTo,
+    ask,
+    find_charge_card,
+    message_key,
+    order_of_reply,
+    refuse,
+    show,
+    show_below,
+    show_everywhere,
+)
+from coffee_ledger.telegram.desk.search import find_answered_payment, find_people
 from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
+"""Users to show, each in a message, when several fit an answer."""
 
 
 def make_router() -> Router:
@@ -31,49 +60,51 @@ def make_router() -> Router:
         (Step.PICK, pick),
         (Step.MATCH, match),
         (Step.FIND, ask_who),
-        (Step.LATER, put_off),
-        (Step.UNDO, ask_why_undo),
+        (Step.LATER, postpone),
+        (Step.DISMISS, ask_why_dismiss),
     ):
         router.callback_query.register(handler, OnCharge.filter(F.step == step))
-    router.message.register(take_who, Answers(Question.WHO))
+    router.message.register(take_who, RepliesTo(Prompt.WHO))
+    router.callback_query.register(dismiss_by_button, Dismiss.filter())
+    router.message.register(dismiss_by_reply, RepliesTo(Prompt.WHY_DISMISS))
     return router
 
 
-async def open_charge(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await _find_or_excuse(press, callback_data, context, speech)
+async def open_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    file = await _find_or_alert(press, callback_data, context)
     if file is not None:
         await press.answer()
-        await show_below(press, charge_card(file, speech))
+        await show_below(press, charge_card(file, context.speech))
 
 
-async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await _find_or_excuse(press, callback_data, context, speech)
+async def show_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    file = await _find_or_alert(press, callback_data, context)
     if file is not None:
         await press.answer()
-        await show(press, charge_card(file, speech))
+        await show(press, charge_card(file, context.speech))
 
 
-async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    """Ask once more before credits move, with what will happen."""
-    file = await find_waiting(press, callback_data, context, speech)
+async def pick(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """Show the balance before and after the match, and ask for confirmation."""
+    file = await find_waiting(press, callback_data, context)
     if file is None:
         return
     user, payment = await _whom(callback_data, context)
-    card = _confirm(file, user, payment, context, speech) if user else None
+    card = _confirm(file, user, payment, context) if user else None
     if card is None:
         why = "desk-refused-no_rate" if user else "desk-refused-unknown_user"
-        await press.answer(speech.label(why), show_alert=True)
+        await press.answer(context.speech.label(why), show_alert=True)
         return
     await press.answer()
     await show(press, card)
 
 
-async def match(press: CallbackQuery, callback_data: OnCharge, bot: Bot, context: Context, speech: Speech) -> None:
+async def match(press: CallbackQuery, callback_data: OnCharge, bot: Bot, context: Context) -> None:
     user, payment = await _whom(callback_data, context)
     if user is None:
-        await press.answer(speech.label("desk-refused-unknown_user"), show_alert=True)
+        await press.answer(context.speech.label("desk-refused-unknown_user"), show_alert=True)
         return
-    await match_and_show(press, callback_data.charge_id, user, payment, bot, context, speech)
+    await match_and_show(press, callback_data.charge_id, user, payment, bot, context)
 
 
 async def match_and_show(
@@ -83,15 +114,14 @@ async def match_and_show(
     payment: PendingPayment | None,
     bot: Bot,
     context: Context,
-    speech: Speech,
 ) -> None:
-    """Match a charge by an operator's word, and show everybody what became of it, whoever was first."""
+    """Match the charge to the user and show its new state to all operators, also when another operator was faster."""
     done = await match_charge(
         context.pool,
         charge_id,
         Order(
             operator=TelegramId(press.from_user.id),
-            reason=_whom_in_words(user, payment, speech),
+            reason=_whom_in_words(user, payment, context.speech),
             now=context.clock(),
             request_key=f"press:{press.id}",
         ),
@@ -101,28 +131,30 @@ async def match_and_show(
     )
     if isinstance(done, Done):
         name = name_of(user.telegram_id, {user.telegram_id: user})
-        await press.answer(speech.label("desk-matched-short", user=name, credits=done.credits))
+        await press.answer(context.speech.label("desk-matched-short", user=name, credits=done.credits))
     else:
-        await refuse(press, done, context, speech)
-    card = await find_charge_card(context, charge_id, speech)
+        await refuse(press, done, context)
+    card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # Also on the message that was pressed: where that is a claim's card, it tells of the claim again.
+    # This may edit the same message again: a card of a claim must show the claim, not the charge.
     await show_everywhere(bot, context, charge_id)
 
 
-async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    file = await find_waiting(press, callback_data, context, speech)
+async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """Ask to which user the charge belongs."""
+    file = await find_waiting(press, callback_data, context)
     if file is None:
         return
     await press.answer()
     if press.message is not None:
         number = file.charge.charge_id
-        await ask(press.message, context, speech, Question.WHO, number, speech.say("desk-ask-who", number=str(number)))
+        await ask(press.message, context, Prompt.WHO, number, context.speech.say("desk-ask-who", number=str(number)))
 
 
-async def take_who(message: Message, number: int, said: str, context: Context, speech: Speech) -> None:
-    """Show who that is, and ask whether to credit them."""
+async def take_who(message: Message, number: int, said: str, context: Context) -> None:
+    """Show the users that fit the answer, and ask for confirmation before one is credited."""
+    speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or not file.charge.waits:
         card = charge_card(file, speech) if file else Card(speech.say("desk-refused-unknown_charge"))
@@ -130,69 +162,152 @@ async def take_who(message: Message, number: int, said: str, context: Context, s
         return
     people = await find_people(context.pool, said)
     if not people:
-        await ask(message, context, speech, Question.WHO, number, speech.say("desk-who-unknown", number=str(number)))
+        await ask(message, context, Prompt.WHO, number, speech.say("desk-who-unknown", number=str(number)))
     for found in people[:PEOPLE_MAX]:
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
-        card = _confirm(file, found.user, payment, context, speech) or Card(speech.say("desk-refused-no_rate"))
+        card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
         await message.answer(card.text, reply_markup=card.keyboard)
 
 
-async def put_off(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
-    """Show the charge to this operator again in some hours, unless it was decided by then."""
-    file = await find_waiting(press, callback_data, context, speech)
+async def postpone(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """Show the charge to this operator again after `REMIND_AFTER`, unless it is decided by then."""
+    file = await find_waiting(press, callback_data, context)
     if file is None:
         return
     charge = file.charge
     facts = ChargeUnmatched.of(charge)
     at = context.clock() + REMIND_AFTER
     await remind(context.pool, TelegramId(press.from_user.id), facts, at=at)
-    await press.answer(speech.label("desk-later-set", time=speech.time(at)))
+    await press.answer(context.speech.label("desk-later-set", time=context.speech.time(at)))
 
 
-async def ask_why_undo(press: CallbackQuery, callback_data: OnCharge, context: Context, speech: Speech) -> None:
+async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """
+    Ask for the reason to dismiss a charge.
+
+    The buttons offer to dismiss later charges too, of the same supporter, subscription or item. A reply in words is the reason for
+    this charge alone.
+    """
+    file = await find_waiting(press, callback_data, context)
+    if file is None:
+        return
     await press.answer()
-    if press.message is not None:
-        number = callback_data.charge_id
-        text = speech.say("desk-ask-why-undo-charge", number=str(number))
-        await ask(press.message, context, speech, Question.WHY_UNDO_CHARGE, number, text)
+    if press.message is None:
+        return
+    number = file.charge.charge_id
+    kinds = await find_outsider_kinds(context.pool, number)
+    keys = rows(*column(_dismiss_keys(file.charge, kinds, context.speech)))
+    text = context.speech.say("desk-ask-why-dismiss", number=str(number))
+    await ask(press.message, context, Prompt.WHY_DISMISS, number, text, keys=keys)
 
 
-async def _find_or_excuse(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:
-    file = await find_charge_file(context.pool, charge_id=data.charge_id)
+async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
+    """Dismiss the charge, and with it other unmatched charges without a code that have the remembered property."""
+    speech = context.speech
+    number, remember = callback_data.charge_id, callback_data.remember
+    file = await find_charge_file(context.pool, charge_id=number)
     if file is None:
         await press.answer(speech.label("desk-refused-unknown_charge"), show_alert=True)
+        return
+    order = Order(
+        operator=TelegramId(press.from_user.id),
+        reason=_dismiss_label(file.charge, remember, speech),
+        now=context.clock(),
+        request_key=message_key(press),
+    )
+    done = await dismiss_charge(context.pool, number, order, remember=remember)
+    if not isinstance(done, Done):
+        # After a second press on the same button, keep the answer to the first.
+        card = None if done.why is Why.REPEATED else await find_charge_card(context, number)
+        await refuse(press, done, context, card=card)
+        return
+    await press.answer()
+    await show(press, _dismissed(file.charge, remember, speech))
+    await show_everywhere(bot, context, number)
+    for key in done.also_dismissed:
+        other = await find_charge_file(context.pool, charge_key=key)
+        if other is not None:
+            await show_everywhere(bot, context, other.charge.charge_id)
+
+
+async def dismiss_by_reply(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
+    done = await dismiss_charge(context.pool, number, order_of_reply(message, said, context))
+    if not isinstance(done, Done):
+        await refuse(message, done, context, card=await find_charge_card(context, number))
+        return
+    await message.answer(context.speech.say("desk-dismissed", number=str(number)))
+    await show_everywhere(bot, context, number)
+
+
+async def _find_or_alert(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
+    file = await find_charge_file(context.pool, charge_id=data.charge_id)
+    if file is None:
+        await press.answer(context.speech.label("desk-refused-unknown_charge"), show_alert=True)
     return file
 
 
-async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context, speech: Speech) -> ChargeFile | None:
-    """Find a charge that still waits; if it was decided, say so and show how."""
-    file = await _find_or_excuse(press, data, context, speech)
+async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
+    """Find a charge that is not decided yet; otherwise name the operator who decided it, show its card and return None."""
+    file = await _find_or_alert(press, data, context)
     if file is None or file.charge.waits:
         return file
     first = await find_decider(context.pool, file.charge.charge_id)
-    await refuse(press, Refused(Why.DECIDED_BEFORE, first), context, speech, card=charge_card(file, speech))
+    await refuse(press, Refused(Why.DECIDED_BEFORE, first), context, card=charge_card(file, context.speech))
     return None
 
 
 async def _whom(data: OnCharge, context: Context) -> tuple[KnownUser | None, PendingPayment | None]:
-    """Look up again whom a button means: what it carries is no more than ids."""
+    """Look up the user, and the pending payment if any, by the ids in the button."""
     payment = await find_payment_named(context.pool, PaymentId(data.payment_id)) if data.payment_id else None
     telegram_id = payment.telegram_id if payment else TelegramId(data.telegram_id)
     return (await find_users(context.pool, [telegram_id])).get(telegram_id), payment
 
 
-def _confirm(
-    file: ChargeFile, user: KnownUser, payment: PendingPayment | None, context: Context, speech: Speech
-) -> Card | None:
-    """Ask before crediting; None: nothing can be credited, as the currency has no rate."""
+def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, context: Context) -> Card | None:
+    """Build the card that asks for confirmation; None if the currency has no rate, so nothing can be credited."""
     charge = file.charge
-    credits = context.rates.credits_for(charge.amount_kept or Decimal(0), charge.currency)
+    credits = context.rates.credits_for(charge.amount_kept, charge.currency)
     back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
-    return None if credits is None else confirm_card(charge, user, payment, speech, credits=credits, back=back)
+    return None if credits is None else confirm_card(charge, user, payment, context.speech, credits=credits, back=back)
 
 
 def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Speech) -> str:
-    """Say for the operators what was chosen; without the user's name, which they may ask us to forget."""
+    """Describe the choice as the reason of the order; without the username, because the user may ask us to erase it."""
     if payment is None:
         return speech.label("desk-chosen-user", user=str(user.telegram_id))
     return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))
+
+
+def _dismiss_keys(
+    charge: ShownCharge, kinds: tuple[OutsiderKind, ...], speech: Speech
+) -> Iterator[InlineKeyboardButton]:
+    for kind in _worth_remembering(kinds):
+        yield button(_dismiss_label(charge, kind, speech), Dismiss(charge_id=charge.charge_id, remember=kind))
+    yield button(_dismiss_label(charge, None, speech), Dismiss(charge_id=charge.charge_id))
+
+
+def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind]:
+    """Choose the supporter, or else the subscription, as a supporter may have several; then the item."""
+    persons = [kind for kind in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if kind in kinds]
+    yield from persons[:1]
+    if OutsiderKind.ITEM in kinds:
+        yield OutsiderKind.ITEM
+
+
+def _dismiss_label(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> str:
+    """Return the text of a button, which is also recorded as the reason."""
+    if remember is None:
+        return speech.label("desk-only-this-button")
+    if remember is OutsiderKind.ITEM:
+        name, item = item_of(charge)
+        return speech.label(f"desk-any-{name}-button", item=item)
+    return speech.label("desk-outsider-button")
+
+
+def _dismissed(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> Card:
+    number = charge.charge_id
+    undo = button(speech.label("desk-undo-button"), OnCharge(step=Step.UNDO, charge_id=number))
+    lines = [speech.say("desk-dismissed", number=str(number))]
+    if remember is not None:
+        lines += [remembered(charge, remember, speech), speech.say("desk-undo-ends-memory")]
+    return Card("\n".join(lines), rows([undo]))

@@ -1,4 +1,4 @@
-"""Deciding a claim: which charge it means, or that none does."""
+"""Decide a claim: credit the charge that the user means, or decline the claim."""
 
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, Message
@@ -6,13 +6,20 @@ from aiogram.types import CallbackQuery, Message
 from coffee_ledger.store.desk import Done, Refused, Why, decline_claim
 from coffee_ledger.store.lookup import ClaimFile, ShownCharge, find_claim_file
 from coffee_ledger.telegram.context import Context
-from coffee_ledger.telegram.desk.asking import Answers, Question, ask, order_in
 from coffee_ledger.telegram.desk.buttons import OnClaim, Step
 from coffee_ledger.telegram.desk.cards import claim_card, confirm_card, fits_exactly, name_of
 from coffee_ledger.telegram.desk.charges import match_and_show
-from coffee_ledger.telegram.desk.people import find_answered_payment
-from coffee_ledger.telegram.desk.showing import refuse, show, show_below, show_claim_everywhere
-from coffee_ledger.telegram.speech import Speech
+from coffee_ledger.telegram.desk.messages import (
+    Prompt,
+    RepliesTo,
+    ask,
+    order_of_reply,
+    refuse,
+    show,
+    show_below,
+    show_claim_everywhere,
+)
+from coffee_ledger.telegram.desk.search import find_answered_payment
 
 
 def make_router() -> Router:
@@ -21,106 +28,105 @@ def make_router() -> Router:
         (Step.OPEN, open_claim),
         (Step.SHOW, show_claim),
         (Step.PICK, pick),
-        (Step.MATCH, confirm_at_once),
+        (Step.MATCH, match_at_once),
         (Step.DECLINE, ask_why_decline),
     ):
         router.callback_query.register(handler, OnClaim.filter(F.step == step))
-    router.message.register(decline, Answers(Question.WHY_DECLINE))
+    router.message.register(decline, RepliesTo(Prompt.WHY_DECLINE))
     return router
 
 
-async def open_claim(press: CallbackQuery, callback_data: OnClaim, context: Context, speech: Speech) -> None:
+async def open_claim(press: CallbackQuery, callback_data: OnClaim, context: Context) -> None:
     file = await find_claim_file(context.pool, callback_data.claim_id)
     await press.answer()
     if file is not None:
-        await show_below(press, claim_card(file, context.rates, speech))
+        await show_below(press, claim_card(file, context.rates, context.speech))
 
 
-async def show_claim(press: CallbackQuery, callback_data: OnClaim, context: Context, speech: Speech) -> None:
+async def show_claim(press: CallbackQuery, callback_data: OnClaim, context: Context) -> None:
     file = await find_claim_file(context.pool, callback_data.claim_id)
     await press.answer()
     if file is not None:
-        await show(press, claim_card(file, context.rates, speech))
+        await show(press, claim_card(file, context.rates, context.speech))
 
 
-async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context, speech: Speech) -> None:
-    """Ask once more: the charge is not quite what was claimed."""
-    found = await _find_candidate(press, callback_data, context, speech)
+async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context) -> None:
+    """Ask for confirmation, because the charge does not fit the claim exactly."""
+    found = await _find_candidate(press, callback_data, context)
     if found is None:
         return
     file, charge = found
     user = file.users[file.claim.telegram_id]
     credits = context.rates.credits_for(charge.amount_kept, charge.currency)
     if credits is None:
-        await press.answer(speech.label("desk-refused-no_rate"), show_alert=True)
+        await press.answer(context.speech.label("desk-refused-no_rate"), show_alert=True)
         return
     payment = await find_answered_payment(context.pool, user.telegram_id, charge)
     back = OnClaim(step=Step.SHOW, claim_id=file.claim.claim_id)
     await press.answer()
-    await show(press, confirm_card(charge, user, payment, speech, credits=credits, back=back))
+    await show(press, confirm_card(charge, user, payment, context.speech, credits=credits, back=back))
 
 
-async def confirm_at_once(
-    press: CallbackQuery, callback_data: OnClaim, bot: Bot, context: Context, speech: Speech
-) -> None:
-    found = await _find_candidate(press, callback_data, context, speech)
+async def match_at_once(press: CallbackQuery, callback_data: OnClaim, bot: Bot, context: Context) -> None:
+    """Match a charge that fits the claim exactly, without asking for confirmation."""
+    found = await _find_candidate(press, callback_data, context)
     if found is None:
         return
     file, charge = found
     if not fits_exactly(file, charge):
-        # Another such payment came since the card was sent: what was sure then is a question now.
-        await pick(press, callback_data, context, speech)
+        # Another charge that fits came after the card was sent, so confirmation is needed after all.
+        await pick(press, callback_data, context)
         return
     payment = await find_answered_payment(context.pool, file.claim.telegram_id, charge)
     user = file.users[file.claim.telegram_id]
-    await match_and_show(press, charge.charge_id, user, payment, bot, context, speech)
+    await match_and_show(press, charge.charge_id, user, payment, bot, context)
 
 
-async def ask_why_decline(press: CallbackQuery, callback_data: OnClaim, context: Context, speech: Speech) -> None:
-    file = await _find_open(press, callback_data, context, speech)
+async def ask_why_decline(press: CallbackQuery, callback_data: OnClaim, context: Context) -> None:
+    file = await _find_open(press, callback_data, context)
     if file is None:
         return
     await press.answer()
     if press.message is not None:
         user = name_of(file.claim.telegram_id, file.users)
-        text = speech.say("desk-ask-why-decline", user=user)
-        await ask(press.message, context, speech, Question.WHY_DECLINE, file.claim.claim_id, text)
+        text = context.speech.say("desk-ask-why-decline", user=user)
+        await ask(press.message, context, Prompt.WHY_DECLINE, file.claim.claim_id, text)
 
 
-async def decline(message: Message, number: int, said: str, bot: Bot, context: Context, speech: Speech) -> None:
-    done = await decline_claim(context.pool, number, order_in(message, said, context))
+async def decline(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
+    done = await decline_claim(context.pool, number, order_of_reply(message, said, context))
     if not isinstance(done, Done):
         file = await find_claim_file(context.pool, number)
-        card = claim_card(file, context.rates, speech) if file else None
-        await refuse(message, done, context, speech, card=card)
+        card = claim_card(file, context.rates, context.speech) if file else None
+        await refuse(message, done, context, card=card)
         return
-    await message.answer(speech.say("desk-declined"))
+    await message.answer(context.speech.say("desk-declined"))
     await show_claim_everywhere(bot, context, number)
 
 
-async def _find_open(press: CallbackQuery, data: OnClaim, context: Context, speech: Speech) -> ClaimFile | None:
-    """Find a claim that is open; if it ended, say so and show how."""
+async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> ClaimFile | None:
+    """Find an open claim; otherwise name the operator who decided it, show its card and return None."""
     file = await find_claim_file(context.pool, data.claim_id)
     if file is None:
-        await press.answer(speech.label("desk-refused-unknown_claim"), show_alert=True)
+        await press.answer(context.speech.label("desk-refused-unknown_claim"), show_alert=True)
         return None
     if file.claim.status == "open":
         return file
     refused = Refused(Why.DECIDED_BEFORE, file.claim.decided_by)
-    await refuse(press, refused, context, speech, card=claim_card(file, context.rates, speech))
+    await refuse(press, refused, context, card=claim_card(file, context.rates, context.speech))
     return None
 
 
 async def _find_candidate(
-    press: CallbackQuery, data: OnClaim, context: Context, speech: Speech
+    press: CallbackQuery, data: OnClaim, context: Context
 ) -> tuple[ClaimFile, ShownCharge] | None:
-    """Find an open claim, and the charge among those that may be meant; none that waits no more."""
-    file = await _find_open(press, data, context, speech)
+    """Find an open claim and the charge among its candidates; None if either was decided meanwhile."""
+    file = await _find_open(press, data, context)
     if file is None:
         return None
     charge = next((one for one in file.charges if one.charge_id == data.charge_id), None)
     if charge is None:
-        await press.answer(speech.label("desk-refused-charge-gone"), show_alert=True)
-        await show(press, claim_card(file, context.rates, speech))
+        await press.answer(context.speech.label("desk-refused-charge-gone"), show_alert=True)
+        await show(press, claim_card(file, context.rates, context.speech))
         return None
     return file, charge

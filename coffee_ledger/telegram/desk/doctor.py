@@ -1,4 +1,4 @@
-"""Is everything well? Each line with a sign, and what to do where it is not."""
+"""The health report of /doctor: webhook, notifications, clocks, ledger and backup, each with advice if something is wrong."""
 
 import platform
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from coffee_ledger.telegram.speech import Speech
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
-"""As of its alert: a night and what a backup takes."""
+"""A day and the time that a backup takes; the alert has the same limit."""
 OWED_LONG = timedelta(minutes=5)
 CLOCK_OFF_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """By how many seconds others are ahead of us; None: they did not say."""
+    """How many seconds the other clocks are ahead of ours; None if Telegram did not answer."""
 
     database: float
     telegram: float | None
@@ -39,17 +39,18 @@ class Clocks:
 
 def make_router() -> Router:
     router = Router(name="desk-doctor")
-    router.message.register(tell, Command("doctor"))
+    router.message.register(report, Command("doctor"))
     return router
 
 
-async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> None:
+async def report(message: Message, bot: Bot, context: Context) -> None:
+    speech = context.speech
     found = await examine(context.pool)
     now = context.clock()
     clocks = Clocks((found.now - now).total_seconds(), await telegram_ahead(bot))
-    away = await _find_away(context)
+    away = await _find_unreachable(context)
     lines = [
-        *_webhook(found, now, context, speech),
+        *_webhook(found, now, context),
         *_debts(found, now, speech),
         _clocks(clocks, speech),
         *_work(found, speech),
@@ -69,7 +70,8 @@ async def tell(message: Message, bot: Bot, context: Context, speech: Speech) -> 
     await message.answer("\n".join([speech.say("desk-doctor-title"), "", *lines]))
 
 
-def _webhook(found: Examination, now: datetime, context: Context, speech: Speech) -> Iterator[str]:
+def _webhook(found: Examination, now: datetime, context: Context) -> Iterator[str]:
+    speech = context.speech
     last = found.last_event
     if last is None:
         yield speech.say("desk-doctor-webhook-never", host=context.public_host)
@@ -142,12 +144,12 @@ def _clocks(clocks: Clocks, speech: Speech) -> str:
 
 
 def _seconds(offset: float, digits: int) -> str:
-    # A clock that is behind by nothing is not behind.
+    # Adding 0.0 turns -0.0 into 0.0.
     return f"{round(offset, digits) + 0.0:+.{digits}f}"
 
 
-async def _find_away(context: Context) -> list[str]:
-    """Name the operators who never pressed Start, or have blocked the bot."""
+async def _find_unreachable(context: Context) -> list[str]:
+    """Find the operators who never pressed Start, or who blocked the bot."""
     users = await find_users(context.pool, context.operators)
     return [
         name_of(operator, users)
@@ -157,7 +159,7 @@ async def _find_away(context: Context) -> list[str]:
 
 
 def ago(span: timedelta, speech: Speech) -> str:
-    """Say how long in the largest unit of which there are two at least."""
+    """Say how long ago, in the largest unit of which at least two have passed."""
     seconds = max(0, int(span.total_seconds()))
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:

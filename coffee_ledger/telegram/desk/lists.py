@@ -1,13 +1,18 @@
-"""What waits: charges and claims for a person, payments for their money, events for a mend."""
+"""
+List unmatched charges, pending payments, claims, guesses and failed events, in pages.
+
+The list of failed events also lets an operator settle an event again, or put it aside.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiogram import Router
+from aiogram import F, Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PendingPayment, TelegramId
+from coffee_ledger.store.desk import Done, Order, put_event_aside, settle_again
 from coffee_ledger.store.lookup import (
     KeptEvent,
     KnownUser,
@@ -24,23 +29,24 @@ from coffee_ledger.store.lookup import (
 )
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import (
-    Again,
-    Aside,
     Listing,
     OnCharge,
     OnClaim,
+    PutAside,
+    SettleAgain,
     Step,
-    Turn,
+    TurnPage,
     button,
     page_keys,
     rows,
 )
 from coffee_ledger.telegram.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
-from coffee_ledger.telegram.desk.showing import show
+from coffee_ledger.telegram.desk.messages import Prompt, RepliesTo, ask, order_of_reply, refuse, show
 from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
 PAGES_MAX = 1_000_000
+"""A limit for page numbers in forged buttons, so that OFFSET stays within the range of bigint."""
 
 Lines = list[str]
 Keys = list[InlineKeyboardButton]
@@ -50,34 +56,84 @@ def make_router() -> Router:
     router = Router(name="desk-lists")
     for command, listing in COMMANDS.items():
         router.message.register(_begin(listing), Command(command))
-    router.callback_query.register(turn, Turn.filter())
+    router.callback_query.register(turn, TurnPage.filter())
+    # The narrower filter must come first.
+    router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
+    router.callback_query.register(ask_whether_again, SettleAgain.filter())
+    router.callback_query.register(ask_why_aside, PutAside.filter())
+    router.message.register(put_event_aside_by_reply, RepliesTo(Prompt.WHY_PUT_ASIDE))
     return router
 
 
 def _begin(listing: Listing) -> Callable[..., Awaitable[None]]:
-    async def begin(message: Message, context: Context, speech: Speech) -> None:
-        card = await list_card(listing, 0, context, speech)
+    async def begin(message: Message, context: Context) -> None:
+        card = await list_card(listing, 0, context)
         await message.answer(card.text, reply_markup=card.keyboard)
 
     return begin
 
 
-async def turn(press: CallbackQuery, callback_data: Turn, context: Context, speech: Speech) -> None:
-    # A forged number is no reason to ask the database for more than it can count.
+async def turn(press: CallbackQuery, callback_data: TurnPage, context: Context) -> None:
     page = min(max(callback_data.page, 0), PAGES_MAX)
     await press.answer()
-    await show(press, await list_card(callback_data.listing, page, context, speech))
+    await show(press, await list_card(callback_data.listing, page, context))
 
 
-async def list_card(listing: Listing, number: int, context: Context, speech: Speech) -> Card:
-    """Build one page of a list, with a key for each that can be opened."""
+async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
+    """Ask for confirmation before the event is settled again."""
+    speech = context.speech
+    number = callback_data.event_no
+    keys = rows(
+        [button(speech.label("desk-failed-yes"), SettleAgain(event_no=number, is_sure=True), style="success")],
+        [button(speech.label("desk-back"), TurnPage(listing=Listing.FAILED, page=0))],
+    )
+    await press.answer()
+    await show(press, Card(speech.say("desk-confirm-failed", number=str(number)), keys))
+
+
+async def settle_event_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
+    """Mark the event to be settled again, which the janitor does."""
+    number = callback_data.event_no
+    order = Order(
+        operator=TelegramId(press.from_user.id),
+        reason=context.speech.label("desk-reason-failed", number=str(number)),
+        now=context.clock(),
+        request_key=f"press:{press.id}",
+    )
+    done = await settle_again(context.pool, number, order)
+    if isinstance(done, Done):
+        await press.answer(context.speech.label("desk-failed-wanted"))
+    else:
+        await refuse(press, done, context)
+    await show(press, await list_card(Listing.FAILED, 0, context))
+
+
+async def ask_why_aside(press: CallbackQuery, callback_data: PutAside, context: Context) -> None:
+    await press.answer()
+    if press.message is not None:
+        number = callback_data.event_no
+        text = context.speech.say("desk-ask-why-aside", number=str(number))
+        await ask(press.message, context, Prompt.WHY_PUT_ASIDE, number, text)
+
+
+async def put_event_aside_by_reply(message: Message, number: int, said: str, context: Context) -> None:
+    done = await put_event_aside(context.pool, number, order_of_reply(message, said, context))
+    if isinstance(done, Done):
+        await message.answer(context.speech.say("desk-aside", number=str(number)))
+    else:
+        await refuse(message, done, context, first="desk-refused-event-decided")
+
+
+async def list_card(listing: Listing, number: int, context: Context) -> Card:
+    """Build a page of a list, with a button for each row that can be opened."""
+    speech = context.speech
     load, describe = LISTS[listing]
     page = await load(context.pool, skip=number * PAGE_LENGTH, count_max=PAGE_LENGTH)
     name = listing.name.lower()
-    lines, keys = await describe(page, context, speech)
+    lines, keys = await describe(page, context)
     if not lines:
-        # What filled the last page was decided meanwhile.
-        return await list_card(listing, 0, context, speech) if number else Card(speech.say(f"desk-{name}-none"))
+        # All rows of the last page were decided meanwhile: show the first page.
+        return await list_card(listing, 0, context) if number else Card(speech.say(f"desk-{name}-none"))
     pages = -(-page.total // PAGE_LENGTH)
     title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"
     return Card(
@@ -86,36 +142,38 @@ async def list_card(listing: Listing, number: int, context: Context, speech: Spe
     )
 
 
-async def _charges(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
-    return [charge_line(charge, speech) for charge in page.charges], [open_key(one, speech) for one in page.charges]
+async def _charges(page: Page, context: Context) -> tuple[Lines, Keys]:
+    return [charge_line(charge, context.speech) for charge in page.charges], [
+        open_key(one, context.speech) for one in page.charges
+    ]
 
 
-async def _payments(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+async def _payments(page: Page, context: Context) -> tuple[Lines, Keys]:
     users = await find_users(context.pool, {payment.telegram_id for payment in page.payments})
-    return [payment_line(payment, users, speech) for payment in page.payments], []
+    return [payment_line(payment, users, context.speech) for payment in page.payments], []
 
 
-async def _claims(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+async def _claims(page: Page, context: Context) -> tuple[Lines, Keys]:
     users = await find_users(context.pool, {claim.telegram_id for claim in page.claims})
-    lines = [_claim_line(claim, users, speech) for claim in page.claims]
+    lines = [_claim_line(claim, users, context.speech) for claim in page.claims]
     return lines, [
         button(
-            speech.label("desk-claims-button", number=str(claim.claim_id)),
+            context.speech.label("desk-claims-button", number=str(claim.claim_id)),
             OnClaim(step=Step.OPEN, claim_id=claim.claim_id),
         )
         for claim in page.claims
     ]
 
 
-async def _events(page: Page, _context: Context, speech: Speech) -> tuple[Lines, Keys]:
-    keys = [_event_keys(event, speech) for event in page.events if event.settle_again_at is None]
-    return [_event_line(event, speech) for event in page.events], [key for pair in keys for key in pair]
+async def _events(page: Page, context: Context) -> tuple[Lines, Keys]:
+    keys = [_event_keys(event, context.speech) for event in page.events if event.settle_again_at is None]
+    return [_event_line(event, context.speech) for event in page.events], [key for pair in keys for key in pair]
 
 
-async def _guesses(page: Page, context: Context, speech: Speech) -> tuple[Lines, Keys]:
+async def _guesses(page: Page, context: Context) -> tuple[Lines, Keys]:
     users = await find_users(context.pool, {guess.telegram_id for guess in page.guesses})
-    lines = [_guess_line(guess, users, speech) for guess in page.guesses]
-    return lines, [open_key(guess.charge, speech) for guess in page.guesses]
+    lines = [_guess_line(guess, users, context.speech) for guess in page.guesses]
+    return lines, [open_key(guess.charge, context.speech) for guess in page.guesses]
 
 
 COMMANDS = {
@@ -127,7 +185,7 @@ COMMANDS = {
 }
 LISTS: dict[
     Listing,
-    tuple[Callable[..., Awaitable[Page]], Callable[[Page, Context, Speech], Awaitable[tuple[Lines, Keys]]]],
+    tuple[Callable[..., Awaitable[Page]], Callable[[Page, Context], Awaitable[tuple[Lines, Keys]]]],
 ] = {
     Listing.UNMATCHED: (list_unmatched, _charges),
     Listing.PENDING: (list_pending, _payments),
@@ -203,8 +261,10 @@ def _event_line(event: KeptEvent, speech: Speech) -> str:
 
 def _event_keys(event: KeptEvent, speech: Speech) -> Keys:
     number = str(event.event_no)
-    again = button(speech.label("desk-failed-button", number=number), Again(event_no=event.event_no, is_sure=False))
-    return [again, button(speech.label("desk-aside-button", number=number), Aside(event_no=event.event_no))]
+    again = button(
+        speech.label("desk-failed-button", number=number), SettleAgain(event_no=event.event_no, is_sure=False)
+    )
+    return [again, button(speech.label("desk-aside-button", number=number), PutAside(event_no=event.event_no))]
 
 
 def in_pairs(keys: Sequence[InlineKeyboardButton]) -> list[Sequence[InlineKeyboardButton]]:

@@ -1,7 +1,7 @@
 """
-The payments as a part that any aiogram bot can take in: the conversation's router, the notifier, and spending.
+Assemble the conversation, the operators' desk, the Mini App's endpoints and the notifier in an aiogram Dispatcher.
 
-Our own bot is put together from the same parts (services/bot/__main__.py).
+The project's own bot (services/bot) and bots that embed the payments call the same function, `payments_in`.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from coffee_ledger.store.spending import spend_credits
 from coffee_ledger.telegram.api.app import Api
 from coffee_ledger.telegram.api.chat import Chat
 from coffee_ledger.telegram.api.live import Live
-from coffee_ledger.telegram.client import UPDATE_BYTES_MAX, LimitCalls, calling, make_bot
+from coffee_ledger.telegram.client import UPDATE_BYTES_MAX, LimitCalls, add_update_route, make_bot, request_middlewares
 from coffee_ledger.telegram.clock import watch_clock
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.router import make_router as make_desk_router
@@ -35,69 +35,89 @@ from coffee_ledger.telegram.notifier import Notifier, sender
 from coffee_ledger.telegram.rate_limiter import RateLimiter
 from coffee_ledger.telegram.router import make_router
 from coffee_ledger.telegram.settings import BotSettings
+from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
-"""How long a stop waits for what is being handled."""
+"""How long a stop waits for the Mini App's requests, and then for the updates that are being handled."""
 
 NOTIFIER_CONNECTIONS = 2
-"""To look into the outbox and to mark sent messages. A message is marked at once, however busy the conversation is."""
+"""One to read the outbox and one to mark messages as sent, so that a busy conversation never delays the marking."""
 
 
 @dataclass(frozen=True)
 class Payments:
-    """What a bot's own handlers need of it."""
+    """The part of the ledger that the handlers of another bot use."""
 
     pool: Pool
 
     async def spend(self, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
-        """Spend credits once for each *key* and return what is left; see `coffee_ledger.store.spending.spend_credits`."""
+        """Spend credits once for each *key* and return the balance; see `coffee_ledger.store.spending.spend_credits`."""
         return await spend_credits(self.pool, telegram_id, credits, reason=reason, key=key)
 
 
 @asynccontextmanager
-async def payments_in(dispatcher: Dispatcher, bot: Bot, settings: BotSettings) -> AsyncIterator[Payments]:
+async def payments_in(
+    dispatcher: Dispatcher, bot: Bot, settings: BotSettings, *, is_alone: bool = False
+) -> AsyncIterator[Payments]:
     """
-    Put the payments into somebody's Dispatcher, and tell its users of theirs for as long as the context lasts.
+    Put the payments into *dispatcher*, and send notifications for as long as the context lasts.
 
-    Include your own routers first: they are asked first, and what they take never comes here. What nobody knows stays
-    unanswered, as before. Stands in for the service `bot`, so it answers the proxy, the health check and Prometheus, too: all
-    updates are counted, and when polling stops, those that are being handled are waited for.
+    Include your own routers first, so that they get each update before these. Updates that no router takes stay unanswered.
+    The process takes the place of the service `bot`: it also answers the proxy, the health check and Prometheus. All updates are
+    counted. A stop waits for the updates that are being handled.
+
+    *is_alone*: the Dispatcher has no other handlers, so unknown messages are answered, and the rate limit applies to all updates. It
+    must be made with `disable_fsm=True`. In webhook mode, the application also takes Telegram's updates.
     """
+    # The outermost middleware, so that a stop also waits for the other middlewares.
     in_flight = InFlight()
-    for step in (in_flight, MeasureUpdates()):
-        dispatcher.update.outer_middleware(step)
-    dispatcher.shutdown.register(partial(in_flight.wait, seconds_max=DRAIN_SECONDS))
+    dispatcher.update.outer_middleware(in_flight)
+    dispatcher.update.outer_middleware(MeasureUpdates())
+    if is_alone:
+        # aiogram would register its own middleware first, which queues the updates of one user. Register it after the throttle, so
+        # that a user who sends too fast is refused before the queue.
+        dispatcher.update.outer_middleware(Throttle())
+        dispatcher.update.outer_middleware(dispatcher.fsm)
+    else:
+        # aiogram's polling closes the session right after the shutdown event, and the handlers need it for their answers.
+        dispatcher.shutdown.register(partial(in_flight.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
         dispatcher["context"] = context
+        # The desk comes first, because the conversation may answer every message.
         dispatcher.include_router(make_desk_router())
-        dispatcher.include_router(make_router(answers_unknown=False, throttle=Throttle()))
+        dispatcher.include_router(make_router(answers_unknown=is_alone, throttle=None if is_alone else Throttle()))
         async with (
             health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
             export_process_metrics(pool, revision=settings.REVISION),
-            telling(settings, context, bot) as app,
-            listening(app, settings.BOT_PORT),
+            background_tasks(settings, context, bot) as app,
         ):
-            yield Payments(pool)
+            if is_alone and settings.BOT_WEBHOOK_URL is not None:
+                add_update_route(app, bot, dispatcher, settings)
+            async with listening(app, settings.BOT_PORT, drain_seconds=DRAIN_SECONDS if is_alone else 0):
+                yield Payments(pool)
+            # Before the notifier and the pool stop, which the handlers use.
+            if is_alone:
+                await in_flight.wait(seconds_max=DRAIN_SECONDS)
 
 
 @asynccontextmanager
-async def telling(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
+async def background_tasks(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
     """
-    Deliver what is owed, and keep open pages up to date, for as long as the context lasts; end what has been begun.
+    Run the notifier, the updates of open Mini App pages and the clock check for as long as the context lasts.
 
-    Meanwhile all calls of *bot* are measured, and what it sends keeps to Telegram's limits together with what is owed. Yields the
-    application that answers the Mini App, for the caller to serve.
+    Meanwhile the calls of *bot* are measured, and share one rate limiter with the notifier. Yields the application that answers the
+    Mini App; the caller serves it. At the end, notifications that are being sent are finished.
     """
     limiter = RateLimiter()
     live = Live(context.pool)
     database_url = settings.DATABASE_URL.get_secret_value()
     async with (
-        # Without retries: the outbox remembers what failed.
+        # Without retries, because the outbox retries.
         make_bot(settings, retries=False) as messenger,
         open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
-        calling(messenger, MeasureCalls()),
-        calling(bot, LimitCalls(limiter), MeasureCalls()),
+        request_middlewares(messenger, MeasureCalls()),
+        request_middlewares(bot, LimitCalls(limiter), MeasureCalls()),
         asyncio.TaskGroup() as tasks,
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)
@@ -107,7 +127,7 @@ async def telling(settings: BotSettings, context: Context, bot: Bot) -> AsyncIte
             live.wake()
 
         chat = Chat(bot, context, tasks)
-        api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.hand_over)
+        api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.send_code)
         app = web.Application(client_max_size=UPDATE_BYTES_MAX)
         app.add_subapp("/api", api.make_app())
         until_ended = [
@@ -153,4 +173,5 @@ def make_context(settings: BotSettings, pool: Pool) -> Context:
         operators=tuple(settings.operators),
         rules=settings.rules,
         revision=settings.REVISION,
+        speech=speech(DEFAULT_LANGUAGE),
     )

@@ -1,4 +1,4 @@
-"""The questions that people really ask."""
+"""/help: answers to frequent questions."""
 
 from aiogram import Router
 from aiogram.filters import Command
@@ -6,7 +6,6 @@ from aiogram.types import Message
 
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import help_keyboard
-from coffee_ledger.telegram.speech import Speech
 
 QUESTIONS = ("help-how", "help-nothing-came", "help-code", "help-credits", "help-back")
 
@@ -17,7 +16,8 @@ def make_router() -> Router:
     return router
 
 
-async def explain(message: Message, context: Context, speech: Speech) -> None:
+async def explain(message: Message, context: Context) -> None:
+    speech = context.speech
     rates = [speech.rate(per_unit, currency) for currency, per_unit in context.rates.per_unit.items()]
     answers = [speech.say(question, rates=", ".join(rates)) for question in QUESTIONS]
     text = "\n\n".join([speech.say("help-title"), *answers])

@@ -1,17 +1,19 @@
-"""Find people and payments by whatever an operator has in hand, and tell the whole life of a payment."""
+"""Search users and charges by a code, a name, an id, an e-mail address or a number; show the history of a pending payment."""
 
 import re
+from dataclasses import dataclass
 
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import InlineKeyboardMarkup, Message
 
 from coffee_ledger.codes import is_code, is_older_form, read_codes
-from coffee_ledger.model import PaymentId
+from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.lookup import (
     FOUND_MAX,
     Entry,
+    KnownUser,
     Life,
     ShownCharge,
     find_charges_by_email,
@@ -19,28 +21,41 @@ from coffee_ledger.store.lookup import (
     find_charges_by_number,
     find_charges_of_user,
     find_life,
+    find_payment_named,
     find_payments_of_user,
+    find_users,
+    find_users_named,
 )
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import rows
 from coffee_ledger.telegram.desk.cards import as_many_as_fit, decision_line, money, name_of, reason_words
 from coffee_ledger.telegram.desk.lists import charge_line, in_pairs, open_key, payment_line
-from coffee_ledger.telegram.desk.people import Found, find_people, without_sign
 from coffee_ledger.telegram.speech import Speech
 
 PEOPLE_MAX = 5
 QUERY_LENGTH_MAX = 200
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+NAME = re.compile(r"@?([A-Za-z][A-Za-z0-9_]{3,31})")
+TELEGRAM_ID = re.compile(r"[1-9][0-9]{0,15}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A user, and the pending payment if they were found by its code."""
+
+    user: KnownUser
+    payment: PendingPayment | None = None
 
 
 def make_router() -> Router:
-    router = Router(name="desk-finding")
+    router = Router(name="desk-search")
     router.message.register(find, Command("find"))
-    router.message.register(tell_life, Command("payment"))
+    router.message.register(show_history, Command("payment"))
     return router
 
 
-async def find(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def find(message: Message, command: CommandObject, context: Context) -> None:
+    speech = context.speech
     said = (command.args or "").strip()[:QUERY_LENGTH_MAX]
     if not said:
         await message.answer(speech.say("desk-find-how"))
@@ -48,7 +63,7 @@ async def find(message: Message, command: CommandObject, context: Context, speec
     is_address = not said.startswith("@") and EMAIL.fullmatch(said) is not None
     people = [] if is_address else (await find_people(context.pool, said))[:PEOPLE_MAX]
     charges = await _find_charges(context.pool, said, people, is_address=is_address)
-    lines = [line for found in people for line in await _tell_user(found, context, speech)]
+    lines = [line for found in people for line in await _tell_user(found, context)]
     lines += [_line_with_email(charge, said if is_address else None, speech) for charge in charges]
     if not lines:
         await message.answer(speech.say("desk-found-nothing"))
@@ -57,7 +72,8 @@ async def find(message: Message, command: CommandObject, context: Context, speec
     await message.answer(_fit(lines, speech), reply_markup=rows(*in_pairs(keys)) if keys else None)
 
 
-async def tell_life(message: Message, command: CommandObject, context: Context, speech: Speech) -> None:
+async def show_history(message: Message, command: CommandObject, context: Context) -> None:
+    speech = context.speech
     code = read_payment_id(command.args or "")
     life = await find_life(context.pool, code) if code else None
     if life is None:
@@ -66,8 +82,31 @@ async def tell_life(message: Message, command: CommandObject, context: Context, 
     await message.answer(_life(life, speech), reply_markup=_life_keys(life, speech))
 
 
+async def find_people(pool: Pool, said: str) -> list[Found]:
+    """Find users by the codes in the text, or else by a Telegram id, or else by a username."""
+    payments = [await find_payment_named(pool, code) for code in sorted(read_codes(said).codes)]
+    known = [payment for payment in payments if payment is not None]
+    if known:
+        users = await find_users(pool, {payment.telegram_id for payment in known})
+        return [Found(users[payment.telegram_id], payment) for payment in known if payment.telegram_id in users]
+    if TELEGRAM_ID.fullmatch(said):
+        return [Found(user) for user in (await find_users(pool, [TelegramId(int(said))])).values()]
+    name = NAME.fullmatch(said)
+    return [Found(user) for user in await find_users_named(pool, name[1])] if name else []
+
+
+async def find_answered_payment(pool: Pool, user: TelegramId, charge: ShownCharge) -> PendingPayment | None:
+    """Find the open pending payment that the charge would complete; None if none or more than one has its amount."""
+    fitting = [
+        payment
+        for payment in await find_payments_of_user(pool, user)
+        if payment.is_open and (payment.amount, payment.currency) == (charge.amount, charge.currency)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
 def read_payment_id(said: str) -> PaymentId | None:
-    """Read one code, as people type it, or the older form."""
+    """Read a code as people type it, or a payment id of the older form; None for anything else."""
     codes = read_codes(said).codes
     if len(codes) == 1:
         return next(iter(codes))
@@ -75,8 +114,13 @@ def read_payment_id(said: str) -> PaymentId | None:
     return PaymentId(said) if is_code(said) or is_older_form(said) else None
 
 
+def without_number_sign(number: str) -> str:
+    """Remove the sign before a number: #7, №7."""
+    return number.lstrip("#№ ")
+
+
 def mask(address: str) -> str:
-    """Show as much of an address as tells two apart: a***@example.org."""
+    """Hide an e-mail address, but leave enough to tell two apart: a***@example.org."""
     name, _, host = address.partition("@")
     return f"{name[:1]}***@{host}" if host else f"{name[:1]}***"
 
@@ -84,14 +128,15 @@ def mask(address: str) -> str:
 async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_address: bool) -> list[ShownCharge]:
     if is_address:
         return await find_charges_by_email(pool, said)
-    charges = await find_charges_by_number(pool, without_sign(said))
+    charges = await find_charges_by_number(pool, without_number_sign(said))
     charges += await find_charges_by_name(pool, " ".join(said.split()))
     for found in people:
         charges += await find_charges_of_user(pool, found.user.telegram_id)
     return list({charge.charge_id: charge for charge in charges}.values())
 
 
-async def _tell_user(found: Found, context: Context, speech: Speech) -> list[str]:
+async def _tell_user(found: Found, context: Context) -> list[str]:
+    speech = context.speech
     user = found.user
     lines = [
         speech.say(
@@ -115,7 +160,7 @@ def _line_with_email(charge: ShownCharge, typed: str | None, speech: Speech) -> 
     line = charge_line(charge, speech)
     if not charge.email:
         return line
-    # Only whoever knows the address already sees it whole.
+    # Show the whole address only to an operator who typed it.
     is_known = typed is not None and typed.lower() == charge.email.lower()
     return f"{line} · {speech.say('desk-email', email=charge.email if is_known else mask(charge.email))}"
 
@@ -182,13 +227,13 @@ def _entry_line(entry: Entry, speech: Speech) -> str:
 
 
 def _life_keys(life: Life, speech: Speech) -> InlineKeyboardMarkup | None:
-    # The newest, where a code was paid over and over.
+    # Only the newest, if a code was paid many times.
     keys = [open_key(charge, speech) for charge in life.charges[-FOUND_MAX:]]
     return rows(*in_pairs(keys)) if keys else None
 
 
 def _fit(lines: list[str], speech: Speech) -> str:
-    """Join what Telegram takes, and count the rest."""
+    """Join as many lines as fit into a message, and count the others."""
     shown = as_many_as_fit(lines)
     left = len(lines) - len(shown)
     return "\n".join([*shown, speech.say("desk-more", count=left)] if left else shown)

@@ -1,0 +1,250 @@
+"""
+Send and edit the desk's messages, and ask operators for answers in words.
+
+A prompt carries its kind and the number of its charge, claim or event in an invisible link. The operator replies to the prompt, and
+Telegram sends the prompt along with the reply. So nothing is stored meanwhile, and a restart or a long pause loses nothing.
+"""
+
+import enum
+import re
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from aiogram import Bot
+from aiogram.enums import MessageEntityType
+from aiogram.exceptions import AiogramError, TelegramBadRequest
+from aiogram.filters import Filter
+from aiogram.types import CallbackQuery, ForceReply, InaccessibleMessage, InlineKeyboardMarkup, Message
+
+from coffee_ledger.model import TelegramId
+from coffee_ledger.notifications import ClaimRaised
+from coffee_ledger.store.desk import Done, Order, Refused, Why
+from coffee_ledger.store.lookup import (
+    drop_reminders,
+    find_cards,
+    find_charge_file,
+    find_claim_file,
+    find_claims_about,
+    find_users,
+)
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.desk.cards import Card, charge_card, claim_card, name_of
+from coffee_ledger.telegram.desk.news import ABOUT_ONE_CHARGE, news_card
+from coffee_ledger.telegram.speech import speech
+
+log = structlog.stdlib.get_logger()
+
+ANSWER_LENGTH_MAX = 300
+"""Longer answers are cut off."""
+
+SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
+
+
+class Prompt(enum.StrEnum):
+    """The kinds of prompts. The values stand in messages that were sent before, so they must not change."""
+
+    WHO = "who"
+    """Ask to which user a charge belongs."""
+    WHY_DISMISS = "dismiss"
+    WHY_UNDO_CHARGE = "undocharge"
+    WHY_UNDO_ENTRY = "undoentry"
+    WHY_DECLINE = "decline"
+    WHY_PUT_ASIDE = "putaside"
+    HOW_MUCH = "howmuch"
+    """Ask which part of a charge was refunded."""
+
+
+async def show(press: CallbackQuery, card: Card) -> None:
+    """Replace the message with the button by *card*; send it as a new message if Telegram refuses the edit."""
+    message = press.message
+    if isinstance(message, Message):
+        try:
+            await message.edit_text(card.text, reply_markup=card.keyboard)
+        except TelegramBadRequest as error:
+            if "not modified" in error.message:
+                return
+        else:
+            return
+    if message is not None:
+        await message.answer(card.text, reply_markup=card.keyboard)
+
+
+async def show_below(press: CallbackQuery, card: Card) -> None:
+    """Send *card* as a new message, because the message with the button has other buttons that are still needed."""
+    if press.message is not None:
+        await press.message.answer(card.text, reply_markup=card.keyboard)
+
+
+async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
+    """Update the cards of a charge, and of the claims about it, in the chats of all operators."""
+    file = await find_charge_file(context.pool, charge_id=charge_id)
+    if file is None:
+        return
+    if not file.charge.waits:
+        await drop_reminders(context.pool, context.operators, file.charge.charge_key)
+    for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
+        if not isinstance(card.facts, ABOUT_ONE_CHARGE):
+            continue
+        shown = news_card(card.facts, file, speech(card.language))
+        await _edit(bot, card.telegram_id, card.message_id, shown)
+    decided_at = file.charge.decision.at if file.charge.decision else None
+    for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
+        await show_claim_everywhere(bot, context, claim_id)
+
+
+async def show_claim_everywhere(bot: Bot, context: Context, claim_id: int) -> None:
+    """Update the cards of a claim in the chats of all operators."""
+    file = await find_claim_file(context.pool, claim_id)
+    if file is None:
+        return
+    for card in await find_cards(context.pool, context.operators, claim_id=claim_id):
+        if isinstance(card.facts, ClaimRaised):
+            await _edit(bot, card.telegram_id, card.message_id, claim_card(file, context.rates, speech(card.language)))
+
+
+async def find_charge_card(context: Context, charge_id: int) -> Card | None:
+    file = await find_charge_file(context.pool, charge_id=charge_id)
+    return charge_card(file, context.speech) if file else None
+
+
+async def refuse(
+    to: CallbackQuery | Message,
+    refused: Refused,
+    context: Context,
+    *,
+    card: Card | None = None,
+    first: str = "desk-refused-other-first",
+) -> None:
+    """
+    Give the reason for a refused order, and show the current *card*: in place of the message with the button, or below a reply.
+
+    *first* is the text that names the operator who decided first.
+    """
+    if isinstance(to, CallbackQuery):
+        await to.answer(await _explain(refused, context, context.speech.label, first), show_alert=True)
+        if card is not None:
+            await show(to, card)
+        return
+    await to.answer(await _explain(refused, context, context.speech.say, first))
+    if card is not None:
+        await to.answer(card.text, reply_markup=card.keyboard)
+
+
+async def ask(
+    message: Message | InaccessibleMessage,
+    context: Context,
+    prompt: Prompt,
+    number: int,
+    text: str,
+    *,
+    keys: InlineKeyboardMarkup | None = None,
+) -> None:
+    """
+    Send a prompt that the operator answers by a reply.
+
+    *keys* offers answers as buttons too. Then the reply field does not open by itself, because a message has either buttons or a
+    forced reply.
+    """
+    # Link to the creator's page, which has a public name: Telegram removes links to other names.
+    link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
+    placeholder = context.speech.label(f"desk-placeholder-{prompt}")
+    await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
+
+
+class RepliesTo(Filter):
+    """Match a reply to this kind of prompt; pass the handler the `number` of the subject and the reply as `said`."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
+
+    async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
+        asked = message.reply_to_message
+        said = one_line(message.text)
+        if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
+            return False
+        number = _subject(asked, self._prompt)
+        return False if number is None else {"number": number, "said": said}
+
+
+def one_line(said: str | None) -> str:
+    """Join the words of a reason or an answer by single spaces, and cut it off at its maximum length."""
+    return " ".join((said or "").split())[:ANSWER_LENGTH_MAX]
+
+
+def order_of_reply(message: Message, said: str, context: Context) -> Order:
+    """Make an order from a reply to a prompt; the reply is the reason."""
+    assert message.from_user is not None
+    return Order(
+        operator=TelegramId(message.from_user.id),
+        reason=said,
+        now=context.clock(),
+        request_key=f"message:{message.chat.id}:{message.message_id}",
+    )
+
+
+def order_of_press(press: CallbackQuery, context: Context) -> Order | None:
+    """
+    Make an order from a press on a button under a message that quotes the reason.
+
+    Returns None if Telegram no longer delivers that message. The order's key is the message, not the press, so a second press on
+    the same button repeats the order instead of giving a new one.
+    """
+    message = press.message
+    quote = _quoted(message) if isinstance(message, Message) else None
+    if message is None or not quote:
+        return None
+    return Order(
+        operator=TelegramId(press.from_user.id), reason=quote, now=context.clock(), request_key=message_key(press)
+    )
+
+
+def message_key(press: CallbackQuery) -> str:
+    """Name the message under which a button was pressed, so that only the first press on it counts."""
+    message = press.message
+    return f"asked:{message.chat.id}:{message.message_id}" if message is not None else f"press:{press.id}"
+
+
+async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
+    """Say the user, the change and the new balance; *text* is the id of the text, *values* its other values."""
+    assert done.telegram_id is not None
+    speech = context.speech
+    users = await find_users(context.pool, [done.telegram_id])
+    return speech.say(
+        text,
+        user=name_of(done.telegram_id, users),
+        credits=speech.change(done.credits),
+        balance=speech.say("credits", credits=users[done.telegram_id].balance),
+        **values,
+    )
+
+
+async def _explain(refused: Refused, context: Context, say: Callable[..., str], first: str) -> str:
+    if refused.why is not Why.DECIDED_BEFORE:
+        return say(f"desk-refused-{refused.why}")
+    if refused.operator_id is None:
+        return say("desk-refused-rule-first")
+    users = await find_users(context.pool, [refused.operator_id])
+    return say(first, operator=name_of(refused.operator_id, users))
+
+
+async def _edit(bot: Bot, chat_id: TelegramId, message_id: int, card: Card) -> None:
+    # A card that was deleted or is too old to be edited stays as it is; the decision does not depend on it.
+    with suppress(AiogramError):
+        await bot.edit_message_text(card.text, chat_id=chat_id, message_id=message_id, reply_markup=card.keyboard)
+
+
+def _quoted(message: Message) -> str | None:
+    """Return the first quotation in the message, or None if there is none."""
+    text = message.text or ""
+    quotes = [one for one in message.entities or () if one.type == MessageEntityType.BLOCKQUOTE]
+    return quotes[0].extract_from(text) if quotes else None
+
+
+def _subject(asked: Message, prompt: Prompt) -> int | None:
+    """Return the number in the invisible link of a prompt of this kind, or None for any other message."""
+    for entity in asked.entities or ():
+        link = SUBJECT.search(entity.url or "") if entity.type == MessageEntityType.TEXT_LINK else None
+        if link is not None and link[1] == prompt:
+            return int(link[2])
+    return None

@@ -1,0 +1,377 @@
+"""
+Take back credits: undo a match, a dismissal or an adjustment, or refund a part of a charge.
+
+Each asks for a reason first, and then shows the change and asks for confirmation. That message quotes the reason, and the press on
+its button reads it from there, so nothing is stored in between.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command, CommandObject
+from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
+
+from coffee_ledger.model import ChargeState, CreditKind
+from coffee_ledger.store.desk import Done, Refused, Why, foresee_part, refund_part, undo_adjustment, undo_match
+from coffee_ledger.store.lookup import (
+    ChargeFile,
+    Entry,
+    KnownUser,
+    ShownCharge,
+    find_adjustments,
+    find_charge_file,
+    find_charges_by_number,
+    find_charges_of_user,
+    find_entry,
+    find_users,
+)
+from coffee_ledger.telegram.amounts import RequestedAmount, read_paid
+from coffee_ledger.telegram.context import Context
+from coffee_ledger.telegram.desk.buttons import LeaveAsIs, OnCharge, RefundPart, Step, Undo, button, column, rows
+from coffee_ledger.telegram.desk.cards import Card, decided, money, name_of
+from coffee_ledger.telegram.desk.lists import open_key
+from coffee_ledger.telegram.desk.messages import (
+    Prompt,
+    RepliesTo,
+    ask,
+    balance_text,
+    find_charge_card,
+    one_line,
+    order_of_press,
+    refuse,
+    show,
+    show_everywhere,
+)
+from coffee_ledger.telegram.desk.search import find_people
+from coffee_ledger.telegram.speech import Speech
+
+# "c12" or "credit 12" names an entry of the ledger. U+0441 is the Cyrillic letter that looks like c.
+ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
+# The number of a charge, or a user; then perhaps the reason.
+TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
+
+
+def make_router() -> Router:
+    router = Router(name="desk-undo")
+    router.message.register(begin_undo, Command("undo"))
+    router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
+    router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
+    router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
+    # The narrower filter must come first.
+    router.callback_query.register(undo, Undo.filter(F.is_sure))
+    router.callback_query.register(ask_why_undo, Undo.filter())
+    router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
+    router.message.register(take_amount, RepliesTo(Prompt.HOW_MUCH))
+    router.callback_query.register(reverse_part, RefundPart.filter())
+    return router
+
+
+async def begin_undo(message: Message, command: CommandObject, context: Context) -> None:
+    """Begin to undo the named entry or charge; for a user, list their charges and entries with a button each."""
+    said = (command.args or "").strip()
+    entry, target = ENTRY.fullmatch(said), TARGET.fullmatch(said)
+    if entry is not None:
+        await _begin_undo_of(message, Undo(is_charge=False, number=int(entry[1]), is_sure=True), entry[2], context)
+        return
+    if target is None:
+        await message.answer(context.speech.say("desk-undo-how"))
+        return
+    charges = await find_charges_by_number(context.pool, target[1])
+    if len(charges) == 1:
+        subject = Undo(is_charge=True, number=charges[0].charge_id, is_sure=True)
+        await _begin_undo_of(message, subject, target[2], context)
+        return
+    card = await _offer_what_can_be_undone(target[1], context)
+    await message.answer(card.text, reply_markup=card.keyboard)
+
+
+async def ask_why_undo_charge(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    await press.answer()
+    if press.message is not None:
+        subject = Undo(is_charge=True, number=callback_data.charge_id, is_sure=False)
+        await _ask_why(press.message, subject, context)
+
+
+async def ask_why_undo(press: CallbackQuery, callback_data: Undo, context: Context) -> None:
+    await press.answer()
+    if press.message is not None:
+        await _ask_why(press.message, callback_data, context)
+
+
+async def take_why_undo_charge(message: Message, number: int, said: str, context: Context) -> None:
+    await _begin_undo_of(message, Undo(is_charge=True, number=number, is_sure=True), said, context)
+
+
+async def take_why_undo_entry(message: Message, number: int, said: str, context: Context) -> None:
+    await _begin_undo_of(message, Undo(is_charge=False, number=number, is_sure=True), said, context)
+
+
+async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
+    """Undo it, unless the charge was matched anew after the operator saw it."""
+    order = order_of_press(press, context)
+    if order is None:
+        await press.answer(context.speech.label("desk-too-old"), show_alert=True)
+        return
+    if callback_data.is_charge:
+        done = await undo_match(context.pool, callback_data.number, order, shown=callback_data.matched_at)
+    else:
+        done = await undo_adjustment(context.pool, callback_data.number, order)
+    if not isinstance(done, Done):
+        await refuse(press, done, context, card=await _left_as_it_is(callback_data, done, context))
+        return
+    await press.answer()
+    await show(press, await _undone(done, context))
+    if done.charge_id is not None:
+        await show_everywhere(bot, context, done.charge_id)
+
+
+async def _begin_undo_of(message: Message, subject: Undo, said: str | None, context: Context) -> None:
+    """Show the change of the balance and ask for confirmation; without a reason, ask for the reason first."""
+    speech = context.speech
+    shown = await (_show_charge if subject.is_charge else _show_entry)(subject.number, context)
+    if shown is None:
+        await message.answer(speech.say("desk-refused-nothing_to_undo"))
+        return
+    reason = one_line(said)
+    if not reason:
+        await _ask_why(message, subject, context)
+        return
+    keys = rows(
+        [
+            button(
+                speech.label("desk-undo-yes"),
+                subject.model_copy(update={"matched_at": shown.matched_at}),
+                style="danger",
+            )
+        ],
+        [button(speech.label("desk-no"), LeaveAsIs())],
+    )
+    await message.answer(speech.say("desk-confirm-undo", reason=reason) + "\n\n" + shown.text, reply_markup=keys)
+
+
+async def _ask_why(message: Message | InaccessibleMessage, subject: Undo, context: Context) -> None:
+    prompt = Prompt.WHY_UNDO_CHARGE if subject.is_charge else Prompt.WHY_UNDO_ENTRY
+    text = context.speech.say(
+        "desk-ask-why-undo-charge" if subject.is_charge else "desk-ask-why-undo-entry", number=str(subject.number)
+    )
+    await ask(message, context, prompt, subject.number, text)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    text: str
+    matched_at: int = 0
+    """When the match was made, in unix seconds; 0 if there is none."""
+
+
+async def _show_charge(number: int, context: Context) -> _Shown | None:
+    """Describe a charge and the balance after its undo; None if there is nothing to undo."""
+    speech = context.speech
+    file = await find_charge_file(context.pool, charge_id=number)
+    if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
+        return None
+    charge = file.charge
+    lines = [
+        speech.say(
+            "desk-undo-charge", number=str(number), amount=money(charge, speech), time=speech.time(charge.paid_at)
+        ),
+        decided(file, speech),
+    ]
+    if charge.telegram_id is not None:
+        user = file.users[charge.telegram_id]
+        lines.append(_balance_after(user, -charge.credits, speech))
+    return _Shown("\n".join(lines), int(charge.matched_at.timestamp()) if charge.matched_at else 0)
+
+
+async def _show_entry(number: int, context: Context) -> _Shown | None:
+    """Describe an adjustment and the balance after its undo; None for other entries, and for reversals."""
+    entry = await find_entry(context.pool, number)
+    if entry is None or entry.kind is not CreditKind.ADJUSTMENT or entry.charge_id is not None or entry.reverses:
+        return None
+    user = (await find_users(context.pool, [entry.telegram_id]))[entry.telegram_id]
+    return _Shown(
+        "\n".join([_entry_line(entry, user, context.speech), _balance_after(user, -entry.credits, context.speech)])
+    )
+
+
+async def _offer_what_can_be_undone(said: str, context: Context) -> Card:
+    """List the matches and adjustments of a user, each with a button to undo it."""
+    speech = context.speech
+    people = await find_people(context.pool, said)
+    if len(people) != 1:
+        return Card(speech.say("desk-undo-unknown"))
+    user = people[0].user
+    entries = await find_adjustments(context.pool, user.telegram_id)
+    charges = [one for one in await find_charges_of_user(context.pool, user.telegram_id) if _is_matched(one)]
+    if not entries and not charges:
+        return Card(speech.say("desk-refused-nothing_to_undo"))
+    lines = [speech.say("desk-undo-which", user=name_of(user.telegram_id, {user.telegram_id: user}))]
+    lines += [_entry_line(entry, user, speech) for entry in entries]
+    keys = [_undo_charge_key(charge, speech) for charge in charges]
+    keys += [_undo_entry_key(entry, speech) for entry in entries]
+    return Card("\n".join(lines), rows(*column(keys)))
+
+
+def _undo_charge_key(charge: ShownCharge, speech: Speech) -> InlineKeyboardButton:
+    text = speech.label("desk-undo-charge-button", number=str(charge.charge_id), amount=money(charge, speech))
+    return button(text, Undo(is_charge=True, number=charge.charge_id, is_sure=False))
+
+
+def _undo_entry_key(entry: Entry, speech: Speech) -> InlineKeyboardButton:
+    text = speech.label("desk-undo-entry-button", number=str(entry.credit_id), credits=speech.change(entry.credits))
+    return button(text, Undo(is_charge=False, number=entry.credit_id, is_sure=False))
+
+
+def _is_matched(charge: ShownCharge) -> bool:
+    return charge.state is ChargeState.MATCHED
+
+
+def _entry_line(entry: Entry, user: KnownUser, speech: Speech) -> str:
+    return speech.say(
+        "desk-entry",
+        number=str(entry.credit_id),
+        credits=speech.change(entry.credits),
+        user=name_of(user.telegram_id, {user.telegram_id: user}),
+        time=speech.time(entry.created_at),
+        cause=entry.cause or "—",
+    )
+
+
+def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
+    return speech.say(
+        "desk-confirm-balance",
+        credits=speech.change(credits),
+        before=str(user.balance),
+        after=str(user.balance + credits),
+    )
+
+
+async def _undone(done: Done, context: Context) -> Card:
+    """Confirm the undo; if a charge is unmatched again, offer a button that opens it."""
+    lines = [await balance_text("desk-undone", done, context)] if done.telegram_id is not None else []
+    file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
+    if file is None:
+        return Card("\n".join(lines))
+    lines.append(context.speech.say("desk-undone-waits", number=str(file.charge.charge_id)))
+    return Card("\n".join(lines), rows([open_key(file.charge, context.speech)]))
+
+
+async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> Card | None:
+    """
+    Show the unchanged charge or entry without its button.
+
+    None after a second press on the same button, because the answer to the first press must stay.
+    """
+    if refused.why is Why.REPEATED:
+        return None
+    if subject.is_charge:
+        return await find_charge_card(context, subject.number)
+    entry = await find_entry(context.pool, subject.number)
+    if entry is None:
+        return None
+    user = (await find_users(context.pool, [entry.telegram_id]))[entry.telegram_id]
+    return Card(_entry_line(entry, user, context.speech) + "\n" + context.speech.say(f"desk-refused-{refused.why}"))
+
+
+async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
+    """Begin a partial refund: ask which part of the charge went back."""
+    file = await find_charge_file(context.pool, charge_id=callback_data.charge_id)
+    refused = _why_no_refund(file)
+    if file is None or refused is not None:
+        card = await find_charge_card(context, callback_data.charge_id)
+        await refuse(press, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
+        return
+    await press.answer()
+    if press.message is not None:
+        await _ask_how_much(press.message, file.charge, "desk-ask-how-much", context)
+
+
+async def take_amount(message: Message, number: int, said: str, context: Context) -> None:
+    """Show the balance before and after a refund of this part, and ask for confirmation."""
+    file = await find_charge_file(context.pool, charge_id=number)
+    refused = _why_no_refund(file)
+    if file is None or refused is not None:
+        card = await find_charge_card(context, number)
+        await refuse(message, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
+        return
+    part = _part_of(file.charge, read_paid(said, currency=file.charge.currency))
+    if part is None:
+        await _ask_how_much(message, file.charge, "desk-part-unreadable", context)
+        return
+    card = await _confirm_part(file, part, context)
+    await message.answer(card.text, reply_markup=card.keyboard)
+
+
+async def reverse_part(press: CallbackQuery, callback_data: RefundPart, bot: Bot, context: Context) -> None:
+    order = order_of_press(press, context)
+    if order is None:
+        await press.answer(context.speech.label("desk-too-old"), show_alert=True)
+        return
+    number = callback_data.charge_id
+    done = await refund_part(context.pool, number, order, amount=callback_data.amount, kept=callback_data.kept)
+    if not isinstance(done, Done):
+        # After a second press on the same button, keep the answer to the first.
+        is_repeat = done.why is Why.REPEATED
+        card = None if is_repeat else await find_charge_card(context, number)
+        await refuse(press, done, context, card=card)
+        return
+    await press.answer()
+    await show(press, Card(await _part_refunded(done, number, context)))
+    await show_everywhere(bot, context, number)
+
+
+async def _ask_how_much(
+    message: Message | InaccessibleMessage, charge: ShownCharge, text: str, context: Context
+) -> None:
+    number = charge.charge_id
+    said = context.speech.say(
+        text, number=str(number), amount=context.speech.money(charge.amount_kept, charge.currency)
+    )
+    await ask(message, context, Prompt.HOW_MUCH, number, said)
+
+
+def _why_no_refund(file: ChargeFile | None) -> Refused | None:
+    if file is None:
+        return Refused(Why.UNKNOWN_CHARGE)
+    charge = file.charge
+    is_refundable = charge.is_paid and charge.amount is not None and charge.state is not ChargeState.DISMISSED
+    return None if is_refundable else Refused(Why.NOT_REFUNDABLE)
+
+
+def _part_of(charge: ShownCharge, said: RequestedAmount | None) -> Decimal | None:
+    """Return the amount if it is less than the part of the payment that was not refunded before; otherwise None."""
+    if said is None or said.currency != charge.currency or said.amount >= charge.amount_kept:
+        return None
+    return said.amount
+
+
+async def _confirm_part(file: ChargeFile, part: Decimal, context: Context) -> Card:
+    speech = context.speech
+    charge = file.charge
+    kept = charge.amount_kept
+    amounts = {"part": speech.money(part, charge.currency), "amount": money(charge, speech)}
+    lines = [
+        speech.say("desk-confirm-part", number=str(charge.charge_id), **amounts),
+        speech.say("desk-part-reason", **amounts),
+    ]
+    if charge.telegram_id is not None:
+        user = file.users[charge.telegram_id]
+        change = await foresee_part(context.pool, charge.charge_id, amount=part)
+        lines.append(speech.say("desk-part-user", user=name_of(user.telegram_id, file.users)))
+        lines.append(_balance_after(user, change, speech))
+    yes = RefundPart(charge_id=charge.charge_id, amount=part, kept=kept)
+    return Card(
+        "\n".join(lines),
+        rows(
+            [button(speech.label("desk-part-yes", **amounts), yes, style="danger")],
+            [button(speech.label("desk-no"), LeaveAsIs())],
+        ),
+    )
+
+
+async def _part_refunded(done: Done, number: int, context: Context) -> str:
+    if done.telegram_id is None:
+        return context.speech.say("desk-part-noted", number=str(number))
+    return await balance_text("desk-part-done", done, context, number=str(number))
