@@ -829,6 +829,69 @@ SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method
 COMMENT ON COLUMN reporting.charges.told_at
 IS 'When the user was notified. Null before that, and again after the notification was deleted.';
 
+-- Views for replays ----------------------------------------------------------------------------------------------------
+
+-- Each view shows the table of its name at an earlier time, for a replay of one charge: without that charge, and without everything
+-- that was decided since. A replay puts this schema before public, so that the same statements load its candidates that load those of
+-- a new charge. It states the time in the setting past.at, and the key of its charge in past.without.
+CREATE SCHEMA past;
+
+CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
+CREATE FUNCTION past.without() RETURNS text LANGUAGE sql STABLE RETURN current_setting('past.without');
+
+-- In two parts, so that conditions on the state reach the partial indexes of the tables.
+CREATE VIEW past.pending_payments AS
+SELECT * FROM public.pending_payments WHERE status = 'pending' OR coalesce(ended_at, completed_at) < past.at()
+UNION ALL
+SELECT payment_id, user_id, telegram_id, amount, currency, 'pending'::varchar(20), created_at, completed_at, bmc_data, request_key,
+       ended_at, requested_again_at
+  FROM public.pending_payments
+ WHERE status <> 'pending' AND coalesce(ended_at, completed_at) >= past.at();
+
+CREATE VIEW past.charges AS
+SELECT charges.*
+  FROM public.charges
+ WHERE charges.recorded_at < past.at()
+   AND charges.charge_key <> past.without()
+   AND coalesce(charges.matched_at, charges.refunded_at) < past.at() IS NOT false
+   AND NOT (charges.state = 'dismissed' AND EXISTS (
+           SELECT FROM public.operator_actions AS later
+            WHERE later.charge_id = charges.charge_id AND later.action = 'dismiss' AND later.created_at >= past.at()
+       ))
+UNION ALL
+SELECT charge_id, source, charge_key, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
+       item_name, payer_name, paid_at, 'unmatched', NULL, reasons, NULL::varchar(100), NULL, NULL, is_paid, is_held, doubt, told,
+       conflicts_with, NULL, recorded_at, NULL, NULL, refunded_amount
+  FROM public.charges
+ WHERE charges.recorded_at < past.at()
+   AND charges.charge_key <> past.without()
+   AND (
+       coalesce(charges.matched_at, charges.refunded_at) >= past.at()
+       OR (charges.state = 'dismissed' AND EXISTS (
+           SELECT FROM public.operator_actions AS later
+            WHERE later.charge_id = charges.charge_id AND later.action = 'dismiss' AND later.created_at >= past.at()
+       ))
+   );
+
+CREATE VIEW past.guesses AS
+SELECT guesses.charge_id, guesses.telegram_id, guesses.guessed_at,
+       CASE WHEN guesses.taken_back_at < past.at() THEN guesses.taken_back_at END AS taken_back_at
+  FROM public.guesses
+  JOIN public.charges USING (charge_id)
+ WHERE guesses.guessed_at < past.at() AND charges.charge_key <> past.without();
+
+CREATE VIEW past.credits AS
+SELECT * FROM public.credits WHERE created_at < past.at();
+
+CREATE VIEW past.outsiders AS
+SELECT outsider_id, kind, name, remembered_at, NULL::timestamptz AS ended_at
+  FROM public.outsiders
+ WHERE remembered_at < past.at() AND (ended_at IS NULL OR ended_at >= past.at());
+
+-- The events of the replayed charge are not repeats of themselves.
+CREATE VIEW past.events AS
+SELECT * FROM public.events WHERE false;
+
 -- Roles and privileges ------------------------------------------------------------------------------------------------
 
 -- One role for each service, with the privileges that it needs and no others. passwords.sh sets their passwords from files.
@@ -935,6 +998,9 @@ GRANT SELECT, UPDATE (taken_back_at) ON guesses TO bot;
 GRANT SELECT ON balances, supporters, events, signature_failures, webhook_answers, backups TO bot;
 GRANT UPDATE (settle_again_at, put_aside_at) ON events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
+GRANT USAGE ON SCHEMA past TO bot;
+GRANT SELECT ON ALL TABLES IN SCHEMA past TO bot;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA past TO bot;
 
 -- Limit the kinds of entries that each service may insert. Only spend_credits, which runs as the owner, inserts a spend.
 ALTER TABLE credits ENABLE ROW LEVEL SECURITY;

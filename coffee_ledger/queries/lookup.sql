@@ -382,62 +382,7 @@ UPDATE notifications
    AND due_at > now()
    AND facts ->> 'charge_key' = $2;
 
--- name: find_payments_then
--- As find_candidate_payments, with the states that the payments had at a time in the past.
--- $1 codes, $2 users, $3 amount, $4 currency, $5 when the charge was paid, $6 opened until, $7 the time in the past
-WITH past AS (
-    SELECT payment_id, telegram_id, amount, currency, created_at, ended_at, requested_again_at,
-           CASE WHEN coalesce(completed_at, ended_at) >= $7 THEN 'pending' ELSE status END AS status
-      FROM pending_payments
-     WHERE payment_id = ANY($1::text [])
-        OR telegram_id = ANY($2::bigint [])
-        OR (amount = $3 AND currency = $4 AND created_at <= $6 AND (status = 'pending' OR ended_at > $5))
-)
-SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
-  FROM past
- WHERE payment_id = ANY($1::text [])
-    OR (created_at <= $6 AND (status = 'pending' OR ended_at > $5));
-
--- name: find_rivals
--- Find other charges of the same amount around the same time that were unmatched at a time in the past.
--- $1 charge key, $2 amount, $3 currency, $4 from, $5 until, $6 the time in the past
-SELECT charge_key, amount, currency, paid_at
-  FROM charges
- WHERE amount = $2 AND currency = $3 AND paid_at BETWEEN $4 AND $5 AND charge_key <> $1
-   AND recorded_at < $6
-   AND (
-       state = 'unmatched'
-       OR coalesce(matched_at, refunded_at) >= $6
-       OR (
-           state = 'dismissed' AND EXISTS (
-               SELECT FROM operator_actions
-                WHERE operator_actions.charge_id = charges.charge_id
-                  AND operator_actions.action = 'dismiss'
-                  AND operator_actions.created_at >= $6
-           )
-       )
-   );
-
--- name: find_taught_users
--- Find the users of earlier charges of a supporter or subscription. Only a match by code teaches the user of a supporter; any match
--- but a guess teaches the user of a subscription.
--- $1 supporter id or null, $2 psp id or null, $3 charge key, $4 before
-SELECT DISTINCT
-       telegram_id,
-       coalesce(supporter_id = $1 AND method = 'code', false) AS is_supporter,
-       coalesce(psp_id = $2 AND method <> 'amount_and_time', false) AS is_subscriber
-  FROM charges
- WHERE (supporter_id = $1 OR psp_id = $2)
-   AND telegram_id IS NOT NULL
-   AND charge_key <> $3
-   AND matched_at < $4;
-
--- name: find_guesses_then
--- As find_guesses, before a time in the past.
--- $1 users, $2 key of the charge that is replayed, $3 the time in the past
-SELECT guesses.telegram_id, max(guesses.guessed_at) AS guessed_at,
-       max(guesses.taken_back_at) FILTER (WHERE guesses.taken_back_at < $3) AS taken_back_at
-  FROM guesses
-  JOIN charges USING (charge_id)
- WHERE guesses.telegram_id = ANY($1::bigint []) AND charges.charge_key <> $2 AND guesses.guessed_at < $3
- GROUP BY guesses.telegram_id;
+-- name: look_into_the_past
+-- Let the statements of this transaction read the views for replays in place of the tables.
+-- $1 the time in the past, $2 key of the charge that is replayed
+SELECT set_config('search_path', 'past, public', true), set_config('past.at', $1::text, true), set_config('past.without', $2, true);

@@ -1,22 +1,22 @@
 """
-A dry run of past charges: what today's rules would decide, beside what was decided.
+Replay past charges: compare the decision of today's rules with the decision that was made.
 
-The same pure fold that settles is given the kept events, and payments as they stood then. In a read-only transaction: what
-it decides is looked at and forgotten.
+The stored events are settled once more, in a read-only transaction. The statements are those of a new event; they read the views of
+the schema `past`, which show the tables as they were when the charge came.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from coffee_ledger.charges import Charge, Reason, RivalCharge
+from coffee_ledger.charges import Reason
 from coffee_ledger.events import Event, EventKind, read_event
-from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
+from coffee_ledger.matching import Rules
 from coffee_ledger.model import ChargeKey, ChargeState, Method, TelegramId
-from coffee_ledger.settling import Book, Readings, read_notes, settle
+from coffee_ledger.settling import read_notes, settle
 from coffee_ledger.store.database import Connection, Pool, sql, transaction
 from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
-from coffee_ledger.store.rows import payment_of
+from coffee_ledger.store.settle import load_book
 
 REPLAYED_MAX = 200
 """Charges gone through at a time; each takes a few queries."""
@@ -73,50 +73,12 @@ async def _load_events(
 
 async def _replay(db: Connection, charge: ShownCharge, events: Sequence[Event], rules: Rules) -> Replayed:
     readings = read_notes(events)
-    book = await _book_of_then(db, charge.charge_key, events, readings, rules)
-    done = settle(events, book, rules, readings, now=events[0].received_at)
-    now = next(iter(done.charges.values()))
-    is_matched = now.state is ChargeState.MATCHED
-    return Replayed(charge, now.method if is_matched else None, now.telegram_id if is_matched else None, now.reasons)
-
-
-async def _book_of_then(
-    db: Connection, key: ChargeKey, events: Sequence[Event], readings: Readings, rules: Rules
-) -> Book:
-    """Load what was known when the charge came, without the charge itself and what it taught."""
-    charge = _charge(events[0])
-    supporter = charge.supporter_id
     received_at = events[0].received_at
-    taught = await db.fetch(sql("find_taught_users"), supporter, charge.psp_id, key, received_at)
-    supporters = frozenset(row["telegram_id"] for row in taught if supporter and row["is_supporter"])
-    subscribers = frozenset(row["telegram_id"] for row in taught if charge.psp_id and row["is_subscriber"])
-    codes = {code for one in readings.values() for code in one.reading.codes | one.reading.corrections}
-    payments = await db.fetch(
-        sql("find_payments_then"),
-        sorted(codes),
-        sorted(supporters),
-        charge.amount,
-        charge.currency,
-        charge.paid_at,
-        charge.paid_at + CLOCK_SLACK,
-        received_at,
+    await db.execute(sql("look_into_the_past"), received_at.isoformat(), charge.charge_key)
+    book = await load_book(db, events, readings, rules)
+    done = settle(events, book, rules, readings, now=received_at)
+    decided = next(iter(done.charges.values()))
+    is_matched = decided.state is ChargeState.MATCHED
+    return Replayed(
+        charge, decided.method if is_matched else None, decided.telegram_id if is_matched else None, decided.reasons
     )
-    owners = sorted({row["telegram_id"] for row in payments})
-    guesses = await db.fetch(sql("find_guesses_then"), owners, key, received_at)
-    close = charge.paid_at - rules.fallback_window, charge.paid_at + rules.fallback_window
-    rivals = await db.fetch(sql("find_rivals"), key, charge.amount, charge.currency, *close, received_at)
-    subscription = charge.subscription
-    book = Book(
-        payments={row["payment_id"]: payment_of(row) for row in payments},
-        supporters={supporter: supporters} if supporter else {},
-        subscribers={subscription: subscribers} if subscription else {},
-        guesses={row["telegram_id"]: GuessRecord(row["guessed_at"], row["taken_back_at"]) for row in guesses},
-    )
-    for row in rivals:
-        book.keep_rival(RivalCharge(**row))
-    return book
-
-
-def _charge(event: Event) -> Charge:
-    assert event.report is not None
-    return event.report.charge

@@ -66,7 +66,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
     readings = read_notes(events)
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
-        book = await _load_book(db, events, readings, rules)
+        book = await load_book(db, events, readings, rules)
         done = settle(events, book, rules, readings, now=now)
         await write_settlement(db, done, now)
     return done
@@ -82,7 +82,7 @@ async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> 
     readings = read_notes([event])
     async with transaction(pool) as db, _taken_back(db):
         await db.execute(sql("lock_settling"))
-        done = settle([event], await _load_book(db, [event], readings, rules), rules, readings, now=now)
+        done = settle([event], await load_book(db, [event], readings, rules), rules, readings, now=now)
         await write_settlement(db, done, now)
     return done.outcomes[0]
 
@@ -124,7 +124,7 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
         read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         readings = read_notes([event])
-        book = await _load_book(db, [event], readings, rules)
+        book = await load_book(db, [event], readings, rules)
         book.is_fresh = False
         # It is no repeat of itself.
         book.delivered.discard(event.delivery_key)
@@ -184,7 +184,7 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
     return sum(bool(done.payment_credits) for done in found)
 
 
-async def _load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
+async def load_book(db: Connection, events: Sequence[Event], readings: Readings, rules: Rules) -> Book:
     charges = [event.report.charge for event in events if event.report]
     book = Book(delivered=await _load_delivered(db, events))
     payers = sorted({event.supporter_id for event in events if event.supporter_id})
