@@ -26,7 +26,7 @@ from coffee_ledger.events import Event
 from coffee_ledger.model import Outcome
 from coffee_ledger.runtime.health import reaches_database
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.settle import keep_failed_event, settle_events
+from coffee_ledger.store.settlement import keep_failed_event, settle_events
 from services.webhook.batcher import Batcher
 from services.webhook.intake import Intake
 from services.webhook.spool import EVENTS_MAX, Spool, VerifiedDelivery

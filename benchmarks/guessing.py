@@ -6,7 +6,7 @@ Simulate a page to count guesses (matches by amount and time) that credit the wr
 Three groups use the page: strangers, who never heard of the bot and pay; users who ask for a payment and pay; and users who
 ask and never pay. In half of the runs a camper also keeps a request open for every amount. Each history is played twice: by
 the rule of revision 87790ae ("before") and by `coffee_ledger.settling.settle` ("after"). There is no database; `Page` keeps the
-rows that `coffee_ledger/store/settle.py` would load.
+rows that `coffee_ledger/store/settlement.py` would load.
 
 Each user who asks and never pays does so only once, so the pause of 30 days never protects strangers from them; a real page
 is a little better. No guess is taken back unless the table says so. Operators leave every unmatched charge waiting, and a
@@ -35,7 +35,7 @@ from coffee_ledger.events import Event, read_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
 from coffee_ledger.settling import Book, Readings, Settlement, read_notes, settle
-from coffee_ledger.store.settle import RIVALS_MAX
+from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
 """Abandoned requests per hour, for each amount."""

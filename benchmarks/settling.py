@@ -21,7 +21,7 @@ from coffee_ledger.events import Event, read_event
 from coffee_ledger.matching import Rules
 from coffee_ledger.model import Outcome, Rates
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.settle import settle_events
+from coffee_ledger.store.settlement import settle_events
 from services.webhook.batcher import Batcher
 
 RULES = Rules(rates=Rates({"USD": Decimal(100)}), fallback=True, fallback_window=timedelta(minutes=60))

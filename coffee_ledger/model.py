@@ -132,7 +132,7 @@ class NotificationKind(enum.StrEnum):
     TEST_EVENT = "test_event"
     EVENT_UNREADABLE = "event_unreadable"
     EVENT_UNKNOWN = "event_unknown"
-    EVENT_SETTLED_AGAIN = "event_settled_again"
+    EVENT_RETRIED = "event_retried"
     """What became of an event that an operator wanted settled again."""
     LEGACY_WEBHOOK = "legacy_webhook"
     WAITING_SUMMARY = "waiting_summary"

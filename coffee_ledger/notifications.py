@@ -238,8 +238,8 @@ class LegacyWebhook(EventNews):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventSettledAgain(Facts):
-    kind = NotificationKind.EVENT_SETTLED_AGAIN
+class EventRetried(Facts):
+    kind = NotificationKind.EVENT_RETRIED
 
     event_no: int
     outcome: Outcome | str
@@ -258,7 +258,7 @@ FACTS: dict[NotificationKind, type[Facts]] = {
         PaymentCredited, PaymentRefunded, PaymentExpired, PaymentUnderReview, CreditsAdjusted, ClaimDeclined,
         ChargeUnmatched, ChargeFlagged, ChargeGuessed, ChargeRefunded, ChargeContradicted, RefundUnknown, GuessDisowned,
         CodeCameLate, RefundOverdrawn, ClaimRaised, SignatureFailures, TestEvent, EventUnreadable, EventUnknown,
-        LegacyWebhook, EventSettledAgain, WaitingSummary,
+        LegacyWebhook, EventRetried, WaitingSummary,
     )
 }  # fmt: skip
 

@@ -121,8 +121,8 @@ CREATE TABLE events (
     received_at timestamptz NOT NULL DEFAULT now(),
     blanked_at timestamptz,
     verified_by smallint,
-    settle_again_at timestamptz,
-    put_aside_at timestamptz,
+    retry_requested_at timestamptz,
+    dismissed_at timestamptz,
     source text NOT NULL DEFAULT 'bmc',
     supporter_id text,
     CONSTRAINT delivered_once UNIQUE (delivery_key, source),
@@ -134,8 +134,8 @@ CREATE TABLE events (
 );
 COMMENT ON COLUMN events.body IS 'The raw bytes of the request, valid JSON or not. Null once the retention time is over.';
 COMMENT ON COLUMN events.verified_by IS 'The position in BMC_WEBHOOK_SECRETS of the secret that verified the signature, from 1.';
-COMMENT ON COLUMN events.settle_again_at IS 'When an operator asked to settle the event again. Null if that was not asked, or is done.';
-COMMENT ON COLUMN events.put_aside_at IS 'When an operator closed the event as needing no more action. It is never settled again.';
+COMMENT ON COLUMN events.retry_requested_at IS 'When an operator asked to settle the event again. Null if that was not asked, or is done.';
+COMMENT ON COLUMN events.dismissed_at IS 'When an operator closed the event as needing no more action. It is never settled again.';
 CREATE INDEX events_received_at ON events (received_at);
 COMMENT ON COLUMN events.supporter_id IS 'The payer''s id at BMC, also of events that move no money, so that erase_user() finds those too.';
 CREATE INDEX events_charge_key ON events (charge_key);
@@ -740,7 +740,7 @@ BEGIN
        AND e.body IS NOT NULL
        -- An event that could not be settled may be a payment, and its body is the only record of it. Keep it until an operator
        -- has put it aside.
-       AND (e.outcome NOT IN ('failed', 'unreadable') OR e.put_aside_at IS NOT NULL);
+       AND (e.outcome NOT IN ('failed', 'unreadable') OR e.dismissed_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
     -- An unmatched charge keeps its texts, because an operator needs them to decide.
     UPDATE public.charges AS c
@@ -979,7 +979,7 @@ GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
 GRANT SELECT, UPDATE (accepted_at, refused, refused_at) ON webhook_answers TO webhook;
 
 -- Retention and expiry.
-GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, settle_again_at) ON events TO janitor;
+GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, retry_requested_at) ON events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
@@ -996,7 +996,7 @@ GRANT SELECT ON standing_credits TO bot;
 GRANT INSERT ON outsiders TO bot;
 GRANT SELECT, UPDATE (taken_back_at) ON guesses TO bot;
 GRANT SELECT ON balances, supporters, events, signature_failures, webhook_answers, backups TO bot;
-GRANT UPDATE (settle_again_at, put_aside_at) ON events TO bot;
+GRANT UPDATE (retry_requested_at, dismissed_at) ON events TO bot;
 GRANT EXECUTE ON FUNCTION erase_user(bigint) TO bot;
 GRANT USAGE ON SCHEMA past TO bot;
 GRANT SELECT ON ALL TABLES IN SCHEMA past TO bot;

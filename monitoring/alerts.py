@@ -226,7 +226,7 @@ ALERT_TABLE = (
         "EventsUnsettled",
         f"sum(max by (outcome) ({latest('ledger_events_unsettled')})) > 0",
         summary="An event was not settled: perhaps a user paid and has no credits",
-        description="Failed or unreadable, and neither settled nor put aside: {{ $value }}. /failed in the bot lists them.",
+        description="Failed or unreadable, and neither settled nor dismissed: {{ $value }}. /failed in the bot lists them.",
         dashboard="ledger-payments",
         # Operators get a message about each event at once, and may be about to settle it.
         hold="1h",

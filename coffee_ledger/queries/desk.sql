@@ -205,14 +205,14 @@ SELECT decided_by FROM claims WHERE claim_id = $1;
 
 -- name: decide_event
 -- Record a decision about an event that changed nothing. Returns no row if another decision was made before.
--- $1 event number, $2 when it was asked to be settled again, or null, $3 when it was put aside, or null
+-- $1 event number, $2 when it was asked to be settled again, or null, $3 when it was dismissed, or null
 UPDATE events
-   SET settle_again_at = $2, put_aside_at = $3
+   SET retry_requested_at = $2, dismissed_at = $3
  WHERE event_no = $1
    AND outcome IN ('failed', 'unreadable')
    AND body IS NOT NULL
-   AND settle_again_at IS NULL
-   AND put_aside_at IS NULL
+   AND retry_requested_at IS NULL
+   AND dismissed_at IS NULL
 RETURNING true;
 
 -- name: find_decider_of_event

@@ -91,9 +91,9 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
 -- name: find_kept_page
 -- Events that changed nothing, because they failed or could not be read. The newest first; each row repeats the total.
 -- $1 offset, $2 maximum
-SELECT event_no, type, outcome, received_at, settle_again_at, count(*) OVER () AS total
+SELECT event_no, type, outcome, received_at, retry_requested_at, count(*) OVER () AS total
   FROM events
- WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
  ORDER BY event_no DESC
  LIMIT $2 OFFSET $1;
 
@@ -317,7 +317,7 @@ SELECT clock_timestamp() AS now,
        (SELECT count(*) FROM events
          WHERE outcome IN ('failed', 'unreadable')
            AND body IS NOT NULL
-           AND put_aside_at IS NULL
+           AND dismissed_at IS NULL
            AND received_at > now() - interval '7 days') AS failed,
        (SELECT coalesce(sum(failures), 0)::bigint FROM signature_failures WHERE minute > now() - interval '1 day') AS forged,
        (SELECT max(minute) FROM signature_failures) AS forged_at,

@@ -88,7 +88,7 @@ SELECT (SELECT count(*) FROM charges WHERE state = 'unmatched' AND is_paid AND r
          WHERE state = 'unmatched' AND is_paid AND reasons -> 0 ->> 'why' IS DISTINCT FROM 'no_code') AS doubtful,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims,
        (SELECT count(*) FROM events
-         WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL) AS events;
+         WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL) AS events;
 
 -- name: count_folded
 -- $1 since
@@ -165,7 +165,7 @@ WITH missed AS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')
                   AND events.body IS NOT NULL
-                  AND events.put_aside_at IS NULL
+                  AND events.dismissed_at IS NULL
                   AND events.received_at <= known.created_at
            )
            ELSE true END

@@ -50,10 +50,10 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
 
 -- name: count_unsettled_events
--- Events that changed nothing and that no operator has put aside. The index events_kept holds only these.
+-- Events that changed nothing and that no operator has dismissed. The index events_kept holds only these.
 SELECT outcome, count(*) AS events
   FROM events
- WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND put_aside_at IS NULL
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
  GROUP BY outcome;
 
 -- name: find_oldest_undelivered

@@ -29,26 +29,26 @@ SELECT telegram_id, 'payment_expired',
 ON CONFLICT (fact_key) DO NOTHING
 RETURNING notification_id;
 
--- name: find_wanted_events
+-- name: find_requested_retries
 -- Find the events that operators asked to settle again.
 -- $1 maximum
 SELECT event_no
   FROM events
- WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND settle_again_at IS NOT NULL
+ WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND retry_requested_at IS NOT NULL
  ORDER BY event_no
  LIMIT $1;
 
--- name: find_wanted_event
+-- name: find_requested_retry
 -- $1 event number
 SELECT delivery_key, body, received_at
   FROM events
- WHERE event_no = $1 AND body IS NOT NULL AND settle_again_at IS NOT NULL;
+ WHERE event_no = $1 AND body IS NOT NULL AND retry_requested_at IS NOT NULL;
 
--- name: end_wish!
+-- name: end_retry!
 -- Store the outcome of an event that was settled again.
 -- $1 event number, $2 outcome, $3 charge key or null
 UPDATE events
-   SET settle_again_at = NULL, outcome = $2, charge_key = coalesce($3, charge_key)
+   SET retry_requested_at = NULL, outcome = $2, charge_key = coalesce($3, charge_key)
  WHERE event_no = $1;
 
 -- name: blank_events
@@ -62,7 +62,7 @@ UPDATE events
              FROM events
             WHERE body IS NOT NULL
               AND received_at < $2
-              AND (outcome NOT IN ('failed', 'unreadable') OR put_aside_at IS NOT NULL)
+              AND (outcome NOT IN ('failed', 'unreadable') OR dismissed_at IS NOT NULL)
             ORDER BY received_at
             LIMIT $3
        )

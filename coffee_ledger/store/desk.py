@@ -28,8 +28,8 @@ from coffee_ledger.settling import (
 from coffee_ledger.store.claims import load_candidates, load_open_claim
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import payment_of, queue_notifications
-from coffee_ledger.store.settle import find_charges_of_outsider, load_charge, write_settlement
-from coffee_ledger.store.story import tell
+from coffee_ledger.store.settlement import find_charges_of_outsider, load_charge, write_settlement
+from coffee_ledger.store.settlement_log import tell
 
 DISOWN_WITHIN = timedelta(days=30)
 """How long a user can say of a guess that it is not theirs."""
@@ -48,12 +48,12 @@ class Action(enum.StrEnum):
     CREDIT = "credit"
     UNDO_ADJUSTMENT = "undo_adjustment"
     DECLINE_CLAIM = "decline_claim"
-    SETTLE_AGAIN = "settle_again"
-    PUT_ASIDE = "put_aside"
+    RETRY = "retry"
+    DISMISS_EVENT = "dismiss_event"
 
 
-class Why(enum.StrEnum):
-    """Why nothing was done."""
+class RefusalCause(enum.StrEnum):
+    """RefusalCause nothing was done."""
 
     UNKNOWN_CHARGE = "unknown_charge"
     UNKNOWN_USER = "unknown_user"
@@ -88,13 +88,13 @@ class Done:
 
 @dataclass(frozen=True)
 class Refused:
-    why: Why
+    why: RefusalCause
     operator_id: TelegramId | None = None
     """Who was first; None: a rule, or nobody."""
 
 
 @dataclass(frozen=True)
-class Order:
+class OperatorRequest:
     """Who orders it, why and when. *request_key* names the press or message, so that a repeat is known as one."""
 
     operator: TelegramId
@@ -106,7 +106,7 @@ class Order:
 async def match_charge(
     pool: Pool,
     charge_id: int,
-    order: Order,
+    order: OperatorRequest,
     *,
     telegram_id: TelegramId,
     payment_id: PaymentId | None,
@@ -117,7 +117,7 @@ async def match_charge(
         charge = await load_charge(db, charge_id)
         refusal = await _refuse_match(db, charge_id, charge, order, telegram_id, rates)
         if charge is None or refusal is not None:
-            return refusal or Refused(Why.UNKNOWN_CHARGE)
+            return refusal or Refused(RefusalCause.UNKNOWN_CHARGE)
         action_id = await _keep_action(db, order, Action.MATCH, charge_id=charge_id, telegram_id=telegram_id)
         payment = await _find_payment(db, payment_id, telegram_id)
         is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.charge_key))
@@ -136,7 +136,7 @@ async def match_charge(
 
 
 async def dismiss_charge(
-    pool: Pool, charge_id: int, order: Order, *, remember: OutsiderKind | None = None
+    pool: Pool, charge_id: int, order: OperatorRequest, *, remember: OutsiderKind | None = None
 ) -> Done | Refused:
     """
     End the waiting of a charge that belongs to no user: paid without an account, or by a friend.
@@ -146,15 +146,15 @@ async def dismiss_charge(
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
+            return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
         if charge is None:
-            return Refused(Why.UNKNOWN_CHARGE)
+            return Refused(RefusalCause.UNKNOWN_CHARGE)
         if not charge.waits:
             return await _decided_before(db, charge_id)
         outsider = next((one for one in charge.outsider_names() if one[0] is remember), None)
         if remember is not None and outsider is None:
-            return Refused(Why.NOTHING_TO_REMEMBER)
+            return Refused(RefusalCause.NOTHING_TO_REMEMBER)
         outsider_id = await _remember(db, outsider, order.now) if outsider else None
         action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id, outsider_id=outsider_id)
         change = _change(replace(charge, state=ChargeState.DISMISSED))
@@ -178,7 +178,7 @@ async def _remember(db: Connection, outsider: OutsiderName, now: datetime) -> in
     return known if known is not None else await db.fetchval(sql("remember_outsider"), *outsider, now)
 
 
-async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | None = None) -> Done | Refused:
+async def undo_match(pool: Pool, charge_id: int, order: OperatorRequest, *, shown: int | None = None) -> Done | Refused:
     """
     Take back a match, whoever made it, or a dismissal: the charge waits again.
 
@@ -188,15 +188,15 @@ async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | N
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
+            return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
         if charge is None:
-            return Refused(Why.UNKNOWN_CHARGE)
+            return Refused(RefusalCause.UNKNOWN_CHARGE)
         can_undo = charge.state in (ChargeState.MATCHED, ChargeState.DISMISSED)
         if shown is not None and not (can_undo and shown == _matched_at(charge)):
             return await _decided_before(db, charge_id)
         if not can_undo:
-            return Refused(Why.NOTHING_TO_UNDO)
+            return Refused(RefusalCause.NOTHING_TO_UNDO)
         user = charge.telegram_id
         action_id = await _keep_action(db, order, Action.UNDO_MATCH, charge_id=charge_id, telegram_id=user)
         credits = await _reverse_charge(db, charge_id, order, action_id)
@@ -210,7 +210,7 @@ async def undo_match(pool: Pool, charge_id: int, order: Order, *, shown: int | N
 
 
 class Disowned(enum.Enum):
-    """Why a user's *Not mine* changed nothing."""
+    """RefusalCause a user's *Not mine* changed nothing."""
 
     DECIDED_BEFORE = enum.auto()
     """The guess was taken back before, or refunded."""
@@ -256,7 +256,7 @@ async def foresee_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
 
 
 async def refund_part(
-    pool: Pool, charge_id: int, order: Order, *, amount: Decimal, kept: Decimal | None = None
+    pool: Pool, charge_id: int, order: OperatorRequest, *, amount: Decimal, kept: Decimal | None = None
 ) -> Done | Refused:
     """
     Take back a part of what a charge gave, because that part of the money went back.
@@ -267,16 +267,16 @@ async def refund_part(
     """
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
+            return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
         if charge is None:
-            return Refused(Why.UNKNOWN_CHARGE)
+            return Refused(RefusalCause.UNKNOWN_CHARGE)
         if charge.amount is None or not charge.is_paid or charge.state is ChargeState.DISMISSED:
-            return Refused(Why.NOT_REFUNDABLE)
+            return Refused(RefusalCause.NOT_REFUNDABLE)
         if kept is not None and kept != charge.amount_kept:
             return await _decided_before(db, charge_id)
         if not 0 < amount < charge.amount_kept:
-            return Refused(Why.NO_PART)
+            return Refused(RefusalCause.NO_PART)
         user = charge.telegram_id
         action_id = await _keep_action(db, order, Action.REFUND_PART, charge_id=charge_id, telegram_id=user)
         returned = await db.fetchval(sql("reverse_refunds"), charge_id, order.reason, action_id, order.now) or 0
@@ -289,7 +289,7 @@ async def refund_part(
 
 
 async def _take_back_part(
-    db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, order: Order
+    db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, order: OperatorRequest
 ) -> int:
     """Take back the credits of a part; the user keeps whole credits, rounded down as when they were given."""
     left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
@@ -330,29 +330,29 @@ async def _tell_of_overdraft(db: Connection, user: TelegramId) -> None:
     await db.execute(sql("tell_operators_of_overdrafts"), [user])
 
 
-async def credit_user(pool: Pool, telegram_id: TelegramId, order: Order, *, credits: int) -> Done | Refused:
+async def credit_user(pool: Pool, telegram_id: TelegramId, order: OperatorRequest, *, credits: int) -> Done | Refused:
     """Add credits to a balance, or take some (*credits* below zero; the balance may then fall below zero, too)."""
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
+            return Refused(RefusalCause.REPEATED)
         if not await db.fetchval(sql("is_user_known"), telegram_id):
-            return Refused(Why.UNKNOWN_USER)
+            return Refused(RefusalCause.UNKNOWN_USER)
         action_id = await _keep_action(db, order, Action.CREDIT, telegram_id=telegram_id)
         await db.execute(sql("adjust_balance"), telegram_id, credits, order.reason, action_id, order.now)
         await _tell_of_adjustment(db, telegram_id, action_id, credits=credits, cause=AdjustmentCause.ADJUSTED)
     return Done(action_id, None, telegram_id, credits)
 
 
-async def undo_adjustment(pool: Pool, credit_id: int, order: Order) -> Done | Refused:
+async def undo_adjustment(pool: Pool, credit_id: int, order: OperatorRequest) -> Done | Refused:
     """Take back what an operator added to a balance or took from it."""
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
+            return Refused(RefusalCause.REPEATED)
         given = await db.fetchrow(sql("find_adjustment"), credit_id)
         if given is None:
-            return Refused(Why.NOTHING_TO_UNDO)
+            return Refused(RefusalCause.NOTHING_TO_UNDO)
         if given["is_reversed"]:
-            return Refused(Why.UNDONE_BEFORE)
+            return Refused(RefusalCause.UNDONE_BEFORE)
         user = given["telegram_id"]
         action_id = await _keep_action(db, order, Action.UNDO_ADJUSTMENT, telegram_id=user)
         await db.execute(sql("reverse_adjustment"), credit_id, order.reason, action_id, order.now)
@@ -360,32 +360,36 @@ async def undo_adjustment(pool: Pool, credit_id: int, order: Order) -> Done | Re
     return Done(action_id, None, user, -given["credits"])
 
 
-async def decline_claim(pool: Pool, claim_id: int, order: Order) -> Done | Refused:
+async def decline_claim(pool: Pool, claim_id: int, order: OperatorRequest) -> Done | Refused:
     """Tell a user that no payment fits what they claim."""
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
+            return Refused(RefusalCause.REPEATED)
         user = await db.fetchval(sql("decline_claim"), claim_id, order.operator, order.now)
         if user is None:
             decided = await db.fetchrow(sql("find_claim_decision"), claim_id)
-            return Refused(Why.DECIDED_BEFORE, decided["decided_by"]) if decided else Refused(Why.UNKNOWN_CLAIM)
+            return (
+                Refused(RefusalCause.DECIDED_BEFORE, decided["decided_by"])
+                if decided
+                else Refused(RefusalCause.UNKNOWN_CLAIM)
+            )
         action_id = await _keep_action(db, order, Action.DECLINE_CLAIM, claim_id=claim_id, telegram_id=user)
         await queue_notifications(db, [NewNotification(user, ClaimDeclined(), f"claim_declined:{claim_id}")])
     return Done(action_id, None, user, 0)
 
 
-async def settle_again(pool: Pool, event_no: int, order: Order) -> Done | Refused:
+async def request_retry(pool: Pool, event_no: int, order: OperatorRequest) -> Done | Refused:
     """
     Have an event settled that had failed or could not be read, as if it came now; the janitor does it and tells.
 
     For when the cause is mended, by a newer version above all.
     """
-    return await _decide_event(pool, event_no, order, Action.SETTLE_AGAIN)
+    return await _decide_event(pool, event_no, order, Action.RETRY)
 
 
-async def put_event_aside(pool: Pool, event_no: int, order: Order) -> Done | Refused:
+async def dismiss_event(pool: Pool, event_no: int, order: OperatorRequest) -> Done | Refused:
     """End the waiting of an event that had failed or could not be read: nobody ever will, or its money was credited by hand."""
-    return await _decide_event(pool, event_no, order, Action.PUT_ASIDE)
+    return await _decide_event(pool, event_no, order, Action.DISMISS_EVENT)
 
 
 async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
@@ -402,30 +406,30 @@ async def _in_turn(pool: Pool) -> AsyncIterator[Connection]:
 
 
 async def _refuse_match(
-    db: Connection, charge_id: int, charge: Charge | None, order: Order, telegram_id: TelegramId, rates: Rates
+    db: Connection, charge_id: int, charge: Charge | None, order: OperatorRequest, telegram_id: TelegramId, rates: Rates
 ) -> Refused | None:
     if await _is_repeat(db, order):
-        return Refused(Why.REPEATED)
+        return Refused(RefusalCause.REPEATED)
     if charge is None:
-        return Refused(Why.UNKNOWN_CHARGE)
+        return Refused(RefusalCause.UNKNOWN_CHARGE)
     if not charge.waits and charge.dismissed_by is None:
         return await _decided_before(db, charge_id)
     if not await db.fetchval(sql("is_user_known"), telegram_id):
-        return Refused(Why.UNKNOWN_USER)
+        return Refused(RefusalCause.UNKNOWN_USER)
     has_rate = charge.amount is not None and rates.credits_for(charge.amount, charge.currency) is not None
-    return None if has_rate else Refused(Why.NO_RATE)
+    return None if has_rate else Refused(RefusalCause.NO_RATE)
 
 
 async def _decided_before(db: Connection, charge_id: int) -> Refused:
-    return Refused(Why.DECIDED_BEFORE, await _find_decider(db, charge_id))
+    return Refused(RefusalCause.DECIDED_BEFORE, await _find_decider(db, charge_id))
 
 
-async def _decide_event(pool: Pool, event_no: int, order: Order, action: Action) -> Done | Refused:
-    wanted = order.now if action is Action.SETTLE_AGAIN else None
-    aside = order.now if action is Action.PUT_ASIDE else None
+async def _decide_event(pool: Pool, event_no: int, order: OperatorRequest, action: Action) -> Done | Refused:
+    wanted = order.now if action is Action.RETRY else None
+    aside = order.now if action is Action.DISMISS_EVENT else None
     async with _in_turn(pool) as db:
         if await _is_repeat(db, order):
-            return Refused(Why.REPEATED)
+            return Refused(RefusalCause.REPEATED)
         if not await db.fetchval(sql("decide_event"), event_no, wanted, aside):
             return await _event_decided_before(db, event_no)
         action_id = await _keep_action(db, order, action, event_no=event_no)
@@ -434,7 +438,7 @@ async def _decide_event(pool: Pool, event_no: int, order: Order, action: Action)
 
 async def _event_decided_before(db: Connection, event_no: int) -> Refused:
     decider = await db.fetchval(sql("find_decider_of_event"), event_no)
-    return Refused(Why.DECIDED_BEFORE, decider) if decider is not None else Refused(Why.UNKNOWN_EVENT)
+    return Refused(RefusalCause.DECIDED_BEFORE, decider) if decider is not None else Refused(RefusalCause.UNKNOWN_EVENT)
 
 
 async def _find_decider(db: Connection, charge_id: int) -> TelegramId | None:
@@ -442,13 +446,13 @@ async def _find_decider(db: Connection, charge_id: int) -> TelegramId | None:
     return decider
 
 
-async def _is_repeat(db: Connection, order: Order) -> bool:
+async def _is_repeat(db: Connection, order: OperatorRequest) -> bool:
     return bool(await db.fetchval(sql("is_ordered"), order.request_key))
 
 
 async def _keep_action(
     db: Connection,
-    order: Order,
+    order: OperatorRequest,
     action: Action,
     *,
     charge_id: int | None = None,
@@ -470,7 +474,7 @@ async def _find_payment(db: Connection, payment_id: PaymentId | None, user: Tele
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 
 
-async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order, action_id: int) -> int:
+async def _credit(db: Connection, charge_id: int, done: Settlement, order: OperatorRequest, action_id: int) -> int:
     """Write a match; where the charge was credited before, and that was reversed, the new credit follows the reversal."""
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, order.now)
@@ -479,7 +483,7 @@ async def _credit(db: Connection, charge_id: int, done: Settlement, order: Order
     return credits
 
 
-async def _reverse_charge(db: Connection, charge_id: int, order: Order, action_id: int) -> int:
+async def _reverse_charge(db: Connection, charge_id: int, order: OperatorRequest, action_id: int) -> int:
     """Take back what is left of a charge's credit; return what that adds to the balance, zero or less."""
     return await db.fetchval(sql("reverse_charge"), charge_id, order.reason, action_id, order.now) or 0
 

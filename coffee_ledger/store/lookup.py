@@ -145,7 +145,7 @@ class KeptEvent:
     type: str | None
     outcome: Outcome
     received_at: datetime
-    settle_again_at: datetime | None
+    retry_requested_at: datetime | None
     """When an operator wanted it settled again; None: nobody does."""
 
 

@@ -64,7 +64,7 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.SIGNATURE_FAILURES: DAY,
     NotificationKind.TEST_EVENT: DAY,
     NotificationKind.EVENT_UNKNOWN: DAY,
-    NotificationKind.EVENT_SETTLED_AGAIN: DAY,
+    NotificationKind.EVENT_RETRIED: DAY,
     NotificationKind.LEGACY_WEBHOOK: DAY,
     NotificationKind.WAITING_SUMMARY: DAY,
 }

@@ -16,7 +16,7 @@ from coffee_ledger.model import ChargeKey, ChargeState, Method, TelegramId
 from coffee_ledger.settling import read_notes, settle
 from coffee_ledger.store.database import Connection, Pool, sql, transaction
 from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
-from coffee_ledger.store.settle import load_book
+from coffee_ledger.store.settlement import load_book
 
 REPLAYED_MAX = 200
 """Charges gone through at a time; each takes a few queries."""

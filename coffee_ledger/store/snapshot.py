@@ -62,7 +62,7 @@ class Snapshot:
     """Since when somebody has not been told, be it due or put off; without those who have all been told."""
     claims: Queue
     unsettled: Mapping[Outcome, int]
-    """Events that changed nothing, and were neither settled again nor put aside."""
+    """Events that changed nothing, and were neither settled again nor dismissed."""
     overdrafts: Overdrafts
     history: History
     delivered_at: datetime | None

@@ -15,7 +15,7 @@ from coffee_ledger.errors import DatabaseAwayError, RowLockedError
 from coffee_ledger.matching import Rules
 from coffee_ledger.model import ChargeKey, Outcome
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.settle import note_failed_again, rematch_charges, settle_kept_event
+from coffee_ledger.store.settlement import note_failed_retry, rematch_charges, retry_event
 
 log = structlog.stdlib.get_logger()
 
@@ -92,16 +92,16 @@ async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules,
         return 0
 
 
-async def settle_wanted_events(pool: Pool, rules: Rules, *, now: datetime) -> int:
+async def retry_requested_events(pool: Pool, rules: Rules, *, now: datetime) -> int:
     """Settle the events that operators want settled again, each by itself; return how many changed something."""
     async with connected(pool) as db:
-        rows = await db.fetch(sql("find_wanted_events"), BATCH_MAX)
+        rows = await db.fetch(sql("find_requested_retries"), BATCH_MAX)
     return sum([await _settle_wanted(pool, row["event_no"], rules, now) for row in rows])
 
 
 async def _settle_wanted(pool: Pool, event_no: int, rules: Rules, now: datetime) -> bool:
     try:
-        outcome = await settle_kept_event(pool, event_no, rules, now=now)
+        outcome = await retry_event(pool, event_no, rules, now=now)
     except RowLockedError:
         log.warning("event needs a locked row", event_no=event_no)
         return False
@@ -109,7 +109,7 @@ async def _settle_wanted(pool: Pool, event_no: int, rules: Rules, now: datetime)
         raise
     except Exception:
         log.exception("event refused again", event_no=event_no)
-        await note_failed_again(pool, event_no, now=now)
+        await note_failed_retry(pool, event_no, now=now)
         return False
     log.info("event settled again", event_no=event_no, outcome=outcome)
     return outcome not in (None, Outcome.UNREADABLE)

@@ -18,7 +18,7 @@ from coffee_ledger.notifications import (
     CodeCameLate,
     CreditsAdjusted,
     EventNews,
-    EventSettledAgain,
+    EventRetried,
     Facts,
     PaymentCredited,
     PaymentExpired,
@@ -121,9 +121,9 @@ def _text(notification: Notification, facts: Facts, speech: Speech, rates: Rates
             return speech.say("claim-declined")
         case ClaimRaised():
             return speech.say("claim-raised", user=str(facts.telegram_id))
-        case EventSettledAgain():
+        case EventRetried():
             became = speech.word("became", facts.outcome)
-            return speech.say("event-settled-again", number=str(facts.event_no), became=became)
+            return speech.say("event-retried", number=str(facts.event_no), became=became)
         case SignatureFailures():
             return speech.say("signature-failures", count=facts.count)
         case EventNews():

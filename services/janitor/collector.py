@@ -141,7 +141,7 @@ def _queues(snapshot: Snapshot) -> Iterator[Metric]:
     )
     unsettled = GaugeMetricFamily(
         "ledger_events_unsettled",
-        "Events that failed or could not be read, and were neither settled later nor put aside.",
+        "Events that failed or could not be read, and were neither settled later nor dismissed.",
         labels=["outcome"],
     )
     for outcome in (Outcome.FAILED, Outcome.UNREADABLE):

@@ -16,7 +16,7 @@ from coffee_ledger.store.upkeep import (
     expire_payments,
     measure_drift,
     rematch_waiting_charges,
-    settle_wanted_events,
+    retry_requested_events,
 )
 from services.janitor.collector import SnapshotCollector
 from services.janitor.metrics import BALANCE_DRIFT, DISK_FREE, DISK_SIZE, PENDING_TTL, SNAPSHOT_DURATION
@@ -45,7 +45,7 @@ def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollect
         # because its code was recorded after it.
         Task("rematch_charges", 15 * SECOND, lambda now: rematch_waiting_charges(pool, rules, now=now)),
         # An event that failed or could not be read can be settled after an update fixed the cause. An operator asks for it.
-        Task("settle_wanted_events", 10 * SECOND, lambda now: settle_wanted_events(pool, rules, now=now)),
+        Task("retry_requested_events", 10 * SECOND, lambda now: retry_requested_events(pool, rules, now=now)),
         # A rule may match the charge of an open claim: its event was late, or its code was recorded after it.
         Task("close_claims", MINUTE, lambda now: close_answered_claims(pool, now=now)),
         Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),

@@ -10,7 +10,7 @@ from coffee_ledger.runtime.health import health_server, listening, reaches_datab
 from coffee_ledger.runtime.process import run_service
 from coffee_ledger.runtime.process_metrics import export_process_metrics
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.settle import (
+from coffee_ledger.store.settlement import (
     count_signature_failures,
     keep_answers,
     keep_failed_event,

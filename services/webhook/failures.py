@@ -16,7 +16,7 @@ from datetime import datetime
 import structlog
 
 from coffee_ledger.errors import DatabaseAwayError
-from coffee_ledger.store.settle import Answers
+from coffee_ledger.store.settlement import Answers
 from services.webhook.metrics import FAILED_STREAK
 
 log = structlog.stdlib.get_logger()

@@ -11,7 +11,7 @@ from opentelemetry.trace import Link, SpanKind
 from coffee_ledger.events import Event
 from coffee_ledger.runtime.tracing import follow, span, trace_id_in
 from coffee_ledger.settling import Settlement
-from coffee_ledger.store.story import tell as tell_charges
+from coffee_ledger.store.settlement_log import tell as tell_charges
 from services.webhook.metrics import event_label
 
 log = structlog.stdlib.get_logger()

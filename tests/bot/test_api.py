@@ -17,8 +17,8 @@ from aiogram import Bot
 
 from coffee_ledger.model import PaymentId, Rates, TelegramId
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.desk import Order, match_charge, undo_match
-from coffee_ledger.store.payments import erase_user
+from coffee_ledger.store.desk import OperatorRequest, match_charge, undo_match
+from coffee_ledger.store.pending_payments import erase_user
 from coffee_ledger.telegram.api.app import (
     REQUESTS_BURST,
     REQUESTS_PER_SECOND,
@@ -139,8 +139,8 @@ async def test_an_undone_match_and_a_new_match_both_appear_in_the_state(
     assert (given_again["status"], given_again["paid"]["credits"]) == ("completed", 500)
 
 
-def order() -> Order:
-    return Order(TelegramId(OPERATOR), "a reason", datetime.now(UTC))
+def order() -> OperatorRequest:
+    return OperatorRequest(TelegramId(OPERATOR), "a reason", datetime.now(UTC))
 
 
 async def test_a_late_payment_appears_as_paid(visit: Visit, webhook: Webhook, pool: Pool) -> None:

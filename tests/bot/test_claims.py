@@ -9,7 +9,7 @@ from coffee_ledger.claiming import Story
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.desk import Order, undo_match
+from coffee_ledger.store.desk import OperatorRequest, undo_match
 from coffee_ledger.telegram.days import read_day
 from coffee_ledger.telegram.speech import LANGUAGES, speech
 from tests.bot.conftest import OPERATOR, RunBot
@@ -331,7 +331,7 @@ async def test_a_claim_finds_a_charge_that_a_rule_matched_to_another_user(
 
     assert "credited by amount and time" in (await operator.hear())["text"]
     card = (await operator.hear())["text"]
-    await undo_match(pool, charge_id, Order(TelegramId(OPERATOR), "not hers", datetime.now(UTC)))
+    await undo_match(pool, charge_id, OperatorRequest(TelegramId(OPERATOR), "not hers", datetime.now(UTC)))
     await operator.press(await open_button(operator))
     fresh = await operator.hear()
     await operator.press(labels(fresh)[0])
@@ -383,7 +383,7 @@ async def test_a_payment_whose_match_was_undone_is_not_mentioned_as_received(
     await webhook.settle(a_payment(amount=5, support_note=code))
     await anna.hear()
     charge_id = (await ledger.charge())["charge_id"]
-    await undo_match(pool, charge_id, Order(TelegramId(OPERATOR), "not hers", datetime.now(UTC)))
+    await undo_match(pool, charge_id, OperatorRequest(TelegramId(OPERATOR), "not hers", datetime.now(UTC)))
     undone = (await anna.hear())["text"]
 
     said = await anna.ask("/claim")

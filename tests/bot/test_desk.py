@@ -149,7 +149,7 @@ async def test_a_user_is_found_by_name_even_if_the_bot_restarts_between_question
 
 
 @pytest.mark.usefixtures("bot")
-async def test_a_charge_is_put_aside_with_a_reason_and_shown_again_by_undo(
+async def test_a_charge_is_dismissed_with_a_reason_and_shown_again_by_undo(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     card = await card_of(operator, webhook, support_note="a tip")
@@ -503,12 +503,12 @@ async def test_an_unreadable_event_is_settled_again_after_a_confirmation(
     assert "being settled" in answer["text"]
     assert "900 was first" in again["text"]
     await shown(operator, listed, "is being settled")
-    assert await actions(pool) == [("settle_again", 900, "event 1")]
-    assert await pool.fetchval("SELECT count(*) FROM events WHERE settle_again_at IS NOT NULL") == 1
+    assert await actions(pool) == [("retry", 900, "event 1")]
+    assert await pool.fetchval("SELECT count(*) FROM events WHERE retry_requested_at IS NOT NULL") == 1
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_unreadable_event_can_be_put_aside_with_a_reason(
+async def test_an_unreadable_event_can_be_dismissed_with_a_reason(
     operator: Person, webhook: Webhook, pool: Pool
 ) -> None:
     await operator.ask("/start")
@@ -530,7 +530,7 @@ async def test_an_unreadable_event_can_be_put_aside_with_a_reason(
     assert "Event #1 is dismissed" in said["text"]
     assert second["text"] == "900 was first: this event is decided. /failed shows the rest."
     assert "900 was first" in late["text"]
-    assert await actions(pool) == [("put_aside", OPERATOR, "credited by hand")]
+    assert await actions(pool) == [("dismiss_event", OPERATOR, "credited by hand")]
     assert "Every event was settled or dismissed" in await operator.ask("/failed")
     assert "could not be settled or read" not in await operator.ask("/doctor")
 

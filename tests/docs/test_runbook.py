@@ -34,10 +34,10 @@ from coffee_ledger.model import (
 )
 from coffee_ledger.store.claims import CLAIMS_A_DAY_MAX, NotRaised, raise_claim
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.desk import Why as Refusal
-from coffee_ledger.store.payments import OPEN_MAX
-from coffee_ledger.store.settle import STREAK_PAUSE, keep_failed_event
-from coffee_ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, settle_wanted_events
+from coffee_ledger.store.desk import RefusalCause
+from coffee_ledger.store.pending_payments import OPEN_MAX
+from coffee_ledger.store.settlement import STREAK_PAUSE, keep_failed_event
+from coffee_ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, retry_requested_events
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
 from coffee_ledger.telegram.desk.charges import REMIND_AFTER
 from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, SWEEP_SECONDS
@@ -128,7 +128,7 @@ async def test_states_and_headings_are_the_same(pool: Pool) -> None:
     known = members("payment", PaymentStatus) | members("charge", ChargeState) | {"charge held"}
     known |= members("reason", Why) | members("flag", Flag) | members("method", Method)
     known |= members("event", Outcome) | members("entry", CreditKind) | members("message", NotificationKind)
-    known |= members("refusal", Refusal)
+    known |= members("refusal", RefusalCause)
     known |= await allowed(pool, "sending", "notifications") | await allowed(pool, "claim", "claims")
 
     assert {name for names in NAMES.values() for name in names} == known
@@ -466,7 +466,7 @@ async def test_two_users_who_paid_together_share_the_credits(
 
 @pytest.mark.usefixtures("bot")
 @fixes("No rate for the currency")
-async def test_a_charge_without_a_rate_is_credited_by_hand_and_put_aside(
+async def test_a_charge_without_a_rate_is_credited_by_hand_and_dismissed(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -485,7 +485,7 @@ async def test_a_charge_without_a_rate_is_credited_by_hand_and_put_aside(
 
 @pytest.mark.usefixtures("bot")
 @fixes("Only a person may match it")
-async def test_a_charge_with_an_unreadable_amount_is_credited_by_hand_and_put_aside(
+async def test_a_charge_with_an_unreadable_amount_is_credited_by_hand_and_dismissed(
     anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     code = await anna.ask_for_code("5")
@@ -513,7 +513,7 @@ async def test_a_charge_with_a_code_is_credited_once_its_currency_has_a_rate(led
 
 @pytest.mark.usefixtures("bot")
 @fixes("A charge is not meant for a user")
-async def test_a_charge_that_was_put_aside_by_mistake_waits_again(
+async def test_a_charge_that_was_dismissed_by_mistake_waits_again(
     operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
     card = await card_of(operator, webhook, support_note="for the cats")
@@ -699,7 +699,7 @@ async def test_a_failed_event_is_settled_again(anna: Person, operator: Person, p
     await operator.press(data_of(listed, "Settle"))
     asked = await shown(operator, listed, "Today’s rules decide it as if it came now.")
     await operator.press(data_of(asked, "Yes, settle it"))
-    await settle_wanted_events(pool, RULES, now=datetime.now(UTC))
+    await retry_requested_events(pool, RULES, now=datetime.now(UTC))
 
     assert "was settled again: credited" in (await operator.hear())["text"]
     assert "500" in (await anna.hear())["text"]

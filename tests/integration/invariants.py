@@ -29,7 +29,7 @@ SELECT json_build_object(
     'events', (
         SELECT json_agg(json_build_object(
                    'event_no', event_no, 'delivery_key', delivery_key, 'charge_key', charge_key, 'outcome', outcome,
-                   'is_blank', body IS NULL, 'is_put_aside', put_aside_at IS NOT NULL
+                   'is_blank', body IS NULL, 'is_dismissed', dismissed_at IS NOT NULL
                ) ORDER BY event_no)
           FROM events
     ),
@@ -465,4 +465,4 @@ def is_of_subscription(row: Row, charge: Row) -> bool:
 
 
 def is_undecided(event: Row) -> bool:
-    return event["outcome"] in ("failed", "unreadable") and not event["is_put_aside"]
+    return event["outcome"] in ("failed", "unreadable") and not event["is_dismissed"]

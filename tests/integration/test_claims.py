@@ -11,7 +11,7 @@ from coffee_ledger.claiming import Story
 from coffee_ledger.model import Rates, TelegramId
 from coffee_ledger.store.claims import NotRaised, Paused, raise_claim, withdraw_claim
 from coffee_ledger.store.database import Pool, open_pool, sql
-from coffee_ledger.store.desk import Done, Order, decline_claim
+from coffee_ledger.store.desk import Done, OperatorRequest, decline_claim
 from coffee_ledger.store.lookup import ClaimFile, find_claim_file
 from coffee_ledger.telegram.desk.cards import Card, claim_card, fits_exactly
 from coffee_ledger.telegram.speech import speech
@@ -148,7 +148,7 @@ async def claim_at(bot: Pool, at: datetime) -> int | NotRaised | Paused:
 
 async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -> None:
     assert isinstance(claim_id, int)
-    assert isinstance(await decline_claim(bot, claim_id, Order(OLHA, "nothing fits", at)), Done)
+    assert isinstance(await decline_claim(bot, claim_id, OperatorRequest(OLHA, "nothing fits", at)), Done)
 
 
 async def test_declined_claims_pause_further_claims(bot: Pool) -> None:

@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.desk import Order, match_charge, undo_match
+from coffee_ledger.store.desk import OperatorRequest, match_charge, undo_match
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE
 from tests.integration.webhook import RULES, Webhook
 
 
-def order() -> Order:
-    return Order(TelegramId(900), "a reason", datetime.now(UTC))
+def order() -> OperatorRequest:
+    return OperatorRequest(TelegramId(900), "a reason", datetime.now(UTC))
 
 
 async def test_a_charge_matched_and_undone_repeatedly_is_credited_and_refunded_once(

@@ -11,15 +11,15 @@ from coffee_ledger.model import PaymentId, Rates, TelegramId
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.desk import (
     Done,
-    Order,
+    OperatorRequest,
+    RefusalCause,
     Refused,
-    Why,
     credit_user,
     decline_claim,
     dismiss_charge,
+    dismiss_event,
     match_charge,
-    put_event_aside,
-    settle_again,
+    request_retry,
     undo_adjustment,
     undo_match,
 )
@@ -33,14 +33,14 @@ OLHA, PETRO = TelegramId(900), TelegramId(901)
 RATES = Rates({"USD": Decimal(100)})
 
 
-def order(operator: TelegramId = OLHA, reason: str = "wrote me", *, key: str | None = None) -> Order:
-    return Order(operator=operator, reason=reason, now=datetime.now(UTC), request_key=key)
+def order(operator: TelegramId = OLHA, reason: str = "wrote me", *, key: str | None = None) -> OperatorRequest:
+    return OperatorRequest(operator=operator, reason=reason, now=datetime.now(UTC), request_key=key)
 
 
 async def match(desk: Pool, charge_id: int, user: int = ANNA, **how: object) -> Done | Refused:
     payment_id = how.get("payment_id")
     given = how.get("order", order())
-    assert isinstance(given, Order)
+    assert isinstance(given, OperatorRequest)
     return await match_charge(
         desk,
         charge_id,
@@ -98,7 +98,7 @@ async def test_one_of_two_operators_decides_a_charge_and_the_other_is_told_who_d
     [done] = [one for one in outcomes if isinstance(one, Done)]
     [refused] = [one for one in outcomes if isinstance(one, Refused)]
     [(_, winner, _)] = await actions(ledger)
-    assert refused == Refused(Why.DECIDED_BEFORE, TelegramId(winner))
+    assert refused == Refused(RefusalCause.DECIDED_BEFORE, TelegramId(winner))
     assert await ledger.credits() == [500]
     assert done.telegram_id is not None
     assert await ledger.balance(done.telegram_id) == 500
@@ -112,7 +112,7 @@ async def test_a_match_by_a_rule_is_refused_without_naming_an_operator(
 
     refused = await match(desk, (await ledger.charge())["charge_id"])
 
-    assert refused == Refused(Why.DECIDED_BEFORE, None)
+    assert refused == Refused(RefusalCause.DECIDED_BEFORE, None)
     assert await ledger.credits() == [500]
 
 
@@ -123,7 +123,7 @@ async def test_a_repeated_press_takes_effect_once(webhook: Webhook, ledger: Ledg
     second = await credit_user(desk, TelegramId(ANNA), order(key="press:1"), credits=50)
 
     assert isinstance(first, Done)
-    assert second == Refused(Why.REPEATED)
+    assert second == Refused(RefusalCause.REPEATED)
     assert await ledger.balance() == 50
 
 
@@ -208,7 +208,7 @@ async def test_undoing_twice_is_refused(webhook: Webhook, ledger: Ledger, desk: 
     await undo_match(desk, charge_id, order())
     again = await undo_match(desk, charge_id, order())
 
-    assert again == Refused(Why.NOTHING_TO_UNDO)
+    assert again == Refused(RefusalCause.NOTHING_TO_UNDO)
     assert await ledger.credits() == [500, -500]
 
 
@@ -225,7 +225,7 @@ async def test_a_match_newer_than_the_shown_one_is_not_undone(webhook: Webhook, 
     after_another_match = await undo_match(desk, charge_id, order(PETRO), shown=shown)
 
     assert isinstance(first, Done)
-    assert while_it_waits == after_another_match == Refused(Why.DECIDED_BEFORE, OLHA)
+    assert while_it_waits == after_another_match == Refused(RefusalCause.DECIDED_BEFORE, OLHA)
     assert await ledger.balance(BOHDAN) == 500
 
 
@@ -255,7 +255,7 @@ async def test_a_dismissed_charge_can_be_matched_only_after_an_undo(
     matched = await match(desk, charge_id)
 
     assert isinstance(dismissed, Done)
-    assert refused == Refused(Why.DECIDED_BEFORE, OLHA)
+    assert refused == Refused(RefusalCause.DECIDED_BEFORE, OLHA)
     assert isinstance(matched, Done)
     assert await ledger.credits("payment") == [500]
 
@@ -267,13 +267,15 @@ async def test_a_currency_without_a_rate_is_refused_and_changes_nothing(
 
     refused = await match(desk, charge_id)
 
-    assert refused == Refused(Why.NO_RATE)
+    assert refused == Refused(RefusalCause.NO_RATE)
     assert await actions(ledger) == []
 
 
-@pytest.mark.parametrize(("charge", "user", "why"), [(0, ANNA, Why.UNKNOWN_CHARGE), (None, 404, Why.UNKNOWN_USER)])
+@pytest.mark.parametrize(
+    ("charge", "user", "why"), [(0, ANNA, RefusalCause.UNKNOWN_CHARGE), (None, 404, RefusalCause.UNKNOWN_USER)]
+)
 async def test_an_unknown_charge_or_user_is_refused(
-    webhook: Webhook, ledger: Ledger, desk: Pool, charge: int | None, user: int, why: Why
+    webhook: Webhook, ledger: Ledger, desk: Pool, charge: int | None, user: int, why: RefusalCause
 ) -> None:
     waiting = await a_waiting_charge(webhook, ledger)
 
@@ -302,7 +304,7 @@ async def test_an_adjustment_is_undone_once(webhook: Webhook, ledger: Ledger, de
 
     assert isinstance(undone, Done)
     assert undone.credits == -50
-    assert again == Refused(Why.UNDONE_BEFORE)
+    assert again == Refused(RefusalCause.UNDONE_BEFORE)
     assert await ledger.balance() == 0
 
 
@@ -312,7 +314,7 @@ async def test_a_payment_credit_cannot_be_undone_as_an_adjustment(webhook: Webho
 
     refused = await undo_adjustment(desk, credit_id, order())
 
-    assert refused == Refused(Why.NOTHING_TO_UNDO)
+    assert refused == Refused(RefusalCause.NOTHING_TO_UNDO)
 
 
 async def test_one_of_two_operators_decides_an_event_and_the_other_is_told_who_did(
@@ -322,17 +324,17 @@ async def test_one_of_two_operators_decides_an_event_and_the_other_is_told_who_d
     await webhook.post(b"[not JSON")
     await connect_all(desk)
 
-    outcomes = await asyncio.gather(settle_again(desk, 1, order(OLHA)), put_event_aside(desk, 1, order(PETRO)))
-    aside = await put_event_aside(desk, 2, order(PETRO))
-    again = await settle_again(desk, 2, order(OLHA))
-    unknown = await put_event_aside(desk, 3, order())
+    outcomes = await asyncio.gather(request_retry(desk, 1, order(OLHA)), dismiss_event(desk, 1, order(PETRO)))
+    aside = await dismiss_event(desk, 2, order(PETRO))
+    again = await request_retry(desk, 2, order(OLHA))
+    unknown = await dismiss_event(desk, 3, order())
 
     [refused] = [one for one in outcomes if isinstance(one, Refused)]
     [(_, winner, _), _] = await actions(ledger)
-    assert refused == Refused(Why.DECIDED_BEFORE, TelegramId(winner))
+    assert refused == Refused(RefusalCause.DECIDED_BEFORE, TelegramId(winner))
     assert isinstance(aside, Done)
-    assert again == Refused(Why.DECIDED_BEFORE, PETRO)
-    assert unknown == Refused(Why.UNKNOWN_EVENT)
+    assert again == Refused(RefusalCause.DECIDED_BEFORE, PETRO)
+    assert unknown == Refused(RefusalCause.UNKNOWN_EVENT)
     assert await ledger.pool.fetchval("SELECT array_agg(event_no ORDER BY action_id) FROM operator_actions") == [1, 2]
 
 
@@ -378,8 +380,8 @@ async def test_a_declined_claim_is_announced_once(webhook: Webhook, ledger: Ledg
     unknown = await decline_claim(desk, 0, order())
 
     assert isinstance(done, Done)
-    assert again == Refused(Why.DECIDED_BEFORE, OLHA)
-    assert unknown == Refused(Why.UNKNOWN_CLAIM)
+    assert again == Refused(RefusalCause.DECIDED_BEFORE, OLHA)
+    assert unknown == Refused(RefusalCause.UNKNOWN_CLAIM)
     assert await ledger.told(ANNA) == ["claim_declined"]
 
 
@@ -455,7 +457,7 @@ async def test_a_failed_event_of_an_erased_user_keeps_its_body(webhook: Webhook,
 
     [kept] = await ledger.pool.fetch("SELECT event_no FROM events WHERE body IS NOT NULL")
     assert kept["event_no"] == 2
-    assert isinstance(await settle_again(desk, 2, order()), Done)
+    assert isinstance(await request_retry(desk, 2, order()), Done)
 
 
 async def test_erasing_a_user_keeps_the_data_of_others(webhook: Webhook, ledger: Ledger, desk: Pool) -> None:

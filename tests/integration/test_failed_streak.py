@@ -7,7 +7,7 @@ import pytest
 
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.settle import Answers, keep_answers
+from coffee_ledger.store.settlement import Answers, keep_answers
 from services.webhook.failures import FailedStreak
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

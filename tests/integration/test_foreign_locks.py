@@ -12,7 +12,7 @@ import pytest
 from coffee_ledger.errors import RowLockedError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.store.database import Connection, open_pool, sql
-from coffee_ledger.store.settle import settle_events
+from coffee_ledger.store.settlement import settle_events
 from coffee_ledger.store.upkeep import rematch_waiting_charges
 from tests.integration.bmc import a_payment, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger

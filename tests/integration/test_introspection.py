@@ -12,9 +12,9 @@ import coffee_ledger.store.database
 from coffee_ledger.events import read_event
 from coffee_ledger.model import ChargeKey, TelegramId
 from coffee_ledger.store.database import Connection, Pool, connected, open_pool, prepare_connection, statements
-from coffee_ledger.store.desk import Order, match_charge
-from coffee_ledger.store.payments import Request, cancel_payment, open_payment
-from coffee_ledger.store.settle import rematch_charges, settle_events
+from coffee_ledger.store.desk import OperatorRequest, match_charge
+from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.settlement import rematch_charges, settle_events
 from tests.integration.bmc import a_payment, a_refund_of, raw
 from tests.integration.people import ANNA, Ledger
 from tests.integration.test_settling import CODE, OTHER_CODE
@@ -37,7 +37,7 @@ async def open_one(pool: Pool) -> None:
 
 async def match_one(pool: Pool) -> None:
     charge_id = await pool.fetchval("SELECT min(charge_id) FROM charges")
-    order = Order(TelegramId(900), "a reason", NOW)
+    order = OperatorRequest(TelegramId(900), "a reason", NOW)
     await match_charge(pool, charge_id, order, telegram_id=TelegramId(ANNA), payment_id=None, rates=RULES.rates)
 
 

@@ -17,7 +17,7 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
 from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.lookup import list_kept_events
-from coffee_ledger.store.settle import keep_failed_event
+from coffee_ledger.store.settlement import keep_failed_event
 from coffee_ledger.store.upkeep import BATCH_MAX, REMATCH_BATCH_MAX
 from services.janitor.schedule import run_tasks
 from services.janitor.tasks import Task, measure_disk
@@ -292,7 +292,7 @@ async def test_decided_charges_and_events_are_blanked_too(janitor: Pool, ledger:
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     await ledger.pool.execute("UPDATE charges SET payer_name = 'Anna K'")
     await keep_failed_event(ledger.pool, read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n"))
-    await ledger.pool.execute("UPDATE charges SET state = 'dismissed'; UPDATE events SET put_aside_at = now()")
+    await ledger.pool.execute("UPDATE charges SET state = 'dismissed'; UPDATE events SET dismissed_at = now()")
     task, later = janitor_task(janitor, "blank_personal_fields"), datetime.now(UTC) + 2 * RETENTION
 
     await task.run_once(later)

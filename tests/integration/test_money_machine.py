@@ -33,7 +33,7 @@ from coffee_ledger.model import Outcome, PaymentId, TelegramId
 from coffee_ledger.store import desk
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
 from coffee_ledger.store.database import Connection, Pool, open_pool, sql
-from coffee_ledger.store.payments import (
+from coffee_ledger.store.pending_payments import (
     Request,
     cancel_payment,
     erase_user,
@@ -41,14 +41,14 @@ from coffee_ledger.store.payments import (
     meet_user,
     open_payment,
 )
-from coffee_ledger.store.settle import keep_failed_event, settle_events
+from coffee_ledger.store.settlement import keep_failed_event, settle_events
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
 from coffee_ledger.store.upkeep import (
     blank_personal_fields,
     close_answered_claims,
     expire_payments,
     rematch_waiting_charges,
-    settle_wanted_events,
+    retry_requested_events,
 )
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.invariants import SNAPSHOT, Known, Row, Snapshot, Written, check, name_of, subscription_of
@@ -155,7 +155,7 @@ def silence() -> Iterator[None]:
 @pytest.fixture
 def known_near_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cache the neighbours of each code, because every sequence draws the same codes."""
-    monkeypatch.setattr("coffee_ledger.store.payments.near_codes", functools.cache(near_codes))
+    monkeypatch.setattr("coffee_ledger.store.pending_payments.near_codes", functools.cache(near_codes))
 
 
 @pytest.fixture
@@ -244,8 +244,8 @@ class MoneyMachine(RuleBasedStateMachine):
         self.number += 1
         return self.number
 
-    def order(self, operator: TelegramId) -> desk.Order:
-        return desk.Order(operator, "because", self.now, request_key=f"press-{self.next_number()}")
+    def order(self, operator: TelegramId) -> desk.OperatorRequest:
+        return desk.OperatorRequest(operator, "because", self.now, request_key=f"press-{self.next_number()}")
 
     def request(self, user: TelegramId, amount: str, currency: str = "USD") -> PaymentId:
         """Request a payment as the bot does; an erased user who requests one is known again."""
@@ -818,7 +818,7 @@ class MoneyMachine(RuleBasedStateMachine):
         before, bot = self.seen.charges, self.world.bot
         orders = [self.order(operator) for operator in OPERATORS]
 
-        def matched(order: desk.Order, user: TelegramId) -> Coroutine[Any, Any, desk.Done | desk.Refused]:
+        def matched(order: desk.OperatorRequest, user: TelegramId) -> Coroutine[Any, Any, desk.Done | desk.Refused]:
             return desk.match_charge(bot, charge_id, order, telegram_id=user, payment_id=None, rates=RULES.rates)
 
         first, second = {
@@ -903,12 +903,12 @@ class MoneyMachine(RuleBasedStateMachine):
         self.do(keep_failed_event(self.world.webhooks[0], read))
         event_no = self.seen.events[-1]["event_no"]
         if not is_settled:
-            self.do(desk.put_event_aside(self.world.bot, event_no, self.order(OPERATORS[0])))
+            self.do(desk.dismiss_event(self.world.bot, event_no, self.order(OPERATORS[0])))
             return
-        self.do(desk.settle_again(self.world.bot, event_no, self.order(OPERATORS[0])))
+        self.do(desk.request_retry(self.world.bot, event_no, self.order(OPERATORS[0])))
         self.pass_minutes(60)
 
-        self.do(settle_wanted_events(self.world.janitor, RULES, now=self.now))
+        self.do(retry_requested_events(self.world.janitor, RULES, now=self.now))
 
         self.paid.append(event)
         assert self.charge_of(event)["telegram_id"] == payment["telegram_id"]

@@ -30,7 +30,7 @@ from coffee_ledger.store.outbox import (
     mark_sent,
     put_off,
 )
-from coffee_ledger.store.payments import erase_user, mark_reachable, meet_user
+from coffee_ledger.store.pending_payments import erase_user, mark_reachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE
@@ -584,21 +584,21 @@ async def test_an_operator_who_starts_late_gets_only_cards_that_still_wait(
     )
 
 
-@pytest.mark.parametrize("is_put_aside", [False, True])
+@pytest.mark.parametrize("is_dismissed", [False, True])
 async def test_a_failed_event_is_shown_late_only_while_it_waits(
-    outbox: Outbox, webhook: Webhook, *, is_put_aside: bool
+    outbox: Outbox, webhook: Webhook, *, is_dismissed: bool
 ) -> None:
     now = datetime.now(UTC) + SECOND
     await webhook.post(b"no JSON")
     await outbox.begin(now=now)
     await outbox.miss(OPERATORS[0], now=now)
-    if is_put_aside:
-        await outbox.owner.execute("UPDATE events SET put_aside_at = now()")
+    if is_dismissed:
+        await outbox.owner.execute("UPDATE events SET dismissed_at = now()")
 
     await outbox.come_back(OPERATORS[0], now=now)
 
     told = [one for one in await outbox.drain(now=now) if one.telegram_id == OPERATORS[0]]
-    assert len(told) == (0 if is_put_aside else 1)
+    assert len(told) == (0 if is_dismissed else 1)
 
 
 def test_each_notification_kind_has_a_time_for_which_it_matters() -> None:

@@ -13,7 +13,7 @@ from coffee_ledger.codes import near_codes
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, TelegramId
 from coffee_ledger.store.database import Pool, open_pool, sql
-from coffee_ledger.store.payments import (
+from coffee_ledger.store.pending_payments import (
     OPEN_MAX,
     REQUESTS_KEPT,
     Cancelling,

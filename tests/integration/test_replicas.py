@@ -9,7 +9,7 @@ from typing import Any
 
 from coffee_ledger.events import read_event
 from coffee_ledger.store.database import open_pool
-from coffee_ledger.store.settle import settle_events
+from coffee_ledger.store.settlement import settle_events
 from services.webhook.spool import Spool, VerifiedDelivery
 from tests.integration.bmc import a_payment, a_refund_of, raw
 from tests.integration.people import Ledger, connect_all

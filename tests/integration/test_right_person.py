@@ -20,9 +20,9 @@ from coffee_ledger.store.database import Pool, open_pool
 from coffee_ledger.store.desk import (
     Disowned,
     Done,
-    Order,
+    OperatorRequest,
+    RefusalCause,
     Refused,
-    Why,
     dismiss_charge,
     disown_guess,
     match_charge,
@@ -30,8 +30,8 @@ from coffee_ledger.store.desk import (
     undo_match,
 )
 from coffee_ledger.store.lookup import find_charge_file, find_claim_file
-from coffee_ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
-from coffee_ledger.store.settle import rematch_charges, settle_events
+from coffee_ledger.store.pending_payments import Request, cancel_payment, erase_user, meet_user, open_payment
+from coffee_ledger.store.settlement import rematch_charges, settle_events
 from coffee_ledger.store.upkeep import close_answered_claims
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger
@@ -53,8 +53,8 @@ def seconds_ago(seconds: float) -> int:
     return int(now().timestamp() - seconds)
 
 
-def order(reason: str = "a reason", *, at: datetime | None = None) -> Order:
-    return Order(TelegramId(900), reason, at or now(), request_key=f"press:{next(orders)}")
+def order(reason: str = "a reason", *, at: datetime | None = None) -> OperatorRequest:
+    return OperatorRequest(TelegramId(900), reason, at or now(), request_key=f"press:{next(orders)}")
 
 
 async def ask(desk: Pool, user: int, amount: str, *, minutes_ago: float) -> PaymentId:
@@ -655,7 +655,7 @@ async def test_an_unreadable_amount_is_shown_on_a_card_but_not_credited(
     refused = await match_charge(
         desk, await last_charge_id(ledger), order(), telegram_id=TelegramId(ANNA), payment_id=None, rates=RATES
     )
-    assert refused == Refused(Why.NO_RATE)
+    assert refused == Refused(RefusalCause.NO_RATE)
     assert await ledger.credits() == []
 
 
@@ -808,8 +808,8 @@ async def test_partial_refunds_never_exceed_the_credits_in_total(ledger: Ledger,
     await refund_part(desk, charge_id, order(), amount=Decimal("7.50"))
 
     assert await ledger.balance() == 2250
-    assert await refund_part(desk, charge_id, order(), amount=Decimal("22.50")) == Refused(Why.NO_PART)
-    assert await refund_part(desk, charge_id, order(), amount=Decimal(0)) == Refused(Why.NO_PART)
+    assert await refund_part(desk, charge_id, order(), amount=Decimal("22.50")) == Refused(RefusalCause.NO_PART)
+    assert await refund_part(desk, charge_id, order(), amount=Decimal(0)) == Refused(RefusalCause.NO_PART)
     undone = await undo_match(desk, charge_id, order())
     assert isinstance(undone, Done)
     assert (undone.credits, await ledger.balance()) == (-2250, 0)
@@ -928,7 +928,7 @@ async def test_a_charge_without_a_supporter_cannot_record_an_outsider(
 
     refused = await dismiss_charge(desk, await last_charge_id(ledger), order(), remember=OutsiderKind.SUPPORTER)
 
-    assert refused == Refused(Why.NOTHING_TO_REMEMBER)
+    assert refused == Refused(RefusalCause.NOTHING_TO_REMEMBER)
     assert [state for state, _, _ in await charges(ledger)] == ["unmatched"]
 
 

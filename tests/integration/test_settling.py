@@ -7,9 +7,9 @@ import pytest
 
 from coffee_ledger.codes import check_sign
 from coffee_ledger.model import ChargeKey, PaymentId, TelegramId
-from coffee_ledger.store.payments import cancel_payment
+from coffee_ledger.store.pending_payments import cancel_payment
 from coffee_ledger.store.replay import replay
-from coffee_ledger.store.settle import rematch_charges
+from coffee_ledger.store.settlement import rematch_charges
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import RULES, Webhook

@@ -134,7 +134,7 @@ async def test_an_unsettled_event_is_counted_until_an_operator_decides(
         await webhook.post(body)
 
     before = await read(janitor)
-    await ledger.pool.execute("UPDATE events SET put_aside_at = now() WHERE body = 'no JSON'")
+    await ledger.pool.execute("UPDATE events SET dismissed_at = now() WHERE body = 'no JSON'")
     after = await read(janitor)
 
     unreadable = [one['ledger_events_unsettled{outcome="unreadable"}'] for one in (before, after)]

@@ -23,10 +23,17 @@ from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import DeliveryKey, PaymentId, TelegramId
 from coffee_ledger.store.claims import find_open_claim, raise_claim, withdraw_claim
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.desk import Order, credit_user, dismiss_charge, match_charge, undo_adjustment, undo_match
+from coffee_ledger.store.desk import (
+    OperatorRequest,
+    credit_user,
+    dismiss_charge,
+    match_charge,
+    undo_adjustment,
+    undo_match,
+)
 from coffee_ledger.store.outbox import find_due_notifications, mark_sent
-from coffee_ledger.store.payments import Request, cancel_payment, erase_user, meet_user, open_payment
-from coffee_ledger.store.settle import rehearse, settle_events
+from coffee_ledger.store.pending_payments import Request, cancel_payment, erase_user, meet_user, open_payment
+from coffee_ledger.store.settlement import rehearse, settle_events
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
 from coffee_ledger.store.upkeep import (
     blank_personal_fields,
@@ -229,9 +236,9 @@ class Storm:
     def _read(self, event: dict[str, Any]) -> Event:
         return read_event(raw(event), received_at=now(), nonce=secrets.token_hex(4))
 
-    def _order(self) -> Order:
+    def _order(self) -> OperatorRequest:
         key = secrets.token_hex(6) if self.chance.random() < 0.5 else None
-        return Order(self.chance.choice(OPERATORS), "a reason", now(), key)
+        return OperatorRequest(self.chance.choice(OPERATORS), "a reason", now(), key)
 
     async def _some_charge(self) -> int:
         found: int | None = await self.ledger.pool.fetchval("SELECT charge_id FROM charges ORDER BY random() LIMIT 1")

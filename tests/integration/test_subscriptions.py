@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.desk import Order, undo_match
+from coffee_ledger.store.desk import OperatorRequest, undo_match
 from tests.integration.bmc import a_subscription
 from tests.integration.people import ANNA, Ledger
 from tests.integration.test_settling import CODE
@@ -45,7 +45,9 @@ async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subs
     """The renewal repeats the note of the first month, and with it the used code."""
     await ledger.open(CODE, amount="3")
     await webhook.settle(a_month(FIRST_MONTH, first, note=CODE))
-    await undo_match(ledger.pool, (await ledger.charge())["charge_id"], Order(OPERATOR, "stranger", datetime.now(UTC)))
+    await undo_match(
+        ledger.pool, (await ledger.charge())["charge_id"], OperatorRequest(OPERATOR, "stranger", datetime.now(UTC))
+    )
 
     outcomes = await webhook.settle(a_month(SECOND_MONTH, second, note=CODE))
 

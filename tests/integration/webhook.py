@@ -15,7 +15,7 @@ from coffee_ledger.matching import Rules
 from coffee_ledger.model import Outcome, Rates
 from coffee_ledger.runtime.health import listening, reaches_database
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.settle import (
+from coffee_ledger.store.settlement import (
     count_signature_failures,
     keep_answers,
     keep_failed_event,

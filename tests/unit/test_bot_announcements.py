@@ -21,7 +21,7 @@ from coffee_ledger.notifications import (
     CodeCameLate,
     Contradiction,
     CreditsAdjusted,
-    EventSettledAgain,
+    EventRetried,
     EventUnknown,
     EventUnreadable,
     Facts,
@@ -93,7 +93,7 @@ FACTS: Mapping[NotificationKind, Facts] = {
         SentTest(type="donation.created"),
         EventUnreadable(type=None),
         EventUnknown(type="coffee.spilled"),
-        EventSettledAgain(event_no=7, outcome="credited"),
+        EventRetried(event_no=7, outcome="credited"),
         LegacyWebhook(type=None),
     )
 }

@@ -10,9 +10,8 @@ from fluent.syntax.visitor import Visitor
 
 from coffee_ledger.charges import Why
 from coffee_ledger.model import CreditKind, Doubt, Method, NotificationKind
-from coffee_ledger.store.desk import Action, Disowned
-from coffee_ledger.store.desk import Why as RefusedBecause
-from coffee_ledger.store.payments import Change
+from coffee_ledger.store.desk import Action, Disowned, RefusalCause
+from coffee_ledger.store.pending_payments import Change
 from coffee_ledger.telegram.amounts import AmountProblem
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS
 from coffee_ledger.telegram.desk.messages import Prompt
@@ -73,7 +72,7 @@ def test_every_enum_value_has_a_text(language: str) -> None:
     assert {f"why-{one}" for one in Why} | {f"rule-{one}" for one in Method} <= texts
     assert {f"history-{one.replace('_', '-')}" for one in (*CreditKind, *Change)} <= texts
     assert {f"desk-doubt-{one}" for one in Doubt} | {f"desk-action-{one}" for one in Action} <= texts
-    assert {f"desk-refused-{one}" for one in RefusedBecause if one is not RefusedBecause.DECIDED_BEFORE} <= texts
+    assert {f"desk-refused-{one}" for one in RefusalCause if one is not RefusalCause.DECIDED_BEFORE} <= texts
     assert {f"not-mine-{one.name.lower().replace('_', '-')}" for one in Disowned} <= texts
     assert {f"desk-remembered-{one}" for one in ("supporter", "subscription", "level", "item")} <= texts
     assert set(AmountProblem) <= texts

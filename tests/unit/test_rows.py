@@ -34,7 +34,7 @@ from coffee_ledger.notifications import (
     CodeCameLate,
     Contradiction,
     CreditsAdjusted,
-    EventSettledAgain,
+    EventRetried,
     EventUnknown,
     EventUnreadable,
     Facts,
@@ -138,7 +138,7 @@ EVERY_KIND: list[Facts] = [
     EventUnreadable(type="donation.created"),
     EventUnknown(type="coffee.spilled"),
     LegacyWebhook(type=None),
-    EventSettledAgain(event_no=7, outcome=Outcome.CREDITED),
+    EventRetried(event_no=7, outcome=Outcome.CREDITED),
     WaitingSummary(),
 ]
 SPARSE: list[Facts] = [
@@ -153,7 +153,7 @@ NEWER: list[Facts] = [
     replace(CREDITED, method="a_new_method", flag="a_new_flag"),
     replace(CONTRADICTED, family="lottery", about="the moon"),
     CreditsAdjusted(credits=1, cause="a_new_cause"),
-    EventSettledAgain(event_no=7, outcome="a_new_outcome"),
+    EventRetried(event_no=7, outcome="a_new_outcome"),
 ]
 REQUIRED = [
     (facts, one.name) for facts in EVERY_KIND for one in fields(facts) if one.default is one.default_factory is MISSING

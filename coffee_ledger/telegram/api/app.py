@@ -15,8 +15,8 @@ from coffee_ledger.errors import DatabaseAwayError, PaymentIdTakenError, TooMany
 from coffee_ledger.model import PaymentId, PendingPayment
 from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.timeouts import wait_for_event
-from coffee_ledger.store.payments import Request, cancel_payment, meet_user, open_payment
-from coffee_ledger.store.showing import ShownPayment, find_state
+from coffee_ledger.store.app_state import ShownPayment, find_app_state
+from coffee_ledger.store.pending_payments import Request, cancel_payment, meet_user, open_payment
 from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_web_app_data
 from coffee_ledger.telegram.api.counting import count_answers
 from coffee_ledger.telegram.api.init_data import InitDataProblem, Visitor, read_init_data
@@ -183,7 +183,7 @@ class Api:
             return
 
     async def _state_of(self, visitor: Visitor) -> str:
-        state = await find_state(self.context.pool, visitor.telegram_id, language=visitor.language)
+        state = await find_app_state(self.context.pool, visitor.telegram_id, language=visitor.language)
         return json.dumps(show_state(state, self.context))
 
     def _read_amount(self, body: str, visitor: Visitor) -> RequestedAmount:

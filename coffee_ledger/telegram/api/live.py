@@ -15,8 +15,8 @@ import structlog
 from coffee_ledger.errors import DatabaseAwayError, LedgerError
 from coffee_ledger.model import TelegramId
 from coffee_ledger.runtime.timeouts import wait_for_event
+from coffee_ledger.store.app_state import find_changes
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.showing import find_changes
 
 log = structlog.stdlib.get_logger()
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PendingPayment, Rates
-from coffee_ledger.store.payments import HistoryEntry
-from coffee_ledger.store.showing import Paid, ShownPayment, State
+from coffee_ledger.store.app_state import AppState, Paid, ShownPayment
+from coffee_ledger.store.pending_payments import HistoryEntry
 from coffee_ledger.telegram.amounts import LEAST, MOST
 from coffee_ledger.telegram.context import Context
 
@@ -29,7 +29,7 @@ def show_offer(context: Context, *, bot: str | None) -> Json:
     }
 
 
-def show_state(state: State, context: Context) -> Json:
+def show_state(state: AppState, context: Context) -> Json:
     return {
         "language": state.language,
         "balance": state.balance,

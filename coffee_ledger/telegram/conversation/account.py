@@ -5,7 +5,7 @@ from aiogram.filters import Command
 from aiogram.types import Message
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.payments import HistoryEntry, find_balance, find_history
+from coffee_ledger.store.pending_payments import HistoryEntry, find_balance, find_history
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.speech import Speech
 

@@ -7,7 +7,7 @@ from aiogram.types import CallbackQuery, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, TelegramId
-from coffee_ledger.store.payments import cancel_payment, find_open_payments
+from coffee_ledger.store.pending_payments import cancel_payment, find_open_payments
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import CancelPayment, cancel_keyboard
 from coffee_ledger.telegram.speech import Speech

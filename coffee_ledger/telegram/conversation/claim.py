@@ -28,7 +28,7 @@ from coffee_ledger.store.claims import (
     raise_claim,
     withdraw_claim,
 )
-from coffee_ledger.store.payments import find_open_payments
+from coffee_ledger.store.pending_payments import find_open_payments
 from coffee_ledger.telegram.amounts import read_paid
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.start import SAID_BY_PEOPLE

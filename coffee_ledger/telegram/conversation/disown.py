@@ -10,7 +10,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.desk import Disowned, disown_guess
 from coffee_ledger.store.lookup import ShownCharge, find_charge_file
-from coffee_ledger.store.payments import find_balance
+from coffee_ledger.store.pending_payments import find_balance
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.messages import show_everywhere
 from coffee_ledger.telegram.keyboards import NotMine, one_amount_keyboard

@@ -11,7 +11,7 @@ from structlog.stdlib import get_logger
 from coffee_ledger.codes import show_code
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PendingPayment, TelegramId
-from coffee_ledger.store.payments import Request, open_payment
+from coffee_ledger.store.pending_payments import Request, open_payment
 from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_amount, read_web_app_data
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import (

@@ -12,9 +12,9 @@ from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
 from coffee_ledger.notifications import ChargeUnmatched
 from coffee_ledger.store.desk import (
     Done,
-    Order,
+    OperatorRequest,
+    RefusalCause,
     Refused,
-    Why,
     dismiss_charge,
     find_decider,
     find_outsider_kinds,
@@ -119,7 +119,7 @@ async def match_and_show(
     done = await match_charge(
         context.pool,
         charge_id,
-        Order(
+        OperatorRequest(
             operator=TelegramId(press.from_user.id),
             reason=_whom_in_words(user, payment, context.speech),
             now=context.clock(),
@@ -209,7 +209,7 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
     if file is None:
         await press.answer(speech.label("desk-refused-unknown_charge"), show_alert=True)
         return
-    order = Order(
+    order = OperatorRequest(
         operator=TelegramId(press.from_user.id),
         reason=_dismiss_label(file.charge, remember, speech),
         now=context.clock(),
@@ -218,7 +218,7 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
     done = await dismiss_charge(context.pool, number, order, remember=remember)
     if not isinstance(done, Done):
         # After a second press on the same button, keep the answer to the first.
-        card = None if done.why is Why.REPEATED else await find_charge_card(context, number)
+        card = None if done.why is RefusalCause.REPEATED else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
         return
     await press.answer()
@@ -252,7 +252,7 @@ async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -
     if file is None or file.charge.waits:
         return file
     first = await find_decider(context.pool, file.charge.charge_id)
-    await refuse(press, Refused(Why.DECIDED_BEFORE, first), context, card=charge_card(file, context.speech))
+    await refuse(press, Refused(RefusalCause.DECIDED_BEFORE, first), context, card=charge_card(file, context.speech))
     return None
 
 

@@ -3,7 +3,7 @@
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, Message
 
-from coffee_ledger.store.desk import Done, Refused, Why, decline_claim
+from coffee_ledger.store.desk import Done, RefusalCause, Refused, decline_claim
 from coffee_ledger.store.lookup import ClaimFile, ShownCharge, find_claim_file
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import OnClaim, Step
@@ -112,7 +112,7 @@ async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> C
         return None
     if file.claim.status == "open":
         return file
-    refused = Refused(Why.DECIDED_BEFORE, file.claim.decided_by)
+    refused = Refused(RefusalCause.DECIDED_BEFORE, file.claim.decided_by)
     await refuse(press, refused, context, card=claim_card(file, context.rates, context.speech))
     return None
 

@@ -12,7 +12,7 @@ from aiogram.types import Message
 
 from coffee_ledger import __version__
 from coffee_ledger.store.lookup import Examination, examine, find_users
-from coffee_ledger.store.settle import STREAK_PAUSE
+from coffee_ledger.store.settlement import STREAK_PAUSE
 from coffee_ledger.telegram.clock import telegram_ahead
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.cards import name_of

@@ -12,7 +12,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PendingPayment, TelegramId
-from coffee_ledger.store.desk import Done, Order, put_event_aside, settle_again
+from coffee_ledger.store.desk import Done, OperatorRequest, dismiss_event, request_retry
 from coffee_ledger.store.lookup import (
     KeptEvent,
     KnownUser,
@@ -61,7 +61,7 @@ def make_router() -> Router:
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
     router.callback_query.register(ask_whether_again, SettleAgain.filter())
     router.callback_query.register(ask_why_aside, PutAside.filter())
-    router.message.register(put_event_aside_by_reply, RepliesTo(Prompt.WHY_PUT_ASIDE))
+    router.message.register(dismiss_event_by_reply, RepliesTo(Prompt.WHY_DISMISS_EVENT))
     return router
 
 
@@ -94,13 +94,13 @@ async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, co
 async def settle_event_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
     """Mark the event to be settled again, which the janitor does."""
     number = callback_data.event_no
-    order = Order(
+    order = OperatorRequest(
         operator=TelegramId(press.from_user.id),
         reason=context.speech.label("desk-reason-failed", number=str(number)),
         now=context.clock(),
         request_key=f"press:{press.id}",
     )
-    done = await settle_again(context.pool, number, order)
+    done = await request_retry(context.pool, number, order)
     if isinstance(done, Done):
         await press.answer(context.speech.label("desk-failed-wanted"))
     else:
@@ -113,11 +113,11 @@ async def ask_why_aside(press: CallbackQuery, callback_data: PutAside, context: 
     if press.message is not None:
         number = callback_data.event_no
         text = context.speech.say("desk-ask-why-aside", number=str(number))
-        await ask(press.message, context, Prompt.WHY_PUT_ASIDE, number, text)
+        await ask(press.message, context, Prompt.WHY_DISMISS_EVENT, number, text)
 
 
-async def put_event_aside_by_reply(message: Message, number: int, said: str, context: Context) -> None:
-    done = await put_event_aside(context.pool, number, order_of_reply(message, said, context))
+async def dismiss_event_by_reply(message: Message, number: int, said: str, context: Context) -> None:
+    done = await dismiss_event(context.pool, number, order_of_reply(message, said, context))
     if isinstance(done, Done):
         await message.answer(context.speech.say("desk-aside", number=str(number)))
     else:
@@ -166,7 +166,7 @@ async def _claims(page: Page, context: Context) -> tuple[Lines, Keys]:
 
 
 async def _events(page: Page, context: Context) -> tuple[Lines, Keys]:
-    keys = [_event_keys(event, context.speech) for event in page.events if event.settle_again_at is None]
+    keys = [_event_keys(event, context.speech) for event in page.events if event.retry_requested_at is None]
     return [_event_line(event, context.speech) for event in page.events], [key for pair in keys for key in pair]
 
 
@@ -255,7 +255,7 @@ def _event_line(event: KeptEvent, speech: Speech) -> str:
         number=str(event.event_no),
         type=event.type or speech.say("type-none"),
         time=speech.time(event.received_at),
-        became=speech.say("became-wanted" if event.settle_again_at else f"became-{event.outcome}"),
+        became=speech.say("became-wanted" if event.retry_requested_at else f"became-{event.outcome}"),
     )
 
 

@@ -19,7 +19,7 @@ from aiogram.types import CallbackQuery, ForceReply, InaccessibleMessage, Inline
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.notifications import ClaimRaised
-from coffee_ledger.store.desk import Done, Order, Refused, Why
+from coffee_ledger.store.desk import Done, OperatorRequest, RefusalCause, Refused
 from coffee_ledger.store.lookup import (
     drop_reminders,
     find_cards,
@@ -50,7 +50,7 @@ class Prompt(enum.StrEnum):
     WHY_UNDO_CHARGE = "undocharge"
     WHY_UNDO_ENTRY = "undoentry"
     WHY_DECLINE = "decline"
-    WHY_PUT_ASIDE = "putaside"
+    WHY_DISMISS_EVENT = "dismissevent"
     HOW_MUCH = "howmuch"
     """Ask which part of a charge was refunded."""
 
@@ -172,10 +172,10 @@ def one_line(said: str | None) -> str:
     return " ".join((said or "").split())[:ANSWER_LENGTH_MAX]
 
 
-def order_of_reply(message: Message, said: str, context: Context) -> Order:
+def order_of_reply(message: Message, said: str, context: Context) -> OperatorRequest:
     """Make an order from a reply to a prompt; the reply is the reason."""
     assert message.from_user is not None
-    return Order(
+    return OperatorRequest(
         operator=TelegramId(message.from_user.id),
         reason=said,
         now=context.clock(),
@@ -183,7 +183,7 @@ def order_of_reply(message: Message, said: str, context: Context) -> Order:
     )
 
 
-def order_of_press(press: CallbackQuery, context: Context) -> Order | None:
+def order_of_press(press: CallbackQuery, context: Context) -> OperatorRequest | None:
     """
     Make an order from a press on a button under a message that quotes the reason.
 
@@ -194,7 +194,7 @@ def order_of_press(press: CallbackQuery, context: Context) -> Order | None:
     quote = _quoted(message) if isinstance(message, Message) else None
     if message is None or not quote:
         return None
-    return Order(
+    return OperatorRequest(
         operator=TelegramId(press.from_user.id), reason=quote, now=context.clock(), request_key=message_key(press)
     )
 
@@ -220,7 +220,7 @@ async def balance_text(text: str, done: Done, context: Context, **values: str) -
 
 
 async def _explain(refused: Refused, context: Context, say: Callable[..., str], first: str) -> str:
-    if refused.why is not Why.DECIDED_BEFORE:
+    if refused.why is not RefusalCause.DECIDED_BEFORE:
         return say(f"desk-refused-{refused.why}")
     if refused.operator_id is None:
         return say("desk-refused-rule-first")

@@ -14,7 +14,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
 
 from coffee_ledger.model import ChargeState, CreditKind
-from coffee_ledger.store.desk import Done, Refused, Why, foresee_part, refund_part, undo_adjustment, undo_match
+from coffee_ledger.store.desk import Done, RefusalCause, Refused, foresee_part, refund_part, undo_adjustment, undo_match
 from coffee_ledger.store.lookup import (
     ChargeFile,
     Entry,
@@ -264,7 +264,7 @@ async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> C
 
     None after a second press on the same button, because the answer to the first press must stay.
     """
-    if refused.why is Why.REPEATED:
+    if refused.why is RefusalCause.REPEATED:
         return None
     if subject.is_charge:
         return await find_charge_card(context, subject.number)
@@ -281,7 +281,7 @@ async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: C
     refused = _why_no_refund(file)
     if file is None or refused is not None:
         card = await find_charge_card(context, callback_data.charge_id)
-        await refuse(press, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
+        await refuse(press, refused or Refused(RefusalCause.UNKNOWN_CHARGE), context, card=card)
         return
     await press.answer()
     if press.message is not None:
@@ -294,7 +294,7 @@ async def take_amount(message: Message, number: int, said: str, context: Context
     refused = _why_no_refund(file)
     if file is None or refused is not None:
         card = await find_charge_card(context, number)
-        await refuse(message, refused or Refused(Why.UNKNOWN_CHARGE), context, card=card)
+        await refuse(message, refused or Refused(RefusalCause.UNKNOWN_CHARGE), context, card=card)
         return
     part = _part_of(file.charge, read_paid(said, currency=file.charge.currency))
     if part is None:
@@ -313,7 +313,7 @@ async def reverse_part(press: CallbackQuery, callback_data: RefundPart, bot: Bot
     done = await refund_part(context.pool, number, order, amount=callback_data.amount, kept=callback_data.kept)
     if not isinstance(done, Done):
         # After a second press on the same button, keep the answer to the first.
-        is_repeat = done.why is Why.REPEATED
+        is_repeat = done.why is RefusalCause.REPEATED
         card = None if is_repeat else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
         return
@@ -334,10 +334,10 @@ async def _ask_how_much(
 
 def _why_no_refund(file: ChargeFile | None) -> Refused | None:
     if file is None:
-        return Refused(Why.UNKNOWN_CHARGE)
+        return Refused(RefusalCause.UNKNOWN_CHARGE)
     charge = file.charge
     is_refundable = charge.is_paid and charge.amount is not None and charge.state is not ChargeState.DISMISSED
-    return None if is_refundable else Refused(Why.NOT_REFUNDABLE)
+    return None if is_refundable else Refused(RefusalCause.NOT_REFUNDABLE)
 
 
 def _part_of(charge: ShownCharge, said: RequestedAmount | None) -> Decimal | None:

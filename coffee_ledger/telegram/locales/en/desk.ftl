@@ -102,8 +102,8 @@ desk-action-refund_part = recorded a partial refund
 desk-action-credit = changed the balance
 desk-action-undo_adjustment = took an adjustment back
 desk-action-decline_claim = declined the claim
-desk-action-settle_again = had an event settled again
-desk-action-put_aside = dismissed an event
+desk-action-request_retry = had an event settled again
+desk-action-dismiss_event = dismissed an event
 desk-word-matched = matched
 desk-word-unmatched = waits
 desk-word-dismissed = dismissed
@@ -172,7 +172,7 @@ desk-ask-why-decline = <b>Why decline the claim of { $user }?</b>
     Reply with a few words. Only operators see them; the user gets a kind message that nothing was found.
 desk-ask-why-aside = <b>Why dismiss event #{ $number }?</b>
     Reply with a few words. Only operators see them. No balance changes, and the event can no longer be settled.
-desk-placeholder-putaside = Why is there nothing to do?
+desk-placeholder-dismissevent = Why is there nothing to do?
 desk-placeholder-who = Code, @name or Telegram ID
 desk-placeholder-howmuch = The refunded amount
 desk-placeholder-dismiss = Why is it for no user?
@@ -326,7 +326,7 @@ desk-kind-signature_failures = wrong signatures
 desk-kind-test_event = a test event
 desk-kind-event_unreadable = an unreadable event
 desk-kind-event_unknown = an event of an unknown kind
-desk-kind-event_settled_again = an event was settled again
+desk-kind-event_retried = an event was settled again
 desk-kind-legacy_webhook = an event in the old format
 desk-kind-waiting_summary = a summary
 
@@ -499,7 +499,7 @@ refund-overdrawn = <b>A refund came after its credits were spent</b>: user <code
 test-event = <b>The connection works</b>: a test event from Buy Me a Coffee arrived, correctly signed. Nothing was credited.
 event-unreadable = <b>An event could not be read</b> ({ $type }). It is kept unchanged; look it up on Buy Me a Coffee. /failed lists the events that can be settled again.
 event-unknown = <b>Buy Me a Coffee sent an event of an unknown kind</b>: { $type }. It is kept unchanged and had no effect.
-event-settled-again = <b>Event #{ $number } was settled again</b>: { $became }.
+event-retried = <b>Event #{ $number } was settled again</b>: { $became }.
 claim-raised = <b>Paid, but no credits came</b>: a claim from user <code>{ $user }</code>.
 signature-failures = <b>Deliveries arrive with a signature that fits none of your secrets</b>: { $count } so far. You get this message once; it comes again only after some quiet hours. If the secret was changed on Buy Me a Coffee, write the new one into BMC_WEBHOOK_SECRETS beside the old one. If not, a stranger sends them; they can change nothing.
 legacy-webhook = <b>Buy Me a Coffee sent an event in its old format</b>, which lacks necessary data. Delete the webhook there and create it again.

@@ -99,8 +99,8 @@ desk-action-refund_part = повернуто частину
 desk-action-credit = баланс змінено
 desk-action-undo_adjustment = зміну балансу скасовано
 desk-action-decline_claim = звернення відхилено
-desk-action-settle_again = подію опрацьовано ще раз
-desk-action-put_aside = подію знято з розгляду
+desk-action-request_retry = подію опрацьовано ще раз
+desk-action-dismiss_event = подію знято з розгляду
 desk-word-matched = зараховано
 desk-word-unmatched = чекає
 desk-word-dismissed = знято з розгляду
@@ -170,7 +170,7 @@ desk-ask-why-decline = <b>Чому відхиляєте звернення { $us
     Надішліть у відповідь кілька слів. Їх бачать лише оператори; користувач отримає ввічливе повідомлення, що нічого не знайдено.
 desk-ask-why-aside = <b>Чому знімаєте подію №{ $number } з розгляду?</b>
     Надішліть у відповідь кілька слів. Їх бачать лише оператори. Балансів це не змінює, але опрацювати подію вже не можна буде.
-desk-placeholder-putaside = Чому з нею нічого не потрібно робити?
+desk-placeholder-dismissevent = Чому з нею нічого не потрібно робити?
 desk-placeholder-who = Код, @ім’я або ID у Telegram
 desk-placeholder-howmuch = Повернута сума
 desk-placeholder-dismiss = Чому не для користувача?
@@ -329,7 +329,7 @@ desk-kind-signature_failures = хибні підписи
 desk-kind-test_event = тестова подія
 desk-kind-event_unreadable = подію не вдалося прочитати
 desk-kind-event_unknown = подія невідомого типу
-desk-kind-event_settled_again = подію опрацьовано ще раз
+desk-kind-event_retried = подію опрацьовано ще раз
 desk-kind-legacy_webhook = подія у старому форматі
 desk-kind-waiting_summary = підсумок
 
@@ -483,7 +483,7 @@ refund-overdrawn = <b>Платіж повернуто вже після витр
 test-event = <b>З’єднання працює</b>: надійшла тестова подія Buy Me a Coffee з правильним підписом. Кредитів не нараховано.
 event-unreadable = <b>Подію не вдалося прочитати</b> ({ $type }). Її збережено без змін; перевірте на Buy Me a Coffee, чого вона стосується. Події, які можна опрацювати ще раз, показує /failed.
 event-unknown = <b>Buy Me a Coffee надіслав подію невідомого типу</b>: { $type }. Її збережено без змін; на баланси вона не вплинула.
-event-settled-again = <b>Подію №{ $number } опрацьовано ще раз</b>: { $became }.
+event-retried = <b>Подію №{ $number } опрацьовано ще раз</b>: { $became }.
 claim-raised = <b>Заплатили, а кредитів немає</b>: звернення від користувача <code>{ $user }</code>.
 signature-failures = <b>Підпис подій не відповідає жодному з ваших секретів</b>: уже { $count }. Наступне таке сповіщення буде, лише якщо це повториться після кількох годин тиші. Якщо секрет на Buy Me a Coffee змінено, додайте новий у BMC_WEBHOOK_SECRETS поруч зі старим. Якщо ні, запити надсилає хтось чужий; змінити він нічого не може.
 legacy-webhook = <b>Buy Me a Coffee надіслав подію у старому форматі</b>, у якому бракує потрібних даних. Видаліть там вебхук і створіть його знову.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.desk import Done, Order, Refused, Why, settle_again
+from coffee_ledger.store.desk import Done, OperatorRequest, RefusalCause, Refused, request_retry
 from coffee_ledger.store.upkeep import close_answered_claims
 from services.janitor.tasks import Task
 from tests.integration.bmc import a_payment
@@ -29,11 +29,11 @@ REFUSE_CHARGES = """
 async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Task]:
     async with open_pool(role_url("janitor")) as pool:
         await connect_all(pool)
-        yield janitor_task(pool, "settle_wanted_events")
+        yield janitor_task(pool, "retry_requested_events")
 
 
-def order(operator: int = OLHA, *, key: str | None = None) -> Order:
-    return Order(operator=operator, reason="event 1", now=datetime.now(UTC), request_key=key)  # type: ignore[arg-type]
+def order(operator: int = OLHA, *, key: str | None = None) -> OperatorRequest:
+    return OperatorRequest(operator=operator, reason="event 1", now=datetime.now(UTC), request_key=key)  # type: ignore[arg-type]
 
 
 async def fail(webhook: Webhook, ledger: Ledger, **payment: Any) -> tuple[dict[str, Any], int]:
@@ -52,7 +52,7 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
     event, event_no = await fail(webhook, ledger, support_note=CODE)
     assert await janitor.run_once(datetime.now(UTC)) == 0
 
-    assert isinstance(await settle_again(desk, event_no, order()), Done)
+    assert isinstance(await request_retry(desk, event_no, order()), Done)
     assert await janitor.run_once(datetime.now(UTC)) == 1
     assert await janitor.run_once(datetime.now(UTC)) == 0
     assert await webhook.settle(event) == ["duplicate"]
@@ -62,7 +62,7 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
     assert await ledger.outcomes() == ["credited"]
     assert (await ledger.charge())["telegram_id"] == ANNA
     assert await ledger.told(ANNA) == ["payment_credited"]
-    assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "credited"}
+    assert await ledger.facts("event_retried") == {"event_no": event_no, "outcome": "credited"}
 
 
 async def test_settling_again_causes_no_guess(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
@@ -70,7 +70,7 @@ async def test_settling_again_causes_no_guess(desk: Pool, janitor: Task, webhook
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)
 
-    await settle_again(desk, event_no, order())
+    await request_retry(desk, event_no, order())
     await janitor.run_once(datetime.now(UTC))
 
     assert await ledger.outcomes() == ["unmatched"]
@@ -84,7 +84,7 @@ async def test_a_claim_raised_meanwhile_is_closed(desk: Pool, janitor: Task, web
         "INSERT INTO claims (telegram_id, paid_on, amount, currency) VALUES ($1, current_date, 5, 'USD')", ANNA
     )
 
-    await settle_again(desk, event_no, order())
+    await request_retry(desk, event_no, order())
     await janitor.run_once(datetime.now(UTC))
 
     assert await close_answered_claims(ledger.pool, now=datetime.now(UTC)) == 1
@@ -93,15 +93,15 @@ async def test_a_claim_raised_meanwhile_is_closed(desk: Pool, janitor: Task, web
 async def test_only_the_first_of_two_operators_decides(desk: Pool, webhook: Webhook, ledger: Ledger) -> None:
     _, event_no = await fail(webhook, ledger)
 
-    first = await settle_again(desk, event_no, order(key="press:1"))
-    repeated = await settle_again(desk, event_no, order(key="press:1"))
-    second = await settle_again(desk, event_no, order(PETRO, key="press:2"))
+    first = await request_retry(desk, event_no, order(key="press:1"))
+    repeated = await request_retry(desk, event_no, order(key="press:1"))
+    second = await request_retry(desk, event_no, order(PETRO, key="press:2"))
 
     assert isinstance(first, Done)
-    assert repeated == Refused(Why.REPEATED)
-    assert second == Refused(Why.DECIDED_BEFORE, OLHA)
+    assert repeated == Refused(RefusalCause.REPEATED)
+    assert second == Refused(RefusalCause.DECIDED_BEFORE, OLHA)
     actions = await ledger.pool.fetch("SELECT operator_id, action, reason FROM operator_actions")
-    assert [tuple(row) for row in actions] == [(OLHA, "settle_again", "event 1")]
+    assert [tuple(row) for row in actions] == [(OLHA, "retry", "event 1")]
 
 
 async def test_an_event_that_fails_again_stays_failed_and_is_reported(
@@ -109,13 +109,13 @@ async def test_an_event_that_fails_again_stays_failed_and_is_reported(
 ) -> None:
     _, event_no = await fail(webhook, ledger)
     await ledger.pool.execute(REFUSE_CHARGES)
-    await settle_again(desk, event_no, order())
+    await request_retry(desk, event_no, order())
 
     assert await janitor.run_once(datetime.now(UTC)) == 0
 
     assert await ledger.outcomes() == ["failed"]
-    assert await ledger.facts("event_settled_again") == {"event_no": event_no, "outcome": "failed"}
-    assert isinstance(await settle_again(desk, event_no, order()), Done)
+    assert await ledger.facts("event_retried") == {"event_no": event_no, "outcome": "failed"}
+    assert isinstance(await request_retry(desk, event_no, order()), Done)
 
 
 async def test_an_event_that_fails_again_does_not_delay_others(
@@ -127,7 +127,7 @@ async def test_an_event_that_fails_again_does_not_delay_others(
     ]
     await ledger.pool.execute(REFUSE_CHARGES.replace("EACH ROW", "EACH ROW WHEN (NEW.transaction_id = 'pi_bad')"))
     for event_no in failed:
-        await settle_again(desk, event_no, order())
+        await request_retry(desk, event_no, order())
 
     assert await janitor.run_once(datetime.now(UTC)) == 1
 
@@ -138,12 +138,12 @@ async def test_an_event_that_is_still_unreadable_stays_unreadable(
     desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
     await webhook.post(b"{not JSON")
-    await settle_again(desk, 1, order())
+    await request_retry(desk, 1, order())
 
     assert await janitor.run_once(datetime.now(UTC)) == 0
 
     assert await ledger.outcomes() == ["unreadable"]
-    assert await ledger.facts("event_settled_again") == {"event_no": 1, "outcome": "unreadable"}
+    assert await ledger.facts("event_retried") == {"event_no": 1, "outcome": "unreadable"}
 
 
 async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
@@ -159,7 +159,7 @@ async def test_an_event_that_became_readable_is_settled(
     await webhook.settle(a_payment(support_note="hello", amount=9))
     _, event_no = await fail(webhook, ledger, support_note=CODE)
     await forget_what_was_read(ledger, event_no)
-    await settle_again(desk, event_no, order())
+    await request_retry(desk, event_no, order())
 
     assert await janitor.run_once(datetime.now(UTC)) == 1
 
@@ -174,7 +174,7 @@ async def test_an_event_redelivered_meanwhile_is_not_credited_twice(
     event, event_no = await fail(webhook, ledger, support_note=CODE)
     await forget_what_was_read(ledger, event_no)
     assert await webhook.settle(event) == ["credited"]
-    await settle_again(desk, event_no, order())
+    await request_retry(desk, event_no, order())
 
     await janitor.run_once(datetime.now(UTC))
 
@@ -188,6 +188,6 @@ async def test_a_settled_event_cannot_be_ordered_again(
 ) -> None:
     await webhook.settle(a_payment())
 
-    assert await settle_again(desk, event_no, order()) == Refused(Why.UNKNOWN_EVENT)
+    assert await request_retry(desk, event_no, order()) == Refused(RefusalCause.UNKNOWN_EVENT)
 
     assert await ledger.pool.fetchval("SELECT count(*) FROM operator_actions") == 0

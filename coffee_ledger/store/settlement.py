@@ -11,7 +11,7 @@ from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName, RivalCharg
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import ChargeKey, DeliveryKey, Outcome, TelegramId
-from coffee_ledger.notifications import EventSettledAgain, EventUnreadable, NewNotification
+from coffee_ledger.notifications import EventRetried, EventUnreadable, NewNotification
 from coffee_ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
     PERIOD_SLACK,
@@ -27,7 +27,7 @@ from coffee_ledger.settling import (
 )
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import charge_of, payment_of, queue_notifications, row_of_charge
-from coffee_ledger.store.story import tell
+from coffee_ledger.store.settlement_log import tell
 
 BURST_PAUSE = timedelta(hours=6)
 """After so long without a signature failure, the next one begins a new burst."""
@@ -106,7 +106,7 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
         await queue_notifications(db, [told])
 
 
-async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime) -> Outcome | None:
+async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime) -> Outcome | None:
     """
     Settle an event that an operator wants settled again, as if it came now, and tell the operators what became of it.
 
@@ -117,7 +117,7 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
     """
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
-        kept = await db.fetchrow(sql("find_wanted_event"), event_no)
+        kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
         # Read as of then, settled as of now: a claim raised in between is answered by it.
@@ -132,21 +132,21 @@ async def settle_kept_event(pool: Pool, event_no: int, rules: Rules, *, now: dat
         [key] = [record.charge_key for record in done.events] or [None]
         done.events = []
         await write_settlement(db, done, now)
-        await _end_wish(db, event_no, done.outcomes[0], key, now)
+        await _end_retry(db, event_no, done.outcomes[0], key, now)
     tell(done)
     return done.outcomes[0]
 
 
-async def note_failed_again(pool: Pool, event_no: int, *, now: datetime) -> None:
+async def note_failed_retry(pool: Pool, event_no: int, *, now: datetime) -> None:
     """Write down that an event could not be settled this time either, and tell the operators."""
     async with transaction(pool) as db:
-        await _end_wish(db, event_no, Outcome.FAILED, None, now)
+        await _end_retry(db, event_no, Outcome.FAILED, None, now)
 
 
-async def _end_wish(db: Connection, event_no: int, outcome: Outcome, key: ChargeKey | None, now: datetime) -> None:
-    await db.execute(sql("end_wish"), event_no, outcome, key)
-    facts = EventSettledAgain(event_no=event_no, outcome=outcome)
-    await queue_notifications(db, [NewNotification(None, facts, f"settled_again:{event_no}:{now.timestamp():.0f}")])
+async def _end_retry(db: Connection, event_no: int, outcome: Outcome, key: ChargeKey | None, now: datetime) -> None:
+    await db.execute(sql("end_retry"), event_no, outcome, key)
+    facts = EventRetried(event_no=event_no, outcome=outcome)
+    await queue_notifications(db, [NewNotification(None, facts, f"retried:{event_no}:{now.timestamp():.0f}")])
 
 
 async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from coffee_ledger.model import PendingPayment, TelegramId
 from coffee_ledger.store.database import Pool, connected, sql, transaction
-from coffee_ledger.store.payments import HistoryEntry, history_entry_of
+from coffee_ledger.store.pending_payments import HistoryEntry, history_entry_of
 from coffee_ledger.store.rows import payment_of
 
 ENDED_MAX = 5
@@ -33,7 +33,7 @@ class ShownPayment:
 
 
 @dataclass(frozen=True)
-class State:
+class AppState:
     language: str
     balance: int
     payments: Sequence[ShownPayment]
@@ -42,7 +42,7 @@ class State:
     """The newest entries, the newest first."""
 
 
-async def find_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> State:
+async def find_app_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> AppState:
     """Return what the user sees; *language* is the one to speak to somebody of whom none is known."""
     async with transaction(pool) as db:
         # One snapshot: a credit must not show up beside a payment that still waits for it.
@@ -51,7 +51,7 @@ async def find_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> S
         balance = await db.fetchval(sql("find_balance"), telegram_id)
         payments = await db.fetch(sql("find_shown_payments"), telegram_id, ENDED_MAX)
         history = await db.fetch(sql("find_history"), telegram_id, HISTORY_MAX)
-    return State(
+    return AppState(
         language=known or language,
         balance=balance or 0,
         payments=[_shown(dict(row)) for row in payments],
@@ -60,7 +60,7 @@ async def find_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> S
 
 
 async def find_changes(pool: Pool, telegram_ids: Collection[TelegramId]) -> dict[TelegramId, str]:
-    """Return a mark for each user, which is another one as soon as what `find_state` returns is another."""
+    """Return a mark for each user, which is another one as soon as what `find_app_state` returns is another."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_changes"), list(telegram_ids))
     return {row["telegram_id"]: row["mark"] for row in rows}
