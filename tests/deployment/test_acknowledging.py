@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.http2 import PREFACE, SETTINGS, data_frame, frame, headers_frame, read_status
-from tests.deployment.standing import IS_OTHER_VERSION, Door, caddy, free_port, stand_in
+from tests.deployment.standing import Door, caddy, free_port, stand_in
 
 PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20
@@ -316,7 +316,6 @@ async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(t
     assert [case for case, end in zip(STALLED, ends, strict=True) if end is None or end > ENDS_WITHIN_SECONDS] == []
 
 
-@pytest.mark.skipif(IS_OTHER_VERSION, reason="needs a timeout that is new in 2.11.7")
 async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) -> None:
     """The service drops the slowest upload when there are too many, which must free the proxy's memory as well."""
     dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
