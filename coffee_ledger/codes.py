@@ -101,7 +101,7 @@ def show_code(payment_id: PaymentId) -> str:
     return f"{payment_id[:_HALF]}-{payment_id[_HALF:]}" if is_code(payment_id) else payment_id
 
 
-def near_codes(code: PaymentId) -> frozenset[PaymentId]:
+def confusable_codes(code: PaymentId) -> frozenset[PaymentId]:
     """
     Return all codes that differ from *code* in exactly two places: no two differ in one.
 

@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.claiming import Story
-from coffee_ledger.codes import issue_code, near_codes, show_code
+from coffee_ledger.codes import confusable_codes, issue_code, show_code
 from coffee_ledger.errors import TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import Outcome, PaymentId, TelegramId
@@ -153,13 +153,13 @@ def silence() -> Iterator[None]:
 
 
 @pytest.fixture
-def known_near_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+def known_confusable_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cache the neighbours of each code, because every sequence draws the same codes."""
-    monkeypatch.setattr("coffee_ledger.store.payments.near_codes", functools.cache(near_codes))
+    monkeypatch.setattr("coffee_ledger.store.payments.confusable_codes", functools.cache(confusable_codes))
 
 
 @pytest.fixture
-def world(postgres_address: str, silence: None, known_near_codes: None) -> Iterator[World]:
+def world(postgres_address: str, silence: None, known_confusable_codes: None) -> Iterator[World]:
     server = f"{postgres_address}/money_machine"
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
