@@ -92,7 +92,7 @@ class Candidates:
 
     coded: Sequence[PendingPayment] = ()
     """Payments whose code stands in the text, whatever their status."""
-    near: Sequence[PendingPayment] = ()
+    corrected: Sequence[PendingPayment] = ()
     """Payments whose code is one slip away from something in the text, whatever their status."""
     subscribers: frozenset[TelegramId] = frozenset()
     """Users to whom charges of this subscription were matched by more than a guess, and not undone since."""
@@ -201,17 +201,17 @@ def _by_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lo
 
 
 def _by_corrected_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
-    if not candidates.near:
+    if not candidates.corrected:
         lost.because(Method.CORRECTED_CODE, Why.NO_CODE_NEAR)
-    elif len(candidates.near) > 1:
-        lost.because(Method.CORRECTED_CODE, Why.SEVERAL_CODES_NEAR, candidates.near)
-    elif not candidates.near[0].is_open:
-        lost.because(Method.CORRECTED_CODE, Why.CODE_NOT_LIVE, candidates.near)
+    elif len(candidates.corrected) > 1:
+        lost.because(Method.CORRECTED_CODE, Why.SEVERAL_CODES_NEAR, candidates.corrected)
+    elif not candidates.corrected[0].is_open:
+        lost.because(Method.CORRECTED_CODE, Why.CODE_NOT_LIVE, candidates.corrected)
     elif candidates.coded:
         # An exact code that did not decide is in doubt; a slip near it decides even less.
-        lost.because(Method.CORRECTED_CODE, Why.CODE_MEANT, candidates.near)
+        lost.because(Method.CORRECTED_CODE, Why.CODE_MEANT, candidates.corrected)
     else:
-        return Match(Method.CORRECTED_CODE, candidates.near[0].telegram_id, candidates.near[0])
+        return Match(Method.CORRECTED_CODE, candidates.corrected[0].telegram_id, candidates.corrected[0])
     return None
 
 
@@ -234,7 +234,9 @@ def _by_known_supporter(question: Question, candidates: Candidates, rules: Rules
         lost.because(rule, Why.SEVERAL_USERS if candidates.supporters else Why.NEW_SUPPORTER)
         return None
     meant_for_others = [
-        payment for payment in (*candidates.coded, *candidates.near) if payment.telegram_id not in candidates.supporters
+        payment
+        for payment in (*candidates.coded, *candidates.corrected)
+        if payment.telegram_id not in candidates.supporters
     ]
     if meant_for_others:
         lost.because(rule, Why.OTHER_USER, meant_for_others)
@@ -297,7 +299,7 @@ def _refusal_of_any_guess(question: Question, candidates: Candidates, rules: Rul
     # Who else had asked for this amount, and paid meanwhile, is known for certain only when the charge comes.
     if not question.is_fresh:
         return Why.ASKED_LATE
-    if candidates.coded or candidates.near or question.reading.holds_code:
+    if candidates.coded or candidates.corrected or question.reading.holds_code:
         return Why.CODE_MEANT
     if question.has_answer:
         return Why.ANSWERED_WITHOUT_CODE

@@ -635,7 +635,7 @@ class _Fold:
         book, known = self._book, self._book.payments
         return Candidates(
             coded=[known[code] for code in sorted(words.reading.codes) if code in known],
-            near=[known[code] for code in sorted(words.reading.corrections) if code in known],
+            corrected=[known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),
             supporters=book.supporters.get(charge.supporter_id or "", frozenset()),

@@ -414,7 +414,7 @@ class MoneyMachine(RuleBasedStateMachine):
         """A slip is corrected only while the payment is open, and never decides for another user."""
         code = self.request(user, "10")
         slip = f"{code[:place]}{sign}{code[place + 1 :]}"
-        written = Written(frozenset({code})) if slip == code else Written(near=frozenset({code}))
+        written = Written(frozenset({code})) if slip == code else Written(corrected=frozenset({code}))
         if is_late:
             self.do(cancel_payment(self.world.bot, code, user, now=self.now))
 

@@ -118,7 +118,7 @@ def test_several_codes_need_an_operator_although_other_rules_would_decide() -> N
 
 
 def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
-    found = match(question(reading(corrections=(A_CODE,))), Candidates(near=[payment()]), RULES)
+    found = match(question(reading(corrections=(A_CODE,))), Candidates(corrected=[payment()]), RULES)
 
     assert isinstance(found, Match)
     assert (found.method, found.telegram_id, found.payment) == (Method.CORRECTED_CODE, ANNA, payment())
@@ -127,13 +127,15 @@ def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
 def test_a_slip_near_two_codes_is_not_corrected() -> None:
     near = [payment(), payment("ZZZZ2222", user=BOHDAN)]
 
-    assert Why.SEVERAL_CODES_NEAR in decide(question(reading(corrections=(A_CODE, "ZZZZ2222"))), Candidates(near=near))
+    assert Why.SEVERAL_CODES_NEAR in decide(
+        question(reading(corrections=(A_CODE, "ZZZZ2222"))), Candidates(corrected=near)
+    )
 
 
 def test_a_slip_is_not_corrected_to_a_code_that_is_no_longer_live() -> None:
     near = [payment(status=PaymentStatus.EXPIRED)]
 
-    assert Why.CODE_NOT_LIVE in decide(question(reading(corrections=(A_CODE,))), Candidates(near=near))
+    assert Why.CODE_NOT_LIVE in decide(question(reading(corrections=(A_CODE,))), Candidates(corrected=near))
 
 
 def test_a_renewal_goes_to_the_user_of_the_subscription() -> None:
@@ -206,7 +208,7 @@ def test_a_known_supporter_who_nearly_wrote_anothers_code_is_not_credited() -> N
     theirs, ended = payment(), payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.EXPIRED)
     asked = question(reading(corrections=("ZZZZ2222",)))
 
-    found = match(asked, Candidates(near=[ended], supporters=frozenset({ANNA}), payments=[theirs]), RULES)
+    found = match(asked, Candidates(corrected=[ended], supporters=frozenset({ANNA}), payments=[theirs]), RULES)
 
     assert isinstance(found, Unmatched)
     assert (Method.KNOWN_SUPPORTER, Why.OTHER_USER, BOHDAN) in [
@@ -442,8 +444,8 @@ AN_OPEN_ONE = Candidates(payments=[payment()])
         (question(), AN_OPEN_ONE, replace(RULES, fallback=False), Why.SWITCHED_OFF),
         (replace(question(), is_fresh=False), AN_OPEN_ONE, RULES, Why.ASKED_LATE),
         (question(reading()), AN_OPEN_ONE, RULES, Why.CODE_MEANT),
-        (question(), replace(AN_OPEN_ONE, near=[anothers(status=PaymentStatus.EXPIRED)]), RULES, Why.CODE_MEANT),
-        (question(), replace(AN_OPEN_ONE, near=[anothers(), anothers("YYYY3333")]), RULES, Why.CODE_MEANT),
+        (question(), replace(AN_OPEN_ONE, corrected=[anothers(status=PaymentStatus.EXPIRED)]), RULES, Why.CODE_MEANT),
+        (question(), replace(AN_OPEN_ONE, corrected=[anothers(), anothers("YYYY3333")]), RULES, Why.CODE_MEANT),
         (replace(question(), has_answer=True), AN_OPEN_ONE, RULES, Why.ANSWERED_WITHOUT_CODE),
         (replace(question(), doubt=Doubt.STATUS), AN_OPEN_ONE, RULES, Why.STATUS_UNKNOWN),
         (question(), replace(AN_OPEN_ONE, charges_waiting=1), RULES, Why.OTHER_CHARGE_WAITS),
@@ -550,19 +552,19 @@ IN_DOUBT = replace(question(reading()), has_answer=True)
     [
         (
             IN_DOUBT,
-            Candidates(near=[payment(), anothers()]),
+            Candidates(corrected=[payment(), anothers()]),
             Method.CORRECTED_CODE,
             [(Why.SEVERAL_CODES_NEAR, A_CODE, ANNA), (Why.SEVERAL_CODES_NEAR, "ZZZZ2222", BOHDAN)],
         ),
         (
             IN_DOUBT,
-            Candidates(near=[payment(status=PaymentStatus.EXPIRED)]),
+            Candidates(corrected=[payment(status=PaymentStatus.EXPIRED)]),
             Method.CORRECTED_CODE,
             [(Why.CODE_NOT_LIVE, A_CODE, ANNA)],
         ),
         (
             IN_DOUBT,
-            Candidates(coded=[payment(status=PaymentStatus.COMPLETED)], near=[anothers()], undone=OF_ANNA),
+            Candidates(coded=[payment(status=PaymentStatus.COMPLETED)], corrected=[anothers()], undone=OF_ANNA),
             Method.CORRECTED_CODE,
             [(Why.CODE_MEANT, "ZZZZ2222", BOHDAN)],
         ),
