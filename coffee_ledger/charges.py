@@ -12,7 +12,7 @@ Money = tuple[Decimal | None, str]
 """An amount and its currency."""
 
 
-class Why(enum.StrEnum):
+class Rejection(enum.StrEnum):
     """Why a rule, or one of its candidates, did not decide a charge."""
 
     NO_CODE = "no_code"
@@ -70,7 +70,7 @@ class Reason:
     """
 
     rule: Method | str
-    why: Why | str
+    why: Rejection | str
     payment_id: PaymentId | None = None
     """The candidate, if it is a pending payment."""
     telegram_id: TelegramId | None = None

@@ -2,7 +2,7 @@
 Decide to whom a charge belongs: pure functions over one charge and its candidates.
 
 The rules are asked in a fixed order and the first that decides wins; every answer carries what each rule saw. Doubt goes
-to a person: a charge that fits no user, or more than one, is unmatched, with the candidates and why each lost.
+to a person: a charge that fits no user, or more than one, is unmatched, with the candidates and why each rejections.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 
-from coffee_ledger.charges import Flag, Reason, Why
+from coffee_ledger.charges import Flag, Reason, Rejection
 from coffee_ledger.codes import Reading
 from coffee_ledger.model import (
     Doubt,
@@ -37,13 +37,13 @@ SUMMED_MAX = 10
 """How many open payments are tried as a sum: as many as a user may have open, so at most 1,023 sums."""
 
 
-WHY_DOUBTED: Mapping[Doubt, Why] = {
-    Doubt.STATUS: Why.STATUS_UNKNOWN,
-    Doubt.AMOUNT: Why.AMOUNT_UNREADABLE,
-    Doubt.PERIOD: Why.PERIOD_MISSING,
-    Doubt.IDENTITY: Why.IDENTITY_MISSING,
-    Doubt.CONFLICT: Why.CONFLICT,
-    Doubt.ANNOUNCED_TWICE: Why.ANNOUNCED_TWICE,
+REJECTION_OF_DOUBT: Mapping[Doubt, Rejection] = {
+    Doubt.STATUS: Rejection.STATUS_UNKNOWN,
+    Doubt.AMOUNT: Rejection.AMOUNT_UNREADABLE,
+    Doubt.PERIOD: Rejection.PERIOD_MISSING,
+    Doubt.IDENTITY: Rejection.IDENTITY_MISSING,
+    Doubt.CONFLICT: Rejection.CONFLICT,
+    Doubt.ANNOUNCED_TWICE: Rejection.ANNOUNCED_TWICE,
 }
 
 
@@ -128,19 +128,21 @@ class Unmatched:
 
 
 @dataclass
-class _Lost:
+class _Rejections:
     """What the rules asked so far have to say for themselves."""
 
     reasons: list[Reason] = field(default_factory=list)
     is_final: bool = False
 
-    def because(self, rule: Method, why: Why, payments: Iterable[PendingPayment] = (), *, final: bool = False) -> None:
+    def add(
+        self, rule: Method, why: Rejection, payments: Iterable[PendingPayment] = (), *, final: bool = False
+    ) -> None:
         self.is_final = self.is_final or final
         named = [Reason(rule, why, payment.payment_id, payment.telegram_id) for payment in payments]
         self.reasons += named or [Reason(rule, why)]
 
 
-Rule = Callable[[Question, Candidates, Rules, _Lost], Match | None]
+Rule = Callable[[Question, Candidates, Rules, _Rejections], Match | None]
 
 
 def match(question: Question, candidates: Candidates, rules: Rules) -> Match | Unmatched:
@@ -150,88 +152,98 @@ def match(question: Question, candidates: Candidates, rules: Rules) -> Match | U
     A doubtful charge, or one in a currency without a rate, is unmatched whoever paid it: the user whom a rule found is the
     candidate.
     """
-    lost = _Lost()
-    found = _ask(question, candidates, rules, lost)
-    mentions = tuple(Reason(Method.OPERATOR, Why.MENTIONED, None, user) for user in sorted(candidates.mentioned))
+    rejections = _Rejections()
+    found = _ask(question, candidates, rules, rejections)
+    mentions = tuple(Reason(Method.OPERATOR, Rejection.MENTIONED, None, user) for user in sorted(candidates.mentioned))
     if found is None:
         named = frozenset(payment.telegram_id for payment in candidates.coded)
-        return Unmatched((*lost.reasons, *mentions), named if len(named) > 1 else frozenset())
-    refusal = _refusal_of_any_match(question, rules)
-    if refusal is None:
-        return Match(found.method, found.telegram_id, found.payment, found.flag, tuple(lost.reasons), found.also_paid)
+        return Unmatched((*rejections.reasons, *mentions), named if len(named) > 1 else frozenset())
+    rejection = _rejection_of_any_match(question, rules)
+    if rejection is None:
+        return Match(
+            found.method, found.telegram_id, found.payment, found.flag, tuple(rejections.reasons), found.also_paid
+        )
     payment_id = found.payment.payment_id if found.payment else None
-    reason = Reason(found.method, refusal, payment_id, found.telegram_id)
+    reason = Reason(found.method, rejection, payment_id, found.telegram_id)
     # A payment that was announced twice was most likely paid, and told, once.
-    is_told = found.method in (Method.CODE, Method.CORRECTED_CODE) and refusal is not Why.ANNOUNCED_TWICE
-    return Unmatched((*lost.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
+    is_told = found.method in (Method.CODE, Method.CORRECTED_CODE) and rejection is not Rejection.ANNOUNCED_TWICE
+    return Unmatched((*rejections.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
 
 
-def _ask(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _ask(question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
     for rule in _RULES_FOR_OUTSIDERS if question.is_outsider else _RULES:
-        found = rule(question, candidates, rules, lost)
-        if found is not None or lost.is_final:
+        found = rule(question, candidates, rules, rejections)
+        if found is not None or rejections.is_final:
             return found
     return None
 
 
-def _refusal_of_any_match(question: Question, rules: Rules) -> Why | None:
+def _rejection_of_any_match(question: Question, rules: Rules) -> Rejection | None:
     if question.doubt is not None:
-        return WHY_DOUBTED[question.doubt]
-    return Why.NO_RATE if rules.rates.credits_for(question.amount, question.currency) is None else None
+        return REJECTION_OF_DOUBT[question.doubt]
+    return Rejection.NO_RATE if rules.rates.credits_for(question.amount, question.currency) is None else None
 
 
 # The rules, in their order -------------------------------------------------------------------------------------------
 
 
-def _by_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_code(question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
     if not candidates.coded:
-        lost.because(Method.CODE, Why.UNKNOWN_CODE if question.reading.codes else Why.NO_CODE)
+        rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if question.reading.codes else Rejection.NO_CODE)
         return None
     if len({payment.telegram_id for payment in candidates.coded}) > 1:
-        lost.because(Method.CODE, Why.SEVERAL_CODES, candidates.coded, final=True)
+        rejections.add(Method.CODE, Rejection.SEVERAL_CODES, candidates.coded, final=True)
         return None
     payment, *also_paid = _paid_by(question, candidates.coded)
     # A renewal repeats the note of the first charge word for word, so its spent code says nothing new.
     if not payment.is_open and candidates.subscribers:
-        return _by_subscription(question, candidates, rules, lost)
+        return _by_subscription(question, candidates, rules, rejections)
     if not payment.is_open and payment.telegram_id in candidates.undone:
-        lost.because(Method.CODE, Why.CODE_UNDONE, [payment])
+        rejections.add(Method.CODE, Rejection.CODE_UNDONE, [payment])
         return None
     return Match(Method.CODE, payment.telegram_id, payment, flag_of(payment), also_paid=tuple(also_paid))
 
 
-def _by_corrected_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_corrected_code(
+    question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
     if not candidates.corrected:
-        lost.because(Method.CORRECTED_CODE, Why.NO_CODE_NEAR)
+        rejections.add(Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR)
     elif len(candidates.corrected) > 1:
-        lost.because(Method.CORRECTED_CODE, Why.SEVERAL_CODES_NEAR, candidates.corrected)
+        rejections.add(Method.CORRECTED_CODE, Rejection.SEVERAL_CODES_NEAR, candidates.corrected)
     elif not candidates.corrected[0].is_open:
-        lost.because(Method.CORRECTED_CODE, Why.CODE_NOT_LIVE, candidates.corrected)
+        rejections.add(Method.CORRECTED_CODE, Rejection.CODE_NOT_LIVE, candidates.corrected)
     elif candidates.coded:
         # An exact code that did not decide is in doubt; a slip near it decides even less.
-        lost.because(Method.CORRECTED_CODE, Why.CODE_MEANT, candidates.corrected)
+        rejections.add(Method.CORRECTED_CODE, Rejection.CODE_MEANT, candidates.corrected)
     else:
         return Match(Method.CORRECTED_CODE, candidates.corrected[0].telegram_id, candidates.corrected[0])
     return None
 
 
-def _by_subscription(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_subscription(question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
     if not candidates.subscribers:
         is_subscription = isinstance(question.family, Family) and question.family.is_subscription
-        lost.because(Method.SUBSCRIPTION, Why.NEW_SUBSCRIPTION if is_subscription else Why.NO_SUBSCRIPTION)
+        rejections.add(
+            Method.SUBSCRIPTION, Rejection.NEW_SUBSCRIPTION if is_subscription else Rejection.NO_SUBSCRIPTION
+        )
     elif len(candidates.subscribers) > 1:
-        named = [Reason(Method.SUBSCRIPTION, Why.SEVERAL_USERS, None, user) for user in sorted(candidates.subscribers)]
-        lost.reasons += named
-        lost.is_final = True
+        named = [
+            Reason(Method.SUBSCRIPTION, Rejection.SEVERAL_USERS, None, user) for user in sorted(candidates.subscribers)
+        ]
+        rejections.reasons += named
+        rejections.is_final = True
     else:
         return Match(Method.SUBSCRIPTION, next(iter(candidates.subscribers)))
     return None
 
 
-def _by_known_supporter(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_known_supporter(
+    question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
-        lost.because(rule, Why.SEVERAL_USERS if candidates.supporters else Why.NEW_SUPPORTER)
+        rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
     meant_for_others = [
         payment
@@ -239,46 +251,48 @@ def _by_known_supporter(question: Question, candidates: Candidates, rules: Rules
         if payment.telegram_id not in candidates.supporters
     ]
     if meant_for_others:
-        lost.because(rule, Why.OTHER_USER, meant_for_others)
+        rejections.add(rule, Rejection.OTHER_USER, meant_for_others)
         return None
     [user] = candidates.supporters
     open_now = [payment for payment in candidates.payments if payment.is_open]
     fitting = [payment for payment in open_now if _misfit(question, payment) is None]
     theirs = [payment for payment in fitting if payment.telegram_id == user]
     if theirs and len(theirs) < len(fitting):
-        lost.because(rule, Why.SEVERAL_USERS, fitting, final=True)
+        rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
         return None
     if user in candidates.undone:
-        lost.because(rule, Why.CODE_UNDONE, theirs)
+        rejections.add(rule, Rejection.CODE_UNDONE, theirs)
         return None
     if len(theirs) == 1:
         return Match(rule, user, theirs[0])
     if theirs:
-        lost.because(rule, Why.SEVERAL_OPEN_PAYMENTS, theirs)
+        rejections.add(rule, Rejection.SEVERAL_OPEN_PAYMENTS, theirs)
     misfits = [payment for payment in open_now if payment.telegram_id == user and payment not in theirs]
     for payment in misfits:
-        lost.because(rule, _misfit(question, payment) or Why.OUTSIDE_WINDOW, [payment])
+        rejections.add(rule, _misfit(question, payment) or Rejection.OUTSIDE_WINDOW, [payment])
     if not theirs and not misfits:
-        lost.because(rule, Why.NO_OPEN_PAYMENT)
+        rejections.add(rule, Rejection.NO_OPEN_PAYMENT)
     return None
 
 
-def _by_amount_and_time(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_amount_and_time(
+    question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
     rule = Method.AMOUNT_AND_TIME
-    refusal = _refusal_of_any_guess(question, candidates, rules)
-    if refusal is not None:
-        lost.because(rule, refusal)
+    rejection = _rejection_of_any_guess(question, candidates, rules)
+    if rejection is not None:
+        rejections.add(rule, rejection)
         return None
     rivals = [payment for payment in candidates.payments if _is_rival(question, payment)]
     users = {payment.telegram_id for payment in rivals}
     if len(users) != 1:
-        lost.because(rule, Why.SEVERAL_OPEN_PAYMENTS if users else Why.NO_OPEN_PAYMENT, rivals)
+        rejections.add(rule, Rejection.SEVERAL_OPEN_PAYMENTS if users else Rejection.NO_OPEN_PAYMENT, rivals)
         return None
     [user] = users
     open_now = [payment for payment in rivals if payment.is_open]
-    why = _refusal_of_guess_for(user, open_now, question, candidates, rules)
+    why = _rejection_of_guess_for(user, open_now, question, candidates, rules)
     if why is not None:
-        lost.because(rule, why, open_now or rivals)
+        rejections.add(rule, why, open_now or rivals)
         return None
     return Match(rule, user, _newest(open_now))
 
@@ -291,43 +305,43 @@ _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
 # Conditions of the rules ----------------------------------------------------------------------------------------------
 
 
-def _refusal_of_any_guess(question: Question, candidates: Candidates, rules: Rules) -> Why | None:
+def _rejection_of_any_guess(question: Question, candidates: Candidates, rules: Rules) -> Rejection | None:
     if not rules.fallback:
-        return Why.SWITCHED_OFF
+        return Rejection.SWITCHED_OFF
     if question.doubt is not None:
-        return WHY_DOUBTED[question.doubt]
+        return REJECTION_OF_DOUBT[question.doubt]
     # Who else had asked for this amount, and paid meanwhile, is known for certain only when the charge comes.
     if not question.is_fresh:
-        return Why.ASKED_LATE
+        return Rejection.ASKED_LATE
     if candidates.coded or candidates.corrected or question.reading.holds_code:
-        return Why.CODE_MEANT
+        return Rejection.CODE_MEANT
     if question.has_answer:
-        return Why.ANSWERED_WITHOUT_CODE
+        return Rejection.ANSWERED_WITHOUT_CODE
     # The first charge of a subscription answers a pending payment; a renewal comes by itself and answers none.
-    return Why.RENEWAL if question.is_renewal else None
+    return Rejection.RENEWAL if question.is_renewal else None
 
 
-def _refusal_of_guess_for(
+def _rejection_of_guess_for(
     user: TelegramId, open_now: Sequence[PendingPayment], question: Question, candidates: Candidates, rules: Rules
-) -> Why | None:
+) -> Rejection | None:
     if not open_now:
-        return Why.PAYMENT_ENDED
+        return Rejection.PAYMENT_ENDED
     since, until = question.paid_at - rules.fallback_window, question.paid_at + CLOCK_SLACK
     if not any(payment.was_requested(since, until) for payment in open_now):
-        return Why.OUTSIDE_WINDOW
+        return Rejection.OUTSIDE_WINDOW
     if candidates.charges_waiting:
-        return Why.OTHER_CHARGE_WAITS
+        return Rejection.OTHER_CHARGE_WAITS
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
-    return Why.OTHER_USER if others else _refusal_by_record(candidates.guesses.get(user), question.asked_at)
+    return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), question.asked_at)
 
 
-def _refusal_by_record(record: GuessRecord | None, now: datetime) -> Why | None:
+def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection | None:
     if record is None:
         return None
     if record.taken_back_at is not None and record.taken_back_at > now - GUESS_PAUSE_AFTER_MISTAKE:
-        return Why.GUESS_TAKEN_BACK
+        return Rejection.GUESS_TAKEN_BACK
     if record.guessed_at is not None and record.guessed_at > now - GUESS_PAUSE:
-        return Why.GUESSED_LATELY
+        return Rejection.GUESSED_LATELY
     return None
 
 
@@ -337,13 +351,13 @@ def _is_rival(question: Question, payment: PendingPayment) -> bool:
     return is_open_since and _misfit(question, payment) is None
 
 
-def _misfit(question: Question, payment: PendingPayment) -> Why | None:
+def _misfit(question: Question, payment: PendingPayment) -> Rejection | None:
     if payment.currency != question.currency:
-        return Why.OTHER_CURRENCY
+        return Rejection.OTHER_CURRENCY
     if payment.amount != question.amount:
-        return Why.OTHER_AMOUNT
+        return Rejection.OTHER_AMOUNT
     # A charge does not answer a request that was made after it was paid.
-    return None if payment.created_at <= question.paid_at + CLOCK_SLACK else Why.OUTSIDE_WINDOW
+    return None if payment.created_at <= question.paid_at + CLOCK_SLACK else Rejection.OUTSIDE_WINDOW
 
 
 def _paid_by(question: Question, coded: Sequence[PendingPayment]) -> list[PendingPayment]:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import assert_never
 
-from coffee_ledger.charges import Charge, Flag, Money, OutsiderKind, OutsiderName, Reason, RivalCharge, Why
+from coffee_ledger.charges import Charge, Flag, Money, OutsiderKind, OutsiderName, Reason, Rejection, RivalCharge
 from coffee_ledger.codes import Reading, read_codes, read_exact_codes
 from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
 from coffee_ledger.matching import Candidates, GuessRecord, Match, Question, Rules, Unmatched, flag_of, match
@@ -443,7 +443,7 @@ class _Fold:
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
         if outsider is not None and not found.under_review:
-            reasons = (*found.reasons, Reason(Method.OPERATOR, Why.OUTSIDER))
+            reasons = (*found.reasons, Reason(Method.OPERATOR, Rejection.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
             return Outcome.RECORDED
         charge = replace(charge, state=ChargeState.UNMATCHED, dismissed_by=None)

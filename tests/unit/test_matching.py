@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.charges import Flag, Why
+from coffee_ledger.charges import Flag, Rejection
 from coffee_ledger.codes import Reading, read_codes
 from coffee_ledger.matching import Candidates, GuessRecord, Match, Question, Rules, Unmatched, match
 from coffee_ledger.model import Doubt, Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
@@ -75,7 +75,9 @@ def anothers(code: str = "ZZZZ2222", **values: Any) -> PendingPayment:
     return payment(code, user=BOHDAN, **values)
 
 
-def decide(asked: Question, candidates: Candidates, rules: Rules = RULES) -> tuple[Method, TelegramId] | set[Why | str]:
+def decide(
+    asked: Question, candidates: Candidates, rules: Rules = RULES
+) -> tuple[Method, TelegramId] | set[Rejection | str]:
     """Return the method and the user of the match, or the reasons against a match."""
     found = match(asked, candidates, rules)
     return (found.method, found.telegram_id) if isinstance(found, Match) else {reason.why for reason in found.reasons}
@@ -112,8 +114,8 @@ def test_several_codes_need_an_operator_although_other_rules_would_decide() -> N
 
     assert isinstance(found, Unmatched)
     assert [(reason.why, reason.telegram_id) for reason in found.reasons] == [
-        (Why.SEVERAL_CODES, ANNA),
-        (Why.SEVERAL_CODES, BOHDAN),
+        (Rejection.SEVERAL_CODES, ANNA),
+        (Rejection.SEVERAL_CODES, BOHDAN),
     ]
 
 
@@ -127,7 +129,7 @@ def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
 def test_a_slip_near_two_codes_is_not_corrected() -> None:
     near = [payment(), payment("ZZZZ2222", user=BOHDAN)]
 
-    assert Why.SEVERAL_CODES_NEAR in decide(
+    assert Rejection.SEVERAL_CODES_NEAR in decide(
         question(reading(corrections=(A_CODE, "ZZZZ2222"))), Candidates(corrected=near)
     )
 
@@ -135,7 +137,7 @@ def test_a_slip_near_two_codes_is_not_corrected() -> None:
 def test_a_slip_is_not_corrected_to_a_code_that_is_no_longer_live() -> None:
     near = [payment(status=PaymentStatus.EXPIRED)]
 
-    assert Why.CODE_NOT_LIVE in decide(question(reading(corrections=(A_CODE,))), Candidates(corrected=near))
+    assert Rejection.CODE_NOT_LIVE in decide(question(reading(corrections=(A_CODE,))), Candidates(corrected=near))
 
 
 def test_a_renewal_goes_to_the_user_of_the_subscription() -> None:
@@ -157,7 +159,7 @@ def test_a_renewal_that_repeats_its_note_is_not_a_second_charge_of_the_code() ->
 def test_a_subscription_of_two_users_credits_neither() -> None:
     asked = question(family=Family.MEMBERSHIP)
 
-    assert Why.SEVERAL_USERS in decide(asked, Candidates(subscribers=frozenset({ANNA, BOHDAN})))
+    assert Rejection.SEVERAL_USERS in decide(asked, Candidates(subscribers=frozenset({ANNA, BOHDAN})))
 
 
 def test_a_subscription_of_two_users_is_not_decided_by_the_supporter() -> None:
@@ -166,9 +168,9 @@ def test_a_subscription_of_two_users_is_not_decided_by_the_supporter() -> None:
     )
 
     assert decide(question(family=Family.MEMBERSHIP), candidates) == {
-        Why.NO_CODE,
-        Why.NO_CODE_NEAR,
-        Why.SEVERAL_USERS,
+        Rejection.NO_CODE,
+        Rejection.NO_CODE_NEAR,
+        Rejection.SEVERAL_USERS,
     }
 
 
@@ -184,14 +186,14 @@ def test_a_known_supporter_completes_their_only_open_payment_however_old() -> No
 @pytest.mark.parametrize(
     ("open_payments", "why"),
     [
-        ([], Why.NO_OPEN_PAYMENT),
-        ([payment(amount="6")], Why.OTHER_AMOUNT),
-        ([payment(currency="EUR")], Why.OTHER_CURRENCY),
-        ([payment(minutes_ago=600), payment("ZZZZ2222", minutes_ago=600)], Why.SEVERAL_OPEN_PAYMENTS),
+        ([], Rejection.NO_OPEN_PAYMENT),
+        ([payment(amount="6")], Rejection.OTHER_AMOUNT),
+        ([payment(currency="EUR")], Rejection.OTHER_CURRENCY),
+        ([payment(minutes_ago=600), payment("ZZZZ2222", minutes_ago=600)], Rejection.SEVERAL_OPEN_PAYMENTS),
     ],
 )
 def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
-    open_payments: list[PendingPayment], why: Why
+    open_payments: list[PendingPayment], why: Rejection
 ) -> None:
     assert why in decide(question(), Candidates(supporters=frozenset({ANNA}), payments=open_payments))
 
@@ -201,7 +203,7 @@ def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minu
     """A supporter pays without a pending payment. Two months later they open one for the same amount, still unpaid."""
     found = decide(question(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 
-    assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
+    assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Rejection.OUTSIDE_WINDOW in found
 
 
 def test_a_known_supporter_who_nearly_wrote_anothers_code_is_not_credited() -> None:
@@ -211,13 +213,13 @@ def test_a_known_supporter_who_nearly_wrote_anothers_code_is_not_credited() -> N
     found = match(asked, Candidates(corrected=[ended], supporters=frozenset({ANNA}), payments=[theirs]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (Method.KNOWN_SUPPORTER, Why.OTHER_USER, BOHDAN) in [
+    assert (Method.KNOWN_SUPPORTER, Rejection.OTHER_USER, BOHDAN) in [
         (reason.rule, reason.why, reason.telegram_id) for reason in found.reasons
     ]
 
 
 def test_a_supporter_known_as_two_users_credits_neither() -> None:
-    assert Why.SEVERAL_USERS in decide(
+    assert Rejection.SEVERAL_USERS in decide(
         question(), Candidates(supporters=frozenset({ANNA, BOHDAN}), payments=[payment(minutes_ago=600)])
     )
 
@@ -230,8 +232,8 @@ def test_a_known_supporter_is_not_credited_if_another_users_open_payment_fits_to
 
     assert isinstance(found, Unmatched)
     assert [(one.rule, one.why, one.telegram_id) for one in found.reasons[-2:]] == [
-        (Method.KNOWN_SUPPORTER, Why.SEVERAL_USERS, ANNA),
-        (Method.KNOWN_SUPPORTER, Why.SEVERAL_USERS, BOHDAN),
+        (Method.KNOWN_SUPPORTER, Rejection.SEVERAL_USERS, ANNA),
+        (Method.KNOWN_SUPPORTER, Rejection.SEVERAL_USERS, BOHDAN),
     ]
 
 
@@ -312,7 +314,7 @@ def test_a_used_code_does_not_restore_a_subscription_that_was_undone() -> None:
     found = match(asked, Candidates(coded=[spent], undone=frozenset({ANNA}), supporters=frozenset({ANNA})), RULES)
 
     assert isinstance(found, Unmatched)
-    assert Why.CODE_UNDONE in {reason.why for reason in found.reasons}
+    assert Rejection.CODE_UNDONE in {reason.why for reason in found.reasons}
     assert found.under_review == frozenset()
 
 
@@ -320,7 +322,7 @@ def test_a_known_supporter_does_not_restore_a_subscription_that_was_undone() -> 
     asked = question(family=Family.MEMBERSHIP, is_renewal=True)
     candidates = Candidates(undone=frozenset({ANNA}), supporters=frozenset({ANNA}), payments=[payment()])
 
-    assert Why.CODE_UNDONE in decide(asked, candidates)
+    assert Rejection.CODE_UNDONE in decide(asked, candidates)
 
 
 def test_a_new_code_of_the_user_decides_although_an_older_match_was_undone() -> None:
@@ -333,7 +335,7 @@ def test_a_used_code_in_a_subscription_of_two_users_decides_nothing() -> None:
     asked = question(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
     spent = payment(status=PaymentStatus.COMPLETED)
 
-    assert Why.SEVERAL_USERS in decide(asked, Candidates(coded=[spent], subscribers=frozenset({ANNA, BOHDAN})))
+    assert Rejection.SEVERAL_USERS in decide(asked, Candidates(coded=[spent], subscribers=frozenset({ANNA, BOHDAN})))
 
 
 # Guesses -------------------------------------------------------------------------------------------------------------
@@ -362,8 +364,8 @@ def test_a_payment_of_another_user_that_was_open_when_it_was_paid_is_a_rival(riv
 
     assert isinstance(found, Unmatched)
     assert {(one.why, one.telegram_id) for one in found.reasons if one.rule is Method.AMOUNT_AND_TIME} == {
-        (Why.SEVERAL_OPEN_PAYMENTS, ANNA),
-        (Why.SEVERAL_OPEN_PAYMENTS, BOHDAN),
+        (Rejection.SEVERAL_OPEN_PAYMENTS, ANNA),
+        (Rejection.SEVERAL_OPEN_PAYMENTS, BOHDAN),
     }
 
 
@@ -394,14 +396,14 @@ def test_a_user_whose_payment_ended_meanwhile_is_only_a_candidate() -> None:
     found = match(question(), Candidates(payments=[payment(status=PaymentStatus.COMPLETED)]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.PAYMENT_ENDED, ANNA)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.PAYMENT_ENDED, ANNA)
 
 
 def test_a_payment_opened_too_long_ago_is_not_guessed() -> None:
     found = match(question(), Candidates(payments=[payment(minutes_ago=60.1)]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.OUTSIDE_WINDOW, ANNA)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.OUTSIDE_WINDOW, ANNA)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +413,7 @@ def test_a_payment_opened_too_long_ago_is_not_guessed() -> None:
 def test_a_repeated_request_counts_if_it_was_before_the_charge(again: tuple[float, ...], is_meant: bool) -> None:
     found = decide(question(), Candidates(payments=[payment(minutes_ago=600, again_minutes_ago=again)]))
 
-    assert found == (Method.AMOUNT_AND_TIME, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
+    assert found == (Method.AMOUNT_AND_TIME, ANNA) if is_meant else Rejection.OUTSIDE_WINDOW in found
 
 
 def guessed(**days_ago: float) -> Candidates:
@@ -422,14 +424,14 @@ def guessed(**days_ago: float) -> Candidates:
 @pytest.mark.parametrize(
     ("candidates", "why"),
     [
-        (guessed(guessed_at=29.9), Why.GUESSED_LATELY),
-        (guessed(guessed_at=95, taken_back_at=89.9), Why.GUESS_TAKEN_BACK),
+        (guessed(guessed_at=29.9), Rejection.GUESSED_LATELY),
+        (guessed(guessed_at=95, taken_back_at=89.9), Rejection.GUESS_TAKEN_BACK),
         (guessed(guessed_at=30), None),
         (guessed(guessed_at=95, taken_back_at=90), None),
         (replace(guessed(), guesses={BOHDAN: GuessRecord(NOW, NOW)}), None),
     ],
 )
-def test_a_user_gets_a_limited_number_of_guesses(candidates: Candidates, why: Why | None) -> None:
+def test_a_user_gets_a_limited_number_of_guesses(candidates: Candidates, why: Rejection | None) -> None:
     found = decide(question(), candidates)
 
     assert found == (Method.AMOUNT_AND_TIME, ANNA) if why is None else why in found
@@ -441,23 +443,28 @@ AN_OPEN_ONE = Candidates(payments=[payment()])
 @pytest.mark.parametrize(
     ("asked", "candidates", "rules", "why"),
     [
-        (question(), AN_OPEN_ONE, replace(RULES, fallback=False), Why.SWITCHED_OFF),
-        (replace(question(), is_fresh=False), AN_OPEN_ONE, RULES, Why.ASKED_LATE),
-        (question(reading()), AN_OPEN_ONE, RULES, Why.CODE_MEANT),
-        (question(), replace(AN_OPEN_ONE, corrected=[anothers(status=PaymentStatus.EXPIRED)]), RULES, Why.CODE_MEANT),
-        (question(), replace(AN_OPEN_ONE, corrected=[anothers(), anothers("YYYY3333")]), RULES, Why.CODE_MEANT),
-        (replace(question(), has_answer=True), AN_OPEN_ONE, RULES, Why.ANSWERED_WITHOUT_CODE),
-        (replace(question(), doubt=Doubt.STATUS), AN_OPEN_ONE, RULES, Why.STATUS_UNKNOWN),
-        (question(), replace(AN_OPEN_ONE, charges_waiting=1), RULES, Why.OTHER_CHARGE_WAITS),
-        (question(), replace(AN_OPEN_ONE, supporters=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
-        (question(), replace(AN_OPEN_ONE, mentioned=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
-        (question(family=Family.MEMBERSHIP, is_renewal=True), AN_OPEN_ONE, RULES, Why.RENEWAL),
-        (question(), Candidates(payments=[payment(amount="5.01")]), RULES, Why.NO_OPEN_PAYMENT),
-        (question(), Candidates(payments=[payment(currency="EUR")]), RULES, Why.NO_OPEN_PAYMENT),
+        (question(), AN_OPEN_ONE, replace(RULES, fallback=False), Rejection.SWITCHED_OFF),
+        (replace(question(), is_fresh=False), AN_OPEN_ONE, RULES, Rejection.ASKED_LATE),
+        (question(reading()), AN_OPEN_ONE, RULES, Rejection.CODE_MEANT),
+        (
+            question(),
+            replace(AN_OPEN_ONE, corrected=[anothers(status=PaymentStatus.EXPIRED)]),
+            RULES,
+            Rejection.CODE_MEANT,
+        ),
+        (question(), replace(AN_OPEN_ONE, corrected=[anothers(), anothers("YYYY3333")]), RULES, Rejection.CODE_MEANT),
+        (replace(question(), has_answer=True), AN_OPEN_ONE, RULES, Rejection.ANSWERED_WITHOUT_CODE),
+        (replace(question(), doubt=Doubt.STATUS), AN_OPEN_ONE, RULES, Rejection.STATUS_UNKNOWN),
+        (question(), replace(AN_OPEN_ONE, charges_waiting=1), RULES, Rejection.OTHER_CHARGE_WAITS),
+        (question(), replace(AN_OPEN_ONE, supporters=frozenset({BOHDAN})), RULES, Rejection.OTHER_USER),
+        (question(), replace(AN_OPEN_ONE, mentioned=frozenset({BOHDAN})), RULES, Rejection.OTHER_USER),
+        (question(family=Family.MEMBERSHIP, is_renewal=True), AN_OPEN_ONE, RULES, Rejection.RENEWAL),
+        (question(), Candidates(payments=[payment(amount="5.01")]), RULES, Rejection.NO_OPEN_PAYMENT),
+        (question(), Candidates(payments=[payment(currency="EUR")]), RULES, Rejection.NO_OPEN_PAYMENT),
     ],
 )
 def test_a_guess_is_refused_if_anything_speaks_against_it(
-    asked: Question, candidates: Candidates, rules: Rules, why: Why
+    asked: Question, candidates: Candidates, rules: Rules, why: Rejection
 ) -> None:
     found = match(asked, candidates, rules)
 
@@ -476,20 +483,20 @@ def test_a_mentioned_user_is_only_a_candidate() -> None:
     found = match(question(), Candidates(mentioned=frozenset({BOHDAN})), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.MENTIONED, BOHDAN)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.MENTIONED, BOHDAN)
 
 
 @pytest.mark.parametrize(
     ("doubt", "why"),
     [
-        (Doubt.STATUS, Why.STATUS_UNKNOWN),
-        (Doubt.AMOUNT, Why.AMOUNT_UNREADABLE),
-        (Doubt.PERIOD, Why.PERIOD_MISSING),
-        (Doubt.IDENTITY, Why.IDENTITY_MISSING),
-        (Doubt.CONFLICT, Why.CONFLICT),
+        (Doubt.STATUS, Rejection.STATUS_UNKNOWN),
+        (Doubt.AMOUNT, Rejection.AMOUNT_UNREADABLE),
+        (Doubt.PERIOD, Rejection.PERIOD_MISSING),
+        (Doubt.IDENTITY, Rejection.IDENTITY_MISSING),
+        (Doubt.CONFLICT, Rejection.CONFLICT),
     ],
 )
-def test_a_doubtful_charge_is_not_credited_and_its_user_is_told(doubt: Doubt, why: Why) -> None:
+def test_a_doubtful_charge_is_not_credited_and_its_user_is_told(doubt: Doubt, why: Rejection) -> None:
     found = match(replace(question(reading(A_CODE)), doubt=doubt), Candidates(coded=[payment()]), RULES)
 
     assert isinstance(found, Unmatched)
@@ -503,7 +510,7 @@ def test_the_user_is_not_told_of_a_payment_announced_twice() -> None:
     found = match(asked, Candidates(coded=[payment(status=PaymentStatus.COMPLETED)]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.under_review) == (Why.ANNOUNCED_TWICE, frozenset())
+    assert (found.reasons[-1].why, found.under_review) == (Rejection.ANNOUNCED_TWICE, frozenset())
 
 
 def test_a_subscriber_without_a_code_is_not_told_of_a_doubt() -> None:
@@ -519,7 +526,7 @@ def test_an_outsider_is_matched_only_by_a_code() -> None:
     asked = replace(question(), is_outsider=True)
     by_anything_else = Candidates(payments=[payment()], supporters=frozenset({ANNA}), subscribers=frozenset({ANNA}))
 
-    assert decide(asked, by_anything_else) == {Why.NO_CODE, Why.NO_CODE_NEAR}
+    assert decide(asked, by_anything_else) == {Rejection.NO_CODE, Rejection.NO_CODE_NEAR}
     assert decide(replace(asked, reading=reading(A_CODE)), Candidates(coded=[payment()])) == (Method.CODE, ANNA)
 
 
@@ -527,7 +534,7 @@ def test_a_charge_without_a_rate_is_not_credited_but_its_user_is_named() -> None
     found = match(question(reading(A_CODE), currency="SEK"), Candidates(coded=[payment()]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.NO_RATE, ANNA)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.NO_RATE, ANNA)
 
 
 def test_every_tried_rule_gives_its_reason() -> None:
@@ -535,11 +542,11 @@ def test_every_tried_rule_gives_its_reason() -> None:
 
     assert isinstance(found, Unmatched)
     assert [(reason.rule, reason.why) for reason in found.reasons] == [
-        (Method.CODE, Why.NO_CODE),
-        (Method.CORRECTED_CODE, Why.NO_CODE_NEAR),
-        (Method.SUBSCRIPTION, Why.NO_SUBSCRIPTION),
-        (Method.KNOWN_SUPPORTER, Why.NEW_SUPPORTER),
-        (Method.AMOUNT_AND_TIME, Why.NO_OPEN_PAYMENT),
+        (Method.CODE, Rejection.NO_CODE),
+        (Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR),
+        (Method.SUBSCRIPTION, Rejection.NO_SUBSCRIPTION),
+        (Method.KNOWN_SUPPORTER, Rejection.NEW_SUPPORTER),
+        (Method.AMOUNT_AND_TIME, Rejection.NO_OPEN_PAYMENT),
     ]
 
 
@@ -554,71 +561,76 @@ IN_DOUBT = replace(question(reading()), has_answer=True)
             IN_DOUBT,
             Candidates(corrected=[payment(), anothers()]),
             Method.CORRECTED_CODE,
-            [(Why.SEVERAL_CODES_NEAR, A_CODE, ANNA), (Why.SEVERAL_CODES_NEAR, "ZZZZ2222", BOHDAN)],
+            [(Rejection.SEVERAL_CODES_NEAR, A_CODE, ANNA), (Rejection.SEVERAL_CODES_NEAR, "ZZZZ2222", BOHDAN)],
         ),
         (
             IN_DOUBT,
             Candidates(corrected=[payment(status=PaymentStatus.EXPIRED)]),
             Method.CORRECTED_CODE,
-            [(Why.CODE_NOT_LIVE, A_CODE, ANNA)],
+            [(Rejection.CODE_NOT_LIVE, A_CODE, ANNA)],
         ),
         (
             IN_DOUBT,
             Candidates(coded=[payment(status=PaymentStatus.COMPLETED)], corrected=[anothers()], undone=OF_ANNA),
             Method.CORRECTED_CODE,
-            [(Why.CODE_MEANT, "ZZZZ2222", BOHDAN)],
+            [(Rejection.CODE_MEANT, "ZZZZ2222", BOHDAN)],
         ),
         (
             IN_DOUBT,
             Candidates(coded=[payment(status=PaymentStatus.COMPLETED)], undone=OF_ANNA),
             Method.CODE,
-            [(Why.CODE_UNDONE, A_CODE, ANNA)],
+            [(Rejection.CODE_UNDONE, A_CODE, ANNA)],
         ),
-        (question(reading(A_CODE)), Candidates(), Method.CODE, [(Why.UNKNOWN_CODE, None, None)]),
+        (question(reading(A_CODE)), Candidates(), Method.CODE, [(Rejection.UNKNOWN_CODE, None, None)]),
         (
             question(reading(A_CODE, "ZZZZ2222")),
             Candidates(coded=[payment(), anothers()]),
             Method.CODE,
-            [(Why.SEVERAL_CODES, A_CODE, ANNA), (Why.SEVERAL_CODES, "ZZZZ2222", BOHDAN)],
+            [(Rejection.SEVERAL_CODES, A_CODE, ANNA), (Rejection.SEVERAL_CODES, "ZZZZ2222", BOHDAN)],
         ),
-        (question(), Candidates(), Method.SUBSCRIPTION, [(Why.NO_SUBSCRIPTION, None, None)]),
+        (question(), Candidates(), Method.SUBSCRIPTION, [(Rejection.NO_SUBSCRIPTION, None, None)]),
         (
             replace(question(), family="a_new_family"),
             Candidates(),
             Method.SUBSCRIPTION,
-            [(Why.NO_SUBSCRIPTION, None, None)],
+            [(Rejection.NO_SUBSCRIPTION, None, None)],
         ),
-        (question(family=Family.MEMBERSHIP), Candidates(), Method.SUBSCRIPTION, [(Why.NEW_SUBSCRIPTION, None, None)]),
+        (
+            question(family=Family.MEMBERSHIP),
+            Candidates(),
+            Method.SUBSCRIPTION,
+            [(Rejection.NEW_SUBSCRIPTION, None, None)],
+        ),
         (
             question(),
             Candidates(subscribers=frozenset({BOHDAN, ANNA})),
             Method.SUBSCRIPTION,
-            [(Why.SEVERAL_USERS, None, ANNA), (Why.SEVERAL_USERS, None, BOHDAN)],
+            [(Rejection.SEVERAL_USERS, None, ANNA), (Rejection.SEVERAL_USERS, None, BOHDAN)],
         ),
         (
             IN_DOUBT,
             Candidates(supporters=OF_ANNA, payments=[payment()], undone=OF_ANNA),
             Method.KNOWN_SUPPORTER,
-            [(Why.CODE_UNDONE, A_CODE, ANNA)],
+            [(Rejection.CODE_UNDONE, A_CODE, ANNA)],
         ),
-        (IN_DOUBT, Candidates(supporters=OF_ANNA), Method.KNOWN_SUPPORTER, [(Why.NO_OPEN_PAYMENT, None, None)]),
+        (IN_DOUBT, Candidates(supporters=OF_ANNA), Method.KNOWN_SUPPORTER, [(Rejection.NO_OPEN_PAYMENT, None, None)]),
         (
             IN_DOUBT,
             Candidates(supporters=OF_ANNA, payments=[payment(), payment("ZZZZ2222")]),
             Method.KNOWN_SUPPORTER,
-            [(Why.SEVERAL_OPEN_PAYMENTS, A_CODE, ANNA), (Why.SEVERAL_OPEN_PAYMENTS, "ZZZZ2222", ANNA)],
+            [(Rejection.SEVERAL_OPEN_PAYMENTS, A_CODE, ANNA), (Rejection.SEVERAL_OPEN_PAYMENTS, "ZZZZ2222", ANNA)],
         ),
         (
             IN_DOUBT,
             Candidates(supporters=OF_ANNA, payments=[payment(amount="6"), anothers(amount="7")]),
             Method.KNOWN_SUPPORTER,
-            [(Why.OTHER_AMOUNT, A_CODE, ANNA)],
+            [(Rejection.OTHER_AMOUNT, A_CODE, ANNA)],
         ),
         (
             question(),
             Candidates(payments=[payment(status=PaymentStatus.COMPLETED)]),
             Method.AMOUNT_AND_TIME,
-            [(Why.PAYMENT_ENDED, A_CODE, ANNA)],
+            [(Rejection.PAYMENT_ENDED, A_CODE, ANNA)],
         ),
         (
             question(),
@@ -626,12 +638,12 @@ IN_DOUBT = replace(question(reading()), has_answer=True)
                 payments=[payment(minutes_ago=61), payment("ZZZZ2222", status=PaymentStatus.CANCELLED)],
             ),
             Method.AMOUNT_AND_TIME,
-            [(Why.OUTSIDE_WINDOW, A_CODE, ANNA)],
+            [(Rejection.OUTSIDE_WINDOW, A_CODE, ANNA)],
         ),
     ],
 )
 def test_a_rule_that_finds_no_match_names_its_candidates(
-    asked: Question, candidates: Candidates, rule: Method, expected: list[tuple[Why, str | None, int | None]]
+    asked: Question, candidates: Candidates, rule: Method, expected: list[tuple[Rejection, str | None, int | None]]
 ) -> None:
     found = match(asked, candidates, RULES)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.charges import Charge, Flag, OutsiderKind, Reason, RivalCharge, Why
+from coffee_ledger.charges import Charge, Flag, OutsiderKind, Reason, Rejection, RivalCharge
 from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
 from coffee_ledger.matching import GuessRecord, Rules
 from coffee_ledger.mentions import Mentions
@@ -474,7 +474,7 @@ def test_a_mentioned_user_is_only_a_candidate() -> None:
     done = settle_all(donation(note="for @Anna_K"), book=book)
 
     assert done.outcomes == [Outcome.UNMATCHED]
-    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.OPERATOR, Why.MENTIONED, telegram_id=ANNA)
+    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.OPERATOR, Rejection.MENTIONED, telegram_id=ANNA)
 
 
 # A payment with a code -----------------------------------------------------------------------------------------------
@@ -618,14 +618,14 @@ def test_a_slip_is_corrected_to_the_one_code_near_it() -> None:
     done = settle_all(donation(note="K7QM2XHE"), book=book_of([payment(), payment(OTHER_CODE, user=BOHDAN)]))
 
     assert (done.charges[DONATION_KEY].method, done.charges[DONATION_KEY].telegram_id) == (Method.CORRECTED_CODE, ANNA)
-    assert done.charges[DONATION_KEY].reasons == (Reason(Method.CODE, Why.NO_CODE),)
+    assert done.charges[DONATION_KEY].reasons == (Reason(Method.CODE, Rejection.NO_CODE),)
 
 
 def test_a_user_is_told_of_the_review_of_a_charge_without_a_rate() -> None:
     done = settle_all(donation(note=CODE, currency="SEK"), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED]
-    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.CODE, Why.NO_RATE, CODE, ANNA)
+    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.CODE, Rejection.NO_RATE, CODE, ANNA)
     assert told(done, ANNA) == [NotificationKind.PAYMENT_UNDER_REVIEW]
     assert done.payment_credits == {}
 
@@ -637,7 +637,7 @@ def test_a_charge_without_any_candidate_waits_for_an_operator() -> None:
 
     kept = done.charges[DONATION_KEY]
     assert (kept.state, kept.waits, kept.note) == (ChargeState.UNMATCHED, True, "great work")
-    assert kept.reasons[0] == Reason(Method.CODE, Why.NO_CODE)
+    assert kept.reasons[0] == Reason(Method.CODE, Rejection.NO_CODE)
     assert told(done) == [NotificationKind.CHARGE_UNMATCHED]
 
 
@@ -999,7 +999,7 @@ def test_the_second_number_under_one_transaction_is_held_as_a_conflict() -> None
     kept = done.charges[ChargeKey("donation:2")]
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED, Outcome.RECORDED]
     assert (kept.doubt, kept.conflicts_with, kept.amount) == (Doubt.CONFLICT, "donation:T", Decimal(10))
-    assert kept.reasons[-1] == Reason(Method.CODE, Why.CONFLICT, OTHER_CODE, BOHDAN)
+    assert kept.reasons[-1] == Reason(Method.CODE, Rejection.CONFLICT, OTHER_CODE, BOHDAN)
     assert told(done, BOHDAN) == [NotificationKind.PAYMENT_UNDER_REVIEW]
 
 
@@ -1534,7 +1534,7 @@ def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderK
     assert done.outcomes == [Outcome.RECORDED]
     assert (kept.state, kept.dismissed_by, done.notifications) == (ChargeState.DISMISSED, 7, [])
     assert whys(kept) == {"no_code", "no_code_near", "outsider"}
-    assert kept.reasons[-1] == Reason(Method.OPERATOR, Why.OUTSIDER)
+    assert kept.reasons[-1] == Reason(Method.OPERATOR, Rejection.OUTSIDER)
 
 
 def test_a_code_ends_the_record_of_an_outsider() -> None:
