@@ -65,7 +65,7 @@ class GuessRecord:
 
 
 @dataclass(frozen=True)
-class Question:
+class ChargeToMatch:
     """The charge, as far as it matters for matching."""
 
     family: Family | str
@@ -73,7 +73,7 @@ class Question:
     currency: str
     paid_at: datetime
     reading: Reading
-    asked_at: datetime
+    now: datetime
     """When the charge is matched, which may be long after it was paid."""
     is_renewal: bool = False
     is_fresh: bool = True
@@ -142,10 +142,10 @@ class _Rejections:
         self.reasons += named or [Reason(rule, why)]
 
 
-Rule = Callable[[Question, Candidates, Rules, _Rejections], Match | None]
+Rule = Callable[[ChargeToMatch, Candidates, Rules, _Rejections], Match | None]
 
 
-def match(question: Question, candidates: Candidates, rules: Rules) -> Match | Unmatched:
+def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match | Unmatched:
     """
     Ask the rules in order.
 
@@ -153,12 +153,12 @@ def match(question: Question, candidates: Candidates, rules: Rules) -> Match | U
     candidate.
     """
     rejections = _Rejections()
-    found = _ask(question, candidates, rules, rejections)
+    found = _apply_rules(charge, candidates, rules, rejections)
     mentions = tuple(Reason(Method.OPERATOR, Rejection.MENTIONED, None, user) for user in sorted(candidates.mentioned))
     if found is None:
         named = frozenset(payment.telegram_id for payment in candidates.coded)
         return Unmatched((*rejections.reasons, *mentions), named if len(named) > 1 else frozenset())
-    rejection = _rejection_of_any_match(question, rules)
+    rejection = _rejection_of_any_match(charge, rules)
     if rejection is None:
         return Match(
             found.method, found.telegram_id, found.payment, found.flag, tuple(rejections.reasons), found.also_paid
@@ -170,34 +170,34 @@ def match(question: Question, candidates: Candidates, rules: Rules) -> Match | U
     return Unmatched((*rejections.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
 
 
-def _ask(question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
-    for rule in _RULES_FOR_OUTSIDERS if question.is_outsider else _RULES:
-        found = rule(question, candidates, rules, rejections)
+def _apply_rules(charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
+    for rule in _RULES_FOR_OUTSIDERS if charge.is_outsider else _RULES:
+        found = rule(charge, candidates, rules, rejections)
         if found is not None or rejections.is_final:
             return found
     return None
 
 
-def _rejection_of_any_match(question: Question, rules: Rules) -> Rejection | None:
-    if question.doubt is not None:
-        return REJECTION_OF_DOUBT[question.doubt]
-    return Rejection.NO_RATE if rules.rates.credits_for(question.amount, question.currency) is None else None
+def _rejection_of_any_match(charge: ChargeToMatch, rules: Rules) -> Rejection | None:
+    if charge.doubt is not None:
+        return REJECTION_OF_DOUBT[charge.doubt]
+    return Rejection.NO_RATE if rules.rates.credits_for(charge.amount, charge.currency) is None else None
 
 
 # The rules, in their order -------------------------------------------------------------------------------------------
 
 
-def _by_code(question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
+def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
     if not candidates.coded:
-        rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if question.reading.codes else Rejection.NO_CODE)
+        rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if charge.reading.codes else Rejection.NO_CODE)
         return None
     if len({payment.telegram_id for payment in candidates.coded}) > 1:
         rejections.add(Method.CODE, Rejection.SEVERAL_CODES, candidates.coded, final=True)
         return None
-    payment, *also_paid = _paid_by(question, candidates.coded)
+    payment, *also_paid = _paid_by(charge, candidates.coded)
     # A renewal repeats the note of the first charge word for word, so its spent code says nothing new.
     if not payment.is_open and candidates.subscribers:
-        return _by_subscription(question, candidates, rules, rejections)
+        return _by_subscription(charge, candidates, rules, rejections)
     if not payment.is_open and payment.telegram_id in candidates.undone:
         rejections.add(Method.CODE, Rejection.CODE_UNDONE, [payment])
         return None
@@ -205,7 +205,7 @@ def _by_code(question: Question, candidates: Candidates, rules: Rules, rejection
 
 
 def _by_corrected_code(
-    question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
     if not candidates.corrected:
         rejections.add(Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR)
@@ -221,9 +221,11 @@ def _by_corrected_code(
     return None
 
 
-def _by_subscription(question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
+def _by_subscription(
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
     if not candidates.subscribers:
-        is_subscription = isinstance(question.family, Family) and question.family.is_subscription
+        is_subscription = isinstance(charge.family, Family) and charge.family.is_subscription
         rejections.add(
             Method.SUBSCRIPTION, Rejection.NEW_SUBSCRIPTION if is_subscription else Rejection.NO_SUBSCRIPTION
         )
@@ -239,7 +241,7 @@ def _by_subscription(question: Question, candidates: Candidates, rules: Rules, r
 
 
 def _by_known_supporter(
-    question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
@@ -255,7 +257,7 @@ def _by_known_supporter(
         return None
     [user] = candidates.supporters
     open_now = [payment for payment in candidates.payments if payment.is_open]
-    fitting = [payment for payment in open_now if _misfit(question, payment) is None]
+    fitting = [payment for payment in open_now if _misfit(charge, payment) is None]
     theirs = [payment for payment in fitting if payment.telegram_id == user]
     if theirs and len(theirs) < len(fitting):
         rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
@@ -269,28 +271,28 @@ def _by_known_supporter(
         rejections.add(rule, Rejection.SEVERAL_OPEN_PAYMENTS, theirs)
     misfits = [payment for payment in open_now if payment.telegram_id == user and payment not in theirs]
     for payment in misfits:
-        rejections.add(rule, _misfit(question, payment) or Rejection.OUTSIDE_WINDOW, [payment])
+        rejections.add(rule, _misfit(charge, payment) or Rejection.OUTSIDE_WINDOW, [payment])
     if not theirs and not misfits:
         rejections.add(rule, Rejection.NO_OPEN_PAYMENT)
     return None
 
 
 def _by_amount_and_time(
-    question: Question, candidates: Candidates, rules: Rules, rejections: _Rejections
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
     rule = Method.AMOUNT_AND_TIME
-    rejection = _rejection_of_any_guess(question, candidates, rules)
+    rejection = _rejection_of_any_guess(charge, candidates, rules)
     if rejection is not None:
         rejections.add(rule, rejection)
         return None
-    rivals = [payment for payment in candidates.payments if _is_rival(question, payment)]
+    rivals = [payment for payment in candidates.payments if _is_rival(charge, payment)]
     users = {payment.telegram_id for payment in rivals}
     if len(users) != 1:
         rejections.add(rule, Rejection.SEVERAL_OPEN_PAYMENTS if users else Rejection.NO_OPEN_PAYMENT, rivals)
         return None
     [user] = users
     open_now = [payment for payment in rivals if payment.is_open]
-    why = _rejection_of_guess_for(user, open_now, question, candidates, rules)
+    why = _rejection_of_guess_for(user, open_now, charge, candidates, rules)
     if why is not None:
         rejections.add(rule, why, open_now or rivals)
         return None
@@ -305,34 +307,34 @@ _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
 # Conditions of the rules ----------------------------------------------------------------------------------------------
 
 
-def _rejection_of_any_guess(question: Question, candidates: Candidates, rules: Rules) -> Rejection | None:
+def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Rejection | None:
     if not rules.fallback:
         return Rejection.SWITCHED_OFF
-    if question.doubt is not None:
-        return REJECTION_OF_DOUBT[question.doubt]
+    if charge.doubt is not None:
+        return REJECTION_OF_DOUBT[charge.doubt]
     # Who else had asked for this amount, and paid meanwhile, is known for certain only when the charge comes.
-    if not question.is_fresh:
+    if not charge.is_fresh:
         return Rejection.ASKED_LATE
-    if candidates.coded or candidates.corrected or question.reading.holds_code:
+    if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
-    if question.has_answer:
+    if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
     # The first charge of a subscription answers a pending payment; a renewal comes by itself and answers none.
-    return Rejection.RENEWAL if question.is_renewal else None
+    return Rejection.RENEWAL if charge.is_renewal else None
 
 
 def _rejection_of_guess_for(
-    user: TelegramId, open_now: Sequence[PendingPayment], question: Question, candidates: Candidates, rules: Rules
+    user: TelegramId, open_now: Sequence[PendingPayment], charge: ChargeToMatch, candidates: Candidates, rules: Rules
 ) -> Rejection | None:
     if not open_now:
         return Rejection.PAYMENT_ENDED
-    since, until = question.paid_at - rules.fallback_window, question.paid_at + CLOCK_SLACK
+    since, until = charge.paid_at - rules.fallback_window, charge.paid_at + CLOCK_SLACK
     if not any(payment.was_requested(since, until) for payment in open_now):
         return Rejection.OUTSIDE_WINDOW
     if candidates.charges_waiting:
         return Rejection.OTHER_CHARGE_WAITS
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
-    return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), question.asked_at)
+    return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), charge.now)
 
 
 def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection | None:
@@ -345,29 +347,29 @@ def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection
     return None
 
 
-def _is_rival(question: Question, payment: PendingPayment) -> bool:
+def _is_rival(charge: ChargeToMatch, payment: PendingPayment) -> bool:
     """Tell whether the payment may be the one that was paid: it fits, and was open at some time while it was paid."""
-    is_open_since = payment.was_open_at(question.paid_at) or payment.was_open_at(question.paid_at + CLOCK_SLACK)
-    return is_open_since and _misfit(question, payment) is None
+    is_open_since = payment.was_open_at(charge.paid_at) or payment.was_open_at(charge.paid_at + CLOCK_SLACK)
+    return is_open_since and _misfit(charge, payment) is None
 
 
-def _misfit(question: Question, payment: PendingPayment) -> Rejection | None:
-    if payment.currency != question.currency:
+def _misfit(charge: ChargeToMatch, payment: PendingPayment) -> Rejection | None:
+    if payment.currency != charge.currency:
         return Rejection.OTHER_CURRENCY
-    if payment.amount != question.amount:
+    if payment.amount != charge.amount:
         return Rejection.OTHER_AMOUNT
     # A charge does not answer a request that was made after it was paid.
-    return None if payment.created_at <= question.paid_at + CLOCK_SLACK else Rejection.OUTSIDE_WINDOW
+    return None if payment.created_at <= charge.paid_at + CLOCK_SLACK else Rejection.OUTSIDE_WINDOW
 
 
-def _paid_by(question: Question, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
+def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
     """Choose which of a user's payments a charge with their codes pays; the first is the one that it is shown with."""
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
     summed = open_now[:SUMMED_MAX]
     for count in range(1, len(summed) + 1):
         for some in combinations(summed, count):
-            same_currency = {payment.currency for payment in some} == {question.currency}
-            if same_currency and sum(payment.amount for payment in some) == question.amount:
+            same_currency = {payment.currency for payment in some} == {charge.currency}
+            if same_currency and sum(payment.amount for payment in some) == charge.amount:
                 return list(some)
     return [open_now[0] if open_now else _newest(coded)]
 

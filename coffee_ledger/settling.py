@@ -16,7 +16,7 @@ from typing import assert_never
 from coffee_ledger.charges import Charge, Flag, Money, OutsiderKind, OutsiderName, Reason, Rejection, RivalCharge
 from coffee_ledger.codes import Reading, read_codes, read_exact_codes
 from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
-from coffee_ledger.matching import Candidates, GuessRecord, Match, Question, Rules, Unmatched, flag_of, match
+from coffee_ledger.matching import Candidates, ChargeToMatch, GuessRecord, Match, Rules, Unmatched, flag_of, match
 from coffee_ledger.mentions import Mentions, read_mentions
 from coffee_ledger.model import (
     ChargeKey,
@@ -297,7 +297,7 @@ def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settl
     done = Settlement()
     fold = _Fold(book, rules, {}, now, done)
     words = read_words(charge.note or "")
-    found = match(fold.question(charge, words, is_fresh=False), fold.candidates(charge, words), rules)
+    found = match(fold.describe_charge(charge, words, is_fresh=False), fold.find_candidates(charge, words), rules)
     if isinstance(found, Match):
         fold.apply_match(charge, found)
     return done
@@ -423,10 +423,10 @@ class _Fold:
 
     def _decide(self, charge: Charge, report: ChargeReport, *, is_fresh: bool) -> tuple[Outcome, ChargeKey]:
         words = self._readings[report.texts]
-        question = self.question(
+        described = self.describe_charge(
             charge, words, is_fresh=is_fresh, is_renewal=report.is_renewal, has_answer=report.has_answer
         )
-        found = match(question, self.candidates(charge, words), self._rules)
+        found = match(described, self.find_candidates(charge, words), self._rules)
         if isinstance(found, Match):
             if found.telegram_id in self._book.erased:
                 # A renewal or a late payment of an erased user: credit it, but keep nothing personal.
@@ -606,9 +606,9 @@ class _Fold:
     def _tell(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:
         self._done.notifications.append(NewNotification(user, facts, fact_key))
 
-    # Questions to the rules ------------------------------------------------------------------------------------
+    # The input of the rules --------------------------------------------------------------------------------------
 
-    def question(
+    def describe_charge(
         self,
         charge: Charge,
         words: Words,
@@ -616,14 +616,14 @@ class _Fold:
         is_fresh: bool,
         is_renewal: bool = False,
         has_answer: bool = False,
-    ) -> Question:
-        return Question(
+    ) -> ChargeToMatch:
+        return ChargeToMatch(
             family=charge.family,
             amount=charge.amount_kept,
             currency=charge.currency,
             paid_at=charge.paid_at,
             reading=words.reading,
-            asked_at=self._now,
+            now=self._now,
             is_renewal=is_renewal,
             is_fresh=is_fresh,
             has_answer=has_answer,
@@ -631,7 +631,7 @@ class _Fold:
             is_outsider=self._book.find_outsider(charge) is not None,
         )
 
-    def candidates(self, charge: Charge, words: Words) -> Candidates:
+    def find_candidates(self, charge: Charge, words: Words) -> Candidates:
         book, known = self._book, self._book.payments
         return Candidates(
             coded=[known[code] for code in sorted(words.reading.codes) if code in known],
