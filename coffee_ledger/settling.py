@@ -213,7 +213,7 @@ class EventRecord:
     event: Event
     outcome: Outcome
     charge_key: ChargeKey | None = None
-    is_blank: bool = False
+    is_erased: bool = False
     """Its user asked to be erased: the body is not kept."""
 
 
@@ -347,15 +347,15 @@ class _Fold:
             return Outcome.DUPLICATE
         self._book.delivered.add(event.delivery_key)
         outcome, charge_key = self._outcome(event)
-        is_blank = self._is_blank(event, charge_key)
-        self._done.events.append(EventRecord(event, outcome, charge_key, is_blank))
+        is_erased = self._is_erased(event, charge_key)
+        self._done.events.append(EventRecord(event, outcome, charge_key, is_erased))
         self._tell_operators_of_event(event, outcome)
         return outcome
 
-    def _is_blank(self, event: Event, charge_key: ChargeKey | None) -> bool:
+    def _is_erased(self, event: Event, charge_key: ChargeKey | None) -> bool:
         """Tell whether the event is about a user who asked to be erased, and waits for no decision."""
         if charge_key is not None:
-            return self._is_erased(self._book.charges.get(charge_key))
+            return self._is_of_erased_user(self._book.charges.get(charge_key))
         return event.kind is EventKind.NO_MONEY and event.supporter_id in self._book.erased_supporters
 
     def _outcome(self, event: Event) -> tuple[Outcome, ChargeKey | None]:
@@ -406,7 +406,7 @@ class _Fold:
 
     def _hear_again(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
         """Take from a later event the fields that were missing; operators see both values of a field that differs."""
-        if self._is_erased(known):
+        if self._is_of_erased_user(known):
             self._tell_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
         self._meet_supporter(report)
@@ -676,7 +676,7 @@ class _Fold:
         if report.supporter is not None:
             self._done.supporters[report.supporter.supporter_id] = replace(report.supporter, name=None, email=None)
 
-    def _is_erased(self, charge: Charge | None) -> bool:
+    def _is_of_erased_user(self, charge: Charge | None) -> bool:
         return charge is not None and charge.telegram_id in self._book.erased
 
 

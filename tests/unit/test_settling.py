@@ -275,7 +275,7 @@ def test_a_renewal_of_an_erased_user_is_credited_and_kept_without_personal_data(
 
     [charge], [record] = done.charges.values(), done.events
     assert done.payment_credits == {charge.charge_key: (ANNA, 300)}
-    assert (charge.note, charge.payer_name, record.is_blank) == (None, None, True)
+    assert (charge.note, charge.payer_name, record.is_erased) == (None, None, True)
     assert done.supporters == {"77": Supporter("77", None, None)}
 
 
@@ -283,18 +283,18 @@ def test_a_waiting_payment_of_an_erased_user_keeps_its_note() -> None:
     done = settle_all(donation(note="again", supporter=OLENA), book=book_of(erased=frozenset({ANNA})))
 
     [charge], [record] = done.charges.values(), done.events
-    assert (charge.note, record.is_blank, done.supporters) == ("again", False, {"77": OLENA})
+    assert (charge.note, record.is_erased, done.supporters) == ("again", False, {"77": OLENA})
 
 
-@pytest.mark.parametrize(("supporter_id", "is_blank"), [("77", True), ("78", False), (None, False)])
+@pytest.mark.parametrize(("supporter_id", "is_erased"), [("77", True), ("78", False), (None, False)])
 def test_an_event_without_money_of_an_erased_supporter_is_kept_without_its_body(
-    supporter_id: str | None, *, is_blank: bool
+    supporter_id: str | None, *, is_erased: bool
 ) -> None:
     event = event_of(None, EventKind.NO_MONEY, supporter_id=supporter_id)
 
     done = settle_all(event, book=Book(erased_supporters=frozenset({"77"})))
 
-    assert [record.is_blank for record in done.events] == [is_blank]
+    assert [record.is_erased for record in done.events] == [is_erased]
 
 
 def test_an_unreadable_event_of_an_erased_supporter_keeps_its_body() -> None:
@@ -302,7 +302,7 @@ def test_an_unreadable_event_of_an_erased_supporter_keeps_its_body() -> None:
 
     done = settle_all(event, book=Book(erased_supporters=frozenset({"77"})))
 
-    assert [record.is_blank for record in done.events] == [False]
+    assert [record.is_erased for record in done.events] == [False]
 
 
 @pytest.mark.parametrize(
@@ -967,7 +967,7 @@ def test_a_later_event_does_not_restore_erased_data() -> None:
     done = settle_all(event, book=book)
 
     assert done == Settlement(
-        events=[EventRecord(event, Outcome.RECORDED, DONATION_KEY, is_blank=True)],
+        events=[EventRecord(event, Outcome.RECORDED, DONATION_KEY, is_erased=True)],
         outcomes=[Outcome.RECORDED],
     )
 
@@ -983,7 +983,7 @@ def test_the_body_of_an_event_of_another_user_is_kept() -> None:
 
     [record] = settle_all(donation(), book=book).events
 
-    assert not record.is_blank
+    assert not record.is_erased
 
 
 # Charges that only a person may match --------------------------------------------------------------------------------
