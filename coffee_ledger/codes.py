@@ -152,7 +152,9 @@ def read_codes(text: str) -> Reading:
     return Reading(
         codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
         corrections=_correct_all(shapes),
-        holds_code=bool(standing) or any(map(_is_meant, shapes)) or _OLDER_SHAPE.search(spelled.plain) is not None,
+        holds_code=bool(standing)
+        or any(map(_looks_like_code, shapes))
+        or _OLDER_SHAPE.search(spelled.plain) is not None,
     )
 
 
@@ -230,7 +232,7 @@ def _spell_text(text: str) -> _Spelled:
     text = text[:TEXT_LENGTH_MAX]
     undone = undo_escapes(text)
     plain = drop_invisible(undone)
-    prose, addresses = _set_addresses_apart(plain)
+    prose, addresses = _split_addresses(plain)
     prose = _LIST_NUMBER.sub("", prose)
     return _Spelled(
         escaped=text if text != undone else "",
@@ -241,7 +243,7 @@ def _spell_text(text: str) -> _Spelled:
     )
 
 
-def _set_addresses_apart(text: str) -> tuple[str, str]:
+def _split_addresses(text: str) -> tuple[str, str]:
     """Split *text* into prose and the links, e-mail addresses and @names in it."""
     words = re.split(r"(\s+)", text)
     prose = [" / " if is_address(word) else word for word in words]
@@ -307,7 +309,7 @@ def _codes_of_groups(spelled: str) -> list[PaymentId]:
 
 def _codes_as_written(escaped: str) -> list[PaymentId]:
     r"""Find whole codes that are destroyed by undoing escapes, as in `C:\n7qm-2xhd`."""
-    prose, _ = _set_addresses_apart(drop_invisible(escaped))
+    prose, _ = _split_addresses(drop_invisible(escaped))
     return _codes_of_groups(_spell(prose, keyboard=False))
 
 
@@ -462,7 +464,7 @@ def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield pair
 
 
-def _is_meant(shape: _Shape) -> bool:
+def _looks_like_code(shape: _Shape) -> bool:
     """
     Tell whether a person would take *shape* for a code, perhaps with two slips.
 
@@ -486,10 +488,10 @@ def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
 
 def _correct(signs: str) -> frozenset[PaymentId]:
     """Return the codes one slip away from seven, eight or nine signs."""
-    return frozenset(PaymentId(code) for code in _one_slip_away(signs) if is_code(code) and code != signs)
+    return frozenset(PaymentId(code) for code in _one_typo_away(signs) if is_code(code) and code != signs)
 
 
-def _one_slip_away(signs: str) -> Iterator[str]:
+def _one_typo_away(signs: str) -> Iterator[str]:
     wrong = [place for place, sign in enumerate(signs) if sign not in _VALUES]
     if len(wrong) > 1 or not _DIGITS.intersection(signs):
         return

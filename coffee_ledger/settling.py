@@ -110,7 +110,7 @@ class Book:
     """Users who asked to be erased, among all that the batch may concern."""
     erased_supporters: frozenset[str] = frozenset()
     """Supporters of the batch who paid for a user who asked to be erased."""
-    to_come: list[ChargeReport] = field(default_factory=list)
+    undecided: list[ChargeReport] = field(default_factory=list)
     """Payments of the same batch that are not decided yet."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
@@ -273,18 +273,20 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
     """Decide what the events of a batch change. *book* is used up: it holds afterwards what the batch made of it."""
     done = Settlement()
     fold = _Fold(book, rules, readings, now, done)
-    book.to_come = [event.report for event in events if event.report and event.kind is EventKind.PAID]
+    book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
     for event in events:
-        told = len(done.notifications)
-        if event.report in book.to_come:
-            book.to_come.remove(event.report)
+        notified = len(done.notifications)
+        if event.report in book.undecided:
+            book.undecided.remove(event.report)
         outcome = fold.settle_event(event)
         done.outcomes.append(outcome)
-        done.notifications[told:] = [_as_told_by(event, notification) for notification in done.notifications[told:]]
+        done.notifications[notified:] = [
+            _with_event_facts(event, notification) for notification in done.notifications[notified:]
+        ]
     return done
 
 
-def _as_told_by(event: Event, notification: NewNotification) -> NewNotification:
+def _with_event_facts(event: Event, notification: NewNotification) -> NewNotification:
     facts = notification.facts
     if isinstance(facts, PaymentCredited):
         # The user's waiting time counts from here, even if the settlement had to be repeated.
@@ -349,7 +351,7 @@ class _Fold:
         outcome, charge_key = self._outcome(event)
         is_erased = self._is_erased(event, charge_key)
         self._done.events.append(EventRecord(event, outcome, charge_key, is_erased))
-        self._tell_operators_of_event(event, outcome)
+        self._notify_of_event(event, outcome)
         return outcome
 
     def _is_erased(self, event: Event, charge_key: ChargeKey | None) -> bool:
@@ -377,7 +379,7 @@ class _Fold:
             case _ as unhandled:
                 assert_never(unhandled)
 
-    def _tell_operators_of_event(self, event: Event, outcome: Outcome) -> None:
+    def _notify_of_event(self, event: Event, outcome: Outcome) -> None:
         news = _NEWS_OF_EVENTS.get(outcome)
         if news is None:
             return
@@ -387,38 +389,38 @@ class _Fold:
             Outcome.UNKNOWN: f"unknown:{(event.type or '')[:100]}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
         }.get(outcome, f"{outcome}:{event.delivery_key}")
-        self._tell(None, news(type=(event.type or "")[:100] or None), fact_key)
+        self._notify(None, news(type=(event.type or "")[:100] or None), fact_key)
 
     # Payments ----------------------------------------------------------------------------------------------------
 
     def _settle_paid(self, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
         known = self._book.find(report.charge)
         if known is not None and known.is_paid:
-            return self._hear_again(known, report)
-        self._meet_supporter(report)
+            return self._update_charge(known, report)
+        self._keep_supporter(report)
         if known is None:
             charge = self._new_charge(report)
         else:
-            charge = _paid_after_refund(known, report.charge)
+            charge = _add_payment_to_refund(known, report.charge)
             if charge.waits:
-                self._tell_contradiction(charge, Contradiction.REFUND, known)
+                self._notify_of_contradiction(charge, Contradiction.REFUND, known)
         return self._decide(charge, report, is_fresh=self._book.is_fresh)
 
-    def _hear_again(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
+    def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
         """Take from a later event the fields that were missing; operators see both values of a field that differs."""
         if self._is_of_erased_user(known):
-            self._tell_contradictions(known, report.charge)
+            self._notify_of_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
-        self._meet_supporter(report)
-        charge = _completed_by(known, report.charge)
-        self._tell_contradictions(known, report.charge)
+        self._keep_supporter(report)
+        charge = _add_known_fields(known, report.charge)
+        self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
             return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
         if charge.note != known.note:
-            self._tell_of_late_codes(charge, self._readings[report.texts])
+            self._notify_of_late_codes(charge, self._readings[report.texts])
         return Outcome.RECORDED, charge.charge_key
 
     def _decide(self, charge: Charge, report: ChargeReport, *, is_fresh: bool) -> tuple[Outcome, ChargeKey]:
@@ -448,10 +450,10 @@ class _Fold:
             return Outcome.RECORDED
         charge = replace(charge, state=ChargeState.UNMATCHED, dismissed_by=None)
         self._keep(charge)
-        self._tell(None, ChargeUnmatched.of(charge), f"unmatched:{charge.charge_key}")
+        self._notify(None, ChargeUnmatched.of(charge), f"unmatched:{charge.charge_key}")
         for user in sorted(found.under_review):
             facts = PaymentUnderReview(amount=charge.amount, currency=charge.currency, charge_key=charge.charge_key)
-            self._tell(user, facts, f"under_review:{charge.charge_key}:{user}")
+            self._notify(user, facts, f"under_review:{charge.charge_key}:{user}")
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
@@ -474,31 +476,31 @@ class _Fold:
         refund = report.charge
         known = self._book.find_refunded(refund)
         if known is None:
-            self._meet_supporter(report)
+            self._keep_supporter(report)
             charge = replace(refund, is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=self._now)
             self._keep(charge)
             # The payment may still arrive. If it never does, only this message tells of the refund.
-            self._tell(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
+            self._notify(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
             return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
             return Outcome.RECORDED, known.charge_key
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
-            self._tell_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
+            self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
         refunded = replace(known, state=ChargeState.REFUNDED, dismissed_by=None, refunded_at=self._now)
         self._keep(refunded)
         if known.telegram_id is not None:
-            self._give_back(refunded, known.telegram_id)
+            self._refund(refunded, known.telegram_id)
         return Outcome.REFUNDED, known.charge_key
 
-    def _give_back(self, charge: Charge, telegram_id: TelegramId) -> None:
+    def _refund(self, charge: Charge, telegram_id: TelegramId) -> None:
         key = charge.charge_key
         self._done.refunded.add(key)
         facts = PaymentRefunded(amount=charge.amount, currency=charge.currency, charge_key=key, code=charge.payment_id)
-        self._tell(telegram_id, facts, f"refunded:{key}")
+        self._notify(telegram_id, facts, f"refunded:{key}")
         # BMC reports the whole amount even if only a part went back, so an operator may know better.
-        self._tell(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
+        self._notify(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
 
     # Matches -----------------------------------------------------------------------------------------------------
 
@@ -527,14 +529,14 @@ class _Fold:
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:
             # The money went back before it was announced: the pending payment stays open for another try.
-            self._give_back(matched, found.telegram_id)
+            self._refund(matched, found.telegram_id)
             return
         for payment in (found.payment, *found.also_paid):
             if payment is not None and payment.is_open:
                 self._complete(payment, matched)
-        self._tell_of_match(matched, found, credits)
+        self._notify_of_match(matched, found, credits)
         if found.flag is Flag.SECOND_CHARGE and not is_known_payer:
-            self._tell(None, ChargeFlagged.of(matched), f"flagged:{matched.charge_key}")
+            self._notify(None, ChargeFlagged.of(matched), f"flagged:{matched.charge_key}")
 
     def _complete(self, payment: PendingPayment, charge: Charge) -> None:
         ended = replace(payment, status=PaymentStatus.COMPLETED, ended_at=self._now)
@@ -559,7 +561,7 @@ class _Fold:
             if name[0] is not OutsiderKind.ITEM and name in book.outsiders:
                 self._done.outsiders_ended.add(book.outsiders.pop(name))
 
-    def _tell_of_match(self, charge: Charge, found: Match, credits: int) -> None:
+    def _notify_of_match(self, charge: Charge, found: Match, credits: int) -> None:
         picked = found.payment
         total = sum((payment.amount for payment in found.also_paid), start=picked.amount) if picked else None
         facts = PaymentCredited(
@@ -573,13 +575,13 @@ class _Fold:
             picked_amount=total,
             picked_currency=picked.currency if picked else None,
         )
-        self._tell(found.telegram_id, facts, f"credited:{charge.charge_key}")
+        self._notify(found.telegram_id, facts, f"credited:{charge.charge_key}")
         if found.method is Method.AMOUNT_AND_TIME:
-            self._tell(None, ChargeGuessed.of(charge), f"guessed:{charge.charge_key}")
+            self._notify(None, ChargeGuessed.of(charge), f"guessed:{charge.charge_key}")
 
     # Notifications -----------------------------------------------------------------------------------------------
 
-    def _tell_of_late_codes(self, charge: Charge, words: Words) -> None:
+    def _notify_of_late_codes(self, charge: Charge, words: Words) -> None:
         """Tell operators of words that came after the decision and name another user; the decision stands."""
         if charge.refunded_at is not None:
             return
@@ -587,23 +589,23 @@ class _Fold:
         for payment in named:
             if payment is not None and payment.telegram_id != charge.telegram_id:
                 facts = CodeCameLate.of(charge, code=payment.payment_id)
-                self._tell(None, facts, f"code_late:{charge.charge_key}:{payment.payment_id}")
+                self._notify(None, facts, f"code_late:{charge.charge_key}:{payment.payment_id}")
 
-    def _tell_contradictions(self, known: Charge, later: Charge) -> None:
+    def _notify_of_contradictions(self, known: Charge, later: Charge) -> None:
         if None not in (known.amount, later.amount) and known.money != later.money:
-            self._tell_contradiction(known, Contradiction.AMOUNT, later)
+            self._notify_of_contradiction(known, Contradiction.AMOUNT, later)
         if later.doubt is Doubt.STATUS and known.doubt != Doubt.STATUS and known.refunded_at is None:
-            self._tell_contradiction(known, Contradiction.STATUS, later, told=later.told)
+            self._notify_of_contradiction(known, Contradiction.STATUS, later, told=later.told)
 
-    def _tell_contradiction(
+    def _notify_of_contradiction(
         self, charge: Charge, about: Contradiction, later: Charge, *, told: str | None = None
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
         written = None if amount is None else f"{amount:f}"
-        self._tell(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
+        self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
-    def _tell(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:
+    def _notify(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:
         self._done.notifications.append(NewNotification(user, facts, fact_key))
 
     # The input of the rules --------------------------------------------------------------------------------------
@@ -643,7 +645,7 @@ class _Fold:
             mentioned=book.users_mentioned(words.mentions),
             guesses=book.guesses,
             charges_waiting=sum(self._is_alike(other, charge) for other in book.find_waiting(charge))
-            + sum(self._is_rival_to_come(report, charge) for report in book.to_come),
+            + sum(self._is_undecided_rival(report, charge) for report in book.undecided),
         )
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
@@ -652,7 +654,7 @@ class _Fold:
             return list(self._book.payments.values())
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
 
-    def _is_rival_to_come(self, report: ChargeReport, charge: Charge) -> bool:
+    def _is_undecided_rival(self, report: ChargeReport, charge: Charge) -> bool:
         """Tell whether the batch holds another charge of this amount that no code decides."""
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
@@ -668,7 +670,7 @@ class _Fold:
         self._book.keep(charge)
         self._done.charges[charge.charge_key] = charge
 
-    def _meet_supporter(self, report: ChargeReport) -> None:
+    def _keep_supporter(self, report: ChargeReport) -> None:
         if report.supporter is not None:
             self._done.supporters[report.supporter.supporter_id] = report.supporter
 
@@ -693,7 +695,7 @@ def _report_of(event: Event) -> ChargeReport:
     return event.report
 
 
-def _completed_by(known: Charge, later: Charge) -> Charge:
+def _add_known_fields(known: Charge, later: Charge) -> Charge:
     """Add the fields that a later event of the same charge knows better: ids, a supporter, later words, a clear field."""
     is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
     is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
@@ -714,14 +716,14 @@ def _completed_by(known: Charge, later: Charge) -> Charge:
     )
 
 
-def _paid_after_refund(known: Charge, paid: Charge) -> Charge:
+def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
     Give a charge whose refund came first its payment.
 
     A refund of another amount is not the refund of all: then the charge is matched as any other, and operators decide.
     """
     charge = replace(
-        _completed_by(known, paid),
+        _add_known_fields(known, paid),
         is_paid=True,
         amount=paid.amount,
         currency=paid.currency,
