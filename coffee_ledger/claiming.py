@@ -53,7 +53,7 @@ DECLINES_COUNT_FOR = max(limit.within for limit in DECLINE_LIMITS)
 
 
 @dataclass(frozen=True)
-class Story:
+class ClaimedPayment:
     """A user's account of a payment; *name* is None if they gave none."""
 
     paid_on: date
@@ -71,9 +71,9 @@ class WaitingCharge:
     supporter_name: str | None
 
 
-def rank_candidates(story: Story, waiting: Iterable[WaitingCharge]) -> Sequence[int]:
+def rank_candidates(claimed: ClaimedPayment, waiting: Iterable[WaitingCharge]) -> Sequence[int]:
     """Return the ids of the charges that may be meant, the likeliest first."""
-    scored = [(score, charge) for charge in waiting if (score := _score(story, charge)) is not None]
+    scored = [(score, charge) for charge in waiting if (score := _score(claimed, charge)) is not None]
     scored.sort(key=lambda one: (-one[0], one[1].charge_id))
     return [charge.charge_id for _, charge in scored[:CANDIDATES_MAX]]
 
@@ -117,22 +117,22 @@ def find_pause_end(declined_at: Sequence[datetime], *, now: datetime) -> datetim
     return max((end for end in ends if end > now), default=None)
 
 
-def _score(story: Story, charge: WaitingCharge) -> float | None:
+def _score(claimed: ClaimedPayment, charge: WaitingCharge) -> float | None:
     """Return how well a charge fits, or None if it does not fit at all."""
-    days_apart = abs((charge.paid_at.date() - story.paid_on).days)
-    is_paid = (charge.amount, charge.currency) == (story.amount, story.currency)
+    days_apart = abs((charge.paid_at.date() - claimed.paid_on).days)
+    is_paid = (charge.amount, charge.currency) == (claimed.amount, claimed.currency)
     # Do not compare with the note: its words are not the supporter's name, and a "thank you" is easy to guess.
-    is_named = names_alike(story.name, charge.supporter_name)
+    is_named = names_alike(claimed.name, charge.supporter_name)
     # The day must fit, and the amount or the name.
     if days_apart > DAYS_APART_MAX or not (is_paid or is_named):
         return None
     return 2.0 * is_paid + 2.0 * is_named - days_apart / (DAYS_APART_MAX + 1)
 
 
-def search_window(story: Story) -> tuple[date, date]:
+def search_window(claimed: ClaimedPayment) -> tuple[date, date]:
     """Return the first and the last day on which the payment may have come."""
     slack = timedelta(days=DAYS_APART_MAX)
-    return story.paid_on - slack, story.paid_on + slack
+    return claimed.paid_on - slack, claimed.paid_on + slack
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
 from coffee_ledger.charges import Flag, Rejection
-from coffee_ledger.claiming import DECLINE_LIMITS, Story
+from coffee_ledger.claiming import DECLINE_LIMITS, ClaimedPayment
 from coffee_ledger.events import read_event
 from coffee_ledger.model import (
     ChargeState,
@@ -712,8 +712,8 @@ async def test_a_claim_without_its_card_is_shown_again(
     anna: Person, operator: Person, pool: Pool, ledger: Ledger
 ) -> None:
     await known(anna, operator)
-    story = Story(datetime.now(UTC).date(), Decimal(5), "USD", "Anna")
-    raised = await raise_claim(pool, TelegramId(ANNA), story, now=datetime.now(UTC))
+    claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(5), "USD", "Anna")
+    raised = await raise_claim(pool, TelegramId(ANNA), claimed, now=datetime.now(UTC))
     assert not isinstance(raised, NotRaised)
     await operator.hear()
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from coffee_ledger.charges import OutsiderKind
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.codes import confusable_codes, issue_code, show_code
 from coffee_ledger.errors import TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
@@ -954,8 +954,8 @@ class MoneyMachine(RuleBasedStateMachine):
         end=st.sampled_from([None, "declined", "withdrawn"]),
     )
     def claim(self, user: TelegramId, amount: str, name: str | None, end: str | None) -> None:
-        story = Story(self.now.date(), Decimal(amount), "USD", name)
-        claim_id = self.do(raise_claim(self.world.bot, user, story, now=self.now))
+        claimed = ClaimedPayment(self.now.date(), Decimal(amount), "USD", name)
+        claim_id = self.do(raise_claim(self.world.bot, user, claimed, now=self.now))
         if isinstance(claim_id, int) and end is not None:
             self.end_claim(claim_id, user, end)
 
