@@ -1,8 +1,10 @@
 """
-Decide to whom a charge belongs: pure functions over one charge and its candidates.
+Decide which user a charge belongs to, with pure functions of one charge and its candidates.
 
-The rules are asked in a fixed order and the first that decides wins; every answer carries what each rule saw. Doubt goes
-to a person: a charge that fits no user, or more than one, is unmatched, with the candidates and why each rejections.
+The rules are applied in a fixed order, from the strongest evidence to the weakest: code, corrected code, subscription, known
+supporter, amount and time. The first rule that decides wins. A charge that fits no user, or more than one, is unmatched, and an
+operator decides, because credits for the wrong user are worse than a delay. Each result has the candidates that were rejected,
+with the reasons.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,17 +27,20 @@ from coffee_ledger.model import (
 )
 
 CLOCK_SLACK = timedelta(minutes=1)
-"""BMC's clock and ours may differ, and BMC rounds to seconds."""
+"""The tolerance when times are compared, because BMC's clock may differ from ours and BMC rounds to seconds."""
 
 GUESS_PAUSE = timedelta(days=30)
-"""A user gets at most one guess in this time, so that an account that asks for every amount gains next to nothing."""
+"""
+A user gets at most one guess in this time.
+
+Otherwise an account could open pending payments of all usual amounts and be credited for other people's payments.
+"""
 
 GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
-"""The same after a guess of theirs was taken back."""
+"""A user gets no guess for this time after one of their guesses was taken back."""
 
 SUMMED_MAX = 10
-"""How many open payments are tried as a sum: as many as a user may have open, so at most 1,023 sums."""
-
+"""Sums of at most so many open payments are tried: a user may have ten, which make at most 1,023 sums."""
 
 REJECTION_OF_DOUBT: Mapping[Doubt, Rejection] = {
     Doubt.STATUS: Rejection.STATUS_UNKNOWN,
@@ -49,7 +54,7 @@ REJECTION_OF_DOUBT: Mapping[Doubt, Rejection] = {
 
 @dataclass(frozen=True)
 class Rules:
-    """How this installation matches: `CREDITS_PER_UNIT`, `FALLBACK_MATCH`, `FALLBACK_WINDOW_MINUTES`."""
+    """The settings that affect matching: `CREDITS_PER_UNIT`, `FALLBACK_MATCH`, `FALLBACK_WINDOW_MINUTES`."""
 
     rates: Rates
     fallback: bool
@@ -58,7 +63,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class GuessRecord:
-    """A user's last guess, and when a guess of theirs was last taken back; None: never."""
+    """The times of a user's last guess, and of the last guess that was taken back; None if there was none."""
 
     guessed_at: datetime | None = None
     taken_back_at: datetime | None = None
@@ -66,7 +71,7 @@ class GuessRecord:
 
 @dataclass(frozen=True)
 class ChargeToMatch:
-    """The charge, as far as it matters for matching."""
+    """The facts of a charge that matter for matching."""
 
     family: Family | str
     amount: Decimal
@@ -74,39 +79,39 @@ class ChargeToMatch:
     paid_at: datetime
     reading: Reading
     now: datetime
-    """When the charge is matched, which may be long after it was paid."""
+    """The time of the decision, which may be long after *paid_at*."""
     is_renewal: bool = False
     is_fresh: bool = True
-    """The charge has just come and is matched for the first time."""
+    """The charge has just come, and the rules are applied to it for the first time."""
     has_answer: bool = False
-    """The supporter answered a question of the Shop."""
+    """The supporter answered a question of a Shop item."""
     doubt: Doubt | None = None
-    """Why no rule may match the charge; the rules are asked all the same, for candidates."""
+    """The reason for which no rule may match the charge. The rules are still applied, to find candidates for the operator."""
     is_outsider: bool = False
-    """An operator said that the supporter, the subscription or the item is not one of our users."""
+    """An operator marked the supporter, the subscription or the item as not from a user of the bot."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All that could be meant by one charge; the store may hand in more than fits, the rules look closer."""
+    """The payments and users that a charge may belong to. They may include some that do not fit; the rules check each."""
 
     coded: Sequence[PendingPayment] = ()
-    """Payments whose code stands in the text, whatever their status."""
+    """Pending payments of any status whose code is in the text."""
     corrected: Sequence[PendingPayment] = ()
-    """Payments whose code is one slip away from something in the text, whatever their status."""
+    """Pending payments of any status whose code is one typo away from a part of the text (`Reading.corrections`)."""
     subscribers: frozenset[TelegramId] = frozenset()
-    """Users to whom charges of this subscription were matched by more than a guess, and not undone since."""
+    """Users to whom charges of this subscription were matched, without guesses and without matches undone since."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users whose match for this subscription was undone, and not made again since."""
+    """Users whose match for this subscription was undone and not repeated since."""
     supporters: frozenset[TelegramId] = frozenset()
     """Users to whom charges of this supporter were matched by code."""
     payments: Sequence[PendingPayment] = ()
-    """Open payments of *supporters*; and anybody's of this amount and currency that are open or were when it was paid."""
+    """Open payments of *supporters*, and all users' payments of this amount and currency open now or when it was paid."""
     mentioned: frozenset[TelegramId] = frozenset()
-    """Users whose Telegram name or id stands in the text."""
+    """Users whose Telegram name or id is in the text."""
     guesses: Mapping[TelegramId, GuessRecord] = field(default_factory=dict)
     charges_waiting: int = 0
-    """Other charges of this amount and currency around the same time that are not matched."""
+    """The number of other unmatched charges of this amount and currency around the same time."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +122,19 @@ class Match:
     flag: Flag | None = None
     reasons: tuple[Reason, ...] = ()
     also_paid: tuple[PendingPayment, ...] = ()
-    """Other open payments of the user that the same charge pays: the supporter added them up."""
+    """Other open payments of the user that the charge also pays, because its amount is their sum."""
 
 
 @dataclass(frozen=True)
 class Unmatched:
     reasons: tuple[Reason, ...]
     under_review: frozenset[TelegramId] = frozenset()
-    """Users named by a code, who should hear that their payment arrived although an operator has to decide."""
+    """Users whose code is in the text. They are told that the payment has come and an operator has to decide."""
 
 
 @dataclass
 class _Rejections:
-    """What the rules asked so far have to say for themselves."""
+    """The reasons collected from the rules so far. *is_final* means that no further rule may be applied."""
 
     reasons: list[Reason] = field(default_factory=list)
     is_final: bool = False
@@ -147,10 +152,10 @@ Rule = Callable[[ChargeToMatch, Candidates, Rules, _Rejections], Match | None]
 
 def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match | Unmatched:
     """
-    Ask the rules in order.
+    Apply the rules in order and return the match, or the reasons for which there is none.
 
-    A doubtful charge, or one in a currency without a rate, is unmatched whoever paid it: the user whom a rule found is the
-    candidate.
+    A charge with a doubt, or in a currency without a rate, is always unmatched. The user whom a rule found becomes a
+    candidate for the operator.
     """
     rejections = _Rejections()
     found = _apply_rules(charge, candidates, rules, rejections)
@@ -165,7 +170,7 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
         )
     payment_id = found.payment.payment_id if found.payment else None
     reason = Reason(found.method, rejection, payment_id, found.telegram_id)
-    # A payment that was announced twice was most likely paid, and told, once.
+    # If BMC announced one payment twice, the user was most likely told of it at the first announcement.
     is_told = found.method in (Method.CODE, Method.CORRECTED_CODE) and rejection is not Rejection.ANNOUNCED_TWICE
     return Unmatched((*rejections.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
 
@@ -188,16 +193,23 @@ def _rejection_of_any_match(charge: ChargeToMatch, rules: Rules) -> Rejection | 
 
 
 def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
+    """
+    Match by a code in the text.
+
+    The amount may differ and the payment may have ended, because a code always belongs to the same user.
+    """
     if not candidates.coded:
         rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if charge.reading.codes else Rejection.NO_CODE)
         return None
+    # Codes of several users contradict each other. No weaker evidence may decide between them, so stop here.
     if len({payment.telegram_id for payment in candidates.coded}) > 1:
         rejections.add(Method.CODE, Rejection.SEVERAL_CODES, candidates.coded, final=True)
         return None
     payment, *also_paid = _paid_by(charge, candidates.coded)
-    # A renewal repeats the note of the first charge word for word, so its spent code says nothing new.
+    # A renewal repeats the note of the first charge, so a code that is no longer open is no evidence for this charge.
     if not payment.is_open and candidates.subscribers:
         return _by_subscription(charge, candidates, rules, rejections)
+    # The match of this subscription to this user was undone. The old code in a renewal must not restore it.
     if not payment.is_open and payment.telegram_id in candidates.undone:
         rejections.add(Method.CODE, Rejection.CODE_UNDONE, [payment])
         return None
@@ -207,6 +219,7 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
 def _by_corrected_code(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
+    """Match by the only issued code that is one typo away from the text, if its payment is still open."""
     if not candidates.corrected:
         rejections.add(Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR)
     elif len(candidates.corrected) > 1:
@@ -214,7 +227,7 @@ def _by_corrected_code(
     elif not candidates.corrected[0].is_open:
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_NOT_LIVE, candidates.corrected)
     elif candidates.coded:
-        # An exact code that did not decide is in doubt; a slip near it decides even less.
+        # There is an exact code too, and it did not decide. A corrected code is weaker evidence, so it must not decide either.
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_MEANT, candidates.corrected)
     else:
         return Match(Method.CORRECTED_CODE, candidates.corrected[0].telegram_id, candidates.corrected[0])
@@ -224,6 +237,7 @@ def _by_corrected_code(
 def _by_subscription(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
+    """Match a renewal to the user of the subscription's earlier charges."""
     if not candidates.subscribers:
         is_subscription = isinstance(charge.family, Family) and charge.family.is_subscription
         rejections.add(
@@ -243,6 +257,7 @@ def _by_subscription(
 def _by_known_supporter(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
+    """Match a supporter who has paid with a user's code before to the only open payment of that user that fits."""
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
@@ -259,6 +274,7 @@ def _by_known_supporter(
     open_now = [payment for payment in candidates.payments if payment.is_open]
     fitting = [payment for payment in open_now if _misfit(charge, payment) is None]
     theirs = [payment for payment in fitting if payment.telegram_id == user]
+    # Another user waits for the same amount, and the supporter may have paid for that user. A guess must not decide either.
     if theirs and len(theirs) < len(fitting):
         rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
         return None
@@ -280,11 +296,13 @@ def _by_known_supporter(
 def _by_amount_and_time(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
+    """Guess the only user who had a payment of this amount open when the charge was paid."""
     rule = Method.AMOUNT_AND_TIME
     rejection = _rejection_of_any_guess(charge, candidates, rules)
     if rejection is not None:
         rejections.add(rule, rejection)
         return None
+    # Payments that have ended since count too, because the charge may have been meant for one of them.
     rivals = [payment for payment in candidates.payments if _is_rival(charge, payment)]
     users = {payment.telegram_id for payment in rivals}
     if len(users) != 1:
@@ -301,7 +319,7 @@ def _by_amount_and_time(
 
 _RULES: tuple[Rule, ...] = (_by_code, _by_corrected_code, _by_subscription, _by_known_supporter, _by_amount_and_time)
 _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
-"""A supporter who was never one of our users is recognised only by a code."""
+"""An operator has said that the charge is not from a user of the bot. Only a code proves the opposite."""
 
 
 # Conditions of the rules ----------------------------------------------------------------------------------------------
@@ -312,14 +330,14 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
         return Rejection.SWITCHED_OFF
     if charge.doubt is not None:
         return REJECTION_OF_DOUBT[charge.doubt]
-    # Who else had asked for this amount, and paid meanwhile, is known for certain only when the charge comes.
+    # Later the rivals cannot be known for certain: other users may have asked for this amount and paid in the meantime.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
     if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
     if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
-    # The first charge of a subscription answers a pending payment; a renewal comes by itself and answers none.
+    # The first charge of a subscription pays a pending payment. A renewal comes automatically, without a pending payment.
     return Rejection.RENEWAL if charge.is_renewal else None
 
 
@@ -348,7 +366,7 @@ def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection
 
 
 def _is_rival(charge: ChargeToMatch, payment: PendingPayment) -> bool:
-    """Tell whether the payment may be the one that was paid: it fits, and was open at some time while it was paid."""
+    """Tell whether the charge may pay this payment: it fits and was open at `paid_at`, within the clocks' tolerance."""
     is_open_since = payment.was_open_at(charge.paid_at) or payment.was_open_at(charge.paid_at + CLOCK_SLACK)
     return is_open_since and _misfit(charge, payment) is None
 
@@ -358,12 +376,17 @@ def _misfit(charge: ChargeToMatch, payment: PendingPayment) -> Rejection | None:
         return Rejection.OTHER_CURRENCY
     if payment.amount != charge.amount:
         return Rejection.OTHER_AMOUNT
-    # A charge does not answer a request that was made after it was paid.
+    # A charge cannot pay a request that was made after it.
     return None if payment.created_at <= charge.paid_at + CLOCK_SLACK else Rejection.OUTSIDE_WINDOW
 
 
 def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
-    """Choose which of a user's payments a charge with their codes pays; the first is the one that it is shown with."""
+    """
+    Choose the payments of one user that a charge with their codes pays.
+
+    The smallest set of open payments whose sum is the amount, otherwise the newest open one, otherwise the newest. The
+    charge is shown with the first of them.
+    """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
     summed = open_now[:SUMMED_MAX]
     for count in range(1, len(summed) + 1):
@@ -379,12 +402,12 @@ def _newest(payments: Sequence[PendingPayment]) -> PendingPayment:
 
 
 def _age(payment: PendingPayment) -> tuple[float, PaymentId]:
-    """Sort the newest first, and those of one moment always the same way."""
+    """Return a sort key: the newest first, and payments of the same time in a fixed order."""
     return -payment.created_at.timestamp(), payment.payment_id
 
 
 def flag_of(payment: PendingPayment) -> Flag | None:
-    """Tell what is unusual about a charge that answers *payment*; None: nothing."""
+    """Return the flag of a charge that pays *payment*; None if *payment* is open."""
     if payment.is_open:
         return None
     return Flag.SECOND_CHARGE if payment.status is PaymentStatus.COMPLETED else Flag.LATE
