@@ -1,8 +1,8 @@
 """
-Settle events: a pure fold over what was known before, giving all that has to be written.
+Settle events: compute, without any I/O, the changes that a batch of events makes.
 
-The store loads a `Book` for a whole batch, `settle` goes through the events in the order in which they came and lets each
-see what those before it decided, and the store writes the `Settlement` in one transaction.
+The store loads a `Book` with everything that the batch may need. `settle` processes the events in the order in which they
+came, so that each event sees the decisions about earlier ones. Then the store writes the `Settlement` in one transaction.
 """
 
 from collections import defaultdict
@@ -54,14 +54,14 @@ from coffee_ledger.notifications import (
 )
 
 PERIOD_SLACK = timedelta(minutes=5)
-"""Periods of a subscription that begin this close together are one: BMC sends two events for a charge."""
+"""Two billing periods that begin at most this far apart are the same one. BMC sends two events for one charge."""
 
 ANNOUNCED_TWICE_WITHIN = timedelta(minutes=15)
-"""Within this time a donation and a first month of the same supporter, amount and note are one payment."""
+"""A donation and a first month with the same supporter, amount and note within this time are probably one payment."""
 
 
 Identity = tuple[str | Decimal | None, ...]
-"""One trait by which charges are found in the book, such as their transaction."""
+"""A key under which charges are found in the book, such as their transaction id. A charge has several."""
 
 
 def _by_transaction(charge: Charge) -> Identity | None:
@@ -69,7 +69,7 @@ def _by_transaction(charge: Charge) -> Identity | None:
 
 
 def _by_number(charge: Charge) -> Identity | None:
-    # A payment's number names the payment, but a subscription's number names all its charges: the period belongs to it.
+    # A subscription's number is the same for all its charges, so callers also compare the billing periods.
     return ("number", charge.source, str(charge.family), charge.bmc_id) if charge.bmc_id else None
 
 
@@ -87,34 +87,35 @@ def _by_money(charge: Charge) -> Identity | None:
 
 @dataclass
 class Book:
-    """The knowledge before a batch, brought up to date step by step. Charges are put in by `keep`."""
+    """Everything known before a batch, updated while the batch is settled. Add charges with `keep`."""
 
     is_fresh: bool = True
-    """False where what is settled came some time ago, and is looked at again."""
+    """False if an old event is settled again, so that it cannot be guessed by amount and time."""
     delivered: set[DeliveryKey] = field(default_factory=set)
-    """The events of the batch that were settled before."""
+    """The events of the batch that are settled already."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By the name of a subscription."""
+    """By subscription: users to whom its charges were matched, except by a guess."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By the name of a subscription: users whose match for it was taken back, and not made again since."""
+    """By subscription: users whose match was undone and not repeated since."""
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
+    """By supporter id: users to whom charges of this supporter were matched by code."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
     outsiders: dict[OutsiderName, int] = field(default_factory=dict)
     usernames: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """Users by their Telegram name in lower case, where a text mentions it."""
+    """Users by their Telegram name in lower case, for the names that the texts mention."""
     known_users: frozenset[TelegramId] = frozenset()
-    """Which of the Telegram ids in the texts are users."""
+    """The Telegram ids in the texts that belong to users."""
     erased: frozenset[TelegramId] = frozenset()
-    """Users who asked to be erased, among all that the batch may concern."""
+    """Users who asked to be erased, among all users that the batch may concern."""
     erased_supporters: frozenset[str] = frozenset()
-    """Supporters of the batch who paid for a user who asked to be erased."""
+    """Supporters of the batch who have paid for a user who asked to be erased."""
     undecided: list[ChargeReport] = field(default_factory=list)
-    """Payments of the same batch that are not decided yet."""
+    """Charges of the batch that are not decided yet. They can be rivals of a charge that is decided by amount and time."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
-    """In the order in which they were kept. A charge may have changed since: who asks looks again."""
+    """Charges by identity, in the order in which they were kept. An entry may be outdated, so callers compare the fields again."""
 
     def keep(self, charge: Charge) -> None:
         self.charges[charge.charge_key] = charge
@@ -123,11 +124,11 @@ class Book:
                 self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
     def keep_rival(self, waiting: RivalCharge) -> None:
-        """Take in a charge that waited before the batch; one that the batch is about has to be kept as well."""
+        """Add a charge that waited before the batch. If the batch may change it, add it with `keep` too."""
         self._waiting.setdefault(waiting.money, []).append(waiting)
 
     def find(self, other: Charge) -> Charge | None:
-        """Find the known charge that is the same as *other*, whatever key its event would have given it."""
+        """Find the known charge that is the same as *other*, even if their keys differ."""
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -136,7 +137,7 @@ class Book:
         return next(chain(subscribed, numbered, paid_so), None)
 
     def find_refunded(self, other: Charge) -> Charge | None:
-        """Find the charge that a refund is about: a refund may carry a transaction id of its own."""
+        """Find the refunded charge. It may have a transaction id of its own; then its number identifies the charge."""
         numbered = (charge for charge in self._all_by(_by_number(other)) if _is_of_one_period(charge, other))
         return self.find(other) or next(numbered, None)
 
@@ -146,7 +147,7 @@ class Book:
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
-        """Find the donation that is this first month of a subscription, or the other way round."""
+        """Find the donation that is probably the same payment as this first month of a subscription, or the reverse."""
         alike = (other for other in self._all_by(_by_supporter(charge)) if _is_announced_twice(other, charge))
         return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
 
@@ -161,7 +162,7 @@ class Book:
         return (mentions.telegram_ids & self.known_users).union(*by_name)
 
     def find_waiting(self, charge: Charge) -> Iterator[Charge | RivalCharge]:
-        """Find the other charges that wait and may have the same amount and currency."""
+        """Find other waiting charges by amount and currency. Some may have changed, so the caller compares them again."""
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
@@ -177,7 +178,7 @@ _IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by
 
 
 def _may_be_same(charge: Charge, other: Charge) -> bool:
-    """Tell whether a charge of the same number may be the one: neither an id nor the period speaks against it."""
+    """Tell whether two charges with the same number may be one: no id and no period contradicts it."""
     is_paid_so = None in (charge.transaction_id, other.transaction_id) or charge.transaction_id == other.transaction_id
     is_subscribed_so = None in (charge.psp_id, other.psp_id) or charge.psp_id == other.psp_id
     return is_paid_so and is_subscribed_so and _is_of_one_period(charge, other)
@@ -190,13 +191,17 @@ def _is_of_one_period(charge: Charge, other: Charge) -> bool:
 
 
 def _is_conflict(charge: Charge, other: Charge) -> bool:
-    """Tell whether BMC numbers the two apart although they have one transaction id; other families number for themselves."""
+    """
+    Tell whether two charges with the same transaction id have different numbers.
+
+    Each family has its own numbers, so numbers of two families are no conflict.
+    """
     is_numbered = charge.bmc_id is not None and other.bmc_id is not None
     return is_numbered and charge.family == other.family and charge.bmc_id != other.bmc_id
 
 
 def _is_announced_twice(other: Charge, charge: Charge) -> bool:
-    """Tell whether everything but the note says that the two are one payment."""
+    """Tell whether all facts except the note suggest that the two are one payment."""
     families = {other.family, charge.family}
     is_donation_and_subscription = Family.DONATION in families and bool(
         families & {Family.RECURRING_DONATION, Family.MEMBERSHIP}
@@ -214,22 +219,22 @@ class EventRecord:
     outcome: Outcome
     charge_key: ChargeKey | None = None
     is_erased: bool = False
-    """Its user asked to be erased: the body is not kept."""
+    """Its user asked to be erased, so the body is not stored."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A pending payment ends because its charge came."""
+    """A pending payment is completed by its charge."""
 
     payment_id: PaymentId
     charge: Charge
     picked_at: datetime
-    """When the user asked to pay."""
+    """The time at which the user asked to pay."""
 
 
 @dataclass
 class Settlement:
-    """All that a batch writes."""
+    """Everything that the store has to write for a batch."""
 
     events: list[EventRecord] = field(default_factory=list)
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
@@ -241,19 +246,19 @@ class Settlement:
     outsiders_ended: set[int] = field(default_factory=set)
     notifications: list[NewNotification] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
-    """For each delivery, in the order given."""
+    """One for each event of the batch, in the same order."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """The codes and names in the texts of a charge."""
+    """The codes and the mentioned users in the texts of a charge."""
 
     reading: Reading
     mentions: Mentions
 
 
 def read_words(note: str, side_text: str = "") -> Words:
-    """Read the supporter's words; in *side_text*, such as the name, only an exact code counts."""
+    """Read the supporter's note. In *side_text*, such as the supporter's name, only exact codes count."""
     reading = read_codes(note)
     aside = read_exact_codes(side_text) if side_text else frozenset()
     return Words(replace(reading, codes=reading.codes | aside) if aside else reading, read_mentions(note))
@@ -264,13 +269,13 @@ Readings = Mapping[tuple[str, str], Words]
 
 
 def read_notes(events: Iterable[Event]) -> Readings:
-    """Read each supporter's words once: for looking up candidates and for deciding."""
+    """Read the texts of all events once. The results are needed twice: to load candidates and to decide."""
     texts = {event.report.texts for event in events if event.report}
     return {(note, side_text): read_words(note, side_text) for note, side_text in texts}
 
 
 def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings, *, now: datetime) -> Settlement:
-    """Decide what the events of a batch change. *book* is used up: it holds afterwards what the batch made of it."""
+    """Compute the changes that a batch of events makes. *book* is changed, so it cannot be used for another batch."""
     done = Settlement()
     fold = _Fold(book, rules, readings, now, done)
     book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
@@ -289,13 +294,13 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
 def _with_event_facts(event: Event, notification: NewNotification) -> NewNotification:
     facts = notification.facts
     if isinstance(facts, PaymentCredited):
-        # The user's waiting time counts from here, even if the settlement had to be repeated.
+        # The user's waiting time is measured from here, even if the settlement had to be retried.
         facts = replace(facts, received_at=event.received_at)
     return replace(notification, traceparent=event.traceparent, facts=facts)
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
-    """Match a waiting charge again by what is known by now; an empty settlement while it stays unmatched."""
+    """Match a waiting charge again with the current knowledge. The settlement is empty if it stays unmatched."""
     done = Settlement()
     fold = _Fold(book, rules, {}, now, done)
     words = read_words(charge.note or "")
@@ -315,9 +320,10 @@ def match_by_operator(
     is_own: bool = False,
 ) -> Settlement:
     """
-    Match a waiting charge because a person says so; *payment* is the one that it answers, if any.
+    Match a waiting charge as an operator decided. *payment* is the pending payment that it pays, if any.
 
-    With *is_own* this very charge has completed it before its match was taken back: it is no second one.
+    *is_own* means that this charge completed *payment* before the match was undone. Then it is not flagged as a second
+    charge.
     """
     done = Settlement()
     rules = Rules(rates, fallback=False, fallback_window=timedelta())
@@ -330,7 +336,7 @@ def match_by_operator(
 
 
 class _Fold:
-    """One pass over a batch: what is known, by which rules it is decided, and what has to be written."""
+    """One pass over a batch, with its state: the book, the rules, and the settlement that is being built."""
 
     def __init__(self, book: Book, rules: Rules, readings: Readings, now: datetime, done: Settlement) -> None:
         self._book = book
@@ -355,7 +361,11 @@ class _Fold:
         return outcome
 
     def _is_erased(self, event: Event, charge_key: ChargeKey | None) -> bool:
-        """Tell whether the event is about a user who asked to be erased, and waits for no decision."""
+        """
+        Tell whether the event is about a user who asked to be erased, so that its body must not be stored.
+
+        The event of an unmatched charge is stored, because an operator needs it to decide.
+        """
         if charge_key is not None:
             return self._is_of_erased_user(self._book.charges.get(charge_key))
         return event.kind is EventKind.NO_MONEY and event.supporter_id in self._book.erased_supporters
@@ -384,7 +394,7 @@ class _Fold:
         if news is None:
             return
         day = event.received_at.date()
-        # An event that calls for the same remedy however often it comes is told once a day.
+        # Unknown and legacy events need the same action from the operator each time, so notify only once a day.
         fact_key = {
             Outcome.UNKNOWN: f"unknown:{(event.type or '')[:100]}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
@@ -407,7 +417,7 @@ class _Fold:
         return self._decide(charge, report, is_fresh=self._book.is_fresh)
 
     def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
-        """Take from a later event the fields that were missing; operators see both values of a field that differs."""
+        """Add the fields of a later event that the charge lacks. Notify operators of fields in which the two differ."""
         if self._is_of_erased_user(known):
             self._notify_of_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
@@ -431,7 +441,7 @@ class _Fold:
         found = match(described, self.find_candidates(charge, words), self._rules)
         if isinstance(found, Match):
             if found.telegram_id in self._book.erased:
-                # A renewal or a late payment of an erased user: credit it, but keep nothing personal.
+                # A renewal or a late payment of an erased user is still credited, but without personal data.
                 charge = replace(charge, note=None, payer_name=None)
                 self._erase_supporter(report)
             self.apply_match(charge, found)
@@ -457,7 +467,7 @@ class _Fold:
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
-        """Return a charge that is not known yet, with the doubts that only other charges can raise."""
+        """Return a new charge, with the doubts that follow from other charges."""
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
@@ -479,7 +489,7 @@ class _Fold:
             self._keep_supporter(report)
             charge = replace(refund, is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=self._now)
             self._keep(charge)
-            # The payment may still arrive. If it never does, only this message tells of the refund.
+            # The payment may still come. If it never does, this is the only message about the refund.
             self._notify(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
             return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
@@ -499,16 +509,16 @@ class _Fold:
         self._done.refunded.add(key)
         facts = PaymentRefunded(amount=charge.amount, currency=charge.currency, charge_key=key, code=charge.payment_id)
         self._notify(telegram_id, facts, f"refunded:{key}")
-        # BMC reports the whole amount even if only a part went back, so an operator may know better.
+        # BMC reports the full amount even for a partial refund, so operators are notified and can correct it.
         self._notify(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
 
     # Matches -----------------------------------------------------------------------------------------------------
 
     def apply_match(self, charge: Charge, found: Match, *, reasons: tuple[Reason, ...] | None = None) -> None:
         """
-        Write down a match: the credit, the payments it completes, whom to tell, and what is learned from it.
+        Add a match to the settlement: the credit, the completed payments, the notifications, and the lessons for later charges.
 
-        *reasons* None: those of the match.
+        If *reasons* is None, the charge gets the reasons of the match.
         """
         matched = replace(
             charge,
@@ -522,13 +532,13 @@ class _Fold:
             dismissed_by=None,
         )
         self._keep(matched)
-        # A supporter who paid with a code of this user before surprises nobody by paying with it once more.
+        # If the same supporter has paid with a code of this user before, a second charge with it is normal. Do not notify operators.
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
         self._learn(matched, found)
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:
-            # The money went back before it was announced: the pending payment stays open for another try.
+            # The refund came before the payment. Leave the pending payment open, so that the user can pay again.
             self._refund(matched, found.telegram_id)
             return
         for payment in (found.payment, *found.also_paid):
@@ -546,7 +556,7 @@ class _Fold:
     def _learn(self, charge: Charge, found: Match) -> None:
         book, user = self._book, found.telegram_id
         if found.method is Method.AMOUNT_AND_TIME:
-            # A guess teaches nothing; it only counts against the next one.
+            # Later charges must not rely on a guess. It only counts towards the limit on guesses.
             self._done.guesses[charge.charge_key] = user
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
@@ -557,7 +567,7 @@ class _Fold:
         if charge.supporter_id is not None and found.method is Method.CODE:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
         for name in charge.outsider_names():
-            # A valid code proves that this is one of our users after all. Others may still buy the same item.
+            # A valid code proves that the supporter is a user after all. Other buyers of the same item may still be outsiders.
             if name[0] is not OutsiderKind.ITEM and name in book.outsiders:
                 self._done.outsiders_ended.add(book.outsiders.pop(name))
 
@@ -582,7 +592,7 @@ class _Fold:
     # Notifications -----------------------------------------------------------------------------------------------
 
     def _notify_of_late_codes(self, charge: Charge, words: Words) -> None:
-        """Tell operators of words that came after the decision and name another user; the decision stands."""
+        """Notify operators of codes of other users that came after the decision. The decision does not change."""
         if charge.refunded_at is not None:
             return
         named = (self._book.payments.get(code) for code in sorted(words.reading.codes))
@@ -649,13 +659,13 @@ class _Fold:
         )
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
-        """Return the pending payments of this amount and currency, or all where a known supporter may have others."""
+        """Return the pending payments of this amount and currency, or all payments if the supporter is known."""
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
 
     def _is_undecided_rival(self, report: ChargeReport, charge: Charge) -> bool:
-        """Tell whether the batch holds another charge of this amount that no code decides."""
+        """Tell whether *report* is another charge of this amount that no code will decide."""
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
         return not is_coded and other.charge_key != charge.charge_key and self._is_alike(other, charge)
@@ -696,7 +706,7 @@ def _report_of(event: Event) -> ChargeReport:
 
 
 def _add_known_fields(known: Charge, later: Charge) -> Charge:
-    """Add the fields that a later event of the same charge knows better: ids, a supporter, later words, a clear field."""
+    """Return *known* with missing fields added from *later*, the newer note, and a doubt that *later* resolved or raised."""
     is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
     is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
     return replace(
@@ -718,9 +728,10 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
 
 def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
-    Give a charge whose refund came first its payment.
+    Return the charge whose refund came first, with the fields of its payment added.
 
-    A refund of another amount is not the refund of all: then the charge is matched as any other, and operators decide.
+    If the amounts differ, the refund was not a full refund. The charge is then matched like any other, and operators
+    decide about the refund.
     """
     charge = replace(
         _add_known_fields(known, paid),
@@ -737,7 +748,7 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
 
 
 def _known_doubt(doubt: Doubt | str | None) -> Doubt | None:
-    """Read a stored doubt; one that only a newer version knows is a doubt all the same."""
+    """Return a stored doubt. A value that only a newer version knows counts as `Doubt.STATUS`, so it still blocks the rules."""
     if doubt is None:
         return None
     return Doubt(doubt) if doubt in set(Doubt) else Doubt.STATUS
