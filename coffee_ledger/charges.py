@@ -125,7 +125,7 @@ class Charge:
     conflicts_with: ChargeKey | None = None
     """The charge with the same transaction id but another number."""
     dismissed_by: int | None = None
-    """The id of the remembered outsider because of whom it was dismissed."""
+    """The id of the outsider (a row of `outsiders`) for which it was dismissed automatically."""
     method: Method | str | None = None
     reasons: tuple[Reason, ...] = ()
     payment_id: PaymentId | None = None

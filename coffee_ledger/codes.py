@@ -403,7 +403,7 @@ def _find_halves(spelled: str) -> list[re.Match[str]]:
 
 
 def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
-    """Find codes whose halves are in the right order with any text between them."""
+    """Find codes with any text between their halves, which must be in the right order."""
     for text in (spelled.by_shape, spelled.by_key):
         if len(halves := _find_halves(text)) > 1:
             nines = [word.span() for word in _NINE_SIGNS.finditer(text)]

@@ -96,19 +96,19 @@ class Candidates:
     """The payments and users that a charge may belong to. They may include some that do not fit; the rules check each."""
 
     coded: Sequence[PendingPayment] = ()
-    """Pending payments of any status whose code is in the text."""
+    """Pending payments, of any status, with their code in the text."""
     corrected: Sequence[PendingPayment] = ()
-    """Pending payments of any status whose code is one typo away from a part of the text (`Reading.corrections`)."""
+    """Pending payments, of any status, with a code one typo away from a part of the text (`Reading.corrections`)."""
     subscribers: frozenset[TelegramId] = frozenset()
-    """Users to whom charges of this subscription were matched, without guesses and without matches undone since."""
+    """Users who own earlier charges of this subscription. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
     """Users whose match for this subscription was undone and not repeated since."""
     supporters: frozenset[TelegramId] = frozenset()
-    """Users to whom charges of this supporter were matched by code."""
+    """Users who own earlier charges of this supporter that were matched by code."""
     payments: Sequence[PendingPayment] = ()
     """Open payments of *supporters*, and all users' payments of this amount and currency open now or when it was paid."""
     mentioned: frozenset[TelegramId] = frozenset()
-    """Users whose Telegram name or id is in the text."""
+    """Users mentioned in the text by Telegram name or id."""
     guesses: Mapping[TelegramId, GuessRecord] = field(default_factory=dict)
     charges_waiting: int = 0
     """The number of other unmatched charges of this amount and currency around the same time."""
@@ -154,7 +154,7 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
     """
     Apply the rules in order and return the match, or the reasons for which there is none.
 
-    A charge with a doubt, or in a currency without a rate, is always unmatched. The user whom a rule found becomes a
+    A charge with a doubt, or in a currency without a rate, is always unmatched. The user that a rule found becomes a
     candidate for the operator.
     """
     rejections = _Rejections()
@@ -384,7 +384,7 @@ def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[Pen
     """
     Choose the payments of one user that a charge with their codes pays.
 
-    The smallest set of open payments whose sum is the amount, otherwise the newest open one, otherwise the newest. The
+    The smallest set of open payments that add up to the amount, otherwise the newest open one, otherwise the newest. The
     charge is shown with the first of them.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)

@@ -22,7 +22,7 @@ _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
 """A tag without attributes. Its name has letters only, so it cannot be a code or half a code, which have digits."""
 _BACKSLASHED = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])")
 _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
-"""A dash, quotation mark or no-break space whose UTF-8 bytes were decoded as Windows-1252 or Latin-1, such as `â€“`."""
+"""A UTF-8 dash, quotation mark or no-break space that was decoded as Windows-1252 or Latin-1, such as `â€“`."""
 
 _ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
 _INVISIBLE = ("Cf", "Mn", "Me", "Mc")

@@ -96,11 +96,11 @@ class Book:
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By subscription: users to whom its charges were matched, except by a guess."""
+    """By subscription: users who own earlier charges of it. Guesses and undone matches do not count."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
     """By subscription: users whose match was undone and not repeated since."""
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By supporter id: users to whom charges of this supporter were matched by code."""
+    """By supporter id: users who own earlier charges of the supporter that were matched by code."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
     outsiders: dict[OutsiderName, int] = field(default_factory=dict)
     usernames: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
@@ -728,7 +728,7 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
 
 def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
-    Return the charge whose refund came first, with the fields of its payment added.
+    Return a charge that was refunded before its payment came, with the fields of the payment added.
 
     If the amounts differ, the refund was not a full refund. The charge is then matched like any other, and operators
     decide about the refund.
