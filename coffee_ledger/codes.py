@@ -48,7 +48,7 @@ CODES_COUNT = 13_195_732_028
 CODES_READ_MAX = 100
 """The maximum number of codes read from a text. It bounds the size of the database query."""
 SHAPES_CORRECTED_MAX = 20
-"""A text with more parts that look like a mistyped code gets no corrections: it is not a note with one typo."""
+"""If more parts of a text than this look like a mistyped code, none is corrected: it is not a note with one typo."""
 HALVES_PAIRED_MAX = 12
 """Only so many halves of a text are paired with each other. Twelve halves make 66 pairs."""
 

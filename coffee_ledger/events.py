@@ -122,7 +122,7 @@ class Event:
 
 def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     """
-    Read a signed body. Raises no exception for any content.
+    Read a signed body. It may have any content; no exception is raised.
 
     *nonce* must be unique. It identifies a test event, because BMC's "Send test" always sends the same `event_id` and content.
     """
@@ -259,7 +259,7 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
 
 
 def _unpaid_status(message: _Message) -> object:
-    """Return the status unless it means "paid". A missing status counts as paid, so None means "no doubt"."""
+    """Return the status that casts doubt on the payment; None if it means "paid" or is missing."""
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"

@@ -106,7 +106,11 @@ class Candidates:
     supporters: frozenset[TelegramId] = frozenset()
     """Users who own earlier charges of this supporter that were matched by code."""
     payments: Sequence[PendingPayment] = ()
-    """Open payments of *supporters*, and all users' payments of this amount and currency open now or when it was paid."""
+    """
+    The open payments of *supporters*, and the payments of all users with this amount and currency.
+
+    The latter are open now, or were open when the charge was paid.
+    """
     mentioned: frozenset[TelegramId] = frozenset()
     """Users mentioned in the text by Telegram name or id."""
     guesses: Mapping[TelegramId, GuessRecord] = field(default_factory=dict)
