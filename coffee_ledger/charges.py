@@ -12,8 +12,8 @@ Money = tuple[Decimal | None, str]
 """An amount and its currency."""
 
 
-class Why(enum.StrEnum):
-    """Why a rule, or one of its candidates, did not decide a charge."""
+class Rejection(enum.StrEnum):
+    """A reason for which a rule rejected a candidate, or did not decide a charge at all."""
 
     NO_CODE = "no_code"
     UNKNOWN_CODE = "unknown_code"
@@ -53,31 +53,31 @@ class Why(enum.StrEnum):
 
 
 class Flag(enum.StrEnum):
-    """What is unusual about a match, though it stands."""
+    """An unusual circumstance of a valid match."""
 
     LATE = "late"
-    """The pending payment had expired or was cancelled."""
+    """The pending payment had expired or had been cancelled."""
     SECOND_CHARGE = "second_charge"
-    """The pending payment was completed by another charge."""
+    """Another charge had already completed the pending payment."""
 
 
 @dataclass(frozen=True)
 class Reason:
     """
-    One step of a decision: the rule that was asked, and why it did not decide.
+    One step of a decision: a rule that was applied, and the reason for which it did not decide.
 
-    A stored reason may hold words of another version; these stay strings.
+    Values stored by another version of this software, unknown to this one, are kept as strings.
     """
 
     rule: Method | str
-    why: Why | str
+    why: Rejection | str
     payment_id: PaymentId | None = None
-    """The candidate, if it is a pending payment."""
+    """The rejected candidate, if it is a pending payment."""
     telegram_id: TelegramId | None = None
 
 
 class OutsiderKind(enum.StrEnum):
-    """The trait by which an operator remembers that payments are not from our users."""
+    """The trait by which an operator marks payments that are not from users of the bot."""
 
     SUPPORTER = "supporter"
     SUBSCRIPTION = "subscription"
@@ -98,17 +98,17 @@ class Charge:
     bmc_id: str | None
     transaction_id: str | None
     psp_id: str | None
-    """Identifies a subscription for as long as it lasts."""
+    """Identifies a subscription; the same for all its charges."""
     period_start: datetime | None = None
-    """The billing period of a subscription charge. Payments and lifetime memberships have none."""
+    """The start of the billing period of a subscription charge. Payments and lifetime memberships have none."""
     supporter_id: str | None
     amount: Decimal | None
-    """Major units, before fees, more than zero; None if it could not be read, or if only a refund without an amount has come."""
+    """Major units, before fees, more than zero. None if it could not be read, or if only a refund without an amount has come."""
     currency: str
     note: str | None
-    """All of the supporter's own words, one line for each field; None if there are none."""
+    """All texts that the supporter wrote, one line for each field; None if there are none."""
     item: str | None = None
-    """Identifies the membership level (`level:5`) or the one Shop item bought (`extra:12`), by its title if it has no id."""
+    """The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one was bought. The title replaces a missing id."""
     item_name: str | None = None
     payer_name: str | None = None
     """The name of a payer without a supporter id; other payers are identified by *supporter_id*."""
@@ -117,15 +117,15 @@ class Charge:
     is_paid: bool = True
     """False while only its refund has come."""
     is_held: bool = False
-    """An operator took its match back: only a person matches it again."""
+    """An operator undid its match, so no rule may match it again; only an operator may."""
     doubt: Doubt | str | None = None
-    """Why only a person may match it: the weightiest reason, in the order of `Doubt`."""
+    """The reason for which only an operator may match it. If there are several, the first in the order of `Doubt`."""
     told: str | None = None
-    """BMC's own value of the doubtful field, for the operator."""
+    """BMC's own value of the doubtful field, shown to the operator."""
     conflicts_with: ChargeKey | None = None
-    """The charge that has the same transaction id, though another number."""
+    """The charge with the same transaction id but another number."""
     dismissed_by: int | None = None
-    """The remembered outsider by which it was dismissed."""
+    """The id of the outsider (a row of `outsiders`) for which it was dismissed automatically."""
     method: Method | str | None = None
     reasons: tuple[Reason, ...] = ()
     payment_id: PaymentId | None = None
@@ -134,7 +134,7 @@ class Charge:
     matched_at: datetime | None = None
     refunded_at: datetime | None = None
     refunded_amount: Decimal | None = None
-    """The part that went back, if an operator said that it was only a part."""
+    """The refunded part, if an operator said that the refund was only partial."""
 
     @property
     def waits(self) -> bool:
@@ -142,7 +142,7 @@ class Charge:
 
     @property
     def can_be_matched(self) -> bool:
-        """Whether an operator may match it: it waits, or no person has dismissed it."""
+        """Whether an operator may match it: it waits, or it was dismissed automatically."""
         return self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
 
     @property
@@ -156,12 +156,12 @@ class Charge:
 
     @property
     def amount_kept(self) -> Decimal:
-        """The amount paid less the part that went back; zero if the amount is not known."""
+        """The amount paid, less the refunded part; zero if the amount is unknown."""
         return Decimal(0) if self.amount is None else self.amount - (self.refunded_amount or 0)
 
     @property
     def subscription(self) -> str | None:
-        """The name of its subscription: the `psp_id`, or BMC's number if that is missing; None if it belongs to none."""
+        """The key of its subscription: the `psp_id`, or BMC's number if that is missing; None for other charges."""
         if self.psp_id is not None:
             return self.psp_id
         if self.period_start is None and self.doubt != Doubt.PERIOD:
@@ -169,7 +169,7 @@ class Charge:
         return f"{self.family}:{self.bmc_id}" if self.bmc_id else None
 
     def outsider_names(self) -> Iterator[OutsiderName]:
-        """Yield all traits by which an operator may have remembered that it is not from one of our users."""
+        """Yield all traits by which an operator may have marked it as not from a user of the bot."""
         if self.supporter_id is not None:
             yield OutsiderKind.SUPPORTER, self.supporter_id
         if self.subscription is not None:
@@ -180,7 +180,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class RivalCharge:
-    """A charge that waits, with only the fields that matter to other charges."""
+    """A waiting charge, with only the fields that decisions about other charges need."""
 
     charge_key: ChargeKey
     amount: Decimal | None

@@ -1,4 +1,8 @@
-"""Which waiting charges may be the one that a user says they paid: a pure ranking, for an operator to decide by."""
+"""
+Rank the waiting charges that may be the payment a user claims to have made.
+
+The ranking never credits. It orders the candidates on the operator's card, and the operator decides.
+"""
 
 import re
 import unicodedata
@@ -10,11 +14,13 @@ from decimal import Decimal
 from difflib import SequenceMatcher
 
 DAYS_APART_MAX = 2
-"""People remember the day nearly right, and live in other time zones."""
+"""Users may be wrong about the day by one or two, and `paid_at` is in UTC, not in their time zone."""
 
 CANDIDATES_MAX = 5
+"""The maximum length of each list of charges on the card of a claim."""
+
 SIMILARITY_MIN = 0.7
-"""Two words spelled more alike than this count as similar; 1 means equal."""
+"""Two words count as similar if the ratio of `SequenceMatcher` is above this. The ratio of equal words is 1."""
 
 _ROMAN = str.maketrans(
     "абвгґдезиіклмнопрстуфыэgjwyłøđı",
@@ -22,9 +28,10 @@ _ROMAN = str.maketrans(
     "ьъ'`’‘ʼ",
 ) | str.maketrans({"є": "ie", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ю": "iu", "я": "ia"})
 """
-Ukrainian letters as passports write them, and Latin letters for which people use several spellings, as one of them.
+Transliterates Ukrainian letters as passports do, and gives Latin letters with several usual spellings one spelling.
 
-Letters with a mark over them (й, ї, é) lose it first. Source: Cabinet of Ministers of Ukraine, resolution 55 of 27 January 2010.
+Letters with diacritics (й, ї, é) lose them before this table is applied, so they are not in it.
+Source: Cabinet of Ministers of Ukraine, resolution 55 of 27 January 2010.
 """
 
 _USUAL_WORDS_TEXT = """
@@ -37,7 +44,7 @@ _USUAL_WORDS_TEXT = """
 
 @dataclass(frozen=True)
 class DeclineLimit:
-    """After this many declined claims within this time, the user must wait that long after the last one."""
+    """After *declined_min* declined claims *within* a period, the user must wait for *pause* after the last of them."""
 
     declined_min: int
     within: timedelta
@@ -49,12 +56,12 @@ DECLINE_LIMITS = (
     DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
 )
 DECLINES_COUNT_FOR = max(limit.within for limit in DECLINE_LIMITS)
-"""Claims that were declined longer ago limit nothing."""
+"""Claims that were declined longer ago affect no limit."""
 
 
 @dataclass(frozen=True)
-class Story:
-    """A user's account of a payment; *name* is None if they gave none."""
+class ClaimedPayment:
+    """A payment as the user describes it. *name* is None if the user gave none."""
 
     paid_on: date
     amount: Decimal
@@ -71,19 +78,20 @@ class WaitingCharge:
     supporter_name: str | None
 
 
-def rank_candidates(story: Story, waiting: Iterable[WaitingCharge]) -> Sequence[int]:
-    """Return the ids of the charges that may be meant, the likeliest first."""
-    scored = [(score, charge) for charge in waiting if (score := _score(story, charge)) is not None]
+def rank_candidates(claimed: ClaimedPayment, waiting: Iterable[WaitingCharge]) -> Sequence[int]:
+    """Return the ids of the charges that may be the claimed payment, the best fit first, at most `CANDIDATES_MAX`."""
+    scored = [(score, charge) for charge in waiting if (score := _score(claimed, charge)) is not None]
     scored.sort(key=lambda one: (-one[0], one[1].charge_id))
     return [charge.charge_id for _, charge in scored[:CANDIDATES_MAX]]
 
 
 def names_agree(told: str | None, known: str | None) -> bool:
     """
-    Tell whether *told* is the supporter's name: most words of both are the same, and most of the full words are.
+    Tell whether *told* is the supporter's name.
 
-    Strict, because an operator then credits with one tap. Case, accents, word order and alphabet do not count. An initial
-    is only equal to itself, and one shared word of two is not enough.
+    More than half of all words must be equal, and more than half of the full words too (no initials, no usual words).
+    The check is strict because an operator can then credit with one tap. Case, accents, word order and alphabet are
+    ignored. An initial equals only the same initial. One equal word of two is not enough.
     """
     one, other = _read_name(told), _read_name(known)
     return _are_most_shared(one.words, other.words) and _are_most_shared(one.full_words, other.full_words)
@@ -91,10 +99,10 @@ def names_agree(told: str | None, known: str | None) -> bool:
 
 def names_alike(told: str | None, known: str | None) -> bool:
     """
-    Tell whether the supporter may be the person named, to rank candidates by.
+    Tell whether *told* may be the supporter's name. The result only affects the ranking.
 
-    More generous than `names_agree`: an initial stands for a name, and similar spellings count. The supporter's initials and
-    usual words may be missing from the told name. One shared word of two is not enough here either.
+    The check is less strict than `names_agree`: an initial matches a name that begins with it, and similar spellings
+    count as equal. *told* may omit the supporter's initials and usual words. One equal word of two is still not enough.
     """
     one, other = _read_name(told), _read_name(known)
     if not one.full_words:
@@ -102,13 +110,13 @@ def names_alike(told: str | None, known: str | None) -> bool:
     told_count = one.full_words.total() + one.initials.total()
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
-    # Comparing spellings is slow, and settlement waits meanwhile: skip it where even full agreement would be too little.
+    # Comparing spellings is slow, and settlement waits for it. Skip it if there are too few words for any match.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 
 
 def find_pause_end(declined_at: Sequence[datetime], *, now: datetime) -> datetime | None:
-    """Return when a user whose claims were declined at these times may claim again, or None if they may now."""
+    """Return when the user may claim again after claims declined at these times; None if they may claim now."""
     ends = [
         max(declined_at) + limit.pause
         for limit in DECLINE_LIMITS
@@ -117,22 +125,21 @@ def find_pause_end(declined_at: Sequence[datetime], *, now: datetime) -> datetim
     return max((end for end in ends if end > now), default=None)
 
 
-def _score(story: Story, charge: WaitingCharge) -> float | None:
-    """Return how well a charge fits, or None if it does not fit at all."""
-    days_apart = abs((charge.paid_at.date() - story.paid_on).days)
-    is_paid = (charge.amount, charge.currency) == (story.amount, story.currency)
-    # Do not compare with the note: its words are not the supporter's name, and a "thank you" is easy to guess.
-    is_named = names_alike(story.name, charge.supporter_name)
-    # The day must fit, and the amount or the name.
+def _score(claimed: ClaimedPayment, charge: WaitingCharge) -> float | None:
+    """Return a score for the charge, higher for a better fit; None if it cannot be the claimed payment."""
+    days_apart = abs((charge.paid_at.date() - claimed.paid_on).days)
+    is_paid = (charge.amount, charge.currency) == (claimed.amount, claimed.currency)
+    # Do not compare with the note: it is not a name, and anyone can guess words such as "thank you".
+    is_named = names_alike(claimed.name, charge.supporter_name)
     if days_apart > DAYS_APART_MAX or not (is_paid or is_named):
         return None
     return 2.0 * is_paid + 2.0 * is_named - days_apart / (DAYS_APART_MAX + 1)
 
 
-def search_window(story: Story) -> tuple[date, date]:
-    """Return the first and the last day on which the payment may have come."""
+def search_window(claimed: ClaimedPayment) -> tuple[date, date]:
+    """Return the first and the last day to search for the claimed payment."""
     slack = timedelta(days=DAYS_APART_MAX)
-    return story.paid_on - slack, story.paid_on + slack
+    return claimed.paid_on - slack, claimed.paid_on + slack
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ class _Name:
 
     @property
     def full_words(self) -> Counter[str]:
-        """Return the words that tell people apart: no initials, no usual words."""
+        """Return the words that distinguish people: neither initials nor usual words."""
         return Counter(
             {word: count for word, count in self.words.items() if len(word) > 1 and word not in _USUAL_WORDS}
         )
@@ -156,16 +163,16 @@ def _read_name(text: str | None) -> _Name:
 
 
 def _fold(text: str) -> str:
-    """Write *text* in plain small Latin letters, with blanks for all other signs."""
+    """Normalise *text* to lower-case Latin letters and digits; replace all other characters by spaces."""
     marked = unicodedata.normalize("NFKD", text.casefold())
     roman = "".join(sign for sign in marked if not unicodedata.combining(sign)).translate(_ROMAN)
     letters = "".join(sign if sign.isalnum() else " " for sign in roman)
-    # The endings of Юлія and Сергій have many spellings: -iia, -iya, -ia; -ii, -iy, -y.
+    # The endings of Юлія and Сергій are spelled in many ways: -iia, -iya, -ia; -ii, -iy, -y.
     return re.sub("i+", "i", letters)
 
 
 _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
-"""Words that name nobody. They may stand in a name, but do not make it another person's or the same person's."""
+"""Words that do not identify a person. Two names never match by these words alone."""
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
@@ -173,7 +180,7 @@ def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
 
 
 def _write_out(name: _Name, other: _Name) -> Counter[str]:
-    """Return the full words of *name*, and its initials as the words of *other* for which they stand, if there are any."""
+    """Return the full words of *name*, and for each of its initials the word of *other* that begins with it, if any."""
     written = name.full_words + (name.initials & other.initials)
     left = list((other.full_words - name.full_words).elements())
     for initial in (name.initials - other.initials).elements():
@@ -185,7 +192,7 @@ def _write_out(name: _Name, other: _Name) -> Counter[str]:
 
 
 def _count_similar(one: Counter[str], other: Counter[str]) -> int:
-    """Pair equal words, then similar ones, and return the number of pairs."""
+    """Return the number of pairs of equal or similar words. Each word is used in one pair at most."""
     count = (one & other).total()
     left = list((other - one).elements())
     for word in (one - other).elements():

@@ -1,25 +1,28 @@
 r"""
-Issue codes, and read them in what people write.
+Issue codes, and read them from text that people write.
 
-A *code* is eight signs in two halves, shown as `K7QM-2XHD`. Each half holds a digit and a letter: it is neither a word
-nor a number, so that ordinary prose is not taken for a code. The last sign is a check sign.
+A *code* is eight signs (letters or digits) in two halves, shown as `K7QM-2XHD`. Each half contains a digit and a letter,
+so it is neither a word nor a number, and ordinary prose does not look like a code. The last sign is a check sign.
 
-Reading asks two questions. Which codes stand in the text (`Reading.codes`)? Any eight signs that are a code in
-themselves, whatever separates them, and any two halves in their order with other words between them:
-`K7QM dash 2XHD`, `first part K7QM, second part 2XHD`. Which codes may have been meant (`Reading.corrections`)? Those
-one slip away from something of the shape of a code: one sign wrong, missing or too many, or two neighbours swapped.
-Only the database knows whether one of them is ours. One in 31 pairs of unrelated halves passes the check. Such a pair
-therefore counts only if the database knows it, and it does not set `Reading.holds_code`.
+Reading a text gives two sets:
 
-Escapes such as `&ndash;`, `%2D`, `<br>` or a literal `\n` are undone first (`coffee_ledger.plaintext`). The number of a list
-in front of a code, as in `1. K7QM-2XHD`, is no part of it.
+- `Reading.codes`, the codes that the text contains: eight signs with any separators, or two halves in the right order
+  with other words between them, as in `K7QM dash 2XHD` or `first part K7QM, second part 2XHD`.
+- `Reading.corrections`, the codes that the writer may have meant: each is one typo away from a part of the text that has
+  the shape of a code. A typo is one sign wrong, missing or added, or two neighbours swapped.
 
-A slip must never credit somebody else:
+The sets may contain codes that were never issued; the caller looks them up in the database. One in 31 pairs of unrelated
+halves passes the check, so a pair of separate halves does not set `Reading.holds_code`.
 
-- Codes in use differ in three places or more, so that one wrong sign leaves its own code the only one near.
-- Nine signs in one word are one too many, and nobody can say which. They are no code even where the first or the last
-  eight would be one: all codes they may be come out as corrections, and two that are in use are a doubt for a person.
-- Ten signs and more are a code glued to something. It is read only as it stands, never corrected.
+Escapes such as `&ndash;`, `%2D`, `<br>` or a literal `\n` are undone first (`coffee_ledger.plaintext`). A list number in
+front of a code, as in `1. K7QM-2XHD`, is ignored.
+
+A typo must never credit another user:
+
+- Issued codes differ in at least three places, so at most one of them is one wrong sign away from a text.
+- A word of nine signs has one sign too many, and we cannot know which. It is not read as a code, even if its first or
+  last eight signs are one. All codes that it may stand for are corrections; if two of them were issued, an operator decides.
+- A word of ten or more signs may contain a code with other text attached. It is read without corrections.
 """
 
 import re
@@ -36,43 +39,44 @@ from coffee_ledger.model import PaymentId, TelegramId
 from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-"""31 signs, a prime. Without 0, O, 1, I and L, which people take for one another."""
+"""31 signs; the check needs a prime number of them. 0, O, 1, I and L are left out because people confuse them."""
 
 CODE_LENGTH = 8
 CODES_COUNT = 13_195_732_028
-"""How many codes there are, with a digit and a letter in each half and the right check sign."""
+"""The number of possible codes."""
 
 CODES_READ_MAX = 100
+"""The maximum number of codes read from a text. It bounds the size of the database query."""
 SHAPES_CORRECTED_MAX = 20
-"""Bounds, so that no note makes a long query. A text with more shapes than this is no note with a slip."""
+"""If more parts of a text than this look like a mistyped code, none is corrected: it is not a note with one typo."""
 HALVES_PAIRED_MAX = 12
-"""How many mixed groups of four signs are paired with each other; the first twelve of a text make 66 pairs."""
+"""Only so many halves of a text are paired with each other. Twelve halves make 66 pairs."""
 
 _HALF = CODE_LENGTH // 2
 _PRIME = len(ALPHABET)
 _DIGITS = frozenset("0123456789")
 _VALUES = {sign: value for value, sign in enumerate(ALPHABET)}
 
-# The check is of the kind of ISO 7064: the signs, weighted by powers of 11, sum up to 1. As 31 is prime and the eight
-# powers all differ, one wrong sign changes the sum, and so do two signs that changed places, neighbours or not.
+# The check is similar to ISO 7064: the sum of the signs' values, weighted by powers of 11, is 1 modulo 31. Because 31 is prime
+# and the eight weights differ, one wrong sign always changes the sum, and so do any two swapped signs.
 _WEIGHTS = tuple(pow(11, CODE_LENGTH - 1 - place, _PRIME) for place in range(CODE_LENGTH))
 _SUM = 1
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text says about codes."""
+    """The codes that a text contains or may mean. They need not have been issued."""
 
     codes: frozenset[PaymentId] = frozenset()
-    """Each code and older-form id that stands in the text."""
+    """Codes and older-form ids in the text."""
     corrections: frozenset[PaymentId] = frozenset()
-    """Codes one slip away from something that has the shape of a code."""
+    """Codes that are one typo away from a part of the text with the shape of a code."""
     holds_code: bool = False
-    """Something is meant as a code, readable or not: nobody may guess by amount and time."""
+    """The writer meant to give a code, readable or not, so the charge must not be guessed by amount and time."""
 
 
 def issue_code(chance: Random) -> PaymentId:
-    """Draw a code; *chance* is `secrets.SystemRandom()` wherever codes must not be foreseen."""
+    """Draw a random code. In production *chance* is `secrets.SystemRandom()`, so that codes cannot be predicted."""
     while True:
         signs = "".join(chance.choice(ALPHABET) for _ in range(CODE_LENGTH - 1))
         code = signs + check_sign(signs)
@@ -97,15 +101,16 @@ def is_code(text: str) -> bool:
 
 
 def show_code(payment_id: PaymentId) -> str:
-    """Write a code as people are shown it; an older-form id is shown as it is."""
+    """Format a code with its dash. Return an older-form id unchanged."""
     return f"{payment_id[:_HALF]}-{payment_id[_HALF:]}" if is_code(payment_id) else payment_id
 
 
-def near_codes(code: PaymentId) -> frozenset[PaymentId]:
+def confusable_codes(code: PaymentId) -> frozenset[PaymentId]:
     """
-    Return all codes that differ from *code* in exactly two places: no two differ in one.
+    Return all codes that differ from *code* in exactly two places, at most 840. No two codes differ in only one place.
 
-    A new code goes out only if neither it nor one of these is in use. There are at most 840.
+    A new code is issued only if neither it nor any of these was issued before. Otherwise a typo in one code could look
+    like a typo in the other.
     """
     return frozenset(
         PaymentId(near)
@@ -119,40 +124,42 @@ def near_codes(code: PaymentId) -> frozenset[PaymentId]:
 
 
 def is_older_form(text: str) -> bool:
-    """Tell whether *text* is `<telegram_id>_<unix seconds>`, which Web Apps made before there were codes."""
+    """Tell whether *text* is `<telegram_id>_<unix seconds>`, the form that Web Apps used before codes existed."""
     return _OLDER_FORM.fullmatch(text) is not None
 
 
 def older_form_owner(payment_id: PaymentId) -> TelegramId:
-    """Return the user that an older-form id names: the number before the underscore."""
+    """Return the user of an older-form id: the number before the underscore."""
     return TelegramId(int(payment_id.partition("_")[0]))
 
 
 def drop_older_forms(text: str) -> str:
-    """Replace each older-form id in *text* by a blank, so that its two numbers are not taken for something else."""
+    """Replace each older-form id in *text* by a space, so that its numbers are not read as a Telegram id or a phone number."""
     return _OLDER_IN_TEXT.sub(" ", text)
 
 
 def read_codes(text: str) -> Reading:
     """
-    Read *text* generously: every code and near-code in it, as a person looking for one would.
+    Read all codes and possible corrections from a supporter's note.
 
-    Case, dashes, blanks, line breaks, punctuation and emoji between the signs do not matter, nor do words between the
-    halves, escapes, invisible characters, styled letters, Cyrillic and Greek letters of Latin shape, or a Ukrainian
-    keyboard left on. Only the first `TEXT_LENGTH_MAX` characters are read.
+    Ignores case, escapes, invisible characters, all separators between signs (dashes, spaces, line breaks, punctuation,
+    emoji) and words between the halves. Reads styled letters, Cyrillic and Greek letters that look Latin, and codes
+    typed with a Ukrainian keyboard layout. Only the first `TEXT_LENGTH_MAX` characters are read.
     """
     spelled = _spell_text(text)
     by_shape, by_key = spelled.by_shape, spelled.by_key
     standing = _standing_codes(by_shape) + _standing_codes(by_key)
-    # Links and long rows of signs are full of what looks like a code. One of ours is read, as in
-    # `https://t.me/bot?start=K7QM2XHD`; one that nobody knows says nothing about what the writer meant.
+    # Links and long words often contain eight signs that pass the check by chance. Codes in them are read, as in
+    # `https://t.me/bot?start=K7QM2XHD`, because an issued one matters. But they do not set `holds_code`.
     linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False))
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     shapes = _shapes(by_shape)
     return Reading(
         codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
         corrections=_correct_all(shapes),
-        holds_code=bool(standing) or any(map(_is_meant, shapes)) or _OLDER_SHAPE.search(spelled.plain) is not None,
+        holds_code=bool(standing)
+        or any(map(_looks_like_code, shapes))
+        or _OLDER_SHAPE.search(spelled.plain) is not None,
     )
 
 
@@ -160,8 +167,8 @@ def read_exact_codes(text: str) -> frozenset[PaymentId]:
     """
     Read the codes in a supporter's name or in BMC's own sentence.
 
-    Escapes and words between the halves do not matter, as in `read_codes`. Codes glued to other signs or inside links
-    are not read, and nothing is corrected.
+    Escapes and words between the halves are ignored, as in `read_codes`. Codes that are attached to other signs or inside
+    links are not read, and nothing is corrected.
     """
     spelled = _spell_text(text)
     whole = [*_codes_of_groups(spelled.by_shape), *_codes_of_groups(spelled.by_key)]
@@ -169,7 +176,7 @@ def read_exact_codes(text: str) -> frozenset[PaymentId]:
     return frozenset(islice(dict.fromkeys(found), CODES_READ_MAX))
 
 
-# Signs: what makes eight of them a code ------------------------------------------------------------------------------
+# The check of eight signs ---------------------------------------------------------------------------------------------
 
 
 def _weigh(signs: str) -> int:
@@ -177,7 +184,7 @@ def _weigh(signs: str) -> int:
 
 
 def _complete(signs: str, *, place: int) -> str:
-    """Insert into seven signs the one that makes the check right."""
+    """Insert at *place* the sign with which the other seven pass the check."""
     weight_of_signs = _weigh(signs[:place] + ALPHABET[0] + signs[place:])
     missing = (_SUM - weight_of_signs) * pow(_WEIGHTS[place], -1, _PRIME) % _PRIME
     return signs[:place] + ALPHABET[missing] + signs[place:]
@@ -187,7 +194,7 @@ def _is_mixed(signs: str) -> bool:
     return any(sign in _DIGITS for sign in signs) and any(sign not in _DIGITS for sign in signs)
 
 
-# Spelling: a text as A-Z and 0-9, with "!" for any other letter, "-" for dashes and " " for the rest -----------------
+# Spelling: convert a text to A-Z and 0-9, "!" for any other letter, "-" for a dash, and " " for the rest --------------
 
 _FOREIGN = "!"
 _LOOK_ALIKES = {
@@ -201,36 +208,41 @@ _LOOK_ALIKES = {
     )
     for char, sign in zip(chars, signs, strict=True)
 }
-"""What has the shape of a Latin capital although NFKC does not make it one."""
+"""Characters that look like a Latin capital but that NFKC does not convert to one."""
 _KEYBOARD = str.maketrans("ФИСВУАПРШОЛДЬТЩЗЙКІЫЕГМЦЧНЯ", "ABCDEFGHIJKLMNOPQRSSTUVWXYZ")
+"""The letters of the Ukrainian and Russian keyboards, and the Latin letters on the same keys."""
 _DASHES_BY_USE = "-_\N{MINUS SIGN}"
 _ONE_BY_ONE = re.compile(r"(?<![A-Z0-9!])[A-Z0-9]{1,2}(?:[- ][A-Z0-9]{1,2}){3,}(?![A-Z0-9!])")
-"""Signs written one by one, or in twos, are one word: `K-7-Q-M-2-X-H-D`."""
+"""Signs written singly or in pairs, as in `K-7-Q-M-2-X-H-D`. They are joined into one word."""
 _LIST_NUMBER = re.compile(
     r"(?:^[ \t]*[(#]?[0-9]{1,2}(?:[.:][ \t]+|\.?\)[ \t]*)(?![^\W_][.:)])"
     r"|(?<!\S)[0-9]-(?=[^\W_]{4}-?[^\W_]{4}(?![\w-])))",
     re.MULTILINE,
 )
-"""`1. ` or `1)` at the beginning of a line, unless a sign alone follows (`7. Q. M.`); `1-` in front of eight signs."""
+"""`1. ` or `1)` at the beginning of a line, unless a single sign follows (`7. Q. M.`); `1-` in front of eight signs."""
 
 
 @dataclass(frozen=True)
 class _Spelled:
-    """A text in the forms in which it is read."""
+    """The forms of a text from which codes are read."""
 
     escaped: str
-    """The text before escapes were undone; empty if it had none."""
+    """The text with its escapes; empty if it has none."""
     plain: str
+    """The text without escapes and invisible characters."""
     addresses: str
+    """The links, e-mail addresses and @names. The two fields below are without them."""
     by_shape: str
+    """Letters replaced by the Latin letters that they look like."""
     by_key: str
+    """Letters replaced by the Latin letters on the same keys."""
 
 
 def _spell_text(text: str) -> _Spelled:
     text = text[:TEXT_LENGTH_MAX]
     undone = undo_escapes(text)
     plain = drop_invisible(undone)
-    prose, addresses = _set_addresses_apart(plain)
+    prose, addresses = _split_addresses(plain)
     prose = _LIST_NUMBER.sub("", prose)
     return _Spelled(
         escaped=text if text != undone else "",
@@ -241,7 +253,7 @@ def _spell_text(text: str) -> _Spelled:
     )
 
 
-def _set_addresses_apart(text: str) -> tuple[str, str]:
+def _split_addresses(text: str) -> tuple[str, str]:
     """Split *text* into prose and the links, e-mail addresses and @names in it."""
     words = re.split(r"(\s+)", text)
     prose = [" / " if is_address(word) else word for word in words]
@@ -249,7 +261,7 @@ def _set_addresses_apart(text: str) -> tuple[str, str]:
 
 
 def _spell(text: str, *, keyboard: bool) -> str:
-    """Spell *text* by the shape of its letters, or else by where they stand on a Ukrainian or Russian keyboard."""
+    """Convert *text* by the shape of its letters, or by their keys on a Ukrainian or Russian keyboard."""
     spell = _spell_by_key if keyboard else _spell_by_shape
     spelled = text.translate({ord(char): spell(char) for char in set(text)})
     spelled = re.sub("[- ]{2,}", lambda gap: " " if " " in gap[0] else "-", spelled)
@@ -281,11 +293,11 @@ def _spell_other(char: str) -> str:
     return "-" if char in _DASHES_BY_USE or unicodedata.category(char) == "Pd" else " "
 
 
-# Codes that stand in a text ------------------------------------------------------------------------------------------
+# Codes in a text ------------------------------------------------------------------------------------------------------
 
 
 def _standing_codes(spelled: str) -> list[PaymentId]:
-    """Find what is a code in itself; a foreign letter ends a code as a blank ends a word."""
+    """Find complete codes. A letter of another alphabet separates words, as a space does."""
     found: list[PaymentId] = []
     for clause in _clauses(spelled, signs_min=CODE_LENGTH):
         words = _words(clause)
@@ -295,7 +307,7 @@ def _standing_codes(spelled: str) -> list[PaymentId]:
 
 
 def _codes_at_ends(spelled: str) -> list[PaymentId]:
-    """Find codes at either end of long words: `K7QM2XHDK7QM2XHD`, pasted twice."""
+    """Find codes at the beginning or end of long words, such as a code pasted twice: `K7QM2XHDK7QM2XHD`."""
     words = ("".join(word) for clause in _clauses(spelled, signs_min=CODE_LENGTH) for word in _words(clause))
     ends = (end for word in words if _is_long(word) for end in (word[:CODE_LENGTH], word[-CODE_LENGTH:]))
     return [PaymentId(end) for end in ends if is_code(end)]
@@ -306,28 +318,28 @@ def _codes_of_groups(spelled: str) -> list[PaymentId]:
 
 
 def _codes_as_written(escaped: str) -> list[PaymentId]:
-    r"""Find whole codes that are destroyed by undoing escapes, as in `C:\n7qm-2xhd`."""
-    prose, _ = _set_addresses_apart(drop_invisible(escaped))
+    r"""Find codes that undoing the escapes would destroy, as in `C:\n7qm-2xhd`."""
+    prose, _ = _split_addresses(drop_invisible(escaped))
     return _codes_of_groups(_spell(prose, keyboard=False))
 
 
 def _clauses(spelled: str, *, signs_min: int) -> list[str]:
-    """Split at foreign letters, and leave out what is too short."""
+    """Split at letters of other alphabets, and leave out parts that are too short."""
     return [clause for clause in spelled.split(_FOREIGN) if len(clause) >= signs_min]
 
 
 def _is_long(word: str) -> bool:
-    """Tell whether *word* is more than a code with a sign too many."""
+    """Tell whether *word* is longer than a code with one sign too many."""
     return len(word) > CODE_LENGTH + 1
 
 
 def _words(clause: str) -> list[Sequence[str]]:
-    """Split at blanks into words, and these at dashes into groups of signs."""
+    """Split at spaces into words, and each word at dashes into groups of signs."""
     return [[group for group in word.split("-") if group] for word in clause.split()]
 
 
 def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
-    """Find the codes made of whole groups: `K7QM2XHD`, `K7QM-2XHD`, `K7 QM 2X HD`."""
+    """Find codes that consist of whole groups: `K7QM2XHD`, `K7QM-2XHD`, `K7 QM 2X HD`."""
     groups = [(group, at) for at, word in enumerate(words) for group in word]
     has_nine = [sum(map(len, word)) == CODE_LENGTH + 1 for word in words]
     for start in range(len(groups)):
@@ -342,7 +354,7 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
 
 
 def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
-    """Find a code within `codeK7QM2XHDthanks`: it has all the digits."""
+    """Find codes with letters attached, as in `codeK7QM2XHDthanks`. All digits of the word must be in the code."""
     digits = [place for place, sign in enumerate(word) if sign in _DIGITS]
     if not digits or not _is_long(word):
         return
@@ -352,11 +364,11 @@ def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
             yield PaymentId(code)
 
 
-# Halves that other words keep apart ----------------------------------------------------------------------------------
+# Halves separated by words ---------------------------------------------------------------------------------------------
 
 _HALF_ALONE = re.compile(r"(?<![A-Z0-9])(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{4}(?![A-Z0-9])")
 _NINE_SIGNS = re.compile(r"(?<![A-Z0-9-])-?[A-Z0-9](?:-?[A-Z0-9]){8}-?(?![A-Z0-9-])")
-"""A word with a sign too many: `K7QM-2XHD-5`."""
+"""A word with one sign too many: `K7QM-2XHD-5`."""
 _UUID = re.compile(r"(?<![A-Z0-9])[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}(?![A-Z0-9])")
 
 
@@ -372,7 +384,7 @@ _DASH_WORD = re.compile(
     f"(?:{'|'.join(sorted(_DASH_WORDS))})"
     r"(?:(?![A-Z0-9!])|(?=[A-Z0-9]{4}(?![A-Z0-9])))"
 )
-"""A dictated dash, alone or between two groups of four signs: `K7QMdash2XHD`. It is dropped like a typed one."""
+"""A dash written as a word, alone or between two groups of four signs: `K7QMdash2XHD`. It is replaced by a space."""
 _JOINING_WORDS = _words_as_spelled(
     """
     and plus then next the is code part half first second one two 1 2 1st 2nd
@@ -383,7 +395,7 @@ _JOINING_WORDS = _words_as_spelled(
     y luego después código parte mitad primera segunda uno dos
     """
 )
-"""Words that join two halves or label them."""
+"""Words that people write between two halves, or in front of them."""
 
 
 def _find_halves(spelled: str) -> list[re.Match[str]]:
@@ -391,7 +403,7 @@ def _find_halves(spelled: str) -> list[re.Match[str]]:
 
 
 def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
-    """Find codes whose halves stand apart, in their order, with any text between them."""
+    """Find codes with any text between their halves, which must be in the right order."""
     for text in (spelled.by_shape, spelled.by_key):
         if len(halves := _find_halves(text)) > 1:
             nines = [word.span() for word in _NINE_SIGNS.finditer(text)]
@@ -402,23 +414,23 @@ def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
 
 
 def _joined_halves(spelled: str) -> "Iterator[_Shape]":
-    """Find halves between which only joining words stand: `K7QM and 2XHD`, `first part K7QM, second part 2XHD`."""
+    """Find pairs of halves with only joining words between them: `K7QM and 2XHD`, `first part K7QM, second part 2XHD`."""
     pairs = list(pairwise(_find_halves(spelled)))
     codes = {place for place, (first, second) in enumerate(pairs) if is_code(first[0] + second[0])}
     for place, (first, second) in enumerate(pairs):
         between = spelled[first.end() : second.start()].replace("-", " ").split()
-        # A code on either side has the half already. `R2D2 and C3PO` are joined, but no code has an O.
+        # Skip a half that belongs to a complete code. Skip pairs such as `R2D2 and C3PO`, because no code has an O.
         is_clean = all(sign in _VALUES for sign in first[0] + second[0])
         if between and is_clean and _JOINING_WORDS.issuperset(between) and codes.isdisjoint((place - 1, place + 1)):
             yield _Shape((first[0], second[0]), is_one_word=False)
 
 
-# Shapes: what may have been meant as a code --------------------------------------------------------------------------
+# Shapes: parts of a text that may be a mistyped code --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """Groups of signs that together have the length of a code with one slip: one word, or two groups side by side."""
+    """Groups of signs with seven, eight or nine signs together: one word, or two adjacent groups."""
 
     groups: tuple[str, ...]
     is_one_word: bool
@@ -429,7 +441,7 @@ class _Shape:
 
 
 def _shapes(spelled: str) -> list[_Shape]:
-    # Once with foreign letters as ends of words (`яK7QM2XHDя`), once as wrong signs in them (`K7QM2XHД`).
+    # A letter of another alphabet may be attached to a code (`яK7QM2XHDя`) or be a wrong sign in it (`K7QM2XHД`): try both.
     clauses = dict.fromkeys([*_clauses(spelled, signs_min=CODE_LENGTH - 1), spelled])
     shapes = (shape for clause in clauses for shape in _shapes_in(clause))
     return list(dict.fromkeys([*shapes, *_joined_halves(spelled)]))
@@ -439,19 +451,19 @@ def _shapes_in(clause: str) -> "Iterator[_Shape]":
     words = _words(clause)
     yield from (_Shape((group,), is_one_word=True) for word in words for group in word if _may_be_code([group]))
     yield from (_Shape(tuple(word), is_one_word=True) for word in words if _may_be_code(word))
-    # Many groups with dashes are something else, say `550e8400-e29b-41d4-a716-446655440000`: they pair with nothing.
+    # A word of many groups, such as `550e8400-e29b-41d4-a716-446655440000`, is not part of a code. Do not pair its groups.
     groups = [group for word in words for group in (word if len(word) < _HALF else [""])]
     yield from (_Shape(pair, is_one_word=False) for pair in _pairs_beside_no_code(groups))
 
 
 def _may_be_code(groups: Sequence[str]) -> bool:
-    """Tell whether the groups have as many signs as a code, or one more or less."""
+    """Tell whether the groups have seven, eight or nine signs together."""
     return abs(sum(map(len, groups)) - CODE_LENGTH) < 2
 
 
 def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
     pairs = list(pairwise(groups))
-    # In `you K7QM-2XHD` the second group has its place: it is no half of what begins with the first.
+    # In `you K7QM-2XHD` the second group belongs to a code, so do not pair it with the first.
     codes = {place for place, pair in enumerate(pairs) if is_code("".join(pair))}
     for place, pair in enumerate(pairs):
         if (
@@ -462,11 +474,11 @@ def _pairs_beside_no_code(groups: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield pair
 
 
-def _is_meant(shape: _Shape) -> bool:
+def _looks_like_code(shape: _Shape) -> bool:
     """
-    Tell whether a person would take *shape* for a code, perhaps with two slips.
+    Tell whether *shape* looks like a code to a person, even with two typos.
 
-    Not so for a word beside a number, whichever way round and however joined: `Privat24`, `25-Dec-2024`, `4 coffees`.
+    A word next to a number does not, in either order: `Privat24`, `25-Dec-2024`, `4 coffees`.
     """
     wrong = sum(sign not in _VALUES for sign in shape.signs)
     mixed = [_is_mixed(group) for group in shape.groups]
@@ -485,11 +497,11 @@ def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
 
 
 def _correct(signs: str) -> frozenset[PaymentId]:
-    """Return the codes one slip away from seven, eight or nine signs."""
-    return frozenset(PaymentId(code) for code in _one_slip_away(signs) if is_code(code) and code != signs)
+    """Return the codes that are one typo away from seven, eight or nine signs."""
+    return frozenset(PaymentId(code) for code in _one_typo_away(signs) if is_code(code) and code != signs)
 
 
-def _one_slip_away(signs: str) -> Iterator[str]:
+def _one_typo_away(signs: str) -> Iterator[str]:
     wrong = [place for place, sign in enumerate(signs) if sign not in _VALUES]
     if len(wrong) > 1 or not _DIGITS.intersection(signs):
         return
@@ -512,7 +524,7 @@ _OLDER_IN_TEXT = re.compile(
     r"(?<![0-9])(?=[0-9]+\s?_|[0-9]{5})([1-9][0-9]{0,15})[\s_\u2010-\u2015\u2212-]{1,3}([1-9][0-9]{9})(?![0-9])"
 )
 _OLDER_SHAPE = re.compile(r"[0-9]_+\s{0,2}[0-9]{7}")
-"""An older-form id that was cut off is still meant as one."""
+"""The beginning of an older-form id. One that was cut off cannot be matched, but was meant as a code."""
 
 
 def _older_forms(text: str) -> list[PaymentId]:

@@ -1,19 +1,19 @@
-"""What can go wrong, with fields rather than prose to parse."""
+"""The errors that this library raises on purpose. Read their fields; do not parse their messages."""
 
 
 class LedgerError(Exception):
-    """A fault of this project's own; everything it raises on purpose stands below it."""
+    """Base class of all errors that this library raises on purpose."""
 
 
 class DatabaseAwayError(LedgerError):
-    """Postgres cannot be reached or went away in mid-sentence: nothing was acknowledged, the same call may succeed later."""
+    """Postgres cannot be reached, or the connection broke during the call. Nothing was confirmed; retrying later may succeed."""
 
 
 class SchemaDiffersError(DatabaseAwayError):
     """
-    The database has another form than this code was written for: until that is mended it is as good as away.
+    The database has another schema version than this code needs. Callers handle it like an unreachable database.
 
-    *found* None: it is older than the numbers.
+    *found* is None if the schema is so old that it has no version number.
     """
 
     def __init__(self, *, found: int | None, wanted: int) -> None:
@@ -23,11 +23,11 @@ class SchemaDiffersError(DatabaseAwayError):
 
 
 class RowLockedError(DatabaseAwayError):
-    """Another client kept a row locked for longer than settlement waits: nothing was written, the same call may succeed later."""
+    """Another client held a row lock for longer than the lock timeout. Nothing was written; retrying later may succeed."""
 
 
 class TooManyOpenPaymentsError(LedgerError):
-    """The user already has as many open pending payments as one user may have."""
+    """The user already has the maximum number of open pending payments."""
 
     def __init__(self, open_max: int) -> None:
         super().__init__(f"more than {open_max} open payments")
@@ -35,4 +35,4 @@ class TooManyOpenPaymentsError(LedgerError):
 
 
 class PaymentIdTakenError(LedgerError):
-    """The `payment_id` that a Web App asked for stands for another payment already."""
+    """The `payment_id` that a Web App sent already belongs to a different pending payment."""

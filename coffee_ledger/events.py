@@ -1,9 +1,9 @@
 """
-Read what Buy Me a Coffee (BMC) sends: any signed body becomes an `Event`, none is refused.
+Read the webhook bodies of Buy Me a Coffee (BMC). Every signed body becomes an `Event`; none is rejected.
 
-Each field is read generously, because BMC is not consistent: booleans come as strings, amounts as number or text, names
-may be missing. An event that may have moved money becomes a charge even if one of its fields cannot be read: the charge
-carries a `Doubt`, and a person decides. `EventKind.UNREADABLE` is left for bodies without a type or without data.
+BMC is not consistent: booleans may be strings, amounts may be numbers or strings, names may be missing. All these forms
+are read. An event that may have moved money becomes a charge even if one of its fields cannot be read. Such a charge has a
+`Doubt`, and an operator decides. `EventKind.UNREADABLE` is only for bodies without a type or without data.
 
 Source: deliveries and copies of "Send test" bodies published by their receivers, https://studio.buymeacoffee.com/webhooks/docs
 and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
@@ -27,16 +27,16 @@ Json = Mapping[str, object]
 PAYMENT_VERBS = frozenset({"created", "updated", "refunded"})
 SUBSCRIPTION_VERBS = frozenset({"started", "updated", "cancelled", "canceled", "paused"})
 
-# ASCII digits, less than 1e9; `Decimal` itself would also take `5_0`, `٥` and `1e3`.
+# Only ASCII digits, and less than 1e9. `Decimal` itself would also accept `5_0`, `٥` and `1e3`.
 AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,20})?")
 AMOUNT_STEP = Decimal("0.0001")
 ID_LENGTH_MAX = 200
 INTEGER_DIGITS_MAX = 40
 NO_CURRENCY = "XXX"
-"""ISO 4217's own code for "no currency"; it never has a rate, so such a charge goes to a person."""
+"""The ISO 4217 code for "no currency". It never has a rate, so an operator decides about such a charge."""
 
 PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
-"""Values that stand in place of an id, so they identify nothing; in lower case. Source: bodies and REST answers of BMC."""
+"""Values, in lower case, that BMC sends instead of an id. Source: bodies and REST answers of BMC."""
 
 PAYMENT_PAID = "succeeded"
 SUBSCRIPTION_PAID = "active"
@@ -44,10 +44,10 @@ STOPPED_STATUSES = frozenset({"canceled", "cancelled", "paused"})
 REFUNDED_STATUSES = frozenset({"refunded", "partially_refunded"})
 LIFETIME_DURATIONS = frozenset({"lifetime", "lifetime_giveaway"})
 TRANSACTION_PREFIX = "pi_"
-"""Begins the ids of Stripe's payments; its subscriptions begin with `sub_`."""
+"""The prefix of Stripe's payment ids. Subscription ids begin with `sub_`."""
 
 RENEWED_AFTER = timedelta(days=1)
-"""A period that begins later than this after the start of its subscription is a renewal."""
+"""A billing period that begins more than this after the start of the subscription is a renewal."""
 
 ANSWER_KEYS = frozenset({"answer", "answers", "value", "text"})
 QUESTION_KEYS = frozenset({"question", "extra_question"})
@@ -57,7 +57,7 @@ ITEM_LENGTH_MAX = 100
 NAME_LENGTH_MAX = 200
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""Signs that JSON can carry and Postgres text cannot."""
+"""Characters that JSON can contain but a Postgres text cannot."""
 
 
 class EventKind(enum.Enum):
@@ -79,26 +79,26 @@ class Supporter:
 
 @dataclass(frozen=True)
 class ChargeReport:
-    """A charge as one event describes it, with the fields that are not stored with the charge."""
+    """A charge as one event describes it, with fields that are not stored with the charge."""
 
     charge: Charge
-    """The charge as it would be if it were new; the event may belong to a known charge, see `Book.find`."""
+    """The charge, if it is new. But the event may belong to a charge that is known already; see `Book.find`."""
     supporter: Supporter | None = None
     is_renewal: bool = False
     side_text: str = ""
-    """Texts in which only an exact code counts, one a line: the supporter's name; BMC's `message` if there is no note."""
+    """Texts in which only an exact code counts, one per line: the supporter's name, and BMC's `message` if there is no note."""
     has_answer: bool = False
-    """The question of a Shop item was answered with any text."""
+    """The supporter answered a question of a Shop item. The answer may be a code that cannot be read."""
 
     @property
     def texts(self) -> tuple[str, str]:
-        """The supporter's note and the *side_text*."""
+        """The supporter's note, and the *side_text*."""
         return self.charge.note or "", self.side_text
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event as BMC told it. PAID and REFUNDED ones have a *report*; the others have none."""
+    """One event as BMC sent it. Only PAID and REFUNDED events have a *report*."""
 
     delivery_key: DeliveryKey
     kind: EventKind
@@ -110,21 +110,21 @@ class Event:
     report: ChargeReport | None = None
     supporter_id: str | None = None
     verified_by: int | None = None
-    """Which of the signing secrets fitted: 1 is the first. None: not told."""
+    """The position of the signing secret that verified the delivery; 1 is the first. None if unknown."""
     traceparent: str | None = None
-    """The trace that its delivery belongs to, as W3C writes it; None: it is not traced."""
+    """The trace of its delivery, in the W3C format; None if it is not traced."""
 
     @property
     def charge_key(self) -> ChargeKey | None:
-        """The key of its charge if that is new; None if it moves no money."""
+        """The key that its charge gets if it is new; None if the event moves no money."""
         return self.report.charge.charge_key if self.report else None
 
 
 def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     """
-    Read a signed body; never raises, whatever stands in it.
+    Read a signed body. It may have any content; no exception is raised.
 
-    *nonce* is unlike any other: "Send test" always sends the same `event_id`, so a test is told apart by nothing it says.
+    *nonce* must be unique. It identifies a test event, because BMC's "Send test" always sends the same `event_id` and content.
     """
     envelope = _parse(body)
     if envelope is None:
@@ -134,7 +134,6 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     live_mode = _boolean(envelope.get("live_mode"))
     digest = _digest(envelope, body)
     kind, report = _understand(type_, envelope, digest, live_mode=live_mode, received_at=received_at)
-    # Each "Send test" has the same content, but each is an event of its own.
     name = f"test:{nonce}" if kind is EventKind.TEST else _event_name(envelope, type_, digest)
     return Event(
         delivery_key=DeliveryKey(name),
@@ -158,12 +157,12 @@ class _Message:
     data: Json
     said_at: datetime
     event_name: str
-    """Names a charge that cannot be identified otherwise; the same in each delivery of the event."""
+    """The key of a charge that has no ids. Equal in all deliveries of the event."""
 
 
 @dataclass(frozen=True)
 class _Identity:
-    """The ids of a charge, and the doubt about them if a repeat of the charge could not be recognised by them."""
+    """The ids of a charge. *doubt* is set if another event of the same charge could not be recognised by them."""
 
     key: ChargeKey
     bmc_id: str | None
@@ -176,7 +175,7 @@ class _Identity:
 def _understand(
     type_: str | None, envelope: Json, digest: str, *, live_mode: bool | None, received_at: datetime
 ) -> tuple[EventKind, ChargeReport | None]:
-    # Only an explicit false is a test: a missing flag may be somebody's money.
+    # Only an explicit false is a test. If the flag is missing, the event may be a real payment.
     if live_mode is False:
         return EventKind.TEST, None
     if type_ is None:
@@ -206,7 +205,7 @@ def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
 def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     moves_none = message.verb not in ("started", "updated") or _has_stopped(data) or _amount(data.get("amount")) == 0
-    # A refund of a subscription has no event of its own, so the flag counts in each of its events.
+    # Subscriptions have no event type for refunds, so the refund flag counts in each of their events.
     if moves_none and not _is_refunded(data):
         return EventKind.NO_MONEY, None
     identity = _identify_subscription(message)
@@ -246,13 +245,13 @@ def _report(
 
 
 def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator[tuple[Doubt, object]]:
-    """Yield the doubts about a charge, the weightiest first, each with the value that caused it."""
+    """Yield the doubts about a charge in the order of `Doubt`, each with the value that caused it."""
     data = message.data
     status = _unpaid_status(message)
     if kind is EventKind.PAID and status is not None:
         yield Doubt.STATUS, status
     amount = data.get("amount")
-    # A refund need not state its amount, but an amount that it states has to be read.
+    # A refund may have no amount, but if it has one, it must be readable.
     if not _amount(amount) and (kind is EventKind.PAID or amount is not None):
         yield Doubt.AMOUNT, amount
     if identity.doubt is not None:
@@ -260,7 +259,7 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
 
 
 def _unpaid_status(message: _Message) -> object:
-    """Return the status if it is not known to mean "paid"; None if it is, or if there is no status."""
+    """Return the status that casts doubt on the payment; None if it means "paid" or is missing."""
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
@@ -293,14 +292,14 @@ def _identify_subscription(message: _Message) -> _Identity:
     bmc_id, psp_id = _id(data.get("id")), _id(data.get("psp_id"))
     period_start = _time(data.get("current_period_start"))
     if period_start is None and _is_lifetime(message):
-        # It is paid once: its `psp_id` names no subscription, but may name the transaction.
+        # A lifetime membership is paid once. Its `psp_id` is not a subscription, but may be the id of the transaction.
         is_transaction = psp_id is not None and psp_id.startswith(TRANSACTION_PREFIX)
         return _identity_of_transaction(message, bmc_id, psp_id if is_transaction else None)
     name = psp_id or (f"{message.family}:{bmc_id}" if bmc_id else None)
     if name is not None and period_start is not None:
         key = f"{name}:{int(period_start.timestamp())}"
         return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start)
-    # Without its period `.started` and `.updated` of one charge cannot be told from two charges.
+    # BMC sends `.started` and `.updated` for one charge. Without its period they look like two charges.
     doubt = Doubt.PERIOD if period_start is None else Doubt.IDENTITY
     key = f"{name or message.family}:{message.event_name}"
     return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start, doubt=doubt)
@@ -316,7 +315,7 @@ def _is_renewal(message: _Message, identity: _Identity) -> bool:
         return False
     started_at = _time(message.data.get("started_at"))
     if started_at is None:
-        # A first charge may be guessed, a renewal may not: without its start an update is taken for a renewal.
+        # Without the start date, treat an update as a renewal: renewals are never guessed, so the wrong user cannot be credited.
         return message.verb == "updated"
     return (identity.period_start or message.said_at) - started_at > RENEWED_AFTER
 
@@ -332,7 +331,7 @@ def _family_and_verb(type_: str) -> tuple[Family | None, str]:
 
 
 def _words(data: Json) -> Iterator[str]:
-    """Yield the supporter's own words; `message` is BMC's sentence and not among them."""
+    """Yield the texts that the supporter wrote. `message` is not one of them: BMC composes it."""
     yield from _texts(data.get("support_note"))
     yield from _answers(data)
     yield from _texts(data.get("additional_info"))
@@ -357,7 +356,7 @@ def _side_texts(data: Json) -> Iterator[str]:
 
 
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
-    """Yield the texts in a value: a text, a number, or lists and objects of them. Of an object, only the answers count."""
+    """Yield all texts and numbers in a value, also in nested lists and objects. Leave out the questions of an object."""
     if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
         text = _text(str(value))
         if text:
@@ -376,7 +375,7 @@ def _inner_values(value: object) -> Iterable[object]:
 
 
 def _extras(data: Json) -> Sequence[Json]:
-    """Return the Shop items bought: a list of them, a single one, or a list that PHP wrote as a numbered map."""
+    """Return the Shop items bought. BMC sends a list, a single item, or a list that PHP encoded as a numbered map."""
     extras = data.get("extras")
     single = _object(extras)
     if single is None:
@@ -385,7 +384,7 @@ def _extras(data: Json) -> Sequence[Json]:
 
 
 def _item(data: Json) -> tuple[str | None, str | None]:
-    """Return the membership level, or the Shop item if exactly one was bought, and its title."""
+    """Return the key and the title of the membership level, or of the Shop item if exactly one was bought."""
     level = _named("level", data.get("membership_level_id"), data.get("membership_level_name"))
     if level is not None:
         return level
@@ -413,15 +412,15 @@ def _supporter(data: Json) -> Supporter | None:
 
 
 def _event_name(envelope: Json, type_: str | None, digest: str) -> str:
-    # The digest alone identifies the event. The id and the type are for people who read logs and tables.
+    # The digest alone identifies the event. The id and the type help people who read logs and tables.
     return f"live:{_id(envelope.get('event_id')) or ''}:{(type_ or '')[:ID_LENGTH_MAX]}:{digest}"
 
 
 def _digest(envelope: Json, body: bytes) -> str:
     """
-    Return the SHA-256 of the content in hexadecimal; equal for all deliveries of one event.
+    Return the SHA-256 of the content in hexadecimal. It is equal for all deliveries of one event.
 
-    A retry differs in `attempt` and `created`, and BMC may write its keys in another order.
+    `attempt` and `created` are left out because they differ in a retry. Keys are sorted because BMC may change their order.
     """
     content = {key: value for key, value in envelope.items() if key not in ("attempt", "created")}
     try:
@@ -446,7 +445,7 @@ def _decimal(digits: str) -> Decimal | str:
 
 
 def _integer(digits: str) -> int | str:
-    # Python itself refuses to turn very long digits into a number; such a thing is no amount and no id anyway.
+    # int() raises an error for thousands of digits. Such a number is neither an amount nor an id, so keep it as text.
     return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else digits
 
 
@@ -464,7 +463,7 @@ def _text(value: object) -> str | None:
 
 
 def _id(value: object) -> str | None:
-    """Read an id given as number or text; None for a placeholder and for text that cannot be stored as it is."""
+    """Read an id from a number or a string; None for a placeholder, or if Postgres could not store it unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     text = str(value).strip()
@@ -474,12 +473,12 @@ def _id(value: object) -> str | None:
 
 
 def _closed_word(value: object) -> str | None:
-    """Read a word of a closed list: `Partially Refunded` is `partially_refunded`; None for anything but text."""
+    """Normalise a status or another enumerated value: `Partially Refunded` becomes `partially_refunded`. None if it is not a string."""
     return re.sub("[ -]+", "_", value.strip().casefold()) if isinstance(value, str) else None
 
 
 def _as_told(value: object) -> str | None:
-    """Write down, on one short line, a value as BMC told it; None if there is none."""
+    """Format a value of BMC as one short line for the operator; None if there is none."""
     if value is None:
         return None
     try:
@@ -502,10 +501,10 @@ def _small_integer(value: object) -> int | None:
 
 def _amount(value: object) -> Decimal | None:
     """
-    Read money in major units, zero included; None for what is no amount, negative or beyond all reason.
+    Read an amount in major units, zero included; None if it is not a number, negative, or 1e9 or more.
 
-    A JSON number has to fit the pattern as `Decimal` writes it. So `1e3` is refused, although JSON means 1000 by it: BMC never wrote
-    one, and a person decides. `1e-05` is how many encoders write 0.00001, and is read as that.
+    A JSON number must fit the pattern in the form in which `Decimal` prints it. `1e3` does not, so an operator decides; BMC has
+    never sent such a number. `1e-05`, the form in which many encoders write 0.00001, is printed as 0.00001 and accepted.
     """
     text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
     if not AMOUNT.fullmatch(text):
@@ -520,7 +519,11 @@ def _currency(value: object) -> str:
 
 
 def _time(value: object, *, no_later_than: datetime | None = None) -> datetime | None:
-    """Read Unix seconds; None when they are missing, not of this century, or later than can be."""
+    """
+    Read Unix seconds.
+
+    Returns None if they are missing, not in this century, or more than an hour later than *no_later_than*.
+    """
     if isinstance(value, str) and re.fullmatch("[0-9]{9,10}", value, re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 946_684_800 <= value < 4_102_444_800:

@@ -1,8 +1,10 @@
 """
-Decide to whom a charge belongs: pure functions over one charge and its candidates.
+Decide which user a charge belongs to, with pure functions of one charge and its candidates.
 
-The rules are asked in a fixed order and the first that decides wins; every answer carries what each rule saw. Doubt goes
-to a person: a charge that fits no user, or more than one, is unmatched, with the candidates and why each lost.
+The rules are applied in a fixed order, from the strongest evidence to the weakest: code, corrected code, subscription, known
+supporter, amount and time. The first rule that decides wins. A charge that fits no user, or more than one, is unmatched, and an
+operator decides, because credits for the wrong user are worse than a delay. Each result has the candidates that were rejected,
+with the reasons.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 
-from coffee_ledger.charges import Flag, Reason, Why
+from coffee_ledger.charges import Flag, Reason, Rejection
 from coffee_ledger.codes import Reading
 from coffee_ledger.model import (
     Doubt,
@@ -25,31 +27,34 @@ from coffee_ledger.model import (
 )
 
 CLOCK_SLACK = timedelta(minutes=1)
-"""BMC's clock and ours may differ, and BMC rounds to seconds."""
+"""The tolerance when times are compared, because BMC's clock may differ from ours and BMC rounds to seconds."""
 
 GUESS_PAUSE = timedelta(days=30)
-"""A user gets at most one guess in this time, so that an account that asks for every amount gains next to nothing."""
+"""
+A user gets at most one guess in this time.
+
+Otherwise an account could open pending payments of all usual amounts and be credited for other people's payments.
+"""
 
 GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
-"""The same after a guess of theirs was taken back."""
+"""A user gets no guess for this time after one of their guesses was taken back."""
 
 SUMMED_MAX = 10
-"""How many open payments are tried as a sum: as many as a user may have open, so at most 1,023 sums."""
+"""Sums of at most so many open payments are tried: a user may have ten, which make at most 1,023 sums."""
 
-
-WHY_DOUBTED: Mapping[Doubt, Why] = {
-    Doubt.STATUS: Why.STATUS_UNKNOWN,
-    Doubt.AMOUNT: Why.AMOUNT_UNREADABLE,
-    Doubt.PERIOD: Why.PERIOD_MISSING,
-    Doubt.IDENTITY: Why.IDENTITY_MISSING,
-    Doubt.CONFLICT: Why.CONFLICT,
-    Doubt.ANNOUNCED_TWICE: Why.ANNOUNCED_TWICE,
+REJECTION_OF_DOUBT: Mapping[Doubt, Rejection] = {
+    Doubt.STATUS: Rejection.STATUS_UNKNOWN,
+    Doubt.AMOUNT: Rejection.AMOUNT_UNREADABLE,
+    Doubt.PERIOD: Rejection.PERIOD_MISSING,
+    Doubt.IDENTITY: Rejection.IDENTITY_MISSING,
+    Doubt.CONFLICT: Rejection.CONFLICT,
+    Doubt.ANNOUNCED_TWICE: Rejection.ANNOUNCED_TWICE,
 }
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How this installation matches: `CREDITS_PER_UNIT`, `FALLBACK_MATCH`, `FALLBACK_WINDOW_MINUTES`."""
+    """The settings that affect matching: `CREDITS_PER_UNIT`, `FALLBACK_MATCH`, `FALLBACK_WINDOW_MINUTES`."""
 
     rates: Rates
     fallback: bool
@@ -58,55 +63,59 @@ class Rules:
 
 @dataclass(frozen=True)
 class GuessRecord:
-    """A user's last guess, and when a guess of theirs was last taken back; None: never."""
+    """The times of a user's last guess, and of the last guess that was taken back; None if there was none."""
 
     guessed_at: datetime | None = None
     taken_back_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Question:
-    """The charge, as far as it matters for matching."""
+class ChargeToMatch:
+    """The facts of a charge that matter for matching."""
 
     family: Family | str
     amount: Decimal
     currency: str
     paid_at: datetime
     reading: Reading
-    asked_at: datetime
-    """When the charge is matched, which may be long after it was paid."""
+    now: datetime
+    """The time of the decision, which may be long after *paid_at*."""
     is_renewal: bool = False
     is_fresh: bool = True
-    """The charge has just come and is matched for the first time."""
+    """The charge has just come, and the rules are applied to it for the first time."""
     has_answer: bool = False
-    """The supporter answered a question of the Shop."""
+    """The supporter answered a question of a Shop item."""
     doubt: Doubt | None = None
-    """Why no rule may match the charge; the rules are asked all the same, for candidates."""
+    """The reason for which no rule may match the charge. The rules are still applied, to find candidates for the operator."""
     is_outsider: bool = False
-    """An operator said that the supporter, the subscription or the item is not one of our users."""
+    """An operator marked the supporter, the subscription or the item as not from a user of the bot."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All that could be meant by one charge; the store may hand in more than fits, the rules look closer."""
+    """The payments and users that a charge may belong to. They may include some that do not fit; the rules check each."""
 
     coded: Sequence[PendingPayment] = ()
-    """Payments whose code stands in the text, whatever their status."""
-    near: Sequence[PendingPayment] = ()
-    """Payments whose code is one slip away from something in the text, whatever their status."""
+    """Pending payments, of any status, with their code in the text."""
+    corrected: Sequence[PendingPayment] = ()
+    """Pending payments, of any status, with a code one typo away from a part of the text (`Reading.corrections`)."""
     subscribers: frozenset[TelegramId] = frozenset()
-    """Users to whom charges of this subscription were matched by more than a guess, and not undone since."""
+    """Users who own earlier charges of this subscription. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users whose match for this subscription was undone, and not made again since."""
+    """Users whose match for this subscription was undone and not repeated since."""
     supporters: frozenset[TelegramId] = frozenset()
-    """Users to whom charges of this supporter were matched by code."""
+    """Users who own earlier charges of this supporter that were matched by code."""
     payments: Sequence[PendingPayment] = ()
-    """Open payments of *supporters*; and anybody's of this amount and currency that are open or were when it was paid."""
+    """
+    The open payments of *supporters*, and the payments of all users with this amount and currency.
+
+    The latter are open now, or were open when the charge was paid.
+    """
     mentioned: frozenset[TelegramId] = frozenset()
-    """Users whose Telegram name or id stands in the text."""
+    """Users mentioned in the text by Telegram name or id."""
     guesses: Mapping[TelegramId, GuessRecord] = field(default_factory=dict)
     charges_waiting: int = 0
-    """Other charges of this amount and currency around the same time that are not matched."""
+    """The number of other unmatched charges of this amount and currency around the same time."""
 
 
 @dataclass(frozen=True)
@@ -117,241 +126,277 @@ class Match:
     flag: Flag | None = None
     reasons: tuple[Reason, ...] = ()
     also_paid: tuple[PendingPayment, ...] = ()
-    """Other open payments of the user that the same charge pays: the supporter added them up."""
+    """Other open payments of the user that the charge also pays, because its amount is their sum."""
 
 
 @dataclass(frozen=True)
 class Unmatched:
     reasons: tuple[Reason, ...]
     under_review: frozenset[TelegramId] = frozenset()
-    """Users named by a code, who should hear that their payment arrived although an operator has to decide."""
+    """Users whose code is in the text. They are told that the payment has come and an operator has to decide."""
 
 
 @dataclass
-class _Lost:
-    """What the rules asked so far have to say for themselves."""
+class _Rejections:
+    """The reasons collected from the rules so far. *is_final* means that no further rule may be applied."""
 
     reasons: list[Reason] = field(default_factory=list)
     is_final: bool = False
 
-    def because(self, rule: Method, why: Why, payments: Iterable[PendingPayment] = (), *, final: bool = False) -> None:
+    def add(
+        self, rule: Method, why: Rejection, payments: Iterable[PendingPayment] = (), *, final: bool = False
+    ) -> None:
         self.is_final = self.is_final or final
         named = [Reason(rule, why, payment.payment_id, payment.telegram_id) for payment in payments]
         self.reasons += named or [Reason(rule, why)]
 
 
-Rule = Callable[[Question, Candidates, Rules, _Lost], Match | None]
+Rule = Callable[[ChargeToMatch, Candidates, Rules, _Rejections], Match | None]
 
 
-def match(question: Question, candidates: Candidates, rules: Rules) -> Match | Unmatched:
+def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match | Unmatched:
     """
-    Ask the rules in order.
+    Apply the rules in order and return the match, or the reasons for which there is none.
 
-    A doubtful charge, or one in a currency without a rate, is unmatched whoever paid it: the user whom a rule found is the
-    candidate.
+    A charge with a doubt, or in a currency without a rate, is always unmatched. The user that a rule found becomes a
+    candidate for the operator.
     """
-    lost = _Lost()
-    found = _ask(question, candidates, rules, lost)
-    mentions = tuple(Reason(Method.OPERATOR, Why.MENTIONED, None, user) for user in sorted(candidates.mentioned))
+    rejections = _Rejections()
+    found = _apply_rules(charge, candidates, rules, rejections)
+    mentions = tuple(Reason(Method.OPERATOR, Rejection.MENTIONED, None, user) for user in sorted(candidates.mentioned))
     if found is None:
         named = frozenset(payment.telegram_id for payment in candidates.coded)
-        return Unmatched((*lost.reasons, *mentions), named if len(named) > 1 else frozenset())
-    refusal = _refusal_of_any_match(question, rules)
-    if refusal is None:
-        return Match(found.method, found.telegram_id, found.payment, found.flag, tuple(lost.reasons), found.also_paid)
+        return Unmatched((*rejections.reasons, *mentions), named if len(named) > 1 else frozenset())
+    rejection = _rejection_of_any_match(charge, rules)
+    if rejection is None:
+        return Match(
+            found.method, found.telegram_id, found.payment, found.flag, tuple(rejections.reasons), found.also_paid
+        )
     payment_id = found.payment.payment_id if found.payment else None
-    reason = Reason(found.method, refusal, payment_id, found.telegram_id)
-    # A payment that was announced twice was most likely paid, and told, once.
-    is_told = found.method in (Method.CODE, Method.CORRECTED_CODE) and refusal is not Why.ANNOUNCED_TWICE
-    return Unmatched((*lost.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
+    reason = Reason(found.method, rejection, payment_id, found.telegram_id)
+    # If BMC announced one payment twice, the user was most likely told of it at the first announcement.
+    is_told = found.method in (Method.CODE, Method.CORRECTED_CODE) and rejection is not Rejection.ANNOUNCED_TWICE
+    return Unmatched((*rejections.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
 
 
-def _ask(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
-    for rule in _RULES_FOR_OUTSIDERS if question.is_outsider else _RULES:
-        found = rule(question, candidates, rules, lost)
-        if found is not None or lost.is_final:
+def _apply_rules(charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
+    for rule in _RULES_FOR_OUTSIDERS if charge.is_outsider else _RULES:
+        found = rule(charge, candidates, rules, rejections)
+        if found is not None or rejections.is_final:
             return found
     return None
 
 
-def _refusal_of_any_match(question: Question, rules: Rules) -> Why | None:
-    if question.doubt is not None:
-        return WHY_DOUBTED[question.doubt]
-    return Why.NO_RATE if rules.rates.credits_for(question.amount, question.currency) is None else None
+def _rejection_of_any_match(charge: ChargeToMatch, rules: Rules) -> Rejection | None:
+    if charge.doubt is not None:
+        return REJECTION_OF_DOUBT[charge.doubt]
+    return Rejection.NO_RATE if rules.rates.credits_for(charge.amount, charge.currency) is None else None
 
 
 # The rules, in their order -------------------------------------------------------------------------------------------
 
 
-def _by_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections) -> Match | None:
+    """
+    Match by a code in the text.
+
+    The amount may differ and the payment may have ended, because a code always belongs to the same user.
+    """
     if not candidates.coded:
-        lost.because(Method.CODE, Why.UNKNOWN_CODE if question.reading.codes else Why.NO_CODE)
+        rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if charge.reading.codes else Rejection.NO_CODE)
         return None
+    # Codes of several users contradict each other. No weaker evidence may decide between them, so stop here.
     if len({payment.telegram_id for payment in candidates.coded}) > 1:
-        lost.because(Method.CODE, Why.SEVERAL_CODES, candidates.coded, final=True)
+        rejections.add(Method.CODE, Rejection.SEVERAL_CODES, candidates.coded, final=True)
         return None
-    payment, *also_paid = _paid_by(question, candidates.coded)
-    # A renewal repeats the note of the first charge word for word, so its spent code says nothing new.
+    payment, *also_paid = _paid_by(charge, candidates.coded)
+    # A renewal repeats the note of the first charge, so a code that is no longer open is no evidence for this charge.
     if not payment.is_open and candidates.subscribers:
-        return _by_subscription(question, candidates, rules, lost)
+        return _by_subscription(charge, candidates, rules, rejections)
+    # The match of this subscription to this user was undone. The old code in a renewal must not restore it.
     if not payment.is_open and payment.telegram_id in candidates.undone:
-        lost.because(Method.CODE, Why.CODE_UNDONE, [payment])
+        rejections.add(Method.CODE, Rejection.CODE_UNDONE, [payment])
         return None
     return Match(Method.CODE, payment.telegram_id, payment, flag_of(payment), also_paid=tuple(also_paid))
 
 
-def _by_corrected_code(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
-    if not candidates.near:
-        lost.because(Method.CORRECTED_CODE, Why.NO_CODE_NEAR)
-    elif len(candidates.near) > 1:
-        lost.because(Method.CORRECTED_CODE, Why.SEVERAL_CODES_NEAR, candidates.near)
-    elif not candidates.near[0].is_open:
-        lost.because(Method.CORRECTED_CODE, Why.CODE_NOT_LIVE, candidates.near)
+def _by_corrected_code(
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
+    """Match by the only issued code that is one typo away from the text, if its payment is still open."""
+    if not candidates.corrected:
+        rejections.add(Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR)
+    elif len(candidates.corrected) > 1:
+        rejections.add(Method.CORRECTED_CODE, Rejection.SEVERAL_CODES_NEAR, candidates.corrected)
+    elif not candidates.corrected[0].is_open:
+        rejections.add(Method.CORRECTED_CODE, Rejection.CODE_NOT_LIVE, candidates.corrected)
     elif candidates.coded:
-        # An exact code that did not decide is in doubt; a slip near it decides even less.
-        lost.because(Method.CORRECTED_CODE, Why.CODE_MEANT, candidates.near)
+        # There is an exact code too, and it did not decide. A corrected code is weaker evidence, so it must not decide either.
+        rejections.add(Method.CORRECTED_CODE, Rejection.CODE_MEANT, candidates.corrected)
     else:
-        return Match(Method.CORRECTED_CODE, candidates.near[0].telegram_id, candidates.near[0])
+        return Match(Method.CORRECTED_CODE, candidates.corrected[0].telegram_id, candidates.corrected[0])
     return None
 
 
-def _by_subscription(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_subscription(
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
+    """Match a renewal to the user of the subscription's earlier charges."""
     if not candidates.subscribers:
-        is_subscription = isinstance(question.family, Family) and question.family.is_subscription
-        lost.because(Method.SUBSCRIPTION, Why.NEW_SUBSCRIPTION if is_subscription else Why.NO_SUBSCRIPTION)
+        is_subscription = isinstance(charge.family, Family) and charge.family.is_subscription
+        rejections.add(
+            Method.SUBSCRIPTION, Rejection.NEW_SUBSCRIPTION if is_subscription else Rejection.NO_SUBSCRIPTION
+        )
     elif len(candidates.subscribers) > 1:
-        named = [Reason(Method.SUBSCRIPTION, Why.SEVERAL_USERS, None, user) for user in sorted(candidates.subscribers)]
-        lost.reasons += named
-        lost.is_final = True
+        named = [
+            Reason(Method.SUBSCRIPTION, Rejection.SEVERAL_USERS, None, user) for user in sorted(candidates.subscribers)
+        ]
+        rejections.reasons += named
+        rejections.is_final = True
     else:
         return Match(Method.SUBSCRIPTION, next(iter(candidates.subscribers)))
     return None
 
 
-def _by_known_supporter(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_known_supporter(
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
+    """Match a supporter who has paid with a user's code before to the only open payment of that user that fits."""
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
-        lost.because(rule, Why.SEVERAL_USERS if candidates.supporters else Why.NEW_SUPPORTER)
+        rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
     meant_for_others = [
-        payment for payment in (*candidates.coded, *candidates.near) if payment.telegram_id not in candidates.supporters
+        payment
+        for payment in (*candidates.coded, *candidates.corrected)
+        if payment.telegram_id not in candidates.supporters
     ]
     if meant_for_others:
-        lost.because(rule, Why.OTHER_USER, meant_for_others)
+        rejections.add(rule, Rejection.OTHER_USER, meant_for_others)
         return None
     [user] = candidates.supporters
     open_now = [payment for payment in candidates.payments if payment.is_open]
-    fitting = [payment for payment in open_now if _misfit(question, payment) is None]
+    fitting = [payment for payment in open_now if _misfit(charge, payment) is None]
     theirs = [payment for payment in fitting if payment.telegram_id == user]
+    # Another user waits for the same amount, and the supporter may have paid for that user. A guess must not decide either.
     if theirs and len(theirs) < len(fitting):
-        lost.because(rule, Why.SEVERAL_USERS, fitting, final=True)
+        rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
         return None
     if user in candidates.undone:
-        lost.because(rule, Why.CODE_UNDONE, theirs)
+        rejections.add(rule, Rejection.CODE_UNDONE, theirs)
         return None
     if len(theirs) == 1:
         return Match(rule, user, theirs[0])
     if theirs:
-        lost.because(rule, Why.SEVERAL_OPEN_PAYMENTS, theirs)
+        rejections.add(rule, Rejection.SEVERAL_OPEN_PAYMENTS, theirs)
     misfits = [payment for payment in open_now if payment.telegram_id == user and payment not in theirs]
     for payment in misfits:
-        lost.because(rule, _misfit(question, payment) or Why.OUTSIDE_WINDOW, [payment])
+        rejections.add(rule, _misfit(charge, payment) or Rejection.OUTSIDE_WINDOW, [payment])
     if not theirs and not misfits:
-        lost.because(rule, Why.NO_OPEN_PAYMENT)
+        rejections.add(rule, Rejection.NO_OPEN_PAYMENT)
     return None
 
 
-def _by_amount_and_time(question: Question, candidates: Candidates, rules: Rules, lost: _Lost) -> Match | None:
+def _by_amount_and_time(
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
+) -> Match | None:
+    """Guess the only user who had a payment of this amount open when the charge was paid."""
     rule = Method.AMOUNT_AND_TIME
-    refusal = _refusal_of_any_guess(question, candidates, rules)
-    if refusal is not None:
-        lost.because(rule, refusal)
+    rejection = _rejection_of_any_guess(charge, candidates, rules)
+    if rejection is not None:
+        rejections.add(rule, rejection)
         return None
-    rivals = [payment for payment in candidates.payments if _is_rival(question, payment)]
+    # Payments that have ended since count too, because the charge may have been meant for one of them.
+    rivals = [payment for payment in candidates.payments if _is_rival(charge, payment)]
     users = {payment.telegram_id for payment in rivals}
     if len(users) != 1:
-        lost.because(rule, Why.SEVERAL_OPEN_PAYMENTS if users else Why.NO_OPEN_PAYMENT, rivals)
+        rejections.add(rule, Rejection.SEVERAL_OPEN_PAYMENTS if users else Rejection.NO_OPEN_PAYMENT, rivals)
         return None
     [user] = users
     open_now = [payment for payment in rivals if payment.is_open]
-    why = _refusal_of_guess_for(user, open_now, question, candidates, rules)
+    why = _rejection_of_guess_for(user, open_now, charge, candidates, rules)
     if why is not None:
-        lost.because(rule, why, open_now or rivals)
+        rejections.add(rule, why, open_now or rivals)
         return None
     return Match(rule, user, _newest(open_now))
 
 
 _RULES: tuple[Rule, ...] = (_by_code, _by_corrected_code, _by_subscription, _by_known_supporter, _by_amount_and_time)
 _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
-"""A supporter who was never one of our users is recognised only by a code."""
+"""An operator has said that the charge is not from a user of the bot. Only a code proves the opposite."""
 
 
 # Conditions of the rules ----------------------------------------------------------------------------------------------
 
 
-def _refusal_of_any_guess(question: Question, candidates: Candidates, rules: Rules) -> Why | None:
+def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Rejection | None:
     if not rules.fallback:
-        return Why.SWITCHED_OFF
-    if question.doubt is not None:
-        return WHY_DOUBTED[question.doubt]
-    # Who else had asked for this amount, and paid meanwhile, is known for certain only when the charge comes.
-    if not question.is_fresh:
-        return Why.ASKED_LATE
-    if candidates.coded or candidates.near or question.reading.holds_code:
-        return Why.CODE_MEANT
-    if question.has_answer:
-        return Why.ANSWERED_WITHOUT_CODE
-    # The first charge of a subscription answers a pending payment; a renewal comes by itself and answers none.
-    return Why.RENEWAL if question.is_renewal else None
+        return Rejection.SWITCHED_OFF
+    if charge.doubt is not None:
+        return REJECTION_OF_DOUBT[charge.doubt]
+    # Later the rivals cannot be known for certain: other users may have asked for this amount and paid in the meantime.
+    if not charge.is_fresh:
+        return Rejection.ASKED_LATE
+    if candidates.coded or candidates.corrected or charge.reading.holds_code:
+        return Rejection.CODE_MEANT
+    if charge.has_answer:
+        return Rejection.ANSWERED_WITHOUT_CODE
+    # The first charge of a subscription pays a pending payment. A renewal comes automatically, without a pending payment.
+    return Rejection.RENEWAL if charge.is_renewal else None
 
 
-def _refusal_of_guess_for(
-    user: TelegramId, open_now: Sequence[PendingPayment], question: Question, candidates: Candidates, rules: Rules
-) -> Why | None:
+def _rejection_of_guess_for(
+    user: TelegramId, open_now: Sequence[PendingPayment], charge: ChargeToMatch, candidates: Candidates, rules: Rules
+) -> Rejection | None:
     if not open_now:
-        return Why.PAYMENT_ENDED
-    since, until = question.paid_at - rules.fallback_window, question.paid_at + CLOCK_SLACK
+        return Rejection.PAYMENT_ENDED
+    since, until = charge.paid_at - rules.fallback_window, charge.paid_at + CLOCK_SLACK
     if not any(payment.was_requested(since, until) for payment in open_now):
-        return Why.OUTSIDE_WINDOW
+        return Rejection.OUTSIDE_WINDOW
     if candidates.charges_waiting:
-        return Why.OTHER_CHARGE_WAITS
+        return Rejection.OTHER_CHARGE_WAITS
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
-    return Why.OTHER_USER if others else _refusal_by_record(candidates.guesses.get(user), question.asked_at)
+    return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), charge.now)
 
 
-def _refusal_by_record(record: GuessRecord | None, now: datetime) -> Why | None:
+def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection | None:
     if record is None:
         return None
     if record.taken_back_at is not None and record.taken_back_at > now - GUESS_PAUSE_AFTER_MISTAKE:
-        return Why.GUESS_TAKEN_BACK
+        return Rejection.GUESS_TAKEN_BACK
     if record.guessed_at is not None and record.guessed_at > now - GUESS_PAUSE:
-        return Why.GUESSED_LATELY
+        return Rejection.GUESSED_LATELY
     return None
 
 
-def _is_rival(question: Question, payment: PendingPayment) -> bool:
-    """Tell whether the payment may be the one that was paid: it fits, and was open at some time while it was paid."""
-    is_open_since = payment.was_open_at(question.paid_at) or payment.was_open_at(question.paid_at + CLOCK_SLACK)
-    return is_open_since and _misfit(question, payment) is None
+def _is_rival(charge: ChargeToMatch, payment: PendingPayment) -> bool:
+    """Tell whether the charge may pay this payment: it fits and was open at `paid_at`, within the clocks' tolerance."""
+    is_open_since = payment.was_open_at(charge.paid_at) or payment.was_open_at(charge.paid_at + CLOCK_SLACK)
+    return is_open_since and _misfit(charge, payment) is None
 
 
-def _misfit(question: Question, payment: PendingPayment) -> Why | None:
-    if payment.currency != question.currency:
-        return Why.OTHER_CURRENCY
-    if payment.amount != question.amount:
-        return Why.OTHER_AMOUNT
-    # A charge does not answer a request that was made after it was paid.
-    return None if payment.created_at <= question.paid_at + CLOCK_SLACK else Why.OUTSIDE_WINDOW
+def _misfit(charge: ChargeToMatch, payment: PendingPayment) -> Rejection | None:
+    if payment.currency != charge.currency:
+        return Rejection.OTHER_CURRENCY
+    if payment.amount != charge.amount:
+        return Rejection.OTHER_AMOUNT
+    # A charge cannot pay a request that was made after it.
+    return None if payment.created_at <= charge.paid_at + CLOCK_SLACK else Rejection.OUTSIDE_WINDOW
 
 
-def _paid_by(question: Question, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
-    """Choose which of a user's payments a charge with their codes pays; the first is the one that it is shown with."""
+def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
+    """
+    Choose the payments of one user that a charge with their codes pays.
+
+    The smallest set of open payments that add up to the amount, otherwise the newest open one, otherwise the newest. The
+    charge is shown with the first of them.
+    """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
     summed = open_now[:SUMMED_MAX]
     for count in range(1, len(summed) + 1):
         for some in combinations(summed, count):
-            same_currency = {payment.currency for payment in some} == {question.currency}
-            if same_currency and sum(payment.amount for payment in some) == question.amount:
+            same_currency = {payment.currency for payment in some} == {charge.currency}
+            if same_currency and sum(payment.amount for payment in some) == charge.amount:
                 return list(some)
     return [open_now[0] if open_now else _newest(coded)]
 
@@ -361,12 +406,12 @@ def _newest(payments: Sequence[PendingPayment]) -> PendingPayment:
 
 
 def _age(payment: PendingPayment) -> tuple[float, PaymentId]:
-    """Sort the newest first, and those of one moment always the same way."""
+    """Return a sort key: the newest first, and payments of the same time in a fixed order."""
     return -payment.created_at.timestamp(), payment.payment_id
 
 
 def flag_of(payment: PendingPayment) -> Flag | None:
-    """Tell what is unusual about a charge that answers *payment*; None: nothing."""
+    """Return the flag of a charge that pays *payment*; None if *payment* is open."""
     if payment.is_open:
         return None
     return Flag.SECOND_CHARGE if payment.status is PaymentStatus.COMPLETED else Flag.LATE

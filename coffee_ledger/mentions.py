@@ -1,7 +1,7 @@
 """
 Read the Telegram usernames, `t.me` links and Telegram ids in a text.
 
-Everyone can write any name, so a mention is only a candidate on the operator's card. It never matches by itself.
+A supporter can write any name, so a mention only adds a candidate to the operator's card. It never matches a charge.
 """
 
 import re
@@ -13,10 +13,10 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, undo_escapes
 
 MENTIONS_MAX = 10
-"""How many usernames, and how many ids, are read: no note makes a long query."""
+"""The limit for usernames, and for ids, per text. It bounds the size of the database query."""
 
 # The rules are those of `is_allowed_username` in TDLib: a letter first, no underscore last. Collectible usernames may
-# have four signs, others have five or more.
+# have four characters, all others have five or more.
 # Source: https://github.com/tdlib/td, td/telegram/misc.cpp; https://core.telegram.org/api/fragment
 _NAME = r"([a-z][a-z0-9_]{2,30}[a-z0-9])_{0,2}(?![\w@])(?![.-]\w)"
 _AT_NAME = re.compile(rf"(?<![^\W_])(?<![.+@/-])@{_NAME}")
@@ -30,7 +30,7 @@ _PATHS_OF_TELEGRAM = re.compile(
     "joinchat|addstickers|addemoji|addtheme|addlist|share|login|invoice|proxy|socks|setlanguage|confirmphone|boost"
     "|contact|giftcode|nft|call|stories"
 )
-"""Pages of t.me that are no usernames."""
+"""Paths of t.me that are pages of Telegram, not usernames."""
 
 _PHONE = re.compile(r"\+\s?[0-9][0-9 ()./-]{4,25}")
 _ID = re.compile(
@@ -42,7 +42,7 @@ _ID = re.compile(
 
 @dataclass(frozen=True)
 class Mentions:
-    """The Telegram users that a text names. They may not exist, and they may not have written it."""
+    """The Telegram users that a text mentions. They need not exist, and the writer may be another person."""
 
     usernames: frozenset[str] = frozenset()
     """In lower case and without the @."""
@@ -51,9 +51,9 @@ class Mentions:
 
 def read_mentions(text: str) -> Mentions:
     """
-    Read `@olena_k`, links to it, `tg://user?id=…`, and numbers of 6 to 15 digits that stand alone.
+    Read `@olena_k`, links to it, `tg://user?id=…`, and separate numbers of 6 to 15 digits.
 
-    E-mail addresses, invitation links, phone numbers, sums of money and older-form ids are not mentions.
+    Ignore e-mail addresses, invitation links, phone numbers, sums of money and older-form ids.
     """
     plain = drop_invisible(undo_escapes(text[:TEXT_LENGTH_MAX])).lower()
     return Mentions(

@@ -1,4 +1,4 @@
-"""The words of the glossary as values: immutable, of the standard library alone."""
+"""The terms of docs/glossary.md as types. All values are immutable, and only the standard library is imported."""
 
 import enum
 from collections.abc import Mapping
@@ -8,27 +8,31 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import NewType
 
 SOURCE_BMC = "bmc"
-"""Where the money came in: Buy Me a Coffee, the only source today."""
+"""Buy Me a Coffee, today the only source of money."""
 
 ChargeKey = NewType("ChargeKey", str)
 """
-Names one charge for good. The first event of a charge names it: `family:transaction_id` or `family:number`, for a
-subscription `psp_id:period start` or `family:number:period start`. Later events find the charge by its identity
-(`Identity` in coffee_ledger/settling.py), under whatever name they would have given it.
+The permanent key of one charge. The first event of the charge determines it: `family:transaction_id` or `family:number`, for
+a subscription `psp_id:period start` or `family:number:period start`. A later event of the same charge may have other ids and
+would give another key, so charges are found by identity (`Identity` in coffee_ledger/settling.py).
 """
 
 DeliveryKey = NewType("DeliveryKey", str)
-"""Identifies one event, however often it is delivered: by its content. Other content under the same `event_id` is another event."""
+"""
+Identifies one event by its content, so repeated deliveries have the same key.
+
+The same `event_id` with other content is another event.
+"""
 
 PaymentId = NewType("PaymentId", str)
-"""Names a pending payment; as people type it, the *code*. Stored without the dash."""
+"""Identifies a pending payment. People type it as the *code*; it is stored without the dash."""
 
 TelegramId = NewType("TelegramId", int)
-"""Names a user."""
+"""Identifies a user."""
 
 
 class Family(enum.StrEnum):
-    """The kinds of money BMC moves, as its event types begin."""
+    """The kinds of payment at BMC. Each value is the first part of an event type, such as `donation.created`."""
 
     DONATION = "donation"
     EXTRA_PURCHASE = "extra_purchase"
@@ -43,7 +47,7 @@ class Family(enum.StrEnum):
 
 
 class PaymentStatus(enum.StrEnum):
-    """A pending payment ends once: the three others are final."""
+    """The states of a pending payment. All states except PENDING are final."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -59,7 +63,7 @@ class ChargeState(enum.StrEnum):
 
 
 class Method(enum.StrEnum):
-    """How a match was decided, in the order in which the rules are asked."""
+    """The rule that decided a match, in the order in which the rules are applied."""
 
     CODE = "code"
     CORRECTED_CODE = "corrected_code"
@@ -70,77 +74,78 @@ class Method(enum.StrEnum):
 
 
 class Doubt(enum.StrEnum):
-    """Why no rule may match a charge, so that a person has to decide."""
+    """The reason for which no rule may match a charge and an operator has to decide. The weightiest comes first."""
 
     STATUS = "status"
-    """Its status is not known to mean "paid"."""
+    """BMC sent a status that is not known to mean "paid"."""
     AMOUNT = "amount"
-    """Its amount could not be read."""
+    """The amount could not be read."""
     PERIOD = "period"
-    """A subscription charge without its billing period: a repeat of it cannot be recognised."""
+    """A subscription charge has no billing period, so another event of the same charge could not be recognised."""
     IDENTITY = "identity"
-    """It has neither a transaction id nor a number: a repeat of it cannot be recognised."""
+    """The charge has neither a transaction id nor a number, so another event of it could not be recognised."""
     CONFLICT = "conflict"
-    """Another charge of its family, with another number, has its transaction id."""
+    """Another charge of the same family has the same transaction id but another number."""
     ANNOUNCED_TWICE = "announced_twice"
-    """It looks like the first month of a subscription, announced as a donation as well."""
+    """BMC seems to have announced one payment twice: as a donation and as the first month of a subscription."""
 
 
 class CreditKind(enum.StrEnum):
     PAYMENT = "payment"
-    """A charge gives credits to its user."""
+    """Credits for a charge."""
     REFUND = "refund"
-    """Money went back: takes back some or all of what a charge gave."""
+    """Takes back some or all credits of a charge because money was refunded."""
     REVERSAL = "reversal"
-    """An entry was a mistake: takes back all that is left of it."""
+    """Undoes a mistaken entry: takes back all of its credits that are left."""
     ADJUSTMENT = "adjustment"
-    """An operator changes a balance by hand."""
+    """Credits that an operator added or took by hand."""
     SPEND = "spend"
 
 
 class NotificationKind(enum.StrEnum):
-    """What a user (first group) or the operators (second group) are told; each has its text in the locale files."""
+    """The kinds of messages: first those to users, then those to operators. Each has a text in the locale files."""
 
     PAYMENT_CREDITED = "payment_credited"
     PAYMENT_REFUNDED = "payment_refunded"
     PAYMENT_EXPIRED = "payment_expired"
     PAYMENT_UNDER_REVIEW = "payment_under_review"
-    """A code names the user, but an operator has to decide."""
+    """A payment with the user's code has come, but an operator has to decide."""
     CREDITS_ADJUSTED = "credits_adjusted"
-    """An operator changed the balance, or took back what was matched to the wrong user."""
+    """An operator changed the balance by hand, or took back a charge that had been matched to the wrong user."""
     CLAIM_DECLINED = "claim_declined"
 
     CHARGE_UNMATCHED = "charge_unmatched"
     CHARGE_FLAGGED = "charge_flagged"
     CHARGE_GUESSED = "charge_guessed"
-    """A charge was credited by amount and time; silent."""
+    """A charge was credited by amount and time. Sent silently."""
     CHARGE_REFUNDED = "charge_refunded"
-    """All credits of a charge were taken back; perhaps only a part of the money went back. Silent."""
+    """A refund took back all credits of a charge, although BMC may have refunded only a part. Sent silently."""
     CHARGE_CONTRADICTED = "charge_contradicted"
-    """A later event of a known charge says something else than we have."""
+    """A later event of a known charge contradicts the stored charge."""
     REFUND_UNKNOWN = "refund_unknown"
-    """A refund came that fits no charge."""
+    """A refund came for which no charge is known."""
     GUESS_DISOWNED = "guess_disowned"
-    """A user said that a payment found by amount and time is not theirs."""
+    """A user said that a payment matched by amount and time is not theirs."""
     CODE_CAME_LATE = "code_came_late"
-    """Words that came after the decision name another user than it did."""
+    """A note with another user's code came after the charge was decided."""
     REFUND_OVERDRAWN = "refund_overdrawn"
+    """A refund made a balance negative, because the user had spent the credits."""
     CLAIM_RAISED = "claim_raised"
-    """A user says that they paid and nothing came."""
+    """A user claims to have paid without receiving credits."""
     SIGNATURE_FAILURES = "signature_failures"
-    """The first deliveries of a burst that no signing secret fits."""
+    """Several deliveries had a signature that fits no signing secret. Sent once at the beginning of such a burst."""
     TEST_EVENT = "test_event"
     EVENT_UNREADABLE = "event_unreadable"
     EVENT_UNKNOWN = "event_unknown"
     EVENT_RETRIED = "event_retried"
-    """What became of an event that an operator wanted settled again."""
+    """The outcome of an event that an operator asked to retry."""
     LEGACY_WEBHOOK = "legacy_webhook"
     WAITING_SUMMARY = "waiting_summary"
-    """How much waits, in one message that is kept up to date: there was too much to show each by itself."""
+    """One message with the number of waiting charges, edited as it changes. Sent when there are too many for a card each."""
 
 
 class Audience(enum.StrEnum):
-    """Who is told."""
+    """The readers of a notification."""
 
     USERS = "users"
     OPERATORS = "operators"
@@ -160,20 +165,20 @@ USERS_KINDS = frozenset(
 
 
 class Outcome(enum.StrEnum):
-    """What became of one event."""
+    """The result of settling one event."""
 
     CREDITED = "credited"
     UNMATCHED = "unmatched"
     REFUNDED = "refunded"
     RECORDED = "recorded"
-    """Known and kept, moves no money: a cancellation, a pause, a second event of a charge we have."""
+    """Stored without moving money: a cancellation, a pause, or another event of a known charge."""
     DUPLICATE = "duplicate"
     TEST = "test"
     UNKNOWN = "unknown"
     UNREADABLE = "unreadable"
     LEGACY = "legacy"
     FAILED = "failed"
-    """The database refused what it would have changed; the raw event is kept for the operator."""
+    """The database rejected the changes of this event. The raw event is kept for the operator."""
 
 
 @dataclass(frozen=True)
@@ -187,30 +192,30 @@ class PendingPayment:
     status: PaymentStatus
     created_at: datetime
     ended_at: datetime | None = None
-    """None: it is open, or the query did not ask."""
+    """None if it is open, or if the query did not load this column."""
     requested_again_at: tuple[datetime, ...] = ()
-    """When the user asked for the same amount again and was shown this payment; the oldest first."""
+    """The times at which the user asked for the same amount again and was shown this payment, the oldest first."""
 
     @property
     def is_open(self) -> bool:
         return self.status is PaymentStatus.PENDING
 
     def was_open_at(self, moment: datetime) -> bool:
-        """Tell whether it was open at that moment, whatever happened to it later."""
+        """Tell whether it was open at *moment*, even if it has ended since."""
         return self.created_at <= moment and (self.is_open or (self.ended_at is not None and self.ended_at > moment))
 
     def was_requested(self, since: datetime, until: datetime) -> bool:
-        """Tell whether the user asked for it, for the first time or again, in this span; both ends count."""
+        """Tell whether the user asked for it, for the first time or again, between *since* and *until* (both included)."""
         return any(since <= at <= until for at in (self.created_at, *self.requested_again_at))
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Whole and broken credits per unit of each currency, as in `CREDITS_PER_UNIT`."""
+    """Credits per unit of each currency, from `CREDITS_PER_UNIT`. Fractions are allowed."""
 
     per_unit: Mapping[str, Decimal]
 
     def credits_for(self, amount: Decimal, currency: str) -> int | None:
-        """Count the credits that *amount* is worth, rounded down; None for a currency without a rate."""
+        """Return the credits for *amount*, rounded down; None for a currency without a rate."""
         rate = self.per_unit.get(currency)
         return None if rate is None else int((amount * rate).to_integral_value(rounding=ROUND_FLOOR))

@@ -1,7 +1,8 @@
 """
-The facts of each kind of notification. Its text is made from them when it is sent, in the language of its reader.
+The facts of each kind of notification. The text is composed from them when it is sent, in the reader's language.
 
-They hold nothing personal: a note, a name or an address is looked up when the text is made.
+Facts contain no personal data, because they stay in the outbox. Notes, names and addresses are looked up when the text is
+composed.
 """
 
 import enum
@@ -15,13 +16,13 @@ from coffee_ledger.model import ChargeKey, Method, NotificationKind, Outcome, Pa
 
 
 class AdjustmentCause(enum.StrEnum):
-    """Why a balance changed without a payment."""
+    """The reason for which a balance changed without a payment."""
 
     ADJUSTED = "adjusted"
     """An operator added or took credits by hand."""
     MATCH_UNDONE = "match_undone"
     REFUND_CORRECTED = "refund_corrected"
-    """A refund turned out to be of a part only."""
+    """A refund turned out to be only partial, so some credits were given back."""
 
 
 class Contradiction(enum.StrEnum):
@@ -30,12 +31,12 @@ class Contradiction(enum.StrEnum):
     AMOUNT = "amount"
     STATUS = "status"
     REFUND = "refund"
-    """A refund of another amount than was paid, or of one that could not be read."""
+    """The amount of a refund differs from the amount paid, or could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a notification states. Each kind of notification has one subclass."""
+    """The content of a notification. Each kind of notification has one subclass."""
 
     kind: ClassVar[NotificationKind]
 
@@ -48,7 +49,7 @@ class PaymentCredited(Facts):
     kind = NotificationKind.PAYMENT_CREDITED
 
     amount: Decimal
-    """Less the part that went back."""
+    """The amount paid, less the refunded part."""
     currency: str
     credits: int
     method: Method | str | None = None
@@ -57,10 +58,10 @@ class PaymentCredited(Facts):
     code: PaymentId | None = None
     """The pending payment that it completed, if any."""
     picked_amount: Decimal | None = None
-    """The amount of the pending payments that it completed, together."""
+    """The sum of the pending payments that it completed."""
     picked_currency: str | None = None
     received_at: datetime | None = None
-    """When its event came. None if it was matched later, so that no user waited for the whole time."""
+    """When its event came, to measure how long the user waited. None if the charge was matched later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ class ChargeNews(Facts):
 
     @classmethod
     def of(cls, charge: Charge, **more: object) -> Self:
-        """Take the facts from *charge*; *more* are the fields that only this kind has."""
+        """Copy the facts of *charge*. *more* are the additional fields of the subclass."""
         known = {
             "charge_key": charge.charge_key,
             "family": charge.family,
@@ -164,7 +165,7 @@ class ChargeContradicted(ChargeNews):
     """The amount of the later event; None if it could not be read."""
     told_currency: str | None
     told: str | None = None
-    """BMC's own value of the field in doubt."""
+    """BMC's own value of the doubtful field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,7 @@ class GuessDisowned(ChargeNews):
 
 @dataclass(frozen=True, kw_only=True)
 class CodeCameLate(ChargeNews):
-    """Its *code* is the one that came late, of another user."""
+    """*code* is the late code, which belongs to another user than the charge."""
 
     kind = NotificationKind.CODE_CAME_LATE
 
@@ -247,7 +248,7 @@ class EventRetried(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSummary(Facts):
-    """States nothing itself: its numbers are read when it is shown."""
+    """Has no facts, because its numbers are read when it is sent or updated."""
 
     kind = NotificationKind.WAITING_SUMMARY
 
@@ -271,6 +272,6 @@ class NewNotification:
     """None for the operators."""
     facts: Facts
     fact_key: str | None
-    """The same key is queued once; None is queued every time."""
+    """Notifications with the same key are queued only once; None is always queued."""
     traceparent: str | None = None
     """The trace of the event that caused it."""

@@ -1,8 +1,8 @@
 r"""
-Undo the escapes in a text before it is read for codes and names.
+Undo the escapes in a text before codes and names are read from it.
 
 Notes arrive escaped for HTML, for links or for JSON, sometimes twice: `K7QM&ndash;2XHD`, `K7QM%202XHD`, `K7QM<br>2XHD`,
-`Danke!\nK7QM-2XHD` with a backslash and an n. They also hold invisible characters.
+`Danke!\nK7QM-2XHD` with a backslash and an n. They also contain invisible characters.
 """
 
 import html
@@ -11,30 +11,30 @@ import unicodedata
 from urllib.parse import unquote
 
 TEXT_LENGTH_MAX = 10_000
-"""How much of a text is read, in characters. The longest note seen in public had 160."""
+"""Only so many characters of a text are read, which bounds the time. The longest note seen in public had 160."""
 
 _ROUNDS_MAX = 3
-"""How often a text is unescaped: `&amp;ndash;` needs two rounds."""
+"""How often a text is unescaped at most. `&amp;ndash;` needs two rounds."""
 _ESCAPE_SIGNS = frozenset("&%\\<âÂ")
-# The digits are counted, because int() refuses thousands of them with an exception.
+# The number of digits is limited because int() raises an error for thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
 _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
-"""A tag without attributes. It holds letters only, so it can be neither a code nor a half of one."""
+"""A tag without attributes. Its name has letters only, so it cannot be a code or half a code, which have digits."""
 _BACKSLASHED = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])")
 _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
-"""A dash, quotation mark or no-break space in UTF-8 that was read as Windows-1252 or Latin-1: `â€“`."""
+"""A UTF-8 dash, quotation mark or no-break space that was decoded as Windows-1252 or Latin-1, such as `â€“`."""
 
 _ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
 _INVISIBLE = ("Cf", "Mn", "Me", "Mc")
 _BLANK_LETTERS = str.maketrans("№\u3164\uffa0", "   ")
-"""NFKC would make letters of the number sign; the Hangul fillers are letters that look like a blank."""
+"""Characters to replace by spaces: NFKC would turn № into letters, and the Hangul fillers are letters that look like spaces."""
 
 
 def undo_escapes(text: str) -> str:
     """
-    Undo HTML entities and tags, percent signs, literal backslash escapes and misread dashes.
+    Undo HTML entities and tags, percent-encoding, literal backslash escapes and wrongly decoded dashes.
 
-    Percent signs stay in links: a decoded blank would turn the rest of the link into prose.
+    Links stay percent-encoded, because a decoded space would split a link and its rest would be read as prose.
     """
     for _ in range(_ROUNDS_MAX):
         undone = _undo_once(text)
@@ -45,8 +45,8 @@ def undo_escapes(text: str) -> str:
 
 
 def drop_invisible(text: str) -> str:
-    """Normalise *text* (NFKC), without zero-width and direction characters, variation selectors and accents."""
-    # Marks go first: normalising would sort long rows of them, in quadratic time.
+    """Remove zero-width and direction characters, variation selectors and accents from *text*, and normalise it (NFKC)."""
+    # Remove combining marks before normalising, because normalising sorts long runs of them in quadratic time.
     visible = text.translate(_BLANK_LETTERS)
     visible = visible.translate({ord(char): None for char in set(visible) if unicodedata.category(char) in _INVISIBLE})
     return unicodedata.normalize("NFKC", visible)[:TEXT_LENGTH_MAX]

@@ -1,40 +1,41 @@
-"""How long a page usually waits for its next payment: pure arithmetic over its own history."""
+"""Estimate, from the history of a BMC page, how long a pause between two payments is unusual for it."""
 
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 HISTORY = timedelta(days=90)
-"""How far back from its newest payment a page's history is read."""
+"""The history begins this long before the newest payment."""
 
 PAYMENTS_MIN = 5
-"""Fewer payments do not tell a rate."""
+"""With fewer payments, no rate is estimated."""
 
 SPAN_MIN = timedelta(days=14)
-"""A page whose history is shorter is treated as if its payments were spread over this time: a good first day is no rate."""
+"""A shorter history is treated as if it lasted this long. Otherwise one busy first day would give much too high a rate."""
 
 GAP_MIN = timedelta(hours=12)
-"""Payments are rare at night. Below this, the formula would take each night for a silence."""
+"""The smallest result. Payments are rare at night, and a shorter gap would make each night look unusual."""
 
 DAYS_PER_YEAR = 365
 
 
 @dataclass(frozen=True)
 class History:
-    """The payments of `HISTORY` up to the newest."""
+    """The payments within `HISTORY` before the newest one."""
 
     payments: int
     first_at: datetime | None
     last_at: datetime | None
-    """None: there was never a payment."""
+    """None if there has never been a payment."""
 
 
 def yearly_gap(history: History) -> timedelta | None:
     """
-    Return the gap between two payments that this page produces about once a year; None if its history is too short.
+    Return the gap between two payments that this page exceeds about once a year; None if it has too few payments.
 
-    With r payments a day that do not depend on one another, the gaps are distributed exponentially: 365 * r gaps a year, of
-    which the share exp(-r * g) is longer than g days. One a year is longer than ln(365 * r) / r.
+    If r payments a day are independent of each other, the gaps between them are distributed exponentially. There are 365 * r
+    gaps a year, and the share exp(-r * g) of them is longer than g days. So about one gap a year is longer than
+    ln(365 * r) / r days.
     """
     if history.payments < PAYMENTS_MIN or history.first_at is None or history.last_at is None:
         return None

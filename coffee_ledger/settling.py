@@ -1,8 +1,8 @@
 """
-Settle events: a pure fold over what was known before, giving all that has to be written.
+Settle events: compute, without any I/O, the changes that a batch of events makes.
 
-The store loads a `Book` for a whole batch, `settle` goes through the events in the order in which they came and lets each
-see what those before it decided, and the store writes the `Settlement` in one transaction.
+The store loads a `Book` with everything that the batch may need. `settle` processes the events in the order in which they
+came, so that each event sees the decisions about earlier ones. Then the store writes the `Settlement` in one transaction.
 """
 
 from collections import defaultdict
@@ -13,10 +13,10 @@ from decimal import Decimal
 from itertools import chain
 from typing import assert_never
 
-from coffee_ledger.charges import Charge, Flag, Money, OutsiderKind, OutsiderName, Reason, RivalCharge, Why
+from coffee_ledger.charges import Charge, Flag, Money, OutsiderKind, OutsiderName, Reason, Rejection, RivalCharge
 from coffee_ledger.codes import Reading, read_codes, read_exact_codes
 from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
-from coffee_ledger.matching import Candidates, GuessRecord, Match, Question, Rules, Unmatched, flag_of, match
+from coffee_ledger.matching import Candidates, ChargeToMatch, GuessRecord, Match, Rules, Unmatched, flag_of, match
 from coffee_ledger.mentions import Mentions, read_mentions
 from coffee_ledger.model import (
     ChargeKey,
@@ -54,14 +54,14 @@ from coffee_ledger.notifications import (
 )
 
 PERIOD_SLACK = timedelta(minutes=5)
-"""Periods of a subscription that begin this close together are one: BMC sends two events for a charge."""
+"""Two billing periods that begin at most this far apart are the same one. BMC sends two events for one charge."""
 
 ANNOUNCED_TWICE_WITHIN = timedelta(minutes=15)
-"""Within this time a donation and a first month of the same supporter, amount and note are one payment."""
+"""A donation and a first month with the same supporter, amount and note within this time are probably one payment."""
 
 
 Identity = tuple[str | Decimal | None, ...]
-"""One trait by which charges are found in the book, such as their transaction."""
+"""A key under which charges are found in the book, such as their transaction id. A charge has several."""
 
 
 def _by_transaction(charge: Charge) -> Identity | None:
@@ -69,7 +69,7 @@ def _by_transaction(charge: Charge) -> Identity | None:
 
 
 def _by_number(charge: Charge) -> Identity | None:
-    # A payment's number names the payment, but a subscription's number names all its charges: the period belongs to it.
+    # A subscription's number is the same for all its charges, so callers also compare the billing periods.
     return ("number", charge.source, str(charge.family), charge.bmc_id) if charge.bmc_id else None
 
 
@@ -87,34 +87,35 @@ def _by_money(charge: Charge) -> Identity | None:
 
 @dataclass
 class Book:
-    """The knowledge before a batch, brought up to date step by step. Charges are put in by `keep`."""
+    """Everything known before a batch, updated while the batch is settled. Add charges with `keep`."""
 
     is_fresh: bool = True
-    """False where what is settled came some time ago, and is looked at again."""
+    """False if an old event is settled again, so that it cannot be guessed by amount and time."""
     delivered: set[DeliveryKey] = field(default_factory=set)
-    """The events of the batch that were settled before."""
+    """The events of the batch that are settled already."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By the name of a subscription."""
+    """By subscription: users who own earlier charges of it. Guesses and undone matches do not count."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By the name of a subscription: users whose match for it was taken back, and not made again since."""
+    """By subscription: users whose match was undone and not repeated since."""
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
+    """By supporter id: users who own earlier charges of the supporter that were matched by code."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
     outsiders: dict[OutsiderName, int] = field(default_factory=dict)
     usernames: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """Users by their Telegram name in lower case, where a text mentions it."""
+    """Users by their Telegram name in lower case, for the names that the texts mention."""
     known_users: frozenset[TelegramId] = frozenset()
-    """Which of the Telegram ids in the texts are users."""
+    """The Telegram ids in the texts that belong to users."""
     erased: frozenset[TelegramId] = frozenset()
-    """Users who asked to be erased, among all that the batch may concern."""
+    """Users who asked to be erased, among all users that the batch may concern."""
     erased_supporters: frozenset[str] = frozenset()
-    """Supporters of the batch who paid for a user who asked to be erased."""
-    to_come: list[ChargeReport] = field(default_factory=list)
-    """Payments of the same batch that are not decided yet."""
+    """Supporters of the batch who have paid for a user who asked to be erased."""
+    undecided: list[ChargeReport] = field(default_factory=list)
+    """Charges of the batch that are not decided yet. They can be rivals of a charge that is decided by amount and time."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
-    """In the order in which they were kept. A charge may have changed since: who asks looks again."""
+    """Charges by identity, in the order in which they were kept. An entry may be outdated, so callers compare the fields again."""
 
     def keep(self, charge: Charge) -> None:
         self.charges[charge.charge_key] = charge
@@ -123,11 +124,11 @@ class Book:
                 self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
     def keep_rival(self, waiting: RivalCharge) -> None:
-        """Take in a charge that waited before the batch; one that the batch is about has to be kept as well."""
+        """Add a charge that waited before the batch. If the batch may change it, add it with `keep` too."""
         self._waiting.setdefault(waiting.money, []).append(waiting)
 
     def find(self, other: Charge) -> Charge | None:
-        """Find the known charge that is the same as *other*, whatever key its event would have given it."""
+        """Find the known charge that is the same as *other*, even if their keys differ."""
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -136,7 +137,7 @@ class Book:
         return next(chain(subscribed, numbered, paid_so), None)
 
     def find_refunded(self, other: Charge) -> Charge | None:
-        """Find the charge that a refund is about: a refund may carry a transaction id of its own."""
+        """Find the refunded charge. It may have a transaction id of its own; then its number identifies the charge."""
         numbered = (charge for charge in self._all_by(_by_number(other)) if _is_of_one_period(charge, other))
         return self.find(other) or next(numbered, None)
 
@@ -146,7 +147,7 @@ class Book:
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
-        """Find the donation that is this first month of a subscription, or the other way round."""
+        """Find the donation that is probably the same payment as this first month of a subscription, or the reverse."""
         alike = (other for other in self._all_by(_by_supporter(charge)) if _is_announced_twice(other, charge))
         return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
 
@@ -161,7 +162,7 @@ class Book:
         return (mentions.telegram_ids & self.known_users).union(*by_name)
 
     def find_waiting(self, charge: Charge) -> Iterator[Charge | RivalCharge]:
-        """Find the other charges that wait and may have the same amount and currency."""
+        """Find other waiting charges by amount and currency. Some may have changed, so the caller compares them again."""
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
@@ -177,7 +178,7 @@ _IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by
 
 
 def _may_be_same(charge: Charge, other: Charge) -> bool:
-    """Tell whether a charge of the same number may be the one: neither an id nor the period speaks against it."""
+    """Tell whether two charges with the same number may be one: no id and no period contradicts it."""
     is_paid_so = None in (charge.transaction_id, other.transaction_id) or charge.transaction_id == other.transaction_id
     is_subscribed_so = None in (charge.psp_id, other.psp_id) or charge.psp_id == other.psp_id
     return is_paid_so and is_subscribed_so and _is_of_one_period(charge, other)
@@ -190,13 +191,17 @@ def _is_of_one_period(charge: Charge, other: Charge) -> bool:
 
 
 def _is_conflict(charge: Charge, other: Charge) -> bool:
-    """Tell whether BMC numbers the two apart although they have one transaction id; other families number for themselves."""
+    """
+    Tell whether two charges with the same transaction id have different numbers.
+
+    Each family has its own numbers, so numbers of two families are no conflict.
+    """
     is_numbered = charge.bmc_id is not None and other.bmc_id is not None
     return is_numbered and charge.family == other.family and charge.bmc_id != other.bmc_id
 
 
 def _is_announced_twice(other: Charge, charge: Charge) -> bool:
-    """Tell whether everything but the note says that the two are one payment."""
+    """Tell whether all facts except the note suggest that the two are one payment."""
     families = {other.family, charge.family}
     is_donation_and_subscription = Family.DONATION in families and bool(
         families & {Family.RECURRING_DONATION, Family.MEMBERSHIP}
@@ -213,23 +218,23 @@ class EventRecord:
     event: Event
     outcome: Outcome
     charge_key: ChargeKey | None = None
-    is_blank: bool = False
-    """Its user asked to be erased: the body is not kept."""
+    is_erased: bool = False
+    """Its user asked to be erased, so the body is not stored."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A pending payment ends because its charge came."""
+    """A pending payment is completed by its charge."""
 
     payment_id: PaymentId
     charge: Charge
     picked_at: datetime
-    """When the user asked to pay."""
+    """The time at which the user asked to pay."""
 
 
 @dataclass
 class Settlement:
-    """All that a batch writes."""
+    """Everything that the store has to write for a batch."""
 
     events: list[EventRecord] = field(default_factory=list)
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
@@ -241,19 +246,19 @@ class Settlement:
     outsiders_ended: set[int] = field(default_factory=set)
     notifications: list[NewNotification] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
-    """For each delivery, in the order given."""
+    """One for each event of the batch, in the same order."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """The codes and names in the texts of a charge."""
+    """The codes and the mentioned users in the texts of a charge."""
 
     reading: Reading
     mentions: Mentions
 
 
 def read_words(note: str, side_text: str = "") -> Words:
-    """Read the supporter's words; in *side_text*, such as the name, only an exact code counts."""
+    """Read the supporter's note. In *side_text*, such as the supporter's name, only exact codes count."""
     reading = read_codes(note)
     aside = read_exact_codes(side_text) if side_text else frozenset()
     return Words(replace(reading, codes=reading.codes | aside) if aside else reading, read_mentions(note))
@@ -264,40 +269,42 @@ Readings = Mapping[tuple[str, str], Words]
 
 
 def read_notes(events: Iterable[Event]) -> Readings:
-    """Read each supporter's words once: for looking up candidates and for deciding."""
+    """Read the texts of all events once. The results are needed twice: to load candidates and to decide."""
     texts = {event.report.texts for event in events if event.report}
     return {(note, side_text): read_words(note, side_text) for note, side_text in texts}
 
 
 def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings, *, now: datetime) -> Settlement:
-    """Decide what the events of a batch change. *book* is used up: it holds afterwards what the batch made of it."""
+    """Compute the changes that a batch of events makes. *book* is changed, so it cannot be used for another batch."""
     done = Settlement()
     fold = _Fold(book, rules, readings, now, done)
-    book.to_come = [event.report for event in events if event.report and event.kind is EventKind.PAID]
+    book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
     for event in events:
-        told = len(done.notifications)
-        if event.report in book.to_come:
-            book.to_come.remove(event.report)
+        notified = len(done.notifications)
+        if event.report in book.undecided:
+            book.undecided.remove(event.report)
         outcome = fold.settle_event(event)
         done.outcomes.append(outcome)
-        done.notifications[told:] = [_as_told_by(event, notification) for notification in done.notifications[told:]]
+        done.notifications[notified:] = [
+            _with_event_facts(event, notification) for notification in done.notifications[notified:]
+        ]
     return done
 
 
-def _as_told_by(event: Event, notification: NewNotification) -> NewNotification:
+def _with_event_facts(event: Event, notification: NewNotification) -> NewNotification:
     facts = notification.facts
     if isinstance(facts, PaymentCredited):
-        # The user's waiting time counts from here, even if the settlement had to be repeated.
+        # The user's waiting time is measured from here, even if the settlement had to be retried.
         facts = replace(facts, received_at=event.received_at)
     return replace(notification, traceparent=event.traceparent, facts=facts)
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
-    """Match a waiting charge again by what is known by now; an empty settlement while it stays unmatched."""
+    """Match a waiting charge again with the current knowledge. The settlement is empty if it stays unmatched."""
     done = Settlement()
     fold = _Fold(book, rules, {}, now, done)
     words = read_words(charge.note or "")
-    found = match(fold.question(charge, words, is_fresh=False), fold.candidates(charge, words), rules)
+    found = match(fold.describe_charge(charge, words, is_fresh=False), fold.find_candidates(charge, words), rules)
     if isinstance(found, Match):
         fold.apply_match(charge, found)
     return done
@@ -313,9 +320,10 @@ def match_by_operator(
     is_own: bool = False,
 ) -> Settlement:
     """
-    Match a waiting charge because a person says so; *payment* is the one that it answers, if any.
+    Match a waiting charge as an operator decided. *payment* is the pending payment that it pays, if any.
 
-    With *is_own* this very charge has completed it before its match was taken back: it is no second one.
+    *is_own* means that this charge completed *payment* before the match was undone. Then it is not flagged as a second
+    charge.
     """
     done = Settlement()
     rules = Rules(rates, fallback=False, fallback_window=timedelta())
@@ -328,7 +336,7 @@ def match_by_operator(
 
 
 class _Fold:
-    """One pass over a batch: what is known, by which rules it is decided, and what has to be written."""
+    """One pass over a batch, with its state: the book, the rules, and the settlement that is being built."""
 
     def __init__(self, book: Book, rules: Rules, readings: Readings, now: datetime, done: Settlement) -> None:
         self._book = book
@@ -347,15 +355,19 @@ class _Fold:
             return Outcome.DUPLICATE
         self._book.delivered.add(event.delivery_key)
         outcome, charge_key = self._outcome(event)
-        is_blank = self._is_blank(event, charge_key)
-        self._done.events.append(EventRecord(event, outcome, charge_key, is_blank))
-        self._tell_operators_of_event(event, outcome)
+        is_erased = self._is_erased(event, charge_key)
+        self._done.events.append(EventRecord(event, outcome, charge_key, is_erased))
+        self._notify_of_event(event, outcome)
         return outcome
 
-    def _is_blank(self, event: Event, charge_key: ChargeKey | None) -> bool:
-        """Tell whether the event is about a user who asked to be erased, and waits for no decision."""
+    def _is_erased(self, event: Event, charge_key: ChargeKey | None) -> bool:
+        """
+        Tell whether the event is about a user who asked to be erased, so that its body must not be stored.
+
+        The event of an unmatched charge is stored, because an operator needs it to decide.
+        """
         if charge_key is not None:
-            return self._is_erased(self._book.charges.get(charge_key))
+            return self._is_of_erased_user(self._book.charges.get(charge_key))
         return event.kind is EventKind.NO_MONEY and event.supporter_id in self._book.erased_supporters
 
     def _outcome(self, event: Event) -> tuple[Outcome, ChargeKey | None]:
@@ -377,59 +389,59 @@ class _Fold:
             case _ as unhandled:
                 assert_never(unhandled)
 
-    def _tell_operators_of_event(self, event: Event, outcome: Outcome) -> None:
+    def _notify_of_event(self, event: Event, outcome: Outcome) -> None:
         news = _NEWS_OF_EVENTS.get(outcome)
         if news is None:
             return
         day = event.received_at.date()
-        # An event that calls for the same remedy however often it comes is told once a day.
+        # Unknown and legacy events need the same action from the operator each time, so notify only once a day.
         fact_key = {
             Outcome.UNKNOWN: f"unknown:{(event.type or '')[:100]}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
         }.get(outcome, f"{outcome}:{event.delivery_key}")
-        self._tell(None, news(type=(event.type or "")[:100] or None), fact_key)
+        self._notify(None, news(type=(event.type or "")[:100] or None), fact_key)
 
     # Payments ----------------------------------------------------------------------------------------------------
 
     def _settle_paid(self, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
         known = self._book.find(report.charge)
         if known is not None and known.is_paid:
-            return self._hear_again(known, report)
-        self._meet_supporter(report)
+            return self._update_charge(known, report)
+        self._keep_supporter(report)
         if known is None:
             charge = self._new_charge(report)
         else:
-            charge = _paid_after_refund(known, report.charge)
+            charge = _add_payment_to_refund(known, report.charge)
             if charge.waits:
-                self._tell_contradiction(charge, Contradiction.REFUND, known)
+                self._notify_of_contradiction(charge, Contradiction.REFUND, known)
         return self._decide(charge, report, is_fresh=self._book.is_fresh)
 
-    def _hear_again(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
-        """Take from a later event the fields that were missing; operators see both values of a field that differs."""
-        if self._is_erased(known):
-            self._tell_contradictions(known, report.charge)
+    def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
+        """Add the fields of a later event that the charge lacks. Notify operators of fields in which the two differ."""
+        if self._is_of_erased_user(known):
+            self._notify_of_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
-        self._meet_supporter(report)
-        charge = _completed_by(known, report.charge)
-        self._tell_contradictions(known, report.charge)
+        self._keep_supporter(report)
+        charge = _add_known_fields(known, report.charge)
+        self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
             return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
         if charge.note != known.note:
-            self._tell_of_late_codes(charge, self._readings[report.texts])
+            self._notify_of_late_codes(charge, self._readings[report.texts])
         return Outcome.RECORDED, charge.charge_key
 
     def _decide(self, charge: Charge, report: ChargeReport, *, is_fresh: bool) -> tuple[Outcome, ChargeKey]:
         words = self._readings[report.texts]
-        question = self.question(
+        described = self.describe_charge(
             charge, words, is_fresh=is_fresh, is_renewal=report.is_renewal, has_answer=report.has_answer
         )
-        found = match(question, self.candidates(charge, words), self._rules)
+        found = match(described, self.find_candidates(charge, words), self._rules)
         if isinstance(found, Match):
             if found.telegram_id in self._book.erased:
-                # A renewal or a late payment of an erased user: credit it, but keep nothing personal.
+                # A renewal or a late payment of an erased user is still credited, but without personal data.
                 charge = replace(charge, note=None, payer_name=None)
                 self._erase_supporter(report)
             self.apply_match(charge, found)
@@ -443,19 +455,19 @@ class _Fold:
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
         if outsider is not None and not found.under_review:
-            reasons = (*found.reasons, Reason(Method.OPERATOR, Why.OUTSIDER))
+            reasons = (*found.reasons, Reason(Method.OPERATOR, Rejection.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
             return Outcome.RECORDED
         charge = replace(charge, state=ChargeState.UNMATCHED, dismissed_by=None)
         self._keep(charge)
-        self._tell(None, ChargeUnmatched.of(charge), f"unmatched:{charge.charge_key}")
+        self._notify(None, ChargeUnmatched.of(charge), f"unmatched:{charge.charge_key}")
         for user in sorted(found.under_review):
             facts = PaymentUnderReview(amount=charge.amount, currency=charge.currency, charge_key=charge.charge_key)
-            self._tell(user, facts, f"under_review:{charge.charge_key}:{user}")
+            self._notify(user, facts, f"under_review:{charge.charge_key}:{user}")
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
-        """Return a charge that is not known yet, with the doubts that only other charges can raise."""
+        """Return a new charge, with the doubts that follow from other charges."""
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
@@ -474,39 +486,39 @@ class _Fold:
         refund = report.charge
         known = self._book.find_refunded(refund)
         if known is None:
-            self._meet_supporter(report)
+            self._keep_supporter(report)
             charge = replace(refund, is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=self._now)
             self._keep(charge)
-            # The payment may still arrive. If it never does, only this message tells of the refund.
-            self._tell(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
+            # The payment may still come. If it never does, this is the only message about the refund.
+            self._notify(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
             return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
             return Outcome.RECORDED, known.charge_key
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
-            self._tell_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
+            self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
         refunded = replace(known, state=ChargeState.REFUNDED, dismissed_by=None, refunded_at=self._now)
         self._keep(refunded)
         if known.telegram_id is not None:
-            self._give_back(refunded, known.telegram_id)
+            self._refund(refunded, known.telegram_id)
         return Outcome.REFUNDED, known.charge_key
 
-    def _give_back(self, charge: Charge, telegram_id: TelegramId) -> None:
+    def _refund(self, charge: Charge, telegram_id: TelegramId) -> None:
         key = charge.charge_key
         self._done.refunded.add(key)
         facts = PaymentRefunded(amount=charge.amount, currency=charge.currency, charge_key=key, code=charge.payment_id)
-        self._tell(telegram_id, facts, f"refunded:{key}")
-        # BMC reports the whole amount even if only a part went back, so an operator may know better.
-        self._tell(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
+        self._notify(telegram_id, facts, f"refunded:{key}")
+        # BMC reports the full amount even for a partial refund, so operators are notified and can correct it.
+        self._notify(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
 
     # Matches -----------------------------------------------------------------------------------------------------
 
     def apply_match(self, charge: Charge, found: Match, *, reasons: tuple[Reason, ...] | None = None) -> None:
         """
-        Write down a match: the credit, the payments it completes, whom to tell, and what is learned from it.
+        Add a match to the settlement: the credit, the completed payments, the notifications, and the lessons for later charges.
 
-        *reasons* None: those of the match.
+        If *reasons* is None, the charge gets the reasons of the match.
         """
         matched = replace(
             charge,
@@ -520,21 +532,21 @@ class _Fold:
             dismissed_by=None,
         )
         self._keep(matched)
-        # A supporter who paid with a code of this user before surprises nobody by paying with it once more.
+        # If the same supporter has paid with a code of this user before, a second charge with it is normal. Do not notify operators.
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
         self._learn(matched, found)
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:
-            # The money went back before it was announced: the pending payment stays open for another try.
-            self._give_back(matched, found.telegram_id)
+            # The refund came before the payment. Leave the pending payment open, so that the user can pay again.
+            self._refund(matched, found.telegram_id)
             return
         for payment in (found.payment, *found.also_paid):
             if payment is not None and payment.is_open:
                 self._complete(payment, matched)
-        self._tell_of_match(matched, found, credits)
+        self._notify_of_match(matched, found, credits)
         if found.flag is Flag.SECOND_CHARGE and not is_known_payer:
-            self._tell(None, ChargeFlagged.of(matched), f"flagged:{matched.charge_key}")
+            self._notify(None, ChargeFlagged.of(matched), f"flagged:{matched.charge_key}")
 
     def _complete(self, payment: PendingPayment, charge: Charge) -> None:
         ended = replace(payment, status=PaymentStatus.COMPLETED, ended_at=self._now)
@@ -544,7 +556,7 @@ class _Fold:
     def _learn(self, charge: Charge, found: Match) -> None:
         book, user = self._book, found.telegram_id
         if found.method is Method.AMOUNT_AND_TIME:
-            # A guess teaches nothing; it only counts against the next one.
+            # Later charges must not rely on a guess. It only counts towards the limit on guesses.
             self._done.guesses[charge.charge_key] = user
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
@@ -555,11 +567,11 @@ class _Fold:
         if charge.supporter_id is not None and found.method is Method.CODE:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
         for name in charge.outsider_names():
-            # A valid code proves that this is one of our users after all. Others may still buy the same item.
+            # A valid code proves that the supporter is a user after all. Other buyers of the same item may still be outsiders.
             if name[0] is not OutsiderKind.ITEM and name in book.outsiders:
                 self._done.outsiders_ended.add(book.outsiders.pop(name))
 
-    def _tell_of_match(self, charge: Charge, found: Match, credits: int) -> None:
+    def _notify_of_match(self, charge: Charge, found: Match, credits: int) -> None:
         picked = found.payment
         total = sum((payment.amount for payment in found.also_paid), start=picked.amount) if picked else None
         facts = PaymentCredited(
@@ -573,42 +585,42 @@ class _Fold:
             picked_amount=total,
             picked_currency=picked.currency if picked else None,
         )
-        self._tell(found.telegram_id, facts, f"credited:{charge.charge_key}")
+        self._notify(found.telegram_id, facts, f"credited:{charge.charge_key}")
         if found.method is Method.AMOUNT_AND_TIME:
-            self._tell(None, ChargeGuessed.of(charge), f"guessed:{charge.charge_key}")
+            self._notify(None, ChargeGuessed.of(charge), f"guessed:{charge.charge_key}")
 
     # Notifications -----------------------------------------------------------------------------------------------
 
-    def _tell_of_late_codes(self, charge: Charge, words: Words) -> None:
-        """Tell operators of words that came after the decision and name another user; the decision stands."""
+    def _notify_of_late_codes(self, charge: Charge, words: Words) -> None:
+        """Notify operators of codes of other users that came after the decision. The decision does not change."""
         if charge.refunded_at is not None:
             return
         named = (self._book.payments.get(code) for code in sorted(words.reading.codes))
         for payment in named:
             if payment is not None and payment.telegram_id != charge.telegram_id:
                 facts = CodeCameLate.of(charge, code=payment.payment_id)
-                self._tell(None, facts, f"code_late:{charge.charge_key}:{payment.payment_id}")
+                self._notify(None, facts, f"code_late:{charge.charge_key}:{payment.payment_id}")
 
-    def _tell_contradictions(self, known: Charge, later: Charge) -> None:
+    def _notify_of_contradictions(self, known: Charge, later: Charge) -> None:
         if None not in (known.amount, later.amount) and known.money != later.money:
-            self._tell_contradiction(known, Contradiction.AMOUNT, later)
+            self._notify_of_contradiction(known, Contradiction.AMOUNT, later)
         if later.doubt is Doubt.STATUS and known.doubt != Doubt.STATUS and known.refunded_at is None:
-            self._tell_contradiction(known, Contradiction.STATUS, later, told=later.told)
+            self._notify_of_contradiction(known, Contradiction.STATUS, later, told=later.told)
 
-    def _tell_contradiction(
+    def _notify_of_contradiction(
         self, charge: Charge, about: Contradiction, later: Charge, *, told: str | None = None
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
         written = None if amount is None else f"{amount:f}"
-        self._tell(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
+        self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
-    def _tell(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:
+    def _notify(self, user: TelegramId | None, facts: Facts, fact_key: str) -> None:
         self._done.notifications.append(NewNotification(user, facts, fact_key))
 
-    # Questions to the rules ------------------------------------------------------------------------------------
+    # The input of the rules --------------------------------------------------------------------------------------
 
-    def question(
+    def describe_charge(
         self,
         charge: Charge,
         words: Words,
@@ -616,14 +628,14 @@ class _Fold:
         is_fresh: bool,
         is_renewal: bool = False,
         has_answer: bool = False,
-    ) -> Question:
-        return Question(
+    ) -> ChargeToMatch:
+        return ChargeToMatch(
             family=charge.family,
             amount=charge.amount_kept,
             currency=charge.currency,
             paid_at=charge.paid_at,
             reading=words.reading,
-            asked_at=self._now,
+            now=self._now,
             is_renewal=is_renewal,
             is_fresh=is_fresh,
             has_answer=has_answer,
@@ -631,11 +643,11 @@ class _Fold:
             is_outsider=self._book.find_outsider(charge) is not None,
         )
 
-    def candidates(self, charge: Charge, words: Words) -> Candidates:
+    def find_candidates(self, charge: Charge, words: Words) -> Candidates:
         book, known = self._book, self._book.payments
         return Candidates(
             coded=[known[code] for code in sorted(words.reading.codes) if code in known],
-            near=[known[code] for code in sorted(words.reading.corrections) if code in known],
+            corrected=[known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
             undone=book.undone.get(charge.subscription or "", frozenset()),
             supporters=book.supporters.get(charge.supporter_id or "", frozenset()),
@@ -643,17 +655,17 @@ class _Fold:
             mentioned=book.users_mentioned(words.mentions),
             guesses=book.guesses,
             charges_waiting=sum(self._is_alike(other, charge) for other in book.find_waiting(charge))
-            + sum(self._is_rival_to_come(report, charge) for report in book.to_come),
+            + sum(self._is_undecided_rival(report, charge) for report in book.undecided),
         )
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
-        """Return the pending payments of this amount and currency, or all where a known supporter may have others."""
+        """Return the pending payments of this amount and currency, or all payments if the supporter is known."""
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
 
-    def _is_rival_to_come(self, report: ChargeReport, charge: Charge) -> bool:
-        """Tell whether the batch holds another charge of this amount that no code decides."""
+    def _is_undecided_rival(self, report: ChargeReport, charge: Charge) -> bool:
+        """Tell whether *report* is another charge of this amount that no code will decide."""
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
         return not is_coded and other.charge_key != charge.charge_key and self._is_alike(other, charge)
@@ -668,7 +680,7 @@ class _Fold:
         self._book.keep(charge)
         self._done.charges[charge.charge_key] = charge
 
-    def _meet_supporter(self, report: ChargeReport) -> None:
+    def _keep_supporter(self, report: ChargeReport) -> None:
         if report.supporter is not None:
             self._done.supporters[report.supporter.supporter_id] = report.supporter
 
@@ -676,7 +688,7 @@ class _Fold:
         if report.supporter is not None:
             self._done.supporters[report.supporter.supporter_id] = replace(report.supporter, name=None, email=None)
 
-    def _is_erased(self, charge: Charge | None) -> bool:
+    def _is_of_erased_user(self, charge: Charge | None) -> bool:
         return charge is not None and charge.telegram_id in self._book.erased
 
 
@@ -693,8 +705,8 @@ def _report_of(event: Event) -> ChargeReport:
     return event.report
 
 
-def _completed_by(known: Charge, later: Charge) -> Charge:
-    """Add the fields that a later event of the same charge knows better: ids, a supporter, later words, a clear field."""
+def _add_known_fields(known: Charge, later: Charge) -> Charge:
+    """Return *known* with missing fields added from *later*, the newer note, and a doubt that *later* resolved or raised."""
     is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
     is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
     return replace(
@@ -714,14 +726,15 @@ def _completed_by(known: Charge, later: Charge) -> Charge:
     )
 
 
-def _paid_after_refund(known: Charge, paid: Charge) -> Charge:
+def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
-    Give a charge whose refund came first its payment.
+    Return a charge that was refunded before its payment came, with the fields of the payment added.
 
-    A refund of another amount is not the refund of all: then the charge is matched as any other, and operators decide.
+    If the amounts differ, the refund was not a full refund. The charge is then matched like any other, and operators
+    decide about the refund.
     """
     charge = replace(
-        _completed_by(known, paid),
+        _add_known_fields(known, paid),
         is_paid=True,
         amount=paid.amount,
         currency=paid.currency,
@@ -735,7 +748,7 @@ def _paid_after_refund(known: Charge, paid: Charge) -> Charge:
 
 
 def _known_doubt(doubt: Doubt | str | None) -> Doubt | None:
-    """Read a stored doubt; one that only a newer version knows is a doubt all the same."""
+    """Return a stored doubt. A value that only a newer version knows counts as `Doubt.STATUS`, so it still blocks the rules."""
     if doubt is None:
         return None
     return Doubt(doubt) if doubt in set(Doubt) else Doubt.STATUS

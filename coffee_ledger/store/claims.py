@@ -9,7 +9,7 @@ from decimal import Decimal
 from coffee_ledger.claiming import (
     CANDIDATES_MAX,
     DECLINES_COUNT_FOR,
-    Story,
+    ClaimedPayment,
     WaitingCharge,
     find_pause_end,
     rank_candidates,
@@ -33,8 +33,8 @@ class OpenClaim:
     created_at: datetime
 
     @property
-    def story(self) -> Story:
-        return Story(self.paid_on, self.amount, self.currency, self.name)
+    def claimed(self) -> ClaimedPayment:
+        return ClaimedPayment(self.paid_on, self.amount, self.currency, self.name)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ class Paused:
     until: datetime
 
 
-async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now: datetime) -> int | NotRaised | Paused:
+async def raise_claim(
+    pool: Pool, telegram_id: TelegramId, claimed: ClaimedPayment, *, now: datetime
+) -> int | NotRaised | Paused:
     """Record a claim with the charges that may be meant, tell the operators, and return its id. The user must be known."""
     async with transaction(pool) as db:
         # Settlement and the operators' decisions take the same lock: no candidate is matched meanwhile, and no claim is
@@ -72,8 +74,8 @@ async def raise_claim(pool: Pool, telegram_id: TelegramId, story: Story, *, now:
             return Paused(pause_end)
         if await db.fetchval(sql("count_claims"), telegram_id, now - timedelta(days=1)) >= CLAIMS_A_DAY_MAX:
             return NotRaised.TOO_MANY
-        candidates = await load_candidates(db, story, raised_at=now)
-        told = story.paid_on, story.amount, story.currency, story.name
+        candidates = await load_candidates(db, claimed, raised_at=now)
+        told = claimed.paid_on, claimed.amount, claimed.currency, claimed.name
         claim_id: int | None = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
         if claim_id is None:
             return NotRaised.OPEN_BEFORE
@@ -95,16 +97,18 @@ async def load_declines(
     return [row["decided_at"] for row in await db.fetch(sql("find_declines"), telegram_id, since)]
 
 
-async def load_candidates(db: Connection, story: Story, *, raised_at: datetime) -> Sequence[int]:
+async def load_candidates(db: Connection, claimed: ClaimedPayment, *, raised_at: datetime) -> Sequence[int]:
     """Find the charges that wait and may be meant, the likeliest first; others may wait tomorrow than wait today."""
-    rows = await db.fetch(sql("find_claimable_charges"), *search_window(story), raised_at)
-    return rank_candidates(story, [WaitingCharge(**row) for row in rows])
+    rows = await db.fetch(sql("find_claimable_charges"), *search_window(claimed), raised_at)
+    return rank_candidates(claimed, [WaitingCharge(**row) for row in rows])
 
 
-async def load_guessed(db: Connection, story: Story, telegram_id: TelegramId, *, raised_at: datetime) -> Sequence[int]:
+async def load_guessed(
+    db: Connection, claimed: ClaimedPayment, telegram_id: TelegramId, *, raised_at: datetime
+) -> Sequence[int]:
     """Find the charges of that sum which a rule gave to somebody else, though the code was not in them, or not whole."""
-    told = story.amount, story.currency, telegram_id
-    rows = await db.fetch(sql("find_guessed_charges"), *search_window(story), raised_at, *told, CANDIDATES_MAX)
+    told = claimed.amount, claimed.currency, telegram_id
+    rows = await db.fetch(sql("find_guessed_charges"), *search_window(claimed), raised_at, *told, CANDIDATES_MAX)
     return [row["charge_id"] for row in rows]
 
 

@@ -123,7 +123,7 @@ async def match_charge(
         is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.charge_key))
         done = match_by_operator(charge, telegram_id, payment, rates, now=order.now, is_own=is_own)
         claim = await load_open_claim(db, telegram_id)
-        candidates = await load_candidates(db, claim.story, raised_at=claim.created_at) if claim else []
+        candidates = await load_candidates(db, claim.claimed, raised_at=claim.created_at) if claim else []
         # Told once for each decision: a charge whose match was taken back is told again.
         done.notifications = [
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")

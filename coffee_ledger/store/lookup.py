@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from coffee_ledger.charges import Charge
-from coffee_ledger.claiming import DAYS_APART_MAX, Story
+from coffee_ledger.claiming import DAYS_APART_MAX, ClaimedPayment
 from coffee_ledger.model import (
     ChargeState,
     CreditKind,
@@ -265,9 +265,9 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         if claim.status != "open":
             return ClaimFile(claim, await _users(db, {claim.telegram_id, claim.decided_by}))
         # Looked for anew: since it was raised, a charge may have come late, or have been taken back from somebody else.
-        story = Story(claim.paid_on, claim.amount, claim.currency, claim.name)
-        candidates = await load_candidates(db, story, raised_at=claim.created_at)
-        guessed = await load_guessed(db, story, claim.telegram_id, raised_at=claim.created_at)
+        claimed = ClaimedPayment(claim.paid_on, claim.amount, claim.currency, claim.name)
+        candidates = await load_candidates(db, claimed, raised_at=claim.created_at)
+        guessed = await load_guessed(db, claimed, claim.telegram_id, raised_at=claim.created_at)
         declined_at = await load_declines(db, claim.telegram_id)
         charges = {one.charge_id: one for one in await load_shown_charges(db, [*candidates, *guessed], [])}
         owners = {one.telegram_id for one in charges.values()}

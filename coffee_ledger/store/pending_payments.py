@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import asyncpg
 
-from coffee_ledger.codes import near_codes
+from coffee_ledger.codes import confusable_codes
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import (
     PaymentId,
@@ -218,7 +218,7 @@ async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) ->
     """Draw until the code differs from every code ever given out in three places or more."""
     while True:
         code = draw_code()
-        if not await db.fetch(sql("find_taken_codes"), [code, *near_codes(code)]):
+        if not await db.fetch(sql("find_taken_codes"), [code, *confusable_codes(code)]):
             return code
 
 

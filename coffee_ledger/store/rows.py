@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 from pydantic import TypeAdapter
 
-from coffee_ledger.charges import Charge, Flag, Reason, Why
+from coffee_ledger.charges import Charge, Flag, Reason, Rejection
 from coffee_ledger.model import ChargeState, Doubt, Family, Method, NotificationKind, PaymentStatus, PendingPayment
 from coffee_ledger.notifications import FACTS, Facts, NewNotification
 from coffee_ledger.store.database import Connection, sql
@@ -55,7 +55,7 @@ def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
     return tuple(
         Reason(
             _known(Method, row.get("rule") or ""),
-            _known(Why, row.get("why") or ""),
+            _known(Rejection, row.get("why") or ""),
             row.get("payment_id"),
             row.get("telegram_id"),
         )

@@ -386,13 +386,13 @@ async def _keep_events(db: Connection, records: Sequence[EventRecord], now: date
         [record.event.type for record in records],
         [record.event.live_mode for record in records],
         [record.event.attempt for record in records],
-        [None if record.is_blank else record.event.body for record in records],
+        [None if record.is_erased else record.event.body for record in records],
         [record.outcome for record in records],
         [record.charge_key for record in records],
         [record.event.received_at for record in records],
         [record.event.verified_by for record in records],
         [record.event.supporter_id for record in records],
-        [now if record.is_blank else None for record in records],
+        [now if record.is_erased else None for record in records],
     )
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
 from coffee_ledger.store.database import Pool
@@ -150,7 +150,7 @@ async def test_a_user_cannot_withdraw_another_users_claim(
 async def test_a_claim_raised_during_the_questions_is_shown_and_can_be_withdrawn(anna: Person, ledger: Ledger) -> None:
     """As if the user had claimed on another phone meanwhile."""
     await claim(anna, "press:Today", "press:$5")
-    faster = Story(datetime.now(UTC).date(), Decimal(7), "USD", None)
+    faster = ClaimedPayment(datetime.now(UTC).date(), Decimal(7), "USD", None)
     await raise_claim(ledger.pool, TelegramId(ANNA), faster, now=datetime.now(UTC))
 
     said = await claim_on(anna, "press:Skip")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import NotRaised, raise_claim
 from coffee_ledger.store.database import Pool
@@ -72,8 +72,8 @@ async def download(sandbox: Sandbox, message: Message) -> str:
 
 async def claimed(anna: Person, operator: Person, ledger: Ledger, *, amount: str, name: str) -> Message:
     """Raise a claim that is dated today, and return its card."""
-    story = Story(datetime.now(UTC).date(), Decimal(amount), "USD", name)
-    raised = await raise_claim(ledger.pool, TelegramId(anna.telegram_id), story, now=datetime.now(UTC))
+    claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(amount), "USD", name)
+    raised = await raise_claim(ledger.pool, TelegramId(anna.telegram_id), claimed, now=datetime.now(UTC))
     assert not isinstance(raised, NotRaised)
     return await operator.hear()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
 from tests.bot.conftest import OPERATOR
@@ -96,8 +96,8 @@ async def test_an_automatically_dismissed_charge_is_credited_from_a_claim(
     await shown(operator, question, "Dismissed: #1")
     assert await webhook.settle(a_payment(supporter_id=9, amount=8)) == ["recorded"]
     await anna.ask("/start")
-    story = Story(datetime.now(UTC).date(), Decimal(8), "USD", None)
-    await raise_claim(ledger.pool, TelegramId(anna.telegram_id), story, now=datetime.now(UTC))
+    claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(8), "USD", None)
+    await raise_claim(ledger.pool, TelegramId(anna.telegram_id), claimed, now=datetime.now(UTC))
 
     card = await operator.hear()
     await operator.press(data_of(card, "for @anna?"))

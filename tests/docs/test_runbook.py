@@ -19,8 +19,8 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from coffee_ledger.charges import Flag, Why
-from coffee_ledger.claiming import DECLINE_LIMITS, Story
+from coffee_ledger.charges import Flag, Rejection
+from coffee_ledger.claiming import DECLINE_LIMITS, ClaimedPayment
 from coffee_ledger.events import read_event
 from coffee_ledger.model import (
     ChargeState,
@@ -126,7 +126,7 @@ async def allowed(pool: Pool, word: str, table: str) -> set[str]:
 
 async def test_states_and_headings_are_the_same(pool: Pool) -> None:
     known = members("payment", PaymentStatus) | members("charge", ChargeState) | {"charge held"}
-    known |= members("reason", Why) | members("flag", Flag) | members("method", Method)
+    known |= members("reason", Rejection) | members("flag", Flag) | members("method", Method)
     known |= members("event", Outcome) | members("entry", CreditKind) | members("message", NotificationKind)
     known |= members("refusal", RefusalCause)
     known |= await allowed(pool, "sending", "notifications") | await allowed(pool, "claim", "claims")
@@ -176,7 +176,7 @@ def all_words() -> list[str]:
     words, say = Words(), speech("en").say
     for file in sorted((LOCALES / "en").glob("*.ftl")):
         words.visit(FluentParser().parse(file.read_text(encoding="utf-8")))
-    lines = [say("reason", rule=say(f"rule-{rule}"), why=say(f"why-{why}")) for rule in Method for why in Why]
+    lines = [say("reason", rule=say(f"rule-{rule}"), why=say(f"why-{why}")) for rule in Method for why in Rejection]
     lines += [f"Decided by: {say(f'rule-{rule}')}." for rule in Method]
     lines += [
         f"told: {say(f'desk-kind-{kind}')}, {say(f'desk-sent-{status}')}"
@@ -712,8 +712,8 @@ async def test_a_claim_without_its_card_is_shown_again(
     anna: Person, operator: Person, pool: Pool, ledger: Ledger
 ) -> None:
     await known(anna, operator)
-    story = Story(datetime.now(UTC).date(), Decimal(5), "USD", "Anna")
-    raised = await raise_claim(pool, TelegramId(ANNA), story, now=datetime.now(UTC))
+    claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(5), "USD", "Anna")
+    raised = await raise_claim(pool, TelegramId(ANNA), claimed, now=datetime.now(UTC))
     assert not isinstance(raised, NotRaised)
     await operator.hear()
 

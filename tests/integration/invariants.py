@@ -72,7 +72,7 @@ class Written:
     """The codes that a supporter wrote in any event of the charge."""
 
     codes: frozenset[str] = frozenset()
-    near: frozenset[str] = frozenset()
+    corrected: frozenset[str] = frozenset()
     """Codes that are one slip away from the text."""
     is_renewal: bool = False
 
@@ -224,15 +224,15 @@ def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())
         coded = {known.owners[code] for code in written.codes if code in known.owners}
-        near = {known.owners[code] for code in written.near if code in known.owners}
+        corrected = {known.owners[code] for code in written.corrected if code in known.owners}
         match charge["method"]:
             case "code":
                 assert coded == {charge["telegram_id"]}, charge
             case "corrected_code":
                 assert not coded, charge
-                assert near == {charge["telegram_id"]}, charge
+                assert corrected == {charge["telegram_id"]}, charge
             case "known_supporter" | "amount_and_time":
-                assert coded | near <= {charge["telegram_id"]}, charge
+                assert coded | corrected <= {charge["telegram_id"]}, charge
 
 
 def check_guesses(before: Snapshot, after: Snapshot, known: Known) -> None:
@@ -258,7 +258,7 @@ def check_guess(guess: Row, charge: Row, before: Snapshot, after: Snapshot, know
     user, paid_at, guessed_at = guess["telegram_id"], time(charge["paid_at"]), time(guess["guessed_at"])
     written = known.written.get(name_of(charge), Written())
     assert not written.codes, charge
-    assert not written.near, charge
+    assert not written.corrected, charge
     assert not written.is_renewal, charge
     assert earlier_of(before, charge) is None, "a guess is made only when the charge arrives"
 
@@ -319,7 +319,7 @@ def check_outsiders_are_dismissed(before: Snapshot, after: Snapshot, known: Know
     for charge in after.charges:
         written = known.written.get(name_of(charge), Written())
         is_new = charge["charge_id"] not in earlier and charge["is_paid"] and charge["doubt"] is None
-        if is_new and charge["supporter_id"] in remembered and not written.codes and not written.near:
+        if is_new and charge["supporter_id"] in remembered and not written.codes and not written.corrected:
             assert charge["state"] in ("dismissed", "refunded"), charge
             assert charge["charge_key"] not in asked, charge
 

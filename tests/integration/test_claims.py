@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import Rates, TelegramId
 from coffee_ledger.store.claims import NotRaised, Paused, raise_claim, withdraw_claim
 from coffee_ledger.store.database import Pool, open_pool, sql
@@ -47,7 +47,7 @@ async def claim(bot: Pool, name: str | None, *, days_ago: int = 0) -> ClaimFile:
     """Claim $5 of that day in this name, and return the claim as operators see it."""
     now = datetime.now(UTC)
     claim_id = await raise_claim(
-        bot, MALLORY, Story((now - timedelta(days=days_ago)).date(), Decimal(5), "USD", name), now=now
+        bot, MALLORY, ClaimedPayment((now - timedelta(days=days_ago)).date(), Decimal(5), "USD", name), now=now
     )
     assert isinstance(claim_id, int)
     file = await find_claim_file(bot, claim_id)
@@ -143,7 +143,7 @@ async def test_the_note_makes_no_charge_of_another_amount_a_candidate(webhook: W
 
 
 async def claim_at(bot: Pool, at: datetime) -> int | NotRaised | Paused:
-    return await raise_claim(bot, MALLORY, Story(at.date(), Decimal(5), "USD"), now=at)
+    return await raise_claim(bot, MALLORY, ClaimedPayment(at.date(), Decimal(5), "USD"), now=at)
 
 
 async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.events import read_event
 from coffee_ledger.model import TelegramId
@@ -276,8 +276,8 @@ async def test_data_that_an_operator_still_needs_is_not_blanked(
     failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
     await keep_failed_event(ledger.pool, failed)
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", ANNA)
-    story = Story(datetime.now(UTC).date(), Decimal(5), "USD", "Anna K")
-    await raise_claim(ledger.pool, TelegramId(ANNA), story, now=datetime.now(UTC))
+    claimed = ClaimedPayment(datetime.now(UTC).date(), Decimal(5), "USD", "Anna K")
+    await raise_claim(ledger.pool, TelegramId(ANNA), claimed, now=datetime.now(UTC))
     task, later = janitor_task(janitor, "blank_personal_fields"), datetime.now(UTC) + 2 * RETENTION
 
     await task.run_once(later)

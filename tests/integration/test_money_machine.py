@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from coffee_ledger.charges import OutsiderKind
-from coffee_ledger.claiming import Story
-from coffee_ledger.codes import issue_code, near_codes, show_code
+from coffee_ledger.claiming import ClaimedPayment
+from coffee_ledger.codes import confusable_codes, issue_code, show_code
 from coffee_ledger.errors import TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import Outcome, PaymentId, TelegramId
@@ -153,13 +153,13 @@ def silence() -> Iterator[None]:
 
 
 @pytest.fixture
-def known_near_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+def known_confusable_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cache the neighbours of each code, because every sequence draws the same codes."""
-    monkeypatch.setattr("coffee_ledger.store.pending_payments.near_codes", functools.cache(near_codes))
+    monkeypatch.setattr("coffee_ledger.store.pending_payments.confusable_codes", functools.cache(confusable_codes))
 
 
 @pytest.fixture
-def world(postgres_address: str, silence: None, known_near_codes: None) -> Iterator[World]:
+def world(postgres_address: str, silence: None, known_confusable_codes: None) -> Iterator[World]:
     server = f"{postgres_address}/money_machine"
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
@@ -414,7 +414,7 @@ class MoneyMachine(RuleBasedStateMachine):
         """A slip is corrected only while the payment is open, and never decides for another user."""
         code = self.request(user, "10")
         slip = f"{code[:place]}{sign}{code[place + 1 :]}"
-        written = Written(frozenset({code})) if slip == code else Written(near=frozenset({code}))
+        written = Written(frozenset({code})) if slip == code else Written(corrected=frozenset({code}))
         if is_late:
             self.do(cancel_payment(self.world.bot, code, user, now=self.now))
 
@@ -954,8 +954,8 @@ class MoneyMachine(RuleBasedStateMachine):
         end=st.sampled_from([None, "declined", "withdrawn"]),
     )
     def claim(self, user: TelegramId, amount: str, name: str | None, end: str | None) -> None:
-        story = Story(self.now.date(), Decimal(amount), "USD", name)
-        claim_id = self.do(raise_claim(self.world.bot, user, story, now=self.now))
+        claimed = ClaimedPayment(self.now.date(), Decimal(amount), "USD", name)
+        claim_id = self.do(raise_claim(self.world.bot, user, claimed, now=self.now))
         if isinstance(claim_id, int) and end is not None:
             self.end_claim(claim_id, user, end)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.charges import Reason, Why
+from coffee_ledger.charges import Reason, Rejection
 from coffee_ledger.model import Method, NotificationKind, TelegramId
 from coffee_ledger.store.database import Pool, open_pool, sql
 from coffee_ledger.store.lease import LEASE_SECONDS, Lease
@@ -448,7 +448,7 @@ async def test_operators_are_told_why_a_charge_was_not_matched(outbox: Outbox, w
     told = await outbox.begin(now=datetime.now(UTC) + SECOND)
 
     assert [one.kind for one in told] == [NotificationKind.CHARGE_UNMATCHED] * len(OPERATORS)
-    assert told[0].reasons[0] == Reason(Method.CODE, Why.NO_CODE)
+    assert told[0].reasons[0] == Reason(Method.CODE, Rejection.NO_CODE)
 
 
 async def test_a_payment_is_announced_before_its_refund_although_both_came_at_once(

@@ -9,7 +9,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from coffee_ledger.codes import near_codes
+from coffee_ledger.codes import confusable_codes
 from coffee_ledger.errors import PaymentIdTakenError, TooManyOpenPaymentsError
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, TelegramId
 from coffee_ledger.store.database import Pool, open_pool, sql
@@ -291,7 +291,7 @@ def differences(one: str, other: str) -> int:
 async def test_a_new_code_differs_in_three_places_from_all_earlier_ones(bot: Bot, ledger: Ledger, status: str) -> None:
     """A slip must never turn one code into another, even one that ended long ago, because late payments are credited too."""
     await ledger.open(CODE, user=BOHDAN, status=status)
-    near = sorted(near_codes(CODE))
+    near = sorted(confusable_codes(CODE))
     bot.codes = iter([CODE, near[0], near[-1], OTHER_CODE])
 
     payment = await bot.open(request_of())

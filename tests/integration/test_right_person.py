@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.charges import OutsiderKind
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.codes import issue_code, read_codes
 from coffee_ledger.events import read_event
 from coffee_ledger.model import NotificationKind, PaymentId, Rates, TelegramId
@@ -939,7 +939,10 @@ async def test_a_claim_finds_the_payment_of_a_known_outsider(ledger: Ledger, web
     await meet_user(desk, TelegramId(ANNA), language="en", username=None, now=now())
 
     claim_id = await raise_claim(
-        desk, TelegramId(ANNA), Story(now().date(), Decimal(7), "USD", "Anna"), now=now() + timedelta(seconds=5)
+        desk,
+        TelegramId(ANNA),
+        ClaimedPayment(now().date(), Decimal(7), "USD", "Anna"),
+        now=now() + timedelta(seconds=5),
     )
 
     assert isinstance(claim_id, int)
@@ -1063,7 +1066,7 @@ async def test_a_claim_raised_while_its_event_was_spooled_is_closed(
     body = raw(a_payment(support_note=CODE, created_at=seconds_ago(600)))
     spooled = read_event(body, received_at=now() - timedelta(minutes=10), nonce="n")
     raised_at = now() - timedelta(seconds=5)
-    await raise_claim(ledger.pool, TelegramId(ANNA), Story(now().date(), Decimal(5), "USD"), now=raised_at)
+    await raise_claim(ledger.pool, TelegramId(ANNA), ClaimedPayment(now().date(), Decimal(5), "USD"), now=raised_at)
 
     async with open_pool(role_url("webhook")) as pool:
         await settle_events(pool, [spooled], RULES, now=now())

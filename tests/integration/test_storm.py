@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.codes import issue_code
 from coffee_ledger.errors import DatabaseAwayError, TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
@@ -182,7 +182,7 @@ class Storm:
 
     async def claim(self) -> None:
         user = self.chance.choice(USERS)
-        await raise_claim(self.bot, user, Story(now().date(), Decimal(5), "USD"), now=now())
+        await raise_claim(self.bot, user, ClaimedPayment(now().date(), Decimal(5), "USD"), now=now())
         open_claim = await find_open_claim(self.bot, user)
         if open_claim and self.chance.random() < 0.5:
             await withdraw_claim(self.bot, open_claim.claim_id, user, now=now())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.charges import Flag, Reason, Why
+from coffee_ledger.charges import Flag, Reason, Rejection
 from coffee_ledger.model import ChargeKey, Family, Method, NotificationKind, PaymentId, Rates, TelegramId
 from coffee_ledger.notifications import (
     ChargeContradicted,
@@ -236,8 +236,8 @@ def test_a_refund_of_an_unknown_amount_is_announced() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("why", Why)
-def test_each_reason_is_shown_with_its_candidate(why: Why, language: str) -> None:
+@pytest.mark.parametrize("why", Rejection)
+def test_each_reason_is_shown_with_its_candidate(why: Rejection, language: str) -> None:
     reason = Reason(Method.CODE, why, CODE, TelegramId(202))
 
     said = told(UNMATCHED, language=language, reasons=[reason, Reason(Method.CODE, why)])
@@ -248,7 +248,7 @@ def test_each_reason_is_shown_with_its_candidate(why: Why, language: str) -> Non
 
 
 def test_a_card_with_very_many_candidates_fits_into_a_message() -> None:
-    reason = Reason(Method.CODE, Why.SEVERAL_CODES, PaymentId("1" * 15 + "_1732347758"), TelegramId(10**15))
+    reason = Reason(Method.CODE, Rejection.SEVERAL_CODES, PaymentId("1" * 15 + "_1732347758"), TelegramId(10**15))
 
     said = told(replace(UNMATCHED, charge_key=ChargeKey("x" * 300)), reasons=[reason] * 300)
 
@@ -289,7 +289,7 @@ def test_values_unknown_to_this_version_are_shown_unchanged(language: str) -> No
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_mentioned_users_are_shown_without_a_rule(language: str) -> None:
-    reason = Reason(Method.OPERATOR, Why.MENTIONED, telegram_id=ANNA)
+    reason = Reason(Method.OPERATOR, Rejection.MENTIONED, telegram_id=ANNA)
 
     said = told(UNMATCHED, language=language, reasons=[reason])
 

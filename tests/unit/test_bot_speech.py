@@ -8,7 +8,7 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from coffee_ledger.charges import Why
+from coffee_ledger.charges import Rejection
 from coffee_ledger.model import CreditKind, Doubt, Method, NotificationKind
 from coffee_ledger.store.desk import Action, Disowned, RefusalCause
 from coffee_ledger.store.pending_payments import Change
@@ -69,7 +69,7 @@ def test_every_enum_value_has_a_text(language: str) -> None:
     texts = set(messages(language))
 
     assert {one.value.replace("_", "-") for one in NotificationKind} <= texts
-    assert {f"why-{one}" for one in Why} | {f"rule-{one}" for one in Method} <= texts
+    assert {f"why-{one}" for one in Rejection} | {f"rule-{one}" for one in Method} <= texts
     assert {f"history-{one.replace('_', '-')}" for one in (*CreditKind, *Change)} <= texts
     assert {f"desk-doubt-{one}" for one in Doubt} | {f"desk-action-{one}" for one in Action} <= texts
     assert {f"desk-refused-{one}" for one in RefusalCause if one is not RefusalCause.DECIDED_BEFORE} <= texts

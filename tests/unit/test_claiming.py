@@ -7,7 +7,7 @@ import pytest
 
 from coffee_ledger.claiming import (
     CANDIDATES_MAX,
-    Story,
+    ClaimedPayment,
     WaitingCharge,
     find_pause_end,
     names_agree,
@@ -29,14 +29,14 @@ def charge(number: int, **fields: object) -> WaitingCharge:
     return WaitingCharge(charge_id=number, **{**known, **fields})  # type: ignore[arg-type]  # tests pass any fields
 
 
-def story(**fields: object) -> Story:
+def a_claimed_payment(**fields: object) -> ClaimedPayment:
     known: dict[str, object] = {
         "paid_on": date(2026, 11, 21),
         "amount": Decimal(5),
         "currency": "USD",
         "name": "Олена",
     }
-    return Story(**{**known, **fields})  # type: ignore[arg-type]  # tests pass any fields
+    return ClaimedPayment(**{**known, **fields})  # type: ignore[arg-type]  # tests pass any fields
 
 
 def test_a_full_match_ranks_before_a_partial_one() -> None:
@@ -46,49 +46,49 @@ def test_a_full_match_ranks_before_a_partial_one() -> None:
         charge(3, supporter_name="Олена Б."),
     )
 
-    assert rank_candidates(story(), [near, named, whole]) == [3, 1, 2]
+    assert rank_candidates(a_claimed_payment(), [near, named, whole]) == [3, 1, 2]
 
 
 def test_the_nearest_day_ranks_first_and_then_the_older_charge() -> None:
     later = datetime(2026, 11, 22, tzinfo=UTC)
 
-    assert rank_candidates(story(), [charge(1, paid_at=later), charge(3), charge(2)]) == [2, 3, 1]
+    assert rank_candidates(a_claimed_payment(), [charge(1, paid_at=later), charge(3), charge(2)]) == [2, 3, 1]
 
 
 def test_the_amount_and_the_name_have_equal_weight() -> None:
     named, paid = charge(1, amount=Decimal(7), supporter_name="Олена"), charge(2)
 
-    assert rank_candidates(story(), [paid, named]) == [1, 2]
+    assert rank_candidates(a_claimed_payment(), [paid, named]) == [1, 2]
 
 
 def test_a_full_match_ranks_first_even_two_days_away() -> None:
     near = charge(1)
     whole = charge(2, supporter_name="Олена", paid_at=datetime(2026, 11, 23, tzinfo=UTC))
 
-    assert rank_candidates(story(), [near, whole]) == [2, 1]
+    assert rank_candidates(a_claimed_payment(), [near, whole]) == [2, 1]
 
 
 def test_a_payment_is_searched_within_two_days() -> None:
-    assert search_window(story()) == (date(2026, 11, 19), date(2026, 11, 23))
+    assert search_window(a_claimed_payment()) == (date(2026, 11, 19), date(2026, 11, 23))
 
 
 @pytest.mark.parametrize(("days", "found"), [(-3, []), (-2, [1]), (2, [1]), (3, [])])
 def test_a_charge_more_than_two_days_away_is_no_candidate(days: int, found: list[int]) -> None:
     paid_at = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(days=days)
 
-    assert rank_candidates(story(), [charge(1, paid_at=paid_at)]) == found
+    assert rank_candidates(a_claimed_payment(), [charge(1, paid_at=paid_at)]) == found
 
 
 def test_another_amount_or_currency_without_the_name_is_no_candidate() -> None:
     waiting = [charge(1, amount=Decimal(7)), charge(2, currency="EUR", supporter_name="Petro")]
 
-    assert rank_candidates(story(), waiting) == []
+    assert rank_candidates(a_claimed_payment(), waiting) == []
 
 
 def test_as_many_candidates_are_ranked_as_a_card_shows() -> None:
     waiting = [charge(number) for number in range(CANDIDATES_MAX + 1)]
 
-    assert rank_candidates(story(), waiting) == list(range(CANDIDATES_MAX))
+    assert rank_candidates(a_claimed_payment(), waiting) == list(range(CANDIDATES_MAX))
 
 
 @pytest.mark.parametrize(

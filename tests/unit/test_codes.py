@@ -18,11 +18,11 @@ from coffee_ledger.codes import (
     SHAPES_CORRECTED_MAX,
     Reading,
     check_sign,
+    confusable_codes,
     drop_older_forms,
     is_code,
     is_older_form,
     issue_code,
-    near_codes,
     older_form_owner,
     read_codes,
     read_exact_codes,
@@ -72,7 +72,7 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
     live: set[PaymentId] = set()
     while len(live) < count:
         code = issue_code(chance)
-        if live.isdisjoint({code, *near_codes(code)}):
+        if live.isdisjoint({code, *confusable_codes(code)}):
             live.add(code)
     return frozenset(live)
 
@@ -155,8 +155,8 @@ def test_every_swap_of_every_two_neighbours_is_caught(place: int) -> None:
 
 @settings(max_examples=5)
 @given(codes)
-def test_near_codes_are_all_codes_at_distance_two(code: PaymentId) -> None:
-    near = near_codes(code)
+def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None:
+    near = confusable_codes(code)
 
     assert all(is_code(other) and distance(code, other) == 2 for other in near)
     assert len(near) == sum(

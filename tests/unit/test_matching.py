@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.charges import Flag, Why
+from coffee_ledger.charges import Flag, Rejection
 from coffee_ledger.codes import Reading, read_codes
-from coffee_ledger.matching import Candidates, GuessRecord, Match, Question, Rules, Unmatched, match
+from coffee_ledger.matching import Candidates, ChargeToMatch, GuessRecord, Match, Rules, Unmatched, match
 from coffee_ledger.model import Doubt, Family, Method, PaymentId, PaymentStatus, PendingPayment, Rates, TelegramId
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -28,15 +28,15 @@ def reading(*codes: str, corrections: tuple[str, ...] = ()) -> Reading:
     )
 
 
-def question(
+def a_charge(
     read: Reading = NO_CODE,
     *,
     amount: str = "5",
     currency: str = "USD",
     family: Family = Family.DONATION,
     is_renewal: bool = False,
-) -> Question:
-    return Question(family, Decimal(amount), currency, NOW, read, asked_at=NOW, is_renewal=is_renewal)
+) -> ChargeToMatch:
+    return ChargeToMatch(family, Decimal(amount), currency, NOW, read, now=NOW, is_renewal=is_renewal)
 
 
 def payment(
@@ -75,14 +75,16 @@ def anothers(code: str = "ZZZZ2222", **values: Any) -> PendingPayment:
     return payment(code, user=BOHDAN, **values)
 
 
-def decide(asked: Question, candidates: Candidates, rules: Rules = RULES) -> tuple[Method, TelegramId] | set[Why | str]:
+def decide(
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules = RULES
+) -> tuple[Method, TelegramId] | set[Rejection | str]:
     """Return the method and the user of the match, or the reasons against a match."""
-    found = match(asked, candidates, rules)
+    found = match(charge, candidates, rules)
     return (found.method, found.telegram_id) if isinstance(found, Match) else {reason.why for reason in found.reasons}
 
 
 def test_a_code_in_the_text_decides_for_any_amount() -> None:
-    found = match(question(reading(A_CODE), amount="3"), Candidates(coded=[payment(amount="10")]), RULES)
+    found = match(a_charge(reading(A_CODE), amount="3"), Candidates(coded=[payment(amount="10")]), RULES)
 
     assert isinstance(found, Match)
     assert (found.method, found.telegram_id, found.flag) == (Method.CODE, ANNA, None)
@@ -98,7 +100,7 @@ def test_a_code_in_the_text_decides_for_any_amount() -> None:
     ],
 )
 def test_a_code_reaches_its_user_although_the_payment_ended(status: PaymentStatus, flag: Flag | None) -> None:
-    found = match(question(reading(A_CODE)), Candidates(coded=[payment(status=status)]), RULES)
+    found = match(a_charge(reading(A_CODE)), Candidates(coded=[payment(status=status)]), RULES)
 
     assert isinstance(found, Match)
     assert (found.telegram_id, found.flag) == (ANNA, flag)
@@ -108,17 +110,17 @@ def test_several_codes_need_an_operator_although_other_rules_would_decide() -> N
     both = [payment(), payment("ZZZZ2222", user=BOHDAN)]
     candidates = Candidates(coded=both, subscribers=frozenset({ANNA}), supporters=frozenset({ANNA}), payments=both[:1])
 
-    found = match(question(reading(A_CODE, "ZZZZ2222"), family=Family.MEMBERSHIP), candidates, RULES)
+    found = match(a_charge(reading(A_CODE, "ZZZZ2222"), family=Family.MEMBERSHIP), candidates, RULES)
 
     assert isinstance(found, Unmatched)
     assert [(reason.why, reason.telegram_id) for reason in found.reasons] == [
-        (Why.SEVERAL_CODES, ANNA),
-        (Why.SEVERAL_CODES, BOHDAN),
+        (Rejection.SEVERAL_CODES, ANNA),
+        (Rejection.SEVERAL_CODES, BOHDAN),
     ]
 
 
 def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
-    found = match(question(reading(corrections=(A_CODE,))), Candidates(near=[payment()]), RULES)
+    found = match(a_charge(reading(corrections=(A_CODE,))), Candidates(corrected=[payment()]), RULES)
 
     assert isinstance(found, Match)
     assert (found.method, found.telegram_id, found.payment) == (Method.CORRECTED_CODE, ANNA, payment())
@@ -127,35 +129,37 @@ def test_a_slip_is_corrected_to_the_one_live_code_near_it() -> None:
 def test_a_slip_near_two_codes_is_not_corrected() -> None:
     near = [payment(), payment("ZZZZ2222", user=BOHDAN)]
 
-    assert Why.SEVERAL_CODES_NEAR in decide(question(reading(corrections=(A_CODE, "ZZZZ2222"))), Candidates(near=near))
+    assert Rejection.SEVERAL_CODES_NEAR in decide(
+        a_charge(reading(corrections=(A_CODE, "ZZZZ2222"))), Candidates(corrected=near)
+    )
 
 
 def test_a_slip_is_not_corrected_to_a_code_that_is_no_longer_live() -> None:
     near = [payment(status=PaymentStatus.EXPIRED)]
 
-    assert Why.CODE_NOT_LIVE in decide(question(reading(corrections=(A_CODE,))), Candidates(near=near))
+    assert Rejection.CODE_NOT_LIVE in decide(a_charge(reading(corrections=(A_CODE,))), Candidates(corrected=near))
 
 
 def test_a_renewal_goes_to_the_user_of_the_subscription() -> None:
-    asked = question(family=Family.MEMBERSHIP, is_renewal=True)
+    charge = a_charge(family=Family.MEMBERSHIP, is_renewal=True)
 
-    assert decide(asked, Candidates(subscribers=frozenset({BOHDAN}))) == (Method.SUBSCRIPTION, BOHDAN)
+    assert decide(charge, Candidates(subscribers=frozenset({BOHDAN}))) == (Method.SUBSCRIPTION, BOHDAN)
 
 
 def test_a_renewal_that_repeats_its_note_is_not_a_second_charge_of_the_code() -> None:
     spent = payment(status=PaymentStatus.COMPLETED)
-    asked = question(reading(A_CODE), family=Family.RECURRING_DONATION, is_renewal=True)
+    charge = a_charge(reading(A_CODE), family=Family.RECURRING_DONATION, is_renewal=True)
 
-    found = match(asked, Candidates(coded=[spent], subscribers=frozenset({ANNA})), RULES)
+    found = match(charge, Candidates(coded=[spent], subscribers=frozenset({ANNA})), RULES)
 
     assert isinstance(found, Match)
     assert (found.method, found.telegram_id, found.flag) == (Method.SUBSCRIPTION, ANNA, None)
 
 
 def test_a_subscription_of_two_users_credits_neither() -> None:
-    asked = question(family=Family.MEMBERSHIP)
+    charge = a_charge(family=Family.MEMBERSHIP)
 
-    assert Why.SEVERAL_USERS in decide(asked, Candidates(subscribers=frozenset({ANNA, BOHDAN})))
+    assert Rejection.SEVERAL_USERS in decide(charge, Candidates(subscribers=frozenset({ANNA, BOHDAN})))
 
 
 def test_a_subscription_of_two_users_is_not_decided_by_the_supporter() -> None:
@@ -163,17 +167,17 @@ def test_a_subscription_of_two_users_is_not_decided_by_the_supporter() -> None:
         subscribers=frozenset({ANNA, BOHDAN}), supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600)]
     )
 
-    assert decide(question(family=Family.MEMBERSHIP), candidates) == {
-        Why.NO_CODE,
-        Why.NO_CODE_NEAR,
-        Why.SEVERAL_USERS,
+    assert decide(a_charge(family=Family.MEMBERSHIP), candidates) == {
+        Rejection.NO_CODE,
+        Rejection.NO_CODE_NEAR,
+        Rejection.SEVERAL_USERS,
     }
 
 
 def test_a_known_supporter_completes_their_only_open_payment_however_old() -> None:
     old = payment(minutes_ago=600)
 
-    found = match(question(), Candidates(supporters=frozenset({ANNA}), payments=[old]), RULES)
+    found = match(a_charge(), Candidates(supporters=frozenset({ANNA}), payments=[old]), RULES)
 
     assert isinstance(found, Match)
     assert (found.method, found.telegram_id, found.payment) == (Method.KNOWN_SUPPORTER, ANNA, old)
@@ -182,41 +186,41 @@ def test_a_known_supporter_completes_their_only_open_payment_however_old() -> No
 @pytest.mark.parametrize(
     ("open_payments", "why"),
     [
-        ([], Why.NO_OPEN_PAYMENT),
-        ([payment(amount="6")], Why.OTHER_AMOUNT),
-        ([payment(currency="EUR")], Why.OTHER_CURRENCY),
-        ([payment(minutes_ago=600), payment("ZZZZ2222", minutes_ago=600)], Why.SEVERAL_OPEN_PAYMENTS),
+        ([], Rejection.NO_OPEN_PAYMENT),
+        ([payment(amount="6")], Rejection.OTHER_AMOUNT),
+        ([payment(currency="EUR")], Rejection.OTHER_CURRENCY),
+        ([payment(minutes_ago=600), payment("ZZZZ2222", minutes_ago=600)], Rejection.SEVERAL_OPEN_PAYMENTS),
     ],
 )
 def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
-    open_payments: list[PendingPayment], why: Why
+    open_payments: list[PendingPayment], why: Rejection
 ) -> None:
-    assert why in decide(question(), Candidates(supporters=frozenset({ANNA}), payments=open_payments))
+    assert why in decide(a_charge(), Candidates(supporters=frozenset({ANNA}), payments=open_payments))
 
 
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-1, True), (-1.1, False)])
 def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minutes_ago: float, is_meant: bool) -> None:
     """A supporter pays without a pending payment. Two months later they open one for the same amount, still unpaid."""
-    found = decide(question(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
+    found = decide(a_charge(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 
-    assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
+    assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Rejection.OUTSIDE_WINDOW in found
 
 
 def test_a_known_supporter_who_nearly_wrote_anothers_code_is_not_credited() -> None:
     theirs, ended = payment(), payment("ZZZZ2222", user=BOHDAN, status=PaymentStatus.EXPIRED)
-    asked = question(reading(corrections=("ZZZZ2222",)))
+    charge = a_charge(reading(corrections=("ZZZZ2222",)))
 
-    found = match(asked, Candidates(near=[ended], supporters=frozenset({ANNA}), payments=[theirs]), RULES)
+    found = match(charge, Candidates(corrected=[ended], supporters=frozenset({ANNA}), payments=[theirs]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (Method.KNOWN_SUPPORTER, Why.OTHER_USER, BOHDAN) in [
+    assert (Method.KNOWN_SUPPORTER, Rejection.OTHER_USER, BOHDAN) in [
         (reason.rule, reason.why, reason.telegram_id) for reason in found.reasons
     ]
 
 
 def test_a_supporter_known_as_two_users_credits_neither() -> None:
-    assert Why.SEVERAL_USERS in decide(
-        question(), Candidates(supporters=frozenset({ANNA, BOHDAN}), payments=[payment(minutes_ago=600)])
+    assert Rejection.SEVERAL_USERS in decide(
+        a_charge(), Candidates(supporters=frozenset({ANNA, BOHDAN}), payments=[payment(minutes_ago=600)])
     )
 
 
@@ -224,12 +228,12 @@ def test_a_known_supporter_is_not_credited_if_another_users_open_payment_fits_to
     """Bohdan once paid with Anna's code; now he opens his own payment and pays without the code."""
     candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), anothers()])
 
-    found = match(question(), candidates, RULES)
+    found = match(a_charge(), candidates, RULES)
 
     assert isinstance(found, Unmatched)
     assert [(one.rule, one.why, one.telegram_id) for one in found.reasons[-2:]] == [
-        (Method.KNOWN_SUPPORTER, Why.SEVERAL_USERS, ANNA),
-        (Method.KNOWN_SUPPORTER, Why.SEVERAL_USERS, BOHDAN),
+        (Method.KNOWN_SUPPORTER, Rejection.SEVERAL_USERS, ANNA),
+        (Method.KNOWN_SUPPORTER, Rejection.SEVERAL_USERS, BOHDAN),
     ]
 
 
@@ -239,7 +243,7 @@ def test_a_known_supporter_is_not_credited_if_another_users_open_payment_fits_to
 def test_a_known_supporter_is_credited_if_other_payments_do_not_fit(other: PendingPayment) -> None:
     candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), other])
 
-    assert decide(question(), candidates) == (Method.KNOWN_SUPPORTER, ANNA)
+    assert decide(a_charge(), candidates) == (Method.KNOWN_SUPPORTER, ANNA)
 
 
 # Several codes -------------------------------------------------------------------------------------------------------
@@ -248,7 +252,7 @@ def test_a_known_supporter_is_credited_if_other_payments_do_not_fit(other: Pendi
 def test_codes_of_one_user_whose_sum_was_paid_complete_all_of_them() -> None:
     five, ten = payment(minutes_ago=9), payment("ZZZZ2222", amount="10")
 
-    found = match(question(reading(A_CODE, "ZZZZ2222"), amount="15"), Candidates(coded=[five, ten]), RULES)
+    found = match(a_charge(reading(A_CODE, "ZZZZ2222"), amount="15"), Candidates(coded=[five, ten]), RULES)
 
     assert isinstance(found, Match)
     assert (found.telegram_id, found.payment, found.also_paid, found.flag) == (ANNA, ten, (five,), None)
@@ -257,7 +261,7 @@ def test_codes_of_one_user_whose_sum_was_paid_complete_all_of_them() -> None:
 def test_codes_of_one_user_complete_the_payment_whose_amount_was_paid() -> None:
     five, ten = payment(minutes_ago=9), payment("ZZZZ2222", amount="10")
 
-    found = match(question(reading(A_CODE, "ZZZZ2222"), amount="5"), Candidates(coded=[five, ten]), RULES)
+    found = match(a_charge(reading(A_CODE, "ZZZZ2222"), amount="5"), Candidates(coded=[five, ten]), RULES)
 
     assert isinstance(found, Match)
     assert (found.payment, found.also_paid) == (five, ())
@@ -266,9 +270,9 @@ def test_codes_of_one_user_complete_the_payment_whose_amount_was_paid() -> None:
 def test_codes_of_one_user_whose_sum_was_not_paid_complete_the_newest_open_one() -> None:
     five, ten = payment(minutes_ago=9), payment("ZZZZ2222", amount="10")
     ended = payment("YYYY3333", status=PaymentStatus.EXPIRED, minutes_ago=1)
-    asked = question(reading(A_CODE, "ZZZZ2222", "YYYY3333"), amount="7")
+    charge = a_charge(reading(A_CODE, "ZZZZ2222", "YYYY3333"), amount="7")
 
-    found = match(asked, Candidates(coded=[five, ended, ten]), RULES)
+    found = match(charge, Candidates(coded=[five, ended, ten]), RULES)
 
     assert isinstance(found, Match)
     assert (found.payment, found.also_paid) == (ten, ())
@@ -278,7 +282,7 @@ def test_codes_of_one_user_that_all_ended_reach_the_user_by_the_newest() -> None
     old = payment(status=PaymentStatus.COMPLETED, minutes_ago=90)
     newest = payment("ZZZZ2222", status=PaymentStatus.EXPIRED, minutes_ago=9)
 
-    found = match(question(reading(A_CODE, "ZZZZ2222")), Candidates(coded=[old, newest]), RULES)
+    found = match(a_charge(reading(A_CODE, "ZZZZ2222")), Candidates(coded=[old, newest]), RULES)
 
     assert isinstance(found, Match)
     assert (found.payment, found.flag) == (newest, Flag.LATE)
@@ -287,14 +291,14 @@ def test_codes_of_one_user_that_all_ended_reach_the_user_by_the_newest() -> None
 def test_amounts_in_two_currencies_are_not_added() -> None:
     dollars, euros = payment(minutes_ago=9), payment("ZZZZ2222", amount="10", currency="EUR")
 
-    found = match(question(reading(A_CODE, "ZZZZ2222"), amount="15"), Candidates(coded=[dollars, euros]), RULES)
+    found = match(a_charge(reading(A_CODE, "ZZZZ2222"), amount="15"), Candidates(coded=[dollars, euros]), RULES)
 
     assert isinstance(found, Match)
     assert (found.payment, found.also_paid) == (euros, ())
 
 
 def test_users_whose_codes_are_in_one_text_are_told_of_the_review() -> None:
-    found = match(question(reading(A_CODE, "ZZZZ2222")), Candidates(coded=[payment(), anothers()]), RULES)
+    found = match(a_charge(reading(A_CODE, "ZZZZ2222")), Candidates(coded=[payment(), anothers()]), RULES)
 
     assert isinstance(found, Unmatched)
     assert found.under_review == {ANNA, BOHDAN}
@@ -304,34 +308,34 @@ def test_users_whose_codes_are_in_one_text_are_told_of_the_review() -> None:
 
 
 def test_a_used_code_does_not_restore_a_subscription_that_was_undone() -> None:
-    asked = question(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
+    charge = a_charge(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
     spent = payment(status=PaymentStatus.COMPLETED)
 
-    found = match(asked, Candidates(coded=[spent], undone=frozenset({ANNA}), supporters=frozenset({ANNA})), RULES)
+    found = match(charge, Candidates(coded=[spent], undone=frozenset({ANNA}), supporters=frozenset({ANNA})), RULES)
 
     assert isinstance(found, Unmatched)
-    assert Why.CODE_UNDONE in {reason.why for reason in found.reasons}
+    assert Rejection.CODE_UNDONE in {reason.why for reason in found.reasons}
     assert found.under_review == frozenset()
 
 
 def test_a_known_supporter_does_not_restore_a_subscription_that_was_undone() -> None:
-    asked = question(family=Family.MEMBERSHIP, is_renewal=True)
+    charge = a_charge(family=Family.MEMBERSHIP, is_renewal=True)
     candidates = Candidates(undone=frozenset({ANNA}), supporters=frozenset({ANNA}), payments=[payment()])
 
-    assert Why.CODE_UNDONE in decide(asked, candidates)
+    assert Rejection.CODE_UNDONE in decide(charge, candidates)
 
 
 def test_a_new_code_of_the_user_decides_although_an_older_match_was_undone() -> None:
-    asked = question(reading(A_CODE), family=Family.MEMBERSHIP)
+    charge = a_charge(reading(A_CODE), family=Family.MEMBERSHIP)
 
-    assert decide(asked, Candidates(coded=[payment()], undone=frozenset({ANNA}))) == (Method.CODE, ANNA)
+    assert decide(charge, Candidates(coded=[payment()], undone=frozenset({ANNA}))) == (Method.CODE, ANNA)
 
 
 def test_a_used_code_in_a_subscription_of_two_users_decides_nothing() -> None:
-    asked = question(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
+    charge = a_charge(reading(A_CODE), family=Family.MEMBERSHIP, is_renewal=True)
     spent = payment(status=PaymentStatus.COMPLETED)
 
-    assert Why.SEVERAL_USERS in decide(asked, Candidates(coded=[spent], subscribers=frozenset({ANNA, BOHDAN})))
+    assert Rejection.SEVERAL_USERS in decide(charge, Candidates(coded=[spent], subscribers=frozenset({ANNA, BOHDAN})))
 
 
 # Guesses -------------------------------------------------------------------------------------------------------------
@@ -341,7 +345,7 @@ def test_a_used_code_in_a_subscription_of_two_users_decides_nothing() -> None:
 def test_a_charge_without_a_code_completes_the_only_payment_of_its_amount_and_time(minutes_ago: float) -> None:
     candidates = Candidates(payments=[payment(minutes_ago=minutes_ago), anothers(amount="6")])
 
-    assert decide(question(), candidates) == (Method.AMOUNT_AND_TIME, ANNA)
+    assert decide(a_charge(), candidates) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
 @pytest.mark.parametrize(
@@ -356,12 +360,12 @@ def test_a_charge_without_a_code_completes_the_only_payment_of_its_amount_and_ti
     ids=["old and open", "cancelled since", "expired since", "completed by another charge since", "opened just then"],
 )
 def test_a_payment_of_another_user_that_was_open_when_it_was_paid_is_a_rival(rival: PendingPayment) -> None:
-    found = match(question(), Candidates(payments=[payment(), rival]), RULES)
+    found = match(a_charge(), Candidates(payments=[payment(), rival]), RULES)
 
     assert isinstance(found, Unmatched)
     assert {(one.why, one.telegram_id) for one in found.reasons if one.rule is Method.AMOUNT_AND_TIME} == {
-        (Why.SEVERAL_OPEN_PAYMENTS, ANNA),
-        (Why.SEVERAL_OPEN_PAYMENTS, BOHDAN),
+        (Rejection.SEVERAL_OPEN_PAYMENTS, ANNA),
+        (Rejection.SEVERAL_OPEN_PAYMENTS, BOHDAN),
     }
 
 
@@ -378,28 +382,28 @@ def test_a_payment_of_another_user_that_was_open_when_it_was_paid_is_a_rival(riv
     ids=["their own", "their own and open", "another amount", "another currency", "ended before", "opened after"],
 )
 def test_a_payment_that_does_not_fit_prevents_no_guess(other: PendingPayment) -> None:
-    assert decide(question(), Candidates(payments=[payment(), other])) == (Method.AMOUNT_AND_TIME, ANNA)
+    assert decide(a_charge(), Candidates(payments=[payment(), other])) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
 def test_the_newest_of_two_open_payments_of_one_user_is_guessed() -> None:
-    found = match(question(), Candidates(payments=[payment(minutes_ago=20), payment("ZZZZ2222")]), RULES)
+    found = match(a_charge(), Candidates(payments=[payment(minutes_ago=20), payment("ZZZZ2222")]), RULES)
 
     assert isinstance(found, Match)
     assert found.payment == payment("ZZZZ2222")
 
 
 def test_a_user_whose_payment_ended_meanwhile_is_only_a_candidate() -> None:
-    found = match(question(), Candidates(payments=[payment(status=PaymentStatus.COMPLETED)]), RULES)
+    found = match(a_charge(), Candidates(payments=[payment(status=PaymentStatus.COMPLETED)]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.PAYMENT_ENDED, ANNA)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.PAYMENT_ENDED, ANNA)
 
 
 def test_a_payment_opened_too_long_ago_is_not_guessed() -> None:
-    found = match(question(), Candidates(payments=[payment(minutes_ago=60.1)]), RULES)
+    found = match(a_charge(), Candidates(payments=[payment(minutes_ago=60.1)]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.OUTSIDE_WINDOW, ANNA)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.OUTSIDE_WINDOW, ANNA)
 
 
 @pytest.mark.parametrize(
@@ -407,9 +411,9 @@ def test_a_payment_opened_too_long_ago_is_not_guessed() -> None:
     [((30.0,), True), ((60.0,), True), ((60.1,), False), ((-1.1,), False), ((500.0, 5.0, -30.0), True)],
 )
 def test_a_repeated_request_counts_if_it_was_before_the_charge(again: tuple[float, ...], is_meant: bool) -> None:
-    found = decide(question(), Candidates(payments=[payment(minutes_ago=600, again_minutes_ago=again)]))
+    found = decide(a_charge(), Candidates(payments=[payment(minutes_ago=600, again_minutes_ago=again)]))
 
-    assert found == (Method.AMOUNT_AND_TIME, ANNA) if is_meant else Why.OUTSIDE_WINDOW in found
+    assert found == (Method.AMOUNT_AND_TIME, ANNA) if is_meant else Rejection.OUTSIDE_WINDOW in found
 
 
 def guessed(**days_ago: float) -> Candidates:
@@ -420,15 +424,15 @@ def guessed(**days_ago: float) -> Candidates:
 @pytest.mark.parametrize(
     ("candidates", "why"),
     [
-        (guessed(guessed_at=29.9), Why.GUESSED_LATELY),
-        (guessed(guessed_at=95, taken_back_at=89.9), Why.GUESS_TAKEN_BACK),
+        (guessed(guessed_at=29.9), Rejection.GUESSED_LATELY),
+        (guessed(guessed_at=95, taken_back_at=89.9), Rejection.GUESS_TAKEN_BACK),
         (guessed(guessed_at=30), None),
         (guessed(guessed_at=95, taken_back_at=90), None),
         (replace(guessed(), guesses={BOHDAN: GuessRecord(NOW, NOW)}), None),
     ],
 )
-def test_a_user_gets_a_limited_number_of_guesses(candidates: Candidates, why: Why | None) -> None:
-    found = decide(question(), candidates)
+def test_a_user_gets_a_limited_number_of_guesses(candidates: Candidates, why: Rejection | None) -> None:
+    found = decide(a_charge(), candidates)
 
     assert found == (Method.AMOUNT_AND_TIME, ANNA) if why is None else why in found
 
@@ -437,58 +441,63 @@ AN_OPEN_ONE = Candidates(payments=[payment()])
 
 
 @pytest.mark.parametrize(
-    ("asked", "candidates", "rules", "why"),
+    ("charge", "candidates", "rules", "why"),
     [
-        (question(), AN_OPEN_ONE, replace(RULES, fallback=False), Why.SWITCHED_OFF),
-        (replace(question(), is_fresh=False), AN_OPEN_ONE, RULES, Why.ASKED_LATE),
-        (question(reading()), AN_OPEN_ONE, RULES, Why.CODE_MEANT),
-        (question(), replace(AN_OPEN_ONE, near=[anothers(status=PaymentStatus.EXPIRED)]), RULES, Why.CODE_MEANT),
-        (question(), replace(AN_OPEN_ONE, near=[anothers(), anothers("YYYY3333")]), RULES, Why.CODE_MEANT),
-        (replace(question(), has_answer=True), AN_OPEN_ONE, RULES, Why.ANSWERED_WITHOUT_CODE),
-        (replace(question(), doubt=Doubt.STATUS), AN_OPEN_ONE, RULES, Why.STATUS_UNKNOWN),
-        (question(), replace(AN_OPEN_ONE, charges_waiting=1), RULES, Why.OTHER_CHARGE_WAITS),
-        (question(), replace(AN_OPEN_ONE, supporters=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
-        (question(), replace(AN_OPEN_ONE, mentioned=frozenset({BOHDAN})), RULES, Why.OTHER_USER),
-        (question(family=Family.MEMBERSHIP, is_renewal=True), AN_OPEN_ONE, RULES, Why.RENEWAL),
-        (question(), Candidates(payments=[payment(amount="5.01")]), RULES, Why.NO_OPEN_PAYMENT),
-        (question(), Candidates(payments=[payment(currency="EUR")]), RULES, Why.NO_OPEN_PAYMENT),
+        (a_charge(), AN_OPEN_ONE, replace(RULES, fallback=False), Rejection.SWITCHED_OFF),
+        (replace(a_charge(), is_fresh=False), AN_OPEN_ONE, RULES, Rejection.ASKED_LATE),
+        (a_charge(reading()), AN_OPEN_ONE, RULES, Rejection.CODE_MEANT),
+        (
+            a_charge(),
+            replace(AN_OPEN_ONE, corrected=[anothers(status=PaymentStatus.EXPIRED)]),
+            RULES,
+            Rejection.CODE_MEANT,
+        ),
+        (a_charge(), replace(AN_OPEN_ONE, corrected=[anothers(), anothers("YYYY3333")]), RULES, Rejection.CODE_MEANT),
+        (replace(a_charge(), has_answer=True), AN_OPEN_ONE, RULES, Rejection.ANSWERED_WITHOUT_CODE),
+        (replace(a_charge(), doubt=Doubt.STATUS), AN_OPEN_ONE, RULES, Rejection.STATUS_UNKNOWN),
+        (a_charge(), replace(AN_OPEN_ONE, charges_waiting=1), RULES, Rejection.OTHER_CHARGE_WAITS),
+        (a_charge(), replace(AN_OPEN_ONE, supporters=frozenset({BOHDAN})), RULES, Rejection.OTHER_USER),
+        (a_charge(), replace(AN_OPEN_ONE, mentioned=frozenset({BOHDAN})), RULES, Rejection.OTHER_USER),
+        (a_charge(family=Family.MEMBERSHIP, is_renewal=True), AN_OPEN_ONE, RULES, Rejection.RENEWAL),
+        (a_charge(), Candidates(payments=[payment(amount="5.01")]), RULES, Rejection.NO_OPEN_PAYMENT),
+        (a_charge(), Candidates(payments=[payment(currency="EUR")]), RULES, Rejection.NO_OPEN_PAYMENT),
     ],
 )
 def test_a_guess_is_refused_if_anything_speaks_against_it(
-    asked: Question, candidates: Candidates, rules: Rules, why: Why
+    charge: ChargeToMatch, candidates: Candidates, rules: Rules, why: Rejection
 ) -> None:
-    found = match(asked, candidates, rules)
+    found = match(charge, candidates, rules)
 
     assert isinstance(found, Unmatched)
     assert (Method.AMOUNT_AND_TIME, why) in [(one.rule, one.why) for one in found.reasons]
 
 
 def test_a_guess_is_allowed_if_the_text_mentions_the_same_user() -> None:
-    assert decide(question(), replace(AN_OPEN_ONE, mentioned=frozenset({ANNA}))) == (Method.AMOUNT_AND_TIME, ANNA)
+    assert decide(a_charge(), replace(AN_OPEN_ONE, mentioned=frozenset({ANNA}))) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
 # Doubts --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_mentioned_user_is_only_a_candidate() -> None:
-    found = match(question(), Candidates(mentioned=frozenset({BOHDAN})), RULES)
+    found = match(a_charge(), Candidates(mentioned=frozenset({BOHDAN})), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.MENTIONED, BOHDAN)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.MENTIONED, BOHDAN)
 
 
 @pytest.mark.parametrize(
     ("doubt", "why"),
     [
-        (Doubt.STATUS, Why.STATUS_UNKNOWN),
-        (Doubt.AMOUNT, Why.AMOUNT_UNREADABLE),
-        (Doubt.PERIOD, Why.PERIOD_MISSING),
-        (Doubt.IDENTITY, Why.IDENTITY_MISSING),
-        (Doubt.CONFLICT, Why.CONFLICT),
+        (Doubt.STATUS, Rejection.STATUS_UNKNOWN),
+        (Doubt.AMOUNT, Rejection.AMOUNT_UNREADABLE),
+        (Doubt.PERIOD, Rejection.PERIOD_MISSING),
+        (Doubt.IDENTITY, Rejection.IDENTITY_MISSING),
+        (Doubt.CONFLICT, Rejection.CONFLICT),
     ],
 )
-def test_a_doubtful_charge_is_not_credited_and_its_user_is_told(doubt: Doubt, why: Why) -> None:
-    found = match(replace(question(reading(A_CODE)), doubt=doubt), Candidates(coded=[payment()]), RULES)
+def test_a_doubtful_charge_is_not_credited_and_its_user_is_told(doubt: Doubt, why: Rejection) -> None:
+    found = match(replace(a_charge(reading(A_CODE)), doubt=doubt), Candidates(coded=[payment()]), RULES)
 
     assert isinstance(found, Unmatched)
     assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (why, ANNA)
@@ -496,142 +505,150 @@ def test_a_doubtful_charge_is_not_credited_and_its_user_is_told(doubt: Doubt, wh
 
 
 def test_the_user_is_not_told_of_a_payment_announced_twice() -> None:
-    asked = replace(question(reading(A_CODE)), doubt=Doubt.ANNOUNCED_TWICE)
+    charge = replace(a_charge(reading(A_CODE)), doubt=Doubt.ANNOUNCED_TWICE)
 
-    found = match(asked, Candidates(coded=[payment(status=PaymentStatus.COMPLETED)]), RULES)
+    found = match(charge, Candidates(coded=[payment(status=PaymentStatus.COMPLETED)]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.under_review) == (Why.ANNOUNCED_TWICE, frozenset())
+    assert (found.reasons[-1].why, found.under_review) == (Rejection.ANNOUNCED_TWICE, frozenset())
 
 
 def test_a_subscriber_without_a_code_is_not_told_of_a_doubt() -> None:
-    asked = replace(question(family=Family.MEMBERSHIP, is_renewal=True), doubt=Doubt.STATUS)
+    charge = replace(a_charge(family=Family.MEMBERSHIP, is_renewal=True), doubt=Doubt.STATUS)
 
-    found = match(asked, Candidates(subscribers=frozenset({ANNA})), RULES)
+    found = match(charge, Candidates(subscribers=frozenset({ANNA})), RULES)
 
     assert isinstance(found, Unmatched)
     assert (found.reasons[-1].telegram_id, found.under_review) == (ANNA, frozenset())
 
 
 def test_an_outsider_is_matched_only_by_a_code() -> None:
-    asked = replace(question(), is_outsider=True)
+    charge = replace(a_charge(), is_outsider=True)
     by_anything_else = Candidates(payments=[payment()], supporters=frozenset({ANNA}), subscribers=frozenset({ANNA}))
 
-    assert decide(asked, by_anything_else) == {Why.NO_CODE, Why.NO_CODE_NEAR}
-    assert decide(replace(asked, reading=reading(A_CODE)), Candidates(coded=[payment()])) == (Method.CODE, ANNA)
+    assert decide(charge, by_anything_else) == {Rejection.NO_CODE, Rejection.NO_CODE_NEAR}
+    assert decide(replace(charge, reading=reading(A_CODE)), Candidates(coded=[payment()])) == (Method.CODE, ANNA)
 
 
 def test_a_charge_without_a_rate_is_not_credited_but_its_user_is_named() -> None:
-    found = match(question(reading(A_CODE), currency="SEK"), Candidates(coded=[payment()]), RULES)
+    found = match(a_charge(reading(A_CODE), currency="SEK"), Candidates(coded=[payment()]), RULES)
 
     assert isinstance(found, Unmatched)
-    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Why.NO_RATE, ANNA)
+    assert (found.reasons[-1].why, found.reasons[-1].telegram_id) == (Rejection.NO_RATE, ANNA)
 
 
 def test_every_tried_rule_gives_its_reason() -> None:
-    found = match(question(), Candidates(), RULES)
+    found = match(a_charge(), Candidates(), RULES)
 
     assert isinstance(found, Unmatched)
     assert [(reason.rule, reason.why) for reason in found.reasons] == [
-        (Method.CODE, Why.NO_CODE),
-        (Method.CORRECTED_CODE, Why.NO_CODE_NEAR),
-        (Method.SUBSCRIPTION, Why.NO_SUBSCRIPTION),
-        (Method.KNOWN_SUPPORTER, Why.NEW_SUPPORTER),
-        (Method.AMOUNT_AND_TIME, Why.NO_OPEN_PAYMENT),
+        (Method.CODE, Rejection.NO_CODE),
+        (Method.CORRECTED_CODE, Rejection.NO_CODE_NEAR),
+        (Method.SUBSCRIPTION, Rejection.NO_SUBSCRIPTION),
+        (Method.KNOWN_SUPPORTER, Rejection.NEW_SUPPORTER),
+        (Method.AMOUNT_AND_TIME, Rejection.NO_OPEN_PAYMENT),
     ]
 
 
 OF_ANNA = frozenset({ANNA})
-IN_DOUBT = replace(question(reading()), has_answer=True)
+IN_DOUBT = replace(a_charge(reading()), has_answer=True)
 
 
 @pytest.mark.parametrize(
-    ("asked", "candidates", "rule", "expected"),
+    ("charge", "candidates", "rule", "expected"),
     [
         (
             IN_DOUBT,
-            Candidates(near=[payment(), anothers()]),
+            Candidates(corrected=[payment(), anothers()]),
             Method.CORRECTED_CODE,
-            [(Why.SEVERAL_CODES_NEAR, A_CODE, ANNA), (Why.SEVERAL_CODES_NEAR, "ZZZZ2222", BOHDAN)],
+            [(Rejection.SEVERAL_CODES_NEAR, A_CODE, ANNA), (Rejection.SEVERAL_CODES_NEAR, "ZZZZ2222", BOHDAN)],
         ),
         (
             IN_DOUBT,
-            Candidates(near=[payment(status=PaymentStatus.EXPIRED)]),
+            Candidates(corrected=[payment(status=PaymentStatus.EXPIRED)]),
             Method.CORRECTED_CODE,
-            [(Why.CODE_NOT_LIVE, A_CODE, ANNA)],
+            [(Rejection.CODE_NOT_LIVE, A_CODE, ANNA)],
         ),
         (
             IN_DOUBT,
-            Candidates(coded=[payment(status=PaymentStatus.COMPLETED)], near=[anothers()], undone=OF_ANNA),
+            Candidates(coded=[payment(status=PaymentStatus.COMPLETED)], corrected=[anothers()], undone=OF_ANNA),
             Method.CORRECTED_CODE,
-            [(Why.CODE_MEANT, "ZZZZ2222", BOHDAN)],
+            [(Rejection.CODE_MEANT, "ZZZZ2222", BOHDAN)],
         ),
         (
             IN_DOUBT,
             Candidates(coded=[payment(status=PaymentStatus.COMPLETED)], undone=OF_ANNA),
             Method.CODE,
-            [(Why.CODE_UNDONE, A_CODE, ANNA)],
+            [(Rejection.CODE_UNDONE, A_CODE, ANNA)],
         ),
-        (question(reading(A_CODE)), Candidates(), Method.CODE, [(Why.UNKNOWN_CODE, None, None)]),
+        (a_charge(reading(A_CODE)), Candidates(), Method.CODE, [(Rejection.UNKNOWN_CODE, None, None)]),
         (
-            question(reading(A_CODE, "ZZZZ2222")),
+            a_charge(reading(A_CODE, "ZZZZ2222")),
             Candidates(coded=[payment(), anothers()]),
             Method.CODE,
-            [(Why.SEVERAL_CODES, A_CODE, ANNA), (Why.SEVERAL_CODES, "ZZZZ2222", BOHDAN)],
+            [(Rejection.SEVERAL_CODES, A_CODE, ANNA), (Rejection.SEVERAL_CODES, "ZZZZ2222", BOHDAN)],
         ),
-        (question(), Candidates(), Method.SUBSCRIPTION, [(Why.NO_SUBSCRIPTION, None, None)]),
+        (a_charge(), Candidates(), Method.SUBSCRIPTION, [(Rejection.NO_SUBSCRIPTION, None, None)]),
         (
-            replace(question(), family="a_new_family"),
+            replace(a_charge(), family="a_new_family"),
             Candidates(),
             Method.SUBSCRIPTION,
-            [(Why.NO_SUBSCRIPTION, None, None)],
+            [(Rejection.NO_SUBSCRIPTION, None, None)],
         ),
-        (question(family=Family.MEMBERSHIP), Candidates(), Method.SUBSCRIPTION, [(Why.NEW_SUBSCRIPTION, None, None)]),
         (
-            question(),
+            a_charge(family=Family.MEMBERSHIP),
+            Candidates(),
+            Method.SUBSCRIPTION,
+            [(Rejection.NEW_SUBSCRIPTION, None, None)],
+        ),
+        (
+            a_charge(),
             Candidates(subscribers=frozenset({BOHDAN, ANNA})),
             Method.SUBSCRIPTION,
-            [(Why.SEVERAL_USERS, None, ANNA), (Why.SEVERAL_USERS, None, BOHDAN)],
+            [(Rejection.SEVERAL_USERS, None, ANNA), (Rejection.SEVERAL_USERS, None, BOHDAN)],
         ),
         (
             IN_DOUBT,
             Candidates(supporters=OF_ANNA, payments=[payment()], undone=OF_ANNA),
             Method.KNOWN_SUPPORTER,
-            [(Why.CODE_UNDONE, A_CODE, ANNA)],
+            [(Rejection.CODE_UNDONE, A_CODE, ANNA)],
         ),
-        (IN_DOUBT, Candidates(supporters=OF_ANNA), Method.KNOWN_SUPPORTER, [(Why.NO_OPEN_PAYMENT, None, None)]),
+        (IN_DOUBT, Candidates(supporters=OF_ANNA), Method.KNOWN_SUPPORTER, [(Rejection.NO_OPEN_PAYMENT, None, None)]),
         (
             IN_DOUBT,
             Candidates(supporters=OF_ANNA, payments=[payment(), payment("ZZZZ2222")]),
             Method.KNOWN_SUPPORTER,
-            [(Why.SEVERAL_OPEN_PAYMENTS, A_CODE, ANNA), (Why.SEVERAL_OPEN_PAYMENTS, "ZZZZ2222", ANNA)],
+            [(Rejection.SEVERAL_OPEN_PAYMENTS, A_CODE, ANNA), (Rejection.SEVERAL_OPEN_PAYMENTS, "ZZZZ2222", ANNA)],
         ),
         (
             IN_DOUBT,
             Candidates(supporters=OF_ANNA, payments=[payment(amount="6"), anothers(amount="7")]),
             Method.KNOWN_SUPPORTER,
-            [(Why.OTHER_AMOUNT, A_CODE, ANNA)],
+            [(Rejection.OTHER_AMOUNT, A_CODE, ANNA)],
         ),
         (
-            question(),
+            a_charge(),
             Candidates(payments=[payment(status=PaymentStatus.COMPLETED)]),
             Method.AMOUNT_AND_TIME,
-            [(Why.PAYMENT_ENDED, A_CODE, ANNA)],
+            [(Rejection.PAYMENT_ENDED, A_CODE, ANNA)],
         ),
         (
-            question(),
+            a_charge(),
             Candidates(
                 payments=[payment(minutes_ago=61), payment("ZZZZ2222", status=PaymentStatus.CANCELLED)],
             ),
             Method.AMOUNT_AND_TIME,
-            [(Why.OUTSIDE_WINDOW, A_CODE, ANNA)],
+            [(Rejection.OUTSIDE_WINDOW, A_CODE, ANNA)],
         ),
     ],
 )
 def test_a_rule_that_finds_no_match_names_its_candidates(
-    asked: Question, candidates: Candidates, rule: Method, expected: list[tuple[Why, str | None, int | None]]
+    charge: ChargeToMatch,
+    candidates: Candidates,
+    rule: Method,
+    expected: list[tuple[Rejection, str | None, int | None]],
 ) -> None:
-    found = match(asked, candidates, RULES)
+    found = match(charge, candidates, RULES)
 
     assert isinstance(found, Unmatched)
     assert [(one.why, one.payment_id, one.telegram_id) for one in found.reasons if one.rule is rule] == expected

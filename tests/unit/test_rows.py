@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from coffee_ledger.charges import Charge, Flag, Reason, Why
+from coffee_ledger.charges import Charge, Flag, Reason, Rejection
 from coffee_ledger.model import (
     ChargeKey,
     ChargeState,
@@ -90,7 +90,7 @@ FULL = Charge(
     conflicts_with=ChargeKey("donation:pi_2"),
     dismissed_by=7,
     method=Method.CODE,
-    reasons=(Reason(Method.CODE, Why.NO_CODE), Reason(Method.CODE, Why.NO_RATE, CODE, ANNA)),
+    reasons=(Reason(Method.CODE, Rejection.NO_CODE), Reason(Method.CODE, Rejection.NO_RATE, CODE, ANNA)),
     payment_id=CODE,
     telegram_id=ANNA,
     flag=Flag.LATE,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coffee_ledger.charges import Charge, Flag, OutsiderKind, Reason, RivalCharge, Why
+from coffee_ledger.charges import Charge, Flag, OutsiderKind, Reason, Rejection, RivalCharge
 from coffee_ledger.events import ChargeReport, Event, EventKind, Supporter
 from coffee_ledger.matching import GuessRecord, Rules
 from coffee_ledger.mentions import Mentions
@@ -275,7 +275,7 @@ def test_a_renewal_of_an_erased_user_is_credited_and_kept_without_personal_data(
 
     [charge], [record] = done.charges.values(), done.events
     assert done.payment_credits == {charge.charge_key: (ANNA, 300)}
-    assert (charge.note, charge.payer_name, record.is_blank) == (None, None, True)
+    assert (charge.note, charge.payer_name, record.is_erased) == (None, None, True)
     assert done.supporters == {"77": Supporter("77", None, None)}
 
 
@@ -283,18 +283,18 @@ def test_a_waiting_payment_of_an_erased_user_keeps_its_note() -> None:
     done = settle_all(donation(note="again", supporter=OLENA), book=book_of(erased=frozenset({ANNA})))
 
     [charge], [record] = done.charges.values(), done.events
-    assert (charge.note, record.is_blank, done.supporters) == ("again", False, {"77": OLENA})
+    assert (charge.note, record.is_erased, done.supporters) == ("again", False, {"77": OLENA})
 
 
-@pytest.mark.parametrize(("supporter_id", "is_blank"), [("77", True), ("78", False), (None, False)])
+@pytest.mark.parametrize(("supporter_id", "is_erased"), [("77", True), ("78", False), (None, False)])
 def test_an_event_without_money_of_an_erased_supporter_is_kept_without_its_body(
-    supporter_id: str | None, *, is_blank: bool
+    supporter_id: str | None, *, is_erased: bool
 ) -> None:
     event = event_of(None, EventKind.NO_MONEY, supporter_id=supporter_id)
 
     done = settle_all(event, book=Book(erased_supporters=frozenset({"77"})))
 
-    assert [record.is_blank for record in done.events] == [is_blank]
+    assert [record.is_erased for record in done.events] == [is_erased]
 
 
 def test_an_unreadable_event_of_an_erased_supporter_keeps_its_body() -> None:
@@ -302,7 +302,7 @@ def test_an_unreadable_event_of_an_erased_supporter_keeps_its_body() -> None:
 
     done = settle_all(event, book=Book(erased_supporters=frozenset({"77"})))
 
-    assert [record.is_blank for record in done.events] == [False]
+    assert [record.is_erased for record in done.events] == [False]
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ def test_a_mentioned_user_is_only_a_candidate() -> None:
     done = settle_all(donation(note="for @Anna_K"), book=book)
 
     assert done.outcomes == [Outcome.UNMATCHED]
-    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.OPERATOR, Why.MENTIONED, telegram_id=ANNA)
+    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.OPERATOR, Rejection.MENTIONED, telegram_id=ANNA)
 
 
 # A payment with a code -----------------------------------------------------------------------------------------------
@@ -618,14 +618,14 @@ def test_a_slip_is_corrected_to_the_one_code_near_it() -> None:
     done = settle_all(donation(note="K7QM2XHE"), book=book_of([payment(), payment(OTHER_CODE, user=BOHDAN)]))
 
     assert (done.charges[DONATION_KEY].method, done.charges[DONATION_KEY].telegram_id) == (Method.CORRECTED_CODE, ANNA)
-    assert done.charges[DONATION_KEY].reasons == (Reason(Method.CODE, Why.NO_CODE),)
+    assert done.charges[DONATION_KEY].reasons == (Reason(Method.CODE, Rejection.NO_CODE),)
 
 
 def test_a_user_is_told_of_the_review_of_a_charge_without_a_rate() -> None:
     done = settle_all(donation(note=CODE, currency="SEK"), book=book_of([payment()]))
 
     assert done.outcomes == [Outcome.UNMATCHED]
-    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.CODE, Why.NO_RATE, CODE, ANNA)
+    assert done.charges[DONATION_KEY].reasons[-1] == Reason(Method.CODE, Rejection.NO_RATE, CODE, ANNA)
     assert told(done, ANNA) == [NotificationKind.PAYMENT_UNDER_REVIEW]
     assert done.payment_credits == {}
 
@@ -637,7 +637,7 @@ def test_a_charge_without_any_candidate_waits_for_an_operator() -> None:
 
     kept = done.charges[DONATION_KEY]
     assert (kept.state, kept.waits, kept.note) == (ChargeState.UNMATCHED, True, "great work")
-    assert kept.reasons[0] == Reason(Method.CODE, Why.NO_CODE)
+    assert kept.reasons[0] == Reason(Method.CODE, Rejection.NO_CODE)
     assert told(done) == [NotificationKind.CHARGE_UNMATCHED]
 
 
@@ -967,7 +967,7 @@ def test_a_later_event_does_not_restore_erased_data() -> None:
     done = settle_all(event, book=book)
 
     assert done == Settlement(
-        events=[EventRecord(event, Outcome.RECORDED, DONATION_KEY, is_blank=True)],
+        events=[EventRecord(event, Outcome.RECORDED, DONATION_KEY, is_erased=True)],
         outcomes=[Outcome.RECORDED],
     )
 
@@ -983,7 +983,7 @@ def test_the_body_of_an_event_of_another_user_is_kept() -> None:
 
     [record] = settle_all(donation(), book=book).events
 
-    assert not record.is_blank
+    assert not record.is_erased
 
 
 # Charges that only a person may match --------------------------------------------------------------------------------
@@ -999,7 +999,7 @@ def test_the_second_number_under_one_transaction_is_held_as_a_conflict() -> None
     kept = done.charges[ChargeKey("donation:2")]
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED, Outcome.RECORDED]
     assert (kept.doubt, kept.conflicts_with, kept.amount) == (Doubt.CONFLICT, "donation:T", Decimal(10))
-    assert kept.reasons[-1] == Reason(Method.CODE, Why.CONFLICT, OTHER_CODE, BOHDAN)
+    assert kept.reasons[-1] == Reason(Method.CODE, Rejection.CONFLICT, OTHER_CODE, BOHDAN)
     assert told(done, BOHDAN) == [NotificationKind.PAYMENT_UNDER_REVIEW]
 
 
@@ -1327,7 +1327,7 @@ def test_a_decided_charge_no_longer_counts_as_a_later_one() -> None:
     done = settle_all(*sevens, donation(), book=book)
 
     assert done.outcomes == [Outcome.CREDITED, Outcome.UNMATCHED, Outcome.CREDITED]
-    assert book.to_come == []
+    assert book.undecided == []
 
 
 # Refunds -------------------------------------------------------------------------------------------------------------
@@ -1534,7 +1534,7 @@ def test_a_remembered_outsider_is_dismissed_without_a_card(name: tuple[OutsiderK
     assert done.outcomes == [Outcome.RECORDED]
     assert (kept.state, kept.dismissed_by, done.notifications) == (ChargeState.DISMISSED, 7, [])
     assert whys(kept) == {"no_code", "no_code_near", "outsider"}
-    assert kept.reasons[-1] == Reason(Method.OPERATOR, Why.OUTSIDER)
+    assert kept.reasons[-1] == Reason(Method.OPERATOR, Rejection.OUTSIDER)
 
 
 def test_a_code_ends_the_record_of_an_outsider() -> None:

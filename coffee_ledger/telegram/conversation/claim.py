@@ -14,7 +14,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from aiogram.types import CallbackQuery, InaccessibleMessage, Message, TelegramObject
 
-from coffee_ledger.claiming import Story
+from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import (
@@ -217,8 +217,8 @@ async def skip_name(press: CallbackQuery, context: Context, state: FSMContext) -
 async def _raise(message: AnyMessage, user: TelegramId, name: str | None, context: Context, state: FSMContext) -> None:
     speech = context.speech
     told = await state.get_data()
-    story = Story(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
-    raised = await raise_claim(context.pool, user, story, now=context.clock())
+    claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
+    raised = await raise_claim(context.pool, user, claimed, now=context.clock())
     await state.clear()
     match raised:
         case NotRaised.OPEN_BEFORE:
@@ -232,7 +232,9 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
         case claim_id:
             await message.answer(
                 speech.say(
-                    "claim-passed-on", amount=speech.money(story.amount, story.currency), day=speech.day(story.paid_on)
+                    "claim-passed-on",
+                    amount=speech.money(claimed.amount, claimed.currency),
+                    day=speech.day(claimed.paid_on),
                 ),
                 reply_markup=claim_withdraw_keyboard(speech, claim_id),
             )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from coffee_ledger.charges import OutsiderKind, Reason, Why
+from coffee_ledger.charges import OutsiderKind, Reason, Rejection
 from coffee_ledger.claiming import names_agree, names_alike
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import ChargeState, Doubt, Family, Method, PaymentId, PendingPayment, Rates, TelegramId
@@ -161,7 +161,7 @@ def candidates(file: ChargeFile) -> list[Candidate]:
         payment = file.payments.get(reason.payment_id) if reason.payment_id else None
         user = payment.telegram_id if payment else reason.telegram_id
         if user is not None:
-            candidate = Candidate(user, payment, is_mentioned=reason.why == Why.MENTIONED)
+            candidate = Candidate(user, payment, is_mentioned=reason.why == Rejection.MENTIONED)
             found.setdefault((user, payment.payment_id if payment else None), candidate)
     with_payment = {user for user, payment_id in found if payment_id is not None}
     # A known supporter with a pending payment is one candidate, not two.
@@ -281,7 +281,7 @@ def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, Known
     user = name_of(reason.telegram_id, users)
     if reason.payment_id is None:
         # No rule uses names in the text; they are a hint for the operator.
-        is_mentioned = reason.why == Why.MENTIONED
+        is_mentioned = reason.why == Rejection.MENTIONED
         return speech.say("reason-mentioned" if is_mentioned else "reason-of-user", rule=rule, why=why, user=user)
     return speech.say("reason-of", rule=rule, why=why, user=user, code=show_code(reason.payment_id))
 
