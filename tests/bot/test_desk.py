@@ -639,7 +639,7 @@ async def test_a_refunded_charge_shows_how_many_of_its_credits_are_left(
     found = await ask(operator, "/find 1")
     await operator.press(data_of(found, "#1 · $5"))
 
-    assert "It was matched to @anna (101); left of it: 0 credits." in (await operator.hear())["text"]
+    assert "It was matched to @anna (101); 0 credits left." in (await operator.hear())["text"]
 
 
 @pytest.mark.usefixtures("bot")
