@@ -6,7 +6,7 @@ RUNS = Counter("ledger_janitor_runs", "Runs of a task, by outcome.", ["task", "o
 ROWS = Counter("ledger_janitor_rows", "Rows that a task changed.", ["task"])
 DURATION = Histogram(
     "ledger_janitor_run_duration_seconds",
-    "How long a run of a task takes, whatever its outcome.",
+    "How long a run of a task takes, failed runs included.",
     ["task"],
     buckets=(0.01, 0.1, 1, 10, 60),
 )
