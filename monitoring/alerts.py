@@ -105,7 +105,7 @@ HARMS = {
 """The harm when Prometheus cannot scrape a job."""
 
 MISSED = tuple(job for job in HARMS if job != "caddy")
-"""The jobs that must exist. Another proxy may replace Caddy; the probe checks whether payments pass whichever proxy runs."""
+"""The jobs that must exist. Caddy may be replaced by another proxy; the probe checks whether payments pass it."""
 
 ALERT_TABLE = (
     page(

@@ -22,7 +22,7 @@ def highest(gauge: str) -> str:
 
 
 def lowest(gauge: str) -> str:
-    """Take the lowest value: of several disks, the fullest."""
+    """Take the lowest value, for example of several disks the fullest one."""
     return f"min({latest(gauge, '5m')})"
 
 

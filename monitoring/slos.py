@@ -44,7 +44,7 @@ class Slo:
     causes: tuple[str, ...] = ()
     """Alerts that already page for a cause of the same harm. While one fires, and for `ECHO` after it, the fast burn is silent."""
     jobs: tuple[str, ...] = ()
-    """The jobs whose absence is such a cause."""
+    """The absence of one of these jobs is such a cause as well."""
     recorded: tuple[str, str] | None = None
     """The name and expression of a series that is recorded first, because the other expressions use its history."""
 

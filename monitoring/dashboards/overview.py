@@ -162,6 +162,6 @@ VERSIONS = row(
 BOARD = Board(
     uid="ledger-overview",
     title="Overview",
-    about="Is it fine, what came in, how much work is done. The list at the top right leads to the other dashboards.",
+    about="Is it fine, how much was paid, how much work is done. The list at the top right leads to the other dashboards.",
     rows=(FINE, MONEY, SERVICES, VERSIONS),
 )

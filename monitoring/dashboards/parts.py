@@ -114,7 +114,7 @@ class Panel:
     """The lower end of the scale; None for the lowest value."""
     most: float | None = None
     span: str = ""
-    """A fixed time range, whatever is chosen at the top."""
+    """A fixed time range, independent of the one chosen at the top."""
     all_rows: bool = False
     """Show every row of the result, not only the last value of each column."""
 

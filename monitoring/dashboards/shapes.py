@@ -100,7 +100,7 @@ def _panel(kind: Kind, title: str, about: str, queries: tuple[str | Query | Sql,
 
 
 def _queries(queries: tuple[str | Query | Sql, ...]) -> tuple[Query, ...] | Sql:
-    """Return what `Panel` holds: either one statement of SQL or queries to Prometheus."""
+    """Return either one statement of SQL or queries to Prometheus; a panel never has both."""
     match queries:
         case (Sql() as statement,):
             return statement

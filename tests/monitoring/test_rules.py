@@ -101,7 +101,7 @@ def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 @each_case
 def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
-    """With half as many evaluations, a case could miss what three failures in a row cause."""
+    """With half as many evaluations, a case could miss three failures in a row."""
     story, groups = story_of(case)
 
     assert {group["interval"] for group in groups if "interval" in group} <= {story["evaluation_interval"]}
@@ -172,7 +172,7 @@ def _series(metric: Metric) -> list[str]:
 
 # Missing series ---------------------------------------------------------------------------------------------------------
 
-# An alert on a missing series never fires, so another alert must fire when the series is missing.
+# An alert never fires while its series is missing, so another alert must report that.
 
 INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
 """All series that alerts use, except those that Prometheus writes itself."""

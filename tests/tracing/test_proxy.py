@@ -1,4 +1,4 @@
-"""Where the proxy creates spans, and in which order: checked in the configuration that Caddy adapts from the Caddyfile."""
+"""The proxy creates spans on the right routes and in the right order, by the JSON that Caddy makes of the Caddyfile."""
 
 import json
 import subprocess
