@@ -5,7 +5,7 @@ Measure how long a full spool takes to drain into the database after an outage.
 
 needs the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until the
 folder is empty. Choose a folder on the disk that would hold the real spool with `--folder`. `--payers` chooses who paid: `one`
-user with one code, `many` users with a code each, or `strangers` without a code, whose amounts fit many pending payments.
+user with one code, `many` users with a code each, or `strangers` without a code. The amounts of strangers fit many pending payments.
 """
 
 import argparse

@@ -10,7 +10,7 @@ rows that `coffee_ledger/store/settlement.py` would load.
 
 Each user who asks and never pays does so only once, so the pause of 30 days never protects strangers from them; a real page
 is a little better. No guess is taken back unless the table says so. Operators leave every unmatched charge waiting, and a
-user whose payment was not found keeps the request open until it expires.
+user with a payment that was not found keeps the request open until it expires.
 """
 
 import argparse

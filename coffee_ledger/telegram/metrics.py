@@ -64,59 +64,61 @@ API_ROUTES = (
 OTHER_ROUTE = "other"
 UPDATES = ("message", "callback_query", "my_chat_member", "other")
 
-TELEGRAM_CALLS = Counter("ledger_telegram_requests", "Calls to Telegram, by how they ended.", ["method", "outcome"])
+TELEGRAM_CALLS = Counter("ledger_telegram_requests", "Calls to Telegram, by outcome.", ["method", "outcome"])
 TELEGRAM_DURATION = Histogram(
     "ledger_telegram_request_duration_seconds",
-    "How long Telegram takes to answer; asking for updates, which waits on purpose, is left out.",
+    "How long Telegram takes to answer. Without getUpdates, which waits on purpose.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
-FLOOD_WAIT = Counter("ledger_telegram_flood_wait_seconds", "For how long Telegram told us to wait, added up.")
-UPDATES_HANDLED = Counter("ledger_updates", "Updates from Telegram, by how handling them ended.", ["type", "outcome"])
+FLOOD_WAIT = Counter("ledger_telegram_flood_wait_seconds", "Total time for which Telegram told the bot to wait.")
+UPDATES_HANDLED = Counter(
+    "ledger_updates", "Updates from Telegram, by the outcome of handling them.", ["type", "outcome"]
+)
 UPDATE_DURATION = Histogram(
     "ledger_update_duration_seconds",
-    "From taking an update to having answered it.",
+    "From receiving an update to having answered it.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 API_REQUESTS = Counter(
     "ledger_api_requests",
-    "Requests of the Mini App, by how they were answered; a stream once it ends.",
+    "Requests of the Mini App, by outcome. A stream counts when it ends.",
     ["route", "outcome"],
 )
 OUTBOX_CLAIMS = Counter(
-    "ledger_outbox_claims", "Times that due notifications were found, by what woke us up.", ["wakeup"]
+    "ledger_outbox_claims", "Rounds that found due notifications, by the trigger that woke the bot.", ["wakeup"]
 )
 
 OUTBOX_DELIVERIES = Counter(
-    "ledger_outbox_deliveries", "Attempts to deliver a notification, by how they ended.", ["kind", "outcome"]
+    "ledger_outbox_deliveries", "Attempts to send a notification, by outcome.", ["kind", "outcome"]
 )
 FOLDED = Counter(
     "ledger_operator_messages_folded",
-    "Messages to operators that were only counted in their summary: too many came at once.",
+    "Messages to operators that a summary only counted, because too many came at once.",
 )
 NOTIFICATION_LATENCY = Histogram(
     "ledger_notification_latency_seconds",
-    "From queueing a notification to its delivery.",
+    "From queueing a notification to sending it.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
 WEBHOOK_TO_NOTIFIED = Histogram(
     "ledger_webhook_to_notified_seconds",
-    "From taking a payment's delivery to the message to its user.",
+    "From receiving a payment's delivery to notifying its user.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
-for method, call in product((*CALLED_METHODS, OTHER_METHOD), CallOutcome):
+for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):
     TELEGRAM_CALLS.labels(method, call)
 for update, ending in product(UPDATES, ("ok", "error")):
     UPDATES_HANDLED.labels(update, ending)
-for route, answer in product((*API_ROUTES, OTHER_ROUTE), RequestOutcome):
+for route, answer in product((*API_ROUTES, OTHER_ROUTE), Answer):
     API_REQUESTS.labels(route, answer)
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)
 
 CLOCK_OFFSET = Gauge(
     "ledger_clock_offset_seconds",
-    "By how many seconds Telegram's clock is ahead of this machine's; 0 until it is known.",
+    "By how many seconds Telegram's clock is ahead of this machine's; 0 until it is measured.",
 )

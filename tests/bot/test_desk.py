@@ -838,7 +838,7 @@ async def test_the_doctor_measures_a_delayed_message_from_its_creation(operator:
 
 
 ILLS = {
-    "INSERT INTO events (delivery_key, body, digest, outcome, verified_by) VALUES ('2', '', '', 'test', 1)": (
+    "INSERT INTO events (delivery_key, body, outcome, verified_by) VALUES ('2', '', 'test', 1)": (
         "🟡 Signed with several secrets in 7 days: no. 1, 2. Once the old one is unused"
     ),
     "UPDATE events SET verified_by = NULL": "🟡 The events of the last 7 days do not show which secret",

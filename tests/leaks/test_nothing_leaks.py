@@ -424,7 +424,7 @@ def test_every_path_was_taken(said: Said) -> None:
         "credited",
         "unmatched",
         "refunded",
-        "disagrees",
+        "recorded",
         "unreadable",
         "unknown",
         "legacy",

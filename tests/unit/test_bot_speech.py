@@ -179,9 +179,9 @@ def test_the_language_is_chosen_by_telegrams_language_code(tag: str | None, lang
 @pytest.mark.parametrize(
     ("amount", "currency", "english", "ukrainian"),
     [
-        ("5", "USD", "$5", "5\N{NO-BREAK SPACE}USD"),
-        ("5.00", "EUR", "€5", "5\N{NO-BREAK SPACE}EUR"),
-        ("7.5", "USD", "$7.50", "7,50\N{NO-BREAK SPACE}USD"),
+        ("5", "USD", "$5", "$5"),
+        ("5.00", "EUR", "€5", "€5"),
+        ("7.5", "USD", "$7.50", "$7,50"),
         ("10", "CAD", "CA$10", "10\N{NO-BREAK SPACE}CAD"),
         ("7.5", "PLN", "PLN\N{NO-BREAK SPACE}7.50", "7,50\N{NO-BREAK SPACE}PLN"),
         ("10000", "UAH", "UAH\N{NO-BREAK SPACE}10,000", "10\N{NO-BREAK SPACE}000\N{NO-BREAK SPACE}₴"),
