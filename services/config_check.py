@@ -41,6 +41,7 @@ VARIABLE = re.compile(r"\$(?:\{\w+\}|[A-Za-z_]\w*)")
 def find_problems(environ: Mapping[str, str], env_file: Path) -> list[str]:
     """Return one line for each problem, ordered by the settings' names."""
     return sorted(
+        # A set, because a setting that several services share is reported by each of them.
         {
             *_of_services(environ),
             *secrets.find_alert_problems(environ),
@@ -68,6 +69,7 @@ def _of_dollars(environ: Mapping[str, str], env_file: Path) -> Iterator[str]:
     for line in ASSIGNMENT.finditer(_read(env_file)):
         name, written = line["name"], line["quoted"] if line["plain"] is None else line["plain"]
         rest = VARIABLE.sub("", written)
+        # If the value is another one, the variable exists and its use was probably intended.
         if rest != written and environ.get(name) == rest:
             yield f"{name} lost a part that begins with $: write its value between single quotes, {name}='…'"
 

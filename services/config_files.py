@@ -27,6 +27,7 @@ def copy_files(source: Path, target: Path, links: Links) -> None:
         copy = target / path.relative_to(source)
         if path.is_dir():
             copy.mkdir(exist_ok=True)
+            # `mkdir` applies the umask, which may deny access to other users.
             copy.chmod(FOR_ALL)
         else:
             _copy_file(path, copy, links)
@@ -47,6 +48,7 @@ def _remove_others(target: Path, wanted: set[Path]) -> None:
 def _copy_file(source: Path, copy: Path, links: Links) -> None:
     """Replace the file atomically, so that a program that reloads its configuration never reads half a file."""
     content = source.read_bytes()
+    # Only rules and dashboards contain links. Other files are copied byte for byte.
     if source.suffix in (".yml", ".json"):
         content = set_links(content.decode(), links).encode()
     if not copy.exists() or copy.read_bytes() != content:

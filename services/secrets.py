@@ -32,11 +32,13 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     for name, service in GIVEN.items():
         _write(root / service / name.lower(), environ[name], OWNER_ONLY)
     _generate_once(root / "db" / "password_owner", ALL_IN_THE_VOLUME)
+    # The webhook and the janitor must have the same secret, so it is generated in one volume and copied to the other.
     probe_secret = _generate_once(root / "webhook" / "probe_secret", OWNER_ONLY)
     _write(root / "janitor" / "probe_secret", probe_secret, OWNER_ONLY)
     for role in ROLES:
         password = _generate_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
+    # Also write empty values, so that a setting removed from `.env` is no longer used.
     for name in (*ALERTS, WATCHDOG):
         _write(root / "alertmanager" / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
     # The Postgres exporter reads the password from a separate file, not from a URL.
@@ -56,6 +58,7 @@ def _write_grafana_secrets(root: Path) -> None:
 def _generate_once(file: Path, mode: int) -> str:
     # A full disk may have left an empty file; generate the secret again.
     if not file.exists() or not file.read_text(encoding="utf-8").strip():
+        # URL-safe, because the passwords become part of `postgresql://` addresses.
         _write(file, secrets.token_urlsafe(32), mode)
     return file.read_text(encoding="utf-8")
 
@@ -63,6 +66,7 @@ def _generate_once(file: Path, mode: int) -> str:
 def _write(file: Path, text: str, mode: int) -> None:
     """Replace the file atomically: a reader gets the old secret or the new one, never a part of it."""
     new = file.with_name(f".{file.name}.new")
+    # A killed run may have left this file, and O_EXCL refuses to open an existing one.
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w", encoding="utf-8") as stream:
         stream.write(text)

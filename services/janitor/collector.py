@@ -36,6 +36,7 @@ class SnapshotCollector(Collector):
         snapshot = self._snapshot
         if snapshot is None:
             return
+        # Export its time even when it is too old: the alert SnapshotStale looks at the age.
         taken = GaugeMetricFamily("ledger_snapshot_timestamp_seconds", "Unix time when the state was measured.")
         taken.add_metric([], snapshot.taken_at.timestamp())
         yield taken
@@ -58,6 +59,7 @@ def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for state, queue in queues.items():
         payments.add_metric([state], queue.count)
+        # The other states are final, so their age means nothing.
         if state in ("pending", "unmatched"):
             ages.add_metric([state], _age(queue, snapshot))
     yield payments
@@ -78,6 +80,7 @@ def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:
     )
     sums = dict.fromkeys((*currencies, OTHER_CURRENCY), 0)
     for currency, hundredths in snapshot.paid_hundredths.items():
+        # BMC chooses the currency, and each new label value would create a series.
         sums[currency if currency in currencies else OTHER_CURRENCY] += hundredths
     for currency, hundredths in sums.items():
         paid.add_metric([currency], hundredths)

@@ -55,18 +55,23 @@ class ProbeSender:
         try:
             with PROBE_DURATION.time():
                 await self._post(body, headers)
+            # Outside of the timer, because a payment needs no second connection.
             await self._note_expiry()
+        # OSError includes TimeoutError.
         except (aiohttp.ClientError, OSError) as error:
             raise ProbeError(type(error).__name__) from error
         return 0
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> None:
         timeout = aiohttp.ClientTimeout(total=SECONDS_MAX)
+        # aiohttp checks the certificate if `ssl` is None, and skips the check only for False.
         checked_by = self.checked_by or False
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
+            # The URL has the name of the proxy's container, and the certificate that of the public host.
             session.post(self.url, data=body, headers=headers, ssl=checked_by, server_hostname=self.host) as answer,
         ):
+            # Compare the body too, because some versions of Caddy answer a failed request with an empty 200.
             outcome = await answer.json() if answer.status == 200 else None
             if outcome != {"outcome": "probe"}:
                 raise ProbeError(str(answer.status))

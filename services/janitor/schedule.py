@@ -34,15 +34,18 @@ async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())
         RUNS.labels(task.name, outcome).inc()
+        # The pause begins after the run, so two runs of a task never overlap.
         await wait_for_event(stop, seconds=task.period.total_seconds())
 
 
 async def _run(task: Task, now: datetime) -> str:
     try:
         rows = await task.run_once(now)
+    # DatabaseAwayError is a LedgerError, so it must be caught first.
     except DatabaseAwayError:
         log.warning("task put off, the database is away", task=task.name)
         return "database_away"
+    # Expected failures, such as a probe before the proxy has started, need no traceback.
     except LedgerError as error:
         log.warning("task failed", task=task.name, error=type(error).__name__, reason=str(error))
         return "failed"

@@ -28,6 +28,8 @@ from services.webhook.spool import Spool
 
 log = structlog.stdlib.get_logger()
 
+# Longer than an answer takes (4 seconds for a body, 7 for the batcher), and shorter than Compose's `stop_grace_period` of 30
+# seconds, after which the process is killed.
 DRAIN_SECONDS = 20.0
 
 
@@ -58,6 +60,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             counting = tasks.create_task(failures.run())
             looking = tasks.create_task(streak.run())
             async with (
+                # Closed in reverse order, so /healthz and /metrics still answer while the open deliveries are answered.
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
                 export_process_metrics(pool, revision=settings.REVISION),
                 listening(
@@ -73,6 +76,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             writing.cancel()
             counting.cancel()
             looking.cancel()
+        # After its task has ended, because a cancelled write puts its answers back. The other replicas count with them.
         await streak.write()
 
 

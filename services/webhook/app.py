@@ -55,6 +55,7 @@ def make_app(
     probe: Probe | None = None,
 ) -> web.Application:
     """Make the application. Without *probe*, probes are refused like any delivery with a wrong signature."""
+    # Limits chunked bodies, because BodyReader learns their size only by reading them.
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     handler = DeliveryHandler(intake, secrets, failures, streak, probe)
     for path in (PATH, f"{PATH}/"):
@@ -86,14 +87,18 @@ class DeliveryHandler:
         body = await self._bodies.read(request)
         if isinstance(body, Unread):
             return _refuse_unread(body)
+        # All values of the header, so that `find_secret` can refuse a request with two of them.
         signatures = request.headers.getall(HEADER, [])
         # Try the signing secrets first: a payment must not be taken for a probe and rolled back, even if both have the same secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._rehearse(body, self._probe)
         if secret is None:
+            # Scanners send no signature. BMC always does, so such a request is neither a failure of BMC nor an attack worth
+            # a message.
             if not signatures:
                 return _refuse(DeliveryRefusal.UNSIGNED, 401)
+            # Operators get a message, because a changed secret looks the same as a forgery.
             self._streak.refuse()
             self._failures.count()
             return _refuse(DeliveryRefusal.BAD_SIGNATURE, 401)
@@ -110,6 +115,7 @@ class DeliveryHandler:
         try:
             await probe.rehearse(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
+            # Never spool a probe: it must fail while no user can be credited.
             DELIVERIES.labels(PROBE_EVENT, DeliveryRefusal.DATABASE_AWAY).inc()
             return web.json_response({"error": DeliveryRefusal.DATABASE_AWAY}, status=503)
         DELIVERIES.labels(PROBE_EVENT, PROBED).inc()

@@ -31,6 +31,7 @@ The time that an event waits for a database that is away.
 BMC asks for a quick answer and does not document its timeout.
 """
 
+# A small part of the two or three seconds that a restart of Postgres takes.
 RETRY_SECONDS = 0.2
 
 Settle = Callable[[Sequence[Event]], Awaitable[list[Outcome]]]
@@ -80,6 +81,7 @@ class Batcher:
             await self._work.wait()
             batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
             if not self._waiting:
+                # Clear before the commit: an event that arrives during it sets `_work` again.
                 self._work.clear()
             await self._settle_batch(batch)
 
@@ -87,6 +89,8 @@ class Batcher:
         try:
             outcomes = await self._settle([one.event for one in batch])
         except RowLockedError as error:
+            # RowLockedError is a DatabaseAwayError, so it must be caught first. Waiting would not help: the other
+            # transaction may be long.
             await self._settle_unlocked(batch, error)
         except DatabaseAwayError as error:
             await self._put_off(batch, error)
@@ -102,6 +106,7 @@ class Batcher:
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
         """Settle the events that need no locked row. Fail the others at once: each retry would delay all other events."""
+        # It was just tried alone. A second attempt would only block settlement for another half second.
         if len(batch) == 1:
             _fail_locked(batch[0], error)
             return
@@ -115,12 +120,15 @@ class Batcher:
         A commit may have succeeded although its answer was lost. Settling those events again is harmless: they are duplicates.
         """
         now = asyncio.get_running_loop().time()
+        # `appendleft` reverses the order, so begin with the last event.
         for one in reversed(batch):
+            # Fail an event now if its time would be over before the next attempt.
             if now + RETRY_SECONDS < one.until:
                 self._waiting.appendleft(one)
             else:
                 _fail(one, error)
         if self._waiting:
+            # `run` cleared it when it took the last events.
             self._work.set()
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -130,8 +138,12 @@ class Batcher:
         except RowLockedError as error:
             _fail_locked(one, error)
         except DatabaseAwayError as error:
+            # Do not wait here, because the other events of the batch would wait too. The intake puts this event into the
+            # spool.
             _fail(one, error)
         except Exception:
+            # The database refuses this event. A repeat would be refused as well, so keep it raw, answer 200 and let
+            # operators decide.
             log.exception("event refused", **_ids(one.event))
             await self._keep(one)
         else:
@@ -152,6 +164,7 @@ class Batcher:
 
 
 def _succeed(one: _Waiting, outcome: Outcome) -> None:
+    # The caller may have stopped waiting. Its timeout cancelled the future, and setting a result would raise.
     if not one.outcome.done():
         one.outcome.set_result(outcome)
 

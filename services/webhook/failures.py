@@ -47,11 +47,13 @@ class SignatureFailures:
     async def run(self) -> None:
         while True:
             await self._any.wait()
+            # No `await` between taking the sum and clearing the event, so no failure is missed.
             failures, self._uncounted = self._uncounted, 0
             self._any.clear()
             try:
                 await self._keep(failures)
             except DatabaseAwayError:
+                # Add and do not assign: more failures may have been counted during the attempt.
                 self._uncounted += failures
                 self._any.set()
                 log.warning("signature failures not counted, the database is away", failures=failures)
@@ -86,6 +88,7 @@ class FailedStreak:
         self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
+        # A 200 ends the streak, so earlier refusals that are not written yet need not be written.
         self._note(Answers(accepted_at=self._clock()))
 
     def refuse(self) -> None:
@@ -109,10 +112,12 @@ class FailedStreak:
 
     async def write(self) -> None:
         """Write this replica's answers to the database and read the streak of all replicas."""
+        # Answers given during the write go into a new object, and are written the next time.
         self._writing, self._unwritten = self._unwritten, Answers()
         try:
             self._known = await self._keep(self._writing)
         except asyncio.CancelledError:
+            # The process stops. `work` writes once more after this task has ended.
             self._put_back()
             raise
         except Exception as error:  # noqa: BLE001 -- counting must not end the service
@@ -126,5 +131,6 @@ class FailedStreak:
         """Add the answers that could not be written to the newer ones, unless a newer 200 has ended that streak."""
         told, since = self._writing, self._unwritten
         if since.accepted_at is None:
+            # Keep the later time, because the streak ends six hours after the last refusal.
             refused_at = since.refused_at or told.refused_at
             self._unwritten = Answers(told.accepted_at, told.refused + since.refused, refused_at)

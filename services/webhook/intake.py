@@ -106,6 +106,8 @@ class Intake:
             raise DatabaseAwayError from error
 
     def _is_something_before(self) -> bool:
+        # Files that wait for a locked row do not count, because later events pass them. Deliveries that are being written
+        # (`_spooling`) are not in `events` yet.
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
     async def _keep(self, delivery: VerifiedDelivery, event: Event, *, is_locked: bool = False) -> bool:
@@ -122,6 +124,7 @@ class Intake:
             return False
         finally:
             self._spooling -= 1
+        # Before the wake-up, so that the drain does not try the locked event again at once.
         if is_locked:
             self._leave_locked(name)
         self._any.set()
@@ -133,12 +136,14 @@ class Intake:
         if self._spool is None:
             return
         while True:
+            # Clear before the drain: a delivery that is spooled during the drain sets it again.
             self._any.clear()
             try:
                 is_done = await self._drain(self._spool)
             except Exception:
                 # A broken disk or a fault in our code must not stop a service that can still settle new deliveries.
                 log.exception("spool not drained")
+                # Wait for the next look, because an immediate retry would probably fail in the same way.
                 is_done = True
             if is_done:
                 await wait_for_event(self._any, seconds=LOCKED_RETRY_SECONDS if self._locked else LOOK_SECONDS)
@@ -165,6 +170,7 @@ class Intake:
         """
         under_way: asyncio.Task[bool] | None = None
         async with asyncio.TaskGroup() as tasks:
+            # At most two batches are in the batcher at a time, which is half of the events that it holds.
             for start in range(0, len(names), BATCH_MAX):
                 following = tasks.create_task(self._settle_and_forget(spool, names[start : start + BATCH_MAX]))
                 if under_way is not None and not await under_way:
@@ -181,6 +187,7 @@ class Intake:
         """
         if asyncio.get_running_loop().time() < self._retry_locked_at:
             return True
+        # Iterate over a copy, because a failed attempt moves the name to the end of the dict.
         for name in tuple(self._locked):
             if not await self._settle_and_forget(spool, [name]):
                 return False
@@ -191,14 +198,19 @@ class Intake:
     async def _settle_and_forget(self, spool: Spool, names: Sequence[str]) -> bool:
         """Settle these files and delete the settled ones. Return False if the database went away."""
         outcomes = await self._settle(spool, names)
+        # Delete a file only after its event is committed. If the process dies in between, the event is settled again, as a
+        # duplicate.
         settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
         await self._in_thread(_forget, spool, settled)
         await self._show(spool)
+        # Remove the names and add them again at the end, so that the least recently tried stays first.
         for name in names:
             self._locked.pop(name, None)
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
+        # A locked row does not mean that the database went away, although RowLockedError is a DatabaseAwayError. Other
+        # errors concern one event, and its file stays for the next look.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()
@@ -211,6 +223,7 @@ class Intake:
     async def _look(self, spool: Spool) -> list[str]:
         waiting = await self._in_thread(spool.look)
         still = set(waiting)
+        # Another replica may have settled some of them.
         self._locked = {name: None for name in self._locked if name in still}
         await self._show(spool)
         return waiting
@@ -221,6 +234,7 @@ class Intake:
     async def _settle(self, spool: Spool, names: Sequence[str]) -> dict[str, Outcome | BaseException]:
         """Settle these files as one batch. Files that the database refuses even raw stay and are retried later."""
         found = await self._in_thread(_read, spool, names)
+        # With `return_exceptions`, the error of one event does not cancel the others.
         outcomes = await asyncio.gather(
             *(self._batcher.submit(delivery.read()) for delivery in found.values()), return_exceptions=True
         )

@@ -34,6 +34,7 @@ OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
 PROBE_EVENT = PROBED = "probe"
 SPOOLED = "spooled"
+# BMC spells its types `cancelled`. The other spelling is read too, but needs no series.
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family
@@ -96,6 +97,7 @@ def observe_settlement(done: Settlement, *, now: datetime) -> None:
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
+        # Not below zero: BMC's clock may be behind ours.
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
@@ -112,4 +114,5 @@ def show_spool(*, events: int, oldest_at: float | None) -> None:
 
 
 def event_label(type_: str | None) -> str:
+    # The sender chooses the type, and each new label value would create a series.
     return type_ if type_ in KNOWN_EVENTS else OTHER_EVENT

@@ -49,6 +49,7 @@ class WebhookSettings(MatchingSettings):
             },
         ),
     ]
+    # Must stay below BMC_WEBHOOK_SECRETS: pydantic passes a validator only the fields above its own.
     PROBE_SECRET: Annotated[Secret | None, PROBE_SECRET_FIELD]
     SPOOL_FOLDER: Annotated[
         Path | None,
@@ -68,6 +69,7 @@ class WebhookSettings(MatchingSettings):
     @classmethod
     def _refuse_a_signing_secret(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
         """Refuse a secret that also signs payments: a payment taken for a probe would be answered with 200 and rolled back."""
+        # The other setting is missing here if it was malformed. It has its own error then.
         if secret in others.data.get("BMC_WEBHOOK_SECRETS", []):
             raise refuse_value("is also one of BMC_WEBHOOK_SECRETS")
         return secret

@@ -30,6 +30,7 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
     for event, outcome in zip(events, done.outcomes, strict=True):
         charge = done.charges.get(event.charge_key) if event.charge_key else None
         log.info(
+            # The span has ended by now, so the log cannot take the trace id from it.
             "event settled",
             outcome=outcome,
             type=event_label(event.type),
@@ -50,6 +51,7 @@ def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None
     first, *others = traced
     # An event from the spool may be old.
     parent, links = follow(first.traceparent, age=now - first.received_at)
+    # With age 0, `follow` returns the context itself. A link may lead to a span of any age.
     contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]
     links += tuple(Link(trace.get_current_span(context).get_span_context()) for context in contexts)
     with span("settle", SpanKind.PRODUCER, parent=parent, links=links) as made:

@@ -23,6 +23,8 @@ def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]
     """
     if len(signatures) != 1 or not (signature := SIGNATURE.fullmatch(signatures[0])):
         return None
+    # The pattern accepts only ASCII, because `compare_digest` raises for other text.
     given = signature[1].lower()
+    # Try every secret, even after one fits, so that the time does not reveal which one it was.
     fits = [hmac.compare_digest(given, hmac.new(secret, body, hashlib.sha256).hexdigest()) for secret in secrets]
     return fits.index(True) + 1 if any(fits) else None

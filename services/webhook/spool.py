@@ -28,6 +28,7 @@ WAITS, BEGUN, ASIDE = ".event", ".part", ".unreadable"
 BEGUN_SECONDS_MAX = 60
 """An unfinished file that is older was left by a crash. A younger one may belong to another replica that is writing it."""
 
+# Bodies contain names and e-mail addresses.
 OWNER_ONLY = 0o600
 
 
@@ -94,6 +95,7 @@ class Spool:
         """List the folder. Return the names of the files that wait to be settled, oldest first."""
         with os.scandir(self._folder) as entries:
             found = {entry.name: _File(stat.st_size, stat.st_mtime) for entry in entries if (stat := _stat(entry))}
+        # A name begins with the time of arrival, so this is the order of arrival.
         waiting = sorted(name for name in found if name.endswith(WAITS))
         self._waiting = {name: found[name] for name in waiting}
         self._aside = {name: file for name, file in found.items() if name.endswith(ASIDE)}
@@ -110,12 +112,14 @@ class Spool:
         content = _write(delivery)
         if self.events >= self._events_max or self._bytes + len(content) > self._bytes_max:
             raise NotSpooledError("full")
+        # The nonce distinguishes deliveries that two replicas receive at the same moment.
         name = f"{delivery.received_at:%Y%m%dT%H%M%S.%f}-{delivery.nonce}"
         begun = self._folder / f"{name}{BEGUN}"
         try:
             self._put(begun, content)
         except OSError as error:
             with suppress(OSError):
+                # If this fails too, `sweep` removes the file at a later start.
                 begun.unlink(missing_ok=True)
             raise NotSpooledError(error.strerror or type(error).__name__) from error
         self._waiting[f"{name}{WAITS}"] = _File(len(content), time.time())
@@ -126,6 +130,7 @@ class Spool:
         with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as stream:
             stream.write(content)
             stream.flush()
+            # Sync the content before the rename. Otherwise a power cut could leave the final name with an empty file.
             os.fsync(stream.fileno())
         begun.rename(begun.with_suffix(WAITS))
         # Sync the folder too, so that the renamed file survives a power cut.
@@ -184,6 +189,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
     try:
         return entry.stat(follow_symlinks=False)
     except FileNotFoundError:
+        # Another replica settled the file after it was listed.
         return None
 
 
