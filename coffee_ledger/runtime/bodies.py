@@ -13,6 +13,7 @@ The time limit for a whole body. Real bodies have a few kilobytes and arrive wit
 The proxy may have held the delivery for 10 seconds before. Together, a stalled delivery ends within 15 seconds.
 """
 
+# Bounds memory: 256 bodies of the largest size, 256 KiB for an update of Telegram, take 64 MiB.
 BODIES_MAX = 256
 
 
@@ -60,6 +61,7 @@ class BodyReader:
 
         A body of unknown length is read up to the application's `client_max_size`.
         """
+        # Refuse it by its header, before it takes a place from another body.
         if request.content_length is not None and request.content_length > self._bytes_max:
             return Unread.TOO_LARGE
         if len(self._deadlines) >= self._bodies_max:
@@ -70,6 +72,7 @@ class BodyReader:
             async with deadline:
                 body = await request.read()
         except TimeoutError:
+            # `_drop_oldest` removes the deadline before it lets it expire.
             return Unread.TOO_SLOW if deadline in self._deadlines else Unread.CROWDED_OUT
         except web.HTTPRequestEntityTooLarge:
             return Unread.TOO_LARGE
@@ -77,10 +80,12 @@ class BodyReader:
             return Unread.ABORTED
         finally:
             self._deadlines.pop(deadline, None)
+        # A chunked body has no `content_length`, so check its real size.
         return body if len(body) <= self._bytes_max else Unread.TOO_LARGE
 
     def _drop_oldest(self) -> None:
         oldest = next(iter(self._deadlines))
         del self._deadlines[oldest]
+        # An expired timeout cannot be rescheduled. Its body is being dropped already.
         if not oldest.expired():
             oldest.reschedule(asyncio.get_running_loop().time())

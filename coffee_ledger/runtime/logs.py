@@ -37,8 +37,10 @@ def configure_logging(*, level: str, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
+    # A filter of the handler sees the records of all loggers. A filter of a logger does not see those of its children.
     handler.addFilter(cut_words)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
+    # With `force`, handlers that were installed before are removed, because they would write lines that are not JSON.
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # aiogram logs a line for each update; our own lines say more.
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)
@@ -72,12 +74,14 @@ def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str
         told.add(id(error))
         entries.append(_tell(error, told) | {"is_cause": is_cause})
         is_cause = error.__cause__ is not None
+        # As in Python's own traceback, `from None` hides the context.
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return entries
 
 
 def _tell(error: BaseException, told: set[int]) -> dict[str, Any]:
     entry = _traceback((type(error), error, error.__traceback__))[0]
+    # Replace the texts that come from the exception itself, because they may repeat its input.
     entry |= {"exc_value": _words_of(error), "exc_notes": [], "syntax_error": None}
     if isinstance(error, BaseExceptionGroup):
         entry["exceptions"] = [_tell_chain(one, told=told) for one in error.exceptions]

@@ -46,6 +46,7 @@ class SettingsError(LedgerError):
 class Settings(BaseModel):
     """The settings of every process. A field has the name of its environment variable."""
 
+    # `hide_input_in_errors`, because the input may be a secret.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     DATABASE_URL: Annotated[
@@ -157,6 +158,7 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
     except ValidationError as error:
         for one in error.errors():
             name = str(one["loc"][0])
+            # Keep an earlier problem: a NAME_FILE that cannot be read would be reported as missing as well.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
         raise SettingsError(_lines(problems)) from None  # pydantic's error contains the values
     if problems:
@@ -174,6 +176,7 @@ def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str
             problems[name] = f"{name} and {name}_FILE are both set: keep one of them"
         elif path:
             try:
+                # Files usually end with a line break, which is not part of the value.
                 value = Path(path).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
@@ -257,6 +260,7 @@ def parse_rates(text: object) -> object:
     rates: dict[str, Decimal] = {}
     for part in text.split(","):
         currency, _, rate = (piece.strip() for piece in part.partition("="))
+        # The column `currency` of a pending payment holds at most ten characters.
         if not re.fullmatch("[A-Z]{3,10}", currency) or currency in rates:
             raise ValueError("not a currency, or named twice")
         rates[currency] = parse_positive(rate)

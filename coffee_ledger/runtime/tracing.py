@@ -52,6 +52,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
         resource=Resource.create(
             {
                 **(settings.OTEL_RESOURCE_ATTRIBUTES or {}),
+                # After the operator's attributes, so that they cannot replace the service's own name.
                 "service.name": f"coffee-ledger-{service}",
                 "service.version": settings.REVISION,
             }
@@ -62,6 +63,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     )
     address = f"{settings.traces_to.rstrip('/')}/v1/traces"
     headers = {name: value.get_secret_value() for name, value in (settings.OTEL_EXPORTER_OTLP_HEADERS or {}).items()}
+    # A request in progress must not last longer than the whole flush of `end_tracing`.
     exporter = OTLPSpanExporter(address, headers=headers, timeout=SHUTDOWN_SECONDS_MAX)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
@@ -79,6 +81,7 @@ def choose_sampler(name: str, share: float) -> "Sampler":
 def end_tracing() -> None:
     """Send the remaining spans within two seconds: a backend that does not answer must not delay the stop."""
     flush = getattr(trace.get_tracer_provider(), "force_flush", None)
+    # Without an endpoint, OpenTelemetry's placeholder is still the provider. It has no such method.
     if flush is None:
         return
     # force_flush accepts a timeout but applies it to each batch, not to the whole (open-telemetry/opentelemetry-python#4568).
@@ -135,6 +138,7 @@ def follow(traceparent: str | None, *, age: timedelta) -> tuple[Context | None, 
     context = _propagator.extract({"traceparent": traceparent})
     if age <= PARENT_AGE_MAX:
         return context, ()
+    # An empty context, because None would make the current span the parent.
     return Context(), (Link(trace.get_current_span(context).get_span_context()),)
 
 
