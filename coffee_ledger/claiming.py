@@ -51,6 +51,8 @@ class DeclineLimit:
     pause: timedelta
 
 
+# With three claims a day and no pause, one user could show operators 90 claims a month. With these limits it is 4
+# (docs/why.md: "Declined claims delay the next one").
 DECLINE_LIMITS = (
     DeclineLimit(declined_min=2, within=timedelta(days=30), pause=timedelta(days=7)),
     DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
@@ -81,6 +83,7 @@ class WaitingCharge:
 def rank_candidates(claimed: ClaimedPayment, waiting: Iterable[WaitingCharge]) -> Sequence[int]:
     """Return the ids of the charges that may be the claimed payment, the best fit first, at most `CANDIDATES_MAX`."""
     scored = [(score, charge) for charge in waiting if (score := _score(claimed, charge)) is not None]
+    # Equal scores are ordered by number, so that the card looks the same each time it is shown.
     scored.sort(key=lambda one: (-one[0], one[1].charge_id))
     return [charge.charge_id for _, charge in scored[:CANDIDATES_MAX]]
 
@@ -133,6 +136,7 @@ def _score(claimed: ClaimedPayment, charge: WaitingCharge) -> float | None:
     is_named = names_alike(claimed.name, charge.supporter_name)
     if days_apart > DAYS_APART_MAX or not (is_paid or is_named):
         return None
+    # The days count for less than 1, so they only order charges that are otherwise equal.
     return 2.0 * is_paid + 2.0 * is_named - days_apart / (DAYS_APART_MAX + 1)
 
 
@@ -176,6 +180,7 @@ _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
+    # Compare with the longer name. Otherwise a claim with a list of first names would fit many charges.
     return 2 * (one & other).total() > max(one.total(), other.total())
 
 

@@ -78,6 +78,7 @@ class Reading:
 def issue_code(chance: Random) -> PaymentId:
     """Draw a random code. In production *chance* is `secrets.SystemRandom()`, so that codes cannot be predicted."""
     while True:
+        # Every second draw has a half of letters only or of digits only, so draw until both are mixed.
         signs = "".join(chance.choice(ALPHABET) for _ in range(CODE_LENGTH - 1))
         code = signs + check_sign(signs)
         if is_code(code):
@@ -155,6 +156,7 @@ def read_codes(text: str) -> Reading:
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     shapes = _shapes(by_shape)
     return Reading(
+        # The order decides which codes are left out above the limit: the uncertain ones come last.
         codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
         corrections=_correct_all(shapes),
         holds_code=bool(standing)
@@ -186,6 +188,7 @@ def _weigh(signs: str) -> int:
 def _complete(signs: str, *, place: int) -> str:
     """Insert at *place* the sign with which the other seven pass the check."""
     weight_of_signs = _weigh(signs[:place] + ALPHABET[0] + signs[place:])
+    # Divide by the weight. Because 31 is prime, every weight has an inverse.
     missing = (_SUM - weight_of_signs) * pow(_WEIGHTS[place], -1, _PRIME) % _PRIME
     return signs[:place] + ALPHABET[missing] + signs[place:]
 
@@ -270,7 +273,10 @@ def _spell(text: str, *, keyboard: bool) -> str:
 
 @lru_cache(maxsize=4096)
 def _spell_by_shape(char: str) -> str:
+    # The first character of the decomposition is the letter without its accent.
     for form in (char, unicodedata.normalize("NFKD", char)[:1]):
+        # Before `upper`, because some small capitals have other capitals. After it, because Cyrillic and Greek letters are
+        # listed as capitals.
         sign = form.translate(_LOOK_ALIKES).upper().translate(_LOOK_ALIKES)
         if len(sign) == 1 and sign.isascii() and sign.isalnum():
             return sign
@@ -399,6 +405,7 @@ _JOINING_WORDS = _words_as_spelled(
 
 
 def _find_halves(spelled: str) -> list[re.Match[str]]:
+    # Blank out UUIDs, whose groups look like halves. The text keeps its length, because the positions are used later.
     return list(islice(_HALF_ALONE.finditer(_UUID.sub(lambda uuid: " " * len(uuid[0]), spelled)), HALVES_PAIRED_MAX))
 
 
@@ -484,6 +491,7 @@ def _looks_like_code(shape: _Shape) -> bool:
     mixed = [_is_mixed(group) for group in shape.groups]
     are_like_halves = any(mixed) if shape.is_one_word else all(mixed)
     return (
+        # A wrong length is one of the two typos.
         wrong <= (2 if len(shape.signs) == CODE_LENGTH else 1)
         and (are_like_halves or len(shape.groups) > 3)
         and re.search("[0-9][^0-9]+[0-9]|[^0-9][0-9]+[^0-9]", shape.signs) is not None
@@ -492,6 +500,7 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
+    # Take one more than the limit, which shows that there are too many.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 
@@ -503,6 +512,7 @@ def _correct(signs: str) -> frozenset[PaymentId]:
 
 def _one_typo_away(signs: str) -> Iterator[str]:
     wrong = [place for place, sign in enumerate(signs) if sign not in _VALUES]
+    # Two signs that no code contains are two typos. A text without a digit is a word.
     if len(wrong) > 1 or not _DIGITS.intersection(signs):
         return
     places = wrong or range(len(signs))
@@ -514,6 +524,7 @@ def _one_typo_away(signs: str) -> Iterator[str]:
             signs[:place] + signs[place + 1] + signs[place] + signs[place + 2 :] for place in range(CODE_LENGTH - 1)
         )
     elif not wrong:
+        # The missing sign is the one typo, so the other seven must be right.
         yield from (_complete(signs, place=place) for place in range(CODE_LENGTH))
 
 

@@ -51,6 +51,7 @@ RENEWED_AFTER = timedelta(days=1)
 
 ANSWER_KEYS = frozenset({"answer", "answers", "value", "text"})
 QUESTION_KEYS = frozenset({"question", "extra_question"})
+# Bounds the recursion, because a body can be nested as deeply as its size allows.
 ANSWERS_DEPTH_MAX = 6
 TOLD_LENGTH_MAX = 100
 ITEM_LENGTH_MAX = 100
@@ -129,6 +130,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     envelope = _parse(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
+        # The form of `_event_name`, without id and type.
         return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
     type_ = _text(envelope.get("type"))
     live_mode = _boolean(envelope.get("live_mode"))
@@ -195,6 +197,7 @@ def _understand(
 def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     is_refund = message.verb == "refunded" or _is_refunded(data)
+    # Free items of the Shop have the amount 0.
     if not is_refund and _amount(data.get("amount")) == 0:
         return EventKind.NO_MONEY, None
     kind = EventKind.REFUNDED if is_refund else EventKind.PAID
@@ -210,8 +213,11 @@ def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | Non
         return EventKind.NO_MONEY, None
     identity = _identify_subscription(message)
     is_renewal = _is_renewal(message, identity)
+    # A renewal was not paid at the start of the subscription.
     started_at = None if is_renewal else _time(data.get("started_at"))
+    # Never later than the event, even if the period begins later.
     paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
+    # Also if the refund flag is set: `_unpaid_status` then casts a doubt on the charge, and an operator decides.
     return EventKind.PAID, _report(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
 
 
@@ -263,6 +269,7 @@ def _unpaid_status(message: _Message) -> object:
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
+    # If there is no status, this returns None, so a missing status is no doubt.
     paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
     return None if _closed_word(status) == paid else status
 
@@ -357,6 +364,7 @@ def _side_texts(data: Json) -> Iterator[str]:
 
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
     """Yield all texts and numbers in a value, also in nested lists and objects. Leave out the questions of an object."""
+    # bool is a subclass of int.
     if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
         text = _text(str(value))
         if text:
@@ -431,6 +439,7 @@ def _digest(envelope: Json, body: bytes) -> str:
 
 def _parse(body: bytes) -> Json | None:
     try:
+        # As Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
         value = json.loads(body, parse_float=_decimal, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
@@ -440,6 +449,7 @@ def _parse(body: bytes) -> Json | None:
 def _decimal(digits: str) -> Decimal | str:
     try:
         return Decimal(digits)
+    # An exponent of twenty digits is valid JSON, but too large for Decimal.
     except InvalidOperation:
         return digits
 
@@ -510,6 +520,7 @@ def _amount(value: object) -> Decimal | None:
     if not AMOUNT.fullmatch(text):
         return None
     stepped = Decimal(text).quantize(AMOUNT_STEP, rounding=ROUND_FLOOR)
+    # `normalize` would turn 100 into 1E+2.
     return stepped.quantize(Decimal(1)) if stepped == stepped.to_integral_value() else stepped.normalize()
 
 
@@ -526,6 +537,7 @@ def _time(value: object, *, no_later_than: datetime | None = None) -> datetime |
     """
     if isinstance(value, str) and re.fullmatch("[0-9]{9,10}", value, re.ASCII):
         value = int(value)
+    # From 2000 to 2100.
     if isinstance(value, bool) or not isinstance(value, int) or not 946_684_800 <= value < 4_102_444_800:
         return None
     time = datetime.fromtimestamp(value, UTC)

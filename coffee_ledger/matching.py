@@ -165,6 +165,7 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
     found = _apply_rules(charge, candidates, rules, rejections)
     mentions = tuple(Reason(Method.OPERATOR, Rejection.MENTIONED, None, user) for user in sorted(candidates.mentioned))
     if found is None:
+        # If several users' codes are in the text, each of them may be waiting for this payment, so tell all of them.
         named = frozenset(payment.telegram_id for payment in candidates.coded)
         return Unmatched((*rejections.reasons, *mentions), named if len(named) > 1 else frozenset())
     rejection = _rejection_of_any_match(charge, rules)
@@ -247,6 +248,7 @@ def _by_subscription(
         rejections.add(
             Method.SUBSCRIPTION, Rejection.NEW_SUBSCRIPTION if is_subscription else Rejection.NO_SUBSCRIPTION
         )
+    # Earlier charges belong to several users. Weaker rules must not choose between them.
     elif len(candidates.subscribers) > 1:
         named = [
             Reason(Method.SUBSCRIPTION, Rejection.SEVERAL_USERS, None, user) for user in sorted(candidates.subscribers)
@@ -266,6 +268,7 @@ def _by_known_supporter(
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
+    # The text names another user's code, or nearly does. The supporter probably pays for that user.
     meant_for_others = [
         payment
         for payment in (*candidates.coded, *candidates.corrected)
@@ -282,6 +285,7 @@ def _by_known_supporter(
     if theirs and len(theirs) < len(fitting):
         rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
         return None
+    # A match of this subscription to this user was undone. No other rule may repeat it.
     if user in candidates.undone:
         rejections.add(rule, Rejection.CODE_UNDONE, theirs)
         return None
@@ -337,8 +341,10 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
     # Later the rivals cannot be known for certain: other users may have asked for this amount and paid in the meantime.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
+    # The text has a better trace of the payer than the amount, and it led to no match.
     if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
+    # The answer may be a code that cannot be read.
     if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
     # The first charge of a subscription pays a pending payment. A renewal comes automatically, without a pending payment.
@@ -353,8 +359,10 @@ def _rejection_of_guess_for(
     since, until = charge.paid_at - rules.fallback_window, charge.paid_at + CLOCK_SLACK
     if not any(payment.was_requested(since, until) for payment in open_now):
         return Rejection.OUTSIDE_WINDOW
+    # The user paid at most one of these charges, and nothing tells which one.
     if candidates.charges_waiting:
         return Rejection.OTHER_CHARGE_WAITS
+    # The supporter is known as another user, or mentions one.
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
     return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), charge.now)
 
@@ -376,6 +384,7 @@ def _is_rival(charge: ChargeToMatch, payment: PendingPayment) -> bool:
 
 
 def _misfit(charge: ChargeToMatch, payment: PendingPayment) -> Rejection | None:
+    # The currency first, because amounts in two currencies cannot be compared.
     if payment.currency != charge.currency:
         return Rejection.OTHER_CURRENCY
     if payment.amount != charge.amount:
@@ -392,6 +401,7 @@ def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[Pen
     charge is shown with the first of them.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
+    # Newest first, so that of two sets with the same sum the one with newer payments is chosen.
     summed = open_now[:SUMMED_MAX]
     for count in range(1, len(summed) + 1):
         for some in combinations(summed, count):

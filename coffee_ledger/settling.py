@@ -129,6 +129,7 @@ class Book:
 
     def find(self, other: Charge) -> Charge | None:
         """Find the known charge that is the same as *other*, even if their keys differ."""
+        # Its ids are incomplete and could name another charge, so recognise only a repeat of the same event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -143,6 +144,7 @@ class Book:
 
     def find_conflict(self, other: Charge) -> Charge | None:
         """Find another charge of the same family that has the same transaction id but another number."""
+        # Return the original charge, and not another one that is in conflict with it as well.
         same = self._all_by(_by_transaction(other))
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
@@ -152,6 +154,7 @@ class Book:
         return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
 
     def _is_note_erased(self, charge: Charge) -> bool:
+        # The note of an erased user is gone, so it can no longer be compared.
         return charge.note is None and charge.telegram_id in self.erased
 
     def find_outsider(self, charge: Charge) -> int | None:
@@ -166,6 +169,7 @@ class Book:
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
+        # A charge of the book may have changed since `_waiting` was loaded, so the book's version counts.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -209,6 +213,7 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
     is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
+    # A charge with a doubt is not credited, so the other one may be.
     is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
 
@@ -281,6 +286,7 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
     book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
     for event in events:
         notified = len(done.notifications)
+        # A charge must not be its own rival.
         if event.report in book.undecided:
             book.undecided.remove(event.report)
         outcome = fold.settle_event(event)
@@ -303,6 +309,7 @@ def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settl
     """Match a waiting charge again with the current knowledge. The settlement is empty if it stays unmatched."""
     done = Settlement()
     fold = _Fold(book, rules, {}, now, done)
+    # The texts of a stored charge are not in a batch's readings, so read its note here.
     words = read_words(charge.note or "")
     found = match(fold.describe_charge(charge, words, is_fresh=False), fold.find_candidates(charge, words), rules)
     if isinstance(found, Match):
@@ -326,9 +333,11 @@ def match_by_operator(
     charge.
     """
     done = Settlement()
+    # The operator has decided, so no rule is applied. Only the rates are needed.
     rules = Rules(rates, fallback=False, fallback_window=timedelta())
     flag = flag_of(payment) if payment and not is_own else None
     found = Match(Method.OPERATOR, telegram_id, payment, flag)
+    # The operator has found a user, so the memory that dismissed this charge was wrong. It must not dismiss the next one.
     if charge.dismissed_by is not None:
         done.outsiders_ended.add(charge.dismissed_by)
     _Fold(Book(), rules, {}, now, done).apply_match(charge, found, reasons=charge.reasons)
@@ -351,6 +360,7 @@ class _Fold:
     # Events ------------------------------------------------------------------------------------------------------
 
     def settle_event(self, event: Event) -> Outcome:
+        # A batch can contain an event twice, because BMC may repeat it before the first delivery is answered.
         if event.delivery_key in self._book.delivered:
             return Outcome.DUPLICATE
         self._book.delivered.add(event.delivery_key)
@@ -419,6 +429,7 @@ class _Fold:
     def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
         """Add the fields of a later event that the charge lacks. Notify operators of fields in which the two differ."""
         if self._is_of_erased_user(known):
+            # Add nothing: the later event may contain the name and the note again.
             self._notify_of_contradictions(known, report.charge)
             return Outcome.RECORDED, known.charge_key
         self._keep_supporter(report)
@@ -426,6 +437,7 @@ class _Fold:
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
+            # Not fresh: an open payment of this amount may belong to another user by now, so the charge must not be guessed.
             return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
@@ -450,10 +462,12 @@ class _Fold:
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
         charge = replace(charge, reasons=found.reasons)
+        # The money went back, so no operator has to decide.
         if charge.refunded_at is not None:
             self._keep(charge)
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
+        # A code in the text shows that the payer is a user after all, so an operator decides in spite of the memory.
         if outsider is not None and not found.under_review:
             reasons = (*found.reasons, Reason(Method.OPERATOR, Rejection.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
@@ -471,10 +485,12 @@ class _Fold:
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
+            # The other charge has the key with the transaction id, so this one gets a key with its number.
             key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
+        # Only a first month may be announced as a donation too. A charge with a doubt waits for an operator anyway.
         before = None if report.is_renewal or charge.doubt else self._book.find_announced_before(charge)
         if before is not None:
             return replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
@@ -493,8 +509,11 @@ class _Fold:
             self._notify(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
             return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
+            # The credits were taken back before. A second refund event must not take them again.
             return Outcome.RECORDED, known.charge_key
+        # Without an amount it counts as full: most refunds are, and the credits must not be spent in the meantime.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
+        # If a part was refunded before, the rest is less than this amount, so operators decide.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
             self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
@@ -534,6 +553,7 @@ class _Fold:
         self._keep(matched)
         # If the same supporter has paid with a code of this user before, a second charge with it is normal. Do not notify operators.
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
+        # Learn only after this look, because learning adds the charge itself to the supporter's charges.
         self._learn(matched, found)
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
@@ -542,6 +562,7 @@ class _Fold:
             self._refund(matched, found.telegram_id)
             return
         for payment in (found.payment, *found.also_paid):
+            # A payment that has ended never changes again. Its code still credits its user.
             if payment is not None and payment.is_open:
                 self._complete(payment, matched)
         self._notify_of_match(matched, found, credits)
@@ -561,9 +582,12 @@ class _Fold:
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
             return
+        # For a subscription an operator's match teaches too, because renewals carry no other information.
         if charge.subscription is not None:
             known = book.subscribers.get(charge.subscription, frozenset())
             book.subscribers[charge.subscription] = known | {user}
+        # Only a code teaches who a supporter is. One wrong tap of an operator would send all later payments to the wrong
+        # user.
         if charge.supporter_id is not None and found.method is Method.CODE:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
         for name in charge.outsider_names():
@@ -604,6 +628,7 @@ class _Fold:
     def _notify_of_contradictions(self, known: Charge, later: Charge) -> None:
         if None not in (known.amount, later.amount) and known.money != later.money:
             self._notify_of_contradiction(known, Contradiction.AMOUNT, later)
+        # After a refund, a status that does not mean "paid" is expected.
         if later.doubt is Doubt.STATUS and known.doubt != Doubt.STATUS and known.refunded_at is None:
             self._notify_of_contradiction(known, Contradiction.STATUS, later, told=later.told)
 
@@ -612,6 +637,7 @@ class _Fold:
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
+        # The key contains the values, so that a repeat is reported once and another contradiction is reported as well.
         written = None if amount is None else f"{amount:f}"
         self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
@@ -646,6 +672,7 @@ class _Fold:
     def find_candidates(self, charge: Charge, words: Words) -> Candidates:
         book, known = self._book, self._book.payments
         return Candidates(
+            # Sorted, because the order of a set of strings differs between processes, and the stored reasons should not.
             coded=[known[code] for code in sorted(words.reading.codes) if code in known],
             corrected=[known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
@@ -660,6 +687,7 @@ class _Fold:
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """Return the pending payments of this amount and currency, or all payments if the supporter is known."""
+        # The rule for known supporters also reports open payments of other amounts.
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
@@ -707,16 +735,20 @@ def _report_of(event: Event) -> ChargeReport:
 
 def _add_known_fields(known: Charge, later: Charge) -> Charge:
     """Return *known* with missing fields added from *later*, the newer note, and a doubt that *later* resolved or raised."""
+    # Only these two doubts are about a field that a later event can correct. The others are about the charge's identity.
     is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
+    # A charge that is decided gets no new doubt. Operators are notified of the contradiction instead.
     is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
     return replace(
         known,
+        # Take amount and currency from the same event.
         amount=later.amount if known.amount is None else known.amount,
         currency=later.currency if known.amount is None else known.currency,
         bmc_id=known.bmc_id or later.bmc_id,
         transaction_id=known.transaction_id or later.transaction_id,
         psp_id=known.psp_id or later.psp_id,
         supporter_id=known.supporter_id or later.supporter_id,
+        # The newer note counts: a buyer in the Shop may answer the question for the code after paying.
         note=later.note or known.note,
         item=known.item or later.item,
         item_name=known.item_name or later.item_name,
@@ -742,6 +774,7 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
         doubt=paid.doubt,
         told=paid.told,
     )
+    # A full refund: the charge stays refunded, so it is credited and the credits are taken back.
     if None in (known.amount, paid.amount) or known.money == paid.money:
         return charge
     return replace(charge, state=ChargeState.UNMATCHED, refunded_at=None)
