@@ -92,6 +92,7 @@ def read_web_app_data(
     data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]
 ) -> RequestedAmount | AmountProblem:
     """Read `{"payment_id"?, "user_id"?, "amount", "currency"?}`; an id of the older form must begin with the sender's own id."""
+    # With `replace`, because a lone surrogate in the data cannot be encoded.
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
         return AmountProblem.DATA_UNREADABLE
     try:
@@ -100,6 +101,7 @@ def read_web_app_data(
         return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
         return AmountProblem.DATA_FOREIGN
+    # A page may choose only an id of the older form. The bot draws the codes, so that they differ in three places.
     if read.payment_id is not None and not is_older_form(read.payment_id):
         return AmountProblem.DATA_UNREADABLE
     payment_id = PaymentId(read.payment_id) if read.payment_id else None

@@ -118,6 +118,7 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
         open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
         request_middlewares(messenger, MeasureCalls()),
         request_middlewares(bot, LimitCalls(limiter), MeasureCalls()),
+        # Ends first, so that the notifier finishes its messages while its client and its pool are still open.
         asyncio.TaskGroup() as tasks,
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)
@@ -130,6 +131,7 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
         api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.send_code)
         app = web.Application(client_max_size=UPDATE_BYTES_MAX)
         app.add_subapp("/api", api.make_app())
+        # These tasks run forever and lose nothing when they are cancelled.
         until_ended = [
             tasks.create_task(listen(database_url, wake)),
             tasks.create_task(live.run()),
@@ -139,6 +141,8 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
         try:
             yield app
         finally:
+            # Do not cancel the notifier: a message between Telegram's answer and its mark would be sent again at the next
+            # start.
             notifier.stop()
             for task in until_ended:
                 task.cancel()

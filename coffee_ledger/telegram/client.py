@@ -63,6 +63,7 @@ UPDATE_BYTES_MAX = 256 * 1024
 
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
+# aiogram waits REQUEST_SECONDS longer than this before it gives up.
 POLLING_SECONDS = 25
 """How long Telegram holds a request for updates open while there are none."""
 
@@ -143,6 +144,7 @@ class RetryCalls(BaseRequestMiddleware):
                 )
                 # With jitter, so that calls that failed at the same moment are not retried at the same moment.
                 await asyncio.sleep(2.0 ** (attempt - 1) * (1 + random.random()) / 2)  # noqa: S311 — jitter
+        # The last attempt. Its error goes to the caller.
         return await make_request(bot, method)
 
 
@@ -178,6 +180,7 @@ class LimitCalls(BaseRequestMiddleware):
                     retry_seconds=error.retry_after,
                 )
                 if isinstance(method, LIMITED_CALLS):
+                    # Pause all calls, because Telegram limits the bot and not the single call.
                     self._limiter.pause(error.retry_after)
                 else:
                     await asyncio.sleep(error.retry_after)
@@ -295,6 +298,8 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     await retry_until_done("get the bot's own name", bot.me, stop)
     if stop.is_set():
         return
+    # The process has its own signal handlers. The caller closes the session, because running handlers still need it for
+    # answers.
     polling = asyncio.create_task(
         dispatcher.start_polling(
             bot,
@@ -302,14 +307,17 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
             close_bot_session=False,
             polling_timeout=POLLING_SECONDS,
             tasks_concurrency_limit=POLLED_AT_ONCE_MAX,
+            # Telegram remembers this list, so send it at each start: an earlier version may have set another one.
             allowed_updates=dispatcher.resolve_used_update_types(),
         )
     )
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    # `stop_polling` raises an error if polling has ended by itself.
     if not polling.done():
         await dispatcher.stop_polling()
+    # Raises the error with which polling ended, if any.
     await polling
 
 
@@ -328,6 +336,7 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
         body = await bodies.read(request)
         if isinstance(body, Unread):
             response = web.Response(status=body.status)
+            # The rest of the body may still arrive, and must not be read as the next request.
             response.force_close()
             return response
         # The request keeps the body that was read, so aiogram can read it again.
@@ -340,6 +349,7 @@ async def _await_webhook(
     bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
 ) -> None:
     """Set the webhook, and wait for the stop while updates arrive at the route of `add_update_route`."""
+    # The webhook stays set after a stop: Telegram keeps the updates and sends them again until the next start.
     await retry_until_done(
         "enter webhook mode",
         lambda: bot.set_webhook(

@@ -27,6 +27,7 @@ async def telegram_ahead(bot: Bot) -> float | None:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX)) as session,
+            # Telegram redirects this address to its documentation, which is another server.
             session.head(address, allow_redirects=False) as answer,
         ):
             # The header has whole seconds, rounded down, so half a second is the best estimate of the rest.

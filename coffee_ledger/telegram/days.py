@@ -33,6 +33,7 @@ def read_day(text: str, *, today: date) -> date | None:
     # *today* is the day in UTC; in Kyiv the next day may have begun.
     latest = today + timedelta(days=1)
     for year in _years(written["year"], latest):
+        # The day may exist in only one of the years, such as 29 February.
         with suppress(ValueError):
             read = date(year, _month(written["month"]), int(written["day"]))
             if today - timedelta(days=DAYS_BACK_MAX) <= read <= latest:
@@ -42,6 +43,7 @@ def read_day(text: str, *, today: date) -> date | None:
 
 def _years(written: str | None, latest: date) -> Sequence[int]:
     if not written:
+        # In January, a day without a year may be one of last December.
         return latest.year, latest.year - 1
     return (int(written) + (2000 if len(written) == 2 else 0),)
 
@@ -78,6 +80,7 @@ def read_date_range(said: str) -> DateRange | None:
     try:
         if len(words) == 1 and (month := MONTH.fullmatch(words[0])):
             first = date(int(month[1]), int(month[2]), 1)
+            # 31 days after the first of a month is always in the next month.
             return _range(f"{first:%Y-%m}", first, (first + timedelta(days=31)).replace(day=1))
         if words and len(words) <= 2 and all(ISO_DAY.fullmatch(word) for word in words):
             first, last = date.fromisoformat(words[0]), date.fromisoformat(words[-1])

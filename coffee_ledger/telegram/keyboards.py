@@ -162,6 +162,7 @@ def erase_keyboard(speech: Speech) -> InlineKeyboardMarkup:
 def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> InlineKeyboardMarkup:
     code = show_code(payment.payment_id)
     return _rows(
+        # Telegram copies the code, because web views often do not let the Mini App write to the clipboard.
         [InlineKeyboardButton(text=speech.label("copy-button"), copy_text=CopyTextButton(text=code))],
         [InlineKeyboardButton(text=speech.label("page-button"), url=page_url)],
         [InlineKeyboardButton(text=speech.label("cancel-button"), callback_data=_cancel(payment))],

@@ -63,6 +63,7 @@ class MeasureCalls(BaseRequestMiddleware):
                 FLOOD_WAIT.inc(error.retry_after)
             raise
         _count(method, CallOutcome.OK)
+        # A poll waits on purpose while there are no updates.
         if not isinstance(method, GetUpdates):
             TELEGRAM_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
         return answer
@@ -96,6 +97,7 @@ class MeasureUpdates(BaseMiddleware):
         with span(f"update {type_}", SpanKind.CONSUMER) as made, timed(UPDATE_DURATION):
             try:
                 return await handler(event, data)
+            # A cancelled update was not answered either.
             except BaseException:
                 noted.is_failure = True
                 raise

@@ -41,6 +41,7 @@ class RequestOutcome(enum.StrEnum):
     ERROR = "error"
 
 
+# Other methods share one label, so that a new method creates no series.
 CALLED_METHODS = (
     "AnswerCallbackQuery",
     "DeleteMessage",
@@ -107,6 +108,7 @@ WEBHOOK_TO_NOTIFIED = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
+# Create every series at 0: Prometheus sees no increase in a counter that first appears at 1.
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
 for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):

@@ -50,6 +50,7 @@ class MeetUser(BaseMiddleware):
             return None
         context: Context = data["context"]
         told = language_of(user.language_code)
+        # Set it before the query, so that an answer about a failure of the query is in this language too.
         data["context"] = answering = context.in_language(told)
         try:
             spoken = await meet_user(
@@ -65,6 +66,7 @@ class MeetUser(BaseMiddleware):
             # The user will ask again, and an open pending payment of the same amount is reused.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
+            # aiogram would only log the error, and the user would get no answer.
             note_failure(data)
             log.exception("update not handled", telegram_id=user.id)
             await _answer_failure(event, "went-wrong", answering.speech)
@@ -89,6 +91,7 @@ class Throttle(BaseMiddleware):
         if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
         if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
+            # The user has slowed down. If they are too fast again later, they are told again.
             self._told.pop(user.id, None)
             return await handler(event, data)
         try:
@@ -104,6 +107,7 @@ class Throttle(BaseMiddleware):
             self._told[user.id] = await _speech_of(user, context)
         texts = self._told[user.id]
         if isinstance(act, CallbackQuery):
+            # Answer each press, because the button shows a spinner until then. For messages, one answer is enough.
             await act.answer(texts.label("slow-down"))
         elif is_first:
             await _answer_failure(act, "slow-down", texts)
@@ -159,6 +163,7 @@ class InFlight(BaseMiddleware):
 
     async def wait(self, *, seconds_max: float) -> None:
         """Wait until no update is being handled, for at most *seconds_max*."""
+        # A task cannot wait for itself.
         under_way = self._under_way - {asyncio.current_task()}
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds_max)

@@ -36,6 +36,7 @@ def make_router(*, answers_unknown: bool = True, throttle: Throttle | None = Non
     # A press on a very old message comes without the message.
     router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message)
     for updates in (router.message, router.callback_query):
+        # Before MeetUser, which queries the database, so that a flood does not reach it.
         if throttle is not None:
             updates.middleware(throttle)
         updates.middleware(MeetUser())

@@ -67,6 +67,7 @@ class BotSettings(MatchingSettings):
         ),
     ]
     ADMIN_IDS: Annotated[
+        # Telegram's ids have at most 52 bits.
         list[Annotated[int, BeforeValidator(refuse_group), Field(ge=1, lt=2**52)]],
         BeforeValidator(parse_list),
         Field(
@@ -108,6 +109,7 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Set it only if you run a Bot API server of your own."},
         ),
     ]
+    # Must stay below PUBLIC_HOST and TELEGRAM_API_URL: pydantic passes a validator only the fields above its own.
     BOT_WEBHOOK_URL: Annotated[
         str | None,
         Field(

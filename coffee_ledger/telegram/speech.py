@@ -78,6 +78,7 @@ class Speech:
             return sign + format_decimal(amount, format=number, locale=self.language)
         blank = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=self.language)[-1:].isalpha() else ""
         pattern = f"{number}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤{blank}{number}"
+        # Without `currency_digits=False`, the currency's own number of decimals would replace the pattern's.
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
 
     def rate(self, per_unit: Decimal, currency: str) -> str:

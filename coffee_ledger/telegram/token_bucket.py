@@ -20,6 +20,7 @@ class TokenBucket:
 
     def take(self, key: Hashable, now: float) -> float:
         """Take a token and return 0, or take none and return the seconds until one is available."""
+        # Remove the key and add it again at the end, so that the first key is the least recently used one.
         left, filled_at = self._buckets.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - filled_at) * self._per_second)
         wait_seconds = max(0.0, (1 - left) / self._per_second)

@@ -33,6 +33,7 @@ REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 """The rate limit of each user."""
 
+# How often a stream looks whether its page was closed, which sends no event.
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
 """When a page may ask for a stream again after it was refused or displaced. Meanwhile it polls the state."""
@@ -58,6 +59,7 @@ class Api:
 
     def make_app(self) -> web.Application:
         """Make the application to mount at `/api`."""
+        # The first is the outermost, so spans and counters see the answers that `answer_problems` makes of errors.
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Endpoint] = {
@@ -66,6 +68,7 @@ class Api:
             ("POST", "/payments"): self._open_payment,
             ("POST", "/payments/{payment_id}/cancel"): self._cancel_payment,
         }
+        # Without a user, because a page that was opened by a keyboard button gets no initData.
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
             app.router.add_route(method, path, self._authorised(answer, bucket))
@@ -82,6 +85,7 @@ class Api:
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
             if isinstance(visitor, InitDataProblem):
                 raise ProblemError(401, visitor)
+            # After the signature, so that strangers cannot use up a user's requests, and before the first query.
             wait_seconds = bucket.take(visitor.telegram_id, asyncio.get_running_loop().time())
             if wait_seconds:
                 raise too_many_requests(wait_seconds)
@@ -91,7 +95,9 @@ class Api:
                 language=visitor.language,
                 username=visitor.username,
                 now=self.context.clock(),
+                # A user who was erased and only looks at the page stays erased.
                 is_acting=request.method != hdrs.METH_GET,
+                # A user who opens the page may have blocked the bot.
                 is_in_chat=False,
             )
             return await answer(request, replace(visitor, language=spoken))
@@ -111,7 +117,9 @@ class Api:
         body = await self.bodies.read(request)
         if isinstance(body, Unread):
             raise ProblemError(body.status, "request_unreadable")
+        # Invalid UTF-8 becomes unreadable data, which `_read_amount` refuses.
         requested = self._read_amount(body.decode(errors="replace"), visitor)
+        # A new key for each request. If the page repeats one, the open payment of this amount is shown again.
         asked = Request(
             f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
         )
@@ -122,12 +130,14 @@ class Api:
                 asked,
                 draw_code=self.context.draw_code,
                 now=now,
+                # Show an open payment again only if at least half of its time is left.
                 reuse_within=self.context.pending_ttl / 2,
             )
         except TooManyOpenPaymentsError as error:
             raise ProblemError(409, "too_many_open", {"count": error.open_max}) from None
         except PaymentIdTakenError:
             raise ProblemError(400, "request_unreadable") from None
+        # A payment that is shown again was created earlier.
         is_new = payment.created_at == now
         if is_new:
             log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=visitor.telegram_id)
@@ -141,6 +151,7 @@ class Api:
         if not (is_code(payment_id) or is_older_form(payment_id)):
             raise ProblemError(404, "payment_unknown")
         cancelling = await cancel_payment(self.context.pool, payment_id, visitor.telegram_id, now=self.context.clock())
+        # The same answer for another user's payment, so that it does not reveal which codes exist.
         if cancelling is None:
             raise ProblemError(404, "payment_unknown")
         payment = cancelling.payment
@@ -151,6 +162,7 @@ class Api:
 
     async def _stream_states(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
         try:
+            # Watch before the first query, so that no change in between is missed.
             with self.live.watch(visitor.telegram_id) as watcher:
                 first = await self._state_of(visitor)
                 async with sse_response(request, send_timeout=STREAM_SEND_SECONDS, sep="\n") as stream:
@@ -175,10 +187,13 @@ class Api:
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
+                # The stream must end with its initData, even if nothing changes.
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
+                    # Clear before the query: a change during the query sets it again.
                     watcher.changed.clear()
                     state = await self._state_of(visitor)
+        # End the stream. Its headers were sent, so an error answer is no longer possible, and the page connects again.
         except (ConnectionError, TimeoutError, DatabaseAwayError):
             return
 
@@ -210,5 +225,6 @@ def _is_open(request: web.Request) -> bool:
 
 
 async def _forbid_caching(_request: web.Request, response: web.StreamResponse) -> None:
+    # The answers contain balances and codes.
     response.headers["Cache-Control"] = "no-store"
     response.headers.popall("Server", None)

@@ -14,6 +14,7 @@ from coffee_ledger.telegram.conversation.pay import describe
 
 log = structlog.stdlib.get_logger()
 
+# Short, because a page that is opening waits for the answer.
 USERNAME_SECONDS = 3.0
 USERNAME_PAUSE_SECONDS = 30.0
 """How long not to ask again after a failure, so that not every page waits while Telegram is away."""

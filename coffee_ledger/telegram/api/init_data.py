@@ -83,6 +83,7 @@ def _split(received: str) -> dict[str, str] | None:
     if len(received) > BYTES_MAX or not received.isascii():
         return None
     try:
+        # Telegram signs empty fields too, so they must be kept.
         pairs = parse_qsl(received, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=50)
     except ValueError:
         return None
@@ -95,4 +96,5 @@ def _is_signed(fields: dict[str, str], token: str) -> bool:
     signed = "\n".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "hash")
     secret = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
     expected = hmac.new(secret, signed.encode(), hashlib.sha256).hexdigest()
+    # As bytes, because `compare_digest` raises for text that is not ASCII.
     return hmac.compare_digest(expected.encode(), fields.get("hash", "").encode())

@@ -32,6 +32,7 @@ class TooManyWatchersError(LedgerError):
     """The user has `WATCHERS_OF_USER_MAX` pages open."""
 
 
+# Compared by identity, so that `list.remove` removes this page and not an equal one.
 @dataclass(eq=False)
 class Watcher:
     """An open page."""
@@ -81,11 +82,13 @@ class Live:
         try:
             yield watcher
         finally:
+            # `_displace_one` has removed it already.
             if not watcher.is_displaced:
                 self._remove(telegram_id, watcher)
 
     def _displace_one(self) -> None:
         """End the oldest page of the user with the most pages; among several such users, of the one who has watched the longest."""
+        # Of several users with as many pages, `max` returns the first, who has watched the longest.
         largest = max(self._watchers, key=lambda telegram_id: len(self._watchers[telegram_id]))
         oldest = self._watchers[largest][0]
         self._remove(largest, oldest)
@@ -95,12 +98,14 @@ class Live:
     def _remove(self, telegram_id: TelegramId, watcher: Watcher) -> None:
         self._watchers[telegram_id].remove(watcher)
         if not self._watchers[telegram_id]:
+            # Bounds memory: only users who watch have an entry.
             del self._watchers[telegram_id]
             self._marks.pop(telegram_id, None)
 
     async def run(self) -> None:
         while True:
             await wait_for_event(self._hint, seconds=CHECK_SECONDS)
+            # Clear before the query: a NOTIFY during the query sets it again.
             self._hint.clear()
             try:
                 await self._wake_watchers()
@@ -116,5 +121,6 @@ class Live:
                 continue
             # A page that was opened during the query is woken too, and only queries its state once more.
             for watcher in self._watchers.get(telegram_id, ()):
+                # Inside the loop, so that no mark stays for a user whose last page was closed during the query.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

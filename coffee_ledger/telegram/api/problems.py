@@ -37,6 +37,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except DatabaseAwayError:
         return _answer(ProblemError(503, "service_away", {"retry_after": 5}))
     except web.HTTPException as error:
+        # aiohttp raises redirects as exceptions too.
         if error.status < 400:
             raise
         return _answer(

@@ -60,6 +60,7 @@ async def _rewrite(press: CallbackQuery, text: str) -> None:
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text)
+        # For example, the message is too old to be edited, or was deleted.
         except TelegramBadRequest:
             pass
         else:

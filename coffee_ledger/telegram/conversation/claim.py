@@ -79,6 +79,7 @@ def make_router() -> Router:
     router.callback_query.register(begin_by_button, ClaimButton.filter(F.what == ClaimAction.BEGIN))
     # During the dialogue, /cancel ends the dialogue and not a pending payment.
     router.message.register(stop_by_command, Command("cancel"), StateFilter(ClaimDialogue))
+    # Commands are never answers. Their own handlers take them.
     answer = F.text & ~F.text.startswith("/")
     router.message.register(take_day, StateFilter(ClaimDialogue.day), answer)
     router.message.register(take_amount, StateFilter(ClaimDialogue.amount), answer)
@@ -112,6 +113,7 @@ async def begin_by_button(press: CallbackQuery, context: Context, state: FSMCont
 async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
     """Begin again after an answer to a question that is not open: it was asked before a restart, or all were answered."""
     user = TelegramId(press.from_user.id)
+    # All questions were answered and the claim waits, so a late press changes nothing.
     if await find_open_claim(context.pool, user):
         await overlook(press)
         return
@@ -148,6 +150,7 @@ async def _likely_reasons(user: TelegramId, context: Context) -> list[str]:
     if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
         lines.append(_arrived(arrival, context.speech))
     if open_now := await find_open_payments(context.pool, user):
+        # The newest, because open payments are listed oldest first.
         lines.append(context.speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
     return lines
 
@@ -218,6 +221,7 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
     speech = context.speech
     told = await state.get_data()
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
+    # Store the claim before the dialogue ends: if the database is away, the user can send the name again.
     raised = await raise_claim(context.pool, user, claimed, now=context.clock())
     await state.clear()
     match raised:

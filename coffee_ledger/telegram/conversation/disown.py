@@ -67,6 +67,7 @@ async def _rewrite(press: CallbackQuery, text: str, keys: InlineKeyboardMarkup |
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text, reply_markup=keys)
+        # For example, the message is too old to be edited, or was deleted.
         except TelegramBadRequest:
             pass
         else:

@@ -29,11 +29,13 @@ async def ask(message: Message, context: Context) -> None:
 
 async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Context, bot: Bot) -> None:
     chosen = callback_data.language
+    # Clients can send any text.
     if chosen != AS_IN_TELEGRAM and chosen not in LANGUAGES:
         chosen = AS_IN_TELEGRAM
     is_lasting = chosen != AS_IN_TELEGRAM
     language = chosen if is_lasting else language_of(press.from_user.language_code)
     user = TelegramId(press.from_user.id)
+    # Store the choice before the calls to Telegram, which may fail.
     await choose_language(context.pool, user, language, is_lasting=is_lasting)
     texts = speech(language)
     await press.answer(texts.label("language-chosen"))

@@ -66,6 +66,7 @@ async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: 
         f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
     )
     if press.message is not None:
+        # Telegram may deliver the press again with the same id.
         key = f"press:{press.id}"
         await _take(requested, press.message.answer, _sender(press.from_user), key, context)
     await press.answer()
@@ -101,6 +102,7 @@ async def _take(
             request,
             draw_code=context.draw_code,
             now=context.clock(),
+            # Show an open payment again only if at least half of its time is left.
             reuse_within=context.pending_ttl / 2,
         )
     except TooManyOpenPaymentsError as error:

@@ -194,6 +194,7 @@ def confirm_card(
     ]
     if payment is not None:
         lines.insert(2, _payment_line(payment, speech))
+    # Either the payment or the user, because both may exceed the 64 bytes of a button's data.
     yes = OnCharge(
         step=Step.MATCH,
         charge_id=charge.charge_id,

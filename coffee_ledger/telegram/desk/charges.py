@@ -164,6 +164,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
     if not people:
         await ask(message, context, Prompt.WHO, number, speech.say("desk-who-unknown", number=str(number)))
     for found in people[:PEOPLE_MAX]:
+        # If the operator wrote a code, its payment counts, even if another one fits the amount.
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
         card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
         await message.answer(card.text, reply_markup=card.keyboard)

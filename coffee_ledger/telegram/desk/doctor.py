@@ -89,6 +89,7 @@ def _webhook(found: Examination, now: datetime, context: Context) -> Iterator[st
         yield speech.say("desk-doctor-forged", count=found.forged, ago=ago(now - found.forged_at, speech))
     else:
         yield speech.say("desk-doctor-forged-none")
+    # An older streak has ended, but its row stays until the next answer.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
         yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(now - found.refused_at, speech))
     if found.failed:

@@ -166,6 +166,7 @@ async def _claims(page: Page, context: Context) -> tuple[Lines, Keys]:
 
 
 async def _events(page: Page, context: Context) -> tuple[Lines, Keys]:
+    # An event that already waits for the janitor needs no buttons.
     keys = [_event_keys(event, context.speech) for event in page.events if event.retry_requested_at is None]
     return [_event_line(event, context.speech) for event in page.events], [key for pair in keys for key in pair]
 

@@ -38,6 +38,7 @@ log = structlog.stdlib.get_logger()
 ANSWER_LENGTH_MAX = 300
 """Longer answers are cut off."""
 
+# At most 18 digits, which always fit into the database's bigint.
 SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
 
 
@@ -62,6 +63,7 @@ async def show(press: CallbackQuery, card: Card) -> None:
         try:
             await message.edit_text(card.text, reply_markup=card.keyboard)
         except TelegramBadRequest as error:
+            # The message shows this card already, for example after a second press.
             if "not modified" in error.message:
                 return
         else:
@@ -81,6 +83,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
         return
+    # A decided charge needs no reminder.
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
     for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
@@ -88,6 +91,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
             continue
         shown = news_card(card.facts, file, speech(card.language))
         await _edit(bot, card.telegram_id, card.message_id, shown)
+    # Also the claims that this decision ended, because their cards still show them as open.
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)
@@ -161,6 +165,7 @@ class RepliesTo(Filter):
     async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
         asked = message.reply_to_message
         said = one_line(message.text)
+        # Only the bot's own message is a prompt, because anyone can write such a link. A command is never an answer.
         if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
             return False
         number = _subject(asked, self._prompt)

@@ -138,6 +138,7 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
     ):
         rows = await find(context.pool, since=dates.since, until=dates.until)
         caption = speech.say(f"desk-export-{what}", period=dates.name, rows=len(rows))
+        # The query stops at this number, so there may be more rows.
         if len(rows) == EXPORT_ROWS_MAX:
             caption += "\n" + speech.say("desk-export-cut", rows=str(EXPORT_ROWS_MAX))
         file = BufferedInputFile(write_sheet(columns, rows), f"{what}-{dates.name}.csv")
@@ -171,8 +172,10 @@ async def _draw_chart(stats: Stats, speech: Speech) -> bytes | None:
     try:
         # Drawing takes half a second. In a thread, it does not delay the answers to other users.
         async with asyncio.timeout(DRAW_SECONDS_MAX):
+            # The timeout does not stop the thread. Only its picture is dropped.
             return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
+        # The numbers are the answer. The picture is only an addition.
         log.exception("chart not drawn")
         return None
 
@@ -217,6 +220,7 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415 — see above
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 — see above
 
+    # Not `pyplot`, whose global state is not safe in threads.
     figure = Figure(figsize=(8, 4), dpi=150, facecolor=BACKGROUND, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=BACKGROUND)
@@ -227,8 +231,10 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     # Hatched, for operators who cannot distinguish the two colours.
     axes.bar(names, waiting, bottom=settled, color=WAITING, label=labels.waiting, width=0.75, hatch="//")
     axes.set_title(labels.title, color=INK, fontsize=13, loc="left", pad=12)
+    # Every fifth day, because the labels of thirty days would overlap.
     axes.set_xticks(range(0, len(names), 5), names[::5])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    # Leave room for the legend, and give a chart without payments a height.
     axes.set_ylim(0, max(1, *(one.settled + one.waiting for one in days)) * 1.15)
     axes.grid(visible=True, axis="y", color=FAINT, alpha=0.25)
     axes.set_axisbelow(True)
@@ -243,6 +249,7 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
     """Write a CSV file in UTF-8 with a BOM; without the BOM, spreadsheets guess another encoding."""
+    # The writer ends each line itself.
     sheet = io.StringIO(newline="")
     writer = csv.writer(sheet)
     writer.writerow(columns)
@@ -255,6 +262,7 @@ def write_cell(value: object) -> str:
     match value:
         case None:
             return ""
+        # Before int, because bool is a subclass of int.
         case bool():
             return "true" if value else "false"
         case int():

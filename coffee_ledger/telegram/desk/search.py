@@ -36,6 +36,7 @@ PEOPLE_MAX = 5
 QUERY_LENGTH_MAX = 200
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 NAME = re.compile(r"@?([A-Za-z][A-Za-z0-9_]{3,31})")
+# Telegram's ids have at most 52 bits, which are 16 digits.
 TELEGRAM_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 
@@ -132,6 +133,7 @@ async def _find_charges(pool: Pool, said: str, people: list[Found], *, is_addres
     charges += await find_charges_by_name(pool, " ".join(said.split()))
     for found in people:
         charges += await find_charges_of_user(pool, found.user.telegram_id)
+    # A charge may be found in several ways.
     return list({charge.charge_id: charge for charge in charges}.values())
 
 

@@ -115,6 +115,7 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     if callback_data.is_charge:
+        # The time of the match that the operator saw, because the charge may have been undone and matched again since.
         done = await undo_match(context.pool, callback_data.number, order, shown=callback_data.matched_at)
     else:
         done = await undo_adjustment(context.pool, callback_data.number, order)
