@@ -108,6 +108,7 @@ def names_alike(told: str | None, known: str | None) -> bool:
     count as equal. *told* may omit the supporter's initials and usual words. One equal word of two is still not enough.
     """
     one, other = _read_name(told), _read_name(known)
+    # Initials and usual words alone are similar to too many names.
     if not one.full_words:
         return False
     told_count = one.full_words.total() + one.initials.total()

@@ -353,6 +353,7 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
         for end in range(start, min(start + CODE_LENGTH, len(groups))):
             signs += groups[end][0]
             if len(signs) >= CODE_LENGTH:
+                # A word of nine signs has one sign too many, and which one is not known.
                 is_inside_nine = groups[start][1] == groups[end][1] and has_nine[groups[start][1]]
                 if not is_inside_nine and is_code(signs):
                     yield PaymentId(signs)
@@ -415,6 +416,7 @@ def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
         if len(halves := _find_halves(text)) > 1:
             nines = [word.span() for word in _NINE_SIGNS.finditer(text)]
             for first, second in combinations(halves, 2):
+                # A word of nine signs has one sign too many, and which one is not known.
                 is_inside_nine = any(start <= first.start() and second.end() <= end for start, end in nines)
                 if not is_inside_nine and is_code(signs := first[0] + second[0]):
                     yield PaymentId(signs)

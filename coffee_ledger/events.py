@@ -289,6 +289,7 @@ def _identify_payment(message: _Message) -> _Identity:
 
 
 def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
+    # The transaction id first, because other families and BMC's API use it for the same charge.
     name = transaction_id or bmc_id
     key = ChargeKey(f"{message.family}:{name or message.event_name}")
     return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
@@ -334,6 +335,7 @@ def _family_and_verb(type_: str) -> tuple[Family | None, str]:
     except ValueError:
         return None, verb
     verbs = SUBSCRIPTION_VERBS if family.is_subscription else PAYMENT_VERBS
+    # An unknown verb of a known family may move money, so the event counts as unknown and operators are notified.
     return (family if verb in verbs else None), verb
 
 

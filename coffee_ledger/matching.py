@@ -163,6 +163,7 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
     """
     rejections = _Rejections()
     found = _apply_rules(charge, candidates, rules, rejections)
+    # A mention is only a hint for operators, because a supporter can write any name.
     mentions = tuple(Reason(Method.OPERATOR, Rejection.MENTIONED, None, user) for user in sorted(candidates.mentioned))
     if found is None:
         # If several users' codes are in the text, each of them may be waiting for this payment, so tell all of them.

@@ -71,6 +71,7 @@ def _write(file: Path, text: str, mode: int) -> None:
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
+        # Sync the content before the rename. Otherwise a power cut could leave the final name with an empty file.
         os.fsync(stream.fileno())
     # Set the mode now: the umask would reduce a mode that is passed to `os.open`.
     new.chmod(mode)

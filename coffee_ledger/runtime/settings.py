@@ -215,6 +215,7 @@ def refuse_unicode(host: object) -> object:
 
 def to_punycode(host: str) -> str | None:
     """Convert an international name to ASCII: `кава.укр` becomes `xn--80aaf4a.xn--j1amh`. None if it is not a host name."""
+    # Normalise first, because the codec `punycode` does not. The sign 。 is a dot in Chinese and Japanese.
     labels = re.split("[.。]", unicodedata.normalize("NFKC", host).lower())
     if not all(re.fullmatch(r"[\w-]+", label) for label in labels):
         return None

@@ -106,6 +106,7 @@ class DeliveryHandler:
         parent = read_parent(request.headers)
         with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
             taken.set_attribute("http.route", PATH)
+            # /doctor shows the number of the secret, so that operators know when an old secret is unused.
             answer = await self._settle(body, verified_by=secret)
             taken.set_attribute("http.response.status_code", answer.status)
             return answer

@@ -164,6 +164,7 @@ class Spool:
 
     def put_aside(self, name: str) -> None:
         """Rename an unreadable file, so that it is kept for an operator and not read again."""
+        # Another replica may have put it aside or settled it.
         with suppress(FileNotFoundError):
             (self._folder / name).rename(self._folder / f"{name}{ASIDE}")
         file = self._drop(name)
