@@ -32,7 +32,7 @@ def run_service(
     try:
         settings = read_settings(kind, os.environ)
     except SettingsError as error:
-        # Print them, because the log's level is one of the settings that could not be read.
+        # Print them: the log is not configured yet, because its level is one of the settings.
         for problem in error.problems:
             print(f"{name}: {problem}", file=sys.stderr)
         raise SystemExit(EXIT_MISCONFIGURED) from None
