@@ -109,11 +109,11 @@ WEBHOOK_TO_NOTIFIED = Histogram(
 
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
-for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):
+for method, call in product((*CALLED_METHODS, OTHER_METHOD), CallOutcome):
     TELEGRAM_CALLS.labels(method, call)
 for update, ending in product(UPDATES, ("ok", "error")):
     UPDATES_HANDLED.labels(update, ending)
-for route, answer in product((*API_ROUTES, OTHER_ROUTE), Answer):
+for route, answer in product((*API_ROUTES, OTHER_ROUTE), RequestOutcome):
     API_REQUESTS.labels(route, answer)
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)
