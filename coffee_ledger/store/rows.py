@@ -1,4 +1,4 @@
-"""Map the values of the domain to rows and back; each mapping stands only here."""
+"""Map domain values to rows and back. This is the only place for these mappings."""
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ def payment_of(row: Row) -> PendingPayment:
 
 
 def charge_of(row: Row) -> Charge:
-    """Read a row of `charges`; columns that are no fields of a charge are left out."""
+    """Read a row of `charges`. Columns that are not fields of `Charge` are ignored."""
     return charge_of_kind(Charge, row)
 
 
@@ -45,13 +45,13 @@ def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge
 
 
 def row_of_charge(charge: Charge) -> dict[str, object]:
-    """Write a charge as JSON, one key for each column."""
+    """Convert a charge to JSON with one key for each column."""
     row = {one.name: _plain(getattr(charge, one.name)) for one in fields(Charge)}
     return {**row, "reasons": [_row_of_reason(reason) for reason in charge.reasons]}
 
 
 def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
-    """Read stored reasons; None stands for none. A rule or a "why" that another version left out is an empty string."""
+    """Read stored reasons; None means no reasons. If another version stored no rule or no "why", it becomes an empty string."""
     return tuple(
         Reason(
             _known(Method, row.get("rule") or ""),
@@ -72,7 +72,7 @@ def read_facts(kind: NotificationKind, values: Mapping[str, Any]) -> Facts:
     Read the stored facts of a notification.
 
     Raises:
-        pydantic.ValidationError: A required fact is missing, or cannot be read.
+        pydantic.ValidationError: A required fact is missing or invalid.
     """
     return _adapter(kind).validate_python(values)
 
@@ -100,12 +100,12 @@ async def queue_notifications(db: Connection, notifications: Sequence[NewNotific
 
 
 def _plain(value: object) -> object:
-    """Write a value as JSON can carry it to a column."""
+    """Convert a value to a type that JSON can represent and Postgres can cast to the type of the column."""
     if isinstance(value, datetime):
         return value.isoformat()
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def _known(kind: type[Word], value: Any) -> Any:
-    """Read a stored word; a word that only a newer version knows stays a string, so that it breaks nothing."""
+    """Convert a stored word to its enum. An unknown word, stored by a newer version, stays a string instead of raising an error."""
     return kind(value) if value in set(kind) else value
