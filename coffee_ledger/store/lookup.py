@@ -29,7 +29,7 @@ DECISIONS_MAX = 3
 """The number of decisions that the card of a charge shows. More would not fit beside the note and the reasons."""
 
 EXPORT_ROWS_MAX = 20_000
-"""Limits an export to a file that the bot can build in memory."""
+"""Limits the size of an export, because the bot builds it in memory."""
 
 FOUND_MAX = 8
 """The number of charges or payments in one answer. More do not fit on the screen of a phone."""

@@ -17,7 +17,10 @@ BURST = 20
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
+"""Messages that may go to one chat at once after a pause."""
+
 CHATS_REMEMBERED_MAX = 10_000
+"""Bounds the memory. A chat that is forgotten only gets its burst back earlier."""
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4
 """While both lanes wait, every fifth message is a notification."""
