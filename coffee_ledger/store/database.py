@@ -86,7 +86,7 @@ async def prepare_connection(db: Connection) -> None:
     await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
     # After setting the codec, because that clears the types that asyncpg has cached.
-    await db.prepare(sql("know_types"))
+    await db.prepare(sql("load_types"))
 
 
 async def _check_schema(db: Connection) -> None:
@@ -95,12 +95,12 @@ async def _check_schema(db: Connection) -> None:
     except asyncpg.UndefinedFunctionError:
         found = None
     if found != SCHEMA_VERSION:
-        _tell_once(found)
+        _log_schema_difference(found)
         raise SchemaDiffersError(found=found, wanted=SCHEMA_VERSION)
 
 
 @functools.cache
-def _tell_once(found: int | None) -> None:
+def _log_schema_difference(found: int | None) -> None:
     """Log the difference once, not at every attempt to connect."""
     log.error("schema differs, see docs/deploy.md: When the schema has changed", found=found, wanted=SCHEMA_VERSION)
 

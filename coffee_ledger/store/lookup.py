@@ -345,20 +345,20 @@ async def _page(pool: Pool, statement: str, skip: int, count_max: int) -> tuple[
 async def find_charges_by_number(pool: Pool, number: str) -> list[ShownCharge]:
     """Find charges by their `charge_id`, or by an id of Buy Me a Coffee."""
     is_ours = number.isascii() and number.isdecimal() and len(number) < 18
-    return await _found(pool, "find_charges_by_number", int(number) if is_ours else None, number)
+    return await _fetch_shown_charges(pool, "find_charges_by_number", int(number) if is_ours else None, number)
 
 
 async def find_charges_of_user(pool: Pool, telegram_id: TelegramId) -> list[ShownCharge]:
-    return await _found(pool, "find_charges_of_user", telegram_id)
+    return await _fetch_shown_charges(pool, "find_charges_of_user", telegram_id)
 
 
 async def find_charges_by_email(pool: Pool, address: str) -> list[ShownCharge]:
-    return await _found(pool, "find_charges_by_email", address.lower())
+    return await _fetch_shown_charges(pool, "find_charges_by_email", address.lower())
 
 
 async def find_charges_by_name(pool: Pool, name: str) -> list[ShownCharge]:
     """Find charges by the supporter's full name on Buy Me a Coffee."""
-    return await _found(pool, "find_charges_by_name", name)
+    return await _fetch_shown_charges(pool, "find_charges_by_name", name)
 
 
 async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
@@ -475,7 +475,7 @@ async def examine(pool: Pool) -> Examination:
     return Examination(**row, drift=drift, last_event=event, secrets=[one["verified_by"] for one in secrets])
 
 
-async def _found(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:
+async def _fetch_shown_charges(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:
     async with transaction(pool) as db:
         rows = await db.fetch(sql(statement), *values, FOUND_MAX)
         return await load_shown_charges(db, [row["charge_id"] for row in rows], [])

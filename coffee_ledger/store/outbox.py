@@ -232,16 +232,16 @@ async def put_off(
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)
 
 
-async def give_up(pool: Pool, notification_id: int) -> None:
+async def mark_dead(pool: Pool, notification_id: int) -> None:
     """Mark a message as dead, because Telegram will never accept it."""
     async with connected(pool) as db:
-        await db.execute(sql("give_up_notification"), notification_id)
+        await db.execute(sql("mark_dead"), notification_id)
 
 
-async def give_up_chat(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
+async def mark_chat_unreachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
     """Stop sending to a user who cannot be reached. Messages that still matter are queued again when the user comes back."""
     async with transaction(pool) as db:
-        await db.execute(sql("give_up_chat"), telegram_id, now)
+        await db.execute(sql("mark_chat_unreachable"), telegram_id, now)
         await db.execute(sql("mark_unreachable"), telegram_id, now)
 
 

@@ -76,7 +76,7 @@ async def _load_events(
 async def _replay(db: Connection, charge: ShownCharge, events: Sequence[Event], rules: Rules) -> Replayed:
     readings = read_notes(events)
     received_at = events[0].received_at
-    await db.execute(sql("look_into_the_past"), received_at.isoformat(), charge.charge_key)
+    await db.execute(sql("set_replay_time"), received_at.isoformat(), charge.charge_key)
     book = await load_book(db, events, readings, rules)
     done = settle(events, book, rules, readings, now=received_at)
     decided = next(iter(done.charges.values()))

@@ -27,7 +27,7 @@ from coffee_ledger.settling import (
 )
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import charge_of, payment_of, queue_notifications, row_of_charge
-from coffee_ledger.store.settlement_log import tell
+from coffee_ledger.store.settlement_log import log_charges
 
 BURST_PAUSE = timedelta(hours=6)
 """The next signature failure after this time without one begins a new burst."""
@@ -73,7 +73,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
     return done
 
 
-async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
+async def dry_run(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
     """
     Settle an event like any other, but roll back instead of committing. Return the outcome that it would have had.
 
@@ -81,7 +81,7 @@ async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> 
         DatabaseAwayError: The database cannot settle events now.
     """
     readings = read_notes([event])
-    async with transaction(pool) as db, _taken_back(db):
+    async with transaction(pool) as db, _rolled_back(db):
         await db.execute(sql("lock_settling"))
         done = settle([event], await load_book(db, [event], readings, rules), rules, readings, now=now)
         await write_settlement(db, done, now)
@@ -89,7 +89,7 @@ async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> 
 
 
 @asynccontextmanager
-async def _taken_back(db: Connection) -> AsyncIterator[None]:
+async def _rolled_back(db: Connection) -> AsyncIterator[None]:
     step = db.transaction()
     await step.start()
     try:
@@ -134,7 +134,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         done.events = []
         await write_settlement(db, done, now)
         await _end_retry(db, event_no, done.outcomes[0], key, now)
-    tell(done)
+    log_charges(done)
     return done.outcomes[0]
 
 
@@ -181,7 +181,7 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
         for done in found:
             await write_settlement(db, done, now)
     for done in found:
-        tell(done)
+        log_charges(done)
     return sum(bool(done.payment_credits) for done in found)
 
 

@@ -15,7 +15,7 @@ CODE_METHODS = frozenset({Method.CODE, Method.CORRECTED_CODE})
 NO_TRACES: Mapping[ChargeKey, str] = MappingProxyType({})
 
 
-def tell(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
+def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
     """
     Log the decision about each charge. Call this after the commit. The log never contains texts that the supporter wrote.
 
@@ -25,10 +25,10 @@ def tell(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
         ids = {"charge_key": key, "payment_id": charge.payment_id, **_trace(key, traces)}
         if key in done.payment_credits:
             user, credits = done.payment_credits[key]
-            _tell_search(charge, ids)
+            _log_code_search(charge, ids)
             log.info("charge matched", **ids, telegram_id=user, credits=credits, method=charge.method, flag=charge.flag)
         elif charge.waits:
-            _tell_search(charge, ids)
+            _log_code_search(charge, ids)
             log.info(
                 "charge unmatched",
                 **ids,
@@ -46,7 +46,7 @@ def tell(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
         log.info("payment completed", **ids, telegram_id=user, credits=credits)
 
 
-def _tell_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
+def _log_code_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
     # An operator's match does not search for a code.
     if charge.method is not Method.OPERATOR:
         log.info("code looked for", **ids, is_found=charge.method in CODE_METHODS)

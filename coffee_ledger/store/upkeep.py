@@ -96,10 +96,10 @@ async def retry_requested_events(pool: Pool, rules: Rules, *, now: datetime) -> 
     """Settle the events for which operators requested a retry, one by one. Return how many were settled."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_requested_retries"), BATCH_MAX)
-    return sum([await _settle_wanted(pool, row["event_no"], rules, now) for row in rows])
+    return sum([await _retry_requested(pool, row["event_no"], rules, now) for row in rows])
 
 
-async def _settle_wanted(pool: Pool, event_no: int, rules: Rules, now: datetime) -> bool:
+async def _retry_requested(pool: Pool, event_no: int, rules: Rules, now: datetime) -> bool:
     try:
         outcome = await retry_event(pool, event_no, rules, now=now)
     except RowLockedError:

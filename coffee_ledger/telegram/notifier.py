@@ -51,8 +51,8 @@ from coffee_ledger.store.outbox import (
     count_waiting,
     find_due_notifications,
     find_next_due,
-    give_up,
-    give_up_chat,
+    mark_chat_unreachable,
+    mark_dead,
     mark_sent,
     put_off,
 )
@@ -382,11 +382,11 @@ class Notifier:
 
     async def _mark_unreachable(self, notification: Notification) -> Sending:
         now = self._clock()
-        await self._store_result(lambda: give_up_chat(self._pool, notification.telegram_id, now=now))
+        await self._store_result(lambda: mark_chat_unreachable(self._pool, notification.telegram_id, now=now))
         return Sending.UNREACHABLE
 
     async def _give_up(self, notification: Notification) -> Sending:
-        await self._store_result(lambda: give_up(self._pool, notification.notification_id))
+        await self._store_result(lambda: mark_dead(self._pool, notification.notification_id))
         return Sending.DEAD
 
     async def _store_result(self, write: Callable[[], Awaitable[None]]) -> None:
