@@ -73,7 +73,7 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
     return done
 
 
-async def dry_run(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
+async def settle_and_roll_back(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
     """
     Settle an event like any other, but roll back instead of committing. Return the outcome that it would have had.
 

@@ -17,9 +17,9 @@ from coffee_ledger.runtime.health import listening, reaches_database
 from coffee_ledger.store.database import Pool
 from coffee_ledger.store.settlement import (
     count_signature_failures,
-    dry_run,
     keep_answers,
     keep_failed_event,
+    settle_and_roll_back,
     settle_events,
 )
 from services.webhook.app import Probe, make_app
@@ -87,7 +87,7 @@ async def serve_webhook(
         period_seconds=0.5,
     )
     looking = asyncio.create_task(streak.run())
-    probe = Probe(probe_secret, lambda event: dry_run(pool, event, rules, now=datetime.now(UTC)))
+    probe = Probe(probe_secret, lambda event: settle_and_roll_back(pool, event, rules, now=datetime.now(UTC)))
     app = make_app(intake, [b"an-older-secret", SECRET], failures, streak, probe)
     async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
         yield Webhook(session, f"http://127.0.0.1:{port}")
