@@ -130,7 +130,7 @@ INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING 
 
 -- name: find_charges_alike
 -- Find unmatched charges that have the same supporter, subscription or item as a charge, the newest first. The caller filters them
--- further by `outsider_names` of coffee_ledger/settling.py.
+-- further by `outsider_names` of coffee_ledger/charges.py.
 -- $1 charge id, $2 kind of outsider, $3 maximum
 SELECT alike.charge_key
   FROM charges
