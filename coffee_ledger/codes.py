@@ -430,7 +430,7 @@ def _joined_halves(spelled: str) -> "Iterator[_Shape]":
 
 @dataclass(frozen=True)
 class _Shape:
-    """Groups of signs with seven, eight or nine signs together: one word, or two adjacent groups."""
+    """One word, or two adjacent groups, of seven to nine signs in total."""
 
     groups: tuple[str, ...]
     is_one_word: bool

@@ -43,9 +43,9 @@ class Alert:
     description: str
     dashboard: str
     hold: str = "0m"
-    """How long the expression must be true before the alert fires."""
+    """The alert fires after the expression has been true for this time."""
     keep: str | None = None
-    """How long the alert keeps firing after the expression was last true; prevents flapping."""
+    """The alert keeps firing for this time after the expression was last true. Prevents flapping."""
     slo: str | None = None
 
 

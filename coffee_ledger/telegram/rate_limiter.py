@@ -45,7 +45,7 @@ class RateLimiter:
 
     def __init__(self) -> None:
         self._next_at = 0.0
-        """When the next message may go out, by the event loop's clock."""
+        """The earliest time of the next message, by the event loop's clock."""
         self._next_in_chat: OrderedDict[int, float] = OrderedDict()
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
         self._answers_since_notification = 0

@@ -22,7 +22,7 @@ PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20
 ENDS_WITHIN_SECONDS = 15.0
 SERVICE_READS_SECONDS = 4.0
-"""How long the services wait for a body (`SECONDS_MAX` in coffee_ledger/runtime/bodies.py)."""
+"""The time that the services wait for a body (`SECONDS_MAX` in coffee_ledger/runtime/bodies.py)."""
 DROPPED_WITHIN_SECONDS = SERVICE_READS_SECONDS + 3
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

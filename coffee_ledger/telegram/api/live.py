@@ -22,7 +22,7 @@ log = structlog.stdlib.get_logger()
 
 CHECK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
-"""How long to wait after a query, so that a burst of NOTIFY causes one query."""
+"""The pause after a query. A burst of NOTIFY during it causes only one more query."""
 
 WATCHERS_MAX = 1000
 WATCHERS_OF_USER_MAX = 5

@@ -27,7 +27,7 @@ CLOCK_OFF_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Clocks:
-    """How many seconds the other clocks are ahead of ours; None if Telegram did not answer."""
+    """The seconds by which the other clocks are ahead of ours; None if Telegram did not answer."""
 
     database: float
     telegram: float | None

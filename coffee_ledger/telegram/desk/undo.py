@@ -171,7 +171,7 @@ async def _ask_why(message: Message | InaccessibleMessage, subject: Undo, contex
 class _Shown:
     text: str
     matched_at: int = 0
-    """When the match was made, in unix seconds; 0 if there is none."""
+    """The time of the match in Unix seconds; 0 if there is none."""
 
 
 async def _show_charge(number: int, context: Context) -> _Shown | None:
