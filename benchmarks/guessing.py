@@ -50,7 +50,7 @@ PAYING_MINUTES = (2.0, 45.0)
 
 LATE_SHARE = 0.05
 LATE_MINUTES_MAX = 30.0
-"""How much later than usual BMC delivers that share of the events."""
+"""BMC delivers the share `LATE_SHARE` of the events up to this much later than usual."""
 
 EXPIRES_AFTER = timedelta(hours=24)
 CAMPS_EVERY = timedelta(hours=1)

@@ -1,5 +1,5 @@
 """
-The alerts: each row of the table says when it fires, what is wrong and where to look.
+The table of alerts. Each row has the condition, a description of the fault, and a link to the runbook.
 
 A page makes a sound: act now. A ticket is a silent message: act today.
 Every alert has a heading in docs/runbook.md, a dashboard, and tests that it fires and that it stays silent.

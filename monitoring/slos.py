@@ -16,8 +16,8 @@ FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 ECHO = "45m"
 """
-How long a cause keeps raising the error ratio after it ended: the 30 minutes of the shorter window of the slower pair, and
-15 minutes in which the backlog is worked off.
+After a cause has ended, it raises the error ratio for this time: 30 minutes, the shorter window of the slower pair, plus 15 minutes
+in which the backlog is processed.
 """
 
 FAILURES_MIN = 3

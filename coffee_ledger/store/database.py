@@ -32,7 +32,7 @@ COMMAND_TIMEOUT_SECONDS = 15.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 QUEUE_TIMEOUT_SECONDS = 30.0
 """
-How long to wait for a free connection of the pool. This is longer than a statement may take, because a busy pool does not mean
+The time to wait for a free connection of the pool. This is longer than a statement may take, because a busy pool does not mean
 that the database is away.
 """
 

@@ -193,8 +193,8 @@ class TelegramSession(AiohttpSession):
     """
     Resolve the address of Telegram's server again after `ADDRESS_SECONDS_MAX`.
 
-    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). For so long it could not reach a server
-    with a new address, such as a Bot API server whose container was restarted.
+    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). During that hour, it could not reach a
+    server with a new address, such as the container of a restarted Bot API server.
     """
 
     def __init__(self, **settings: Any) -> None:

@@ -133,7 +133,7 @@ async def deliver(door: Door, case: Case, name: str) -> Ending:
 
 
 async def seconds_until_closed(door: Door, case: Case, name: str) -> float | None:
-    """Return after how many seconds the proxy closed the connection of an HTTP/1.1 delivery, or None if it did not."""
+    """Return the seconds until the proxy closed the connection of an HTTP/1.1 delivery, or None if it did not."""
     reader, writer = await door.connect(case.protocol)
     began = time.monotonic()
     await send_http1(writer, case, name)
