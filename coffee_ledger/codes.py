@@ -50,7 +50,7 @@ CODES_READ_MAX = 100
 SHAPES_CORRECTED_MAX = 20
 """If more parts of a text than this look like a mistyped code, none is corrected: it is not a note with one typo."""
 HALVES_PAIRED_MAX = 12
-"""Only so many halves of a text are paired with each other. Twelve halves make 66 pairs."""
+"""The maximum number of halves of a text that are paired with each other. Twelve halves make 66 pairs."""
 
 _HALF = CODE_LENGTH // 2
 _PRIME = len(ALPHABET)

@@ -11,7 +11,7 @@ import unicodedata
 from urllib.parse import unquote
 
 TEXT_LENGTH_MAX = 10_000
-"""Only so many characters of a text are read, which bounds the time. The longest note seen in public had 160."""
+"""The maximum number of characters of a text that are read, which bounds the time. The longest public note had 160."""
 
 _ROUNDS_MAX = 3
 """The maximum number of rounds of unescaping. `&amp;ndash;` needs two."""

@@ -839,7 +839,7 @@ CREATE SCHEMA past;
 CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
 CREATE FUNCTION past.without() RETURNS text LANGUAGE sql STABLE RETURN current_setting('past.without');
 
--- In two parts, so that conditions on the state reach the partial indexes of the tables.
+-- The view has two parts, so that conditions on the state can use the partial indexes of the table.
 CREATE VIEW past.pending_payments AS
 SELECT * FROM public.pending_payments WHERE status = 'pending' OR coalesce(ended_at, completed_at) < past.at()
 UNION ALL

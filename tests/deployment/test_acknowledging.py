@@ -1,5 +1,5 @@
 """
-Only the service acknowledges a delivery, and each stalled delivery ends, wherever a request or an answer breaks.
+Only the service acknowledges a delivery, and a stalled delivery always ends, no matter where a request or an answer breaks.
 
 Caddy runs with the project's Caddyfile, in front of a stand-in for the service that breaks its answers as each case says.
 """

@@ -48,7 +48,7 @@ class Live:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._hint = asyncio.Event()
-        # In the order in which pages were opened: both the users and the pages of each.
+        # Users are in the order in which they opened a page, and so are the pages of each user.
         self._watchers: defaultdict[TelegramId, list[Watcher]] = defaultdict(list)
         self._marks: dict[TelegramId, str] = {}
         self.is_stopping = False

@@ -49,7 +49,7 @@ from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
-"""Users to show, each in a message, when several fit an answer."""
+"""If several users fit an answer, at most this many are shown, each in a message of its own."""
 
 
 def make_router() -> Router:
