@@ -39,7 +39,7 @@ class Slo:
     bad: str
     total: str
     counted: str
-    """The number of events in `{window}`, of which the error ratio is a share."""
+    """The query for the number of events in `{window}`. The error ratio is a share of them."""
     pages: bool = True
     causes: tuple[str, ...] = ()
     """Alerts that already page for a cause of the same harm. While one fires, and for `ECHO` after it, the fast burn is silent."""

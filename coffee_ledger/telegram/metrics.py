@@ -33,7 +33,7 @@ class CallOutcome(enum.StrEnum):
 
 
 class RequestOutcome(enum.StrEnum):
-    """How a request of the Mini App was answered."""
+    """The outcome of a request of the Mini App."""
 
     OK = "ok"
     REFUSED = "refused"

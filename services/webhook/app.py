@@ -41,7 +41,7 @@ RETRY_AFTER_SECONDS = "5"
 
 @dataclass(frozen=True)
 class Probe:
-    """How to recognise and answer probes: synthetic deliveries that have a secret of their own and are always rolled back."""
+    """The settings for probes: synthetic deliveries that are signed with a secret of their own and always rolled back."""
 
     secret: bytes
     settle_and_roll_back: Callable[[Event], Awaitable[object]]
