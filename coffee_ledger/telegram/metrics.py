@@ -9,7 +9,7 @@ from coffee_ledger.model import NotificationKind
 
 
 class Sending(enum.StrEnum):
-    """How an attempt to deliver a notification ended."""
+    """The outcome of an attempt to deliver a notification."""
 
     SENT = "sent"
     RETRY = "retry"
@@ -18,7 +18,7 @@ class Sending(enum.StrEnum):
 
 
 class CallOutcome(enum.StrEnum):
-    """How a call to Telegram ended."""
+    """The outcome of a call to Telegram."""
 
     OK = "ok"
     RETRY_AFTER = "retry_after"
@@ -33,7 +33,7 @@ class CallOutcome(enum.StrEnum):
 
 
 class RequestOutcome(enum.StrEnum):
-    """How a request of the Mini App was answered."""
+    """The outcome of a request of the Mini App."""
 
     OK = "ok"
     REFUSED = "refused"
