@@ -35,7 +35,7 @@ USERS = 1000
 """The users of `many` and `strangers`; each has one pending payment."""
 
 AMOUNTS = 50
-"""How many different amounts the payments without a code have."""
+"""The number of different amounts among the payments without a code."""
 
 CHANCE = Random(7)  # noqa: S311 — the same codes each time
 CODES = [issue_code(CHANCE) for _ in range(USERS)]
@@ -57,7 +57,7 @@ def _body(number: int, payers: Payers) -> bytes:
     amount = 5 + number % AMOUNTS if payers == "strangers" else 5
     note = f"Thank you for all the episodes! {words}"
     data = {"id": number, "transaction_id": f"pi_{number}", "amount": amount, "currency": "USD", "support_note": note}
-    # As long as a real body, 1 to 2 kB, of which we read only a few fields.
+    # A real body has 1 to 2 kB, and the services read only a few of its fields.
     body = {
         "type": "donation.created",
         "live_mode": True,

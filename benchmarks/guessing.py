@@ -46,11 +46,11 @@ CODELESS_SHARE = 0.1
 """The share of the users who pay but leave out the code."""
 
 PAYING_MINUTES = (2.0, 45.0)
-"""How long users take from asking to paying."""
+"""The time from the request to the payment."""
 
 LATE_SHARE = 0.05
 LATE_MINUTES_MAX = 30.0
-"""How much later than usual BMC delivers that share of the events."""
+"""BMC delivers the share `LATE_SHARE` of the events up to this much later than usual."""
 
 EXPIRES_AFTER = timedelta(hours=24)
 CAMPS_EVERY = timedelta(hours=1)
@@ -62,7 +62,7 @@ RULES = Rules(Rates({CURRENCY: Decimal(100)}), fallback=True, fallback_window=ti
 RULES_WITHOUT_GUESSES = replace(RULES, fallback=False)
 
 ROWS_KEPT = timedelta(hours=2)
-"""How long `Page` keeps ended requests and waiting charges: longer than the window plus the longest delay of an event."""
+"""`Page` keeps ended requests and waiting charges for this time. It exceeds the window plus the longest delay of an event."""
 
 GROUND, INK, BEFORE, AFTER = "#fffaf3", "#2b1d12", "#d9a98a", "#8a3f14"
 """The colours of the picture."""

@@ -50,7 +50,7 @@ CODES_READ_MAX = 100
 SHAPES_CORRECTED_MAX = 20
 """If more parts of a text than this look like a mistyped code, none is corrected: it is not a note with one typo."""
 HALVES_PAIRED_MAX = 12
-"""Only so many halves of a text are paired with each other. Twelve halves make 66 pairs."""
+"""The maximum number of halves of a text that are paired with each other. Twelve halves make 66 pairs."""
 
 _HALF = CODE_LENGTH // 2
 _PRIME = len(ALPHABET)
@@ -439,7 +439,7 @@ def _joined_halves(spelled: str) -> "Iterator[_Shape]":
 
 @dataclass(frozen=True)
 class _Shape:
-    """Groups of signs with seven, eight or nine signs together: one word, or two adjacent groups."""
+    """One word, or two adjacent groups, of seven to nine signs in total."""
 
     groups: tuple[str, ...]
     is_one_word: bool

@@ -61,7 +61,7 @@ class PaymentCredited(Facts):
     """The sum of the pending payments that it completed."""
     picked_currency: str | None = None
     received_at: datetime | None = None
-    """When its event came, to measure how long the user waited. None if the charge was matched later."""
+    """The time at which its event came, used to measure the delay for the user. None if the charge was matched later."""
 
 
 @dataclass(frozen=True, kw_only=True)

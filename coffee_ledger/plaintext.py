@@ -11,10 +11,10 @@ import unicodedata
 from urllib.parse import unquote
 
 TEXT_LENGTH_MAX = 10_000
-"""Only so many characters of a text are read, which bounds the time. The longest note seen in public had 160."""
+"""The maximum number of characters of a text that are read, which bounds the time. The longest public note had 160."""
 
 _ROUNDS_MAX = 3
-"""How often a text is unescaped at most. `&amp;ndash;` needs two rounds."""
+"""The maximum number of rounds of unescaping. `&amp;ndash;` needs two."""
 _ESCAPE_SIGNS = frozenset("&%\\<âÂ")
 # The number of digits is limited because int() raises an error for thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")

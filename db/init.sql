@@ -6,7 +6,7 @@
 -- Increase it with every change of a statement below: tests/integration/test_schema.py compares a digest.
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 4;
 
--- People -------------------------------------------------------------------------------------------------------------
+-- Users and supporters -----------------------------------------------------------------------------------------------
 
 CREATE TABLE users (
     telegram_id bigint PRIMARY KEY,
@@ -60,7 +60,7 @@ COMMENT ON COLUMN webhook_answers.refused IS 'How many were refused since then. 
 COMMENT ON COLUMN webhook_answers.refused_at IS 'When a delivery was last refused.';
 INSERT INTO webhook_answers DEFAULT VALUES;
 
--- Money: intended, announced, moved, credited ------------------------------------------------------------------------
+-- Pending payments, events and charges --------------------------------------------------------------------------------
 
 CREATE TABLE pending_payments (
     payment_id varchar(100) PRIMARY KEY,
@@ -839,7 +839,7 @@ CREATE SCHEMA past;
 CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
 CREATE FUNCTION past.without() RETURNS text LANGUAGE sql STABLE RETURN current_setting('past.without');
 
--- In two parts, so that conditions on the state reach the partial indexes of the tables.
+-- The view has two parts, so that conditions on the state can use the partial indexes of the table.
 CREATE VIEW past.pending_payments AS
 SELECT * FROM public.pending_payments WHERE status = 'pending' OR coalesce(ended_at, completed_at) < past.at()
 UNION ALL

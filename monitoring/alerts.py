@@ -1,5 +1,5 @@
 """
-The alerts: each row of the table says when it fires, what is wrong and where to look.
+The table of alerts. Each row has the condition, a description of the fault, and a link to the runbook.
 
 A page makes a sound: act now. A ticket is a silent message: act today.
 Every alert has a heading in docs/runbook.md, a dashboard, and tests that it fires and that it stays silent.
@@ -43,9 +43,9 @@ class Alert:
     description: str
     dashboard: str
     hold: str = "0m"
-    """How long the expression must be true before the alert fires."""
+    """The alert fires after the expression has been true for this time."""
     keep: str | None = None
-    """How long the alert keeps firing after the expression was last true; prevents flapping."""
+    """The alert keeps firing for this time after the expression was last true. Prevents flapping."""
     slo: str | None = None
 
 
@@ -85,7 +85,7 @@ FREE = "ledger_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
 CALLS = "ledger_telegram_requests_total"
 FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
-"""Without `forbidden`: it means that a user has blocked the bot, which is no fault of Telegram."""
+"""Excludes `forbidden`, which means that a user has blocked the bot. That is not a fault of Telegram."""
 
 ANSWERED_CALLS = f'{CALLS}{{outcome="ok"}}'
 WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
@@ -382,7 +382,7 @@ ALERT_TABLE = (
     ticket(
         "DiskFilling",
         f"{lowest(FREE)} and min({latest(FREE, '5m')} / {latest('ledger_disk_size_bytes', '5m')}) < {limits.DISK_FREE_SHARE}"
-        # Only janitors that still run: the window also holds values of earlier ones.
+        # Consider only janitors that still run, because the window also has values of earlier ones.
         f" and min(predict_linear({FREE}[{limits.DISK_LOOK_BACK}], {limits.DISK_AHEAD_SECONDS}) and {latest(FREE, '5m')}) < 0",
         summary="The disk will be full within a day, and then no payment can be stored",
         description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",
@@ -416,7 +416,7 @@ ALERT_TABLE = (
     ),
     page(
         "PostgresDown",
-        # Not while the janitor reaches the database: then only the exporter fails, and this alert would silence others wrongly.
+        # Do not fire while the janitor reaches the database. Then only the exporter fails, and this alert would silence others wrongly.
         # A missing exporter counts as well, because it waits for a hanging database until the scrape times out.
         f"({highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
         f" unless on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
@@ -435,7 +435,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresConnectionsHigh",
-        # Not the last values: they would add up connections of states and users that existed one after another.
+        # Do not use `latest` here. It would add up connections of states and users that existed one after another.
         "max(sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections)"
         f" > {limits.POSTGRES_CONNECTIONS_SHARE}",
         summary="The database soon has no connection left",
@@ -461,8 +461,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresLockWaits",
-        # Not the last value: it would turn one moment into minutes. A wait ends after ten seconds at most, so three minutes are
-        # many waits in a row.
+        # Do not use `latest` here. It would turn one moment into minutes. A wait ends after ten seconds at most, so three minutes
+        # mean many waits in a row.
         f"max(sum by (instance) ({WAITS})) > 0",
         summary="Payments queue in the database: some session keeps holding a lock",
         description="Waiting for a lock: {{ $value }}.",
@@ -587,7 +587,7 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
         summary=f"{slo.harm}: the month's error budget lasts hours",
         description=failed,
         dashboard="ledger-overview",
-        # As long as the slowest of its causes takes to fire, so that the alert of the cause reports an outage, and only that one.
+        # The slowest alert of a cause fires within this time. So an outage is reported only by the alert of its cause.
         hold="5m",
         slo=slo.name,
     )

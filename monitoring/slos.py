@@ -16,8 +16,8 @@ FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 ECHO = "45m"
 """
-How long a cause keeps raising the error ratio after it ended: the 30 minutes of the shorter window of the slower pair, and
-15 minutes in which the backlog is worked off.
+After a cause has ended, it raises the error ratio for this time: 30 minutes, the shorter window of the slower pair, plus 15 minutes
+in which the backlog is processed.
 """
 
 FAILURES_MIN = 3
@@ -39,7 +39,7 @@ class Slo:
     bad: str
     total: str
     counted: str
-    """The number of events in `{window}`, of which the error ratio is a share."""
+    """The query for the number of events in `{window}`. The error ratio is a share of them."""
     pages: bool = True
     causes: tuple[str, ...] = ()
     """Alerts that already page for a cause of the same harm. While one fires, and for `ECHO` after it, the fast burn is silent."""

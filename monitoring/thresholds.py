@@ -5,7 +5,7 @@ A panel turns red at the limit itself, not above it. Therefore alerts about coun
 """
 
 SNAPSHOT_AGE_SECONDS = 120
-"""The state's collector goes blank at the same age (services/janitor/collector.py)."""
+"""At this age, the collector of the state stops exporting values (services/janitor/collector.py)."""
 
 SNAPSHOT_FRESH_SECONDS = 45
 """A snapshot is taken every 15 seconds and scraped as often. A younger one shows that the janitor reaches the database."""
@@ -21,7 +21,7 @@ EXPIRY_LATE_SECONDS = 120
 
 OUTBOX_AGE_SECONDS = 120
 UNDELIVERED_AGE_SECONDS = 15 * 60
-"""For a notification that is being retried: longer than the waits that Telegram usually asks for."""
+"""Applies to a notification that is being retried. Longer than the pauses that Telegram usually requests."""
 
 SPOOLED_AGE_SECONDS = 300
 """The spool begins to drain within a second of the database's return."""
@@ -39,27 +39,29 @@ BACKUP_AGE_SECONDS = 26 * 3600
 """A backup is due once a day and may be two hours late."""
 
 DISK_FREE_BYTES = 2 * 1024**3
-"""In bytes, not as a share: the product writes a few megabytes a day, however large the disk is."""
+"""In bytes, not as a share, because the product writes a few megabytes a day on disks of any size."""
 
 DISK_AHEAD_SECONDS = 86400
+"""The alert fires if the disk would be full within this time."""
+
 DISK_LOOK_BACK = "6h"
 DISK_FREE_SHARE = 0.4
-"""While more is free, the growth of a few hours predicts nothing."""
+"""If a larger share is free, the alert about growth does not fire: the growth of a few hours is no reliable trend then."""
 
 PROBE_SILENCE_SECONDS = 180
 OUTAGE_SECONDS = 300
-"""In a shorter outage, BMC can hardly reach more than ten failures in a row."""
+"""In a shorter outage, BMC rarely counts more than ten failures in a row, so it does not disable the webhook."""
 
 JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
-"""Not counted as delay: the run itself and two scrapes."""
+"""The duration of a run and of two scrapes, which does not count as delay."""
 
 CLOCK_OFFSET_SECONDS = 30
 """Half of the minute by which the Mini App's signature may lie in the future (coffee_ledger/telegram/api/init_data.py)."""
 
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60
-"""While Prometheus has run for less, the proxy started together with the whole stack."""
+"""If Prometheus has run for less, the whole stack was started, and not only the proxy."""
 
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 
@@ -67,7 +69,7 @@ NOTIFICATIONS_FAILED = 2
 """Alertmanager retries each notification for minutes before it gives up, so two failures are no coincidence."""
 
 TOLD_SECONDS = 30
-"""A user should be notified within this time of the payment; a bucket of the latency's histogram ends here."""
+"""Users should be notified within this time after a payment. The histogram of the latency has a bucket with this limit."""
 
 HANDLED_SECONDS = 1
-"""An update should be handled within this time; a bucket of its histogram ends here."""
+"""Updates should be handled within this time. Their histogram has a bucket with this limit."""

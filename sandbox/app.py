@@ -30,7 +30,7 @@ _BODY_BYTES_MAX = 50 * 1024 * 1024
 
 
 def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web.Application:
-    """Return the sandbox; *answer_timeout_seconds* is how long BMC waits for an answer to its webhook."""
+    """Make the sandbox's application. BMC waits for the answer of a webhook for *answer_timeout_seconds*."""
     anything = Bell()
     background = Background()
     postman = Postman(door=settings.webhook_url, public_host=settings.webhook_host)

@@ -76,7 +76,7 @@ def _write(file: Path, text: str, mode: int) -> None:
     # Set the mode now: the umask would reduce a mode that is passed to `os.open`.
     new.chmod(mode)
     new.replace(file)
-    # Sync the folder too, so that the renamed file survives a power cut: the database will have stored this password.
+    # Sync the folder too, so that the rename survives a power cut. Otherwise the database could have a password that the file lacks.
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

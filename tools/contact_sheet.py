@@ -531,7 +531,7 @@ def _docker(*words: str) -> str:
 
 
 def draw_sheets(project: str, folder: Path = PICTURES, *, minutes: int, boards: Sequence[str] = ()) -> None:
-    """Draw dashboards of a running stack, all unless *boards* names some, into *folder*."""
+    """Draw the dashboards of a running stack into *folder*. If *boards* is empty, draw all of them."""
     until = datetime.now(UTC)
     source = Source(prometheus_of(project), project, until - timedelta(minutes=minutes), until)
     files = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))

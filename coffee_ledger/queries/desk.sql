@@ -27,12 +27,12 @@ SELECT last.operator_id
        ) AS last
  WHERE charges.charge_id = $1 AND (charges.state = 'unmatched') = (last.action = 'undo_match');
 
--- name: is_ordered
+-- name: is_request_known
 -- Tell whether this button press or message was already executed.
 -- $1 request key or null
 SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 
--- name: keep_action
+-- name: record_action
 -- $1 operator, $2 action, $3 charge id, $4 claim id, $5 event number, $6 outsider id, $7 Telegram id, $8 reason, $9 request key,
 -- $10 now
 -- Sends a NOTIFY, because the operators' summaries count open decisions and have to be updated.
@@ -130,7 +130,7 @@ INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING 
 
 -- name: find_charges_alike
 -- Find unmatched charges that have the same supporter, subscription or item as a charge, the newest first. The caller filters them
--- further by `outsider_names` of coffee_ledger/settling.py.
+-- further by `outsider_names` of coffee_ledger/charges.py.
 -- $1 charge id, $2 kind of outsider, $3 maximum
 SELECT alike.charge_key
   FROM charges

@@ -382,7 +382,7 @@ UPDATE notifications
    AND due_at > now()
    AND facts ->> 'charge_key' = $2;
 
--- name: look_into_the_past
+-- name: set_replay_time
 -- Let the statements of this transaction read the views for replays in place of the tables.
 -- $1 the time in the past, $2 key of the charge that is replayed
 SELECT set_config('search_path', 'past, public', true), set_config('past.at', $1::text, true), set_config('past.without', $2, true);

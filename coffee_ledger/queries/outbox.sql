@@ -225,11 +225,11 @@ UPDATE notifications
    SET due_at = $2, attempts = attempts + 1, failing_since = coalesce(failing_since, $3), is_set_aside = $4
  WHERE notification_id = $1 AND status = 'pending';
 
--- name: give_up_notification!
+-- name: mark_dead!
 -- $1 notification id
 UPDATE notifications SET status = 'dead' WHERE notification_id = $1 AND status = 'pending';
 
--- name: give_up_chat!
+-- name: mark_chat_unreachable!
 -- Stop sending to a user who cannot be reached. Reminders for later stay pending.
 -- $1 Telegram id, $2 now
 UPDATE notifications

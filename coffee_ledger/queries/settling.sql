@@ -6,7 +6,7 @@ SELECT true;
 -- name: find_schema_version
 SELECT schema_version();
 
--- name: know_types
+-- name: load_types
 -- Prepared on each new connection and never run. asyncpg queries Postgres for each array type when it first needs it. This statement
 -- moves these queries out of the transactions that hold a lock.
 SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],

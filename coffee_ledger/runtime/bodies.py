@@ -18,7 +18,7 @@ BODIES_MAX = 256
 
 
 class Unread(enum.StrEnum):
-    """Why a body was not read to its end."""
+    """The reason for which a body was not read to its end."""
 
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"

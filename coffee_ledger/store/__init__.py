@@ -1,6 +1,6 @@
 """
-The ledger on disk: what the pure modules decide, written to and read from Postgres.
+The store: writes the decisions of the pure modules to Postgres, and reads the facts that they need.
 
-One module for each side that uses it: `settle` (webhook), `payments` and `outbox` (bot), `upkeep` (janitor). All take a
-connection or pool first, and send only statements that stand in `coffee_ledger/queries/`.
+Each user has modules of its own: `settlement` (webhook), `pending_payments`, `outbox`, `desk` and `lookup` (bot), `upkeep` and
+`snapshot` (janitor). Functions take a connection or a pool first, and run the statements in `coffee_ledger/queries/`.
 """

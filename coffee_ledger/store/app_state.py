@@ -1,4 +1,4 @@
-"""What the Mini App shows of a user, and how it is known that it changed."""
+"""Load the data of a user that the Mini App shows, and detect when it changes."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ PAID_COLUMNS = ("paid_amount", "paid_currency", "paid_credits", "paid_at")
 
 @dataclass(frozen=True)
 class Paid:
-    """What came for a payment, which may differ from what was picked."""
+    """The charge that paid a pending payment. Its amount may differ from the amount that the user picked."""
 
     amount: Decimal
     currency: str
@@ -37,15 +37,15 @@ class AppState:
     language: str
     balance: int
     payments: Sequence[ShownPayment]
-    """All that are open and the last that ended, the newest first."""
+    """All open payments and the last `ENDED_MAX` that ended, the newest first."""
     history: Sequence[HistoryEntry]
-    """The newest entries, the newest first."""
+    """The last `HISTORY_MAX` entries, the newest first."""
 
 
 async def find_app_state(pool: Pool, telegram_id: TelegramId, *, language: str) -> AppState:
-    """Return what the user sees; *language* is the one to speak to somebody of whom none is known."""
+    """Return the data that the Mini App shows to the user. *language* is used if no language is stored for the user."""
     async with transaction(pool) as db:
-        # One snapshot: a credit must not show up beside a payment that still waits for it.
+        # Read all from one snapshot. Otherwise a new credit could be shown beside its payment that is still pending.
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         known = await db.fetchval(sql("find_language"), telegram_id)
         balance = await db.fetchval(sql("find_balance"), telegram_id)
@@ -60,7 +60,7 @@ async def find_app_state(pool: Pool, telegram_id: TelegramId, *, language: str) 
 
 
 async def find_changes(pool: Pool, telegram_ids: Collection[TelegramId]) -> dict[TelegramId, str]:
-    """Return a mark for each user, which is another one as soon as what `find_app_state` returns is another."""
+    """Return a mark for each user. The mark changes whenever the result of `find_app_state` changes."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_changes"), list(telegram_ids))
     return {row["telegram_id"]: row["mark"] for row in rows}
@@ -69,4 +69,4 @@ async def find_changes(pool: Pool, telegram_ids: Collection[TelegramId]) -> dict
 def _shown(row: dict[str, object]) -> ShownPayment:
     amount, currency, credits, at = (row.pop(column) for column in PAID_COLUMNS)
     is_paid = None not in (amount, currency, credits, at)
-    return ShownPayment(payment_of(row), Paid(amount, currency, credits, at) if is_paid else None)  # type: ignore[arg-type]  # columns of those types
+    return ShownPayment(payment_of(row), Paid(amount, currency, credits, at) if is_paid else None)  # type: ignore[arg-type]  # the columns have these types

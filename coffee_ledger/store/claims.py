@@ -1,4 +1,4 @@
-"""Claims: what a user says of a payment that did not arrive, kept for an operator to compare."""
+"""Claims: a user describes a payment that was not credited, and an operator compares it with the charges."""
 
 import enum
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class OpenClaim:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A payment that reached its user."""
+    """A charge that was credited to its user."""
 
     amount: Decimal
     currency: str
@@ -48,7 +48,7 @@ class Arrival:
 
 
 class NotRaised(enum.Enum):
-    """Why a claim was not raised."""
+    """The reason for which a claim was not raised."""
 
     OPEN_BEFORE = enum.auto()
     TOO_MANY = enum.auto()
@@ -64,10 +64,10 @@ class Paused:
 async def raise_claim(
     pool: Pool, telegram_id: TelegramId, claimed: ClaimedPayment, *, now: datetime
 ) -> int | NotRaised | Paused:
-    """Record a claim with the charges that may be meant, tell the operators, and return its id. The user must be known."""
+    """Record a claim with the charges that it may be about, notify the operators, and return its id. The user must exist."""
     async with transaction(pool) as db:
-        # Settlement and the operators' decisions take the same lock: no candidate is matched meanwhile, and no claim is
-        # declined between the count and the new claim.
+        # Settlement and the operators' decisions take the same lock. So no candidate is matched during this transaction,
+        # and no claim is declined between the count and the insert.
         await db.execute(sql("lock_settling"))
         pause_end = await _load_pause_end(db, telegram_id, now=now)
         if pause_end is not None:
@@ -75,8 +75,8 @@ async def raise_claim(
         if await db.fetchval(sql("count_claims"), telegram_id, now - timedelta(days=1)) >= CLAIMS_A_DAY_MAX:
             return NotRaised.TOO_MANY
         candidates = await load_candidates(db, claimed, raised_at=now)
-        told = claimed.paid_on, claimed.amount, claimed.currency, claimed.name
-        claim_id: int | None = await db.fetchval(sql("raise_claim"), telegram_id, *told, candidates, now)
+        claimed_values = claimed.paid_on, claimed.amount, claimed.currency, claimed.name
+        claim_id: int | None = await db.fetchval(sql("raise_claim"), telegram_id, *claimed_values, candidates, now)
         if claim_id is None:
             return NotRaised.OPEN_BEFORE
         facts = ClaimRaised(claim_id=claim_id, telegram_id=telegram_id)
@@ -85,7 +85,7 @@ async def raise_claim(
 
 
 async def find_claims_pause_end(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> datetime | None:
-    """Return when the user may claim again, or None if no declined claim prevents it now."""
+    """Return when the user may claim again; None if they may claim now."""
     async with connected(pool) as db:
         return await _load_pause_end(db, telegram_id, now=now)
 
@@ -93,12 +93,12 @@ async def find_claims_pause_end(pool: Pool, telegram_id: TelegramId, *, now: dat
 async def load_declines(
     db: Connection, telegram_id: TelegramId, *, since: datetime | None = None
 ) -> Sequence[datetime]:
-    """Return when claims of this user were declined, the oldest first."""
+    """Return the times at which claims of this user were declined, the oldest first."""
     return [row["decided_at"] for row in await db.fetch(sql("find_declines"), telegram_id, since)]
 
 
 async def load_candidates(db: Connection, claimed: ClaimedPayment, *, raised_at: datetime) -> Sequence[int]:
-    """Find the charges that wait and may be meant, the likeliest first; others may wait tomorrow than wait today."""
+    """Return the ids of the waiting charges that the claim may be about, the best fit first. The result changes as charges arrive."""
     rows = await db.fetch(sql("find_claimable_charges"), *search_window(claimed), raised_at)
     return rank_candidates(claimed, [WaitingCharge(**row) for row in rows])
 
@@ -106,9 +106,9 @@ async def load_candidates(db: Connection, claimed: ClaimedPayment, *, raised_at:
 async def load_guessed(
     db: Connection, claimed: ClaimedPayment, telegram_id: TelegramId, *, raised_at: datetime
 ) -> Sequence[int]:
-    """Find the charges of that sum which a rule gave to somebody else, though the code was not in them, or not whole."""
-    told = claimed.amount, claimed.currency, telegram_id
-    rows = await db.fetch(sql("find_guessed_charges"), *search_window(claimed), raised_at, *told, CANDIDATES_MAX)
+    """Return the ids of charges of this amount that a rule matched to another user without an exact code."""
+    filters = claimed.amount, claimed.currency, telegram_id
+    rows = await db.fetch(sql("find_guessed_charges"), *search_window(claimed), raised_at, *filters, CANDIDATES_MAX)
     return [row["charge_id"] for row in rows]
 
 
@@ -123,14 +123,14 @@ async def find_open_claim(pool: Pool, telegram_id: TelegramId) -> OpenClaim | No
 
 
 async def find_arrival(pool: Pool, telegram_id: TelegramId, *, since: datetime) -> Arrival | None:
-    """Find the last payment that was credited to the user since then; none that was refunded or taken back."""
+    """Find the last charge credited to the user after *since*. Charges that were refunded or taken back are ignored."""
     async with connected(pool) as db:
         row = await db.fetchrow(sql("find_arrival"), telegram_id, since)
     return Arrival(**row) if row else None
 
 
 async def withdraw_claim(pool: Pool, claim_id: int, telegram_id: TelegramId, *, now: datetime) -> bool:
-    """Take back this claim of the user's; False: it is not open any more, or not theirs."""
+    """Withdraw a claim of this user. Return False if the claim is closed or belongs to another user."""
     async with connected(pool) as db:
         return await db.fetchval(sql("withdraw_claim"), claim_id, telegram_id, now) is not None
 

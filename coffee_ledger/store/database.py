@@ -16,20 +16,25 @@ import structlog
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError, SchemaDiffersError
 from coffee_ledger.store.metrics import ACQUIRE_DURATION
 
-# In quotes, because the classes are generic only in the type stubs.
+# Quoted, because the classes are generic only in the type stubs.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 log = structlog.stdlib.get_logger()
 
 SCHEMA_VERSION = 4
-"""The form of the database that the statements here are written for: `schema_version()` in db/init.sql."""
+"""The version of the schema that the statements in `queries/` need. Must equal `schema_version()` in db/init.sql."""
 
 QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
+"""Limits each statement, so that a database that hangs does not block a service for ever."""
+
 CONNECT_TIMEOUT_SECONDS = 5.0
 QUEUE_TIMEOUT_SECONDS = 30.0
-"""How long to wait for a connection that others use: a crowd is no reason to say that the database is away."""
+"""
+The time to wait for a free connection of the pool. This is longer than a statement may take, because a busy pool does not mean
+that the database is away.
+"""
 
 PASSING_ERRORS = (
     OSError,
@@ -38,15 +43,15 @@ PASSING_ERRORS = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
-    # What asyncpg says of a connection that was ended while nobody used it: "another operation is in progress".
+    # asyncpg raises "another operation is in progress" for an idle connection that the server has closed.
     asyncpg.InternalClientError,
 )
-"""What is raised when the database is away, starting, stopping, full or busy: the same call may succeed later."""
+"""Errors that mean that the database is unreachable, starting, stopping, full or busy. The same call may succeed later."""
 
 
 @functools.cache
 def statements() -> dict[str, str]:
-    """Read the text of every statement in `queries/`, by name; a name stands there once."""
+    """Read the text of all statements in `queries/`, by name. Names are unique across the files."""
     queries = aiosql.from_path(QUERIES, "asyncpg", mandatory_parameters=False)
     return {name: str(getattr(queries, name).sql) for name in queries.available_queries if not name.endswith("_cursor")}
 
@@ -57,9 +62,9 @@ def sql(name: str) -> str:
 
 def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
     """
-    Prepare a pool that connects when it is first used: a service may start before its database does.
+    Create a pool that connects when it is first used, so that a service can start before its database.
 
-    Open it with `async with`, or await it.
+    Open the pool with `async with`, or await it.
     """
     return asyncpg.create_pool(
         database_url,
@@ -73,15 +78,15 @@ def open_pool(database_url: str, *, size_max: int = 5) -> Pool:
 
 async def prepare_connection(db: Connection) -> None:
     """
-    Convert `jsonb` to and from Python values, and learn the types of all statements; the schema must be the expected one.
+    Check the schema version, convert `jsonb` to and from Python values, and load the types that the statements use.
 
     Raises:
-        SchemaDiffersError: It is another one. Events have to wait, as while the database is away.
+        SchemaDiffersError: The database has another schema version. Callers retry, as if the database were away.
     """
     await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-    # After the codec, which makes asyncpg forget the types that it knows.
-    await db.prepare(sql("know_types"))
+    # After setting the codec, because that clears the types that asyncpg has cached.
+    await db.prepare(sql("load_types"))
 
 
 async def _check_schema(db: Connection) -> None:
@@ -90,24 +95,24 @@ async def _check_schema(db: Connection) -> None:
     except asyncpg.UndefinedFunctionError:
         found = None
     if found != SCHEMA_VERSION:
-        _tell_once(found)
+        _log_schema_difference(found)
         raise SchemaDiffersError(found=found, wanted=SCHEMA_VERSION)
 
 
 @functools.cache
-def _tell_once(found: int | None) -> None:
-    """Say it, and not again with every attempt to connect."""
+def _log_schema_difference(found: int | None) -> None:
+    """Log the difference once, not at every attempt to connect."""
     log.error("schema differs, see docs/deploy.md: When the schema has changed", found=found, wanted=SCHEMA_VERSION)
 
 
 @asynccontextmanager
 async def connected(pool: Pool) -> AsyncIterator[Connection]:
     """
-    Lend a connection.
+    Acquire a connection of the pool.
 
     Raises:
-        DatabaseAwayError: It could not be had, or broke while it was used.
-        RowLockedError: A statement waited in vain for a row that another client has locked.
+        DatabaseAwayError: No connection could be acquired, or it broke while it was used.
+        RowLockedError: A statement timed out while it waited for a row that another client has locked.
     """
     try:
         began = time.perf_counter()
@@ -122,6 +127,6 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """Lend a connection for one transaction: all of it is committed at the end, or none of it ever was."""
+    """Acquire a connection and run one transaction on it: commit at the end, or roll back if an exception is raised."""
     async with connected(pool) as db, db.transaction():
         yield db

@@ -1,7 +1,8 @@
 """
-What operators decide: each in one transaction with the row that says who did it, when and why.
+Decisions of operators. Each is written in one transaction with a row that records who decided, when and why.
 
-All take the settling lock, so that of two operators, or of an operator and a rule, one is first and the other is told.
+All decisions take the settling lock. If two operators, or an operator and a rule, decide about the same charge at the same time,
+the second one sees the first decision, and is refused.
 """
 
 import enum
@@ -29,17 +30,17 @@ from coffee_ledger.store.claims import load_candidates, load_open_claim
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import payment_of, queue_notifications
 from coffee_ledger.store.settlement import find_charges_of_outsider, load_charge, write_settlement
-from coffee_ledger.store.settlement_log import tell
+from coffee_ledger.store.settlement_log import log_charges
 
 DISOWN_WITHIN = timedelta(days=30)
-"""How long a user can say of a guess that it is not theirs."""
+"""The time within which a user can disown a guess."""
 
 NOT_MINE = "not mine"
-"""The cause of a reversal that its user asked for; the history has a text of its own for it."""
+"""The cause of a reversal that the user requested. The history shows a different text for it."""
 
 
 class Action(enum.StrEnum):
-    """What an operator can do; as it stands in `operator_actions`."""
+    """The actions of operators, as stored in `operator_actions`."""
 
     MATCH = "match"
     DISMISS = "dismiss"
@@ -53,25 +54,25 @@ class Action(enum.StrEnum):
 
 
 class RefusalCause(enum.StrEnum):
-    """RefusalCause nothing was done."""
+    """The reason for which an action of an operator was refused. A refused action changes nothing."""
 
     UNKNOWN_CHARGE = "unknown_charge"
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_CLAIM = "unknown_claim"
     UNKNOWN_EVENT = "unknown_event"
-    """No such event, or it is among those that changed nothing no more."""
+    """The event does not exist, or it was settled meanwhile."""
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
     NOT_REFUNDABLE = "not_refundable"
-    """Nothing was paid for the charge, or its amount is not known."""
+    """The charge was dismissed, only its refund was received, or its amount is unknown."""
     NO_PART = "no_part"
-    """The amount that went back must be more than nothing and less than all that was paid."""
+    """The refunded part must be more than zero and less than the amount that is not refunded yet."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
     """The charge names no supporter, subscription or item."""
     UNDONE_BEFORE = "undone_before"
     REPEATED = "repeated"
-    """The same press or message came a second time; the first did it."""
+    """The same button press or message was received twice. The first one was executed."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +80,23 @@ class Done:
     action_id: int
     charge_id: int | None
     telegram_id: TelegramId | None
-    """The user whom it was about, if any."""
+    """The user concerned, if any."""
     credits: int
-    """What was added to the user's balance, or taken from it."""
+    """The change of the user's balance."""
     also_dismissed: tuple[ChargeKey, ...] = ()
-    """Other charges that a remembered outsider dismissed at the same time."""
+    """Other waiting charges with the same remembered trait, which were dismissed at the same time."""
 
 
 @dataclass(frozen=True)
 class Refused:
     why: RefusalCause
     operator_id: TelegramId | None = None
-    """Who was first; None: a rule, or nobody."""
+    """The operator who decided first; None if a rule decided, or if no decision was made."""
 
 
 @dataclass(frozen=True)
 class OperatorRequest:
-    """Who orders it, why and when. *request_key* names the press or message, so that a repeat is known as one."""
+    """A request of an operator. *request_key* identifies the button press or message, so that a repeat is recognised."""
 
     operator: TelegramId
     reason: str
@@ -106,46 +107,48 @@ class OperatorRequest:
 async def match_charge(
     pool: Pool,
     charge_id: int,
-    order: OperatorRequest,
+    request: OperatorRequest,
     *,
     telegram_id: TelegramId,
     payment_id: PaymentId | None,
     rates: Rates,
 ) -> Done | Refused:
-    """Match a waiting charge to a user, and to the payment it answers, if any; the user is credited and told."""
-    async with _in_turn(pool) as db:
+    """Match a waiting charge to a user, and to their pending payment if one is given. Credit and notify the user."""
+    async with _settling_transaction(pool) as db:
         charge = await load_charge(db, charge_id)
-        refusal = await _refuse_match(db, charge_id, charge, order, telegram_id, rates)
+        refusal = await _refuse_match(db, charge_id, charge, request, telegram_id, rates)
         if charge is None or refusal is not None:
             return refusal or Refused(RefusalCause.UNKNOWN_CHARGE)
-        action_id = await _keep_action(db, order, Action.MATCH, charge_id=charge_id, telegram_id=telegram_id)
+        action_id = await _record_action(db, request, Action.MATCH, charge_id=charge_id, telegram_id=telegram_id)
         payment = await _find_payment(db, payment_id, telegram_id)
         is_own = bool(await db.fetchval(sql("was_completed_by"), payment_id, charge.charge_key))
-        done = match_by_operator(charge, telegram_id, payment, rates, now=order.now, is_own=is_own)
+        done = match_by_operator(charge, telegram_id, payment, rates, now=request.now, is_own=is_own)
         claim = await load_open_claim(db, telegram_id)
         candidates = await load_candidates(db, claim.claimed, raised_at=claim.created_at) if claim else []
-        # Told once for each decision: a charge whose match was taken back is told again.
+        # Make the keys unique for this decision. Otherwise a charge that is matched again after an undo would not be notified again.
         done.notifications = [
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
             for notification in done.notifications
         ]
-        credits = await _credit(db, charge_id, done, order, action_id)
-        await db.execute(sql("close_claims_of_charge"), telegram_id, charge_id, order.operator, order.now, candidates)
-    tell(done)
+        credits = await _credit(db, charge_id, done, request, action_id)
+        await db.execute(
+            sql("close_claims_of_charge"), telegram_id, charge_id, request.operator, request.now, candidates
+        )
+    log_charges(done)
     return Done(action_id, charge_id, telegram_id, credits)
 
 
 async def dismiss_charge(
-    pool: Pool, charge_id: int, order: OperatorRequest, *, remember: OutsiderKind | None = None
+    pool: Pool, charge_id: int, request: OperatorRequest, *, remember: OutsiderKind | None = None
 ) -> Done | Refused:
     """
-    End the waiting of a charge that belongs to no user: paid without an account, or by a friend.
+    Dismiss a waiting charge that belongs to no user, for example a tip from a friend.
 
-    *remember* says by what other payments are recognised: those that wait and carry no code of ours are dismissed as well, and
-    later ones without a card. None: remember nothing.
+    *remember* is the trait by which similar charges are recognised; None remembers nothing. Waiting charges with this trait and
+    without an issued code are dismissed too. Later ones are dismissed automatically, without a card for the operators.
     """
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
+    async with _settling_transaction(pool) as db:
+        if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
         if charge is None:
@@ -155,15 +158,15 @@ async def dismiss_charge(
         outsider = next((one for one in charge.outsider_names() if one[0] is remember), None)
         if remember is not None and outsider is None:
             return Refused(RefusalCause.NOTHING_TO_REMEMBER)
-        outsider_id = await _remember(db, outsider, order.now) if outsider else None
-        action_id = await _keep_action(db, order, Action.DISMISS, charge_id=charge_id, outsider_id=outsider_id)
+        outsider_id = await _remember(db, outsider, request.now) if outsider else None
+        action_id = await _record_action(db, request, Action.DISMISS, charge_id=charge_id, outsider_id=outsider_id)
         change = _change(replace(charge, state=ChargeState.DISMISSED))
         if outsider is not None and outsider_id is not None:
             others = await find_charges_of_outsider(db, charge_id, outsider)
             change.charges |= {
                 one.charge_key: _dismissed_by(one, outsider_id) for one in others if one.charge_key != charge.charge_key
             }
-        await write_settlement(db, change, order.now)
+        await write_settlement(db, change, request.now)
     return Done(
         action_id, charge_id, None, 0, also_dismissed=tuple(key for key in change.charges if key != charge.charge_key)
     )
@@ -178,16 +181,20 @@ async def _remember(db: Connection, outsider: OutsiderName, now: datetime) -> in
     return known if known is not None else await db.fetchval(sql("remember_outsider"), *outsider, now)
 
 
-async def undo_match(pool: Pool, charge_id: int, order: OperatorRequest, *, shown: int | None = None) -> Done | Refused:
+async def undo_match(
+    pool: Pool, charge_id: int, request: OperatorRequest, *, shown: int | None = None
+) -> Done | Refused:
     """
-    Take back a match, whoever made it, or a dismissal: the charge waits again.
+    Undo a match by a rule or an operator, or a dismissal. The charge waits again.
 
-    The credits are reversed by an entry of their own and the user is told; no rule matches the charge again. With a dismissal
-    ends what was remembered by it. *shown* is when the match that the operator saw was made, in unix seconds (0: they saw
-    a dismissal): another one than that is left alone. None: undo whatever there is.
+    Undoing a match adds an entry that reverses the credits, notifies the user, and holds the charge, so that no rule matches it
+    again. Undoing a dismissal also ends the outsider that it remembered.
+
+    *shown* is the time of the match that the operator saw, in Unix seconds, or 0 if they saw a dismissal. If the charge has changed
+    since, nothing is undone. None undoes the current state.
     """
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
+    async with _settling_transaction(pool) as db:
+        if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
         if charge is None:
@@ -198,32 +205,32 @@ async def undo_match(pool: Pool, charge_id: int, order: OperatorRequest, *, show
         if not can_undo:
             return Refused(RefusalCause.NOTHING_TO_UNDO)
         user = charge.telegram_id
-        action_id = await _keep_action(db, order, Action.UNDO_MATCH, charge_id=charge_id, telegram_id=user)
-        credits = await _reverse_charge(db, charge_id, order, action_id)
+        action_id = await _record_action(db, request, Action.UNDO_MATCH, charge_id=charge_id, telegram_id=user)
+        credits = await _reverse_charge(db, charge_id, request, action_id)
         change = _change(_waiting_again(charge))
         change.outsiders_ended = await _find_outsiders_of(db, charge, charge_id)
-        await write_settlement(db, change, order.now)
-        await db.execute(sql("take_back_guess"), charge_id, order.now)
+        await write_settlement(db, change, request.now)
+        await db.execute(sql("take_back_guess"), charge_id, request.now)
         if user is not None:
-            await _tell_of_adjustment(db, user, action_id, credits=credits, cause=AdjustmentCause.MATCH_UNDONE)
+            await _notify_of_adjustment(db, user, action_id, credits=credits, cause=AdjustmentCause.MATCH_UNDONE)
     return Done(action_id, charge_id, user, credits)
 
 
 class Disowned(enum.Enum):
-    """RefusalCause a user's *Not mine* changed nothing."""
+    """The reason for which a user's *Not mine* changed nothing."""
 
     DECIDED_BEFORE = enum.auto()
-    """The guess was taken back before, or refunded."""
+    """The guess was taken back or refunded before."""
     TOO_LATE = enum.auto()
 
 
 async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, now: datetime) -> int | Disowned:
     """
-    Take back a guess because its user says that the payment is not theirs; return the credits taken from the balance.
+    Take back a guess because its user says that the payment is not theirs. Return the credits taken from the balance.
 
-    The charge waits for the operators again, who are told. The pending payment that it completed stays completed.
+    The charge waits again, and the operators are notified. The pending payment that it completed stays completed.
     """
-    async with _in_turn(pool) as db:
+    async with _settling_transaction(pool) as db:
         guessed_at = await db.fetchval(sql("find_standing_guess"), charge_id, telegram_id)
         charge = await load_charge(db, charge_id)
         if guessed_at is None or charge is None:
@@ -235,19 +242,19 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
         await db.execute(sql("take_back_guess"), charge_id, now)
         facts = GuessDisowned.of(charge, telegram_id=telegram_id)
         await queue_notifications(db, [NewNotification(None, facts, f"disowned:{charge.charge_key}")])
-        await _tell_of_overdraft(db, telegram_id)
+        await _notify_operators_of_overdraft(db, telegram_id)
     return taken
 
 
 async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind, ...]:
-    """Find by what an operator can have us remember that a charge is not from one of our users."""
+    """Return the traits of a charge that an operator can mark as not from a user of the bot."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
     return tuple(dict(charge.outsider_names())) if charge else ()
 
 
-async def foresee_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
-    """Compute what `refund_part` would add to the user's balance now, without doing it."""
+async def preview_refund_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
+    """Return the change of the user's balance that `refund_part` would make now. Writes nothing."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
         left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
@@ -256,17 +263,19 @@ async def foresee_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
 
 
 async def refund_part(
-    pool: Pool, charge_id: int, order: OperatorRequest, *, amount: Decimal, kept: Decimal | None = None
+    pool: Pool, charge_id: int, request: OperatorRequest, *, amount: Decimal, kept: Decimal | None = None
 ) -> Done | Refused:
     """
-    Take back a part of what a charge gave, because that part of the money went back.
+    Take back a part of a charge's credits, because that part of the money was refunded. Notify the user.
 
-    *amount*, in the charge's currency, is all that went back where BMC had told of a refund of everything, which is
-    corrected; otherwise it went back beside what is known. The user is told. A charge that waits gives less once it is matched.
-    *kept* is the `amount_kept` that the operator saw: another one now means that somebody was faster. None: any.
+    *amount* is in the charge's currency. If BMC had reported a full refund, *amount* corrects it: only this part was refunded.
+    Otherwise *amount* is refunded in addition to earlier parts. A waiting charge gives fewer credits once it is matched.
+
+    *kept* is the `amount_kept` that the operator saw. If it has changed since, another operator was faster, and nothing is done.
+    None skips this check.
     """
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
+    async with _settling_transaction(pool) as db:
+        if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         charge = await load_charge(db, charge_id)
         if charge is None:
@@ -278,24 +287,24 @@ async def refund_part(
         if not 0 < amount < charge.amount_kept:
             return Refused(RefusalCause.NO_PART)
         user = charge.telegram_id
-        action_id = await _keep_action(db, order, Action.REFUND_PART, charge_id=charge_id, telegram_id=user)
-        returned = await db.fetchval(sql("reverse_refunds"), charge_id, order.reason, action_id, order.now) or 0
-        taken = await _take_back_part(db, charge, charge_id, amount, action_id, order)
-        await write_settlement(db, _change(_refunded_in_part(charge, amount)), order.now)
+        action_id = await _record_action(db, request, Action.REFUND_PART, charge_id=charge_id, telegram_id=user)
+        returned = await db.fetchval(sql("reverse_refunds"), charge_id, request.reason, action_id, request.now) or 0
+        taken = await _take_back_part(db, charge, charge_id, amount, action_id, request)
+        await write_settlement(db, _change(_refunded_in_part(charge, amount)), request.now)
         if user is not None:
-            await _tell_of_part(db, charge, user, action_id, amount=amount, credits=returned - taken)
-            await _tell_of_overdraft(db, user)
+            await _notify_of_partial_refund(db, charge, user, action_id, amount=amount, credits=returned - taken)
+            await _notify_operators_of_overdraft(db, user)
     return Done(action_id, charge_id, user, returned - taken)
 
 
 async def _take_back_part(
-    db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, order: OperatorRequest
+    db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, request: OperatorRequest
 ) -> int:
-    """Take back the credits of a part; the user keeps whole credits, rounded down as when they were given."""
+    """Take back the credits of the refunded part. The rest is rounded down to whole credits, as it is for every charge."""
     left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
     kept = _kept(charge, left, amount)
     if kept < left:
-        await db.execute(sql("refund_credits"), charge_id, left - kept, action_id, order.reason, order.now)
+        await db.execute(sql("refund_credits"), charge_id, left - kept, action_id, request.reason, request.now)
     return left - kept
 
 
@@ -313,11 +322,11 @@ def _refunded_in_part(charge: Charge, amount: Decimal) -> Charge:
     )
 
 
-async def _tell_of_part(
+async def _notify_of_partial_refund(
     db: Connection, charge: Charge, user: TelegramId, action_id: int, *, amount: Decimal, credits: int
 ) -> None:
     if charge.state is ChargeState.REFUNDED:
-        await _tell_of_adjustment(db, user, action_id, credits=credits, cause=AdjustmentCause.REFUND_CORRECTED)
+        await _notify_of_adjustment(db, user, action_id, credits=credits, cause=AdjustmentCause.REFUND_CORRECTED)
         return
     key = charge.charge_key
     facts = PaymentRefunded(
@@ -326,27 +335,27 @@ async def _tell_of_part(
     await queue_notifications(db, [NewNotification(user, facts, f"refunded:{key}:{action_id}")])
 
 
-async def _tell_of_overdraft(db: Connection, user: TelegramId) -> None:
+async def _notify_operators_of_overdraft(db: Connection, user: TelegramId) -> None:
     await db.execute(sql("tell_operators_of_overdrafts"), [user])
 
 
-async def credit_user(pool: Pool, telegram_id: TelegramId, order: OperatorRequest, *, credits: int) -> Done | Refused:
-    """Add credits to a balance, or take some (*credits* below zero; the balance may then fall below zero, too)."""
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
+async def credit_user(pool: Pool, telegram_id: TelegramId, request: OperatorRequest, *, credits: int) -> Done | Refused:
+    """Add *credits* to a balance. If they are negative, the balance may fall below zero."""
+    async with _settling_transaction(pool) as db:
+        if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         if not await db.fetchval(sql("is_user_known"), telegram_id):
             return Refused(RefusalCause.UNKNOWN_USER)
-        action_id = await _keep_action(db, order, Action.CREDIT, telegram_id=telegram_id)
-        await db.execute(sql("adjust_balance"), telegram_id, credits, order.reason, action_id, order.now)
-        await _tell_of_adjustment(db, telegram_id, action_id, credits=credits, cause=AdjustmentCause.ADJUSTED)
+        action_id = await _record_action(db, request, Action.CREDIT, telegram_id=telegram_id)
+        await db.execute(sql("adjust_balance"), telegram_id, credits, request.reason, action_id, request.now)
+        await _notify_of_adjustment(db, telegram_id, action_id, credits=credits, cause=AdjustmentCause.ADJUSTED)
     return Done(action_id, None, telegram_id, credits)
 
 
-async def undo_adjustment(pool: Pool, credit_id: int, order: OperatorRequest) -> Done | Refused:
-    """Take back what an operator added to a balance or took from it."""
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
+async def undo_adjustment(pool: Pool, credit_id: int, request: OperatorRequest) -> Done | Refused:
+    """Reverse an adjustment that an operator made to a balance."""
+    async with _settling_transaction(pool) as db:
+        if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         given = await db.fetchrow(sql("find_adjustment"), credit_id)
         if given is None:
@@ -354,18 +363,18 @@ async def undo_adjustment(pool: Pool, credit_id: int, order: OperatorRequest) ->
         if given["is_reversed"]:
             return Refused(RefusalCause.UNDONE_BEFORE)
         user = given["telegram_id"]
-        action_id = await _keep_action(db, order, Action.UNDO_ADJUSTMENT, telegram_id=user)
-        await db.execute(sql("reverse_adjustment"), credit_id, order.reason, action_id, order.now)
-        await _tell_of_adjustment(db, user, action_id, credits=-given["credits"], cause=AdjustmentCause.ADJUSTED)
+        action_id = await _record_action(db, request, Action.UNDO_ADJUSTMENT, telegram_id=user)
+        await db.execute(sql("reverse_adjustment"), credit_id, request.reason, action_id, request.now)
+        await _notify_of_adjustment(db, user, action_id, credits=-given["credits"], cause=AdjustmentCause.ADJUSTED)
     return Done(action_id, None, user, -given["credits"])
 
 
-async def decline_claim(pool: Pool, claim_id: int, order: OperatorRequest) -> Done | Refused:
-    """Tell a user that no payment fits what they claim."""
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
+async def decline_claim(pool: Pool, claim_id: int, request: OperatorRequest) -> Done | Refused:
+    """Decline a claim and notify its user: no payment fits it."""
+    async with _settling_transaction(pool) as db:
+        if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
-        user = await db.fetchval(sql("decline_claim"), claim_id, order.operator, order.now)
+        user = await db.fetchval(sql("decline_claim"), claim_id, request.operator, request.now)
         if user is None:
             decided = await db.fetchrow(sql("find_claim_decision"), claim_id)
             return (
@@ -373,42 +382,48 @@ async def decline_claim(pool: Pool, claim_id: int, order: OperatorRequest) -> Do
                 if decided
                 else Refused(RefusalCause.UNKNOWN_CLAIM)
             )
-        action_id = await _keep_action(db, order, Action.DECLINE_CLAIM, claim_id=claim_id, telegram_id=user)
+        action_id = await _record_action(db, request, Action.DECLINE_CLAIM, claim_id=claim_id, telegram_id=user)
         await queue_notifications(db, [NewNotification(user, ClaimDeclined(), f"claim_declined:{claim_id}")])
     return Done(action_id, None, user, 0)
 
 
-async def request_retry(pool: Pool, event_no: int, order: OperatorRequest) -> Done | Refused:
+async def request_retry(pool: Pool, event_no: int, request: OperatorRequest) -> Done | Refused:
     """
-    Have an event settled that had failed or could not be read, as if it came now; the janitor does it and tells.
+    Request another settlement of an event that failed or could not be read. The janitor settles it as if it came now, and notifies
+    the operators.
 
-    For when the cause is mended, by a newer version above all.
+    Useful after the cause is fixed, usually by a newer version.
     """
-    return await _decide_event(pool, event_no, order, Action.RETRY)
+    return await _decide_event(pool, event_no, request, Action.RETRY)
 
 
-async def dismiss_event(pool: Pool, event_no: int, order: OperatorRequest) -> Done | Refused:
-    """End the waiting of an event that had failed or could not be read: nobody ever will, or its money was credited by hand."""
-    return await _decide_event(pool, event_no, order, Action.DISMISS_EVENT)
+async def dismiss_event(pool: Pool, event_no: int, request: OperatorRequest) -> Done | Refused:
+    """Dismiss an event that failed or could not be read, because it needs no retry or was credited by hand."""
+    return await _decide_event(pool, event_no, request, Action.DISMISS_EVENT)
 
 
 async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
-    """Find which operator made a charge what it is; None: a rule, or nobody."""
+    """Find the operator whose decision made the current state of a charge; None if a rule or a refund made it, or no one decided."""
     async with connected(pool) as db:
         return await _find_decider(db, charge_id)
 
 
 @asynccontextmanager
-async def _in_turn(pool: Pool) -> AsyncIterator[Connection]:
+async def _settling_transaction(pool: Pool) -> AsyncIterator[Connection]:
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
         yield db
 
 
 async def _refuse_match(
-    db: Connection, charge_id: int, charge: Charge | None, order: OperatorRequest, telegram_id: TelegramId, rates: Rates
+    db: Connection,
+    charge_id: int,
+    charge: Charge | None,
+    request: OperatorRequest,
+    telegram_id: TelegramId,
+    rates: Rates,
 ) -> Refused | None:
-    if await _is_repeat(db, order):
+    if await _is_repeat(db, request):
         return Refused(RefusalCause.REPEATED)
     if charge is None:
         return Refused(RefusalCause.UNKNOWN_CHARGE)
@@ -424,15 +439,15 @@ async def _decided_before(db: Connection, charge_id: int) -> Refused:
     return Refused(RefusalCause.DECIDED_BEFORE, await _find_decider(db, charge_id))
 
 
-async def _decide_event(pool: Pool, event_no: int, order: OperatorRequest, action: Action) -> Done | Refused:
-    wanted = order.now if action is Action.RETRY else None
-    aside = order.now if action is Action.DISMISS_EVENT else None
-    async with _in_turn(pool) as db:
-        if await _is_repeat(db, order):
+async def _decide_event(pool: Pool, event_no: int, request: OperatorRequest, action: Action) -> Done | Refused:
+    wanted = request.now if action is Action.RETRY else None
+    aside = request.now if action is Action.DISMISS_EVENT else None
+    async with _settling_transaction(pool) as db:
+        if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
         if not await db.fetchval(sql("decide_event"), event_no, wanted, aside):
             return await _event_decided_before(db, event_no)
-        action_id = await _keep_action(db, order, action, event_no=event_no)
+        action_id = await _record_action(db, request, action, event_no=event_no)
     return Done(action_id, None, None, 0)
 
 
@@ -446,13 +461,13 @@ async def _find_decider(db: Connection, charge_id: int) -> TelegramId | None:
     return decider
 
 
-async def _is_repeat(db: Connection, order: OperatorRequest) -> bool:
-    return bool(await db.fetchval(sql("is_ordered"), order.request_key))
+async def _is_repeat(db: Connection, request: OperatorRequest) -> bool:
+    return bool(await db.fetchval(sql("is_request_known"), request.request_key))
 
 
-async def _keep_action(
+async def _record_action(
     db: Connection,
-    order: OperatorRequest,
+    request: OperatorRequest,
     action: Action,
     *,
     charge_id: int | None = None,
@@ -463,33 +478,33 @@ async def _keep_action(
 ) -> int:
     about = charge_id, claim_id, event_no, outsider_id, telegram_id
     action_id: int = await db.fetchval(
-        sql("keep_action"), order.operator, action, *about, order.reason, order.request_key, order.now
+        sql("record_action"), request.operator, action, *about, request.reason, request.request_key, request.now
     )
     return action_id
 
 
 async def _find_payment(db: Connection, payment_id: PaymentId | None, user: TelegramId) -> PendingPayment | None:
-    """Find the payment that a charge answers; another user's counts for nothing."""
+    """Find the pending payment that the charge pays. Return None if it belongs to another user."""
     row = await db.fetchrow(sql("find_payment"), payment_id)
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 
 
-async def _credit(db: Connection, charge_id: int, done: Settlement, order: OperatorRequest, action_id: int) -> int:
-    """Write a match; where the charge was credited before, and that was reversed, the new credit follows the reversal."""
+async def _credit(db: Connection, charge_id: int, done: Settlement, request: OperatorRequest, action_id: int) -> int:
+    """Write a match. If an earlier credit of the charge was reversed, the new credit follows that reversal."""
     [(user, credits)] = done.payment_credits.values()
-    credited = await write_settlement(db, done, order.now)
+    credited = await write_settlement(db, done, request.now)
     if charge_id not in credited:
-        await db.execute(sql("credit_charge_again"), charge_id, user, credits, action_id, order.now)
+        await db.execute(sql("credit_charge_again"), charge_id, user, credits, action_id, request.now)
     return credits
 
 
-async def _reverse_charge(db: Connection, charge_id: int, order: OperatorRequest, action_id: int) -> int:
-    """Take back what is left of a charge's credit; return what that adds to the balance, zero or less."""
-    return await db.fetchval(sql("reverse_charge"), charge_id, order.reason, action_id, order.now) or 0
+async def _reverse_charge(db: Connection, charge_id: int, request: OperatorRequest, action_id: int) -> int:
+    """Take back the rest of a charge's credit. Return the change of the balance, which is zero or negative."""
+    return await db.fetchval(sql("reverse_charge"), charge_id, request.reason, action_id, request.now) or 0
 
 
 async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> set[int]:
-    """Find what was remembered when the charge was dismissed, or by which it was dismissed."""
+    """Find the outsiders that the dismissal of the charge remembered, or because of which it was dismissed."""
     remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
     is_dismissed = charge.state is ChargeState.DISMISSED
     return {one for one in (charge.dismissed_by, remembered) if one is not None and is_dismissed}
@@ -503,8 +518,8 @@ def _waiting_again(charge: Charge) -> Charge:
     return replace(
         charge,
         state=ChargeState.UNMATCHED,
-        # A dismissal says nothing about the rules; a match of theirs that was wrong they would only repeat, and that
-        # stays so when the charge is dismissed and taken back in between.
+        # Hold the charge after an undone match, because the rules would repeat it. It stays held if it is dismissed later and
+        # that is undone too. Undoing only a dismissal does not hold it, because no rule was wrong.
         is_held=charge.is_held or charge.state is ChargeState.MATCHED,
         method=None,
         payment_id=None,
@@ -519,7 +534,7 @@ def _change(charge: Charge) -> Settlement:
     return Settlement(charges={charge.charge_key: charge})
 
 
-async def _tell_of_adjustment(
+async def _notify_of_adjustment(
     db: Connection,
     user: TelegramId,
     action_id: int,

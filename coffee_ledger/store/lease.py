@@ -1,4 +1,4 @@
-"""A lease: a right that one process at a time has, for some seconds, and extends while it works."""
+"""A lease: a lock that one process holds for some seconds, and extends while it works."""
 
 import time
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from uuid import uuid4
 from coffee_ledger.store.database import Pool, connected, sql
 
 LEASE_SECONDS = 3.0
-"""How long everybody else waits after the holder was killed."""
+"""If the holder is killed, another process can take the lease after this time."""
 
 EXTEND_SECONDS = 2.0
-"""A holder extends the lease when less than this is left, so that one slow statement does not end it."""
+"""The holder extends the lease when less than this time is left, so that one slow statement does not lose it."""
 
 
 class Lease:
     """
     One process's view of a lease.
 
-    The database's clock says when the lease ends for others. The holder counts on a clock of its own from before it asked, so it
-    stops a little early rather than late, whatever the two clocks show.
+    For other processes, the lease ends by the database's clock. The holder measures the time by its own monotonic clock, from before
+    the query was sent. So it stops a little too early rather than too late, even if the two clocks differ.
     """
 
     def __init__(self, pool: Pool, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class Lease:
         return self._clock() < self._ends
 
     async def keep(self) -> bool:
-        """Take the lease, or extend it if it ends soon; returns False if another process holds it."""
+        """Take the lease, or extend it if it ends soon. Return False if another process holds it."""
         if self._ends - self._clock() > EXTEND_SECONDS:
             return True
         asked_at = self._clock()
@@ -44,7 +44,7 @@ class Lease:
         return self.is_held
 
     async def end(self) -> None:
-        """Let another process have it at once."""
+        """Release the lease, so that another process can take it without waiting."""
         self._ends = float("-inf")
         async with connected(self._pool) as db:
             await db.execute(sql("end_lease"), self._name, self._holder)

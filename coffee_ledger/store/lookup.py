@@ -1,4 +1,4 @@
-"""What operators look at: charges, payments, claims, users and how it all fares. Nothing here moves credits."""
+"""Read charges, payments, claims, users and statistics for operators. Nothing here moves credits."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,13 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts
 
 DECISIONS_MAX = 3
-"""How many decisions of one charge its card tells; more would not fit beside the note and the reasons."""
+"""The number of decisions that the card of a charge shows. More would not fit beside the note and the reasons."""
 
 EXPORT_ROWS_MAX = 20_000
+"""Limits the size of an export, because the bot builds it in memory."""
+
 FOUND_MAX = 8
-"""How many charges or payments one answer lists; more do not fit on a phone."""
+"""The number of charges or payments in one answer. More do not fit on the screen of a phone."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class KnownUser:
 
 @dataclass(frozen=True)
 class Decision:
-    """What an operator decided last of a charge."""
+    """A decision of an operator about a charge."""
 
     operator_id: TelegramId
     action: str
@@ -56,34 +58,34 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownCharge(Charge):
-    """A charge as operators see it."""
+    """A charge with the additional data that operators see."""
 
     charge_id: int
     supporter_name: str | None
     email: str | None
     credits: int
-    """The credits it gave, less those taken back."""
+    """The credits that it gave, less the credits that were taken back."""
     remembered: str | None
-    """A dismissed charge: the trait by which later payments are dismissed as well; None if there is none, or no longer."""
+    """For a dismissed charge, the remembered trait by which later charges are dismissed too; None if there is none or it was ended."""
     decision: Decision | None
 
 
 @dataclass(frozen=True)
 class ChargeFile:
-    """A charge with everybody and everything that its card names."""
+    """A charge with all users, payments and charges that its card mentions."""
 
     charge: ShownCharge
     users: Mapping[TelegramId, KnownUser]
     payments: Mapping[PaymentId, PendingPayment]
     decisions: Sequence[Decision]
-    """What operators decided last, the oldest of it first."""
+    """The last `DECISIONS_MAX` decisions of operators, the oldest first."""
     other: ShownCharge | None = None
-    """The charge that a doubt names: it has the same transaction id, or announced the same payment before."""
+    """The charge because of which this one is doubtful: it has the same transaction id, or an earlier event for the same payment."""
 
 
 @dataclass(frozen=True)
 class ShownGuess:
-    """A match by amount and time, and what became of it."""
+    """A match by amount and time, and its current state."""
 
     charge: ShownCharge
     telegram_id: TelegramId
@@ -112,15 +114,15 @@ class ShownClaim:
 
 @dataclass(frozen=True)
 class ClaimFile:
-    """A claim, who raised it, and the charges that may be meant and still wait, the likeliest first."""
+    """A claim, its user, and the waiting charges that it may be about, the best fit first."""
 
     claim: ShownClaim
     users: Mapping[TelegramId, KnownUser]
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
-    """What fits as well, but was given to others by a rule that can err."""
+    """Charges that fit too, but that a rule matched to another user without an exact code."""
     declined_at: Sequence[datetime] = ()
-    """When earlier claims of this user were declined, the oldest first."""
+    """The times at which earlier claims of this user were declined, the oldest first."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,12 @@ class KeptEvent:
     outcome: Outcome
     received_at: datetime
     retry_requested_at: datetime | None
-    """When an operator wanted it settled again; None: nobody does."""
+    """The time at which an operator requested a retry; None if no retry is requested."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Part of a list; *total* counts all of it."""
+    """One page of a list. *total* is the length of the whole list."""
 
     total: int
     charges: Sequence[ShownCharge] = ()
@@ -163,7 +165,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Life:
-    """All that became of one pending payment."""
+    """The history of one pending payment: its charges, ledger entries and messages."""
 
     payment: PendingPayment
     completed_at: datetime | None
@@ -176,7 +178,7 @@ class Life:
 
 @dataclass(frozen=True)
 class SentCard:
-    """A message that shows a charge or a claim to one operator."""
+    """A sent message that shows a charge or a claim to one operator."""
 
     telegram_id: TelegramId
     message_id: int
@@ -186,13 +188,13 @@ class SentCard:
 
 @dataclass(frozen=True)
 class Period:
-    """What came since some moment."""
+    """The totals of a period that starts at a given time and lasts until now."""
 
     charges: int
     unmatched: int
     refunded: int
     credits: int
-    """Given less taken back, spending aside."""
+    """Credits given, less credits taken back. Spending is not counted."""
     sums: Sequence[tuple[str, Decimal]]
     methods: Sequence[tuple[str, int]]
 
@@ -201,7 +203,7 @@ class Period:
 class Stats:
     periods: Mapping[datetime, Period]
     days: Sequence[tuple[date, int, int]]
-    """Each day with its charges that are settled, and those that wait."""
+    """For each day, the number of settled charges and the number of waiting charges."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class LastEvent:
 
 @dataclass(frozen=True)
 class Examination:
-    """What the database tells about everybody's health; *failed* and *events_week* of 7 days, *forged* of one."""
+    """Numbers about the health of all services. *failed* and *events_week* cover 7 days, *forged* covers one day."""
 
     now: datetime
     version: str
@@ -221,7 +223,7 @@ class Examination:
     forged: int
     forged_at: datetime | None
     refused: int
-    """In a row, none of them long after the one before."""
+    """The number of consecutive refused deliveries. A long pause between two of them starts a new count."""
     refused_at: datetime
     backup_at: datetime | None
     owed: int
@@ -230,10 +232,10 @@ class Examination:
     unmatched: int
     claims: int
     drift: int
-    """Credits by which balances differ from the ledger."""
+    """The number of credits by which the balances differ from the ledger. 0 if all is well."""
     last_event: LastEvent | None
     secrets: Sequence[int]
-    """Which of the signing secrets fitted lately."""
+    """The positions of the signing secrets that verified a delivery in the last 7 days, from 1."""
 
 
 async def find_charge_file(
@@ -264,7 +266,7 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         claim = ShownClaim(**row)
         if claim.status != "open":
             return ClaimFile(claim, await _users(db, {claim.telegram_id, claim.decided_by}))
-        # Looked for anew: since it was raised, a charge may have come late, or have been taken back from somebody else.
+        # Search again, because since the claim was raised a charge may have arrived late, or a match to another user may have been undone.
         claimed = ClaimedPayment(claim.paid_on, claim.amount, claim.currency, claim.name)
         candidates = await load_candidates(db, claimed, raised_at=claim.created_at)
         guessed = await load_guessed(db, claimed, claim.telegram_id, raised_at=claim.created_at)
@@ -282,7 +284,7 @@ async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) ->
 
 
 async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
-    """Find who has or had this name in Telegram; a name may have passed from one to another."""
+    """Find users who have or had this username. In Telegram, a username can pass from one user to another."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
         return list((await _users(db, [row["telegram_id"] for row in rows])).values())
@@ -311,7 +313,7 @@ async def list_pending(pool: Pool, *, skip: int, count_max: int) -> Page:
 
 
 async def list_claims(pool: Pool, *, skip: int, count_max: int) -> Page:
-    """Give the open claims."""
+    """Return a page of the open claims."""
     total, rows = await _page(pool, "find_claims_page", skip, count_max)
     return Page(total, claims=[ShownClaim(**row) for row in rows])
 
@@ -322,7 +324,7 @@ async def list_kept_events(pool: Pool, *, skip: int, count_max: int) -> Page:
 
 
 async def list_guesses(pool: Pool, *, skip: int, count_max: int) -> Page:
-    """Give the matches by amount and time, the newest first."""
+    """Return a page of the matches by amount and time, the newest first."""
     async with transaction(pool) as db:
         rows = await db.fetch(sql("find_guesses_page"), skip, count_max)
         charges = {one.charge_id: one for one in await load_shown_charges(db, [row["charge_id"] for row in rows], [])}
@@ -341,22 +343,22 @@ async def _page(pool: Pool, statement: str, skip: int, count_max: int) -> tuple[
 
 
 async def find_charges_by_number(pool: Pool, number: str) -> list[ShownCharge]:
-    """Find charges by our own number, or one of Buy Me a Coffee's."""
+    """Find charges by their `charge_id`, or by an id of Buy Me a Coffee."""
     is_ours = number.isascii() and number.isdecimal() and len(number) < 18
-    return await _found(pool, "find_charges_by_number", int(number) if is_ours else None, number)
+    return await _fetch_shown_charges(pool, "find_charges_by_number", int(number) if is_ours else None, number)
 
 
 async def find_charges_of_user(pool: Pool, telegram_id: TelegramId) -> list[ShownCharge]:
-    return await _found(pool, "find_charges_of_user", telegram_id)
+    return await _fetch_shown_charges(pool, "find_charges_of_user", telegram_id)
 
 
 async def find_charges_by_email(pool: Pool, address: str) -> list[ShownCharge]:
-    return await _found(pool, "find_charges_by_email", address.lower())
+    return await _fetch_shown_charges(pool, "find_charges_by_email", address.lower())
 
 
 async def find_charges_by_name(pool: Pool, name: str) -> list[ShownCharge]:
-    """Find charges by the supporter's whole name on Buy Me a Coffee."""
-    return await _found(pool, "find_charges_by_name", name)
+    """Find charges by the supporter's full name on Buy Me a Coffee."""
+    return await _fetch_shown_charges(pool, "find_charges_by_name", name)
 
 
 async def find_life(pool: Pool, payment_id: PaymentId) -> Life | None:
@@ -384,13 +386,13 @@ async def find_entry(pool: Pool, credit_id: int) -> Entry | None:
 
 
 async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
-    """Find what operators gave to a user or took from them, and did not take back."""
+    """Find the adjustments of a user's balance that were not reversed."""
     async with connected(pool) as db:
         return [_entry(row) for row in await db.fetch(sql("find_adjustments_of_user"), telegram_id, FOUND_MAX)]
 
 
 async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
-    """Find the open claims that a charge may be about, by its day, and those that it answered since that moment."""
+    """Find the open claims that may be about a charge, by its day, and the claims that it answered since *decided_since*."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
         if decided_since is not None:
@@ -415,7 +417,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Show a charge to one operator again at that time; asked twice, once."""
+    """Schedule a reminder of a charge for one operator. A second call while one is pending changes nothing."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 
@@ -426,7 +428,7 @@ async def drop_reminders(pool: Pool, operators: Sequence[TelegramId], charge_key
 
 
 async def find_stats(pool: Pool, since: Sequence[datetime], *, until: datetime) -> Stats:
-    """Sum up what came from each of these moments on, and count the days from the first of them."""
+    """Sum the charges since each of the times in *since*, and count the charges of each day from the earliest of them."""
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         counts = await db.fetch(sql("count_periods"), since)
@@ -473,7 +475,7 @@ async def examine(pool: Pool) -> Examination:
     return Examination(**row, drift=drift, last_event=event, secrets=[one["verified_by"] for one in secrets])
 
 
-async def _found(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:
+async def _fetch_shown_charges(pool: Pool, statement: str, *values: object) -> list[ShownCharge]:
     async with transaction(pool) as db:
         rows = await db.fetch(sql(statement), *values, FOUND_MAX)
         return await load_shown_charges(db, [row["charge_id"] for row in rows], [])

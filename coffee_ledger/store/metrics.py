@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ACQUIRE_DURATION = Histogram(
     "ledger_db_acquire_duration_seconds",
-    "How long a connection of the pool takes to acquire.",
+    "Time to acquire a connection of the pool.",
     buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
 )
 LISTEN_CONNECTED = Gauge("ledger_listen_connected", "1 while this process listens to the channel.", ["channel"])

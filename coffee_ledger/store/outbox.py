@@ -1,11 +1,11 @@
 """
-The outbox: notifications are queued where something happens, and read, sent and marked here.
+The outbox: find the due notifications, and mark the result of sending them. They are queued by the transaction that causes them.
 
-Messages reach a chat in the order in which things happened: only the first message of a chat is read, and nothing newer is
-read for that chat until the message is sent, given up or set aside. See `coffee_ledger/queries/outbox.sql`.
+Messages reach a chat in the order of the events: only the first message of a chat is read, and no newer one until that message
+is sent, given up or set aside. See `coffee_ledger/queries/outbox.sql`.
 
-Telegram knows no idempotency key for messages, so each is sent at least once and normally once. One process at a time may send:
-the holder of the lease `SENDING`. If it is killed, the next holder sends again whatever was not marked.
+Telegram has no idempotency key for messages, so each message is sent at least once, and normally once. One process at a time may
+send: the holder of the lease `SENDING`. If it is killed, the next holder sends the unmarked messages again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,43 +21,43 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import read_facts, reasons_of
 
 SENDING = "sending"
-"""The lease under which messages are sent."""
+"""The name of the lease for sending messages."""
 
 WINDOW_MAX = 1000
-"""Due messages that one look considers in order to find chats to write to."""
+"""The number of due messages that one query considers when it looks for chats."""
 
 CARDS_PER_MINUTE_MAX = 5
-"""Messages to operators that are shown each by itself. More within a minute are folded into a summary."""
+"""The number of separate messages to operators within a minute. Further ones are folded into a summary."""
 
 MISSED_MAX = 20
-"""Messages of the past for one chat whose reader came back. /history and the desk show the rest."""
+"""The number of missed messages that a user gets after coming back. /history and the desk show the rest."""
 
 DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 
 MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
-    # Money: it explains the balance as long as the row is kept, which is RETENTION_DAYS.
+    # Money: these explain the balance for as long as the row is kept, which is RETENTION_DAYS.
     NotificationKind.PAYMENT_CREDITED: YEAR,
     NotificationKind.PAYMENT_REFUNDED: YEAR,
     NotificationKind.CREDITS_ADJUSTED: YEAR,
-    # After a month they have raised another claim, or have let it be.
+    # After a month, the user has raised another claim or has given up.
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
-    # After a month it was decided, and they have heard of that as well.
+    # After a month, an operator has decided, and the user was notified of that too.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
-    # After a day they know that they did not pay. A late payment still reaches them by its code.
+    # After a day, users know that they did not pay. A late payment is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
-    # Cards, as long as the decision is still to be made: requeue_missed looks.
+    # Cards, but only while they wait for a decision: the query requeue_missed checks that.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,
     NotificationKind.EVENT_UNREADABLE: YEAR,
-    # Nothing else tells of them, and nothing records that an operator has compared the two values.
+    # No other message reports these, and no row records that an operator has compared the two values.
     NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
-    # As long as a guess can be disowned.
+    # The time within which a user can disown a guess.
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
-    # Problems of the last day. An older one has been solved or has come again; the desk and the alerts show what lasts.
+    # Problems of the last day. Older ones are solved or were reported again; the desk and the alerts show lasting problems.
     NotificationKind.CHARGE_FLAGGED: DAY,
     NotificationKind.CODE_CAME_LATE: DAY,
     NotificationKind.REFUND_OVERDRAWN: DAY,
@@ -68,54 +68,54 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.LEGACY_WEBHOOK: DAY,
     NotificationKind.WAITING_SUMMARY: DAY,
 }
-"""How long after it happened a missed message is still worth telling a reader who comes back."""
+"""The age up to which a missed message is sent to a user who comes back."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """A notification to be sent, with what its text needs to know beyond its facts."""
+    """A notification to send, with the data that its text needs beyond its facts."""
 
     notification_id: int
     telegram_id: TelegramId
     kind: NotificationKind
     stored_facts: Mapping[str, Any]
-    """As JSON; see `facts`."""
+    """The facts as stored JSON; `facts` parses them."""
     attempts: int
-    """Including this one."""
+    """The number of attempts, including the current one."""
     created_at: datetime
     language: str
     balance: int
     """The recipient's balance now."""
     reasons: tuple[Reason, ...]
-    """The reasons for which the charge it is about was matched or not; empty if it is about none."""
+    """The reasons of the decision about its charge; empty if it is not about a charge."""
     traceparent: str | None = None
-    """The trace of what it comes of; None: not traced."""
+    """The trace of the event that caused it; None if that was not traced."""
     charge_id: int | None = None
     """The charge it is about, if any."""
     requeued_at: datetime | None = None
-    """When it was queued again because its reader came back; None: it never was."""
+    """The time at which it was queued again because its recipient came back; None if it never was."""
     failing_since: datetime | None = None
-    """When sending it failed first; None: it has not failed."""
+    """The time of the first failed attempt; None if no attempt has failed."""
 
     @cached_property
     def facts(self) -> Facts:
         """
         Raises:
-            pydantic.ValidationError: A required fact is missing, or cannot be read.
+            pydantic.ValidationError: A required fact is missing or invalid.
         """
         return read_facts(self.kind, self.stored_facts)
 
     @property
     def owed_since(self) -> datetime:
-        """From when on its delay is ours: the time during which its reader was away is not."""
+        """The time from which the delay is counted. The time during which the recipient was unreachable does not count."""
         return self.requeued_at or self.created_at
 
 
 async def address_operators(pool: Pool, operators: Sequence[TelegramId], *, now: datetime) -> int:
     """
-    Make one message for each operator of what is owed to all of them; returns how many were folded instead.
+    Replace each message to all operators by one message for each of them. Return how many were folded into the summary.
 
-    From the sixth within a minute on, they are only counted, and each operator gets a summary of what waits.
+    Messages above `CARDS_PER_MINUTE_MAX` are only counted, and each operator gets one summary of the open decisions.
     """
     async with connected(pool) as db:
         folded: int = await db.fetchval(sql("address_operators"), operators, now, CARDS_PER_MINUTE_MAX)
@@ -131,10 +131,10 @@ async def find_due_notifications(
     except_for: Collection[TelegramId] = (),
 ) -> list[Notification]:
     """
-    Find the first due message of each chat that nothing blocks, for at most *count_max* chats; operators come last.
+    Find the first due message of each chat that is not blocked, for at most *count_max* chats. Operators come last.
 
-    Older messages that a chat missed are queued again before its newer ones are read, because the reader may be back without having
-    written. Chats in *except_for* are left out.
+    Missed messages of these chats are queued again first, so that they precede the newer ones: a user may have unblocked the bot
+    without writing to it. Chats in *except_for* are skipped.
     """
     async with transaction(pool) as db:
         await db.execute(sql("withhold_from_erased"))
@@ -165,24 +165,24 @@ async def _find_due_chats(
 
 
 async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: datetime) -> int:
-    """Queue again the messages that still matter of those that could not be delivered to *chats*; how many."""
+    """Queue again the undelivered messages to *chats* that still matter (see `MATTERS_FOR`). Return how many were queued."""
     rows = await db.fetch(sql("requeue_missed"), chats, now, list(MATTERS_FOR), list(MATTERS_FOR.values()), MISSED_MAX)
     return sum(row["status"] == "pending" for row in rows)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """How much waits for an operator."""
+    """The number of open decisions that wait for an operator, by kind."""
 
     without_code: int
-    """Charges whose supporter wrote no code."""
+    """Waiting charges without any code."""
     doubtful: int
-    """Other charges that fit no user, or more than one."""
+    """Other waiting charges, which fit no user or several users."""
     claims: int
     events: int
     """Events that failed or could not be read."""
     folded: Mapping[NotificationKind, int]
-    """Messages that were not shown one by one, by their kinds, the most first."""
+    """The number of folded messages by kind, the most frequent first."""
 
     @property
     def total(self) -> int:
@@ -201,7 +201,7 @@ class Summary:
 
 
 async def find_summaries(pool: Pool) -> list[Summary]:
-    """Find the summaries that are kept up to date, the newest of each operator first."""
+    """Find the summaries that are kept up to date, grouped by operator, the newest first."""
     async with connected(pool) as db:
         return [Summary(**row) for row in await db.fetch(sql("find_summaries"))]
 
@@ -227,26 +227,26 @@ async def mark_sent(pool: Pool, notification_id: int, *, message_id: int, now: d
 async def put_off(
     pool: Pool, notification_id: int, *, until: datetime, now: datetime, is_set_aside: bool = False
 ) -> None:
-    """Try again later, after a failure. It blocks its chat until then, unless it *is_set_aside*."""
+    """Schedule a retry after a failed attempt. Until then the message blocks its chat, unless it *is_set_aside*."""
     async with connected(pool) as db:
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)
 
 
-async def give_up(pool: Pool, notification_id: int) -> None:
-    """End the attempts: Telegram will never take this message."""
+async def mark_dead(pool: Pool, notification_id: int) -> None:
+    """Mark a message as dead, because Telegram will never accept it."""
     async with connected(pool) as db:
-        await db.execute(sql("give_up_notification"), notification_id)
+        await db.execute(sql("mark_dead"), notification_id)
 
 
-async def give_up_chat(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
-    """End the attempts for somebody who cannot be reached. Messages that still matter are queued again when they come back."""
+async def mark_chat_unreachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
+    """Stop sending to a user who cannot be reached. Messages that still matter are queued again when the user comes back."""
     async with transaction(pool) as db:
-        await db.execute(sql("give_up_chat"), telegram_id, now)
+        await db.execute(sql("mark_chat_unreachable"), telegram_id, now)
         await db.execute(sql("mark_unreachable"), telegram_id, now)
 
 
 async def find_next_due(pool: Pool, *, now: datetime, except_for: Collection[TelegramId] = ()) -> datetime | None:
-    """Return when something can be sent next; None if nothing is owed to anybody but *except_for*."""
+    """Return when the next message can be sent; None if no chat outside *except_for* has a message."""
     async with connected(pool) as db:
         due: datetime | None = await db.fetchval(sql("find_next_due"), now, list(except_for))
     return due

@@ -1,4 +1,4 @@
-"""Users, their pending payments, and what they have."""
+"""Users, their pending payments, balances and histories."""
 
 import enum
 from collections.abc import Callable, Sequence
@@ -20,53 +20,53 @@ from coffee_ledger.store.outbox import requeue_missed
 from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
-"""How many times of later requests a payment keeps, the newest."""
+"""The number of later requests whose times are stored with a payment; the oldest are dropped."""
 
 OPEN_MAX = 10
-"""Open payments a user may have at a time; codes are many, but not endless, and nobody pays ten at once."""
+"""The number of open payments that a user may have at a time. The supply of codes is limited, and no user needs more."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for: to pay this much. *key* names the message that asked, so that a repeat is known as one."""
+    """A user's request to pay an amount. *key* identifies the message, so that a repeated request is recognised."""
 
     key: str
     telegram_id: TelegramId
     amount: Decimal
     currency: str
     payment_id: PaymentId | None = None
-    """An older-form id that a Web App made; None: a fresh code is wanted."""
+    """An id in the older form that a Web App generated; None to draw a new code."""
 
 
 @dataclass(frozen=True)
 class Cancelling:
-    """A payment as it is after the attempt to cancel it; *is_new* False: it had ended before, its status says how."""
+    """The payment after an attempt to cancel it. If *is_new* is False, it had ended before; see its status."""
 
     payment: PendingPayment
     is_new: bool
 
 
 class Change(enum.StrEnum):
-    """The meaning of an entry to its user: finer than its kind."""
+    """The kind of a ledger entry as the user sees it. It is finer than `CreditKind`."""
 
     PAYMENT = "payment"
     REFUND = "refund"
     REFUND_PART = "refund_part"
     MATCH_UNDONE = "match_undone"
-    """An operator took back a match to the wrong user."""
+    """An operator undid a match to the wrong user."""
     NOT_MINE = "not_mine"
-    """The user said of a guess that it is not theirs."""
+    """The user disowned a guess."""
     REFUND_CORRECTED = "refund_corrected"
-    """Credits come back because only a part of the money was refunded."""
+    """Credits were given back, because only a part of the money was refunded."""
     ADJUSTMENT = "adjustment"
     REVERSAL = "reversal"
-    """An operator took back an adjustment."""
+    """An operator undid an adjustment."""
     SPEND = "spend"
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One entry of the ledger; *amount* and *currency* are those of its charge, None where there is none."""
+    """An entry of the ledger. *amount* and *currency* are those of its charge; None if it has no charge."""
 
     change: Change
     credits: int
@@ -87,13 +87,14 @@ async def meet_user(
     is_in_chat: bool = True,
 ) -> str:
     """
-    Remember who wrote. Returns the language (`uk` or `en`) to speak to them.
+    Insert or update a user who contacted the bot. Return the language (`uk` or `en`) to use with them.
 
-    A user who wrote *is_in_chat* can be reached again, and gets the messages that they missed and that still matter. A user of the Mini
-    App may have blocked the bot all the same. Somebody who had asked to be forgotten gets nothing of the past.
+    *language* is the one that Telegram reports. A language that the user chose in the bot takes precedence.
 
-    *language* is what Telegram tells; one that the user has chosen in the bot goes before it. A user who asked to be forgotten and is
-    only looking, not *is_acting*, stays forgotten.
+    *is_in_chat* means that the user wrote in the chat, so they can be reached again. They get the missed messages that still matter,
+    unless they were erased. A request of the Mini App proves nothing: the user may have blocked the bot.
+
+    An erased user is stored again only if the user *is_acting*, not if a page merely loads data.
     """
     async with transaction(pool) as db:
         met = await db.fetchrow(sql("meet_user"), telegram_id, language, username, is_acting, is_in_chat)
@@ -106,7 +107,7 @@ async def meet_user(
 
 
 async def mark_reachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
-    """Note that a user has unblocked the bot, and queue again what they missed; unless they asked to be forgotten."""
+    """Record that a user has unblocked the bot, and queue their missed messages again. Does nothing for an erased user."""
     async with transaction(pool) as db:
         if await db.fetchval(sql("mark_reachable"), telegram_id) is not None:
             await _requeue_missed(db, telegram_id, now=now)
@@ -118,19 +119,19 @@ async def _requeue_missed(db: Connection, telegram_id: TelegramId, *, now: datet
 
 
 async def choose_language(pool: Pool, telegram_id: TelegramId, language: str, *, is_lasting: bool) -> None:
-    """Speak *language* from now on: always, or where not *is_lasting* until Telegram tells another one."""
+    """Set the user's language. If not *is_lasting*, it lasts only until Telegram reports another one."""
     async with connected(pool) as db:
         await db.execute(sql("choose_language"), telegram_id, language, is_lasting)
 
 
 async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
     """
-    Forget what names the user or repeats their words, end what is open, and send nothing more until they write again.
+    Erase the user's names and texts, close their open payments and claim, and send them no messages until they write again.
 
-    What the ledger rests on stays: the Telegram number, amounts, times, codes and entries. A repeat does no harm.
+    The data that the ledger is based on stays: the Telegram id, amounts, times, codes and entries. Erasing twice is harmless.
     """
     async with transaction(pool) as db:
-        # A settlement under way would write back the note that it read before.
+        # Wait for a running settlement, which would otherwise write back a note that it has read before.
         await db.execute(sql("lock_settling"))
         await db.execute(sql("erase_user"), telegram_id)
 
@@ -144,14 +145,14 @@ async def open_payment(
     pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
 ) -> PendingPayment:
     """
-    Record a user's intention to pay; asked again by the same request, answer with the same payment.
+    Open a pending payment. A repeated request returns the payment of the first one.
 
-    An open payment of the same amount that is younger than *reuse_within* is shown again rather than doubled, and the time
-    of the request is kept: who asked lately may be recognised by amount and time.
+    If an open payment of the same amount is younger than *reuse_within*, it is reused instead of opening a second one. The time of
+    the request is stored, because matching by amount and time considers recent requests.
 
     Raises:
-        TooManyOpenPaymentsError: Some have to be paid or cancelled first.
-        PaymentIdTakenError: The id that the Web App made stands for another payment.
+        TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.
+        PaymentIdTakenError: The id from the Web App belongs to another payment.
     """
     async with transaction(pool) as db:
         await db.execute(sql("lock_opening"))
@@ -175,7 +176,7 @@ async def open_payment(
             sql("open_payment"), payment_id, request.telegram_id, request.amount, request.currency, request.key, now
         )
         assert row is not None
-        # For the same user's other screens.
+        # Update the user's other open Mini App pages.
         await db.execute(sql("announce"))
         return payment_of(row)
 
@@ -183,9 +184,9 @@ async def open_payment(
 async def cancel_payment(
     pool: Pool, payment_id: PaymentId, telegram_id: TelegramId, *, now: datetime
 ) -> Cancelling | None:
-    """Cancel a user's own payment, unless it has ended; None: the user has no such payment."""
+    """Cancel a user's payment, unless it has ended. Return None if the user has no such payment."""
     async with transaction(pool) as db:
-        # A settlement under way may go by what it saw open.
+        # Wait for a running settlement, which may already have matched this payment because it was open.
         await db.execute(sql("lock_settling"))
         cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
         row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
@@ -202,7 +203,7 @@ async def find_open_payments(pool: Pool, telegram_id: TelegramId) -> list[Pendin
 
 
 async def find_balance(pool: Pool, telegram_id: TelegramId) -> int:
-    """Return how many credits a user has; below zero after a refund of credits that were spent."""
+    """Return a user's balance. It is negative after a refund of credits that were already spent."""
     async with connected(pool) as db:
         return await db.fetchval(sql("find_balance"), telegram_id) or 0
 
@@ -215,7 +216,7 @@ async def find_history(pool: Pool, telegram_id: TelegramId, *, entries_max: int)
 
 
 async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) -> PaymentId:
-    """Draw until the code differs from every code ever given out in three places or more."""
+    """Draw codes until one differs from every issued code in at least three characters, so that a typo cannot turn one into another."""
     while True:
         code = draw_code()
         if not await db.fetch(sql("find_taken_codes"), [code, *confusable_codes(code)]):

@@ -19,20 +19,22 @@ from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
 from coffee_ledger.store.settlement import load_book
 
 REPLAYED_MAX = 200
-"""Charges gone through at a time; each takes a few queries."""
+"""The number of charges that one replay processes. Each needs a few queries."""
 
 EVENTS_MAX = 2 * REPLAYED_MAX
+"""BMC may send two events for one charge."""
+
 LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """A charge as it was decided, and what the rules would make of it today."""
+    """A charge with the decision that was made, and the decision that the rules would make today."""
 
     charge: ShownCharge
     method: Method | str | None
     telegram_id: TelegramId | None
-    """None: it would wait for a person."""
+    """The user whom it would be matched to; None if it would wait for an operator."""
     reasons: Sequence[Reason]
 
     @property
@@ -48,7 +50,7 @@ async def replay(
     since: datetime = LONG_AGO,
     until: datetime = FAR_AHEAD,
 ) -> list[Replayed]:
-    """Go through these *charges*, or all whose events came from *since* until before *until*; the oldest first."""
+    """Replay these *charges*, or all charges with an event from *since* (inclusive) to *until* (exclusive), the oldest first."""
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         keys = None if charges is None else [one.charge_key for one in await load_shown_charges(db, charges, [])]
@@ -62,7 +64,7 @@ async def replay(
 async def _load_events(
     db: Connection, keys: Sequence[str] | None, since: datetime, until: datetime
 ) -> dict[ChargeKey, list[Event]]:
-    """Load the events that announced payments, by their charges, in the order in which they came."""
+    """Load the events that report a payment, grouped by charge, in the order in which they came."""
     found: dict[ChargeKey, list[Event]] = {}
     for row in await db.fetch(sql("find_events_to_replay"), keys, since, until, EVENTS_MAX):
         event = read_event(row["body"], received_at=row["received_at"], nonce="replay")
@@ -74,7 +76,7 @@ async def _load_events(
 async def _replay(db: Connection, charge: ShownCharge, events: Sequence[Event], rules: Rules) -> Replayed:
     readings = read_notes(events)
     received_at = events[0].received_at
-    await db.execute(sql("look_into_the_past"), received_at.isoformat(), charge.charge_key)
+    await db.execute(sql("set_replay_time"), received_at.isoformat(), charge.charge_key)
     book = await load_book(db, events, readings, rules)
     done = settle(events, book, rules, readings, now=received_at)
     decided = next(iter(done.charges.values()))

@@ -1,4 +1,4 @@
-"""Map the values of the domain to rows and back; each mapping stands only here."""
+"""Map domain values to rows and back. This is the only place for these mappings."""
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,35 +27,35 @@ def payment_of(row: Row) -> PendingPayment:
 
 
 def charge_of(row: Row) -> Charge:
-    """Read a row of `charges`; columns that are no fields of a charge are left out."""
+    """Read a row of `charges`. Columns that are not fields of `Charge` are ignored."""
     return charge_of_kind(Charge, row)
 
 
 def charge_of_kind(kind: type[AnyCharge], row: Row, **more: object) -> AnyCharge:
     values = {one.name: row[one.name] for one in fields(Charge)}
     words = {
-        "family": _known(Family, row["family"]),
+        "family": _enum_or_string(Family, row["family"]),
         "state": ChargeState(row["state"]),
-        "method": _known(Method, row["method"]),
-        "flag": _known(Flag, row["flag"]),
-        "doubt": _known(Doubt, row["doubt"]),
+        "method": _enum_or_string(Method, row["method"]),
+        "flag": _enum_or_string(Flag, row["flag"]),
+        "doubt": _enum_or_string(Doubt, row["doubt"]),
         "reasons": reasons_of(row["reasons"]),
     }
     return kind(**{**values, **words, **more})
 
 
 def row_of_charge(charge: Charge) -> dict[str, object]:
-    """Write a charge as JSON, one key for each column."""
-    row = {one.name: _plain(getattr(charge, one.name)) for one in fields(Charge)}
+    """Convert a charge to JSON with one key for each column."""
+    row = {one.name: _json_value(getattr(charge, one.name)) for one in fields(Charge)}
     return {**row, "reasons": [_row_of_reason(reason) for reason in charge.reasons]}
 
 
 def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
-    """Read stored reasons; None stands for none. A rule or a "why" that another version left out is an empty string."""
+    """Read stored reasons; None means no reasons. If another version stored no rule or no "why", it becomes an empty string."""
     return tuple(
         Reason(
-            _known(Method, row.get("rule") or ""),
-            _known(Rejection, row.get("why") or ""),
+            _enum_or_string(Method, row.get("rule") or ""),
+            _enum_or_string(Rejection, row.get("why") or ""),
             row.get("payment_id"),
             row.get("telegram_id"),
         )
@@ -72,7 +72,7 @@ def read_facts(kind: NotificationKind, values: Mapping[str, Any]) -> Facts:
     Read the stored facts of a notification.
 
     Raises:
-        pydantic.ValidationError: A required fact is missing, or cannot be read.
+        pydantic.ValidationError: A required fact is missing or invalid.
     """
     return _adapter(kind).validate_python(values)
 
@@ -83,7 +83,7 @@ def _adapter(kind: NotificationKind) -> TypeAdapter[Facts]:
 
 
 def write_facts(facts: Facts) -> dict[str, object]:
-    return {one.name: _plain(getattr(facts, one.name)) for one in fields(facts)}
+    return {one.name: _json_value(getattr(facts, one.name)) for one in fields(facts)}
 
 
 async def queue_notifications(db: Connection, notifications: Sequence[NewNotification]) -> None:
@@ -99,13 +99,13 @@ async def queue_notifications(db: Connection, notifications: Sequence[NewNotific
     await db.execute(sql("announce"))
 
 
-def _plain(value: object) -> object:
-    """Write a value as JSON can carry it to a column."""
+def _json_value(value: object) -> object:
+    """Convert a value to a type that JSON can represent and Postgres can cast to the type of the column."""
     if isinstance(value, datetime):
         return value.isoformat()
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
-def _known(kind: type[Word], value: Any) -> Any:
-    """Read a stored word; a word that only a newer version knows stays a string, so that it breaks nothing."""
+def _enum_or_string(kind: type[Word], value: Any) -> Any:
+    """Convert a stored word to its enum. An unknown word, stored by a newer version, stays a string instead of raising an error."""
     return kind(value) if value in set(kind) else value

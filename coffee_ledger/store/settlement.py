@@ -1,4 +1,4 @@
-"""Settle events in the database: load what they touch, let the pure fold decide, write all of it in one transaction."""
+"""Settle events in one transaction: load the facts that they need, let `coffee_ledger.settling` decide, and write the result."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -27,41 +27,42 @@ from coffee_ledger.settling import (
 )
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import charge_of, payment_of, queue_notifications, row_of_charge
-from coffee_ledger.store.settlement_log import tell
+from coffee_ledger.store.settlement_log import log_charges
 
 BURST_PAUSE = timedelta(hours=6)
-"""After so long without a signature failure, the next one begins a new burst."""
+"""The next signature failure after this time without one begins a new burst."""
 
 STREAK_PAUSE = timedelta(hours=6)
-"""After so long without a refusal, the next one begins a new streak: a sender that is refused comes again sooner."""
+"""The next refusal after this time without one begins a new streak. BMC retries a refused delivery sooner than that."""
 
 RIVALS_MAX = 30
-"""How many pending payments of one amount are loaded for a charge: users have ten open at a time, so these have several."""
+"""The number of pending payments of one amount loaded for a charge. A user has at most ten open, so 30 belong to several users."""
 
 WAITING_MAX = 100
-"""How many waiting charges of one amount are loaded: one is a doubt, and a batch of 64 decides fewer than these."""
+"""The number of waiting charges of one amount that are loaded. One prevents a guess. A batch decides at most 64, so some remain."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one webhook answered: when it last said 200, if it did, and how many it refused after that."""
+    """The recent answers of one webhook replica: the time of its last 200, if any, and the number of refusals since."""
 
     accepted_at: datetime | None = None
     refused: int = 0
     refused_at: datetime | None = None
-    """When it last refused one."""
+    """The time of the last refusal."""
 
 
 async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, now: datetime) -> Settlement:
     """
-    Settle a batch in one transaction and return what it wrote, with each event's outcome in the order given.
+    Settle a batch of events in one transaction. Return the written settlement, with the outcomes in the order of *events*.
 
-    Once this returns, everything is on disk. An event that was recorded before changes nothing and comes back as DUPLICATE.
+    When this returns, everything is committed. An event that was recorded before changes nothing; its outcome is DUPLICATE.
 
     Raises:
         DatabaseAwayError: Nothing was written; the same batch may be settled later.
-        RowLockedError: Another client has locked a row, such as a balance; settle the events one by one to find which one needs it.
-        asyncpg.PostgresError: The database refused something in the batch; nothing was written.
+        RowLockedError: Another client has locked a row, such as a balance. Settle the events one by one, so that only the event that
+            needs the row has to wait.
+        asyncpg.PostgresError: The database refused a statement; nothing was written.
     """
     readings = read_notes(events)
     async with transaction(pool) as db:
@@ -72,15 +73,15 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
     return done
 
 
-async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
+async def settle_and_roll_back(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> Outcome:
     """
-    Settle an event as any other, up to the commit, and take all of it back; return what would have become of it.
+    Settle an event like any other, but roll back instead of committing. Return the outcome that it would have had.
 
     Raises:
-        DatabaseAwayError: It could not be done.
+        DatabaseAwayError: The database cannot settle events now.
     """
     readings = read_notes([event])
-    async with transaction(pool) as db, _taken_back(db):
+    async with transaction(pool) as db, _rolled_back(db):
         await db.execute(sql("lock_settling"))
         done = settle([event], await load_book(db, [event], readings, rules), rules, readings, now=now)
         await write_settlement(db, done, now)
@@ -88,7 +89,7 @@ async def rehearse(pool: Pool, event: Event, rules: Rules, *, now: datetime) -> 
 
 
 @asynccontextmanager
-async def _taken_back(db: Connection) -> AsyncIterator[None]:
+async def _rolled_back(db: Connection) -> AsyncIterator[None]:
     step = db.transaction()
     await step.start()
     try:
@@ -98,7 +99,7 @@ async def _taken_back(db: Connection) -> AsyncIterator[None]:
 
 
 async def keep_failed_event(pool: Pool, event: Event) -> None:
-    """Keep an event that could not be settled, raw, and tell the operators; once however often it comes."""
+    """Store the raw body of an event that could not be settled, and notify the operators. A repeat does neither again."""
     async with transaction(pool) as db:
         await _keep_events(db, [EventRecord(event, Outcome.FAILED)], event.received_at)
         facts = EventUnreadable(type=(event.type or "")[:100] or None)
@@ -108,37 +109,37 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
 
 async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime) -> Outcome | None:
     """
-    Settle an event that an operator wants settled again, as if it came now, and tell the operators what became of it.
+    Settle an event for which an operator requested a retry, as if it came now, and notify the operators of the outcome.
 
-    None: it was done meanwhile.
+    Return None if it was settled meanwhile.
 
     Raises:
-        DatabaseAwayError, asyncpg.PostgresError: As for `settle_events`.
+        DatabaseAwayError, RowLockedError, asyncpg.PostgresError: As for `settle_events`.
     """
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # Read as of then, settled as of now: a claim raised in between is answered by it.
+        # Read the event with its original time, but settle it as of now, so that it can answer a claim raised since.
         read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         readings = read_notes([event])
         book = await load_book(db, [event], readings, rules)
         book.is_fresh = False
-        # It is no repeat of itself.
+        # Its own key is stored already. Remove it, or the event would be settled as a duplicate.
         book.delivered.discard(kept["delivery_key"])
         done = settle([event], book, rules, readings, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
         done.events = []
         await write_settlement(db, done, now)
         await _end_retry(db, event_no, done.outcomes[0], key, now)
-    tell(done)
+    log_charges(done)
     return done.outcomes[0]
 
 
 async def note_failed_retry(pool: Pool, event_no: int, *, now: datetime) -> None:
-    """Write down that an event could not be settled this time either, and tell the operators."""
+    """Record that the retry of an event failed too, and notify the operators."""
     async with transaction(pool) as db:
         await _end_retry(db, event_no, Outcome.FAILED, None, now)
 
@@ -150,7 +151,7 @@ async def _end_retry(db: Connection, event_no: int, outcome: Outcome, key: Charg
 
 
 async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:
-    """Add to the counter of deliveries that no secret fits; the operators are told of the first ones of a burst."""
+    """Count deliveries with an invalid signature. The operators are notified when a new burst begins."""
     async with transaction(pool) as db:
         minute = now.replace(second=0, microsecond=0)
         if await db.fetch(sql("count_signature_failures"), minute, count, minute - BURST_PAUSE):
@@ -158,7 +159,7 @@ async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> 
 
 
 async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
-    """Add one webhook's answers to those of all; return how many were refused in a row since the last 200 of any."""
+    """Add the answers of one webhook replica to the shared streak. Return the refusals since the last 200 of any replica."""
     ended_before = now - STREAK_PAUSE
     known = (answers.accepted_at, answers.refused, answers.refused_at)
     async with connected(pool) as db:
@@ -170,7 +171,7 @@ async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
 
 
 async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *, now: datetime) -> int:
-    """Match waiting charges again, by what is known by now; return how many found their user."""
+    """Match waiting charges again with the current data. Return how many were matched."""
     async with transaction(pool) as db:
         await db.execute(sql("lock_settling"))
         charges = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
@@ -180,7 +181,7 @@ async def rematch_charges(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, *
         for done in found:
             await write_settlement(db, done, now)
     for done in found:
-        tell(done)
+        log_charges(done)
     return sum(bool(done.payment_credits) for done in found)
 
 
@@ -203,7 +204,7 @@ async def load_book(db: Connection, events: Sequence[Event], readings: Readings,
 
 
 async def _load_erased(db: Connection, book: Book) -> None:
-    """Load which of the users whom the batch may concern asked to be erased."""
+    """Load the users who asked to be erased, among all users that the batch may concern."""
     owners = {charge.telegram_id for charge in book.charges.values()}
     owners |= {payment.telegram_id for payment in book.payments.values()}
     users = owners.union(*book.subscribers.values(), *book.supporters.values()) - {None}
@@ -260,7 +261,7 @@ async def _load_waiting(db: Connection, book: Book, charges: Sequence[Charge], r
 
 
 async def _load_people(db: Connection, book: Book, charges: Sequence[Charge], words: Iterable[Words]) -> None:
-    """Load who the payers of these charges may be: by subscription, by supporter, and by being mentioned."""
+    """Load the users who may have paid these charges: by subscription, by supporter, and by a mention in the text."""
     await _load_subscribers(db, book, charges)
     supporters = {charge.supporter_id for charge in charges if charge.supporter_id}
     if supporters:
@@ -337,7 +338,7 @@ async def load_charge(db: Connection, charge_id: int) -> Charge | None:
 
 
 async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: OutsiderName) -> list[Charge]:
-    """Find the waiting charges that have the trait of this one, except those that carry a code of one of our users."""
+    """Find the waiting charges with the same trait as this charge, except those that contain an issued code."""
     kind, _ = outsider
     keys = [row["charge_key"] for row in await db.fetch(sql("find_charges_alike"), charge_id, kind, WAITING_MAX)]
     alike = [charge_of(row) for row in await db.fetch(sql("find_charges_by_keys"), keys)]
@@ -348,9 +349,9 @@ async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: Out
 
 async def write_settlement(db: Connection, done: Settlement, now: datetime) -> frozenset[int]:
     """
-    Write a settlement in the order in which the tables refer to each other; a step with nothing to write is left out.
+    Write a settlement. Tables that are referenced by foreign keys are written first; empty steps are skipped.
 
-    Returns the ids of the charges that were credited now, rather than some time before.
+    Return the ids of the charges that were credited by this call, without those that were credited before.
     """
     credited: frozenset[int] = frozenset()
     if done.events:

@@ -1,4 +1,4 @@
-"""Tell in the log what was settled, under the ids by which an operator follows one payment."""
+"""Log the decisions about charges, with the ids by which an operator can follow one payment."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,20 +15,20 @@ CODE_METHODS = frozenset({Method.CODE, Method.CORRECTED_CODE})
 NO_TRACES: Mapping[ChargeKey, str] = MappingProxyType({})
 
 
-def tell(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
+def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
     """
-    Write what became of each charge; to be called once it is committed. Nothing of the supporter's words is in it.
+    Log the decision about each charge. Call this after the commit. The log never contains texts that the supporter wrote.
 
-    *traces* gives the id of the trace that a charge's event belongs to, where it was traced.
+    *traces* maps charges to the ids of their events' traces. Charges without a trace are missing.
     """
     for key, charge in done.charges.items():
         ids = {"charge_key": key, "payment_id": charge.payment_id, **_trace(key, traces)}
         if key in done.payment_credits:
             user, credits = done.payment_credits[key]
-            _tell_search(charge, ids)
+            _log_code_search(charge, ids)
             log.info("charge matched", **ids, telegram_id=user, credits=credits, method=charge.method, flag=charge.flag)
         elif charge.waits:
-            _tell_search(charge, ids)
+            _log_code_search(charge, ids)
             log.info(
                 "charge unmatched",
                 **ids,
@@ -46,8 +46,8 @@ def tell(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -> None:
         log.info("payment completed", **ids, telegram_id=user, credits=credits)
 
 
-def _tell_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
-    # Where a person said whose it is, nobody looked.
+def _log_code_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
+    # An operator's match does not search for a code.
     if charge.method is not Method.OPERATOR:
         log.info("code looked for", **ids, is_found=charge.method in CODE_METHODS)
 

@@ -1,4 +1,4 @@
-"""Measure the state of everything at one moment: what waits, what was paid, what is owed."""
+"""Read the state of payments, charges, credits and notifications at one time, for the metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from coffee_ledger.store.database import Pool, sql, transaction
 
 @dataclass(frozen=True)
 class Queue:
-    """How many there are, and since when the oldest; None: there are none."""
+    """The number of items, and the time of the oldest; None if there are no items."""
 
     count: int
     oldest_at: datetime | None
@@ -24,7 +24,7 @@ NOTHING = Queue(0, None)
 
 @dataclass(frozen=True)
 class Entries:
-    """Entries of the ledger of one kind and direction, and their credits, added up without signs."""
+    """The number of ledger entries of one kind and sign, and the sum of their absolute credits."""
 
     count: int
     credits: int
@@ -32,7 +32,7 @@ class Entries:
 
 @dataclass(frozen=True)
 class Overdrafts:
-    """Refunds that came after their credits were spent, ever; and the users who are below zero now."""
+    """The number of refunds so far that came after the credits were spent, and of users with a negative balance now."""
 
     refunds: int
     users: int
@@ -40,7 +40,7 @@ class Overdrafts:
 
 @dataclass(frozen=True)
 class Backup:
-    """The last one; what came after *taken_at* is in none."""
+    """The last backup. It contains no data from after *taken_at*."""
 
     taken_at: datetime
     size_bytes: int
@@ -52,23 +52,23 @@ class Snapshot:
     payments: Mapping[PaymentStatus, Queue]
     charges: Mapping[ChargeState, Queue]
     paid_hundredths: Mapping[str, int]
-    """By currency; 500 is five dollars."""
+    """The amounts paid, by currency, in hundredths: 500 is five dollars."""
     matches: Mapping[Method, int]
     given: Mapping[CreditKind, Entries]
     taken: Mapping[CreditKind, Entries]
     notifications: Mapping[tuple[str, Audience], Queue]
-    """By `pending` (due and never tried), `retrying` and `dead`, and by who is to be told."""
+    """By status and audience. The status is `pending` (due and not tried yet), `retrying` or `dead`."""
     undelivered_since: Mapping[Audience, datetime]
-    """Since when somebody has not been told, be it due or put off; without those who have all been told."""
+    """By audience, the time of the oldest undelivered message that is due or waits for a retry. Without such messages, no entry."""
     claims: Queue
     unsettled: Mapping[Outcome, int]
-    """Events that changed nothing, and were neither settled again nor dismissed."""
+    """Events that failed or could not be read, and that were neither settled again nor dismissed."""
     overdrafts: Overdrafts
     history: History
     delivered_at: datetime | None
-    """When the newest signed delivery came, be it a test; None: there has never been one."""
+    """The time of the newest signed delivery, including tests; None if there has never been one."""
     backup: Backup | None
-    """None: there has never been one."""
+    """The last backup; None if there has never been one."""
 
 
 async def take_snapshot(pool: Pool, *, now: datetime) -> Snapshot:

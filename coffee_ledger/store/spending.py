@@ -1,4 +1,4 @@
-"""Spend credits from Python; other languages call the same function of the database."""
+"""Spend credits from Python. Other languages call the same function of the database."""
 
 import asyncpg
 
@@ -6,27 +6,27 @@ from coffee_ledger.errors import LedgerError
 from coffee_ledger.store.database import Pool, connected, sql
 
 BALANCE_TOO_LOW, KEY_TAKEN = "CL001", "CL002"
-"""What `spend_credits` of db/init.sql raises."""
+"""The SQLSTATEs that `spend_credits` in db/init.sql raises."""
 
 
 class BalanceTooLowError(LedgerError):
-    """The user has fewer credits than were to be spent; nothing was."""
+    """The balance is too low. Nothing was spent."""
 
 
 class SpendingKeyTakenError(LedgerError):
-    """The key stands for a spending of another user or amount: give each spending one of its own."""
+    """The key was already used with another user or amount. Use a new key for each spending."""
 
 
 async def spend_credits(pool: Pool, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
     """
-    Spend *credits* of a user, once however often it is called with this *key*; return what is left.
+    Spend *credits* of a user, and return the balance after that. A repeat with the same *key* spends nothing and returns the same.
 
     *reason* is shown to the user in /history.
 
     Raises:
-        BalanceTooLowError: They do not suffice.
-        SpendingKeyTakenError: The key was used for another spending.
-        DatabaseAwayError: Nothing is known; call it again with the same key.
+        BalanceTooLowError: The user has fewer credits.
+        SpendingKeyTakenError: The key was already used for another spending.
+        DatabaseAwayError: The credits may or may not have been spent; call again with the same key.
     """
     async with connected(pool) as db:
         try:

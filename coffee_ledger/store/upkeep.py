@@ -1,8 +1,8 @@
 """
-Keep house in the database: end what was never paid, forget what need not be kept, match what became matchable, check.
+Periodic work on the database: expire unpaid requests, blank and delete old data, match again, settle again, check balances.
 
-Every task works in batches of bounded size, each in a transaction of its own, and stops quietly when another janitor is
-at it.
+Expiring and blanking work in batches of bounded size, each in its own transaction, so that settlements do not wait long for them.
+They stop if another janitor is running the same task.
 """
 
 import enum
@@ -29,20 +29,20 @@ OLD_ROWS = (
     "delete_old_notifications",
     "delete_old_signature_failures",
 )
-"""What forgets, beside the raw events; each takes a time and how many at most."""
+"""Statements that blank or delete old rows. Each takes a time and a maximum of rows. Events have a statement of their own."""
 
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
 
 
 class Turn(enum.StrEnum):
-    """The table that a janitor locks while it does a task."""
+    """The table that a janitor locks during a task, so that one janitor at a time runs it."""
 
     EXPIRING = "expiring_turn"
     BLANKING = "blanking_turn"
 
 
 async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime) -> int:
-    """End the pending payments opened before that time and tell their users; return how many."""
+    """Expire the pending payments opened before *opened_before* and notify their users. Return how many expired."""
 
     async def expire(db: Connection) -> int:
         expired = await db.fetch(sql("expire_payments"), now, opened_before, BATCH_MAX)
@@ -55,9 +55,9 @@ async def expire_payments(pool: Pool, *, now: datetime, opened_before: datetime)
 
 async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) -> int:
     """
-    Forget raw bodies, notes, names and addresses older than that time, and notifications that are done with.
+    Blank raw bodies, notes, names and addresses older than *before*, and delete old notifications that are not pending.
 
-    The keys by which a repeat is known and all that the ledger rests on stay. Returns how many rows were changed.
+    The keys that recognise repeats stay, and so does all data that the ledger is based on. Return how many rows were changed.
     """
 
     async def blank(db: Connection) -> int:
@@ -70,7 +70,7 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
 
 
 async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
-    """Match every waiting charge again; return how many found their user. Two at once do no harm: settling takes turns."""
+    """Match every waiting charge again. Return how many were matched. Concurrent runs are harmless, because settlements are serialized."""
     found, after = 0, 0
     while True:
         async with connected(pool) as db:
@@ -82,7 +82,7 @@ async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) ->
 
 
 async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, now: datetime) -> int:
-    """Match these again, and pass by those that need a row which another client has locked; return how many found their user."""
+    """Match these charges again, except those that need a row locked by another client. Return how many were matched."""
     try:
         return await rematch_charges(pool, keys, rules, now=now)
     except RowLockedError:
@@ -93,13 +93,13 @@ async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules,
 
 
 async def retry_requested_events(pool: Pool, rules: Rules, *, now: datetime) -> int:
-    """Settle the events that operators want settled again, each by itself; return how many changed something."""
+    """Settle the events for which operators requested a retry, one by one. Return how many were settled."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_requested_retries"), BATCH_MAX)
-    return sum([await _settle_wanted(pool, row["event_no"], rules, now) for row in rows])
+    return sum([await _retry_requested(pool, row["event_no"], rules, now) for row in rows])
 
 
-async def _settle_wanted(pool: Pool, event_no: int, rules: Rules, now: datetime) -> bool:
+async def _retry_requested(pool: Pool, event_no: int, rules: Rules, now: datetime) -> bool:
     try:
         outcome = await retry_event(pool, event_no, rules, now=now)
     except RowLockedError:
@@ -116,13 +116,13 @@ async def _settle_wanted(pool: Pool, event_no: int, rules: Rules, now: datetime)
 
 
 async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
-    """Close the claims whose charge found its user by itself; return how many."""
+    """Confirm the claims about charges that were credited since. Return how many."""
     async with transaction(pool) as db:
         return len(await db.fetch(sql("close_answered_claims"), now))
 
 
 async def measure_drift(pool: Pool) -> int:
-    """Measure by how many credits the balances differ from the sums of their entries: anything but 0 is a fault."""
+    """Return by how many credits the balances differ from the sums of their entries. Any result but 0 is a fault."""
     async with connected(pool) as db:
         drift: int = await db.fetchval(sql("measure_drift"))
     return drift
@@ -134,7 +134,7 @@ async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:
         async with transaction(pool) as db:
             if not await db.fetchval(sql("try_lock_task"), turn):
                 return done
-            # A settlement under way writes down what it read before: it must not have changed in between.
+            # Wait for a running settlement, which would otherwise write back rows that it read before this batch changed them.
             await db.execute(sql("lock_settling"))
             batch = await work(db)
         done += batch

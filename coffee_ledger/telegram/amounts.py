@@ -34,7 +34,7 @@ class RequestedAmount:
 
 
 class AmountProblem(enum.StrEnum):
-    """Why an amount, or the data of a Web App, was refused. The values are ids of texts."""
+    """The reason for which an amount, or the data of a Web App, was refused. The values are ids of texts."""
 
     UNREADABLE = "amount-unreadable"
     TOO_SMALL = "amount-too-small"

@@ -1,4 +1,4 @@
-"""Put what is owed into words: pure functions from a notification to its text and buttons."""
+"""Compose the messages of notifications: pure functions from a notification to its text and buttons."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,7 +38,7 @@ from coffee_ledger.telegram.speech import Speech
 
 NO_RATES = Rates({})
 REASONS_MAX = 12
-"""Telegram takes 4,096 characters; a charge with more candidates than this is told by its first ones."""
+"""The number of reasons in a message. Telegram accepts 4,096 characters, so further reasons are left out."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Announcement:
     text: str
     keyboard: InlineKeyboardMarkup | None = None
     is_silent: bool = False
-    """Sent without a sound."""
+    """Whether it is sent without a sound."""
 
 
 def announce(
@@ -59,10 +59,10 @@ def announce(
     rates: Rates = NO_RATES,
 ) -> Announcement:
     """
-    Put a notification into words.
+    Compose the message of a notification.
 
-    *subject* is the charge or the claim that it is about, where operators decide one; without it only the facts are told. A summary
-    needs its numbers.
+    *subject* is the charge or the claim of a card for operators, or the counts of a summary. Without a charge or claim, the message
+    contains only the facts.
     """
     facts = notification.facts
     is_silent = isinstance(facts, SILENT)
@@ -78,7 +78,7 @@ def announce(
 
 
 def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | None:
-    """Let operators open the charge that they are told of, and users say that a guess is wrong."""
+    """Return a button that opens the charge for operators, or a *Not mine* button for users under a guess."""
     facts, charge_id = notification.facts, notification.charge_id
     if charge_id is None:
         return None
@@ -91,7 +91,7 @@ def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | 
     return rows([button(text, OnCharge(step=Step.OPEN, charge_id=charge_id))])
 
 
-def _text(notification: Notification, facts: Facts, speech: Speech, rates: Rates) -> str:  # noqa: C901 — one case a kind
+def _text(notification: Notification, facts: Facts, speech: Speech, rates: Rates) -> str:  # noqa: C901 — one case for each kind
     match facts:
         case PaymentCredited():
             return "\n".join([_credited(notification, facts, speech, rates), *_remarks(facts, speech)])
@@ -168,7 +168,7 @@ def _remarks(facts: PaymentCredited, speech: Speech) -> list[str]:
 
 
 def _rate(facts: PaymentCredited, speech: Speech, rates: Rates) -> str:
-    """State the rate; empty if the sum states it already, or if the rate has changed since."""
+    """Return the rate. Empty if the amount and credits already state it, or if the rate has changed since."""
     per_unit = rates.per_unit.get(facts.currency)
     if per_unit is None or rates.credits_for(facts.amount, facts.currency) != facts.credits:
         return ""

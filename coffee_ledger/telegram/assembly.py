@@ -38,7 +38,7 @@ from coffee_ledger.telegram.settings import BotSettings
 from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
-"""How long a stop waits for the Mini App's requests, and then for the updates that are being handled."""
+"""A stop waits this long for the Mini App's requests, and then as long again for the updates that are being handled."""
 
 NOTIFIER_CONNECTIONS = 2
 """One to read the outbox and one to mark messages as sent, so that a busy conversation never delays the marking."""

@@ -65,10 +65,10 @@ WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the 
 REQUEST_SECONDS = 15.0
 # aiogram waits REQUEST_SECONDS longer than this before it gives up.
 POLLING_SECONDS = 25
-"""How long Telegram holds a request for updates open while there are none."""
+"""Telegram holds a request for updates open for this time while there are none."""
 
 ADDRESS_SECONDS_MAX = 10
-"""How long an address from DNS is kept; aiohttp's default."""
+"""An address from DNS is cached for this time. This is aiohttp's default."""
 
 RETRY_SECONDS_MAX = 30.0
 """The longest pause of `retry_until_done`."""
@@ -77,7 +77,7 @@ ATTEMPTS_MAX = 4
 """With pauses of at most 1, 2 and 4 seconds between them."""
 
 RATE_LIMITED_SECONDS_MAX = 600
-"""How long a call waits in all while Telegram refuses it. Then its user does not expect the answer any more."""
+"""A call that Telegram rate-limits is retried for this time in total. After it, the user no longer expects the answer."""
 
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
@@ -196,8 +196,8 @@ class TelegramSession(AiohttpSession):
     """
     Resolve the address of Telegram's server again after `ADDRESS_SECONDS_MAX`.
 
-    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). For so long it could not reach a server
-    with a new address, such as a Bot API server whose container was restarted.
+    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). During that hour, it could not reach a
+    server with a new address, such as the container of a restarted Bot API server.
     """
 
     def __init__(self, **settings: Any) -> None:

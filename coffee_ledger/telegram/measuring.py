@@ -71,7 +71,7 @@ class MeasureCalls(BaseRequestMiddleware):
 
 @dataclass
 class UpdateOutcome:
-    """How the handling of an update ended. Passed to inner middlewares, because they turn an error into an answer."""
+    """The outcome of handling an update. Passed to inner middlewares, because they turn an error into an answer."""
 
     is_failure: bool = False
 

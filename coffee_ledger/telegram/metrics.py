@@ -9,7 +9,7 @@ from coffee_ledger.model import NotificationKind
 
 
 class Sending(enum.StrEnum):
-    """How an attempt to deliver a notification ended."""
+    """The outcome of an attempt to deliver a notification."""
 
     SENT = "sent"
     RETRY = "retry"
@@ -18,7 +18,7 @@ class Sending(enum.StrEnum):
 
 
 class CallOutcome(enum.StrEnum):
-    """How a call to Telegram ended."""
+    """The outcome of a call to Telegram."""
 
     OK = "ok"
     RETRY_AFTER = "retry_after"
@@ -33,7 +33,7 @@ class CallOutcome(enum.StrEnum):
 
 
 class RequestOutcome(enum.StrEnum):
-    """How a request of the Mini App was answered."""
+    """The outcome of a request of the Mini App."""
 
     OK = "ok"
     REFUSED = "refused"
@@ -111,11 +111,11 @@ WEBHOOK_TO_NOTIFIED = Histogram(
 # Create every series at 0: Prometheus sees no increase in a counter that first appears at 1.
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
-for method, call in product((*CALLED_METHODS, OTHER_METHOD), Call):
+for method, call in product((*CALLED_METHODS, OTHER_METHOD), CallOutcome):
     TELEGRAM_CALLS.labels(method, call)
 for update, ending in product(UPDATES, ("ok", "error")):
     UPDATES_HANDLED.labels(update, ending)
-for route, answer in product((*API_ROUTES, OTHER_ROUTE), Answer):
+for route, answer in product((*API_ROUTES, OTHER_ROUTE), RequestOutcome):
     API_REQUESTS.labels(route, answer)
 for wakeup in ("notify", "poll"):
     OUTBOX_CLAIMS.labels(wakeup)

@@ -1,12 +1,12 @@
 """
-Deliver the outbox: find due messages, send them within Telegram's limits, and mark the outcome.
+Deliver the outbox: find due messages, send them within Telegram's rate limits, and mark the result.
 
-Woken by a hint, on every connect, when something falls due, and every 30 seconds. One bot at a time delivers, the holder of a
-lease. The messages that it is sending are known only to its memory, so the next holder sends again whatever was not marked.
-Telegram knows no idempotency key: where no answer came a message may be sent again; it states the same fact.
+The notifier wakes on a NOTIFY, when the listener connects, when a message becomes due, and every 30 seconds. One bot at a time
+delivers: the holder of a lease. Only its memory holds which messages it is sending, so the next holder sends the unmarked ones
+again. Telegram has no idempotency key, so a message without an answer may be sent twice. Both copies state the same fact.
 
-Messages reach a chat in order. A message that fails blocks the newer ones of its chat: for as long as Telegram is in trouble, but
-at most `BLOCKING_MAX` if the message itself may be the cause.
+Messages reach a chat in order. A message that fails blocks the newer ones of its chat: as long as Telegram has an outage, but at
+most `BLOCKING_MAX` if the message itself may be the cause.
 """
 
 import asyncio
@@ -51,8 +51,8 @@ from coffee_ledger.store.outbox import (
     count_waiting,
     find_due_notifications,
     find_next_due,
-    give_up,
-    give_up_chat,
+    mark_chat_unreachable,
+    mark_dead,
     mark_sent,
     put_off,
 )
@@ -73,26 +73,34 @@ from coffee_ledger.telegram.speech import speech
 log = structlog.stdlib.get_logger()
 
 CHATS_AT_ONCE_MAX = 20
+"""The number of chats that are written to at the same time."""
+
 SWEEP_SECONDS = 30.0
+"""The longest time between two polls, in case a NOTIFY is lost."""
+
 HINT_LATE = timedelta(seconds=2)
-"""A new notification that is older, and of which nobody told us, was found by looking."""
+"""If a new notification is older than this and no NOTIFY arrived for it, it counts as found by polling."""
 
 STANDBY_SECONDS = 0.5
-"""How often a bot looks whether the lease of the one that delivers has ended."""
+"""The time after which a bot without the lease tries again to take it."""
 
 BUSY_SECONDS_MAX = 0.5
-"""How long a look may be put off while something is being sent: each look extends the lease."""
+"""The longest time between two polls while messages are being sent. Each poll extends the lease."""
 
 DATABASE_PAUSE_SECONDS = 2.0
+"""The time between two polls while the database is away."""
+
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
+"""The time for which storing a result is retried. An unstored result means that the message is sent again."""
+
 ATTEMPTS_MAX = 30
-"""After so many failures of which nobody knows the cause, the message itself is taken for it."""
+"""After this many failures of unknown cause, the message itself is assumed to be the cause, and is given up."""
 
 BLOCKING_MAX = timedelta(minutes=15)
 """
-A message that fails for no known cause is set aside before it has blocked its chat for longer. It is then told late, after newer ones,
-with the balance as it is by then; silence would be worse.
+A message that may itself be the cause of its failures is set aside before it blocks its chat for longer. It is retried later, so
+it arrives after newer ones, with the balance of that time. Never delivering it would be worse.
 """
 
 TROUBLE = (
@@ -103,16 +111,16 @@ TROUBLE = (
     TelegramUnauthorizedError,
     TelegramConflictError,
 )
-"""What is wrong with Telegram, with the way there or with our token: no message's fault, so that none is given up for it."""
+"""Errors of Telegram, of the network or of the bot token. No message causes them, so no message is given up because of them."""
 
 BACKOFF_SECONDS_MAX = 600.0
 
-GONE = ("chat not found", "user is deactivated", "peer_id_invalid", "user not found")
-"""Words of a 400 that mean what a 403 means: there is nobody to tell. Source: Bot API answers seen in aiogram's issues."""
+UNREACHABLE_TEXTS = ("chat not found", "user is deactivated", "peer_id_invalid", "user not found")
+"""Texts of a 400 that mean the same as a 403: the user cannot be reached. Source: Bot API answers quoted in aiogram's issues."""
 
 
 class Send(Protocol):
-    """Send a message to a chat and return its id; raises aiogram's errors."""
+    """Send a message to a chat and return its id. Raises aiogram's errors."""
 
     async def __call__(
         self, chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False
@@ -129,7 +137,7 @@ def sender(bot: Bot) -> Send:
 
 
 class Notifier:
-    """Delivers until told to stop; what it has begun to send then, it ends."""
+    """Delivers notifications until `stop`. Sends that have begun are completed."""
 
     def __init__(
         self,
@@ -142,7 +150,7 @@ class Notifier:
         rates: Rates = NO_RATES,
         summaries: Summaries | None = None,
     ) -> None:
-        """*pool* should be the notifier's own: a message is marked at once, however busy the conversation's pool is."""
+        """*pool* should belong to the notifier alone, so that marking a message never waits for a connection that others use."""
         self._pool = pool
         self._send = send
         self._limiter = limiter
@@ -152,25 +160,25 @@ class Notifier:
         self._summaries = summaries
         self._lease = Lease(pool, SENDING)
         self._hint = asyncio.Event()
-        self._is_told = False
-        """Somebody told us of something since the last round that found something new."""
+        self._was_woken = False
+        """Whether `wake` was called, or a chat became free, since new messages were last found."""
         self._stop = asyncio.Event()
         self._sent_at: datetime | None = None
-        """When Telegram last took a message of ours."""
+        """The time at which Telegram last accepted a message."""
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
-        """The chats that are being written to: each has one who writes, so that one that must wait holds up no other."""
+        """The chats that are being written to. Each has its own task, so that a chat that has to wait does not delay the others."""
         self._waiting: set[asyncio.Task[None]] = set()
-        """Those of them that still wait for their turn."""
+        """The tasks among them that still wait for the rate limiter."""
 
     def wake(self) -> None:
-        """Look into the outbox now."""
-        self._is_told = True
+        """Poll the outbox now."""
+        self._was_woken = True
         if self._summaries is not None:
             self._summaries.note_change()
         self._hint.set()
 
     def stop(self) -> None:
-        """End after what is being sent; the rest stays owed."""
+        """Stop after the messages that are being sent. The rest stays in the outbox."""
         self._stop.set()
         self._hint.set()
         for waiting in self._waiting:
@@ -180,7 +188,7 @@ class Notifier:
         while not self._stop.is_set():
             self._hint.clear()
             try:
-                seconds = await self._look()
+                seconds = await self._poll()
             except DatabaseAwayError:
                 seconds = DATABASE_PAUSE_SECONDS
                 log.warning("outbox put off, the database is away", retry_seconds=seconds)
@@ -190,8 +198,8 @@ class Notifier:
         with suppress(DatabaseAwayError):
             await self._lease.end()
 
-    async def _look(self) -> float:
-        """Begin to send what is due; returns after how many seconds to look again."""
+    async def _poll(self) -> float:
+        """Start to send the due messages. Return the seconds until the next poll."""
         if not await self._lease.keep():
             return STANDBY_SECONDS
         places = CHATS_AT_ONCE_MAX - len(self._busy)
@@ -201,7 +209,7 @@ class Notifier:
         if folded := await address_operators(self._pool, self._operators, now=now):
             FOLDED.inc(folded)
             if self._summaries is not None:
-                self._summaries.note_begun()
+                self._summaries.expect_new()
             log.warning("messages to operators folded", messages=folded)
         due = await find_due_notifications(
             self._pool, operators=self._operators, now=now, count_max=places, except_for=self._busy
@@ -223,22 +231,22 @@ class Notifier:
         return seconds_max if next_due is None else min(max((next_due - now).total_seconds(), 0.0), seconds_max)
 
     def _count_round(self, new: Sequence[Notification], now: datetime) -> None:
-        """Count what woke us up for what is new; what is tried again comes up by the clock and tells nothing of it."""
+        """Count whether new messages were found by a NOTIFY or by polling. Retries are not counted, because they are due by time."""
         if not new:
             return
-        is_found = not self._is_told and any(now - one.owed_since > HINT_LATE for one in new)
-        OUTBOX_CLAIMS.labels("poll" if is_found else "notify").inc()
-        self._is_told = False
+        is_polled = not self._was_woken and any(now - one.owed_since > HINT_LATE for one in new)
+        OUTBOX_CLAIMS.labels("poll" if is_polled else "notify").inc()
+        self._was_woken = False
 
     def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
-        """Let the chat's next message be found."""
+        """Mark the chat as free and poll for its next message."""
         del self._busy[chat]
-        # Of what waited for its chat we were told before.
-        self._is_told = True
+        # The NOTIFY for a message that waited for this chat came earlier. Do not count it as found by polling.
+        self._was_woken = True
         self._hint.set()
         if not writing.cancelled() and (error := writing.exception()) is not None:
-            # Not marked, so it is found again.
-            log.error("delivery to a chat broke off", exc_info=error)
+            # The message is not marked, so the next poll finds it again.
+            log.error("delivery to a chat failed", exc_info=error)
 
     async def _deliver_in_turn(self, notification: Notification) -> None:
         writing = asyncio.current_task()
@@ -248,7 +256,7 @@ class Notifier:
             await self._limiter.wait(Lane.NOTIFICATION, chat=notification.telegram_id)
         finally:
             self._waiting.discard(writing)
-        # Another bot may be sending the same by now, if the database or this process stood still for a while.
+        # The lease may be lost if the database or this process was frozen. Another bot may be sending this message then.
         if self._lease.is_held and not self._stop.is_set():
             await self._deliver(notification)
 
@@ -268,7 +276,7 @@ class Notifier:
             )
 
     def _trace(self, notification: Notification) -> AbstractContextManager[object]:
-        """Go on with the trace of what it comes of; where nothing was traced, with nothing."""
+        """Continue the trace of the event that caused the notification. Without such a trace, do nothing."""
         age = self._clock() - notification.created_at
         parent, links = follow(notification.traceparent, age=age)
         if parent is None:
@@ -285,35 +293,35 @@ class Notifier:
 
     async def _attempt(self, notification: Notification) -> Sending:
         try:
-            message = await self._put_into_words(notification)
+            message = await self._compose(notification)
         except DatabaseAwayError as error:
             return await self._retry(notification, DATABASE_PAUSE_SECONDS, error)
         except Exception:
-            # It will not get better by itself, and must not keep the others from what they are owed.
+            # A retry would fail in the same way, and would block the newer messages of the chat.
             log.exception(
-                "notification not put into words", notification_id=notification.notification_id, kind=notification.kind
+                "notification not composed", notification_id=notification.notification_id, kind=notification.kind
             )
             return await self._give_up(notification)
         try:
             message_id = await self._send(
                 notification.telegram_id, message.text, message.keyboard, is_silent=message.is_silent
             )
-        except Exception as error:  # noqa: BLE001 — each is either put off or given up
-            return await self._settle_failure(notification, error)
+        except Exception as error:  # noqa: BLE001 — every error leads to a retry or to giving up
+            return await self._handle_failure(notification, error)
         now = self._clock()
-        await self._write_down(
+        await self._store_result(
             lambda: mark_sent(self._pool, notification.notification_id, message_id=message_id, now=now)
         )
         self._sent_at = now
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
-        # A reader who was away delayed it, not we.
+        # Skip messages that were queued again: the delay was caused by a user who could not be reached.
         facts = notification.facts
         if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())
         return Sending.SENT
 
-    async def _put_into_words(self, notification: Notification) -> Announcement:
-        """Write the message; what operators decide is shown as it stands by now."""
+    async def _compose(self, notification: Notification) -> Announcement:
+        """Compose the message. A card about an open decision shows the current state, not the state when it was queued."""
         facts = notification.facts
         subject: ChargeFile | ClaimFile | Waiting | None = None
         if isinstance(facts, WaitingSummary):
@@ -324,17 +332,17 @@ class Notifier:
             subject = await find_claim_file(self._pool, facts.claim_id)
         return announce(notification, speech(notification.language), subject, rates=self._rates)
 
-    async def _settle_failure(self, notification: Notification, error: Exception) -> Sending:
+    async def _handle_failure(self, notification: Notification, error: Exception) -> Sending:
         if isinstance(error, TelegramRetryAfter):
             log.warning(
-                "notification refused as too early",
+                "notification rate-limited by telegram",
                 notification_id=notification.notification_id,
                 error=type(error).__name__,
                 retry_seconds=error.retry_after,
             )
             self._limiter.pause(error.retry_after)
             return await self._retry(notification, error.retry_after, error)
-        if _means_gone(error):
+        if _is_unreachable(error):
             return await self._mark_unreachable(notification)
         facts = {"error": type(error).__name__, "notification_id": notification.notification_id}
         is_refused = isinstance(error, TelegramBadRequest)
@@ -342,7 +350,7 @@ class Notifier:
         if is_refused or is_hopeless:
             log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
             return await self._give_up(notification)
-        # aiogram itself breaks down over some answers of a server in trouble, so that whatever it raises may pass.
+        # aiogram itself fails on some answers of a broken server, so any other exception may be transient too.
         log.warning("notification not sent", attempt=notification.attempts, **facts)
         seconds = backoff_seconds(notification.attempts, random.random())  # noqa: S311 — jitter
         return await self._retry(notification, seconds, error)
@@ -353,13 +361,13 @@ class Notifier:
         is_set_aside = self._is_suspect(notification, error) and self._has_blocked_long(notification, until)
         if is_set_aside:
             log.warning("notification set aside", notification_id=notification.notification_id, kind=notification.kind)
-        await self._write_down(
+        await self._store_result(
             lambda: put_off(self._pool, notification.notification_id, until=until, now=now, is_set_aside=is_set_aside)
         )
         return Sending.RETRY
 
     def _is_suspect(self, notification: Notification, error: Exception) -> bool:
-        """Tell whether the message itself may be the cause: Telegram is in no trouble, or took others meanwhile."""
+        """Tell whether the message itself may be the cause: no outage is known, or Telegram accepted other messages meanwhile."""
         if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
             return False
         if not isinstance(error, TROUBLE):
@@ -369,20 +377,20 @@ class Notifier:
 
     @staticmethod
     def _has_blocked_long(notification: Notification, until: datetime) -> bool:
-        """Tell whether it would have blocked its chat for too long by the next attempt."""
+        """Tell whether it will have blocked its chat for longer than `BLOCKING_MAX` at the next attempt."""
         return notification.failing_since is not None and until - notification.failing_since > BLOCKING_MAX
 
     async def _mark_unreachable(self, notification: Notification) -> Sending:
         now = self._clock()
-        await self._write_down(lambda: give_up_chat(self._pool, notification.telegram_id, now=now))
+        await self._store_result(lambda: mark_chat_unreachable(self._pool, notification.telegram_id, now=now))
         return Sending.UNREACHABLE
 
     async def _give_up(self, notification: Notification) -> Sending:
-        await self._write_down(lambda: give_up(self._pool, notification.notification_id))
+        await self._store_result(lambda: mark_dead(self._pool, notification.notification_id))
         return Sending.DEAD
 
-    async def _write_down(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write what became of a send, if need be when the database is back: else the same would be sent once more."""
+    async def _store_result(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Store the result of a send. Retry while the database is away, because an unmarked message would be sent again."""
         for _ in range(int(MARK_SECONDS_MAX / MARK_PAUSE_SECONDS)):
             try:
                 return await write()
@@ -391,14 +399,18 @@ class Notifier:
         return await write()
 
 
-def _means_gone(error: Exception) -> bool:
+def _is_unreachable(error: Exception) -> bool:
     if isinstance(error, TelegramForbiddenError):
         return True
     is_refused = isinstance(error, TelegramBadRequest | TelegramNotFound)
-    return is_refused and any(words in str(error).lower() for words in GONE)
+    return is_refused and any(words in str(error).lower() for words in UNREACHABLE_TEXTS)
 
 
 def backoff_seconds(attempt: int, chance: float) -> float:
-    """Grow from about 2 seconds to 10 minutes; *chance*, from 0 to 1, spreads what failed together by up to a half."""
-    # Beyond the longest pause the power would only grow, in the end out of what a float holds.
+    """
+    Return a pause that grows from about 2 seconds to 10 minutes.
+
+    *chance*, from 0 to 1, shortens it by up to a half, so that messages that failed together are not retried together.
+    """
+    # Limit the exponent, because a large power of a float raises OverflowError.
     return min(2.0 ** min(attempt, ATTEMPTS_MAX), BACKOFF_SECONDS_MAX) * (1 - chance / 2)

@@ -17,7 +17,10 @@ BURST = 20
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
+"""Messages that may go to one chat at once after a pause."""
+
 CHATS_REMEMBERED_MAX = 10_000
+"""Bounds the memory. A chat that is forgotten only gets its burst back earlier."""
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4
 """While both lanes wait, every fifth message is a notification."""
@@ -42,7 +45,7 @@ class RateLimiter:
 
     def __init__(self) -> None:
         self._next_at = 0.0
-        """When the next message may go out, by the event loop's clock."""
+        """The earliest time of the next message, by the event loop's clock."""
         self._next_in_chat: OrderedDict[int, float] = OrderedDict()
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
         self._answers_since_notification = 0

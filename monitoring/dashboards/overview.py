@@ -1,4 +1,4 @@
-"""The first page: is it fine, what came in, how much work is done."""
+"""The first page: the health of the services, the payments received, and the work done."""
 
 from monitoring.dashboards.parts import BAD, UP, Board, Column, Limit, Query, Sql, Unit, Word
 from monitoring.dashboards.shapes import (

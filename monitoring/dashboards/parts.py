@@ -15,7 +15,7 @@ FIRST = 1
 
 
 class Kind(enum.Enum):
-    """How a panel draws its values."""
+    """The kinds of panels, by the way in which they draw values."""
 
     STAT = "stat"
     LINES = "timeseries"

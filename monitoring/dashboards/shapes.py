@@ -116,24 +116,24 @@ def _sum_of(vector: str, by: str) -> str:
 
 
 def gauge(name: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
-    """Take the highest value of all replicas, for each *by*."""
+    """Take the highest value of all replicas, for each value of the labels *by*."""
     grouped = f"max by ({by}) " if by else "max"
     return Query(f"{grouped}({select(name, where)})", legend or _legend(by))
 
 
 def rate(counter: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
-    """Count per second, for each *by*."""
+    """Count the events per second, for each value of the labels *by*."""
     return Query(_sum_of(f"rate({select(counter, where)}[$__rate_interval])", by), legend or _legend(by))
 
 
 def per_minute(counter: str, by: str = "", *, where: str = "", legend: str = "") -> Query:
-    """Count per minute, for each *by*."""
+    """Count the events per minute, for each value of the labels *by*."""
     second = rate(counter, by, where=where, legend=legend)
     return replace(second, expr=f"{second.expr} * 60")
 
 
 def busy(counter: str, by: str, *, where: str = "") -> Query:
-    """Count per minute, for each *by* that occurred in the time shown; the others would crowd the legend."""
+    """Count the events per minute. Values of *by* without events in the time shown are left out; they would crowd the legend."""
     minute = per_minute(counter, by, where=where)
     seen = _sum_of(f"increase({select(counter, where)}[$__range])", by)
     return replace(minute, expr=f"{minute.expr} and on ({by}) {seen} > 0")
@@ -151,7 +151,7 @@ def share(counter: str, *, where: str, window: str = "$__rate_interval", legend:
 
 
 def mean(histogram: str, by: str = "", *, legend: str = "") -> Query:
-    """Take the mean of a histogram's observations, for each *by*."""
+    """Take the mean of a histogram's observations, for each value of the labels *by*."""
     total, count = (rate(f"{histogram}_{part}", by).expr for part in ("sum", "count"))
     return Query(f"{total} / ({count} > 0)", legend or _legend(by))
 

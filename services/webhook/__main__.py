@@ -14,7 +14,7 @@ from coffee_ledger.store.settlement import (
     count_signature_failures,
     keep_answers,
     keep_failed_event,
-    rehearse,
+    settle_and_roll_back,
     settle_events,
 )
 from services.webhook.app import Probe, make_app
@@ -84,7 +84,7 @@ def make_probe(settings: WebhookSettings, pool: Pool) -> Probe | None:
     if settings.PROBE_SECRET is None:
         return None
     secret = settings.PROBE_SECRET.get_secret_value().encode()
-    return Probe(secret, lambda event: rehearse(pool, event, settings.rules, now=datetime.now(UTC)))
+    return Probe(secret, lambda event: settle_and_roll_back(pool, event, settings.rules, now=datetime.now(UTC)))
 
 
 if __name__ == "__main__":

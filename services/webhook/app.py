@@ -41,10 +41,10 @@ RETRY_AFTER_SECONDS = "5"
 
 @dataclass(frozen=True)
 class Probe:
-    """How to recognise and answer probes: synthetic deliveries that have a secret of their own and are always rolled back."""
+    """The settings for probes: synthetic deliveries that are signed with a secret of their own and always rolled back."""
 
     secret: bytes
-    rehearse: Callable[[Event], Awaitable[object]]
+    settle_and_roll_back: Callable[[Event], Awaitable[object]]
 
 
 def make_app(
@@ -92,7 +92,7 @@ class DeliveryHandler:
         # Try the signing secrets first: a payment must not be taken for a probe and rolled back, even if both have the same secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
-            return await self._rehearse(body, self._probe)
+            return await self._settle_probe(body, self._probe)
         if secret is None:
             # Scanners send no signature. BMC always does, so such a request is neither a failure of BMC nor an attack worth
             # a message.
@@ -111,10 +111,10 @@ class DeliveryHandler:
             taken.set_attribute("http.response.status_code", answer.status)
             return answer
 
-    async def _rehearse(self, body: bytes, probe: Probe) -> web.Response:
+    async def _settle_probe(self, body: bytes, probe: Probe) -> web.Response:
         """Settle a probe like a payment and roll it back. It does not end the failed streak, because BMC did not send it."""
         try:
-            await probe.rehearse(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
+            await probe.settle_and_roll_back(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
             # Never spool a probe: it must fail while no user can be credited.
             DELIVERIES.labels(PROBE_EVENT, DeliveryRefusal.DATABASE_AWAY).inc()

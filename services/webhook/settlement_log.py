@@ -11,7 +11,7 @@ from opentelemetry.trace import Link, SpanKind
 from coffee_ledger.events import Event
 from coffee_ledger.runtime.tracing import follow, span, trace_id_in
 from coffee_ledger.settling import Settlement
-from coffee_ledger.store.settlement_log import tell as tell_charges
+from coffee_ledger.store.settlement_log import log_charges
 from services.webhook.metrics import event_label
 
 log = structlog.stdlib.get_logger()
@@ -19,7 +19,7 @@ log = structlog.stdlib.get_logger()
 
 def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
     """Log the outcome of each event of a batch and of its charge. Call this after the commit."""
-    tell_charges(
+    log_charges(
         done,
         {
             event.charge_key: trace_id_in(event.traceparent)

@@ -33,7 +33,7 @@ OWNER_ONLY = 0o600
 
 
 class NotSpooledError(LedgerError):
-    """The spool is full or cannot be written. No part of the delivery was kept."""
+    """The spool is full or cannot be written. No part of the delivery was stored."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -55,7 +55,7 @@ PROGRESS_SECONDS = 5
 
 @dataclass(frozen=True)
 class Size:
-    """How many connections of each kind are held, and for how long."""
+    """The number of held connections of each kind, and the time for which they are held."""
 
     seconds: int
     uploads: int

@@ -1,13 +1,17 @@
 """
 Break the running product at random, under load, and check that nothing was lost: `make chaos`.
 
-CHAOS         `faults` (default): every fault, one after the other and sometimes two at once; `bot-kills`: the bot is killed about every
-              8 seconds, or 4 seconds after it became healthy, under payments only, to measure how late users are told
-CHAOS_MINUTES how long: 10, for `bot-kills` 13
-CHAOS_SEED    an earlier run's seed: the same sequence of faults
-CHAOS_ONLY    words such as `disk` or `kill`: only the faults with these words in their names
-CHAOS_ANSWER_SECONDS  the delay of Telegram's answer to an accepted message: 0.05; a bot that is killed meanwhile sends it again
-CHAOS_RECORD  the file that gets the record, as JSON lines
+Settings, from the environment:
+
+CHAOS         `faults` (default) causes every fault, one after the other and sometimes two at once.
+              `bot-kills` kills the bot about every 8 seconds, or 4 seconds after it became healthy, and sends payments only. It
+              measures the delay of the users' notifications.
+CHAOS_MINUTES The duration: 10 by default, or 13 for `bot-kills`.
+CHAOS_SEED    The seed of an earlier run, to repeat its sequence of faults.
+CHAOS_ONLY    Words such as `disk` or `kill`. Only faults with these words in their names are caused.
+CHAOS_ANSWER_SECONDS  The delay of Telegram's answer to an accepted message: 0.05 by default. A bot that is killed during the delay
+              sends the message again.
+CHAOS_RECORD  The file that the record is written to, as JSON lines.
 """
 
 import asyncio

@@ -268,7 +268,7 @@ def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
     List the facts that users must be told.
 
-    A payment and its refund in one transaction may be told as one message or as two; at least the refund is told.
+    A payment and its refund in one transaction may cause one message or two. The refund always causes one.
     """
     owed: defaultdict[Told, _Owed] = defaultdict(_Owed)
     for name, entries in tables.of_charge.items():

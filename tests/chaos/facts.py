@@ -41,7 +41,7 @@ class Event:
     role: Role
     deliveries: int = 0
     acknowledged: int = 0
-    """How many deliveries were answered with 2xx."""
+    """The number of deliveries that were answered with 2xx."""
     sent_at: float | None = None
     acknowledged_at: float | None = None
     given_up: bool = False

@@ -1,5 +1,5 @@
 """
-Only the service acknowledges a delivery, and each stalled delivery ends, wherever a request or an answer breaks.
+Only the service acknowledges a delivery, and a stalled delivery always ends, no matter where a request or an answer breaks.
 
 Caddy runs with the project's Caddyfile, in front of a stand-in for the service that breaks its answers as each case says.
 """
@@ -22,7 +22,7 @@ PATHS = ("/bmc-webhook", "/telegram-webhook")
 BODY = b'{"type": "donation.created", "live_mode": true}' * 20
 ENDS_WITHIN_SECONDS = 15.0
 SERVICE_READS_SECONDS = 4.0
-"""How long the services wait for a body (`SECONDS_MAX` in coffee_ledger/runtime/bodies.py)."""
+"""The time that the services wait for a body (`SECONDS_MAX` in coffee_ledger/runtime/bodies.py)."""
 DROPPED_WITHIN_SECONDS = SERVICE_READS_SECONDS + 3
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -133,7 +133,7 @@ async def deliver(door: Door, case: Case, name: str) -> Ending:
 
 
 async def seconds_until_closed(door: Door, case: Case, name: str) -> float | None:
-    """Return after how many seconds the proxy closed the connection of an HTTP/1.1 delivery, or None if it did not."""
+    """Return the seconds until the proxy closed the connection of an HTTP/1.1 delivery, or None if it did not."""
     reader, writer = await door.connect(case.protocol)
     began = time.monotonic()
     await send_http1(writer, case, name)

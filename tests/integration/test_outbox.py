@@ -25,8 +25,8 @@ from coffee_ledger.store.outbox import (
     find_due_notifications,
     find_next_due,
     find_summaries,
-    give_up,
-    give_up_chat,
+    mark_chat_unreachable,
+    mark_dead,
     mark_sent,
     put_off,
 )
@@ -102,7 +102,7 @@ class Outbox:
         for user in users:
             await self.owner.execute("INSERT INTO users (telegram_id) VALUES ($1) ON CONFLICT DO NOTHING", user)
             self.sending = {number: chat for number, chat in self.sending.items() if chat != user}
-            await give_up_chat(self.bot, TelegramId(user), now=now)
+            await mark_chat_unreachable(self.bot, TelegramId(user), now=now)
 
     async def come_back(self, user: int = ANNA, *, now: datetime = NOW, **how: bool) -> None:
         await meet_user(self.bot, TelegramId(user), language="en", username="anna", now=now, **how)
@@ -203,7 +203,7 @@ async def test_a_postponed_message_is_not_overtaken(outbox: Outbox) -> None:
 async def test_a_message_given_up_blocks_no_other(outbox: Outbox) -> None:
     first, second = await outbox.owe(), await outbox.owe()
 
-    await give_up(outbox.bot, first)
+    await mark_dead(outbox.bot, first)
 
     assert await outbox.begin_ids() == [second]
 
@@ -389,7 +389,7 @@ async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
     owed = await outbox.owe()
     await outbox.begin()
 
-    await give_up(outbox.bot, owed)
+    await mark_dead(outbox.bot, owed)
 
     assert await outbox.begin_ids(now=NOW + DAY) == []
     assert await outbox.statuses() == ["dead"]
@@ -402,8 +402,8 @@ async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
 
     await mark_sent(outbox.bot, owed, message_id=78, now=NOW + SECOND)
     await outbox.fail(owed, until=NOW)
-    await give_up(outbox.bot, owed)
-    await give_up_chat(outbox.bot, TelegramId(ANNA), now=NOW)
+    await mark_dead(outbox.bot, owed)
+    await mark_chat_unreachable(outbox.bot, TelegramId(ANNA), now=NOW)
 
     [row] = await outbox.owner.fetch("SELECT status, sent_at, message_id FROM notifications")
     assert tuple(row) == ("sent", NOW, 77)

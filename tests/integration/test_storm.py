@@ -33,7 +33,7 @@ from coffee_ledger.store.desk import (
 )
 from coffee_ledger.store.outbox import find_due_notifications, mark_sent
 from coffee_ledger.store.pending_payments import Request, cancel_payment, erase_user, meet_user, open_payment
-from coffee_ledger.store.settlement import rehearse, settle_events
+from coffee_ledger.store.settlement import settle_and_roll_back, settle_events
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
 from coffee_ledger.store.upkeep import (
     blank_personal_fields,
@@ -156,7 +156,7 @@ class Storm:
             await settle_events(self.webhooks[0], [self._read(event)], RULES, now=now())
 
     async def probe(self) -> None:
-        await rehearse(self.webhooks[0], self._read(a_payment(amount=5)), RULES, now=now())
+        await settle_and_roll_back(self.webhooks[0], self._read(a_payment(amount=5)), RULES, now=now())
 
     async def ask(self) -> None:
         user = self.chance.choice(USERS)

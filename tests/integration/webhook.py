@@ -19,7 +19,7 @@ from coffee_ledger.store.settlement import (
     count_signature_failures,
     keep_answers,
     keep_failed_event,
-    rehearse,
+    settle_and_roll_back,
     settle_events,
 )
 from services.webhook.app import Probe, make_app
@@ -87,7 +87,7 @@ async def serve_webhook(
         period_seconds=0.5,
     )
     looking = asyncio.create_task(streak.run())
-    probe = Probe(probe_secret, lambda event: rehearse(pool, event, rules, now=datetime.now(UTC)))
+    probe = Probe(probe_secret, lambda event: settle_and_roll_back(pool, event, rules, now=datetime.now(UTC)))
     app = make_app(intake, [b"an-older-secret", SECRET], failures, streak, probe)
     async with listening(app, 0, drain_seconds=5) as port, aiohttp.ClientSession() as session:
         yield Webhook(session, f"http://127.0.0.1:{port}")

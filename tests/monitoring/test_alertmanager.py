@@ -1,4 +1,4 @@
-"""Which receiver gets an alert, which alerts are silenced, and how a message looks: tested with Alertmanager's own tool."""
+"""The receiver of each alert, the alerts that are silenced, and the text of a message: tested with Alertmanager's own tool."""
 
 import json
 import re

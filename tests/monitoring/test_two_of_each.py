@@ -17,7 +17,7 @@ from tests.monitoring.test_dashboards_running import WATCHERS
 
 PAIRS = ("webhook", "bot", "janitor")
 SERIES_MAX = 1_500
-"""How many series one webhook, one bot and one janitor may export together; each costs memory in Prometheus."""
+"""The limit on the series that one webhook, one bot and one janitor export together. Each series costs memory in Prometheus."""
 
 HOST = "pay.internal"
 """A name that resolves in the networks of the stack and for which the proxy issues its own certificate."""

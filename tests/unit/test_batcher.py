@@ -1,4 +1,4 @@
-"""The one batcher: what comes while a commit is under way goes together into the next, and each caller has its answer."""
+"""The batcher settles all events that arrive during a commit in the next batch, and answers each caller."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -36,7 +36,7 @@ REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 # How often a stream looks whether its page was closed, which sends no event.
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
-"""When a page may ask for a stream again after it was refused or displaced. Meanwhile it polls the state."""
+"""A page may request a stream again this long after it was refused or displaced. Meanwhile it polls the state."""
 
 STREAM_SEND_SECONDS = 20.0
 """A stream ends if the page does not take an event for so long."""

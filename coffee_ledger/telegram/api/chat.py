@@ -17,7 +17,7 @@ log = structlog.stdlib.get_logger()
 # Short, because a page that is opening waits for the answer.
 USERNAME_SECONDS = 3.0
 USERNAME_PAUSE_SECONDS = 30.0
-"""How long not to ask again after a failure, so that not every page waits while Telegram is away."""
+"""After a failure, Telegram is not asked again for this time, so that pages do not wait for it during an outage."""
 
 
 @dataclass

@@ -19,14 +19,14 @@ from coffee_ledger.telegram.speech import language_of
 
 AGE_MAX = timedelta(hours=1)
 CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
-"""How far Telegram's clock may be ahead of ours."""
+"""The time by which Telegram's clock may be ahead of ours."""
 
 BYTES_MAX = 4096
 SCHEME = "tma "
 
 
 class InitDataProblem(enum.StrEnum):
-    """Why initData was refused; the Mini App has a text for each."""
+    """The reason for which init data was refused. The Mini App has a text for each."""
 
     MISSING = "init_data_missing"
     FORGED = "init_data_forged"
@@ -35,7 +35,7 @@ class InitDataProblem(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Visitor:
-    """The user who opened the Mini App, and until when this is trusted."""
+    """The user who opened the Mini App, as verified by the init data. It must not be trusted after *trusted_until*."""
 
     telegram_id: TelegramId
     language: str

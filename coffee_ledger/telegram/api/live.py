@@ -22,7 +22,7 @@ log = structlog.stdlib.get_logger()
 
 CHECK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
-"""How long to wait after a query, so that a burst of NOTIFY causes one query."""
+"""The pause after a query. A burst of NOTIFY during it causes only one more query."""
 
 WATCHERS_MAX = 1000
 WATCHERS_OF_USER_MAX = 5
@@ -49,7 +49,7 @@ class Live:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._hint = asyncio.Event()
-        # In the order in which pages were opened: both the users and the pages of each.
+        # Users are in the order in which they opened a page, and so are the pages of each user.
         self._watchers: defaultdict[TelegramId, list[Watcher]] = defaultdict(list)
         self._marks: dict[TelegramId, str] = {}
         self.is_stopping = False

@@ -7,7 +7,7 @@ from opentelemetry.trace import SpanKind
 from coffee_ledger.runtime.tracing import read_parent, span
 
 STREAM = "/events"
-"""Not traced: it is open as long as the page, so its span would end too late to be found."""
+"""The stream is not traced. It stays open as long as the page, so its span would end too late to be found."""
 
 
 @web.middleware

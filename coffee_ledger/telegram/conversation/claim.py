@@ -226,7 +226,7 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
     await state.clear()
     match raised:
         case NotRaised.OPEN_BEFORE:
-            # By a second press, or from another phone: show the claim that the operators have.
+            # The user pressed twice, or raised a claim on another phone. Show the open claim.
             await _begin(message, user, context, state)
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))

@@ -44,7 +44,7 @@ async def explain(message: Message, context: Context) -> None:
 async def decide(press: CallbackQuery, callback_data: EraseMe, bot: Bot, context: Context, state: FSMContext) -> None:
     await press.answer()
     if isinstance(press.message, Message):
-        # Remove the buttons, so that no second press follows. Of two presses at once, the second has no buttons to remove.
+        # Remove the buttons, so that no second press follows. If the user pressed twice, the second press finds no buttons.
         with suppress(TelegramBadRequest):
             await press.message.delete_reply_markup()
     user = TelegramId(press.from_user.id)

@@ -90,7 +90,7 @@ class Undo(CallbackData, prefix="du", sep="|"):
     number: int
     is_sure: bool
     matched_at: int = 0
-    """When the match that the operator saw was made, in unix seconds; 0 if they saw a dismissal, an entry, or nothing yet."""
+    """The time of the match that the operator saw, in Unix seconds; 0 if they saw a dismissal, an entry, or nothing yet."""
 
 
 class SettleAgain(CallbackData, prefix="de", sep="|"):

@@ -38,8 +38,8 @@ from coffee_ledger.telegram.desk.messages import (
     ask,
     find_charge_card,
     message_key,
-    order_of_reply,
     refuse,
+    request_of_reply,
     show,
     show_below,
     show_everywhere,
@@ -49,7 +49,7 @@ from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
-"""Users to show, each in a message, when several fit an answer."""
+"""If several users fit an answer, at most this many are shown, each in a message of its own."""
 
 
 def make_router() -> Router:
@@ -210,13 +210,13 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
     if file is None:
         await press.answer(speech.label("desk-refused-unknown_charge"), show_alert=True)
         return
-    order = OperatorRequest(
+    request = OperatorRequest(
         operator=TelegramId(press.from_user.id),
         reason=_dismiss_label(file.charge, remember, speech),
         now=context.clock(),
         request_key=message_key(press),
     )
-    done = await dismiss_charge(context.pool, number, order, remember=remember)
+    done = await dismiss_charge(context.pool, number, request, remember=remember)
     if not isinstance(done, Done):
         # After a second press on the same button, keep the answer to the first.
         card = None if done.why is RefusalCause.REPEATED else await find_charge_card(context, number)
@@ -232,7 +232,7 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
 
 
 async def dismiss_by_reply(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
-    done = await dismiss_charge(context.pool, number, order_of_reply(message, said, context))
+    done = await dismiss_charge(context.pool, number, request_of_reply(message, said, context))
     if not isinstance(done, Done):
         await refuse(message, done, context, card=await find_charge_card(context, number))
         return
@@ -273,7 +273,7 @@ def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, 
 
 
 def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Speech) -> str:
-    """Describe the choice as the reason of the order; without the username, because the user may ask us to erase it."""
+    """Describe the choice as the reason of the request; without the username, because the user may ask us to erase it."""
     if payment is None:
         return speech.label("desk-chosen-user", user=str(user.telegram_id))
     return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))

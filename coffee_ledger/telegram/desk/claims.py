@@ -13,8 +13,8 @@ from coffee_ledger.telegram.desk.messages import (
     Prompt,
     RepliesTo,
     ask,
-    order_of_reply,
     refuse,
+    request_of_reply,
     show,
     show_below,
     show_claim_everywhere,
@@ -94,7 +94,7 @@ async def ask_why_decline(press: CallbackQuery, callback_data: OnClaim, context:
 
 
 async def decline(message: Message, number: int, said: str, bot: Bot, context: Context) -> None:
-    done = await decline_claim(context.pool, number, order_of_reply(message, said, context))
+    done = await decline_claim(context.pool, number, request_of_reply(message, said, context))
     if not isinstance(done, Done):
         file = await find_claim_file(context.pool, number)
         card = claim_card(file, context.rates, context.speech) if file else None

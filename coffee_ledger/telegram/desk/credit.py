@@ -11,7 +11,7 @@ from coffee_ledger.store.desk import Done, credit_user
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import Adjust, LeaveAsIs, button, rows
 from coffee_ledger.telegram.desk.cards import Card, name_of
-from coffee_ledger.telegram.desk.messages import balance_text, one_line, order_of_press, refuse, show
+from coffee_ledger.telegram.desk.messages import balance_text, one_line, refuse, request_of_press, show
 from coffee_ledger.telegram.desk.search import find_people
 
 # Keyboards write a minus as a hyphen, as U+2212, or as a dash.
@@ -59,12 +59,12 @@ async def begin_credit(message: Message, command: CommandObject, context: Contex
 
 
 async def change_balance(press: CallbackQuery, callback_data: Adjust, context: Context) -> None:
-    order = order_of_press(press, context)
-    if order is None:
+    request = request_of_press(press, context)
+    if request is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     user = TelegramId(callback_data.telegram_id)
-    done = await credit_user(context.pool, user, order, credits=callback_data.credits)
+    done = await credit_user(context.pool, user, request, credits=callback_data.credits)
     if not isinstance(done, Done):
         await refuse(press, done, context)
         return

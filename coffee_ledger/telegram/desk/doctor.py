@@ -27,7 +27,7 @@ CLOCK_OFF_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Clocks:
-    """How many seconds the other clocks are ahead of ours; None if Telegram did not answer."""
+    """The seconds by which the other clocks are ahead of ours; None if Telegram did not answer."""
 
     database: float
     telegram: float | None
@@ -160,7 +160,7 @@ async def _find_unreachable(context: Context) -> list[str]:
 
 
 def ago(span: timedelta, speech: Speech) -> str:
-    """Say how long ago, in the largest unit of which at least two have passed."""
+    """Format an age in the largest unit that fits at least twice, such as "90 minutes ago"."""
     seconds = max(0, int(span.total_seconds()))
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:

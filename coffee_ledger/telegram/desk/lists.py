@@ -41,7 +41,7 @@ from coffee_ledger.telegram.desk.buttons import (
     rows,
 )
 from coffee_ledger.telegram.desk.cards import NAME_LENGTH_MAX, Card, money, name_of, short
-from coffee_ledger.telegram.desk.messages import Prompt, RepliesTo, ask, order_of_reply, refuse, show
+from coffee_ledger.telegram.desk.messages import Prompt, RepliesTo, ask, refuse, request_of_reply, show
 from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
@@ -94,13 +94,13 @@ async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, co
 async def settle_event_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
     """Mark the event to be settled again, which the janitor does."""
     number = callback_data.event_no
-    order = OperatorRequest(
+    request = OperatorRequest(
         operator=TelegramId(press.from_user.id),
         reason=context.speech.label("desk-reason-failed", number=str(number)),
         now=context.clock(),
         request_key=f"press:{press.id}",
     )
-    done = await request_retry(context.pool, number, order)
+    done = await request_retry(context.pool, number, request)
     if isinstance(done, Done):
         await press.answer(context.speech.label("desk-failed-wanted"))
     else:
@@ -117,7 +117,7 @@ async def ask_why_aside(press: CallbackQuery, callback_data: PutAside, context: 
 
 
 async def dismiss_event_by_reply(message: Message, number: int, said: str, context: Context) -> None:
-    done = await dismiss_event(context.pool, number, order_of_reply(message, said, context))
+    done = await dismiss_event(context.pool, number, request_of_reply(message, said, context))
     if isinstance(done, Done):
         await message.answer(context.speech.say("desk-aside", number=str(number)))
     else:

@@ -121,7 +121,7 @@ async def refuse(
     first: str = "desk-refused-other-first",
 ) -> None:
     """
-    Give the reason for a refused order, and show the current *card*: in place of the message with the button, or below a reply.
+    Give the reason for a refused request, and show the current *card*: in place of the message with the button, or below a reply.
 
     *first* is the text that names the operator who decided first.
     """
@@ -177,8 +177,8 @@ def one_line(said: str | None) -> str:
     return " ".join((said or "").split())[:ANSWER_LENGTH_MAX]
 
 
-def order_of_reply(message: Message, said: str, context: Context) -> OperatorRequest:
-    """Make an order from a reply to a prompt; the reply is the reason."""
+def request_of_reply(message: Message, said: str, context: Context) -> OperatorRequest:
+    """Make an operator request from a reply to a prompt. The reply is the reason."""
     assert message.from_user is not None
     return OperatorRequest(
         operator=TelegramId(message.from_user.id),
@@ -188,12 +188,12 @@ def order_of_reply(message: Message, said: str, context: Context) -> OperatorReq
     )
 
 
-def order_of_press(press: CallbackQuery, context: Context) -> OperatorRequest | None:
+def request_of_press(press: CallbackQuery, context: Context) -> OperatorRequest | None:
     """
-    Make an order from a press on a button under a message that quotes the reason.
+    Make an operator request from a press on a button under a message that quotes the reason.
 
-    Returns None if Telegram no longer delivers that message. The order's key is the message, not the press, so a second press on
-    the same button repeats the order instead of giving a new one.
+    Returns None if Telegram no longer delivers that message. The request key is the message, not the press, so a second press on
+    the same button repeats the request instead of making a new one.
     """
     message = press.message
     quote = _quoted(message) if isinstance(message, Message) else None

@@ -1,4 +1,4 @@
-"""Cards that tell operators some news of one charge, above the charge as it stands by now."""
+"""Cards that report an event of one charge to operators, above the current state of the charge."""
 
 from decimal import Decimal
 
@@ -30,7 +30,7 @@ def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:
 
 
 def news(facts: ChargeNews, speech: Speech) -> str:
-    """Say what happened to the charge; its own facts are said elsewhere."""
+    """Return the text about the event. It does not include the data of the charge itself."""
     text = facts.kind.replace("_", "-")
     if isinstance(facts, ChargeContradicted):
         return "\n".join([speech.say(text), _contradiction(facts, speech)])

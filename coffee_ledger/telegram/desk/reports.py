@@ -93,7 +93,7 @@ ACTION_COLUMNS = (
 
 FORMULA = re.compile('(^|[;\t\r\n])(?=[\\s"]*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])')
 """
-Where a spreadsheet could read a formula: at the beginning of a cell, and after a semicolon, a tab or a line break.
+Matches the places at which a spreadsheet could read a formula: the start of a cell, and after a semicolon, a tab or a line break.
 
 Spreadsheets in Ukraine and Germany split cells at semicolons, even inside quotes. Quotes before the sign do not help, because at the
 beginning of a cell they only quote. The last four signs are the full-width forms, which spreadsheets in East Asia read as well.

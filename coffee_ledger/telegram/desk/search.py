@@ -229,7 +229,7 @@ def _entry_line(entry: Entry, speech: Speech) -> str:
 
 
 def _life_keys(life: Life, speech: Speech) -> InlineKeyboardMarkup | None:
-    # Only the newest, if a code was paid many times.
+    # If a code was paid many times, show only the newest charges.
     keys = [open_key(charge, speech) for charge in life.charges[-FOUND_MAX:]]
     return rows(*in_pairs(keys)) if keys else None
 

@@ -1,4 +1,4 @@
-"""The summary: one message in each operator's chat that counts what waits, and is kept up to date by edits."""
+"""The summary: one message in each operator's chat that counts the open decisions. Edits keep it up to date."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from coffee_ledger.telegram.speech import Speech, speech
 log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
-"""For so long a summary is kept up to date although nothing waits: more may come, and a new message would ring again."""
+"""A summary is kept up to date for this time even if nothing waits, because a new message would make a sound again."""
 
 REFRESH_SECONDS = 5.0
-"""How often summaries are edited at most."""
+"""The shortest time between two refreshes of the summaries, because edits use the rate limit that notifications need."""
 
 COUNTED_AS_WAITING = frozenset(
     {
@@ -52,7 +52,7 @@ def summary_text(waiting: Waiting, speech: Speech) -> str:
 
 
 class Summaries:
-    """Brings the summaries up to date. Only the bot that holds the lease for sending may do so."""
+    """Keeps the summaries up to date. Only the bot that holds the lease for sending may do so."""
 
     def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter, *, clock: Callable[[], datetime]) -> None:
         self._pool = pool
@@ -60,34 +60,34 @@ class Summaries:
         self._limiter = limiter
         self._clock = clock
         self._shown: dict[int, str] = {}
-        """The text of each, as far as this process wrote it."""
+        """The texts that this process has shown, by notification id."""
         self._due_at = 0.0
-        """When the next refresh may be, by the event loop's clock."""
-        self._are_there_any = True
-        """As far as we know: the first refresh tells."""
+        """The earliest time of the next refresh, by the event loop's clock."""
+        self._has_summaries = True
+        """Whether there are summaries. Assumed true until the first refresh."""
         self._has_changed = False
-        """Something happened since the last refresh."""
+        """Whether the counts may have changed since the last refresh."""
 
     def note_change(self) -> None:
-        """Note that the counts may be others by now."""
-        self._has_changed = self._are_there_any
+        """Record that the counts may have changed."""
+        self._has_changed = self._has_summaries
 
-    def note_begun(self) -> None:
-        """Expect new summaries in the chats."""
-        self._has_changed = self._are_there_any = True
+    def expect_new(self) -> None:
+        """Record that new summaries were queued."""
+        self._has_changed = self._has_summaries = True
 
     async def refresh_if_due(self) -> float:
-        """Refresh, but not too often; returns after how many seconds to ask again, infinity if nothing waits for a refresh."""
+        """Refresh at most once in `REFRESH_SECONDS`. Return the seconds until a pending refresh is due; infinity if none is pending."""
         now = asyncio.get_running_loop().time()
         if now < self._due_at:
             return self._due_at - now if self._has_changed else float("inf")
         self._has_changed = False
-        self._are_there_any = await self.refresh()
+        self._has_summaries = await self.refresh()
         self._due_at = now + REFRESH_SECONDS
         return float("inf")
 
     async def refresh(self) -> bool:
-        """Edit each operator's newest summary, and delete the older ones; returns whether there is any."""
+        """Edit each operator's newest summary and delete the older ones. Return whether there is any."""
         summaries = await find_summaries(self._pool)
         newest = {summary.telegram_id: summary for summary in reversed(summaries)}
         for summary in summaries:
@@ -107,12 +107,12 @@ class Summaries:
             await self._end(summary)
 
     async def _edit(self, summary: Summary, text: str) -> bool:
-        """Show the text; returns False if it could not be shown."""
+        """Edit the message. Return False if it does not show the text now."""
         await self._limiter.wait(Lane.NOTIFICATION, chat=None)
         try:
             await self._bot.edit_message_text(text, chat_id=summary.telegram_id, message_id=summary.message_id)
         except TelegramBadRequest as error:
-            # After a restart we do not know what it says.
+            # Expected after a restart: the current text of the message is unknown, and may be equal.
             if "not modified" in error.message:
                 return True
             log.info("summary cannot be edited", notification_id=summary.notification_id)
@@ -128,7 +128,7 @@ class Summaries:
         return False
 
     async def _delete(self, summary: Summary) -> None:
-        """Remove a summary from the chat, because a newer one stands below it. Telegram refuses that after two days."""
+        """Delete a summary that was replaced by a newer one. Telegram refuses to delete messages older than two days."""
         await self._limiter.wait(Lane.NOTIFICATION, chat=None)
         try:
             await self._bot.delete_message(summary.telegram_id, summary.message_id)

@@ -14,7 +14,15 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
 
 from coffee_ledger.model import ChargeState, CreditKind
-from coffee_ledger.store.desk import Done, RefusalCause, Refused, foresee_part, refund_part, undo_adjustment, undo_match
+from coffee_ledger.store.desk import (
+    Done,
+    RefusalCause,
+    Refused,
+    preview_refund_part,
+    refund_part,
+    undo_adjustment,
+    undo_match,
+)
 from coffee_ledger.store.lookup import (
     ChargeFile,
     Entry,
@@ -39,8 +47,8 @@ from coffee_ledger.telegram.desk.messages import (
     balance_text,
     find_charge_card,
     one_line,
-    order_of_press,
     refuse,
+    request_of_press,
     show,
     show_everywhere,
 )
@@ -110,15 +118,15 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
     """Undo it, unless the charge was matched anew after the operator saw it."""
-    order = order_of_press(press, context)
-    if order is None:
+    request = request_of_press(press, context)
+    if request is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     if callback_data.is_charge:
         # The time of the match that the operator saw, because the charge may have been undone and matched again since.
-        done = await undo_match(context.pool, callback_data.number, order, shown=callback_data.matched_at)
+        done = await undo_match(context.pool, callback_data.number, request, shown=callback_data.matched_at)
     else:
-        done = await undo_adjustment(context.pool, callback_data.number, order)
+        done = await undo_adjustment(context.pool, callback_data.number, request)
     if not isinstance(done, Done):
         await refuse(press, done, context, card=await _left_as_it_is(callback_data, done, context))
         return
@@ -164,7 +172,7 @@ async def _ask_why(message: Message | InaccessibleMessage, subject: Undo, contex
 class _Shown:
     text: str
     matched_at: int = 0
-    """When the match was made, in unix seconds; 0 if there is none."""
+    """The time of the match in Unix seconds; 0 if there is none."""
 
 
 async def _show_charge(number: int, context: Context) -> _Shown | None:
@@ -306,12 +314,12 @@ async def take_amount(message: Message, number: int, said: str, context: Context
 
 
 async def reverse_part(press: CallbackQuery, callback_data: RefundPart, bot: Bot, context: Context) -> None:
-    order = order_of_press(press, context)
-    if order is None:
+    request = request_of_press(press, context)
+    if request is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     number = callback_data.charge_id
-    done = await refund_part(context.pool, number, order, amount=callback_data.amount, kept=callback_data.kept)
+    done = await refund_part(context.pool, number, request, amount=callback_data.amount, kept=callback_data.kept)
     if not isinstance(done, Done):
         # After a second press on the same button, keep the answer to the first.
         is_repeat = done.why is RefusalCause.REPEATED
@@ -359,7 +367,7 @@ async def _confirm_part(file: ChargeFile, part: Decimal, context: Context) -> Ca
     ]
     if charge.telegram_id is not None:
         user = file.users[charge.telegram_id]
-        change = await foresee_part(context.pool, charge.charge_id, amount=part)
+        change = await preview_refund_part(context.pool, charge.charge_id, amount=part)
         lines.append(speech.say("desk-part-user", user=name_of(user.telegram_id, file.users)))
         lines.append(_balance_after(user, change, speech))
     yes = RefundPart(charge_id=charge.charge_id, amount=part, kept=kept)
