@@ -7,7 +7,7 @@ from aiogram.types import CallbackQuery, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PaymentId, PaymentStatus, PendingPayment, TelegramId
-from coffee_ledger.store.pending_payments import cancel_payment, find_open_payments
+from coffee_ledger.store.pending_payments import Cancelling, cancel_payment, find_open_payments
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import CancelPayment, cancel_keyboard
 from coffee_ledger.telegram.speech import Speech
@@ -37,7 +37,7 @@ async def cancel(message: Message, context: Context) -> None:
         await message.answer(speech.say("cancel-which"), reply_markup=cancel_keyboard(speech, open_now))
     else:
         done = await cancel_payment(context.pool, open_now[0].payment_id, user, now=context.clock())
-        await message.answer(_confirm(done.payment, speech) if done else speech.say("cancel-nothing"))
+        await message.answer(describe(done, speech))
 
 
 async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, context: Context) -> None:
@@ -66,6 +66,13 @@ async def _rewrite(press: CallbackQuery, text: str) -> None:
         else:
             return
     await press.message.answer(text)
+
+
+def describe(done: Cancelling | None, speech: Speech) -> str:
+    """Say what /cancel did. The payment may have ended after it was found open, because its charge came or its time was over."""
+    if done is None:
+        return speech.say("cancel-nothing")
+    return _confirm(done.payment, speech) if done.is_new else speech.say(ENDED[done.payment.status])
 
 
 def _confirm(payment: PendingPayment, speech: Speech) -> str:
