@@ -29,7 +29,7 @@ from coffee_ledger.telegram.api.chat import Chat
 from coffee_ledger.telegram.api.live import WATCHERS_MAX, WATCHERS_OF_USER_MAX
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.token_bucket import TokenBucket
-from tests.bot.conftest import OPERATOR, RunBot, Running
+from tests.bot.fixtures import OPERATOR, RunBot, Running
 from tests.bot.people import Person
 from tests.bot.visitors import Events, Visitor, init_data
 from tests.integration.bmc import a_payment

@@ -12,8 +12,8 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.store.desk import Order, undo_match
 from coffee_ledger.telegram.days import read_day
 from coffee_ledger.telegram.speech import LANGUAGES, speech
-from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.desk import forge, shown
+from tests.bot.fixtures import OPERATOR, RunBot
 from tests.bot.people import Person, labels
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger

@@ -16,7 +16,7 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.store.lease import LEASE_SECONDS, Lease
 from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, Notifier, Send
 from coffee_ledger.telegram.rate_limiter import RateLimiter
-from tests.bot.conftest import OPERATOR, RunBot
+from tests.bot.fixtures import OPERATOR, RunBot
 from tests.bot.outbox import CREDITED, UNMATCHED, Outbox
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.bmc import a_payment, a_refund_of

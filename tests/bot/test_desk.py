@@ -12,8 +12,8 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import NotRaised, raise_claim
 from coffee_ledger.store.database import Pool
 from coffee_ledger.telegram.speech import speech
-from tests.bot.conftest import OPERATOR, RunBot
 from tests.bot.desk import actions, answer, ask, card_of, changed, data_of, forge, shown
+from tests.bot.fixtures import OPERATOR, RunBot
 from tests.bot.people import Message, Person, buttons, labels
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.bot.conftest import OPERATOR
 from tests.bot.desk import actions, answer, ask, case, data_of, shown
+from tests.bot.fixtures import OPERATOR
 from tests.bot.people import Message, Person, labels
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
