@@ -45,7 +45,9 @@ async def database(postgres_address: str) -> AsyncIterator[str]:
     """Return the name of a fresh database."""
     name = f"test_{next(numbers)}"
     admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE ledger")
+    # Copying files is about three times as fast as the default, which writes each page to the WAL. The checkpoints that it needs cost
+    # little, because the database is in memory and `fsync` is off.
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE ledger STRATEGY file_copy")
     yield name
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
