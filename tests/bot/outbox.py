@@ -64,13 +64,13 @@ class Outbox:
         rows = await self.pool.fetch("SELECT telegram_id, status FROM notifications ORDER BY notification_id")
         return {row["telegram_id"]: row["status"] for row in rows}
 
-    async def put_off(self) -> None:
-        """Wait until a failed attempt has put a notification off by more than two minutes."""
+    async def put_off(self, *, count: int = 1) -> None:
+        """Wait until failed attempts have put at least *count* notifications off by more than two minutes."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"
             )
-            while not await self.pool.fetchval(later):  # noqa: ASYNC110 — a table has no event to wait for
+            while await self.pool.fetchval(later) < count:  # noqa: ASYNC110 — a table has no event to wait for
                 await asyncio.sleep(0.02)
 
     async def make_due(self) -> None:

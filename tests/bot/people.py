@@ -1,6 +1,7 @@
 """Users who act as in a Telegram app, through the HTTP interface of the stand-in for Telegram."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,16 @@ class Person:
 
     async def texts(self) -> list[str]:
         return [str(one["text"]) for one in await self.messages()]
+
+
+async def people(sandbox: Sandbox, ids: Iterable[int]) -> list[Person]:
+    """
+    Return an English-speaking user for each id.
+
+    A test of many cases takes a user for each case, because the bot writes only four messages at once into one chat, and then one a
+    second.
+    """
+    return [await Person(sandbox, one).become(first_name="P", language_code="en") for one in ids]
 
 
 def code_in(text: str) -> PaymentId:

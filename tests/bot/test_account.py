@@ -1,14 +1,10 @@
-"""The user's language, the erasure of their data, the help, and the throttling of users who write too fast."""
+"""The user's language, the erasure of their data, and the help."""
 
 import asyncio
-import math
-import time
 from typing import Any
 
 import pytest
 
-from coffee_ledger.telegram.middleware import BURST_MAX, UPDATES_PER_SECOND
-from coffee_ledger.telegram.token_bucket import TokenBucket
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
@@ -151,53 +147,6 @@ async def test_help_answers_five_questions_shows_the_rates_and_leads_to_a_claim(
     assert "$1 = 100 credits" in message["text"]
     assert "€1 = 110 credits" in message["text"]
     assert "When did you pay" in await press(anna, "I paid, but no credits came")
-
-
-async def test_a_user_who_writes_too_fast_is_throttled_told_once_and_delays_no_other(
-    anna: Person, bohdan: Person
-) -> None:
-    began = time.monotonic()
-    for _ in range(BURST_MAX * 2):
-        await anna.say("hm")
-    said = await bohdan.ask("/balance")
-    allowed = BURST_MAX + math.ceil((time.monotonic() - began) * UPDATES_PER_SECOND)
-
-    async with asyncio.timeout(BURST_MAX * 2):
-        while len(texts := await anna.texts()) <= BURST_MAX:  # noqa: ASYNC110 — the bot sends one message a second
-            await asyncio.sleep(0.1)
-
-    assert "кредитів" in said
-    assert len(texts) <= allowed + 1
-    assert len([text for text in texts if "too fast for me" in text]) == 1
-
-
-async def test_an_amount_from_a_page_is_never_throttled(anna: Person, ledger: Ledger) -> None:
-    for _ in range(BURST_MAX + 1):
-        await anna.say("hm")
-
-    await anna.send_form('{"amount": 5}')
-
-    async with asyncio.timeout(BURST_MAX * 2):
-        while not await ledger.pool.fetchval("SELECT count(*) FROM pending_payments"):  # noqa: ASYNC110 — a table has no event to wait for
-            await asyncio.sleep(0.02)
-
-
-async def test_throttling_is_explained_once_in_the_chat_and_as_a_toast_in_the_chosen_language(
-    anna: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await anna.ask("/language")
-    await press(anna, "Українська")
-    await anna.ask("/balance")
-    monkeypatch.setattr(TokenBucket, "take", lambda *_: 1.0)
-
-    said = await anna.ask("/balance")
-    await anna.say("/balance")
-    answer = await anna.press("speak:uk")
-
-    assert "Не встигаю" in said
-    assert "Не встигаю" in answer["text"]
-    assert not answer["show_alert"]
-    assert len([text for text in await anna.texts() if "Не встигаю" in text]) == 1
 
 
 async def test_the_commands_are_listed_in_the_chosen_language(anna: Person) -> None:

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from coffee_ledger.telegram import clock
 from coffee_ledger.telegram.metrics import CLOCK_OFFSET
-from tests.bot.conftest import RunBot
+from tests.bot.fixtures import RunBot
 from tests.bot.people import DEADLINE_SECONDS
 
 HOUR = 3600

@@ -7,10 +7,11 @@ import pytest
 from coffee_ledger.codes import is_code, show_code
 from coffee_ledger.store.database import Pool
 from tests.bot.desk import changed
-from tests.bot.people import Person, buttons, code_in, labels
+from tests.bot.people import Person, buttons, code_in, labels, people
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
+from tests.sandbox.world import Sandbox
 
 pytestmark = pytest.mark.usefixtures("bot")
 
@@ -42,16 +43,16 @@ async def test_a_start_link_with_an_unknown_payload_is_an_ordinary_start(
     assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
 
 
-@pytest.mark.parametrize(("payload", "amount"), [("10", "$10"), ("7_50", "$7.50"), ("10-EUR", "€10")])
-async def test_a_link_with_an_amount_offers_it_and_records_nothing(
-    anna: Person, pool: Pool, payload: str, amount: str
-) -> None:
-    await anna.ask(f"/start {payload}")
-    offer = await anna.hear()
+async def test_a_link_with_an_amount_offers_it_and_records_nothing(sandbox: Sandbox, pool: Pool) -> None:
+    offered = {"10": "$10", "7_50": "$7.50", "10-EUR": "€10"}
+    users = await people(sandbox, range(1000, 1000 + len(offered)))
+    for user, (payload, amount) in zip(users, offered.items(), strict=True):
+        await user.ask(f"/start {payload}")
+        offer = await user.hear()
 
-    assert amount in offer["text"]
-    assert labels(offer)[0].startswith(amount)
-    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+        assert amount in offer["text"], payload
+        assert labels(offer)[0].startswith(amount), payload
+        assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0, payload
 
 
 async def test_an_amount_without_a_command_is_offered(anna: Person, ledger: Ledger) -> None:
@@ -84,21 +85,17 @@ async def test_a_request_is_answered_with_a_code_and_buttons_to_copy_pay_and_can
     assert await ledger.status(code) == "pending"
 
 
-@pytest.mark.parametrize(
-    ("written", "amount", "currency"),
-    [("7.50 EUR", "7.50", "EUR"), ("10,50", "10.50", "USD"), ("€5", "5", "EUR"), ("20usd", "20", "USD")],
-)
-async def test_an_amount_is_read_as_people_write_it(
-    anna: Person, pool: Pool, written: str, amount: str, currency: str
-) -> None:
-    code = await anna.ask_for_code(written)
+async def test_an_amount_is_read_as_people_write_it(anna: Person, pool: Pool) -> None:
+    read = {"7.50 EUR": ("7.50", "EUR"), "10,50": ("10.50", "USD"), "€5": ("5", "EUR"), "20usd": ("20", "USD")}
+    for written, (amount, currency) in read.items():
+        code = await anna.ask_for_code(written)
 
-    row = await pool.fetchrow(
-        "SELECT amount::text, currency, telegram_id, user_id FROM pending_payments WHERE payment_id = $1", code
-    )
-    assert row is not None
-    assert (float(row["amount"]), row["currency"]) == (float(amount), currency)
-    assert (row["telegram_id"], row["user_id"]) == (ANNA, ANNA)
+        row = await pool.fetchrow(
+            "SELECT amount::text, currency, telegram_id, user_id FROM pending_payments WHERE payment_id = $1", code
+        )
+        assert row is not None, written
+        assert (float(row["amount"]), row["currency"]) == (float(amount), currency), written
+        assert (row["telegram_id"], row["user_id"]) == (ANNA, ANNA), written
 
 
 async def test_a_button_requests_its_amount(anna: Person, ledger: Ledger) -> None:
@@ -112,32 +109,31 @@ async def test_a_button_requests_its_amount(anna: Person, ledger: Ledger) -> Non
     assert await ledger.status(code_in(answer["text"])) == "pending"
 
 
-@pytest.mark.parametrize(
-    ("written", "hint"),
-    [
-        ("ten", "could not read"),
-        ("-5", "could not read"),
-        ("1e3", "could not read"),
-        ("10.555", "could not read"),
-        ("1,000", "could not read"),
-        ("NaN", "could not read"),
-        ("5 10", "could not read"),
-        ("<b>5</b>", "could not read"),
-        ("0.99", "smallest amount is $1"),
-        ("0", "smallest amount is $1"),
-        ("10000.01", "largest amount is $10,000"),
-        ("999999999", "largest amount is $10,000"),
-        ("5 GBP", "USD, EUR"),
-        ("5 <i>", "could not read"),
-    ],
-)
-async def test_an_invalid_amount_is_explained_and_changes_nothing(
-    anna: Person, pool: Pool, written: str, hint: str
-) -> None:
-    said = await anna.ask(f"/pay {written}")
+INVALID_AMOUNTS = {
+    "ten": "could not read",
+    "-5": "could not read",
+    "1e3": "could not read",
+    "10.555": "could not read",
+    "1,000": "could not read",
+    "NaN": "could not read",
+    "5 10": "could not read",
+    "<b>5</b>": "could not read",
+    "0.99": "smallest amount is $1",
+    "0": "smallest amount is $1",
+    "10000.01": "largest amount is $10,000",
+    "999999999": "largest amount is $10,000",
+    "5 GBP": "USD, EUR",
+    "5 <i>": "could not read",
+}
 
-    assert hint in said
-    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+
+async def test_an_invalid_amount_is_explained_and_changes_nothing(sandbox: Sandbox, pool: Pool) -> None:
+    users = await people(sandbox, range(1000, 1000 + len(INVALID_AMOUNTS)))
+    for user, (written, hint) in zip(users, INVALID_AMOUNTS.items(), strict=True):
+        said = await user.ask(f"/pay {written}")
+
+        assert hint in said, written
+        assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0, written
 
 
 async def test_a_ukrainian_user_is_answered_in_ukrainian(bohdan: Person, pool: Pool) -> None:
@@ -149,15 +145,13 @@ async def test_a_ukrainian_user_is_answered_in_ukrainian(bohdan: Person, pool: P
     assert await pool.fetchval("SELECT language FROM users") == "uk"
 
 
-@pytest.mark.parametrize(
-    ("language_code", "spoken"), [("uk-UA", "Вітаємо"), ("ru", "Hello"), ("be", "Hello"), ("pt-br", "Hello")]
-)
-async def test_ukrainian_variants_are_answered_in_ukrainian_and_other_languages_in_english(
-    anna: Person, language_code: str, spoken: str
-) -> None:
-    await anna.become(language_code=language_code)
+async def test_ukrainian_variants_are_answered_in_ukrainian_and_other_languages_in_english(sandbox: Sandbox) -> None:
+    spoken = {"uk-UA": "Вітаємо", "ru": "Hello", "be": "Hello", "pt-br": "Hello"}
+    users = await people(sandbox, range(1000, 1000 + len(spoken)))
+    for user, (language_code, greeting) in zip(users, spoken.items(), strict=True):
+        await user.become(language_code=language_code)
 
-    assert spoken in await anna.ask("/start")
+        assert greeting in await user.ask("/start"), language_code
 
 
 async def test_the_bot_follows_a_change_of_the_users_language(anna: Person, pool: Pool) -> None:
@@ -212,9 +206,9 @@ async def test_any_other_text_gets_a_short_answer_that_names_pay(anna: Person) -
         assert "/pay" in said
 
 
-@pytest.mark.parametrize("written", ["K7QM-2XHD", "my code is k7qm 2xhd", "К7QМ2ХНD"])
-async def test_a_user_who_sends_the_code_to_the_bot_is_told_where_it_belongs(anna: Person, written: str) -> None:
-    assert "into the note" in await anna.ask(written)
+async def test_a_user_who_sends_the_code_to_the_bot_is_told_where_it_belongs(anna: Person) -> None:
+    for written in ("K7QM-2XHD", "my code is k7qm 2xhd", "К7QМ2ХНD"):
+        assert "into the note" in await anna.ask(written), written
 
 
 async def test_help_and_privacy_are_explained(anna: Person) -> None:
@@ -327,26 +321,23 @@ async def test_the_cancel_button_cancels_and_rewrites_its_message(anna: Person, 
     assert await ledger.status(code) == "cancelled"
 
 
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [("completed", "has already arrived"), ("expired", "has expired"), ("cancelled", "was already cancelled")],
-)
-async def test_a_press_on_an_old_button_says_how_the_payment_ended(
-    anna: Person, ledger: Ledger, pool: Pool, status: str, words: str
-) -> None:
-    code = await anna.ask_for_code("10")
-    await pool.execute(
-        "UPDATE pending_payments SET status = $2::text, completed_at = CASE WHEN $2::text = 'completed' THEN now() END"
-        " WHERE payment_id = $1",
-        code,
-        status,
-    )
+async def test_a_press_on_an_old_button_says_how_the_payment_ended(sandbox: Sandbox, ledger: Ledger) -> None:
+    ends = {"completed": "has already arrived", "expired": "has expired", "cancelled": "was already cancelled"}
+    users = await people(sandbox, range(1000, 1000 + len(ends)))
+    for user, (status, words) in zip(users, ends.items(), strict=True):
+        code = await user.ask_for_code("10")
+        await ledger.pool.execute(
+            "UPDATE pending_payments SET status = $2::text, completed_at = CASE WHEN $2::text = 'completed' THEN now() END"
+            " WHERE payment_id = $1",
+            code,
+            status,
+        )
 
-    answer = await anna.press("Cancel")
+        answer = await user.press("Cancel")
 
-    assert words in answer["text"]
-    assert answer["show_alert"]
-    assert status == await ledger.status(code)
+        assert words in answer["text"], status
+        assert answer["show_alert"], status
+        assert status == await ledger.status(code)
 
 
 async def test_a_button_under_an_inaccessible_message_still_works(anna: Person, ledger: Ledger) -> None:

@@ -16,9 +16,9 @@ from coffee_ledger.store.database import Pool
 from coffee_ledger.store.lease import LEASE_SECONDS, Lease
 from coffee_ledger.telegram.notifier import ATTEMPTS_MAX, Notifier, Send
 from coffee_ledger.telegram.rate_limiter import RateLimiter
-from tests.bot.conftest import OPERATOR, RunBot
+from tests.bot.fixtures import OPERATOR, RunBot
 from tests.bot.outbox import CREDITED, UNMATCHED, Outbox
-from tests.bot.people import DEADLINE_SECONDS, Person
+from tests.bot.people import DEADLINE_SECONDS, Person, people
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN
 from tests.integration.webhook import Webhook
@@ -164,47 +164,54 @@ async def test_a_notification_that_cannot_be_rendered_is_given_up_and_the_next_i
 # Faults of Telegram ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("bot")
-@pytest.mark.parametrize("kind", ["server_error", "not_json", "reset"])
-async def test_a_failed_send_is_retried(sandbox: Sandbox, anna: Person, outbox: Outbox, kind: str) -> None:
-    await met(anna)
-    await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
-
-    await outbox.owe(ANNA)
-
-    assert (await anna.hear())["text"] == THANKS
-    await outbox.become("sent")
+async def failing(sandbox: Sandbox, *kinds: str) -> dict[str, Person]:
+    """Let the next message to a user fail, for one user for each kind of fault; return the users by the kind."""
+    users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
+    for kind, user in users.items():
+        await met(user)
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=user.telegram_id)
+    return users
 
 
 @pytest.mark.usefixtures("bot")
-@pytest.mark.parametrize("kind", ["server_error", "not_json", "reset", "unauthorized"])
-async def test_a_notification_is_never_given_up_because_of_telegrams_faults(
-    sandbox: Sandbox, anna: Person, outbox: Outbox, kind: str
-) -> None:
-    await met(anna)
-    await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
-    await outbox.owe(ANNA, attempts=2000)
+async def test_a_failed_send_is_retried(sandbox: Sandbox, outbox: Outbox) -> None:
+    users = await failing(sandbox, "server_error", "not_json", "reset")
 
-    await outbox.put_off()
+    await outbox.owe(*(user.telegram_id for user in users.values()))
+
+    for kind, user in users.items():
+        assert (await user.hear())["text"] == THANKS, kind
+    await outbox.become("sent", count=len(users))
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_notification_is_never_given_up_because_of_telegrams_faults(sandbox: Sandbox, outbox: Outbox) -> None:
+    users = await failing(sandbox, "server_error", "not_json", "reset", "unauthorized")
+    await outbox.owe(*(user.telegram_id for user in users.values()), attempts=2000)
+
+    await outbox.put_off(count=len(users))
     await outbox.make_due()
 
-    assert (await anna.hear())["text"] == THANKS
-    await outbox.become("sent")
+    for kind, user in users.items():
+        assert (await user.hear())["text"] == THANKS, kind
+    await outbox.become("sent", count=len(users))
 
 
 @pytest.mark.usefixtures("bot")
-@pytest.mark.parametrize("kind", ["server_error", "not_json", "reset", "too_many_requests"])
-async def test_a_failed_message_is_not_overtaken_by_the_next(
-    sandbox: Sandbox, anna: Person, webhook: Webhook, kind: str
-) -> None:
-    payment = a_payment(support_note=await anna.ask_for_code("5"))
-    await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=ANNA)
+async def test_a_failed_message_is_not_overtaken_by_the_next(sandbox: Sandbox, webhook: Webhook) -> None:
+    """Each user has a pending payment of another amount, so that no two payments are alike."""
+    kinds = ("server_error", "not_json", "reset", "too_many_requests")
+    users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
+    for amount, (kind, user) in enumerate(users.items(), start=5):
+        payment = a_payment(support_note=await user.ask_for_code(str(amount)), amount=amount)
+        await sandbox.post("/telegram/misbehave", method="sendMessage", kind=kind, user_id=user.telegram_id)
 
-    await webhook.settle(payment, a_refund_of(payment))
+        await webhook.settle(payment, a_refund_of(payment))
 
-    first, second = (await anna.hear())["text"], (await anna.hear())["text"]
-    assert "+500 credits" in first
-    assert "refund" in second.lower()
+    for amount, (kind, user) in enumerate(users.items(), start=5):
+        first, second = (await user.hear())["text"], (await user.hear())["text"]
+        assert f"+{amount * 100} credits" in first, kind
+        assert "refund" in second.lower(), kind
 
 
 @pytest.mark.parametrize(("minutes", "passes"), [(1, False), (14, True)])

@@ -3,8 +3,8 @@
 import pytest
 
 from coffee_ledger.store.database import Pool
-from tests.bot.conftest import OPERATOR
 from tests.bot.desk import ask, card_of, case, data_of, shown
+from tests.bot.fixtures import OPERATOR
 from tests.bot.people import Person, labels
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription
 from tests.integration.people import ANNA, Ledger

@@ -6,8 +6,8 @@ import pytest
 
 from coffee_ledger.store.database import Pool
 from coffee_ledger.telegram.speech import LANGUAGES, speech
-from tests.bot.conftest import OPERATOR
 from tests.bot.desk import actions, answer, ask, card_of, data_of, forge, shown
+from tests.bot.fixtures import OPERATOR
 from tests.bot.people import Message, Person, buttons, code_in, labels
 from tests.bot.test_delivery import sends
 from tests.integration.bmc import a_payment

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from coffee_ledger.telegram.assembly import payments_in
 from coffee_ledger.telegram.client import make_bot
-from tests.bot.conftest import settings_of
+from tests.bot.fixtures import settings_of
 from tests.bot.people import DEADLINE_SECONDS, Person
 from tests.integration.people import ANNA
 from tests.sandbox.world import Sandbox

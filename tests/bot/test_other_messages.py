@@ -8,10 +8,11 @@ import pytest
 
 from coffee_ledger.store.database import Pool
 from tests.bot.outbox import Outbox
-from tests.bot.people import Person
+from tests.bot.people import Person, people
 from tests.integration.bmc import a_payment
 from tests.integration.people import ANNA, Ledger
 from tests.integration.webhook import Webhook
+from tests.sandbox.world import Sandbox
 
 pytestmark = pytest.mark.usefixtures("bot")
 
@@ -49,58 +50,54 @@ async def says_nothing_to(person: Person, kind: str = "message", **message: Any)
     assert len(await person.messages()) == count + 1
 
 
-@pytest.mark.parametrize(
-    ("content", "answer", "leads_to"),
-    [
-        (STICKER, "Lovely, thank you!", "/pay"),
-        (VOICE, "I cannot understand voice messages", "/help"),
-        ({"video_note": {**FILE, "length": 240, "duration": 3}}, "I cannot understand voice messages", "/help"),
-        ({"photo": [SIZED]}, "I cannot read receipts", "/claim"),
-        ({"document": {**FILE, "file_name": "receipt.pdf"}}, "I cannot read receipts", "/claim"),
-        ({"animation": {**SIZED, "duration": 1}, "document": FILE}, "I cannot read receipts", "/claim"),
-        (FORWARDED, "I cannot read receipts", "/claim"),
-        ({"photo": [SIZED], "caption": "K7QM-2XHD"}, "into the note", "/pay"),
-        ({"contact": {"phone_number": "+380", "first_name": "Anna"}}, "did not understand", "/help"),
-        ({"location": {"latitude": 50.4, "longitude": 30.5}}, "did not understand", "/help"),
-    ],
-    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
-)
-async def test_an_unreadable_message_gets_a_kind_answer_with_the_next_step(
-    anna: Person, pool: Pool, content: dict[str, Any], answer: str, leads_to: str
-) -> None:
-    await anna.ask("/start")
-
-    await send(anna, **content)
-    said = (await anna.hear())["text"]
-
-    assert answer in said
-    assert leads_to in said
-    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+UNREADABLE: list[tuple[dict[str, Any], str, str]] = [
+    (STICKER, "Lovely, thank you!", "/pay"),
+    (VOICE, "I cannot understand voice messages", "/help"),
+    ({"video_note": {**FILE, "length": 240, "duration": 3}}, "I cannot understand voice messages", "/help"),
+    ({"photo": [SIZED]}, "I cannot read receipts", "/claim"),
+    ({"document": {**FILE, "file_name": "receipt.pdf"}}, "I cannot read receipts", "/claim"),
+    ({"animation": {**SIZED, "duration": 1}, "document": FILE}, "I cannot read receipts", "/claim"),
+    (FORWARDED, "I cannot read receipts", "/claim"),
+    ({"photo": [SIZED], "caption": "K7QM-2XHD"}, "into the note", "/pay"),
+    ({"contact": {"phone_number": "+380", "first_name": "Anna"}}, "did not understand", "/help"),
+    ({"location": {"latitude": 50.4, "longitude": 30.5}}, "did not understand", "/help"),
+]
 
 
-@pytest.mark.parametrize("content", [STICKER, VOICE, {"photo": [SIZED]}], ids=["sticker", "voice", "photo"])
-async def test_only_words_answer_a_question(anna: Person, ledger: Ledger, content: dict[str, Any]) -> None:
-    await anna.ask("/claim")
+async def test_an_unreadable_message_gets_a_kind_answer_with_the_next_step(sandbox: Sandbox, pool: Pool) -> None:
+    users = await people(sandbox, range(1000, 1000 + len(UNREADABLE)))
+    for user, (content, answer, leads_to) in zip(users, UNREADABLE, strict=True):
+        await user.ask("/start")
 
-    await send(anna, **content)
-    said = (await anna.hear())["text"]
-    await anna.press("Today")
+        await send(user, **content)
+        said = (await user.hear())["text"]
 
-    assert "answer in words" in said
-    assert "How much" in (await anna.hear())["text"]
+        assert answer in said, content
+        assert leads_to in said, content
+        assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0, content
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"pinned_message": {"message_id": 1, "date": 0, "chat": {"id": ANNA, "type": "private"}}},
-        {"write_access_allowed": {"from_request": True}},
-        {"message_auto_delete_timer_changed": {"message_auto_delete_time": 86_400}},
-    ],
-    ids=lambda value: next(iter(value)),
-)
-async def test_service_messages_are_not_answered(anna: Person, content: dict[str, Any]) -> None:
-    await says_nothing_to(anna, **content)
+async def test_only_words_answer_a_question(sandbox: Sandbox) -> None:
+    contents: list[dict[str, Any]] = [STICKER, VOICE, {"photo": [SIZED]}]
+    users = await people(sandbox, range(1000, 1000 + len(contents)))
+    for user, content in zip(users, contents, strict=True):
+        await user.ask("/claim")
+
+        await send(user, **content)
+        said = (await user.hear())["text"]
+        await user.press("Today")
+
+        assert "answer in words" in said, content
+        assert "How much" in (await user.hear())["text"], content
+
+
+async def test_service_messages_are_not_answered(sandbox: Sandbox) -> None:
+    pinned, allowed, timed = await people(sandbox, range(1000, 1003))
+    here = {"id": pinned.telegram_id, "type": "private"}
+
+    await says_nothing_to(pinned, pinned_message={"message_id": 1, "date": 0, "chat": here})
+    await says_nothing_to(allowed, write_access_allowed={"from_request": True})
+    await says_nothing_to(timed, message_auto_delete_timer_changed={"message_auto_delete_time": 86_400})
 
 
 async def test_a_service_message_does_not_answer_a_question(anna: Person) -> None:
@@ -124,15 +121,15 @@ async def test_an_edited_message_is_not_handled_again(anna: Person, pool: Pool) 
     assert "edited_message" not in str(asked["params"])
 
 
-@pytest.mark.parametrize("content", [{"text": "/pay 10"}, {"text": "/unmatched"}, {"text": "hello"}, STICKER])
-async def test_messages_in_groups_are_ignored_and_show_no_code(
-    anna: Person, pool: Pool, content: dict[str, Any]
-) -> None:
-    await says_nothing_to(anna, chat=GROUP, **content)
+async def test_messages_in_groups_are_ignored_and_show_no_code(sandbox: Sandbox, pool: Pool) -> None:
+    contents: list[dict[str, Any]] = [{"text": "/pay 10"}, {"text": "/unmatched"}, {"text": "hello"}, STICKER]
+    users = await people(sandbox, range(1000, 1000 + len(contents)))
+    for user, content in zip(users, contents, strict=True):
+        await says_nothing_to(user, chat=GROUP, **content)
 
-    sent = await anna.sandbox.get("/telegram/calls", method="sendMessage")
-    assert str(GROUP["id"]) not in str(sent)
-    assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0
+        sent = await sandbox.get("/telegram/calls", method="sendMessage")
+        assert str(GROUP["id"]) not in str(sent), content
+        assert await pool.fetchval("SELECT count(*) FROM pending_payments") == 0, content
 
 
 async def test_the_desk_does_not_answer_an_operator_in_a_group(operator: Person) -> None:

@@ -9,8 +9,8 @@ import pytest
 from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
-from tests.bot.conftest import OPERATOR
 from tests.bot.desk import actions, answer, ask, card_of, case, data_of, shown
+from tests.bot.fixtures import OPERATOR
 from tests.bot.people import Message, Person, buttons, labels
 from tests.integration.bmc import a_payment, a_subscription
 from tests.integration.people import Ledger

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.bot.conftest import OPERATOR
 from tests.bot.desk import actions, answer, ask, case, data_of, shown
-from tests.bot.people import Message, Person, labels
+from tests.bot.fixtures import OPERATOR, RunBot
+from tests.bot.people import Message, Person, labels, people
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import Webhook
@@ -126,20 +126,21 @@ async def test_a_second_part_can_be_refunded_later(
     assert await ledger.credits() == [5000, -2000, -1000]
 
 
-@pytest.mark.usefixtures("bot")
-@pytest.mark.parametrize("said", ["0", "50", "51", "20 EUR", "a lot", "-5", "1e1"])
 async def test_an_invalid_part_is_asked_for_again(
-    anna: Person, operator: Person, webhook: Webhook, ledger: Ledger, said: str
+    run_bot: RunBot, sandbox: Sandbox, anna: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    await paid(anna, webhook)
+    parts = ["0", "50", "51", "20 EUR", "a lot", "-5", "1e1"]
+    operators = range(OPERATOR, OPERATOR + len(parts))
+    async with run_bot(ADMIN_IDS=",".join(map(str, operators))):
+        await paid(anna, webhook)
+        for operator, said in zip(await people(sandbox, operators), parts, strict=True):
+            again = await asked_to_reverse(operator, await opened(operator), said)
 
-    again = await asked_to_reverse(operator, await opened(operator), said)
-
-    assert "That is not a part of $50" in again["text"]
-    asked = await answer(operator, again, "49,99")
-    assert "-4,999; balance 5000 → 1" in asked["text"]
-    await operator.press(data_of(asked, "No, leave it"))
-    assert await ledger.credits() == [5000]
+            assert "That is not a part of $50" in again["text"], said
+            asked = await answer(operator, again, "49,99")
+            assert "-4,999; balance 5000 → 1" in asked["text"], said
+            await operator.press(data_of(asked, "No, leave it"))
+            assert await ledger.credits() == [5000], said
 
 
 @pytest.mark.usefixtures("bot")

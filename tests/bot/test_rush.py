@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.store.database import Pool
-from tests.bot.conftest import RunBot
+from tests.bot.fixtures import RunBot
 from tests.bot.outbox import Outbox
 from tests.bot.people import CODE, Person
 from tests.sandbox.world import Sandbox

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from coffee_ledger.store.database import Pool
-from tests.bot.conftest import RunBot
 from tests.bot.desk import answer, data_of
+from tests.bot.fixtures import RunBot
 from tests.bot.outbox import Outbox
 from tests.bot.people import DEADLINE_SECONDS, Message, Person
 from tests.integration.bmc import a_payment

@@ -1,3 +1,5 @@
-from tests.integration.conftest import database, database_url, ledger, pool, postgres_address, role_url, webhook
+import pytest
 
-__all__ = ["database", "database_url", "ledger", "pool", "postgres_address", "role_url", "webhook"]
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.integration.fixtures")

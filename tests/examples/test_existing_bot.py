@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.bot.conftest import OPERATOR, free_port
+from tests.bot.fixtures import OPERATOR, free_port
 from tests.bot.people import Person
 from tests.bot.visitors import Visitor, init_data
 from tests.integration.bmc import a_payment

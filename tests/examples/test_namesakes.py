@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.bot.conftest import OPERATOR, free_port
+from tests.bot.fixtures import OPERATOR, free_port
 from tests.bot.people import Person
 from tests.e2e.people import Person as Customer
 from tests.e2e.stack import IMAGE_TAG, ROOT, SERVICES, Stack, another_stack, build_image

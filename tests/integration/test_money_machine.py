@@ -147,9 +147,10 @@ class World:
 @pytest.fixture
 def silence() -> Iterator[None]:
     """Disable logging, because the log lines of earlier sequences would hide the one that fails."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 @pytest.fixture

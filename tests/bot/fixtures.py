@@ -1,0 +1,134 @@
+"""The real bot with its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
+
+import asyncio
+import functools
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+
+from coffee_ledger.runtime.settings import read_settings
+from coffee_ledger.telegram.settings import BotSettings
+from services.bot.__main__ import work
+from tests.bot.people import Person
+from tests.e2e.stack import free_ports
+from tests.integration.people import ANNA, BOHDAN
+from tests.sandbox.world import TOKEN, Sandbox, open_sandbox
+
+pytest_plugins = ["tests.integration.fixtures"]
+
+OPERATOR = 900
+STOP_SECONDS_MAX = 15
+
+
+@dataclass
+class Running:
+    """A bot that runs in this process."""
+
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+    url: str
+    """The base URL of its Mini App API."""
+    is_killed: bool = False
+
+    async def kill(self) -> None:
+        """End the bot without draining or saving anything: the closest to `kill -9` within one process."""
+        self.is_killed = True
+        self.task.cancel()
+        await asyncio.wait({self.task})
+
+
+def print_stacks() -> None:
+    for one in asyncio.all_tasks():
+        one.print_stack(limit=6, file=sys.stdout)
+
+
+RunBot = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+def free_port() -> int:
+    [port] = free_ports(1)
+    return port
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_tls_context() -> Iterator[None]:
+    """Read the trusted certificates once, not twice for each bot. No bot uses them here: the stand-in for Telegram speaks plain HTTP."""
+    cached = functools.cache(ssl.create_default_context)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aiogram.client.session.aiohttp.ssl", SimpleNamespace(create_default_context=cached))
+        yield
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with open_sandbox() as running:
+        yield running
+
+
+def settings_of(sandbox: Sandbox, database_url: str, **changed: str) -> BotSettings:
+    environ = {
+        "DATABASE_URL": database_url,
+        "HEALTH_PORT": str(free_port()),
+        "BOT_PORT": str(free_port()),
+        "BOT_TOKEN": TOKEN,
+        "TELEGRAM_API_URL": str(sandbox.url / "telegram"),
+        "ADMIN_IDS": str(OPERATOR),
+        "BMC_PAGE_URL": "https://buymeacoffee.com/creator",
+        "PUBLIC_HOST": "pay.example",
+        "CREDITS_PER_UNIT": "USD=100,EUR=110",
+    }
+    return read_settings(BotSettings, environ | changed)
+
+
+@pytest.fixture
+def run_bot(sandbox: Sandbox, role_url: Callable[[str], str]) -> RunBot:
+    """Return a function that runs the bot for as long as its context lasts; keyword arguments override settings."""
+
+    @asynccontextmanager
+    async def run(**changed: str) -> AsyncIterator[Running]:
+        settings = settings_of(sandbox, role_url("bot"), **changed)
+        stop = asyncio.Event()
+        task = asyncio.create_task(work(settings, stop))
+        running = Running(task, stop, f"http://127.0.0.1:{settings.BOT_PORT}")
+        try:
+            yield running
+        except BaseException:
+            # Show where the bot's tasks were when the test failed.
+            print_stacks()
+            raise
+        finally:
+            stop.set()
+            _, still = await asyncio.wait({running.task}, timeout=STOP_SECONDS_MAX)
+        if still:
+            print_stacks()
+            pytest.fail(f"the bot did not stop within {STOP_SECONDS_MAX} seconds")
+        if not running.is_killed:
+            running.task.result()
+
+    return run
+
+
+@pytest.fixture
+async def bot(run_bot: RunBot) -> AsyncIterator[Running]:
+    async with run_bot() as running:
+        yield running
+
+
+@pytest.fixture
+async def anna(sandbox: Sandbox) -> Person:
+    return await Person(sandbox, ANNA).become(first_name="Anna", username="anna", language_code="en")
+
+
+@pytest.fixture
+async def bohdan(sandbox: Sandbox) -> Person:
+    return await Person(sandbox, BOHDAN).become(first_name="Богдан", language_code="uk")
+
+
+@pytest.fixture
+async def operator(sandbox: Sandbox) -> Person:
+    return await Person(sandbox, OPERATOR).become(first_name="Olha", language_code="en")

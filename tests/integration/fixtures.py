@@ -1,0 +1,104 @@
+"""A real Postgres for the session, and a separate database for each test, created from `db/init.sql`."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import structlog
+
+from coffee_ledger.store.database import Pool, open_pool
+from tests.e2e.stack import docker_services
+from tests.integration.people import Ledger
+from tests.integration.webhook import Webhook, serve_webhook
+
+COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> Iterator[None]:
+    """
+    Log exceptions without local variables, as the services do.
+
+    Without any configuration, structlog lets Rich print them with all locals. That takes seconds, in which no other task can run.
+    """
+    before = structlog.get_config()
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*before["processors"][:-1], renderer])
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(scope="session")
+def postgres_address() -> Iterator[str]:
+    """Return HOST:PORT of a running Postgres; its database `ledger` is the template of each test's database."""
+    project = f"coffee-ledger-tests-db-{os.getpid()}"
+    with docker_services("docker compose", COMPOSE_FILE, project, "up --detach --wait", "down --volumes") as up:
+        yield f"127.0.0.1:{up.port_for('db', 5432)}"
+
+
+@pytest.fixture
+async def database(postgres_address: str) -> AsyncIterator[str]:
+    """Return the name of a fresh database."""
+    name = f"test_{next(numbers)}"
+    admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
+    # Copying files is about three times as fast as the default, which writes each page to the WAL. The checkpoints that it needs cost
+    # little, because the database is in memory and `fsync` is off.
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE ledger STRATEGY file_copy")
+    yield name
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+def role_url(postgres_address: str, database: str) -> Callable[[str], str]:
+    """Return a function for the URL of the test's database by role: `role_url("webhook")`."""
+    return lambda role: f"postgresql://{role}@{postgres_address}/{database}"
+
+
+@pytest.fixture
+def original_url(postgres_address: str) -> Callable[[str], str]:
+    """Return a function for the URL of the template database by role; its copies do not restrict who may connect."""
+    return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
+
+
+@pytest.fixture
+def database_url(role_url: Callable[[str], str]) -> str:
+    """Return the database URL of the owner."""
+    return role_url("ledger_owner")
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """Return a pool of the owner, to arrange rows and to inspect them."""
+    async with open_pool(database_url) as pool:
+        yield pool
+
+
+@pytest.fixture
+def ledger(pool: Pool) -> Ledger:
+    return Ledger(pool)
+
+
+@pytest.fixture
+async def desk(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    """Return a pool with the bot's role, for actions of users and operators."""
+    async with open_pool(role_url("bot")) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def janitor(role_url: Callable[[str], str]) -> AsyncIterator[Pool]:
+    """Return a pool with the janitor's role."""
+    async with open_pool(role_url("janitor")) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def webhook(role_url: Callable[[str], str]) -> AsyncIterator[Webhook]:
+    """Run the webhook service on a free port, with its own database role."""
+    async with open_pool(role_url("webhook")) as pool, serve_webhook(pool) as webhook:
+        yield webhook
