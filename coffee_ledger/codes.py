@@ -31,6 +31,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, islice, pairwise
+from operator import mul
 from random import Random
 from string import ascii_uppercase
 from urllib.parse import unquote
@@ -55,12 +56,18 @@ HALVES_PAIRED_MAX = 12
 _HALF = CODE_LENGTH // 2
 _PRIME = len(ALPHABET)
 _DIGITS = frozenset("0123456789")
+_SIGNS = frozenset(ALPHABET)
 _VALUES = {sign: value for value, sign in enumerate(ALPHABET)}
 
 # The check is similar to ISO 7064: the sum of the signs' values, weighted by powers of 11, is 1 modulo 31. Because 31 is prime
 # and the eight weights differ, one wrong sign always changes the sum, and so do any two swapped signs.
 _WEIGHTS = tuple(pow(11, CODE_LENGTH - 1 - place, _PRIME) for place in range(CODE_LENGTH))
 _SUM = 1
+_WEIGHT_RATIOS = {
+    (first, second): _WEIGHTS[first] * pow(_WEIGHTS[second], -1, _PRIME)
+    for first, second in combinations(range(CODE_LENGTH), 2)
+}
+"""If the sign in the first place grows by one, the sign in the second must fall by this much to keep the sum."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +99,7 @@ def check_sign(signs: str) -> str:
 
 def is_code(text: str) -> bool:
     """Tell whether *text* is a code in its stored form: eight signs, no dash, mixed halves, right check sign."""
-    return (
-        len(text) == CODE_LENGTH
-        and _VALUES.keys() >= set(text)
-        and _is_mixed(text[:_HALF])
-        and _is_mixed(text[_HALF:])
-        and _weigh(text) == _SUM
-    )
+    return len(text) == CODE_LENGTH and _SIGNS.issuperset(text) and _has_mixed_halves(text) and _weigh(text) == _SUM
 
 
 def show_code(payment_id: PaymentId) -> str:
@@ -113,15 +114,13 @@ def confusable_codes(code: PaymentId) -> frozenset[PaymentId]:
     A new code is issued only if neither it nor any of these was issued before. Otherwise a typo in one code could look
     like a typo in the other.
     """
-    return frozenset(
-        PaymentId(near)
-        for first, second in combinations(range(CODE_LENGTH), 2)
-        for sign in ALPHABET
-        if sign != code[first]
-        and is_code(
-            near := _complete(f"{code[:first]}{sign}{code[first + 1 : second]}{code[second + 1 :]}", place=second)
-        )
-    )
+    values = [_VALUES[sign] for sign in code]
+    near = set()
+    for (first, second), ratio in _WEIGHT_RATIOS.items():
+        for value, sign in enumerate(ALPHABET):
+            balancing = ALPHABET[(values[second] - (value - values[first]) * ratio) % _PRIME]
+            near.add(f"{code[:first]}{sign}{code[first + 1 : second]}{balancing}{code[second + 1 :]}")
+    return frozenset(PaymentId(signs) for signs in near - {code} if _has_mixed_halves(signs))
 
 
 def is_older_form(text: str) -> bool:
@@ -182,7 +181,8 @@ def read_exact_codes(text: str) -> frozenset[PaymentId]:
 
 
 def _weigh(signs: str) -> int:
-    return sum(weight * _VALUES[sign] for weight, sign in zip(_WEIGHTS, signs, strict=True)) % _PRIME
+    total: int = sum(map(mul, _WEIGHTS, map(_VALUES.__getitem__, signs)))
+    return total % _PRIME
 
 
 def _complete(signs: str, *, place: int) -> str:
@@ -193,8 +193,12 @@ def _complete(signs: str, *, place: int) -> str:
     return signs[:place] + ALPHABET[missing] + signs[place:]
 
 
+def _has_mixed_halves(text: str) -> bool:
+    return _is_mixed(text[:_HALF]) and _is_mixed(text[_HALF:])
+
+
 def _is_mixed(signs: str) -> bool:
-    return any(sign in _DIGITS for sign in signs) and any(sign not in _DIGITS for sign in signs)
+    return not _DIGITS.isdisjoint(signs) and not _DIGITS.issuperset(signs)
 
 
 # Spelling: convert a text to A-Z and 0-9, "!" for any other letter, "-" for a dash, and " " for the rest --------------
