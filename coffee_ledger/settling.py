@@ -3,6 +3,8 @@ Settle events: compute, without any I/O, the changes that a batch of events make
 
 The store loads a `Book` with everything that the batch may need. `settle` processes the events in the order in which they
 came, so that each event sees the decisions about earlier ones. Then the store writes the `Settlement` in one transaction.
+
+The rules that decide which user a charge belongs to are in `coffee_ledger/matching.py`.
 """
 
 from collections import defaultdict
@@ -32,7 +34,7 @@ from coffee_ledger.model import (
     Rates,
     TelegramId,
 )
-from coffee_ledger.notifications import (
+from coffee_ledger.notification_facts import (
     ChargeContradicted,
     ChargeFlagged,
     ChargeGuessed,
@@ -555,6 +557,7 @@ class _Fold:
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
         # Learn only after this look, because learning adds the charge itself to the supporter's charges.
         self._learn(matched, found)
+        # The rate of today: neither the rate nor the amount at the time of the request counts.
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:

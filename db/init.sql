@@ -301,7 +301,7 @@ CREATE TABLE operator_actions (
 );
 COMMENT ON TABLE operator_actions IS 'The audit log: the operator, the action, the time and the reason.';
 COMMENT ON COLUMN operator_actions.action
-IS 'One of the actions of coffee_ledger/store/desk.py, or free text from an operator at a psql prompt.';
+IS 'One of the actions of coffee_ledger/store/decisions.py, or free text from an operator at a psql prompt.';
 COMMENT ON COLUMN operator_actions.outsider_id IS 'The outsider that the action marked or unmarked.';
 COMMENT ON COLUMN operator_actions.telegram_id IS 'The user concerned, if any.';
 COMMENT ON COLUMN operator_actions.request_key

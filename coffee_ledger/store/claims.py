@@ -16,7 +16,7 @@ from coffee_ledger.claiming import (
     search_window,
 )
 from coffee_ledger.model import TelegramId
-from coffee_ledger.notifications import ClaimRaised, NewNotification
+from coffee_ledger.notification_facts import ClaimRaised, NewNotification
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import queue_notifications
 

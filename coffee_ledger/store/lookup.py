@@ -20,7 +20,7 @@ from coffee_ledger.model import (
     PendingPayment,
     TelegramId,
 )
-from coffee_ledger.notifications import ChargeUnmatched, Facts
+from coffee_ledger.notification_facts import ChargeUnmatched, Facts
 from coffee_ledger.store.claims import load_candidates, load_declines, load_guessed
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts

@@ -16,7 +16,7 @@ from typing import Any
 
 from coffee_ledger.charges import Reason
 from coffee_ledger.model import NotificationKind, TelegramId
-from coffee_ledger.notifications import Facts
+from coffee_ledger.notification_facts import Facts
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
 from coffee_ledger.store.rows import read_facts, reasons_of
 

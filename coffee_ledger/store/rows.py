@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from coffee_ledger.charges import Charge, Flag, Reason, Rejection
 from coffee_ledger.model import ChargeState, Doubt, Family, Method, NotificationKind, PaymentStatus, PendingPayment
-from coffee_ledger.notifications import FACTS, Facts, NewNotification
+from coffee_ledger.notification_facts import FACTS, Facts, NewNotification
 from coffee_ledger.store.database import Connection, sql
 
 Row = asyncpg.Record | Mapping[str, Any]

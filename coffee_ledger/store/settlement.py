@@ -11,7 +11,7 @@ from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName, RivalCharg
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.matching import CLOCK_SLACK, GuessRecord, Rules
 from coffee_ledger.model import ChargeKey, DeliveryKey, Outcome, TelegramId
-from coffee_ledger.notifications import EventRetried, EventUnreadable, NewNotification
+from coffee_ledger.notification_facts import EventRetried, EventUnreadable, NewNotification
 from coffee_ledger.settling import (
     ANNOUNCED_TWICE_WITHIN,
     PERIOD_SLACK,

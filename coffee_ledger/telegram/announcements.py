@@ -8,7 +8,7 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from coffee_ledger.charges import Flag
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import Method, Rates
-from coffee_ledger.notifications import (
+from coffee_ledger.notification_facts import (
     AdjustmentCause,
     ChargeFlagged,
     ChargeNews,

@@ -17,7 +17,7 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, Update, User
 
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.pending_payments import meet_user
+from coffee_ledger.store.users import meet_user
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.measuring import note_failure
 from coffee_ledger.telegram.speech import Speech, language_of, speech

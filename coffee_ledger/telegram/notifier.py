@@ -37,7 +37,7 @@ from opentelemetry.util.types import AttributeValue
 
 from coffee_ledger.errors import DatabaseAwayError
 from coffee_ledger.model import Rates, TelegramId
-from coffee_ledger.notifications import ClaimRaised, PaymentCredited, WaitingSummary
+from coffee_ledger.notification_facts import ClaimRaised, PaymentCredited, WaitingSummary
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.runtime.tracing import exemplar, follow, span
 from coffee_ledger.store.database import Pool

@@ -17,8 +17,8 @@ from aiogram import Bot
 
 from coffee_ledger.model import PaymentId, Rates, TelegramId
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.desk import OperatorRequest, match_charge, undo_match
-from coffee_ledger.store.pending_payments import erase_user
+from coffee_ledger.store.decisions import OperatorRequest, match_charge, undo_match
+from coffee_ledger.store.users import erase_user
 from coffee_ledger.telegram.api.app import (
     REQUESTS_BURST,
     REQUESTS_PER_SECOND,

@@ -9,7 +9,7 @@ from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import raise_claim
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.desk import OperatorRequest, undo_match
+from coffee_ledger.store.decisions import OperatorRequest, undo_match
 from tests.bot.desk import forge, shown
 from tests.bot.fixtures import OPERATOR, RunBot
 from tests.bot.people import Person, labels, people

@@ -34,7 +34,7 @@ from coffee_ledger.model import (
 )
 from coffee_ledger.store.claims import CLAIMS_A_DAY_MAX, NotRaised, raise_claim
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.desk import RefusalCause
+from coffee_ledger.store.decisions import RefusalCause
 from coffee_ledger.store.pending_payments import OPEN_MAX
 from coffee_ledger.store.settlement import STREAK_PAUSE, keep_failed_event
 from coffee_ledger.store.upkeep import expire_payments, measure_drift, rematch_waiting_charges, retry_requested_events

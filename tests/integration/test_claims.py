@@ -11,7 +11,7 @@ from coffee_ledger.claiming import ClaimedPayment
 from coffee_ledger.model import Rates, TelegramId
 from coffee_ledger.store.claims import NotRaised, Paused, raise_claim, withdraw_claim
 from coffee_ledger.store.database import Pool, open_pool, sql
-from coffee_ledger.store.desk import Done, OperatorRequest, decline_claim
+from coffee_ledger.store.decisions import Done, OperatorRequest, decline_claim
 from coffee_ledger.store.lookup import ClaimFile, find_claim_file
 from coffee_ledger.telegram.desk.cards import Card, claim_card, fits_exactly
 from coffee_ledger.telegram.speech import speech

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.desk import OperatorRequest, match_charge, undo_match
+from coffee_ledger.store.decisions import OperatorRequest, match_charge, undo_match
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.test_settling import CODE

@@ -9,7 +9,7 @@ import pytest
 
 from coffee_ledger.model import PaymentId, Rates, TelegramId
 from coffee_ledger.store.database import Pool
-from coffee_ledger.store.desk import (
+from coffee_ledger.store.decisions import (
     Done,
     OperatorRequest,
     RefusalCause,

@@ -9,8 +9,8 @@ import pytest
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.database import Pool, open_pool, sql
-from coffee_ledger.store.pending_payments import erase_user
 from coffee_ledger.store.upkeep import blank_personal_fields
+from coffee_ledger.store.users import erase_user
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription
 from tests.integration.people import ANNA, Ledger
 from tests.integration.test_settling import CODE

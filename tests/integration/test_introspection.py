@@ -12,7 +12,7 @@ import coffee_ledger.store.database
 from coffee_ledger.events import read_event
 from coffee_ledger.model import ChargeKey, TelegramId
 from coffee_ledger.store.database import Connection, Pool, connected, open_pool, prepare_connection, statements
-from coffee_ledger.store.desk import OperatorRequest, match_charge
+from coffee_ledger.store.decisions import OperatorRequest, match_charge
 from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
 from coffee_ledger.store.settlement import rematch_charges, settle_events
 from tests.integration.bmc import a_payment, a_refund_of, raw

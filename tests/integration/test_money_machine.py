@@ -30,17 +30,10 @@ from coffee_ledger.codes import confusable_codes, issue_code, show_code
 from coffee_ledger.errors import TooManyOpenPaymentsError
 from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import Outcome, PaymentId, TelegramId
-from coffee_ledger.store import desk
+from coffee_ledger.store import decisions
 from coffee_ledger.store.claims import raise_claim, withdraw_claim
 from coffee_ledger.store.database import Connection, Pool, open_pool, sql
-from coffee_ledger.store.pending_payments import (
-    Request,
-    cancel_payment,
-    erase_user,
-    mark_unreachable,
-    meet_user,
-    open_payment,
-)
+from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
 from coffee_ledger.store.settlement import keep_failed_event, settle_events
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
 from coffee_ledger.store.upkeep import (
@@ -50,6 +43,7 @@ from coffee_ledger.store.upkeep import (
     rematch_waiting_charges,
     retry_requested_events,
 )
+from coffee_ledger.store.users import erase_user, mark_unreachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.invariants import SNAPSHOT, Known, Row, Snapshot, Written, check, name_of, subscription_of
 from tests.integration.webhook import RULES
@@ -72,7 +66,7 @@ operators = st.sampled_from(OPERATORS)
 amounts = st.sampled_from(["5", "10"])
 supporters = st.sampled_from([None, "s-1", "s-2"])
 families = st.sampled_from(["donation", "extra_purchase", "commission_order"])
-decisions = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
+decision_names = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
 which = st.integers(0, 11)
 """An index into a list of unknown length; rules take it modulo the length."""
 
@@ -245,8 +239,8 @@ class MoneyMachine(RuleBasedStateMachine):
         self.number += 1
         return self.number
 
-    def order(self, operator: TelegramId) -> desk.OperatorRequest:
-        return desk.OperatorRequest(operator, "because", self.now, request_key=f"press-{self.next_number()}")
+    def order(self, operator: TelegramId) -> decisions.OperatorRequest:
+        return decisions.OperatorRequest(operator, "because", self.now, request_key=f"press-{self.next_number()}")
 
     def request(self, user: TelegramId, amount: str, currency: str = "USD") -> PaymentId:
         """Request a payment as the bot does; an erased user who requests one is known again."""
@@ -520,7 +514,7 @@ class MoneyMachine(RuleBasedStateMachine):
         if outcome is not Outcome.UNMATCHED:
             return
         order = self.order(OPERATORS[0])
-        self.do(desk.dismiss_charge(self.world.bot, charge["charge_id"], order, remember=OutsiderKind.SUPPORTER))
+        self.do(decisions.dismiss_charge(self.world.bot, charge["charge_id"], order, remember=OutsiderKind.SUPPORTER))
         code = self.request(user, "7") if is_ended_by_code else None
         written = Written(frozenset({code} if code else ()))
 
@@ -623,7 +617,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.deliver(a_refund_of(event) | {"event_id": 1000 + self.next_number()})
 
         order = self.order(OPERATORS[0])
-        self.do(desk.refund_part(self.world.bot, charge["charge_id"], order, amount=Decimal(part)))
+        self.do(decisions.refund_part(self.world.bot, charge["charge_id"], order, amount=Decimal(part)))
 
         entries = [row["credits"] for row in self.seen.credits if row["charge_id"] == charge["charge_id"]]
         assert sum(entries) == int((Decimal(5) - Decimal(part)) * 100)
@@ -813,24 +807,35 @@ class MoneyMachine(RuleBasedStateMachine):
         assert self.charge_of(coded)["telegram_id"] == payment["telegram_id"]
 
     @precondition(lambda self: self.seen.charges)
-    @rule(which=which, users=st.tuples(users, users), decisions=decisions)
-    def two_operators_decide_at_once(self, which: int, users: tuple[TelegramId, TelegramId], decisions: str) -> None:
+    @rule(which=which, users=st.tuples(users, users), pair=decision_names)
+    def two_operators_decide_at_once(self, which: int, users: tuple[TelegramId, TelegramId], pair: str) -> None:
         charge_id = self.one_of(self.seen.charges, which)["charge_id"]
         before, bot = self.seen.charges, self.world.bot
         orders = [self.order(operator) for operator in OPERATORS]
 
-        def matched(order: desk.OperatorRequest, user: TelegramId) -> Coroutine[Any, Any, desk.Done | desk.Refused]:
-            return desk.match_charge(bot, charge_id, order, telegram_id=user, payment_id=None, rates=RULES.rates)
+        def matched(
+            order: decisions.OperatorRequest, user: TelegramId
+        ) -> Coroutine[Any, Any, decisions.Done | decisions.Refused]:
+            return decisions.match_charge(bot, charge_id, order, telegram_id=user, payment_id=None, rates=RULES.rates)
 
         first, second = {
             "match": lambda: (matched(orders[0], users[0]), matched(orders[1], users[1])),
-            "match, dismiss": lambda: (matched(orders[0], users[0]), desk.dismiss_charge(bot, charge_id, orders[1])),
-            "dismiss, match": lambda: (desk.dismiss_charge(bot, charge_id, orders[0]), matched(orders[1], users[1])),
-            "undo": lambda: (desk.undo_match(bot, charge_id, orders[0]), desk.undo_match(bot, charge_id, orders[1])),
-        }[decisions]()
-        if decisions == "undo":
+            "match, dismiss": lambda: (
+                matched(orders[0], users[0]),
+                decisions.dismiss_charge(bot, charge_id, orders[1]),
+            ),
+            "dismiss, match": lambda: (
+                decisions.dismiss_charge(bot, charge_id, orders[0]),
+                matched(orders[1], users[1]),
+            ),
+            "undo": lambda: (
+                decisions.undo_match(bot, charge_id, orders[0]),
+                decisions.undo_match(bot, charge_id, orders[1]),
+            ),
+        }[pair]()
+        if pair == "undo":
             self.expect_undo(self.one_of(self.seen.charges, which))
-        done = [one for one in self.do(self.world.at_once(first, second)) if isinstance(one, desk.Done)]
+        done = [one for one in self.do(self.world.at_once(first, second)) if isinstance(one, decisions.Done)]
 
         assert len(done) <= 1
         assert done or self.seen.charges == before
@@ -847,21 +852,23 @@ class MoneyMachine(RuleBasedStateMachine):
         done = self.match_charge(charge["charge_id"], user, payment_id, operator)
 
         if charge["state"] == "unmatched" and charge["currency"] != "GBP":
-            assert isinstance(done, desk.Done)
+            assert isinstance(done, decisions.Done)
         if charge["state"] in ("matched", "refunded"):
-            assert isinstance(done, desk.Refused)
+            assert isinstance(done, decisions.Refused)
 
     def match_charge(
         self, charge_id: int, user: TelegramId, payment_id: PaymentId | None, operator: TelegramId
-    ) -> desk.Done | desk.Refused:
+    ) -> decisions.Done | decisions.Refused:
         order, rates = self.order(operator), RULES.rates
         return self.do(
-            desk.match_charge(self.world.bot, charge_id, order, telegram_id=user, payment_id=payment_id, rates=rates)
+            decisions.match_charge(
+                self.world.bot, charge_id, order, telegram_id=user, payment_id=payment_id, rates=rates
+            )
         )
 
-    def undo_charge(self, charge_id: int, operator: TelegramId) -> desk.Done | desk.Refused:
+    def undo_charge(self, charge_id: int, operator: TelegramId) -> decisions.Done | decisions.Refused:
         self.expect_undo(next(row for row in self.seen.charges if row["charge_id"] == charge_id))
-        return self.do(desk.undo_match(self.world.bot, charge_id, self.order(operator)))
+        return self.do(decisions.undo_match(self.world.bot, charge_id, self.order(operator)))
 
     @precondition(lambda self: self.seen.charges)
     @rule(which=which, operator=operators)
@@ -870,30 +877,32 @@ class MoneyMachine(RuleBasedStateMachine):
 
         done = self.undo_charge(charge["charge_id"], operator)
 
-        assert isinstance(done, desk.Done) == (charge["state"] in ("matched", "dismissed"))
+        assert isinstance(done, decisions.Done) == (charge["state"] in ("matched", "dismissed"))
 
     @precondition(lambda self: self.seen.charges)
     @rule(which=which, operator=operators, remember=st.none() | st.sampled_from(OutsiderKind))
     def dismiss(self, which: int, operator: TelegramId, remember: OutsiderKind | None) -> None:
         charge = self.one_of(self.seen.charges, which)
-        self.do(desk.dismiss_charge(self.world.bot, charge["charge_id"], self.order(operator), remember=remember))
+        self.do(decisions.dismiss_charge(self.world.bot, charge["charge_id"], self.order(operator), remember=remember))
 
     @precondition(lambda self: self.seen.charges)
     @rule(which=which, operator=operators, amount=st.sampled_from(["1", "2.50", "4.99", "9"]))
     def only_a_part_was_refunded(self, which: int, operator: TelegramId, amount: str) -> None:
         charge = self.one_of(self.seen.charges, which)
-        self.do(desk.refund_part(self.world.bot, charge["charge_id"], self.order(operator), amount=Decimal(amount)))
+        self.do(
+            decisions.refund_part(self.world.bot, charge["charge_id"], self.order(operator), amount=Decimal(amount))
+        )
 
     @rule(user=users, operator=operators, credits=st.sampled_from([-300, 50, 1000]))
     def change_a_balance(self, user: TelegramId, operator: TelegramId, credits: int) -> None:
-        self.do(desk.credit_user(self.world.bot, user, self.order(operator), credits=credits))
+        self.do(decisions.credit_user(self.world.bot, user, self.order(operator), credits=credits))
 
     @precondition(lambda self: self.seen.credits)
     @rule(which=which, operator=operators)
     def undo_a_change_of_a_balance(self, which: int, operator: TelegramId) -> None:
         entry = self.one_of(self.seen.credits, which)
-        done = self.do(desk.undo_adjustment(self.world.bot, entry["credit_id"], self.order(operator)))
-        assert isinstance(done, desk.Refused) or entry["kind"] == "adjustment"
+        done = self.do(decisions.undo_adjustment(self.world.bot, entry["credit_id"], self.order(operator)))
+        assert isinstance(done, decisions.Refused) or entry["kind"] == "adjustment"
 
     @precondition(lambda self: self.seen.payments)
     @rule(which=which, is_settled=st.booleans())
@@ -904,9 +913,9 @@ class MoneyMachine(RuleBasedStateMachine):
         self.do(keep_failed_event(self.world.webhooks[0], read))
         event_no = self.seen.events[-1]["event_no"]
         if not is_settled:
-            self.do(desk.dismiss_event(self.world.bot, event_no, self.order(OPERATORS[0])))
+            self.do(decisions.dismiss_event(self.world.bot, event_no, self.order(OPERATORS[0])))
             return
-        self.do(desk.request_retry(self.world.bot, event_no, self.order(OPERATORS[0])))
+        self.do(decisions.request_retry(self.world.bot, event_no, self.order(OPERATORS[0])))
         self.pass_minutes(60)
 
         self.do(retry_requested_events(self.world.janitor, RULES, now=self.now))
@@ -930,11 +939,11 @@ class MoneyMachine(RuleBasedStateMachine):
         assert isinstance(taken, int) == (is_standing and not is_over)
         assert payment is None or self.payment(payment["payment_id"]) == payment
 
-    def disown(self, charge: Row, user: TelegramId | None = None) -> int | desk.Disowned:
+    def disown(self, charge: Row, user: TelegramId | None = None) -> int | decisions.Disowned:
         if charge["method"] == "amount_and_time":
             self.expect_undo(charge)
         owner = user or charge["telegram_id"]
-        return self.do(desk.disown_guess(self.world.bot, charge["charge_id"], owner, now=self.now))
+        return self.do(decisions.disown_guess(self.world.bot, charge["charge_id"], owner, now=self.now))
 
     @rule(user=users, amount=amounts)
     def claim_and_have_it_confirmed(self, user: TelegramId, amount: str) -> None:
@@ -968,7 +977,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def end_claim(self, claim_id: int, user: TelegramId, end: str) -> None:
         if end == "declined":
-            self.do(desk.decline_claim(self.world.bot, claim_id, self.order(OPERATORS[0])))
+            self.do(decisions.decline_claim(self.world.bot, claim_id, self.order(OPERATORS[0])))
         else:
             self.do(withdraw_claim(self.world.bot, claim_id, user, now=self.now))
 

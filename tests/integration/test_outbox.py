@@ -30,7 +30,7 @@ from coffee_ledger.store.outbox import (
     mark_sent,
     put_off,
 )
-from coffee_ledger.store.pending_payments import erase_user, mark_reachable, meet_user
+from coffee_ledger.store.users import erase_user, mark_reachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE

@@ -20,14 +20,12 @@ from coffee_ledger.store.pending_payments import (
     Change,
     Request,
     cancel_payment,
-    erase_user,
     find_balance,
     find_history,
     find_open_payments,
-    mark_unreachable,
-    meet_user,
     open_payment,
 )
+from coffee_ledger.store.users import erase_user, mark_unreachable, meet_user
 from tests.integration.bmc import a_payment, a_refund_of
 from tests.integration.people import ANNA, BOHDAN, Ledger, connect_all
 from tests.integration.test_settling import CODE, OTHER_CODE, code

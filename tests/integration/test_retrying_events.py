@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.desk import Done, OperatorRequest, RefusalCause, Refused, request_retry
+from coffee_ledger.store.decisions import Done, OperatorRequest, RefusalCause, Refused, request_retry
 from coffee_ledger.store.upkeep import close_answered_claims
 from services.janitor.tasks import Task
 from tests.integration.bmc import a_payment

@@ -17,7 +17,7 @@ from coffee_ledger.events import read_event
 from coffee_ledger.model import NotificationKind, PaymentId, Rates, TelegramId
 from coffee_ledger.store.claims import find_open_claim, raise_claim
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.desk import (
+from coffee_ledger.store.decisions import (
     Disowned,
     Done,
     OperatorRequest,
@@ -30,9 +30,10 @@ from coffee_ledger.store.desk import (
     undo_match,
 )
 from coffee_ledger.store.lookup import find_charge_file, find_claim_file
-from coffee_ledger.store.pending_payments import Request, cancel_payment, erase_user, meet_user, open_payment
+from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
 from coffee_ledger.store.settlement import rematch_charges, settle_events
 from coffee_ledger.store.upkeep import close_answered_claims
+from coffee_ledger.store.users import erase_user, meet_user
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.people import ANNA, BOHDAN, Ledger
 from tests.integration.webhook import RULES, Webhook

@@ -23,7 +23,7 @@ from coffee_ledger.events import Event, read_event
 from coffee_ledger.model import DeliveryKey, PaymentId, TelegramId
 from coffee_ledger.store.claims import find_open_claim, raise_claim, withdraw_claim
 from coffee_ledger.store.database import Pool, open_pool
-from coffee_ledger.store.desk import (
+from coffee_ledger.store.decisions import (
     OperatorRequest,
     credit_user,
     dismiss_charge,
@@ -32,7 +32,7 @@ from coffee_ledger.store.desk import (
     undo_match,
 )
 from coffee_ledger.store.outbox import find_due_notifications, mark_sent
-from coffee_ledger.store.pending_payments import Request, cancel_payment, erase_user, meet_user, open_payment
+from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
 from coffee_ledger.store.settlement import settle_and_roll_back, settle_events
 from coffee_ledger.store.spending import BalanceTooLowError, SpendingKeyTakenError, spend_credits
 from coffee_ledger.store.upkeep import (
@@ -41,6 +41,7 @@ from coffee_ledger.store.upkeep import (
     expire_payments,
     rematch_waiting_charges,
 )
+from coffee_ledger.store.users import erase_user, meet_user
 from tests.integration.bmc import a_payment, a_refund_of, a_subscription, raw
 from tests.integration.people import Ledger
 from tests.integration.webhook import RULES

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.desk import OperatorRequest, undo_match
+from coffee_ledger.store.decisions import OperatorRequest, undo_match
 from tests.integration.bmc import a_subscription
 from tests.integration.people import ANNA, Ledger
 from tests.integration.test_settling import CODE

@@ -10,7 +10,7 @@ import pytest
 
 from coffee_ledger.charges import Flag, Reason, Rejection
 from coffee_ledger.model import ChargeKey, Family, Method, NotificationKind, PaymentId, Rates, TelegramId
-from coffee_ledger.notifications import (
+from coffee_ledger.notification_facts import (
     ChargeContradicted,
     ChargeFlagged,
     ChargeGuessed,
@@ -35,7 +35,7 @@ from coffee_ledger.notifications import (
     RefundUnknown,
     SignatureFailures,
 )
-from coffee_ledger.notifications import TestEvent as SentTest  # pytest takes a name with `Test` for a test
+from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest takes a name with `Test` for a test
 from coffee_ledger.store.outbox import Notification, Waiting
 from coffee_ledger.store.rows import reasons_of, write_facts
 from coffee_ledger.telegram.announcements import announce

@@ -10,7 +10,7 @@ from fluent.syntax.visitor import Visitor
 
 from coffee_ledger.charges import Rejection
 from coffee_ledger.model import CreditKind, Doubt, Method, NotificationKind
-from coffee_ledger.store.desk import Action, Disowned, RefusalCause
+from coffee_ledger.store.decisions import Action, Disowned, RefusalCause
 from coffee_ledger.store.pending_payments import Change
 from coffee_ledger.telegram.amounts import AmountProblem
 from coffee_ledger.telegram.client import COMMANDS, OPERATOR_COMMANDS

@@ -21,7 +21,7 @@ from coffee_ledger.model import (
     PaymentId,
     TelegramId,
 )
-from coffee_ledger.notifications import (
+from coffee_ledger.notification_facts import (
     FACTS,
     AdjustmentCause,
     ChargeContradicted,
@@ -49,7 +49,7 @@ from coffee_ledger.notifications import (
     SignatureFailures,
     WaitingSummary,
 )
-from coffee_ledger.notifications import TestEvent as SentTest  # pytest takes a name with `Test` for a test
+from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest takes a name with `Test` for a test
 from coffee_ledger.store.rows import charge_of, read_facts, reasons_of, row_of_charge, write_facts
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)

@@ -28,7 +28,7 @@ from coffee_ledger.model import (
     Rates,
     TelegramId,
 )
-from coffee_ledger.notifications import (
+from coffee_ledger.notification_facts import (
     ChargeContradicted,
     ChargeFlagged,
     ChargeGuessed,
@@ -46,7 +46,7 @@ from coffee_ledger.notifications import (
     PaymentUnderReview,
     RefundUnknown,
 )
-from coffee_ledger.notifications import TestEvent as SentTest  # pytest takes a name with `Test` for a test
+from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest takes a name with `Test` for a test
 from coffee_ledger.settling import (
     Book,
     Completion,

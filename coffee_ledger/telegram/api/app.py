@@ -16,7 +16,8 @@ from coffee_ledger.model import PaymentId, PendingPayment
 from coffee_ledger.runtime.bodies import BodyReader, Unread
 from coffee_ledger.runtime.timeouts import wait_for_event
 from coffee_ledger.store.app_state import ShownPayment, find_app_state
-from coffee_ledger.store.pending_payments import Request, cancel_payment, meet_user, open_payment
+from coffee_ledger.store.pending_payments import Request, cancel_payment, open_payment
+from coffee_ledger.store.users import meet_user
 from coffee_ledger.telegram.amounts import LEAST, MOST, AmountProblem, RequestedAmount, read_web_app_data
 from coffee_ledger.telegram.api.counting import count_answers
 from coffee_ledger.telegram.api.init_data import InitDataProblem, Visitor, read_init_data

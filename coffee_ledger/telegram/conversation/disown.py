@@ -8,7 +8,7 @@ from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.desk import Disowned, disown_guess
+from coffee_ledger.store.decisions import Disowned, disown_guess
 from coffee_ledger.store.lookup import ShownCharge, find_charge_file
 from coffee_ledger.store.pending_payments import find_balance
 from coffee_ledger.telegram.context import Context

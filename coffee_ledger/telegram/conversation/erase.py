@@ -11,7 +11,8 @@ from aiogram.types import CallbackQuery, Message, ReplyKeyboardRemove
 
 from coffee_ledger.model import TelegramId
 from coffee_ledger.store.claims import find_open_claim
-from coffee_ledger.store.pending_payments import erase_user, find_balance, find_open_payments
+from coffee_ledger.store.pending_payments import find_balance, find_open_payments
+from coffee_ledger.store.users import erase_user
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.conversation.language import show_commands
 from coffee_ledger.telegram.keyboards import EraseMe, erase_keyboard

@@ -7,7 +7,7 @@ from aiogram.filters import Command
 from aiogram.types import BotCommand, BotCommandScopeChat, CallbackQuery, Message
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.pending_payments import choose_language
+from coffee_ledger.store.users import choose_language
 from coffee_ledger.telegram.client import COMMANDS, show_menu_button
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.keyboards import AS_IN_TELEGRAM, SpeakLanguage, app_reply_keyboard, languages_keyboard

@@ -7,7 +7,7 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, Message
 
 from coffee_ledger.codes import read_codes
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.pending_payments import mark_reachable, mark_unreachable
+from coffee_ledger.store.users import mark_reachable, mark_unreachable
 from coffee_ledger.telegram.amounts import RequestedAmount, read_amount, read_start_payload
 from coffee_ledger.telegram.client import list_desk_commands
 from coffee_ledger.telegram.context import Context

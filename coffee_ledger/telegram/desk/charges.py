@@ -9,8 +9,8 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 from coffee_ledger.charges import OutsiderKind
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PaymentId, PendingPayment, TelegramId
-from coffee_ledger.notifications import ChargeUnmatched
-from coffee_ledger.store.desk import (
+from coffee_ledger.notification_facts import ChargeUnmatched
+from coffee_ledger.store.decisions import (
     Done,
     OperatorRequest,
     RefusalCause,

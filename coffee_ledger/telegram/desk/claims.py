@@ -3,7 +3,7 @@
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery, Message
 
-from coffee_ledger.store.desk import Done, RefusalCause, Refused, decline_claim
+from coffee_ledger.store.decisions import Done, RefusalCause, Refused, decline_claim
 from coffee_ledger.store.lookup import ClaimFile, ShownCharge, find_claim_file
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import OnClaim, Step

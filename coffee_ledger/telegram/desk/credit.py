@@ -7,7 +7,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.store.desk import Done, credit_user
+from coffee_ledger.store.decisions import Done, credit_user
 from coffee_ledger.telegram.context import Context
 from coffee_ledger.telegram.desk.buttons import Adjust, LeaveAsIs, button, rows
 from coffee_ledger.telegram.desk.cards import Card, name_of

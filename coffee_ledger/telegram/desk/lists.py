@@ -12,7 +12,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from coffee_ledger.codes import show_code
 from coffee_ledger.model import PendingPayment, TelegramId
-from coffee_ledger.store.desk import Done, OperatorRequest, dismiss_event, request_retry
+from coffee_ledger.store.decisions import Done, OperatorRequest, dismiss_event, request_retry
 from coffee_ledger.store.lookup import (
     KeptEvent,
     KnownUser,

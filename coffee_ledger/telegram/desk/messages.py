@@ -18,8 +18,8 @@ from aiogram.filters import Filter
 from aiogram.types import CallbackQuery, ForceReply, InaccessibleMessage, InlineKeyboardMarkup, Message
 
 from coffee_ledger.model import TelegramId
-from coffee_ledger.notifications import ClaimRaised
-from coffee_ledger.store.desk import Done, OperatorRequest, RefusalCause, Refused
+from coffee_ledger.notification_facts import ClaimRaised
+from coffee_ledger.store.decisions import Done, OperatorRequest, RefusalCause, Refused
 from coffee_ledger.store.lookup import (
     drop_reminders,
     find_cards,

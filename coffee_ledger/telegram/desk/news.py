@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from coffee_ledger.model import ChargeState, Method
-from coffee_ledger.notifications import (
+from coffee_ledger.notification_facts import (
     ChargeContradicted,
     ChargeGuessed,
     ChargeNews,

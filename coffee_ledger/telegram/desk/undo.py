@@ -14,7 +14,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, InaccessibleMessage, InlineKeyboardButton, Message
 
 from coffee_ledger.model import ChargeState, CreditKind
-from coffee_ledger.store.desk import (
+from coffee_ledger.store.decisions import (
     Done,
     RefusalCause,
     Refused,

@@ -14,7 +14,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 from coffee_ledger.charges import Charge, OutsiderKind, OutsiderName
 from coffee_ledger.model import ChargeKey, ChargeState, PaymentId, PendingPayment, Rates, TelegramId
-from coffee_ledger.notifications import (
+from coffee_ledger.notification_facts import (
     AdjustmentCause,
     ClaimDeclined,
     CreditsAdjusted,

@@ -1,0 +1,72 @@
+"""Users: meeting them, their language, whether they can be reached, and erasing their personal data."""
+
+from datetime import datetime
+
+from coffee_ledger.model import TelegramId
+from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
+from coffee_ledger.store.outbox import requeue_missed
+
+
+async def meet_user(
+    pool: Pool,
+    telegram_id: TelegramId,
+    *,
+    language: str,
+    username: str | None,
+    now: datetime,
+    is_acting: bool = True,
+    is_in_chat: bool = True,
+) -> str:
+    """
+    Insert or update a user who contacted the bot. Return the language (`uk` or `en`) to use with them.
+
+    *language* is the one that Telegram reports. A language that the user chose in the bot takes precedence.
+
+    *is_in_chat* means that the user wrote in the chat, so they can be reached again. They get the missed messages that still matter,
+    unless they were erased. A request of the Mini App proves nothing: the user may have blocked the bot.
+
+    An erased user is stored again only if the user *is_acting*, not if a page merely loads data.
+    """
+    async with transaction(pool) as db:
+        met = await db.fetchrow(sql("meet_user"), telegram_id, language, username, is_acting, is_in_chat)
+        assert met is not None
+        if met["was_erased"]:
+            await db.execute(sql("withhold_missed"), telegram_id)
+        elif met["is_back"]:
+            await _requeue_missed(db, telegram_id, now=now)
+    return str(met["language"])
+
+
+async def mark_reachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
+    """Record that a user has unblocked the bot, and queue their missed messages again. Does nothing for an erased user."""
+    async with transaction(pool) as db:
+        if await db.fetchval(sql("mark_reachable"), telegram_id) is not None:
+            await _requeue_missed(db, telegram_id, now=now)
+
+
+async def _requeue_missed(db: Connection, telegram_id: TelegramId, *, now: datetime) -> None:
+    if await requeue_missed(db, [telegram_id], now=now):
+        await db.execute(sql("announce"))
+
+
+async def choose_language(pool: Pool, telegram_id: TelegramId, language: str, *, is_lasting: bool) -> None:
+    """Set the user's language. If not *is_lasting*, it lasts only until Telegram reports another one."""
+    async with connected(pool) as db:
+        await db.execute(sql("choose_language"), telegram_id, language, is_lasting)
+
+
+async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
+    """
+    Erase the user's names and texts, close their open payments and claim, and send them no messages until they write again.
+
+    The data that the ledger is based on stays: the Telegram id, amounts, times, codes and entries. Erasing twice is harmless.
+    """
+    async with transaction(pool) as db:
+        # Wait for a running settlement, which would otherwise write back a note that it has read before.
+        await db.execute(sql("lock_settling"))
+        await db.execute(sql("erase_user"), telegram_id)
+
+
+async def mark_unreachable(pool: Pool, telegram_id: TelegramId, *, now: datetime) -> None:
+    async with connected(pool) as db:
+        await db.execute(sql("mark_unreachable"), telegram_id, now)
