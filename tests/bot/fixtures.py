@@ -56,11 +56,17 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_tls_context() -> Iterator[None]:
-    """Read the trusted certificates once, not twice for each bot. No bot uses them here: the stand-in for Telegram speaks plain HTTP."""
-    cached = functools.cache(ssl.create_default_context)
+def no_time_for_tls() -> Iterator[None]:
+    """
+    Spend no time on TLS: the stand-in for Telegram speaks plain HTTP.
+
+    For each session, and a bot has two, aiogram reads the trusted certificates, and waits 250 ms for TLS connections to close.
+    """
+    tls = SimpleNamespace(create_default_context=functools.cache(ssl.create_default_context))
+    clock = SimpleNamespace(sleep=lambda _seconds: asyncio.sleep(0), TimeoutError=asyncio.TimeoutError)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aiogram.client.session.aiohttp.ssl", SimpleNamespace(create_default_context=cached))
+        patch.setattr("aiogram.client.session.aiohttp.ssl", tls)
+        patch.setattr("aiogram.client.session.aiohttp.asyncio", clock)
         yield
 
 
