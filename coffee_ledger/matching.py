@@ -379,7 +379,7 @@ def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection
 
 
 def _is_rival(charge: ChargeToMatch, payment: PendingPayment) -> bool:
-    """Tell whether the charge may pay this payment: it fits and was open at `paid_at`, within the clocks' tolerance."""
+    """Tell whether the pending payment fits the charge and was open when the charge was paid, within `CLOCK_SLACK`."""
     is_open_since = payment.was_open_at(charge.paid_at) or payment.was_open_at(charge.paid_at + CLOCK_SLACK)
     return is_open_since and _misfit(charge, payment) is None
 

@@ -888,7 +888,7 @@ SELECT outsider_id, kind, name, remembered_at, NULL::timestamptz AS ended_at
   FROM public.outsiders
  WHERE remembered_at < past.at() AND (ended_at IS NULL OR ended_at >= past.at());
 
--- The events of the replayed charge are not repeats of themselves.
+-- Empty, because the stored events of the replayed charge would make the replay look like a repeat.
 CREATE VIEW past.events AS
 SELECT * FROM public.events WHERE false;
 

@@ -467,7 +467,7 @@ async def test_a_violation_is_refused_by_its_rule(db: Connection, violation: Vio
 
 @pytest.mark.parametrize("violation", OF_ANY_ROLE, ids=names_of(OF_ANY_ROLE))
 async def test_a_violation_is_refused_to_every_role(db: Connection, violation: Violation) -> None:
-    """Either the rule refuses it, or the role may not write such a row at all."""
+    """Either the rule refuses the statement, or the role lacks the privilege to write such a row."""
     for role in SERVICE_ROLES:
         with pytest.raises(asyncpg.PostgresError) as refusal:
             async with acting_as(db, role):
