@@ -77,7 +77,7 @@ class Reading:
     codes: frozenset[PaymentId] = frozenset()
     """Codes and older-form ids in the text."""
     corrections: frozenset[PaymentId] = frozenset()
-    """Codes that are one typo away from a part of the text with the shape of a code."""
+    """Codes that the writer may have meant: a part of the text looks like the code, with one typo."""
     holds_code: bool = False
     """The writer meant to give a code, readable or not, so the charge must not be guessed by amount and time."""
 

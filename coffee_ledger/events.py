@@ -89,7 +89,7 @@ class ChargeReport:
     side_text: str = ""
     """Texts in which only an exact code counts, one per line: the supporter's name, and BMC's `message` if there is no note."""
     has_answer: bool = False
-    """The supporter answered a question of a Shop item. The answer may be a code that cannot be read."""
+    """The supporter answered a question of a Shop item. The answer may be a code with too many typos to be recognised."""
 
     @property
     def texts(self) -> tuple[str, str]:
@@ -117,7 +117,7 @@ class Event:
 
     @property
     def charge_key(self) -> ChargeKey | None:
-        """The key that its charge gets if it is new; None if the event moves no money."""
+        """The key that the charge gets if it is new; None if the event moves no money."""
         return self.report.charge.charge_key if self.report else None
 
 
@@ -130,7 +130,7 @@ def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     envelope = _parse(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # The form of `_event_name`, without id and type.
+        # The same form as `_event_name`, but with no id and no type.
         return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
     type_ = _text(envelope.get("type"))
     live_mode = _boolean(envelope.get("live_mode"))
@@ -177,7 +177,7 @@ class _Identity:
 def _understand(
     type_: str | None, envelope: Json, digest: str, *, live_mode: bool | None, received_at: datetime
 ) -> tuple[EventKind, ChargeReport | None]:
-    # Only an explicit false is a test. If the flag is missing, the event may be a real payment.
+    # Only an explicit false marks a test. If the flag is missing, the event may be a real payment.
     if live_mode is False:
         return EventKind.TEST, None
     if type_ is None:
@@ -215,9 +215,9 @@ def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | Non
     is_renewal = _is_renewal(message, identity)
     # A renewal was not paid at the start of the subscription.
     started_at = None if is_renewal else _time(data.get("started_at"))
-    # Never later than the event, even if the period begins later.
+    # The payment cannot be later than the event, even if the billing period begins later.
     paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
-    # Also if the refund flag is set: `_unpaid_status` then casts a doubt on the charge, and an operator decides.
+    # PAID even if the refund flag is set: `_unpaid_status` then casts a doubt on the charge, and an operator decides.
     return EventKind.PAID, _report(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
 
 
@@ -269,7 +269,7 @@ def _unpaid_status(message: _Message) -> object:
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
-    # If there is no status, this returns None, so a missing status is no doubt.
+    # Returns None if there is no status, so a missing status casts no doubt.
     paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
     return None if _closed_word(status) == paid else status
 
@@ -289,7 +289,7 @@ def _identify_payment(message: _Message) -> _Identity:
 
 
 def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
-    # The transaction id first, because other families and BMC's API use it for the same charge.
+    # Prefer the transaction id, because other families and BMC's API use it for the same charge.
     name = transaction_id or bmc_id
     key = ChargeKey(f"{message.family}:{name or message.event_name}")
     return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
@@ -307,7 +307,7 @@ def _identify_subscription(message: _Message) -> _Identity:
     if name is not None and period_start is not None:
         key = f"{name}:{int(period_start.timestamp())}"
         return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start)
-    # BMC sends `.started` and `.updated` for one charge. Without its period they look like two charges.
+    # BMC sends `.started` and `.updated` for one charge. Without a billing period the two look like two charges.
     doubt = Doubt.PERIOD if period_start is None else Doubt.IDENTITY
     key = f"{name or message.family}:{message.event_name}"
     return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start, doubt=doubt)

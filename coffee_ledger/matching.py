@@ -96,9 +96,9 @@ class Candidates:
     """The payments and users that a charge may belong to. They may include some that do not fit; the rules check each."""
 
     coded: Sequence[PendingPayment] = ()
-    """Pending payments, of any status, with their code in the text."""
+    """Pending payments, of any status, whose code is in the text."""
     corrected: Sequence[PendingPayment] = ()
-    """Pending payments, of any status, with a code one typo away from a part of the text (`Reading.corrections`)."""
+    """Pending payments, of any status, whose code is in the text with one typo (`Reading.corrections`)."""
     subscribers: frozenset[TelegramId] = frozenset()
     """Users who own earlier charges of this subscription. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
@@ -126,7 +126,7 @@ class Match:
     flag: Flag | None = None
     reasons: tuple[Reason, ...] = ()
     also_paid: tuple[PendingPayment, ...] = ()
-    """Other open payments of the user that the charge also pays, because its amount is their sum."""
+    """Other open payments of the user that the charge also pays, because its amount is the sum of all of them."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _by_subscription(
         rejections.add(
             Method.SUBSCRIPTION, Rejection.NEW_SUBSCRIPTION if is_subscription else Rejection.NO_SUBSCRIPTION
         )
-    # Earlier charges belong to several users. Weaker rules must not choose between them.
+    # The subscription's earlier charges belong to several users. Weaker rules must not choose between them.
     elif len(candidates.subscribers) > 1:
         named = [
             Reason(Method.SUBSCRIPTION, Rejection.SEVERAL_USERS, None, user) for user in sorted(candidates.subscribers)
@@ -269,7 +269,7 @@ def _by_known_supporter(
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
-    # The text names another user's code, or nearly does. The supporter probably pays for that user.
+    # The text contains another user's code, perhaps with a typo, so the supporter probably pays for that user.
     meant_for_others = [
         payment
         for payment in (*candidates.coded, *candidates.corrected)
@@ -342,10 +342,10 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
     # Later the rivals cannot be known for certain: other users may have asked for this amount and paid in the meantime.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
-    # The text has a better trace of the payer than the amount, and it led to no match.
+    # A code in the text is better evidence than the amount. If it led to no match, the amount must not decide.
     if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
-    # The answer may be a code that cannot be read.
+    # The answer may be a code with too many typos to be recognised.
     if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
     # The first charge of a subscription pays a pending payment. A renewal comes automatically, without a pending payment.
@@ -363,7 +363,7 @@ def _rejection_of_guess_for(
     # The user paid at most one of these charges, and nothing tells which one.
     if candidates.charges_waiting:
         return Rejection.OTHER_CHARGE_WAITS
-    # The supporter is known as another user, or mentions one.
+    # The supporter has paid for another user before, or mentions another user in the text.
     others = (candidates.supporters | candidates.subscribers | candidates.mentioned) - {user}
     return Rejection.OTHER_USER if others else _rejection_by_record(candidates.guesses.get(user), charge.now)
 
@@ -379,27 +379,27 @@ def _rejection_by_record(record: GuessRecord | None, now: datetime) -> Rejection
 
 
 def _is_rival(charge: ChargeToMatch, payment: PendingPayment) -> bool:
-    """Tell whether the charge may pay this payment: it fits and was open at `paid_at`, within the clocks' tolerance."""
+    """Tell whether the pending payment fits the charge and was open when the charge was paid, within `CLOCK_SLACK`."""
     is_open_since = payment.was_open_at(charge.paid_at) or payment.was_open_at(charge.paid_at + CLOCK_SLACK)
     return is_open_since and _misfit(charge, payment) is None
 
 
 def _misfit(charge: ChargeToMatch, payment: PendingPayment) -> Rejection | None:
-    # The currency first, because amounts in two currencies cannot be compared.
+    # Check the currency first, because amounts in two currencies cannot be compared.
     if payment.currency != charge.currency:
         return Rejection.OTHER_CURRENCY
     if payment.amount != charge.amount:
         return Rejection.OTHER_AMOUNT
-    # A charge cannot pay a request that was made after it.
+    # A charge cannot pay for a pending payment that was requested later.
     return None if payment.created_at <= charge.paid_at + CLOCK_SLACK else Rejection.OUTSIDE_WINDOW
 
 
 def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
     """
-    Choose the payments of one user that a charge with their codes pays.
+    Choose which pending payments a charge pays. All of *coded* belong to one user, and their codes are in the text.
 
-    The smallest set of open payments that add up to the amount, otherwise the newest open one, otherwise the newest. The
-    charge is shown with the first of them.
+    Prefer the smallest set of open payments whose amounts add up to the charge, then the newest open payment, then the newest
+    payment. The charge is shown with the first payment of the result.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
     # Newest first, so that of two sets with the same sum the one with newer payments is chosen.

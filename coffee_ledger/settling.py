@@ -56,7 +56,7 @@ from coffee_ledger.notification_facts import (
 )
 
 PERIOD_SLACK = timedelta(minutes=5)
-"""Two billing periods that begin at most this far apart are the same one. BMC sends two events for one charge."""
+"""BMC reports one charge in two events. If their billing periods begin at most this far apart, they count as the same period."""
 
 ANNOUNCED_TWICE_WITHIN = timedelta(minutes=15)
 """A donation and a first month with the same supporter, amount and note within this time are probably one payment."""
@@ -215,7 +215,7 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
     is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
-    # A charge with a doubt is not credited, so the other one may be.
+    # A doubtful charge is never credited by a rule, so it is no reason to hold back the other one.
     is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
 
@@ -439,7 +439,7 @@ class _Fold:
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
-            # Not fresh: an open payment of this amount may belong to another user by now, so the charge must not be guessed.
+            # Do not allow a guess: by now, an open payment of this amount may belong to another user.
             return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
@@ -483,11 +483,11 @@ class _Fold:
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
-        """Return a new charge, with the doubts that follow from other charges."""
+        """Return a new charge, with a doubt if it contradicts a known charge or may be the same payment."""
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
-            # The other charge has the key with the transaction id, so this one gets a key with its number.
+            # The key made from the transaction id belongs to the other charge, so make this key from BMC's number.
             key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
@@ -513,7 +513,8 @@ class _Fold:
         if known.refunded_at is not None:
             # The credits were taken back before. A second refund event must not take them again.
             return Outcome.RECORDED, known.charge_key
-        # Without an amount it counts as full: most refunds are, and the credits must not be spent in the meantime.
+        # Treat a refund without an amount as a full refund. Most refunds are full, and the user could spend the credits
+        # before an operator decides.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
         # If a part was refunded before, the rest is less than this amount, so operators decide.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
@@ -555,7 +556,7 @@ class _Fold:
         self._keep(matched)
         # If the same supporter has paid with a code of this user before, a second charge with it is normal. Do not notify operators.
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
-        # Learn only after this look, because learning adds the charge itself to the supporter's charges.
+        # Learn only after this check, because learning adds the charge itself to the supporter's charges.
         self._learn(matched, found)
         # The rate of today: neither the rate nor the amount at the time of the request counts.
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
@@ -585,12 +586,12 @@ class _Fold:
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
             return
-        # For a subscription an operator's match teaches too, because renewals carry no other information.
+        # Learn the user of a subscription from an operator's match too, because renewals carry no other information.
         if charge.subscription is not None:
             known = book.subscribers.get(charge.subscription, frozenset())
             book.subscribers[charge.subscription] = known | {user}
-        # Only a code teaches who a supporter is. One wrong tap of an operator would send all later payments to the wrong
-        # user.
+        # Learn who a supporter is from codes only, not from operators. Otherwise one wrong tap would send all later payments
+        # to the wrong user.
         if charge.supporter_id is not None and found.method is Method.CODE:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
         for name in charge.outsider_names():

@@ -230,8 +230,8 @@ IS 'The outsider that caused the automatic dismissal. Null if not dismissed, or 
 COMMENT ON COLUMN charges.reasons IS 'The rules that were tried, and why each candidate was rejected. Shown to people; no rule reads it.';
 COMMENT ON COLUMN charges.flag IS 'Marks an unusual match that was credited all the same: second_charge or late.';
 COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operator recorded that the refund was partial.';
--- Each index is one way to identify a charge (docs/why.md: "A charge has one identity"). A doubtful charge may lack the fields
--- that identify it, so it is left out of the index by number.
+-- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity"). one_charge_per_number leaves out
+-- doubtful charges, because they may lack the fields that identify them.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -831,9 +831,9 @@ IS 'When the user was notified. Null before that, and again after the notificati
 
 -- Views for replays ----------------------------------------------------------------------------------------------------
 
--- Each view shows the table of its name at an earlier time, for a replay of one charge: without that charge, and without everything
--- that was decided since. A replay puts this schema before public, so that the same statements load its candidates that load those of
--- a new charge. It states the time in the setting past.at, and the key of its charge in past.without.
+-- For the replay of one charge, each view shows the table of the same name at an earlier time: without that charge, and without
+-- everything that was decided since. A replay puts this schema before public in the search path, so it loads the candidates with the
+-- same statements as for a new charge. The setting past.at contains the time, and past.without the key of the charge.
 CREATE SCHEMA past;
 
 CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
@@ -888,7 +888,7 @@ SELECT outsider_id, kind, name, remembered_at, NULL::timestamptz AS ended_at
   FROM public.outsiders
  WHERE remembered_at < past.at() AND (ended_at IS NULL OR ended_at >= past.at());
 
--- The events of the replayed charge are not repeats of themselves.
+-- Empty, because the stored events of the replayed charge would make the replay look like a repeat.
 CREATE VIEW past.events AS
 SELECT * FROM public.events WHERE false;
 

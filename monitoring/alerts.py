@@ -54,13 +54,13 @@ ticket = partial(Alert, Severity.TICKET)
 
 
 def _harm(state: str) -> str:
-    """Write the harm done by the job that an alert names; Alertmanager never groups two jobs into one message."""
+    """Return a template that states the harm by the alert's job. A message is about one job, because Alertmanager groups by job."""
     choices = " else ".join(f'if eq $labels.job "{job}" }}}}{harm}{{{{' for job, harm in HARMS.items())
     return f"{{{{ {choices} end }}}}: {{{{ $labels.job }}}} is {state}"
 
 
 def _last_done(task: str) -> str:
-    """Take when each task last succeeded; a task without a success counts from the start of its janitor."""
+    """Return an expression for the last success of each task. If a task has never succeeded, the start of its janitor counts."""
     success = latest(f"ledger_janitor_last_success_timestamp_seconds{task}", "5m")
     known = latest(f"ledger_janitor_period_seconds{task}", "5m")
     start = latest("process_start_time_seconds", "5m")
@@ -69,9 +69,9 @@ def _last_done(task: str) -> str:
 
 def _last_outage() -> str:
     """
-    Take the last time within a day at which probes had failed for long, in Unix time.
+    Return an expression for the last time within a day, in Unix time, at which probes had been failing for long.
 
-    A time without measurements, because the whole machine was off, counts as an outage: the last probe before it grows old.
+    If the whole machine was off, that counts as an outage as well, because the last probe that passed is old by then.
     """
     last_passed = f"max({latest(PROBED, '30m')})"
     return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
@@ -228,7 +228,7 @@ ALERT_TABLE = (
         summary="An event was not settled: perhaps a user paid and has no credits",
         description="Failed or unreadable, and neither settled nor dismissed: {{ $value }}. /failed in the bot lists them.",
         dashboard="ledger-payments",
-        # Operators get a message about each event at once, and may be about to settle it.
+        # Wait an hour, because operators get a message about each event immediately and may be working on it.
         hold="1h",
     ),
     ticket(
@@ -382,7 +382,7 @@ ALERT_TABLE = (
     ticket(
         "DiskFilling",
         f"{lowest(FREE)} and min({latest(FREE, '5m')} / {latest('ledger_disk_size_bytes', '5m')}) < {limits.DISK_FREE_SHARE}"
-        # Consider only janitors that still run, because the window also has values of earlier ones.
+        # Consider only janitors that still run, because the window also contains values of earlier janitors.
         f" and min(predict_linear({FREE}[{limits.DISK_LOOK_BACK}], {limits.DISK_AHEAD_SECONDS}) and {latest(FREE, '5m')}) < 0",
         summary="The disk will be full within a day, and then no payment can be stored",
         description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",

@@ -54,14 +54,14 @@ OUTAGE_SECONDS = 300
 
 JANITOR_PERIODS = 3
 JANITOR_SLACK_SECONDS = 30
-"""The duration of a run and of two scrapes, which does not count as delay."""
+"""A run of a task and two scrapes may take this long, so this time does not count as delay."""
 
 CLOCK_OFFSET_SECONDS = 30
 """Half of the minute by which the Mini App's signature may lie in the future (coffee_ledger/telegram/api/init_data.py)."""
 
 RESTARTS_PER_15_MINUTES = 3
 PROXY_START_SECONDS = 15 * 60
-"""If Prometheus has run for less, the whole stack was started, and not only the proxy."""
+"""If Prometheus has run for less time than this, the whole stack was started, and not only the proxy."""
 
 CERTIFICATE_LEFT_SECONDS = 14 * 86400
 

@@ -41,7 +41,7 @@ Line: TypeAlias = tuple[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Source:
-    """The stack whose values are drawn, and the time range."""
+    """The stack from which the values are read, and their time range."""
 
     prometheus: str
     project: str
@@ -261,7 +261,7 @@ class Frame:
 
 
 def shown_on_axis(value: float, frame: Frame, defaults: Json) -> str:
-    """Write a mark of the scale with enough decimals to tell the marks apart, as Grafana does."""
+    """Format a label of the axis with enough decimals to tell the labels apart, as Grafana does."""
     is_fine = (frame.high - frame.low) < 4 and defaults["unit"] in ("short", "ops", "opm")
     return shown(value, defaults | {"decimals": max(int(defaults["decimals"]), 2 if is_fine else 0), "mappings": []})
 

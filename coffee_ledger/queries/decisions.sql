@@ -70,7 +70,7 @@ WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
     SELECT taken.charge_id, 'reversal', taken.telegram_id, -taken.credits, $2, taken.credit_id, $3, $4
       FROM charges
-      -- A credit that was reversed as a wrong match stays reversed.
+      -- Do not restore a credit that was reversed because the match was wrong.
       JOIN standing_credits AS given ON given.charge_id = charges.charge_id
       JOIN credits AS taken ON taken.reverses = given.credit_id AND taken.kind = 'refund'
      WHERE charges.charge_id = $1
@@ -176,8 +176,8 @@ INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)
 VALUES ($1, 'adjustment', $2, $3, $4, $5);
 
 -- name: close_claims_of_charge
--- Confirm the user's open claim if it may be about this charge: a candidate of the claim, or the same amount. A charge that was paid
--- after the claim was raised cannot be meant.
+-- Confirm the user's open claim if it may be about this charge: the charge is a candidate of the claim, or has the same amount. A
+-- claim cannot be about a charge that was paid later.
 -- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 further candidates, found today
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2

@@ -47,8 +47,8 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
  WHERE users.telegram_id = ANY($1::bigint []);
 
 -- name: find_users_by_name
--- Find users by their username. The stored name is that of their last message: they may have changed it since, and another user
--- may have taken it.
+-- Find users by their username. The stored name comes from their last message. They may have changed it since, and another user may
+-- have taken it.
 -- $1 name without @, in lower case
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
@@ -217,7 +217,7 @@ SELECT notifications.telegram_id, notifications.message_id, notifications.kind, 
  LIMIT 20;
 
 -- name: find_claims_about
--- Find the open claims about the days around this charge, because they may be about it.
+-- Find the open claims that may mean this charge: those that name a day near its payment.
 -- $1 charge id, $2 days apart at most
 SELECT claims.claim_id
   FROM charges
@@ -358,8 +358,8 @@ SELECT event_no, body, received_at, charge_key
  LIMIT $4;
 
 -- name: remind_of_charge!
--- Show a charge to one operator again later. created_at is that time too, so that the message does not count as delayed before it is
--- due, and so that it does not precede messages that are queued until then.
+-- Show a charge to one operator again later. created_at is set to that later time too. Otherwise the message would count as delayed
+-- before it is due, and would precede messages that are queued until then.
 -- $1 operator, $2 facts, $3 when
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'charge_unmatched', $2, $3, $3

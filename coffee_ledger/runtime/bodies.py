@@ -53,7 +53,7 @@ class BodyReader:
         self._seconds_max = seconds_max
         self._bodies_max = bodies_max
         self._deadlines: dict[asyncio.Timeout, None] = {}
-        """One for each body that is being read, the oldest first."""
+        """The deadlines of the bodies that are being read, the oldest first."""
 
     async def read(self, request: web.Request) -> bytes | Unread:
         """
@@ -61,7 +61,7 @@ class BodyReader:
 
         A body of unknown length is read up to the application's `client_max_size`.
         """
-        # Refuse it by its header, before it takes a place from another body.
+        # Refuse a body that is too large by its header, before it displaces another body.
         if request.content_length is not None and request.content_length > self._bytes_max:
             return Unread.TOO_LARGE
         if len(self._deadlines) >= self._bodies_max:

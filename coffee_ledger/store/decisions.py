@@ -518,8 +518,8 @@ def _waiting_again(charge: Charge) -> Charge:
     return replace(
         charge,
         state=ChargeState.UNMATCHED,
-        # Hold the charge after an undone match, because the rules would repeat it. It stays held if it is dismissed later and
-        # that is undone too. Undoing only a dismissal does not hold it, because no rule was wrong.
+        # Hold a charge whose match was undone, because the rules would make the same match again. The charge stays held if a
+        # later dismissal is undone too. Do not hold a charge that was only dismissed, because no rule was wrong.
         is_held=charge.is_held or charge.state is ChargeState.MATCHED,
         method=None,
         payment_id=None,

@@ -26,7 +26,7 @@ WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([
 
 @dataclass(frozen=True)
 class RequestedAmount:
-    """An amount within the bounds and in a known currency; *payment_id* if the Web App chose one."""
+    """An amount within the bounds and in a known currency. *payment_id* is set if the Web App chose the payment's id."""
 
     amount: Decimal
     currency: str

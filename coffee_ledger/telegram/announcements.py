@@ -48,7 +48,7 @@ class Announcement:
     text: str
     keyboard: InlineKeyboardMarkup | None = None
     is_silent: bool = False
-    """Whether it is sent without a sound."""
+    """Whether the message is sent without a sound."""
 
 
 def announce(
@@ -61,8 +61,8 @@ def announce(
     """
     Compose the message of a notification.
 
-    *subject* is the charge or the claim of a card for operators, or the counts of a summary. Without a charge or claim, the message
-    contains only the facts.
+    A card for operators needs the charge or the claim as *subject*, and a summary needs the counts. Without a *subject*, the
+    message contains only the facts.
     """
     facts = notification.facts
     is_silent = isinstance(facts, SILENT)
@@ -168,7 +168,7 @@ def _remarks(facts: PaymentCredited, speech: Speech) -> list[str]:
 
 
 def _rate(facts: PaymentCredited, speech: Speech, rates: Rates) -> str:
-    """Return the rate. Empty if the amount and credits already state it, or if the rate has changed since."""
+    """Return the text about the rate. Empty if the amount and credits already show the rate, or if the rate has changed since."""
     per_unit = rates.per_unit.get(facts.currency)
     if per_unit is None or rates.credits_for(facts.amount, facts.currency) != facts.credits:
         return ""

@@ -22,7 +22,7 @@ ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def read_day(text: str, *, today: date) -> date | None:
-    """Read `2026-11-21`, `21.11`, `21-11-26`, `21 листопада`, `yesterday`; None for anything but a day of the last three months."""
+    """Read `2026-11-21`, `21.11`, `21-11-26`, `21 листопада`, `yesterday`; None if it is not a day of the last three months."""
     words = " ".join(text.casefold().split())
     if words in DAYS_AGO:
         return today - timedelta(days=DAYS_AGO[words])
@@ -67,7 +67,7 @@ def _months() -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class DateRange:
-    """From *since* up to, but without, *until*. *name* can be part of a file name."""
+    """The time from *since* (inclusive) to *until* (exclusive). *name* can be part of a file name."""
 
     name: str
     since: datetime

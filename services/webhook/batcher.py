@@ -31,7 +31,7 @@ The time that an event waits for a database that is away.
 BMC asks for a quick answer and does not document its timeout.
 """
 
-# A small part of the two or three seconds that a restart of Postgres takes.
+# Short, so that events settle soon after a restart of Postgres, which takes two or three seconds.
 RETRY_SECONDS = 0.2
 
 Settle = Callable[[Sequence[Event]], Awaitable[list[Outcome]]]

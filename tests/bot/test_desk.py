@@ -281,7 +281,7 @@ async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_onc
 
 
 async def undo_twice(operator: Person, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Send the command twice and press both buttons; return the second question and the answer to its press."""
+    """Send the command twice and answer "Yes" twice; return the second question, and the bot's reply to the second "Yes"."""
     first, second = await ask(operator, command), await ask(operator, command)
     await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
     return second, await operator.press(data_of(second, "Yes"), message_id=second["message_id"])

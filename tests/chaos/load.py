@@ -38,7 +38,7 @@ class Subscription:
 
 @dataclass
 class Load:
-    """Sends for as long as `run` runs; `finish` waits for the deliveries in progress."""
+    """Sends deliveries while `run` is running; `finish` waits for those in progress."""
 
     session: aiohttp.ClientSession
     webhook_url: str
@@ -136,7 +136,7 @@ class Load:
         await self._report(charge, "extra_purchase.updated", Role.PAYS, shop(paid, answers=[note]))
 
     async def _subscribe(self) -> None:
-        """Start a membership: two events at once report its one charge."""
+        """Start a membership. Two events, sent at the same time, report its first charge."""
         person, note = self._user_with_code()
         paid = self._paid(person, note)
         subscription = Subscription(person, f"sub_1{self._signs()}", paid.number, note, paid.paid_at, paid.paid_at)
@@ -170,7 +170,7 @@ class Load:
         await self._report(self._charge(paid, None), "donation.created", Role.PAYS, payment(paid))
 
     async def _pay_and_perhaps_refund(self, person: Person, paid: Paid, family: str, data: Data) -> None:
-        """Report a payment; one in five is refunded: later, at the same time, or before its payment is reported."""
+        """Report a payment. For one in five, also report a refund: after the payment, at the same time, or before it."""
         charge = self._charge(paid, person)
         pays = self._report(charge, f"{family}.created", Role.PAYS, data)
         if self.chance.random() > 0.2:
@@ -260,7 +260,7 @@ class Load:
     # Deliveries ------------------------------------------------------------------------------------------------------
 
     async def _report(self, charge: Charge, type_: str, role: Role, data: Data) -> None:
-        """Deliver an event; one in seven is delivered twice at once, one in ten again some seconds after it was accepted."""
+        """Deliver an event. One in seven is delivered twice at the same time; one in ten is repeated some seconds later."""
         event = Event(next(self._numbers), type_, charge.name, role)
         self.sent.events[event.event_id] = event
         created = _now()

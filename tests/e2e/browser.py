@@ -67,7 +67,7 @@ class Screen:
         return page
 
     async def address_of(self, person: Person, **launch: object) -> str:
-        """Return the address that Telegram would open for a person: by the menu button, or as *launch* says."""
+        """Return the address that Telegram would open for a person. They press the menu button unless *launch* names another way."""
         path = f"/telegram/chats/{person.telegram_id}/open"
         async with person.session.post(person.address + path, json=launch or {"menu": True}) as answer:
             answer.raise_for_status()
@@ -97,7 +97,7 @@ class Screen:
         self.faults.append(str(error))
 
     def _note_refusal(self, message: ConsoleMessage) -> None:
-        # In a frame, Telegram's script adds a style that nothing needs. The policy blocks it.
+        # In a frame, Telegram's script adds a style that the page does not need. The Content Security Policy blocks it.
         is_telegrams = "telegram-web-app.js" in message.location["url"]
         if "Content Security Policy" in message.text and not is_telegrams:
             self.faults.append(f"{message.text} {message.location}")

@@ -1,9 +1,9 @@
 """
-Each integrity rule of `db/init.sql` refuses its violation, for the owner and for every role, and no other rule does.
+Each integrity rule of `db/init.sql` is tested with a statement that only this rule refuses, for the owner and for every role.
 
-A rule is a constraint, a unique index, a trigger, a branch of a trigger's function, or a policy. Each has a statement that
-breaks only this rule: the error names the rule, and the statement succeeds if the rule is removed. A new rule without such a
-statement fails `test_each_rule_of_the_schema_has_its_violation`.
+A rule is a constraint, a unique index, a trigger, a branch of a trigger's function, or a policy. The error must name the rule,
+and the statement must succeed if the rule is removed. A new rule without such a statement fails
+`test_each_rule_of_the_schema_has_its_violation`.
 """
 
 import asyncio
@@ -467,7 +467,7 @@ async def test_a_violation_is_refused_by_its_rule(db: Connection, violation: Vio
 
 @pytest.mark.parametrize("violation", OF_ANY_ROLE, ids=names_of(OF_ANY_ROLE))
 async def test_a_violation_is_refused_to_every_role(db: Connection, violation: Violation) -> None:
-    """Either the rule refuses it, or the role may not write such a row at all."""
+    """Either the rule refuses the statement, or the role lacks the privilege to write such a row."""
     for role in SERVICE_ROLES:
         with pytest.raises(asyncpg.PostgresError) as refusal:
             async with acting_as(db, role):
@@ -480,7 +480,7 @@ async def test_a_violation_is_refused_to_every_role(db: Connection, violation: V
 
 @every_violation
 async def test_a_violation_succeeds_without_its_rule(db: Connection, violation: Violation) -> None:
-    """No other rule refuses it, so the rule is needed."""
+    """No other rule refuses the statement, so the rule is needed."""
     await _remove(db, violation)
 
     async with acting_as(db, violation.role):

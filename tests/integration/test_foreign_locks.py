@@ -38,7 +38,7 @@ async def stranger(
 ) -> AsyncIterator[Connection]:
     """Return a connection of a client that settles nothing."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Every client may change a setting of its own role, so this limit protects nothing.
+    # Every client may change this setting for its own session, so it protects nothing.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()
@@ -61,7 +61,7 @@ async def test_a_stranger_cannot_call_a_function_that_takes_such_a_lock(stranger
 async def test_advisory_locks_of_a_stranger_delay_no_payment(
     stranger: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Settlement formerly used an advisory lock; it must not depend on one, even where every client may take them."""
+    """Settlement formerly used an advisory lock. It must not depend on one, even if every client may take advisory locks."""
     await ledger.open(CODE)
     await ledger.pool.execute(
         "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) TO public"
@@ -252,7 +252,7 @@ async def test_spendings_for_two_users_in_one_transaction_refuse_no_payment(
             with suppress(asyncpg.DeadlockDetectedError):
                 async with db.transaction():
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", BOHDAN, f"{name}-b-{number}")
-                    # The time of other work that the bot does between the two.
+                    # Simulate other work that the bot does between the two spendings.
                     await db.execute("SELECT pg_sleep(0.004)")
                     await db.execute("SELECT spend_credits($1, 1, 'x', $2)", ANNA, f"{name}-a-{number}")
         await db.close()

@@ -215,7 +215,7 @@ async def test_newer_messages_overtake_one_set_aside_which_is_still_tried(outbox
 
     assert await outbox.begin_ids() == [second]
     await outbox.mark(second)
-    # All are due now; the newer one goes first, because the other one may fail again.
+    # Both remaining messages are due. The newer one is sent first, because the one set aside may fail again.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 
@@ -396,7 +396,7 @@ async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
 
 
 async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
-    """If a sender that lost its lease and its successor both mark it, the first mark counts."""
+    """A sender that lost its lease and the next sender may both mark a notification; the first mark counts."""
     owed = await outbox.owe()
     await outbox.mark(owed)
 

@@ -417,7 +417,7 @@ def test_a_user_learns_nothing_about_the_supporter(said: Said) -> None:
 
 
 def test_every_path_was_taken(said: Said) -> None:
-    """The search proves nothing about a path that was not taken."""
+    """Searching the output proves nothing about code that did not run."""
     webhook, bot, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "db"))
 
     for outcome in (

@@ -18,7 +18,7 @@ from tests.e2e.stack import ROOT, Stack, another_stack
 OPERATOR_ID = 1_000_001
 WATCHED = ("db", "webhook", "bot", "janitor", "proxy", "sandbox", "postgres-exporter", "alertmanager")
 HOLD = "10s"
-"""Longer than the five seconds in which Prometheus finds its first targets, so that none counts as gone meanwhile."""
+"""Prometheus finds its first targets within five seconds. A longer hold prevents alerts about missing targets until then."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ async def test_a_stopped_service_pages_the_operator_and_its_return_is_reported(s
 
 
 def test_every_rule_can_be_evaluated(stack: Stack) -> None:
-    """promtool's cases have only the labels that their author knew; here the labels are real."""
+    """The labels in promtool's cases are written by hand and may be wrong. This test uses the labels of a running stack."""
     failed = ask(stack, "sum by (rule_group) (prometheus_rule_evaluation_failures_total) > 0")
 
     assert ask(stack, "count(prometheus_rule_evaluation_failures_total)") != ""

@@ -351,7 +351,7 @@ def test_a_ticket_has_its_own_sign(tmp_path: Path) -> None:
 
 
 def test_a_resolved_message_repeats_neither_summary_nor_description(tmp_path: Path) -> None:
-    """Both state the fault in the present tense."""
+    """The summary and the description state the fault in the present tense, which is wrong once the fault is over."""
     message = rendered(tmp_path, an_alert(status="resolved"))
 
     assert message == "✅ <b>TargetDown</b> is over\nOver: bot <i>23 Nov 03:05 to 23 Nov 03:15 UTC</i>"
@@ -384,7 +384,11 @@ def test_a_message_of_many_alerts_fits_into_telegrams_limit(tmp_path: Path) -> N
 
 
 def test_the_alerts_of_one_message_share_their_summary_and_their_runbook_link() -> None:
-    """The message takes both from the annotations that its alerts have in common, so they may use only the labels of the group."""
+    """
+    A message shows a summary and a runbook link only if all its alerts have the same ones.
+
+    So a summary and a link may use only the labels by which Alertmanager groups.
+    """
     named = {label for alert in ALERTS for label in re.findall(r"\$labels\.(\w+)", alert.summary)}
 
     assert [alert.name for alert in ALERTS if "$value" in alert.summary] == []

@@ -109,7 +109,11 @@ def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
 
 @each_case
 def test_groups_are_evaluated_in_a_fixed_order(case: Path) -> None:
-    """Without `group_eval_order`, promtool evaluates groups in any order, and a group that reads the values of another would vary."""
+    """
+    Without `group_eval_order`, promtool evaluates groups in any order.
+
+    The results of a group that reads the values of another group would then vary.
+    """
     story, groups = story_of(case)
     names = [group["name"] for group in groups]
 
@@ -199,7 +203,7 @@ MISSED_BY = (
     ("alertmanager_", "TargetAbsent", NO_JOB.format("alertmanager")),
     ("prometheus_", "TargetAbsent", NO_JOB.format("prometheus")),
 )
-"""A pattern of series, the alert that fires when they are missing, and the part of its expression that does so."""
+"""A pattern of series, the alert that fires when they are missing, and the part of its expression that detects this."""
 
 
 @pytest.mark.parametrize("series", ["".join(one) for one in INPUTS])
@@ -216,7 +220,11 @@ def test_an_alert_fires_when_a_series_of_an_alert_is_missing(series: str) -> Non
     [one for one in INPUTS if re.match("ledger_(webhook|telegram|updates|outbox_claims)_", one[0])],
 )
 def test_a_counter_of_an_alert_exists_from_the_start(metric: str, matchers: str) -> None:
-    """`increase` finds nothing in a counter that begins at 1, and a missing counter contributes to no share."""
+    """
+    `increase` does not see the first event of a counter that begins at 1.
+
+    A share is computed without the counters that do not exist yet.
+    """
     wanted = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
     samples = [sample for one in REGISTRY.collect() for sample in one.samples if sample.name == metric]
 
@@ -237,7 +245,7 @@ def test_an_alert_has_a_short_summary_and_a_description(alert: Alert) -> None:
 
 
 def summary_of(alert: Alert, job: str) -> str:
-    """The summary of an alert of that job, as the operator reads it."""
+    """Return the summary that an operator reads if the alert is about *job*."""
     harms = dict(re.findall(r'if eq \$labels.job "(\w+)" }}(.*?){{', alert.summary))
     chosen = re.sub(r"^{{ if .* end }}", lambda _: harms[job], alert.summary)
     return chosen.replace("{{ $labels.job }}", job)

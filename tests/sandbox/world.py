@@ -47,7 +47,7 @@ class Product:
     received: list[Received] = field(default_factory=list)
     statuses: deque[int] = field(default_factory=deque)
     default_status: int = 200
-    # The number of next webhooks that get no answer.
+    # The number of upcoming webhooks that get no answer.
     silences: int = 0
     # Handlers of GET requests, by path.
     pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)

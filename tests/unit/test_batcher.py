@@ -32,9 +32,9 @@ class Database:
         self.batches: list[list[str]] = []
         self.kept: list[str] = []
         self.faults: dict[str, Exception] = {}
-        """By event name, the error raised for a batch with this event."""
+        """The error that a batch with this event raises, by event name."""
         self.absences = 0
-        """The number of next batches that find the database away."""
+        """The number of upcoming batches that fail because the database is away."""
         self.faults_in_keeping: dict[str, Exception] = {}
         self._begun: asyncio.Queue[None] = asyncio.Queue()
         self._commits = asyncio.Semaphore(0)
@@ -100,7 +100,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def callers(database: Database) -> AsyncIterator[Callers]:
-    """Callers of a batcher that runs."""
+    """Yield callers of a running batcher."""
     batcher = Batcher(settle=database.settle, keep_failed=database.keep)
     writing = asyncio.create_task(batcher.run())
     yield Callers(batcher)
@@ -218,7 +218,7 @@ async def test_an_event_that_cannot_even_be_kept_is_not_acknowledged(
 
 
 async def test_the_writer_waits_for_a_database_that_is_away_for_a_moment(database: Database, callers: Callers) -> None:
-    """Refusing would put the webhook at risk: BMC disables it after more than ten failures in a row."""
+    """If we refused events, BMC could disable the webhook: it does so after more than ten failures in a row."""
     database.absences = 3
     waiting = await callers.submit("a", "paid b")
 

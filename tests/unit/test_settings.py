@@ -306,7 +306,7 @@ def test_each_of_several_secrets_is_checked() -> None:
 
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
-    """Every payment signed with it would be rolled back but answered with 200, and so be lost."""
+    """A payment signed with the probe's secret would be lost: it is rolled back, but answered with 200."""
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
 
     assert line.startswith("PROBE_SECRET is also one of BMC_WEBHOOK_SECRETS: write ")

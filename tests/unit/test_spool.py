@@ -531,7 +531,7 @@ async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time
 
 @pytest.mark.usefixtures("quick_answers")
 async def test_an_event_spooled_although_it_was_committed_is_credited_once(folder: Path, spool: Spool) -> None:
-    """The database committed it after all, after its delivery was answered."""
+    """The database commits the event after all, but only after the delivery was answered."""
     database = Database(is_there=True)
     database.hangs = True
     async with process(database, spool) as intake:
@@ -565,7 +565,7 @@ async def test_an_unusable_folder_refuses_no_event_that_the_database_accepts(tmp
 
 
 async def test_a_full_spool_refuses_no_event_that_the_database_accepts(folder: Path) -> None:
-    """The database refuses the spooled event again and again, which is no reason to refuse this one."""
+    """The database refuses the spooled event each time, but a new event must still be accepted."""
     database = Database(is_there=True)
     database.refuses = {1}
     spool = Spool(folder, events_max=1)
@@ -575,7 +575,11 @@ async def test_a_full_spool_refuses_no_event_that_the_database_accepts(folder: P
 
 
 async def test_later_events_overtake_those_in_a_full_spool(folder: Path) -> None:
-    """This is the documented exception to the order; the alternative is to refuse an event that the database would accept."""
+    """
+    A full spool is the one documented exception to settling events in order.
+
+    To keep the order, the webhook would have to refuse an event that the database accepts.
+    """
     database = Database(is_there=False)
     async with process(database, Spool(folder, events_max=2)) as intake:
         spooled = await take(intake, 1, 2)
@@ -643,7 +647,7 @@ async def test_a_delivery_during_a_drain_is_settled_after_it(
 
 
 def test_files_deleted_or_put_aside_make_room(folder: Path) -> None:
-    """The room is available without listing the folder again."""
+    """The spool has room again without listing the folder once more."""
     spool = Spool(folder, events_max=2)
     first, second = spool.keep(delivery(1)), spool.keep(delivery(2))
 

@@ -1,1 +1,1 @@
-"""The Mini App's API: JSON endpoints and a stream of events. Telegram's signature says which user asks."""
+"""The Mini App's API: JSON endpoints and a stream of events. The user is identified by data that Telegram signed."""

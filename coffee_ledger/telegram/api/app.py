@@ -34,13 +34,13 @@ REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 """The rate limit of each user."""
 
-# How often a stream looks whether its page was closed, which sends no event.
+# How often a stream checks whether its page was closed, because closing a page triggers no event.
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
 """A page may request a stream again this long after it was refused or displaced. Meanwhile it polls the state."""
 
 STREAM_SEND_SECONDS = 20.0
-"""A stream ends if the page does not take an event for so long."""
+"""A stream ends if the page does not receive an event within this time."""
 
 Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
@@ -60,7 +60,7 @@ class Api:
 
     def make_app(self) -> web.Application:
         """Make the application to mount at `/api`."""
-        # The first is the outermost, so spans and counters see the answers that `answer_problems` makes of errors.
+        # The first middleware is the outermost, so spans and counters see the answers into which `answer_problems` turns errors.
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Endpoint] = {
@@ -69,7 +69,7 @@ class Api:
             ("POST", "/payments"): self._open_payment,
             ("POST", "/payments/{payment_id}/cancel"): self._cancel_payment,
         }
-        # Without a user, because a page that was opened by a keyboard button gets no initData.
+        # `/offer` needs no user, because a page that was opened by a keyboard button gets no initData.
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
             app.router.add_route(method, path, self._authorised(answer, bucket))
@@ -86,7 +86,7 @@ class Api:
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
             if isinstance(visitor, InitDataProblem):
                 raise ProblemError(401, visitor)
-            # After the signature, so that strangers cannot use up a user's requests, and before the first query.
+            # Check the rate limit after the signature, so that strangers cannot use up a user's requests, and before any query.
             wait_seconds = bucket.take(visitor.telegram_id, asyncio.get_running_loop().time())
             if wait_seconds:
                 raise too_many_requests(wait_seconds)
@@ -98,7 +98,7 @@ class Api:
                 now=self.context.clock(),
                 # A user who was erased and only looks at the page stays erased.
                 is_acting=request.method != hdrs.METH_GET,
-                # A user who opens the page may have blocked the bot.
+                # Opening the page does not show that the bot can reach the user: they may have blocked it.
                 is_in_chat=False,
             )
             return await answer(request, replace(visitor, language=spoken))
@@ -120,7 +120,7 @@ class Api:
             raise ProblemError(body.status, "request_unreadable")
         # Invalid UTF-8 becomes unreadable data, which `_read_amount` refuses.
         requested = self._read_amount(body.decode(errors="replace"), visitor)
-        # A new key for each request. If the page repeats one, the open payment of this amount is shown again.
+        # Use a new key for each request. If the page repeats a request, `open_payment` returns the open payment of this amount.
         asked = Request(
             f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
         )
@@ -138,7 +138,7 @@ class Api:
             raise ProblemError(409, "too_many_open", {"count": error.open_max}) from None
         except PaymentIdTakenError:
             raise ProblemError(400, "request_unreadable") from None
-        # A payment that is shown again was created earlier.
+        # An open payment that is shown again keeps its earlier `created_at`.
         is_new = payment.created_at == now
         if is_new:
             log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=visitor.telegram_id)
@@ -152,7 +152,7 @@ class Api:
         if not (is_code(payment_id) or is_older_form(payment_id)):
             raise ProblemError(404, "payment_unknown")
         cancelling = await cancel_payment(self.context.pool, payment_id, visitor.telegram_id, now=self.context.clock())
-        # The same answer for another user's payment, so that it does not reveal which codes exist.
+        # Give the same answer for another user's payment, so that the answer does not reveal which codes exist.
         if cancelling is None:
             raise ProblemError(404, "payment_unknown")
         payment = cancelling.payment
@@ -188,7 +188,7 @@ class Api:
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
-                # The stream must end with its initData, even if nothing changes.
+                # The stream must end when its initData expires, even if nothing changes.
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
                     # Clear before the query: a change during the query sets it again.
@@ -221,7 +221,7 @@ class Api:
 
 
 def _is_open(request: web.Request) -> bool:
-    """Tell whether the connection is still open; a page that closes sends nothing."""
+    """Tell whether the connection is still open; closing a page triggers no event."""
     return request.transport is not None and not request.transport.is_closing()
 
 

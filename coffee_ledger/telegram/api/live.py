@@ -40,7 +40,7 @@ class Watcher:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something may have changed for the user."""
     is_displaced: bool = False
-    """It must end, because its place was given to another page."""
+    """The stream to this page must end, because another page took its place."""
 
 
 class Live:
@@ -87,8 +87,8 @@ class Live:
                 self._remove(telegram_id, watcher)
 
     def _displace_one(self) -> None:
-        """End the oldest page of the user with the most pages; among several such users, of the one who has watched the longest."""
-        # Of several users with as many pages, `max` returns the first, who has watched the longest.
+        """End the oldest page of the user with the most pages. If several users have as many, choose the one who watched longest."""
+        # If several users have as many pages, `max` returns the first of them, who has watched longest.
         largest = max(self._watchers, key=lambda telegram_id: len(self._watchers[telegram_id]))
         oldest = self._watchers[largest][0]
         self._remove(largest, oldest)
@@ -98,7 +98,7 @@ class Live:
     def _remove(self, telegram_id: TelegramId, watcher: Watcher) -> None:
         self._watchers[telegram_id].remove(watcher)
         if not self._watchers[telegram_id]:
-            # Bounds memory: only users who watch have an entry.
+            # Bounds memory: only users with an open page have an entry.
             del self._watchers[telegram_id]
             self._marks.pop(telegram_id, None)
 
@@ -119,8 +119,8 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # A page that was opened during the query is woken too, and only queries its state once more.
+            # A page that was opened during the query is woken too. That costs only one more query of its state.
             for watcher in self._watchers.get(telegram_id, ()):
-                # Inside the loop, so that no mark stays for a user whose last page was closed during the query.
+                # Set the mark inside the loop, so that a user whose last page was closed during the query gets no mark.
                 self._marks[telegram_id] = mark
                 watcher.changed.set()

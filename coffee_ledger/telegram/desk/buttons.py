@@ -12,21 +12,21 @@ from coffee_ledger.telegram.speech import Speech
 
 
 class Step(enum.StrEnum):
-    """The action of a press on a charge or a claim. One letter each, because Telegram limits the data of a button to 64 bytes."""
+    """The action of a button on a charge or a claim. One letter each, because Telegram limits the data of a button to 64 bytes."""
 
     OPEN = "o"
-    """Show it in a new message."""
+    """Show the charge or claim in a new message."""
     SHOW = "s"
-    """Show it in place of the message with the button."""
+    """Show the charge or claim in place of the message with the button."""
     PICK = "p"
-    """Ask for confirmation before it is matched to this user."""
+    """Ask for confirmation before the charge is matched to this user."""
     MATCH = "m"
     FIND = "f"
     DISMISS = "d"
     LATER = "l"
     UNDO = "u"
     REFUND_PART = "r"
-    """Ask which part of it was refunded."""
+    """Ask which part of the charge was refunded."""
     DECLINE = "x"
 
 
@@ -34,7 +34,7 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     step: Step
     charge_id: int
     telegram_id: int = 0
-    """0 if the button names a pending payment, and so its user, or no user at all."""
+    """0 if the button names a pending payment, which determines the user, or if it names no user."""
     payment_id: str = ""
 
 
@@ -101,7 +101,7 @@ class SettleAgain(CallbackData, prefix="de", sep="|"):
 
 
 class PutAside(CallbackData, prefix="dx", sep="|"):
-    """Put an event aside: it stays stored, and the desk lists it no more."""
+    """Put an event aside: it stays stored, but the desk no longer lists it."""
 
     event_no: int
 
@@ -123,7 +123,7 @@ def column(buttons: Iterable[InlineKeyboardButton]) -> list[list[InlineKeyboardB
 
 
 def page_keys(speech: Speech, listing: Listing, *, page: int, pages: int) -> list[InlineKeyboardButton]:
-    """Build the buttons to the previous and the next page, if there are such pages."""
+    """Build the buttons to the previous and the next page, if those pages exist."""
     back = [button(speech.label("desk-page-back"), TurnPage(listing=listing, page=page - 1))] if page > 0 else []
     forth = (
         [button(speech.label("desk-page-forth"), TurnPage(listing=listing, page=page + 1))] if page + 1 < pages else []

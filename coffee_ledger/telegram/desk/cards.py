@@ -17,13 +17,17 @@ from coffee_ledger.telegram.desk.buttons import OnCharge, OnClaim, Step, button,
 from coffee_ledger.telegram.speech import Speech
 
 NOTE_LENGTH_MAX = 400
-"""Escaping makes at most six characters of one, and Fluent refuses values of more than 2,500 characters."""
+"""Escaping turns one character into at most six, and Fluent refuses values of more than 2,500 characters."""
 
 REASONS_MAX = 12
 CANDIDATES_MAX = 6
 NAME_LENGTH_MAX = 60
 LINES_LENGTH_MAX = 3500
-"""Telegram takes 4,096 characters; the first and the last line need some. Source: https://core.telegram.org/bots/api#sendmessage."""
+"""
+Telegram's limit of 4,096 characters, less room for the first and the last line of the message.
+
+Source: https://core.telegram.org/bots/api#sendmessage.
+"""
 
 NO_USERS: Mapping[TelegramId, KnownUser] = MappingProxyType({})
 
@@ -41,7 +45,7 @@ class Candidate:
     telegram_id: TelegramId
     payment: PendingPayment | None
     is_mentioned: bool = False
-    """The only reason is that the supporter's text names them."""
+    """The user is a candidate only because the supporter's text mentions them."""
 
 
 def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) -> Card:
@@ -56,7 +60,7 @@ def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) ->
 
 
 def describe(file: ChargeFile, speech: Speech) -> list[str]:
-    """List amount, time, item, supporter, note, refunds and the doubt, one per line."""
+    """Describe the charge, one fact per line: amount, time, item, supporter, note, refunds, and the doubt that blocks the rules."""
     charge = file.charge
     lines = [
         speech.say(
