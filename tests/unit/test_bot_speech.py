@@ -1,8 +1,8 @@
 """The texts: complete, and consistent in all languages."""
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 
 import pytest
 from fluent.syntax import FluentParser, ast
@@ -34,6 +34,7 @@ class Names(Visitor):
         self.variables.add(node.id.name)
 
 
+@cache
 def messages(language: str) -> dict[str, ast.Message]:
     texts = "\n".join(one.read_text(encoding="utf-8") for one in sorted((LOCALES / language).glob("*.ftl")))
     resource = FluentParser().parse(texts)
@@ -49,13 +50,16 @@ def variables(message: ast.Message) -> set[str]:
     return names.variables
 
 
-def said(language: str) -> Iterator[tuple[str, str]]:
-    """Yield every text with its values filled in, for each plural form."""
+@cache
+def said(language: str) -> list[tuple[str, str]]:
+    """Return every text with its values filled in, for each plural form."""
+    texts = []
     for name, message in messages(language).items():
         for number in (0, 1, 2, 5, 21):
             numbers = {"credits": number, "count": number}
             values = {variable: numbers.get(variable, "<value>") for variable in variables(message)}
-            yield name, speech(language).say(name, **values)
+            texts.append((name, speech(language).say(name, **values)))
+    return texts
 
 
 def test_both_languages_have_the_same_texts_with_the_same_variables() -> None:

@@ -24,7 +24,8 @@ def test_importing_a_module_does_nothing() -> None:
         for top in ("coffee_ledger", "services")
         for file in (ROOT / top).rglob("*.py")
     ]
-    program = "\n".join(f"import {name}" for name in sorted(modules))
+    # Without the search for garbage, the imports take a quarter less time.
+    program = "\n".join(["import gc", "gc.disable()", *(f"import {name}" for name in sorted(modules))])
 
     done = subprocess.run(
         [sys.executable, "-c", program],
