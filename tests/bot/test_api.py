@@ -355,7 +355,8 @@ async def test_a_stream_contains_only_its_own_users_payments(visit: Visit, webho
 
 
 async def test_a_stream_ends_when_its_init_data_expires(visit: Visit) -> None:
-    almost = timedelta(minutes=59, seconds=59)
+    # Five seconds are enough for the request to arrive before the data expires, also on a busy machine.
+    almost = timedelta(minutes=59, seconds=55)
 
     async with visit(age=almost).events() as events:
         names = [(await events.next())[0], (await events.next())[0]]
