@@ -1,4 +1,4 @@
-"""Settings of all tests."""
+"""Configure logging for all tests."""
 
 import gc
 
@@ -8,8 +8,8 @@ import structlog
 # `pytest_collection_finish` turns the search on again.
 gc.disable()
 
-# By default, structlog's development console prints the local variables of each frame. For one exception of a request that takes
-# seconds of CPU time, longer than the webhook may take for its answer on a busy machine.
+# By default, structlog prints the local variables of each frame of a traceback. For one exception in a web request this takes
+# seconds of CPU time. On a busy machine, the webhook's answer would then come too late.
 structlog.configure(
     processors=[
         structlog.contextvars.merge_contextvars,

@@ -41,7 +41,7 @@ def test_the_link_in_a_message_leads_to_the_heading() -> None:
         document, anchor = rule["annotations"]["runbook_url"].split("#")
         assert document == "runbook.md"
         assert anchor in anchors(RUNBOOK)
-        # GitHub numbers the second of two equal headings, so the link would lead to the first.
+        # If two headings were equal, GitHub would add a number to the anchor of the second, and the link would lead to the first.
         assert [heading.lower() for heading in headings].count(anchor) == 1
 
 

@@ -1,4 +1,4 @@
-"""Links to headings work."""
+"""Every link to a heading leads to an existing heading."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("san
 
 
 def anchors(document: Path) -> set[str]:
-    """Return the anchors that GitHub makes from the headings."""
+    """Return the anchors that GitHub generates from the headings of a document."""
     prose = re.sub("```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}

@@ -1,7 +1,8 @@
 """
 The runbook covers every state and quotes the bot correctly, and its remedies work.
 
-The tests run each remedy as written: SQL in the database, a command in the chat, in the state that the remedy is for.
+The tests create the state that a remedy is for. Then they run the remedy exactly as it is written in the runbook: SQL in the database,
+commands in the chat.
 """
 
 import enum
@@ -61,7 +62,7 @@ NAMES = {
     for heading, section in SECTIONS.items()
     if (line := re.match(r"\n(`[a-z]+ [a-z_]+`(?: ·[ \n]`[a-z]+ [a-z_]+`)*)\n\n", section))
 }
-"""For each heading, the names of its states in the database, the logs and the metrics."""
+"""For each heading, the names that its states have in the database, in the logs and in the metrics."""
 
 [CONNECTIONS_MAX] = map(int, re.findall(r"max_connections=(\d+)", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
 
@@ -76,10 +77,10 @@ IN_THE_CHAT = {
     for heading, section in SECTIONS.items()
     if (found := re.findall(r"^/\w+ .+$", section, re.MULTILINE))
 }
-"""The commands for the chat in each section, one per line."""
+"""For each heading, the commands that operators send in the chat."""
 
 FIXED: set[str] = set()
-"""The headings with a remedy that a test runs."""
+"""The headings whose remedy is run by a test. The decorator `fixes` adds them."""
 
 Test = Callable[..., Any]
 
@@ -93,7 +94,7 @@ def fixes(heading: str) -> Callable[[Test], Test]:
 
 
 def remedy(heading: str, place: int = -1, **values: object) -> str:
-    """Return the block at that place under the heading, as psql would send it with these values in its `\\set` lines."""
+    """Return the SQL block number *place* under the heading, with *values* for the variables of its `\\set` lines, as psql does."""
     block = [block for under, block in BLOCKS if under == heading][place]
     known = dict(re.findall(r"^\\set (\w+) '?([^'\n]+)'?$", block, re.MULTILINE))
     assert values.keys() <= known.keys()
@@ -103,12 +104,12 @@ def remedy(heading: str, place: int = -1, **values: object) -> str:
 
 
 def command(heading: str, place: int = 0, *, of: int | str | None = None) -> str:
-    """Return the command at that place under the heading, with *of* as the number after `/undo`."""
+    """Return the command number *place* under the heading. If *of* is given, it replaces the number after `/undo`."""
     said = IN_THE_CHAT[heading][place]
     return said if of is None else re.sub(r"(?<=^/undo )\S+", str(of), said)
 
 
-# Its headings --------------------------------------------------------------------------------------------------------
+# Headings of the runbook ---------------------------------------------------------------------------------------------
 
 
 def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
@@ -116,7 +117,7 @@ def members(word: str, kind: Iterable[enum.StrEnum]) -> set[str]:
 
 
 async def allowed(pool: Pool, word: str, table: str) -> set[str]:
-    """Return the values that the database allows in the table's status."""
+    """Return the values that a constraint allows in the column `status` of the table, each with *word* before it."""
     rule = await pool.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known' AND conrelid = $1::regclass",
         table,
@@ -153,16 +154,16 @@ def test_the_first_tables_link_to_every_section(heading: str) -> None:
     assert f"[{heading}](#" in SECTIONS["What do you see?"]
 
 
-# Its words -----------------------------------------------------------------------------------------------------------
+# Quotations, names and numbers in the runbook ------------------------------------------------------------------------
 
 
 class Words(Visitor):
-    """Collect the texts of a file, with a NUL in place of each value."""
+    """A visitor that collects the texts of a Fluent file. It writes a NUL character in place of each inserted value."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
 
-    def visit_Pattern(self, node: ast.Pattern) -> None:  # noqa: N802 — the visitor finds it by the node's name
+    def visit_Pattern(self, node: ast.Pattern) -> None:  # noqa: N802 — the library calls it by this name
         parts = [part.value if isinstance(part, ast.TextElement) else "\0" for part in node.elements]
         self.found.append(_plain("".join(parts)))
         self.generic_visit(node)
@@ -190,7 +191,7 @@ WORDS = all_words()
 
 
 def is_said(quoted: str) -> bool:
-    """Tell whether each part of the quotation, split at its ellipses, is in one of the texts."""
+    """Split the quotation at each "…". Return whether every part is in one of the bot's texts."""
     return all(any(_plain(piece) in text for text in WORDS) for piece in quoted.split("…"))
 
 
@@ -233,7 +234,7 @@ def test_numbers_agree_with_the_code(said: str, meant: object, is_so: object) ->
 HEADED = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", ALERTS, re.MULTILINE | re.DOTALL))
 PERIODS = {name: task.period for name, task in janitor_tasks(cast(Pool, None)).items()}
 SCRAPED_SECONDS = 15
-"""A metric changes in Prometheus only with the next scrape."""
+"""The scrape interval of Prometheus. A changed metric is visible only after the next scrape, so add this to each period."""
 
 
 @pytest.mark.parametrize(
@@ -290,17 +291,17 @@ def test_commands_in_the_text_exist() -> None:
     assert {"desk", "unmatched", "find", "undo", "credit", "doctor"} <= named
 
 
-# Signs ---------------------------------------------------------------------------------------------------------------
+# Signs by which operators recognise a state --------------------------------------------------------------------------
 
 
 def says(heading: str, words: str, seen: str) -> None:
-    """Assert that both the section and the text *seen* contain these words."""
+    """Assert that these words are in the section under the heading and in *seen*, a text of the bot."""
     assert words in " ".join(SECTIONS[heading].split())
     assert words in seen
 
 
 async def card_in_words(operator: Person, number: int) -> str:
-    """Return the text of the charge's card."""
+    """Open the card of the charge in the chat, and return its text."""
     found = await ask(operator, f"/find {number}")
     await operator.press(data_of(found, f"#{number}"), message_id=found["message_id"])
     return str((await operator.hear())["text"])
@@ -405,7 +406,7 @@ async def test_renewals_are_matched_to_the_user_of_the_first_charge(
     assert await ledger.balance() == 600
 
 
-# Its remedies --------------------------------------------------------------------------------------------------------
+# Remedies ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("heading", "block"), BLOCKS, ids=[heading for heading, _ in BLOCKS])
@@ -428,7 +429,7 @@ async def obey(operator: Person, said: str) -> str:
 
 
 async def answered(operator: Person, asked: Message) -> str:
-    """Return the text that replaces a question after the decision."""
+    """Wait for the decision on a question, and return the text that replaces the question."""
     takes_back = any(words in asked["text"] for words in ("Take this back?", "Reverse a part"))
     mark = "↩️" if takes_back else "✅"
     return str((await shown(operator, asked, mark))["text"])

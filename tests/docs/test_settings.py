@@ -1,4 +1,4 @@
-"""The table of settings and `.env.example` agree with the fields of the settings, and those with Compose."""
+"""The table of settings and `.env.example` agree with the fields of the settings classes, and the fields agree with Compose."""
 
 import re
 from pathlib import Path

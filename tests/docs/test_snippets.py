@@ -1,4 +1,4 @@
-"""The Python snippets in the documents import existing names."""
+"""The Python snippets in the documents import only existing names."""
 
 import ast
 import importlib

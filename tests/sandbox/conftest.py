@@ -23,7 +23,7 @@ def product(sandbox: Sandbox) -> Product:
 
 @pytest.fixture
 async def bot(sandbox: Sandbox) -> AsyncIterator[Bot]:
-    """Return a real Bot API client, connected to the sandbox."""
+    """Yield a real aiogram client that sends its requests to the sandbox instead of Telegram."""
     server = TelegramAPIServer.from_base(str(sandbox.url / "telegram"))
     session = AiohttpSession(api=server, timeout=DEADLINE_SECONDS)
     async with Bot(TOKEN, session=session, default=DefaultBotProperties(parse_mode=ParseMode.HTML)) as bot:

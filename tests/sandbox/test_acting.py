@@ -1,4 +1,4 @@
-"""Acting as a Telegram user."""
+"""A developer can act as a Telegram user in the sandbox."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""aiogram accepts the answers of the sandbox: a real Bot and a real Dispatcher run against it."""
+"""aiogram accepts the answers of the sandbox: a real `Bot` and a real `Dispatcher` run against the sandbox."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ Changes = asyncio.Queue[ChatMemberUpdated]
 
 @pytest.fixture
 async def polling(sandbox: Sandbox, bot: Bot) -> AsyncIterator[Changes]:
-    """Run a polling dispatcher; yield the membership changes that it receives."""
+    """Run a dispatcher that polls the sandbox, and yield a queue of the membership changes that the dispatcher receives."""
     dispatcher = Dispatcher()
     changes = Changes()
     dispatcher.include_router(make_router(changes))

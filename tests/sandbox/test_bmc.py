@@ -1,4 +1,4 @@
-"""Payments, and the webhooks that report them."""
+"""The sandbox accepts payments as BMC does, and reports them by webhook."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Error answers, rate limits and faults of the Bot API."""
+"""The sandbox gives the error answers of the Bot API, applies its rate limits, and simulates faults."""
 
 import asyncio
 import json

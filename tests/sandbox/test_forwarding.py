@@ -1,4 +1,4 @@
-"""The sandbox forwards the product's pages and endpoints."""
+"""The sandbox forwards requests for the product's pages and endpoints to the product."""
 
 import asyncio
 from pathlib import Path

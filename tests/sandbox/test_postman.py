@@ -1,4 +1,4 @@
-"""The postman sends webhooks through the product's proxy, whatever its public name is."""
+"""The postman sends webhooks for the public name to the product's proxy, although the name may not resolve to the proxy."""
 
 import shutil
 import ssl

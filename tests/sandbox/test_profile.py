@@ -1,4 +1,4 @@
-"""The bot's profile, and the files and replies it sends; requested by a real aiogram client."""
+"""A real aiogram client sets the bot's profile, and sends files and replies."""
 
 import pytest
 from aiogram import Bot

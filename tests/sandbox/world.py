@@ -1,4 +1,4 @@
-"""The sandbox under test, and a fake of the product."""
+"""Run the sandbox under test, with a fake of the product behind it."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ DEADLINE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Received:
-    """One received webhook."""
+    """A webhook request that the fake product received."""
 
     path: str
     headers: dict[str, str]
@@ -42,14 +42,14 @@ class Received:
 
 @dataclass
 class Product:
-    """Receives webhooks and gives the answers set by the test, or 200 if none is set."""
+    """A fake product. It answers webhooks with the statuses in *statuses*, then with *default_status*."""
 
     received: list[Received] = field(default_factory=list)
     statuses: deque[int] = field(default_factory=deque)
     default_status: int = 200
-    # The number of upcoming webhooks that get no answer.
+    # The number of next webhooks that get no answer.
     silences: int = 0
-    # Handlers of GET requests, by path.
+    # The handlers of GET requests, by path. Other paths get a 404.
     pages: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = field(default_factory=dict)
     _arrived: Bell = field(default_factory=Bell)
 
@@ -75,7 +75,7 @@ class Product:
 
 
 class Sandbox:
-    """An HTTP client of the running sandbox."""
+    """A client for the API of the running sandbox."""
 
     def __init__(self, client: TestClient[web.Request, web.Application], product: Product, server: TestServer) -> None:
         self.client = client
@@ -111,7 +111,7 @@ class Sandbox:
             return response.status
 
     async def bot(self, method: str, **params: Any) -> Any:
-        """Call the Bot API and return its result."""
+        """Call a method of the Bot API, which must succeed, and return the result."""
         body = await self.bot_answer(method, **params)
         assert body["ok"], body
         return body["result"]
@@ -123,7 +123,7 @@ class Sandbox:
             return body
 
     async def meet(self, user_id: int = 1) -> int:
-        """Let the person write to the bot, and let the bot confirm the update; return the message id."""
+        """Let the user write to the bot, so that the bot may write to the user. Confirm the update. Return the message id."""
         said = await self.post(f"/telegram/chats/{user_id}/messages", text="/start")
         await self.bot("getUpdates", offset=said["update_id"] + 1)
         return int(said["message_id"])
@@ -133,7 +133,7 @@ class Sandbox:
         return await self.post("/bmc/creator/checkout", **(order | fields))
 
     async def settled(self, event_id: int) -> list[dict[str, Any]]:
-        """Return the event's deliveries after it was accepted or given up."""
+        """Wait until the product accepted the event or the sandbox gave up, and return all attempts to deliver the event."""
         return list(await self.get("/bmc/deliveries", event_id=event_id, wait=int(DEADLINE_SECONDS)))
 
 

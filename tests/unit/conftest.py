@@ -2,11 +2,11 @@
 
 from hypothesis import Phase, settings
 
-# No deadline: a test may be slow only because the machine is busy.
+# Set no deadline, because a test may be slow only because the machine is busy.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# For `make mutate`: each mutant gets the same few examples, and no time is spent on shrinking a failing one.
+# `make mutate` uses this profile: it runs each mutant with the same few examples and spends no time on shrinking a failing example.
 settings.register_profile(
     "mutants",
     deadline=None,

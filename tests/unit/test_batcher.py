@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 class RefusedError(Exception):
-    """The database's error for an event that it cannot store."""
+    """The fake database raises this error for an event that it cannot store."""
 
 
 def event(name: str) -> Event:
@@ -26,15 +26,15 @@ def event(name: str) -> Event:
 
 
 class Database:
-    """A fake database that settles batches, one for each `commit` of the test."""
+    """A fake database. Each batch waits until the test calls `commit`, so the test controls how long a commit takes."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.kept: list[str] = []
         self.faults: dict[str, Exception] = {}
-        """The error that a batch with this event raises, by event name."""
+        """For an event's name, the error that `settle` raises for each batch with this event."""
         self.absences = 0
-        """The number of upcoming batches that fail because the database is away."""
+        """The number of next batches that fail with `DatabaseAwayError`."""
         self.faults_in_keeping: dict[str, Exception] = {}
         self._begun: asyncio.Queue[None] = asyncio.Queue()
         self._commits = asyncio.Semaphore(0)
@@ -68,15 +68,15 @@ class Database:
 
 
 class Callers:
-    """Submits events concurrently, as requests do."""
+    """A group of callers that submit events concurrently, as webhook requests do."""
 
     def __init__(self, batcher: Batcher) -> None:
         self.batcher = batcher
 
     async def submit(self, *names: str) -> list[asyncio.Task[Outcome]]:
-        """Start a caller for each event; all events are submitted when this returns."""
+        """Start a caller for each event. When this method returns, all events are submitted."""
         callers = [asyncio.create_task(self.batcher.submit(event(name))) for name in names]
-        await asyncio.sleep(0)  # no waiting for a time: the callers have their turn
+        await asyncio.sleep(0)  # let each caller run until it has submitted its event
         return callers
 
 
@@ -87,20 +87,20 @@ async def answers(callers: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | Ba
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Database:
-    """Return a fake database, and let the writer retry without delay while it is away."""
+    """Return a fake database. While the database is away, the batcher retries without delay, so that tests are fast."""
     monkeypatch.setattr(batcher_module, "RETRY_SECONDS", 0.0)
     return Database()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for a database that is away."""
+    """Let events fail at once when the database is away, instead of waiting for it."""
     monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture
 async def callers(database: Database) -> AsyncIterator[Callers]:
-    """Yield callers of a running batcher."""
+    """Run a batcher and yield its callers."""
     batcher = Batcher(settle=database.settle, keep_failed=database.keep)
     writing = asyncio.create_task(batcher.run())
     yield Callers(batcher)
@@ -182,7 +182,7 @@ async def test_events_are_accepted_again_after_the_rush(database: Database, call
 
 
 async def three_with_a_bad_one(database: Database, callers: Callers) -> list[asyncio.Task[Outcome]]:
-    """Return the callers of three events that share a batch: good, bad and other."""
+    """Submit the events "paid good", "bad" and "other", which share a batch, and return their callers."""
     [first] = await callers.submit("first")
     await database.batch_begun()
     waiting = await callers.submit("paid good", "bad", "other")
@@ -218,7 +218,7 @@ async def test_an_event_that_cannot_even_be_kept_is_not_acknowledged(
 
 
 async def test_the_writer_waits_for_a_database_that_is_away_for_a_moment(database: Database, callers: Callers) -> None:
-    """If we refused events, BMC could disable the webhook: it does so after more than ten failures in a row."""
+    """If the webhook did not wait, a short outage could cause more than ten failures in a row, and BMC would disable the webhook."""
     database.absences = 3
     waiting = await callers.submit("a", "paid b")
 
@@ -292,7 +292,7 @@ async def test_the_writer_continues_when_the_database_is_back(
 
 
 async def test_a_caller_that_goes_away_while_waiting_affects_no_other(database: Database, callers: Callers) -> None:
-    """Its event is settled anyway: it was signed, and the sender will send it again."""
+    """The event of the cancelled caller is settled too: its signature was valid, and the sender would only send it again."""
     [first] = await callers.submit("first")
     await database.batch_begun()
     gone, stays = await callers.submit("gone", "paid stays")
@@ -332,7 +332,7 @@ async def test_an_event_that_needs_a_locked_row_fails_alone_and_its_neighbours_a
 
 
 async def test_a_single_event_that_needs_a_locked_row_is_tried_once(database: Database, callers: Callers) -> None:
-    """A retry would delay all other events."""
+    """A second attempt would wait for the same lock and delay all other events."""
     locked = database.faults["bad"] = RowLockedError()
     waiting = await callers.submit("bad")
 

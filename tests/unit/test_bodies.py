@@ -1,4 +1,4 @@
-"""Slow, large and broken requests, sent to a server over real sockets."""
+"""The body reader handles slow, large and broken requests, which are sent to a server over real sockets."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 10
 
 @dataclass
 class Server:
-    """Answers with the length of the body; *unread* records why bodies were not read to their end."""
+    """A server that answers with the length of the body. It records in *unread* why it did not read a body to the end."""
 
     port: int = 0
     unread: list[Unread] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Server:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def begin(self, length: int, body: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Send the request's head and *body*, and wait until the server begins to read."""
+        """Send the headers and *body*, which may be shorter than *length*, and wait until the server begins to read."""
         reader, writer = await self.connect()
         writer.write(HEAD.format(f"Content-Length: {length}").encode() + body)
         async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -46,7 +46,7 @@ async def serve(
     bodies = BodyReader(bytes_max=BYTES_MAX, seconds_max=seconds_max, bodies_max=bodies_max)
 
     async def take(request: web.Request) -> web.Response:
-        # The client continues only after `bodies.read` has started, because nothing awaits in between.
+        # There is no `await` between this line and `bodies.read`, so the client continues only after the read has started.
         server.begun.release()
         body = await bodies.read(request)
         if not isinstance(body, Unread):
@@ -161,7 +161,7 @@ async def test_an_aborted_upload_is_noticed_at_once() -> None:
         writer.transport.abort()
 
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not server.unread:  # noqa: ASYNC110 — only the handler could tell, and it has no reader any more
+            while not server.unread:  # noqa: ASYNC110 — an aborted connection gets no answer to await
                 await asyncio.sleep(0)
     assert server.unread == [Unread.ABORTED]
 

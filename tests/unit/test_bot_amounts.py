@@ -1,4 +1,4 @@
-"""Parsing amounts that people write and that Web Apps send."""
+"""Parse amounts that people write in a chat, and amounts that Web Apps send."""
 
 import json
 from decimal import Decimal
@@ -123,7 +123,7 @@ def test_text_that_is_not_json_is_refused(text: str) -> None:
     ],
 )
 def test_valid_data_of_a_page_is_accepted(form: object, payment_id: str | None) -> None:
-    assert sent(form) == RequestedAmount(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a plain string will do
+    assert sent(form) == RequestedAmount(Decimal(10), "USD", payment_id)  # type: ignore[arg-type]  # a `str`, not a PaymentId
 
 
 @pytest.mark.parametrize(

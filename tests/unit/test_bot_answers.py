@@ -1,4 +1,4 @@
-"""Answers to messages that no other handler understands."""
+"""The bot answers messages that no other handler understands."""
 
 from datetime import UTC, datetime
 from typing import Any

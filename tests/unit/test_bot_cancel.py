@@ -1,4 +1,4 @@
-"""The answers to /cancel."""
+"""The answer to /cancel depends on the state of the payment."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

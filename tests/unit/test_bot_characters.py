@@ -1,4 +1,4 @@
-"""Characters that Postgres cannot store, or that change the display of the text around them."""
+"""Replace or remove characters that Postgres cannot store, or that change the display of the text around them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Days as people write them."""
+"""Days are read in the forms in which people write them."""
 
 from datetime import date
 

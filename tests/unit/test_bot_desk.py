@@ -1,4 +1,4 @@
-"""Pure functions of the desk: spreadsheet cells, periods, e-mail addresses, button data."""
+"""Test the pure functions of the operators' desk: spreadsheet cells, periods, e-mail addresses and button data."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Outcomes of Telegram calls are counted separately if they need different remedies."""
+"""Errors of Telegram calls are counted separately if operators must handle them differently."""
 
 import pytest
 from aiogram.exceptions import (

@@ -1,4 +1,4 @@
-"""The rate of outgoing messages, their priority, and the delay before a retry."""
+"""Test the rate of outgoing messages, their priority, and the delay before a retry."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ ANSWER, NOTIFICATION = Lane.ANSWER, Lane.NOTIFICATION
 
 
 class Clock(asyncio.SelectorEventLoop):
-    """An event loop with a fake clock: if every task waits, it jumps to the next timer."""
+    """An event loop with a fake clock. When all tasks wait, the clock jumps to the next timer, so tests take no real time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 def sent_at(*messages: tuple[Lane, int | None], then: Callable[[RateLimiter], None] | None = None) -> list[float]:
-    """Queue all messages at once, in this order; return the seconds after which each may go out."""
+    """Queue all messages at once, in this order. For each message, return the seconds until the limiter lets it go out."""
 
     async def ask_all() -> list[float]:
         limiter, loop = RateLimiter(), asyncio.get_running_loop()
@@ -76,7 +76,7 @@ def test_all_chats_together_get_fewer_than_thirty_messages_a_second() -> None:
     waits = sent_at(*[(ANSWER, chat) for chat in range(100)])
 
     assert waits == sorted(waits)
-    # Any second allows at most the rate and one burst; over a longer time, the rate applies.
+    # Within one second, at most `PER_SECOND` messages and one burst may go out. Over a longer time, only `PER_SECOND` applies.
     assert all(sum(begin <= wait < begin + 1 for wait in waits) <= PER_SECOND + BURST for begin in waits)
     assert waits[-1] == pytest.approx((100 - BURST) / PER_SECOND)
 
@@ -96,7 +96,7 @@ def test_answers_go_first_except_for_every_fifth_message() -> None:
 
     in_order = sorted(zip(waits, [NOTIFICATION] * (BURST + 20) + [ANSWER] * 40, strict=True), key=lambda one: one[0])
     lanes = [lane for _, lane in in_order]
-    # The first burst has only notifications, because they were queued before the answers.
+    # The first burst contains only notifications, because they were queued before the answers. Check the messages after the burst.
     after = lanes[BURST:]
     assert after[:40].count(NOTIFICATION) == 8
     assert set(after[-5:]) == {NOTIFICATION}
@@ -111,9 +111,9 @@ def test_a_notification_behind_waiting_answers_goes_out_next() -> None:
 def test_a_pause_holds_all_messages_a_little_longer_than_telegram_asked_for() -> None:
     waits = sent_at(*[(ANSWER, chat) for chat in range(40)], then=lambda limiter: limiter.pause(30))
 
-    # In the worst case all forty messages were still waiting when the pause began.
+    # The upper bound assumes that all forty messages were still waiting when the pause began.
     assert all(wait < 1 or 30 <= wait <= 30 * (1 + JITTER) + 40 / PER_SECOND for wait in waits)
-    # They do not all go out at once when the pause ends.
+    # When the pause ends, the messages go out at the usual rate, not all at once.
     after = sorted(wait for wait in waits if wait >= 30)
     assert after[-1] - after[0] > (len(after) - 1 - BURST) / PER_SECOND
 

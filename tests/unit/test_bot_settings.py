@@ -1,4 +1,4 @@
-"""The bot's settings, and the messages about missing or malformed ones."""
+"""Read the bot's settings, and report missing or malformed settings."""
 
 from decimal import Decimal
 

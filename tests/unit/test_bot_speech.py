@@ -1,4 +1,4 @@
-"""The texts: complete, and consistent in all languages."""
+"""The bot's texts are complete in all languages, and consistent between them."""
 
 import re
 from decimal import Decimal
@@ -25,12 +25,12 @@ TAGS = ("b", "i", "code", "blockquote")
 
 
 class Names(Visitor):
-    """Collects the variables of a text."""
+    """A visitor that collects the names of the variables in a text."""
 
     def __init__(self) -> None:
         self.variables: set[str] = set()
 
-    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library's way
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 — the library calls it by this name
         self.variables.add(node.id.name)
 
 
@@ -52,7 +52,7 @@ def variables(message: ast.Message) -> set[str]:
 
 @cache
 def said(language: str) -> list[tuple[str, str]]:
-    """Return every text with its values filled in, for each plural form."""
+    """Return the name and the text of every message in the language, once for each plural form, with values inserted."""
     texts = []
     for name, message in messages(language).items():
         for number in (0, 1, 2, 5, 21):
@@ -95,7 +95,7 @@ def test_every_text_is_well_formed_html_and_short_enough(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_speaks_of_a_sale(language: str) -> None:
-    """Telegram allows sales of digital goods only in its own currency, and credits are a thank-you, not a sale."""
+    """Telegram allows sales of digital goods only in its own currency. Credits are a thank-you, so no text may call them a sale."""
     for name, text in said(language):
         assert not SELLING.search(text.replace("Buy Me a Coffee", "")), name
 

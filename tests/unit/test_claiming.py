@@ -1,4 +1,4 @@
-"""Comparing claims with waiting charges: the order of candidates, and names similar enough for a one-tap match."""
+"""Compare claims with waiting charges: the order of the candidates, and when names are similar enough for a one-tap match."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -129,7 +129,7 @@ def test_names_agree_in_any_case_order_and_alphabet(told: str, known: str) -> No
         ("Oleksandr Petrenko", "Oleksandra Petrenko"),
         ("Volodymyr Zghurskyi", "Володимир Згурський"),
         ("Dijk", "van Dijk"),
-        # An initial abbreviates a word that is not written out, even if the same name is written out once.
+        # The initial stands for the second word ("Anton", "Duran"), although the first word begins with the same letter.
         ("Anna A.", "Anna Anton"),
         ("Duran D.", "Duran Duran"),
     ],
@@ -142,13 +142,13 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
 @pytest.mark.parametrize(
     ("told", "known"),
     [
-        # Only one of two words is shared.
+        # The names share only one of two words.
         ("Jo", "Jo Smith"),
         ("Olena", "Olena Kovalenko"),
         ("Olena Kovalenko", "Olena"),
         ("Alexandra Li", "Alexandra Wu"),
         ("van", "van Dijk"),
-        # Common words and particles are not names, even if several are shared.
+        # Common words and particles do not count as names, even if the two texts share several.
         ("Thank You", "thank you!"),
         ("the", "for the cat"),
         ("de", "Ana de Souza"),
@@ -158,21 +158,21 @@ def test_initials_particles_and_other_spellings_rank_a_charge_but_do_not_allow_o
         (MANY_FIRST_NAMES, "Inês Carvalho"),
         (MANY_FIRST_NAMES, "Anna"),
         ("Anna A B C D E F G H", "Anna Hill"),
-        # Initials alone are not a name.
+        # Initials without a full word do not count as a name.
         ("A.", "A"),
         ("J R R", "J R R Tolkien"),
         ("A B C", "Ana Bento Costa"),
-        # An initial matches only one word, and so does a similar word.
+        # One initial or one similar word matches only one word of the other name.
         ("Olena K.", "Olena K. Kovalenko Kravets Boiko"),
         ("O. Smith", "Olena Olenka"),
         ("Olena Petrenko Boiko", "Olenna Smith Jones"),
-        # The supporter has no name.
+        # The supporter gave no name on BMC, or only a placeholder such as "Someone".
         ("Someone", "Someone"),
         ("anonymous", "Anonymous"),
         ("Хтось", "хтось"),
         ("Anna", ""),
         ("Anna", None),
-        # The claim has no name.
+        # The claim contains no name.
         ("", "Anna"),
         (None, "Anna"),
         (None, None),

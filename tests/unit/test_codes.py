@@ -1,4 +1,4 @@
-"""Codes: the errors that the check sign detects, the forms that can be read, and slips, which never credit another user."""
+"""The check sign detects errors in codes, codes are read in many forms, and a slip (a typo in a code) never credits another user."""
 
 from collections import Counter
 from functools import cache
@@ -33,7 +33,7 @@ from coffee_ledger.plaintext import TEXT_LENGTH_MAX
 
 OLENA = PaymentId("K7QM2XHD")
 SAM = PaymentId("7QM2XHD5")
-"""Sam's code is Olena's shifted by one sign."""
+"""Sam's code is Olena's code without its first sign and with one more sign at the end, so K7QM2XHD5 contains both codes."""
 
 WORDS = (
     """
@@ -67,7 +67,7 @@ def distance(one: str, other: str) -> int:
 
 @cache
 def live_codes(count: int = 1000) -> frozenset[PaymentId]:
-    """Issue codes as the store does: each differs from all earlier ones and is not near any of them."""
+    """Issue codes as the store does: each code differs from all earlier codes in at least three places."""
     chance = Random(20261122)
     live: set[PaymentId] = set()
     while len(live) < count:
@@ -78,7 +78,7 @@ def live_codes(count: int = 1000) -> frozenset[PaymentId]:
 
 
 def resolve(reading: Reading, live: frozenset[PaymentId]) -> PaymentId | None:
-    """Match as rules 1 and 2 do; return None if they find no code or several."""
+    """Find the live code as matching rules 1 and 2 do. Return None if the rules find no code, or more than one."""
     standing = reading.codes & live
     found = standing or reading.corrections & live
     return next(iter(found)) if len(found) == 1 else None
@@ -89,7 +89,7 @@ def swap(signs: str, place: int) -> str:
 
 
 codes = st.integers(min_value=0).map(lambda seed: issue_code(Random(seed)))
-# Deferred, because issuing the codes takes seconds, which a run without these tests need not wait for.
+# Issuing the codes takes seconds. Defer it, so that a test run that does not need these codes does not wait.
 codes_in_use = st.deferred(lambda: st.sampled_from(sorted(live_codes())))
 places = st.integers(0, CODE_LENGTH - 1)
 signs_typed = st.sampled_from(ALPHABET + "01OIL")
@@ -98,7 +98,7 @@ words = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
 
 @st.composite
 def slips(draw: st.DrawFn) -> tuple[PaymentId, str]:
-    """Draw a code in use and a slip of it: one sign wrong, missing, extra, or swapped with the next."""
+    """Draw a code in use, and the same code with a slip: one sign is wrong, missing, extra, or swapped with the next sign."""
     code = draw(codes_in_use)
     place = draw(places)
     sign = draw(signs_typed)
@@ -170,7 +170,7 @@ def test_confusable_codes_are_all_codes_at_distance_two(code: PaymentId) -> None
 
 
 def test_codes_in_use_differ_in_three_places() -> None:
-    """Codes that differ in one or two places would be equal without those two places."""
+    """For each pair of places, remove both signs from all codes: two codes that differ only there would become equal."""
     live = live_codes()
 
     assert len(live) == 1000
@@ -179,7 +179,7 @@ def test_codes_in_use_differ_in_three_places() -> None:
 
 
 def test_the_stated_number_of_codes_is_correct() -> None:
-    """Count halves by their part of the check sum, because there are too many codes to enumerate."""
+    """Count the valid halves for each partial check sum and combine the counts. There are too many codes to enumerate."""
     first, second = mixed_halves_by_sum(places=range(4)), mixed_halves_by_sum(places=range(4, 8))
 
     assert sum(first[rest] * second[(1 - rest) % 31] for rest in range(31)) == CODES_COUNT
@@ -213,7 +213,7 @@ def test_a_code_is_shown_with_a_dash_and_the_older_form_unchanged() -> None:
     assert show_code(PaymentId("123456789_1732347758")) == "123456789_1732347758"
 
 
-# The older form ------------------------------------------------------------------------------------------------------
+# The older form of payment ids ---------------------------------------------------------------------------------------
 
 
 def test_the_older_form_names_its_owner() -> None:
@@ -246,7 +246,7 @@ def test_the_older_form_is_read_among_words(telegram_id: int, seconds: int, befo
     assert payment_id in read_codes(f"{before}\n{payment_id}, {after}").codes
 
 
-# Reading -------------------------------------------------------------------------------------------------------------
+# Reading codes from notes --------------------------------------------------------------------------------------------
 
 
 @given(codes, st.data())
@@ -351,7 +351,7 @@ def test_an_escape_or_a_list_number_before_a_code_is_not_part_of_it(code: Paymen
     ("text", "code"), [("C:\\n7qm-2xhj", "N7QM2XHJ"), ("100%D3FM2XHY", "D3FM2XHY"), ("100%2d3f-2xh3", "2D3F2XH3")]
 )
 def test_unescaping_destroys_no_code(text: str, code: str) -> None:
-    """The first signs of these codes look like the end of an escape."""
+    """In these texts, the first signs of the code and the characters before it look like an escape, such as `%D3`."""
     assert read_codes(text).codes == {code}
     assert read_exact_codes(text) == {code}
 
@@ -532,7 +532,7 @@ def test_a_name_full_of_codes_yields_a_bounded_reading() -> None:
     assert len(read_exact_codes(" ".join(sorted(live_codes())[:200]))) == CODES_READ_MAX
 
 
-# Names and sentences -------------------------------------------------------------------------------------------------
+# Reading codes from names and from sentences of BMC ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ def test_an_exact_code_is_also_read_in_a_note(text: str) -> None:
     assert read_exact_codes(text) <= read_codes(text).codes
 
 
-# Slips ---------------------------------------------------------------------------------------------------------------
+# Slips (typos in codes) ----------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=1000)
@@ -596,7 +596,7 @@ def test_a_slip_is_corrected_or_refused_but_never_credited_to_another(
 
 @given(slips(), st.sampled_from(["", "-", " "]))
 def test_a_slip_in_a_code_alone_is_corrected(slip: tuple[PaymentId, str], gap: str) -> None:
-    """Only a slip that fits two codes in use is refused, and none fits two of these 1,000."""
+    """A slip is refused only if it may stand for two codes in use. No slip may stand for two of these 1,000 codes."""
     code, written = slip
     note = f"{written[:4]}{gap}{written[4:]}"
 

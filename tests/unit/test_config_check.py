@@ -1,4 +1,4 @@
-"""The check of all services' settings before they start: one line for each problem, without values."""
+"""Before the services start, the check of their settings prints one line for each problem, without the values."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ GOOD = {
 
 @pytest.fixture
 def env_file(tmp_path: Path) -> Path:
-    """Return the path of a file that does not exist yet."""
+    """Return the path of an `.env` file that does not exist yet."""
     return tmp_path / ".env"
 
 

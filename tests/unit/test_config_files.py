@@ -1,4 +1,4 @@
-"""Copying the configuration into volumes: every user may read it, and the volume has the same files as the image."""
+"""After the configuration is copied into a volume, every user may read it, and the volume has the same files as the image."""
 
 import os
 import stat

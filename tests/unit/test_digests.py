@@ -1,4 +1,4 @@
-"""Recording the digests of tested images: only pulled images, and only between the marked lines of the document."""
+"""Digests are recorded only for pulled images, and only between the marked lines of the document."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch, images: dict[str, list[str]]) -> None:
-    """Fake a Docker engine that has these images with their digests."""
+    """Replace the Docker engine by a fake one that has pulled these images. *images* lists the digests by image name."""
 
     def docker(*words: str, root: Path = digests.ROOT) -> str:
         if words[0] == "compose":

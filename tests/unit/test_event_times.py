@@ -1,4 +1,4 @@
-"""An odd `created_at` never makes a payment unreadable."""
+"""A payment event can be read even if its `created_at` is wrong or not a number."""
 
 import json
 from datetime import UTC, datetime, timedelta

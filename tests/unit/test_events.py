@@ -1,4 +1,4 @@
-"""Reading BMC's bodies: every observed form, and forms that a hostile or careless sender could invent."""
+"""Read BMC's webhook bodies in every observed form, and in forms that a hostile or careless sender could invent."""
 
 import hashlib
 import json
@@ -176,7 +176,7 @@ def test_a_payment_with_another_status_is_in_doubt(family: Family, written: str)
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("active", "active"),  # a subscription's word
+        ("active", "active"),  # means "paid" only for a subscription
         ("paid", "paid"),
         ("not succeeded", "not succeeded"),
         ("", None),
@@ -547,7 +547,7 @@ def test_a_running_subscription_is_paid(status: object) -> None:
         ("Overdue", "Overdue"),
         ("incomplete", "incomplete"),
         ("unpaid", "unpaid"),
-        ("succeeded", "succeeded"),  # a payment's word
+        ("succeeded", "succeeded"),  # means "paid" only for a payment
         ("", None),
         (7, "7"),
         (False, "false"),
@@ -1005,7 +1005,7 @@ def test_reading_never_fails_on_any_bytes(body: bytes) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """The expected facts of a body from the field."""
+    """The facts that we expect to read from one of the bodies in the test data."""
 
     key: str
     amount: str | None = "62"

@@ -1,4 +1,4 @@
-"""The simulation of guesses is deterministic, and both rule sets decide a few histories as expected."""
+"""The simulation of guesses is deterministic. The old and the current rules decide a few histories as expected."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ def three_hours_of_camping() -> History:
     """
     Return a history in which an account (the camper) tries to catch strangers' payments.
 
-    It requests every amount each hour, and five minutes later a stranger pays each amount.
+    The camper requests every amount each hour, and five minutes later a stranger pays each amount.
     """
     script = a_script()
     let_camp(script, BEGIN, BEGIN + timedelta(hours=3))

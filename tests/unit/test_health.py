@@ -1,4 +1,4 @@
-"""A service that stops answers every connection that has reached it."""
+"""Before a service stops, it answers every connection that has reached it."""
 
 import asyncio
 import socket
@@ -16,13 +16,13 @@ async def answer(_request: web.Request) -> web.Response:
 
 
 async def test_a_stopping_service_answers_connections_that_it_has_not_accepted_yet() -> None:
-    """The proxy cannot repeat a delivery that it has begun to send."""
+    """A reset connection would lose a delivery, because the proxy cannot repeat a delivery that it has begun to send."""
     app = web.Application()
     app.router.add_post("/", answer)
     waiting: list[socket.socket] = []
 
     async with listening(app, 0, drain_seconds=5) as port:
-        # Nothing awaits in this loop, so the server does not accept the connections yet.
+        # There is no `await` in this loop, so the server cannot accept the connections before it begins to stop.
         for _ in range(CONNECTIONS):
             waiting.append(socket.create_connection(("127.0.0.1", port)))
             waiting[-1].sendall(REQUEST)

@@ -1,4 +1,4 @@
-"""Imports follow the contracts in pyproject.toml: they point one way, and only the bot imports aiogram."""
+"""Imports follow the contracts in pyproject.toml. For example, only the bot imports aiogram."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def test_no_import_breaks_the_contracts() -> None:
 
 
 def test_importing_a_module_does_nothing() -> None:
-    """An import prints nothing and needs no environment variable."""
+    """Importing every module prints nothing and needs no settings in the environment."""
     modules = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
         for top in ("coffee_ledger", "services")

@@ -1,4 +1,4 @@
-"""Links in rules and dashboards: completed with the operator's addresses, or removed."""
+"""Links in alert rules and dashboards are completed with the operator's addresses. Without an address, they are removed."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The format of log lines, and the secrets and private texts that they must not contain."""
+"""Log lines have one format, and they contain no secrets and no private texts."""
 
 import io
 import json
@@ -28,7 +28,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
-    """Configure logging, and return a function that returns all standard output; restore the logging afterwards."""
+    """Configure logging and yield a function that returns all standard output. Restore the old configuration afterwards."""
     root, aiogram, before = logging.getLogger(), logging.getLogger("aiogram.event"), structlog.get_config()
     for logger in (root, aiogram):
         monkeypatch.setattr(logger, "level", logger.level)
@@ -43,8 +43,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
 
 
 def _raise_again(_handler: logging.Handler, _record: logging.LogRecord) -> None:
-    """Fail the test: by default `logging` writes the whole record, including secrets, to standard error."""
-    raise  # noqa: PLE0704 — called within an except block
+    """Fail the test if a record cannot be written. By default, `logging` prints the whole record, including secrets, to standard error."""
+    raise  # noqa: PLE0704 — `logging` calls this in an `except` block
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_each_event_is_one_line_even_with_line_breaks(written: Callable[[], str]
 
 
 def test_a_lone_surrogate_is_logged(lines: Lines) -> None:
-    """A lone surrogate is valid in JSON, but not in UTF-8."""
+    """A lone surrogate cannot be encoded in UTF-8, but JSON can contain it as an escape. Logging it must not fail."""
     structlog.stdlib.get_logger("a").info("odd", value="\ud800")
 
     assert [line["value"] for line in lines()] == ["\ud800"]
@@ -125,7 +125,7 @@ def test_an_error_is_logged_with_exception_types_and_frames(lines: Lines) -> Non
 
 
 def refused_row() -> asyncpg.PostgresError:
-    """Return an error as asyncpg builds it from Postgres's answer."""
+    """Return an error with the attributes that asyncpg sets when Postgres refuses a row."""
     error = asyncpg.CheckViolationError('new row for relation "supporters" violates check constraint "named"')
     error.detail = "Failing row contains (Anna, anna@example.org, a private note)."
     error.table_name, error.constraint_name = "supporters", "named"
@@ -145,7 +145,7 @@ def refused_row() -> asyncpg.PostgresError:
 def test_only_the_texts_of_our_own_and_system_errors_are_logged(lines: Lines, error: Exception, words: str) -> None:
     try:
         raise error
-    except Exception:  # noqa: BLE001 — every exception is logged
+    except Exception:  # noqa: BLE001 — any exception must be logged
         structlog.stdlib.get_logger("a").exception("task failed")
 
     [line] = lines()
@@ -185,7 +185,7 @@ def test_errors_that_cause_each_other_are_logged_once(lines: Lines) -> None:
 
 @pytest.mark.parametrize("message", ["Failed to fetch updates - %s: %s", None])
 def test_a_librarys_message_has_the_type_of_an_exception_without_its_text(lines: Lines, message: str | None) -> None:
-    """aiogram logs an unreadable answer this way, and its text contains messages of all users."""
+    """When aiogram cannot read an answer of Telegram, it logs an exception whose text contains messages of all users."""
     error = ClientDecodeError("Failed to deserialize object", ValueError(), {"text": "a private note"})
 
     if message is None:
@@ -216,7 +216,7 @@ def raise_while_handling() -> None:
     try:
         raise_plainly()
     except RuntimeError:
-        raise ValueError("not sent")  # noqa: B904 — the test needs the context that Python adds by itself
+        raise ValueError("not sent")  # noqa: B904 — the test needs the implicit `__context__`
 
 
 def raise_in_a_group() -> None:

@@ -1,4 +1,4 @@
-"""The matching rules: winning and losing cases of each, with the reasons."""
+"""Each matching rule is tested with charges that it matches and charges that it rejects, with the reasons."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,9 +51,9 @@ def payment(
     again_minutes_ago: tuple[float, ...] = (),
 ) -> PendingPayment:
     """
-    Return a pending payment; all times are minutes before the charge was paid.
+    Return a payment that a user requested. All times are minutes before the charge was paid.
 
-    A payment that is not open ended one minute after the charge, unless `ended_minutes_ago` is given.
+    If *status* is not `PENDING`, the payment ended one minute after the charge, unless `ended_minutes_ago` is given.
     """
     return PendingPayment(
         PaymentId(code),
@@ -78,7 +78,7 @@ def anothers(code: str = "ZZZZ2222", **values: Any) -> PendingPayment:
 def decide(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules = RULES
 ) -> tuple[Method, TelegramId] | set[Rejection | str]:
-    """Return the method and the user of the match, or the reasons against a match."""
+    """Return the method and the user of the match. If there is no match, return the reasons."""
     found = match(charge, candidates, rules)
     return (found.method, found.telegram_id) if isinstance(found, Match) else {reason.why for reason in found.reasons}
 
@@ -200,7 +200,7 @@ def test_a_known_supporter_without_one_fitting_payment_is_not_guessed(
 
 @pytest.mark.parametrize(("minutes_ago", "is_meant"), [(0, True), (-1, True), (-1.1, False)])
 def test_a_known_supporters_charge_does_not_complete_a_payment_opened_later(minutes_ago: float, is_meant: bool) -> None:
-    """A supporter pays without a pending payment. Two months later they open one for the same amount, still unpaid."""
+    """A supporter pays without a pending payment. The old charge must not complete a payment that they open two months later."""
     found = decide(a_charge(), Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=minutes_ago)]))
 
     assert found == (Method.KNOWN_SUPPORTER, ANNA) if is_meant else Rejection.OUTSIDE_WINDOW in found
@@ -225,7 +225,7 @@ def test_a_supporter_known_as_two_users_credits_neither() -> None:
 
 
 def test_a_known_supporter_is_not_credited_if_another_users_open_payment_fits_too() -> None:
-    """Bohdan once paid with Anna's code; now he opens his own payment and pays without the code."""
+    """Bohdan once paid with Anna's code, so his BMC account is known as Anna's. Now he opens his own payment and pays without a code."""
     candidates = Candidates(supporters=frozenset({ANNA}), payments=[payment(minutes_ago=600), anothers()])
 
     found = match(a_charge(), candidates, RULES)
@@ -476,7 +476,7 @@ def test_a_guess_is_allowed_if_the_text_mentions_the_same_user() -> None:
     assert decide(a_charge(), replace(AN_OPEN_ONE, mentioned=frozenset({ANNA}))) == (Method.AMOUNT_AND_TIME, ANNA)
 
 
-# Doubts --------------------------------------------------------------------------------------------------------------
+# Charges in doubt ----------------------------------------------------------------------------------------------------
 
 
 def test_a_mentioned_user_is_only_a_candidate() -> None:

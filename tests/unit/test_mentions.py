@@ -1,4 +1,4 @@
-"""Mentions: Telegram usernames and ids are read; other numbers, e-mail addresses and links are not."""
+"""Telegram usernames and ids are read as mentions. Other numbers, e-mail addresses and links are not."""
 
 import pytest
 from hypothesis import example, given

@@ -1,4 +1,4 @@
-"""The table of hand-written notes: the ledger understands each one as a reasonable person would."""
+"""The ledger understands each note in the table `notes.yaml` as a reasonable person would."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ NOTES = [Note(row["note"], row["expect"]) for row in TABLE["notes"]]
 
 
 def decide(text: str) -> str:
-    """Apply only the rules on codes, with the cast as the known payments."""
+    """Apply only the matching rules on codes. The known payments are those under `cast` in the table."""
     reading = read_codes(text)
     standing = reading.codes & CAST.keys()
     near = reading.corrections & CAST.keys()

@@ -1,4 +1,4 @@
-"""Plain texts: escapes are decoded, links stay whole, and every text can be read."""
+"""Escapes in a text are decoded, links stay unchanged, and no text causes an error."""
 
 import pytest
 from hypothesis import example, given

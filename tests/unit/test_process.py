@@ -1,4 +1,4 @@
-"""The output of a real process: its log lines when it fails, and its spans."""
+"""A real process writes safe log lines when it fails, and sends its spans to the tracing backend."""
 
 import json
 import subprocess
@@ -107,7 +107,7 @@ def test_a_failure_in_an_unawaited_task_logs_no_private_data(what: str) -> None:
 
 
 class Backend(HTTPServer):
-    """Receives spans and records their headers and attributes."""
+    """A tracing backend that records the key in the headers of each request, and the resource attributes of the spans."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taking)

@@ -1,8 +1,9 @@
 """
-Comments, docstrings and documents can be read once.
+Comments, docstrings and documents are clear at the first reading.
 
-Two signs of prose that has to be read twice can be counted: words such as "what" and "whoever" used as nouns (in procrastinate and
-River about 0.4 per 1,000 words), and sentences that begin with a noun clause ("What it does is …"). Questions are fine.
+Two signs of unclear prose can be counted. The first is the number of words such as "what" and "whoever": the prose of procrastinate
+and River has about 0.4 of them per 1,000 words. The second is the number of sentences that begin with a noun clause ("What it does
+is …"). Questions are allowed.
 """
 
 import ast
@@ -16,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FREE_RELATIVES_MAX = 2.0
-"""Per 1,000 words of a folder."""
+"""The limit for words such as "what", per 1,000 words of a folder."""
 
 FREE_RELATIVE = re.compile(r"\b(?:what|whatever|whom|whomever|whose|whoever|whichever)\b", re.IGNORECASE)
 NOUN_CLAUSE = re.compile(r"(?:What|Whatever|Whoever|Whom|Whose|Of (?:what|which)|By what|To whom)\b")
@@ -28,7 +29,7 @@ FOLDERS = (
 
 
 def files_of(folder: str) -> list[Path]:
-    """List the text files of a folder; the folder "." stands for the files in the root of the project."""
+    """List all files of a folder and its subfolders. For the folder ".", list only the files in the root of the project."""
     paths = (ROOT / folder).glob("*") if folder == "." else (ROOT / folder).rglob("*")
     return sorted(path for path in paths if path.is_file() and "__pycache__" not in path.parts)
 
@@ -69,7 +70,7 @@ def test_the_prose_of_a_folder_is_plain(folder: str) -> None:
     relatives = sum(len(FREE_RELATIVE.findall(text)) for _, text in texts)
 
     assert {f"{path.relative_to(ROOT)}: {one}" for path, text in texts for one in noun_clauses(text)} == set()
-    # A folder with few words may hold a question.
+    # One such word is always allowed, because a question in a folder with few words would exceed the limit.
     assert relatives <= max(FREE_RELATIVES_MAX * words / 1000, 1)
 
 

@@ -1,4 +1,4 @@
-"""The code uses every statement in coffee_ledger/queries, and every statement that it uses exists there."""
+"""The code uses every SQL statement in coffee_ledger/queries, and every statement that the code uses exists there."""
 
 import re
 from pathlib import Path
@@ -15,5 +15,5 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
     kept = set(statements())
 
     assert asked <= kept
-    # Some statements are selected by name from a list.
+    # The code selects some statements by a name in a list, without `sql("name")`, so search for the quoted name too.
     assert {name for name in kept - asked if f'"{name}"' not in code} == set()

@@ -1,4 +1,4 @@
-"""The gap between payments that is expected about once a year, from the page's own history."""
+"""Estimate, from the history of a BMC page, the gap between payments that the page exceeds about once a year."""
 
 import math
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Distributing secrets: each service gets only those it needs, and passwords are generated once."""
+"""Each service gets only the secrets that it needs, and passwords are generated only once."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ GIVEN = {"BOT_TOKEN": "123456789:AAF0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", "BMC_WEB
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a folder with the empty volumes."""
+    """Return a folder with an empty subfolder for each volume."""
     for volume in ("db", "webhook", "bot", "janitor", "watcher", "grafana", "alertmanager"):
         (tmp_path / volume).mkdir()
     return tmp_path
@@ -86,7 +86,7 @@ def test_passwords_are_long_and_unique(root: Path) -> None:
 
     passwords = [text for name, text in contents(root).items() if name.startswith("db/")]
     assert len(set(passwords)) == 6
-    assert min(map(len, passwords)) >= 43  # 32 bytes in base64
+    assert min(map(len, passwords)) >= 43  # 32 bytes are 43 characters in base64
 
 
 def test_only_the_services_user_may_read_its_secrets(root: Path, umask: None) -> None:
@@ -145,7 +145,7 @@ def test_half_written_files_of_a_crash_are_removed(root: Path) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, root: Path, environ: dict[str, str]) -> None:
-    """Run `main` as the container does."""
+    """Run `main` as the container does, with only these variables set."""
     monkeypatch.setattr(secrets, "ROOT", root)
     for name in (*GIVEN, *ALERTS):
         monkeypatch.delenv(name, raising=False)

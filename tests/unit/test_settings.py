@@ -1,4 +1,4 @@
-"""Reading settings from the environment or from files, with one line per problem that never shows the value."""
+"""Settings are read from the environment or from files. Each problem gets one line, which never shows the value."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +18,7 @@ OF_THE_JANITOR = {"PUBLIC_HOST": "pay.example.org"}
 
 
 def environ(**changed: str | None) -> dict[str, str]:
-    """Return the required settings with changes; None removes a setting."""
+    """Return the required settings with these changes. The value None removes a setting."""
     return {name: value for name, value in {**NEEDED, **changed}.items() if value is not None}
 
 
@@ -33,7 +33,7 @@ def problems(kind: type[Settings], values: Mapping[str, str]) -> list[str]:
 
 
 def problem(**changed: str | None) -> str:
-    """Return the only line about a problem."""
+    """Read the settings with these changes, and return the line about the only problem."""
     [line] = problems(WebhookSettings, environ(**changed))
     return line
 
@@ -90,7 +90,7 @@ def test_every_setting_has_advice() -> None:
     assert all(described)
 
 
-# Files ---------------------------------------------------------------------------------------------------------------
+# Settings from files -------------------------------------------------------------------------------------------------
 
 
 def test_a_setting_may_come_from_a_file(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_setting_with_two_sources_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_does_not_count_as_a_second_source(tmp_path: Path) -> None:
-    """Compose passes an empty variable if the operator did not set it."""
+    """If the operator did not set a variable, Compose passes it empty. The service must still accept the file."""
     file = tmp_path / "database_url"
     file.write_text(URL, encoding="utf-8")
 
@@ -233,7 +233,7 @@ def test_settings_do_not_show_their_secrets() -> None:
     assert "a-signing-secret" not in shown
 
 
-# Rates, lists, switches ----------------------------------------------------------------------------------------------
+# Rates, lists and switches -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_each_of_several_secrets_is_checked() -> None:
 
 
 def test_the_probes_secret_must_not_sign_payments() -> None:
-    """A payment signed with the probe's secret would be lost: it is rolled back, but answered with 200."""
+    """The webhook rolls back each delivery signed with the probe's secret and answers 200. A payment signed with it would be lost."""
     line = problem(BMC_WEBHOOK_SECRETS="a-signing-secret,an-older-secret", PROBE_SECRET="an-older-secret")
 
     assert line.startswith("PROBE_SECRET is also one of BMC_WEBHOOK_SECRETS: write ")

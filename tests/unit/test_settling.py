@@ -1,4 +1,4 @@
-"""Settling without a database: the book, each kind of event, and the changes of a batch."""
+"""Test settling without a database: the book of known charges, each kind of event, and the changes of a batch."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -46,7 +46,7 @@ from coffee_ledger.notification_facts import (
     PaymentUnderReview,
     RefundUnknown,
 )
-from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest takes a name with `Test` for a test
+from coffee_ledger.notification_facts import TestEvent as SentTest  # pytest would collect `TestEvent` as a test
 from coffee_ledger.settling import (
     Book,
     Completion,
@@ -79,7 +79,7 @@ event_numbers = count(1)
 
 
 def donation(number: str | None = "1", **said: Any) -> ChargeReport:
-    """Return a donation of 5 USD without a note; its transaction id is `pi_` plus the number unless given."""
+    """Return a donation of 5 USD without a note. Its transaction id is `pi_` and *number*, unless `transaction_id` is given."""
     family = said.get("family", Family.DONATION)
     transaction_id = said.get("transaction_id", f"pi_{number}")
     charge = Charge(
@@ -98,7 +98,7 @@ def donation(number: str | None = "1", **said: Any) -> ChargeReport:
 
 
 def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> ChargeReport:
-    """Return a membership's charge of 3 USD, *months* after the first."""
+    """Return a membership's charge of 3 USD, *months* after its first charge. Later months are renewals."""
     psp_id = said.get("psp_id", "sub_1")
     period_start = PAID_AT + months * MONTH
     report = donation(
@@ -115,7 +115,7 @@ def membership(number: str | None = "16", *, months: int = 0, **said: Any) -> Ch
 
 
 def changed(report: ChargeReport, **said: Any) -> ChargeReport:
-    """Change fields of the report, and of its charge."""
+    """Return the report with these fields changed. Fields that the report does not have are changed in its charge."""
     own: dict[str, Any] = {name: said.pop(name) for name in ("is_renewal", "side_text", "has_answer") if name in said}
     if "supporter" in said:
         own["supporter"] = said.pop("supporter")
@@ -156,7 +156,7 @@ def book_of(payments: Iterable[PendingPayment] = (), charges: Iterable[Charge] =
 
 
 def charge_of(report: ChargeReport, **known: Any) -> Charge:
-    """The charge that waits after an event reported it."""
+    """Return the charge as it is stored after an event reported it and no rule matched it."""
     return replace(report.charge, **known)
 
 
@@ -168,13 +168,13 @@ def credited_charge(facts: ChargeReport, user: TelegramId = ANNA, **known: Any) 
 def settle_all(
     *events: Event | ChargeReport, book: Book | None = None, rules: Rules = RULES, now: datetime = NOW
 ) -> Settlement:
-    """Settle one batch; facts without an event become a paid event."""
+    """Settle the events as one batch. Each charge report becomes an event of the kind `PAID`."""
     batch = [event_of(one) if isinstance(one, ChargeReport) else one for one in events]
     return settle(batch, book or Book(), rules, read_notes(batch), now=now)
 
 
 def told(done: Settlement, user: TelegramId | None = None) -> list[NotificationKind]:
-    """Return the kinds of notifications to this user, or to the operators, in order."""
+    """Return the kinds of notifications to this user, in order. Without *user*, return those to the operators."""
     return [one.facts.kind for one in done.notifications if one.telegram_id == user]
 
 
@@ -431,7 +431,7 @@ def test_a_rule_may_match_a_charge_that_no_person_decided(known: dict[str, Any],
     assert charge_of(donation(), **known).may_match is may_match
 
 
-# Texts ---------------------------------------------------------------------------------------------------------------
+# Codes and users in the texts of an event ----------------------------------------------------------------------------
 
 
 def test_an_exact_code_in_the_side_text_counts_as_one_in_the_note() -> None:
@@ -641,7 +641,7 @@ def test_a_charge_without_any_candidate_waits_for_an_operator() -> None:
     assert told(done) == [NotificationKind.CHARGE_UNMATCHED]
 
 
-# Deliveries ----------------------------------------------------------------------------------------------------------
+# Repeated deliveries and events without a charge ---------------------------------------------------------------------
 
 
 def test_the_same_event_again_changes_nothing() -> None:
@@ -1064,7 +1064,7 @@ def test_a_payment_that_differs_from_a_donation_is_a_separate_one(second: Charge
 def test_a_first_month_is_held_although_the_donations_note_was_erased(
     note: str | None, erased: set[TelegramId], *, is_held: bool
 ) -> None:
-    """The user was erased between the two events, or before both."""
+    """If the user was erased before the second event, the donation's note is gone. The two charges are then compared without notes."""
     before = credited_charge(ONCE, note=note)
 
     done = settle_all(MONTHLY, book=book_of([payment()], charges=[before], erased=frozenset(erased)))
@@ -1516,7 +1516,7 @@ def test_a_part_refunded_before_the_match_is_not_credited() -> None:
     assert the_credit(done).amount == 30
 
 
-# Not one of our users ------------------------------------------------------------------------------------------------
+# Charges of people who are not our users -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -1583,7 +1583,7 @@ def test_a_dismissed_charge_waits_again_if_a_note_comes_after_the_record_ended()
     assert (done.outcomes, kept.state, kept.dismissed_by) == ([Outcome.UNMATCHED], ChargeState.UNMATCHED, None)
 
 
-# Matching again, and by operators ------------------------------------------------------------------------------------
+# Matching a waiting charge again, and matching by operators ----------------------------------------------------------
 
 
 def test_a_waiting_charge_is_matched_by_a_code_that_became_known() -> None:

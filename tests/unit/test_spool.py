@@ -32,7 +32,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 def delivery(number: int = 1, *, body: bytes | None = None) -> VerifiedDelivery:
-    """Return a delivery of an event with the id *number*, received that many seconds after noon."""
+    """Return a delivery of an event with the id *number*, received *number* seconds after noon."""
     told = json.dumps({"type": "donation.created", "live_mode": True, "event_id": number, "data": {}}).encode()
     received_at = NOON + timedelta(seconds=number)
     return VerifiedDelivery(told if body is None else body, received_at, f"{number:032x}", 2, TRACEPARENT)
@@ -40,7 +40,7 @@ def delivery(number: int = 1, *, body: bytes | None = None) -> VerifiedDelivery:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the empty volume."""
+    """Return an empty folder, which stands for the spool's volume."""
     folder = tmp_path / "spool"
     folder.mkdir()
     return folder
@@ -55,7 +55,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-# Files ----------------------------------------------------------------------------------------------------------------
+# Spooled files --------------------------------------------------------------------------------------------------------
 
 BODIES = {
     "an event": None,
@@ -68,7 +68,7 @@ BODIES = {
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_a_spooled_delivery_is_read_back_as_the_same_event(folder: Path, spool: Spool, body: bytes | None) -> None:
-    """The delivery key must stay the same even if it comes from the nonce; otherwise a repeat would count as a new event."""
+    """The delivery key of a test event contains the nonce, so the nonce is stored too. With another key, a repeat would be a new event."""
     kept = delivery(body=body)
 
     spool.keep(kept)
@@ -195,20 +195,20 @@ def test_only_old_unfinished_files_are_swept(folder: Path, spool: Spool) -> None
     assert names_in(folder) == ["young.part"]
 
 
-# Taking and settling --------------------------------------------------------------------------------------------------
+# Taking and settling deliveries ---------------------------------------------------------------------------------------
 
 
 class Database:
-    """A fake database that is available or away; records the numbers of the events it settled."""
+    """A fake database that is available or away. It records the numbers of the events that it settled."""
 
     def __init__(self, *, is_there: bool) -> None:
         self.is_there = is_there
         self.is_unnoticed = False
         self.batches: list[list[int]] = []
         self.refuses: set[int] = set()
-        """Numbers of events that it neither settles nor keeps raw."""
+        """The numbers of the events that the database refuses to settle and even to keep raw."""
         self.locked: set[int] = set()
-        """Numbers of events that need a row locked by another client."""
+        """The numbers of the events that need a row locked by another client."""
         self.attempts_at_locked: list[int] = []
         self.hangs = False
         self.resumed = asyncio.Event()
@@ -251,7 +251,7 @@ def number_of(event: Event) -> int:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for a database that is away, and check often if it is back."""
+    """Let events fail at once when the database is away, and check often whether it is back."""
     monkeypatch.setattr(batcher_module, "DATABASE_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(intake_module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(intake_module, "LOCKED_RETRY_SECONDS", 0.01)
@@ -259,7 +259,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def process(database: Database, spool: Spool | None) -> AsyncIterator[Intake]:
-    """Run the tasks of one webhook process."""
+    """Run the tasks of one webhook process, and cancel them at the end."""
     batcher = Batcher(settle=database.settle, keep_failed=database.keep)
     intake = Intake(batcher, spool, database.ping)
     await intake.open()
@@ -277,7 +277,7 @@ async def take(intake: Intake, *numbers: int) -> list[Outcome | None]:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not condition():  # noqa: ASYNC110 — nobody tells that a file is gone
+        while not condition():  # noqa: ASYNC110 — deleting a file sets no event
             await asyncio.sleep(0.001)
 
 
@@ -310,7 +310,7 @@ async def test_events_spooled_while_the_database_was_away_are_settled_in_order(f
 
 
 async def test_a_new_event_does_not_overtake_a_spooled_one(folder: Path, spool: Spool) -> None:
-    """This holds even if the database is already back."""
+    """The database is back, but the process has not noticed yet. A new event must still wait behind the spooled event."""
     database = Database(is_there=False)
     async with process(database, spool) as intake:
         await take(intake, 1)
@@ -326,7 +326,7 @@ async def test_a_new_event_does_not_overtake_a_spooled_one(folder: Path, spool: 
 
 @pytest.fixture
 def slow_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let the disk block all writes until the event is set."""
+    """Block each write to the spool until the test sets the returned event."""
     told = threading.Event()
     keep = spool.keep
 
@@ -437,7 +437,7 @@ async def test_events_above_the_writers_limit_are_spooled(
 
 
 async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(folder: Path, spool: Spool) -> None:
-    """Other events are settled at once, as if the spool was empty."""
+    """While event 1 waits in the spool for its row, later events are settled at once, as if the spool were empty."""
     database = Database(is_there=True)
     database.locked = {1}
     async with process(database, spool) as intake:
@@ -452,7 +452,7 @@ async def test_other_events_overtake_a_spooled_event_that_needs_a_locked_row(fol
 
 
 async def test_spooled_events_behind_one_that_needs_a_locked_row_are_settled(folder: Path, spool: Spool) -> None:
-    """After a restart the process does not know yet which event needs the locked row."""
+    """After a restart, the process does not know yet which event needs the locked row, so it tries all events."""
     database = Database(is_there=True)
     database.locked = {1}
     for number in range(1, 2 * BATCH_MAX):
@@ -509,16 +509,17 @@ async def test_a_full_spool_refuses_a_delivery(folder: Path) -> None:
 
 @pytest.fixture
 def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up soon on a database that hangs."""
+    """If the database hangs, stop waiting for it after 0.05 seconds, so that the tests are fast."""
     monkeypatch.setattr(intake_module, "ANSWER_SECONDS_MAX", 0.05)
 
 
 @pytest.mark.usefixtures("quick_answers")
 async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time(folder: Path, spool: Spool) -> None:
     """
-    `make chaos` cut the network between webhook and database: no error came for 15 seconds, and meanwhile every delivery failed.
+    Settling must not wait for the database's own timeout.
 
-    BMC disables the webhook after ten failures.
+    When `make chaos` cut the network between webhook and database, the webhook got no error for 15 seconds, and every delivery
+    failed in this time. BMC disables the webhook after more than ten failures in a row.
     """
     database = Database(is_there=True)
     database.hangs = True
@@ -531,7 +532,7 @@ async def test_an_event_is_spooled_if_a_hanging_database_does_not_commit_in_time
 
 @pytest.mark.usefixtures("quick_answers")
 async def test_an_event_spooled_although_it_was_committed_is_credited_once(folder: Path, spool: Spool) -> None:
-    """The database commits the event after all, but only after the delivery was answered."""
+    """The webhook stops waiting and spools the event. Then the database commits it, so the spooled copy is a duplicate."""
     database = Database(is_there=True)
     database.hangs = True
     async with process(database, spool) as intake:
@@ -565,7 +566,7 @@ async def test_an_unusable_folder_refuses_no_event_that_the_database_accepts(tmp
 
 
 async def test_a_full_spool_refuses_no_event_that_the_database_accepts(folder: Path) -> None:
-    """The database refuses the spooled event each time, but a new event must still be accepted."""
+    """The database refuses the spooled event each time, so the spool stays full. A new event must still be accepted."""
     database = Database(is_there=True)
     database.refuses = {1}
     spool = Spool(folder, events_max=1)
@@ -576,7 +577,7 @@ async def test_a_full_spool_refuses_no_event_that_the_database_accepts(folder: P
 
 async def test_later_events_overtake_those_in_a_full_spool(folder: Path) -> None:
     """
-    A full spool is the one documented exception to settling events in order.
+    A full spool is one of the three exceptions to settling events in order (see `services/webhook/intake.py`).
 
     To keep the order, the webhook would have to refuse an event that the database accepts.
     """
@@ -614,7 +615,7 @@ async def test_a_drain_lists_the_folder_once_however_many_files_it_holds(
         await until(lambda: spool.events == 0)
 
     assert database.settled == list(range(1, count + 1))
-    # One listing at the start, before new deliveries are taken, and one by the drain.
+    # The process lists the folder once at the start, before it takes new deliveries, and once in the drain.
     assert listings == 2
 
 
@@ -647,7 +648,7 @@ async def test_a_delivery_during_a_drain_is_settled_after_it(
 
 
 def test_files_deleted_or_put_aside_make_room(folder: Path) -> None:
-    """The spool has room again without listing the folder once more."""
+    """The spool counts a removed file at once. It does not need to list the folder again to know that it has room."""
     spool = Spool(folder, events_max=2)
     first, second = spool.keep(delivery(1)), spool.keep(delivery(2))
 
@@ -716,7 +717,7 @@ async def test_a_spooled_event_that_the_database_refuses_blocks_no_other(folder:
 async def test_a_failing_step_on_disk_blocks_no_other_file_and_is_retried(
     folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """For example, too many files are open for a moment, or a faulty disk is mounted read-only."""
+    """A step may fail, for example, because too many files are open for a moment, or because a faulty disk is mounted read-only."""
     monkeypatch.setattr(intake_module, "LOOK_SECONDS", 0.0)
     database = Database(is_there=True)
     count = 2 * BATCH_MAX
