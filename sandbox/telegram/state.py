@@ -23,7 +23,7 @@ _QUERIES_MAX = 1_000
 
 @dataclass(frozen=True)
 class CallbackQuery:
-    """A button press that the bot has not answered yet. *asked_at* comes from the monotonic clock."""
+    """A button press, which the bot should answer. *asked_at* is a time of the monotonic clock."""
 
     chat: Chat
     asked_at: float
