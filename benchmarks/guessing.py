@@ -8,10 +8,10 @@ who request a payment and never pay. In half of the runs there is also a camper,
 amount. Each history is played twice: by the rule of revision 87790ae ("before") and by `coffee_ledger.settling.settle` ("after").
 There is no database; `Page` holds the rows that `coffee_ledger/store/settlement.py` would load.
 
-After a guess for a user, today's rule makes no other guess for that user for 30 days. In the simulation, this pause does not protect
-strangers from users who never pay, because each of these users makes only one request. On a real page some make more, so the
-results there are a little better. Operators take no guess back unless the table says so, and leave every unmatched charge waiting. If a user's
-payment was not found, the user's request stays open until it expires.
+After a guess for a user, today's rule makes no other guess for that user for 30 days. In the simulation, this pause does not
+protect strangers from users who never pay, because each of these users makes only one request. On a real page some make more,
+so the results there are a little better. Operators take no guess back unless the table says so, and leave every unmatched
+charge waiting. If a user's payment was not found, the user's request stays open until it expires.
 """
 
 import argparse
