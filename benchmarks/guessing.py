@@ -116,7 +116,7 @@ History = Sequence[tuple[datetime, Step]]
 
 
 class Script:
-    """Collect the steps of a history. The steps may be added in any order."""
+    """Collects the steps of a history. The steps may be added in any order."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
@@ -310,7 +310,7 @@ def _was_given_up_after(payment: PendingPayment, paid_at: datetime) -> bool:
 
 
 class Page:
-    """Replace the database: hold the rows that settling reads."""
+    """Takes the place of the database: holds the rows that settling reads."""
 
     def __init__(self) -> None:
         self._payments: dict[PaymentId, PendingPayment] = {}

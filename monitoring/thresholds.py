@@ -1,7 +1,7 @@
 """
 The limits of the alerts, which dashboards draw as lines.
 
-A panel turns red at the limit itself, not above it. Therefore alerts about counts compare with `>=`.
+A panel turns red at the limit itself, not only above it. Therefore alerts about counts compare with `>=`.
 """
 
 SNAPSHOT_AGE_SECONDS = 120
@@ -42,7 +42,7 @@ DISK_FREE_BYTES = 2 * 1024**3
 """This limit is in bytes and not a share of the disk, because the product writes a few megabytes a day, however large the disk is."""
 
 DISK_AHEAD_SECONDS = 86400
-"""The alert fires if the disk would be full within this time."""
+"""DiskFilling fires if the disk is expected to be full within this time."""
 
 DISK_LOOK_BACK = "6h"
 DISK_FREE_SHARE = 0.4

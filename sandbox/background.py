@@ -8,7 +8,7 @@ from sandbox.journal import log
 
 
 class Background:
-    """Keep references to tasks, because asyncio itself holds only weak ones; cancel the tasks when the process ends."""
+    """Keeps references to tasks, because asyncio itself holds only weak ones, and cancels the tasks when the process ends."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -7,7 +7,7 @@ _IDS_PER_SECOND = 10
 
 class Counter:
     """
-    Hand out growing ids.
+    Hands out growing ids.
 
     The first id is computed from the clock. If the sandbox began at 1 after each restart, the product would take all its events for
     duplicates, because it remembers ids for months. Each kind of id has its own epoch, so that code which confuses two kinds

@@ -26,7 +26,7 @@ _HEADERS = {
 
 
 class Demo:
-    """Serve the demo's page. The bell *anything* rings at every change that the page shows."""
+    """Serves the demo's page. The bell *anything* rings at every change that the page shows."""
 
     def __init__(self, telegram: Telegram, dashboard: Dashboard, anything: Bell) -> None:
         self._telegram = telegram

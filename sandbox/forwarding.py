@@ -1,4 +1,4 @@
-"""Serve the product's pages at the sandbox's address, so that a browser need not trust its certificate or resolve its host name."""
+"""Serving the product's pages at the sandbox's address, so that a browser need not trust its certificate or resolve its host name."""
 
 from collections.abc import Iterable
 
@@ -29,7 +29,7 @@ _SILENCE_SECONDS = 120.0
 
 
 class Forwarding:
-    """Forward requests to the product's proxy at *origin*, with *public_host* as the host name."""
+    """Forwards requests to the product's proxy at *origin*, with *public_host* as the host name."""
 
     def __init__(self, *, origin: URL, public_host: str, script: Script) -> None:
         self._origin = origin

@@ -26,7 +26,7 @@ class NoAnswer:
 
 class Postman:
     """
-    Post webhooks. Requests for *public_host* go to the address *door*, with *public_host* as the host name. All others go out directly.
+    Posts webhooks. Requests for *public_host* go to the address *door*, with *public_host* as the host name. All others go out directly.
 
     *door* is needed because the public name does not resolve inside a compose network.
     """

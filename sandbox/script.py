@@ -22,7 +22,7 @@ _ASKED_AGAIN_SECONDS = 60.0
 
 
 class Script:
-    """Decide from where pages load the script. *origin* is the script's address at Telegram."""
+    """Decides from where pages load the script. *origin* is the script's address at Telegram."""
 
     def __init__(self, *, origin: URL) -> None:
         self._origin = origin

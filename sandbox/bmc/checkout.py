@@ -85,7 +85,7 @@ class Checkout:
         return web.json_response({"event_id": self._report_subscription(paused, "paused")})
 
     def _start(self, subscription: Subscription) -> web.Response:
-        # One charge causes two events; in the published pair `.updated` has the lower event id.
+        # One charge causes two events. Report `.updated` first, because it has the lower event id in the published pair.
         updated = self._report_subscription(subscription, "updated")
         started = self._report_subscription(subscription, "started")
         log.info("bmc: %s %s started", subscription.order.kind.value, subscription.psp_id)

@@ -38,5 +38,5 @@ class Webhook:
 
 
 def sign(secret: str, body: bytes) -> str:
-    """Return the value of x-signature-sha256."""
+    """Return the value of the header x-signature-sha256."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -79,7 +79,7 @@ class Formatted:
 
 def read_html(source: str) -> Formatted:
     """
-    Read parse_mode=HTML.
+    Parse text that was sent with parse_mode=HTML.
 
     Raises:
         MarkupError: A tag is unknown, unclosed or closed in the wrong order.
@@ -150,7 +150,7 @@ class _HtmlReader:
         return Formatted("".join(self._text), _in_order(self._entities))
 
     def _read_character(self) -> None:
-        # Telegram knows four named characters and leaves every other ampersand unchanged.
+        # Telegram decodes numeric references and four named ones such as `&amp;`. It leaves every other ampersand unchanged.
         match = _CHARACTER.match(self._source, self._at)
         raw = match.group() if match else self._source[self._at]
         self._at += len(raw)

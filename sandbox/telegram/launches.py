@@ -41,7 +41,7 @@ class Launch:
 
 
 class Launches:
-    """Open the Mini App. Addresses at *public_host* become paths of the sandbox, because the sandbox forwards the same pages."""
+    """Opens the Mini App. Addresses at *public_host* become paths of the sandbox, because the sandbox forwards the same pages."""
 
     def __init__(self, telegram: Telegram, *, public_host: str) -> None:
         self._telegram = telegram

@@ -11,7 +11,7 @@ def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: 
     """
     Return the message in the form in which the bot gets it, in answers and in updates.
 
-    A reply contains the message that it answers, but not the message that this one answers in turn.
+    A reply contains the message that it answers. The contained message has no further message in it, even if it is a reply itself.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

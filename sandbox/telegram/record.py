@@ -11,7 +11,7 @@ from sandbox.telegram.people import Person, Standing
 
 class Record:
     """
-    Append one JSON line for each change of a person and for each message of the bot. Do nothing if *path* is None.
+    Appends one JSON line for each change of a person and for each message of the bot. Does nothing if *path* is None.
 
     Each line is written by one unbuffered write before the call is answered, so no answered call is lost if the sandbox is killed.
     """

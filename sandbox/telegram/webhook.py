@@ -47,7 +47,7 @@ class Webhook:
 
 class Pusher:
     """
-    Push one update at a time, and repeat it until the bot answers 2xx.
+    Pushes one update at a time, and repeats it until the bot answers 2xx.
 
     A bot may put a method call into its answer. Telegram carries out such a call; this stand-in does not.
     """
