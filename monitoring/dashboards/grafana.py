@@ -198,7 +198,7 @@ def _scaled(drawn: Any, panel: Panel) -> Builder[models.Panel]:
 
 
 def _limit_colors(panel: Panel) -> models.FieldColorModeId:
-    """Return the color mode. Lines keep their own colors, and the limit is drawn across them; other panels take the color of their value."""
+    """Return the color mode. Lines keep their own colors, and the limit crosses them; other panels take the color of their value."""
     return models.FieldColorModeId.PALETTE_CLASSIC if panel.kind is Kind.LINES else models.FieldColorModeId.THRESHOLDS
 
 
