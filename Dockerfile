@@ -1,9 +1,9 @@
-# One image for all services. The command selects the service.
+# All services use this one image. The container's command selects the service.
 FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
 FROM python:3.14.10-slim AS product
 
-# matplotlib caches its list of fonts in MPLCONFIGDIR. The root file system is read-only, so the folder is in /tmp.
+# matplotlib caches its list of fonts in MPLCONFIGDIR. This folder is in /tmp, because the root file system is read-only.
 ENV MPLCONFIGDIR=/tmp/matplotlib \
     PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -16,14 +16,14 @@ RUN --mount=from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,source=requirements/runtime.lock,target=/tmp/runtime.lock \
     uv venv /opt/venv && uv pip install --python /opt/venv --require-hashes --requirement /tmp/runtime.lock
 
-# A new volume takes over the owner of the folder on which it is first mounted.
+# Create the folders of the volumes with the right owner. A new volume gets the owner of the folder on which it is first mounted.
 RUN install -d -o 10001 -g 10001 /secrets/db /secrets/webhook /secrets/bot /secrets/janitor /secrets/watcher /secrets/grafana /secrets/alertmanager /certificates /alerts /traces /spool \
     /configuration/proxy /configuration/miniapp /configuration/db /configuration/prometheus /configuration/alertmanager \
     /configuration/grafana /configuration/dashboards /configuration/tempo
 
 WORKDIR /app
-# Set the modes explicitly. A checkout under umask 027 or 077 gives no access to other users, such as those of the services. Files and
-# folders get the same mode, because older Docker engines support only one mode per COPY.
+# Set the modes explicitly, because the services run as other users, and a checkout under umask 027 or 077 gives other users no access.
+# Files and folders get the same mode, because older Docker engines support only one mode per COPY.
 COPY --chmod=755 proxy/Caddyfile configuration/proxy/Caddyfile
 COPY --chmod=755 miniapp configuration/miniapp
 COPY --chmod=755 db/init.sql configuration/db/10-init.sql
@@ -55,7 +55,7 @@ LABEL org.opencontainers.image.title="coffee-ledger" org.opencontainers.image.re
 USER 10001:10001
 CMD ["python", "-m", "services.webhook"]
 
-# The demo's stand-ins for Telegram and Buy Me a Coffee, in an image of their own, so that the production image does not contain them.
+# This image adds the demo's stand-ins for Telegram and Buy Me a Coffee. It is separate, so that production images do not contain them.
 FROM product AS sandbox
 COPY --chmod=755 sandbox sandbox
 CMD ["python", "-m", "sandbox"]

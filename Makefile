@@ -21,9 +21,9 @@ help: ## List the targets
 
 .PHONY: demo
 demo: docker ## Start the whole product on this machine; needs no account
-	@# Pages load Telegram's script from telegram.org. The local copy is for a machine that cannot reach it, so a failed fetch is ignored.
+	@# Fetch a copy of Telegram's script, but ignore a failure: pages need the copy only on a machine that cannot reach telegram.org.
 	@[ -f $(SCRIPT) ] || ! command -v npm >/dev/null || $(MAKE) --silent --no-print-directory $(SCRIPT) || true
-	@# Leave out monitoring services if their images cannot be pulled. The payments in the demo work without them.
+	@# Leave out monitoring services whose images cannot be pulled. Payments in the demo work without monitoring.
 	@without=; \
 	for service in $(WATCHERS); do \
 	    $(DEMO) pull --quiet --policy missing $$service >/dev/null 2>&1 || without="$$without $$service"; \
@@ -44,15 +44,15 @@ logs: docker ## Follow the demo's logs
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
-# `make test` runs these three groups in parallel; they take about the same time. Folders outside the groups run after BROWSING. They
-# start containers, which has to wait until no browser is open, so they come last.
+# `make test` runs these three groups in parallel; they take about the same time. Test folders outside the groups run after BROWSING,
+# because their tests start containers, and containers must not start while a browser is open.
 BROWSING := tests/e2e
 TALKING := tests/bot tests/leaks
 SETTLING := tests/integration tests/chaos tests/docs tests/sandbox tests/unit tests/examples tests/tracing
 
 .PHONY: test
 test: docker $(READY) $(BROWSER) $(SCRIPT) ## Run all tests: unit, integration, end to end
-	@# In parallel, because most tests wait for I/O. A lock of tests/network.py keeps containers from starting while a browser is open.
+	@# Run in parallel, because most tests wait for I/O. A lock of tests/network.py delays starts of containers while a browser is open.
 	@beside=$$(mktemp -d); status=0; \
 	$(BIN)/pytest $(TALKING) >"$$beside/1" 2>&1 & talking=$$!; \
 	$(BIN)/pytest $(SETTLING) >"$$beside/2" 2>&1 & settling=$$!; \
@@ -82,7 +82,7 @@ chaos: docker $(READY) ## Inject random faults under load for ten minutes, and c
 
 .PHONY: mutate
 mutate: $(READY) ## Run mutation tests on the pure rules and list the surviving mutants
-	@# Start from scratch: mutmut would not test a surviving mutant again after its tests were improved.
+	@# Start from scratch. Otherwise mutmut would not test a surviving mutant again after its tests were improved.
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results --all true | $(BIN)/python -m tools.mutants
@@ -151,7 +151,7 @@ $(READY): requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.lock
 	@touch $@
 
-# Chromium: the package of Debian if we are root there, with fonts for emoji. Otherwise Playwright's own.
+# Install Chromium. As root on Debian, install Debian's package and fonts for emoji; otherwise install Playwright's build.
 $(BROWSER): $(READY)
 	@if [ ! -x /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release; then \
 	    echo "Installing Chromium …"; \
@@ -161,8 +161,8 @@ $(BROWSER): $(READY)
 	@[ -x /usr/bin/chromium ] || $(BIN)/playwright install chromium
 	@touch $@
 
-# An unchanged copy of Telegram's script for Bot API 8.0, from an npm package. The repository does not contain it, because we have no
-# licence to distribute it.
+# Fetch an unchanged copy of Telegram's script for Bot API 8.0 from an npm package. The repository does not contain the script, because
+# we have no licence to distribute it.
 $(SCRIPT):
 	@command -v npm >/dev/null || { echo "npm is needed to fetch a copy of Telegram's script for the tests."; exit 1; }
 	@folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Completes the configuration from the environment and the secrets, and starts Alertmanager with the arguments of this script.
+# Complete the configuration from the environment and the secrets. Then start Alertmanager with the arguments of this script.
 set -eu
 
 from=/etc/alertmanager/alertmanager.yml
 to=/tmp/alertmanager.yml
 links=/tmp/links.tmpl
 
-# Prints the URL in the setting $1 without a trailing slash. Fails if a character of it could break the template or the message.
+# Print the URL in the setting $1 without a trailing slash. Fail if a character of the URL could break the template or the message.
 address() {
     eval "url=\${$1:-}"
     case $url in
@@ -33,7 +33,7 @@ fi
 runbook=$(address ALERTS_RUNBOOK_URL)
 dashboard=$(address ALERTS_DASHBOARD_URL)
 if [ -n "$runbook$dashboard" ]; then
-    # The runbook has a heading for each alert name. The path of the dashboard is an annotation of the alert.
+    # Link to the heading of the alert in the runbook, which is the alert's name, and to the dashboard in the alert's annotation.
     {
         printf '{{ define "telegram.links" }}\n'
         [ -z "$runbook" ] || printf '\n<a href="%s#{{ .CommonLabels.alertname | toLower }}">What to do</a>' "$runbook"

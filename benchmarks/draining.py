@@ -3,9 +3,9 @@ Measure how long a full spool takes to drain into the database after an outage.
 
     PYTHONPATH=. python benchmarks/draining.py postgresql://ledger_owner@127.0.0.1:55433/ledger
 
-needs the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until the
-folder is empty. Choose a folder on the disk that would hold the real spool with `--folder`. `--payers` chooses who paid: `one`
-user with one code, `many` users with a code each, or `strangers` without a code. The amounts of strangers fit many pending payments.
+The command needs the Postgres of `benchmarks/compose.yaml`. It fills a folder with deliveries and runs the webhook's intake until
+the folder is empty. With `--folder`, choose a folder on the disk that would hold the real spool. `--payers` chooses who paid:
+`one` user with one code, `many` users with a code each, or `strangers` without a code, whose amounts fit many pending payments.
 """
 
 import argparse
@@ -32,19 +32,19 @@ from services.webhook.intake import Intake
 from services.webhook.spool import EVENTS_MAX, Spool, VerifiedDelivery
 
 USERS = 1000
-"""The users of `many` and `strangers`; each has one pending payment."""
+"""The number of users for `--payers many` and `--payers strangers`. Each user has one pending payment."""
 
 AMOUNTS = 50
-"""The number of different amounts among the payments without a code."""
+"""The number of different amounts with `--payers strangers`."""
 
-CHANCE = Random(7)  # noqa: S311 — the same codes each time
+CHANCE = Random(7)  # noqa: S311 — each run needs the same codes
 CODES = [issue_code(CHANCE) for _ in range(USERS)]
 
 Payers = Literal["one", "many", "strangers"]
 
 
 def deliveries(first: int, count: int, payers: Payers) -> list[VerifiedDelivery]:
-    """Make payments that were received a second apart."""
+    """Make deliveries of payments, received one second apart from each other."""
     start = datetime.now(UTC) - timedelta(seconds=count)
     return [
         VerifiedDelivery(_body(number, payers), start + timedelta(seconds=number - first), f"{number:032x}", 1, None)
@@ -57,7 +57,7 @@ def _body(number: int, payers: Payers) -> bytes:
     amount = 5 + number % AMOUNTS if payers == "strangers" else 5
     note = f"Thank you for all the episodes! {words}"
     data = {"id": number, "transaction_id": f"pi_{number}", "amount": amount, "currency": "USD", "support_note": note}
-    # A real body has 1 to 2 kB, and the services read only a few of its fields.
+    # Add a field that the services do not read, because a real body has 1 to 2 kB and the services read only a few of its fields.
     body = {
         "type": "donation.created",
         "live_mode": True,
@@ -69,7 +69,7 @@ def _body(number: int, payers: Payers) -> bytes:
 
 
 async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
-    """Drain the spool in *folder*. Returns the seconds it took and the numbers of the events in the order of settlement."""
+    """Drain the spool in *folder*. Returns how many seconds it took, and the event ids in the order of settlement."""
     settled: list[int] = []
 
     async def settle(batch: Sequence[Event]) -> list[Outcome]:
@@ -83,7 +83,7 @@ async def drain(pool: Pool, folder: Path) -> tuple[float, list[int]]:
     await intake.open()
     started = time.perf_counter()
     running = [asyncio.create_task(batcher.run()), asyncio.create_task(intake.run())]
-    while spool.events:  # noqa: ASYNC110 — the spool signals no removal of files
+    while spool.events:  # noqa: ASYNC110 — the spool has no signal for removed files
         await asyncio.sleep(0.05)
     seconds = time.perf_counter() - started
     for task in running:

@@ -3,14 +3,15 @@ Simulate a page to count guesses (matches by amount and time) that credit the wr
 
     make simulate
 
-Three groups use the page: strangers, who never heard of the bot and pay; users who ask for a payment and pay; and users who
-ask and never pay. In half of the runs a camper also keeps a request open for every amount. Each history is played twice: by
-the rule of revision 87790ae ("before") and by `coffee_ledger.settling.settle` ("after"). There is no database; `Page` keeps the
-rows that `coffee_ledger/store/settlement.py` would load.
+Three groups use the page: strangers, who do not know the bot and pay; users who request a payment in the bot and pay; and users
+who request a payment and never pay. In half of the runs there is also a camper, a user who always has an open request for every
+amount. Each history is played twice: by the rule of revision 87790ae ("before") and by `coffee_ledger.settling.settle` ("after").
+There is no database; `Page` holds the rows that `coffee_ledger/store/settlement.py` would load.
 
-Each user who asks and never pays does so only once, so the pause of 30 days never protects strangers from them; a real page
-is a little better. No guess is taken back unless the table says so. Operators leave every unmatched charge waiting, and a
-user with a payment that was not found keeps the request open until it expires.
+After a guess for a user, today's rule makes no other guess for that user for 30 days. In the simulation, this pause does not
+protect strangers from users who never pay, because each of these users makes only one request. On a real page some make more,
+so the results there are a little better. Operators take no guess back unless the table says so, and leave every unmatched
+charge waiting. If a user's payment was not found, the user's request stays open until it expires.
 """
 
 import argparse
@@ -38,19 +39,19 @@ from coffee_ledger.settling import Book, Readings, Settlement, read_notes, settl
 from coffee_ledger.store.settlement import RIVALS_MAX
 
 RATES = (0.01, 0.04, 0.1, 0.3, 1.0)
-"""Abandoned requests per hour, for each amount."""
+"""The simulated rates of requests that are never paid, per hour and amount."""
 
 AMOUNTS = (Decimal(5), Decimal(10), Decimal(25), Decimal(50))
 CURRENCY = "USD"
 CODELESS_SHARE = 0.1
-"""The share of the users who pay but leave out the code."""
+"""The share of paying users who pay without the code."""
 
 PAYING_MINUTES = (2.0, 45.0)
 """The time from the request to the payment."""
 
 LATE_SHARE = 0.05
 LATE_MINUTES_MAX = 30.0
-"""BMC delivers the share `LATE_SHARE` of the events up to this much later than usual."""
+"""A share of the events, `LATE_SHARE`, is delivered by BMC up to this many minutes later than usual."""
 
 EXPIRES_AFTER = timedelta(hours=24)
 CAMPS_EVERY = timedelta(hours=1)
@@ -62,7 +63,7 @@ RULES = Rules(Rates({CURRENCY: Decimal(100)}), fallback=True, fallback_window=ti
 RULES_WITHOUT_GUESSES = replace(RULES, fallback=False)
 
 ROWS_KEPT = timedelta(hours=2)
-"""`Page` keeps ended requests and waiting charges for this time. It exceeds the window plus the longest delay of an event."""
+"""`Page` keeps ended requests and waiting charges for this time, which is longer than the window plus the longest delay of an event."""
 
 GROUND, INK, BEFORE, AFTER = "#fffaf3", "#2b1d12", "#d9a98a", "#8a3f14"
 """The colours of the picture."""
@@ -97,7 +98,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ended:
-    """The user cancels a request, or it expires; nothing happens if it ended before."""
+    """A request is cancelled by its user, or expires. The step changes nothing if the request has ended before."""
 
     payment_id: PaymentId
     status: PaymentStatus
@@ -107,7 +108,7 @@ class Ended:
 class Delivered:
     event: Event
     payer: TelegramId | None
-    """None for a supporter who is not a user of the bot."""
+    """The user who paid, or None if the supporter is not a user of the bot."""
 
 
 Step = Asked | Ended | Delivered
@@ -115,7 +116,7 @@ History = Sequence[tuple[datetime, Step]]
 
 
 class Script:
-    """Collects the steps of a history, in any order of time."""
+    """Collects the steps of a history. The steps may be added in any order."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
@@ -123,7 +124,7 @@ class Script:
         self._steps: list[tuple[datetime, Step]] = []
 
     def history(self) -> History:
-        # Steps of the same moment keep their order: the camper cancels first and then asks.
+        # Rely on the stable sort: at the same time, the camper first cancels the old requests and then makes new ones.
         return sorted(self._steps, key=lambda step: step[0])
 
     def new_user(self) -> TelegramId:
@@ -158,7 +159,7 @@ class Script:
 
 
 def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
-    """Write the history of a page; the strangers are the same at each *rate*, and with and without a camper."""
+    """Write the history of a page. The strangers' payments are the same for each *rate*, and with and without a camper."""
     script = Script(_chance(setup, "codes", rate))
     _let_strangers_pay(script, setup, _chance(setup, "strangers"))
     _let_users_pay(script, setup, _chance(setup, "payers"))
@@ -169,7 +170,7 @@ def write_history(rate: float, setup: Setup, *, camps: bool) -> History:
 
 
 def _chance(setup: Setup, *names: object) -> Random:
-    return Random(f"{setup.seed} {names}")  # noqa: S311 — a simulation has to repeat itself
+    return Random(f"{setup.seed} {names}")  # noqa: S311 — two runs with the same seed must be equal
 
 
 def _let_strangers_pay(script: Script, setup: Setup, chance: Random) -> None:
@@ -193,7 +194,7 @@ def _let_users_abandon(script: Script, setup: Setup, chance: Random, rate: float
 
 
 def let_camp(script: Script, since: datetime, until: datetime) -> None:
-    """Let the camper cancel all requests every hour and ask again for every amount, as a script could."""
+    """Let the camper cancel all requests every hour and make a new one for every amount. A script of a user could do that."""
     codes: list[PaymentId] = []
     at = since
     while at < until:
@@ -213,7 +214,7 @@ def _arrivals(chance: Random, per_day: float, until: datetime) -> Iterator[datet
 
 
 def _delay(chance: Random) -> timedelta:
-    """Draw how long BMC takes to deliver: seconds, sometimes minutes."""
+    """Draw the random time that BMC needs to deliver an event: mostly seconds, sometimes minutes."""
     late = timedelta(minutes=chance.uniform(0, LATE_MINUTES_MAX)) if chance.random() < LATE_SHARE else timedelta()
     return late + timedelta(seconds=chance.uniform(2, 10))
 
@@ -255,13 +256,13 @@ def settle_after(page: "Page", event: Event, now: datetime) -> TelegramId | None
 
 
 def settle_without_pause(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules, but let earlier guesses for a user prevent none."""
+    """Settle an event by today's rules, but without the pause that follows a guess for a user."""
     page.forget_guesses()
     return settle_after(page, event, now)
 
 
 def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules; an operator takes each guess back at once."""
+    """Settle an event by today's rules, and let an operator take each guess back immediately."""
     user = settle_after(page, event, now)
     if user is not None:
         page.take_back_guess(user, now)
@@ -269,7 +270,7 @@ def settle_and_take_back(page: "Page", event: Event, now: datetime) -> TelegramI
 
 
 def settle_before(page: "Page", event: Event, now: datetime) -> TelegramId | None:
-    """Settle an event by today's rules about codes, and otherwise by the old rule about amount and time."""
+    """Settle an event by its codes and today's rules if possible, or else by the old rule about amount and time."""
     readings = read_notes([event])
     book = page.load_book(event, readings)
     waiting = list(book.charges.values())
@@ -287,10 +288,11 @@ def guess_as_before(
     charge: Charge, payments: Iterable[PendingPayment], waiting: Sequence[Charge]
 ) -> PendingPayment | None:
     """
-    Guess by the rule of revision 87790ae: the only open payment of this amount that was requested within the window.
+    Guess by the rule of revision 87790ae: return the only open payment of this amount that was requested within the window.
 
-    Others are rivals only if they were requested in the window, too, and cancelled or expired after the charge was paid.
-    *waiting* are the unmatched charges of this amount within the window.
+    By this rule, a payment that has ended prevents the guess only if another user requested it within the window, and it was
+    cancelled or expired after the charge was paid. *waiting* holds the unmatched charges of this amount within the window; any
+    such charge prevents the guess as well.
     """
     since, until = charge.paid_at - RULES.fallback_window, charge.paid_at + CLOCK_SLACK
     in_window = [payment for payment in payments if since <= payment.created_at <= until]
@@ -308,14 +310,14 @@ def _was_given_up_after(payment: PendingPayment, paid_at: datetime) -> bool:
 
 
 class Page:
-    """The rows of the database, as far as settling reads them."""
+    """Takes the place of the database: holds the rows that settling reads."""
 
     def __init__(self) -> None:
         self._payments: dict[PaymentId, PendingPayment] = {}
         self._open: dict[Decimal, dict[PaymentId, None]] = {amount: {} for amount in AMOUNTS}
-        """The ids of the open payments of an amount, the oldest first."""
+        """For each amount, the ids of the open payments, the oldest first."""
         self._ended: dict[Decimal, deque[PaymentId]] = {amount: deque() for amount in AMOUNTS}
-        """The ids of those that ended lately, in the order in which they ended."""
+        """For each amount, the ids of the payments that ended within `ROWS_KEPT`, in the order in which they ended."""
         self._waiting: deque[Charge] = deque()
         self._guesses: dict[TelegramId, GuessRecord] = {}
 
@@ -331,12 +333,12 @@ class Page:
             self._ended[payment.amount].append(payment_id)
 
     def payments_of(self, amount: Decimal | None) -> Iterator[PendingPayment]:
-        """Return the payments of this amount that are open or ended lately."""
+        """Return the payments of this amount that are open or ended within `ROWS_KEPT`."""
         assert amount is not None
         return (self._payments[one] for one in (*self._open[amount], *self._ended[amount]))
 
     def load_book(self, event: Event, readings: Readings) -> Book:
-        """Load the rows that `find_charges`, `find_candidate_payments` and `find_guesses` would find for a new charge."""
+        """Return the rows that `find_charges`, `find_candidate_payments` and `find_guesses` would load for a new charge."""
         assert event.report is not None
         paid = event.report.charge
         self._forget(event.received_at - ROWS_KEPT)
@@ -384,15 +386,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Result:
-    """The guesses of one run; those *per month* are averages of 30 days."""
+    """The numbers of guesses in one run. The numbers *per month* are averages over periods of 30 days."""
 
     wrong_per_month: float
-    """Payments credited to a user who did not pay them; nearly all are strangers' payments."""
+    """Guesses that credited a user who did not pay. Nearly all of these payments are strangers'."""
     right_per_month: float
     camper_total: int
-    """Guesses that credited the camper, in the whole run."""
+    """Guesses that credited the camper in the whole run."""
     camper_most: int
-    """The most of them in any 30 days."""
+    """The highest number of guesses that credited the camper in any 30 days."""
 
 
 @dataclass(frozen=True)
@@ -441,7 +443,7 @@ def _row(one: Comparison) -> list[str]:
 
 
 def table_of_pauses(setup: Setup) -> str:
-    """Show how many guesses the pauses prevent, on the page where a camper has the fewest rivals."""
+    """Show how many guesses the pauses prevent. The page has few requests, so a camper has few rivals and gains most."""
     history = write_history(RATES[0], setup, camps=True)
     rules: dict[str, SettleEvent] = {
         "before": settle_before,
@@ -460,7 +462,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(results: Sequence[Comparison], path: Path) -> None:
-    """Draw the wrong guesses per 30 days, before and after, as an SVG file that is the same for the same results."""
+    """Draw the wrong guesses per 30 days, before and after. The same results give exactly the same SVG file."""
     with mpl.rc_context({"svg.hashsalt": "guessing", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(9.6, 3.8), facecolor=GROUND, layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)

@@ -3,8 +3,8 @@ Measure how fast payments are settled, in batches and, as the baseline, in one t
 
     make bench
 
-starts a Postgres of its own with the usual durability (fsync on, on this machine's disk), settles the same number of
-payments both ways from several concurrent callers, and prints payments per second and the waiting times of the callers.
+The command starts a Postgres of its own with the usual durability (fsync on, on this machine's disk). It settles the same number
+of payments in both ways, from several concurrent callers, and prints payments per second and how long the callers waited.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Submit = Callable[[Event], Awaitable[object]]
 
 
 async def measure(name: str, submit: Submit, events: Sequence[Event], callers: int) -> None:
-    """Let *callers* concurrent callers submit the events, and print the rate and the waiting times."""
+    """Let as many concurrent *callers* submit the events. Print the events per second and how long the callers waited."""
     waiting = list(events)
     waited: list[float] = []
 

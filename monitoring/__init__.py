@@ -1,1 +1,1 @@
-"""Define the alerts and dashboards, and write them into the files of Prometheus and Grafana (`make monitoring`)."""
+"""Define the alerts and dashboards. `make monitoring` writes them into the files that Prometheus and Grafana read."""

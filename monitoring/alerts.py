@@ -1,8 +1,8 @@
 """
 The table of alerts. Each row has the condition, a description of the fault, and a link to the runbook.
 
-A page makes a sound: act now. A ticket is a silent message: act today.
-Every alert has a heading in docs/runbook.md, a dashboard, and tests that it fires and that it stays silent.
+A page makes a sound: someone must act now. A ticket is a silent message: someone must act today.
+Every alert has a heading in docs/runbook.md, a dashboard, a test that it fires, and a test that it stays silent.
 """
 
 import enum
@@ -30,7 +30,7 @@ class Severity(enum.StrEnum):
     PAGE = "page"
     TICKET = "ticket"
     NONE = "none"
-    """Sent only to the dead man's switch."""
+    """For the heartbeat, which goes only to the dead man's switch."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Alert:
     name: str
     expr: str
     summary: str
-    """Names the fault and its harm in at most 80 characters, and only labels by which Alertmanager groups."""
+    """Name the fault and its harm in at most 80 characters. Use only the labels by which Alertmanager groups."""
     description: str
     dashboard: str
     hold: str = "0m"
-    """The alert fires after the expression has been true for this time."""
+    """The expression must be true for this time before the alert fires."""
     keep: str | None = None
-    """The alert keeps firing for this time after the expression was last true. Prevents flapping."""
+    """To prevent flapping, the alert keeps firing for this time after the expression was last true."""
     slo: str | None = None
 
 
@@ -54,13 +54,13 @@ ticket = partial(Alert, Severity.TICKET)
 
 
 def _harm(state: str) -> str:
-    """Return a template that states the harm by the alert's job. A message is about one job, because Alertmanager groups by job."""
+    """Return a template that states the harm for the alert's job. Alertmanager groups by job, so each message is about one job."""
     choices = " else ".join(f'if eq $labels.job "{job}" }}}}{harm}{{{{' for job, harm in HARMS.items())
     return f"{{{{ {choices} end }}}}: {{{{ $labels.job }}}} is {state}"
 
 
 def _last_done(task: str) -> str:
-    """Return an expression for the last success of each task. If a task has never succeeded, the start of its janitor counts."""
+    """Return an expression for the time of each task's last success, or of its janitor's start if the task has never succeeded."""
     success = latest(f"ledger_janitor_last_success_timestamp_seconds{task}", "5m")
     known = latest(f"ledger_janitor_period_seconds{task}", "5m")
     start = latest("process_start_time_seconds", "5m")
@@ -69,9 +69,9 @@ def _last_done(task: str) -> str:
 
 def _last_outage() -> str:
     """
-    Return an expression for the last time within a day, in Unix time, at which probes had been failing for long.
+    Return an expression for the end of the last outage within a day, in Unix time. An outage means that probes failed for long.
 
-    If the whole machine was off, that counts as an outage as well, because the last probe that passed is old by then.
+    The expression also finds a time in which the whole machine was off, because the last successful probe is old when it is on again.
     """
     last_passed = f"max({latest(PROBED, '30m')})"
     return f"max_over_time(((time() - {last_passed} > {limits.OUTAGE_SECONDS}) * 0 + time())[1d:2m])"
@@ -85,11 +85,11 @@ FREE = "ledger_disk_free_bytes"
 WAITS = 'pg_stat_activity_count{datname="ledger",wait_event_type="Lock"}'
 CALLS = "ledger_telegram_requests_total"
 FAILED_CALLS = f'{CALLS}{{outcome!~"ok|forbidden"}}'
-"""Excludes `forbidden`, which means that a user has blocked the bot. That is not a fault of Telegram."""
+"""Do not count `forbidden` as a failure. It means that a user has blocked the bot, which is no fault of Telegram."""
 
 ANSWERED_CALLS = f'{CALLS}{{outcome="ok"}}'
 WATCHED_TASKS = '{task!~"send_probe|take_snapshot"}'
-"""Those two tasks have alerts of their own."""
+"""Exclude `send_probe` and `take_snapshot`, because these tasks have alerts of their own."""
 
 WEBHOOK_PAGE = "https://studio.buymeacoffee.com/webhooks"
 
@@ -102,10 +102,10 @@ HARMS = {
     "alertmanager": "No alert is delivered",
     "prometheus": "Nothing is monitored",
 }
-"""The harm when Prometheus cannot scrape a job."""
+"""For each job, the harm that is likely if Prometheus cannot scrape it."""
 
 MISSED = tuple(job for job in HARMS if job != "caddy")
-"""The jobs that must exist. Caddy may be replaced by another proxy; the probe checks whether payments pass it."""
+"""The jobs that must exist. Caddy is left out, because another proxy may replace it. The probe checks whether payments pass the proxy."""
 
 ALERT_TABLE = (
     page(
@@ -117,7 +117,7 @@ ALERT_TABLE = (
     ),
     page(
         "WebhookAllSignaturesFail",
-        # Requests without any signature come from scanners; they count as `unsigned`.
+        # Requests without any signature come from scanners. They count as `unsigned` and do not matter here.
         counted(f'{DELIVERIES}{{outcome="bad_signature"}}', "30m") + f" > 2 and {counted(TAKEN, '30m')} == 0",
         summary="No delivery fits a signing secret that we know: payments are refused",
         description="{{ $value }} deliveries failed and none was accepted in 30 minutes. Did the secret change?"
@@ -162,7 +162,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookProbeAbsent",
-        # WebhookProbeFailing cannot fire when no probe is ever sent.
+        # This alert is needed because WebhookProbeFailing cannot fire if no probe was ever sent.
         "max without (task) (absent_over_time(ledger_janitor_period_seconds" + '{task="send_probe"}[5m]))',
         summary="No probes are sent: if payments could not arrive, no alert would fire",
         description="The janitor sends no probes: PROBE_URL or its secret is missing.",
@@ -171,7 +171,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookSilent",
-        # The gap is 0 while the history is too short to compute it.
+        # The usual gap is 0 while the history is too short to compute it. Then the alert must not fire.
         f"time() - {highest('ledger_last_payment_timestamp_seconds')} > ({highest('ledger_payment_gap_seconds')} > 0)",
         summary="No payment has come for longer than is usual on this page",
         description="The last was made {{ $value | humanizeDuration }} ago; a gap this long happens by chance about once a year."
@@ -181,7 +181,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "WebhookUncheckedAfterOutage",
-        # Fires until a delivery proves that the webhook is enabled. It stays silent if none has ever come: the webhook is not set up yet.
+        # The alert fires until a delivery proves that the webhook is enabled. If no delivery has ever come, the webhook is not set up yet,
+        # and the alert stays silent.
         f"{_last_outage()} > ({highest('ledger_last_delivery_timestamp_seconds')} > 0)"
         f" and time() - max({latest(PROBED, '5m')}) < {limits.PROBE_SILENCE_SECONDS}",
         summary="After an outage: Buy Me a Coffee may have disabled the webhook",
@@ -228,12 +229,12 @@ ALERT_TABLE = (
         summary="An event was not settled: perhaps a user paid and has no credits",
         description="Failed or unreadable, and neither settled nor dismissed: {{ $value }}. /failed in the bot lists them.",
         dashboard="ledger-payments",
-        # Wait an hour, because operators get a message about each event immediately and may be working on it.
+        # Wait an hour, because operators get a message about each such event immediately and may already be working on it.
         hold="1h",
     ),
     ticket(
         "PaymentPendingExpiryStuck",
-        # Measures the result, so it fires even if the task reports success.
+        # Measure the age of pending payments, so that the alert fires even if the task reports success without doing its work.
         highest('ledger_payments_oldest_age_seconds{state="pending"}')
         + f" - {highest('ledger_pending_ttl_seconds')} > {limits.EXPIRY_LATE_SECONDS}",
         summary="Unpaid pending payments no longer expire",
@@ -251,7 +252,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "RefundAfterSpend",
-        # The counter is read from the ledger and is the same from every janitor. `increase` finds nothing in a series that begins at 1.
+        # Do not use `increase`: it finds no increase in a series that begins at 1. The counter is read from the ledger, so every janitor
+        # exports the same value, and a restart does not reset it.
         f"max({latest(OVERDRAFTS)}) - min(min_over_time({OVERDRAFTS}[1d])) > 0",
         summary="A payment was refunded after its credits were spent: a user owes credits",
         description="In the last day: {{ $value }}. New credits of such a user fill the gap first.",
@@ -259,7 +261,7 @@ ALERT_TABLE = (
     ),
     page(
         "OutboxStuck",
-        # Dead notifications age for ever; OutboxDeadLetters reports them.
+        # Exclude dead notifications, because their age grows for ever. OutboxDeadLetters reports them.
         highest('ledger_outbox_oldest_age_seconds{audience="users",status!="dead"}')
         + f" > {limits.OUTBOX_AGE_SECONDS}",
         summary="Users are not notified of their payments",
@@ -269,7 +271,7 @@ ALERT_TABLE = (
     ),
     page(
         "OutboxUndelivered",
-        # A notification in backoff is not due, so OutboxStuck does not see an outage of Telegram.
+        # OutboxStuck does not notice an outage of Telegram, because a notification that waits for its next attempt is not due.
         highest('ledger_outbox_undelivered_age_seconds{audience="users"}') + f" > {limits.UNDELIVERED_AGE_SECONDS}",
         summary="A user is not notified of a payment, although the bot keeps trying",
         description="The oldest has waited for {{ $value | humanizeDuration }}. Credits are safe. The bot's log says why sending fails.",
@@ -303,7 +305,7 @@ ALERT_TABLE = (
     ),
     page(
         "TelegramTokenRefused",
-        # A single 401 beside calls that succeed is a passing fault of Telegram.
+        # Fire only if no call succeeds. A single 401 among successful calls is a transient fault of Telegram.
         counted(f'{CALLS}{{outcome="unauthorized"}}', "10m") + f" > 0 and {counted(ANSWERED_CALLS, '5m')} == 0",
         summary="Telegram refuses the bot's token: the bot is silent and notifies no user",
         description="{{ $value }} calls in 10 minutes were answered with 401, and none in 5 minutes succeeded. Was the token revoked?",
@@ -312,7 +314,7 @@ ALERT_TABLE = (
     ),
     page(
         "TelegramTwoPollers",
-        # During an update, the old bot and the new one may overlap for a moment.
+        # Allow two conflicts, because the old bot and the new one may overlap for a moment during an update.
         counted(f'{CALLS}{{outcome="conflict"}}', "5m") + " > 2",
         summary="Two programs poll for the bot's messages: this one misses messages of users",
         description="Telegram reported {{ $value }} times in 5 minutes that another program polls with the same token. Stop it.",
@@ -368,7 +370,7 @@ ALERT_TABLE = (
         summary="There is no backup: a lost disk would lose every payment and balance",
         description="No backup was ever recorded here. db/backup.sh takes one.",
         dashboard="ledger-janitor",
-        # A day leaves time to set backups up, and is longer than any demo runs.
+        # Wait a day, so that there is time to set up backups. A demo usually ends earlier.
         hold="1d",
     ),
     ticket(
@@ -382,7 +384,7 @@ ALERT_TABLE = (
     ticket(
         "DiskFilling",
         f"{lowest(FREE)} and min({latest(FREE, '5m')} / {latest('ledger_disk_size_bytes', '5m')}) < {limits.DISK_FREE_SHARE}"
-        # Consider only janitors that still run, because the window also contains values of earlier janitors.
+        # Consider only janitors that still run, because the window also contains values of janitors that have stopped.
         f" and min(predict_linear({FREE}[{limits.DISK_LOOK_BACK}], {limits.DISK_AHEAD_SECONDS}) and {latest(FREE, '5m')}) < 0",
         summary="The disk will be full within a day, and then no payment can be stored",
         description="Free now: {{ $value | humanize1024 }}B; at the pace of the last six hours it is gone in a day.",
@@ -407,7 +409,7 @@ ALERT_TABLE = (
     ),
     page(
         "TargetAbsent",
-        # The name of a stopped container does not resolve, so there is no target that could be down.
+        # The name of a stopped container does not resolve. Then Prometheus has no target for it, and TargetDown cannot fire.
         " or ".join(f'absent(up{{job="{job}"}})' for job in MISSED),
         summary=_harm("gone"),
         description="{{ $labels.job }} has no running container.",
@@ -416,8 +418,8 @@ ALERT_TABLE = (
     ),
     page(
         "PostgresDown",
-        # Do not fire while the janitor reaches the database. Then only the exporter fails, and this alert would silence others wrongly.
-        # A missing exporter counts as well, because it waits for a hanging database until the scrape times out.
+        # Do not fire while the janitor reaches the database. Then only the exporter fails, and this alert would inhibit others wrongly.
+        # An exporter that does not answer counts as well: if the database hangs, the exporter waits for it until the scrape times out.
         f"({highest('pg_up')} == 0 or " + 'max(up{job="postgres"}) == 0)'
         f" unless on () {SNAPSHOT_AGE} < {limits.SNAPSHOT_FRESH_SECONDS}",
         summary="The database is down: payments wait, and no user is credited",
@@ -435,7 +437,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresConnectionsHigh",
-        # Do not use `latest` here. It would add up connections of states and users that existed one after another.
+        # Do not use `latest` here. It would keep series of states and users that have just ended, so connections would be counted twice.
         "max(sum by (instance) (pg_stat_activity_count) / on (instance) pg_settings_max_connections)"
         f" > {limits.POSTGRES_CONNECTIONS_SHARE}",
         summary="The database soon has no connection left",
@@ -461,8 +463,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "PostgresLockWaits",
-        # Do not use `latest` here. It would turn one moment into minutes. A wait ends after ten seconds at most, so three minutes
-        # mean many waits in a row.
+        # Do not use `latest` here. It would show a momentary wait for minutes. A single wait ends after ten seconds at most, so waits
+        # over three minutes mean many waits in a row.
         f"max(sum by (instance) ({WAITS})) > 0",
         summary="Payments queue in the database: some session keeps holding a lock",
         description="Waiting for a lock: {{ $value }}.",
@@ -490,7 +492,7 @@ ALERT_TABLE = (
     ),
     ticket(
         "CertificateExpiring",
-        # 0 means that the certificate could not be checked.
+        # Leave out 0, which means that the certificate could not be checked.
         f"max({latest('ledger_tls_certificate_expiry_timestamp_seconds', '5m')} > 0) - time()"
         f" < {limits.CERTIFICATE_LEFT_SECONDS}",
         summary="The certificate expires soon, and then no payment arrives",
@@ -508,8 +510,8 @@ ALERT_TABLE = (
     ),
     ticket(
         "ProxyRestarted",
-        # One restart is enough: the proxy holds deliveries while the services restart, but nothing holds them while it does.
-        # Silent if Prometheus started as well, because then the whole machine did.
+        # Fire after a single restart. While another service restarts, the proxy holds deliveries, but while the proxy itself restarts,
+        # deliveries are refused. Do not fire if Prometheus was just started as well, because then the whole machine was.
         f"{restarts(PROXY)} >= 1"
         f' unless on () time() - max(process_start_time_seconds{{job="prometheus"}}) < {limits.PROXY_START_SECONDS}',
         summary="The proxy restarted: payments that came meanwhile were refused",
@@ -523,7 +525,7 @@ ALERT_TABLE = (
         summary="This machine's clock is wrong: the Mini App refuses users, times are wrong",
         description="It differs from Telegram's clock by {{ $value | humanizeDuration }}.",
         dashboard="ledger-platform",
-        # The bot measures every five minutes, and a slow request may spoil a single measurement.
+        # Wait for a third measurement. The bot measures every five minutes, and a slow request may spoil a single measurement.
         hold="12m",
     ),
     ticket(
@@ -587,7 +589,7 @@ def _burn_alerts(slo: Slo) -> list[Alert]:
         summary=f"{slo.harm}: the month's error budget lasts hours",
         description=failed,
         dashboard="ledger-overview",
-        # The slowest alert of a cause fires within this time. So an outage is reported only by the alert of its cause.
+        # Alerts about the causes fire within this time and then suppress this one, so that an outage is reported only once.
         hold="5m",
         slo=slo.name,
     )

@@ -10,7 +10,7 @@ from monitoring.slos import SLOS, Slo, recording_rules
 HEADER = "# Written by `make monitoring` from monitoring/; change it there.\n"
 RUNBOOK = "runbook.md"
 DASHBOARD = "/d"
-"""Relative links. services/links.py completes or removes them when it copies the files."""
+"""A prefix of relative links. services/links.py completes or removes these links when it copies the rules."""
 
 
 def write_rules() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """
 The service level objectives (SLOs), and how fast their error budgets may burn.
 
-The windows and factors come from Google's SRE workbook: a page when 2 % of a month's budget burns in one hour or 5 % in six,
-a ticket when 10 % burns in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
+The windows and factors come from Google's SRE workbook: there is a page if 2 % of a month's budget burn in one hour or 5 % in six
+hours, and a ticket if 10 % burn in three days. Source: https://sre.google/workbook/alerting-on-slos/, read November 2026.
 """
 
 from collections.abc import Iterator
@@ -16,20 +16,22 @@ FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
 SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 ECHO = "45m"
 """
-After a cause has ended, it raises the error ratio for this time: 30 minutes, the shorter window of the slower pair, plus 15 minutes
-in which the backlog is processed.
+The error ratio may stay high for this time after a cause has ended. It consists of 30 minutes, the shorter window of the slower
+pair of windows, and 15 minutes to process the backlog.
 """
 
 FAILURES_MIN = 3
-"""With few events, one failure is a large share but no trend. Other alerts report single failures."""
+"""A burn alert needs at least this number of failures. If there are few events, a single failure is a large share, but not yet a trend.
+Other alerts report single failures."""
 
 
 @dataclass(frozen=True)
 class Slo:
     """
-    An objective.
+    A service level objective.
 
-    *bad* and *total* have the same unit over `{window}`, are summed over all replicas, and exist even if nothing happened.
+    *bad* and *total* are queries over `{window}`. They must have the same unit, add up all replicas, and return a value even if there
+    were no events.
     """
 
     name: str
@@ -39,14 +41,14 @@ class Slo:
     bad: str
     total: str
     counted: str
-    """The query for the number of events in `{window}`. The error ratio is a share of them."""
+    """The query for the number of events in `{window}`. The error ratio is a share of these events."""
     pages: bool = True
     causes: tuple[str, ...] = ()
-    """Alerts that already page for a cause of the same harm. While one fires, and for `ECHO` after it, the fast burn is silent."""
+    """Alerts that already page for a cause of the same harm. While one fires, and for `ECHO` afterwards, the fast burn stays silent."""
     jobs: tuple[str, ...] = ()
-    """The absence of one of these jobs is such a cause as well."""
+    """If one of these jobs is down or absent, that counts as a cause as well."""
     recorded: tuple[str, str] | None = None
-    """The name and expression of a series that is recorded first, because the other expressions use its history."""
+    """The name and the expression of a series that Prometheus must record, because the other expressions need the history of the series."""
 
     @property
     def budget(self) -> float:
@@ -54,7 +56,7 @@ class Slo:
 
 
 def _rate(counter: str) -> str:
-    """Add up all replicas. A missing service counts as 0; without that, a sum of several services would be empty."""
+    """Add up all replicas. A missing service counts as 0, because otherwise a sum over several services would be empty."""
     return f"(sum(rate({counter}[{{window}}])) or vector(0))"
 
 
@@ -63,12 +65,13 @@ def _count(counter: str) -> str:
 
 
 AWAY = f'{DELIVERIES}{{event="unverified",outcome=~"database_away|overloaded|not_kept"}}'
-# Counted by the janitor, which also counts the probes that never reached the webhook.
+# Use the janitor's count, because it includes the probes that did not reach the webhook.
 PROBES = 'ledger_janitor_runs_total{task="send_probe"}'
 FAILED_PROBES = 'ledger_janitor_runs_total{task="send_probe",outcome!="done"}'
 DECIDED = f'{DELIVERIES}{{outcome=~"credited|unmatched"}}'
 TOLD = "ledger_webhook_to_notified_seconds"
-"""From the delivery to the user's message. Messages to operators are not included, since operators may postpone them."""
+"""The time from a delivery to the message that notifies the user. Messages to operators are excluded, because operators may
+postpone them."""
 
 HANDLED = "ledger_update_duration_seconds"
 HANDLED_IN_TIME = f'{HANDLED}_bucket{{le="{HANDLED_SECONDS}.0"}}'
@@ -77,10 +80,11 @@ API_ANSWERED = 'ledger_api_requests_total{outcome!="refused"}'
 API_FAILED = 'ledger_api_requests_total{outcome="error"}'
 STARTING_SECONDS = 300
 WATCHING = f'time() - max(process_start_time_seconds{{job="prometheus"}}) > bool {STARTING_SECONDS} == 1'
-"""1 once Prometheus has run for long enough. While the whole stack starts, the objective does not apply."""
+"""An expression that is 1 once Prometheus has run for `STARTING_SECONDS`. Before that, the whole stack may be starting, and the
+objective does not apply."""
 
 STALE = "slo:snapshot_stale:bool"
-"""0 or 1 every half minute; 1 if there is no snapshot at all."""
+"""A series with one sample per half minute: 1 if the snapshot is too old or there is none at all, otherwise 0."""
 
 SLOS = (
     Slo(
@@ -110,7 +114,8 @@ SLOS = (
         objective=0.99,
         harm="The bot answers late or with errors",
         promise=f"The bot and the Mini App answer without errors, the bot within {HANDLED_SECONDS} second: 99 % in 30 days.",
-        # Subtract failed updates from the quick ones: nearly all of them fail quickly, since an apology takes little time.
+        # Subtract failed updates from those that were handled in time. Nearly all failed updates were handled in time, too, because an
+        # apology takes little time.
         bad=f"sum(rate({HANDLED}_count[{{window}}]))"
         f" - clamp_min(sum(rate({HANDLED_IN_TIME}[{{window}}])) - {_rate(UPDATES_FAILED)}, 0) + {_rate(API_FAILED)}",
         total=f"(sum(rate({HANDLED}_count[{{window}}])) + {_rate(API_ANSWERED)})",
@@ -166,14 +171,14 @@ def recording_rules(slo: Slo) -> Iterator[dict[str, object]]:
 
 
 def burns(slo: Slo, pairs: tuple[tuple[str, str, float], ...]) -> str:
-    """Write the condition that the error budget burns faster than one of the pairs allows, in both of its windows."""
+    """Write the condition that the error budget burns too fast in both windows of at least one pair."""
     return " or ".join(_burns(slo, *pair) for pair in pairs)
 
 
 def cause_fires(slo: Slo) -> str:
-    """Write the condition that a page for one of the causes fires, or fired within `ECHO`."""
+    """Write the condition that a page for one of the causes fires now or has fired within the last `ECHO`."""
     names = "|".join((*slo.causes, "TargetDown", "TargetAbsent"))
-    # Only TargetDown and TargetAbsent have the label `job`; the empty choice stands for the other alerts.
+    # Only TargetDown and TargetAbsent have the label `job`. The empty alternative matches the other alerts, which have no such label.
     jobs = "|".join(("", *slo.jobs))
     return f'count(last_over_time(ALERTS{{alertstate="firing",alertname=~"{names}",job=~"{jobs}"}}[{ECHO}]))'
 

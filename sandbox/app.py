@@ -1,4 +1,4 @@
-"""The web application: both stand-ins, wired together."""
+"""The web application, which serves the stand-ins for Telegram and for BMC."""
 
 import time
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ _BODY_BYTES_MAX = 50 * 1024 * 1024
 
 
 def make_app(settings: Settings, *, answer_timeout_seconds: float = 10.0) -> web.Application:
-    """Make the sandbox's application. BMC waits for the answer of a webhook for *answer_timeout_seconds*."""
+    """Make the sandbox's application. Its BMC waits at most *answer_timeout_seconds* for the answer to a webhook."""
     anything = Bell()
     background = Background()
     postman = Postman(door=settings.webhook_url, public_host=settings.webhook_host)

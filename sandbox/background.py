@@ -1,4 +1,4 @@
-"""Tasks that outlive the request that started them."""
+"""Tasks that run on after the request that started them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ from sandbox.journal import log
 
 
 class Background:
-    """Keeps references to its tasks (asyncio itself holds only weak ones) and cancels them when the process ends."""
+    """Keeps references to tasks, because asyncio itself holds only weak ones, and cancels the tasks when the process ends."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 class Bell:
     """
-    Wakes all tasks that wait; each task then checks its own condition.
+    A signal that wakes all waiting tasks; each task then checks its own condition.
 
-    A bell also rings the bell that it is *within*. *rings* counts the changes, so that a waiter misses none between two checks.
+    Ringing a bell also rings the bell *within*. *rings* counts the changes, so that a task can see that one happened between its checks.
     """
 
     def __init__(self, within: "Bell | None" = None) -> None:
@@ -24,7 +24,7 @@ class Bell:
             self._within.ring()
 
     async def wait_until(self, found: Callable[[], bool], *, seconds: float) -> bool:
-        """Return whether *found* came true within *seconds*."""
+        """Wait until *found* returns true, at most *seconds*. Return whether it did."""
         try:
             async with asyncio.timeout(seconds):
                 while not found():

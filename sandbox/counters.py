@@ -1,4 +1,4 @@
-"""Ids that grow, also across restarts."""
+"""Ids that keep growing across restarts."""
 
 import time
 
@@ -7,11 +7,11 @@ _IDS_PER_SECOND = 10
 
 class Counter:
     """
-    Hand out growing ids.
+    Hands out growing ids.
 
-    The first id follows the clock: the receiver remembers ids for months, so a sandbox that began at 1 again after a
-    restart would send nothing but "duplicates". Each kind of id has its own epoch, so that code that confuses two kinds
-    fails. Ids stay below 2**31 until 2030.
+    The first id is computed from the clock. If the sandbox began at 1 after each restart, the product would take all its events for
+    duplicates, because it remembers ids for months. Each kind of id has its own epoch, so that code which confuses two kinds
+    of ids fails. Ids stay below 2**31 until 2030.
     """
 
     def __init__(self, *, epoch_seconds: int) -> None:

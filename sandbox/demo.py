@@ -15,7 +15,7 @@ from sandbox.telegram.themes import COLOURS
 _PAGES = Path(__file__).parent / "pages"
 _WAIT_SECONDS_MAX = 60.0
 _HEADERS = {
-    # The frame shows the Mini App, which has this origin too. The page loads nothing from other origins.
+    # A frame in the page shows the Mini App, which the sandbox serves from the same origin. The page loads nothing from other origins.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -26,7 +26,7 @@ _HEADERS = {
 
 
 class Demo:
-    """Serves the page; *anything* rings at every change that the page shows."""
+    """Serves the demo's page. The bell *anything* rings at every change that the page shows."""
 
     def __init__(self, telegram: Telegram, dashboard: Dashboard, anything: Bell) -> None:
         self._telegram = telegram
@@ -43,7 +43,7 @@ class Demo:
         ]
 
     async def show(self, request: web.Request) -> web.FileResponse:
-        """Show the page; at a creator's address it shows only the checkout."""
+        """Serve the page. At a creator's address such as /bmc/name, the page shows only the checkout."""
         return web.FileResponse(_PAGES / "demo.html", headers=_HEADERS)
 
     async def show_part(self, request: web.Request) -> web.FileResponse:
@@ -56,7 +56,7 @@ class Demo:
         return web.json_response({theme.value: colours for theme, colours in COLOURS.items()})
 
     async def read_changes(self, request: web.Request) -> web.Response:
-        """Return everything that the page shows; with *wait*, wait until it differs from *version*."""
+        """Return everything that the page shows. With *wait*, first wait up to that many seconds for a change since *version*."""
         fields = await read_fields(request)
         version = fields.integer("version")
         await self._anything.wait_until(

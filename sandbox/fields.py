@@ -1,4 +1,4 @@
-"""The fields of a request, sent as JSON, form, multipart or query."""
+"""The fields of a request, which may come as JSON, as a form, as multipart, or in the query."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Fields:
-    """Named values. Each method reads one as its type, and returns None if the field is absent."""
+    """The fields by name. Each method reads one field as a certain type, and returns None if the field is absent."""
 
     values: Mapping[str, Any]
 
@@ -68,7 +68,7 @@ class Fields:
         return value.lower() in ("true", "1", "on", "yes") if isinstance(value, str) else bool(value)
 
     def decoded(self, name: str) -> Any:
-        """Return a JSON value; a form carries it as JSON text."""
+        """Return a JSON value. In a form, the field holds the value as JSON text, which is parsed first."""
         value = self.values.get(name)
         if not isinstance(value, str):
             return value
@@ -87,7 +87,7 @@ class Fields:
 
 
 async def read_fields(request: web.Request) -> Fields:
-    """Read query and body; a field of the body overrides that of the query."""
+    """Read query and body. If both have a field of the same name, the body's value counts."""
     if request.content_type == "application/json":
         return Fields({**request.query, **await _read_json(request)})
     form = await request.post()

@@ -1,4 +1,4 @@
-"""The product's pages under the sandbox's address, so that a browser needs neither its certificate nor its host name."""
+"""Serving the product's pages at the sandbox's address, so that a browser need not trust its certificate or resolve its host name."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from yarl import URL
 from sandbox.journal import log
 from sandbox.script import Script
 
-# Headers of a single connection, and headers that the sandbox sets itself.
+# Do not forward headers that concern a single connection, or that the sandbox sets itself.
 _NOT_PASSED_ON = frozenset(
     {
         "connection",
@@ -24,12 +24,12 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _CONNECT_SECONDS = 5.0
-# The longest pause within an answer; an event stream sends something every 15 seconds.
+# The longest pause that is allowed within an answer. An event stream stays well below it: it sends something every 15 seconds.
 _SILENCE_SECONDS = 120.0
 
 
 class Forwarding:
-    """Forwards requests to *origin*, the product's proxy, with *public_host* as the host name."""
+    """Forwards requests to the product's proxy at *origin*, with *public_host* as the host name."""
 
     def __init__(self, *, origin: URL, public_host: str, script: Script) -> None:
         self._origin = origin
@@ -85,7 +85,7 @@ class Forwarding:
 
 
 async def _pass_on(request: web.Request, answer: ClientResponse, script: Script) -> web.StreamResponse:
-    """Pass an answer on piece by piece as it arrives; a page is read as a whole first, because `put_into` may change it."""
+    """Forward an answer in parts as it arrives. Read a page as a whole first, because `put_into` may change it."""
     headers = _without(answer.headers.items())
     if answer.content_type == "text/html":
         page = await script.put_into(await answer.read())
@@ -98,7 +98,7 @@ async def _pass_on(request: web.Request, answer: ClientResponse, script: Script)
             await response.write(piece)
         await response.write_eof()
     except (ClientError, TimeoutError, OSError):
-        # One side hung up. Abort, so that the browser does not take a part for the whole answer.
+        # One side closed the connection. Abort, so that the browser does not take a partial answer for the whole one.
         if request.transport is not None:
             request.transport.abort()
     return response

@@ -1,4 +1,4 @@
-"""Logging to stdout, one plain line per event; never a token, a secret, a note or the text of a message."""
+"""Logging to stdout, one plain line per event. Lines never contain a token, a secret, a note or the text of a message."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Posting webhooks to the product, through the same proxy as the real senders."""
+"""Posting webhooks to the product through its proxy, as the real senders do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class NoAnswer:
 
 class Postman:
     """
-    Posts to *door* with *public_host* as the host name, and to any other address directly.
+    Posts webhooks. Requests for *public_host* go to the address *door*, with *public_host* as the host name. All others go out directly.
 
-    Inside a compose network the public name does not resolve, so an address at *public_host* goes to *door* as well.
+    *door* is needed because the public name does not resolve inside a compose network.
     """
 
     def __init__(self, *, door: URL, public_host: str) -> None:
@@ -68,7 +68,7 @@ class Postman:
 
     def _open_session(self) -> ClientSession:
         if self._session is None:
-            # Do not verify the certificate: it is signed by the proxy's internal CA. Do not reuse connections: one that
-            # the proxy closed while idle would look like a failed delivery.
+            # Do not verify the certificate: it is signed by the proxy's internal CA. Do not reuse connections: the proxy may
+            # close an idle one, and the next request on it would look like a failed delivery.
             self._session = ClientSession(connector=TCPConnector(ssl=False, force_close=True, limit=200))
         return self._session

@@ -1,4 +1,4 @@
-"""Error answers of the sandbox's own interface: ``{"error": …}``."""
+"""Error answers of the sandbox's own HTTP interface, in the form ``{"error": …}``."""
 
 import json
 from collections.abc import Awaitable, Callable

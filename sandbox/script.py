@@ -1,8 +1,9 @@
 """
 Telegram's script, which every Mini App loads.
 
-Pages load it from telegram.org, as in production. If telegram.org cannot be reached, they load a local copy, which
-`make sandbox/telegram-web-app.js` fetches. Without either, the demo continues in the chat.
+Pages load the script from telegram.org, as in production. If telegram.org cannot be reached, pages load a local copy, which
+`make sandbox/telegram-web-app.js` fetches. If there is no copy either, the demo continues in the chat, without
+the Mini App.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ _ASKED_AGAIN_SECONDS = 60.0
 
 
 class Script:
-    """Decides where pages load the script from; *origin* is its address at Telegram."""
+    """Decides from where pages load the script. *origin* is the script's address at Telegram."""
 
     def __init__(self, *, origin: URL) -> None:
         self._origin = origin

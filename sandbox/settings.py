@@ -27,12 +27,12 @@ class Settings:
     webhook_host: str
     script_url: URL
     retry_seconds: float = 2.0
-    # Other containers of the compose network must reach it; compose publishes the port on loopback only.
+    # Listen on all addresses, because other containers of the compose network call it. Compose publishes the port on loopback only.
     host: str = "0.0.0.0"  # noqa: S104 — see above
     port: int = 8090
     # The file that stores people and the bot's messages across restarts; None keeps them in memory only.
     record: Path | None = None
-    # The delay of each answer of the Bot API.
+    # Each answer of the Bot API is delayed by this time.
     answer_seconds: float = 0.0
 
 
@@ -45,7 +45,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         webhook_host=_read(environ, "SANDBOX_WEBHOOK_HOST", str, default=webhook_url.host or ""),
         script_url=_read(environ, "SANDBOX_SCRIPT_URL", _url, default="https://telegram.org/js/telegram-web-app.js"),
         retry_seconds=_read(environ, "SANDBOX_RETRY_SECONDS", _seconds, default="2"),
-        host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see above
+        host=_read(environ, "SANDBOX_HOST", str, default="0.0.0.0"),  # noqa: S104 — see the field `host`
         port=_read(environ, "SANDBOX_PORT", _port, default="8090"),
         answer_seconds=_read(environ, "SANDBOX_ANSWER_SECONDS", _seconds, default="0"),
         record=Path(record) if (record := environ.get("SANDBOX_RECORD", "").strip()) else None,

@@ -1,13 +1,13 @@
 """
-Draw each dashboard with the values of a running stack, for a look without Grafana.
+Draw each dashboard with the values of a running stack, to look at it without Grafana.
 
     python -m tools.contact_sheet --project coffee-ledger-demo
 
-It is a preview: panels have the place and the values that Grafana would show, but are drawn in a simpler way. It reveals
-an empty panel, a wrong unit or a crowded legend, but not a wrong option of Grafana.
+The picture is a preview: panels have the position and the values that Grafana would show, but are drawn in a simpler way. The
+preview reveals an empty panel, a wrong unit or a crowded legend, but not a wrong option of Grafana.
 """
 
-# ruff: noqa: S603, S607, S608 -- runs docker by its name, with statements from this repository
+# ruff: noqa: S603, S607, S608 -- this program runs docker by its name, with SQL statements from this repository
 
 import argparse
 import html
@@ -41,7 +41,7 @@ Line: TypeAlias = tuple[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Source:
-    """The stack from which the values are read, and their time range."""
+    """The stack from which values are read, and the time range of the values."""
 
     prometheus: str
     project: str
@@ -65,7 +65,7 @@ class Source:
         ]
 
     def rows(self, target: Json) -> list[Json]:
-        """Query Postgres with Grafana's role and password."""
+        """Query Postgres with Grafana's role and password, so that a missing privilege is noticed here."""
         statement = plain_sql(target["rawSql"], self.since, self.until)
         ask = "PGPASSWORD=$(cat /run/secrets/password_grafana_reader) psql -XAtq -h db -U grafana_reader -d ledger -f -"
         command = ["docker", "compose", "--project-name", self.project, "exec", "-T", "db", "sh", "-c", ask]
@@ -211,7 +211,7 @@ def draw_shares(panel: Json, source: Source, width: int, height: int) -> str:
     whole = sum(value for _, value in values)
     if not whole:
         return ""
-    # Leave room for the names beside the ring.
+    # Leave room for the legend beside the ring.
     size = min(height, width - SHARES_LEGEND_WIDTH)
     radius, around = size / 2 - 14, 2 * math.pi * (size / 2 - 14)
     parts, gone = [], 0.0
@@ -230,7 +230,7 @@ def draw_shares(panel: Json, source: Source, width: int, height: int) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """The axes of a drawing."""
+    """The axes of a chart."""
 
     left: int
     width: int
@@ -278,7 +278,7 @@ def draw_lines(panel: Json, source: Source, width: int, height: int) -> str:
     layers = list(_stack(lines)) if is_stacked else [(name, points, []) for name, points in lines]
     values = [value for _, points, _ in layers for _, value in points]
     low = defaults.get("min", min(values))
-    # Without a range, every mark of the scale would be the same.
+    # If all values are equal, extend the range. Otherwise every label of the axis would be the same.
     high = max([*values, *limits])
     high = (high if high > low else low + 1) * 1.05
     frame = Frame(
@@ -331,7 +331,7 @@ def _layer(
 
 
 def _legend(names: list[str], width: int, height: int) -> tuple[str, int]:
-    """Write the names in one to three lines. Returns the legend and the remaining height above it."""
+    """Write the names in one to three lines. Returns the legend and the height that remains for the chart above it."""
     needed = sum(len(name) * 7.4 + 30 for name in names)
     rows = min(3, max(1, math.ceil(needed / width)))
     parts = "".join(
@@ -514,7 +514,7 @@ def photograph(pages: dict[str, str], folder: Path) -> None:
 
 
 def prometheus_of(project: str) -> str:
-    """Find the address of Prometheus' container, which publishes no port."""
+    """Find the internal address of Prometheus' container, because it publishes no port."""
     chosen = [
         "--filter",
         f"label=com.docker.compose.project={project}",

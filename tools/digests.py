@@ -3,12 +3,12 @@ Record in docs/deploy.md which images were tested, by their digests.
 
     python -m tools.digests
 
-`compose.yaml` names images by tag, so that a fixed release of a base image arrives with the next pull. A tag can be moved;
-a digest cannot. Run this after the tests passed, on a machine that pulled the images from their registries: it reads the
-digests from the local engine, so it records exactly the images that the tests ran with.
+`compose.yaml` names images by tag, so that the next pull gets fixes of an image. But a tag can be moved to another image, and a
+digest cannot. Run this program after the tests have passed, on a machine that pulled the images from their registries. The program
+reads the digests from the local Docker engine, so it records exactly the images with which the tests ran.
 """
 
-# ruff: noqa: S603 -- runs docker by its name, with images that this repository names
+# ruff: noqa: S603 -- this program runs docker by its name, with image names from this repository
 
 import json
 import re
@@ -24,7 +24,7 @@ COMMAND_SECONDS_MAX = 60
 
 
 def find_images(root: Path = ROOT) -> list[str]:
-    """Return the tag of each image that is pulled: those of the services and those that our own is built from."""
+    """Return the tags of all images that are pulled: the images of the services, and the base images of our own image."""
     config = _docker("compose", "--env-file", ".env.sandbox", "--profile", "*", "config", "--images", root=root)
     built_from = re.findall(r"^FROM (\S+:\S+)", (root / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     return sorted({*(image for image in config.split() if not image.startswith(OWN_IMAGES)), *built_from})
@@ -47,7 +47,7 @@ def _docker(*words: str, root: Path = ROOT) -> str:
 
 
 def record_digests(text: str, digests: dict[str, str]) -> str:
-    """Return the document with its table replaced."""
+    """Return the document with the new table of digests in place of the old one."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

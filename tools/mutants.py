@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 SCORE_MIN = 0.85
 KILLED = frozenset({"killed", "timeout"})
-"""A mutant with an endless loop is detected, too."""
+"""A timeout counts as well, because the tests detect a mutant with an endless loop in this way."""
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def _read_results(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _module_of(mutant: str) -> str:
-    """Return `coffee_ledger.codes` for `coffee_ledger.codes.x_is_code__mutmut_1`."""
+    """Return the module of a mutant: `coffee_ledger.codes` for `coffee_ledger.codes.x_is_code__mutmut_1`."""
     return mutant.rpartition(".")[0]
 
 

@@ -1,9 +1,9 @@
 """
-A pytest plugin for mutation testing: mutmut runs each mutant in a fork of a process that has run all tests before.
+A pytest plugin for mutation testing. mutmut tests each mutant in a fork of a process that has run all tests before.
 
-It names hundreds of tests one by one. pytest would compare each with all ids of its file, which takes seconds; so whole
-files are collected, and the tests that are not named are left out. Endless loops are stopped by processor time, because a
-busy machine makes every test slow.
+mutmut passes hundreds of tests to pytest by name. pytest would compare each name with all ids of its file, which takes seconds.
+So the plugin collects whole files, and then leaves out the tests that were not named. To stop endless loops, it limits the
+processor time and not the elapsed time, because on a busy machine every test takes long.
 """
 
 import os
@@ -15,10 +15,10 @@ from types import FrameType
 import pytest
 
 TEST_SECONDS_MAX = 10.0
-"""Processor time per test; the slowest test needs a third of it."""
+"""The limit of processor time per test. The slowest test needs a third of this time."""
 
 _NAMED = pytest.StashKey[dict[str, int]]()
-"""The position of each named test. If it is empty, all tests run."""
+"""The position of each named test. All tests run if none is named."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Empty the caches: they hold results of the unchanged code."""
+    """Empty the caches, because they hold results of the unchanged code."""
     for name, module in list(sys.modules.items()):
         if name.startswith("coffee_ledger."):
             for value in vars(module).values():
@@ -46,7 +46,7 @@ def pytest_runtest_call() -> Generator[None]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # Hypothesis would catch an exception and try the next example.
+    # End the process. Hypothesis would catch an exception and go on with the next example.
     os.write(2, b"A test took too much processor time.\n")
     os._exit(pytest.ExitCode.TESTS_FAILED)
 

@@ -1,8 +1,9 @@
 """
-Draw the pictures of the documentation from the running product: `make pictures`, or `python -m tools.pictures desk` for some.
+Draw the pictures of the documentation from the running product.
 
-Starts a stack of its own, uses it in a real browser as a newcomer would, and writes docs/pictures/. Nothing is retouched;
-the pictures only get fewer colors, and the animation a smaller size.
+`make pictures` draws all of them, and `python -m tools.pictures desk` only those of the desk. The program starts a stack of its own,
+uses the product in a real browser as a new user would, and writes docs/pictures/. The pictures are not retouched; only the number of
+colors and the size of the animation are reduced.
 """
 
 import asyncio
@@ -51,14 +52,14 @@ ALERT_SECONDS_MAX = 900
 OUTAGE_BOARDS = ("ledger-overview", "ledger-bot")
 
 REST_MILLISECONDS = 700
-"""Lets animations of the page end."""
+"""Wait for this time before a picture, so that animations of the page have ended."""
 
 LENGTHEN = """glass => {
     const list = glass.querySelector("#messages");
     glass.style.height = `${glass.offsetHeight - list.clientHeight + list.lastElementChild.offsetHeight + 24}px`;
     list.scrollTop = list.scrollHeight;
 }"""
-"""Makes the phone as tall as its last message, so that the whole card is visible."""
+"""JavaScript that makes the demo's phone as tall as its last message, so that the whole card is visible."""
 
 COLOR_ROUNDS = 5
 FRAME_SIZE = (1024, 688)
@@ -79,7 +80,7 @@ class Studio:
         return await Person.join(self.session, self.screen.address, telegram_id, name, language)
 
     async def set_username(self, person: Person, username: str) -> None:
-        """Give a person a username, as most people have in Telegram."""
+        """Give a person a username, because most people have one in Telegram."""
         user = {"id": person.telegram_id, "username": username}
         async with self.session.post(f"{self.screen.address}/telegram/users", json=user) as answer:
             answer.raise_for_status()
@@ -97,7 +98,7 @@ async def draw(stack: Stack, names: Sequence[str]) -> None:
 
 
 async def draw_payment(studio: Studio) -> None:
-    """Draw each step of a payment, from the menu button to the credits; the last one in the light and the dark theme."""
+    """Draw each step of a payment, from the menu button to the credits. Draw the last step in the light and in the dark theme."""
     page = await studio.screen.page(width=1280, height=860)
     frames: list[bytes] = []
 
@@ -149,7 +150,7 @@ async def draw_mini_app(studio: Studio) -> None:
 
 
 async def draw_states(studio: Studio, name: str, *, width: int) -> None:
-    """Draw the page in its three states: choose, pay, paid."""
+    """Draw the Mini App in its three states: choose an amount, pay, paid."""
     language, _, hour = name.partition("-")
     scheme: Scheme = "dark" if hour == "dark" else "light"
     person = await studio.invite(6_000 + len(studio.screen.browser.contexts), "Anna", language)
@@ -170,7 +171,7 @@ async def draw_states(studio: Studio, name: str, *, width: int) -> None:
 
 
 async def draw_desk(studio: Studio) -> None:
-    """Draw the operator's card of a payment that fits two users, and the statistics."""
+    """Draw the statistics, and the card by which an operator decides about a payment that fits two users."""
     operator = await studio.invite(OPERATOR_ID, "Olha", "en")
     await remember_a_month(studio)
     for telegram_id, name in ((7_001, "Marta"), (7_002, "Taras")):
@@ -187,13 +188,13 @@ async def draw_desk(studio: Studio) -> None:
     await operator.say("/stats")
     chart = page.locator("#messages img").last
     await expect(chart).to_be_visible()
-    # Take the original image: on the small phone its text would be illegible.
+    # Save the image that the bot sent, not a screenshot: the phone shows it so small that its text would be illegible.
     sent = await page.request.get(urljoin(page.url, await chart.get_attribute("src")))
     save("desk-stats", await sent.body())
 
 
 async def remember_a_month(studio: Studio) -> None:
-    """Send the deliveries of payments of the last month, so that the chart has values."""
+    """Send deliveries of payments that were made in the last month, so that the chart has values."""
     guests = itertools.count(7_100)
     for day, payments in enumerate(PAYMENTS_OF_DAYS, start=1):
         paid_at = datetime.now(UTC) - timedelta(days=day)
@@ -232,7 +233,7 @@ async def scan(studio: Studio) -> None:
 
 
 def back_up(stack: Stack) -> None:
-    """Take a backup as an operator does, so that the dashboard shows one."""
+    """Take a backup as an operator does, so that the dashboard shows a recent backup."""
     environment = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_ENV_FILES": ".env.sandbox"}
     with TemporaryDirectory() as folder:
         command = [str(BACKUP), folder]
@@ -244,7 +245,7 @@ async def start_monitoring(studio: Studio) -> None:
 
 
 async def pay_or_not(studio: Studio, number: int) -> None:
-    """Behave as one of many users: most pay with the code, some without it, in another currency, or not at all."""
+    """Act as one of many users. Most pay with the code; some pay without the code or in another currency, and some do not pay."""
     guest = await studio.invite(8_000 + number, "Guest", "uk" if number % 3 else "en")
     amount, currency = str(3 + number % 12), "EUR" if number % 5 == 4 else "USD"
     code = await guest.ask_to_pay(amount, currency)
@@ -257,7 +258,7 @@ async def pay_or_not(studio: Studio, number: int) -> None:
 
 
 async def draw_outage(studio: Studio) -> None:
-    """Stop the bot, pay three times, draw the alert and the dashboards; start it, and draw the recovery."""
+    """Stop the bot, pay three times, and draw the alert and the dashboards. Then start the bot again, and draw the recovery."""
     await start_monitoring(studio)
     operator = await studio.invite(OPERATOR_ID, "Olha", "en")
     began = datetime.now(UTC)
@@ -285,7 +286,7 @@ async def draw_outage(studio: Studio) -> None:
 
 
 async def see_alert(operator: Person, sign: str) -> str:
-    """Wait for the message that an alert fires or is resolved; the rules wait for minutes before they fire."""
+    """Wait for the message that an alert fires or is resolved. It may take minutes, because most rules have a waiting time."""
     async with asyncio.timeout(ALERT_SECONDS_MAX):
         while True:
             with suppress(TimeoutError):
@@ -330,7 +331,7 @@ def save(name: str, png: bytes) -> None:
     """Write a picture with a reduced palette."""
     path = PICTURES / f"{name}.png"
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    # Choose colors by their range, not by area: otherwise small parts would lose their colors.
+    # Choose the colors of the palette by their range, not by their area. Otherwise small parts would lose their colors.
     picture.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=COLOR_ROUNDS).save(path, optimize=True)
     tell(path)
 

@@ -1,7 +1,7 @@
 """
 Write the table of settings and `.env.example` from the fields of the settings: `make settings`.
 
-The table goes between the two marker lines, in the document that has them.
+The table is written into the document that has the two marker lines, between these lines.
 """
 
 import re
@@ -24,7 +24,7 @@ COMMENT_WIDTH = 130
 
 
 class ComposeSettings(BaseModel):
-    """The settings that no service reads: `compose.yaml` and its one-shot programs pass them to other containers."""
+    """The settings that none of our services reads. `compose.yaml` and its one-shot programs pass these settings to other containers."""
 
     ALERTS_BOT_TOKEN: str | None = Field(
         default=None,
@@ -97,10 +97,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "LOG_LEVEL",
     ),
 }  # fmt: skip
-"""The settings in `.env.example`, in order."""
+"""The settings that `.env.example` contains, by heading and in the order of the file."""
 
 SELDOM_SET = ("SANDBOX_PORT", "REVISION")
-"""Settings that the environment can change but `.env.example` leaves out: the demo's, and the build's."""
+"""Settings that a user can change, but that are not in `.env.example`, because only the demo or the build of the image uses them."""
 
 SET_BY_COMPOSE = (
     "DATABASE_URL", "HEALTH_PORT", "BMC_WEBHOOK_PORT", "BOT_PORT", "PROBE_SECRET", "SPOOL_FOLDER", "DISK_FOLDER",
@@ -163,7 +163,7 @@ def _table(names: Iterable[str], fields: Mapping[str, FieldInfo]) -> Iterator[st
 
 
 def _mark_code(text: str) -> str:
-    """Put addresses and names of settings between backticks, and all of it on one line."""
+    """Put addresses and names of settings between backticks, and join the lines of the text to one line."""
     return re.sub(r"https?://[^\s,;]*[^\s,;.]|[A-Z]+(?:_[A-Z]+)+\b(?:=\w+)?", r"`\g<0>`", text.replace("\n", " "))
 
 
@@ -175,7 +175,7 @@ def explain(field: FieldInfo) -> str:
 
 
 def _write_default(field: FieldInfo) -> str:
-    """Return the default as it stands in `.env`, or nothing if there is none."""
+    """Return the default in the form in which `.env` would contain it, or an empty text if there is none."""
     match field.get_default():
         case bool(switch):
             return "on" if switch else "off"

@@ -1,1 +1,1 @@
-"""The dashboards of Grafana, one module each, and their conversion to JSON."""
+"""The dashboards of Grafana. Each has its own module, and `grafana.py` converts them to JSON."""

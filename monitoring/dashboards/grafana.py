@@ -1,4 +1,4 @@
-"""Convert a board to the JSON of a Grafana dashboard: the classic form, schema version 42."""
+"""Convert a board to the JSON of a Grafana dashboard, in the classic format with schema version 42."""
 
 # ruff: noqa: FBT003 -- the SDK's builders take booleans as positional arguments
 
@@ -43,7 +43,7 @@ EVERY_ROW_MAX = 50
 
 
 def write_board(board: Board) -> str:
-    """Return the JSON of the board. The same board gives the same text, so that diffs show only real changes."""
+    """Return the JSON of the board. The same board always gives the same text, so that diffs show only real changes."""
     written = json.loads(JSONEncoder().encode(_dashboard(board).build()))
     for number, panel in enumerate(_all_panels(written["panels"]), start=1):
         panel["id"] = number
@@ -78,7 +78,7 @@ def _dashboard(board: Board) -> dashboard.Dashboard:
 
 
 def _add_row(written: dashboard.Dashboard, row: Row, line: int) -> int:
-    """Add the row at *line* of the grid. Returns the line after it."""
+    """Add the row at *line* of the grid. Returns the line after the row."""
     heading = dashboard.Row(row.title).collapsed(row.folded).grid_pos(models.GridPos(x=0, y=line, w=COLUMNS, h=1))
     placed, after = _place(row.panels, line + 1)
     if row.folded:
@@ -93,7 +93,7 @@ def _add_row(written: dashboard.Dashboard, row: Row, line: int) -> int:
 
 
 def _place(panels: tuple[Panel, ...], line: int) -> tuple[list[tuple[Panel, models.GridPos]], int]:
-    """Place panels from left to right; begin a new line if the next one does not fit."""
+    """Place panels from left to right. Begin a new line if the next panel does not fit."""
     placed = []
     column = height = 0
     for panel in panels:
@@ -130,8 +130,8 @@ def _target_variables() -> Iterator[dashboard.QueryVariable]:
 
 
 def _annotations() -> Iterator[dashboard.AnnotationQuery]:
-    """Mark the events that explain a change in a line: a deployment, a restart, an alert."""
-    # Compare with the last hour, so that a process that missed a scrape is not marked as a new version.
+    """Mark the events that may explain a change in the panels: deployments, restarts and alerts."""
+    # Compare with the whole last hour. Otherwise the version of a process would be marked as new after a missed scrape.
     before = "max by (job, revision) (max_over_time(ledger_build_info[1h] offset 1m))"
     marks = (
         ("Deployments", f"max by (job, revision) (ledger_build_info) unless {before}", "{{job}} {{revision}}", "blue"),
@@ -198,7 +198,7 @@ def _scaled(drawn: Any, panel: Panel) -> Builder[models.Panel]:
 
 
 def _limit_colors(panel: Panel) -> models.FieldColorModeId:
-    """Lines keep their own colors and the limit is drawn across them; other panels take the color of their value."""
+    """Return the color mode. Lines keep their own colors, and the limit crosses them; other panels take the color of their value."""
     return models.FieldColorModeId.PALETTE_CLASSIC if panel.kind is Kind.LINES else models.FieldColorModeId.THRESHOLDS
 
 
@@ -231,7 +231,7 @@ def _runbook(alert: str) -> dashboard.DashboardLink:
 
 @dataclass
 class _SqlTarget(Builder[Dataquery], Dataquery):
-    """A query to Postgres, which the SDK does not model."""
+    """A query to Postgres. The SDK has no builder for such queries."""
 
     sql: Sql
 
@@ -323,7 +323,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
         drawn.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80)
     if panel.limit:
         drawn.thresholds_style(shapes.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
-        # Keep a limit above all values inside the drawing.
+        # Extend the axis, so that the limit is visible even if it is above all values.
         drawn.axis_soft_max(float(panel.limit.value))
     return drawn
 
@@ -381,7 +381,7 @@ def _merged() -> models.DataTransformerConfig:
 
 
 def _named(columns: tuple[Column, ...]) -> models.DataTransformerConfig:
-    """Show only the named columns, in their order."""
+    """Show only these columns, in this order and with their titles."""
     options = {
         "includeByName": {column.name: True for column in columns},
         "indexByName": {column.name: place for place, column in enumerate(columns)},

@@ -1,7 +1,7 @@
 """
 The parts of a dashboard, independent of Grafana's JSON; `grafana.py` converts them.
 
-In queries, `$here` stands for the job and the instance chosen at the top of the dashboard.
+In queries, `$here` stands for a selection by the job and the instance chosen at the top of the dashboard.
 """
 
 import enum
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 GOOD, BAD, NOTHING = "green", "red", "text"
 COLUMNS = 24
 FIRST = 1
-"""The limit of a count whose alert fires at more than zero."""
+"""The limit of a panel that shows a count, if the alert fires at any count above zero."""
 
 
 class Kind(enum.Enum):
-    """The kinds of panels, by the way in which they draw values."""
+    """The kinds of panels. They differ in how they draw values."""
 
     STAT = "stat"
     LINES = "timeseries"
@@ -27,18 +27,18 @@ class Kind(enum.Enum):
 
 
 class Unit(enum.StrEnum):
-    """The units that the dashboards use, by Grafana's names."""
+    """The units that the dashboards use. The values are Grafana's names of the units."""
 
     COUNT = "short"
     MONEY = "none"
-    """Unabbreviated: 1190.00, not 1.19 K."""
+    """Write amounts in full: 1190.00, not 1.19 K."""
     SHARE = "percentunit"
     SECONDS = "s"
     BYTES = "bytes"
     PER_SECOND = "ops"
     PER_MINUTE = "opm"
     SINCE = "dateTimeFromNow"
-    """From Unix milliseconds: "3 minutes ago"."""
+    """Show a time in Unix milliseconds as text such as "3 minutes ago"."""
     TEXT = "string"
 
 
@@ -49,12 +49,12 @@ class Query:
     expr: str
     legend: str = ""
     exemplars: bool = False
-    """Show single observations beside the line; each links to its trace."""
+    """Show single observations beside the line. Each observation links to its trace."""
 
 
 @dataclass(frozen=True)
 class Sql:
-    """A query to Postgres, run by a role that reads only the schema `reporting`."""
+    """A query to Postgres. It is run by a role that can read only the schema `reporting`."""
 
     statement: str
     is_series: bool = False
@@ -62,16 +62,16 @@ class Sql:
 
 @dataclass(frozen=True)
 class Limit:
-    """The value at which an operator acts: a constant of `monitoring.thresholds`."""
+    """The value at which an operator must act, mostly a constant of `monitoring.thresholds`."""
 
     value: float
     is_floor: bool = False
-    """Values below the limit are bad, not those above it."""
+    """If true, values below the limit are bad. Otherwise values above the limit are bad."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """The text shown in place of a value."""
+    """The text and color shown in place of a value."""
 
     text: str
     color: str
@@ -96,7 +96,7 @@ class Panel:
     kind: Kind
     title: str
     about: str
-    """The description: it says which values the panel shows and which are good."""
+    """The description. It says which values the panel shows and which values are good."""
     queries: tuple[Query, ...] | Sql
     empty: str = ""
     """The text shown if there are no values."""
@@ -106,15 +106,15 @@ class Panel:
     height: int = 0
     limit: Limit | None = None
     alerts: tuple[str, ...] = ()
-    """The alerts on the same values; the panel links to their headings in the runbook."""
+    """The alerts about the same values. The panel links to their headings in the runbook."""
     words: Mapping[str, Word] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
     stacked: bool = False
     least: float | None = 0
-    """The lower end of the scale; None for the lowest value."""
+    """The lower end of the scale. If None, the scale begins at the lowest value."""
     most: float | None = None
     span: str = ""
-    """A fixed time range, independent of the one chosen at the top."""
+    """A fixed time range of the panel, in place of the time range chosen at the top of the dashboard."""
     all_rows: bool = False
     """Show every row of the result, not only the last value of each column."""
 

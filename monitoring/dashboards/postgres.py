@@ -52,7 +52,7 @@ FINE = row(
     stat(
         "Waiting for a lock",
         "Statements that wait for a lock. Good: 0, except for moments.",
-        # If no statement waits, show 0; if the exporter counts nothing at all, show nothing.
+        # Show 0 if no statement waits, but show nothing if the exporter returns no counts at all.
         f'max(sum by (instance) (pg_stat_activity_count{{$here,{LEDGER},wait_event_type="Lock"}})'
         f" or sum by (instance) (pg_stat_activity_count{{$here,{LEDGER}}}) * 0)",
         limit=Limit(FIRST),

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 RATE_INTERVAL = "1m"
-"""Four scrape intervals, as Grafana chooses for short time ranges."""
+"""Four scrape intervals. Grafana uses this value for short time ranges."""
 
 ANY = ".+"
 TIMEOUT_SECONDS = 20
@@ -27,7 +27,7 @@ def panels_of(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def plain_promql(expr: str, *, span: str = "30m") -> str:
-    """Fill in all jobs, all instances, and the last *span* as the time range."""
+    """Fill in the variables: select all jobs and all instances, and use *span* as the time range."""
     timed = expr.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", span)
     return timed.replace("$job", ANY).replace("$instance", ANY)
 
@@ -57,7 +57,7 @@ def ask(address: str, endpoint: str, **fields: str) -> Any:
     Call Prometheus' API.
 
     Raises:
-        ValueError: Prometheus refused the query; holds its message.
+        ValueError: Prometheus refused the query. The error has Prometheus' message.
     """
     url = f"{address}/api/v1/{endpoint}?{urllib.parse.urlencode(fields)}"
     try:

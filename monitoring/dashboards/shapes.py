@@ -1,4 +1,4 @@
-"""One helper for each shape of row, panel and query, so that a dashboard reads like a table."""
+"""Helpers that build rows, panels and queries, so that the code of a dashboard reads like a table."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 from monitoring.dashboards.parts import Column, Kind, Limit, Panel, Query, Row, Sql, Unit, Word
 
 DECIMALS = {Unit.MONEY: 2, Unit.SHARE: 1, Unit.BYTES: 1, Unit.PER_SECOND: 1, Unit.PER_MINUTE: 1}
-"""The decimals of each unit, unless a panel has its own. Other units have none; seconds have one on lines."""
+"""The decimals of each unit, unless a panel sets its own number. Other units have no decimals, except that lines in seconds have one."""
 
 
 class Options(TypedDict, total=False):
@@ -29,7 +29,7 @@ class Options(TypedDict, total=False):
 
 
 def row(title: str, *panels: Panel, width: int = 8, height: int = 7, empty: str = "", folded: bool = False) -> Row:
-    """Build a row. Its size and its text for missing values apply to the panels that have none of their own."""
+    """Build a row. The size, and the text for missing values, apply to the panels that do not set their own."""
     completed = (
         replace(one, width=one.width or width, height=one.height or height, empty=one.empty or empty) for one in panels
     )
@@ -77,7 +77,7 @@ def shares(title: str, about: str, *queries: Query, **options: Unpack[Options]) 
 
 
 def states(title: str, about: str, *queries: Query, **options: Unpack[Options]) -> Panel:
-    """Draw the course of a value that has few values, each with its word."""
+    """Draw over time a quantity that has only a few values. Each value is shown as a word."""
     return _panel(Kind.STATES, title, about, queries, options)
 
 
@@ -133,19 +133,19 @@ def per_minute(counter: str, by: str = "", *, where: str = "", legend: str = "")
 
 
 def busy(counter: str, by: str, *, where: str = "") -> Query:
-    """Count the events per minute. Values of *by* without events in the time shown are left out; they would crowd the legend."""
+    """Count the events per minute. Leave out values of *by* without events in the time shown, because they would crowd the legend."""
     minute = per_minute(counter, by, where=where)
     seen = _sum_of(f"increase({select(counter, where)}[$__range])", by)
     return replace(minute, expr=f"{minute.expr} and on ({by}) {seen} > 0")
 
 
 def counted(counter: str, window: str, *, where: str = "", legend: str = "") -> Query:
-    """Count in whole numbers within the window."""
+    """Count the events within the window, as a whole number."""
     return Query(f"round(sum(increase({select(counter, where)}[{window}])))", legend)
 
 
 def share(counter: str, *, where: str, window: str = "$__rate_interval", legend: str = "") -> Query:
-    """Divide the events that fit *where* by all events; there is no value if there are no events."""
+    """Divide the events that match *where* by all events. There is no value if there are no events."""
     part, whole = (f"sum(rate({select(counter, chosen)}[{window}]))" for chosen in (where, ""))
     return Query(f"{part} / ({whole} > 0)", legend)
 
@@ -162,7 +162,7 @@ def quantile(histogram: str, share: str, legend: str, *, by: str = "le", exempla
 
 
 def quantiles(histogram: str) -> tuple[Query, ...]:
-    """Take the median, the 95th and the 99th percentile of a histogram; the last has exemplars."""
+    """Take the median, the 95th and the 99th percentile of a histogram. The 99th percentile has exemplars."""
     return (
         quantile(histogram, "0.5", "median"),
         quantile(histogram, "0.95", "95 %"),
@@ -176,7 +176,7 @@ def slowest(histogram: str, legend: str) -> Query:
 
 
 def select(metric: str, where: str = "") -> str:
-    """Select the series of the chosen job and instance that fit *where*."""
+    """Select the series that match *where*, of the job and the instance chosen at the top of the dashboard."""
     return f"{metric}{{$here{',' if where else ''}{where}}}"
 
 

@@ -27,7 +27,7 @@ from monitoring.thresholds import (
 
 REQUESTS = "caddy_http_request_duration_seconds_count"
 OUTERMOST = 'handler="subroute"'
-"""Caddy counts a request once for each of its handlers; this one is the outermost."""
+"""Select the outermost handler. Caddy counts a request once in each handler, so a sum over all handlers would be too high."""
 
 NO_METRICS = "The webhook exports no metrics"
 

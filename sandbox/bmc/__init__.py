@@ -1,1 +1,1 @@
-"""A stand-in for Buy Me a Coffee: a page to pay on, and the webhooks it sends."""
+"""A stand-in for Buy Me a Coffee: a page to pay on, and the webhooks that report payments."""

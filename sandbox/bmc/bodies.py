@@ -1,9 +1,9 @@
 """
-The bodies of webhooks, as BMC writes them.
+The bodies of webhooks, in BMC's format.
 
-The keys of published deliveries are sorted by length, then alphabetically, as a MySQL JSON column returns them. Booleans
-are strings in payments; in subscriptions only `note_hidden` is a real boolean. Slashes and non-ASCII characters are
-escaped, as PHP does.
+The keys of published deliveries are sorted by length, then alphabetically, as a MySQL JSON column returns them. Payments
+have strings in place of booleans; in subscriptions only `note_hidden` is a real boolean. Slashes and non-ASCII characters
+are escaped, as in PHP's output.
 """
 
 import json
@@ -25,7 +25,7 @@ LEVEL = "Regular"
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One event of BMC; it is the same in all its deliveries."""
+    """One event of BMC. All deliveries of the event carry these values."""
 
     event_id: int
     type: str
@@ -109,14 +109,14 @@ def subscription_data(subscription: Subscription) -> dict[str, Any]:
 
 
 def number(amount: Decimal) -> int | float:
-    """Return the amount as the JSON number BMC writes: 5, 3.5, 1.99."""
+    """Return the amount as a JSON number as BMC writes it, without zeros at the end: 5, 3.5, 1.99."""
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
 def _details(payment: Payment) -> dict[str, Any]:
     match payment.order.kind:
         case Kind.DONATION:
-            # BMC reports a free amount as one coffee at that price.
+            # BMC reports an amount that the supporter typed in as one coffee at that price.
             return {"coffee_count": 1, "coffee_price": f"{payment.order.amount:.4f}"}
         case Kind.EXTRA_PURCHASE:
             return {"extras": [_extra(payment)], "support_note": payment.order.note or None}
@@ -208,7 +208,7 @@ def _support_type(kind: Kind) -> str:
     }[kind]
 
 
-def _word(fact: bool) -> str:  # noqa: FBT001 — the only parameter
+def _word(fact: bool) -> str:  # noqa: FBT001 — a single boolean cannot be confused with another argument
     return "true" if fact else "false"
 
 

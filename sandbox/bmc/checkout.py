@@ -1,4 +1,4 @@
-"""The page where people pay, and the actions on a payment afterwards."""
+"""The requests of the page where people pay, and later actions on a payment, such as a refund."""
 
 import re
 from decimal import Decimal, InvalidOperation
@@ -58,7 +58,7 @@ class Checkout:
         return web.json_response({"event_id": self._report_payment(refunded, "refunded")})
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer the shop item's question after paying."""
+        """Store the supporter's answer to the question that a shop item asks after the payment."""
         payment = self._payment(request)
         if payment.order.kind is not Kind.EXTRA_PURCHASE:
             raise conflict("only shop items ask a question")
@@ -85,7 +85,7 @@ class Checkout:
         return web.json_response({"event_id": self._report_subscription(paused, "paused")})
 
     def _start(self, subscription: Subscription) -> web.Response:
-        # One charge causes two events; in the published pair `.updated` has the lower event id.
+        # One charge causes two events. Report `.updated` first, because it has the lower event id in the published pair.
         updated = self._report_subscription(subscription, "updated")
         started = self._report_subscription(subscription, "started")
         log.info("bmc: %s %s started", subscription.order.kind.value, subscription.psp_id)
@@ -136,7 +136,7 @@ def read_order(fields: Fields) -> Order:
     email = (fields.text("email") or "").strip() or None
     info = fields.text("additional_info")
     if kind is Kind.COMMISSION_ORDER and info is None:
-        # The form of a commission has one free field; BMC does not report its text as a note.
+        # The form of a commission has one free text field. BMC reports the text as additional information, not as a note.
         note, info = "", note
     return Order(
         kind=kind,

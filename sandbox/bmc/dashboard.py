@@ -1,4 +1,4 @@
-"""The creator's side: the webhook, its deliveries, the test button, and the switches for misbehaviour."""
+"""The creator's dashboard: the webhook, its deliveries, the test button, and the switches that turn on faults."""
 
 from typing import Any
 

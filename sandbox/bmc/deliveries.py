@@ -1,4 +1,4 @@
-"""Sending events, and the log of their deliveries and answers."""
+"""Sending events, and the log of the deliveries with their answers."""
 
 import asyncio
 import itertools
@@ -18,13 +18,13 @@ from sandbox.postman import Answer, NoAnswer, Postman
 
 _KEPT_MAX = 5_000
 _ANSWER_TEXT_MAX = 2_000
-# "Up to 4 more deliveries with exponential delay." The delays themselves are not public.
+# BMC documents "up to 4 more deliveries with exponential delay", so five in total. The length of the delays is not public.
 _ATTEMPTS_MAX = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One request and its answer. *number* tells apart two requests of one event in the same millisecond."""
+    """One request and its answer. *number* distinguishes two requests of the same event in the same millisecond."""
 
     number: int
     event_id: int
@@ -61,7 +61,7 @@ class Deliveries:
     """
     Sends each event in its own task, so the order of events is not guaranteed.
 
-    A disabled webhook receives no events, and the events that it missed are not sent later.
+    A disabled webhook receives no events. Missed events are not sent after the webhook is enabled again.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Deliveries:
         answer_timeout_seconds: float = 10.0,
         changed: Bell | None = None,
     ) -> None:
-        # Rings at every change that the dashboard shows.
+        # This bell rings at every change that the dashboard shows.
         self.changed = changed or Bell()
         self.misbehaviour = Misbehaviour()
         self._webhook = webhook
@@ -85,7 +85,7 @@ class Deliveries:
         self._numbers = itertools.count(1)
         self._log: deque[Delivery] = deque(maxlen=_KEPT_MAX)
         self._under_way: Counter[int] = Counter()
-        # Events held back: until the next event was sent, until the payment's refund was sent, or for a number of seconds.
+        # These three hold back events: until the next event is sent, until the payment's refund is sent, or for a number of seconds.
         self._overtaken: set[asyncio.Event] = set()
         self._refunds_sent: dict[str, asyncio.Event] = {}
         self._late: set[asyncio.Event] = set()
@@ -106,21 +106,21 @@ class Deliveries:
         return await self._post(event, attempt=1)
 
     async def wait_for(self, event_id: int, *, seconds: float) -> None:
-        """Return when the event was accepted (2xx) or given up, at the latest after *seconds*."""
+        """Wait until the event is accepted (2xx) or given up, at most *seconds*."""
         await self.changed.wait_until(lambda: not self._under_way[event_id], seconds=seconds)
 
     def read(self, event_id: int | None = None) -> list[Delivery]:
         return [delivery for delivery in self._log if event_id in (None, delivery.event_id)]
 
     def behave(self) -> None:
-        """Clear all misbehaviour, and release the events that it held back."""
+        """Clear all faults, and release the events that they held back."""
         self.misbehaviour.clear()
         self.changed.ring()
         for released in (*self._overtaken, *self._refunds_sent.values(), *self._late):
             released.set()
 
     def _take(self, fault: Fault) -> Rule | None:
-        """Use the fault once, and wake the pages that show its switch."""
+        """Count one use of the fault, if it is on, and wake the pages that show its switch."""
         rule = self.misbehaviour.take(fault)
         if rule is not None:
             self.changed.ring()
@@ -220,7 +220,7 @@ class Deliveries:
 
 
 def _alter(event: Event, *, attempt: int) -> bytes:
-    """Return the body of an attacker who multiplies the amount by a hundred."""
+    """Return a forged body with a hundred times the amount, as an attacker could send it."""
     altered = {**event.data, "amount": event.data["amount"] * 100}
     return wire(
         Event(

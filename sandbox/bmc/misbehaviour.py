@@ -1,4 +1,4 @@
-"""Faults of the webhook on demand."""
+"""Faults of BMC's webhook that a test or the dashboard can turn on."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -14,7 +14,7 @@ class Fault(Enum):
     NO_SIGNATURE = "no_signature"
 
 
-# These faults spoil single requests, so that a retry may succeed; the others affect the whole event.
+# These faults spoil single requests, so a retry may succeed. All other faults affect the whole event.
 REQUEST_FAULTS = (Fault.ALTERED, Fault.WRONG_SIGNATURE, Fault.NO_SIGNATURE)
 _SECONDS = {Fault.LATE: 5.0, Fault.OUT_OF_ORDER: 30.0, Fault.ONLY_REFUND_FIRST: 120.0}
 
@@ -24,7 +24,7 @@ class Rule:
     """
     The next *times* deliveries have the fault.
 
-    *seconds* is the delay of a late event, or the longest time that an event waits for another to overtake it.
+    *seconds* is the delay of a late event, or the longest time that an event is held back so that another can overtake it.
     """
 
     fault: Fault
@@ -50,7 +50,7 @@ class Misbehaviour:
         self.rules = [one for one in self.rules if one.fault is not fault]
 
     def take(self, fault: Fault) -> Rule | None:
-        """Return the rule for that fault, and count it as used once."""
+        """Return the rule for that fault, if there is one, and reduce its *times* by one."""
         found = next((one for one in self.rules if one.fault is fault), None)
         if found is not None:
             found.times -= 1

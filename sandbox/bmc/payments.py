@@ -33,7 +33,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """The checkout form as a supporter filled it in. A guest leaves the name and the e-mail blank."""
+    """The checkout form with the supporter's input. Name and e-mail are blank if the supporter is a guest."""
 
     kind: Kind
     amount: Decimal
@@ -82,7 +82,7 @@ class Subscription:
 
 
 class Payments:
-    """All payments and subscriptions; above the limit the oldest is dropped."""
+    """All payments and subscriptions, up to a limit; above it, the oldest is dropped."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -118,7 +118,7 @@ class Payments:
         return self.keep_payment(replace(payment, order=replace(payment.order, answer=answer)))
 
     def renew(self, subscription: Subscription) -> Subscription:
-        """Begin the next period at the end of the last one, although that day is still ahead."""
+        """Start the next period at the end of the current one, even though the current one has not ended yet."""
         start = subscription.period_end
         return self.keep_subscription(replace(subscription, period_start=start, period_end=month_after(start)))
 
@@ -146,8 +146,8 @@ class Payments:
         """
         Return the current second, rounded up.
 
-        A test pays within the second in which the bot stored the code, which no person does at a real checkout. Rounded
-        down, the time of its payment would be before that of its code.
+        A test may pay within the same second in which the bot stored the code. Rounded down, the payment would seem older than
+        its code. With a real checkout that cannot happen, because a person takes longer.
         """
         return math.ceil(self._now())
 

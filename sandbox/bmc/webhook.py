@@ -8,8 +8,8 @@ from yarl import URL
 
 from sandbox.journal import log
 
-# "More than 10 consecutive failed deliveries disable the webhook." The page does not say if each retry counts. Here each
-# one does, which is the stricter reading.
+# "More than 10 consecutive failed deliveries disable the webhook." The page does not say whether a retry counts as a delivery.
+# The sandbox counts each retry, because that disables the webhook sooner and so is the harder case for the product.
 # Source: help.buymeacoffee.com, "How to set up and use Buy Me a Coffee webhooks", read 2026-11-22.
 _FAILURES_MAX = 10
 
@@ -31,12 +31,12 @@ class Webhook:
             log.info("bmc: webhook disabled after %d failures in a row", self.failures_in_a_row)
 
     def enable(self) -> None:
-        """Send again from now on; events missed meanwhile are not sent."""
+        """Enable the webhook. Events that it missed while disabled are not sent."""
         self.enabled = True
         self.failures_in_a_row = 0
         log.info("bmc: webhook enabled")
 
 
 def sign(secret: str, body: bytes) -> str:
-    """Return the value of x-signature-sha256."""
+    """Return the value of the header x-signature-sha256."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -1,1 +1,1 @@
-"""A stand-in for Telegram: the Bot API on one side, the people who use the bot on the other."""
+"""A stand-in for Telegram: the bot calls its Bot API, and tests or the demo act as the people who use the bot."""

@@ -1,4 +1,4 @@
-"""Acting as the bot's users, and making Telegram misbehave."""
+"""Requests that act as the bot's users, or that make Telegram misbehave."""
 
 import math
 import time
@@ -83,7 +83,7 @@ class Acting:
         return self._say(chat, content, copies=_copies(fields), reply_to=reply_to)
 
     async def give_update(self, request: web.Request) -> web.Response:
-        """Give the bot an arbitrary update, for actions that the sandbox offers no other request for."""
+        """Send the bot an arbitrary update, for actions without a request of their own in the sandbox."""
         fields = await read_fields(request)
         body = fields.decoded("body")
         if not isinstance(body, dict):
@@ -151,7 +151,7 @@ class Acting:
         return self._change_standing(request, Standing.OPEN)
 
     async def delete_account(self, request: web.Request) -> web.Response:
-        """Delete the person's account; Telegram tells the bot nothing."""
+        """Delete the person's account. The bot gets no update about it, as with Telegram."""
         person = self._person(request)
         person.standing = Standing.DELETED
         self._telegram.record.keep_person(person)
@@ -203,7 +203,7 @@ class Acting:
         return web.json_response({"paused": self._telegram.misbehaviour.paused})
 
     async def read_calls(self, request: web.Request) -> web.Response:
-        """List the bot's calls; with *wait*, wait until there are at least *count* of them."""
+        """List the bot's calls. With *wait*, first wait until there are at least *count* calls."""
         fields = await read_fields(request)
         calls, method, count = self._telegram.calls, fields.text("method"), fields.integer("count") or 1
         await calls.changed.wait_until(
@@ -272,7 +272,7 @@ class Acting:
         return self._telegram.chats.of(self._person(request))
 
     def _open_chat(self, request: web.Request) -> Chat:
-        """Return the chat for an action of its person; the first action opens the chat to the bot."""
+        """Return the person's chat. Open it if this is the person's first action, so that the bot may write from then on."""
         person = self._person(request)
         if person.standing in (Standing.BLOCKED, Standing.DELETED):
             raise conflict(f"the person cannot write: {person.standing.value}")

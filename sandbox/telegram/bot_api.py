@@ -1,4 +1,4 @@
-"""The Bot API over HTTP: the check of the token, faults on demand, and the form of answers."""
+"""The Bot API over HTTP: it checks the token, produces the requested faults, and encodes the answers."""
 
 import asyncio
 import hmac
@@ -38,7 +38,7 @@ class BotApi:
         call = self._telegram.calls.add(method, fields.values)
         await self._telegram.misbehaviour.wait_while_paused(method.lower())
         response = await self._answer_or_misbehave(request, method.lower(), fields)
-        # Delay only the answer, after the call took effect, so that the bot does not know its outcome meanwhile.
+        # Delay only the answer, after the call took effect, so that the bot does not know the outcome of the call meanwhile.
         await asyncio.sleep(self._answer_seconds)
         call.status = _seen_status(response)
         _log_refusal(call)
@@ -92,7 +92,7 @@ async def _misbehave(request: web.Request, rule: Rule) -> web.StreamResponse:
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Cut the connection with a TCP reset; the returned response is never sent."""
+    """Cut the connection with a TCP reset. The returned response is never sent; it only satisfies aiohttp."""
     if request.transport is not None:
         if (connection := request.transport.get_extra_info("socket")) is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""The Bot API calls that the bot made."""
+"""The record of the bot's calls to the Bot API."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ _JSON_FIELDS = frozenset({"reply_markup", "entities", "allowed_updates", "comman
 
 @dataclass
 class Call:
-    """One call; *status* is None while the call is held, and if it was never answered."""
+    """One call. *status* is None while the answer is held back, and also if the call was never answered."""
 
     number: int
     method: str
@@ -36,7 +36,7 @@ class Call:
 
 
 class Calls:
-    """The newest calls of each method, kept per method so that long polling does not displace the sends."""
+    """The newest calls of each method. The limit applies per method, so that many getUpdates calls do not displace the sent messages."""
 
     def __init__(self) -> None:
         self._by_method: dict[str, deque[Call]] = {}

@@ -15,7 +15,7 @@ from sandbox.telegram.people import Person
 _CHATS_MAX = 10_000
 _MESSAGES_MAX = 1_000
 _ANSWERS_MAX = 200
-# "The status is set for 5 seconds or less."
+# Telegram documents: "The status is set for 5 seconds or less."
 # Source: https://core.telegram.org/bots/api#sendchataction, read 2026-11-22.
 _ACTION_SECONDS = 5.0
 
@@ -30,7 +30,7 @@ class Message:
     edit_date: int | None = None
     file: File | None = None
     reply_to: int | None = None
-    # Content that a person's message holds instead of text: web_app_data.
+    # Content of a person's message that has no text: web_app_data.
     extra: dict[str, Any] = field(default_factory=dict)
     former_markups: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20))
 
@@ -78,7 +78,7 @@ class Chat:
         self.messages: OrderedDict[int, Message] = OrderedDict()
         self.callback_answers: deque[CallbackAnswer] = deque(maxlen=_ANSWERS_MAX)
         self.reply_keyboard: dict[str, Any] | None = None
-        # The bot's message that asks for a reply, until the person writes.
+        # The bot's message that asks for a reply. None once the person has written.
         self.force_reply: dict[str, Any] | None = None
         self._action: tuple[str, float] | None = None
         self.version = 0
@@ -86,7 +86,7 @@ class Chat:
 
     @property
     def action(self) -> str | None:
-        """The chat action that the bot sent last, such as `typing`, while it is shown."""
+        """The bot's last chat action, such as `typing`, or None if it is no longer shown."""
         name, until = self._action or (None, 0.0)
         return name if time.monotonic() < until else None
 
@@ -107,7 +107,7 @@ class Chat:
         self.changed.ring()
 
     def as_read(self, after: int = 0) -> dict[str, Any]:
-        """Return the chat as its person sees it, with only the messages newer than the id *after*."""
+        """Return the chat as the person sees it, but only with messages whose id is greater than *after*."""
         return {
             "messages": [message.as_read() for message in self.newer_than(after)],
             "callback_answers": [answer.as_read() for answer in self.callback_answers],
@@ -131,9 +131,9 @@ class Chat:
         self, button: str, message_id: int | None, *, stale: bool
     ) -> tuple[Message, dict[str, Any]] | None:
         """
-        Return the newest message that shows the button, with the button.
+        Return the newest message that shows the button, and the button, or None if no message shows it.
 
-        With *stale*, also find buttons that an edit removed: a slow client still shows them.
+        With *stale*, also find buttons that an edit has removed, because a slow client may still show them.
         """
         for message in reversed(self.messages.values()):
             if message_id not in (None, message.message_id):
@@ -156,7 +156,7 @@ class Chat:
 
 
 class Chats:
-    """All chats of the bot. They share one sequence of message ids, as in one Telegram account."""
+    """All chats of the bot. Their messages are numbered in one sequence, as in a Telegram account."""
 
     def __init__(self, changed: Bell) -> None:
         self.changed = changed

@@ -1,7 +1,8 @@
 """
-Reading formatted text as Telegram reads it.
+Parsing of formatted text, by Telegram's rules.
 
-Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22. The error texts are those of parse_html in Telegram's library td.
+Source: https://core.telegram.org/bots/api#html-style, read 2026-11-22. The error texts come from parse_html of
+Telegram's library TDLib.
 """
 
 import re
@@ -41,12 +42,12 @@ _BLANKS = " \t\n\r\v\f"
 
 
 class MarkupError(Exception):
-    """The text cannot be parsed; the message has Telegram's wording."""
+    """The text cannot be parsed. The error message has Telegram's wording."""
 
 
 @dataclass(frozen=True)
 class Entity:
-    """A range of text; offset and length count UTF-16 code units, as everywhere in Telegram."""
+    """A formatted range of the text. Offset and length count UTF-16 code units, as everywhere in the Bot API."""
 
     type: str
     offset: int
@@ -78,7 +79,7 @@ class Formatted:
 
 def read_html(source: str) -> Formatted:
     """
-    Read parse_mode=HTML.
+    Parse text that was sent with parse_mode=HTML.
 
     Raises:
         MarkupError: A tag is unknown, unclosed or closed in the wrong order.
@@ -104,7 +105,7 @@ def with_detected(formatted: Formatted) -> Formatted:
 
 
 def trim(formatted: Formatted) -> Formatted:
-    """Strip blanks around the text and shift its entities; drop entities that had only blanks."""
+    """Strip blanks around the text and adjust its entities. Drop entities that contained only blanks."""
     text = formatted.text.strip(_BLANKS)
     start = utf16_length(formatted.text) - utf16_length(formatted.text.lstrip(_BLANKS))
     length = utf16_length(text)
@@ -149,7 +150,7 @@ class _HtmlReader:
         return Formatted("".join(self._text), _in_order(self._entities))
 
     def _read_character(self) -> None:
-        # Telegram knows four named characters and leaves every other ampersand unchanged.
+        # Telegram decodes numeric references and four named ones such as `&amp;`. It leaves every other ampersand unchanged.
         match = _CHARACTER.match(self._source, self._at)
         raw = match.group() if match else self._source[self._at]
         self._at += len(raw)
@@ -222,7 +223,7 @@ class _HtmlReader:
 
 
 def _link(raw: str) -> str | None:
-    """Return the address as Telegram keeps it, or None if Telegram drops it without an error."""
+    """Return the address in Telegram's form, or None for an invalid one, which Telegram drops without an error."""
     try:
         url = URL(raw)
     except ValueError:

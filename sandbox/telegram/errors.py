@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ApiError(Exception):
-    """An answer with ok = false, in Telegram's wording."""
+    """An answer of the Bot API with `ok` false, in Telegram's wording."""
 
     code: int
     description: str

@@ -31,7 +31,7 @@ class File:
     content: bytes = field(repr=False)
 
     def as_bot_api(self) -> dict[str, Any]:
-        """Return the file as part of a Bot API message; Telegram lists a photo in several sizes, the sandbox in one."""
+        """Return the file's fields in a Bot API message. Telegram lists several sizes of a photo, but the sandbox lists only one."""
         named = {"file_id": self.file_id, "file_unique_id": self.file_id[-12:], "file_size": len(self.content)}
         if self.kind is Kind.PHOTO:
             width, height = picture_size(self.content)
@@ -44,7 +44,7 @@ class File:
 
 
 class Files:
-    """The newest files; the oldest are dropped when their total size exceeds a limit."""
+    """The newest files. The oldest are dropped when the total size of all files exceeds a limit."""
 
     def __init__(self) -> None:
         self._ids = Counter(epoch_seconds=1_680_000_000)

@@ -1,5 +1,5 @@
 """
-The signed launch data of a Mini App: Telegram names the user who opened it, and signs with the bot's token.
+The launch data of a Mini App, which names the user who opened it. Telegram signs the data with the bot's token.
 
 Source: https://core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app, read 2026-11-22.
 """
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 
 def sign(fields: Mapping[str, str], token: str) -> str:
-    """Return *fields* as a query string with a hash over all of them, including `signature`."""
+    """Return *fields* as a query string, with a hash that covers all fields, including `signature`."""
     shown = "\n".join(f"{name}={value}" for name, value in sorted(fields.items()))
     key = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
     signed = {**fields, "hash": hmac.new(key, shown.encode(), hashlib.sha256).hexdigest()}
@@ -24,7 +24,7 @@ def third_party_signature() -> str:
     """
     Return a random value in the form of Telegram's Ed25519 signature.
 
-    Only Telegram has the key. A bot verifies the hash instead, which covers this field too.
+    Only Telegram has the key for a real signature. A random value is enough, because a bot verifies the hash, which covers this field too.
     """
     return secrets.token_urlsafe(64)
 

@@ -1,4 +1,4 @@
-"""Keyboards: inline, reply, and the menu button."""
+"""Inline keyboards, reply keyboards, and the menu button."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ _COPY_TEXT_MAX = 256
 
 
 def check_markup(markup: Any) -> dict[str, Any] | None:
-    """Return the reply markup as Telegram would keep it, or None if there is none; refuse an invalid one."""
+    """Return the reply markup as Telegram would store it, or None if there is none. Refuse an invalid one."""
     if markup is None:
         return None
     if not isinstance(markup, dict):
@@ -43,7 +43,7 @@ def check_markup(markup: Any) -> dict[str, Any] | None:
 
 
 def find_button(markup: Mapping[str, Any] | None, wanted: str) -> dict[str, Any] | None:
-    """Return the inline button with that text or callback data."""
+    """Return the inline button whose text or callback data is *wanted*, or None."""
     for button in buttons_of(markup) if is_inline(markup) else ():
         if wanted in (button["text"], button.get("callback_data")):
             return dict(button)
@@ -51,7 +51,7 @@ def find_button(markup: Mapping[str, Any] | None, wanted: str) -> dict[str, Any]
 
 
 def buttons_of(markup: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """Yield the buttons of a keyboard, inline or not."""
+    """Yield the buttons of an inline keyboard or a reply keyboard."""
     rows = (markup or {}).get("inline_keyboard") or (markup or {}).get("keyboard") or []
     yield from _buttons(rows)
 
@@ -61,7 +61,7 @@ def is_inline(markup: Mapping[str, Any] | None) -> bool:
 
 
 def check_menu_button(button: Any) -> dict[str, Any]:
-    """Return the button beside the message field as Telegram would keep it; None means the default button."""
+    """Return the menu button, which is beside the message field, as Telegram would store it. None selects the default button."""
     if button is None:
         return {"type": "default"}
     if not isinstance(button, dict) or button.get("type") not in ("default", "commands", "web_app"):
@@ -99,7 +99,7 @@ def _check_inline_button(button: Any) -> None:
     if not actions:
         raise bad_request("Text buttons are unallowed in the inline keyboard")
     if len(actions) > 1:
-        # Telegram's documentation requires exactly one action; Telegram itself silently picks one.
+        # Refuse several actions, as Telegram's documentation does. Telegram itself silently picks one, which would hide the bot's mistake.
         raise bad_request(f"can't parse inline keyboard button: exactly one action expected, got {', '.join(actions)}")
     _check_callback_data(button)
     _check_copy_text(button)

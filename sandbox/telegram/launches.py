@@ -1,4 +1,4 @@
-"""Opening the Mini App as Telegram does: its address carries signed data about the user and the launch."""
+"""Opening the Mini App as Telegram does: its address contains signed data about the user and the launch."""
 
 import re
 import time
@@ -28,9 +28,10 @@ _AGE_SECONDS_MAX = 366 * 24 * 3600
 @dataclass(frozen=True)
 class Launch:
     """
-    One way into the Mini App.
+    One way of opening the Mini App.
 
-    A launch from a reply keyboard carries no data about the person, and only such a launch lets the page send data to the chat.
+    After a launch from a reply keyboard, the page gets no data about the person, but it may send data to the chat. After any other
+    launch, the page gets the data about the person, but cannot send data to the chat.
     """
 
     url: URL
@@ -40,7 +41,7 @@ class Launch:
 
 
 class Launches:
-    """Opens the Mini App; addresses at *public_host* become paths here, because the sandbox forwards the same pages."""
+    """Opens the Mini App. Addresses at *public_host* become paths of the sandbox, because the sandbox forwards the same pages."""
 
     def __init__(self, telegram: Telegram, *, public_host: str) -> None:
         self._telegram = telegram
@@ -109,16 +110,16 @@ class Launches:
             "tgWebAppThemeParams": compact(COLOURS[theme]),
         }
         own = url.relative() if url.host == self._public_host else url
-        # Percent-encode the fragment like a query, because Telegram's script parses it so.
+        # Percent-encode the fragment like a query string, because Telegram's script parses it like one.
         fragment = urlencode(told, quote_via=quote, safe="")
         return URL(f"{own.with_fragment(None)}#{fragment}", encoded=True)
 
 
 def _from_button(chat: Chat, text: str, message_id: int | None) -> Launch:
     """
-    Find the button in the current reply keyboard, or in the newest message that shows it.
+    Find the button in the current reply keyboard, or else in the newest message that shows the button.
 
-    With *message_id*, look only in that message.
+    If *message_id* is given, search only that message.
     """
     if message_id is None and (button := _named(chat.reply_keyboard, text)) is not None:
         return Launch(URL(button["web_app"]["url"]), is_from_keyboard=True, button_text=text)

@@ -9,7 +9,7 @@ _CHATS_MAX = 10_000
 
 @dataclass
 class Bucket:
-    """A token bucket; the caller passes the time."""
+    """A token bucket. The caller passes the current time."""
 
     per_second: float
     burst: int
@@ -17,10 +17,10 @@ class Bucket:
     filled_at: float
 
     def wait_seconds(self, now: float) -> float:
-        """Return the seconds until a token is available; 0 if one is available now."""
+        """Return the seconds until a token is available, or 0 if one is available now."""
         self.tokens = min(self.burst, self.tokens + (now - self.filled_at) * self.per_second)
         self.filled_at = now
-        # Subtract a little: a rounding error must not refuse a caller who waited exactly as long as told.
+        # Subtract a little, so that a rounding error does not refuse a caller who waited exactly as long as required.
         return max(0.0, (1 - self.tokens - 1e-6) / self.per_second)
 
     def take(self) -> None:
@@ -29,7 +29,7 @@ class Bucket:
 
 class SendLimits:
     """
-    About 30 messages a second in total, and one a second per chat, with short bursts allowed.
+    The limits: about 30 messages a second in total, and one message a second per chat. Short bursts are allowed.
 
     Source: https://core.telegram.org/bots/faq, read 2026-11-22. The sizes of the bursts are not published.
     """
@@ -39,7 +39,7 @@ class SendLimits:
         self._chats: OrderedDict[int, Bucket] = OrderedDict()
 
     def refusal_seconds(self, chat_id: int, now: float) -> int | None:
-        """Count one send and return None, or return the whole seconds to wait and count nothing."""
+        """Count one message and return None. If a limit is reached, count nothing and return how many whole seconds to wait."""
         if self._overall is None:
             self._overall = Bucket(per_second=30, burst=30, tokens=30, filled_at=now)
         chat = self._chat(chat_id, now)

@@ -9,9 +9,9 @@ from sandbox.telegram.state import Telegram
 
 def as_bot_api(telegram: Telegram, chat: Chat, message: Message, *, with_reply: bool = True) -> dict[str, Any]:
     """
-    Return the message as the bot gets it, in answers and in updates.
+    Return the message in the form in which the bot gets it, in answers and in updates.
 
-    It contains the message that it replies to, but no further messages of the reply chain.
+    A reply contains the message that it answers. The contained message has no further message in it, even if it is a reply itself.
     """
     body: dict[str, Any] = {
         "message_id": message.message_id,

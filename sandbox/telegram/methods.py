@@ -29,7 +29,7 @@ Method = Callable[[Telegram, Fields], Awaitable[Any]]
 _TEXT_MAX = 4096
 _CAPTION_MAX = 1024
 _POLL_SECONDS_MAX = 50
-# Telegram publishes no limit; it refuses answers after about a minute.
+# Telegram refuses an answer to a callback query after about a minute. The exact limit is not published.
 _QUERY_SECONDS_MAX = 60
 _COMMAND = re.compile(r"/?[a-z0-9_]{1,32}")
 _CHAT_ACTIONS = frozenset(
@@ -47,7 +47,7 @@ _CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-# The sandbox has no groups.
+# Leave out the scopes `chat_administrators` and `chat_member`: they need a group, and the sandbox has no groups.
 _SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators", "chat"})
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 
@@ -387,7 +387,7 @@ def _read_content(fields: Fields, name: str, *, length_max: int) -> Formatted:
 def _read_formatted(fields: Fields, source: str) -> Formatted:
     mode = (fields.text("parse_mode") or "").lower()
     if mode not in ("", "html"):
-        # Telegram also supports Markdown; this stand-in does not.
+        # Telegram also supports Markdown, but this stand-in does not.
         raise bad_request("unsupported parse_mode")
     if mode == "html":
         try:
@@ -440,7 +440,7 @@ def _drop_pending(telegram: Telegram, fields: Fields) -> None:
 
 
 def _read_file(telegram: Telegram, fields: Fields, kind: Kind) -> File:
-    """Return the uploaded file, or the earlier file with this id."""
+    """Return the uploaded file, or the earlier file whose id is in the field."""
     value = fields.values.get(kind.value)
     attached = fields.values.get(str(value).removeprefix("attach://"), value)
     if isinstance(attached, Upload):

@@ -1,4 +1,4 @@
-"""Faults of the Bot API on demand."""
+"""Faults of the Bot API that a test or the demo can turn on."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Fault(Enum):
     NOT_JSON = "not_json"
     CONFLICT = "conflict"
     UNAUTHORIZED = "unauthorized"
-    """The answer to a revoked token."""
+    """Answer 401, as Telegram does after the token was revoked."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Rule:
     """
     The next *times* calls of *method* fail.
 
-    With *takes_effect*, the call takes effect and only its answer is lost, so that the bot does not know the outcome.
+    With *takes_effect*, only the answer is lost: the call takes effect, but the bot does not know the outcome.
     """
 
     method: str
@@ -42,7 +42,7 @@ class Rule:
 
 
 class Misbehaviour:
-    """The rules in force. Pass method names in lower case, because Telegram ignores their case."""
+    """The active rules. Pass method names in lower case, because Telegram ignores their case."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
@@ -52,7 +52,7 @@ class Misbehaviour:
         self.rules.append(rule)
 
     def take(self, method: str, chat_id: int | None) -> Rule | None:
-        """Return the rule that applies to this call, and count it as used once."""
+        """Return the rule that applies to this call, if there is one, and reduce its *times* by one."""
         rule = next((rule for rule in self.rules if rule.fits(method, chat_id)), None)
         if rule is not None:
             rule.times -= 1

@@ -11,7 +11,7 @@ _PEOPLE_MAX = 10_000
 class Standing(Enum):
     """The relation of a person to the bot."""
 
-    STRANGER = "stranger"  # has not written yet: Telegram forbids bots to write first
+    STRANGER = "stranger"  # The person has not written yet. Until then, Telegram does not let the bot write.
     OPEN = "open"
     BLOCKED = "blocked"
     DELETED = "deleted"
@@ -40,7 +40,7 @@ class Person:
 
 
 class People:
-    """All known people; above the limit the oldest is dropped."""
+    """All known people, up to a limit; above it, the oldest is dropped."""
 
     def __init__(self) -> None:
         self._people: OrderedDict[int, Person] = OrderedDict()

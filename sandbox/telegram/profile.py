@@ -1,4 +1,4 @@
-"""The bot's profile: commands, menu button and names, by language, audience and chat."""
+"""The bot's profile: its commands, menu buttons, names and descriptions. They may differ by language, audience and chat."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ DEFAULT_BUTTON: MenuButton = {"type": "default"}
 
 @dataclass(frozen=True)
 class Audience:
-    """The people who see a list of commands: a scope, perhaps one chat, and a language; "" means all other languages."""
+    """The people who see a list of commands: a scope, a chat if the scope needs one, and a language. "" stands for all other languages."""
 
     scope: str
     chat_id: int | None = None
@@ -22,14 +22,14 @@ class Audience:
 @dataclass
 class Profile:
     commands: dict[Audience, Commands] = field(default_factory=dict)
-    # By chat id; the key None holds the button of all chats without their own.
+    # The keys are chat ids. The key None holds the button of all chats that have no button of their own.
     menu_buttons: dict[int | None, MenuButton] = field(default_factory=dict)
-    # By kind (name, description, short_description) and language.
+    # The keys are a kind (name, description or short_description) and a language.
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def commands_seen(self, user_id: int, language_code: str) -> Commands:
         """
-        Return the commands a person sees in the private chat.
+        Return the commands that a person sees in the private chat. The most specific list applies.
 
         Source: https://core.telegram.org/bots/api#determining-list-of-commands, read 2026-11-22.
         """

@@ -11,9 +11,9 @@ from sandbox.telegram.people import Person, Standing
 
 class Record:
     """
-    Appends one JSON line for each change of a person and for each message of the bot; without *path*, does nothing.
+    Appends one JSON line for each change of a person and for each message of the bot. Does nothing if *path* is None.
 
-    Each line is written in one unbuffered write before the call is answered, so a killed sandbox loses nothing that it answered.
+    Each line is written by one unbuffered write before the call is answered, so no answered call is lost if the sandbox is killed.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -26,7 +26,7 @@ class Record:
         self._append({"message": {"at": time.time(), "chat_id": chat_id, "message_id": message_id, "text": text}})
 
     def read_people(self) -> Iterator[Person]:
-        """Yield one person per line about a person; a later line replaces an earlier one."""
+        """Yield one person for each line about a person. If there are several lines about the same person, the last one is current."""
         if self._path is None or not self._path.exists():
             return
         with self._path.open(encoding="utf-8") as lines:

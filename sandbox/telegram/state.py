@@ -23,7 +23,7 @@ _QUERIES_MAX = 1_000
 
 @dataclass(frozen=True)
 class CallbackQuery:
-    """A pressed button that waits for the bot's answer; *asked_at* is monotonic."""
+    """A button press, which the bot should answer. *asked_at* is a time of the monotonic clock."""
 
     chat: Chat
     asked_at: float
@@ -32,7 +32,7 @@ class CallbackQuery:
 @dataclass
 class Telegram:
     token: str = field(repr=False)
-    # Rings at every change that a person can see.
+    # This bell rings at every change that a person can see.
     changed: Bell = field(default_factory=Bell)
     people: People = field(default_factory=People)
     files: Files = field(default_factory=Files)

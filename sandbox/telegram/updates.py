@@ -30,7 +30,7 @@ class _Poller:
 
 
 class Updates:
-    """The queue. An update stays in it, and every poll returns it, until the bot confirms it."""
+    """The queue of updates. Every poll returns an update again until the bot confirms it."""
 
     def __init__(self) -> None:
         self.pending: deque[Update] = deque(maxlen=_PENDING_MAX)
@@ -40,7 +40,7 @@ class Updates:
         self._poller: _Poller | None = None
 
     def add(self, kind: str, payload: dict[str, Any], *, copies: int = 1) -> int:
-        """Queue an update if the bot asked for its kind; return its id in either case."""
+        """Queue an update if the bot asked for updates of this kind. Return the update's id in any case."""
         update_id = self._ids.next()
         if self._is_wanted(kind):
             self.pending.append(Update(update_id, kind, payload, copies))
@@ -48,15 +48,15 @@ class Updates:
         return update_id
 
     def want(self, kinds: Iterable[str] | None) -> None:
-        """Queue only these kinds from now on; None changes nothing, an empty list restores the default kinds."""
+        """Queue only updates of these kinds from now on. None changes nothing, and an empty list restores the default kinds."""
         if kinds is not None:
             self.allowed = frozenset(kinds)
 
     def confirm_before(self, offset: int) -> None:
         """
-        Drop the updates before *offset*; a negative offset counts from the end of the queue.
+        Drop the updates before *offset*. A negative offset counts from the end of the queue.
 
-        An update with two copies stays for one more poll, as if the confirmation was lost.
+        An update with two copies stays for one more poll, as if the bot's confirmation had been lost.
         """
         if offset < 0:
             while len(self.pending) > -offset:
@@ -67,7 +67,7 @@ class Updates:
         self.pending.extend(kept)
 
     async def poll(self, *, limit: int, timeout_seconds: float) -> list[Update]:
-        """Wait for updates; a new poll ends a running one with 409."""
+        """Wait for updates. A new poll ends a running one, which is answered with 409."""
         if self._poller is not None:
             self._poller.terminated = True
             self.arrived.ring()

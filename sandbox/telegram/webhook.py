@@ -47,9 +47,9 @@ class Webhook:
 
 class Pusher:
     """
-    Pushes one update at a time and repeats it until the bot answers 2xx.
+    Pushes one update at a time, and repeats it until the bot answers 2xx.
 
-    Unlike Telegram, this stand-in does not carry out a method call in the bot's answer.
+    A bot may put a method call into its answer. Telegram carries out such a call; this stand-in does not.
     """
 
     def __init__(self, webhook: Webhook, updates: Updates, postman: Postman, *, retry_seconds: float = 0.5) -> None:
@@ -69,7 +69,7 @@ class Pusher:
 
     async def _has_work(self) -> bool:
         await self._webhook.changed.wait_until(lambda: bool(self._webhook.url), seconds=3600)
-        # Wait in short turns, because the bot may remove the webhook while no update arrives.
+        # Wait only a short time, because the bot may remove the webhook before the next update arrives.
         await self._updates.arrived.wait_until(lambda: bool(self._updates.pending), seconds=5)
         return bool(self._webhook.url and self._updates.pending)
 
