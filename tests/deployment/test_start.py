@@ -106,7 +106,7 @@ def test_up_fails_before_any_service_starts_and_names_the_check(settings: dict[s
         assert up.returncode != 0
         assert 'service "config-check" didn\'t complete successfully' in up.stderr
         assert f"config-check: {line}" in stack.compose("logs", "--no-color", "config-check").stdout
-        assert stack.services("--status", "running") <= {"sandbox"}  # `sandbox` may run, because it has no settings to check
+        assert stack.services("--status", "running") <= {"sandbox"}  # `sandbox` has no settings to check
 
 
 def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_only_its_owner_may_read(
