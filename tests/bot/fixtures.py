@@ -36,7 +36,7 @@ class Running:
     is_killed: bool = False
 
     async def kill(self) -> None:
-        """End the bot without draining or saving anything. Within one process, nothing is closer to `kill -9`."""
+        """End the bot without draining or saving anything. This is the best simulation of `kill -9` within one process."""
         self.is_killed = True
         self.task.cancel()
         await asyncio.wait({self.task})

@@ -1042,7 +1042,7 @@ async def test_the_result_of_a_large_dry_run_fits_into_a_message(
 
     said = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
     while "decided otherwise" not in said:
-        # Skip the cards and the summary. The bot sends them now, because the operator has just become reachable.
+        # Skip the cards and the summary. The bot sends them now, because the operator became reachable by writing.
         said = (await operator.hear())["text"]
 
     assert "26 payments, 26 decided otherwise" in said

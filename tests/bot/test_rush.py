@@ -1,5 +1,5 @@
 """
-Many users write at once. Each of them gets every answer in order, and users who paid are notified while answers still wait.
+Many users write at once. Each of them gets every answer in order, and users who paid are notified while answers are still queued.
 
 The tests simulate 100 users by default; `make rush` simulates 1,000.
 """

@@ -1,4 +1,4 @@
-"""If many charges need an operator at once, one summary message counts them and is kept up to date."""
+"""If many charges need an operator at once, one summary message shows their number and is kept up to date."""
 
 import asyncio
 from datetime import timedelta

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SETTLES_DOWN_SECONDS = 10.0
-"""After a fault is undone, its services need about this time to start, recover and reconnect."""
+"""After a fault is undone, the affected services need about this time to start, recover and reconnect."""
 
 TELLING = frozenset({"bot", "db", "sandbox"})
 """

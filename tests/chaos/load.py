@@ -177,7 +177,7 @@ class Load:
         await self._report(self._charge(paid, None), "donation.created", Role.PAYS, payment(paid))
 
     async def _pay_and_perhaps_refund(self, person: Person, paid: Paid, family: str, data: Data) -> None:
-        """Report a payment. In one of five cases, report a refund as well: after the payment, at the same time, or before it."""
+        """Report a payment. In one of five cases, report a refund as well: after, with or before the payment."""
         charge = self._charge(paid, person)
         pays = self._report(charge, f"{family}.created", Role.PAYS, data)
         if self.chance.random() > 0.2:

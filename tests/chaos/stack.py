@@ -1,4 +1,4 @@
-"""The production stack with the sandbox on this machine, and the Docker commands that break and repair it."""
+"""The production stack with the sandbox on this machine, and the Docker commands that break and repair the stack."""
 
 import asyncio
 import json

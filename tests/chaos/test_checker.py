@@ -274,7 +274,7 @@ async def test_a_refunded_user_who_was_never_told_is_found(world: World) -> None
 
 
 async def test_a_user_who_was_told_only_of_the_refund_is_found(world: World) -> None:
-    """The payment was credited in a transaction before the refund, so the user must get a message about each of them."""
+    """The payment was credited in an earlier transaction than the refund, so the user must get a message about the payment, too."""
     world.take_back("Thank you! $1.04")
 
     assert await world.found() == {Kind.NEVER_TOLD}

@@ -46,7 +46,7 @@ class Telltale(BaseHTTPRequestHandler):
         return length
 
     def _stream(self) -> None:
-        """Send one event at once, and a second one after a request for /api/say."""
+        """Send one event immediately, and a second event after a request for /api/say."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")

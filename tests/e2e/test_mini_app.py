@@ -539,7 +539,7 @@ async def test_the_page_says_when_it_is_offline_and_when_it_is_back(
 async def test_a_page_that_is_refused_a_stream_still_shows_the_payment(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
-    """After a phone changes networks, its broken streams still count against the limit, so a new stream may be refused."""
+    """After a phone changes networks, its broken streams still count against the limit of streams, so a new one may be refused."""
     code = await anna.ask_to_pay("5")
     page = await screen.page()
     refusal = {"error": "too_many_requests", "retry_after": 1}

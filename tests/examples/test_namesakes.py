@@ -1,7 +1,7 @@
 """
-A bot with its own `services/`, `ledger/`, `bot/` and `settings.py` can include the payments, because the names do not collide with ours.
+A bot with its own `services/`, `ledger/`, `bot/` and `settings.py` can include the payments.
 
-The payments are installed from the wheel in one test, and in the other the bot's image is built on our image.
+One test installs the payments from the wheel. Another test builds the bot's image on top of our image.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the Python of a separate virtual environment in which the built wheel is installed."""
+    """Return the path to Python in a separate virtual environment with the built wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     python = folder / "venv/bin/python"
     constraints = ("--build-constraint", ROOT / "requirements/build.lock", "--require-hashes")

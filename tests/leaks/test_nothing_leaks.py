@@ -424,7 +424,7 @@ def test_a_user_learns_nothing_about_the_supporter(said: Said) -> None:
 
 
 def test_every_path_was_taken(said: Said) -> None:
-    """The search for leaks proves nothing about code that did not run, so check that every path left its trace."""
+    """The search for leaks proves nothing about code that did not run, so check that every path left a trace."""
     webhook, bot, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "db"))
 
     for outcome in (
