@@ -1,5 +1,5 @@
 """
-A file lock that keeps browsers and changes of containers apart, across all test processes of this machine.
+A file lock for all test processes of this machine. While a process has a browser open, no other process changes containers.
 
 Starting or stopping a container changes the machine's network, and Chromium then aborts the pages that it is loading.
 """
@@ -32,7 +32,7 @@ def changing_network() -> Iterator[None]:
     """
     Hold the exclusive lock while containers start or stop, so that no other process has a browser open.
 
-    Take no lock if this process has a browser open: it holds the shared lock itself, and would wait for itself.
+    Take no lock if this process has a browser open: the process already holds the shared lock, and would wait for itself.
     """
     if _browsers:
         yield

@@ -1,13 +1,12 @@
 """
 Attack the public port of the whole product with connections that stall, while real payments arrive.
 
-    make attack
+`make attack` starts the stack of compose.yaml as a separate project on ports of the loopback interface, with the stand-in for
+Telegram and without the monitoring services. For a minute, the attack holds 2,000 uploads of the maximum size that stall shortly
+before their end, 2,000 idle connections and 200 stalled HTTP/2 streams. A real payment is sent every second.
 
-starts the stack of compose.yaml as a separate project on ports of the loopback interface, with the stand-in for Telegram and
-without the monitoring services. For a minute it holds 2,000 uploads of the maximum size that stall shortly before their end,
-2,000 idle connections and 200 stalled HTTP/2 streams, and sends a real payment every second. It fails if a container was
-restarted or killed, if the proxy or a service came near its memory limit, or if payments were answered late or not credited
-exactly once.
+The command fails if a container was restarted or killed, if the proxy or a service came near its memory limit, or if payments were
+answered late or not credited exactly once.
 """
 
 import argparse
@@ -39,17 +38,17 @@ from tests.e2e.stack import SERVICES, Stack, free_ports
 
 PROJECT = "coffee-ledger-attack"
 BOT_TOKEN = "1000000000:sandbox-token-that-opens-nothing-at-all"
-"""The value in .env.sandbox."""
+"""The bot's token in .env.sandbox."""
 HTTPS_PORT = 443
 ATTACKED = ("proxy", "webhook", "bot")
 MEMORY_SHARE_MAX = 0.8
 HELD_SHARE_MIN = 0.9
-"""Less than 1, because a sender that was dropped takes a moment to connect again."""
+"""The share is less than 1, because a sender whose connection was closed needs a moment to connect again."""
 PROMPT_SHARE_MIN = 59 / 60
 GATHERING_SECONDS_MAX = 120
 SETTLING_SECONDS = 5
 QUIET_PAYMENTS = 10
-"""Payments before the attack, to measure how fast this machine answers without it."""
+"""The number of payments before the attack. They show how fast this machine answers without an attack."""
 PROGRESS_SECONDS = 5
 
 
@@ -70,7 +69,7 @@ class Size:
 
 @dataclass
 class Flood:
-    """The last counts that the senders reported, and the numbers held in each second of the attack."""
+    """The last counts that the senders reported, and the numbers of held connections in each second of the attack."""
 
     counts: dict[str, Any] = field(
         default_factory=lambda: {"held": {}, "ended": {}, "longest_seconds": {}, "uploads_begun": 0, "uploaders": 0}
@@ -82,7 +81,11 @@ class Flood:
         return int(self.counts["held"].get(kind, 0))
 
     def is_complete(self, size: Size) -> bool:
-        """Tell whether every sender has connected. An upload counts even if the product has dropped it to admit another."""
+        """
+        Tell whether every sender has connected.
+
+        A sender of uploads counts even if the product has dropped its upload to admit another.
+        """
         held = all(self.now(kind) >= HELD_SHARE_MIN * size.of(kind) for kind in (IDLE, STREAMS))
         return held and int(self.counts["uploaders"]) >= size.uploads
 
@@ -121,7 +124,7 @@ def find_door(stack: Stack) -> tuple[str, int]:
     Return the address of the proxy's container if this machine reaches it, otherwise its published port.
 
     Docker forwards a published port on the loopback interface with a separate process, which needs six descriptors for each
-    connection. That process would fail first.
+    connection. That process would fail before the product does.
     """
     host = stack.address_of("proxy", "outside")
     with suppress(OSError), socket.create_connection((host, HTTPS_PORT), timeout=2):
@@ -230,7 +233,7 @@ def start_stack() -> Stack:
         "HTTP_PORT": f"127.0.0.1:{http_port}",
         "SANDBOX_PORT": str(sandbox_port),
         "IMAGE_TAG": "attack",
-        # With this setting, the proxy has a route for Telegram's updates.
+        # With this setting, the proxy has a route for Telegram's updates, which half of the uploads use.
         "BOT_WEBHOOK_URL": "https://localhost/telegram-webhook",
     }
     stack = Stack(os.environ.get("COMPOSE_PROJECT_NAME", PROJECT), environment, https_port, sandbox_port)

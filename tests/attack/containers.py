@@ -14,7 +14,7 @@ from tests.e2e.stack import Stack
 MIB = 1024 * 1024
 UNITS = {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
 PEAK_FILES = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
-"""The files of cgroup v2 and v1. Their values include the page cache."""
+"""The files with the peak memory of a container, for cgroup v2 and v1. Their values include the page cache."""
 COMMAND_SECONDS_MAX = 60
 
 
@@ -34,7 +34,7 @@ class Memory:
 
 @asynccontextmanager
 async def watched_memory(containers: Mapping[str, str]) -> AsyncIterator[Memory]:
-    """Sample the memory of *containers* (names of services by id) about once a second for as long as the context lasts."""
+    """Sample the memory of *containers* (service names by container id) about once a second for as long as the context lasts."""
     memory = Memory()
     words = ("docker", "stats", "--no-trunc", "--format", "{{json .}}", *containers)
     stats = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
@@ -82,7 +82,7 @@ def find_failures(containers: Mapping[str, str]) -> list[str]:
 
 
 def read_peak(container: str) -> int | None:
-    """Return the highest memory that the kernel has counted since the start, or None if the container cannot read it."""
+    """Return the container's peak memory since its start, as counted by the kernel, or None if the container cannot read it."""
     with suppress(subprocess.SubprocessError, ValueError):
         return int(_docker("exec", container, "sh", "-c", f"cat {' '.join(PEAK_FILES)} 2>/dev/null || true"))
     return None
@@ -99,7 +99,7 @@ def count_log(stack: Stack, service: str) -> Counter[str]:
         words = (
             f"{told.get('level', '')} {told.get('msg', '')} {told.get('status', '')} {told.get('error', '')}".strip()
         )
-        # Addresses and ports differ from line to line.
+        # Replace addresses and ports, because they differ between lines that are otherwise equal.
         counted[re.sub(r"\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-f:]+\]:\d+", "ADDRESS", words)] += 1
     return counted
 

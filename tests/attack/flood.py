@@ -1,7 +1,8 @@
 """
 The senders of the attack: stalled uploads, idle connections and stalled HTTP/2 streams, each replaced as soon as it ends.
 
-It runs as a separate process, so that its work does not delay the payments that are measured. It prints its counts every second.
+The senders run in a separate process, so that their work does not delay the payments that are measured. The process prints its counts
+every second.
 """
 
 import argparse
@@ -50,14 +51,14 @@ SIGNATURE = "5" * 64
 @dataclass
 class Counts:
     held: Counter[str] = field(default_factory=Counter)
-    """The connections or streams that are held now, by kind."""
+    """The number of connections or streams that are held now, by kind."""
     ended: Counter[str] = field(default_factory=Counter)
-    """The number that ended, by kind and by the way in which they ended."""
+    """The number of connections or streams that ended, by kind and by how they ended."""
     longest_seconds: Counter[str] = field(default_factory=Counter)
-    """The longest time that one was held before it ended, by kind."""
+    """The longest time for which a connection or stream was held, by kind."""
     uploads_begun: int = 0
     uploaders: "set[Upload]" = field(default_factory=set)
-    """The senders that have begun at least one upload."""
+    """The set has one entry for each sender that has begun an upload."""
 
     @contextmanager
     def holding(self, kind: str) -> Iterator[None]:
@@ -75,7 +76,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Upload:
-    """A POST of the maximum size that stops shortly before its end. Each sender repeats its own."""
+    """A POST of the maximum size that stops shortly before its end. Each sender repeats its own upload."""
 
     sender: int
     path: str
@@ -90,7 +91,7 @@ class Upload:
 
 
 def uploads(telegram_secret: str) -> Iterator[Upload]:
-    """Yield uploads, half for each route. Every second one to the bot has Telegram's secret, so the bot reads its body."""
+    """Yield uploads, half for each route. Half of those to the bot have Telegram's secret, so the bot reads their bodies."""
     for number in itertools.count():
         chunked = number % 4 >= 2
         if number % 2 == 0:
@@ -103,7 +104,7 @@ def uploads(telegram_secret: str) -> Iterator[Upload]:
 
 
 async def hold_upload(door: Door, counts: Counts, upload: Upload) -> None:
-    """Stall until the proxy closes the connection, even if it answers earlier."""
+    """Start an upload, and stall until the proxy closes the connection, even if the proxy answers earlier."""
     reader, writer = await door.connect("http/1.1")
     counts.uploads_begun += 1
     counts.uploaders.add(upload)
@@ -144,7 +145,7 @@ async def read_to_end(reader: asyncio.StreamReader) -> bytes:
 
 
 class StalledStreams:
-    """One HTTP/2 connection on which all streams stall. It respects flow control, or the server would close it."""
+    """An HTTP/2 connection on which all streams stall. It respects flow control; otherwise the server would close the connection."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -238,7 +239,7 @@ if __name__ == "__main__":
     words.add_argument("--telegram-secret", required=True)
     words.add_argument("--at-once", type=int, default=20)
     given = words.parse_args()
-    # One descriptor for each connection; the usual soft limit is 1024.
+    # Each connection needs a file descriptor, and the usual soft limit of 1024 is too low.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with suppress(KeyboardInterrupt):
         asyncio.run(

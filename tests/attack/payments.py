@@ -13,7 +13,7 @@ import aiohttp
 from tests.e2e.stack import Stack
 
 SECRET = b"sandbox-secret-that-signs-nothing-real"
-"""The value in .env.sandbox."""
+"""The webhook's secret in .env.sandbox."""
 PAYER = 7
 CREDITS = 500
 AMOUNT = 5
@@ -81,7 +81,7 @@ async def pay(session: aiohttp.ClientSession, url: str, number: int) -> Payment:
 
 
 def wrongly_credited(stack: Stack, paid: Sequence[Payment]) -> list[str]:
-    """Return the payments that were not credited exactly once and in full. One without a 200 may have no credit."""
+    """Return the payments that were not credited exactly once and in full. A payment without a 200 may have no credit."""
     rows = stack.sql(
         "SELECT transaction_id, count(credits.credits), coalesce(sum(credits.credits), 0)"
         "  FROM charges LEFT JOIN credits USING (charge_id)"

@@ -33,12 +33,12 @@ def data_of(message: Message, label: str) -> str:
 
 
 async def shown(person: Person, message: Message, text: str) -> Message:
-    """Wait until the message contains *text*, and return it."""
+    """Wait until the message contains *text*, and return the changed message."""
     return await _once(person, message, lambda now: text in now["text"])
 
 
 async def changed(person: Person, message: Message) -> Message:
-    """Wait until the message has other buttons, and return it."""
+    """Wait until the bot has replaced the buttons of the message, and return the changed message."""
     return await _once(person, message, lambda now: now["reply_markup"] != message["reply_markup"])
 
 
@@ -68,7 +68,7 @@ async def actions(pool: Pool) -> list[tuple[str, int, str]]:
 
 
 async def forge(sandbox: Sandbox, person: Person, presses: Sequence[str]) -> None:
-    """Send a person a message with buttons that the bot itself never sends, as if their client had been modified."""
+    """Send a person a message with buttons that the bot itself never sends, as if the person used a modified client."""
     markup = {"inline_keyboard": [[{"text": data, "callback_data": data}] for data in presses]}
     message = {"chat_id": person.telegram_id, "text": "x", "reply_markup": markup}
     sent = await sandbox.client.post(f"/telegram/bot{TOKEN}/sendMessage", json=message)

@@ -1,4 +1,4 @@
-"""The real bot with its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
+"""Fixtures that run the real bot with its own role in a real Postgres, and the stand-in for Telegram over HTTP."""
 
 import asyncio
 import functools
@@ -36,7 +36,7 @@ class Running:
     is_killed: bool = False
 
     async def kill(self) -> None:
-        """End the bot without draining or saving anything: the closest to `kill -9` within one process."""
+        """End the bot without draining or saving anything. This is the best simulation of `kill -9` within one process."""
         self.is_killed = True
         self.task.cancel()
         await asyncio.wait({self.task})
@@ -58,9 +58,9 @@ def free_port() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def no_time_for_tls() -> Iterator[None]:
     """
-    Spend no time on TLS: the stand-in for Telegram speaks plain HTTP.
+    Skip aiogram's work for TLS, because the stand-in for Telegram speaks plain HTTP.
 
-    For each session, and a bot has two, aiogram reads the trusted certificates, and waits 250 ms for TLS connections to close.
+    For each session, aiogram reads the trusted certificates, and waits 250 ms for TLS connections to close. A bot has two sessions.
     """
     tls = SimpleNamespace(create_default_context=functools.cache(ssl.create_default_context))
     clock = SimpleNamespace(sleep=lambda _seconds: asyncio.sleep(0), TimeoutError=asyncio.TimeoutError)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Gate:
-    """Forwards bytes between its own port and Postgres while it is open."""
+    """Forwards bytes between its own port and Postgres while the gate is open."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

@@ -60,12 +60,12 @@ class Outbox:
         return found
 
     async def states(self) -> dict[int, str]:
-        """The state of each user's last notification."""
+        """Return the status of each user's last notification."""
         rows = await self.pool.fetch("SELECT telegram_id, status FROM notifications ORDER BY notification_id")
         return {row["telegram_id"]: row["status"] for row in rows}
 
     async def put_off(self, *, count: int = 1) -> None:
-        """Wait until failed attempts have put at least *count* notifications off by more than two minutes."""
+        """Wait until at least *count* notifications are postponed by more than two minutes after failed attempts."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             later = (
                 "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 minutes'"

@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 @dataclass
 class Person:
-    """A user with a private chat with the bot."""
+    """A user who has a private chat with the bot."""
 
     sandbox: Sandbox
     telegram_id: int
@@ -77,8 +77,8 @@ async def people(sandbox: Sandbox, ids: Iterable[int]) -> list[Person]:
     """
     Return an English-speaking user for each id.
 
-    A test of many cases takes a user for each case, because the bot writes only four messages at once into one chat, and then one a
-    second.
+    A test of many cases uses one user for each case. With only one user, the test would be slow, because the bot sends four messages at
+    once to one chat, and then only one per second.
     """
     return [await Person(sandbox, one).become(first_name="P", language_code="en") for one in ids]
 

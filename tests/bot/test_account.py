@@ -96,7 +96,11 @@ async def test_erasure_is_explained_before_it_is_done(anna: Person, ledger: Ledg
 async def test_erasure_removes_the_notes_of_dismissed_charges_but_not_of_unmatched_ones(
     anna: Person, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The supporter has two more charges: one is dismissed, and an operator still has to decide the other."""
+    """
+    The supporter has two more charges, and one of them is dismissed.
+
+    An operator still has to decide on the other charge and may need its note, so this note must be kept.
+    """
     code = await anna.ask_for_code("5")
     names: dict[str, Any] = {"supporter_id": 7, "supporter_name": "Anna K.", "supporter_email": "anna@example.org"}
     await webhook.settle(a_payment(amount=5, support_note=code, **names))

@@ -1,4 +1,4 @@
-"""The Mini App's API: it answers only users whom Telegram's signature names, and only with their own data."""
+"""The Mini App's API answers only users who are named in data with Telegram's signature, and only with their own data."""
 
 import asyncio
 import json
@@ -222,7 +222,7 @@ async def test_an_eleventh_open_payment_is_refused(visit: Visit) -> None:
 
 
 async def test_an_authorization_header_that_is_not_text_is_refused(visit: Visit) -> None:
-    """HTTP clients refuse to send such bytes, so the test writes them to the socket itself."""
+    """HTTP clients refuse to send a header with such bytes, so the test writes the request to a socket."""
     host, _, port = visit().url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     request = (
@@ -436,7 +436,11 @@ async def test_if_all_places_are_taken_the_oldest_stream_is_displaced_and_told_w
 
 
 def test_three_pages_without_a_stream_can_poll_within_the_rate_limit() -> None:
-    """Only visible pages poll, so more than three are rare; and a refused poll is repeated a few seconds later."""
+    """
+    Check three pages, because more are rare: only visible pages poll.
+
+    With more pages, a refused poll does little harm, because the page repeats it a few seconds later.
+    """
     script = (Path(__file__).parents[2] / "miniapp/server.js").read_text(encoding="utf-8")
     [poll_milliseconds] = map(int, re.findall(r"POLL_MILLISECONDS = (\d+);", script))
     polls = [step * poll_milliseconds / 1000 for step in range(3600_000 // poll_milliseconds)]

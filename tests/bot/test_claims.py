@@ -1,4 +1,8 @@
-"""/claim, "I paid, but nothing came": three questions, an answer that reveals no charge, and a card for operators."""
+"""
+The command /claim, for users who paid but got no credits.
+
+The bot asks three questions, gives an answer that reveals no charge, and sends a card to the operators.
+"""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -63,7 +67,7 @@ async def test_the_answer_reveals_nothing_about_a_strangers_payment(
 ) -> None:
     stranger = {"supporter_id": 7, "supporter_name": "Mykola Hrynko", "supporter_email": "mykola@example.org"}
     without = await claim(bohdan, "press:Сьогодні", "press:$5", "press:Пропустити")
-    await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # fields of any kind
+    await webhook.post(a_payment(amount=5, support_note="for the cats", **stranger))  # type: ignore[arg-type]  # fields of several types
 
     heard = await claim(anna, "press:Today", "press:$5", "press:Skip")
 
@@ -144,7 +148,7 @@ async def test_a_user_cannot_withdraw_another_users_claim(
 
 @pytest.mark.usefixtures("bot")
 async def test_a_claim_raised_during_the_questions_is_shown_and_can_be_withdrawn(anna: Person, ledger: Ledger) -> None:
-    """As if the user had claimed on another phone meanwhile."""
+    """The test raises a claim between two answers, as if the user had sent it from another phone."""
     await claim(anna, "press:Today", "press:$5")
     faster = ClaimedPayment(datetime.now(UTC).date(), Decimal(7), "USD", None)
     await raise_claim(ledger.pool, TelegramId(ANNA), faster, now=datetime.now(UTC))

@@ -39,7 +39,7 @@ async def test_a_clock_that_is_behind_is_shown_in_the_metrics(run_bot: RunBot, m
 async def test_a_server_that_does_not_tell_the_time_leaves_the_last_measurement(
     run_bot: RunBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A missing answer does not prove that the clock is right."""
+    """An answer without a time does not prove that the clock is right, so the old measurement must stay visible."""
     CLOCK_OFFSET.set(HOUR)
     asked = asyncio.Event()
 

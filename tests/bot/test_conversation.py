@@ -182,7 +182,7 @@ async def test_an_update_delivered_twice_records_one_pending_payment(anna: Perso
     await anna.say("/pay 10", repeat=2)
     first = code_in((await anna.hear())["text"])
 
-    # Updates of one chat are handled in order, so the repeat is done when this one is answered.
+    # The bot handles updates of one chat in order, so it has handled the repeated update when it answers /balance.
     await anna.ask("/balance")
 
     assert [first] == [row[0] for row in await pool.fetch("SELECT payment_id FROM pending_payments")]
@@ -354,7 +354,7 @@ async def test_a_user_cannot_cancel_another_users_payment(
 ) -> None:
     annas = await anna.ask_for_code("10")
     bohdans = await bohdan.ask_for_code("10")
-    # As if Bohdan's client had been modified: the button in his chat names a payment of Anna's.
+    # Simulate a modified client: the button in Bohdan's chat now names a payment that belongs to Anna.
     await pool.execute("UPDATE pending_payments SET telegram_id = $1 WHERE payment_id = $2", ANNA, bohdans)
 
     answer = await bohdan.press("Скасувати")

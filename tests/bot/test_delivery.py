@@ -1,4 +1,4 @@
-"""Notifications reach users and operators despite any fault of Telegram, and only once unless an answer was lost."""
+"""Notifications reach users and operators despite faults of Telegram. Each arrives only once, unless Telegram's answer was lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -165,7 +165,7 @@ async def test_a_notification_that_cannot_be_rendered_is_given_up_and_the_next_i
 
 
 async def failing(sandbox: Sandbox, *kinds: str) -> dict[str, Person]:
-    """Let the next message to a user fail, for one user for each kind of fault; return the users by the kind."""
+    """Create one user for each kind of fault, and make the next message to this user fail. Return the users by kind."""
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
     for kind, user in users.items():
         await met(user)
@@ -199,7 +199,7 @@ async def test_a_notification_is_never_given_up_because_of_telegrams_faults(sand
 
 @pytest.mark.usefixtures("bot")
 async def test_a_failed_message_is_not_overtaken_by_the_next(sandbox: Sandbox, webhook: Webhook) -> None:
-    """Each user has a pending payment of another amount, so that no two payments are alike."""
+    """Each user pays a different amount, so that no two payments are alike."""
     kinds = ("server_error", "not_json", "reset", "too_many_requests")
     users = dict(zip(kinds, await people(sandbox, range(1000, 1000 + len(kinds))), strict=True))
     for amount, (kind, user) in enumerate(users.items(), start=5):
@@ -218,7 +218,11 @@ async def test_a_failed_message_is_not_overtaken_by_the_next(sandbox: Sandbox, w
 async def test_a_message_that_fails_for_an_unknown_reason_blocks_its_chat_for_a_bounded_time(
     pool: Pool, outbox: Outbox, minutes: int, *, passes: bool
 ) -> None:
-    """The next attempt is 5 to 10 minutes away. A message that would then have blocked its chat for over 15 minutes is set aside."""
+    """
+    A message is set aside if it would have blocked its chat for over 15 minutes at the next attempt.
+
+    The message of this test has failed for *minutes*, and its next attempt is 5 to 10 minutes away.
+    """
     sent: list[str] = []
 
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
@@ -242,7 +246,11 @@ async def test_a_message_that_fails_for_an_unknown_reason_blocks_its_chat_for_a_
 async def test_a_fault_of_telegram_blocks_a_chat_unless_other_messages_are_sent_meanwhile(
     pool: Pool, outbox: Outbox, *, takes_others: bool
 ) -> None:
-    """While Telegram is down, the order is kept without a time limit; if Telegram refuses only one message, that message is the cause."""
+    """
+    While Telegram is down, the messages to a chat keep their order without a time limit.
+
+    If Telegram accepts messages to other chats, the failing message itself is the probable cause, so it is set aside.
+    """
 
     async def send(chat_id: int, text: str, keyboard: InlineKeyboardMarkup | None, *, is_silent: bool = False) -> int:
         if "$5" in text:
@@ -307,7 +315,7 @@ async def test_sending_pauses_for_as_long_as_telegram_asks(
     refused, *sent = (await sends(sandbox))[before:]
     assert refused["status"] == 429
     late = [one for one in sent if seconds_between(refused, one) >= 1.9]
-    # The other chat's message may already have been on its way when the refusal came.
+    # One early message is allowed: the message to the other chat may have been sent before the refusal arrived.
     assert len(late) >= len(sent) - 1 > 0
 
 
@@ -554,7 +562,7 @@ async def test_a_bot_that_loses_the_lease_leaves_its_queued_messages_to_the_next
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not notifier._busy:  # noqa: ASYNC110 — the notifier has no event to wait for
                 await asyncio.sleep(0.01)
-        # As if this process had been suspended for longer than the lease.
+        # Give the lease to another holder, as if this process had been suspended for longer than the lease lasts.
         monkeypatch.setattr(Lease, "is_held", False)
         await pool.execute("UPDATE leases SET holder = gen_random_uuid(), ends_at = now() + interval '1 hour'")
         async with asyncio.timeout(DEADLINE_SECONDS):

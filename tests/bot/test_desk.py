@@ -1,4 +1,8 @@
-"""The operator's desk: decisions on cards, search and lists. If two operators decide at once, one succeeds; others have no access."""
+"""
+The operator's desk: decisions on cards, search and lists.
+
+If two operators decide at once, only one of them succeeds. Users who are not operators have no access.
+"""
 
 import asyncio
 import itertools
@@ -57,12 +61,12 @@ FORGED = (
 )
 OTHER = 901
 MANY = range(OPERATOR, OPERATOR + 20)
-"""Operators for tests of many cases; see `people`."""
+"""The ids of operators for tests of many cases. The docstring of `people` says why such tests need many."""
 
 CREDIT_PAID = (
     "INSERT INTO credits (telegram_id, kind, credits, charge_id) SELECT 101, 'payment', 500, charge_id FROM paid"
 )
-"""The end of a statement that marks charges as matched: each matched charge must have its credit."""
+"""The end of a statement that marks charges as matched. It adds the credit that each matched charge must have."""
 
 
 @pytest.fixture
@@ -182,7 +186,7 @@ async def test_later_reminds_this_operator_once_unless_the_charge_is_decided(
 
     reminders = "SELECT count(*) FROM notifications WHERE status = 'pending' AND due_at > now() + interval '2 hours'"
     assert await pool.fetchval(reminders) == 1
-    # The reminder is dated at its due time, so it does not count as a late message.
+    # A reminder is created with its due time as `created_at`, so the wait does not count as a delay of the message.
     assert await pool.fetchval("SELECT due_at - created_at FROM notifications WHERE status = 'pending'") == timedelta(0)
     await operator.press(data_of(card, "For no user"))
     await answer(operator, await operator.hear(), "a tip")
@@ -264,7 +268,7 @@ async def test_if_two_operators_dismiss_at_once_one_succeeds_and_the_other_is_to
 async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_once(
     run_bot: RunBot, anna: Person, operator: Person, other: Person, ledger: Ledger
 ) -> None:
-    """These are two separate orders. Each operator is told the new balance, so a duplicate is noticed at once."""
+    """Two commands are two separate orders. Each operator is told the new balance, so an unwanted duplicate is noticed at once."""
     async with run_bot(ADMIN_IDS=f"{OPERATOR},{OTHER}"):
         for person in (anna, other):
             await person.ask("/start")
@@ -281,7 +285,7 @@ async def test_two_operators_who_credit_at_once_both_credit_and_each_of_them_onc
 
 
 async def undo_twice(operator: Person, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Send the command twice and answer "Yes" twice; return the second question, and the bot's reply to the second "Yes"."""
+    """Send the command twice and answer "Yes" twice. Return the second question, and the bot's reply to the second "Yes"."""
     first, second = await ask(operator, command), await ask(operator, command)
     await operator.press(data_of(first, "Yes"), message_id=first["message_id"])
     return second, await operator.press(data_of(second, "Yes"), message_id=second["message_id"])
@@ -368,7 +372,7 @@ async def test_a_charge_that_was_decided_meanwhile_disappears_from_a_claims_card
 async def test_a_question_without_its_reason_moves_no_credits(
     sandbox: Sandbox, anna: Person, operator: Person, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """The reason is read from the question's text, which Telegram no longer sends with a press on a very old message."""
+    """The bot reads the reason from the question's text. If a user presses a button of a very old message, Telegram omits this text."""
     await webhook.settle(a_payment(support_note=await anna.ask_for_code("5")))
     await operator.ask("/start")
     presses = ["da|101|500", "du|1|1|1|0"]
@@ -431,7 +435,7 @@ async def test_lists_have_pages_and_tolerate_decisions_made_meanwhile(
     await operator.ask("/start")
     assert "No payment waits" in await operator.ask("/unmatched")
     await webhook.settle(*(a_payment(amount=amount) for amount in range(20, 28)))
-    # The operator gets five cards and a summary of the rest.
+    # Skip the five cards and the summary of the rest, which the operator gets first.
     for _ in range(6):
         await operator.hear()
 
@@ -541,7 +545,7 @@ async def test_an_unreadable_event_can_be_dismissed_with_a_reason(
 
 @pytest.mark.usefixtures("bot")
 async def test_the_doctor_ignores_events_whose_body_was_erased(operator: Person, webhook: Webhook, pool: Pool) -> None:
-    """If `RETENTION_DAYS` is less than 7, bodies are erased within the week that the doctor looks back."""
+    """The doctor checks events of the last seven days. If `RETENTION_DAYS` is less, some of their bodies are already erased."""
     await operator.ask("/start")
     await webhook.post(b"{not JSON")
     await operator.hear()
@@ -872,7 +876,7 @@ ILLS = {
 async def test_the_doctor_reports_each_problem_with_its_remedy(
     run_bot: RunBot, sandbox: Sandbox, webhook: Webhook, pool: Pool
 ) -> None:
-    """Six operators ask in turn, because one chat gets only four messages at once."""
+    """Six operators ask in turn, because the bot sends only four messages at once to one chat."""
     *present, absent = await people(sandbox, MANY[:7])
     async with run_bot(ADMIN_IDS=",".join(str(one.telegram_id) for one in (*present, absent))):
         for operator in present:
@@ -922,7 +926,11 @@ async def test_a_dry_run_shows_todays_decisions_and_changes_nothing(
 async def test_a_dry_run_considers_the_charges_that_waited_then_and_not_those_that_wait_now(
     anna: Person, bohdan: Person, operator: Person, webhook: Webhook
 ) -> None:
-    """The second charge was not matched by amount because the first one waited. An operator has dismissed both since."""
+    """
+    The second charge was not matched by its amount, because the first charge of this amount was still waiting.
+
+    Both charges are dismissed before the dry run, which must decide as if the first charge were still waiting.
+    """
     first = await card_of(operator, webhook, amount=5)
     await anna.ask_for_code("5")
     await webhook.settle(a_payment(amount=5))
@@ -1034,7 +1042,7 @@ async def test_the_result_of_a_large_dry_run_fits_into_a_message(
 
     said = await operator.ask(datetime.now(UTC).strftime("/replay %Y-%m-%d"))
     while "decided otherwise" not in said:
-        # Skip cards and the summary. They are sent now because the operator became reachable by writing.
+        # Skip the cards and the summary. The bot sends them now, because the operator became reachable by writing.
         said = (await operator.hear())["text"]
 
     assert "26 payments, 26 decided otherwise" in said

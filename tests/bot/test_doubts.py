@@ -1,4 +1,8 @@
-"""Cards of charges that only a person may decide: they show the doubt, both values of a contradiction, and users named in the note."""
+"""
+Cards of charges that only a person may decide.
+
+Such a card shows the doubt, both values if two values contradict each other, and the users who are named in the note.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Guesses, which are payments matched by amount and time: labelled for users and operators, and undone with one tap."""
+"""Guesses are payments matched by amount and time. They are labelled for users and operators, and can be undone with one tap."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from tests.sandbox.world import Sandbox
 
 
 async def guessed(person: Person, webhook: Webhook, *, amount: int = 5) -> Message:
-    """Have a payment matched by amount and time, and return the message that its user gets."""
+    """Send a payment that is matched by amount and time, and return the message that its user gets."""
     await person.ask_for_code(str(amount))
     await webhook.settle(a_payment(support_note="thanks", amount=amount))
     return await person.hear()

@@ -1,4 +1,4 @@
-"""A host bot includes the payments in its own Dispatcher: it keeps its state, and gets metrics and a clean stop."""
+"""A host bot that includes the payments in its own Dispatcher keeps its own state, gets metrics, and stops cleanly."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ class Host:
 
     @property
     def state(self) -> FSMContext:
-        """The host bot's own state for Anna."""
+        """Return the context in which the host bot stores its own state for Anna."""
         return self.dispatcher.fsm.get_context(self.bot, ANNA, ANNA)
 
 
@@ -44,7 +44,7 @@ async def host(sandbox: Sandbox, role_url: Callable[[str], str]) -> AsyncIterato
         polling = asyncio.create_task(dispatcher.start_polling(bot, handle_signals=False))
         await sandbox.get("/telegram/calls", method="getUpdates", count=1, wait=DEADLINE_SECONDS)
         yield Host(bot, dispatcher, polling, stopping)
-        with suppress(RuntimeError):  # a test may have stopped it
+        with suppress(RuntimeError):  # a test may have stopped the polling already
             await dispatcher.stop_polling()
         await polling
 

@@ -25,7 +25,7 @@ from tests.integration.people import ANNA
 from tests.sandbox.world import TOKEN, Sandbox
 
 WEBHOOK_URL = "https://nowhere.invalid/telegram-webhook"
-"""The stand-in for Telegram cannot reach the bot here, because the tests push the updates themselves."""
+"""The address does not exist. The tests push all updates themselves, so the stand-in for Telegram must not reach the bot."""
 
 
 @pytest.fixture
@@ -139,9 +139,9 @@ async def test_a_telegram_server_that_changed_its_address_is_found_again(
     sandbox: Sandbox, role_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    In `make chaos`, Docker gave a killed stand-in for Telegram a new address, and the bot never reached it again.
+    In `make chaos`, Docker gave the restarted stand-in for Telegram a new address, and the bot did not find the stand-in again.
 
-    By default, aiogram looks an address up again only after an hour.
+    By default, aiogram resolves a host name again only after an hour.
     """
     addresses = ["127.0.0.2"]
 
@@ -229,7 +229,7 @@ async def test_an_apology_that_telegram_refuses_is_not_logged_as_an_error(
     async with run_bot(DATABASE_URL=gated_url):
         await anna.ask("/start")
         gate.close()
-        # Longer than an answer may wait, so it is not retried.
+        # This pause is longer than an answer may wait, so the bot does not retry its apology.
         await sandbox.post("/telegram/misbehave", method="sendMessage", kind="too_many_requests", retry_after=601)
         calls = len(await sandbox.get("/telegram/calls", method="sendMessage"))
         await anna.say("/pay 10")
@@ -351,7 +351,7 @@ async def test_an_update_without_the_secret_is_refused(telegram: Telegram, pool:
 
 
 async def test_a_bad_update_is_refused_before_its_body_arrives(telegram: Telegram) -> None:
-    """The first comes from a stranger, and the second is longer than the limit."""
+    """The first update has a wrong secret, and the second is longer than the limit."""
     for secret, length, status in (("wrong", 1000, 401), (webhook_secret(TOKEN), UPDATE_BYTES_MAX + 1, 413)):
         reader, writer = await asyncio.open_connection("127.0.0.1", telegram.port)
 

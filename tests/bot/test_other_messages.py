@@ -1,4 +1,4 @@
-"""Messages other than texts and buttons: each gets a helpful answer, or none on purpose."""
+"""Messages other than texts and buttons. The bot answers each with help, or ignores it on purpose."""
 
 import itertools
 import time
@@ -39,7 +39,7 @@ async def send(person: Person, kind: str = "message", **message: Any) -> None:
 
 
 async def says_nothing_to(person: Person, kind: str = "message", **message: Any) -> None:
-    """Send a message, and check that the bot answers the next one but not this one."""
+    """Send a message and then a text, and check that the bot answers only the text."""
     await person.ask("/start")
     count = len(await person.messages())
     await send(person, kind, **message)

@@ -1,4 +1,9 @@
-"""Payments that are for no user: one tap dismisses them and can remember their sender; an undo or a valid code forgets the sender."""
+"""
+Payments that are for no user.
+
+An operator dismisses such a payment, and can choose to remember its supporter, item or subscription. The bot then dismisses the next
+payments of the same kind without a card, until the operator undoes the choice or a payment contains a valid code.
+"""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -12,7 +12,7 @@ from tests.sandbox.world import Sandbox
 
 
 async def paid(person: Person, webhook: Webhook, amount: int = 50) -> dict[str, object]:
-    """Have a payment credited, and return its event."""
+    """Send a payment that is credited to the person, and return the event of the payment."""
     event = a_payment(support_note=await person.ask_for_code(str(amount)), amount=amount)
     await webhook.settle(event)
     await person.hear()
@@ -20,7 +20,7 @@ async def paid(person: Person, webhook: Webhook, amount: int = 50) -> dict[str, 
 
 
 async def opened(operator: Person, number: int = 1) -> Message:
-    """Open the card of a charge."""
+    """Open the card of a charge, and return the card."""
     await operator.press(data_of(await ask(operator, f"/find {number}"), f"#{number}"))
     return await operator.hear()
 

@@ -1,7 +1,7 @@
 """
-Many users write at once: each gets every answer in order, and users who paid are told in between.
+Many users write at once. Each of them gets every answer in order, and users who paid are notified while answers are still queued.
 
-100 users by default; `make rush` simulates 1,000.
+The tests simulate 100 users by default; `make rush` simulates 1,000.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PAYERS = range(5_000, 5_000 + min(PEOPLE // 5, 100))
 ARRIVAL_SECONDS = 2.0
 TELEGRAM_PER_SECOND = 30
 SECONDS_MAX = 80 * PEOPLE / 1000 + 5
-"""Scaled from the budget of 80 seconds for 1,000 people with two answers each, plus a little for the start."""
+"""The budget is 80 seconds for 1,000 people with two answers each. It is scaled to PEOPLE, plus 5 seconds for the start."""
 
 
 async def come_in(person: Person, *, after_seconds: float) -> None:
@@ -72,7 +72,7 @@ async def test_each_of_many_users_gets_both_answers_in_order(run_bot: RunBot, sa
 async def test_users_who_paid_are_told_while_many_others_are_answered(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool
 ) -> None:
-    """While answers wait, every fifth message is a notification."""
+    """While answers wait to be sent, every fifth message that the bot sends must be a notification."""
     for user in PAYERS:
         await sandbox.meet(user)
 
@@ -116,7 +116,7 @@ async def test_refusals_lose_no_answer_and_are_not_followed_by_a_burst(run_bot: 
 async def test_while_the_database_is_busy_no_user_is_asked_to_try_again(
     run_bot: RunBot, sandbox: Sandbox, pool: Pool, people: int
 ) -> None:
-    """All database connections of the bot wait for one lock, for longer than the timeout of connecting."""
+    """All database connections of the bot wait for one lock, for longer than the connection timeout."""
     crowd = await gather_outside(sandbox, range(20_001, 20_001 + people))
     async with run_bot():
         await rush_in(await gather_outside(sandbox, range(20_000, 20_001)))

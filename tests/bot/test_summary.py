@@ -1,4 +1,4 @@
-"""If many charges need an operator at once, one summary message counts them and is kept up to date."""
+"""If many charges need an operator at once, one summary message shows their number and is kept up to date."""
 
 import asyncio
 from datetime import timedelta
@@ -69,7 +69,7 @@ async def test_the_summary_follows_decisions_and_new_payments(operator: Person, 
     more = await shown(operator, "21 waiting for you")
 
     assert before["message_id"] == decided["message_id"] == more["message_id"]
-    # The message was edited, which makes no sound; no new one was sent.
+    # The bot edited the summary, which makes no sound, and sent no second summary.
     assert len([one for one in await operator.texts() if "waiting for you" in one]) == 1
 
 

@@ -17,7 +17,7 @@ BURST = 3
 
 @pytest.fixture
 def small_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow a few updates at once. The bot would need half a minute to answer the 30 that are allowed otherwise."""
+    """Allow only a few updates at once. Normally 30 are allowed, and the bot would need half a minute to answer them all."""
     monkeypatch.setattr("coffee_ledger.telegram.assembly.Throttle", partial(Throttle, burst=BURST))
 
 

@@ -1,4 +1,4 @@
-"""A visitor of the Mini App. Another library than the one under test signs the init data."""
+"""A visitor of the Mini App. Its init data is signed by a library that the product does not use."""
 
 import asyncio
 import json

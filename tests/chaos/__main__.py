@@ -4,8 +4,8 @@ Break the running product at random, under load, and check that nothing was lost
 Settings, from the environment:
 
 CHAOS         `faults` (default) causes every fault, one after the other and sometimes two at once.
-              `bot-kills` kills the bot about every 8 seconds, or 4 seconds after it became healthy, and sends payments only. It
-              measures the delay of the users' notifications.
+              `bot-kills` kills the bot about every 8 seconds, but lets it run for about 4 seconds after it became healthy. This
+              mode sends payments only, and measures the delay of the users' notifications.
 CHAOS_MINUTES The duration: 10 by default, or 13 for `bot-kills`.
 CHAOS_SEED    The seed of an earlier run, to repeat its sequence of faults.
 CHAOS_ONLY    Words such as `disk` or `kill`. Only faults with these words in their names are caused.
@@ -37,7 +37,7 @@ from tests.chaos.stack import SERVICES, CommandError, Stack
 from tests.e2e.stack import free_ports
 
 SECRET = "sandbox-secret-that-signs-nothing-real"
-"""The value in .env.sandbox."""
+"""The webhook's secret in .env.sandbox."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ async def running_stack(environment: Mapping[str, str], record: report.Record) -
 
 
 def shared_folder() -> Path:
-    """Make a folder that the sandbox can write to, although it runs as another user."""
+    """Make a folder that the sandbox can write to, although its container runs as another user."""
     folder = Path(tempfile.mkdtemp(prefix="coffee-ledger-chaos-"))
     folder.chmod(0o777)
     return folder
@@ -137,7 +137,7 @@ async def keep_logs(stack: Stack, record: report.Record) -> None:
 
 @asynccontextmanager
 async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Use a new connection for each delivery: if a dying proxy closed a reused one, it would look like a refused delivery."""
+    """Use a new connection for each delivery. If a dying proxy closed a reused connection, the delivery would look refused."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session:
         yield session
 

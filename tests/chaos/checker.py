@@ -1,7 +1,7 @@
 """
 Compare the events that were sent with the rows of the database and the messages in Telegram.
 
-Shares no code with the product: it reads tables by its own SQL, and messages from the record of the stand-in for Telegram.
+The checker shares no code with the product: it reads tables with its own SQL, and messages from the record of the stand-in for Telegram.
 `test_checker.py` plants each kind of violation and expects the checker to find it.
 """
 
@@ -108,7 +108,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A message about a fact that the user had already been told; one of *faults* may have caused it."""
+    """A message about a fact that an earlier message had already reported. Each of *faults* may have caused the repeat."""
 
     first: Message
     again: Message
@@ -120,14 +120,14 @@ class Verdict:
     violations: Sequence[Violation]
     repeats: Sequence[Repeat]
     seconds_to_message: Sequence[float]
-    """The times from a payment's ledger entry to the first message about it, where both exist."""
+    """The seconds from a payment's ledger entry to the first message about the payment, if both exist."""
 
     def count(self, *kinds: Kind) -> int:
         return sum(violation.kind in kinds for violation in self.violations)
 
 
 def check(sent: Sent, tables: Tables, messages: Iterable[Message], faults: Sequence[Fault]) -> Verdict:
-    """Check a run. The load must have ended, and the product must be quiet again."""
+    """Check a run after the load has ended and the product has finished its work."""
     telling = _check_messages(sent, tables, messages, faults)
     violations = [
         *_check_events(sent, tables),
@@ -216,7 +216,7 @@ def _expected_balances(sent: Sent, tables: Tables) -> Counter[int]:
     """
     Add up the payments of each user that were not refunded.
 
-    Events that were stored but never acknowledged count as well: the sender was told nothing, so both outcomes are right.
+    Include events that were stored but never acknowledged. The sender of such an event got no answer, so the product may store it or not.
     """
     expected: Counter[int] = Counter()
     for name, events in _stored_events(sent, tables).items():
@@ -238,7 +238,7 @@ class _Telling:
 
 @dataclass
 class _Owed:
-    """The least and the greatest number of messages about one fact that one user must get."""
+    """The minimum and the maximum number of messages that one user must get about one fact."""
 
     least: int = 0
     most: int = 0
@@ -268,7 +268,8 @@ def _owed(sent: Sent, tables: Tables) -> dict[Told, _Owed]:
     """
     List the facts that users must be told.
 
-    A payment and its refund in one transaction may cause one message or two. The refund always causes one.
+    If a payment and its refund were credited in one transaction, the message about the payment is optional. The message about the refund
+    is always required.
     """
     owed: defaultdict[Told, _Owed] = defaultdict(_Owed)
     for name, entries in tables.of_charge.items():
@@ -297,7 +298,7 @@ def _told(messages: Iterable[Message]) -> dict[Told, list[Message]]:
 
 
 def _repeats(heard: Sequence[Message], allowed: int, faults: Sequence[Fault]) -> Iterator[Repeat]:
-    """Pair each surplus message with the one before it, which the bot could not mark as sent."""
+    """Pair each surplus message with the message before it, which the bot did not mark as sent and therefore repeated."""
     for place in range(allowed, len(heard)):
         first = heard[place - 1]
         yield Repeat(first, heard[place], [fault for fault in faults if fault.may_repeat(first)])

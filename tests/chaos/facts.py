@@ -4,30 +4,32 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SETTLES_DOWN_SECONDS = 10.0
-"""For about this long after a fault is undone, its services still start, recover and reconnect."""
+"""After a fault is undone, the affected services need about this time to start, recover and reconnect."""
 
 TELLING = frozenset({"bot", "db", "sandbox"})
-"""A message is sent and then marked as sent. A fault in one of these services can prevent the mark, so the message is repeated."""
+"""
+The bot sends a message and then marks it as sent. If a fault in one of these services prevents the mark, the bot repeats the message.
+"""
 
 
 @dataclass
 class Charge:
-    """One simulated movement of money."""
+    """One simulated charge, and the credits that it must give."""
 
     name: str
-    """The transaction id, or the subscription and the start of its period."""
+    """The transaction id, or for a membership the subscription id and the start of the paid period."""
     user: int | None
-    """The owner of the code in the note; None if it contains no code of ours, so that no user may be credited."""
+    """The owner of the code in the note. None if the note contains no code of ours; then no user may be credited."""
     amount: str
-    """As the bot writes it, such as "$12.34"."""
+    """The amount as the bot writes it, such as "$12.34"."""
     credits: int
 
 
 class Role(StrEnum):
     PAYS = "pays"
-    """Reports the money, and its text identifies the user."""
+    """The event reports the money, and its text identifies the user."""
     ANNOUNCES = "announces"
-    """Reports the money before its code is known."""
+    """The event reports the money before the supporter has entered the code."""
     REFUNDS = "refunds"
 
 
@@ -71,7 +73,7 @@ class Fault:
         return self.begun_at <= ended_at and began_at <= end
 
     def may_repeat(self, message: Message) -> bool:
-        """Tell whether the fault can have kept the bot from marking *message* as sent."""
+        """Tell whether the fault may have prevented the bot from marking *message* as sent."""
         return bool(self.services & TELLING) and self.was_in_force(message.at - 1, message.at + 2)
 
 
@@ -82,7 +84,7 @@ class Answer:
     began_at: float
     ended_at: float
     failure: str
-    """The status or the error; empty after 2xx."""
+    """The HTTP status or the name of the error; empty if the status was 2xx."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The faults: each is inflicted, lasts for a while, and is undone."""
+"""The faults. A run inflicts each fault, waits for a while, and undoes the fault."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ Inflict = Callable[[Stack], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True)
 class Plan:
-    """A fault that can be inflicted; two at once must touch different services."""
+    """A fault that can be inflicted. Two faults at the same time must touch different services."""
 
     name: str
     services: frozenset[str]
@@ -46,7 +46,7 @@ def plans() -> list[Plan]:
 
 
 DISKS_AND_WAY = frozenset({"db", "webhook", "proxy"})
-"""A full disk has an effect only while deliveries arrive, so no other fault may touch the services on their way."""
+"""A full disk has an effect only while deliveries arrive, so no other fault may touch the services that deliveries need."""
 
 CUTS = (
     ("proxy", "edge"),
@@ -63,9 +63,9 @@ CUTS = (
 
 def deal(chance: random.Random, only: str = "") -> Iterator[Sequence[Plan]]:
     """
-    Yield one or two faults at a time, for ever. No fault is repeated before all were yielded once.
+    Yield one or two faults at a time, without end. No fault is repeated before all faults were yielded once.
 
-    *only* restricts them to the faults with these words in their names.
+    If *only* is set, yield only faults with these words in their names.
     """
     deck: list[Plan] = []
     while True:
@@ -90,7 +90,7 @@ def _bound(inflict: Callable[..., AbstractAsyncContextManager[None]], *words: st
 
 @asynccontextmanager
 async def killed(stack: Stack, service: str) -> AsyncIterator[None]:
-    """Kill with SIGKILL. Docker does not restart a container after `docker kill`, so the undoing starts it."""
+    """Kill the service with SIGKILL. Docker does not restart a container after `docker kill`, so start it at the end."""
     await stack.docker("kill --signal KILL", service)
     async with undone(lambda: stack.docker("start", service)):
         yield
@@ -140,7 +140,7 @@ async def backends_terminated(stack: Stack) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def telegram_in_trouble(stack: Stack) -> AsyncIterator[None]:
-    """Make calls fail in each way that Telegram's do; some take effect although they get no answer."""
+    """Make calls to Telegram fail in each known way. Some of the calls take effect although they get no answer."""
     async with aiohttp.ClientSession(stack.sandbox_url) as session:
         for kind, takes_effect in (
             ("server_error", False),

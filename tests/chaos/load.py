@@ -18,7 +18,10 @@ from tests.chaos.people import Person, Telegram
 
 ATTEMPTS_MAX = 5
 RETRY_SECONDS = 2.0
-"""Doubled after each attempt. BMC makes "up to 4 more deliveries with exponential delay", but does not publish the delays."""
+"""
+The delay before the first retry, doubled after each attempt. BMC makes "up to 4 more deliveries with exponential delay", but does not
+publish the delays.
+"""
 
 ANSWER_SECONDS_MAX = 15.0
 CREDITS_PER_DOLLAR = 100
@@ -38,7 +41,7 @@ class Subscription:
 
 @dataclass
 class Load:
-    """Sends deliveries while `run` is running; `finish` waits for those in progress."""
+    """Sends deliveries until `run` is cancelled; `finish` waits for the deliveries in progress."""
 
     session: aiohttp.ClientSession
     webhook_url: str
@@ -47,7 +50,7 @@ class Load:
     chance: random.Random
     sent: Sent = field(default_factory=Sent)
     _error: BaseException | None = None
-    """The exception that ended a task of this module: a mistake here, not in the product."""
+    """The exception that ended a task of the load. It shows a mistake in this module, not in the product."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(int(time.time()) % 10**8 * 10))
     _subscriptions: list[Subscription] = field(default_factory=list)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
@@ -57,7 +60,7 @@ class Load:
         return len(self._under_way)
 
     async def run(self, *, per_second: float, only_codes: bool = False) -> None:
-        """Start actions for ever, at irregular intervals, *per_second* on average."""
+        """Start actions until cancelled, at random intervals, *per_second* actions on average."""
         while True:
             self._start(self._pay_used_code() if only_codes else self._do_something())
             if not only_codes and self.chance.random() < 0.4:
@@ -109,7 +112,7 @@ class Load:
         await self._pay_and_perhaps_refund(person, paid, "extra_purchase", shop(paid, answers=[note]))
 
     async def _pay_used_code(self) -> None:
-        """Pay once more with a code that was paid before; it still names its user."""
+        """Pay with a code that was already paid. The code still identifies its user, so this payment must be credited, too."""
         person = self._any_user()
         paid = self._paid(person, self.chance.choice(person.paid_codes or self._take_code(person) or [""]))
         if not paid.note:
@@ -117,7 +120,11 @@ class Load:
         await self._report(self._charge(paid, person), "donation.created", Role.PAYS, payment(paid))
 
     async def _pay_with_slip(self) -> None:
-        """Pay with a fresh code that has one wrong sign. It is not used again, because only a live code is corrected."""
+        """
+        Pay with an unused code that has one wrong character.
+
+        The code is not used again, because the product corrects only codes of open payments.
+        """
         person = self._any_user()
         if not person.codes:
             return
@@ -170,7 +177,7 @@ class Load:
         await self._report(self._charge(paid, None), "donation.created", Role.PAYS, payment(paid))
 
     async def _pay_and_perhaps_refund(self, person: Person, paid: Paid, family: str, data: Data) -> None:
-        """Report a payment. For one in five, also report a refund: after the payment, at the same time, or before it."""
+        """Report a payment. In one of five cases, report a refund as well: after, with or before the payment."""
         charge = self._charge(paid, person)
         pays = self._report(charge, f"{family}.created", Role.PAYS, data)
         if self.chance.random() > 0.2:
@@ -196,7 +203,7 @@ class Load:
         return self.chance.choice(list(self.telegram.people.values()))
 
     def _user_with_code(self) -> tuple[Person, str]:
-        """Choose a user with a code that was never paid, or any user if codes have run out."""
+        """Choose a user with a code that was never paid, or any user with a paid code if no unpaid codes are left."""
         fresh = [person for person in self.telegram.people.values() if person.codes]
         person = self.chance.choice(fresh) if fresh else self._any_user()
         return person, (self._take_code(person) or person.paid_codes[-1:])[0]
@@ -260,7 +267,7 @@ class Load:
     # Deliveries ------------------------------------------------------------------------------------------------------
 
     async def _report(self, charge: Charge, type_: str, role: Role, data: Data) -> None:
-        """Deliver an event. One in seven is delivered twice at the same time; one in ten is repeated some seconds later."""
+        """Deliver an event. One event in seven is delivered twice at the same time, and one in ten is repeated some seconds later."""
         event = Event(next(self._numbers), type_, charge.name, role)
         self.sent.events[event.event_id] = event
         created = _now()
@@ -286,7 +293,7 @@ class Load:
         event.given_up = event.acknowledged == 0
 
     async def _post(self, body: bytes) -> bool:
-        """Post one delivery; return whether it was answered with 2xx."""
+        """Post one delivery, and return True if the answer is 2xx."""
         began_at, why = time.time(), ""
         try:
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)

@@ -19,7 +19,7 @@ class Told(NamedTuple):
 
 
 def read_told(message: Message) -> Told | None:
-    """Read which payment or refund a message is about; None if it is about neither."""
+    """Return the payment or refund that a message reports, or None if the message reports neither."""
     if found := CREDITED.match(message.text):
         return Told(message.chat_id, credited(int(found["credits"].replace(",", ""))), found["amount"])
     if found := REFUNDED.match(message.text):
@@ -32,6 +32,6 @@ def credited(credits: int) -> str:
 
 
 def read_code(message: Message) -> str | None:
-    """Read the code that a message shows to its user; None if it shows none."""
+    """Return the code that a message shows to its user, or None if the message shows no code."""
     found = CODE.search(message.text)
     return found["code"] if found else None

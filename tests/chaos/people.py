@@ -1,4 +1,4 @@
-"""Users of the bot, and the record of its messages to them."""
+"""Simulated users of the bot, and the record of the bot's messages to them."""
 
 import asyncio
 import json
@@ -14,10 +14,10 @@ from tests.chaos.facts import Message
 from tests.chaos.messages import read_code
 
 PICKS = (5, 10, 25, 50, 7, 8, 9)
-"""Whole amounts that users pick. The amounts that they pay have cents, so nothing is matched by amount."""
+"""The whole amounts for which users request codes. The amounts that users pay have cents, so no payment is matched by its amount."""
 
 JOINS_PER_SECOND = 7.0
-"""Each join causes two or three messages, and Telegram accepts 30 per second."""
+"""Each user who joins causes two or three messages, and Telegram accepts 30 messages per second."""
 
 ASKS_AGAIN_SECONDS = 15.0
 
@@ -30,21 +30,21 @@ class Person:
     paid_codes: list[str] = field(default_factory=list)
     payments: int = 0
     wants: int = 0
-    """The number of codes to ask for at first."""
+    """The number of codes that the user requests before the load starts."""
 
     @property
     def supporter_id(self) -> int:
         return 10_000_000 + self.telegram_id
 
     def next_amount(self) -> Decimal:
-        """Return an amount that this user never paid before: $1.01, $1.02 and so on, without the whole ones."""
+        """Return an amount that this user never paid before: $1.01, $1.02 and so on, without whole dollars."""
         self.payments += 1
         return Decimal(101 + self.payments + self.payments // 99) / 100
 
 
 @dataclass
 class Telegram:
-    """The users of the stand-in for Telegram, and the record of messages that it writes."""
+    """The users of the stand-in for Telegram, and the record of messages that the stand-in writes."""
 
     session: aiohttp.ClientSession
     url: str
@@ -54,7 +54,7 @@ class Telegram:
     _read_bytes: int = 0
 
     async def join(self, count: int, *, codes: int) -> None:
-        """Make *count* people press Start and ask for *codes* codes each; return when they have them."""
+        """Make *count* people press Start and request *codes* codes each. Return when all codes have arrived."""
         self.people = {50_000 + place: Person(50_000 + place, wants=codes) for place in range(count)}
         joining = []
         for person in self.people.values():
@@ -67,14 +67,14 @@ class Telegram:
         await self._post(f"/telegram/chats/{telegram_id}/messages", text="/start")
 
     async def ask_for_code(self, person: Person, chance: random.Random) -> None:
-        """Ask for a code without waiting, because it arrives in the record. Do nothing if the stand-in is down."""
+        """Request a code. Do not wait for the code, because `follow` reads it from the record. Do nothing if the stand-in is down."""
         try:
             await self._say(person, f"/pay {chance.choice(PICKS)}")
         except (aiohttp.ClientError, TimeoutError):
             return
 
     async def follow(self) -> None:
-        """Read the record as it grows."""
+        """Read new messages from the record until cancelled."""
         while True:
             self.read_on()
             await asyncio.sleep(0.2)
@@ -106,7 +106,7 @@ class Telegram:
             answer.raise_for_status()
 
     def _read_new(self) -> Iterator[Message]:
-        """Read the new whole lines. An incomplete last line is left for the next call."""
+        """Read the new complete lines of the record. Leave an incomplete last line for the next call."""
         if not self.record.exists():
             return
         with self.record.open("rb") as file:

@@ -43,7 +43,7 @@ class Record:
         print(f"{seconds // 60:3}:{seconds % 60:02}  {text}", flush=True)
 
     def keep(self, sent: Sent, messages: Sequence[Message], verdict: Verdict) -> None:
-        """Write the verdict, and everything on which it is based."""
+        """Write the verdict and all data on which the verdict is based."""
         for charge in sent.charges.values():
             self.write("charge", **asdict(charge))
         for event in sent.events.values():
@@ -87,7 +87,7 @@ def failures(sent: Sent, faults: Sequence[Fault]) -> list[tuple[str, str]]:
     """
     Count the deliveries that were not answered with 2xx, by the faults in force.
 
-    Buy Me a Coffee switches a webhook off after ten failures in a row.
+    The rows also show the most failures in a row, because Buy Me a Coffee switches a webhook off after ten.
     """
     by_faults: Counter[str] = Counter()
     streak = longest = 0
@@ -132,7 +132,11 @@ def listed(verdict: Verdict) -> str:
 
 
 def _by_fault(repeats: Sequence[Repeat]) -> Counter[str]:
-    """Count each repeat for one fault: the last that began before the first message, otherwise the first that began after it."""
+    """
+    Count each repeat under one fault.
+
+    Choose the last fault that began before the first message. If no fault began before that message, choose the first fault after it.
+    """
     counted: Counter[str] = Counter()
     for repeat in repeats:
         if not repeat.faults:

@@ -22,8 +22,8 @@ CALM_SECONDS = (2.0, 6.0)
 KILL_EVERY_SECONDS = (6.0, 10.0)
 HEALTHY_SECONDS_MIN = (3.0, 5.0)
 """
-The bot runs for at least this long after it became healthy. Otherwise, on a slow machine, each kill would hit it at its start. Both times
-are random, because a kill at a fixed moment would always interrupt the same work.
+The bot runs for at least this long after it became healthy. Without this minimum, each kill on a slow machine would interrupt the
+bot's start. The time is chosen at random between the two values, because a kill at a fixed moment would always interrupt the same work.
 """
 
 START_SECONDS_MAX = 60.0
@@ -49,12 +49,12 @@ class Run:
     faults: list[Fault] = field(default_factory=list)
     credited: str = "?"
     is_quiet: bool = False
-    """Whether all work was done and every service was healthy when the verdict was reached."""
+    """True if all work was done and every service was healthy before the check."""
 
     async def put_under_load(
         self, sends: Coroutine[Any, Any, None], inflicts: Coroutine[Any, Any, None], *, minutes: float
     ) -> None:
-        """Send and inflict for *minutes*, then undo every fault and let the sender finish."""
+        """Run *sends* and *inflicts* for *minutes*, then undo every fault and wait for the deliveries in progress."""
         sending, inflicting = asyncio.create_task(sends), asyncio.create_task(inflicts)
         done, _ = await asyncio.wait({sending, inflicting}, timeout=minutes * 60, return_when=asyncio.FIRST_COMPLETED)
         for task in (inflicting, sending):
@@ -110,7 +110,7 @@ class Run:
         )
 
     async def judge(self) -> Verdict:
-        """Wait until everything is quiet, then check the run."""
+        """Wait until the product has no work left, then check the run."""
         self.is_quiet = await self._until_quiet()
         self.load.telegram.read_on()
         self.record.say(f"checking: {await self.standing()}")
@@ -137,7 +137,11 @@ class Run:
 
     @contextmanager
     def _reported(self, plan: Plan) -> Iterator[None]:
-        """Report a fault that fails and continue the run: its service may not have recovered from the one before."""
+        """
+        Report an error of inflicting or undoing a fault, and continue the run.
+
+        Such an error is normal: the service may not have recovered from an earlier fault.
+        """
         try:
             yield
         except (CommandError, aiohttp.ClientError) as error:
@@ -155,7 +159,7 @@ class Run:
 
     async def _until_healthy(self, service: str) -> None:
         async with asyncio.timeout(START_SECONDS_MAX):
-            while (await self.stack.states())[service] != "healthy":  # noqa: ASYNC110 — Docker has to be asked
+            while (await self.stack.states())[service] != "healthy":  # noqa: ASYNC110 — Docker's health state must be polled
                 await asyncio.sleep(0.5)
 
     async def _until_quiet(self) -> bool:

@@ -1,4 +1,4 @@
-"""The production stack with the sandbox on this machine, and the Docker commands that break and repair it."""
+"""The production stack with the sandbox on this machine, and the Docker commands that break and repair the stack."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ CORE = ("proxy", "webhook", "bot", "janitor", "db", "sandbox")
 """The services that a payment passes through, and the janitor."""
 WATCHERS = ("prometheus", "alertmanager", "postgres-exporter")
 SERVICES = (*CORE, *WATCHERS)
-"""All but Grafana and Tempo, which no payment and no alert needs."""
+"""All services except Grafana and Tempo, which neither payments nor alerts need."""
 
 COMMAND_SECONDS_MAX = 60.0
 START_SECONDS_MAX = 600.0
@@ -39,15 +39,15 @@ class CommandError(Exception):
 class Stack:
     project: str
     folder: Path
-    """The stand-in for Telegram writes its record there."""
+    """The folder in which the stand-in for Telegram writes its record."""
     https_port: int
     http_port: int
     sandbox_port: int
     image_tag: str
     containers: dict[str, str] = field(default_factory=dict)
-    """The id of each service's container; faults never replace a container."""
+    """The id of each service's container. Faults never replace a container, so the ids stay valid."""
     networks: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
-    """The networks of each service, with the service's names in each of them."""
+    """The networks of each service, with the host names of the service in each network."""
 
     @property
     def record(self) -> Path:
@@ -93,7 +93,7 @@ class Stack:
         return {network: facts["Aliases"] or [] for network, facts in found["NetworkSettings"]["Networks"].items()}
 
     async def connect(self, service: str, network: str) -> None:
-        """Connect a service to a network again, under the names that it had there."""
+        """Connect a service to a network again, with the same host names as before."""
         aliases = [word for alias in self.networks[service][network] for word in ("--alias", alias)]
         await run("docker", "network", "connect", *aliases, network, self.containers[service])
 
@@ -119,14 +119,14 @@ class Stack:
         return (await self.docker("exec", "keeper", "ls", DISKS["spool"])).split()
 
     async def states(self) -> dict[str, str]:
-        """Return Docker's state of each service: `healthy` if all is well."""
+        """Return the state of each service: the result of its health check, or Docker's state if its container does not run."""
         form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
         found = await run("docker", "inspect", "--format", form, *(self.containers[name] for name in SERVICES))
         states = (line.split() for line in found.splitlines())
         return dict(zip(SERVICES, (words[-1] if words[0] == "running" else words[0] for words in states), strict=True))
 
     async def heal(self) -> None:
-        """Undo every fault, even if its own undoing failed."""
+        """Undo every fault, including faults whose own undoing failed."""
         states = await self.states()
         for service, state in states.items():
             if state == "paused":
@@ -145,7 +145,7 @@ async def run(*command: str, seconds: float = COMMAND_SECONDS_MAX, environment: 
     Run a command and return its output.
 
     Raises:
-        CommandError: It failed, or took longer than *seconds*.
+        CommandError: The command failed, or took longer than *seconds*.
     """
     process = await asyncio.create_subprocess_exec(
         *command,

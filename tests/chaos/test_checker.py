@@ -99,7 +99,7 @@ class World:
         self.messages = kept
 
     async def plant(self, *statements: str) -> None:
-        """Change rows while the schema's triggers, and with them its foreign keys, are off."""
+        """Change rows with the schema's triggers switched off. This also switches off foreign keys, which are enforced by triggers."""
         async with self.pool.acquire() as db, db.transaction():
             await db.execute("SET LOCAL session_replication_role = replica")
             for statement in statements:
@@ -115,7 +115,7 @@ class World:
 
 @pytest.fixture
 async def world(pool: Pool, webhook: Webhook, ledger: Ledger) -> World:
-    """Two users who paid in every way, got refunds, and got all messages."""
+    """Return a world in which two users paid in every way, got refunds, and got all messages."""
     await ledger.open(ANNAS_CODE, user=ANNA, amount="5")
     await ledger.open(BOHDANS_CODE, user=BOHDAN, amount="5")
     world = World(pool, webhook, ledger)
@@ -255,7 +255,7 @@ async def test_a_missing_balance_is_found(world: World) -> None:
 
 
 async def test_an_entry_that_no_payment_explains_is_found(world: World) -> None:
-    """The ledger and the balance agree with each other, but not with the payments."""
+    """The ledger and the balance agree with each other, so only a comparison with the payments finds this entry."""
     await world.ledger.adjust(10)
 
     assert await world.found() == {Kind.UNKNOWN, Kind.OUT_OF_BALANCE}
@@ -274,7 +274,7 @@ async def test_a_refunded_user_who_was_never_told_is_found(world: World) -> None
 
 
 async def test_a_user_who_was_told_only_of_the_refund_is_found(world: World) -> None:
-    """The credit was a separate transaction, so it needs a separate message."""
+    """The payment was credited in an earlier transaction than the refund, so the user must get a message about the payment, too."""
     world.take_back("Thank you! $1.04")
 
     assert await world.found() == {Kind.NEVER_TOLD}
@@ -366,7 +366,7 @@ def test_the_code_is_read_from_the_bots_real_message() -> None:
 
 
 def a_message(said: str) -> Message:
-    """The text without its tags, as Telegram shows it."""
+    """Return a message with this text as Telegram shows it, without HTML tags."""
     return Message(BEGAN_AT, ANNA, 1, html.unescape(re.sub("<[^>]+>", "", said)))
 
 
@@ -374,7 +374,7 @@ def a_message(said: str) -> Message:
     "file", [file for file in sorted(HERE.glob("*.py")) if not re.match("test_|conftest", file.name)]
 )
 def test_the_checker_shares_no_code_with_the_product(file: Path) -> None:
-    """Its modules import each other, and from the other tests only the search for free ports."""
+    """The checker's modules import each other. From other tests, they may import only `tests.e2e.stack`, to find free ports."""
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}

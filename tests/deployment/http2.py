@@ -1,4 +1,4 @@
-"""The parts of HTTP/2 that a test needs to send broken requests: RFC 9113, RFC 7541."""
+"""The parts of HTTP/2 (RFC 9113) and of its header compression (RFC 7541) that a test needs to send broken requests."""
 
 import asyncio
 import struct
@@ -27,7 +27,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def headers_frame(headers: dict[str, str], *, stream: int = 1, ends_stream: bool = False) -> bytes:
-    """Open a stream; each header is a literal that is not added to the dynamic table."""
+    """Return the frames that open a stream. Each header is encoded as a literal that is not added to the dynamic table."""
     block = b"".join(b"\x00" + _literal(name) + _literal(value) for name, value in headers.items())
     first, *others = [block[start : start + FRAME_BYTES_MAX] for start in range(0, len(block), FRAME_BYTES_MAX)]
     flags = (0 if others else END_HEADERS) | (END_STREAM if ends_stream else 0)
@@ -41,7 +41,7 @@ def data_frame(body: bytes, *, stream: int = 1, ends_stream: bool = False) -> by
 
 
 async def read_status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int | None:
-    """Return the final status of the one stream, or None if the server ends it without one."""
+    """Return the final status of the connection's only stream, or None if the server ends the stream without a status."""
     while True:
         try:
             head = await reader.readexactly(9)
@@ -61,7 +61,7 @@ def _literal(text: str) -> bytes:
     raw = text.encode()
     if len(raw) < 127:
         return bytes([len(raw)]) + raw
-    # RFC 7541, section 5.1: a length that does not fit into seven bits continues in groups of seven, the lowest first.
+    # A length that does not fit into seven bits continues in groups of seven bits, the lowest first (RFC 7541, section 5.1).
     length, rest = bytearray([127]), len(raw) - 127
     while rest >= 128:
         length.append(rest % 128 + 128)
@@ -70,8 +70,8 @@ def _literal(text: str) -> bytes:
 
 
 def _status_of(block: bytes) -> int:
-    """Read `:status`, which comes first."""
-    while block[0] & 0xE0 == 0x20:  # a dynamic table size update
+    """Read `:status`, which is the first header of a response."""
+    while block[0] & 0xE0 == 0x20:  # skip an update of the dynamic table's size
         block = block[1:]
     if block[0] & 0x80:
         return INDEXED_STATUSES.get(block[0] & 0x7F) or _kept(block)

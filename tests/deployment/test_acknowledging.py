@@ -1,7 +1,7 @@
 """
-Only the service acknowledges a delivery, and a stalled delivery always ends, no matter where a request or an answer breaks.
+Check that only the service acknowledges a delivery, and that a stalled delivery ends, wherever a request or an answer breaks.
 
-Caddy runs with the project's Caddyfile, in front of a stand-in for the service that breaks its answers as each case says.
+Caddy runs with the project's Caddyfile, in front of a stand-in for the services. The stand-in breaks its answers as each case says.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ ANSWERS = {
     "another protocol is agreed on": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", CLOSE),
 }  # fmt: skip
 SENT_IN_FULL = {"good", "close within the body", "reset within the body"}
-"""These answers have a complete head with status 200."""
+"""These answers have a complete head with status 200, so they count as an acknowledgement by the service."""
 
 SERVICE = "service"
-"""Behaves as the services do: answers 200 to a complete body, and 408 to one that does not arrive in time."""
+"""In cases with this upstream, the stand-in answers as the services do: 200 to a complete body, and 408 to a body that is late."""
 
 FRAMINGS = ("length", "chunked")
 WHOLE, SLOW = "whole", "slow"
@@ -84,7 +84,7 @@ class Ending:
 
 @dataclass
 class Service:
-    """The stand-in. It remembers the cases to which it sent a complete head with status 200."""
+    """The stand-in for the services. It remembers the cases to which it sent a complete head with status 200."""
 
     cases: dict[str, Case] = field(default_factory=dict)
     acknowledged: set[Case] = field(default_factory=set)
@@ -133,7 +133,7 @@ async def deliver(door: Door, case: Case, name: str) -> Ending:
 
 
 async def seconds_until_closed(door: Door, case: Case, name: str) -> float | None:
-    """Return the seconds until the proxy closed the connection of an HTTP/1.1 delivery, or None if it did not."""
+    """Return the seconds until the proxy closed the connection of an HTTP/1.1 delivery, or None if the connection stayed open."""
     reader, writer = await door.connect(case.protocol)
     began = time.monotonic()
     await send_http1(writer, case, name)
@@ -205,7 +205,7 @@ async def send_http2(writer: asyncio.StreamWriter, case: Case, name: str) -> Non
             await asyncio.sleep(0.5)
             writer.transport.abort()
         case "lies about its size":
-            # Without a length, half of a body would be a complete body, so the stream is left open.
+            # End the stream only if a length is declared: without a length, the half body would be a valid complete body.
             writer.write(opening + data_frame(BODY[:half], ends_stream="content-length" in headers))
 
 
@@ -227,7 +227,7 @@ async def standing(folder: Path) -> AsyncIterator[tuple[Door, Service]]:
 
 
 async def deliver_all(door: Door, service: Service, cases: Iterable[Case]) -> dict[Case, Ending]:
-    """Deliver all at the same time, because most of them end only after a timeout."""
+    """Deliver all cases at the same time, because most of them end only after a timeout."""
     service.cases = {str(number): case for number, case in enumerate(cases)}
     endings = await asyncio.gather(*(deliver(door, case, name) for name, case in service.cases.items()))
     return dict(zip(service.cases.values(), endings, strict=True))
@@ -301,7 +301,7 @@ async def test_a_restart_loses_no_complete_delivery_and_ends_the_stalled_ones(
 
 
 async def test_the_proxy_closes_each_connection_on_which_a_delivery_stalled(tmp_path: Path) -> None:
-    """Otherwise they add up, because Go's server waits without a limit if the answer comes while it still reads the body."""
+    """Stalled connections would add up: Go's server waits without a limit if the answer comes while the server still reads the body."""
     async with standing(tmp_path) as (door, service):
         service.cases = {str(number): case for number, case in enumerate(STALLED)}
         ends = await asyncio.gather(*(seconds_until_closed(door, case, name) for name, case in service.cases.items()))
@@ -317,7 +317,7 @@ async def test_the_proxy_closes_a_stalled_connection_while_the_service_is_down(t
 
 
 async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) -> None:
-    """The service drops the slowest upload when there are too many, which must free the proxy's memory as well."""
+    """If there are too many uploads, the service drops the slowest one. The proxy must then free its memory for this upload, too."""
     dropped = [case for case in STALLED if case.upstream == SERVICE and case.sending != ASKS_TO_CONTINUE]
     async with standing(tmp_path) as (door, service):
         service.cases = {str(number): case for number, case in enumerate(dropped)}
@@ -330,8 +330,9 @@ async def test_the_proxy_frees_an_upload_that_the_service_drops(tmp_path: Path) 
 @pytest.mark.parametrize("is_up", [True, False])
 async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_up: bool) -> None:
     """
-    With Caddy's full duplex, an early answer had this effect. At other times Go's server panicked, which closed only the
-    connection but wrote the sender's address into the log: https://github.com/golang/go/issues/68560.
+    With Caddy's full-duplex option, the proxy read the rest of a body as a request if the service answered early. At other times,
+    Go's server panicked. A panic closed only the connection, but it wrote the sender's address into the log:
+    https://github.com/golang/go/issues/68560.
     """
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -343,13 +344,13 @@ async def test_the_rest_of_a_body_is_never_read_as_a_request(tmp_path: Path, is_
         statuses = await asyncio.gather(*(statuses_of_late_rest(door, count) for count in sent_first))
 
     assert {first for first, _ in statuses} == {401 if is_up else 502}
-    # The request that follows the body, if the connection is still open.
+    # The request after the body gets 404, or no answer if the connection is closed.
     assert set().union(*(others for _, others in statuses)) <= {404}
     assert "panic" not in (tmp_path / "caddy.log").read_text()
 
 
 async def statuses_of_late_rest(door: Door, count: int) -> tuple[int | None, set[int]]:
-    """Send the rest of a body after its answer, then another request; return the first status and the later ones."""
+    """Send the rest of a body after the answer to it, then another request. Return the first status and the later statuses."""
     reader, writer = await door.connect("http/1.1")
     writer.write(f"POST /bmc-webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode())
     writer.write(BODY[:count])

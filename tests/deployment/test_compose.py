@@ -1,4 +1,4 @@
-"""The restrictions of every container, and the networks that connect them."""
+"""The restrictions of every container, and the networks that connect the containers."""
 
 import json
 import os
@@ -12,25 +12,28 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ONE_SHOTS = {"config-check", "config-files", "secrets"}
-"""These end before the other services start, so they need no health check."""
+"""These services end before the other services start, so they need no health check."""
 
 PAYMENT_PATH = ("proxy", "bot", "janitor")
-"""The services that deploy.md starts if another image cannot be pulled."""
+"""docs/deploy.md tells operators to start these services if the image of another service cannot be pulled."""
 
 NETWORKS_MAX = 4
-"""Docker's default address pools hold about thirty networks, for all projects of a machine."""
+"""Docker's default address pools hold only about thirty networks for all projects of a machine, so this project must use few."""
 
 LOCAL_ONLY = {"sandbox", "grafana"}
-"""These publish a port on 127.0.0.1 only, for a browser on the same machine or through a tunnel."""
+"""These services publish a port on 127.0.0.1 only, for a browser on the same machine or through a tunnel."""
 
 CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "config-check": ["DAC_READ_SEARCH"]}
-"""The proxy's binary does not start without its capability. The check reads `.env`, which only its owner may read."""
+"""
+The proxy's binary does not start without NET_BIND_SERVICE. `config-check` needs DAC_READ_SEARCH to read `.env`, which only the file's
+owner may read.
+"""
 
 ROOTS = {"config-check"}
-"""These run as root, without a network and with read access only."""
+"""These services run as root, without a network and with read access only."""
 
 PROCESSES_MAX = {"grafana": 512}
-"""Grafana runs the plugins of its data sources as separate processes."""
+"""Grafana needs a higher limit, because it runs the plugins of its data sources as separate processes."""
 
 
 def configuration(**settings: str) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def test_services_that_need_no_internet_have_none(name: str) -> None:
 
 
 def test_the_probe_posts_to_the_address_that_payments_use() -> None:
-    """Behind nginx, this is another address."""
+    """If payments arrive through nginx, operators set another address for the probe."""
     elsewhere = configuration(PROBE_URL="https://nginx/bmc-webhook")["services"]["janitor"]["environment"]
 
     assert SERVICES["janitor"]["environment"]["PROBE_URL"] == "https://proxy/bmc-webhook"
@@ -115,7 +118,7 @@ def test_only_the_proxy_is_open_to_the_world() -> None:
 
 
 def test_the_spool_is_in_a_volume_that_only_the_webhook_mounts() -> None:
-    """The volume makes the spool outlive the container, and no other service can read the notes in it."""
+    """The spool must outlive the container, and no other service may read the notes in the spool."""
     users = [name for name in SERVICES if "spool" in {one.get("source") for one in SERVICES[name].get("volumes") or []}]
     [mount] = (one for one in SERVICES["webhook"]["volumes"] if one["source"] == "spool")
 
@@ -154,7 +157,7 @@ def test_no_environment_contains_a_secret(name: str) -> None:
 
 
 def needed_by(*names: str) -> set[str]:
-    """Return the services that Compose starts for *names*, including these."""
+    """Return *names* and all services that Compose starts because *names* depend on them."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -191,7 +194,7 @@ def test_the_check_has_no_network_and_changes_nothing() -> None:
 
 
 def test_only_the_check_depends_on_the_file_modes_of_the_checkout() -> None:
-    """A bind mount keeps the modes of files, and after a clone under umask 077 only their owner may read them."""
+    """A bind mount keeps file modes. After a clone under umask 077, services of another user could not read the mounted files."""
     bound = [name for name in SERVICES for mount in SERVICES[name].get("volumes") or [] if mount["type"] == "bind"]
 
     assert bound == ["config-check"]

@@ -1,4 +1,4 @@
-"""`make demo` on a machine that cannot pull images. A fake `docker` records the calls and starts nothing."""
+"""Test `make demo` on a machine that cannot pull some images. A fake `docker` records the calls and starts no containers."""
 
 import os
 import subprocess

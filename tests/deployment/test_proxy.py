@@ -38,7 +38,11 @@ class Proxy:
     session: aiohttp.ClientSession
 
     async def ask(self, path: str, *, method: str = "POST", **how: Any) -> tuple[int, Any, aiohttp.ClientResponse]:
-        """Send a request; return the status, the upstream's report if the status is 200 (otherwise the body), and the answer."""
+        """
+        Send a request. Return the status, the content and the answer.
+
+        The content is the upstream's report if the status is 200, otherwise the body.
+        """
         address = f"https://localhost:{self.port}{path}"
         async with self.session.request(method, address, ssl=False, **how) as answer:
             arrived = await answer.json(content_type=None) if answer.status == 200 else await answer.read()
@@ -96,7 +100,7 @@ async def test_a_chunked_body_is_passed_on(proxy: Proxy) -> None:
 
 
 async def test_a_chunked_body_that_becomes_too_large_is_refused_and_not_retried(proxy: Proxy) -> None:
-    async with asyncio.timeout(8):  # Caddy would try for 10 seconds
+    async with asyncio.timeout(8):  # shorter than the 10 seconds for which Caddy retries
         status, _, answer = await proxy.ask("/bmc-webhook", data=in_pieces(b"x" * LIMIT, b"x"))
 
     assert status == 413
@@ -203,7 +207,7 @@ def assert_secured(answer: aiohttp.ClientResponse) -> None:
 
 
 async def test_caddy_answers_404_to_another_host_name(services: Services, session: aiohttp.ClientSession) -> None:
-    """By default Caddy answers 200, and a payment through a tunnel that sends its own host name would be lost silently."""
+    """By default Caddy answers 200. A payment through a tunnel that sends its own host name would then be lost without an error."""
     caddy = Proxy("caddy", services.port_for("caddy", 443), session)
 
     status, _, answer = await caddy.ask(
@@ -252,7 +256,7 @@ async def test_a_stalled_delivery_ends_in_an_error(proxy: Proxy) -> None:
 
 
 async def status_of_stalled(proxy: Proxy, protocol: str, path: str, has_length: bool) -> int | None:
-    """Send a delivery that stalls in its body, and return its status; over HTTP/1.1 the proxy must also close the connection."""
+    """Send a delivery that stalls in its body, and return its status. Over HTTP/1.1, check that the proxy closes the connection."""
     reader, writer = await Door(proxy.port).connect(protocol)
     if protocol == "h2":
         headers = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": path}
@@ -329,7 +333,7 @@ async def test_nginx_answers_503_while_the_webhook_is_down_and_finds_it_again(
     away, _, answer = await nginx.ask("/bmc-webhook", data=b"12345")
     await asyncio.to_thread(compose, "start", "webhook")
     async with asyncio.timeout(30):
-        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — retries as a sender does
+        while (await nginx.ask("/bmc-webhook", data=b"12345"))[0] != 200:  # noqa: ASYNC110 — the loop retries as a sender does
             await asyncio.sleep(0.5)
 
     assert away == 503
@@ -339,7 +343,7 @@ async def test_nginx_answers_503_while_the_webhook_is_down_and_finds_it_again(
 
 def _restart_slowly() -> None:
     compose("stop", "webhook")
-    # Long enough for more than one attempt of the proxy.
+    # Wait long enough for the proxy to try more than once.
     subprocess.run(["sleep", "2"], check=True)
     compose("start", "webhook")
 
@@ -372,7 +376,7 @@ def test_the_caddyfile_is_formatted() -> None:
 
 
 def test_only_requests_from_outside_are_counted_as_such() -> None:
-    """The dashboards count the outermost handler, which is a `subroute` only in a site that checks the host name."""
+    """The dashboards count the requests of handler `subroute`, which must exist only in the site that checks the host name."""
     servers = json.loads(caddy("adapt", "--config", "/etc/caddy/Caddyfile"))["apps"]["http"]["servers"].values()
 
     counted = [server["listen"] for server in servers if '"subroute"' in json.dumps(server)]

@@ -1,4 +1,4 @@
-"""`docker compose up` from a checkout that only its owner may read, with a wrong setting, and with an image that is missing."""
+"""Test `docker compose up` from a checkout that only its owner may read, with a wrong setting, and with an image that is missing."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def project(name: str, folder: Path, **settings: str) -> Iterator[Project]:
 
 @pytest.fixture
 def checkout_of_umask_077(tmp_path: Path) -> Path:
-    """The files of this repository with the modes that `git clone` gives them under umask 077."""
+    """Return a copy of this repository, with the file modes that `git clone` sets under umask 077."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
     for name in filter(None, names.split("\0")):
@@ -106,7 +106,7 @@ def test_up_fails_before_any_service_starts_and_names_the_check(settings: dict[s
         assert up.returncode != 0
         assert 'service "config-check" didn\'t complete successfully' in up.stderr
         assert f"config-check: {line}" in stack.compose("logs", "--no-color", "config-check").stdout
-        assert stack.services("--status", "running") <= {"sandbox"}  # the stand-in has no settings to check
+        assert stack.services("--status", "running") <= {"sandbox"}  # `sandbox` has no settings to check
 
 
 def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_only_its_owner_may_read(
@@ -129,7 +129,7 @@ def test_a_value_that_lost_a_part_after_a_dollar_sign_is_found_in_a_file_that_on
 
 
 def test_the_payment_path_starts_even_if_an_image_cannot_be_pulled(tmp_path: Path) -> None:
-    """Nothing listens on the registry's port, as if the registry were down."""
+    """Grafana's image is on a local port where nothing listens, as if the registry were down."""
     build_image()
     override = tmp_path / "compose.yaml"
     override.write_text("services: {grafana: {image: '127.0.0.1:9/grafana:1.0'}}\n", encoding="utf-8")

@@ -1,7 +1,8 @@
 """
-An upstream for the proxies that reports each request. It uses only the standard library, so a bare Python image can run it.
+An upstream server for the proxies. It reports each request that it receives.
 
-It stops as the services do: it completes the answers in progress, then it closes.
+The server uses only the standard library, so a bare Python image can run it. It stops as the services do: it completes the answers in
+progress, then it closes.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ class Telltale(BaseHTTPRequestHandler):
         return length
 
     def _stream(self) -> None:
-        """Send one event at once, and a second one after a request for /api/say."""
+        """Send one event immediately, and a second event after a request for /api/say."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -72,7 +73,7 @@ class Telltale(BaseHTTPRequestHandler):
             asked.set()
         self._tell()
 
-    do_POST = do_PUT = _tell  # noqa: N815 — the library's names
+    do_POST = do_PUT = _tell  # noqa: N815 — `http.server` requires these names
 
 
 class Server(ThreadingHTTPServer):

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no types
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # the package has no types
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, Route, async_playwright, expect
 
 from tests.e2e.people import Person
 from tests.network import unchanging_network
 
 CHROMIUM = next((path for path in [Path("/usr/bin/chromium")] if path.exists()), None)
-"""This machine's Chromium, or None for the one that Playwright has installed."""
+"""The path of the system's Chromium, or None to use the Chromium that Playwright has installed."""
 
 TIMEOUT_MILLISECONDS = 30_000
 WIDTHS = (320, 1280)
@@ -67,7 +67,11 @@ class Screen:
         return page
 
     async def address_of(self, person: Person, **launch: object) -> str:
-        """Return the address that Telegram would open for a person. They press the menu button unless *launch* names another way."""
+        """
+        Return the address that Telegram would open for a person.
+
+        The person presses the menu button, unless *launch* names another way to open the app.
+        """
         path = f"/telegram/chats/{person.telegram_id}/open"
         async with person.session.post(person.address + path, json=launch or {"menu": True}) as answer:
             answer.raise_for_status()
@@ -97,7 +101,7 @@ class Screen:
         self.faults.append(str(error))
 
     def _note_refusal(self, message: ConsoleMessage) -> None:
-        # In a frame, Telegram's script adds a style that the page does not need. The Content Security Policy blocks it.
+        # Ignore one refusal: in a frame, Telegram's script adds a style that the policy blocks and the page does not need.
         is_telegrams = "telegram-web-app.js" in message.location["url"]
         if "Content Security Policy" in message.text and not is_telegrams:
             self.faults.append(f"{message.text} {message.location}")
@@ -148,7 +152,7 @@ async def grave_faults(page: Page) -> list[str]:
 
 
 async def spill(page: Page) -> int:
-    """Return the number of pixels by which the page is wider than its window."""
+    """Return the number of pixels by which the page's content is wider than the window."""
     return int(await page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 

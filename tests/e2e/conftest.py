@@ -17,7 +17,7 @@ numbers = itertools.count(5_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make these tests share one event loop and so one browser, which takes longer to start than most tests run."""
+    """Run these tests in one event loop, so that they share one browser. A browser takes longer to start than most tests run."""
     for item in items:
         if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -31,7 +31,11 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(autouse=True)
 def operators_have_heard_little(request: pytest.FixtureRequest) -> None:
-    """Date the operators' cards a minute back: the tests share one stack, and over five cards in a minute become a summary."""
+    """
+    Move the operators' earlier cards one minute into the past.
+
+    The tests share one stack, and after five cards in a minute the bot sends a summary instead of more cards.
+    """
     if "stack" not in request.fixturenames:
         return
     stack: Stack = request.getfixturevalue("stack")
@@ -80,5 +84,5 @@ async def operator(stack: Stack, session: aiohttp.ClientSession) -> Person:
 
 @pytest.fixture
 def amount() -> str:
-    """An amount that no other test uses, so that a payment without a code fits only requests of this test."""
+    """Return an amount that no other test uses, so that a payment without a code cannot match another test's pending payment."""
     return str(100 + next(numbers) % 5_000)

@@ -14,7 +14,7 @@ CODE = re.compile(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}\b")
 
 @dataclass
 class Person:
-    """A user with a Telegram chat with the bot."""
+    """A user who has a Telegram chat with the bot."""
 
     session: aiohttp.ClientSession
     address: str
@@ -37,7 +37,7 @@ class Person:
         self.last_read = sent["message_id"]
 
     async def press(self, button: str) -> str | None:
-        """Press the newest button with this text or data, and return the text of the answer, if it has one."""
+        """Press the newest button with this text or data, and return the text of the bot's answer, or None if the answer has no text."""
         pressed = await self._post(f"/telegram/chats/{self.telegram_id}/press", button=button)
         query = pressed["callback_query_id"]
         chat = await self._read(callback_query_id=query, wait=TIMEOUT_SECONDS)
@@ -77,7 +77,7 @@ class Person:
     async def hear_code(self) -> str:
         """Wait for the bot's next message with a code in it, and return the code."""
         while True:
-            # Earlier notifications may arrive in between.
+            # Skip messages without a code: earlier notifications may arrive first.
             found = CODE.search(await self.hear())
             if found:
                 return found[0]
@@ -101,7 +101,7 @@ class Person:
 
 @dataclass(frozen=True)
 class BuyMeACoffee:
-    """The creator's page and its webhook."""
+    """The stand-in for the creator's page on Buy Me a Coffee, and for the page's webhook deliveries."""
 
     session: aiohttp.ClientSession
     address: str

@@ -1,4 +1,8 @@
-"""The running product: `compose.yaml` as the demo starts it, with its own project name and ports, beside other stacks."""
+"""
+The running product: `compose.yaml` as the demo starts it, but with another project name and other ports.
+
+The stack can therefore run beside other stacks on the same machine.
+"""
 
 import functools
 import json
@@ -23,7 +27,7 @@ BUILD_SECONDS_MAX = 600
 IMAGE_TAG = "tests"
 
 NOWHERE = "http://127.0.0.1:9/"
-"""Replaces telegram.org, so that the pages load the local copy of Telegram's script even if telegram.org is reachable."""
+"""Replaces the address of telegram.org, so that the pages load the local copy of Telegram's script even if telegram.org is reachable."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def build_image() -> None:
 
 
 def _keep_logs(stack: Stack) -> None:
-    """Print the services' logs. Pytest shows them only with a failure."""
+    """Print the services' logs. Pytest shows this output only if a test fails."""
     print(stack.compose("logs", "--no-color", "--tail", "200"))
 
 
@@ -168,8 +172,8 @@ def free_ports(count: int) -> list[int]:
     """
     Find ports that nothing listens on.
 
-    They are below the range from which Linux assigns ports to clients (32768 and up): a port of that range may be assigned
-    before the test binds it.
+    The ports are below the range from which Linux assigns ports to clients (32768 and up). Linux could assign a port of that range to
+    a client before the test binds it.
     """
     ports: set[int] = set()
     while len(ports) < count:

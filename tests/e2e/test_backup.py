@@ -46,7 +46,7 @@ def in_db(stack: Stack, *words: str, given: bytes = b"") -> str:
 
 
 def documented(heading: str, *, database: str) -> list[list[str]]:
-    """Return the commands under a heading of docs/deploy.md that run in `db`, changed to use *database*."""
+    """Return the commands under a heading of docs/deploy.md that run in the `db` container, changed to use *database*."""
     section = DEPLOY.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     commands = re.findall(r"^docker compose exec -T db (.+?)(?: < \S+\.dump)?$", section, re.MULTILINE)
     assert commands, f"no commands under {heading}"
@@ -55,7 +55,7 @@ def documented(heading: str, *, database: str) -> list[list[str]]:
 
 @pytest.fixture
 def as_new(stack: Stack) -> Iterator[str]:
-    """A database as on a new volume. The roles belong to the whole server, so they exist already."""
+    """Create a database like that of a new volume, and yield its name. Roles belong to the server, so they exist already."""
     in_db(stack, "createdb", "-U", "ledger_owner", "as_new")
     in_db(stack, "psql", "-Xq", "-U", "ledger_owner", "-d", "as_new", "-f", "/docker-entrypoint-initdb.d/10-init.sql")
     yield "as_new"

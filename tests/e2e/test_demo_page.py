@@ -32,7 +32,7 @@ COLOURS_ON_THE_WALL = """(key) => {
         return [see(), ground];
     });
 }"""
-"""For a chat button: the colours of its text and of its background, on each colour of the wallpaper."""
+"""A function that returns the colours of a chat button's text and background on each colour of the wallpaper."""
 THE_END = "Done: the bot has answered."
 
 
@@ -44,7 +44,7 @@ async def screen(stack: Stack, browser: Browser, bmc: BuyMeACoffee) -> AsyncIter
 
 @pytest.fixture
 def elsewhere() -> list[str]:
-    """The addresses of requests to any server other than the sandbox."""
+    """Return a list for the addresses of all requests to servers other than the sandbox."""
     return []
 
 
@@ -70,7 +70,7 @@ def guide(page: Page) -> Locator:
 
 
 def marked(page: Page) -> Locator:
-    """The element that the guide tells the user to click."""
+    """Return the element that the guide tells the user to click."""
     return page.locator(".guided")
 
 
@@ -119,7 +119,7 @@ async def test_the_guide_works_on_the_narrowest_phone_in_dark_mode_and_in_ukrain
 
 
 async def follow_the_guide(page: Page) -> None:
-    """Click each marked element, from the chat to the credits and back, within the minute that a newcomer is promised."""
+    """Click each marked element, from the chat to the credits and back, within the minute that is promised to newcomers."""
     await expect(guide(page)).to_have_text("Open the Mini App.")
     await expect(marked(page)).to_have_id("menu")
     async with asyncio.timeout(STORY_SECONDS_MAX):
@@ -282,7 +282,7 @@ async def test_a_script_that_did_not_load_is_loaded_again(screen: Screen, anna: 
 
 @pytest.fixture
 def paid() -> list[Request]:
-    """The requests to the checkout."""
+    """Return a list for the requests to the checkout."""
     return []
 
 
@@ -444,7 +444,7 @@ async def test_the_page_is_accessible_and_fits_its_window(
 async def test_a_chat_button_has_enough_contrast_on_every_colour_of_the_wallpaper(
     screen: Screen, anna: Person, scheme: Scheme
 ) -> None:
-    """axe checks neither translucent backgrounds nor the changes under a pointer."""
+    """axe checks neither translucent backgrounds nor the hover state, so this test computes the contrast itself."""
     page = await open_demo(screen, person=anna, scheme=scheme)
     await page.locator("#messages").evaluate(
         """(messages) => ["", "primary", "success", "danger"].forEach((kind) => {
@@ -487,5 +487,5 @@ def note_elsewhere(request: Request, screen: Screen, elsewhere: list[str]) -> No
 
 
 def screen_faults(screen: Screen) -> list[str]:
-    # Telegram's script adds an empty inline style to a framed page. The Mini App's policy blocks it, as it should.
+    # Ignore one error: in a frame, Telegram's script adds an empty inline style, which the Mini App's policy blocks on purpose.
     return [fault for fault in screen.faults if "Applying inline style" not in fault]

@@ -1,4 +1,4 @@
-"""The Mini App in a real browser: the clicks from an amount to its credits, and the problems that can come between."""
+"""The Mini App in a real browser: the clicks from choosing an amount to getting the credits, and problems on the way."""
 
 import json
 import re
@@ -148,7 +148,7 @@ async def test_an_app_opened_by_a_keyboard_button_is_answered_in_the_chat(
     person, words = {"en": anna, "uk": bohdan}[language], SPOKEN[language]
     client = await screen.open_in_client(person, button=words.button, width=width, scheme=scheme)
     amount = client.app.get_by_label(words.own_amount)
-    # The page has now loaded the public offer. It must send no further request.
+    # Wait until the page has loaded the public offer. After that, the page must send no more requests.
     await expect(amount).to_be_visible()
     asked: list[str] = []
     client.page.on("request", lambda request: asked.append(request.url))
@@ -168,7 +168,7 @@ async def test_an_app_opened_by_a_keyboard_button_is_answered_in_the_chat(
 
 
 async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat(screen: Screen, anna: Person) -> None:
-    """The keyboard button of another bot may open the app without `?mode=keyboard`."""
+    """Another bot's keyboard button may open the app without `?mode=keyboard`, so the app must also work without it."""
     address = (await screen.address_of(anna, button="☕ Support")).replace("mode=keyboard&", "")
 
     page = await screen.page()
@@ -178,7 +178,7 @@ async def test_an_app_that_telegram_opens_without_a_user_is_answered_in_the_chat
 
 
 async def test_the_first_version_of_web_apps_is_enough(screen: Screen, bmc: BuyMeACoffee, anna: Person) -> None:
-    """Version 6.0 has no back button, no method to open links, and no haptic feedback."""
+    """Version 6.0 has no back button, no method to open links, and no haptic feedback, so the app must not need them."""
     client = await screen.open_in_client(anna, menu=True, version="6.0")
     await client.page.context.route("**/bmc/demo", lambda route: route.fulfill(body="Buy Anna a coffee"))
 
@@ -406,7 +406,7 @@ async def test_an_open_page_shows_that_an_operator_undid_the_match(
 
 async def test_the_refusal_of_an_eleventh_payment_leads_to_the_open_ones(screen: Screen, anna: Person) -> None:
     page = await screen.open(anna)
-    # Create the payments only now, because a page that opens later would begin with one of them.
+    # Create the payments only after the page has opened: otherwise the page would show one of them first.
     await expect(button(page, "Support with")).to_be_visible()
     await page.evaluate(
         """async () => {
@@ -504,7 +504,7 @@ async def test_a_script_that_does_not_load_is_explained_and_can_be_retried(
     await page.goto(await screen.address_of(anna))
     await expect(page.get_by_role("alert").filter(has_text="Part of this page did not load")).to_be_visible()
     await button(page, "Try again").click()
-    # Restore the script only after the click: if it came back earlier, the page would load it without the button.
+    # Restore the script only after the click: otherwise the page might load the script again without the button.
     await page.unroute(f"**/{part}")
 
     await expect(button(page, "Support with $5")).to_be_visible()
@@ -539,7 +539,7 @@ async def test_the_page_says_when_it_is_offline_and_when_it_is_back(
 async def test_a_page_that_is_refused_a_stream_still_shows_the_payment(
     screen: Screen, bmc: BuyMeACoffee, anna: Person
 ) -> None:
-    """After a change of networks, the broken streams still count against the limit for a while."""
+    """After a phone changes networks, its broken streams still count against the limit of streams, so a new one may be refused."""
     code = await anna.ask_to_pay("5")
     page = await screen.page()
     refusal = {"error": "too_many_requests", "retry_after": 1}
@@ -614,7 +614,7 @@ async def test_a_page_without_a_stream_polls_only_while_it_is_visible_and_a_paym
 
     for _ in range(6):
         await page.clock.run_for(5_000)
-        await page.evaluate("fetch('/app/')")  # by then a poll that was due has been sent
+        await page.evaluate("fetch('/app/')")  # wait, so that a poll that was due has been sent
 
     assert (len(polls) > 2) == may_poll
     assert may_poll or not polls

@@ -15,7 +15,7 @@ SCRIPT = (ROOT / "sandbox/telegram-web-app.js").read_text(encoding="utf-8")
 TRANSFERRED_BYTES_MAX = 32 * 1024
 FILES_BYTES_MAX = 71 * 1024
 REQUESTS_MAX = 15
-"""Includes the stream of events, but not Telegram's script."""
+"""This limit includes the stream of events, but not Telegram's script."""
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def credits_in(text: str) -> list[int]:
-    """Return all numbers of credits in a message. In a thank-you they are the credits given, the rate and the balance."""
+    """Return all numbers of credits in a message. A thank-you message has three: the credits given, the rate and the balance."""
     return [int(re.sub(r"[^\d-]", "", found)) for found in re.findall(r"(-?\d[\d, \u00a0]*) (?:credit|кредит)", text)]
 
 
@@ -290,7 +290,7 @@ async def test_a_restart_of_the_database_under_traffic_loses_nothing(
     paid: list[Mapping[str, Any]] = []
     while not restarting.done() or len(paid) < 20:
         paid.append(await bmc.check_out(amount="5", note=code))
-        await bmc.post_raw(b"{}", {})  # a real request paces the loop
+        await bmc.post_raw(b"{}", {})  # wait for a request, so that the loop does not run too fast
     attempts = [await bmc.delivered(one) for one in paid]
 
     assert all(attempt[-1]["status"] == 200 for attempt in attempts)
@@ -306,7 +306,7 @@ async def test_a_payment_while_the_database_is_down_survives_a_kill_of_the_webho
     await asyncio.to_thread(stack.compose, "stop", "db")
     try:
         paid = [await bmc.pay(amount="5", note=codes[0])]
-        # A kill gives no warning, like a power cut. The webhook then has to start without a database.
+        # Kill the webhook without a warning, like a power cut. The webhook must then start without the database.
         await asyncio.to_thread(stack.compose, "kill", "webhook")
         await asyncio.to_thread(stack.compose, "restart", "webhook")
         paid.append(await bmc.pay(amount="7", note=codes[1]))
@@ -333,7 +333,7 @@ def drift(stack: Stack) -> str:
 async def test_the_bodies_that_bmc_sends_are_accepted_through_the_proxy_and_stored(
     bmc: BuyMeACoffee, stack: Stack, file: Path
 ) -> None:
-    body = file.read_bytes()  # noqa: ASYNC240 — a file of a kilobyte
+    body = file.read_bytes()  # noqa: ASYNC240 — the file has only about a kilobyte
     money = "SELECT (SELECT count(*) FROM charges), (SELECT count(*) FROM credits), (SELECT sum(balance) FROM balances)"
 
     first = await bmc.post_raw(body, sign(body))
@@ -370,7 +370,7 @@ async def test_other_paths_are_not_found_from_outside(bmc: BuyMeACoffee, stack: 
 
 
 def test_no_log_contains_secrets_or_personal_data(stack: Stack) -> None:
-    """Runs after the other tests, and searches the services' logs for the data that those tests sent."""
+    """This test runs after the others, and searches the services' logs for the data that they sent."""
     logs = stack.compose("logs", "--no-color", "webhook", "bot", "janitor", "proxy", "db", "secrets")
 
     for word in ("sandbox-token-that-opens", SECRET.decode(), "anna@example.org", "keep it up", "x-signature"):

@@ -33,7 +33,7 @@ def health_port() -> int:
 async def guest(
     sandbox: Sandbox, role_url: Callable[[str], str], health_port: int, tmp_path: Path
 ) -> AsyncIterator[str]:
-    """Run the example as a process; the value is the base URL of its Mini App API."""
+    """Run the example as a process, and yield the base URL of its Mini App API."""
     port = free_port()
     settings = {
         "DATABASE_URL": role_url("bot"),

@@ -1,4 +1,8 @@
-"""A bot with its own `services/`, `ledger/`, `bot/` and `settings.py` includes the payments: from the wheel, and built on the image."""
+"""
+A bot with its own `services/`, `ledger/`, `bot/` and `settings.py` can include the payments.
+
+One test installs the payments from the wheel. Another test builds the bot's image on top of our image.
+"""
 
 import asyncio
 import os
@@ -33,7 +37,7 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A separate virtual environment into which the built wheel is installed."""
+    """Return the path to Python in a separate virtual environment with the built wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     python = folder / "venv/bin/python"
     constraints = ("--build-constraint", ROOT / "requirements/build.lock", "--require-hashes")
@@ -46,7 +50,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def guest_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole product, with the guest bot in place of its own."""
+    """Run the whole product, with the guest bot in place of the product's own bot."""
     override = tmp_path_factory.mktemp("guest") / "compose.override.yaml"
     override.write_text(
         f"services: {{bot: {{image: '{GUEST_IMAGE}', command: [python, main.py]}}}}\n", encoding="utf-8"

@@ -25,7 +25,10 @@ from tests.tracing.stack import Receiver, traced_stack
 
 TOKEN = "7000000001:AAFvVqzCanaryOfTheBotsTokenXyZ-0123"
 ALERTS_TOKEN = "7000000002:AAGwWrzCanaryOfTheAlertsTokenXyZ-45"
-"""The stand-in does not know this bot, so it refuses Alertmanager, which logs the failure."""
+"""
+The stand-in for Telegram does not know this token, so it refuses Alertmanager's messages. Alertmanager then logs a failure, which must
+not contain the token.
+"""
 
 SECRET, OLD_SECRET = "canary-of-the-signing-secret-8c1f", "canary-of-the-former-secret-77ab"
 WATCHDOG_URL = "http://sandbox:8090/canary-of-the-watchdogs-address-19"
@@ -58,17 +61,17 @@ VOLUMES = {
     "webhook": "probe_secret",
     "alertmanager": "alerts_bot_token alerts_watchdog_url",
 }
-"""The secrets in volumes, by the service that can read them."""
+"""The file names of the secrets in volumes, by the service that can read the files."""
 
 METRICS = {"webhook": (9000, "edge"), "bot": (9000, "edge"), "janitor": (9000, "edge"), "proxy": (2021, "edge"),
            "postgres-exporter": (9187, "db"), "alertmanager": (9093, "edge"), "prometheus": (9090, "edge")}  # fmt: skip
 SAYING = ("webhook", "bot", "janitor", "proxy", "db", "config-check", "config-files", "secrets", *WATCHERS)
-"""The services whose logs are searched: all but the stand-in."""
+"""The services whose logs are searched. The log of `sandbox`, which stands in for outside systems, is not searched."""
 
 
 @dataclass
 class Visitor:
-    """A client from outside that keeps all answers."""
+    """An HTTP client outside the product. It keeps all answers, so that they can be searched."""
 
     session: aiohttp.ClientSession
     origin: str
@@ -92,7 +95,7 @@ class Said:
     texts: Mapping[str, str]
     secrets: Mapping[str, str]
     heard: str
-    """The bot's messages to the user to whom the payments belong."""
+    """The text of the bot's messages to Anna, the user who gets the credits."""
 
 
 def payment(note: str = NOTE, **data: Any) -> bytes:
@@ -106,7 +109,7 @@ def event(note: str = NOTE, **data: Any) -> dict[str, Any]:
 
 
 async def drive(stack: Stack) -> list[str]:
-    """Take every path of the product, and return the answers that clients from outside got."""
+    """Use every path of the product, and return the answers that the HTTP client outside the product got."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session:
         bmc = BuyMeACoffee(session, stack.sandbox_url, stack.webhook_url)
         visitor = Visitor(session, f"https://localhost:{stack.https_port}")
@@ -215,7 +218,7 @@ async def use_the_page(session: aiohttp.ClientSession, stack: Stack, visitor: Vi
 
 
 PRESENTED: list[str] = []
-"""The init data that pages presented. It authenticates its user for an hour, so it is a secret."""
+"""The init data that pages sent. Init data authenticates its user for an hour, so it counts as a secret."""
 
 
 async def talk(anna: Person, operator: Person) -> None:
@@ -249,10 +252,14 @@ async def talk(anna: Person, operator: Person) -> None:
 async def break_telegram(
     session: aiohttp.ClientSession, stack: Stack, bmc: BuyMeACoffee, visitor: Visitor, anna: Person
 ) -> None:
-    """Make Telegram fail in each way, at calls whose URL contains the token and whose text contains the note."""
+    """
+    Make calls to Telegram fail in each way.
+
+    The URL of these calls contains the token and their text can contain the note, so a logged error could leak both.
+    """
     for kind in ("too_many_requests", "server_error", "reset", "not_json", "hang"):
         code = await anna.ask_to_pay("5")
-        # Count before the failure begins, because a retry from the previous kind may be the first call to fail in this way.
+        # Count before this kind of failure begins: the first call that fails may be a retry of an earlier message.
         failed = failed_calls(stack, kind)
         wish = {"method": "sendMessage", "kind": kind, "times": 2, "retry_after": 1}
         async with session.post(f"{stack.sandbox_url}/telegram/misbehave", json=wish) as answer:
@@ -270,7 +277,7 @@ SAID_OF = {
     "server_error": "TelegramServerError",
     "reset": "TelegramNetworkError",
 }
-"""The names of failures in the log. For other kinds the log only says that a call failed."""
+"""The names of these kinds of failure in the log. For other kinds, the log only says that a call failed."""
 
 
 def failed_calls(stack: Stack, kind: str) -> int:
@@ -294,7 +301,7 @@ async def block_the_bot(session: aiohttp.ClientSession, stack: Stack, visitor: V
 
 
 async def break_the_database(stack: Stack, visitor: Visitor) -> None:
-    """Make the database refuse rows with errors that quote them, then stop it for a while."""
+    """Make the database refuse rows with errors that quote the rows, then stop the database for a while."""
     for table, condition in (("charges", f"amount <> {REFUSED}"), ("supporters", "supporter_id <> 'refused'")):
         stack.sql(f"ALTER TABLE {table} ADD CONSTRAINT refuses_{table} CHECK ({condition})")
     assert await visitor.deliver(payment(amount=REFUSED)) == 200
@@ -306,7 +313,7 @@ async def break_the_database(stack: Stack, visitor: Visitor) -> None:
         "SELECT 1 / length(left($1, 0))",
     ):
         as_webhook(stack, statement, f"{EMAIL} {NAME} {NOTE}")
-    # Log every statement, as if the disk were so slow that even these statements count as slow.
+    # Log every statement, as if the disk were so slow that all statements count as slow. The log must not contain the passwords.
     stack.sql("ALTER ROLE ledger_owner SET log_min_duration_statement = 0")
     stack.compose("exec", "-T", "db", "bash", "/docker-entrypoint-initdb.d/20-passwords.sh")
     stack.sql("ALTER ROLE ledger_owner RESET log_min_duration_statement")
@@ -406,18 +413,18 @@ def test_no_secret_and_no_personal_data_is_leaked(said: Said) -> None:
     leaks = find_leaks(said.secrets, said.texts)
 
     assert not leaks, "\n".join(f"{leak.what} in the {leak.where}: {leak.around}" for leak in leaks)
-    # Each piece of personal data contains this word, so fragments are found as well.
+    # Each value in PERSONAL contains "kanarka", so this search also finds fragments of the values.
     assert [where for where, text in said.texts.items() if "kanarka" in text.lower()] == []
 
 
 def test_a_user_learns_nothing_about_the_supporter(said: Said) -> None:
-    """The owner of the code in a note is not always the person who wrote the note."""
+    """Another person may pay with a user's code, so the user must not see the payer's name, e-mail address or note."""
     assert "500 credits" in said.heard
     assert find_leaks({name: PERSONAL[name] for name in ("name", "e-mail", "note")}, {"chat": said.heard}) == []
 
 
 def test_every_path_was_taken(said: Said) -> None:
-    """Searching the output proves nothing about code that did not run."""
+    """The search for leaks proves nothing about code that did not run, so check that every path left a trace."""
     webhook, bot, db = (said.texts[f"log of {name}"] for name in ("webhook", "bot", "db"))
 
     for outcome in (
