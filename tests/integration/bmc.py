@@ -16,7 +16,7 @@ def sign(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
 
 
 def a_payment(type_: str = "donation.created", *, live_mode: bool | None = True, **data: object) -> dict[str, Any]:
-    """Return an event of a payment of 5 USD: a new event and a new payment, unless `id` or `transaction_id` is given."""
+    """Return the event of a payment of 5 USD. Each call creates a new payment, unless `id` or `transaction_id` is given."""
     number = next(_numbers)
     family = type_.partition(".")[0]
     known = {
