@@ -1,4 +1,4 @@
-"""A real Postgres for the session, and a separate database for each test, created from `db/init.sql`."""
+"""Run a real Postgres for the session, and create a separate database for each test from `db/init.sql`."""
 
 import itertools
 import os
@@ -55,21 +55,23 @@ async def database(postgres_address: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 def role_url(postgres_address: str, database: str) -> Callable[[str], str]:
-    """Return a function that maps a role to its URL of the test's database: `role_url("webhook")`."""
+    """Return a function that returns the URL of the test's database for a role, for example `role_url("webhook")`."""
     return lambda role: f"postgresql://{role}@{postgres_address}/{database}"
 
 
 @pytest.fixture
 def original_url(postgres_address: str) -> Callable[[str], str]:
     """
-    Return a function that maps a role to its URL of the template database. Only the template restricts who may connect; copies do not.
+    Return a function that returns the URL of the template database for a role.
+
+    The template restricts which roles may connect. The copies for the tests do not.
     """
     return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
 
 
 @pytest.fixture
 def database_url(role_url: Callable[[str], str]) -> str:
-    """Return the URL of the test's database for its owner."""
+    """Return the URL of the test's database for the owner's role."""
     return role_url("ledger_owner")
 
 

@@ -47,7 +47,7 @@ SELECT json_build_object(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All rows at one moment; times are ISO strings, money is Decimal."""
+    """Holds all rows of the database at one moment. Times are ISO strings, and money is Decimal."""
 
     users: list[Row] = field(default_factory=list)
     payments: list[Row] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Known:
     written: dict[str, Written] = field(default_factory=dict)
     """Maps the name of each charge (see `name_of`) to the codes written for the charge."""
     delivered: set[str] = field(default_factory=set)
-    """The delivery key of each delivered event, without the charge key at its end."""
+    """The delivery keys of all delivered events, each without the charge key at the end."""
     erased: dict[int, set[str]] = field(default_factory=dict)
     """Maps each erased user who has not come back to the keys of the user's charges."""
     undone: set[tuple[str, int]] = field(default_factory=set)
@@ -137,7 +137,7 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_what_is_taken_back(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """The refunds of a credit never exceed it. A reversal takes the whole credit back from the same user."""
+    """The refunds of a credit never exceed the credit. A reversal takes all that is left of the credit back from the same user."""
     for given in after.credits:
         if given["kind"] == "payment":
             left = left_of(after, given)
@@ -391,7 +391,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def name_of(charge: Row) -> str:
-    """Return the transaction id of a charge. Without one, return the subscription id (or family and number) and the period."""
+    """Identify a charge as BMC does: by its transaction id, or else by its subscription id (or family and number) and period."""
     if charge["transaction_id"] is not None:
         return str(charge["transaction_id"])
     period = charge["period_start"] and int(time(charge["period_start"]).timestamp())
@@ -462,7 +462,9 @@ def is_of_supporter(row: Row, charge: Row) -> bool:
 
 def subscription_of(charge: Row) -> str | None:
     """
-    Return family and number of the charge's subscription, because some events lack the `psp_id`. Return None if the charge has no period.
+    Identify the charge's subscription by family and number, because some events lack the `psp_id`.
+
+    Returns None for a charge without a period.
     """
     return f"{charge['family']}:{charge['bmc_id']}" if charge["period_start"] is not None else None
 

@@ -75,7 +75,7 @@ class Ledger:
         return dict(row)
 
     async def told(self, user: int | None = None) -> list[str]:
-        """Return the kinds of the notifications queued for *user*, in order. Without *user*, return those for the operators."""
+        """Return the kinds of the notifications queued for *user*, in order. If *user* is None, return the operators' kinds."""
         rows = await self.pool.fetch(
             "SELECT kind FROM notifications WHERE telegram_id IS NOT DISTINCT FROM $1 ORDER BY notification_id", user
         )

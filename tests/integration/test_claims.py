@@ -44,7 +44,7 @@ async def donate(webhook: Webhook, name: str | None, *, amount: int = 5) -> None
 
 
 async def claim(bot: Pool, name: str | None, *, days_ago: int = 0) -> ClaimFile:
-    """Raise a claim for $5, paid *days_ago* under *name*, and return the claim as operators see it."""
+    """Raise a claim for $5 that was paid *days_ago* days ago by *name*, and return the claim as operators see it."""
     now = datetime.now(UTC)
     claim_id = await raise_claim(
         bot, MALLORY, ClaimedPayment((now - timedelta(days=days_ago)).date(), Decimal(5), "USD", name), now=now

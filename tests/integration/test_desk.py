@@ -1,4 +1,4 @@
-"""Each decision takes effect only once, even if two operators make it at the same time, and is recorded and announced."""
+"""Each decision of an operator takes effect once, even if two operators decide at the same time, and is recorded and announced."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -72,7 +72,7 @@ OVERRIDING SYSTEM VALUE VALUES
     (80, 1, 'adjustment', 100, NULL, NULL, NULL, 1, 'a gift', NULL),
     (110, 1, 'payment', 500, 11, NULL, NULL, NULL, NULL, NULL),
     (90, 1, 'spend', -50, NULL, NULL, NULL, NULL, 'a picture', 'spent-1');
--- Give rows that the tests add numbers from 1000. Run the deferred checks first, because ALTER TABLE fails while checks are pending.
+-- Rows that tests add get numbers from 1000 on. Run the deferred checks first, because ALTER TABLE fails while checks are pending.
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE credits ALTER credit_id RESTART WITH 1000;
 ALTER TABLE charges ALTER charge_id RESTART WITH 1000;
@@ -80,7 +80,7 @@ ALTER TABLE outsiders ALTER outsider_id RESTART WITH 1000;
 ALTER TABLE claims ALTER claim_id RESTART WITH 1000;
 ALTER TABLE operator_actions ALTER action_id RESTART WITH 1000;
 """
-"""Rows that obey every rule. Each violation adds or changes rows in this database."""
+"""SQL that inserts rows that obey every rule. Each violation then adds or changes rows."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Violation:
     refused_as: str = ""
     """The name that the error contains, if it differs from the rule's name."""
     role: str = ""
-    """The role that runs the statement, because it may write such a row. Empty means the owner."""
+    """The role that runs the statement. This role needs the privilege to write such a row. Empty means the owner."""
 
     @property
     def table(self) -> str:
@@ -364,7 +364,7 @@ WITHOUT_VIOLATION = {
     "credits.balance_is_the_sum": "It refuses nothing, it keeps the balances: test_a_balance_follows_each_entry.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
-"""Rules that have no `Violation`, because no statement can break such a rule alone, each with the reason."""
+"""Rules without a `Violation`, each with the reason: no statement can break such a rule alone."""
 
 # Leave out primary keys, NOT NULL, and foreign keys with generated names, because they describe columns and are no rules of the ledger.
 RULES = """
@@ -415,7 +415,7 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 async def db(arranged: str) -> AsyncIterator[Connection]:
-    """Return a connection of the owner, in a transaction that is rolled back."""
+    """Return a connection of the owner, in a transaction that is rolled back after the test."""
     db = await asyncpg.connect(arranged)
     step = db.transaction()
     await step.start()
@@ -478,7 +478,7 @@ async def test_a_violation_is_refused_to_every_role(db: Connection, violation: V
 
 @every_violation
 async def test_a_violation_succeeds_without_its_rule(db: Connection, violation: Violation) -> None:
-    """Without the violated rule, the statement succeeds. So no other rule refuses it, and the violated rule is needed."""
+    """Once the rule is removed, the statement succeeds. So no other rule refuses the statement, and the removed rule is needed."""
     await _remove(db, violation)
 
     async with acting_as(db, violation.role):

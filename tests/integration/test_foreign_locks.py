@@ -124,7 +124,7 @@ BLOCKED = USERS[-1]
 
 
 def code_of(user: int) -> str:
-    """Return an older-form code, which contains the user's id."""
+    """Return a code in the older form, which contains the user's id."""
     return f"{user}_1780405603"
 
 

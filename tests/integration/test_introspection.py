@@ -55,7 +55,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def locked(queries: list[str]) -> list[list[str]]:
-    """Return, for each transaction that took a lock, its queries from taking the lock to the commit."""
+    """Return the queries of each transaction that took a lock, from the query that took the lock to the commit."""
     found: list[list[str]] = []
     is_locked = False
     for query in queries:

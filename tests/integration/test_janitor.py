@@ -271,7 +271,7 @@ async def test_two_janitors_at_once_blank_each_row_once(janitor: Pool, ledger: L
 async def test_data_that_an_operator_still_needs_is_not_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The operator needs the note and the payer's name of a waiting charge, failed events, and the name in an open claim."""
+    """Operators still need the note and the payer's name of a waiting charge, a failed event, and the name in an open claim."""
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
     await keep_failed_event(ledger.pool, failed)
@@ -349,7 +349,7 @@ async def test_rematching_a_charge_causes_no_guess(janitor: Pool, ledger: Ledger
 async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The task loads Anna's open payment for her own charge. It must not match that payment to a stranger's charge of the same amount."""
+    """The task loads Anna's open payment for her own charge. The payment must not be matched to a stranger's charge of the same amount."""
     await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
     await ledger.open(OTHER_CODE)
     await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))

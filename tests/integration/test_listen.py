@@ -37,7 +37,7 @@ class Sleeper:
 
 @pytest.fixture
 async def sleeper(role_url: Callable[[str], str]) -> AsyncIterator[Sleeper]:
-    """Return a sleeper that listens with the bot's role."""
+    """Return a sleeper that is woken by a listener with the bot's role."""
     sleeper = Sleeper()
     listening = asyncio.create_task(listen(role_url("bot"), sleeper.wake))
     yield sleeper

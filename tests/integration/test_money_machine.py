@@ -82,8 +82,8 @@ TABLES = (
     "pending_payments", "supporters", "users",
 )  # fmt: skip
 
-# Empty the tables in a few milliseconds; a fresh copy of the database would take a hundred. Disable the triggers that protect the ledger
-# while the rows are deleted. Restart identity columns, so that each sequence can be replayed alone.
+# Empty the tables, which takes a few milliseconds. A fresh copy of the database would take a hundred milliseconds. Disable the triggers
+# that protect the ledger while the rows are deleted. Restart identity columns, so that each sequence can be replayed alone.
 CLEAR = f"""
 SET session_replication_role = replica;
 {"".join(f"DELETE FROM {table};" for table in TABLES)}
@@ -469,7 +469,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def a_rival_ends_before_the_payment_is_told(
         self, user: TelegramId, rival: TelegramId, amount: str, end: str
     ) -> None:
-        """The rival's payment was open when the charge was paid. The charge may be the rival's, so the rules credit neither user."""
+        """The rival's payment was open when the charge was paid. The charge may be the rival's, so no user is guessed."""
         code = self.request(rival, amount)
         self.pass_minutes(1)
         self.request(user, amount)
@@ -509,7 +509,9 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, supporter=st.sampled_from(["s-1", "s-2"]), is_ended_by_code=st.booleans())
     def remember_an_outsider(self, user: TelegramId, supporter: str, is_ended_by_code: bool) -> None:
-        """The outsider's next payment is dismissed without a card. If that payment has a code, it is matched, and the record ends."""
+        """
+        The outsider's next payment is dismissed without a card. A payment with a code is matched instead, and ends the outsider's record.
+        """
         outcome, charge = self.pay(self.a_payment("", Written(), amount="7", supporter=supporter))
         if outcome is not Outcome.UNMATCHED:
             return
@@ -592,7 +594,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, amount=amounts, spent=st.sampled_from([0, 400]))
     def pay_spend_and_refund(self, user: TelegramId, amount: str, spent: int) -> None:
-        """A refund may take back spent credits, so the balance may fall below zero. Operators are notified if it does."""
+        """A refund may take back credits that were spent. If the balance falls below zero, operators are notified."""
         code = self.request(user, amount)
         event = self.a_payment(code, Written(frozenset({code})), amount=amount)
         self.pay(event)
@@ -1050,7 +1052,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return next(row for row in self.seen.payments if row["payment_id"] == code)
 
     def charge_by_transaction(self, event: BmcEvent) -> Row:
-        """Find the charge of a payment. Ignore charges with the same transaction that are held because they conflict with that charge."""
+        """Find the charge of a payment. Ignore charges that are held because they conflict with a charge of the same transaction."""
         name = event["data"]["transaction_id"]
         return next(row for row in self.seen.charges if row["transaction_id"] == name and row["conflicts_with"] is None)
 
@@ -1069,7 +1071,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self.known.written[name] = written
 
     def expect_undo(self, charge: Row) -> None:
-        """Add the charge's subscription and user to the pairs whose match a person undid, before a step that undoes the match."""
+        """If a person is about to undo the match of a subscription's charge, add the subscription and the user to `Known.undone`."""
         name = subscription_of(charge)
         if name is not None and charge["state"] == "matched":
             self.known.undone.add((name, charge["telegram_id"]))

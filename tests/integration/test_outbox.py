@@ -89,7 +89,7 @@ class Outbox:
         await put_off(self.bot, notification_id, until=until, now=now, is_set_aside=is_set_aside)
 
     async def drain(self, *, now: datetime = NOW) -> list[Notification]:
-        """Send until nothing is due; return the notifications in the order of sending."""
+        """Send until no notification is due, and return the notifications in the order of sending."""
         sent: list[Notification] = []
         while found := await self.begin(now=now):
             for one in found:
@@ -315,7 +315,7 @@ async def test_a_holder_that_extends_its_lease_keeps_it(bots: list[Outbox]) -> N
 
 
 async def test_a_holder_that_was_suspended_knows_that_its_lease_expired(outbox: Outbox) -> None:
-    """The database still shows the expired lease as the holder's, so the holder must check the time itself."""
+    """The holder's row stays in the database after the lease has expired, so the holder must check the time itself."""
     now = 100.0
     lease = Lease(outbox.bot, SENDING, clock=lambda: now)
     await lease.keep()
@@ -527,7 +527,9 @@ async def test_only_the_newest_missed_messages_are_sent_later(outbox: Outbox) ->
 
 async def test_missed_messages_are_sent_before_a_newer_one(outbox: Outbox) -> None:
     """
-    The user may have unblocked the bot while the bot was down. No update reports this, so a newer message must send the missed ones first.
+    The user may have unblocked the bot while the bot was down.
+
+    No update reports this, so the bot queues the missed messages again when a newer message is due.
     """
     missed = await outbox.owe(kind=CREDITED)
     await outbox.miss(ANNA)
@@ -614,7 +616,7 @@ TEST_EVENT, SUMMARY = NotificationKind.TEST_EVENT, NotificationKind.WAITING_SUMM
 
 
 async def told(outbox: Outbox, *, now: datetime) -> list[NotificationKind]:
-    """Send everything due; return the kinds that the first operator gets."""
+    """Send all due notifications, and return the kinds that the first operator gets."""
     return [one.kind for one in await outbox.drain(now=now) if one.telegram_id == OPERATORS[0]]
 
 

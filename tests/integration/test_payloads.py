@@ -30,7 +30,7 @@ class Money:
     paid_at: int | None
     """The time of the payment, or None if the event has no time and the time of receipt is used."""
     is_doubtful: bool = False
-    """True if only an operator may decide who paid."""
+    """True if only an operator may decide which user paid."""
 
 
 @dataclass(frozen=True)

@@ -234,9 +234,7 @@ async def test_an_id_made_by_a_web_app_is_kept_unchanged(bot: Bot) -> None:
 
 
 async def test_an_id_made_by_a_web_app_opens_a_second_payment_of_the_same_amount(bot: Bot) -> None:
-    """
-    The Web App already shows the id that it made, so the supporter will write that id. An open payment with another id cannot be reused.
-    """
+    """The Web App already shows the id that it made, so the supporter will write that id and not the id of the open payment."""
     first = await bot.open(request_of("message:1"))
 
     payment = await bot.open(request_of("message:2", payment_id=OLDER_FORM))
@@ -290,7 +288,9 @@ def differences(one: str, other: str) -> int:
 @pytest.mark.parametrize("status", ["pending", "completed", "expired", "cancelled"])
 async def test_a_new_code_differs_in_three_places_from_all_earlier_ones(bot: Bot, ledger: Ledger, status: str) -> None:
     """
-    A slip must never turn a code into another code, even one of a payment that ended long ago, because late payments are credited too.
+    A slip must never turn a code into another user's code.
+
+    This rule includes codes of payments that ended long ago, because late payments are credited too.
     """
     await ledger.open(CODE, user=BOHDAN, status=status)
     near = sorted(confusable_codes(CODE))

@@ -37,7 +37,7 @@ async def test_an_event_received_by_both_replicas_at_once_is_credited_once(
 
 
 def events_of(user: int) -> list[dict[str, Any]]:
-    """Return the events of a payment that is delivered twice. For the users in REFUNDED, the refund comes before the payment."""
+    """Return a payment's event twice. For the users in REFUNDED, return the refund's event first."""
     payment = a_payment(support_note=f"{user}_1780405603")
     return [*([a_refund_of(payment)] if user in REFUNDED else []), payment, payment]
 

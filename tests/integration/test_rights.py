@@ -14,7 +14,7 @@ ROLES = ("webhook", "bot", "janitor", "watcher", "grafana_reader", "shop")
 async def address(
     request: pytest.FixtureRequest, postgres_address: str, original_url: Callable[[str], str]
 ) -> AsyncIterator[str]:
-    """Return the URL of the template database for each role of ROLES; `shop` is another bot that was granted `spender`."""
+    """Return the URL of the template database for one role of ROLES. `shop` is the role of another bot that was granted `spender`."""
     owner = await asyncpg.connect(original_url("ledger_owner"))
     await owner.execute("CREATE ROLE shop LOGIN; GRANT spender TO shop")
     await owner.close()

@@ -318,7 +318,9 @@ async def test_a_late_code_of_another_user_is_reported_and_changes_nothing(ledge
 
 async def test_an_answer_without_a_code_causes_no_guess(ledger: Ledger, webhook: Webhook) -> None:
     """
-    Bohdan paid, cancelled his pending payment, and answered hours later. Anna's open payment must not be guessed, because she has not paid.
+    Bohdan paid, cancelled his pending payment, and answered hours later.
+
+    Anna has an open payment of the same amount, but has not paid yet, so no rule may guess that the charge is hers.
     """
     await ledger.open(CODE, user=ANNA, amount="5")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
@@ -412,7 +414,7 @@ async def test_a_charge_is_matched_to_a_code_recorded_later(ledger: Ledger, webh
 async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
 ) -> None:
-    """The charge was paid three minutes ago, but its event is late. A user who cancelled between payment and event may be the payer."""
+    """The charge was paid three minutes ago, but its event is late. A user who cancelled in those three minutes may be the payer."""
     paid_at = datetime.now(UTC) - timedelta(minutes=3)
     await ledger.open(CODE, minutes_ago=10)
     await ledger.open(OTHER_CODE, user=BOHDAN, minutes_ago=9)

@@ -28,7 +28,7 @@ class Spender:
         return left
 
     async def fail(self, amount: int, key: str = "game-1", *, user: int | None = ANNA) -> str:
-        """Assert that spending fails, and return the SQLSTATE, because bots in any programming language can read it."""
+        """Assert that spending fails, and return the SQLSTATE, which bots in any programming language can read."""
         with pytest.raises(asyncpg.PostgresError) as refused:
             await self.spend(amount, key, user=user)
         return str(refused.value.sqlstate)
@@ -159,7 +159,7 @@ async def test_a_debt_must_be_paid_before_spending(spender: Spender, ledger: Led
 
 
 async def spend_at_once(spender: Spender, *spendings: tuple[int, str, int]) -> list[int | str]:
-    """Run all spendings (amount, key, user) at once; return the remaining balance or the SQLSTATE of each."""
+    """Run all *spendings* (amount, key, user) at the same time. Return the remaining balance or the SQLSTATE of each one."""
     start = asyncio.Barrier(len(spendings))
 
     async def spend(amount: int, key: str, user: int) -> int | str:

@@ -115,7 +115,7 @@ class Bmc:
 
 
 class Storm:
-    """Has one method for each action of the services and of people."""
+    """Runs random actions of services and people at the same time. Each action is one method."""
 
     def __init__(self, *, webhooks: list[Pool], bot: Pool, janitor: Pool, ledger: Ledger) -> None:
         self.chance = random.Random(SEED)

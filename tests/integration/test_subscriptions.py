@@ -42,7 +42,7 @@ async def test_a_renewal_is_recognised_although_one_event_lacks_the_subscription
 async def test_an_undone_match_does_not_return_although_one_event_lacks_the_subscription_id(
     ledger: Ledger, webhook: Webhook, first: str | None, second: str | None
 ) -> None:
-    """The renewal repeats the note of the first month with the used code. That code must not match the renewal to the user again."""
+    """The renewal repeats the first month's note with the used code. The used code must not match the renewal to the user again."""
     await ledger.open(CODE, amount="3")
     await webhook.settle(a_month(FIRST_MONTH, first, note=CODE))
     await undo_match(

@@ -226,7 +226,7 @@ def files_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for an unavailable database, so that deliveries are spooled or refused at once."""
+    """Set the time that the webhook waits for an unavailable database to zero."""
     monkeypatch.setattr(batcher, "DATABASE_WAIT_SECONDS", 0.0)
 
 
@@ -397,7 +397,7 @@ SENDERS, EVENTS, USERS = 32, 2000, 50
 async def test_a_crowd_of_senders_with_repeats_and_disorder_credits_each_charge_once(
     webhook: Webhook, ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """32 senders post 2,000 shuffled deliveries, 30 % of them repeats, to two replicas."""
+    """32 senders post 2,000 shuffled deliveries to two replicas. 30 % of the deliveries are repeats."""
     chance = random.Random(20261123)
     codes = await _open_payments(ledger, chance)
     events = [

@@ -1,4 +1,4 @@
-"""The webhook service, run in this process on a real socket."""
+"""Run the webhook service in the test's process, on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -1,9 +1,9 @@
 """
-Check dashboards against rules.
+Check dashboards against lint rules.
 
 Rules without the prefix `our-` reimplement the rules of grafana/dashboard-linter (v0.2.0, read November 2026) under the same names, because
 that linter is not always available. The file `.lint` beside the dashboards lists deliberate exceptions in the linter's format. The linter's
-rule `target-promql` needs a running Prometheus, so test_dashboards_running.py checks it.
+rule `target-promql` needs a running Prometheus, so test_dashboards_running.py checks the queries instead.
 """
 
 import inspect
@@ -253,7 +253,7 @@ def our_exemplars(panel: Json) -> Iterator[str]:
 
 
 def our_scale(panel: Json) -> Iterator[str]:
-    """A panel needs a fixed minimum or maximum of its scale. Without one, small changes look large."""
+    """The scale of a panel needs a fixed minimum or maximum. Otherwise small changes look large."""
     if panel["type"] == "timeseries" and not {"min", "max"} & defaults(panel).keys():
         yield "does not fix either end of the scale"
 

@@ -18,7 +18,11 @@ from tests.e2e.stack import ROOT, Stack, another_stack
 OPERATOR_ID = 1_000_001
 WATCHED = ("db", "webhook", "bot", "janitor", "proxy", "sandbox", "postgres-exporter", "alertmanager")
 HOLD = "10s"
-"""The `for` of the rules. Prometheus finds its targets within five seconds; a longer `for` prevents early alerts about missing targets."""
+"""
+The `for` of all rules that have one.
+
+Prometheus finds its first targets within five seconds. A longer `for` prevents alerts about missing targets in that time.
+"""
 
 
 @pytest.fixture(scope="module")

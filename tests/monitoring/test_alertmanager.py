@@ -1,4 +1,4 @@
-"""Test with Alertmanager's own tool who receives each alert, which alerts are silenced, and the text of messages."""
+"""Test, with Alertmanager's own tool, the receiver of each alert, the silencing of alerts, and the text of messages."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every query of every panel returns values, run against a stack that has processed payments."""
+"""Every query of every panel returns values when it is run against a stack that has processed payments."""
 
 import asyncio
 import base64
@@ -54,7 +54,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
-    """Return the address of Prometheus, after it has scraped the results of all kinds of payments."""
+    """Return the address of Prometheus, after Prometheus has scraped the results of all kinds of payments."""
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS
@@ -65,7 +65,8 @@ def prometheus(stack: Stack) -> str:
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
-        # Wait until the subquery has three points. It is evaluated at full half minutes, regardless of the time of the first scrape.
+        # Wait until the subquery has three points. Subqueries are evaluated at full half minutes, regardless of the time of the first
+        # scrape.
         'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
         await_that(functools.partial(ask_now, address, seen), seconds=TIMEOUT_SECONDS)
@@ -197,7 +198,7 @@ def test_the_views_for_dashboards_hold_no_personal_data(stack: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def grafana(stack: Stack, prometheus: str) -> Callable[..., Any]:
-    """Return a function that calls the API of a running Grafana. If *fields* are given, it sends them as a JSON body."""
+    """Return a function that calls the API of a running Grafana. The function sends *fields*, if given, as a JSON body."""
     if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
         pytest.skip(f"there is no image {IMAGE} here")
     stack.compose("up", "--detach", "--wait", "grafana", GRAFANA_PORT=str(free_ports(1)[0]))
@@ -246,7 +247,7 @@ def test_grafana_runs_the_query_of_a_panel(grafana: Callable[..., Any], title: s
     uid = target["datasource"]["uid"].replace("${datasource}", "prometheus")
     asked = target | {"datasource": target["datasource"] | {"uid": uid}, "intervalMs": 15_000, "maxDataPoints": 100}
     if "expr" in asked:
-        # Fill in the variables here. Outside of this test, Grafana's page in the browser fills them in.
+        # Fill in the variables as Grafana's page in the browser would, because Grafana's API does not fill them in.
         asked["expr"] = plain_promql(asked["expr"])
 
     answer = grafana("ds/query", queries=[asked], **{"from": "now-30m", "to": "now"})["results"][target["refId"]]

@@ -36,7 +36,7 @@ OF_OURS = (
     coffee_ledger.runtime.process_metrics,
     services.webhook.metrics,
 )
-"""The modules that declare the metrics of the services when they are imported."""
+"""Modules that declare the services' metrics when Python imports the modules."""
 
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
@@ -112,7 +112,7 @@ def test_groups_are_evaluated_in_a_fixed_order(case: Path) -> None:
     """
     Without `group_eval_order`, promtool evaluates groups in any order.
 
-    If a group reads values that another group computes, its results would then vary from run to run.
+    The results of a group that reads another group's values would then vary from run to run.
     """
     story, groups = story_of(case)
     names = [group["name"] for group in groups]
@@ -179,7 +179,7 @@ def _series(metric: Metric) -> list[str]:
 # An alert never fires while its series is missing, so another alert must report the missing series.
 
 INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
-"""All series that alerts use, except those that Prometheus writes itself."""
+"""All series that alerts use, except the series that Prometheus itself creates."""
 
 NO_JOB = 'absent(up{{job="{}"}})'
 MISSED_BY = (
@@ -203,7 +203,7 @@ MISSED_BY = (
     ("alertmanager_", "TargetAbsent", NO_JOB.format("alertmanager")),
     ("prometheus_", "TargetAbsent", NO_JOB.format("prometheus")),
 )
-"""A pattern of series, the alert that fires if such series are missing, and the part of its expression that detects missing series."""
+"""Each entry: a pattern of series, the alert for missing series of this pattern, and the part of its expression that detects them."""
 
 
 @pytest.mark.parametrize("series", ["".join(one) for one in INPUTS])

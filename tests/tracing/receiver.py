@@ -50,7 +50,7 @@ class Collector(BaseHTTPRequestHandler):
 
 
 class Reading(BaseHTTPRequestHandler):
-    """Returns and deletes the received spans."""
+    """Returns and deletes the received spans and the number of connections."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)

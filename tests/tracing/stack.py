@@ -1,4 +1,4 @@
-"""A stack with tracing switched on, and a receiver of its spans."""
+"""Run a stack with tracing switched on, and a receiver of the stack's spans."""
 
 import asyncio
 import functools

@@ -1,4 +1,4 @@
-"""A payment is one trace, from the proxy to the call to Telegram; polling, probes and unsigned requests leave none."""
+"""A payment is one trace, from the proxy to the call to Telegram. Polling, probes and unsigned requests create no traces."""
 
 import asyncio
 import itertools
@@ -120,7 +120,9 @@ async def test_payments_settled_in_one_batch_are_linked(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
     """
-    Each payment keeps its own trace. The span of their transaction belongs to the first payment's trace and links to the other traces.
+    Each payment keeps its own trace.
+
+    The span of the shared transaction belongs to the first payment's trace and links to the traces of the other payments.
     """
     crowd = await asyncio.gather(*(join(session, stack) for _ in range(6)))
     codes = await asyncio.gather(*(one.ask_to_pay("5") for one in crowd))
