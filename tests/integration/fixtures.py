@@ -1,4 +1,4 @@
-"""A real Postgres for the session, and a separate database for each test, created from `db/init.sql`."""
+"""Run a real Postgres for the session, and create a separate database for each test from `db/init.sql`."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ def plain_tracebacks() -> Iterator[None]:
     """
     Log exceptions without local variables, as the services do.
 
-    Without any configuration, structlog lets Rich print them with all locals. That takes seconds, in which no other task can run.
+    By default, structlog prints exceptions with Rich and all local variables. The printing takes seconds and blocks the event loop.
     """
     before = structlog.get_config()
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -45,8 +45,8 @@ async def database(postgres_address: str) -> AsyncIterator[str]:
     """Return the name of a fresh database."""
     name = f"test_{next(numbers)}"
     admin = await asyncpg.connect(f"postgresql://ledger_owner@{postgres_address}/postgres")
-    # Copying files is about three times as fast as the default, which writes each page to the WAL. The checkpoints that it needs cost
-    # little, because the database is in memory and `fsync` is off.
+    # `file_copy` is about three times as fast as the default strategy, which writes each page to the WAL. The checkpoints that `file_copy`
+    # needs cost little, because the database is in memory and `fsync` is off.
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE ledger STRATEGY file_copy")
     yield name
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -55,25 +55,29 @@ async def database(postgres_address: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 def role_url(postgres_address: str, database: str) -> Callable[[str], str]:
-    """Return a function for the URL of the test's database by role: `role_url("webhook")`."""
+    """Return a function that returns the URL of the test's database for a role, for example `role_url("webhook")`."""
     return lambda role: f"postgresql://{role}@{postgres_address}/{database}"
 
 
 @pytest.fixture
 def original_url(postgres_address: str) -> Callable[[str], str]:
-    """Return a function for the URL of the template database by role; its copies do not restrict who may connect."""
+    """
+    Return a function that returns the URL of the template database for a role.
+
+    The template restricts which roles may connect. The copies for the tests do not.
+    """
     return lambda role: f"postgresql://{role}@{postgres_address}/ledger"
 
 
 @pytest.fixture
 def database_url(role_url: Callable[[str], str]) -> str:
-    """Return the database URL of the owner."""
+    """Return the URL of the test's database for the owner's role."""
     return role_url("ledger_owner")
 
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """Return a pool of the owner, to arrange rows and to inspect them."""
+    """Return a pool with the owner's role, to insert rows and to inspect them."""
     async with open_pool(database_url) as pool:
         yield pool
 

@@ -1,8 +1,8 @@
 """
-Check the invariants of design.md, section 4, only by the rows of the database.
+Check the invariants in section 4 of design.md, using only the rows in the database.
 
-This module imports nothing of the product, because shared code would have the same mistakes. Each check compares the database
-before a step with the database after it. `Known` holds facts that only the test knows, because it decided them.
+This module imports no code of the product, because shared code would repeat the product's mistakes. Each check compares the database before
+a step with the database after the step. `Known` holds facts that are not in the database, because the test chose them.
 """
 
 import json
@@ -47,7 +47,7 @@ SELECT json_build_object(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All rows at one moment; times are ISO strings, money is Decimal."""
+    """Holds all rows of the database at one moment. Times are ISO strings, and money is Decimal."""
 
     users: list[Row] = field(default_factory=list)
     payments: list[Row] = field(default_factory=list)
@@ -69,29 +69,29 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Written:
-    """The codes that a supporter wrote in any event of the charge."""
+    """The codes that a supporter wrote for one charge, in any of the charge's events."""
 
     codes: frozenset[str] = frozenset()
     corrected: frozenset[str] = frozenset()
-    """Codes that are one slip away from the text."""
+    """Codes that differ from the written text by one slip, for example by one wrong character."""
     is_renewal: bool = False
 
 
 @dataclass
 class Known:
-    """Facts that are known only to the test."""
+    """Facts that the test chose and the database does not contain."""
 
     now: datetime
     owners: dict[str, int] = field(default_factory=dict)
-    """The user of each code."""
+    """Maps each code to the user who requested it."""
     written: dict[str, Written] = field(default_factory=dict)
-    """The written codes, by `name_of` the charge."""
+    """Maps the name of each charge (see `name_of`) to the codes written for the charge."""
     delivered: set[str] = field(default_factory=set)
-    """The first part of each event's delivery key; the charge key follows it."""
+    """The delivery keys of all delivered events, each without the charge key at the end."""
     erased: dict[int, set[str]] = field(default_factory=dict)
-    """Erased users who did not come back, with the keys of their charges."""
+    """Maps each erased user who has not come back to the keys of the user's charges."""
     undone: set[tuple[str, int]] = field(default_factory=set)
-    """Pairs of subscription and user that a person declared wrong."""
+    """Pairs of a subscription and a user whose match a person undid."""
 
 
 Check = Callable[[Snapshot, Snapshot, Known], None]
@@ -118,7 +118,12 @@ def check_balances(before: Snapshot, after: Snapshot, known: Known) -> None:
 
 
 def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """A matched charge has exactly one credit in force, for its user. A refunded one keeps no credits. Others have none."""
+    """
+    Check how many credits each charge has.
+
+    A matched charge has exactly one credit in force, which belongs to the charge's user. All credits of a refunded charge are taken back.
+    Other charges have no credit in force.
+    """
     for charge in after.charges:
         in_force = [given for given in payment_entries(after, charge) if not reversal_of(after, given)]
         assert len(in_force) <= 1, charge
@@ -132,7 +137,7 @@ def check_credits_of_charges(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_what_is_taken_back(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """Refunds never exceed the credit, and a reversal takes the whole credit back from the same user."""
+    """The refunds of a credit never exceed the credit. A reversal takes all that is left of the credit back from the same user."""
     for given in after.credits:
         if given["kind"] == "payment":
             left = left_of(after, given)
@@ -161,7 +166,7 @@ def check_amounts_of_credits(before: Snapshot, after: Snapshot, known: Known) ->
 
 
 def check_people_are_told(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """Each change of a balance queues a notification to its user, except changes that the user made."""
+    """Each change of a user's balance queues a notification to that user, except changes that the user made."""
     told = [row for row in new_notifications(before, after) if row["telegram_id"] is not None]
     for entry in new_credits(before, after):
         if entry["kind"] == "spend" or entry["is_not_mine"] or entry["credits"] == 0:
@@ -220,7 +225,7 @@ def check_doubt_is_left_to_a_person(before: Snapshot, after: Snapshot, known: Kn
 
 
 def check_codes_decide(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """If the note has a code, or one slip of a code, no rule credits any other user than the owner of that code."""
+    """If the note has a code, even with one slip, no rule credits a user other than the owner of that code."""
     for charge in newly_matched(before, after):
         written = known.written.get(name_of(charge), Written())
         coded = {known.owners[code] for code in written.codes if code in known.owners}
@@ -241,7 +246,7 @@ def check_guesses(before: Snapshot, after: Snapshot, known: Known) -> None:
         assert charge["method"] == "amount_and_time"
         assert charge["telegram_id"] == guess["telegram_id"]
         check_guess(guess, charge, before, after, known)
-    # Guesses are never deleted, because each counts towards the user's limit.
+    # Guesses are never deleted, because each guess counts towards its user's limit of guesses.
     assert [row["charge_id"] for row in after.guesses[: len(before.guesses)]] == [
         row["charge_id"] for row in before.guesses
     ]
@@ -310,7 +315,7 @@ def check_undone_matches_stay_undone(before: Snapshot, after: Snapshot, known: K
 
 
 def check_outsiders_are_dismissed(before: Snapshot, after: Snapshot, known: Known) -> None:
-    """A payment without a code is dismissed without a card if its supporter is a known outsider."""
+    """A payment without a code is dismissed if its supporter is a known outsider, and operators get no card about the payment."""
     remembered = {row["name"] for row in before.outsiders if row["kind"] == "supporter" and row["ended_at"] is None}
     earlier = {row["charge_id"] for row in before.charges}
     asked = {
@@ -386,7 +391,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def name_of(charge: Row) -> str:
-    """Name a charge as BMC identifies it: by its transaction, or by its subscription or number and the period."""
+    """Identify a charge as BMC does: by its transaction id, or else by its subscription id (or family and number) and period."""
     if charge["transaction_id"] is not None:
         return str(charge["transaction_id"])
     period = charge["period_start"] and int(time(charge["period_start"]).timestamp())
@@ -456,7 +461,11 @@ def is_of_supporter(row: Row, charge: Row) -> bool:
 
 
 def subscription_of(charge: Row) -> str | None:
-    """Name a subscription by its number, which every event has; some lack the `psp_id`."""
+    """
+    Identify the charge's subscription by family and number, because some events lack the `psp_id`.
+
+    Returns None for a charge without a period.
+    """
     return f"{charge['family']}:{charge['bmc_id']}" if charge["period_start"] is not None else None
 
 

@@ -1,4 +1,4 @@
-"""The janitor's tasks, as the service makes them from its settings."""
+"""Create the janitor's tasks from settings, as the service does."""
 
 from datetime import UTC, datetime
 

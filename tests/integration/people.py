@@ -12,7 +12,7 @@ ANNA, BOHDAN = 101, 202
 
 
 async def connect_all(pool: Pool) -> None:
-    """Open all connections of a pool, so that the time to connect does not decide a race."""
+    """Open all connections of a pool, so that the result of a race does not depend on the time to connect."""
     async with AsyncExitStack() as stack:
         for _ in range(pool.get_max_size()):
             await stack.enter_async_context(pool.acquire())
@@ -75,7 +75,7 @@ class Ledger:
         return dict(row)
 
     async def told(self, user: int | None = None) -> list[str]:
-        """Return the kinds of notifications queued for this user, or for the operators, in order."""
+        """Return the kinds of the notifications queued for *user*, in order. If *user* is None, return the operators' kinds."""
         rows = await self.pool.fetch(
             "SELECT kind FROM notifications WHERE telegram_id IS NOT DISTINCT FROM $1 ORDER BY notification_id", user
         )
@@ -96,7 +96,7 @@ class Ledger:
         return found
 
     async def until_somebody_waits(self) -> None:
-        """Return when a statement waits for a lock; poll Postgres, because a waiting lock sends no event."""
+        """Return when a statement waits for a lock. Poll Postgres, because Postgres sends no event when a statement begins to wait."""
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )

@@ -1,4 +1,4 @@
-"""Claims on the operators' card: when one tap is offered, and how often a user may claim."""
+"""Claims: when the operators' card offers to confirm a claim with one tap, and how often a user may raise a claim."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -44,7 +44,7 @@ async def donate(webhook: Webhook, name: str | None, *, amount: int = 5) -> None
 
 
 async def claim(bot: Pool, name: str | None, *, days_ago: int = 0) -> ClaimFile:
-    """Claim $5 of that day in this name, and return the claim as operators see it."""
+    """Raise a claim for $5 that was paid *days_ago* days ago by *name*, and return the claim as operators see it."""
     now = datetime.now(UTC)
     claim_id = await raise_claim(
         bot, MALLORY, ClaimedPayment((now - timedelta(days=days_ago)).date(), Decimal(5), "USD", name), now=now
@@ -106,7 +106,7 @@ async def test_a_supporter_without_a_name_needs_a_confirmation(webhook: Webhook,
 
 
 async def test_the_name_alone_does_not_allow_one_tap(webhook: Webhook, bot: Pool) -> None:
-    """One charge has another amount, the other another day."""
+    """Both charges have the claim's name, but one charge has another amount, and the other has another day."""
     await donate(webhook, "Inês Carvalho", amount=7)
     await webhook.settle(a_payment(amount=5, supporter_name="Inês Carvalho", supporter_id=5))
 
@@ -152,7 +152,9 @@ async def decline(bot: Pool, claim_id: int | NotRaised | Paused, at: datetime) -
 
 
 async def test_declined_claims_pause_further_claims(bot: Pool) -> None:
-    """A user claims four times a day for 30 days, and each claim is declined at once. Formerly operators got 90 claims."""
+    """
+    A user claims four times a day for 30 days, and each claim is declined at once. Formerly operators got 90 claims; now they get four.
+    """
     start = datetime.now(UTC) - timedelta(days=30)
     raised_on = []
     for day in range(30):
@@ -189,7 +191,7 @@ async def test_withdrawn_claims_count_only_for_one_day(bot: Pool) -> None:
 
 
 async def test_a_claim_declined_meanwhile_counts(bot: Pool, ledger: Ledger) -> None:
-    """The new claim waits for the operator's transaction, and then counts its decision."""
+    """A new claim waits until an operator's transaction has declined the earlier claim, and then counts that decision."""
     now = datetime.now(UTC)
     await decline(bot, await claim_at(bot, now), now)
     second = await claim_at(bot, now)
@@ -223,7 +225,7 @@ async def test_the_card_counts_the_users_declined_claims(bot: Pool, ledger: Ledg
 
 
 async def test_the_card_of_a_first_claim_shows_no_declined_claims(bot: Pool, ledger: Ledger) -> None:
-    """Withdrawn claims and declined claims of other users do not count."""
+    """The user's withdrawn claims and other users' declined claims do not count as declined claims of the user."""
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES (1)")
     await ledger.pool.execute(
         "INSERT INTO claims (telegram_id, paid_on, amount, currency, status, decided_at)"

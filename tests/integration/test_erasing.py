@@ -1,4 +1,4 @@
-"""Erasing a user finds all their personal data and delays no payment."""
+"""Erasing a user removes all their personal data and does not delay payments."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ async def kept_bodies(ledger: Ledger) -> list[int]:
 
 
 async def test_an_event_without_money_is_erased_by_its_supporter(ledger: Ledger, webhook: Webhook, bot: Pool) -> None:
-    """The event is found even if it has no e-mail address."""
+    """Erasing finds the event by the supporter's id, even if the event has no e-mail address."""
     await ledger.open(CODE)
     cancellation = a_subscription("membership.cancelled", supporter_id=5, supporter_name="Anna K")
     somebody_elses = a_subscription("membership.cancelled", supporter_id=55, supporter_name="Hanna K")
@@ -69,7 +69,7 @@ INSERT_CHARGES = """
 async def test_erasing_reads_only_the_rows_of_the_user(
     ledger: Ledger, webhook: Webhook, role_url: Callable[[str], str]
 ) -> None:
-    """Erasing holds the settling lock, so a scan of a whole table would delay every payment."""
+    """Erasing holds the lock that settlement needs, so a scan of a whole table would delay every payment."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSON))
     await ledger.pool.execute(INSERT_EVENTS, EVENTS, timeout=120)

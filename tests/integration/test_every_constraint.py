@@ -1,9 +1,8 @@
 """
-Each integrity rule of `db/init.sql` is tested with a statement that only this rule refuses, for the owner and for every role.
+Test each integrity rule of `db/init.sql` with a statement that only this rule refuses, as the owner and as every role.
 
-A rule is a constraint, a unique index, a trigger, a branch of a trigger's function, or a policy. The error must name the rule,
-and the statement must succeed if the rule is removed. A new rule without such a statement fails
-`test_each_rule_of_the_schema_has_its_violation`.
+A rule is a constraint, a unique index, a trigger, a branch of a trigger's function, or a policy. The error must name the rule, and the
+statement must succeed if the rule is removed. `test_each_rule_of_the_schema_has_its_violation` fails if a new rule has no such statement.
 """
 
 import asyncio
@@ -73,7 +72,7 @@ OVERRIDING SYSTEM VALUE VALUES
     (80, 1, 'adjustment', 100, NULL, NULL, NULL, 1, 'a gift', NULL),
     (110, 1, 'payment', 500, 11, NULL, NULL, NULL, NULL, NULL),
     (90, 1, 'spend', -50, NULL, NULL, NULL, NULL, 'a picture', 'spent-1');
--- What the tests add is numbered from here on. Tables are altered only after the deferred checks.
+-- Rows that tests add get numbers from 1000 on. Run the deferred checks first, because ALTER TABLE fails while checks are pending.
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE credits ALTER credit_id RESTART WITH 1000;
 ALTER TABLE charges ALTER charge_id RESTART WITH 1000;
@@ -81,7 +80,7 @@ ALTER TABLE outsiders ALTER outsider_id RESTART WITH 1000;
 ALTER TABLE claims ALTER claim_id RESTART WITH 1000;
 ALTER TABLE operator_actions ALTER action_id RESTART WITH 1000;
 """
-"""Rows that obey every rule; each violation starts from them."""
+"""SQL that inserts rows that obey every rule. Each violation then adds or changes rows."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,12 @@ class Violation:
     """A statement that breaks only one rule."""
 
     rule: str
-    """The name in the schema, as `table.rule`."""
+    """The rule that refuses the statement, as `table.rule`."""
     statement: str
     refused_as: str = ""
-    """The name in the error, if it differs from the rule's."""
+    """The name that the error contains, if it differs from the rule's name."""
     role: str = ""
-    """The role that may write such a row; empty for the owner."""
+    """The role that runs the statement. This role needs the privilege to write such a row. Empty means the owner."""
 
     @property
     def table(self) -> str:
@@ -284,7 +283,7 @@ VIOLATIONS = [
         WAIT_AGAIN + credit("reversal", -500, charge_id=1, reverses=10, cause=CAUSE, is_not_mine="true"),
         refused_as="only_a_guess_is_disowned",
     ),
-    # Each of the two refunds is within the credit, but their sum is not.
+    # Each of the two refunds is smaller than the credit, but their sum exceeds the credit.
     Violation(
         TAKEN_BACK,
         credit("refund", -300, charge_id=1, reverses=10) + ";" + credit("refund", -201, charge_id=1, reverses=10),
@@ -365,10 +364,9 @@ WITHOUT_VIOLATION = {
     "credits.balance_is_the_sum": "It refuses nothing, it keeps the balances: test_a_balance_follows_each_entry.",
     "credits.services_read_all_credits": "It refuses no row: it lets the services read all of them.",
 }
-"""Rules that no statement can break alone, with the reason."""
+"""Rules without a `Violation`, each with the reason: no statement can break such a rule alone."""
 
-# Primary keys, NOT NULL, and foreign keys with generated names are left out: they state no rule of the ledger beyond their
-# columns.
+# Leave out primary keys, NOT NULL, and foreign keys with generated names, because they describe columns and are no rules of the ledger.
 RULES = """
 SELECT conrelid::regclass || '.' || conname AS rule, 'constraint' AS kind
   FROM pg_constraint
@@ -397,7 +395,7 @@ numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def arranged(postgres_address: str) -> Iterator[str]:
-    """Return the URL of a database with the arranged rows; each test rolls its changes back."""
+    """Return the URL of a database with the rows of ARRANGEMENT. Each test rolls its changes back."""
     name = f"rules_{next(numbers)}"
     asyncio.run(_arrange(f"postgresql://ledger_owner@{postgres_address}", name))
     yield f"postgresql://ledger_owner@{postgres_address}/{name}"
@@ -417,7 +415,7 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 async def db(arranged: str) -> AsyncIterator[Connection]:
-    """Return a connection of the owner, in a transaction that is rolled back."""
+    """Return a connection of the owner, in a transaction that is rolled back after the test."""
     db = await asyncpg.connect(arranged)
     step = db.transaction()
     await step.start()
@@ -428,7 +426,7 @@ async def db(arranged: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def acting_as(db: Connection, role: str) -> AsyncIterator[None]:
-    """Run a step with the rights of a role (empty for the owner), check deferred constraints as a commit would, and roll back."""
+    """Run a step with the privileges of *role* (empty means the owner), check deferred constraints as a commit would, and roll back."""
     step = db.transaction()
     await step.start()
     try:
@@ -449,7 +447,7 @@ def refused_by(error: asyncpg.PostgresError) -> str:
 
 
 FORBIDDEN = (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError)
-"""Errors of a role that lacks the privilege, or cannot see the table or function."""
+"""The errors that Postgres raises if a role lacks a privilege, or cannot see the table or function."""
 
 OF_ANY_ROLE = [one for one in VIOLATIONS if not one.role]
 OF_WHAT_IS_TAKEN_BACK = [one for one in VIOLATIONS if one.rule == TAKEN_BACK]
@@ -480,7 +478,7 @@ async def test_a_violation_is_refused_to_every_role(db: Connection, violation: V
 
 @every_violation
 async def test_a_violation_succeeds_without_its_rule(db: Connection, violation: Violation) -> None:
-    """No other rule refuses the statement, so the rule is needed."""
+    """Once the rule is removed, the statement succeeds. So no other rule refuses the statement, and the removed rule is needed."""
     await _remove(db, violation)
 
     async with acting_as(db, violation.role):
@@ -513,7 +511,7 @@ async def test_each_branch_of_a_trigger_has_its_violation(db: Connection) -> Non
 
 
 async def test_a_balance_follows_each_entry(db: Connection) -> None:
-    """COPY fires the trigger, too."""
+    """Add one entry by INSERT and one by COPY, because COPY must also fire the trigger that updates the balance."""
     before: int = await db.fetchval("SELECT balance FROM balances WHERE telegram_id = 1")
 
     await db.execute(credit("adjustment", 7, cause=CAUSE, action_id=ACTION))
@@ -542,7 +540,7 @@ async def _remove(db: Connection, violation: Violation) -> None:
         case "trigger":
             await db.execute(f"DROP TRIGGER {violation.name} ON {violation.table}")
         case "policy":
-            # Keep the policy, because without any policy every write is refused; only remove its condition.
+            # Remove only the policy's condition. Without any policy, Postgres would refuse every write.
             await db.execute(f"ALTER POLICY {violation.name} ON {violation.table} WITH CHECK (true)")
         case unknown:
             raise AssertionError(unknown)
@@ -561,7 +559,7 @@ ENTRIES = {
     "spend": credit("spend", -1, cause=CAUSE, idempotency_key=KEY),
     "spend_credits": "SELECT spend_credits(1, 1, 'a picture', 'spent-2')",
 }
-"""Entries that break no rule; the transaction also matches the waiting charge."""
+"""Statements that add an entry without breaking a rule, after the test has changed the state of the entry's charge."""
 
 MAY_ADD = {
     "webhook": {"payment", "refund"},

@@ -14,7 +14,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 class Replica:
-    """The streak of one replica, with a clock set by the test."""
+    """A replica's streak of failed deliveries, with a clock that the test sets."""
 
     def __init__(self, pool: Pool) -> None:
         self.shown = 0.0
@@ -51,7 +51,7 @@ async def replicas(role_url: Callable[[str], str]) -> AsyncIterator[Callable[[],
 
 
 async def written(*those: Replica) -> list[float]:
-    """Let all replicas write and read again; return the streak that each shows."""
+    """Let each replica write twice, so that it reads what the others wrote, and return the streak that each replica shows."""
     for one in (*those, *those):
         await one.streak.write()
     return [one.shown for one in those]
@@ -112,7 +112,7 @@ FIVE_HOURS, TEN_HOURS, SEVENTEEN_HOURS = 5 * 60, 10 * 60, 17 * 60
 
 
 async def test_the_streak_ends_hours_after_the_last_failure(replicas: Callable[[], Replica]) -> None:
-    """The failures may be forged, and the next real payment may come days later; the alert must not last until then."""
+    """The streak must end by itself: the failures may be forged, and the next real payment, which ends a streak, may come days later."""
     one, other = replicas(), replicas()
     one.refuse(2)
     await written(one, other)

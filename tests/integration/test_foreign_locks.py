@@ -1,4 +1,4 @@
-"""No other client of the database can stop settlement: another bot delays at most the user whose row it locks."""
+"""No other client of the database can stop settlement. Another bot can delay only payments of the user whose row the bot locks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ FORMER_ADVISORY_LOCKS = "SELECT pg_advisory_lock(4711001), pg_advisory_lock(4711
 
 @pytest.fixture
 async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) -> AsyncIterator[str]:
-    """Return the role of another bot that was granted `spender`."""
+    """Create a role for another bot, grant `spender` to the role, and return its name."""
     role = f"shop_of_{database}"
     await ledger.pool.execute(f"CREATE ROLE {role} LOGIN; GRANT spender TO {role}")
     yield role
@@ -36,9 +36,9 @@ async def shop(ledger: Ledger, role_url: Callable[[str], str], database: str) ->
 async def stranger(
     request: pytest.FixtureRequest, shop: str, role_url: Callable[[str], str]
 ) -> AsyncIterator[Connection]:
-    """Return a connection of a client that settles nothing."""
+    """Return a database connection of a client that takes no part in settlement."""
     db = await asyncpg.connect(role_url(shop if request.param == "shop" else request.param))
-    # Every client may change this setting for its own session, so it protects nothing.
+    # Allow writes: every client may change this setting for its own session, so the setting is no protection.
     await db.execute("SET default_transaction_read_only = off")
     yield db
     await db.close()
@@ -61,7 +61,7 @@ async def test_a_stranger_cannot_call_a_function_that_takes_such_a_lock(stranger
 async def test_advisory_locks_of_a_stranger_delay_no_payment(
     stranger: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Settlement formerly used an advisory lock. It must not depend on one, even if every client may take advisory locks."""
+    """Settlement formerly used advisory locks. A client that may take these locks and holds them must not delay payments now."""
     await ledger.open(CODE)
     await ledger.pool.execute(
         "GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) TO public"
@@ -124,7 +124,7 @@ BLOCKED = USERS[-1]
 
 
 def code_of(user: int) -> str:
-    """Return an older-form code, which contains the user's id."""
+    """Return a code in the older form, which contains the user's id."""
     return f"{user}_1780405603"
 
 
@@ -133,9 +133,9 @@ async def spending(
     ledger: Ledger, webhook: Webhook, shop: str, role_url: Callable[[str], str]
 ) -> AsyncIterator[Connection]:
     """
-    Yield another bot's open transaction, which has spent credits of BLOCKED.
+    Yield a connection of another bot, with an open transaction that has spent credits of the user BLOCKED.
 
-    Each of USERS has an open payment; only BLOCKED was credited before.
+    Each of USERS has requested a payment. Only BLOCKED has already been credited.
     """
     for user in USERS:
         await ledger.open(code_of(user), user=user)
@@ -150,7 +150,7 @@ async def spending(
 async def test_an_uncommitted_spending_delays_only_its_own_user(
     spending: Connection, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Without a spool, the webhook refuses that user's payment, and BMC sends it again."""
+    """The webhook has no spool in this test, so it refuses the blocked user's payment with 503, and BMC sends the payment again."""
     blocked = asyncio.create_task(webhook.post(a_payment(support_note=code_of(BLOCKED))))
     await ledger.until_somebody_waits()
 
@@ -208,7 +208,7 @@ async def test_waiting_charges_are_rematched_although_one_needs_a_locked_row(
 async def test_a_deadlock_with_another_bot_is_resolved(
     ledger: Ledger, role_url: Callable[[str], str], shop: str
 ) -> None:
-    """Settlement locks the balance of 101 before that of 202; the other bot locks them in the opposite order."""
+    """Settlement locks Anna's balance before Bohdan's. The other bot locks the two balances in the opposite order, so a deadlock occurs."""
     await ledger.open("K7QM2XHD", user=ANNA)
     await ledger.open("P4RT9WEZ", user=BOHDAN)
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A new connection loads all types before it takes a lock; asyncpg would otherwise query each unknown type within it."""
+"""A new connection loads all types before it takes a lock. Otherwise asyncpg would query each unknown type while the lock is held."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ async def match_one(pool: Pool) -> None:
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the queries of all connections opened from now on, including those that asyncpg sends by itself."""
+    """Collect the queries of all connections opened after this fixture, including the queries that asyncpg sends by itself."""
     logged: list[str] = []
 
     async def prepare_and_log(db: Connection) -> None:
@@ -55,7 +55,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def locked(queries: list[str]) -> list[list[str]]:
-    """Return the queries of each transaction that took a lock, from the lock to the commit."""
+    """Return the queries of each transaction that took a lock, from the query that took the lock to the commit."""
     found: list[list[str]] = []
     is_locked = False
     for query in queries:
@@ -105,7 +105,7 @@ async def test_a_new_connection_knows_the_types_of_all_statements(
     role_url: Callable[[str], str], queries: list[str]
 ) -> None:
     async with open_pool(role_url("ledger_owner")) as fresh, connected(fresh) as db:
-        await asyncio.sleep(0)  # asyncpg calls its loggers in the event loop's next turn
+        await asyncio.sleep(0)  # asyncpg calls its loggers in the next iteration of the event loop
         queries.clear()
         for statement in statements().values():
             await db.prepare(statement)

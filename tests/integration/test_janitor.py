@@ -1,4 +1,4 @@
-"""The janitor's tasks: each runs once with the janitor's role, at a time given by the test."""
+"""Run the janitor's tasks one at a time, with the janitor's role and at a time that the test chooses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -101,7 +101,7 @@ async def open_many(ledger: Ledger, count: int) -> None:
 
 
 async def count_expired(ledger: Ledger) -> tuple[int, int]:
-    """Return the number of expired payments, and of payments with a notification."""
+    """Return the number of expired payments, and the number of payments about whose expiry a notification was queued."""
     [row] = await ledger.pool.fetch(
         "SELECT (SELECT count(*) FROM pending_payments WHERE status = 'expired') AS expired,"
         " (SELECT count(DISTINCT facts ->> 'code') FROM notifications WHERE kind = 'payment_expired') AS told"
@@ -220,7 +220,7 @@ async def test_a_repeat_is_recognised_after_all_personal_data_is_blanked(
 async def test_a_supporter_stays_known_after_the_name_is_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The charge still links the supporter to the user, although the name is erased."""
+    """The charge still links the supporter's id to the user after the supporter's name is erased."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note=CODE, **PERSONAL))
     await janitor_task(janitor, "blank_personal_fields").run_once(datetime.now(UTC) + 2 * RETENTION)
@@ -271,7 +271,7 @@ async def test_two_janitors_at_once_blank_each_row_once(janitor: Pool, ledger: L
 async def test_data_that_an_operator_still_needs_is_not_blanked(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """The janitor keeps the note and payer name of a waiting charge, a failed event, and the name in an open claim."""
+    """Operators still need the note and the payer's name of a waiting charge, a failed event, and the name in an open claim."""
     await webhook.settle(a_payment(support_note="from Anna, lost the code", supporter_id=5, supporter_name="Anna K"))
     failed = read_event(raw(a_payment()), received_at=datetime.now(UTC), nonce="n")
     await keep_failed_event(ledger.pool, failed)
@@ -326,7 +326,7 @@ async def test_a_charge_is_matched_to_a_web_apps_id_recorded_later(
 async def test_a_charge_is_matched_to_a_supporter_who_became_known_later(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Anna's first charge had no code; her second one had, and links the supporter to her."""
+    """Anna's first charge had no code. Her second charge has a code and so links the supporter to Anna, so the first can be matched now."""
     await ledger.open(CODE, amount="9", minutes_ago=600)
     assert await webhook.settle(a_payment(amount=9, supporter_id=77)) == ["unmatched"]
     await ledger.open(OTHER_CODE)
@@ -349,7 +349,7 @@ async def test_rematching_a_charge_causes_no_guess(janitor: Pool, ledger: Ledger
 async def test_rematching_a_charge_guesses_no_payment_loaded_for_another(
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
-    """Anna's open payment is loaded for her own charge, and must not match a stranger's charge that it happens to fit."""
+    """The task loads Anna's open payment for her own charge. The payment must not be matched to a stranger's charge of the same amount."""
     await webhook.settle(a_payment(amount=9), a_payment(amount=3, supporter_id=77))
     await ledger.open(OTHER_CODE)
     await webhook.settle(a_payment(support_note=OTHER_CODE, supporter_id=77))

@@ -1,4 +1,4 @@
-"""Listening to notifications of Postgres, across lost connections."""
+"""The listener receives notifications of Postgres (NOTIFY), even after it has lost its connection."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 class Sleeper:
-    """Counts how often it is woken."""
+    """Counts how often the listener calls `wake`."""
 
     def __init__(self) -> None:
         self._wakes: asyncio.Queue[None] = asyncio.Queue()
@@ -37,7 +37,7 @@ class Sleeper:
 
 @pytest.fixture
 async def sleeper(role_url: Callable[[str], str]) -> AsyncIterator[Sleeper]:
-    """Return a sleeper that listens with the bot's role."""
+    """Return a sleeper that is woken by a listener with the bot's role."""
     sleeper = Sleeper()
     listening = asyncio.create_task(listen(role_url("bot"), sleeper.wake))
     yield sleeper
@@ -130,7 +130,7 @@ async def test_a_listener_starts_before_its_database(role_url: Callable[[str], s
 
 @asynccontextmanager
 async def starting_postgres(database_url: str, *, refusals: int) -> AsyncIterator[str]:
-    """Return the URL of a proxy to the database that closes the first connections at once."""
+    """Run a proxy to the database that closes its first *refusals* connections at once, and yield the proxy's URL."""
     address = urlsplit(database_url)
     attempts = itertools.count()
 

@@ -1,8 +1,8 @@
 """
-The invariants of design.md, section 4, hold after every step that people, operators, BMC and the janitor take, in any order.
+The invariants in section 4 of design.md hold after every step of people, operators, BMC and the janitor, in any order.
 
-Hypothesis draws sequences of steps, and `invariants.check` checks the whole database after each step. If a sequence breaks an
-invariant, the shortest one found is printed step by step. `make soak` tries many more sequences than the default run.
+Hypothesis draws sequences of steps, and `invariants.check` checks the whole database after each step. If a sequence breaks an invariant,
+Hypothesis prints the shortest such sequence that it found, step by step. `make soak` tries many more sequences than the default run.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ from tests.integration.webhook import RULES
 SEQUENCES_BY_DEFAULT = 300
 SEQUENCES = int(os.environ.get("MONEY_MACHINE_SEQUENCES", SEQUENCES_BY_DEFAULT))
 STEPS = 9
-"""The number of rules in a sequence; many rules take more than one step."""
+"""The number of Hypothesis rules in a sequence. Many rules run more than one step."""
 
 USERS = tuple(map(TelegramId, (101, 202, 303)))
 OPERATORS = tuple(map(TelegramId, (901, 902)))
@@ -68,22 +68,22 @@ supporters = st.sampled_from([None, "s-1", "s-2"])
 families = st.sampled_from(["donation", "extra_purchase", "commission_order"])
 decision_names = st.sampled_from(["match", "match, dismiss", "dismiss, match", "undo"])
 which = st.integers(0, 11)
-"""An index into a list of unknown length; rules take it modulo the length."""
+"""Draws an index into a list whose length is not known yet. The rules reduce the index modulo the length."""
 
 REACHED = {
     "matched code", "matched corrected_code", "matched subscription", "matched known_supporter", "matched amount_and_time",
     "matched operator", "dismissed None", "refunded code", "payment", "refund", "reversal", "adjustment", "spend",
     "guess_disowned", "charge_contradicted", "payment_under_review", "claim declined", "claim withdrawn",
 }  # fmt: skip
-"""States and methods of charges, and kinds of entries and notifications, that the sequences must reach."""
+"""The sequences must reach all these states and methods of charges, states of claims, and kinds of entries and notifications."""
 
 TABLES = (
     "notifications", "credits", "guesses", "balances", "operator_actions", "claims", "charges", "outsiders", "events",
     "pending_payments", "supporters", "users",
 )  # fmt: skip
 
-# Emptying the tables takes a few milliseconds, a fresh copy of the database a hundred. The triggers that protect the ledger
-# are disabled meanwhile. Identity columns restart, so that each sequence can be replayed alone.
+# Empty the tables, which takes a few milliseconds. A fresh copy of the database would take a hundred milliseconds. Disable the triggers
+# that protect the ledger while the rows are deleted. Restart identity columns, so that each sequence can be replayed alone.
 CLEAR = f"""
 SET session_replication_role = replica;
 {"".join(f"DELETE FROM {table};" for table in TABLES)}
@@ -94,7 +94,7 @@ SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND rel
 
 
 class World:
-    """The database of all sequences, a pool for each service, and the states that the sequences reached."""
+    """Holds the database that all sequences use, a pool for each service, and the states that the sequences reached."""
 
     def __init__(self, runner: asyncio.Runner, owner: Connection, pools: dict[str, Pool]) -> None:
         self.runner = runner
@@ -110,9 +110,9 @@ class World:
 
     async def at_once(self, first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
         """
-        Let two operations wait for the settling lock at once, *first* before *second*.
+        Run two operations that wait for the settling lock at the same time, *first* before *second*.
 
-        A fixed order makes the sequence repeatable.
+        The fixed order makes the sequence repeatable.
         """
         async with self.owner.transaction():
             await self.owner.execute(sql("lock_settling"))
@@ -140,7 +140,7 @@ class World:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Disable logging, because the log lines of earlier sequences would hide the one that fails."""
+    """Disable logging, because the log lines of earlier sequences would hide the steps of the sequence that fails."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
@@ -149,7 +149,7 @@ def silence() -> Iterator[None]:
 
 @pytest.fixture
 def known_confusable_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cache the neighbours of each code, because every sequence draws the same codes."""
+    """Cache the confusable codes of each code, because every sequence draws the same codes."""
     monkeypatch.setattr("coffee_ledger.store.pending_payments.confusable_codes", functools.cache(confusable_codes))
 
 
@@ -178,7 +178,7 @@ async def _open(runner: asyncio.Runner, stack: AsyncExitStack, address: str, ser
 
 
 class MoneyMachine(RuleBasedStateMachine):
-    """Steps of people, operators, BMC and the janitor; the invariants are checked after each step."""
+    """Defines steps of people, operators, BMC and the janitor, and checks the invariants after each step."""
 
     world: ClassVar[World]
 
@@ -193,7 +193,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.refunded_first: list[BmcEvent] = []
         self.requests: list[Request] = []
         self.spent: dict[str, tuple[int, int, int]] = {}
-        """By key: the user, the credits spent, and the remaining balance."""
+        """Maps each spending key to the user, the credits spent, and the remaining balance."""
         self.do(self.world.begin_anew())
 
     def teardown(self) -> None:
@@ -216,7 +216,7 @@ class MoneyMachine(RuleBasedStateMachine):
         before, self.seen = self.seen, after
         self.world.steps += 1
         check(before, after, self.known)
-        # Two decisions never have the same time.
+        # Advance the clock, so that no two decisions have the same time.
         self.known.now += timedelta(seconds=1)
         return result
 
@@ -243,7 +243,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return decisions.OperatorRequest(operator, "because", self.now, request_key=f"press-{self.next_number()}")
 
     def request(self, user: TelegramId, amount: str, currency: str = "USD") -> PaymentId:
-        """Request a payment as the bot does; an erased user who requests one is known again."""
+        """Request a payment as the bot does. If the user was erased, let the user come back first."""
         if user in self.known.erased:
             self.come_back(user)
         request = Request(f"ask-{self.next_number()}", user, Decimal(amount), currency)
@@ -333,7 +333,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(which=which)
     def repeat_a_request(self, which: int) -> None:
-        """Repeating a request that opened a payment opens no other payment."""
+        """Repeat a request that opened a payment, and check that no second payment opens."""
         keys = {row["request_key"] for row in self.seen.payments}
         opening = [request for request in self.requests if request.key in keys]
         request = opening[which % len(opening)]
@@ -372,7 +372,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def pay_with_a_code(
         self, which: int, amount: str, currency: str, supporter: str | None, family: str, text: str
     ) -> None:
-        """A payment with a code is always credited to the code's user, even if it is late or the second one."""
+        """A payment with a code is always credited to the code's user, even if the payment is late or is the second one with this code."""
         payment = self.one_of(self.seen.payments, which)
         code, owner = payment["payment_id"], payment["telegram_id"]
         event = self.a_payment(
@@ -406,7 +406,7 @@ class MoneyMachine(RuleBasedStateMachine):
         is_late=st.booleans(),
     )
     def pay_with_a_slip(self, user: TelegramId, place: int, sign: str, supporter: str | None, is_late: bool) -> None:
-        """A slip is corrected only while the payment is open, and never decides for another user."""
+        """A slip in a code is corrected only while the code's payment is open, and never causes a credit for another user."""
         code = self.request(user, "10")
         slip = f"{code[:place]}{sign}{code[place + 1 :]}"
         written = Written(frozenset({code})) if slip == code else Written(corrected=frozenset({code}))
@@ -469,7 +469,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def a_rival_ends_before_the_payment_is_told(
         self, user: TelegramId, rival: TelegramId, amount: str, end: str
     ) -> None:
-        """The rival's payment was open when the charge was paid, so the charge may be the rival's."""
+        """The rival's payment was open when the charge was paid. The charge may be the rival's, so no user is guessed."""
         code = self.request(rival, amount)
         self.pass_minutes(1)
         self.request(user, amount)
@@ -509,7 +509,9 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, supporter=st.sampled_from(["s-1", "s-2"]), is_ended_by_code=st.booleans())
     def remember_an_outsider(self, user: TelegramId, supporter: str, is_ended_by_code: bool) -> None:
-        """The outsider's next payment is dismissed without a card, unless it has a code, which ends the record."""
+        """
+        The outsider's next payment is dismissed without a card. A payment with a code is matched instead, and ends the outsider's record.
+        """
         outcome, charge = self.pay(self.a_payment("", Written(), amount="7", supporter=supporter))
         if outcome is not Outcome.UNMATCHED:
             return
@@ -592,7 +594,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, amount=amounts, spent=st.sampled_from([0, 400]))
     def pay_spend_and_refund(self, user: TelegramId, amount: str, spent: int) -> None:
-        """The balance may fall below zero, which is reported to the operators."""
+        """A refund may take back credits that were spent. If the balance falls below zero, operators are notified."""
         code = self.request(user, amount)
         event = self.a_payment(code, Written(frozenset({code})), amount=amount)
         self.pay(event)
@@ -662,7 +664,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(user=users, is_coded=st.booleans(), supporter=supporters, is_named=st.booleans())
     def pick_and_subscribe(self, user: TelegramId, is_coded: bool, supporter: str | None, is_named: bool) -> None:
-        """Without a code the first month may be guessed, and a guess must not decide the next months."""
+        """Without a code, the first month may be matched by a guess. The guess must not decide who gets the credits of later months."""
         code = self.request(user, "3")
         event = self.subscribe(code if is_coded else None, supporter=supporter, is_named=is_named)
         charge = self.charge_of_period(event)
@@ -715,7 +717,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return event
 
     def pay_next_month(self, first: BmcEvent) -> BmcEvent:
-        """Renew the subscription; BMC repeats the note each time, and with it the used code."""
+        """Renew the subscription. BMC repeats the first month's note in each renewal, including a code that is already used."""
         event = self.renewed(first, current_period_start=int(self.now.timestamp())) | {"type": "membership.updated"}
         codes = frozenset({first["data"]["support_note"]} - {""})
         self.write(event, Written(codes, is_renewal=True))
@@ -725,7 +727,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscriptions)
     @rule(which=which)
     def upgrade(self, which: int) -> None:
-        """A different amount for a known period is a contradiction."""
+        """An event with a different amount for a known period contradicts the charge and changes no credits."""
         event, before = self.one_of(self.subscriptions, which), self.seen
 
         self.deliver(self.renewed(event, amount=4) | {"type": "membership.updated"})
@@ -757,7 +759,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscriptions)
     @rule(which=which)
     def flag_a_subscription_as_refunded(self, which: int) -> None:
-        """Only operators decide whether the period was refunded."""
+        """The flag changes no credits, because only operators decide whether the period was refunded."""
         event, before = self.one_of(self.subscriptions, which), self.seen
 
         self.deliver(self.renewed(event, refunded="true") | {"type": "membership.updated"})
@@ -994,7 +996,7 @@ class MoneyMachine(RuleBasedStateMachine):
             assert known is not None
             assert known[:2] != (user, credits)
         else:
-            # A repeat returns the first call's answer, even if the balance has changed since.
+            # A repeated key returns the first call's answer, even if the balance has changed since that call.
             assert (user, credits, left) == (known or (user, credits, held - credits))
             self.spent[key] = (user, credits, left)
 
@@ -1050,7 +1052,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return next(row for row in self.seen.payments if row["payment_id"] == code)
 
     def charge_by_transaction(self, event: BmcEvent) -> Row:
-        """Find the charge of a payment; ignore charges held because they conflict with it."""
+        """Find the charge of a payment. Ignore charges that are held because they conflict with a charge of the same transaction."""
         name = event["data"]["transaction_id"]
         return next(row for row in self.seen.charges if row["transaction_id"] == name and row["conflicts_with"] is None)
 
@@ -1069,7 +1071,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self.known.written[name] = written
 
     def expect_undo(self, charge: Row) -> None:
-        """Record that a person undoes the match of the charge's subscription with its user."""
+        """If a person is about to undo the match of a subscription's charge, add the subscription and the user to `Known.undone`."""
         name = subscription_of(charge)
         if name is not None and charge["state"] == "matched":
             self.known.undone.add((name, charge["telegram_id"]))
@@ -1087,7 +1089,8 @@ def test_the_invariants_hold_after_every_sequence_of_steps(world: World) -> None
             max_examples=SEQUENCES,
             stateful_step_count=STEPS,
             deadline=None,
-            # The default run is the same every time. The long run differs each time, and prints how to repeat a failure.
+            # The default run draws the same sequences every time. A long run draws different ones each time, and prints how to repeat a
+            # failure.
             derandomize=SEQUENCES == SEQUENCES_BY_DEFAULT,
             database=None,
             print_blob=True,

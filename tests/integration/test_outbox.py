@@ -1,4 +1,4 @@
-"""Notifications are sent once, by one bot at a time, and in order within a chat; missed ones are queued again."""
+"""Notifications are sent once, by one bot at a time, and in order within a chat. Missed notifications are queued again."""
 
 import asyncio
 import time
@@ -42,13 +42,13 @@ OPERATORS = (TelegramId(901), TelegramId(902))
 
 
 class Outbox:
-    """Queues notifications as the services do, and sends them as a bot does, with the bot's role."""
+    """Queues notifications as the services do, and sends them as the bot does, with the bot's database role."""
 
     def __init__(self, bot: Pool, owner: Pool) -> None:
         self.bot = bot
         self.owner = owner
         self.sending: dict[int, TelegramId] = {}
-        """The notifications that this bot is sending, with their chats."""
+        """Maps each notification that this bot is sending to its chat."""
 
     async def owe(
         self,
@@ -89,7 +89,7 @@ class Outbox:
         await put_off(self.bot, notification_id, until=until, now=now, is_set_aside=is_set_aside)
 
     async def drain(self, *, now: datetime = NOW) -> list[Notification]:
-        """Send until nothing is due; return the notifications in the order of sending."""
+        """Send until no notification is due, and return the notifications in the order of sending."""
         sent: list[Notification] = []
         while found := await self.begin(now=now):
             for one in found:
@@ -162,7 +162,7 @@ async def test_messages_of_the_same_moment_are_sent_in_queue_order(outbox: Outbo
 
 
 async def test_an_older_message_waits_for_the_one_being_sent(outbox: Outbox) -> None:
-    """Cards are addressed to operators late, and missed messages are queued again. Both can be older than the one being sent."""
+    """A due message can be older than the one being sent: cards are addressed to operators late, and missed messages are queued again."""
     sending = await outbox.owe(ANNA)
     await outbox.begin()
     older = await outbox.owe(ANNA, created_at=NOW - DAY)
@@ -215,7 +215,7 @@ async def test_newer_messages_overtake_one_set_aside_which_is_still_tried(outbox
 
     assert await outbox.begin_ids() == [second]
     await outbox.mark(second)
-    # Both remaining messages are due. The newer one is sent first, because the one set aside may fail again.
+    # Both remaining messages are due. The newer message is sent first, because the message that was set aside may fail again.
     assert [one.notification_id for one in await outbox.drain(now=NOW + 5 * SECOND)] == [third, first]
 
 
@@ -315,7 +315,7 @@ async def test_a_holder_that_extends_its_lease_keeps_it(bots: list[Outbox]) -> N
 
 
 async def test_a_holder_that_was_suspended_knows_that_its_lease_expired(outbox: Outbox) -> None:
-    """The database still shows the lease, so the holder must check the time itself."""
+    """The holder's row stays in the database after the lease has expired, so the holder must check the time itself."""
     now = 100.0
     lease = Lease(outbox.bot, SENDING, clock=lambda: now)
     await lease.keep()
@@ -396,7 +396,7 @@ async def test_a_message_given_up_is_not_tried_again(outbox: Outbox) -> None:
 
 
 async def test_the_first_mark_of_a_notification_counts(outbox: Outbox) -> None:
-    """A sender that lost its lease and the next sender may both mark a notification; the first mark counts."""
+    """A sender that lost its lease and the next sender may both mark a notification. Only the first mark takes effect."""
     owed = await outbox.owe()
     await outbox.mark(owed)
 
@@ -526,7 +526,11 @@ async def test_only_the_newest_missed_messages_are_sent_later(outbox: Outbox) ->
 
 
 async def test_missed_messages_are_sent_before_a_newer_one(outbox: Outbox) -> None:
-    """The user may have unblocked the bot while it was down, and no update reports that."""
+    """
+    The user may have unblocked the bot while the bot was down.
+
+    No update reports this, so the bot queues the missed messages again when a newer message is due.
+    """
     missed = await outbox.owe(kind=CREDITED)
     await outbox.miss(ANNA)
     newer = await outbox.owe(kind=CREDITED)
@@ -612,7 +616,7 @@ TEST_EVENT, SUMMARY = NotificationKind.TEST_EVENT, NotificationKind.WAITING_SUMM
 
 
 async def told(outbox: Outbox, *, now: datetime) -> list[NotificationKind]:
-    """Send everything due; return the kinds that the first operator gets."""
+    """Send all due notifications, and return the kinds that the first operator gets."""
     return [one.kind for one in await outbox.drain(now=now) if one.telegram_id == OPERATORS[0]]
 
 
@@ -741,5 +745,5 @@ async def test_finding_due_messages_reads_little_of_a_long_queue(
 
     print(f"look {begin_seconds * 1000:.1f} ms, with find_next_due {seconds * 1000:.1f} ms, {len(begun)} begun")
     assert begun == [newcomer] if is_blocked else begun
-    # A good plan takes about 50 ms; one that compares messages with each other takes 9 s.
+    # A good query plan takes about 50 ms. A plan that compares the messages with each other takes 9 s.
     assert seconds < 3

@@ -1,7 +1,7 @@
 """
-Every known body of Buy Me a Coffee, posted unchanged.
+Post every known request body of Buy Me a Coffee unchanged.
 
-Most are copies of "Send test", which moves no money; some are of real payments; some lack the billing period of their charge.
+Most bodies come from BMC's "Send test", which moves no money. Some come from real payments. Some lack the billing period of the charge.
 """
 
 import random
@@ -26,25 +26,25 @@ class Money:
     amount: str
     currency: str
     credits: int
-    """The credits at 100 per dollar and 110 per euro."""
+    """The credits for the amount, at 100 credits per dollar and 110 per euro."""
     paid_at: int | None
-    """None if the event has no time; then the time of receipt counts."""
+    """The time of the payment, or None if the event has no time and the time of receipt is used."""
     is_doubtful: bool = False
-    """True if only an operator may decide who paid."""
+    """True if only an operator may decide which user paid."""
 
 
 @dataclass(frozen=True)
 class Expected:
     outcome: str
-    """The outcome in an empty ledger, where no user could have paid."""
+    """The outcome if the ledger is empty, so that no user could have paid."""
     told: str | None
-    """The kind of the operators' notification."""
+    """The kind of notification that operators get, or None if they get no notification."""
     money: Money | None = None
 
 
-# Its `"live_mode"` is false: it only shows that the connection works, whatever else it contains.
+# An event whose `"live_mode"` is false only shows that the connection works, whatever else the event contains.
 A_TEST = Expected("test", "test_event")
-# It reports the end of a subscription.
+# An event that reports the end of a subscription moves no money and needs no notification.
 AN_END = Expected("recorded", None)
 
 
@@ -53,7 +53,7 @@ def paid(charge_key: str, amount: str, currency: str, credits: int, *, paid_at: 
 
 
 def without_period(charge_key: str, amount: str, currency: str, *, paid_at: int | None = None) -> Expected:
-    """Expect a charge in doubt: without the period, its repeat under another event type looks like a second charge."""
+    """Expect a doubtful charge: without the period, a repeat of the charge under another event type looks like a second charge."""
     money = Money(charge_key, amount, currency, credits=0, paid_at=paid_at, is_doubtful=True)
     return Expected("unmatched", "charge_unmatched", money)
 
@@ -83,7 +83,7 @@ EXPECTED = {
     ),
     "extra_purchase.created--credit-packs-unanswered": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "extra_purchase.created--django-buymeacoffee": A_TEST,
-    # It has no live_mode, so it may be real money.
+    # The event has no `live_mode`, so it may be about real money.
     "extra_purchase.created--overlabels": paid("extra_purchase:pi_3Mc5I3JEtINljGAa0XZxB3XG", "75", "USD", 7_500),
     "extra_purchase.updated--credit-packs": paid("extra_purchase:pi_post_purchase", "1.99", "USD", 199),
     "legacy.pledges-update--buymeacoffee-webhook-page": Expected("legacy", "legacy_webhook"),
@@ -116,7 +116,7 @@ EXPECTED = {
 }
 MONEY = {name: expected.money for name, expected in EXPECTED.items() if expected.money}
 ANSWERED = {"extra_purchase.created--credit-packs-answered", "extra_purchase.updated--credit-packs"}
-"""The buyer answered a question of the Shop without a code, so no user is guessed."""
+"""Events in which the buyer answered a question of the Shop without giving a code, so no user is guessed."""
 CERTAIN_MONEY = {name: money for name, money in MONEY.items() if not money.is_doubtful and name not in ANSWERED}
 
 every_payload = pytest.mark.parametrize("name", EXPECTED)
@@ -192,7 +192,7 @@ async def test_a_repeated_payload_changes_nothing(webhook: Webhook, ledger: Ledg
 async def test_the_only_user_with_an_open_payment_is_credited_once(
     webhook: Webhook, ledger: Ledger, name: str, money: Money
 ) -> None:
-    """The credits are for the amount that the creator's page charged, before fees and tips; not for `total_amount_charged`."""
+    """Credits are computed from the amount that the creator's page charged, before fees and tips, and not from `total_amount_charged`."""
     await open_a_minute_before(ledger, money)
 
     status, answer = await webhook.post(body_of(name))
@@ -238,7 +238,7 @@ async def test_a_payload_credits_no_user_with_a_payment_of_another_amount(
 async def test_all_payloads_twice_in_any_order_make_one_charge_per_payment(
     webhook: Webhook, ledger: Ledger, seed: int
 ) -> None:
-    """`.created` and `.updated` of one purchase are one charge, and so are `.started` and `.updated` of one month."""
+    """The events `.created` and `.updated` of one purchase make one charge, and so do `.started` and `.updated` of one month."""
     names = sorted(EXPECTED) * 2
     random.Random(seed).shuffle(names)
 

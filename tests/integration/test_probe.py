@@ -1,4 +1,4 @@
-"""A probe is a synthetic payment that is settled and leaves no rows behind."""
+"""A probe is a synthetic payment that is settled and then rolled back, so it leaves no rows."""
 
 import shutil
 import ssl

@@ -1,4 +1,4 @@
-"""A failed or unreadable event is settled again on an operator's order: the bot records the order, the janitor carries it out."""
+"""An operator can order that a failed or unreadable event is settled again. The bot records the order, and the janitor executes it."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ async def test_a_failed_payment_is_credited_when_an_operator_orders_it(
 
 
 async def test_settling_again_causes_no_guess(desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger) -> None:
-    """The payer may have cancelled their pending payment meanwhile, so the remaining open one may be another user's."""
+    """The payer may have cancelled their pending payment before the event is settled again, so the open payment may be another user's."""
     await ledger.open(CODE)
     _, event_no = await fail(webhook, ledger)
 
@@ -154,7 +154,7 @@ async def forget_what_was_read(ledger: Ledger, event_no: int) -> None:
 async def test_an_event_that_became_readable_is_settled(
     desk: Pool, janitor: Task, webhook: Webhook, ledger: Ledger
 ) -> None:
-    """This is the case after an update: the event is valid, but an older version could not read it."""
+    """An event can become readable by an update: the event is valid, but an older version could not read it."""
     await ledger.open(CODE)
     await webhook.settle(a_payment(support_note="hello", amount=9))
     _, event_no = await fail(webhook, ledger, support_note=CODE)

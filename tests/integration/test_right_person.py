@@ -93,7 +93,7 @@ async def reasons(ledger: Ledger) -> set[tuple[str, int | None]]:
 async def test_an_account_that_requests_every_amount_each_hour_gets_one_guess(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """Twelve donors who do not know the bot pay without a note; formerly the account was credited for all of them."""
+    """Twelve donors who do not know the bot pay without a note. Formerly Mallory's account was credited for all twelve payments."""
     for hour in (2, 1, 0):
         for code in await ledger.pool.fetch("SELECT payment_id FROM pending_payments WHERE status = 'pending'"):
             await cancel_payment(desk, code["payment_id"], MALLORY, now=now() - timedelta(hours=hour, minutes=10))
@@ -117,7 +117,7 @@ async def test_an_open_payment_older_than_the_window_is_a_rival(ledger: Ledger, 
 
 
 def a_slip_that_does_not_look_like_a_code() -> tuple[str, str]:
-    """Return a code, and its halves with the only digit of the first one typed as a letter."""
+    """Return a code, and a text with the code's two halves, in which a letter replaces the only digit of the first half."""
     chance = Random(5)
     while True:
         code = issue_code(chance)
@@ -154,7 +154,7 @@ async def test_a_slip_near_two_codes_forbids_a_guess(ledger: Ledger, webhook: We
 async def test_two_charges_without_a_code_in_one_batch_prevent_a_guess(
     ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """Both events were in the spool, so both are known before the first one is decided."""
+    """Both events come from the spool in one batch, so both charges are known before the first one is decided."""
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
     bodies = [raw(a_payment(supporter_id=number)) for number in (1, 2)]
     events = [read_event(body, received_at=now(), nonce="n") for body in bodies]
@@ -202,7 +202,7 @@ async def test_a_renewal_with_an_unknown_start_is_not_guessed(ledger: Ledger, we
 async def test_a_user_who_repeats_a_request_after_the_window_is_a_rival(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """Bohdan returns after 90 minutes and is shown his old payment; he pays at once without the code."""
+    """Bohdan returns after 90 minutes, is shown his old payment, and pays at once without the code. So the charge must not go to Anna."""
     first = await ask(desk, BOHDAN, "5", minutes_ago=92)
     assert await ask(desk, BOHDAN, "5", minutes_ago=2) == first
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=10)
@@ -229,7 +229,7 @@ async def test_a_request_repeated_after_the_charge_does_not_count(ledger: Ledger
 
 
 async def test_a_payment_completed_by_another_charge_meanwhile_is_a_rival(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan pays without the code; no credits arrive, so he pays again with it. Then the first event arrives."""
+    """Bohdan pays without the code, gets no credits, and pays again with the code. The first event arrives last and must not go to Anna."""
     await ledger.open(CODE, user=BOHDAN, minutes_ago=20)
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=18)
     first = a_payment(created_at=seconds_ago(900))
@@ -392,7 +392,7 @@ async def test_a_user_named_in_the_note_is_only_a_candidate(
 
 
 async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, webhook: Webhook) -> None:
-    """Payers without a name may share an id such as 0; the first one who writes a code must not be credited for all."""
+    """Payers without a name may share an id such as 0. The first of them who writes a code must not be credited for all their payments."""
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=0))
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=600)
@@ -404,7 +404,7 @@ async def test_supporters_without_a_name_do_not_share_a_user(ledger: Ledger, web
 
 
 async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan once paid for Anna with her code. Now he requests $5 himself and pays without the code."""
+    """Bohdan once paid for Anna with her code. Now he requests $5 for himself and pays without a code, so the charge fits both users."""
     await ledger.open(CODE, user=ANNA)
     await webhook.settle(a_payment(support_note=CODE, supporter_id=77))
     await ledger.open(OTHER_CODE, user=ANNA, minutes_ago=600)
@@ -419,7 +419,7 @@ async def test_a_known_supporter_is_not_credited_if_another_payment_fits_too(led
 async def test_an_operators_match_does_not_link_a_supporter_to_a_user(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """An operator confirms a wrong claim; the real payer's later payments must not go to the claimant."""
+    """If an operator matches a charge to a user who did not pay, the real payer's later payments must not be credited to that user."""
     await meet_user(desk, MALLORY, language="en", username="mallory", now=now())
     await webhook.settle(a_payment(supporter_id=4242))
     await match_charge(desk, await last_charge_id(ledger), order(), telegram_id=MALLORY, payment_id=None, rates=RATES)
@@ -520,7 +520,7 @@ async def test_the_same_transaction_in_two_families_is_one_charge(ledger: Ledger
 async def test_two_numbers_under_one_transaction_are_a_conflict_that_an_operator_can_credit(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """With PayPal or a cart, two payments of one family may share their transaction id."""
+    """With PayPal or a cart, two payments of one family may share their transaction id, so the second is not always a repeat."""
     await ledger.open(CODE, user=ANNA)
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="10")
     second = a_payment(id=2, transaction_id="T", amount=10, support_note=OTHER_CODE)
@@ -685,7 +685,7 @@ async def test_a_lifetime_membership_without_a_period_is_credited_once(ledger: L
 
 
 async def test_values_of_a_newer_version_break_nothing(ledger: Ledger, webhook: Webhook) -> None:
-    """After a rollback, rows may have reasons, families, flags and doubts that this version does not know."""
+    """After a rollback of the code, rows may have reasons, families, flags and doubts that only the newer version knows."""
     paid = a_payment(support_note="from a friend")
     await webhook.settle(paid)
     await ledger.pool.execute(
@@ -844,7 +844,7 @@ async def test_a_known_outsider_pays_again_without_a_card(ledger: Ledger, webhoo
 async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
     ledger: Ledger, webhook: Webhook, desk: Pool
 ) -> None:
-    """The second payment arrived before the operator decided the first."""
+    """A supporter's second payment arrived before the operator dismissed the first one, so both wait. The dismissal must cover both."""
     await ledger.open(CODE, amount="9")
     await webhook.settle(
         a_payment(supporter_id=5),
@@ -858,7 +858,7 @@ async def test_other_waiting_payments_of_a_new_outsider_are_dismissed_too(
 
     assert isinstance(done, Done)
     assert len(done.also_dismissed) == 1
-    # The charge with a user's code and that of another supporter still need an operator.
+    # The charge with a user's code and the charge of another supporter still need an operator's decision.
     assert [state for state, _, _ in await charges(ledger)] == ["dismissed", "dismissed", "unmatched", "unmatched"]
 
 
@@ -918,7 +918,7 @@ async def test_a_subscription_and_an_item_can_be_outsiders_too(ledger: Ledger, w
         a_payment("extra_purchase.created", amount=4, supporter_id=3, **bought),
     )
 
-    # A code of one buyer does not end the record of the item.
+    # A code of one buyer does not end the item's record as an outsider: the next purchase without a code is only recorded, too.
     assert outcomes == ["recorded", "recorded", "credited", "recorded"]
 
 

@@ -14,7 +14,7 @@ ROLES = ("webhook", "bot", "janitor", "watcher", "grafana_reader", "shop")
 async def address(
     request: pytest.FixtureRequest, postgres_address: str, original_url: Callable[[str], str]
 ) -> AsyncIterator[str]:
-    """Return the URL of the template database for each role of ROLES; `shop` is another bot that was granted `spender`."""
+    """Return the URL of the template database for one role of ROLES. `shop` is the role of another bot that was granted `spender`."""
     owner = await asyncpg.connect(original_url("ledger_owner"))
     await owner.execute("CREATE ROLE shop LOGIN; GRANT spender TO shop")
     await owner.close()
@@ -30,7 +30,7 @@ of_every_role = pytest.mark.parametrize("address", ROLES, indirect=True)
 async def refuse(address: str, statement: str) -> None:
     """Assert that *statement* needs a privilege that the role lacks."""
     db = await asyncpg.connect(address)
-    # Every client may change the settings of its own role, so these limits protect nothing.
+    # Remove both limits: every client may change these settings for its own session, so the limits are no protection.
     await db.execute("SET default_transaction_read_only = off")
     await db.execute("SET statement_timeout = 0")
 
@@ -107,7 +107,7 @@ async def test_no_role_can_disable_triggers(address: str) -> None:
 
 
 async def test_credits_inserted_by_copy_count_too(ledger: Ledger) -> None:
-    """COPY fires the trigger that updates balances."""
+    """Credits inserted by COPY change the balance, because COPY fires the trigger that updates balances."""
     await ledger.pool.execute("INSERT INTO users (telegram_id) VALUES ($1)", ANNA)
     charge_id = await ledger.pool.fetchval(
         "INSERT INTO charges (charge_key, family, amount, currency, paid_at, is_paid)"

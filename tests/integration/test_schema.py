@@ -1,4 +1,4 @@
-"""The schema enforces its rules for every role, and all statements of the code fit it."""
+"""The schema enforces its rules for every role, and all SQL statements of the code are valid for the schema."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from tests.integration.people import Ledger
 
 SCHEMA = Path(__file__).parents[2] / "db/init.sql"
 DIGESTS = {1: "6970c9ff84049243", 2: "9795706b75dab854", 3: "367e649ad6f083d8", 4: "dc90efcfae80e296"}
-"""Digests of the schema by version: a changed schema needs the next number here, in the schema and in the code."""
+"""Maps each schema version to a digest. After a change of the schema, add the next version here, in the schema and in the code."""
 
 
 def test_a_changed_schema_has_a_new_number() -> None:
@@ -35,7 +35,7 @@ def test_a_changed_schema_has_a_new_number() -> None:
 async def test_no_service_uses_a_database_of_another_schema_version(
     pool: Pool, role_url: Callable[[str], str], change: str, found: int | None
 ) -> None:
-    """Deliveries wait as if the database was away; otherwise each statement would fail."""
+    """With another schema version, each statement would fail. Instead, deliveries wait as if the database was unavailable."""
     await pool.execute(change)
 
     async with open_pool(role_url("webhook")) as theirs:

@@ -1,4 +1,4 @@
-"""Settling charges: each kind of payment, its repeats and its refund, in any order."""
+"""Each kind of payment is settled correctly, with its repeats and its refund in any order."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -296,7 +296,7 @@ async def test_an_answer_may_arrive_before_its_purchase(ledger: Ledger, webhook:
 
 
 def answered_later(bought: dict[str, Any], answer: str) -> dict[str, Any]:
-    """Return the event with the buyer's answer to a question of the Shop, which BMC sends after the purchase."""
+    """Return the event that BMC sends after the purchase, with the buyer's answer to a question of the Shop."""
     data = bought["data"] | {"extras": [{"question_answers": [answer]}]}
     return bought | {"type": "extra_purchase.updated", "event_id": bought["event_id"] + 1_000_000, "data": data}
 
@@ -317,7 +317,11 @@ async def test_a_late_code_of_another_user_is_reported_and_changes_nothing(ledge
 
 
 async def test_an_answer_without_a_code_causes_no_guess(ledger: Ledger, webhook: Webhook) -> None:
-    """Bohdan paid, cancelled his pending payment, and answered hours later; Anna has not paid yet."""
+    """
+    Bohdan paid, cancelled his pending payment, and answered hours later.
+
+    Anna has an open payment of the same amount, but has not paid yet, so no rule may guess that the charge is hers.
+    """
     await ledger.open(CODE, user=ANNA, amount="5")
     await ledger.open(OTHER_CODE, user=BOHDAN, amount="5")
     bought = a_payment("extra_purchase.created", amount=5, extras=[{"question_answers": []}])
@@ -410,7 +414,7 @@ async def test_a_charge_is_matched_to_a_code_recorded_later(ledger: Ledger, webh
 async def test_a_payment_cancelled_after_the_charge_is_a_rival(
     ledger: Ledger, webhook: Webhook, minutes: float, outcome: str
 ) -> None:
-    """The charge was paid three minutes ago, but its event is late, so the payer may have cancelled meanwhile."""
+    """The charge was paid three minutes ago, but its event is late. A user who cancelled in those three minutes may be the payer."""
     paid_at = datetime.now(UTC) - timedelta(minutes=3)
     await ledger.open(CODE, minutes_ago=10)
     await ledger.open(OTHER_CODE, user=BOHDAN, minutes_ago=9)

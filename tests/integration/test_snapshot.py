@@ -1,4 +1,4 @@
-"""Metrics of the database's state at one moment."""
+"""A snapshot exports metrics of the database's state at one moment."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ SECOND = timedelta(seconds=1)
 
 
 async def read(janitor: Pool, *, age: timedelta = timedelta()) -> dict[str, float]:
-    """Take a snapshot, and return the value of each series *age* later."""
+    """Take a snapshot, and return the value that each series has when the snapshot is *age* old."""
     now = datetime.now(UTC)
     collector = SnapshotCollector(("USD", "EUR"), clock=lambda: now + age)
     registry = CollectorRegistry()
@@ -60,7 +60,7 @@ async def test_payments_amounts_credits_and_messages_are_counted(
     assert metrics['ledger_credits_total{direction="taken",kind="refund"}'] == 500
     assert metrics['ledger_payment_matches{method="code"}'] == 1
     assert metrics['ledger_payments_oldest_age_seconds{state="pending"}'] == pytest.approx(300, abs=10)
-    # Users get "credited" and "refunded"; operators get the waiting charge and the refund.
+    # Users get the messages "credited" and "refunded". Operators get messages about the waiting charge and the refund.
     assert metrics['ledger_outbox_messages{audience="users",status="pending"}'] == 2
     assert metrics['ledger_outbox_messages{audience="operators",status="pending"}'] == 2
 
@@ -176,7 +176,7 @@ async def test_the_usual_gap_comes_from_the_history_and_not_from_the_current_sil
     janitor: Pool, ledger: Ledger, webhook: Webhook
 ) -> None:
     await webhook.settle(*(a_payment() for _ in range(31)))
-    # One payment a day for thirty days, and then none for twenty days.
+    # Simulate one payment a day for thirty days, and then no payment for twenty days.
     await ledger.pool.execute(
         "UPDATE charges SET paid_at = now() - interval '20 days' - (charge_id - 1) * interval '1 day'"
     )

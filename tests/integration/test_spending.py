@@ -1,4 +1,4 @@
-"""`spend_credits`, by which a bot in any language uses credits: once per key, and never beyond the balance."""
+"""A bot in any programming language can call `spend_credits`, which spends once per key and never more than the balance."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ class Spender:
         return left
 
     async def fail(self, amount: int, key: str = "game-1", *, user: int | None = ANNA) -> str:
-        """Assert that spending fails, and return the SQLSTATE, which bots in any language can read."""
+        """Assert that spending fails, and return the SQLSTATE, which bots in any programming language can read."""
         with pytest.raises(asyncpg.PostgresError) as refused:
             await self.spend(amount, key, user=user)
         return str(refused.value.sqlstate)
@@ -148,7 +148,7 @@ async def test_a_spending_has_its_reason_and_its_key(spender: Spender, ledger: L
 
 
 async def test_a_debt_must_be_paid_before_spending(spender: Spender, ledger: Ledger) -> None:
-    """A refund may take back credits that were already spent; then spending fails until the balance suffices again."""
+    """A refund may take back credits that were already spent. Spending then fails until the balance suffices again."""
     await give(ledger, -150)
     assert await ledger.balance() == -50
 
@@ -159,7 +159,7 @@ async def test_a_debt_must_be_paid_before_spending(spender: Spender, ledger: Led
 
 
 async def spend_at_once(spender: Spender, *spendings: tuple[int, str, int]) -> list[int | str]:
-    """Run all spendings (amount, key, user) at once; return the remaining balance or the SQLSTATE of each."""
+    """Run all *spendings* (amount, key, user) at the same time. Return the remaining balance or the SQLSTATE of each one."""
     start = asyncio.Barrier(len(spendings))
 
     async def spend(amount: int, key: str, user: int) -> int | str:
@@ -201,7 +201,7 @@ async def test_a_key_used_for_two_users_at_once_belongs_to_one(spender: Spender,
 
 
 async def test_a_key_that_is_being_spent_by_another_user_is_refused(spender: Spender, ledger: Ledger) -> None:
-    """This is the same race in a fixed order: Bohdan spends while Anna's spending with the same key is uncommitted."""
+    """Repeat the race of the previous test in a fixed order: Bohdan spends while Anna's spending with the same key is uncommitted."""
     async with ledger.pool.acquire() as db, db.transaction():
         await db.execute("SELECT spend_credits($1, 30, 'a game', 'game-1')", ANNA)
         waiting = asyncio.create_task(spender.fail(30, user=BOHDAN))

@@ -1,7 +1,7 @@
 """
-All services and people act at once on one database; afterwards the books balance.
+All services and people act at once on one database. Afterwards the ledger is consistent.
 
-Eight seconds by default; STORM_SECONDS=60 STORM_SEED=2 runs longer, or differently.
+The storm lasts eight seconds. Set STORM_SECONDS=60 for a longer storm, and STORM_SEED=2 for different random actions.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ USERS = [TelegramId(number) for number in range(1, 7)]
 OPERATORS = [TelegramId(900), TelegramId(901)]
 
 EXPECTED_ERRORS = (DatabaseAwayError, TooManyOpenPaymentsError, BalanceTooLowError, SpendingKeyTakenError)
-"""Answers that callers expect; every other error is a fault."""
+"""The errors that callers expect. Every other error is a fault and fails the test."""
 
 Work = Callable[[], Awaitable[object]]
 
@@ -115,7 +115,7 @@ class Bmc:
 
 
 class Storm:
-    """The actions of services and people, one method each."""
+    """Runs random actions of services and people at the same time. Each action is one method."""
 
     def __init__(self, *, webhooks: list[Pool], bot: Pool, janitor: Pool, ledger: Ledger) -> None:
         self.chance = random.Random(SEED)
@@ -189,7 +189,7 @@ class Storm:
             await withdraw_claim(self.bot, open_claim.claim_id, user, now=now())
 
     async def erase(self) -> None:
-        await asyncio.sleep(0.2)  # act rarely; otherwise no data is left for the other actions
+        await asyncio.sleep(0.2)  # erase rarely; otherwise no data is left for the other actions
         await erase_user(self.bot, self.chance.choice(USERS))
 
     async def match(self) -> None:

@@ -153,7 +153,7 @@ async def test_the_time_until_the_credit_has_an_exemplar_of_the_payments_trace(
 
 
 def observed(histogram: Histogram) -> str:
-    """Observe a duration, and return the metrics in the format that has exemplars."""
+    """Observe a duration with *histogram*, and return its metrics in the OpenMetrics format, which can contain exemplars."""
     registry = CollectorRegistry()
     registry.register(histogram)
     with timed(histogram):

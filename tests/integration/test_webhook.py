@@ -1,4 +1,4 @@
-"""The webhook's answers, and the rows, metrics and logs that deliveries leave."""
+"""The webhook answers each delivery correctly, and each delivery creates the right rows, metrics and log lines."""
 
 import asyncio
 import json
@@ -192,7 +192,7 @@ async def test_no_delivery_is_acknowledged_without_the_database(role_url: Callab
 
 
 async def turn_away(ledger: Ledger) -> None:
-    """Let the database accept only its owner, and end the webhook's connections."""
+    """Make the database accept connections only of its owner, and close the webhook's connections."""
     await ledger.pool.execute(
         f"ALTER DATABASE {await ledger.pool.fetchval('SELECT current_database()')} CONNECTION LIMIT 0"
     )
@@ -226,7 +226,7 @@ def files_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for a database that is away."""
+    """Set the time that the webhook waits for an unavailable database to zero."""
     monkeypatch.setattr(batcher, "DATABASE_WAIT_SECONDS", 0.0)
 
 
@@ -303,7 +303,7 @@ async def test_the_log_of_a_spooled_event_has_ids_but_no_texts(
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limit the time for a body to a fifth of a second."""
+    """Limit the time to receive a request's body to 0.2 seconds."""
     monkeypatch.setattr("services.webhook.app.BodyReader", partial(BodyReader, seconds_max=0.2))
 
 
@@ -397,7 +397,7 @@ SENDERS, EVENTS, USERS = 32, 2000, 50
 async def test_a_crowd_of_senders_with_repeats_and_disorder_credits_each_charge_once(
     webhook: Webhook, ledger: Ledger, role_url: Callable[[str], str]
 ) -> None:
-    """32 senders post 2,000 shuffled deliveries, 30 % of them repeats, to two replicas."""
+    """32 senders post 2,000 shuffled deliveries to two replicas. 30 % of the deliveries are repeats."""
     chance = random.Random(20261123)
     codes = await _open_payments(ledger, chance)
     events = [
@@ -492,7 +492,7 @@ async def test_an_unsigned_request_is_not_reported_to_operators(webhook: Webhook
 
 
 async def until_counted(ledger: Ledger, failures: int) -> None:
-    """Return when the database has counted that many failures; the service writes them in batches."""
+    """Wait until the database has counted *failures*, because the service writes failures in batches."""
     async with asyncio.timeout(10):
         while await ledger.pool.fetchval("SELECT sum(failures) FROM signature_failures") != failures:
             pass

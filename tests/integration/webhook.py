@@ -1,4 +1,4 @@
-"""The webhook service, run in this process on a real socket."""
+"""Run the webhook service in the test's process, on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -47,7 +47,7 @@ class Webhook:
     async def post(
         self, body: dict[str, Any] | bytes, *, headers: Mapping[str, str] | None = None, secret: bytes = SECRET
     ) -> tuple[int, Any]:
-        """Sign and post; return the status and the body."""
+        """Sign and post *body*, and return the status and the body of the answer."""
         content = body if isinstance(body, bytes) else raw(body)
         sent = sign(content, secret) if headers is None else headers
         async with self.session.post(f"{self.address}/bmc-webhook", data=content, headers=sent) as answer:

@@ -1,9 +1,9 @@
 """
-Rules for dashboards.
+Check dashboards against lint rules.
 
-Rules without the prefix `our-` reimplement grafana/dashboard-linter (v0.2.0, read November 2026) under its names, because
-that program is not always available. Deliberate exceptions are in `.lint` beside the dashboards, in the linter's format.
-Its rule `target-promql` needs a running Prometheus: see test_dashboards_running.py.
+Rules without the prefix `our-` reimplement the rules of grafana/dashboard-linter (v0.2.0, read November 2026) under the same names, because
+that linter is not always available. The file `.lint` beside the dashboards lists deliberate exceptions in the linter's format. The linter's
+rule `target-promql` needs a running Prometheus, so test_dashboards_running.py checks the queries instead.
 """
 
 import inspect
@@ -40,7 +40,7 @@ STATE_GAUGES = (
     "ledger_backup_last_success_timestamp_seconds",
     "ledger_backup_size_bytes",
 )
-"""Every janitor exports the same values of these, so a sum would count them once for each replica."""
+"""Every replica of the janitor exports the same values of these gauges, so a sum would count each value once for each replica."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Excluded:
 
 def read_excluded(path: Path) -> Iterator[Excluded]:
     """
-    Read a file `.lint`, which names dashboards and panels by their titles.
+    Read the exceptions in a file `.lint`, which refers to dashboards and panels by their titles.
 
     Source: https://github.com/grafana/dashboard-linter/blob/main/docs/index.md, read November 2026.
     """
@@ -253,7 +253,7 @@ def our_exemplars(panel: Json) -> Iterator[str]:
 
 
 def our_scale(panel: Json) -> Iterator[str]:
-    """Without a fixed end of the scale, small changes look large."""
+    """The scale of a panel needs a fixed minimum or maximum. Otherwise small changes look large."""
     if panel["type"] == "timeseries" and not {"min", "max"} & defaults(panel).keys():
         yield "does not fix either end of the scale"
 
@@ -310,7 +310,7 @@ KEYWORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ign
 
 
 def selectors(expr: str) -> list[tuple[str, str]]:
-    """Find each metric of an expression, with its matchers."""
+    """Find each metric in an expression, with its label matchers."""
     bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right) ?\([^)]*\)", " ", expr)
     bare = re.sub(r"\[[^\]]*\]", " ", bare)
     found = re.findall(r"([a-zA-Z_:][\w:]*)(\{[^}]*\})?(?!\s*[\w(:])", bare)

@@ -1,4 +1,4 @@
-"""From a fault to the operator's phone: the alert when a service stops, and the message when it runs again."""
+"""The operator gets a message in Telegram when a service stops, and another message when the service runs again."""
 
 import asyncio
 import re
@@ -18,19 +18,23 @@ from tests.e2e.stack import ROOT, Stack, another_stack
 OPERATOR_ID = 1_000_001
 WATCHED = ("db", "webhook", "bot", "janitor", "proxy", "sandbox", "postgres-exporter", "alertmanager")
 HOLD = "10s"
-"""Prometheus finds its first targets within five seconds. A longer hold prevents alerts about missing targets until then."""
+"""
+The `for` of all rules that have one.
+
+Prometheus finds its first targets within five seconds. A longer `for` prevents alerts about missing targets in that time.
+"""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole stack without Prometheus, which would fire alerts while the other services start."""
+    """Run the stack without Prometheus, which would fire alerts while the other services start. A test starts Prometheus later."""
     folder = tmp_path_factory.mktemp("fast")
     with another_stack("alerts", *WATCHED, COMPOSE_FILE=f"{ROOT / 'compose.yaml'}:{write_fast(folder)}") as stack:
         yield stack
 
 
 def write_fast(folder: Path) -> Path:
-    """Write the configuration with short intervals. Returns the compose file that mounts it."""
+    """Write a configuration with short intervals, and return the compose file that mounts this configuration."""
     for name in ("prometheus", "alertmanager"):
         shutil.copytree(ROOT / name, folder / name)
     _change(folder / "prometheus" / "prometheus.yml", _shorten_scrapes)
@@ -40,7 +44,7 @@ def write_fast(folder: Path) -> Path:
     mounts = {name: {"volumes": [f"{folder / name}:/etc/{name}:ro"]} for name in ("prometheus", "alertmanager")}
     override = folder / "compose.yaml"
     override.write_text(yaml.safe_dump({"services": mounts}), encoding="utf-8")
-    # The containers read the files as other users.
+    # Let all users read the files, because the containers run as other users.
     for path in folder.rglob("*"):
         path.chmod(0o755)
     return override
@@ -74,7 +78,7 @@ def _shorten_routes(config: dict[str, Any]) -> None:
 
 
 async def said_by_alertmanager(session: aiohttp.ClientSession, stack: Stack, words: str) -> Mapping[str, Any]:
-    """The parameters of the sendMessage call whose text contains *words*."""
+    """Return the parameters of the sendMessage call whose text contains *words*."""
     query = {"method": "sendMessage"}
     async with session.get(f"{stack.sandbox_url}/telegram/calls", params=query) as answer:
         calls: list[dict[str, Any]] = await answer.json()
@@ -86,12 +90,12 @@ async def test_a_stopped_service_pages_the_operator_and_its_return_is_reported(s
         operator = await Person.join(session, stack.sandbox_url, OPERATOR_ID, "Olha", "en")
         await asyncio.to_thread(stack.compose, "up", "--detach", "--wait", "prometheus")
 
-        # Alertmanager sends both messages, so the second arrives although the bot is stopped.
+        # Alertmanager itself sends both messages to Telegram, so the second one arrives although the bot is stopped.
         stack.sql("INSERT INTO notifications (telegram_id, kind, status) VALUES (1000001, 'payment_credited', 'dead')")
         await operator.see("🎫 OutboxDeadLetters")
         await asyncio.to_thread(stack.compose, "stop", "bot")
         broken = await operator.see("\nbot ")
-        # Docker decides which alert fires: the name of a stopped container either does not resolve or does not answer.
+        # One of two alerts fires, depending on Docker: the host name of a stopped container may not resolve, or may resolve but not answer.
         [harm] = re.findall(r"^bot (?:does not answer|has no running container)\.", broken, re.MULTILINE)
         await asyncio.to_thread(stack.compose, "start", "bot")
         resolved = await operator.see("\nOver: bot ")
@@ -108,7 +112,7 @@ async def test_a_stopped_service_pages_the_operator_and_its_return_is_reported(s
 
 
 def test_every_rule_can_be_evaluated(stack: Stack) -> None:
-    """The labels in promtool's cases are written by hand and may be wrong. This test uses the labels of a running stack."""
+    """The labels in the test cases for promtool are written by hand and may be wrong. This test uses the labels of a running stack."""
     failed = ask(stack, "sum by (rule_group) (prometheus_rule_evaluation_failures_total) > 0")
 
     assert ask(stack, "count(prometheus_rule_evaluation_failures_total)") != ""
@@ -123,6 +127,6 @@ def test_the_metrics_of_other_programs_that_alerts_use_exist(stack: Stack) -> No
 
 
 def ask(stack: Stack, query: str) -> str:
-    """Query Prometheus. Returns one line for each sample."""
+    """Query Prometheus, and return one line for each sample."""
     promtool = ("/bin/promtool", "query", "instant", "http://127.0.0.1:9090", query)
     return stack.compose("exec", "-T", "prometheus", *promtool).strip()

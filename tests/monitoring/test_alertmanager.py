@@ -1,4 +1,4 @@
-"""The receiver of each alert, the alerts that are silenced, and the text of a message: tested with Alertmanager's own tool."""
+"""Test, with Alertmanager's own tool, the receiver of each alert, the silencing of alerts, and the text of messages."""
 
 import json
 import re
@@ -70,7 +70,7 @@ def receiver(name: str) -> dict[str, Any]:
 
 
 def run_start(secrets: Path, script: str, **environ: str) -> str:
-    """Run start.sh with a shell script in place of Alertmanager. Returns the output of the script."""
+    """Run start.sh with a shell script in place of Alertmanager, and return the script's output."""
     stand_in = secrets.parent / "alertmanager"
     stand_in.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     stand_in.chmod(0o755)
@@ -85,13 +85,13 @@ def run_start(secrets: Path, script: str, **environ: str) -> str:
 
 
 def started(secrets: Path, api_url: str) -> tuple[dict[str, Any], str]:
-    """The configuration that start.sh chooses, and the flags that it passes on."""
+    """Return the configuration that start.sh chooses, and the flags that start.sh passes to Alertmanager."""
     output = run_start(secrets, 'cat "${1#--config.file=}"; echo "# $*"', TELEGRAM_API_URL=api_url)
     return yaml.safe_load(output), output.splitlines()[-1]
 
 
 def links(secrets: Path, **urls: str) -> str:
-    """The template of links that start.sh writes."""
+    """Return the template of links that start.sh writes."""
     return run_start(secrets, "cat /tmp/links.tmpl", **urls)
 
 
@@ -180,7 +180,7 @@ class Matcher:
 
 
 def inhibits(source: Labels, target: Labels) -> bool:
-    """Whether the source silences the target. As in Alertmanager, two missing labels count as equal."""
+    """Return whether *source* silences *target*. As in Alertmanager, a label that both alerts lack counts as equal."""
     return any(
         all(Matcher.parse(text).fits(source) for text in rule["source_matchers"])
         and all(Matcher.parse(text).fits(target) for text in rule["target_matchers"])
@@ -287,7 +287,7 @@ def an_alert(job: str = "bot", *, status: str = "firing", **annotations: str) ->
 
 
 def rendered(tmp_path: Path, *alerts: dict[str, Any], severity: str = "page", links: str = "") -> str:
-    """The message of a group of alerts, as Alertmanager renders it. *links* is the template written by start.sh."""
+    """Return the message that Alertmanager renders for a group of alerts. *links* is the template written by start.sh."""
     common = {name: text for name, text in alerts[0]["annotations"].items() if name != "description"}
     data = {
         "status": "firing" if any(alert["status"] == "firing" for alert in alerts) else "resolved",
@@ -385,9 +385,9 @@ def test_a_message_of_many_alerts_fits_into_telegrams_limit(tmp_path: Path) -> N
 
 def test_the_alerts_of_one_message_share_their_summary_and_their_runbook_link() -> None:
     """
-    A message shows a summary and a runbook link only if all its alerts have the same ones.
+    A message shows a summary and a runbook link only if all alerts in the message have the same summary and link.
 
-    So a summary and a link may use only the labels by which Alertmanager groups.
+    So summaries and links may contain only the labels by which Alertmanager groups alerts.
     """
     named = {label for alert in ALERTS for label in re.findall(r"\$labels\.(\w+)", alert.summary)}
 

@@ -80,7 +80,7 @@ def test_every_exported_metric_is_shown_on_a_dashboard() -> None:
 
 
 NOT_SHOWN: dict[str, str] = {}
-"""Metrics that no panel needs, each with its reason."""
+"""Metrics that no panel needs to show, each with its reason."""
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -103,7 +103,7 @@ def test_a_limit_is_that_of_its_alert(board: Board, panel: Panel) -> None:
 
     is_same = any(sought.search(text) for text in texts)
 
-    # An alert on more than zero has the limit 1.
+    # If the alert fires at more than zero, the panel has the limit 1.
     assert is_same or (panel.limit.value == FIRST and any("> 0" in text for text in texts))
 
 
@@ -113,14 +113,14 @@ COUNTED = [
     for _, panel in limited_panels()
     if panel.limit and (panel.unit, panel.decimals) == (Unit.COUNT, 0) and panel.limit.value < HUNDREDS
 ]
-"""Panels of small whole numbers, which often equal the limit itself."""
+"""Panels that show small whole numbers. Such a number is often exactly equal to the limit."""
 
 each_count = pytest.mark.parametrize("panel", COUNTED, ids=lambda panel: panel.title)
 
 
 @each_count
 def test_a_count_turns_red_at_the_value_at_which_its_alert_fires(panel: Panel) -> None:
-    """Grafana colors a value that equals the limit."""
+    """Grafana turns a value red if it equals the limit, so the alert must fire at the limit, too."""
     assert panel.limit
     alerts = [BY_NAME[name].expr for name in panel.alerts]
 
@@ -250,7 +250,9 @@ def test_dashboards_have_schema_42_and_unique_panel_ids() -> None:
 
 
 def test_grafana_substitutes_no_environment_variable_in_queries() -> None:
-    """It replaces `$name` by the environment variable, which is empty, and `$$` by `$`."""
+    """
+    Grafana replaces `$name` by an environment variable, which is empty, and `$$` by `$`. So each `$` in a query must be written as `$$`.
+    """
     sources = yaml.safe_dump(yaml.safe_load(DATA_SOURCES.read_text(encoding="utf-8")), width=1000)
 
     assert re.findall(r"(?<!\$)\$(?!\$|__file\{|__env\{).*", sources) == []

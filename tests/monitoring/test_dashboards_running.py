@@ -1,4 +1,4 @@
-"""Every query of every panel returns values, run against a stack that has processed payments."""
+"""Every query of every panel returns values when it is run against a stack that has processed payments."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ WATCHERS = ("prometheus", "postgres-exporter", "alertmanager")
 TIMEOUT_SECONDS = 120
 SERIES_MAX = 1_500
 STATEMENTS_MAX = 20
-"""As set for the exporter in compose.yaml."""
+"""The limit on measured statements, as compose.yaml sets it for the exporter."""
 
 JOBS = ("webhook", "bot", "janitor", "caddy", "postgres", "alertmanager", "prometheus")
 NAME, EMAIL, NOTE = "Halyna Shevchenko", "halyna@example.org", "with love from Lviv"
@@ -42,7 +42,7 @@ MAY_BE_EMPTY = {
     "Rows changed a minute, by task": "no row here is old enough to expire or to be erased",
     "Rows read without an index a second": "small tables may be read with or without an index",
 }
-"""The panels whose single query may return nothing although everything works, each with its reason."""
+"""Panels whose only query may return nothing although everything works, each with its reason."""
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +54,19 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
-    """The address of Prometheus, once payments of all kinds were processed and scraped."""
+    """Return the address of Prometheus, after Prometheus has scraped the results of all kinds of payments."""
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(
         lambda: {one["metric"]["job"] for one in ask_now(address, "up == 1")} == set(JOBS), seconds=TIMEOUT_SECONDS
     )
     asyncio.run(exercise(stack))
-    # The refund comes last and appears in the next snapshot. A rate needs two samples.
+    # Wait for the refund, which happens last and appears in the next snapshot, and for the two samples that a rate needs.
     for seen in (
         'increase(ledger_entries_total{kind="refund",direction="taken"}[1m]) > 0',
         'rate(caddy_http_request_duration_seconds_count{code="404"}[1m])',
         'ALERTS{alertname="Watchdog",alertstate="firing"}',
-        # A subquery evaluates at full half minutes, independent of the first scrape.
+        # Wait until the subquery has three points. Subqueries are evaluated at full half minutes, regardless of the time of the first
+        # scrape.
         'min(count_over_time(up{job=~"webhook|bot|janitor"}[15m:30s])) > 2',
     ):
         await_that(functools.partial(ask_now, address, seen), seconds=TIMEOUT_SECONDS)
@@ -97,7 +98,7 @@ async def post_refused(session: aiohttp.ClientSession, url: str, headers: dict[s
 
 
 def read_as_grafana(stack: Stack, statement: str) -> list[dict[str, Any]]:
-    """Query Postgres with the role, the password and the network of Grafana."""
+    """Query Postgres as Grafana does: with Grafana's role, password and network."""
     password = "PGPASSWORD=$(cat /run/secrets/password_grafana_reader)"
     rows = f"SELECT coalesce(json_agg(t), '[]') FROM ({statement}) AS t"
     psql = f'{password} psql -XAtq -v ON_ERROR_STOP=1 -h db -U grafana_reader -d ledger -c "$0"'
@@ -190,14 +191,14 @@ def test_the_views_for_dashboards_hold_no_personal_data(stack: Stack) -> None:
 
     assert len(views) == 3
     assert all(rows)
-    # Anna's three; other tests on this stack may have added more.
+    # Anna has three codes. Other tests on this stack may have added more codes.
     assert len(codes) >= 3
     assert not [word for word in (NAME, EMAIL, NOTE, "6001", *codes) if word in said]
 
 
 @pytest.fixture(scope="module")
 def grafana(stack: Stack, prometheus: str) -> Callable[..., Any]:
-    """A function that calls the API of a running Grafana, with a JSON body if there are *fields*."""
+    """Return a function that calls the API of a running Grafana. The function sends *fields*, if given, as a JSON body."""
     if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
         pytest.skip(f"there is no image {IMAGE} here")
     stack.compose("up", "--detach", "--wait", "grafana", GRAFANA_PORT=str(free_ports(1)[0]))
@@ -241,12 +242,12 @@ def test_grafana_has_the_data_sources_that_are_provisioned(grafana: Callable[...
 
 @pytest.mark.parametrize("title", ["Payments by state", "Picked, paid, matched, credited, told"])
 def test_grafana_runs_the_query_of_a_panel(grafana: Callable[..., Any], title: str) -> None:
-    """One panel for each data source, with the time range filled in by Grafana."""
+    """Run the query of one panel for each data source. Grafana fills in the time range."""
     (target,) = (target for _, panel, target in QUERIES if panel["title"] == title)
     uid = target["datasource"]["uid"].replace("${datasource}", "prometheus")
     asked = target | {"datasource": target["datasource"] | {"uid": uid}, "intervalMs": 15_000, "maxDataPoints": 100}
     if "expr" in asked:
-        # The page in the browser fills in the variables.
+        # Fill in the variables as Grafana's page in the browser would, because Grafana's API does not fill them in.
         asked["expr"] = plain_promql(asked["expr"])
 
     answer = grafana("ds/query", queries=[asked], **{"from": "now-30m", "to": "now"})["results"][target["refId"]]

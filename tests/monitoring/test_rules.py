@@ -1,4 +1,4 @@
-"""The written rules are up to date, Prometheus accepts them, and every alert fires, stays silent and reads as it should."""
+"""The generated rule files are up to date, Prometheus accepts them, and alerts fire, stay silent and are worded as expected."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ from tests.monitoring.dashboard_lint import selectors
 
 IMAGE = "prom/prometheus:v3.13.3"
 CASES = sorted((ROOT / "prometheus" / "tests").glob("*.yml"))
-"""Tests for promtool: input series, and the alerts that must fire for them."""
+"""Test cases for promtool. Each case has input series, and the alerts that must fire for these series."""
 
 OF_OURS = (
     coffee_ledger.store.metrics,
@@ -36,7 +36,7 @@ OF_OURS = (
     coffee_ledger.runtime.process_metrics,
     services.webhook.metrics,
 )
-"""Importing these modules declares the metrics that the services export."""
+"""Modules that declare the services' metrics when Python imports the modules."""
 
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
@@ -78,7 +78,7 @@ def test_an_alert_fires_for_every_scraped_job_that_is_gone_except_caddy() -> Non
 
 
 def test_caddy_is_not_a_target_if_another_proxy_replaces_it() -> None:
-    """A target with a fixed address would stay down and fire TargetDown for ever."""
+    """Without Caddy, a target with a fixed address would stay down, and TargetDown would fire permanently."""
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 
     [caddy] = (job for job in config["scrape_configs"] if job["job_name"] == "caddy")
@@ -93,7 +93,7 @@ def test_alerts_fire_and_stay_silent_as_the_case_says(case: Path) -> None:
 
 
 def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The content of the file for promtool, and the groups of rules that it loads."""
+    """Return the content of a test case for promtool, and the rule groups that the case loads."""
     story = yaml.safe_load(case.read_text(encoding="utf-8"))
     files = ((case.parent / rules).read_text(encoding="utf-8") for rules in story["rule_files"])
     return story, list(chain.from_iterable(yaml.safe_load(file)["groups"] for file in files))
@@ -101,7 +101,7 @@ def story_of(case: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 @each_case
 def test_objectives_are_evaluated_as_often_as_in_production(case: Path) -> None:
-    """With half as many evaluations, a case could miss three failures in a row."""
+    """If rules were evaluated half as often as in production, a test case could miss three failures in a row."""
     story, groups = story_of(case)
 
     assert {group["interval"] for group in groups if "interval" in group} <= {story["evaluation_interval"]}
@@ -112,7 +112,7 @@ def test_groups_are_evaluated_in_a_fixed_order(case: Path) -> None:
     """
     Without `group_eval_order`, promtool evaluates groups in any order.
 
-    The results of a group that reads the values of another group would then vary.
+    The results of a group that reads another group's values would then vary from run to run.
     """
     story, groups = story_of(case)
     names = [group["name"] for group in groups]
@@ -176,10 +176,10 @@ def _series(metric: Metric) -> list[str]:
 
 # Missing series ---------------------------------------------------------------------------------------------------------
 
-# An alert never fires while its series is missing, so another alert must report that.
+# An alert never fires while its series is missing, so another alert must report the missing series.
 
 INPUTS = sorted({one for alert in ALERTS for one in selectors(alert.expr) if not one[0].startswith(("slo:", "ALERTS"))})
-"""All series that alerts use, except those that Prometheus writes itself."""
+"""All series that alerts use, except the series that Prometheus itself creates."""
 
 NO_JOB = 'absent(up{{job="{}"}})'
 MISSED_BY = (
@@ -203,7 +203,7 @@ MISSED_BY = (
     ("alertmanager_", "TargetAbsent", NO_JOB.format("alertmanager")),
     ("prometheus_", "TargetAbsent", NO_JOB.format("prometheus")),
 )
-"""A pattern of series, the alert that fires when they are missing, and the part of its expression that detects this."""
+"""Each entry: a pattern of series, the alert for missing series of this pattern, and the part of its expression that detects them."""
 
 
 @pytest.mark.parametrize("series", ["".join(one) for one in INPUTS])
@@ -221,9 +221,9 @@ def test_an_alert_fires_when_a_series_of_an_alert_is_missing(series: str) -> Non
 )
 def test_a_counter_of_an_alert_exists_from_the_start(metric: str, matchers: str) -> None:
     """
-    `increase` does not see the first event of a counter that begins at 1.
+    Each counter must exist, with the value 0, before its first event.
 
-    A share is computed without the counters that do not exist yet.
+    `increase` does not see the first event of a counter that begins at 1. A ratio leaves out the counters that do not exist yet.
     """
     wanted = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers)
     samples = [sample for one in REGISTRY.collect() for sample in one.samples if sample.name == metric]

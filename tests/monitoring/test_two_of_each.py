@@ -17,10 +17,10 @@ from tests.monitoring.test_dashboards_running import WATCHERS
 
 PAIRS = ("webhook", "bot", "janitor")
 SERIES_MAX = 1_500
-"""The limit on the series that one webhook, one bot and one janitor export together. Each series costs memory in Prometheus."""
+"""The maximum number of series of one webhook, one bot and one janitor together. Each series costs memory in Prometheus."""
 
 HOST = "pay.internal"
-"""A name that resolves in the networks of the stack and for which the proxy issues its own certificate."""
+"""A host name that resolves in the stack's networks. The proxy issues its own certificate for this name."""
 
 PEOPLE, FIRST_ID = 6, 8_000
 
@@ -30,7 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     named = tmp_path_factory.mktemp("named") / "compose.yaml"
     named.write_text(yaml.safe_dump({"services": {"proxy": {"networks": {"edge": {"aliases": [HOST]}}}}}), "utf-8")
     settings = {
-        # Two bots that poll would take updates from each other, so the sandbox sends updates to their webhook.
+        # If both bots polled for updates, they would take updates from each other. So the sandbox sends updates to the bots' webhook.
         "PUBLIC_HOST": HOST,
         "BOT_WEBHOOK_URL": f"https://{HOST}/telegram-webhook",
         "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{named}",
@@ -42,7 +42,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> str:
-    """The address of Prometheus, once users have paid and Prometheus has scraped the results."""
+    """Return the address of Prometheus, after users have paid and Prometheus has scraped the results."""
     address = f"http://{stack.address_of('prometheus', 'edge')}:9090"
     await_that(lambda: number(address, 'count(up{job=~"webhook|bot|janitor"} == 1)') == 2 * len(PAIRS))
     asyncio.run(pay(stack))
@@ -154,7 +154,7 @@ METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9000/me
 
 
 def inside(stack: Stack, index: int, program: str) -> str:
-    """Run a program in the container of one webhook; through the proxy, either might answer."""
+    """Run a program in the container of one webhook replica. A request through the proxy could reach either replica."""
     return stack.compose("exec", "-T", "--index", str(index), "webhook", "python", "-c", program)
 
 

@@ -1,11 +1,11 @@
 """
-A receiver of spans for tests: accepts them by OTLP over HTTP and returns them as JSON.
+Receive spans in tests: accept them by OTLP over HTTP, and return them as JSON.
 
-Runs in the product's own image, which contains the OTLP messages because it sends them.
+The program runs in the product's own image, because that image contains the OTLP message types for sending spans.
 
-- `GET /spans`: all spans, in order of arrival. `?wait=SECONDS&names=a,b` waits for a span of each of these names.
-- `GET /connections`: the number of connections opened to the OTLP port, even without a request.
-- `DELETE /spans`: clear both.
+- `GET /spans` returns all spans, in order of arrival. `?wait=SECONDS&names=a,b` waits for a span of each of these names.
+- `GET /connections` returns the number of connections opened to the OTLP port, including those without a request.
+- `DELETE /spans` deletes all spans and resets the number of connections.
 """
 
 import gzip
@@ -33,7 +33,7 @@ connections: list[str] = []
 
 
 class Collector(BaseHTTPRequestHandler):
-    """Accepts spans."""
+    """Accepts spans by OTLP, and records each connection."""
 
     def setup(self) -> None:
         super().setup()
@@ -50,7 +50,7 @@ class Collector(BaseHTTPRequestHandler):
 
 
 class Reading(BaseHTTPRequestHandler):
-    """Returns the spans."""
+    """Returns and deletes the received spans and the number of connections."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -69,7 +69,7 @@ class Reading(BaseHTTPRequestHandler):
 
 
 def wait_for(names: set[str], *, seconds: float) -> list[dict[str, Any]]:
-    """Return all spans as soon as each name has one, or when the time is up."""
+    """Wait until there is a span of each name, for at most *seconds*, and return all spans."""
     deadline = time.monotonic() + seconds
     with arrived:
         while names - {one["name"] for one in spans} and (left := deadline - time.monotonic()) > 0:

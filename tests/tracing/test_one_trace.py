@@ -1,4 +1,4 @@
-"""A payment is one trace, from the proxy to the call to Telegram; polling, probes and unsigned requests leave none."""
+"""A payment is one trace, from the proxy to the call to Telegram. Polling, probes and unsigned requests create no traces."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ STRANGERS = "1" * 32
 PROXY, WEBHOOK, BOT = "coffee-ledger-proxy", "coffee-ledger-webhook", "coffee-ledger-bot"
 LAST = "telegram SendMessage"
 WOKEN_SECONDS_MAX = 2.0
-"""Shows that NOTIFY woke the bot: otherwise it polls the outbox only every 30 seconds."""
+"""A notification sent within this time shows that NOTIFY woke the bot. Otherwise the bot polls the outbox only every 30 seconds."""
 
 PROBED = 'ledger_webhook_deliveries_total{event="probe",outcome="probe"}'
 
@@ -41,20 +41,20 @@ async def pay(bmc: BuyMeACoffee, person: Person, **order: object) -> None:
 
 
 def kept_parent(stack: Stack, person: Person) -> str:
-    """The `traceparent` of the latest notification of a person in the outbox."""
+    """Return the `traceparent` of a person's latest notification in the outbox."""
     return stack.sql(
         f"SELECT traceparent FROM notifications WHERE telegram_id = {person.telegram_id} ORDER BY notification_id DESC LIMIT 1"
     )
 
 
 async def trace_of(stack: Stack, receiver: Receiver, person: Person) -> list[Span]:
-    """All spans of the trace of a person's payment, once the last of them has arrived."""
+    """Return all spans in the trace of a person's payment, after the last span has arrived."""
     trace_id = kept_parent(stack, person).split("-")[1]
 
     def found() -> list[Span]:
         return [one for one in receiver.spans() if one["trace_id"] == trace_id]
 
-    # Each of the three services sends its spans separately; these spans end last in each of them.
+    # The three services send their spans separately, so wait for the span that ends last in each service.
     ends = {(PROXY, "POST /bmc-webhook"), (WEBHOOK, "POST /bmc-webhook"), (BOT, "process notifications")}
     await asyncio.to_thread(await_that, lambda: ends <= {(one["service"], one["name"]) for one in found()})
     return found()
@@ -65,7 +65,7 @@ def names(spans: Iterable[Span]) -> set[str]:
 
 
 def tree(spans: Iterable[Span]) -> set[tuple[str, str, str, str | None]]:
-    """Each span as service, name, kind, and the service and name of its parent."""
+    """Return the service, name and kind of each span, and the service and name of its parent."""
     by_id = {one["span_id"]: f"{one['service']} {one['name']}" for one in spans}
     return {(one["service"], one["name"], one["kind"], by_id.get(one["parent_id"])) for one in spans}
 
@@ -119,7 +119,11 @@ async def test_the_trace_id_finds_the_log_lines_of_the_payment(
 async def test_payments_settled_in_one_batch_are_linked(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """Each payment keeps its own trace. The span of the transaction belongs to the first and links to the others."""
+    """
+    Each payment keeps its own trace.
+
+    The span of the shared transaction belongs to the first payment's trace and links to the traces of the other payments.
+    """
     crowd = await asyncio.gather(*(join(session, stack) for _ in range(6)))
     codes = await asyncio.gather(*(one.ask_to_pay("5") for one in crowd))
     bodies = [raw(a_payment(support_note=code)) for code in codes]
@@ -140,7 +144,7 @@ async def test_payments_settled_in_one_batch_are_linked(
 async def test_a_late_notification_has_a_trace_of_its_own(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """It links to the trace of the payment: as a child, it would begin long after its parent had ended."""
+    """The notification's span only links to the payment's trace. As a child span, it would begin long after its parent had ended."""
     anna = await join(session, stack)
     code = await anna.ask_to_pay("5")
     await asyncio.to_thread(stack.compose, "stop", "bot")
@@ -205,13 +209,13 @@ async def test_requests_of_the_mini_app_are_traced_except_its_stream(
 async def test_polling_probes_and_unsigned_requests_are_not_traced(
     stack: Stack, receiver: Receiver, session: aiohttp.ClientSession, bmc: BuyMeACoffee
 ) -> None:
-    """Nor are getUpdates, polls of the outbox, health checks and scrapes."""
+    """Calls of getUpdates, polls of the outbox, health checks and scrapes are not traced either."""
     receiver.forget()
     anna = await join(session, stack)
     for headers in ({}, {"x-probe": "1"}):
         assert await bmc.post_raw(b"{}", headers) == 401
 
-    # A starting janitor sends its first probe at once.
+    # Restart the janitor, because it sends a probe as soon as it starts.
     await asyncio.to_thread(stack.compose, "restart", "janitor")
     await pay(bmc, anna)
     await asyncio.to_thread(await_that, lambda: counted(stack, PROBED) > 0)
@@ -225,7 +229,7 @@ async def test_polling_probes_and_unsigned_requests_are_not_traced(
 
 
 def counted(stack: Stack, series: str) -> float:
-    """The present value of a counter of the webhook."""
+    """Return the current value of one of the webhook's counters."""
     address = f"http://{stack.address_of('webhook', 'edge')}:9000/metrics"
     with urllib.request.urlopen(address, timeout=10) as answer:
         lines = answer.read().decode().splitlines()
@@ -270,7 +274,7 @@ async def test_a_measured_duration_has_an_exemplar_with_its_trace(
         series = ask_prometheus(stack, "query_exemplars", **query)
         return {exemplar["labels"]["trace_id"] for one in series for exemplar in one["exemplars"]}
 
-    # The exemplar appears with the next scrape.
+    # Wait for the next scrape, because the exemplar appears in Prometheus only then.
     await asyncio.to_thread(await_that, lambda: shown() & {one["trace_id"] for one in receiver.spans()})
 
 
@@ -297,7 +301,7 @@ async def test_without_traces_the_receiver_gets_no_connection(
     receiver.forget()
 
     await pay(bmc, anna)
-    # Services send their remaining spans when they stop.
+    # Stop the services, because they send their remaining spans when they stop.
     await asyncio.to_thread(stack.compose, "stop", *services)
 
     assert kept_parent(stack, anna) == ""

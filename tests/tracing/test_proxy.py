@@ -1,4 +1,4 @@
-"""The proxy creates spans on the right routes and in the right order, by the JSON that Caddy makes of the Caddyfile."""
+"""Check, in the JSON that Caddy generates from the Caddyfile, on which routes and in which order the proxy creates spans."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def adapted(*, tracing: str) -> Any:
 
 
 def find(content: object, handler: str) -> Iterator[dict[str, Any]]:
-    """Every handler of this kind, in order."""
+    """Yield every handler of the kind *handler*, in order."""
     if isinstance(content, list):
         for one in content:
             yield from find(one, handler)
@@ -33,7 +33,7 @@ def find(content: object, handler: str) -> Iterator[dict[str, Any]]:
 
 
 def routes_with(content: object, handler: str) -> Iterator[list[str]]:
-    """For each list of routes that has a handler of this kind, the kinds of all its handlers."""
+    """For each list of routes that has a handler of the kind *handler*, yield the kinds of all handlers in the list."""
     if isinstance(content, list):
         kinds = [str(handle["handler"]) for one in content if isinstance(one, dict) for handle in one.get("handle", ())]
         if handler in kinds:

@@ -1,4 +1,4 @@
-"""Tempo, as configured here, stores the spans that it gets. Without its image, only its configuration is checked."""
+"""With the project's configuration, Tempo stores the spans that it receives. Without Tempo's image, only the configuration is checked."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def as_yaml(path: Path) -> Any:
 
 
 def uids(content: object) -> set[str]:
-    """Every `datasourceUid` at any depth."""
+    """Return every `datasourceUid` at any depth of *content*."""
     if isinstance(content, list):
         return {uid for one in content for uid in uids(one)}
     if not isinstance(content, dict):
@@ -43,7 +43,7 @@ def test_the_links_between_data_sources_name_existing_ones() -> None:
 
 
 def test_tempo_is_configured_for_version_3() -> None:
-    """It does not start with a section of version 2, and the limit of its disk must be set in two places."""
+    """Tempo does not start with a section of version 2. The retention, which limits Tempo's use of the disk, must be set in two places."""
     config = as_yaml(ROOT / "tempo" / "tempo.yaml")
 
     assert not config.keys() & {"ingester", "ingester_client", "compactor", "metrics_generator_client"}
