@@ -64,7 +64,11 @@ class RefundPart(CallbackData, prefix="dr", sep="|"):
     amount: Decimal
     """The part that was refunded."""
     kept: Decimal
-    """The paid amount without the parts that were refunded before the operator saw the question. If it has changed, the press is refused."""
+    """
+    The paid amount without the parts that were refunded before the operator saw the question.
+
+    If this amount has changed since then, the press is refused.
+    """
 
 
 class OnClaim(CallbackData, prefix="dq", sep="|"):
