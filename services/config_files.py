@@ -31,7 +31,7 @@ def copy_files(source: Path, target: Path, links: Links) -> None:
         copy = target / path.relative_to(source)
         if path.is_dir():
             copy.mkdir(exist_ok=True)
-            # `mkdir` applies the umask, which may deny access to other users.
+            # Set the mode explicitly, because `mkdir` applies the umask, which may deny access to other users.
             copy.chmod(FOR_ALL)
         else:
             _copy_file(path, copy, links)

@@ -32,7 +32,7 @@ ALL_IN_THE_VOLUME = 0o444
 """
 The mode of secrets for Postgres and Grafana, which run as other users than the services.
 
-The mode is safe, because no other service mounts the volume of Postgres or the volume of Grafana.
+The mode is safe, because no other running service mounts the volume of Postgres or the volume of Grafana.
 """
 
 

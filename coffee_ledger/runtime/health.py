@@ -1,4 +1,4 @@
-"""Serve any HTTP application, and `/healthz` and `/metrics` on a separate port that the proxy does not expose."""
+"""Serve HTTP applications. `/healthz` and `/metrics` are served on a separate port, which the proxy does not expose."""
 
 import asyncio
 import logging
@@ -77,7 +77,7 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
     )
     await runner.setup()
     try:
-        # Port 0 on all interfaces would select two ports, one for IPv4 and another for IPv6.
+        # For port 0, listen on one interface only, because otherwise two free ports would be selected, one for IPv4 and one for IPv6.
         await web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port).start()
         yield int(runner.addresses[0][1])
     finally:

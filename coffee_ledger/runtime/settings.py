@@ -311,7 +311,7 @@ def parse_pairs(text: object) -> object:
 
 
 def parse_switch(text: object) -> object:
-    """Read `on` or `off`."""
+    """Read the value of a switch, `on` or `off`."""
     if isinstance(text, str):
         switch = {"on": True, "off": False}.get(text.lower())
         if switch is None:

@@ -1,4 +1,4 @@
-"""Waiting with a timeout."""
+"""Wait for an event with a timeout."""
 
 import asyncio
 

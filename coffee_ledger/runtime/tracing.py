@@ -171,7 +171,7 @@ def exemplar() -> dict[str, str] | None:
 
 @contextmanager
 def timed(histogram: Histogram) -> Iterator[None]:
-    """Observe the duration of the block, with an exemplar."""
+    """Record the duration of the `with` block in *histogram*, with an exemplar."""
     began = time.perf_counter()
     try:
         yield

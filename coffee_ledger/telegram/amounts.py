@@ -22,7 +22,7 @@ PAID_MOST = Decimal(100_000_000)
 
 ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
-"""Telegram's limit for `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
+"""Telegram's limit for the data of a Web App's `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
 
 SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₴": "UAH", "ГРН": "UAH", "ZŁ": "PLN"}
 WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([$€£₴]|[A-ZŁ]{2,10}|ГРН)\.?)?")

@@ -61,8 +61,8 @@ def announce(
     """
     Compose the message of a notification.
 
-    A card for operators needs the charge or the claim as *subject*, and a summary needs the counts. Without a *subject*, the
-    message contains only the facts.
+    A card for operators needs the charge or the claim as *subject*, and a summary needs the counts. Without *subject*, the message
+    contains only the facts that are stored in the notification.
     """
     facts = notification.facts
     is_silent = isinstance(facts, SILENT)

@@ -50,7 +50,7 @@ One connection reads the outbox, and the other marks messages as sent.
 
 @dataclass(frozen=True)
 class Payments:
-    """The part of the ledger that the handlers of another bot use."""
+    """The functions of the ledger that the handlers of another bot may call."""
 
     pool: Pool
 

@@ -208,7 +208,7 @@ class TelegramSession(AiohttpSession):
 
 
 def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
-    """Make a client without link previews. The notifier passes *retries* False, because the outbox retries."""
+    """Make a client that sends messages without link previews. The notifier's client needs no *retries*, because the outbox retries."""
     # `load_json` also parses the updates that arrive by webhook, because aiogram uses the session's `json_loads` for them too.
     session = TelegramSession(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
@@ -321,7 +321,7 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    # `stop_polling` raises an error if polling has ended by itself.
+    # Do not call `stop_polling` if polling has ended by itself, because it would raise an error.
     if not polling.done():
         await dispatcher.stop_polling()
     # If polling ended with an error, raise this error.

@@ -51,7 +51,7 @@ class ClaimAction(enum.StrEnum):
 
 class ClaimButton(CallbackData, prefix="claim"):
     what: str
-    """A `ClaimAction`. The type is not checked, because a client can send any text and an unknown text matches no handler."""
+    """A `ClaimAction`. The type is not checked, because a client can send any text and an unknown text matches no claim handler."""
 
 
 class WithdrawClaim(CallbackData, prefix="withdraw"):

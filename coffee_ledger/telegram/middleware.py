@@ -1,4 +1,4 @@
-"""Middlewares around the handlers: the user's language, answers to failures, the rate limit, and the wait for running handlers."""
+"""Middlewares that choose the user's language, answer failures, limit the rate, and wait for running handlers at a stop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -112,7 +112,7 @@ class Throttle(BaseMiddleware):
             self._told[user.id] = await _speech_of(user, context)
         texts = self._told[user.id]
         if isinstance(act, CallbackQuery):
-            # Answer each press, because the button shows a spinner until then. For messages, one answer is enough.
+            # Answer each press, because the button shows a spinner until its press is answered. For messages, one answer is enough.
             await act.answer(texts.label("slow-down"))
         elif is_first:
             await _answer_failure(act, "slow-down", texts)

@@ -153,7 +153,7 @@ def sender(bot: Bot) -> Send:
 
 
 class Notifier:
-    """Delivers notifications until `stop`. Sends that have begun are completed."""
+    """Delivers notifications until `stop` is called. The messages that are being sent at that time are still completed."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class Notifier:
         """The tasks in `_busy` that still wait for the rate limiter."""
 
     def wake(self) -> None:
-        """Poll the outbox now."""
+        """Make `run` poll the outbox now."""
         self._was_woken = True
         if self._summaries is not None:
             self._summaries.note_change()

@@ -67,7 +67,7 @@ class BotSettings(MatchingSettings):
         ),
     ]
     ADMIN_IDS: Annotated[
-        # Telegram's ids have at most 52 bits.
+        # Refuse larger numbers, because Telegram's ids have at most 52 bits.
         list[Annotated[int, BeforeValidator(refuse_group), Field(ge=1, lt=2**52)]],
         BeforeValidator(parse_list),
         Field(
@@ -109,7 +109,7 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Set it only if you run a Bot API server of your own."},
         ),
     ]
-    # Must stay below PUBLIC_HOST and TELEGRAM_API_URL: pydantic passes a validator only the fields above its own.
+    # Keep this field below PUBLIC_HOST and TELEGRAM_API_URL, because pydantic passes to a validator only the fields above its own.
     BOT_WEBHOOK_URL: Annotated[
         str | None,
         Field(
@@ -148,7 +148,7 @@ class BotSettings(MatchingSettings):
 
     @property
     def currency(self) -> str:
-        """The currency of an amount that is given without one."""
+        """The currency that applies to an amount without a currency."""
         return next(iter(self.CREDITS_PER_UNIT))
 
     @property

@@ -40,7 +40,7 @@ class Speech:
 
     def say(self, text: str, **values: str | int) -> str:
         """
-        Return the text with its values as Telegram's HTML. Values are escaped, and cannot reorder the text around them.
+        Return the text with its values in Telegram's HTML. Values are escaped, and characters that could reorder the text are removed.
 
         Raises:
             TextError: There is no such text, or it needs a value that was not given.

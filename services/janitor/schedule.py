@@ -34,7 +34,7 @@ async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())
         RUNS.labels(task.name, outcome).inc()
-        # The pause begins after the run, so two runs of a task never overlap.
+        # Begin the pause after the run, so that two runs of a task never overlap.
         await wait_for_event(stop, seconds=task.period.total_seconds())
 
 

@@ -1,4 +1,4 @@
-"""The HTTP side of the webhook: one route, and one answer for each kind of request."""
+"""The HTTP application of the webhook. It has one route and one answer for each kind of request."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,7 +35,7 @@ log = structlog.stdlib.get_logger()
 
 PATH = "/bmc-webhook"
 BODY_BYTES_MAX = 128 * 1024
-"""The proxy has the same limit. Real bodies have one or two kilobytes."""
+"""The largest body that is read. The proxy has the same limit, and real bodies have one or two kilobytes."""
 RETRY_AFTER_SECONDS = "5"
 
 

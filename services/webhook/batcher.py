@@ -95,7 +95,7 @@ class Batcher:
         except DatabaseAwayError as error:
             await self._put_off(batch, error)
         except Exception:
-            # One event made the transaction fail. Settle each event in its own transaction, so that the others succeed.
+            # Some event made the transaction fail. Settle each event in its own transaction, so that the other events succeed.
             log.warning("batch refused, settling one by one", events=len(batch), exc_info=True)
             for one in batch:
                 await self._settle_alone(one)

@@ -95,7 +95,7 @@ class FailedStreak:
         self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
-        # A 200 ends the streak, so earlier refusals that are not written yet need not be written.
+        # Drop the refusals that are not written yet, because a 200 ends the streak.
         self._note(Answers(accepted_at=self._clock()))
 
     def refuse(self) -> None:

@@ -31,7 +31,7 @@ from services.webhook.spool import NotSpooledError, Spool, UnreadableFileError, 
 log = structlog.stdlib.get_logger()
 
 RETRY_SECONDS = 0.5
-"""The pause between two checks whether the database is back."""
+"""The time between two checks whether the database is available again."""
 
 LOOK_SECONDS = 30.0
 """The longest time between two listings of the folder. Another replica or an operator may put files there without waking the drain."""
@@ -85,7 +85,7 @@ class Intake:
             await self._in_thread(self._spool.sweep)
             await self._in_thread(self._spool.look)
         except OSError as error:
-            # Keep serving without a spool: refusing to start would hurt payers more.
+            # Keep serving although the spool could not be opened, because refusing to start would hurt payers more.
             log.error("spool not opened", reason=error.strerror)
 
     async def take(self, delivery: VerifiedDelivery, event: Event) -> Outcome | None:
@@ -148,7 +148,7 @@ class Intake:
         return True
 
     async def run(self) -> None:
-        """Settle the spooled deliveries, oldest first, whenever the database is there."""
+        """Settle the spooled deliveries, oldest first, whenever the database is available."""
         if self._spool is None:
             return
         while True:
@@ -157,7 +157,8 @@ class Intake:
             try:
                 is_done = await self._drain(self._spool)
             except Exception:
-                # A broken disk or a fault in our code must not stop a service that can still settle new deliveries.
+                # Do not raise: the service must go on after a disk error or a fault in our code, because it can still settle new
+                # deliveries.
                 log.exception("spool not drained")
                 # Wait for the next look, because an immediate retry would probably fail in the same way.
                 is_done = True

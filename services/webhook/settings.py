@@ -53,7 +53,7 @@ class WebhookSettings(MatchingSettings):
             },
         ),
     ]
-    # Must stay below BMC_WEBHOOK_SECRETS: pydantic passes a validator only the fields above its own.
+    # Keep this field below BMC_WEBHOOK_SECRETS, because pydantic passes to a validator only the fields above its own.
     PROBE_SECRET: Annotated[Secret | None, PROBE_SECRET_FIELD]
     SPOOL_FOLDER: Annotated[
         Path | None,

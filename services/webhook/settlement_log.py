@@ -30,7 +30,7 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
     for event, outcome in zip(events, done.outcomes, strict=True):
         charge = done.charges.get(event.charge_key) if event.charge_key else None
         log.info(
-            # The span has ended by now, so the log cannot take the trace id from it.
+            # Pass the trace id explicitly, because the span has ended, and the log takes the id only from a current span.
             "event settled",
             outcome=outcome,
             type=event_label(event.type),

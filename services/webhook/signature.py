@@ -27,7 +27,7 @@ def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]
     """
     if len(signatures) != 1 or not (signature := SIGNATURE.fullmatch(signatures[0])):
         return None
-    # The pattern accepts only ASCII, because `compare_digest` raises for other text.
+    # The text is ASCII, because the pattern accepts no other characters. For other text, `compare_digest` would raise an error.
     given = signature[1].lower()
     # Try every secret, even after one matches, so that the time does not reveal which secret matched.
     fits = [hmac.compare_digest(given, hmac.new(secret, body, hashlib.sha256).hexdigest()) for secret in secrets]

@@ -68,7 +68,7 @@ class VerifiedDelivery:
 class _File:
     bytes: int
     since: float
-    """The time of the last write, in Unix time."""
+    """The Unix time of the last write."""
 
 
 class Spool:
@@ -108,7 +108,7 @@ class Spool:
 
     def keep(self, delivery: VerifiedDelivery) -> str:
         """
-        Store a delivery and return the name of its file. When this returns, the file is on disk.
+        Store a delivery and return the name of its file. When the function returns, the file is on disk.
 
         Raises:
             NotSpooledError: The spool is full, or an I/O error occurred.
@@ -194,7 +194,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
     try:
         return entry.stat(follow_symlinks=False)
     except FileNotFoundError:
-        # Another replica settled the file after it was listed.
+        # The file is gone, because another replica settled its delivery after the folder was listed.
         return None
 
 

@@ -40,14 +40,14 @@ STREAM_RETRY_SECONDS = 15.0
 """The time after which a page may request a stream again if its stream was refused or displaced. Meanwhile the page polls the state."""
 
 STREAM_SEND_SECONDS = 20.0
-"""A stream ends if the page does not receive an event within this time."""
+"""The longest time for sending an event. A stream ends if its page does not receive an event within this time."""
 
 Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
 class Api:
-    """The Mini App's API."""
+    """The endpoints of the Mini App's API and the objects that they need."""
 
     context: Context
     token: str
@@ -59,7 +59,7 @@ class Api:
     bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=REQUEST_BYTES_MAX))
 
     def make_app(self) -> web.Application:
-        """Make the application to mount at `/api`."""
+        """Make the application, which the caller must mount at `/api`."""
         # The first middleware is the outermost. `answer_problems` is the innermost and turns errors into answers, so that spans and
         # counters see these answers.
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])

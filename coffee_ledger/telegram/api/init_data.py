@@ -19,7 +19,7 @@ from coffee_ledger.telegram.speech import language_of
 
 AGE_MAX = timedelta(hours=1)
 CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
-"""The time by which Telegram's clock may be ahead of ours."""
+"""The largest time by which Telegram's clock may be ahead of ours."""
 
 BYTES_MAX = 4096
 SCHEME = "tma "

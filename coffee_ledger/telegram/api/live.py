@@ -38,7 +38,7 @@ class Watcher:
     """An open page of the Mini App that waits for changes."""
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when something may have changed for the user."""
+    """The event that is set when something may have changed for the user."""
     is_displaced: bool = False
     """Whether the stream to this page must end, because a newer page displaced it."""
 
@@ -55,7 +55,7 @@ class Live:
         self.is_stopping = False
 
     def wake(self) -> None:
-        """Look for changes soon, because of a NOTIFY."""
+        """Make `run` look for changes soon. Call this method after a NOTIFY."""
         self._hint.set()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""/balance and /history."""
+"""Handle /balance and /history."""
 
 from aiogram import Router
 from aiogram.filters import Command

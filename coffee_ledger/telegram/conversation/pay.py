@@ -1,4 +1,4 @@
-"""Open a pending payment: by /pay, by a button, or from a Web App."""
+"""Open a pending payment after /pay, a press on a button, or data from a Web App."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

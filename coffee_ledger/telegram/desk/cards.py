@@ -413,7 +413,7 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
 
 
 def as_many_as_fit(lines: Iterable[str]) -> list[str]:
-    """Take as many lines as fit into one message."""
+    """Return the first lines, as many as fit into one message."""
     fitting: list[str] = []
     length = 0
     for line in lines:

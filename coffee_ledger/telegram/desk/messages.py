@@ -74,7 +74,7 @@ async def show(press: CallbackQuery, card: Card) -> None:
 
 
 async def show_below(press: CallbackQuery, card: Card) -> None:
-    """Send *card* as a new message, because the message with the button has other buttons that are still needed."""
+    """Send *card* as a new message. Use this if the message with the pressed button has other buttons that are still needed."""
     if press.message is not None:
         await press.message.answer(card.text, reply_markup=card.keyboard)
 

@@ -30,7 +30,7 @@ def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:
 
 
 def news(facts: ChargeNews, speech: Speech) -> str:
-    """Return the text about the event. It does not include the data of the charge itself."""
+    """Return the text about the event, without the data of the charge itself."""
     text = facts.kind.replace("_", "-")
     if isinstance(facts, ChargeContradicted):
         return "\n".join([speech.say(text), _contradiction(facts, speech)])

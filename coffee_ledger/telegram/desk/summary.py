@@ -77,7 +77,7 @@ class Summaries:
         self._has_changed = self._has_summaries
 
     def expect_new(self) -> None:
-        """Record that new summaries were queued."""
+        """Record that new summaries were queued, so that a refresh is pending even if there were no summaries before."""
         self._has_changed = self._has_summaries = True
 
     async def refresh_if_due(self) -> float:
