@@ -1,1 +1,1 @@
-"""The processes: bot, webhook and janitor. They never import each other; they meet in Postgres."""
+"""The processes bot, webhook and janitor. They never import each other and exchange data only through Postgres."""

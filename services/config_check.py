@@ -1,8 +1,8 @@
 """
-Check the settings of all services before any of them starts, and exit.
+Check the settings of all services before any service starts, and exit.
 
-`docker compose up` waits for this check. Without it, a service with a malformed setting would restart for ever, while
-`up -d` exits with 0. Each problem is one line that names the setting and says how to correct it; values are never printed.
+`docker compose up` waits for this check. Without the check, a service with a malformed setting would restart for ever, while
+`up -d` exits with 0. Each problem is printed as one line, which names the setting and says how to correct it. Values are never printed.
 """
 
 import os
@@ -33,7 +33,7 @@ ASSIGNMENT = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-"""A line of `.env` in which Compose replaces variables. It does not replace them between single quotes."""
+"""Matches a line of `.env` in which Compose replaces variables. Compose does not replace variables between single quotes."""
 
 VARIABLE = re.compile(r"\$(?:\{\w+\}|[A-Za-z_]\w*)")
 
@@ -41,7 +41,7 @@ VARIABLE = re.compile(r"\$(?:\{\w+\}|[A-Za-z_]\w*)")
 def find_problems(environ: Mapping[str, str], env_file: Path) -> list[str]:
     """Return one line for each problem, ordered by the settings' names."""
     return sorted(
-        # A set, because a setting that several services share is reported by each of them.
+        # Use a set to remove duplicates, because each service reports the problems of a shared setting.
         {
             *_of_services(environ),
             *secrets.find_alert_problems(environ),
@@ -61,21 +61,21 @@ def _of_services(environ: Mapping[str, str]) -> Iterator[str]:
 
 def _of_dollars(environ: Mapping[str, str], env_file: Path) -> Iterator[str]:
     """
-    Find the settings from which Compose dropped a part.
+    Find the settings that lost a part because Compose replaced a variable in them.
 
-    Compose replaces `$word` in `.env` by the variable of this name, or by nothing if there is none. The container receives only
-    the rest, which may be well-formed, so the check reads the line itself.
+    Compose replaces `$word` in `.env` by the variable of this name, or by nothing if there is no such variable. The container receives
+    only the rest, which may be well-formed. So the check also reads the line in `.env`.
     """
     for line in ASSIGNMENT.finditer(_read(env_file)):
         name, written = line["name"], line["quoted"] if line["plain"] is None else line["plain"]
         rest = VARIABLE.sub("", written)
-        # If the value is another one, the variable exists and its use was probably intended.
+        # If the value differs from the rest, the variable exists and its use was probably intended.
         if rest != written and environ.get(name) == rest:
             yield f"{name} lost a part that begins with $: write its value between single quotes, {name}='…'"
 
 
 def _read(env_file: Path) -> str:
-    """Return the text of the file. It is empty if there is no file: settings may also come from the shell."""
+    """Return the text of the file, or an empty text if there is no file, because settings may also come from the shell."""
     try:
         return env_file.read_text(encoding="utf-8")
     except FileNotFoundError:

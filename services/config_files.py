@@ -1,9 +1,9 @@
 """
 Copy the configuration of the other images into their volumes, with fixed file modes, and exit.
 
-A bind mount, and therefore an entry in Compose's `configs`, keeps the file modes of the checkout. After a `git clone` under umask 027
-or 077, the users inside the containers cannot read the files. So the image contains them with fixed modes, and this program copies
-them at each `docker compose up`. It also completes their links from the settings.
+A bind mount keeps the file modes of the checkout, and Compose implements `configs` as bind mounts. After a `git clone` under umask 027
+or 077, the users inside the containers could not read the files. So the image contains the files with fixed modes, and this program
+copies them at each `docker compose up`. The program also completes the links in the files from the settings.
 """
 
 import os
@@ -16,25 +16,29 @@ FROM = Path("/app/configuration")
 TO = Path("/configuration")
 
 FOR_ALL = 0o755
-"""The mode of files too: two of them are scripts, and none is secret."""
+"""The mode of all folders and files. Files are executable too, because two of them are scripts. None of them is secret."""
 
 
 def copy_files(source: Path, target: Path, links: Links) -> None:
-    """Make *target* equal to *source* with completed links. Do not touch equal files, so that programs do not reload them."""
+    """
+    Make *target* equal to *source*, but with completed links.
+
+    Do not write files that are already equal, so that programs do not reload them.
+    """
     wanted = sorted(source.rglob("*"))
     _remove_others(target, {path.relative_to(source) for path in wanted})
     for path in wanted:
         copy = target / path.relative_to(source)
         if path.is_dir():
             copy.mkdir(exist_ok=True)
-            # `mkdir` applies the umask, which may deny access to other users.
+            # Set the mode explicitly, because `mkdir` applies the umask, which may deny access to other users.
             copy.chmod(FOR_ALL)
         else:
             _copy_file(path, copy, links)
 
 
 def _remove_others(target: Path, wanted: set[Path]) -> None:
-    """Remove the files that an earlier version of the image contained and this one does not."""
+    """Remove the files that an earlier version of the image contained and the current version does not contain."""
     # Remove the deepest paths first, so that each folder is empty before it is removed.
     for path in sorted(target.rglob("*"), reverse=True):
         if path.relative_to(target) in wanted:
@@ -48,7 +52,7 @@ def _remove_others(target: Path, wanted: set[Path]) -> None:
 def _copy_file(source: Path, copy: Path, links: Links) -> None:
     """Replace the file atomically, so that a program that reloads its configuration never reads half a file."""
     content = source.read_bytes()
-    # Only rules and dashboards contain links. Other files are copied byte for byte.
+    # Complete links only in rules and dashboards, because other files have none. Copy those byte for byte.
     if source.suffix in (".yml", ".json"):
         content = set_links(content.decode(), links).encode()
     if not copy.exists() or copy.read_bytes() != content:

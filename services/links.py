@@ -14,7 +14,11 @@ from typing import Any
 RUNBOOK = "runbook.md"
 
 ADDRESS = re.compile(r"https?://[A-Za-z0-9:/._~?=&%@+,-]+")
-"""No `#`, because the heading follows, and no character that would end a value in YAML or HTML."""
+"""
+Matches an address without `#`, because the heading of the runbook is appended with a `#`.
+
+The pattern also excludes characters that would end a value in YAML or HTML.
+"""
 
 ANNOTATION = re.compile(
     rf"^(?P<begin> *(?P<name>runbook_url|dashboard_url): )(?:{re.escape(RUNBOOK)})?(?P<rest>\S+)\n", re.MULTILINE
@@ -23,7 +27,7 @@ ANNOTATION = re.compile(
 
 @dataclass(frozen=True)
 class Links:
-    """The addresses, without a slash at the end. An empty one removes its links."""
+    """The addresses of the runbook and of Grafana, without a slash at the end. If an address is empty, its links are removed."""
 
     runbook: str = ""
     dashboards: str = ""
@@ -47,7 +51,7 @@ def find_link_problems(environ: Mapping[str, str]) -> list[str]:
 
 
 def set_links(content: str, links: Links) -> str:
-    """Complete the links in a file of rules or a dashboard. Return a text without such links unchanged."""
+    """Complete the links in the text of a rules file or a dashboard. Return a text without such links unchanged."""
     if f'"{RUNBOOK}#' in content:
         return json.dumps(_set_panel_links(json.loads(content), links.runbook), indent=2, ensure_ascii=False) + "\n"
     addresses = {"runbook_url": links.runbook, "dashboard_url": links.dashboards}

@@ -1,8 +1,8 @@
 """
-Write each secret to a file in the volume of the one service that needs it, and exit.
+Write each secret to a file in the volume of the service that needs it, and exit.
 
-Runs before every other service, without a network. The secrets from `.env` are written at each start. The passwords of the database
-are generated at the first start and then kept, because the database stores them too.
+The program runs before every other service, without a network. It writes the secrets from `.env` at each start. It generates the
+passwords of the database at the first start and does not change them later, because the database stores them too.
 """
 
 import os
@@ -15,17 +15,25 @@ from pathlib import Path
 ROOT = Path("/secrets")
 ROLES = ("webhook", "bot", "janitor")
 GIVEN = {"BOT_TOKEN": "bot", "BMC_WEBHOOK_SECRETS": "webhook"}
-"""The secret settings, and the service that gets each of them."""
+"""Maps each secret setting to the service that gets it."""
 
 ALERTS = ("ALERTS_BOT_TOKEN", "ALERTS_CHAT_ID")
-"""Alertmanager's bot, and the chat that it writes to: both must be set, or neither."""
+"""The token of Alertmanager's bot and the chat that the bot writes to. Both must be set, or neither."""
 
 WATCHDOG = "ALERTS_WATCHDOG_URL"
-"""The address that receives a regular sign of life from Alertmanager. It is a secret: with it, anyone can send that sign for us."""
+"""
+The address to which Alertmanager sends a regular heartbeat.
+
+The address is a secret: anyone who knows it can send the heartbeat and so hide that Alertmanager is down.
+"""
 
 OWNER_ONLY = 0o400
 ALL_IN_THE_VOLUME = 0o444
-"""For Postgres and Grafana, which run as other users than the services do. Each is the only one to mount its volume."""
+"""
+The mode of secrets for Postgres and Grafana, which run as other users than the services.
+
+The mode is safe, because no other running service mounts the volume of Postgres or the volume of Grafana.
+"""
 
 
 def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
@@ -38,7 +46,7 @@ def write_secrets(root: Path, environ: Mapping[str, str]) -> None:
     for role in ROLES:
         password = _generate_once(root / "db" / f"password_{role}", ALL_IN_THE_VOLUME)
         _write(root / role / "database_url", f"postgresql://{role}:{password}@db:5432/ledger", OWNER_ONLY)
-    # Also write empty values, so that a setting removed from `.env` is no longer used.
+    # Write empty values too, so that a setting that was removed from `.env` is no longer used.
     for name in (*ALERTS, WATCHDOG):
         _write(root / "alertmanager" / name.lower(), environ.get(name, "").strip(), OWNER_ONLY)
     # The Postgres exporter reads the password from a separate file, not from a URL.
@@ -56,15 +64,15 @@ def _write_grafana_secrets(root: Path) -> None:
 
 
 def _generate_once(file: Path, mode: int) -> str:
-    # A full disk may have left an empty file; generate the secret again.
+    # Generate the secret also if the file is empty, because a full disk may have left an empty file.
     if not file.exists() or not file.read_text(encoding="utf-8").strip():
-        # URL-safe, because the passwords become part of `postgresql://` addresses.
+        # Generate a URL-safe secret, because the passwords become part of `postgresql://` addresses.
         _write(file, secrets.token_urlsafe(32), mode)
     return file.read_text(encoding="utf-8")
 
 
 def _write(file: Path, text: str, mode: int) -> None:
-    """Replace the file atomically: a reader gets the old secret or the new one, never a part of it."""
+    """Replace the file atomically, so that a reader gets either the old secret or the new one, never a part."""
     new = file.with_name(f".{file.name}.new")
     # A killed run may have left this file, and O_EXCL refuses to open an existing one.
     new.unlink(missing_ok=True)
@@ -73,7 +81,7 @@ def _write(file: Path, text: str, mode: int) -> None:
         stream.flush()
         # Sync the content before the rename. Otherwise a power cut could leave the final name with an empty file.
         os.fsync(stream.fileno())
-    # Set the mode now: the umask would reduce a mode that is passed to `os.open`.
+    # Set the mode after opening the file, because the umask would reduce a mode that is passed to `os.open`.
     new.chmod(mode)
     new.replace(file)
     # Sync the folder too, so that the rename survives a power cut. Otherwise the database could have a password that the file lacks.

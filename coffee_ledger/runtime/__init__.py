@@ -1,1 +1,1 @@
-"""The plumbing that all processes share: settings, logs, traces, health, metrics, and an orderly stop."""
+"""Code that all processes share: settings, logs, traces, health, metrics, and an orderly stop."""

@@ -8,12 +8,12 @@ from aiohttp import web
 
 SECONDS_MAX = 4.0
 """
-The time limit for a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
+The time limit for reading a whole body. Real bodies have a few kilobytes and arrive within milliseconds.
 
-The proxy may have held the delivery for 10 seconds before. Together, a stalled delivery ends within 15 seconds.
+Before this time, the proxy may have waited 10 seconds for the same delivery. So a stalled delivery ends within 15 seconds in total.
 """
 
-# Bounds memory: 256 bodies of the largest size, 256 KiB for an update of Telegram, take 64 MiB.
+# The limit bounds the memory. The largest bodies are updates of Telegram with 256 KiB, and 256 of them take 64 MiB.
 BODIES_MAX = 256
 
 
@@ -23,9 +23,9 @@ class Unread(enum.StrEnum):
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """The limit of bodies was reached, and this body was the oldest."""
+    """The limit of bodies that are read at once was reached, and this body was the oldest."""
     ABORTED = "aborted"
-    """The sender closed the connection, so the answer is not read."""
+    """The sender closed the connection, so the answer does not reach the sender."""
 
     @property
     def status(self) -> int:
@@ -44,8 +44,8 @@ class BodyReader:
     """
     Limits the number of bodies that are read at once, so that slow uploads cannot use up memory.
 
-    At the limit, drop the oldest body and not the newest: real bodies take milliseconds, so under an attack the oldest body
-    belongs to the attacker and the newest may be a payment.
+    At the limit, the oldest body is dropped and not the newest. Real bodies take only milliseconds, so under an attack the oldest body
+    belongs to the attacker, and the newest may be a payment.
     """
 
     def __init__(self, *, bytes_max: int, seconds_max: float = SECONDS_MAX, bodies_max: int = BODIES_MAX) -> None:
@@ -57,11 +57,13 @@ class BodyReader:
 
     async def read(self, request: web.Request) -> bytes | Unread:
         """
-        Read the whole body. After an `Unread`, close the connection with the answer: the rest of the body may still arrive.
+        Read the whole body.
+
+        If the result is an `Unread`, close the connection after the answer, because the rest of the body may still arrive.
 
         A body of unknown length is read up to the application's `client_max_size`.
         """
-        # Refuse a body that is too large by its header, before it displaces another body.
+        # Refuse a body whose `Content-Length` is too large before it can displace another body.
         if request.content_length is not None and request.content_length > self._bytes_max:
             return Unread.TOO_LARGE
         if len(self._deadlines) >= self._bodies_max:
@@ -72,7 +74,7 @@ class BodyReader:
             async with deadline:
                 body = await request.read()
         except TimeoutError:
-            # `_drop_oldest` removes the deadline before it lets it expire.
+            # If the deadline is no longer in the dict, `_drop_oldest` removed it and dropped this body.
             return Unread.TOO_SLOW if deadline in self._deadlines else Unread.CROWDED_OUT
         except web.HTTPRequestEntityTooLarge:
             return Unread.TOO_LARGE
@@ -86,6 +88,6 @@ class BodyReader:
     def _drop_oldest(self) -> None:
         oldest = next(iter(self._deadlines))
         del self._deadlines[oldest]
-        # An expired timeout cannot be rescheduled. Its body is being dropped already.
+        # Do not reschedule an expired timeout, which would raise an error. Its body is being dropped already.
         if not oldest.expired():
             oldest.reschedule(asyncio.get_running_loop().time())

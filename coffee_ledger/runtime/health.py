@@ -1,4 +1,4 @@
-"""Serve any HTTP application, and `/healthz` and `/metrics` on a separate port that the proxy does not expose."""
+"""Serve HTTP applications. `/healthz` and `/metrics` are served on a separate port, which the proxy does not expose."""
 
 import asyncio
 import logging
@@ -16,10 +16,18 @@ from coffee_ledger.store.database import Pool, connected, sql
 
 LINGERING_SECONDS = 1.0
 TURNS_BEFORE_CLOSING = 10
-"""Turns of the event loop. Accepting a connection, reading its request and beginning the answer takes four."""
+"""
+The number of turns of the event loop before a server closes its socket.
+
+Four turns are enough to accept a connection, read its request and begin the answer.
+"""
 
 HEADER_BYTES_MAX = 24 * 1024
-"""The limit for one header. It must not be below the proxy's, which is 16 KiB, plus 4 KiB that Go adds, plus the headers it inserts."""
+"""
+The limit for one header.
+
+The limit must not be below the proxy's limit of 16 KiB, plus 4 KiB that Go adds to it, plus the headers that the proxy inserts.
+"""
 
 HealthCheck = Callable[[], Awaitable[bool]]
 
@@ -27,8 +35,7 @@ HealthCheck = Callable[[], Awaitable[bool]]
 @asynccontextmanager
 async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[None]:
     """Serve `/healthz` and `/metrics` on *port* of all interfaces while the context is open."""
-    # Otherwise each counter and histogram has a second series with the time of its creation, which no alert and no panel
-    # uses.
+    # Disable the second series of each counter and histogram, which contains the time of its creation. No alert and no panel uses it.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation for it
 
     async def answer_health(_request: web.Request) -> web.Response:
@@ -43,7 +50,7 @@ async def health_server(port: int, is_healthy: HealthCheck) -> AsyncIterator[Non
 
 
 async def answer_metrics(request: web.Request) -> web.Response:
-    # Prometheus asks for OpenMetrics, the only format that contains the ids of traces.
+    # Choose the format that the client accepts. Prometheus accepts OpenMetrics, the only format that contains the ids of traces.
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
 
@@ -53,7 +60,7 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
     """
     Serve *app* on all interfaces and yield the port. Port 0 selects a free port of the loopback interface.
 
-    At the end, refuse new requests and wait up to *drain_seconds* for the answers to open ones.
+    At the end, refuse new requests and wait up to *drain_seconds* until the open requests are answered.
     """
     server_logger.addFilter(_is_no_malformed_request)
     runner = web.AppRunner(
@@ -62,26 +69,27 @@ async def listening(app: web.Application, port: int, *, drain_seconds: float = 0
         max_field_size=HEADER_BYTES_MAX,
         access_log=None,
         shutdown_timeout=drain_seconds,
-        # The signature covers the raw bytes, so a body must not be decompressed before it is verified.
+        # Do not decompress bodies, because the signature of a delivery is computed from its raw bytes.
         auto_decompress=False,
-        # Closing a connection with unread bytes resets it, and the sender could lose an answer that refuses its request.
+        # Before closing a connection, read the remaining bytes for this time. Closing a connection with unread bytes resets it, and the
+        # sender may then not receive the answer.
         lingering_time=LINGERING_SECONDS,
     )
     await runner.setup()
     try:
-        # Port 0 on all interfaces would select two ports, one for IPv4 and another for IPv6.
+        # For port 0, listen on one interface only, because otherwise two free ports would be selected, one for IPv4 and one for IPv6.
         await web.TCPSite(runner, "127.0.0.1" if port == 0 else None, port).start()
         yield int(runner.addresses[0][1])
     finally:
-        # Accept the connections that wait in the kernel's backlog and read their requests. Closing the socket would reset them, and
-        # the proxy cannot repeat a delivery that it has begun to send.
+        # Before closing the socket, accept the connections that wait in the kernel's backlog and read their requests. Closing the socket
+        # would reset these connections, and the proxy cannot repeat a delivery that it has begun to send.
         for _ in range(TURNS_BEFORE_CLOSING):
             await asyncio.sleep(0)
         await runner.cleanup()
 
 
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:
-    """Drop the log records of malformed requests: anyone can send them, and aiohttp logs a traceback for each."""
+    """Drop the log records of malformed requests, because anyone can send such requests and aiohttp logs a traceback for each."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 

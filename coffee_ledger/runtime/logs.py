@@ -1,4 +1,4 @@
-"""Log to standard output, one JSON object per line, in the same form for our own code and for libraries."""
+"""Log to standard output, one JSON object per line. The records of our own code and of libraries have the same form."""
 
 import logging
 import re
@@ -13,11 +13,15 @@ from coffee_ledger.errors import LedgerError
 from coffee_ledger.runtime.tracing import trace_ids
 
 BOT_TOKEN = re.compile(r"(?<!\d)(\d{6,12}):[A-Za-z0-9_-]{30,}")
-"""The URL of every call to Telegram contains the token, so libraries may log it: /bot123456:AA…/sendMessage."""
+"""
+Matches the bot token.
+
+Libraries may log the token, because the URL of every call to Telegram contains it: /bot123456:AA…/sendMessage.
+"""
 
 PASSWORD_IN_URL = re.compile(r"(://[^\s:/@]+:)[^\s@]+@")
 
-# The default also writes the local variables of each frame, which hold bodies, notes and secrets.
+# Do not write the local variables of each frame, which is the default, because they contain bodies, notes and secrets.
 _traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
@@ -37,12 +41,13 @@ def configure_logging(*, level: str, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
-    # A filter of the handler sees the records of all loggers. A filter of a logger does not see those of its children.
+    # Add the filter to the handler, where it gets the records of all loggers. A filter of a logger does not get the records of child
+    # loggers.
     handler.addFilter(cut_words)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering()))
-    # With `force`, handlers that were installed before are removed, because they would write lines that are not JSON.
+    # Use `force` to remove handlers that were installed before, because they would write lines that are not JSON.
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # aiogram logs a line for each update; our own lines say more.
+    # Drop the line that aiogram logs for each update, because our own lines say more.
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)
 
 
@@ -58,30 +63,30 @@ def _rendering() -> list[Processor]:
 
 def tell_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
     """
-    Describe an exception and its causes: types and stack frames, and the message only if it comes from us or from the system.
+    Describe an exception and its causes by their types and stack frames. Add the message only if our own code or the system wrote it.
 
-    Other messages repeat their input: Postgres quotes the whole row that it refused, Telegram the text that it could not parse,
-    Python the value that is not a number.
+    Other messages repeat their input, which may be personal data: Postgres quotes the whole row that it refused, Telegram the text that
+    it could not parse, and Python the value that is not a number.
     """
     return _tell_chain(exc_info[1], told=set())
 
 
 def _tell_chain(error: BaseException | None, *, told: set[int]) -> list[dict[str, Any]]:
-    """Describe each exception once, because a chain may contain a cycle. *told* holds the ids of those already described."""
+    """Describe each exception once, because a chain may contain a cycle. *told* contains the ids of the exceptions already described."""
     entries = []
     is_cause = False
     while error is not None and id(error) not in told:
         told.add(id(error))
         entries.append(_tell(error, told) | {"is_cause": is_cause})
         is_cause = error.__cause__ is not None
-        # As in Python's own traceback, `from None` hides the context.
+        # Hide the context of an exception that was raised with `from None`, as Python's own traceback does.
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return entries
 
 
 def _tell(error: BaseException, told: set[int]) -> dict[str, Any]:
     entry = _traceback((type(error), error, error.__traceback__))[0]
-    # Replace the texts that come from the exception itself, because they may repeat its input.
+    # Replace the texts that come from the exception itself, because they may repeat the input.
     entry |= {"exc_value": _words_of(error), "exc_notes": [], "syntax_error": None}
     if isinstance(error, BaseExceptionGroup):
         entry["exceptions"] = [_tell_chain(one, told=told) for one in error.exceptions]
@@ -92,13 +97,13 @@ def _words_of(error: BaseException) -> str:
     if isinstance(error, OSError | LedgerError):
         return str(error)
     if isinstance(error, asyncpg.PostgresError):
-        # A field is None if the error does not set it.
+        # Leave out the fields that are None, because not every error sets all of them.
         return " ".join(filter(None, (error.sqlstate, error.table_name, error.constraint_name)))
     return ""
 
 
 def cut_words(record: logging.LogRecord) -> bool:
-    """Replace an exception in a library's log message by its name: messages of aiogram's exceptions contain whole updates."""
+    """Replace an exception in a library's log message by its name, because messages of aiogram's exceptions contain whole updates."""
     if isinstance(record.args, tuple):
         record.args = tuple(_name(one) if isinstance(one, BaseException) else one for one in record.args)
     if isinstance(record.msg, BaseException):
@@ -111,7 +116,7 @@ def _name(error: BaseException) -> str:
 
 
 def redact(_logger: object, _method: str, line: EventDict | str) -> str:
-    """Remove tokens and passwords from the finished line, because a nested exception can contain them too."""
+    """Remove tokens and passwords from the rendered line. Doing it before rendering would miss those in a nested exception."""
     text = BOT_TOKEN.sub(r"\1:<redacted>", str(line))
     return PASSWORD_IN_URL.sub(r"\1<redacted>@", text)
 

@@ -14,7 +14,7 @@ from coffee_ledger.runtime.settings import AnySettings, SettingsError, read_sett
 from coffee_ledger.runtime.tracing import configure_tracing, end_tracing
 
 EXIT_MISCONFIGURED = 78
-"""EX_CONFIG of sysexits.h: a restart does not help."""
+"""The exit code EX_CONFIG of sysexits.h. It means that a restart does not help, because a setting is wrong."""
 
 EXIT_FAILED = 1
 
@@ -25,14 +25,14 @@ def run_service(
     name: str, kind: type[AnySettings], work: Callable[[AnySettings, asyncio.Event], Awaitable[None]]
 ) -> None:
     """
-    Run *work* with its settings and an event that is set at SIGTERM or SIGINT. *work* waits for it and then stops in order.
+    Run *work* with its settings and an event. SIGTERM or SIGINT sets the event, and *work* must then stop in order and return.
 
-    If settings are wrong, exit with 78 and print a line for each problem. If *work* raises, exit with 1 and log the error.
+    If settings are wrong, exit with 78 and print a line for each problem. If *work* raises an error, exit with 1 and log the error.
     """
     try:
         settings = read_settings(kind, os.environ)
     except SettingsError as error:
-        # Print them: the log is not configured yet, because its level is one of the settings.
+        # Print the problems. They cannot be logged, because the log level is one of the settings and so the log is not configured yet.
         for problem in error.problems:
             print(f"{name}: {problem}", file=sys.stderr)
         raise SystemExit(EXIT_MISCONFIGURED) from None
@@ -41,7 +41,8 @@ def run_service(
     try:
         asyncio.run(_run_until_signalled(settings, work))
     except Exception:
-        # Python would print the traceback to standard error: not as JSON, and with messages that may contain personal data.
+        # Log the error here. Python would print the traceback to standard error, not as JSON and with messages that may contain personal
+        # data.
         log.exception("service failed")
         raise SystemExit(EXIT_FAILED) from None
     finally:
@@ -60,5 +61,9 @@ async def _run_until_signalled(
 
 
 def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an exception that no task awaited. asyncio's own handler would log its message and the arguments of calls."""
+    """
+    Log an error that reached the event loop, such as an exception of a task that was never awaited.
+
+    asyncio's default handler would also log the message of the exception and the arguments of calls, which may be personal data.
+    """
     log.error("error not handled", reason=context["message"].partition("(")[0], exc_info=context.get("exception"))

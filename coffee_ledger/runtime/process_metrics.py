@@ -1,4 +1,4 @@
-"""The metrics of every process: its version, the lag of its event loop, and the connections of its pool."""
+"""The metrics of every process: its version, the lag of its event loop, and the connections of its database pool."""
 
 import asyncio
 import platform
@@ -28,7 +28,7 @@ EVENT_LOOP_LAG = Histogram(
 
 @asynccontextmanager
 async def export_process_metrics(pool: Pool, *, revision: str) -> AsyncIterator[None]:
-    """Export the metrics while the context is open."""
+    """Export the metrics of this process while the context is open."""
     BUILD_INFO.labels(__version__, revision, SCHEMA_VERSION, platform.python_version()).set(1)
     connections = PoolConnections(pool)
     REGISTRY.register(connections)
@@ -41,7 +41,7 @@ async def export_process_metrics(pool: Pool, *, revision: str) -> AsyncIterator[
 
 
 async def measure_lag() -> None:
-    """Measure the lag until cancelled. Code that blocks the event loop delays every request, and shows here."""
+    """Measure the lag of the event loop until cancelled. A large lag shows that code blocks the event loop and delays every request."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_PERIOD_SECONDS
@@ -50,7 +50,7 @@ async def measure_lag() -> None:
 
 
 class PoolConnections(Collector):
-    """Exports the connections of a pool at the time of the scrape."""
+    """Exports the number of connections of a pool at the time of the scrape."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

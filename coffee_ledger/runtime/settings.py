@@ -2,8 +2,8 @@
 Read the settings from the environment once, and report each wrong one in one line.
 
 A service declares its settings as a subclass of `Settings`. Settings that several services use are declared here.
-`make settings` writes the table of settings and `.env.example` from the fields: a field's `description` follows the word "write" in
-error messages, its note explains more, and its example stands in `.env.example` in place of a default.
+`make settings` generates the table of settings and `.env.example` from the fields. The `description` of a field also follows the word
+"write" in error messages. The note of a field explains more. The example of a field replaces a default value in `.env.example`.
 """
 
 import re
@@ -36,7 +36,7 @@ REFUSED = "refused"
 
 
 class SettingsError(LedgerError):
-    """Settings are missing or malformed. *problems* has one line for each, without the value, which may be secret."""
+    """Settings are missing or malformed. *problems* has one line for each such setting, without its value, which may be secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -44,9 +44,9 @@ class SettingsError(LedgerError):
 
 
 class Settings(BaseModel):
-    """The settings of every process. A field has the name of its environment variable."""
+    """The settings that every process has. A field has the name of its environment variable."""
 
-    # `hide_input_in_errors`, because the input may be a secret.
+    # Set `hide_input_in_errors`, because the input may be a secret.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     DATABASE_URL: Annotated[
@@ -138,7 +138,7 @@ class Settings(BaseModel):
 
     @property
     def traces_to(self) -> str | None:
-        """Return the address that receives traces, or None to make none."""
+        """Return the address that receives traces, or None if tracing is off."""
         return None if self.OTEL_SDK_DISABLED.lower() == "true" else self.OTEL_EXPORTER_OTLP_ENDPOINT
 
 
@@ -158,7 +158,7 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
     except ValidationError as error:
         for one in error.errors():
             name = str(one["loc"][0])
-            # Keep an earlier problem: a NAME_FILE that cannot be read would be reported as missing as well.
+            # Keep the problem that `_collect` found: a setting whose NAME_FILE cannot be read would otherwise be reported as missing.
             problems.setdefault(name, _line(name, one, kind, is_set=name in values))
         raise SettingsError(_lines(problems)) from None  # pydantic's error contains the values
     if problems:
@@ -167,7 +167,7 @@ def read_settings(kind: type[AnySettings], environ: Mapping[str, str]) -> AnySet
 
 
 def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the values and the problems found while reading them, both by the setting's name."""
+    """Return the values of the settings and the problems found while reading them. Both are mapped by the setting's name."""
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
     for name in kind.model_fields:
@@ -176,7 +176,7 @@ def _collect(kind: type[Settings], environ: Mapping[str, str]) -> tuple[dict[str
             problems[name] = f"{name} and {name}_FILE are both set: keep one of them"
         elif path:
             try:
-                # Files usually end with a line break, which is not part of the value.
+                # Remove the line break at the end of the file, because it is not part of the value.
                 value = Path(path).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
@@ -207,15 +207,19 @@ def refuse_value(fault: str, *, write: str | None = None) -> PydanticCustomError
 
 
 def refuse_unicode(host: object) -> object:
-    """Refuse an international name that is not in punycode: certificates, Telegram and HTTP headers use its punycode form."""
+    """Refuse an international name that is not in punycode, because certificates, Telegram and HTTP headers need the punycode form."""
     if isinstance(host, str) and not host.isascii() and (punycode := to_punycode(host)):
         raise refuse_value("is an international name", write=f"its punycode form, {punycode}")
     return host
 
 
 def to_punycode(host: str) -> str | None:
-    """Convert an international name to ASCII: `кава.укр` becomes `xn--80aaf4a.xn--j1amh`. None if it is not a host name."""
-    # Normalise first, because the codec `punycode` does not. The sign 。 is a dot in Chinese and Japanese.
+    """
+    Convert an international name to ASCII: `кава.укр` becomes `xn--80aaf4a.xn--j1amh`.
+
+    Return None if the text is not a host name.
+    """
+    # Normalise the name first, because the codec `punycode` does not. Also split at 。, which is the dot in Chinese and Japanese.
     labels = re.split("[.。]", unicodedata.normalize("NFKC", host).lower())
     if not all(re.fullmatch(r"[\w-]+", label) for label in labels):
         return None
@@ -251,17 +255,21 @@ PROBE_SECRET_FIELD = Field(
     description="the secret that signs the janitor's probes, which must not be one of BMC_WEBHOOK_SECRETS",
     json_schema_extra={"note": "Only the janitor and the webhook know it. Compose generates it at the first start."},
 )
-"""The webhook and the janitor use different types for this setting, because only the webhook needs to refuse a weak secret."""
+"""
+The field of the setting PROBE_SECRET in the webhook and the janitor.
+
+The two services declare different types for it, because only the webhook needs to refuse a weak secret.
+"""
 
 
 def parse_rates(text: object) -> object:
-    """Read `USD=100,EUR=110`: credits for one unit of each currency."""
+    """Read the credits for one unit of each currency, such as `USD=100,EUR=110`."""
     if not isinstance(text, str):
         return text
     rates: dict[str, Decimal] = {}
     for part in text.split(","):
         currency, _, rate = (piece.strip() for piece in part.partition("="))
-        # The column `currency` of a pending payment holds at most ten characters.
+        # Accept at most ten letters, because the column `currency` of a pending payment cannot store more.
         if not re.fullmatch("[A-Z]{3,10}", currency) or currency in rates:
             raise ValueError("not a currency, or named twice")
         rates[currency] = parse_positive(rate)
@@ -280,7 +288,7 @@ def parse_positive(text: str) -> Decimal:
 
 
 def parse_list(text: object) -> object:
-    """Read a comma-separated list. Blanks around its parts are removed."""
+    """Read a comma-separated list. Remove the blanks around each part."""
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
 
@@ -288,8 +296,8 @@ def parse_pairs(text: object) -> object:
     """
     Read `name=value,name=value`, the form of headers and attributes in OpenTelemetry.
 
-    Accept only input that OpenTelemetry accepts too: it reads the same variables, and logs an entry that it cannot parse, which
-    may contain an API key.
+    Accept only input that OpenTelemetry accepts too. OpenTelemetry reads the same variables, and logs each entry that it cannot parse.
+    Such an entry may contain an API key.
     """
     if not isinstance(text, str):
         return text
@@ -303,7 +311,7 @@ def parse_pairs(text: object) -> object:
 
 
 def parse_switch(text: object) -> object:
-    """Read `on` or `off`."""
+    """Read the value of a switch, `on` or `off`."""
     if isinstance(text, str):
         switch = {"on": True, "off": False}.get(text.lower())
         if switch is None:

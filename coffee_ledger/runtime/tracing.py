@@ -1,8 +1,8 @@
 """
-Traces with OpenTelemetry. They are off, and cost nothing, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
+Make traces with OpenTelemetry. Tracing is off, and costs nothing, unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 
-Spans are created by hand, where a payment changes. Automatic instrumentation would write the bot's token into URLs, and
-make a trace for every poll that finds no work.
+The code creates spans explicitly where a payment changes. Automatic instrumentation would record URLs with the bot's token, and
+create a trace for every poll that finds no work.
 """
 
 import threading
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
 
 PARENT_AGE_MAX = timedelta(minutes=10)
-"""Work that continues an older span starts a new trace with a link to it, because that span ended long ago."""
+"""
+The largest age of a span that becomes the parent of later work.
+
+Work that continues an older span starts a new trace with a link to the old span, because the old span ended long ago.
+"""
 
 SHUTDOWN_SECONDS_MAX = 2.0
 
@@ -37,7 +41,7 @@ def configure_tracing(service: str, settings: Settings) -> None:
     """
     Send spans to `OTEL_EXPORTER_OTLP_ENDPOINT` by OTLP over HTTP. Without an endpoint, do nothing.
 
-    OpenTelemetry itself reads the variables that are not settings of ours, such as `OTEL_BSP_…`.
+    OpenTelemetry itself reads its other variables, such as `OTEL_BSP_…`, which are not settings of ours.
     Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/, read November 2026.
     """
     if settings.traces_to is None:
@@ -52,25 +56,25 @@ def configure_tracing(service: str, settings: Settings) -> None:
         resource=Resource.create(
             {
                 **(settings.OTEL_RESOURCE_ATTRIBUTES or {}),
-                # After the operator's attributes, so that they cannot replace the service's own name.
+                # Put these attributes after those of the operator, so that the operator's attributes cannot replace the service's name.
                 "service.name": f"coffee-ledger-{service}",
                 "service.version": settings.REVISION,
             }
         ),
         sampler=choose_sampler(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
-        # Its own handler waits for up to 30 seconds; `end_tracing` waits for two.
+        # Disable the provider's exit handler, which waits for up to 30 seconds. `end_tracing` waits for only two.
         shutdown_on_exit=False,
     )
     address = f"{settings.traces_to.rstrip('/')}/v1/traces"
     headers = {name: value.get_secret_value() for name, value in (settings.OTEL_EXPORTER_OTLP_HEADERS or {}).items()}
-    # A request in progress must not last longer than the whole flush of `end_tracing`.
+    # Limit a request to the time of the whole flush in `end_tracing`.
     exporter = OTLPSpanExporter(address, headers=headers, timeout=SHUTDOWN_SECONDS_MAX)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
 
 
 def choose_sampler(name: str, share: float) -> "Sampler":
-    """Return the sampler with this OpenTelemetry name. *share* applies to `traceidratio` only."""
+    """Return the sampler that OpenTelemetry calls *name*. *share* applies to `traceidratio` only."""
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased  # noqa: PLC0415
 
     roots = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF, "traceidratio": TraceIdRatioBased(share)}
@@ -79,12 +83,13 @@ def choose_sampler(name: str, share: float) -> "Sampler":
 
 
 def end_tracing() -> None:
-    """Send the remaining spans within two seconds: a backend that does not answer must not delay the stop."""
+    """Send the remaining spans, but wait at most two seconds, because a backend that does not answer must not delay the stop."""
     flush = getattr(trace.get_tracer_provider(), "force_flush", None)
-    # Without an endpoint, OpenTelemetry's placeholder is still the provider. It has no such method.
+    # Without an endpoint, the provider is still OpenTelemetry's placeholder, which has no method `force_flush`.
     if flush is None:
         return
-    # force_flush accepts a timeout but applies it to each batch, not to the whole (open-telemetry/opentelemetry-python#4568).
+    # Limit the time by a thread. The timeout of `force_flush` applies to each batch, not to the whole flush
+    # (open-telemetry/opentelemetry-python#4568).
     flushing = threading.Thread(target=flush, daemon=True)
     flushing.start()
     flushing.join(SHUTDOWN_SECONDS_MAX)
@@ -99,7 +104,7 @@ def span(
     links: tuple[Link, ...] = (),
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
-    """Make a span current inside the context. An exception marks it as failed; only its type is recorded."""
+    """Make a span that is current inside the context. An exception marks the span as failed, but only the exception's type is recorded."""
     with tracer.start_as_current_span(
         name,
         context=parent,
@@ -119,12 +124,12 @@ def span(
 
 
 def read_parent(headers: Mapping[str, str]) -> Context:
-    """Read the trace context of a request. The proxy has removed one that the caller sent."""
+    """Read the trace context of a request. It can be trusted, because the proxy removes a trace context that the caller sent."""
     return _propagator.extract(headers)
 
 
 def write_parent() -> str | None:
-    """Return the current span as a `traceparent`, or None if there is none or it is not sampled."""
+    """Return the current span as a `traceparent`, or None if there is no span or it is not sampled."""
     carrier: dict[str, str] = {}
     if trace.get_current_span().get_span_context().trace_flags.sampled:
         _propagator.inject(carrier)
@@ -132,13 +137,17 @@ def write_parent() -> str | None:
 
 
 def follow(traceparent: str | None, *, age: timedelta) -> tuple[Context | None, tuple[Link, ...]]:
-    """Return the parent and the links for work that continues a stored `traceparent`: its child if *age* allows it, otherwise a link."""
+    """
+    Return the parent and the links for the span of work that continues a stored `traceparent`.
+
+    If *age* is at most `PARENT_AGE_MAX`, the stored span is the parent. Otherwise it is a link.
+    """
     if traceparent is None:
         return None, ()
     context = _propagator.extract({"traceparent": traceparent})
     if age <= PARENT_AGE_MAX:
         return context, ()
-    # An empty context, because None would make the current span the parent.
+    # Return an empty context, because None would make the current span the parent.
     return Context(), (Link(trace.get_current_span(context).get_span_context()),)
 
 
@@ -147,7 +156,7 @@ def trace_id_in(traceparent: str) -> str:
 
 
 def trace_ids() -> dict[str, str]:
-    """Return the ids for a log line, or none outside a sampled trace."""
+    """Return the trace and span ids for a log line, or an empty dict outside a sampled trace."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid or not context.trace_flags.sampled:
         return {}
@@ -162,7 +171,7 @@ def exemplar() -> dict[str, str] | None:
 
 @contextmanager
 def timed(histogram: Histogram) -> Iterator[None]:
-    """Observe the duration of the block, with an exemplar."""
+    """Record the duration of the `with` block in *histogram*, with an exemplar."""
     began = time.perf_counter()
     try:
         yield

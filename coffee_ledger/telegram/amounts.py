@@ -1,4 +1,8 @@
-"""Read the amounts that people write and Web Apps send. Pure functions; a value that cannot be used gives an `AmountProblem` or None."""
+"""
+Pure functions that read the amounts that people write and Web Apps send.
+
+For a value that cannot be used, they return an `AmountProblem` or None.
+"""
 
 import enum
 import re
@@ -14,11 +18,11 @@ from coffee_ledger.model import PaymentId, TelegramId
 
 LEAST, MOST = Decimal(1), Decimal(10_000)
 PAID_MOST = Decimal(100_000_000)
-"""The column of a claim's amount holds less than this."""
+"""The upper bound (exclusive) for the amount of a claim, because the database column cannot store more."""
 
 ISO_CODE_LENGTH = 3
 WEB_APP_DATA_BYTES_MAX = 4096
-"""Telegram's limit for `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
+"""Telegram's limit for the data of a Web App's `sendData`. Source: https://core.telegram.org/bots/webapps, read November 2026."""
 
 SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₴": "UAH", "ГРН": "UAH", "ZŁ": "PLN"}
 WRITTEN = re.compile(r"(US\$|[$€£₴])?\s*(\d{1,9})(?:[.,](\d{1,2}))?\s*(?:([$€£₴]|[A-ZŁ]{2,10}|ГРН)\.?)?")
@@ -45,13 +49,13 @@ class AmountProblem(enum.StrEnum):
 
 
 def read_amount(text: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
-    """Read `10`, `7.50 EUR`, `10,50`, `€5`, `20 грн`; *currency* applies if the text names none."""
+    """Read an amount such as `10`, `7.50 EUR`, `10,50`, `€5` or `20 грн`. *currency* applies if the text names no currency."""
     written = _read(text, currency)
     return _within_bounds(written.amount, written.currency, currencies) if written else AmountProblem.UNREADABLE
 
 
 def read_paid(text: str, *, currency: str) -> RequestedAmount | None:
-    """Read an amount that someone says they paid, in any currency; None if it cannot be one."""
+    """Read an amount that a person says they paid, in any currency. Return None if the text is not a possible amount."""
     written = _read(text, currency)
     is_sensible = written is not None and 0 < written.amount < PAID_MOST and len(written.currency) == ISO_CODE_LENGTH
     return written if is_sensible else None
@@ -61,13 +65,17 @@ def _read(text: str, currency: str) -> RequestedAmount | None:
     written = WRITTEN.fullmatch(text.strip().upper())
     if written is None:
         return None
-    # Receipts name the currency twice ("$5.00 USD"); both must be the same.
+    # Accept two currency names if they mean the same currency, because receipts write "$5.00 USD".
     named = {SIGNS.get(one, one) for one in (written[1], written[4]) if one} or {currency}
     return RequestedAmount(Decimal(f"{written[2]}.{written[3] or 0}"), named.pop()) if len(named) == 1 else None
 
 
 def read_start_payload(payload: str, *, currency: str, currencies: Collection[str]) -> RequestedAmount | AmountProblem:
-    """Read the payload of a link `t.me/BOT?start=…`: `10`, `7_50`, `10-EUR`. Telegram allows no points and spaces in it."""
+    """
+    Read the payload of a link `t.me/BOT?start=…`, such as `10`, `7_50` or `10-EUR`.
+
+    `_` stands for a point and `-` for a space, because Telegram allows no points and spaces in a payload.
+    """
     return read_amount(payload.replace("_", ".").replace("-", " "), currency=currency, currencies=currencies)
 
 
@@ -78,7 +86,7 @@ def _refuse_booleans(value: object) -> object:
 
 
 class _WebAppData(BaseModel):
-    """The data of a Web App's `sendData`. Users can send anything here, so only the sender that Telegram names is trusted."""
+    """The data of a Web App's `sendData`. Users can send any data, so only the sender's id that Telegram reports is trusted."""
 
     amount: Annotated[
         Decimal, BeforeValidator(_refuse_booleans), Field(max_digits=20, decimal_places=2, allow_inf_nan=False)
@@ -91,8 +99,12 @@ class _WebAppData(BaseModel):
 def read_web_app_data(
     data: str, *, sender: TelegramId, currency: str, currencies: Collection[str]
 ) -> RequestedAmount | AmountProblem:
-    """Read `{"payment_id"?, "user_id"?, "amount", "currency"?}`; an id of the older form must begin with the sender's own id."""
-    # With `replace`, because a lone surrogate in the data cannot be encoded.
+    """
+    Read the JSON object `{"payment_id"?, "user_id"?, "amount", "currency"?}`.
+
+    A payment id must have the older form and begin with the sender's own Telegram id.
+    """
+    # Encode with `replace`, because a lone surrogate in the data cannot be encoded.
     if len(data.encode(errors="replace")) > WEB_APP_DATA_BYTES_MAX:
         return AmountProblem.DATA_UNREADABLE
     try:
@@ -101,7 +113,8 @@ def read_web_app_data(
         return AmountProblem.DATA_UNREADABLE
     if read.user_id is not None and read.user_id != sender:
         return AmountProblem.DATA_FOREIGN
-    # A page may choose only an id of the older form. The bot draws the codes, so that they differ in three places.
+    # Refuse a code that a page chose, and accept only ids of the older form. Only the bot may draw codes, because it makes sure that any
+    # two codes differ in three places.
     if read.payment_id is not None and not is_older_form(read.payment_id):
         return AmountProblem.DATA_UNREADABLE
     payment_id = PaymentId(read.payment_id) if read.payment_id else None

@@ -1,4 +1,4 @@
-"""Compose the messages of notifications: pure functions from a notification to its text and buttons."""
+"""Pure functions that compose the text and the buttons of a notification's message."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,7 +38,7 @@ from coffee_ledger.telegram.speech import Speech
 
 NO_RATES = Rates({})
 REASONS_MAX = 12
-"""The number of reasons in a message. Telegram accepts 4,096 characters, so further reasons are left out."""
+"""The largest number of reasons in a message. Telegram accepts 4,096 characters, so further reasons are left out."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def announce(
     """
     Compose the message of a notification.
 
-    A card for operators needs the charge or the claim as *subject*, and a summary needs the counts. Without a *subject*, the
-    message contains only the facts.
+    A card for operators needs the charge or the claim as *subject*, and a summary needs the counts. Without *subject*, the message
+    contains only the facts that are stored in the notification.
     """
     facts = notification.facts
     is_silent = isinstance(facts, SILENT)
@@ -78,7 +78,11 @@ def announce(
 
 
 def _keys(notification: Notification, speech: Speech) -> InlineKeyboardMarkup | None:
-    """Return a button that opens the charge for operators, or a *Not mine* button for users under a guess."""
+    """
+    Return the buttons of a message, or None if it has none.
+
+    Operators get a button that opens the charge. Users get a *Not mine* button if their payment was matched by a guess.
+    """
     facts, charge_id = notification.facts, notification.charge_id
     if charge_id is None:
         return None
@@ -151,7 +155,7 @@ def _adjusted(notification: Notification, facts: CreditsAdjusted, speech: Speech
 
 
 def _remarks(facts: PaymentCredited, speech: Speech) -> list[str]:
-    """Name everything unusual about the payment."""
+    """Return a line for each unusual fact about the payment."""
     remarks = []
     picked = facts.picked_amount, facts.picked_currency
     if facts.picked_amount is not None and picked != (facts.amount, facts.currency):
@@ -168,7 +172,11 @@ def _remarks(facts: PaymentCredited, speech: Speech) -> list[str]:
 
 
 def _rate(facts: PaymentCredited, speech: Speech, rates: Rates) -> str:
-    """Return the text about the rate. Empty if the amount and credits already show the rate, or if the rate has changed since."""
+    """
+    Return the text about the rate.
+
+    Return an empty text if the amount and the credits already show the rate, or if the rate has changed since the payment.
+    """
     per_unit = rates.per_unit.get(facts.currency)
     if per_unit is None or rates.credits_for(facts.amount, facts.currency) != facts.credits:
         return ""

@@ -1,7 +1,7 @@
 """
-Assemble the conversation, the operators' desk, the Mini App's endpoints and the notifier in an aiogram Dispatcher.
+Add the conversation, the operators' desk, the Mini App's endpoints and the notifier to an aiogram Dispatcher.
 
-The project's own bot (services/bot) and bots that embed the payments call the same function, `payments_in`.
+Both the project's own bot (services/bot) and other bots that embed the payments call `payments_in`.
 """
 
 import asyncio
@@ -38,20 +38,24 @@ from coffee_ledger.telegram.settings import BotSettings
 from coffee_ledger.telegram.speech import DEFAULT_LANGUAGE, speech
 
 DRAIN_SECONDS = 10.0
-"""A stop waits this long for the Mini App's requests, and then as long again for the updates that are being handled."""
+"""The longest time that a stop waits for the Mini App's requests. Then it waits again, at most as long, for running handlers."""
 
 NOTIFIER_CONNECTIONS = 2
-"""One to read the outbox and one to mark messages as sent, so that a busy conversation never delays the marking."""
+"""
+The size of the notifier's own pool, which a busy conversation cannot use up.
+
+One connection reads the outbox, and the other marks messages as sent.
+"""
 
 
 @dataclass(frozen=True)
 class Payments:
-    """The part of the ledger that the handlers of another bot use."""
+    """The functions of the ledger that the handlers of another bot may call."""
 
     pool: Pool
 
     async def spend(self, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
-        """Spend credits once for each *key* and return the balance; see `coffee_ledger.store.spending.spend_credits`."""
+        """Spend credits once for each *key* and return the balance. See `coffee_ledger.store.spending.spend_credits`."""
         return await spend_credits(self.pool, telegram_id, credits, reason=reason, key=key)
 
 
@@ -60,31 +64,32 @@ async def payments_in(
     dispatcher: Dispatcher, bot: Bot, settings: BotSettings, *, is_alone: bool = False
 ) -> AsyncIterator[Payments]:
     """
-    Put the payments into *dispatcher*, and send notifications for as long as the context lasts.
+    Add the payments to *dispatcher*, and send notifications for as long as the context lasts.
 
-    Include your own routers first, so that they get each update before these. Updates that no router takes stay unanswered.
-    The process takes the place of the service `bot`: it also answers the proxy, the health check and Prometheus. All updates are
-    counted. A stop waits for the updates that are being handled.
+    Include your own routers first, so that they get each update before the routers of the payments. If no router accepts an update, it
+    is not answered. Your process replaces the service `bot`, so it also answers the proxy, the health check and Prometheus. All updates
+    are counted. A stop waits for the updates that are being handled.
 
-    *is_alone*: the Dispatcher has no other handlers, so unknown messages are answered, and the rate limit applies to all updates. It
-    must be made with `disable_fsm=True`. In webhook mode, the application also takes Telegram's updates.
+    *is_alone* means that the Dispatcher has no other handlers. Unknown messages are then answered, and the rate limit applies to all
+    updates. Such a Dispatcher must be made with `disable_fsm=True`. In webhook mode, the application also receives Telegram's updates.
     """
-    # The outermost middleware, so that a stop also waits for the other middlewares.
+    # Register `in_flight` as the outermost middleware, so that a stop also waits for the other middlewares.
     in_flight = InFlight()
     dispatcher.update.outer_middleware(in_flight)
     dispatcher.update.outer_middleware(MeasureUpdates())
     if is_alone:
-        # aiogram would register its own middleware first, which queues the updates of one user. Register it after the throttle, so
-        # that a user who sends too fast is refused before the queue.
+        # Register aiogram's FSM middleware, which queues the updates of one user, after the throttle. Updates of a user who sends too
+        # fast are then refused before the queue. aiogram itself would register it first.
         dispatcher.update.outer_middleware(Throttle())
         dispatcher.update.outer_middleware(dispatcher.fsm)
     else:
-        # aiogram's polling closes the session right after the shutdown event, and the handlers need it for their answers.
+        # Wait for running handlers at the shutdown event. aiogram's polling closes the session right after this event, and handlers need
+        # the session for their answers.
         dispatcher.shutdown.register(partial(in_flight.wait, seconds_max=DRAIN_SECONDS))
     async with open_pool(settings.DATABASE_URL.get_secret_value()) as pool:
         context = make_context(settings, pool)
         dispatcher["context"] = context
-        # The desk comes first, because the conversation may answer every message.
+        # Include the desk first, because the conversation may answer every message.
         dispatcher.include_router(make_desk_router())
         dispatcher.include_router(make_router(answers_unknown=is_alone, throttle=None if is_alone else Throttle()))
         async with (
@@ -96,7 +101,7 @@ async def payments_in(
                 add_update_route(app, bot, dispatcher, settings)
             async with listening(app, settings.BOT_PORT, drain_seconds=DRAIN_SECONDS if is_alone else 0):
                 yield Payments(pool)
-            # Before the notifier and the pool stop, which the handlers use.
+            # Wait for running handlers before the notifier and the pool stop, because the handlers use both.
             if is_alone:
                 await in_flight.wait(seconds_max=DRAIN_SECONDS)
 
@@ -104,21 +109,21 @@ async def payments_in(
 @asynccontextmanager
 async def background_tasks(settings: BotSettings, context: Context, bot: Bot) -> AsyncIterator[web.Application]:
     """
-    Run the notifier, the updates of open Mini App pages and the clock check for as long as the context lasts.
+    Run the notifier, the streams to open Mini App pages and the clock check for as long as the context lasts.
 
-    Meanwhile the calls of *bot* are measured, and share one rate limiter with the notifier. Yields the application that answers the
-    Mini App; the caller serves it. At the end, notifications that are being sent are finished.
+    Yield the application that answers the Mini App, which the caller must serve. While the context lasts, the calls of *bot* are
+    measured and share one rate limiter with the notifier. At the end, wait until the notifications that are being sent are done.
     """
     limiter = RateLimiter()
     live = Live(context.pool)
     database_url = settings.DATABASE_URL.get_secret_value()
     async with (
-        # Without retries, because the outbox retries.
+        # Disable the client's retries, because the outbox retries.
         make_bot(settings, retries=False) as messenger,
         open_pool(database_url, size_max=NOTIFIER_CONNECTIONS) as pool,
         request_middlewares(messenger, MeasureCalls()),
         request_middlewares(bot, LimitCalls(limiter), MeasureCalls()),
-        # Ends first, so that the notifier finishes its messages while its client and its pool are still open.
+        # Enter the task group last, so that it ends first. The notifier then finishes its messages while its client and pool are open.
         asyncio.TaskGroup() as tasks,
     ):
         notifier = make_notifier(settings, pool, messenger, limiter)
@@ -131,7 +136,7 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
         api = Api(context, settings.BOT_TOKEN.get_secret_value(), live, chat.find_username, chat.send_code)
         app = web.Application(client_max_size=UPDATE_BYTES_MAX)
         app.add_subapp("/api", api.make_app())
-        # These tasks run forever and lose nothing when they are cancelled.
+        # These tasks run forever and can be cancelled at any time without losing data.
         until_ended = [
             tasks.create_task(listen(database_url, wake)),
             tasks.create_task(live.run()),
@@ -141,8 +146,8 @@ async def background_tasks(settings: BotSettings, context: Context, bot: Bot) ->
         try:
             yield app
         finally:
-            # Do not cancel the notifier: a message between Telegram's answer and its mark would be sent again at the next
-            # start.
+            # Do not cancel the notifier. If it were cancelled after Telegram accepted a message but before the message is marked as
+            # sent, the message would be sent again at the next start.
             notifier.stop()
             for task in until_ended:
                 task.cancel()

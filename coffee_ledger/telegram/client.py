@@ -1,4 +1,4 @@
-"""The client of Telegram's Bot API: retries and rate limits, the bot's profile, and taking updates."""
+"""The client of Telegram's Bot API. It contains retries and rate limits, the bot's profile, and the receipt of updates."""
 
 import asyncio
 import hashlib
@@ -59,30 +59,30 @@ log = structlog.stdlib.get_logger()
 
 WEBHOOK_PATH = "/telegram-webhook"
 UPDATE_BYTES_MAX = 256 * 1024
-"""The proxy has the same limit."""
+"""The largest body of an update in webhook mode. The proxy has the same limit."""
 
 WEBHOOK_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 — the name of the header
 REQUEST_SECONDS = 15.0
-# aiogram waits REQUEST_SECONDS longer than this before it gives up.
+# aiogram waits POLLING_SECONDS + REQUEST_SECONDS for an answer before it gives up.
 POLLING_SECONDS = 25
-"""Telegram holds a request for updates open for this time while there are none."""
+"""The time for which Telegram holds a request for updates open while there are no updates."""
 
 ADDRESS_SECONDS_MAX = 10
-"""An address from DNS is cached for this time. This is aiohttp's default."""
+"""The time for which an address from DNS is cached. The value is aiohttp's default."""
 
 RETRY_SECONDS_MAX = 30.0
 """The longest pause of `retry_until_done`."""
 
 ATTEMPTS_MAX = 4
-"""With pauses of at most 1, 2 and 4 seconds between them."""
+"""The number of attempts of `RetryCalls`. The pauses between them are at most 1, 2 and 4 seconds long."""
 
 RATE_LIMITED_SECONDS_MAX = 600
-"""A call that Telegram rate-limits is retried for this time in total. After it, the user no longer expects the answer."""
+"""The total time for which a rate-limited call is retried. A user who has waited longer no longer expects the answer."""
 
 EDITS = (EditMessageText, EditMessageReplyMarkup)
 LIMITED_CALLS = (SendMessage, SendPhoto, SendDocument, *EDITS)
 POLLED_AT_ONCE_MAX = 200
-"""Updates that are handled at once; few enough that a stop can wait for their answers."""
+"""The number of updates that are handled at once. It is small enough that a stop can wait for all their answers."""
 
 COMMANDS = (
     "pay",
@@ -116,9 +116,10 @@ OPERATOR_COMMANDS = (
 
 class RetryCalls(BaseRequestMiddleware):
     """
-    Retry a call after a server error, a network error or an unreadable answer; aiogram itself does not retry.
+    Retry a call after a server error, a network error or an unreadable answer, because aiogram itself does not retry.
 
-    After a network error the message may have arrived. Then the user gets it twice, which is better than not at all.
+    A message may have arrived although the call failed with a network error. The user then gets the message twice, which is better
+    than not at all.
     """
 
     async def __call__(
@@ -128,12 +129,13 @@ class RetryCalls(BaseRequestMiddleware):
             try:
                 return await make_request(bot, method)
             except TelegramBadRequest as error:
-                # The button was pressed while the bot was down. Its answer is too late, but the handler must go on.
+                # Telegram accepts no answer to an old press, for example if the button was pressed while the bot was down. Ignore the
+                # error, so that the handler goes on.
                 if isinstance(method, AnswerCallbackQuery) and "query is too old" in error.message:
                     return False
                 raise
             except (TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
-                # aiogram's polling retries by itself.
+                # Do not retry polling here, because aiogram retries it.
                 if isinstance(method, GetUpdates):
                     raise
                 log.warning(
@@ -142,9 +144,9 @@ class RetryCalls(BaseRequestMiddleware):
                     error=type(error).__name__,
                     attempt=attempt,
                 )
-                # With jitter, so that calls that failed at the same moment are not retried at the same moment.
+                # Add jitter, so that calls that failed at the same moment are not retried at the same moment.
                 await asyncio.sleep(2.0 ** (attempt - 1) * (1 + random.random()) / 2)  # noqa: S311 — jitter
-        # The last attempt. Its error goes to the caller.
+        # Make the last attempt outside the loop, so that its error goes to the caller.
         return await make_request(bot, method)
 
 
@@ -152,8 +154,8 @@ class LimitCalls(BaseRequestMiddleware):
     """
     Wait for the rate limiter before each call that sends or edits, and retry when Telegram answers 429.
 
-    A message that was refused was not sent, so a retry repeats nothing. For other calls, such as the answer to a press, no limit is
-    known, so they wait only after a refusal.
+    A retry sends no message twice, because a refused message was not sent. Other calls, such as the answer to a press, wait only after
+    a refusal, because no limit is known for them.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:
@@ -170,7 +172,7 @@ class LimitCalls(BaseRequestMiddleware):
                 return await make_request(bot, method)
             except TelegramRetryAfter as error:
                 waited_seconds += error.retry_after
-                # aiogram's polling waits by itself.
+                # Do not wait here for polling, because aiogram waits by itself.
                 if isinstance(method, GetUpdates) or waited_seconds > RATE_LIMITED_SECONDS_MAX:
                     raise
                 log.warning(
@@ -180,14 +182,14 @@ class LimitCalls(BaseRequestMiddleware):
                     retry_seconds=error.retry_after,
                 )
                 if isinstance(method, LIMITED_CALLS):
-                    # Pause all calls, because Telegram limits the bot and not the single call.
+                    # Pause all messages and edits, because Telegram limits the whole bot and not the single call.
                     self._limiter.pause(error.retry_after)
                 else:
                     await asyncio.sleep(error.retry_after)
 
 
 def _chat_of(method: TelegramMethod[Any]) -> int | None:
-    """Return the chat that gets a new message, or None if the call sends none to a chat."""
+    """Return the id of the chat that gets a new message, or None if the call sends no new message."""
     chat = getattr(method, "chat_id", None)
     return chat if isinstance(chat, int) and not isinstance(method, EDITS) else None
 
@@ -196,8 +198,8 @@ class TelegramSession(AiohttpSession):
     """
     Resolve the address of Telegram's server again after `ADDRESS_SECONDS_MAX`.
 
-    aiogram keeps an address for an hour (https://github.com/aiogram/aiogram/pull/1514). During that hour, it could not reach a
-    server with a new address, such as the container of a restarted Bot API server.
+    aiogram caches an address for an hour (https://github.com/aiogram/aiogram/pull/1514). During this hour, aiogram could not reach a
+    server whose address has changed, such as the container of a restarted Bot API server.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -206,8 +208,8 @@ class TelegramSession(AiohttpSession):
 
 
 def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
-    """Make a client without link previews. The notifier passes *retries* False, because the outbox retries."""
-    # aiogram uses the session's `json_loads` for webhook requests too.
+    """Make a client that sends messages without link previews. The notifier's client needs no *retries*, because the outbox retries."""
+    # `load_json` also parses the updates that arrive by webhook, because aiogram uses the session's `json_loads` for them too.
     session = TelegramSession(
         api=TelegramAPIServer.from_base(settings.TELEGRAM_API_URL), timeout=REQUEST_SECONDS, json_loads=load_json
     )
@@ -219,7 +221,7 @@ def make_bot(settings: BotSettings, *, retries: bool = True) -> Bot:
 
 @asynccontextmanager
 async def request_middlewares(bot: Bot, *steps: BaseRequestMiddleware) -> AsyncIterator[None]:
-    """Register *steps* as middlewares of the calls of *bot* while the context lasts; the first is the outermost."""
+    """Register *steps* as middlewares for the calls of *bot* while the context lasts. The first step is the outermost middleware."""
     for step in steps:
         bot.session.middleware(step)
     try:
@@ -233,9 +235,9 @@ async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[Tele
     """Set the bot's commands and descriptions in each language, and the button that opens the Mini App."""
     for language in LANGUAGES:
         texts = speech(language)
-        # Texts without a language code apply to users whose language has none of its own.
+        # Set the default language without a code, because texts without a code apply to users of all languages without own texts.
         code = None if language == DEFAULT_LANGUAGE else language
-        # Only in private chats: the bot does not answer in groups.
+        # Set the commands for private chats only, because the bot does not answer in groups.
         await bot.set_my_commands(
             _commands(texts, COMMANDS), scope=BotCommandScopeAllPrivateChats(), language_code=code
         )
@@ -249,7 +251,11 @@ async def set_up_profile(bot: Bot, app_url: str | None, operators: Sequence[Tele
 
 
 async def list_desk_commands(bot: Bot, operator: TelegramId) -> None:
-    """Add the desk's commands to the list of an operator. Telegram refuses it before the operator has pressed Start."""
+    """
+    Add the desk's commands to the command list of an operator.
+
+    If the operator has not pressed Start yet, Telegram refuses the call, and nothing changes.
+    """
     scope = BotCommandScopeChat(chat_id=operator)
     for language in LANGUAGES:
         code = None if language == DEFAULT_LANGUAGE else language
@@ -263,19 +269,20 @@ async def list_desk_commands(bot: Bot, operator: TelegramId) -> None:
 
 async def show_menu_button(bot: Bot, chat_id: TelegramId | None, *, language: str, app_url: str | None) -> None:
     """
-    Let the button beside the message field open the Mini App, in one chat or, with None, in all chats without their own button.
+    Set the button beside the message field to open the Mini App.
 
-    Without a Mini App, the button stays as it is.
+    *chat_id* None sets the button of all chats that have no own button. Without a Mini App, the button is not changed.
     """
     if app_url is None:
         return
-    # The default button is for users of all languages, so the page takes the language from Telegram.
+    # Put no language into the URL of the default button, because users of all languages use it. The page then takes the language from
+    # Telegram.
     url = app_url if chat_id is None else f"{app_url}?lang={language}"
     button = MenuButtonWebApp(text=speech(language).label("menu-button"), web_app=WebAppInfo(url=url))
     try:
         await bot.set_chat_menu_button(chat_id=chat_id, menu_button=button)
     except TelegramBadRequest as error:
-        # Telegram refuses hosts without a public name. The bot works without this button.
+        # Telegram refuses hosts without a public name. Only log the error, because the bot works without this button.
         log.error("menu button refused: is PUBLIC_HOST a public name?", error=error.message)
 
 
@@ -284,7 +291,7 @@ def _commands(texts: Speech, names: Iterable[str]) -> list[BotCommand]:
 
 
 async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, stop: asyncio.Event) -> None:
-    """Take updates until told to stop: by polling, or, with `BOT_WEBHOOK_URL`, by a webhook."""
+    """Receive updates until *stop* is set: by webhook if `BOT_WEBHOOK_URL` is set, otherwise by polling."""
     if settings.BOT_WEBHOOK_URL is None:
         await _poll(bot, dispatcher, stop)
     else:
@@ -292,14 +299,14 @@ async def take_updates(bot: Bot, dispatcher: Dispatcher, settings: BotSettings, 
 
 
 async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
-    # Polling needs the webhook removed, and aiogram asks for the bot's name first. Both fail while Telegram is away.
-    # Keep the pending updates: one may be about a payment.
+    # Before polling, remove the webhook and get the bot's name, which aiogram needs. Retry both calls, because they fail while Telegram
+    # is away. Keep the pending updates, because one of them may be about a payment.
     await retry_until_done("leave webhook mode", lambda: bot.delete_webhook(drop_pending_updates=False), stop)
     await retry_until_done("get the bot's own name", bot.me, stop)
     if stop.is_set():
         return
-    # The process has its own signal handlers. The caller closes the session, because running handlers still need it for
-    # answers.
+    # Disable aiogram's signal handlers, because the process has its own. Do not let aiogram close the session, because running handlers
+    # still need it for answers. The caller closes it.
     polling = asyncio.create_task(
         dispatcher.start_polling(
             bot,
@@ -307,39 +314,40 @@ async def _poll(bot: Bot, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
             close_bot_session=False,
             polling_timeout=POLLING_SECONDS,
             tasks_concurrency_limit=POLLED_AT_ONCE_MAX,
-            # Telegram remembers this list, so send it at each start: an earlier version may have set another one.
+            # Send the list at each start, because Telegram stores it and an earlier version may have set another list.
             allowed_updates=dispatcher.resolve_used_update_types(),
         )
     )
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    # `stop_polling` raises an error if polling has ended by itself.
+    # Do not call `stop_polling` if polling has ended by itself, because it would raise an error.
     if not polling.done():
         await dispatcher.stop_polling()
-    # Raises the error with which polling ended, if any.
+    # If polling ended with an error, raise this error.
     await polling
 
 
 def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, settings: BotSettings) -> None:
-    """Take the updates that Telegram sends in webhook mode."""
-    # Answer only after the handler, so that Telegram sends an update again if the process dies.
+    """Add the route that receives the updates that Telegram sends in webhook mode."""
+    # Do not handle updates in the background: answer after the handler, so that Telegram repeats an update if the process dies.
     secret = webhook_secret(settings.BOT_TOKEN.get_secret_value())
     handler = SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token=secret)
     bodies = BodyReader(bytes_max=UPDATE_BYTES_MAX)
 
     async def take(request: web.Request) -> web.Response:
         given = request.headers.get(WEBHOOK_SECRET_HEADER, "")
-        # Check the secret before reading the body, so that strangers cannot use memory. Comparing non-ASCII text would raise.
+        # Check the secret before reading the body, so that strangers cannot use up memory. Refuse text that is not ASCII, because
+        # comparing it would raise an error.
         if not (given.isascii() and handler.verify_secret(given, bot)):
             return web.Response(text="Unauthorized", status=401)
         body = await bodies.read(request)
         if isinstance(body, Unread):
             response = web.Response(status=body.status)
-            # The rest of the body may still arrive, and must not be read as the next request.
+            # Close the connection: the rest of the body may still arrive and must not be parsed as the next request.
             response.force_close()
             return response
-        # The request keeps the body that was read, so aiogram can read it again.
+        # aiogram can read the body again, because the request keeps it.
         return await handler.handle(request)
 
     app.router.add_post(WEBHOOK_PATH, take)
@@ -348,8 +356,8 @@ def add_update_route(app: web.Application, bot: Bot, dispatcher: Dispatcher, set
 async def _await_webhook(
     bot: Bot, dispatcher: Dispatcher, settings: BotSettings, url: str, stop: asyncio.Event
 ) -> None:
-    """Set the webhook, and wait for the stop while updates arrive at the route of `add_update_route`."""
-    # The webhook stays set after a stop: Telegram keeps the updates and sends them again until the next start.
+    """Set the webhook and wait until *stop* is set. Meanwhile updates arrive at the route of `add_update_route`."""
+    # Do not remove the webhook at a stop, so that Telegram keeps the updates and sends them again until the next start.
     await retry_until_done(
         "enter webhook mode",
         lambda: bot.set_webhook(
@@ -364,12 +372,12 @@ async def _await_webhook(
 
 
 def webhook_secret(token: str) -> str:
-    """Derive the secret that Telegram sends with each update from the token, so that there is no further setting."""
+    """Return the secret that Telegram sends with each update. It is derived from the token, so that it needs no setting."""
     return hmac.new(token.encode(), b"telegram-webhook", hashlib.sha256).hexdigest()
 
 
 async def retry_until_done(what: str, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
-    """Retry a call with growing pauses until it succeeds or the process stops. *what* names it in the log."""
+    """Retry a call with growing pauses until it succeeds or *stop* is set. *what* is the name of the call in the log."""
     pause_seconds = 1.0
     while not stop.is_set():
         try:

@@ -17,20 +17,20 @@ REQUEST_SECONDS_MAX = 5
 CHECK_SECONDS = 300.0
 
 now_seconds = time.time
-"""Tests replace it by a wrong clock."""
+"""This machine's clock. Tests replace the function by a wrong clock."""
 
 
 async def telegram_ahead(bot: Bot) -> float | None:
     """Return how many seconds Telegram's clock is ahead of ours, or None if Telegram did not answer."""
-    # A request without the token gets the header as well.
+    # Send the request without the bot token, because Telegram's answer to such a request has the `Date` header as well.
     address = URL(bot.session.api.base.partition("/bot")[0])
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX)) as session,
-            # Telegram redirects this address to its documentation, which is another server.
+            # Do not follow the redirect, because it leads to Telegram's documentation, which is on another server.
             session.head(address, allow_redirects=False) as answer,
         ):
-            # The header has whole seconds, rounded down, so half a second is the best estimate of the rest.
+            # Add half a second, which is the best estimate of the fraction: the header has whole seconds, rounded down.
             return parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5 - now_seconds()
     except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
         log.info("time of telegram not known", error=type(error).__name__)
@@ -38,7 +38,7 @@ async def telegram_ahead(bot: Bot) -> float | None:
 
 
 async def watch_clock(bot: Bot) -> None:
-    """Measure the offset forever, and keep the last value while Telegram does not answer."""
+    """Measure the offset of Telegram's clock until cancelled. While Telegram does not answer, export the last value."""
     while True:
         ahead = await telegram_ahead(bot)
         if ahead is not None:

@@ -15,9 +15,9 @@ from coffee_ledger.telegram.speech import Speech, speech
 @dataclass(frozen=True)
 class Context:
     """
-    Everything that handlers share, made once for a process.
+    All objects and settings that handlers share. A process makes one context.
 
-    `MeetUser` gives each handler a copy that speaks the user's language.
+    `MeetUser` gives each handler a copy of the context with the texts in the user's language.
     """
 
     pool: Pool
@@ -27,17 +27,17 @@ class Context:
     """The creator's page on Buy Me a Coffee."""
     public_host: str
     app_url: str | None
-    """The Mini App, `https://HOST/app/`; None if Telegram could not open it, so no button offers it."""
+    """The address of the Mini App, `https://HOST/app/`, or None if Telegram could not open it. With None, no button offers the Mini App."""
     pending_ttl: timedelta
     draw_code: Callable[[], PaymentId]
     clock: Callable[[], datetime]
     operators: tuple[TelegramId, ...]
     """The users who may use the desk."""
     rules: Rules
-    """The matching rules, for a dry run."""
+    """The matching rules, which a dry run by /replay applies."""
     revision: str
     speech: Speech
-    """The texts in the user's language; in English outside of an update."""
+    """The texts in the user's language. Outside of the handling of an update, they are in English."""
 
     @property
     def currencies(self) -> list[str]:
@@ -45,7 +45,7 @@ class Context:
 
     @property
     def currency(self) -> str:
-        """The currency of an amount that comes without one."""
+        """The currency that applies to an amount without a currency."""
         return self.currencies[0]
 
     def in_language(self, language: str) -> Self:

@@ -22,7 +22,11 @@ ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def read_day(text: str, *, today: date) -> date | None:
-    """Read `2026-11-21`, `21.11`, `21-11-26`, `21 листопада`, `yesterday`; None if it is not a day of the last three months."""
+    """
+    Read a day such as `2026-11-21`, `21.11`, `21-11-26`, `21 листопада` or `yesterday`.
+
+    Return None if the text is not a day of the last three months.
+    """
     words = " ".join(text.casefold().split())
     if words in DAYS_AGO:
         return today - timedelta(days=DAYS_AGO[words])
@@ -30,10 +34,10 @@ def read_day(text: str, *, today: date) -> date | None:
     written = next((one for one in forms if one), None)
     if written is None:
         return None
-    # *today* is the day in UTC; in Kyiv the next day may have begun.
+    # Accept the day after *today*, which is the day in UTC, because in Kyiv the next day may have begun.
     latest = today + timedelta(days=1)
     for year in _years(written["year"], latest):
-        # The day may exist in only one of the years, such as 29 February.
+        # Ignore a day that does not exist in this year, such as 29 February.
         with suppress(ValueError):
             read = date(year, _month(written["month"]), int(written["day"]))
             if today - timedelta(days=DAYS_BACK_MAX) <= read <= latest:
@@ -43,19 +47,19 @@ def read_day(text: str, *, today: date) -> date | None:
 
 def _years(written: str | None, latest: date) -> Sequence[int]:
     if not written:
-        # In January, a day without a year may be one of last December.
+        # Try the previous year too: in January, a day without a year may be a day of last December.
         return latest.year, latest.year - 1
     return (int(written) + (2000 if len(written) == 2 else 0),)
 
 
 def _month(written: str) -> int:
-    """Read the number or the name of a month; 0 for anything else."""
+    """Read the number or the name of a month. Return 0 for any other text."""
     return int(written) if written.isdecimal() else _months().get(written, 0)
 
 
 @functools.cache
 def _months() -> Mapping[str, int]:
-    """Map the names of the months to numbers: in each of our languages, in all grammatical cases, full and abbreviated."""
+    """Map the names of the months to their numbers. Include all our languages, all grammatical cases, and the abbreviations."""
     return {
         name.casefold().removesuffix("."): month
         for language in LANGUAGES
@@ -75,7 +79,7 @@ class DateRange:
 
 
 def read_date_range(said: str) -> DateRange | None:
-    """Read `2026-11`, `2026-11-21`, `2026-11-01 2026-11-15`; None for anything else."""
+    """Read a month `2026-11`, a day `2026-11-21` or a range `2026-11-01 2026-11-15`. Return None for any other text."""
     words = said.split()
     try:
         if len(words) == 1 and (month := MONTH.fullmatch(words[0])):
@@ -86,7 +90,7 @@ def read_date_range(said: str) -> DateRange | None:
             first, last = date.fromisoformat(words[0]), date.fromisoformat(words[-1])
             return _range("_".join(words), first, last + timedelta(days=1)) if first <= last else None
     except (ValueError, OverflowError):
-        # Such as month 13, 30 February, or the year 9999, which has no next day.
+        # The date does not exist, such as month 13 or 30 February, or has no next day, such as the last day of the year 9999.
         return None
     return None
 

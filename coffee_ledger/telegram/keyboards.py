@@ -35,7 +35,7 @@ class CancelPayment(CallbackData, prefix="cancel", sep="|"):
 
 class ClaimDay(CallbackData, prefix="day"):
     days_ago: int
-    """Below zero for a day that the user will write."""
+    """The number of days before today. A negative number means that the user will write the day."""
 
 
 class ClaimAmount(CallbackData, prefix="paid"):
@@ -51,18 +51,18 @@ class ClaimAction(enum.StrEnum):
 
 class ClaimButton(CallbackData, prefix="claim"):
     what: str
-    """A `ClaimAction`, or anything that a client sends."""
+    """A `ClaimAction`. The type is not checked, because a client can send any text and an unknown text matches no claim handler."""
 
 
 class WithdrawClaim(CallbackData, prefix="withdraw"):
-    # Clients can send any number; the database cannot hold more than this.
+    # Limit the number to the database's bigint, because clients can send any number.
     claim_id: int = Field(gt=0, lt=2**63)
 
 
 class NotMine(CallbackData, prefix="notmine"):
-    """The button with which a user refuses a payment that was matched by a guess."""
+    """The button by which a user refuses a payment that was matched by a guess."""
 
-    # Clients can send any number; the database cannot hold more than this.
+    # Limit the number to the database's bigint, because clients can send any number.
     charge_id: int = Field(gt=0, lt=2**63)
 
 
@@ -79,9 +79,9 @@ AS_IN_TELEGRAM = "telegram"
 
 def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMarkup | None:
     """
-    Build the button under the message field. A Mini App opened by it sends its data as a message, so it needs no endpoint.
+    Build the button under the message field, which opens the Mini App. Return None if there is no Mini App.
 
-    None without a Mini App.
+    A Mini App that was opened by this button sends its data to the bot as a message, so it does not need an endpoint.
 
     Source: https://core.telegram.org/bots/webapps, "Keyboard Button Web Apps", read November 2026.
     """
@@ -95,7 +95,7 @@ def app_reply_keyboard(speech: Speech, app_url: str | None) -> ReplyKeyboardMark
 def amounts_keyboard(
     speech: Speech, amounts: Sequence[Decimal], currency: str, rates: Rates, *, app_url: str | None
 ) -> InlineKeyboardMarkup:
-    """Offer the Mini App, and each amount with its credits."""
+    """Build a button that opens the Mini App, and a button for each amount, which shows the credits for the amount."""
     return _rows(*_app_row(speech, app_url), *([_amount_button(speech, amount, currency, rates)] for amount in amounts))
 
 
@@ -146,7 +146,7 @@ def claim_withdraw_keyboard(speech: Speech, claim_id: int) -> InlineKeyboardMark
 
 def languages_keyboard(speech: Speech) -> InlineKeyboardMarkup:
     return _rows(
-        # Each language by its own name, so that users who chose a wrong one can find theirs.
+        # Name each language in the language itself, so that users who chose a wrong language can find their own.
         [InlineKeyboardButton(text="Українська", callback_data=SpeakLanguage(language="uk").pack())],
         [InlineKeyboardButton(text="English", callback_data=SpeakLanguage(language="en").pack())],
         [_press(speech, "language-telegram", SpeakLanguage(language=AS_IN_TELEGRAM))],
@@ -162,7 +162,7 @@ def erase_keyboard(speech: Speech) -> InlineKeyboardMarkup:
 def payment_keyboard(speech: Speech, payment: PendingPayment, page_url: str) -> InlineKeyboardMarkup:
     code = show_code(payment.payment_id)
     return _rows(
-        # Telegram copies the code, because web views often do not let the Mini App write to the clipboard.
+        # Add a button by which Telegram copies the code, because web views often do not let the Mini App write to the clipboard.
         [InlineKeyboardButton(text=speech.label("copy-button"), copy_text=CopyTextButton(text=code))],
         [InlineKeyboardButton(text=speech.label("page-button"), url=page_url)],
         [InlineKeyboardButton(text=speech.label("cancel-button"), callback_data=_cancel(payment))],

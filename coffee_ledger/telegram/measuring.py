@@ -1,4 +1,4 @@
-"""Count and time the calls to Telegram and the updates from it, without reading their content."""
+"""Count the calls to Telegram and the updates from Telegram, and measure their durations, without reading their content."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,12 +38,12 @@ from coffee_ledger.telegram.metrics import (
 
 
 class MeasureCalls(BaseRequestMiddleware):
-    """Count each attempt. It must be the innermost middleware, or retries would count as one call."""
+    """Count each attempt to call Telegram. This must be the innermost middleware. Otherwise a call with retries would count once."""
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Any:
-        # Calls outside a trace, such as asking for updates, get no span.
+        # Make no span for a call outside of a trace, such as a request for updates.
         if not trace.get_current_span().is_recording():
             return await self._measure(make_request, bot, method)
         name = type(method).__name__
@@ -63,7 +63,7 @@ class MeasureCalls(BaseRequestMiddleware):
                 FLOOD_WAIT.inc(error.retry_after)
             raise
         _count(method, CallOutcome.OK)
-        # A poll waits on purpose while there are no updates.
+        # Do not measure a poll, because it waits on purpose while there are no updates.
         if not isinstance(method, GetUpdates):
             TELEGRAM_DURATION.observe(time.perf_counter() - began, exemplar=exemplar())
         return answer
@@ -71,13 +71,17 @@ class MeasureCalls(BaseRequestMiddleware):
 
 @dataclass
 class UpdateOutcome:
-    """The outcome of handling an update. Passed to inner middlewares, because they turn an error into an answer."""
+    """
+    The outcome of handling an update.
+
+    Inner middlewares get this object to report a failure, because they turn an error into an answer and do not raise it.
+    """
 
     is_failure: bool = False
 
 
 def note_failure(data: Mapping[str, Any]) -> None:
-    """Count this update as failed, although its user got an answer."""
+    """Mark this update as failed, although the user got an answer."""
     outcome = data.get("update_outcome")
     if isinstance(outcome, UpdateOutcome):
         outcome.is_failure = True
@@ -97,7 +101,7 @@ class MeasureUpdates(BaseMiddleware):
         with span(f"update {type_}", SpanKind.CONSUMER) as made, timed(UPDATE_DURATION):
             try:
                 return await handler(event, data)
-            # A cancelled update was not answered either.
+            # Catch BaseException to count a cancelled update as failed too, because it was not answered.
             except BaseException:
                 noted.is_failure = True
                 raise

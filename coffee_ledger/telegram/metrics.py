@@ -25,9 +25,9 @@ class CallOutcome(enum.StrEnum):
     FORBIDDEN = "forbidden"
     BAD_REQUEST = "bad_request"
     UNAUTHORIZED = "unauthorized"
-    """The token is revoked or was never valid."""
+    """Telegram refuses the bot token, because it was revoked or was never valid."""
     CONFLICT = "conflict"
-    """Another process asks for the updates of this bot."""
+    """Another process requests the updates of this bot at the same time."""
     SERVER = "server"
     NETWORK = "network"
 
@@ -37,11 +37,11 @@ class RequestOutcome(enum.StrEnum):
 
     OK = "ok"
     REFUSED = "refused"
-    """The request was at fault, not the service."""
+    """The request was refused because of an error in the request, not in the service."""
     ERROR = "error"
 
 
-# Other methods share one label, so that a new method creates no series.
+# The methods that have their own label. All other methods share one label, so that a call to a new method creates no series.
 CALLED_METHODS = (
     "AnswerCallbackQuery",
     "DeleteMessage",
@@ -108,7 +108,7 @@ WEBHOOK_TO_NOTIFIED = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 
-# Create every series at 0: Prometheus sees no increase in a counter that first appears at 1.
+# Create every series at 0. If a counter first appears at 1, Prometheus sees no increase.
 for kind, outcome in product(NotificationKind, Sending):
     OUTBOX_DELIVERIES.labels(kind, outcome)
 for method, call in product((*CALLED_METHODS, OTHER_METHOD), CallOutcome):

@@ -1,4 +1,4 @@
-"""Middlewares around the handlers: the user's language, answers to failures, the rate limit, and the wait for running handlers."""
+"""Middlewares that choose the user's language, answer failures, limit the rate, and wait for running handlers at a stop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,11 +32,15 @@ TELEGRAM_FAILURES = (
     ClientDecodeError,
     TelegramForbiddenError,
 )
-"""Telegram is away or busy, or the user has blocked the bot. Another message would fail as well."""
+"""
+Errors after which no further message is sent to the user.
+
+Telegram is away or busy, or the user has blocked the bot, so another message would fail as well.
+"""
 
 BURST_MAX = 30
 UPDATES_PER_SECOND = 0.5
-"""One update every other second in the long run."""
+"""The long-term rate limit of each user: one update every two seconds."""
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -50,7 +54,7 @@ class MeetUser(BaseMiddleware):
             return None
         context: Context = data["context"]
         told = language_of(user.language_code)
-        # Set it before the query, so that an answer about a failure of the query is in this language too.
+        # Set the context before the query, so that the answer is in this language if the query fails.
         data["context"] = answering = context.in_language(told)
         try:
             spoken = await meet_user(
@@ -63,10 +67,10 @@ class MeetUser(BaseMiddleware):
             log.warning("update not handled, the database is away", telegram_id=user.id)
             await _answer_failure(event, "try-later", answering.speech)
         except TELEGRAM_FAILURES as error:
-            # The user will ask again, and an open pending payment of the same amount is reused.
+            # Only log the error: the user will ask again, and an open pending payment of the same amount is then reused.
             log.warning("answer not delivered", telegram_id=user.id, error=type(error).__name__)
         except Exception:
-            # aiogram would only log the error, and the user would get no answer.
+            # Answer the user here, because aiogram would only log the error.
             note_failure(data)
             log.exception("update not handled", telegram_id=user.id)
             await _answer_failure(event, "went-wrong", answering.speech)
@@ -76,8 +80,9 @@ class Throttle(BaseMiddleware):
     """
     Limit the rate of each user by a token bucket: `BURST_MAX` updates at once, then `UPDATES_PER_SECOND`.
 
-    A user over the limit is told so once, and their messages are then dropped until they are slower. The data of a Mini App is never
-    dropped, and operators have no limit. Can be registered for updates, messages or presses.
+    A user over the limit gets one answer that asks to slow down. Further messages are dropped without an answer until the user is slower.
+    The data of a Mini App is never dropped, and operators have no limit. The middleware can be registered for updates, messages or
+    presses.
     """
 
     def __init__(self, *, burst: int = BURST_MAX) -> None:
@@ -91,7 +96,7 @@ class Throttle(BaseMiddleware):
         if user is None or user.id in context.operators or not _is_counted(act):
             return await handler(event, data)
         if self._bucket.take(user.id, asyncio.get_running_loop().time()) == 0:
-            # The user has slowed down. If they are too fast again later, they are told again.
+            # The user has slowed down. Forget that the user was told, so that they are told again when they are too fast again.
             self._told.pop(user.id, None)
             return await handler(event, data)
         try:
@@ -102,12 +107,12 @@ class Throttle(BaseMiddleware):
     async def _tell_to_slow_down(self, act: TelegramObject, user: User, context: Context) -> None:
         is_first = user.id not in self._told
         if is_first:
-            # Set before the query for their language, because their next update may come during it.
+            # Set the entry before the query for the user's language, because the user's next update may arrive during the query.
             self._told[user.id] = speech(language_of(user.language_code))
             self._told[user.id] = await _speech_of(user, context)
         texts = self._told[user.id]
         if isinstance(act, CallbackQuery):
-            # Answer each press, because the button shows a spinner until then. For messages, one answer is enough.
+            # Answer each press, because the button shows a spinner until its press is answered. For messages, one answer is enough.
             await act.answer(texts.label("slow-down"))
         elif is_first:
             await _answer_failure(act, "slow-down", texts)
@@ -137,7 +142,7 @@ async def _answer_failure(event: TelegramObject, text: str, speech: Speech) -> N
         elif isinstance(event, Message):
             await event.answer(speech.say(text))
     except TELEGRAM_FAILURES as error:
-        # The user will ask again.
+        # Only log the error, because the user will ask again.
         log.warning("answer not delivered", error=type(error).__name__)
 
 
@@ -145,8 +150,8 @@ class InFlight(BaseMiddleware):
     """
     Tracks the updates that are being handled, so that a stop can wait for them.
 
-    aiogram confirms an update to Telegram while its handler still runs, and at a stop it closes the session without waiting. The
-    answers to those updates would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
+    aiogram confirms an update to Telegram while the handler still runs. At a stop, aiogram closes the session without waiting, so the
+    answers of running handlers would be lost. Source: aiogram 3.31, `dispatcher/dispatcher.py`.
     """
 
     def __init__(self) -> None:
@@ -163,7 +168,7 @@ class InFlight(BaseMiddleware):
 
     async def wait(self, *, seconds_max: float) -> None:
         """Wait until no update is being handled, for at most *seconds_max*."""
-        # A task cannot wait for itself.
+        # Leave out the current task, because a task cannot wait for itself.
         under_way = self._under_way - {asyncio.current_task()}
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=seconds_max)

@@ -1,12 +1,14 @@
 """
 Deliver the outbox: find due messages, send them within Telegram's rate limits, and mark the result.
 
-The notifier wakes on a NOTIFY, when the listener connects, when a message becomes due, and every 30 seconds. One bot at a time
-delivers: the holder of a lease. Only its memory holds which messages it is sending, so the next holder sends the unmarked ones
-again. Telegram has no idempotency key, so a message without an answer may be sent twice. Both copies state the same fact.
+The notifier wakes on a NOTIFY, when the listener connects, when a message becomes due, and every 30 seconds.
 
-Messages reach a chat in order. A message that fails blocks the newer ones of its chat: as long as Telegram has an outage, but at
-most `BLOCKING_MAX` if the message itself may be the cause.
+Only the bot that holds a lease delivers messages. The database does not know which messages this bot is sending, so after a change of
+the holder the new holder sends all messages that are not marked as sent. A message whose answer was lost may therefore be sent twice,
+because Telegram has no idempotency key. A second copy does no harm, because both copies state the same fact.
+
+Messages reach a chat in order. A message that fails blocks the newer messages of its chat. During an outage of Telegram it blocks them
+until the outage ends, but if the message itself may be the cause, it blocks them for at most `BLOCKING_MAX`.
 """
 
 import asyncio
@@ -73,16 +75,16 @@ from coffee_ledger.telegram.speech import speech
 log = structlog.stdlib.get_logger()
 
 CHATS_AT_ONCE_MAX = 20
-"""The number of chats that are written to at the same time."""
+"""The number of chats to which messages are sent at the same time."""
 
 SWEEP_SECONDS = 30.0
 """The longest time between two polls, in case a NOTIFY is lost."""
 
 HINT_LATE = timedelta(seconds=2)
-"""If a new notification is older than this and no NOTIFY arrived for it, it counts as found by polling."""
+"""A new notification that is older than this and was found without a NOTIFY is counted as found by polling."""
 
 STANDBY_SECONDS = 0.5
-"""The time after which a bot without the lease tries again to take it."""
+"""The time between two attempts of a bot without the lease to take it."""
 
 BUSY_SECONDS_MAX = 0.5
 """The longest time between two polls while messages are being sent. Each poll extends the lease."""
@@ -92,15 +94,21 @@ DATABASE_PAUSE_SECONDS = 2.0
 
 MARK_PAUSE_SECONDS = 0.25
 MARK_SECONDS_MAX = 20.0
-"""The time for which storing a result is retried. An unstored result means that the message is sent again."""
+"""The time for which storing the result of a send is retried. If the result is not stored, the message is sent again."""
 
 ATTEMPTS_MAX = 30
-"""After this many failures of unknown cause, the message itself is assumed to be the cause, and is given up."""
+"""
+The number of attempts after which a message is given up if the errors have no known cause.
+
+After so many failures, the message itself is assumed to be the cause.
+"""
 
 BLOCKING_MAX = timedelta(minutes=15)
 """
-A message that may itself be the cause of its failures is set aside before it blocks its chat for longer. It is retried later, so
-it arrives after newer ones, with the balance of that time. Never delivering it would be worse.
+The longest time for which a message may block its chat if the message itself may be the cause of its failures.
+
+Before this time is over, the message is set aside and retried later. It then arrives after newer messages and shows the balance at the
+time of sending. This is better than never delivering the message.
 """
 
 TROUBLE = (
@@ -111,12 +119,20 @@ TROUBLE = (
     TelegramUnauthorizedError,
     TelegramConflictError,
 )
-"""Errors of Telegram, of the network or of the bot token. No message causes them, so no message is given up because of them."""
+"""
+Errors caused by Telegram, the network or the bot token.
+
+No message is given up because of these errors, because a message cannot cause them.
+"""
 
 BACKOFF_SECONDS_MAX = 600.0
 
 UNREACHABLE_TEXTS = ("chat not found", "user is deactivated", "peer_id_invalid", "user not found")
-"""Texts of a 400 that mean the same as a 403: the user cannot be reached. Source: Bot API answers quoted in aiogram's issues."""
+"""
+Error texts of status 400 that mean that the user cannot be reached, like status 403.
+
+Source: Bot API answers quoted in aiogram's issues.
+"""
 
 
 class Send(Protocol):
@@ -137,7 +153,7 @@ def sender(bot: Bot) -> Send:
 
 
 class Notifier:
-    """Delivers notifications until `stop`. Sends that have begun are completed."""
+    """Delivers notifications until `stop` is called. The messages that are being sent at that time are still completed."""
 
     def __init__(
         self,
@@ -150,7 +166,7 @@ class Notifier:
         rates: Rates = NO_RATES,
         summaries: Summaries | None = None,
     ) -> None:
-        """*pool* should belong to the notifier alone, so that marking a message never waits for a connection that others use."""
+        """Make a notifier. Only it should use *pool*, so that marking a message never waits for a connection that other code uses."""
         self._pool = pool
         self._send = send
         self._limiter = limiter
@@ -166,19 +182,19 @@ class Notifier:
         self._sent_at: datetime | None = None
         """The time at which Telegram last accepted a message."""
         self._busy: dict[TelegramId, asyncio.Task[None]] = {}
-        """The chats that are being written to. Each has its own task, so that a chat that has to wait does not delay the others."""
+        """The chats to which a message is being sent. Each chat has its own task, so that a chat that must wait does not delay others."""
         self._waiting: set[asyncio.Task[None]] = set()
-        """The tasks among them that still wait for the rate limiter."""
+        """The tasks in `_busy` that still wait for the rate limiter."""
 
     def wake(self) -> None:
-        """Poll the outbox now."""
+        """Make `run` poll the outbox now."""
         self._was_woken = True
         if self._summaries is not None:
             self._summaries.note_change()
         self._hint.set()
 
     def stop(self) -> None:
-        """Stop after the messages that are being sent. The rest stays in the outbox."""
+        """Stop after the messages that are being sent. All other messages stay in the outbox."""
         self._stop.set()
         self._hint.set()
         for waiting in self._waiting:
@@ -231,7 +247,11 @@ class Notifier:
         return seconds_max if next_due is None else min(max((next_due - now).total_seconds(), 0.0), seconds_max)
 
     def _count_round(self, new: Sequence[Notification], now: datetime) -> None:
-        """Count whether new messages were found by a NOTIFY or by polling. Retries are not counted, because they are due by time."""
+        """
+        Count whether new messages were found by a NOTIFY or by polling.
+
+        *new* must not contain retries, because a retry becomes due by time and not by a NOTIFY.
+        """
         if not new:
             return
         is_polled = not self._was_woken and any(now - one.owed_since > HINT_LATE for one in new)
@@ -241,11 +261,11 @@ class Notifier:
     def _note_end(self, chat: TelegramId, writing: asyncio.Task[None]) -> None:
         """Mark the chat as free and poll for its next message."""
         del self._busy[chat]
-        # The NOTIFY for a message that waited for this chat came earlier. Do not count it as found by polling.
+        # The next message of this chat may have waited for the chat, and its NOTIFY came earlier. Do not count it as found by polling.
         self._was_woken = True
         self._hint.set()
         if not writing.cancelled() and (error := writing.exception()) is not None:
-            # The message is not marked, so the next poll finds it again.
+            # Only log the error: the message is not marked as sent, so the next poll finds it again.
             log.error("delivery to a chat failed", exc_info=error)
 
     async def _deliver_in_turn(self, notification: Notification) -> None:
@@ -256,7 +276,8 @@ class Notifier:
             await self._limiter.wait(Lane.NOTIFICATION, chat=notification.telegram_id)
         finally:
             self._waiting.discard(writing)
-        # The lease may be lost if the database or this process was frozen. Another bot may be sending this message then.
+        # Check the lease again. If the database or this process was frozen, the lease may be lost, and another bot may be sending this
+        # message.
         if self._lease.is_held and not self._stop.is_set():
             await self._deliver(notification)
 
@@ -297,7 +318,7 @@ class Notifier:
         except DatabaseAwayError as error:
             return await self._retry(notification, DATABASE_PAUSE_SECONDS, error)
         except Exception:
-            # A retry would fail in the same way, and would block the newer messages of the chat.
+            # Do not retry: composing would fail in the same way, and the message would block the newer messages of its chat.
             log.exception(
                 "notification not composed", notification_id=notification.notification_id, kind=notification.kind
             )
@@ -314,14 +335,18 @@ class Notifier:
         )
         self._sent_at = now
         NOTIFICATION_LATENCY.observe((now - notification.owed_since).total_seconds(), exemplar=exemplar())
-        # Skip messages that were queued again: the delay was caused by a user who could not be reached.
+        # Do not measure the delay of a message that was queued again, because it waited for a user who could not be reached.
         facts = notification.facts
         if isinstance(facts, PaymentCredited) and facts.received_at is not None and notification.requeued_at is None:
             WEBHOOK_TO_NOTIFIED.observe((now - facts.received_at).total_seconds(), exemplar=exemplar())
         return Sending.SENT
 
     async def _compose(self, notification: Notification) -> Announcement:
-        """Compose the message. A card about an open decision shows the current state, not the state when it was queued."""
+        """
+        Compose the message of a notification.
+
+        A card about a charge or a claim shows its current state, not its state when the notification was queued.
+        """
         facts = notification.facts
         subject: ChargeFile | ClaimFile | Waiting | None = None
         if isinstance(facts, WaitingSummary):
@@ -350,7 +375,7 @@ class Notifier:
         if is_refused or is_hopeless:
             log.error("notification given up", kind=notification.kind, attempts=notification.attempts, **facts)
             return await self._give_up(notification)
-        # aiogram itself fails on some answers of a broken server, so any other exception may be transient too.
+        # Retry after any other exception, because it may be transient: aiogram itself fails on some answers of a broken server.
         log.warning("notification not sent", attempt=notification.attempts, **facts)
         seconds = backoff_seconds(notification.attempts, random.random())  # noqa: S311 — jitter
         return await self._retry(notification, seconds, error)
@@ -367,7 +392,11 @@ class Notifier:
         return Sending.RETRY
 
     def _is_suspect(self, notification: Notification, error: Exception) -> bool:
-        """Tell whether the message itself may be the cause: no outage is known, or Telegram accepted other messages meanwhile."""
+        """
+        Tell whether the message itself may be the cause of its failures.
+
+        This is so if the error does not indicate an outage, or if Telegram has accepted another message since the first failure.
+        """
         if isinstance(error, TelegramRetryAfter | DatabaseAwayError):
             return False
         if not isinstance(error, TROUBLE):
@@ -377,7 +406,7 @@ class Notifier:
 
     @staticmethod
     def _has_blocked_long(notification: Notification, until: datetime) -> bool:
-        """Tell whether it will have blocked its chat for longer than `BLOCKING_MAX` at the next attempt."""
+        """Tell whether the message will have blocked its chat for longer than `BLOCKING_MAX` at the time *until* of the next attempt."""
         return notification.failing_since is not None and until - notification.failing_since > BLOCKING_MAX
 
     async def _mark_unreachable(self, notification: Notification) -> Sending:
@@ -390,7 +419,7 @@ class Notifier:
         return Sending.DEAD
 
     async def _store_result(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Store the result of a send. Retry while the database is away, because an unmarked message would be sent again."""
+        """Store the result of a send. Retry while the database is away, because without a stored result the message is sent again."""
         for _ in range(int(MARK_SECONDS_MAX / MARK_PAUSE_SECONDS)):
             try:
                 return await write()
@@ -410,7 +439,7 @@ def backoff_seconds(attempt: int, chance: float) -> float:
     """
     Return a pause that grows from about 2 seconds to 10 minutes.
 
-    *chance*, from 0 to 1, shortens it by up to a half, so that messages that failed together are not retried together.
+    *chance*, from 0 to 1, shortens the pause by up to a half, so that messages that failed together are not retried together.
     """
     # Limit the exponent, because a large power of a float raises OverflowError.
     return min(2.0 ** min(attempt, ATTEMPTS_MAX), BACKOFF_SECONDS_MAX) * (1 - chance / 2)

@@ -1,5 +1,5 @@
 """
-Keep Telegram's limits for sending: about 30 messages a second in all, and one a second to one chat.
+Keep Telegram's limits for sending: about 30 messages per second in total, and one message per second to each chat.
 
 Source: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, read November 2026.
 """
@@ -10,27 +10,35 @@ import random
 from collections import OrderedDict, deque
 
 PER_SECOND = 28.0
-"""A little below the limit, because each refusal costs a pause of at least a second."""
+"""The rate of all messages. It is a little below Telegram's limit, because each refusal costs a pause of at least a second."""
 
 BURST = 20
-"""Messages that may go out at once after a pause, so that a timer that fires late does not lower the rate."""
+"""The number of messages that may be sent at once after a pause. Without a burst, a timer that fires late would lower the rate."""
 
 SECONDS_BETWEEN_SAME_CHAT = 1.0
 BURST_IN_ONE_CHAT = 4
-"""Messages that may go to one chat at once after a pause."""
+"""The number of messages that may be sent to one chat at once after a pause."""
 
 CHATS_REMEMBERED_MAX = 10_000
-"""Bounds the memory. A chat that is forgotten only gets its burst back earlier."""
+"""
+The number of chats whose last messages are remembered. The limit bounds the memory.
+
+Forgetting a chat does little harm: the chat may use its burst again too early.
+"""
 
 ANSWERS_BETWEEN_NOTIFICATIONS = 4
-"""While both lanes wait, every fifth message is a notification."""
+"""The number of answers sent between two notifications while both lanes wait. So every fifth message is a notification."""
 
 JITTER = 0.1
-"""The largest random part by which a pause is longer, so that two bots with one token do not resume at the same moment."""
+"""
+The largest fraction that is added to a pause at random.
+
+Because of it, two bots with the same token do not resume at the same moment.
+"""
 
 
 class Lane(enum.Enum):
-    """The two kinds of messages: an answer to a user who just wrote or pressed a button, and a notification."""
+    """The two kinds of messages. An answer goes to a user who just wrote or pressed a button. All other messages are notifications."""
 
     ANSWER = "answer"
     NOTIFICATION = "notification"
@@ -40,7 +48,8 @@ class RateLimiter:
     """
     A token bucket with two lanes for everything that a bot sends.
 
-    Answers go first. Notifications get the rest of the rate, but at least a fifth. Within a lane, first come, first served.
+    Answers are sent before notifications, but at least a fifth of the rate is for notifications. Within a lane, messages are sent in the
+    order of their calls.
     """
 
     def __init__(self) -> None:
@@ -53,9 +62,10 @@ class RateLimiter:
 
     async def wait(self, lane: Lane, *, chat: int | None) -> None:
         """
-        Wait until a message may go out.
+        Wait until a message may be sent.
 
-        With *chat* None, only the limit for all chats applies. Edits use it; the limit of one chat would slow down an operator's presses.
+        With *chat* None, only the limit for all chats applies. Edits pass None, because the limit of one chat would delay the answers to
+        an operator's presses.
         """
         loop = asyncio.get_running_loop()
         if chat is not None:
@@ -68,15 +78,15 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """
-        Send nothing for so long and a little longer, because Telegram demanded it.
+        Send nothing for *seconds*, which Telegram demanded, and a little longer.
 
-        No burst follows, so the waiting messages do not all go out at the same moment.
+        After the pause there is no burst, so that the waiting messages are not all sent at the same moment.
         """
         seconds *= 1 + JITTER * random.random()  # noqa: S311 — jitter
         self._next_at = max(self._next_at, asyncio.get_running_loop().time() + seconds)
 
     def _reserve_in_chat(self, chat: int, now: float) -> float:
-        """Reserve the next place of the chat, and return the seconds until then."""
+        """Reserve the next time at which a message may be sent to the chat. Return the seconds until that time."""
         burst_seconds = (BURST_IN_ONE_CHAT - 1) * SECONDS_BETWEEN_SAME_CHAT
         place_at = max(self._next_in_chat.get(chat, 0.0), now - burst_seconds)
         self._next_in_chat[chat] = place_at + SECONDS_BETWEEN_SAME_CHAT

@@ -22,7 +22,7 @@ TELEGRAM_API_URL = "https://api.telegram.org"
 
 
 def parse_amounts(text: object) -> object:
-    """Read `5,10,25`: amounts in the first currency of CREDITS_PER_UNIT."""
+    """Read a list of amounts such as `5,10,25`. They are in the first currency of CREDITS_PER_UNIT."""
     parts = parse_list(text)
     return (
         [parse_positive(part) if isinstance(part, str) else part for part in parts]
@@ -38,7 +38,7 @@ def check_token(token: SecretStr) -> SecretStr:
 
 
 def refuse_group(telegram_id: object) -> object:
-    """Refuse the id of a group or channel: operators work in private chats, each with their own id."""
+    """Refuse the id of a group or channel, because operators use the bot in private chats and each needs their own id."""
     if isinstance(telegram_id, str) and re.fullmatch("-[0-9]+", telegram_id):
         raise refuse_value(
             "has the id of a group",
@@ -49,7 +49,7 @@ def refuse_group(telegram_id: object) -> object:
 
 
 def check_amounts(amounts: list[Decimal]) -> list[Decimal]:
-    """Refuse amounts that the bot would not accept from a user, because each becomes a button."""
+    """Refuse amounts that the bot would not accept from a user, because the bot offers each amount as a button."""
     if any(not LEAST <= amount <= MOST or amount != round(amount, 2) for amount in amounts):
         raise ValueError("too small, too large, or parts of a cent")
     if len(set(amounts)) < len(amounts):
@@ -67,7 +67,7 @@ class BotSettings(MatchingSettings):
         ),
     ]
     ADMIN_IDS: Annotated[
-        # Telegram's ids have at most 52 bits.
+        # Refuse larger numbers, because Telegram's ids have at most 52 bits.
         list[Annotated[int, BeforeValidator(refuse_group), Field(ge=1, lt=2**52)]],
         BeforeValidator(parse_list),
         Field(
@@ -109,7 +109,7 @@ class BotSettings(MatchingSettings):
             json_schema_extra={"note": "Set it only if you run a Bot API server of your own."},
         ),
     ]
-    # Must stay below PUBLIC_HOST and TELEGRAM_API_URL: pydantic passes a validator only the fields above its own.
+    # Keep this field below PUBLIC_HOST and TELEGRAM_API_URL, because pydantic passes to a validator only the fields above its own.
     BOT_WEBHOOK_URL: Annotated[
         str | None,
         Field(
@@ -132,9 +132,9 @@ class BotSettings(MatchingSettings):
     @field_validator("BOT_WEBHOOK_URL")
     @classmethod
     def _refuse_another_host(cls, url: str | None, others: ValidationInfo) -> str | None:
-        """Refuse an address that does not lead to our proxy: no update would arrive, and the bot would not answer."""
+        """Refuse an address that does not lead to our proxy, because no update would arrive and the bot would not answer."""
         host, api = others.data.get("PUBLIC_HOST"), others.data.get("TELEGRAM_API_URL")
-        # A Bot API server that the operator runs may reach the proxy under an internal name.
+        # Accept any host if the operator runs a Bot API server, because such a server may reach the proxy under an internal name.
         if url is None or host is None or api != TELEGRAM_API_URL or _host_of(url) == host.lower():
             return url
         raise refuse_value(
@@ -148,12 +148,16 @@ class BotSettings(MatchingSettings):
 
     @property
     def currency(self) -> str:
-        """The currency of an amount that is given without one."""
+        """The currency that applies to an amount without a currency."""
         return next(iter(self.CREDITS_PER_UNIT))
 
     @property
     def app_url(self) -> str | None:
-        """The address of the Mini App, `https://HOST/app/`. None if Telegram would refuse it: it accepts no name without a dot."""
+        """
+        The address of the Mini App, `https://HOST/app/`, or None if Telegram would refuse the address.
+
+        Telegram refuses host names without a dot.
+        """
         if self.TELEGRAM_API_URL == TELEGRAM_API_URL and "." not in self.PUBLIC_HOST:
             return None
         return f"https://{self.PUBLIC_HOST}/app/"

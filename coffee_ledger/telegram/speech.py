@@ -33,14 +33,14 @@ class Speech:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        # Without isolating marks, because people would copy them together with a code.
+        # Disable Unicode isolating marks around values, because people would copy these marks together with a code.
         self._bundle = FluentBundle([language], use_isolating=False)
         for texts in sorted((LOCALES / language).glob("*.ftl")):
             self._bundle.add_resource(FluentResource(texts.read_text(encoding="utf-8")))
 
     def say(self, text: str, **values: str | int) -> str:
         """
-        Return the text with its values as Telegram's HTML. Values are escaped, and cannot reorder the text around them.
+        Return the text with its values in Telegram's HTML. Values are escaped, and characters that could reorder the text are removed.
 
         Raises:
             TextError: There is no such text, or it needs a value that was not given.
@@ -58,9 +58,9 @@ class Speech:
 
     def word(self, kind: str, word: str) -> str:
         """
-        Return the text `kind-word` without HTML, to be a value of another text; or the word itself if there is no such text.
+        Return the text `kind-word` without HTML, for use as a value in another text. If there is no such text, return the word itself.
 
-        For words from the database: a newer version may have stored them before it was rolled back.
+        Use this method for words from the database, which may be unknown: a newer version may have stored them before a rollback.
         """
         text = f"{kind}-{word}"
         return self.label(text) if self._bundle.has_message(text) else word
@@ -70,19 +70,23 @@ class Speech:
         return html.unescape(re.sub("<[^>]+>", "", self.say(text, **values)))
 
     def money(self, amount: Decimal, currency: str) -> str:
-        """Write an amount as the language does; whole amounts without cents, and a space between a currency's letters and digits."""
+        """
+        Format an amount of money by the rules of the language.
+
+        Whole amounts have no cents. A currency in letters is separated from the digits by a space.
+        """
         number = "#,##0" if amount == amount.to_integral_value() else "#,##0.00"
         sign = get_currency_symbol(currency, locale="en")
         if len(sign) == 1:
-            # Ukrainian locale data would give "5 USD"; Buy Me a Coffee shows $5 in every language.
+            # Put the sign before the number in every language, as Buy Me a Coffee does. Ukrainian locale data would give "5 USD".
             return sign + format_decimal(amount, format=number, locale=self.language)
         blank = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=self.language)[-1:].isalpha() else ""
         pattern = f"{number}\N{NO-BREAK SPACE}¤" if self.language == "uk" else f"¤{blank}{number}"
-        # Without `currency_digits=False`, the currency's own number of decimals would replace the pattern's.
+        # Pass `currency_digits=False` to use the number of decimals in the pattern, not the number that is usual for the currency.
         return format_currency(amount, currency, format=pattern, locale=self.language, currency_digits=False)
 
     def rate(self, per_unit: Decimal, currency: str) -> str:
-        """Say the rate by the smallest whole numbers: 0.5 credits for 1 is "2 = 1 credit"."""
+        """Return the rate in the smallest whole numbers. For example, 0.5 credits for one unit is "2 = 1 credit"."""
         credits, amount = per_unit.as_integer_ratio()
         return self.say("rate", one=self.money(Decimal(amount), currency), credits=credits)
 
@@ -90,7 +94,7 @@ class Speech:
         return format_decimal(number, locale=self.language)
 
     def change(self, credits: int) -> str:
-        """Write a change of credits with its sign."""
+        """Format a change of credits with a plus or minus sign."""
         return format_decimal(credits, format="+#,##0;-#,##0", locale=self.language)
 
     def day(self, day: date) -> str:
@@ -106,5 +110,5 @@ def speech(language: str) -> Speech:
 
 
 def language_of(language_code: str | None) -> str:
-    """Choose Ukrainian or English by the IETF language tag that Telegram sends, if any."""
+    """Choose Ukrainian or English by the IETF language tag that Telegram sends. Choose English if there is no tag."""
     return "uk" if (language_code or "").lower().partition("-")[0] == "uk" else DEFAULT_LANGUAGE

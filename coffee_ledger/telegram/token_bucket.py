@@ -10,7 +10,7 @@ class TokenBucket:
     """
     Allows *burst* requests at once and *per_second* in the long run, separately for each key.
 
-    *now* is the time of a monotonic clock in seconds. At most `KEYS_MAX` keys are remembered, which bounds memory.
+    At most `KEYS_MAX` keys are remembered, which bounds the memory.
     """
 
     def __init__(self, *, burst: float, per_second: float) -> None:
@@ -19,7 +19,11 @@ class TokenBucket:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def take(self, key: Hashable, now: float) -> float:
-        """Take a token and return 0, or take none and return the seconds until one is available."""
+        """
+        Take a token and return 0. If there is no token, return the seconds until one is available.
+
+        *now* is the time of a monotonic clock in seconds.
+        """
         # Remove the key and add it again at the end, so that the first key is the least recently used one.
         left, filled_at = self._buckets.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - filled_at) * self._per_second)

@@ -1,1 +1,1 @@
-"""The process `bot`. Everything that another bot could include is in coffee_ledger.telegram."""
+"""The process `bot`. All code that another bot could include is in coffee_ledger.telegram."""

@@ -13,11 +13,12 @@ log = structlog.stdlib.get_logger()
 
 
 async def work(settings: BotSettings, stop: asyncio.Event) -> None:
-    # The updates of one user are handled one after the other. `payments_in` registers the middleware for that, after its throttle.
+    # `events_isolation` makes the bot handle the updates of one user one after the other. With `disable_fsm`, aiogram does not register
+    # its middleware. `payments_in` registers it, after the throttle.
     dispatcher = Dispatcher(events_isolation=SimpleEventIsolation(), disable_fsm=True)
-    # The bot's session is closed last, because handlers that still run at a stop need it for their answers.
+    # Enter the context of the bot first, so that its session is closed last. Handlers that still run at a stop need it for their answers.
     async with make_bot(settings) as bot, payments_in(dispatcher, bot, settings, is_alone=True):
-        # In the background, so that users are answered even while Telegram refuses these calls.
+        # Set up the profile in the background, so that users are answered even while Telegram refuses these calls.
         introducing = asyncio.create_task(
             retry_until_done(
                 "set up the profile", lambda: set_up_profile(bot, settings.app_url, settings.operators), stop

@@ -1,1 +1,1 @@
-"""Periodic tasks: expires unpaid requests, settles due work, erases personal data in time, and measures the state for metrics."""
+"""The janitor runs periodic tasks: expire unpaid requests, settle due work, erase old personal data, and measure the state for metrics."""

@@ -1,4 +1,4 @@
-"""Export the last snapshot as metrics: all values are of one moment, and none is exported once it is too old."""
+"""Export the last snapshot as metrics. All values were measured at the same moment. A snapshot that is too old is not exported."""
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
@@ -11,14 +11,18 @@ from coffee_ledger.rhythm import yearly_gap
 from coffee_ledger.store.snapshot import NOTHING, Entries, Queue, Snapshot
 
 AGE_MAX = timedelta(minutes=2)
-"""An older snapshot is not exported: values that no longer change would hide a fault."""
+"""The largest age of an exported snapshot. Values that no longer change would hide that the janitor has stopped measuring."""
 
 OTHER_CURRENCY = "other"
 NO_ENTRIES = Entries(0, 0)
 
 
 class SnapshotCollector(Collector):
-    """Exports the snapshot that was last passed to `show`, with every possible label value, so that no series is missing at 0."""
+    """
+    Exports the snapshot that was last passed to `show`.
+
+    Every possible label value is exported, so that a series with the value 0 is not missing.
+    """
 
     def __init__(self, currencies: Collection[str], clock: Callable[[], datetime]) -> None:
         self._currencies = currencies
@@ -29,14 +33,14 @@ class SnapshotCollector(Collector):
         self._snapshot = snapshot
 
     def describe(self) -> Iterator[Metric]:
-        """Describe no metric at registration: the set of metrics depends on the time."""
+        """Describe no metric at registration, because the set of exported metrics depends on the age of the snapshot."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot
         if snapshot is None:
             return
-        # Export its time even when it is too old: the alert SnapshotStale looks at the age.
+        # Export the time of the snapshot even if the snapshot is too old, because the alert SnapshotStale computes its age.
         taken = GaugeMetricFamily("ledger_snapshot_timestamp_seconds", "Unix time when the state was measured.")
         taken.add_metric([], snapshot.taken_at.timestamp())
         yield taken
@@ -59,7 +63,7 @@ def _payments(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for state, queue in queues.items():
         payments.add_metric([state], queue.count)
-        # The other states are final, so their age means nothing.
+        # Export no age for the other states. They are final, so nothing waits in them.
         if state in ("pending", "unmatched"):
             ages.add_metric([state], _age(queue, snapshot))
     yield payments
@@ -80,7 +84,7 @@ def _money(snapshot: Snapshot, currencies: Collection[str]) -> Iterator[Metric]:
     )
     sums = dict.fromkeys((*currencies, OTHER_CURRENCY), 0)
     for currency, hundredths in snapshot.paid_hundredths.items():
-        # BMC chooses the currency, and each new label value would create a series.
+        # Allow only known currencies as labels: BMC chooses the currency, and each new label value would create a series.
         sums[currency if currency in currencies else OTHER_CURRENCY] += hundredths
     for currency, hundredths in sums.items():
         paid.add_metric([currency], hundredths)

@@ -1,7 +1,7 @@
 """
-Send a synthetic payment through TLS, the proxy, the signature check and the settlement, which rolls it back.
+Send a probe: a synthetic payment that passes TLS, the proxy, the signature check and the settlement, which rolls it back.
 
-Probes tell an hour without payments from an hour in which payments fail.
+Without probes, an hour without payments would look the same as an hour in which all payments fail.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from services.janitor.metrics import CERTIFICATE_EXPIRY, PROBE_DURATION
 
 SECONDS_MAX = 10.0
 LOCAL = "localhost"
-"""For this name, Caddy signs the certificate itself, so the certificate cannot be checked."""
+"""If the public host has this name, Caddy signs the certificate itself, so the certificate cannot be checked."""
 
 
 class ProbeError(LedgerError):
@@ -37,38 +37,38 @@ class ProbeError(LedgerError):
 class ProbeSender:
     url: str
     host: str
-    """The public name, which the certificate and the proxy's virtual host need."""
+    """The public name. The proxy selects the virtual host by this name, and the certificate is issued for it."""
     secret: SecretStr
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
     @property
     def checked_by(self) -> ssl.SSLContext | None:
-        """Return the context that checks the certificate, or None if it cannot be checked."""
+        """Return the TLS context that checks the certificate, or None if the certificate cannot be checked."""
         return None if self.host == LOCAL else self.trust
 
     async def send(self, now: datetime) -> int:
         body = json.dumps(probe_event(now)).encode()
         signature = hmac.new(self.secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
         headers = {"Host": self.host, "Content-Type": "application/json", "x-signature-sha256": signature}
-        # The proxy makes no trace of a request with this header.
+        # The proxy does not trace a request with this header.
         headers["x-probe"] = "1"
         try:
             with PROBE_DURATION.time():
                 await self._post(body, headers)
-            # Outside of the timer, because a payment needs no second connection.
+            # Do not include this call in the measured time, because a payment needs no second connection.
             await self._note_expiry()
-        # OSError includes TimeoutError.
+        # TimeoutError is a subclass of OSError, so a timeout is caught too.
         except (aiohttp.ClientError, OSError) as error:
             raise ProbeError(type(error).__name__) from error
         return 0
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> None:
         timeout = aiohttp.ClientTimeout(total=SECONDS_MAX)
-        # aiohttp checks the certificate if `ssl` is None, and skips the check only for False.
+        # Replace None by False, because aiohttp skips the check of the certificate only for False.
         checked_by = self.checked_by or False
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            # The URL has the name of the proxy's container, and the certificate that of the public host.
+            # Pass `server_hostname`: the URL contains the name of the proxy's container, but the certificate is for the public host.
             session.post(self.url, data=body, headers=headers, ssl=checked_by, server_hostname=self.host) as answer,
         ):
             # Compare the body too, because some versions of Caddy answer a failed request with an empty 200.
@@ -77,7 +77,7 @@ class ProbeSender:
                 raise ProbeError(str(answer.status))
 
     async def _note_expiry(self) -> None:
-        """Export the time when the proxy's certificate expires, if it can be checked: Caddy has no metric for it."""
+        """Export the time when the proxy's certificate expires, unless it cannot be checked. Caddy has no metric for this time."""
         url = URL(self.url)
         if url.scheme != "https" or self.checked_by is None:
             return
@@ -93,7 +93,7 @@ class ProbeSender:
 
 
 def probe_event(now: datetime) -> dict[str, Any]:
-    """Make a synthetic donation. Each one is new, so that it is settled in full and not as a duplicate."""
+    """Make a synthetic donation. Its ids contain the time, so that it is settled as a new donation and not as a duplicate."""
     number = int(now.timestamp())
     data = {
         "id": number,

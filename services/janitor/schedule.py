@@ -19,7 +19,7 @@ Clock = Callable[[], datetime]
 async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) -> None:
     for task in tasks:
         PERIOD.labels(task.name).set(task.period.total_seconds())
-        # Create the series now: `rate` misses the first increase of a series that appears with it.
+        # Create the series at 0. If a series first appears with its first increase, `rate` in Prometheus misses this increase.
         DURATION.labels(task.name)
         for outcome in ("done", "failed", "database_away"):
             RUNS.labels(task.name, outcome)
@@ -29,28 +29,28 @@ async def run_tasks(tasks: Sequence[Task], stop: asyncio.Event, clock: Clock) ->
 
 
 async def _repeat(task: Task, stop: asyncio.Event, clock: Clock) -> None:
-    # A stop ends the pause between two runs but never a run: each run is bounded, and ends its transaction in order.
+    # A stop interrupts the pause between two runs but never a run. A run takes a limited time and completes its transaction.
     while not stop.is_set():
         with DURATION.labels(task.name).time():
             outcome = await _run(task, clock())
         RUNS.labels(task.name, outcome).inc()
-        # The pause begins after the run, so two runs of a task never overlap.
+        # Begin the pause after the run, so that two runs of a task never overlap.
         await wait_for_event(stop, seconds=task.period.total_seconds())
 
 
 async def _run(task: Task, now: datetime) -> str:
     try:
         rows = await task.run_once(now)
-    # DatabaseAwayError is a LedgerError, so it must be caught first.
+    # DatabaseAwayError is a subclass of LedgerError, so it must be caught first.
     except DatabaseAwayError:
         log.warning("task put off, the database is away", task=task.name)
         return "database_away"
-    # Expected failures, such as a probe before the proxy has started, need no traceback.
+    # Log no traceback of an expected failure, such as a probe that is sent before the proxy has started.
     except LedgerError as error:
         log.warning("task failed", task=task.name, error=type(error).__name__, reason=str(error))
         return "failed"
     except Exception:
-        # A broken task must not stop the others. An alert fires when its last success is too old.
+        # Do not raise, because a broken task must not stop the others. An alert fires when the last success of a task is too old.
         log.exception("task failed", task=task.name)
         return "failed"
     if rows:

@@ -1,4 +1,4 @@
-"""The janitor's tasks: a table of names, periods and functions."""
+"""The table of the janitor's tasks, with a name, a period and a function for each task."""
 
 import shutil
 from collections.abc import Awaitable, Callable
@@ -34,19 +34,20 @@ class Task:
     """The label `task` of the janitor's metrics."""
     period: timedelta
     run_once: Callable[[datetime], Awaitable[int]]
-    """Does the work for the time that is passed in. Returns the number of rows it changed; 0 if it only measures."""
+    """Does the work, using the passed time as the current time. Returns the number of changed rows, or 0 if the task only measures."""
 
 
 def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollector) -> list[Task]:
     rules, ttl, retention = settings.rules, settings.pending_ttl, settings.retention
     tasks = [
         Task("expire_payments", MINUTE, lambda now: expire_old_payments(pool, ttl, now=now)),
-        # Settlement matches a charge when it arrives. This task matches a charge that can be matched only later, for example
-        # because its code was recorded after it.
+        # Settlement matches a charge when the charge arrives. This task matches charges that can be matched only later, for example
+        # because the pending payment with the code was recorded after the charge.
         Task("rematch_charges", 15 * SECOND, lambda now: rematch_waiting_charges(pool, rules, now=now)),
-        # An event that failed or could not be read can be settled after an update fixed the cause. An operator asks for it.
+        # An event that failed or could not be read can be settled after an update has fixed the cause. An operator requests the retry.
         Task("retry_requested_events", 10 * SECOND, lambda now: retry_requested_events(pool, rules, now=now)),
-        # A rule may match the charge of an open claim: its event was late, or its code was recorded after it.
+        # Close an open claim whose charge was matched by a rule. A match comes later than the claim if the event was late, or if the
+        # pending payment with the code was recorded after the charge.
         Task("close_claims", MINUTE, lambda now: close_answered_claims(pool, now=now)),
         Task("blank_personal_fields", HOUR, lambda now: blank_personal_fields(pool, now=now, before=now - retention)),
         Task("check_balances", MINUTE, lambda _: check_balances(pool)),
@@ -60,13 +61,13 @@ def make_tasks(settings: JanitorSettings, pool: Pool, collector: SnapshotCollect
 
 
 async def expire_old_payments(pool: Pool, ttl: timedelta, *, now: datetime) -> int:
-    # Set before the query, so that alerts know the limit even while the database is away.
+    # Export the limit before the query, because alerts compare with it even while the database is away.
     PENDING_TTL.set(ttl.total_seconds())
     return await expire_payments(pool, now=now, opened_before=now - ttl)
 
 
 async def check_balances(pool: Pool) -> int:
-    """Return the drift. It is 0 unless a table was changed without the ledger's triggers."""
+    """Return the difference between the balances and the entries. It is 0 unless a table was changed without the ledger's triggers."""
     drift = await measure_drift(pool)
     BALANCE_DRIFT.set(drift)
     if drift:
@@ -75,7 +76,7 @@ async def check_balances(pool: Pool) -> int:
 
 
 async def measure_disk(folder: Path) -> int:
-    """Measure the disk that holds *folder*. All volumes of one machine are on one disk, so it also holds the database."""
+    """Measure the disk that contains *folder*. It also contains the database, because all volumes of a machine are on one disk."""
     disk = shutil.disk_usage(folder)
     DISK_FREE.labels(folder).set(disk.free)
     DISK_SIZE.labels(folder).set(disk.total)

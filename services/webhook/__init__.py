@@ -1,1 +1,5 @@
-"""Receives the deliveries of Buy Me a Coffee: verifies each, settles it in one durable commit, then answers. Contains no Telegram code."""
+"""
+The webhook receives the deliveries of Buy Me a Coffee. It verifies each delivery, settles it in one durable commit, and then answers.
+
+This package contains no Telegram code.
+"""

@@ -28,8 +28,8 @@ from services.webhook.spool import Spool
 
 log = structlog.stdlib.get_logger()
 
-# Longer than an answer takes (4 seconds for a body, 7 for the batcher), and shorter than Compose's `stop_grace_period` of 30
-# seconds, after which the process is killed.
+# The limit is longer than an answer takes (4 seconds for a body, 7 for the batcher). It is shorter than Compose's `stop_grace_period`
+# of 30 seconds, after which the process is killed.
 DRAIN_SECONDS = 20.0
 
 
@@ -60,7 +60,7 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             counting = tasks.create_task(failures.run())
             looking = tasks.create_task(streak.run())
             async with (
-                # Closed in reverse order, so /healthz and /metrics still answer while the open deliveries are answered.
+                # The contexts are closed in reverse order, so /healthz and /metrics still answer while open deliveries are completed.
                 health_server(settings.HEALTH_PORT, lambda: reaches_database(pool)),
                 export_process_metrics(pool, revision=settings.REVISION),
                 listening(
@@ -71,12 +71,13 @@ async def work(settings: WebhookSettings, stop: asyncio.Event) -> None:
             ):
                 log.info("webhook ready")
                 await stop.wait()
-            # All open requests have been answered by now, so only spooled events are still unsettled. The next start settles them.
+            # Cancel the tasks. All open requests have been answered, so only spooled events are unsettled. The next start settles them.
             draining.cancel()
             writing.cancel()
             counting.cancel()
             looking.cancel()
-        # After its task has ended, because a cancelled write puts its answers back. The other replicas count with them.
+        # Write after the task of the streak has ended, because a cancelled write puts its answers back. The other replicas need these
+        # answers to count the streak.
         await streak.write()
 
 

@@ -1,4 +1,4 @@
-"""The HTTP side of the webhook: one route, and one answer for each kind of request."""
+"""The HTTP application of the webhook. It has one route and one answer for each kind of request."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,13 +35,13 @@ log = structlog.stdlib.get_logger()
 
 PATH = "/bmc-webhook"
 BODY_BYTES_MAX = 128 * 1024
-"""The proxy has the same limit. Real bodies have one or two kilobytes."""
+"""The largest body that is read. The proxy has the same limit, and real bodies have one or two kilobytes."""
 RETRY_AFTER_SECONDS = "5"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The settings for probes: synthetic deliveries that are signed with a secret of their own and always rolled back."""
+    """The settings for probes. A probe is a synthetic delivery, which is signed with its own secret and always rolled back."""
 
     secret: bytes
     settle_and_roll_back: Callable[[Event], Awaitable[object]]
@@ -55,11 +55,12 @@ def make_app(
     probe: Probe | None = None,
 ) -> web.Application:
     """Make the application. Without *probe*, probes are refused like any delivery with a wrong signature."""
-    # Limits chunked bodies, because BodyReader learns their size only by reading them.
+    # `client_max_size` limits chunked bodies. BodyReader cannot check their size before it reads them.
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     handler = DeliveryHandler(intake, secrets, failures, streak, probe)
     for path in (PATH, f"{PATH}/"):
-        # People type this address into BMC's form. A slash at its end must not lead to refused payments.
+        # Operators type this address into BMC's form. Accept a slash at its end, so that a typing error does not lead to refused
+        # payments.
         app.router.add_post(path, handler.take)
     app.on_response_prepare.append(_hide_server)
     return app
@@ -87,18 +88,17 @@ class DeliveryHandler:
         body = await self._bodies.read(request)
         if isinstance(body, Unread):
             return _refuse_unread(body)
-        # All values of the header, so that `find_secret` can refuse a request with two of them.
+        # Pass all values of the header, so that `find_secret` can refuse a request with two signatures.
         signatures = request.headers.getall(HEADER, [])
         # Try the signing secrets first: a payment must not be taken for a probe and rolled back, even if both have the same secret.
         secret = find_secret(body, signatures, self._secrets)
         if secret is None and self._probe and find_secret(body, signatures, [self._probe.secret]):
             return await self._settle_probe(body, self._probe)
         if secret is None:
-            # Scanners send no signature. BMC always does, so such a request is neither a failure of BMC nor an attack worth
-            # a message.
+            # BMC signs every delivery, so an unsigned request comes from a scanner. Do not count it, and send no message to operators.
             if not signatures:
                 return _refuse(DeliveryRefusal.UNSIGNED, 401)
-            # Operators get a message, because a changed secret looks the same as a forgery.
+            # Count the failure, so that operators get a message: a delivery signed with a changed secret looks like a forged one.
             self._streak.refuse()
             self._failures.count()
             return _refuse(DeliveryRefusal.BAD_SIGNATURE, 401)
@@ -106,13 +106,13 @@ class DeliveryHandler:
         parent = read_parent(request.headers)
         with span(f"POST {PATH}", SpanKind.SERVER, parent=parent) as taken, timed(DURATION):
             taken.set_attribute("http.route", PATH)
-            # /doctor shows the number of the secret, so that operators know when an old secret is unused.
+            # Pass on the number of the secret. The command /doctor shows it, so that operators know when an old secret is unused.
             answer = await self._settle(body, verified_by=secret)
             taken.set_attribute("http.response.status_code", answer.status)
             return answer
 
     async def _settle_probe(self, body: bytes, probe: Probe) -> web.Response:
-        """Settle a probe like a payment and roll it back. It does not end the failed streak, because BMC did not send it."""
+        """Settle a probe like a payment and roll it back. A probe does not end the failed streak, because BMC did not send it."""
         try:
             await probe.settle_and_roll_back(read_event(body, received_at=datetime.now(UTC), nonce=uuid.uuid4().hex))
         except DatabaseAwayError:
@@ -140,7 +140,7 @@ class DeliveryHandler:
             self._streak.refuse()
             return _refuse(DeliveryRefusal.OVERLOADED, 503)
         except Exception:
-            # The event could not even be kept raw. aiohttp answers 500, which BMC counts as a failure.
+            # The event could not be stored, not even raw. Count a refusal: aiohttp answers 500, which BMC counts as a failure.
             self._streak.refuse()
             DELIVERIES.labels(UNVERIFIED_EVENT, DeliveryRefusal.NOT_KEPT).inc()
             raise
@@ -162,7 +162,7 @@ def _refuse(refusal: DeliveryRefusal, status: int) -> web.Response:
 
 def _refuse_unread(unread: Unread) -> web.Response:
     response = _refuse(DeliveryRefusal(unread), unread.status)
-    # The rest of the body may still arrive, and must not be read as the next request.
+    # Close the connection: the rest of the body may still arrive and must not be parsed as the next request.
     response.force_close()
     return response
 

@@ -1,9 +1,9 @@
 """
-Settle events in batches, one batch at a time: events that arrive during a commit go together into the next one.
+Settle events in batches, one batch at a time. Events that arrive during a commit go together into the next batch.
 
 At low load no event waits for a batch to fill. At high load many events share the cost of a commit. Each caller is answered only
-after its own commit. If the database is away for a moment, for example while it restarts, events wait for it: BMC disables the
-webhook after more than ten failures in a row.
+after its event is committed. If the database is away for a short time, for example while it restarts, events wait until it is back
+and are not refused, because BMC disables the webhook after more than ten failures in a row.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ log = structlog.stdlib.get_logger()
 
 BATCH_MAX = 64
 WAITING_MAX = 256
-"""Bounds memory: 256 bodies of at most 128 KiB take 32 MiB."""
+"""The largest number of waiting events. The limit bounds memory: 256 bodies of at most 128 KiB take 32 MiB."""
 
 DATABASE_WAIT_SECONDS = 6.0
 """
 The time that an event waits for a database that is away.
 
-BMC asks for a quick answer and does not document its timeout.
+The time is short, because BMC asks for a quick answer and does not document its timeout.
 """
 
-# Short, so that events settle soon after a restart of Postgres, which takes two or three seconds.
+# The pause is short, so that events are settled soon after a restart of Postgres, which takes two or three seconds.
 RETRY_SECONDS = 0.2
 
 Settle = Callable[[Sequence[Event]], Awaitable[list[Outcome]]]
@@ -39,7 +39,7 @@ KeepFailed = Callable[[Event], Awaitable[None]]
 
 
 class OverloadedError(LedgerError):
-    """Too many events wait already. This one was not kept."""
+    """Too many events wait already, so the new event was not accepted."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Waiting:
 
 
 class Batcher:
-    """Settles submitted events. `run` must be running."""
+    """Settles submitted events. The task `run` must be running."""
 
     def __init__(self, *, settle: Settle, keep_failed: KeepFailed) -> None:
         self._settle = settle
@@ -61,7 +61,7 @@ class Batcher:
 
     async def submit(self, event: Event) -> Outcome:
         """
-        Settle an event together with others that arrived at the same time. When this returns, the event is on disk.
+        Settle an event together with others that arrived at the same time. When the function returns, the event is on disk.
 
         Raises:
             OverloadedError: Too many events wait already.
@@ -81,7 +81,7 @@ class Batcher:
             await self._work.wait()
             batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
             if not self._waiting:
-                # Clear before the commit: an event that arrives during it sets `_work` again.
+                # Clear `_work` before the commit, because an event that arrives during the commit sets it again.
                 self._work.clear()
             await self._settle_batch(batch)
 
@@ -89,13 +89,13 @@ class Batcher:
         try:
             outcomes = await self._settle([one.event for one in batch])
         except RowLockedError as error:
-            # RowLockedError is a DatabaseAwayError, so it must be caught first. Waiting would not help: the other
-            # transaction may be long.
+            # RowLockedError is a subclass of DatabaseAwayError, so it must be caught first. Do not wait for the lock, because the
+            # transaction that holds it may be long.
             await self._settle_unlocked(batch, error)
         except DatabaseAwayError as error:
             await self._put_off(batch, error)
         except Exception:
-            # One event made the transaction fail. Settle each event in its own transaction, so that the others succeed.
+            # Some event made the transaction fail. Settle each event in its own transaction, so that the other events succeed.
             log.warning("batch refused, settling one by one", events=len(batch), exc_info=True)
             for one in batch:
                 await self._settle_alone(one)
@@ -105,8 +105,8 @@ class Batcher:
                 _succeed(one, outcome)
 
     async def _settle_unlocked(self, batch: Sequence[_Waiting], error: RowLockedError) -> None:
-        """Settle the events that need no locked row. Fail the others at once: each retry would delay all other events."""
-        # It was just tried alone. A second attempt would only block settlement for another half second.
+        """Settle the events that need no locked row. Fail the others at once, because each retry would delay all waiting events."""
+        # A single event was just tried alone. A second attempt would only block settlement for another half second.
         if len(batch) == 1:
             _fail_locked(batch[0], error)
             return
@@ -117,18 +117,18 @@ class Batcher:
         """
         Put the events that can still wait back at the head of the queue, in their order, and fail the others.
 
-        A commit may have succeeded although its answer was lost. Settling those events again is harmless: they are duplicates.
+        The commit may have succeeded although its answer was lost. Its events may be settled again, because they are then duplicates.
         """
         now = asyncio.get_running_loop().time()
         # `appendleft` reverses the order, so begin with the last event.
         for one in reversed(batch):
-            # Fail an event now if its time would be over before the next attempt.
+            # Fail an event now if its deadline is before the next attempt.
             if now + RETRY_SECONDS < one.until:
                 self._waiting.appendleft(one)
             else:
                 _fail(one, error)
         if self._waiting:
-            # `run` cleared it when it took the last events.
+            # `run` cleared `_work` when it took the last events from the queue.
             self._work.set()
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -138,12 +138,11 @@ class Batcher:
         except RowLockedError as error:
             _fail_locked(one, error)
         except DatabaseAwayError as error:
-            # Do not wait here, because the other events of the batch would wait too. The intake puts this event into the
-            # spool.
+            # Do not wait here, because the other events of the batch would wait too. Fail the event: the intake then spools it.
             _fail(one, error)
         except Exception:
-            # The database refuses this event. A repeat would be refused as well, so keep it raw, answer 200 and let
-            # operators decide.
+            # The database refuses this event and would refuse a retry as well. Store the raw event, answer 200 and let operators
+            # decide.
             log.exception("event refused", **_ids(one.event))
             await self._keep(one)
         else:
@@ -155,7 +154,7 @@ class Batcher:
         except DatabaseAwayError as error:
             _fail(one, error)
         except Exception as error:
-            # The event is not even kept, so its answer must not be a 2xx. The batching task must live on.
+            # Not even the raw event could be stored, so its answer must not be a 2xx. Do not raise: the batching task must go on.
             log.exception("event not kept", **_ids(one.event))
             _fail(one, error)
         else:
@@ -164,7 +163,7 @@ class Batcher:
 
 
 def _succeed(one: _Waiting, outcome: Outcome) -> None:
-    # The caller may have stopped waiting. Its timeout cancelled the future, and setting a result would raise.
+    # If the caller has stopped waiting, its timeout has cancelled the future. Setting a result would then raise an error.
     if not one.outcome.done():
         one.outcome.set_result(outcome)
 

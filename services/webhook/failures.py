@@ -1,12 +1,14 @@
 """
 Count failures in the database, where every replica and every operator sees them. Write at intervals, not for each failure.
 
-Deliveries with a wrong signature are counted for the operators; this counter is all that such a request can change. The failed
-streak is the number of deliveries refused since the last 200, because Buy Me a Coffee disables the webhook after more than ten
-failures in a row. It ends six hours after the last refusal, because a refused sender tries again sooner.
+Deliveries with a wrong signature are counted for the operators. Such a request can change nothing but this counter.
 
-The streak is in the database because only the order of all answers decides it: a 200 from one replica ends the refusals of the
-others. Counters that Prometheus sums up lose that order and, at a restart, the streak. `/doctor` reads it too, without Prometheus.
+The failed streak is the number of deliveries refused since the last 200. It matters because Buy Me a Coffee disables the webhook after
+more than ten failures in a row. The streak ends six hours after the last refusal, because a refused sender tries again sooner.
+
+The streak is stored in the database, because it depends on the order of the answers of all replicas: a 200 from one replica ends the
+streak of refusals from the others. Counters that Prometheus sums up do not keep this order, and a restart resets them. The command
+`/doctor` also reads the streak, without Prometheus.
 """
 
 import asyncio
@@ -26,13 +28,17 @@ PERIOD_SECONDS = 5.0
 
 Keep = Callable[[int], Awaitable[None]]
 KeepAnswers = Callable[[Answers], Awaitable[int]]
-"""Adds these answers to those of all replicas. Returns the number of deliveries that all replicas refused since the last 200."""
+"""
+Adds the answers of this replica to the stored answers of all replicas.
+
+Returns the number of deliveries that all replicas refused since the last 200.
+"""
 
 Clock = Callable[[], datetime]
 
 
 class SignatureFailures:
-    """Counts in memory and passes the sum to *keep* at intervals. `run` must be running."""
+    """Counts failures in memory and passes their number to *keep* at intervals. The task `run` must be running."""
 
     def __init__(self, keep: Keep, *, period_seconds: float = PERIOD_SECONDS) -> None:
         self._keep = keep
@@ -47,7 +53,7 @@ class SignatureFailures:
     async def run(self) -> None:
         while True:
             await self._any.wait()
-            # No `await` between taking the sum and clearing the event, so no failure is missed.
+            # Take the sum and clear the event without an `await` between them, so that no failure is missed.
             failures, self._uncounted = self._uncounted, 0
             self._any.clear()
             try:
@@ -58,17 +64,18 @@ class SignatureFailures:
                 self._any.set()
                 log.warning("signature failures not counted, the database is away", failures=failures)
             except Exception:
-                # A request that anyone can send must not stop the service.
+                # Do not raise: anyone can send a request with a wrong signature, and such a request must not stop the service.
                 log.exception("signature failures not counted", failures=failures)
             await asyncio.sleep(self._period_seconds)
 
 
 class FailedStreak:
     """
-    Exports the number of deliveries that all replicas refused since one of them last answered 200. `run` must be running.
+    Exports the number of deliveries that all replicas refused since one of them last answered 200. The task `run` must be running.
 
-    Refusals that are not written yet are added. While the database is away, each replica adds only its own refusals and misses the
-    200s of the others until the database is back. That is enough for the alert: its limit is 3, and it looks at the highest replica.
+    The number includes refusals that are not written yet. While the database is away, each replica adds only its own refusals, and
+    does not know the 200s of the others. This is precise enough for the alert, which has a limit of 3 and uses the largest value of all
+    replicas.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class FailedStreak:
         self._writing = self._unwritten = Answers()
 
     def accept(self) -> None:
-        # A 200 ends the streak, so earlier refusals that are not written yet need not be written.
+        # Drop the refusals that are not written yet, because a 200 ends the streak.
         self._note(Answers(accepted_at=self._clock()))
 
     def refuse(self) -> None:
@@ -100,24 +107,24 @@ class FailedStreak:
         self._show_streak()
 
     def _show_streak(self) -> None:
-        # A 200 that is not written yet has ended the known streak and the refusals that are being written.
+        # An unwritten 200 is newer than the known streak and the refusals that are being written, so do not count them.
         before = 0 if self._unwritten.accepted_at else self._known + self._writing.refused
         self._show(before + self._unwritten.refused)
 
     async def run(self) -> None:
         while True:
-            # Also with nothing to write: it reads the answers of the other replicas.
+            # Call `write` even if there is nothing to write, because it also reads the answers of the other replicas.
             await self.write()
             await asyncio.sleep(self._period_seconds)
 
     async def write(self) -> None:
         """Write this replica's answers to the database and read the streak of all replicas."""
-        # Answers given during the write go into a new object, and are written the next time.
+        # Answers given during the write go into a new object, which the next call writes.
         self._writing, self._unwritten = self._unwritten, Answers()
         try:
             self._known = await self._keep(self._writing)
         except asyncio.CancelledError:
-            # The process stops. `work` writes once more after this task has ended.
+            # The process stops. Put the answers back, because `work` calls `write` once more after this task has ended.
             self._put_back()
             raise
         except Exception as error:  # noqa: BLE001 -- counting must not end the service
@@ -128,7 +135,7 @@ class FailedStreak:
         self._show_streak()
 
     def _put_back(self) -> None:
-        """Add the answers that could not be written to the newer ones, unless a newer 200 has ended that streak."""
+        """Add the answers that could not be written to the newer ones. If a newer 200 has ended their streak, drop them."""
         told, since = self._writing, self._unwritten
         if since.accepted_at is None:
             # Keep the later time, because the streak ends six hours after the last refusal.

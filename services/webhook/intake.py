@@ -2,10 +2,14 @@
 Settle each delivery at once, or keep it in the spool until the database is back.
 
 While the spool has events, later deliveries go to the spool too: they are answered at once and settled in order. A later event
-overtakes an earlier one in three cases: an event needs a row that another client has locked, such as a balance, so only this event
-is spooled; the spool is full or cannot be written, so an event goes to the database at once; the database refuses an event even
-raw, so its file waits for the next look. This is safe, because settlement does not depend on the order of events: a refund waits for
-its payment, and a repeat changes nothing.
+is settled before an earlier one in three cases:
+
+- An event needs a row that another client has locked, such as a balance. Only this event is spooled.
+- The spool is full or cannot be written. The event goes to the database at once.
+- The database refuses to store even the raw event. Its file stays until the next look.
+
+A changed order is safe, because settlement does not depend on the order of events: a refund waits for its payment, and a repeated
+event changes nothing.
 """
 
 import asyncio
@@ -27,21 +31,21 @@ from services.webhook.spool import NotSpooledError, Spool, UnreadableFileError, 
 log = structlog.stdlib.get_logger()
 
 RETRY_SECONDS = 0.5
-"""The pause between two checks whether the database is back."""
+"""The time between two checks whether the database is available again."""
 
 LOOK_SECONDS = 30.0
-"""The period of listing the folder without a wake-up: another replica or an operator may have left files there."""
+"""The longest time between two listings of the folder. Another replica or an operator may put files there without waking the drain."""
 
 LOCKED_RETRY_SECONDS = 2.0
 """The pause before events that need a locked row are retried. Each attempt blocks the whole settlement for half a second."""
 
 ANSWER_SECONDS_MAX = 7.0
 """
-The time that a delivery waits for the batcher.
+The longest time that a delivery waits for the batcher.
 
-A database that hangs, or whose network drops packets, raises no error for 15 seconds (`COMMAND_TIMEOUT_SECONDS`); by then the
-proxy and BMC count the delivery as failed. This is one second more than the batcher's `DATABASE_WAIT_SECONDS`, so that the batcher
-decides first if it can.
+If the database hangs or its network drops packets, a query raises no error for 15 seconds (`COMMAND_TIMEOUT_SECONDS`). By then the
+proxy and BMC count the delivery as failed. The limit is one second longer than the batcher's `DATABASE_WAIT_SECONDS`, so that the
+batcher normally reports the error before this timeout.
 """
 
 Returned = TypeVar("Returned")
@@ -49,56 +53,68 @@ Returned = TypeVar("Returned")
 
 class Intake:
     """
-    Takes deliveries. `run` must be running. Without *spool*, deliveries that the database cannot take are refused.
+    Settles or spools deliveries. The task `run` must be running. Without *spool*, deliveries that the database cannot take are refused.
 
-    *is_database_there* is asked before each drain, so that attempts without a database do not fill the batcher and the traces.
+    Before each drain, *is_database_there* is called. If it returns False, the drain is skipped, because attempts without a database
+    would only fill the batcher and the traces.
     """
 
     def __init__(self, batcher: Batcher, spool: Spool | None, is_database_there: Callable[[], Awaitable[bool]]) -> None:
         self._batcher = batcher
         self._spool = spool
         self._is_database_there = is_database_there
-        # One worker, so that calls to the spool never overlap. A pool of its own, because all threads of the default pool may be
-        # waiting for the DNS name of a database that is away.
+        # Use one worker, so that calls to the spool never overlap. Use a separate pool, because all threads of the default pool may be
+        # blocked by DNS lookups for a database that is away.
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._spooling = 0
         self._locked: dict[str, None] = {}
         """The spooled files whose events needed a locked row, the least recently tried first."""
         self._retry_locked_at = 0.0
-        """By the event loop's clock."""
+        """The earliest time of the next retry of locked events, by the event loop's clock."""
         self._any = asyncio.Event()
 
     async def open(self) -> None:
-        """List the files that an earlier process left. Call this before the first delivery, so that later events stay behind them."""
+        """
+        List the files that an earlier process left.
+
+        Call this before the first delivery, so that new events are settled after the events in those files.
+        """
         if self._spool is None:
             return
         try:
             await self._in_thread(self._spool.sweep)
             await self._in_thread(self._spool.look)
         except OSError as error:
-            # Keep serving without a spool: refusing to start would hurt payers more.
+            # Keep serving although the spool could not be opened, because refusing to start would hurt payers more.
             log.error("spool not opened", reason=error.strerror)
 
     async def take(self, delivery: VerifiedDelivery, event: Event) -> Outcome | None:
         """
-        Settle the event of a delivery and return its outcome, or None if it was spooled. When this returns, the event is on disk.
+        Settle the event of a delivery and return its outcome, or None if the delivery was spooled.
+
+        When the function returns, the event is on disk.
 
         Raises:
-            OverloadedError: Too many events wait already, and it could not be spooled.
-            DatabaseAwayError: It could be neither settled nor spooled.
+            OverloadedError: Too many events wait already, and the delivery could not be spooled.
+            DatabaseAwayError: The event could not be settled, and the delivery could not be spooled.
         """
         if self._is_something_before() and await self._keep(delivery, event):
             return None
         try:
             return await self._submit(event)
         except Exception as error:
-            # The database is away, overloaded, or refuses the event even raw. The spool is on another disk, so it can still keep it.
+            # The database is away, overloaded, or refuses to store even the raw event. The spool does not need the database, so try to
+            # keep the delivery there.
             if await self._keep(delivery, event, is_locked=isinstance(error, RowLockedError)):
                 return None
             raise
 
     async def _submit(self, event: Event) -> Outcome:
-        """Settle an event within the time limit. After a timeout the batcher may still settle it; the spooled copy is then a duplicate."""
+        """
+        Settle an event within the time limit.
+
+        After a timeout the batcher may still settle the event. The spooled copy is then settled as a duplicate.
+        """
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 return await self._batcher.submit(event)
@@ -106,13 +122,13 @@ class Intake:
             raise DatabaseAwayError from error
 
     def _is_something_before(self) -> bool:
-        # Files that wait for a locked row do not count, because later events pass them. Deliveries that are being written
-        # (`_spooling`) are not in `events` yet.
+        # Files that wait for a locked row do not count, because later events may be settled before them. Deliveries that are being
+        # written (`_spooling`) are not in `events` yet, so check their number too.
         return self._spool is not None and (self._spool.events > len(self._locked) or self._spooling > 0)
 
     async def _keep(self, delivery: VerifiedDelivery, event: Event, *, is_locked: bool = False) -> bool:
         """Spool a delivery. Return whether it was kept."""
-        # Bounds memory: as many deliveries may wait for the disk as for the database.
+        # Bound the memory: at most as many deliveries may wait for the disk as for the database.
         if self._spool is None or self._spooling >= WAITING_MAX:
             return False
         self._spooling += 1
@@ -124,7 +140,7 @@ class Intake:
             return False
         finally:
             self._spooling -= 1
-        # Before the wake-up, so that the drain does not try the locked event again at once.
+        # Do this before waking the drain, so that the drain does not retry the locked event at once.
         if is_locked:
             self._leave_locked(name)
         self._any.set()
@@ -132,16 +148,17 @@ class Intake:
         return True
 
     async def run(self) -> None:
-        """Settle the spooled deliveries, oldest first, whenever the database is there."""
+        """Settle the spooled deliveries, oldest first, whenever the database is available."""
         if self._spool is None:
             return
         while True:
-            # Clear before the drain: a delivery that is spooled during the drain sets it again.
+            # Clear the event before the drain, because a delivery that is spooled during the drain sets it again.
             self._any.clear()
             try:
                 is_done = await self._drain(self._spool)
             except Exception:
-                # A broken disk or a fault in our code must not stop a service that can still settle new deliveries.
+                # Do not raise: the service must go on after a disk error or a fault in our code, because it can still settle new
+                # deliveries.
                 log.exception("spool not drained")
                 # Wait for the next look, because an immediate retry would probably fail in the same way.
                 is_done = True
@@ -154,7 +171,7 @@ class Intake:
         """
         List the folder once and pass all files to the batcher, in order. Return False if the database went away before the end.
 
-        A delivery that is spooled meanwhile is newer than all of them; the next drain settles it.
+        A delivery that is spooled during the drain is newer than all listed files. The next drain settles it.
         """
         waiting = await self._look(spool)
         if waiting and not await self._is_database_there():
@@ -166,11 +183,11 @@ class Intake:
         """
         Settle these files in order. Return False if the database went away before the end.
 
-        The next batch is read while the database settles the previous one. The batcher settles them in the order of reading.
+        While the database settles one batch, the next batch is read. The batcher settles the batches in the order in which they were read.
         """
         under_way: asyncio.Task[bool] | None = None
         async with asyncio.TaskGroup() as tasks:
-            # At most two batches are in the batcher at a time, which is half of the events that it holds.
+            # At most two batches are in the batcher at a time. Together they take half of its capacity.
             for start in range(0, len(names), BATCH_MAX):
                 following = tasks.create_task(self._settle_and_forget(spool, names[start : start + BATCH_MAX]))
                 if under_way is not None and not await under_way:
@@ -181,9 +198,10 @@ class Intake:
 
     async def _retry_locked(self, spool: Spool) -> bool:
         """
-        Settle the events that needed a locked row, one by one, and stop at the first that still needs it.
+        Settle the events that needed a locked row, one by one, and stop at the first event whose row is still locked.
 
-        The others probably wait for the same client, and each failed attempt blocks the whole settlement.
+        The remaining events probably wait for the same client, and each failed attempt blocks the whole settlement.
+        Return False if the database went away.
         """
         if asyncio.get_running_loop().time() < self._retry_locked_at:
             return True
@@ -198,19 +216,19 @@ class Intake:
     async def _settle_and_forget(self, spool: Spool, names: Sequence[str]) -> bool:
         """Settle these files and delete the settled ones. Return False if the database went away."""
         outcomes = await self._settle(spool, names)
-        # Delete a file only after its event is committed. If the process dies in between, the event is settled again, as a
-        # duplicate.
+        # Delete a file only after its event is committed. If the process dies between the commit and the deletion, the event is
+        # settled again, as a duplicate.
         settled = [name for name, outcome in outcomes.items() if isinstance(outcome, Outcome)]
         await self._in_thread(_forget, spool, settled)
         await self._show(spool)
-        # Remove the names and add them again at the end, so that the least recently tried stays first.
+        # Remove the names, and add those that are still locked at the end, so that the least recently tried name stays first.
         for name in names:
             self._locked.pop(name, None)
         for name, outcome in outcomes.items():
             if isinstance(outcome, RowLockedError):
                 self._leave_locked(name)
-        # A locked row does not mean that the database went away, although RowLockedError is a DatabaseAwayError. Other
-        # errors concern one event, and its file stays for the next look.
+        # RowLockedError is a subclass of DatabaseAwayError, but a locked row does not mean that the database went away. Each other
+        # error concerns one event only, and the file of this event is retried after the next look.
         return not any(
             isinstance(outcome, DatabaseAwayError | OverloadedError) and not isinstance(outcome, RowLockedError)
             for outcome in outcomes.values()
@@ -223,7 +241,7 @@ class Intake:
     async def _look(self, spool: Spool) -> list[str]:
         waiting = await self._in_thread(spool.look)
         still = set(waiting)
-        # Another replica may have settled some of them.
+        # Drop the names of locked files that are gone: another replica may have settled them.
         self._locked = {name: None for name in self._locked if name in still}
         await self._show(spool)
         return waiting
@@ -232,7 +250,11 @@ class Intake:
         show_spool(events=spool.events, oldest_at=await self._in_thread(spool.find_oldest))
 
     async def _settle(self, spool: Spool, names: Sequence[str]) -> dict[str, Outcome | BaseException]:
-        """Settle these files as one batch. Files that the database refuses even raw stay and are retried later."""
+        """
+        Submit the events of these files together. Return the outcome or the error of each file that could be read.
+
+        If the database refuses to store even the raw event, its file stays in the spool and is retried later.
+        """
         found = await self._in_thread(_read, spool, names)
         # With `return_exceptions`, the error of one event does not cancel the others.
         outcomes = await asyncio.gather(
@@ -255,7 +277,7 @@ def _read(spool: Spool, names: Sequence[str]) -> dict[str, VerifiedDelivery]:
 
 
 def _read_or_put_aside(spool: Spool, name: str) -> VerifiedDelivery | None:
-    """Read one file. Put it aside if it cannot be read, so that it does not block later files."""
+    """Read one file. Put an unreadable file aside, so that it does not block later files, and return None."""
     try:
         return spool.read(name)
     except UnreadableFileError:
@@ -273,7 +295,11 @@ def _forget(spool: Spool, names: Sequence[str]) -> None:
 
 @contextmanager
 def _left_to_the_next_look(name: str) -> Iterator[None]:
-    """Log an I/O error with one file and go on with the others. The disk may be full or read-only, and be repaired later."""
+    """
+    Log an I/O error of one file and suppress it, so that the other files are still handled.
+
+    The file is retried after the next look, because the disk may only be full or read-only for a time.
+    """
     try:
         yield
     except OSError as error:

@@ -17,24 +17,24 @@ class DeliveryRefusal(enum.StrEnum):
     """The reason for which a request was refused."""
 
     UNSIGNED = "unsigned"
-    """It has no signature: a scanner or another stranger sent it."""
+    """The request has no signature, so a scanner or another stranger sent it."""
     BAD_SIGNATURE = "bad_signature"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     CROWDED_OUT = "crowded_out"
-    """The limit of bodies was reached, and this body was the oldest."""
+    """The limit of bodies that are read at once was reached, and the body of this request was the oldest."""
     ABORTED = "aborted"
     OVERLOADED = "overloaded"
     DATABASE_AWAY = "database_away"
     NOT_KEPT = "not_kept"
-    """Its signature is right, but the event was neither settled nor kept raw: a fault of ours, answered with 500."""
+    """The signature is valid, but the event was neither settled nor stored raw. This is our fault, so the answer is 500."""
 
 
 OTHER_EVENT = "other"
 UNVERIFIED_EVENT = "unverified"
 PROBE_EVENT = PROBED = "probe"
 SPOOLED = "spooled"
-# BMC spells its types `cancelled`. The other spelling is read too, but needs no series.
+# Leave out the spelling `canceled`: it is accepted, but BMC writes `cancelled`, so `canceled` needs no series.
 KNOWN_EVENTS = frozenset(
     f"{family}.{verb}"
     for family in Family
@@ -81,7 +81,7 @@ WEBHOOK_TO_CREDIT = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 
-# Create every series at 0: Prometheus sees no increase in a counter that first appears at 1.
+# Create every series at 0. If a counter first appears at 1, Prometheus sees no increase.
 for event, outcome in product((*sorted(KNOWN_EVENTS), OTHER_EVENT), (*Outcome, SPOOLED)):
     DELIVERIES.labels(event, outcome)
 for refusal in DeliveryRefusal:
@@ -93,26 +93,30 @@ for method in Method:
 
 
 def observe_settlement(done: Settlement, *, now: datetime) -> None:
-    """Update the metrics for a settled batch. Call this after the commit, with the time of the commit."""
+    """Update the metrics for a settled batch. Call the function after the commit, with the time of the commit."""
     for key in done.payment_credits:
         SETTLED_MATCHES.labels(done.charges[key].method).inc()
     for one in done.completions:
-        # Not below zero: BMC's clock may be behind ours.
+        # Do not observe a negative time, which results if BMC's clock is behind ours.
         PICK_TO_PAID.observe(max(0.0, (one.charge.paid_at - one.picked_at).total_seconds()))
     for record in done.events:
         if record.outcome is Outcome.CREDITED:
-            # Use the event's own trace: a batch has several, and none of them is current here.
+            # Use the trace of the event. A batch has several traces, and none of them is current here.
             traceparent = record.event.traceparent
             exemplar = {"trace_id": trace_id_in(traceparent)} if traceparent else None
             WEBHOOK_TO_CREDIT.observe((now - record.event.received_at).total_seconds(), exemplar=exemplar)
 
 
 def show_spool(*, events: int, oldest_at: float | None) -> None:
-    """Export the number of spooled events and the age of the oldest file. *oldest_at* is its Unix time, or None if there is none."""
+    """
+    Export the number of spooled events and the age of the oldest file.
+
+    *oldest_at* is the Unix time of the oldest file, or None if there is no file.
+    """
     SPOOLED_EVENTS.set(events)
     SPOOLED_OLDEST_AGE.set(0 if oldest_at is None else max(0.0, time.time() - oldest_at))
 
 
 def event_label(type_: str | None) -> str:
-    # The sender chooses the type, and each new label value would create a series.
+    # Allow only known types as labels: the sender chooses the type, and each new label value would create a series.
     return type_ if type_ in KNOWN_EVENTS else OTHER_EVENT

@@ -9,20 +9,24 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from coffee_ledger.runtime.settings import PROBE_SECRET_FIELD, MatchingSettings, parse_list, refuse_value
 
 SECRET_LENGTH_MIN = 8
-"""BMC documents no length. This accepts every generated secret and refuses most words that a person types as a placeholder."""
+"""
+The shortest secret that is accepted. BMC documents no length.
+
+The limit accepts every generated secret and refuses most words that a person types as a placeholder.
+"""
 
 PLACEHOLDER_WORDS = re.compile(
     "(?:your|my|bmc|buymeacoffee|webhook|signing|probe|secret|key|password|here|example|placeholder|please|test|todo"
     "|change(?:me|this|it)?|replace(?:me|this)?|insert|paste|12345678(?:90?)?|1)+"
 )
-"""Placeholders without the punctuation between their words: `your-signing-secret`, `change_me`, `password1`."""
+"""Matches placeholders such as `your-signing-secret`, `change_me` or `password1`, after the punctuation is removed."""
 
 DISTINCT_CHARACTERS_MIN = 4
-"""A value with fewer is a row of `x` or `*` rather than a secret."""
+"""A value with fewer distinct characters is probably a row of `x` or `*` and not a secret."""
 
 
 def _refuse_a_placeholder(secret: SecretStr) -> SecretStr:
-    """Refuse a secret that is easy to guess: with it, a stranger can credit any user."""
+    """Refuse a secret that is easy to guess. A stranger who knows the secret can credit any user."""
     text = secret.get_secret_value()
     if len(text) < SECRET_LENGTH_MIN:
         raise refuse_value(f"has a secret of fewer than {SECRET_LENGTH_MIN} characters")
@@ -49,7 +53,7 @@ class WebhookSettings(MatchingSettings):
             },
         ),
     ]
-    # Must stay below BMC_WEBHOOK_SECRETS: pydantic passes a validator only the fields above its own.
+    # Keep this field below BMC_WEBHOOK_SECRETS, because pydantic passes to a validator only the fields above its own.
     PROBE_SECRET: Annotated[Secret | None, PROBE_SECRET_FIELD]
     SPOOL_FOLDER: Annotated[
         Path | None,
@@ -68,8 +72,8 @@ class WebhookSettings(MatchingSettings):
     @field_validator("PROBE_SECRET")
     @classmethod
     def _refuse_a_signing_secret(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
-        """Refuse a secret that also signs payments: a payment taken for a probe would be answered with 200 and rolled back."""
-        # The other setting is missing here if it was malformed. It has its own error then.
+        """Refuse a secret that also signs payments. A payment taken for a probe would be answered with 200 and rolled back."""
+        # If BMC_WEBHOOK_SECRETS is malformed, it is missing from `others.data`, and has its own error.
         if secret in others.data.get("BMC_WEBHOOK_SECRETS", []):
             raise refuse_value("is also one of BMC_WEBHOOK_SECRETS")
         return secret

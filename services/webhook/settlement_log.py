@@ -1,4 +1,4 @@
-"""Log and trace the settlement of a batch, under the ids by which an operator follows one payment."""
+"""Log and trace the settlement of a batch. Logs and traces contain the ids by which an operator can follow one payment."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger()
 
 
 def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
-    """Log the outcome of each event of a batch and of its charge. Call this after the commit."""
+    """Log the outcome of each event of a batch and the settlement of its charge. Call the function after the commit."""
     log_charges(
         done,
         {
@@ -30,7 +30,7 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
     for event, outcome in zip(events, done.outcomes, strict=True):
         charge = done.charges.get(event.charge_key) if event.charge_key else None
         log.info(
-            # The span has ended by now, so the log cannot take the trace id from it.
+            # Pass the trace id explicitly, because the span has ended, and the log takes the id only from a current span.
             "event settled",
             outcome=outcome,
             type=event_label(event.type),
@@ -43,15 +43,16 @@ def log_settlement(done: Settlement, events: Sequence[Event]) -> None:
 
 @contextmanager
 def trace_settlement(events: Sequence[Event], *, now: datetime) -> Iterator[None]:
-    """Trace the transaction of a batch: as a child of the first event's span, with links to the spans of the others."""
+    """Trace the transaction of a batch. Its span is a child of the first event's span and has links to the spans of the others."""
     traced = [event for event in events if event.traceparent]
     if not traced:
         yield
         return
     first, *others = traced
-    # An event from the spool may be old.
+    # Pass the age of the event: if the event comes from the spool, it may be so old that its span should be a link and not the parent.
     parent, links = follow(first.traceparent, age=now - first.received_at)
-    # With age 0, `follow` returns the context itself. A link may lead to a span of any age.
+    # Pass age 0, so that `follow` always returns the context. The age of these events does not matter, because a link may lead to a
+    # span of any age.
     contexts = [follow(event.traceparent, age=timedelta(0))[0] for event in others]
     links += tuple(Link(trace.get_current_span(context).get_span_context()) for context in contexts)
     with span("settle", SpanKind.PRODUCER, parent=parent, links=links) as made:

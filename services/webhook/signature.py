@@ -12,19 +12,23 @@ from collections.abc import Sequence
 
 HEADER = "x-signature-sha256"
 SIGNATURE = re.compile("(?:sha256=)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
-"""Four public receivers strip a prefix `sha256=`, which GitHub writes. One of them reports that BMC sends it now and then."""
+"""
+The prefix `sha256=`, which GitHub writes, is optional.
+
+Four public receivers strip this prefix, and one of them reports that BMC sometimes sends it.
+"""
 
 
 def find_secret(body: bytes, signatures: Sequence[str], secrets: Sequence[bytes]) -> int | None:
     """
-    Return the number of the secret that signed the body, starting at 1, or None if none did. Compare in constant time.
+    Return the number of the secret that signed the body, starting at 1, or None if no secret did. Compare in constant time.
 
-    Refuse several headers: proxies and libraries do not agree on which one counts.
+    Refuse a request with several signature headers, because proxies and libraries do not agree on which of them is valid.
     """
     if len(signatures) != 1 or not (signature := SIGNATURE.fullmatch(signatures[0])):
         return None
-    # The pattern accepts only ASCII, because `compare_digest` raises for other text.
+    # The text is ASCII, because the pattern accepts no other characters. For other text, `compare_digest` would raise an error.
     given = signature[1].lower()
-    # Try every secret, even after one fits, so that the time does not reveal which one it was.
+    # Try every secret, even after one matches, so that the time does not reveal which secret matched.
     fits = [hmac.compare_digest(given, hmac.new(secret, body, hashlib.sha256).hexdigest()) for secret in secrets]
     return fits.index(True) + 1 if any(fits) else None

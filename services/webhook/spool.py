@@ -1,9 +1,9 @@
 """
-The spool: a folder with the deliveries that the database could not take, one file each, ordered by the time of arrival.
+The spool is a folder with the deliveries that the database could not take, one file each, ordered by the time of arrival.
 
-Files are written atomically and survive a power cut. A file has the raw body, whose signature was verified, and all other values from
-which the event is read, so that each reading gives the same event. All functions wait for the disk: call them in a thread, one at
-a time.
+Files are written atomically and survive a power cut. A file contains the raw body, whose signature was verified, and all other values
+that are needed to build the event, so that each reading gives the same event. All functions block on disk I/O: call them in a thread,
+one at a time.
 """
 
 import hashlib
@@ -19,16 +19,20 @@ from coffee_ledger.errors import LedgerError
 from coffee_ledger.events import Event, read_event
 
 EVENTS_MAX = 10_000
-"""A page that is paid every minute needs days to reach this. Listing a larger folder would be slow."""
+"""
+The largest number of files in the spool, because listing a larger folder would be slow.
+
+A page with one payment per minute reaches the limit only after about a week without a database.
+"""
 
 BYTES_MAX = 64 * 1024 * 1024
-"""A few kilobytes per event, and little compared with the space that a working disk has left."""
+"""The largest size of all files together. The limit allows a few kilobytes per event and is small for a disk in normal operation."""
 
 WAITS, BEGUN, ASIDE = ".event", ".part", ".unreadable"
 BEGUN_SECONDS_MAX = 60
-"""An unfinished file that is older was left by a crash. A younger one may belong to another replica that is writing it."""
+"""An unfinished file older than this was left by a crash and is removed. Another replica may still be writing a younger file."""
 
-# Bodies contain names and e-mail addresses.
+# Only the owner may read the files, because bodies contain names and e-mail addresses.
 OWNER_ONLY = 0o600
 
 
@@ -55,7 +59,7 @@ class VerifiedDelivery:
     traceparent: str | None
 
     def read(self) -> Event:
-        """Read its event. Each reading gives the same event, also after a restart."""
+        """Build the event of the delivery. Each call gives the same event, also after a restart."""
         event = read_event(self.body, received_at=self.received_at, nonce=self.nonce)
         return replace(event, verified_by=self.verified_by, traceparent=self.traceparent)
 
@@ -64,14 +68,14 @@ class VerifiedDelivery:
 class _File:
     bytes: int
     since: float
-    """The time of the last write, in Unix time."""
+    """The Unix time of the last write."""
 
 
 class Spool:
     """
     Stores deliveries in *folder*.
 
-    Remembers the files of the last `look` and its own changes since then, so that draining needs only one listing of the folder.
+    The object remembers the files found by the last `look` and the changes it made since then, so that a drain lists the folder only once.
     """
 
     def __init__(self, folder: Path, *, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
@@ -95,7 +99,7 @@ class Spool:
         """List the folder. Return the names of the files that wait to be settled, oldest first."""
         with os.scandir(self._folder) as entries:
             found = {entry.name: _File(stat.st_size, stat.st_mtime) for entry in entries if (stat := _stat(entry))}
-        # A name begins with the time of arrival, so this is the order of arrival.
+        # A name begins with the time of arrival, so sorting the names gives the order of arrival.
         waiting = sorted(name for name in found if name.endswith(WAITS))
         self._waiting = {name: found[name] for name in waiting}
         self._aside = {name: file for name, file in found.items() if name.endswith(ASIDE)}
@@ -104,7 +108,7 @@ class Spool:
 
     def keep(self, delivery: VerifiedDelivery) -> str:
         """
-        Store a delivery and return the name of its file. When this returns, the file is on disk.
+        Store a delivery and return the name of its file. When the function returns, the file is on disk.
 
         Raises:
             NotSpooledError: The spool is full, or an I/O error occurred.
@@ -119,7 +123,7 @@ class Spool:
             self._put(begun, content)
         except OSError as error:
             with suppress(OSError):
-                # If this fails too, `sweep` removes the file at a later start.
+                # If the file cannot be removed either, `sweep` removes it at a later start.
                 begun.unlink(missing_ok=True)
             raise NotSpooledError(error.strerror or type(error).__name__) from error
         self._waiting[f"{name}{WAITS}"] = _File(len(content), time.time())
@@ -142,7 +146,7 @@ class Spool:
 
     def read(self, name: str) -> VerifiedDelivery | None:
         """
-        Read a file that waits. Return None if it is gone: another replica has settled it.
+        Read the file of a delivery that waits. Return None if the file no longer exists, because another replica has settled it.
 
         Raises:
             UnreadableFileError: The file is damaged or is not a delivery.
@@ -164,7 +168,7 @@ class Spool:
 
     def put_aside(self, name: str) -> None:
         """Rename an unreadable file, so that it is kept for an operator and not read again."""
-        # Another replica may have put it aside or settled it.
+        # The file may be gone: another replica may have put it aside or settled it.
         with suppress(FileNotFoundError):
             (self._folder / name).rename(self._folder / f"{name}{ASIDE}")
         file = self._drop(name)
@@ -172,14 +176,14 @@ class Spool:
             self._aside[f"{name}{ASIDE}"] = file
 
     def _drop(self, name: str) -> _File | None:
-        """Stop counting a file among those that wait. Return it, or None if it was not counted."""
+        """Remove a file from the list of waiting files. Return the entry, or None if the file was not in the list."""
         file = self._waiting.pop(name, None)
         if file is not None:
             self._bytes -= file.bytes
         return file
 
     def sweep(self) -> None:
-        """Remove unfinished files. Their deliveries were never answered with 200."""
+        """Remove unfinished files. No payment is lost: their deliveries were never answered with 200, so BMC sends them again."""
         for begun in self._folder.glob(f"*{BEGUN}"):
             with suppress(FileNotFoundError):
                 if time.time() - begun.stat().st_mtime > BEGUN_SECONDS_MAX:
@@ -190,12 +194,16 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
     try:
         return entry.stat(follow_symlinks=False)
     except FileNotFoundError:
-        # Another replica settled the file after it was listed.
+        # The file is gone, because another replica settled its delivery after the folder was listed.
         return None
 
 
 def _write(delivery: VerifiedDelivery) -> bytes:
-    """Return the content of a file: a digest of the rest in the first line, the metadata as JSON in the second, then the body."""
+    """
+    Return the content of a file.
+
+    The first line is a digest of everything after it. The second line is the metadata as JSON. The body follows.
+    """
     known = {
         "received_at": delivery.received_at.isoformat(),
         "nonce": delivery.nonce,

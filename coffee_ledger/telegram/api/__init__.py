@@ -1,1 +1,1 @@
-"""The Mini App's API: JSON endpoints and a stream of events. The user is identified by data that Telegram signed."""
+"""The Mini App's API has JSON endpoints and a stream of events. Data that Telegram signed identifies the user."""

@@ -1,4 +1,4 @@
-"""The endpoints under `/api/`. The user is taken from the data that Telegram signed, never from the page."""
+"""The endpoints under `/api/`. They take the user's id from data that Telegram signed, never from values that the page sends."""
 
 import asyncio
 import json
@@ -34,33 +34,34 @@ REQUEST_BYTES_MAX = 16 * 1024
 REQUESTS_BURST, REQUESTS_PER_SECOND = 40, 1.0
 """The rate limit of each user."""
 
-# How often a stream checks whether its page was closed, because closing a page triggers no event.
+# The period at which a stream checks whether its page was closed, because closing a page triggers no event.
 STREAM_CHECK_SECONDS = 1.0
 STREAM_RETRY_SECONDS = 15.0
-"""A page may request a stream again this long after it was refused or displaced. Meanwhile it polls the state."""
+"""The time after which a page may request a stream again if its stream was refused or displaced. Meanwhile the page polls the state."""
 
 STREAM_SEND_SECONDS = 20.0
-"""A stream ends if the page does not receive an event within this time."""
+"""The longest time for sending an event. A stream ends if its page does not receive an event within this time."""
 
 Endpoint = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
 class Api:
-    """The Mini App's API."""
+    """The endpoints of the Mini App's API and the objects that they need."""
 
     context: Context
     token: str
     live: Live
     find_username: Callable[[], Awaitable[str | None]]
-    """Find the bot's own username; None if Telegram does not answer in time."""
+    """Finds the bot's own username. Returns None if Telegram does not answer in time."""
     send_code: Callable[[Visitor, PendingPayment], None]
-    """Send the code of a new pending payment into the chat, where Telegram has a button that copies it."""
+    """Sends the code of a new pending payment into the chat, because Telegram has buttons that copy a text."""
     bodies: BodyReader = field(default_factory=lambda: BodyReader(bytes_max=REQUEST_BYTES_MAX))
 
     def make_app(self) -> web.Application:
-        """Make the application to mount at `/api`."""
-        # The first middleware is the outermost, so spans and counters see the answers into which `answer_problems` turns errors.
+        """Make the application, which the caller must mount at `/api`."""
+        # The first middleware is the outermost. `answer_problems` is the innermost and turns errors into answers, so that spans and
+        # counters see these answers.
         app = web.Application(middlewares=[trace_requests, count_answers, answer_problems])
         bucket = TokenBucket(burst=REQUESTS_BURST, per_second=REQUESTS_PER_SECOND)
         routes: dict[tuple[str, str], Endpoint] = {
@@ -69,12 +70,12 @@ class Api:
             ("POST", "/payments"): self._open_payment,
             ("POST", "/payments/{payment_id}/cancel"): self._cancel_payment,
         }
-        # `/offer` needs no user, because a page that was opened by a keyboard button gets no initData.
+        # Do not require a user for `/offer`, because a page that was opened by a keyboard button gets no initData.
         app.router.add_get("/offer", self._show_offer)
         for (method, path), answer in routes.items():
             app.router.add_route(method, path, self._authorised(answer, bucket))
         app.on_response_prepare.append(_forbid_caching)
-        # Without this, a stop would wait until the open pages are closed.
+        # End the streams at a stop. Otherwise the stop would wait until the open pages are closed.
         app.on_shutdown.append(self._end_streams)
         return app
 
@@ -86,7 +87,8 @@ class Api:
             visitor = read_init_data(authorization, token=self.token, now=self.context.clock())
             if isinstance(visitor, InitDataProblem):
                 raise ProblemError(401, visitor)
-            # Check the rate limit after the signature, so that strangers cannot use up a user's requests, and before any query.
+            # Check the rate limit after the signature, so that strangers cannot use up a user's requests. Check it before any query, so
+            # that refused requests do not load the database.
             wait_seconds = bucket.take(visitor.telegram_id, asyncio.get_running_loop().time())
             if wait_seconds:
                 raise too_many_requests(wait_seconds)
@@ -96,9 +98,9 @@ class Api:
                 language=visitor.language,
                 username=visitor.username,
                 now=self.context.clock(),
-                # A user who was erased and only looks at the page stays erased.
+                # With GET, the user only looks at the page, so a user whose data was erased stays erased.
                 is_acting=request.method != hdrs.METH_GET,
-                # Opening the page does not show that the bot can reach the user: they may have blocked it.
+                # A user who opens the page may have blocked the bot, so do not record that the bot can reach them.
                 is_in_chat=False,
             )
             return await answer(request, replace(visitor, language=spoken))
@@ -118,9 +120,10 @@ class Api:
         body = await self.bodies.read(request)
         if isinstance(body, Unread):
             raise ProblemError(body.status, "request_unreadable")
-        # Invalid UTF-8 becomes unreadable data, which `_read_amount` refuses.
+        # Replace invalid UTF-8 instead of raising an error. `_read_amount` then refuses the data.
         requested = self._read_amount(body.decode(errors="replace"), visitor)
-        # Use a new key for each request. If the page repeats a request, `open_payment` returns the open payment of this amount.
+        # Use a new key for each request. A repeated request still opens no second payment, because `open_payment` returns the open
+        # payment of this amount.
         asked = Request(
             f"app:{uuid.uuid4().hex}", visitor.telegram_id, requested.amount, requested.currency, requested.payment_id
         )
@@ -138,7 +141,7 @@ class Api:
             raise ProblemError(409, "too_many_open", {"count": error.open_max}) from None
         except PaymentIdTakenError:
             raise ProblemError(400, "request_unreadable") from None
-        # An open payment that is shown again keeps its earlier `created_at`.
+        # If an open payment is shown again, its `created_at` is earlier than *now*.
         is_new = payment.created_at == now
         if is_new:
             log.info("pending payment recorded", payment_id=payment.payment_id, telegram_id=visitor.telegram_id)
@@ -156,14 +159,14 @@ class Api:
         if cancelling is None:
             raise ProblemError(404, "payment_unknown")
         payment = cancelling.payment
-        # A second cancellation succeeds; a payment that expired or was completed cannot be cancelled.
+        # Answer a repeated cancellation like the first. Refuse to cancel a payment that expired or was completed.
         if not cancelling.is_new and payment.status != "cancelled":
             raise ProblemError(409, "payment_ended", {"status": payment.status})
         return web.json_response(show_payment(ShownPayment(payment, paid=None), self.context))
 
     async def _stream_states(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
         try:
-            # Watch before the first query, so that no change in between is missed.
+            # Begin to watch before the first query, so that a change between the query and the stream is not missed.
             with self.live.watch(visitor.telegram_id) as watcher:
                 first = await self._state_of(visitor)
                 async with sse_response(request, send_timeout=STREAM_SEND_SECONDS, sep="\n") as stream:
@@ -188,10 +191,10 @@ class Api:
                 if state != sent:
                     await stream.send(state, event="state")
                     sent = state
-                # The stream must end when its initData expires, even if nothing changes.
+                # Wait at most until the initData expires, because the stream must end then, even if nothing changes.
                 seconds_left = (visitor.trusted_until - self.context.clock()).total_seconds()
                 if await wait_for_event(watcher.changed, seconds=min(STREAM_CHECK_SECONDS, max(seconds_left, 0))):
-                    # Clear before the query: a change during the query sets it again.
+                    # Clear the event before the query, because a change during the query sets it again.
                     watcher.changed.clear()
                     state = await self._state_of(visitor)
         # End the stream. Its headers were sent, so an error answer is no longer possible, and the page connects again.
@@ -221,11 +224,11 @@ class Api:
 
 
 def _is_open(request: web.Request) -> bool:
-    """Tell whether the connection is still open; closing a page triggers no event."""
+    """Tell whether the connection is still open. Check this regularly, because closing a page triggers no event."""
     return request.transport is not None and not request.transport.is_closing()
 
 
 async def _forbid_caching(_request: web.Request, response: web.StreamResponse) -> None:
-    # The answers contain balances and codes.
+    # Forbid caching, because the answers contain balances and codes.
     response.headers["Cache-Control"] = "no-store"
     response.headers.popall("Server", None)

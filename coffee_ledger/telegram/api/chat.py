@@ -1,4 +1,4 @@
-"""The Mini App's calls to Telegram: the bot's username, and a message with the code in the chat."""
+"""The Mini App's calls to Telegram. They find the bot's username and send a message with the code into the chat."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from coffee_ledger.telegram.conversation.pay import describe
 
 log = structlog.stdlib.get_logger()
 
-# Short, because a page that is opening waits for the answer.
+# The timeout is short, because a page that is opening waits for the answer.
 USERNAME_SECONDS = 3.0
 USERNAME_PAUSE_SECONDS = 30.0
-"""After a failure, Telegram is not asked again for this time, so that pages do not wait for it during an outage."""
+"""The time after a failure in which Telegram is not called again, so that pages do not wait for it during an outage."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Chat:
     context: Context
     tasks: asyncio.TaskGroup
     _failed_at: float | None = None
-    """By the event loop's clock."""
+    """The time of the last failure, by the event loop's clock, or None if there was none."""
 
     async def find_username(self) -> str | None:
         """Return the bot's username, which aiogram caches, or None while Telegram does not answer."""
@@ -42,7 +42,9 @@ class Chat:
 
     def send_code(self, visitor: Visitor, payment: PendingPayment) -> None:
         """
-        Send the code into the chat without waiting for it. Not every phone lets a page write to the clipboard.
+        Start to send the code into the chat, and do not wait for the result.
+
+        The user can copy the code in the chat, because not every phone lets a page write to the clipboard.
 
         Source: https://github.com/tdlib/telegram-bot-api/issues/320, read November 2026.
         """
@@ -53,5 +55,5 @@ class Chat:
         try:
             await self.bot.send_message(visitor.telegram_id, text, reply_markup=keyboard)
         except Exception as error:  # noqa: BLE001 — aiogram raises other errors for some answers, and this must not end the bot
-            # The user never pressed Start, or Telegram is busy. The page shows the code as well.
+            # Only log the error: the user may never have pressed Start, or Telegram is busy. The page shows the code as well.
             log.warning("code not sent into the chat", payment_id=payment.payment_id, error=type(error).__name__)

@@ -8,14 +8,14 @@ from coffee_ledger.telegram.metrics import API_REQUESTS, API_ROUTES, OTHER_ROUTE
 
 @web.middleware
 async def count_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count a request after its answer; register it around `answer_problems`, which turns errors into answers."""
+    """Count a request by its answer. Register this middleware outside of `answer_problems`, which turns errors into answers."""
     answer = await handler(request)
     API_REQUESTS.labels(route_label(request), answer_label(answer.status)).inc()
     return answer
 
 
 def route_label(request: web.Request) -> str:
-    """Return the pattern of the route, never the path itself, which may hold a code."""
+    """Return the pattern of the route. Do not return the path itself, because the path may contain a code."""
     resource = request.match_info.route.resource
     route = resource.canonical if resource else OTHER_ROUTE
     return route if route in API_ROUTES else OTHER_ROUTE

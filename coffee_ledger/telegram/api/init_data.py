@@ -1,5 +1,5 @@
 """
-Read which user opened the Mini App, from the data that Telegram signs with the bot's token.
+Identify the user who opened the Mini App by the init data, which Telegram signs with the bot's token.
 
 Source: https://core.telegram.org/bots/webapps, "Validating data received via the Mini App", read November 2026.
 """
@@ -19,7 +19,7 @@ from coffee_ledger.telegram.speech import language_of
 
 AGE_MAX = timedelta(hours=1)
 CLOCK_DIFFERENCE_MAX = timedelta(minutes=1)
-"""The time by which Telegram's clock may be ahead of ours."""
+"""The largest time by which Telegram's clock may be ahead of ours."""
 
 BYTES_MAX = 4096
 SCHEME = "tma "
@@ -35,7 +35,7 @@ class InitDataProblem(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Visitor:
-    """The user who opened the Mini App, as verified by the init data. It must not be trusted after *trusted_until*."""
+    """The user who opened the Mini App, as verified by the init data. The init data must not be trusted after *trusted_until*."""
 
     telegram_id: TelegramId
     language: str
@@ -56,7 +56,7 @@ class _Fields(BaseModel):
 
 
 def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor | InitDataProblem:
-    """Check the header `Authorization: tma <initData>`: first its signature, in constant time, then its content."""
+    """Check the header `Authorization: tma <initData>`. Check its signature first, in constant time, and then its content."""
     if not authorization.startswith(SCHEME) or len(authorization) <= len(SCHEME):
         return InitDataProblem.MISSING
     received = authorization.removeprefix(SCHEME)
@@ -67,7 +67,7 @@ def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor 
         signed = _Fields.model_validate(fields)
         user = _User.model_validate_json(signed.user)
     except ValidationError:
-        # Signed, but without a user: the page was opened from a channel or an inline message.
+        # The data is signed but contains no user, because the page was opened from a channel or an inline message. Refuse the data.
         return InitDataProblem.FORGED
     opened_at = datetime.fromtimestamp(signed.auth_date, UTC)
     if user.is_bot or opened_at > now + CLOCK_DIFFERENCE_MAX:
@@ -78,12 +78,16 @@ def read_init_data(authorization: str, *, token: str, now: datetime) -> Visitor 
 
 
 def _split(received: str) -> dict[str, str] | None:
-    """Split the fields; None if one occurs twice, because it would be unclear which value was signed."""
-    # Telegram percent-encodes all characters that are not ASCII.
+    """
+    Split the fields of the init data. Return None if the data is malformed.
+
+    Data in which a field occurs twice is refused, because it would be unclear which value was signed.
+    """
+    # Refuse characters that are not ASCII, because Telegram percent-encodes them.
     if len(received) > BYTES_MAX or not received.isascii():
         return None
     try:
-        # Telegram signs empty fields too, so they must be kept.
+        # Keep empty fields, because Telegram signs them too.
         pairs = parse_qsl(received, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=50)
     except ValueError:
         return None
@@ -92,9 +96,9 @@ def _split(received: str) -> dict[str, str] | None:
 
 
 def _is_signed(fields: dict[str, str], token: str) -> bool:
-    """Check the `hash`. The field `signature`, which is for third parties, counts as data like any other field."""
+    """Check the field `hash`. The field `signature` is for third parties, so it is treated as signed data like all other fields."""
     signed = "\n".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "hash")
     secret = hmac.new(b"WebAppData", token.encode(), hashlib.sha256).digest()
     expected = hmac.new(secret, signed.encode(), hashlib.sha256).hexdigest()
-    # As bytes, because `compare_digest` raises for text that is not ASCII.
+    # Compare bytes, because `compare_digest` raises an error for text that is not ASCII.
     return hmac.compare_digest(expected.encode(), fields.get("hash", "").encode())

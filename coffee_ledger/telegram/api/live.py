@@ -1,7 +1,7 @@
 """
-Tell open pages of the Mini App when something changed for their user.
+Notify open pages of the Mini App when something changed for their user.
 
-One query serves all pages. It runs after each NOTIFY, and on a timer as well, because a NOTIFY may be lost.
+One query finds the changes for all pages. The query runs after each NOTIFY, and also at intervals, because a NOTIFY may be lost.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = structlog.stdlib.get_logger()
 
 CHECK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
-"""The pause after a query. A burst of NOTIFY during it causes only one more query."""
+"""The pause after a query. All NOTIFY messages that arrive during the pause cause only one more query."""
 
 WATCHERS_MAX = 1000
 WATCHERS_OF_USER_MAX = 5
@@ -32,15 +32,15 @@ class TooManyWatchersError(LedgerError):
     """The user has `WATCHERS_OF_USER_MAX` pages open."""
 
 
-# Compared by identity, so that `list.remove` removes this page and not an equal one.
+# Compare watchers by identity, so that `list.remove` removes this watcher and not an equal one.
 @dataclass(eq=False)
 class Watcher:
-    """An open page."""
+    """An open page of the Mini App that waits for changes."""
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when something may have changed for the user."""
+    """The event that is set when something may have changed for the user."""
     is_displaced: bool = False
-    """The stream to this page must end, because another page took its place."""
+    """Whether the stream to this page must end, because a newer page displaced it."""
 
 
 class Live:
@@ -49,13 +49,13 @@ class Live:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._hint = asyncio.Event()
-        # Users are in the order in which they opened a page, and so are the pages of each user.
+        # The users are in the order in which they opened their first page. The pages of each user are in the order of opening too.
         self._watchers: defaultdict[TelegramId, list[Watcher]] = defaultdict(list)
         self._marks: dict[TelegramId, str] = {}
         self.is_stopping = False
 
     def wake(self) -> None:
-        """Look for changes soon, because of a NOTIFY."""
+        """Make `run` look for changes soon. Call this method after a NOTIFY."""
         self._hint.set()
 
     def stop(self) -> None:
@@ -68,10 +68,10 @@ class Live:
     @contextmanager
     def watch(self, telegram_id: TelegramId) -> Iterator[Watcher]:
         """
-        Yield a watcher for the user; above `WATCHERS_MAX` it displaces another one.
+        Yield a watcher for the user. If there are more than `WATCHERS_MAX` watchers then, displace another one.
 
         Raises:
-            TooManyWatchersError: The user must close a page first.
+            TooManyWatchersError: The user has too many open pages and must close one first.
         """
         if len(self._watchers.get(telegram_id, ())) >= WATCHERS_OF_USER_MAX:
             raise TooManyWatchersError
@@ -82,13 +82,17 @@ class Live:
         try:
             yield watcher
         finally:
-            # `_displace_one` has removed it already.
+            # Do not remove a displaced watcher, because `_displace_one` has removed it already.
             if not watcher.is_displaced:
                 self._remove(telegram_id, watcher)
 
     def _displace_one(self) -> None:
-        """End the oldest page of the user with the most pages. If several users have as many, choose the one who watched longest."""
-        # If several users have as many pages, `max` returns the first of them, who has watched longest.
+        """
+        End the stream to the oldest page of the user who has the most pages.
+
+        If several users have the same number of pages, choose the user who has watched longest.
+        """
+        # `max` returns the first of several users with the same number of pages, which is the user who has watched longest.
         largest = max(self._watchers, key=lambda telegram_id: len(self._watchers[telegram_id]))
         oldest = self._watchers[largest][0]
         self._remove(largest, oldest)
@@ -98,14 +102,14 @@ class Live:
     def _remove(self, telegram_id: TelegramId, watcher: Watcher) -> None:
         self._watchers[telegram_id].remove(watcher)
         if not self._watchers[telegram_id]:
-            # Bounds memory: only users with an open page have an entry.
+            # Remove the entries of a user without an open page, so that the memory is bounded.
             del self._watchers[telegram_id]
             self._marks.pop(telegram_id, None)
 
     async def run(self) -> None:
         while True:
             await wait_for_event(self._hint, seconds=CHECK_SECONDS)
-            # Clear before the query: a NOTIFY during the query sets it again.
+            # Clear the event before the query, because a NOTIFY during the query sets it again.
             self._hint.clear()
             try:
                 await self._wake_watchers()
@@ -119,7 +123,7 @@ class Live:
         for telegram_id, mark in (await find_changes(self._pool, list(self._watchers))).items():
             if self._marks.get(telegram_id) == mark:
                 continue
-            # A page that was opened during the query is woken too. That costs only one more query of its state.
+            # Also wake pages that were opened during the query, although this may be unnecessary. It costs only one query of the state.
             for watcher in self._watchers.get(telegram_id, ()):
                 # Set the mark inside the loop, so that a user whose last page was closed during the query gets no mark.
                 self._marks[telegram_id] = mark

@@ -1,4 +1,4 @@
-"""Problems with a request: a status and a name; the Mini App has a text for each name."""
+"""Problems with a request. Each problem has a status and a name, and the Mini App has a text for each name."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +14,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ProblemError(LedgerError):
-    """Answered as `{"error": name, …fields}`."""
+    """A problem with a request. The answer to the request is `{"error": name, …fields}`."""
 
     def __init__(self, status: int, name: str, fields: Mapping[str, str | int | list[str]] | None = None) -> None:
         super().__init__(name)
@@ -29,7 +29,7 @@ def too_many_requests(wait_seconds: float) -> ProblemError:
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn errors into answers that name the problem and repeat nothing of the request."""
+    """Turn errors into answers that contain the name of the problem but no part of the request."""
     try:
         return await handler(request)
     except ProblemError as problem:
@@ -37,14 +37,14 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except DatabaseAwayError:
         return _answer(ProblemError(503, "service_away", {"retry_after": 5}))
     except web.HTTPException as error:
-        # aiohttp raises redirects as exceptions too.
+        # Pass on redirects, because aiohttp raises them as exceptions too.
         if error.status < 400:
             raise
         return _answer(
             ProblemError(error.status, {404: "not_found", 405: "not_found"}.get(error.status, "request_unreadable"))
         )
     except ConnectionError:
-        # The page was closed during the request, so this answer reaches no one.
+        # The page was closed during the request, so the content of this answer does not matter.
         return _answer(ProblemError(400, "request_unreadable"))
     except Exception:
         log.exception("request not answered", method=request.method)

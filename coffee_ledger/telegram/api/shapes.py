@@ -1,4 +1,4 @@
-"""Build the JSON that the Mini App reads, by pure functions. Amounts are strings, times are ISO 8601."""
+"""Pure functions that build the JSON for the Mini App. Amounts are strings, and times are in ISO 8601."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ Json = Mapping[str, Any]
 
 
 def show_offer(context: Context, *, bot: str | None) -> Json:
-    """Describe the amounts and rates; *bot* is the bot's username, or None if Telegram did not answer."""
+    """Describe the amounts and rates. *bot* is the bot's username, or None if Telegram did not answer."""
     return {
         "bot": bot,
         "bot_url": bot and f"https://t.me/{bot}",
@@ -59,7 +59,7 @@ def _tile(amount: Decimal, currency: str, rates: Rates) -> Json:
 
 
 def _credits(payment: PendingPayment, rates: Rates) -> int:
-    # A currency may have lost its rate since the payment was opened.
+    # Show 0 credits if the operator has removed the rate of the currency since the payment was opened.
     return rates.credits_for(payment.amount, payment.currency) or 0
 
 

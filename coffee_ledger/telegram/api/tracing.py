@@ -1,4 +1,4 @@
-"""Trace the Mini App's requests as a part of the trace that the proxy began."""
+"""Trace the Mini App's requests. Their spans belong to the trace that the proxy began."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -7,16 +7,16 @@ from opentelemetry.trace import SpanKind
 from coffee_ledger.runtime.tracing import read_parent, span
 
 STREAM = "/events"
-"""The stream is not traced. It stays open as long as the page, so its span would end too late to be found."""
+"""The path of the stream, which is not traced. A stream stays open as long as its page, so its span would end too late to be found."""
 
 
 @web.middleware
 async def trace_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Make a span for each request with credentials; strangers cannot create spans."""
+    """Make a span for each request with an `Authorization` header. Requests of strangers, such as scanners, create no spans."""
     resource = request.match_info.route.resource
     if resource is None or resource.canonical.endswith(STREAM) or "Authorization" not in request.headers:
         return await handler(request)
-    # Named by the pattern of the route, because the path may hold a code.
+    # Name the span by the pattern of the route, because the path may contain a code.
     with span(f"{request.method} {resource.canonical}", SpanKind.SERVER, parent=read_parent(request.headers)) as made:
         made.set_attribute("http.route", resource.canonical)
         answer = await handler(request)

@@ -1,1 +1,1 @@
-"""The conversation with users: a router for each topic."""
+"""The conversation with users. Each topic has its own module and router."""

@@ -1,4 +1,4 @@
-"""/balance and /history."""
+"""Handle /balance and /history."""
 
 from aiogram import Router
 from aiogram.filters import Command
@@ -11,7 +11,11 @@ from coffee_ledger.telegram.speech import Speech
 
 HISTORY_MAX = 10
 CAUSE_LENGTH_MAX = 100
-"""Other bots write causes of any length, and Telegram refuses messages of more than 4,096 characters."""
+"""
+The length at which a cause is cut off.
+
+Other bots write causes of any length, and Telegram refuses messages of more than 4,096 characters.
+"""
 
 
 def make_router() -> Router:

@@ -54,13 +54,13 @@ async def press_cancel(press: CallbackQuery, callback_data: CancelPayment, conte
 
 
 async def _rewrite(press: CallbackQuery, text: str) -> None:
-    """Replace the message with the button by *text*; send it as a new message if Telegram refuses the edit."""
+    """Replace the message with the button by *text*. If Telegram refuses the edit, send *text* as a new message."""
     if press.message is None:
         return
     if isinstance(press.message, Message):
         try:
             await press.message.edit_text(text)
-        # For example, the message is too old to be edited, or was deleted.
+        # Telegram refuses the edit, for example because the message is too old or was deleted.
         except TelegramBadRequest:
             pass
         else:
@@ -69,7 +69,11 @@ async def _rewrite(press: CallbackQuery, text: str) -> None:
 
 
 def describe(done: Cancelling | None, speech: Speech) -> str:
-    """Say what /cancel did. The payment may have ended after it was found open, because its charge came or its time was over."""
+    """
+    Return the answer to /cancel.
+
+    The payment may have ended after it was found open, because its charge arrived or because it expired.
+    """
     if done is None:
         return speech.say("cancel-nothing")
     return _confirm(done.payment, speech) if done.is_new else speech.say(ENDED[done.payment.status])

@@ -1,5 +1,7 @@
 """
-Claims, "I paid but nothing came": ask for the day, the amount and the name, and pass the answers to the operators.
+Take the claims of users who say "I paid but nothing came".
+
+The bot asks for the day, the amount and the name, and passes the answers to the operators.
 
 The answers to the user do not depend on the charges that exist, so they reveal nothing about the payments of others.
 """
@@ -52,7 +54,7 @@ NAME_LENGTH_MAX = 100
 
 
 class ClaimDialogue(StatesGroup):
-    """The question that is open. Kept in memory, so after a restart the first question comes again."""
+    """The question that the user must answer next. It is stored in memory only, so after a restart the dialogue begins again."""
 
     day = State()
     amount = State()
@@ -60,7 +62,7 @@ class ClaimDialogue(StatesGroup):
 
 
 AnyMessage = Message | InaccessibleMessage
-"""A message to answer. Telegram no longer delivers the content of an old one, but its chat is known."""
+"""A message to answer. Telegram does not deliver the content of an old message, but the bot can answer it because its chat is known."""
 
 
 class CommandsEndDialogue(BaseMiddleware):
@@ -79,7 +81,7 @@ def make_router() -> Router:
     router.callback_query.register(begin_by_button, ClaimButton.filter(F.what == ClaimAction.BEGIN))
     # During the dialogue, /cancel ends the dialogue and not a pending payment.
     router.message.register(stop_by_command, Command("cancel"), StateFilter(ClaimDialogue))
-    # Commands are never answers. Their own handlers take them.
+    # Do not treat commands as answers to a question, because they have their own handlers.
     answer = F.text & ~F.text.startswith("/")
     router.message.register(take_day, StateFilter(ClaimDialogue.day), answer)
     router.message.register(take_amount, StateFilter(ClaimDialogue.amount), answer)
@@ -90,7 +92,7 @@ def make_router() -> Router:
     router.callback_query.register(
         skip_name, ClaimButton.filter(F.what == ClaimAction.SKIP_NAME), StateFilter(ClaimDialogue.name)
     )
-    # A press on a button of another question than the open one; without an open question, the dialogue begins again.
+    # Match presses on a button of a question that is not open. If another question is open, ignore the press. Otherwise begin again.
     late = or_f(ClaimDay.filter(), ClaimAmount.filter(), ClaimButton.filter(F.what == ClaimAction.SKIP_NAME))
     router.callback_query.register(overlook, late, StateFilter(ClaimDialogue))
     router.callback_query.register(begin_anew, late)
@@ -111,9 +113,9 @@ async def begin_by_button(press: CallbackQuery, context: Context, state: FSMCont
 
 
 async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) -> None:
-    """Begin again after an answer to a question that is not open: it was asked before a restart, or all were answered."""
+    """Begin again after an answer to a question from before a restart. If the claim was sent already, ignore the answer."""
     user = TelegramId(press.from_user.id)
-    # All questions were answered and the claim waits, so a late press changes nothing.
+    # All questions were answered and the claim waits for an operator, so a late press must change nothing.
     if await find_open_claim(context.pool, user):
         await overlook(press)
         return
@@ -123,7 +125,7 @@ async def begin_anew(press: CallbackQuery, context: Context, state: FSMContext) 
 
 
 async def overlook(press: CallbackQuery) -> None:
-    """Ignore a second press on the same button: the next question was sent already."""
+    """Ignore a press on a button of an earlier question, because a later question was sent already."""
     await press.answer()
 
 
@@ -145,12 +147,12 @@ async def _begin(message: AnyMessage, user: TelegramId, context: Context, state:
 
 
 async def _likely_reasons(user: TelegramId, context: Context) -> list[str]:
-    """List the usual explanations: the payment has arrived already, or its code was not used yet."""
+    """Return a text for each usual explanation that applies: the payment has arrived already, or its code was not used yet."""
     lines = []
     if arrival := await find_arrival(context.pool, user, since=context.clock() - RECENT):
         lines.append(_arrived(arrival, context.speech))
     if open_now := await find_open_payments(context.pool, user):
-        # The newest, because open payments are listed oldest first.
+        # Name the newest open payment, which is the last one, because the query returns the oldest first.
         lines.append(context.speech.say("claim-code-open", code=show_code(open_now[-1].payment_id)))
     return lines
 
@@ -171,7 +173,7 @@ async def press_day(press: CallbackQuery, callback_data: ClaimDay, context: Cont
         if callback_data.days_ago < 0:
             await press.message.answer(context.speech.say("claim-which-day", **_examples(today)))
             return
-        # Clients can send any number.
+        # Limit the number of days, because clients can send any number.
         day = today - timedelta(days=min(callback_data.days_ago, DAYS_BACK_MAX))
         await _keep_day(press.message, day, context, state)
 
@@ -221,17 +223,17 @@ async def _raise(message: AnyMessage, user: TelegramId, name: str | None, contex
     speech = context.speech
     told = await state.get_data()
     claimed = ClaimedPayment(date.fromisoformat(told["day"]), Decimal(told["amount"]), told["currency"], name)
-    # Store the claim before the dialogue ends: if the database is away, the user can send the name again.
+    # Store the claim before ending the dialogue, so that the user can send the name again if the database is away.
     raised = await raise_claim(context.pool, user, claimed, now=context.clock())
     await state.clear()
     match raised:
         case NotRaised.OPEN_BEFORE:
-            # The user pressed twice, or raised a claim on another phone. Show the open claim.
+            # The user pressed twice, or raised a claim on another device. Show the open claim.
             await _begin(message, user, context, state)
         case NotRaised.TOO_MANY:
             await message.answer(speech.say("claim-too-many"))
         case Paused(until):
-            # Another claim was declined while these questions were answered.
+            # Another claim of the user was declined while the user answered the questions.
             await message.answer(_paused(until, speech))
         case claim_id:
             await message.answer(
@@ -262,7 +264,7 @@ async def stop(press: CallbackQuery, context: Context, state: FSMContext) -> Non
     await press.answer()
     if press.message is None:
         return
-    # The button may be old, and the claim sent since then.
+    # Check for an open claim, because the button may be old and the claim may have been sent since then.
     known = await find_open_claim(context.pool, TelegramId(press.from_user.id))
     if known is None:
         await press.message.answer(context.speech.say("claim-stopped"))

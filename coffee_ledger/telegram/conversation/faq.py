@@ -1,4 +1,4 @@
-"""/help: answers to frequent questions."""
+"""Handle /help, which answers frequent questions."""
 
 from aiogram import Router
 from aiogram.filters import Command

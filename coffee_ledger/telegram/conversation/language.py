@@ -1,4 +1,4 @@
-"""/language: choose the language of the bot's texts, commands and menu button."""
+"""Handle /language, by which a user chooses the language of the bot's texts, commands and menu button."""
 
 import structlog
 from aiogram import Bot, Router
@@ -29,7 +29,7 @@ async def ask(message: Message, context: Context) -> None:
 
 async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Context, bot: Bot) -> None:
     chosen = callback_data.language
-    # Clients can send any text.
+    # Ignore an unknown language, because clients can send any text.
     if chosen != AS_IN_TELEGRAM and chosen not in LANGUAGES:
         chosen = AS_IN_TELEGRAM
     is_lasting = chosen != AS_IN_TELEGRAM
@@ -50,7 +50,11 @@ async def take(press: CallbackQuery, callback_data: SpeakLanguage, context: Cont
 
 
 async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Context) -> None:
-    """Set the text of the menu button in one chat, because it has one text for all languages. Only log a failure."""
+    """
+    Set the text of the menu button in the user's chat. Only log a failure.
+
+    Each chat needs its own text, because the default button has one text for all languages.
+    """
     try:
         await show_menu_button(bot, user, language=language, app_url=context.app_url)
     except AiogramError as error:
@@ -58,8 +62,8 @@ async def speak_in_menu(bot: Bot, user: TelegramId, language: str, context: Cont
 
 
 async def show_commands(bot: Bot, user: TelegramId, language: str | None, context: Context) -> None:
-    """List the commands in one chat in the chosen language; None for the language of the user's Telegram app."""
-    # The list of an operator contains the desk's commands, and is set for each language.
+    """Show the commands in the user's chat in *language*. None means the language of the user's Telegram app."""
+    # Do not change the list of an operator. It also contains the desk's commands, and `list_desk_commands` sets it for all languages.
     if user in context.operators:
         return
     scope = BotCommandScopeChat(chat_id=user)

@@ -1,4 +1,4 @@
-"""Open a pending payment: by /pay, by a button, or from a Web App."""
+"""Open a pending payment after /pay, a press on a button, or data from a Web App."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -25,7 +25,7 @@ from coffee_ledger.telegram.keyboards import (
 log = get_logger()
 
 Reply = Callable[..., Awaitable[Any]]
-"""A function that sends a message into the chat: `message.answer`."""
+"""A function that sends a message into the chat, such as `message.answer`."""
 
 
 def make_router() -> Router:
@@ -61,12 +61,12 @@ async def choose_amount(press: CallbackQuery, context: Context) -> None:
 
 
 async def pick_amount(press: CallbackQuery, callback_data: PickAmount, context: Context) -> None:
-    # The button may be old, and the amounts or currencies changed since then.
+    # Check the amount again, because the button may be old and the accepted currencies may have changed since then.
     requested = read_amount(
         f"{callback_data.amount} {callback_data.currency}", currency=context.currency, currencies=context.currencies
     )
     if press.message is not None:
-        # Telegram may deliver the press again with the same id.
+        # Use the press's id as the key, because Telegram may deliver the press again with the same id.
         key = f"press:{press.id}"
         await _take(requested, press.message.answer, _sender(press.from_user), key, context)
     await press.answer()
@@ -81,7 +81,7 @@ async def _offer_amounts(answer: Reply, context: Context) -> None:
 
 
 async def offer_amount(message: Message, requested: RequestedAmount, context: Context) -> None:
-    """Offer this amount by a button; nothing is recorded before the press."""
+    """Send a button that opens a payment of this amount. Nothing is recorded before the user presses the button."""
     speech = context.speech
     text = speech.say("amount-offered", amount=speech.money(requested.amount, requested.currency))
     keyboard = one_amount_keyboard(speech, requested.amount, requested.currency, context.rates)
@@ -117,7 +117,7 @@ async def _take(
 
 
 def describe(payment: PendingPayment, context: Context) -> tuple[str, InlineKeyboardMarkup]:
-    """Explain how to pay: the text with the code, and its buttons."""
+    """Return the text that explains how to pay and contains the code, and the buttons of its message."""
     speech = context.speech
     text = speech.say(
         "payment-request",

@@ -1,4 +1,4 @@
-"""/start, the legal texts, the block and return of a user, and answers to unknown messages."""
+"""Handle /start, the commands that show legal texts, users who block or unblock the bot, and unknown messages."""
 
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus, ContentType
@@ -39,7 +39,11 @@ SAID_BY_PEOPLE = frozenset(
         ContentType.VOICE,
     }
 )
-"""The content types of messages that people write. Telegram itself writes the others, such as that a message was pinned."""
+"""
+The content types of messages that people send.
+
+Telegram itself generates messages of the other types, for example when a message was pinned. The bot must not answer those.
+"""
 
 
 def make_router() -> Router:
@@ -53,7 +57,7 @@ def make_router() -> Router:
 
 
 def make_last_router() -> Router:
-    """Make the router that answers all other messages and presses; include it last."""
+    """Make the router that answers all messages and presses that no other router handles. Include it last."""
     router = Router(name="last")
     router.message.register(answer_unknown, F.content_type.in_(SAID_BY_PEOPLE))
     router.callback_query.register(answer_old_button)
@@ -61,7 +65,11 @@ def make_last_router() -> Router:
 
 
 async def welcome(message: Message, command: CommandObject, bot: Bot, context: Context) -> None:
-    """Greet, and show the button to the Mini App. Anyone can write the payload of a link, so its amount is only offered."""
+    """
+    Greet the user, and show the button to the Mini App.
+
+    If the link contains an amount, only offer it by a button, because a stranger may have written the link.
+    """
     speech = context.speech
     assert message.from_user is not None
     words = speech.say("start", app="none" if context.app_url is None else "some")
@@ -71,7 +79,7 @@ async def welcome(message: Message, command: CommandObject, bot: Bot, context: C
         await offer_amount(message, requested, context)
     await speak_in_menu(bot, TelegramId(message.from_user.id), speech.language, context)
     if message.from_user.id in context.operators:
-        # When the bot started, Telegram refused this for operators who had not pressed Start yet.
+        # Set the operator's commands now: when the bot started, Telegram refused to set them if the operator had not pressed Start yet.
         await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
@@ -102,10 +110,10 @@ async def answer_unknown(message: Message, context: Context) -> None:
 
 def answer_to(message: Message) -> str:
     """Choose the answer to an unknown message."""
-    # Many users send the code to the bot; it belongs into the note on Buy Me a Coffee.
+    # Many users send the code to the bot by mistake. The answer explains that the code belongs into the note on Buy Me a Coffee.
     if read_codes(message.text or message.caption or "").holds_code:
         return "code-goes-elsewhere"
-    # Probably a receipt. The bot cannot read it, and explains claims instead.
+    # The message is probably a receipt. The bot cannot read receipts, so the answer explains claims.
     if message.photo or message.document or message.forward_origin:
         return "picture-unread"
     if message.voice or message.video_note or message.audio or message.video:

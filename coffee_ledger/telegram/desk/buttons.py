@@ -1,4 +1,8 @@
-"""The desk's buttons, and the data of a press: only ids and numbers, which the handlers look up again."""
+"""
+The desk's buttons and the data that a press on them sends.
+
+The data contains only ids and numbers. The handlers look up everything else, because the state may have changed since the message was sent.
+"""
 
 import enum
 from collections.abc import Iterable, Sequence
@@ -12,7 +16,11 @@ from coffee_ledger.telegram.speech import Speech
 
 
 class Step(enum.StrEnum):
-    """The action of a button on a charge or a claim. One letter each, because Telegram limits the data of a button to 64 bytes."""
+    """
+    The action of a button on a charge or a claim.
+
+    Each value is one letter, because Telegram limits the data of a button to 64 bytes.
+    """
 
     OPEN = "o"
     """Show the charge or claim in a new message."""
@@ -34,25 +42,33 @@ class OnCharge(CallbackData, prefix="dc", sep="|"):
     step: Step
     charge_id: int
     telegram_id: int = 0
-    """0 if the button names a pending payment, which determines the user, or if it names no user."""
+    """The user, or 0 if the button contains a pending payment, which determines the user, or if the action needs no user."""
     payment_id: str = ""
 
 
 class Dismiss(CallbackData, prefix="dd", sep="|"):
-    """Dismiss a charge; *remember* names the property by which later charges are dismissed as well, or None."""
+    """
+    Dismiss a charge.
+
+    Later charges that have the same property *remember* are dismissed as well. With None, only this charge is dismissed.
+    """
 
     charge_id: int
     remember: OutsiderKind | None = None
 
 
 class RefundPart(CallbackData, prefix="dr", sep="|"):
-    """Refund a part of a charge; the message with the button quotes the reason."""
+    """Refund a part of a charge. The message with the button quotes the reason."""
 
     charge_id: int
     amount: Decimal
     """The part that was refunded."""
     kept: Decimal
-    """The amount paid, less the parts refunded before the operator saw the question. If it changed since, the press is refused."""
+    """
+    The paid amount without the parts that were refunded before the operator saw the question.
+
+    If this amount has changed since then, the press is refused.
+    """
 
 
 class OnClaim(CallbackData, prefix="dq", sep="|"):
@@ -77,20 +93,20 @@ class TurnPage(CallbackData, prefix="dp", sep="|"):
 
 
 class Adjust(CallbackData, prefix="da", sep="|"):
-    """Change a balance; the message with the button quotes the reason."""
+    """Change a balance. The message with the button quotes the reason."""
 
     telegram_id: int
     credits: int
 
 
 class Undo(CallbackData, prefix="du", sep="|"):
-    """Undo the decision about a charge, or an entry; the message with the button quotes the reason."""
+    """Undo the decision about a charge, or undo an entry of the ledger. The message with the button quotes the reason."""
 
     is_charge: bool
     number: int
     is_sure: bool
     matched_at: int = 0
-    """The time of the match that the operator saw, in Unix seconds; 0 if they saw a dismissal, an entry, or nothing yet."""
+    """The time in Unix seconds of the match that the operator saw, or 0 if the operator saw a dismissal, an entry, or nothing yet."""
 
 
 class SettleAgain(CallbackData, prefix="de", sep="|"):
@@ -101,7 +117,7 @@ class SettleAgain(CallbackData, prefix="de", sep="|"):
 
 
 class PutAside(CallbackData, prefix="dx", sep="|"):
-    """Put an event aside: it stays stored, but the desk no longer lists it."""
+    """Put an event aside. The event stays in the database, but the desk no longer lists it."""
 
     event_no: int
 

@@ -1,4 +1,4 @@
-"""The cards of charges and claims: pure functions that build the text and the buttons for each state."""
+"""Pure functions that build the text and the buttons of the cards of charges and claims."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,14 +17,18 @@ from coffee_ledger.telegram.desk.buttons import OnCharge, OnClaim, Step, button,
 from coffee_ledger.telegram.speech import Speech
 
 NOTE_LENGTH_MAX = 400
-"""Escaping turns one character into at most six, and Fluent refuses values of more than 2,500 characters."""
+"""
+The length at which a note is cut off.
+
+Fluent refuses values of more than 2,500 characters, and escaping may replace one character by six.
+"""
 
 REASONS_MAX = 12
 CANDIDATES_MAX = 6
 NAME_LENGTH_MAX = 60
 LINES_LENGTH_MAX = 3500
 """
-Telegram's limit of 4,096 characters, less room for the first and the last line of the message.
+The largest length of the lines in a message. Telegram's limit is 4,096 characters, and the first and the last line need some of them.
 
 Source: https://core.telegram.org/bots/api#sendmessage.
 """
@@ -40,16 +44,16 @@ class Card:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A user whom a matching rule considered, because of a pending payment or because they are a known supporter."""
+    """A user whom a matching rule considered, because the user has a pending payment or is a known supporter."""
 
     telegram_id: TelegramId
     payment: PendingPayment | None
     is_mentioned: bool = False
-    """The user is a candidate only because the supporter's text mentions them."""
+    """Whether the user is a candidate only because the supporter's text mentions them."""
 
 
 def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) -> Card:
-    """Build the card of a charge; *news* replaces the usual first line."""
+    """Build the card of a charge. *news* replaces the usual first line."""
     charge = file.charge
     if charge.waits:
         head = news or speech.say("desk-charge-waits")
@@ -60,7 +64,11 @@ def charge_card(file: ChargeFile, speech: Speech, *, news: str | None = None) ->
 
 
 def describe(file: ChargeFile, speech: Speech) -> list[str]:
-    """Describe the charge, one fact per line: amount, time, item, supporter, note, refunds, and the doubt that blocks the rules."""
+    """
+    Describe the charge, one fact per line.
+
+    The facts are the amount, the time, the item, the supporter, the note, the refunds, and the doubt that stops the matching rules.
+    """
     charge = file.charge
     lines = [
         speech.say(
@@ -90,7 +98,7 @@ def describe(file: ChargeFile, speech: Speech) -> list[str]:
 
 
 def item_of(charge: ShownCharge) -> tuple[str, str]:
-    """Return the kind of the item, a membership level or an item of the Shop, and its name."""
+    """Return the kind and the name of the item. The kind says whether it is a membership level or an item of the Shop."""
     name = short(charge.item_name or charge.item or "—", NAME_LENGTH_MAX)
     return ("level" if charge.family == Family.MEMBERSHIP else "item"), name
 
@@ -101,7 +109,7 @@ def _doubt_line(file: ChargeFile, doubt: str, speech: Speech) -> str:
     other = short(charge.conflicts_with or told, 80)
     if file.other is not None:
         other = speech.label("desk-number", number=str(file.other.charge_id))
-    # A newer version may have stored a doubt that this one does not know: show its stored name.
+    # Show the stored name of an unknown doubt, which a newer version may have stored before a rollback.
     text = f"desk-doubt-{doubt}" if doubt in set(Doubt) else "desk-doubt-unknown"
     return speech.say(text, told=told, other=other, doubt=doubt)
 
@@ -113,7 +121,7 @@ def _must_decide(charge: ShownCharge, speech: Speech) -> list[str]:
 
 
 def decided(file: ChargeFile, speech: Speech) -> str:
-    """Describe the decision about a charge, with the operator or the rule that made it."""
+    """Describe the decision about a charge, and name the operator or the rule that decided."""
     charge, lines = file.charge, []
     match charge.state:
         case ChargeState.MATCHED | ChargeState.REFUNDED if charge.telegram_id is not None:
@@ -139,7 +147,7 @@ def decided(file: ChargeFile, speech: Speech) -> str:
 
 
 def remembered(charge: ShownCharge, kind: str, speech: Speech) -> str:
-    """Say which later charges will be dismissed as well."""
+    """Return the text that says which later charges will be dismissed as well."""
     of_item, item = item_of(charge)
     return speech.say(f"desk-remembered-{of_item if kind == OutsiderKind.ITEM else kind}", item=item)
 
@@ -159,7 +167,7 @@ def decision_line(decision: Decision, users: Mapping[TelegramId, KnownUser], spe
 
 
 def candidates(file: ChargeFile) -> list[Candidate]:
-    """List the candidates of a charge without repeats, in the order of the rules."""
+    """List the candidates of a charge without duplicates, in the order of the matching rules."""
     found: dict[tuple[TelegramId, PaymentId | None], Candidate] = {}
     for reason in file.charge.reasons:
         payment = file.payments.get(reason.payment_id) if reason.payment_id else None
@@ -168,7 +176,7 @@ def candidates(file: ChargeFile) -> list[Candidate]:
             candidate = Candidate(user, payment, is_mentioned=reason.why == Rejection.MENTIONED)
             found.setdefault((user, payment.payment_id if payment else None), candidate)
     with_payment = {user for user, payment_id in found if payment_id is not None}
-    # A known supporter with a pending payment is one candidate, not two.
+    # Leave out the entry without a payment for a user who also has an entry with a payment. Such a user is a known supporter.
     return [one for (user, payment_id), one in found.items() if payment_id is not None or user not in with_payment]
 
 
@@ -181,7 +189,7 @@ def confirm_card(
     credits: int,
     back: CallbackData,
 ) -> Card:
-    """Ask whether to credit this user, and show the balance before and after."""
+    """Build the card that asks whether to credit this user. It shows the balance before and after."""
     lines = [
         speech.say("desk-confirm-match", amount=money(charge, speech), number=str(charge.charge_id)),
         speech.say(
@@ -198,7 +206,7 @@ def confirm_card(
     ]
     if payment is not None:
         lines.insert(2, _payment_line(payment, speech))
-    # Either the payment or the user, because both may exceed the 64 bytes of a button's data.
+    # Send either the payment or the user, because together they may exceed the 64 bytes of a button's data.
     yes = OnCharge(
         step=Step.MATCH,
         charge_id=charge.charge_id,
@@ -254,8 +262,8 @@ def fits_exactly(file: ClaimFile, charge: ShownCharge) -> bool:
     """
     Tell whether one tap may credit the charge, without confirmation.
 
-    Amount and day must be as claimed, the name must be the supporter's, and no second charge may fit as well. A claim without a name
-    always needs confirmation, because amounts and days are easy to guess.
+    The amount and the day of the charge must be as claimed, the claimed name must be the supporter's name, and no other charge may fit
+    the claim as well. A claim without a name always needs confirmation, because amounts and days are easy to guess.
     """
     fitting = [one for one in file.charges if _is_as_told(file, one)]
     return fitting == [charge]
@@ -279,13 +287,13 @@ def _reasons(file: ChargeFile, speech: Speech) -> list[str]:
 
 
 def reason_line(reason: Reason, speech: Speech, users: Mapping[TelegramId, KnownUser] = NO_USERS) -> str:
-    """Say why a rule rejected a charge or a candidate; values that only a newer version knows are shown as stored."""
+    """Say why a rule rejected a charge or a candidate. Values that only a newer version knows are shown as they are stored."""
     rule, why = reason_words(reason, speech)
     if reason.telegram_id is None:
         return speech.say("reason", rule=rule, why=why)
     user = name_of(reason.telegram_id, users)
     if reason.payment_id is None:
-        # No rule uses names in the text; they are a hint for the operator.
+        # Use a different text for a user whom only the supporter's text mentions: no rule uses such names, and they are only a hint.
         is_mentioned = reason.why == Rejection.MENTIONED
         return speech.say("reason-mentioned" if is_mentioned else "reason-of-user", rule=rule, why=why, user=user)
     return speech.say("reason-of", rule=rule, why=why, user=user, code=show_code(reason.payment_id))
@@ -301,7 +309,7 @@ def _keys_of_waiting(file: ChargeFile, speech: Speech) -> InlineKeyboardMarkup:
     dismiss = button(speech.label("desk-dismiss-button"), OnCharge(step=Step.DISMISS, charge_id=charge_id))
     later = button(speech.label("desk-later-button"), OnCharge(step=Step.LATER, charge_id=charge_id))
     if file.charge.amount is None:
-        # The amount is not known, so a match would be refused.
+        # Offer no match, because a match is refused if the amount of the charge is not known.
         return rows([dismiss, later])
     picks = [_pick_key(file, one, speech) for one in candidates(file)[:CANDIDATES_MAX]]
     find = button(speech.label("desk-find-button"), OnCharge(step=Step.FIND, charge_id=charge_id))
@@ -379,7 +387,7 @@ def _sign(text: str, speech: Speech, *, is_fit: bool) -> str:
 
 
 def _name_sign(told: str, known: str | None, speech: Speech) -> str:
-    """Show whether the names agree; names that are only similar get the sign ≈."""
+    """Show by a sign whether the names agree. Names that are only similar get the sign ≈."""
     if names_alike(told, known) and not names_agree(told, known):
         return "≈ " + speech.say("desk-fit-name")
     return _sign("desk-fit-name", speech, is_fit=names_agree(told, known))
@@ -405,7 +413,7 @@ def _claim_key(file: ClaimFile, charge: ShownCharge, rates: Rates, speech: Speec
 
 
 def as_many_as_fit(lines: Iterable[str]) -> list[str]:
-    """Take as many lines as fit into one message."""
+    """Return the first lines, as many as fit into one message."""
     fitting: list[str] = []
     length = 0
     for line in lines:

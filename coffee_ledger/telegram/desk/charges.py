@@ -49,7 +49,7 @@ from coffee_ledger.telegram.speech import Speech
 
 REMIND_AFTER = timedelta(hours=3)
 PEOPLE_MAX = 5
-"""If several users fit an answer, at most this many are shown, each in a message of its own."""
+"""The largest number of users that are shown if several users fit an answer. Each user is shown in a separate message."""
 
 
 def make_router() -> Router:
@@ -115,7 +115,7 @@ async def match_and_show(
     bot: Bot,
     context: Context,
 ) -> None:
-    """Match the charge to the user and show its new state to all operators, also when another operator was faster."""
+    """Match the charge to the user. Show the new state to all operators, even if another operator has decided the charge before."""
     done = await match_charge(
         context.pool,
         charge_id,
@@ -137,7 +137,7 @@ async def match_and_show(
     card = await find_charge_card(context, charge_id)
     if card is not None:
         await show(press, card)
-    # This may edit the same message again: a card of a claim must show the claim, not the charge.
+    # Update all cards, including the message that was just edited: if it is the card of a claim, it must show the claim again.
     await show_everywhere(bot, context, charge_id)
 
 
@@ -153,7 +153,7 @@ async def ask_who(press: CallbackQuery, callback_data: OnCharge, context: Contex
 
 
 async def take_who(message: Message, number: int, said: str, context: Context) -> None:
-    """Show the users that fit the answer, and ask for confirmation before one is credited."""
+    """Show the users that fit the operator's answer. A user is credited only after the operator has confirmed."""
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or not file.charge.waits:
@@ -164,7 +164,7 @@ async def take_who(message: Message, number: int, said: str, context: Context) -
     if not people:
         await ask(message, context, Prompt.WHO, number, speech.say("desk-who-unknown", number=str(number)))
     for found in people[:PEOPLE_MAX]:
-        # If the operator wrote a code, its payment counts, even if another one fits the amount.
+        # If the operator wrote a code, use the payment with this code, even if another payment fits the amount.
         payment = found.payment or await find_answered_payment(context.pool, found.user.telegram_id, file.charge)
         card = _confirm(file, found.user, payment, context) or Card(speech.say("desk-refused-no_rate"))
         await message.answer(card.text, reply_markup=card.keyboard)
@@ -186,8 +186,8 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
     """
     Ask for the reason to dismiss a charge.
 
-    The buttons offer to dismiss later charges too, of the same supporter, subscription or item. A reply in words is the reason for
-    this charge alone.
+    The buttons offer to dismiss later charges of the same supporter, subscription or item too. If the operator replies in words, the
+    reply is the reason, and only this charge is dismissed.
     """
     file = await find_waiting(press, callback_data, context)
     if file is None:
@@ -203,7 +203,7 @@ async def ask_why_dismiss(press: CallbackQuery, callback_data: OnCharge, context
 
 
 async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: Bot, context: Context) -> None:
-    """Dismiss the charge, and with it other unmatched charges without a code that have the remembered property."""
+    """Dismiss the charge. Also dismiss other unmatched charges without a code that have the remembered property."""
     speech = context.speech
     number, remember = callback_data.charge_id, callback_data.remember
     file = await find_charge_file(context.pool, charge_id=number)
@@ -218,7 +218,7 @@ async def dismiss_by_button(press: CallbackQuery, callback_data: Dismiss, bot: B
     )
     done = await dismiss_charge(context.pool, number, request, remember=remember)
     if not isinstance(done, Done):
-        # After a second press on the same button, keep the answer to the first.
+        # After a second press on the same button, do not replace the answer to the first press.
         card = None if done.why is RefusalCause.REPEATED else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
         return
@@ -248,7 +248,11 @@ async def _find_or_alert(press: CallbackQuery, data: OnCharge, context: Context)
 
 
 async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -> ChargeFile | None:
-    """Find a charge that is not decided yet; otherwise name the operator who decided it, show its card and return None."""
+    """
+    Find a charge that is not decided yet.
+
+    If the charge is decided, name the operator who decided it, show its card and return None.
+    """
     file = await _find_or_alert(press, data, context)
     if file is None or file.charge.waits:
         return file
@@ -258,14 +262,14 @@ async def find_waiting(press: CallbackQuery, data: OnCharge, context: Context) -
 
 
 async def _whom(data: OnCharge, context: Context) -> tuple[KnownUser | None, PendingPayment | None]:
-    """Look up the user, and the pending payment if any, by the ids in the button."""
+    """Find the user and the pending payment by the ids in the button. Each is None if it does not exist."""
     payment = await find_payment_named(context.pool, PaymentId(data.payment_id)) if data.payment_id else None
     telegram_id = payment.telegram_id if payment else TelegramId(data.telegram_id)
     return (await find_users(context.pool, [telegram_id])).get(telegram_id), payment
 
 
 def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, context: Context) -> Card | None:
-    """Build the card that asks for confirmation; None if the currency has no rate, so nothing can be credited."""
+    """Build the card that asks for confirmation. Return None if the currency has no rate, because nothing can be credited then."""
     charge = file.charge
     credits = context.rates.credits_for(charge.amount_kept, charge.currency)
     back = OnCharge(step=Step.SHOW, charge_id=charge.charge_id)
@@ -273,7 +277,11 @@ def _confirm(file: ChargeFile, user: KnownUser, payment: PendingPayment | None, 
 
 
 def _whom_in_words(user: KnownUser, payment: PendingPayment | None, speech: Speech) -> str:
-    """Describe the choice as the reason of the request; without the username, because the user may ask us to erase it."""
+    """
+    Describe the operator's choice, which is recorded as the reason of the request.
+
+    Leave out the username, because the user may ask us to erase it later.
+    """
     if payment is None:
         return speech.label("desk-chosen-user", user=str(user.telegram_id))
     return speech.label("desk-chosen-payment", code=show_code(payment.payment_id))
@@ -288,7 +296,12 @@ def _dismiss_keys(
 
 
 def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind]:
-    """Choose the supporter, or else the subscription, as a supporter may have several; then the item."""
+    """
+    Choose the properties that the buttons offer to remember.
+
+    Offer the supporter. If the supporter is not known, offer the subscription, which covers less: a supporter may have several. Offer the
+    item in both cases.
+    """
     persons = [kind for kind in (OutsiderKind.SUPPORTER, OutsiderKind.SUBSCRIPTION) if kind in kinds]
     yield from persons[:1]
     if OutsiderKind.ITEM in kinds:
@@ -296,7 +309,7 @@ def _worth_remembering(kinds: tuple[OutsiderKind, ...]) -> Iterator[OutsiderKind
 
 
 def _dismiss_label(charge: ShownCharge, remember: OutsiderKind | None, speech: Speech) -> str:
-    """Return the text of a button, which is also recorded as the reason."""
+    """Return the text of a button that dismisses a charge. The text is also recorded as the reason."""
     if remember is None:
         return speech.label("desk-only-this-button")
     if remember is OutsiderKind.ITEM:

@@ -51,7 +51,7 @@ async def show_claim(press: CallbackQuery, callback_data: OnClaim, context: Cont
 
 
 async def pick(press: CallbackQuery, callback_data: OnClaim, context: Context) -> None:
-    """Ask for confirmation, because the charge does not fit the claim exactly."""
+    """Ask for confirmation before matching a charge that does not fit the claim exactly."""
     found = await _find_candidate(press, callback_data, context)
     if found is None:
         return
@@ -74,7 +74,7 @@ async def match_at_once(press: CallbackQuery, callback_data: OnClaim, bot: Bot, 
         return
     file, charge = found
     if not fits_exactly(file, charge):
-        # Another charge that fits came after the card was sent, so confirmation is needed after all.
+        # Ask for confirmation after all. For example, another charge that fits the claim arrived after the card was sent.
         await pick(press, callback_data, context)
         return
     payment = await find_answered_payment(context.pool, file.claim.telegram_id, charge)
@@ -105,7 +105,11 @@ async def decline(message: Message, number: int, said: str, bot: Bot, context: C
 
 
 async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> ClaimFile | None:
-    """Find an open claim; otherwise name the operator who decided it, show its card and return None."""
+    """
+    Find an open claim.
+
+    If the claim is decided, name the operator who decided it, show its card and return None.
+    """
     file = await find_claim_file(context.pool, data.claim_id)
     if file is None:
         await press.answer(context.speech.label("desk-refused-unknown_claim"), show_alert=True)
@@ -120,7 +124,7 @@ async def _find_open(press: CallbackQuery, data: OnClaim, context: Context) -> C
 async def _find_candidate(
     press: CallbackQuery, data: OnClaim, context: Context
 ) -> tuple[ClaimFile, ShownCharge] | None:
-    """Find an open claim and the charge among its candidates; None if either was decided meanwhile."""
+    """Find an open claim and the chosen charge among its candidates. Return None if one of them was decided meanwhile."""
     file = await _find_open(press, data, context)
     if file is None:
         return None

@@ -1,4 +1,4 @@
-"""Change a user's balance by hand: /credit asks for confirmation, and a press on the button changes the balance."""
+"""Change a user's balance by hand. The command /credit asks for confirmation, and a press on the button changes the balance."""
 
 import re
 
@@ -14,9 +14,9 @@ from coffee_ledger.telegram.desk.cards import Card, name_of
 from coffee_ledger.telegram.desk.messages import balance_text, one_line, refuse, request_of_press, show
 from coffee_ledger.telegram.desk.search import find_people
 
-# Keyboards write a minus as a hyphen, as U+2212, or as a dash.
+# Accept every character that keyboards write for a minus: a hyphen, U+2212, or a dash.
 MINUS = "-\u2212\u2013\u2014"
-# Refuse a reason that begins with three digits: "1 000" may be meant as one number.
+# Refuse a reason that begins with three digits, because an operator who writes "1 000" may mean one number.
 CREDIT = re.compile(rf"(\S+)\s+([{MINUS}+]?)(\d{{1,9}})(?:\s+(?!\s*\d{{3}}(?!\d))(.+))?", re.DOTALL)
 
 

@@ -1,4 +1,8 @@
-"""The health report of /doctor: webhook, notifications, clocks, ledger and backup, each with advice if something is wrong."""
+"""
+The health report of /doctor about the webhook, notifications, clocks, ledger and backup.
+
+If something is wrong, the report gives advice.
+"""
 
 import platform
 from collections.abc import Iterator
@@ -20,14 +24,14 @@ from coffee_ledger.telegram.speech import Speech
 
 QUIET_AFTER = timedelta(days=7)
 BACKUP_OLD = timedelta(hours=26)
-"""A day and the time that a backup takes; the alert has the same limit."""
+"""The age from which a backup is too old: a day plus time for making the backup. The alert has the same limit."""
 OWED_LONG = timedelta(minutes=5)
 CLOCK_OFF_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """The seconds by which the other clocks are ahead of ours; None if Telegram did not answer."""
+    """The seconds by which the clocks of the database and Telegram are ahead of ours. *telegram* is None if Telegram did not answer."""
 
     database: float
     telegram: float | None
@@ -89,7 +93,7 @@ def _webhook(found: Examination, now: datetime, context: Context) -> Iterator[st
         yield speech.say("desk-doctor-forged", count=found.forged, ago=ago(now - found.forged_at, speech))
     else:
         yield speech.say("desk-doctor-forged-none")
-    # An older streak has ended, but its row stays until the next answer.
+    # Do not report a streak whose last refusal is older. It has ended, although its row stays in the database until the next answer.
     if found.refused and now - found.refused_at < STREAK_PAUSE:
         yield speech.say("desk-doctor-refused", count=found.refused, ago=ago(now - found.refused_at, speech))
     if found.failed:
@@ -145,12 +149,12 @@ def _clocks(clocks: Clocks, speech: Speech) -> str:
 
 
 def _seconds(offset: float, digits: int) -> str:
-    # Adding 0.0 turns -0.0 into 0.0.
+    # Add 0.0, which turns -0.0 into 0.0.
     return f"{round(offset, digits) + 0.0:+.{digits}f}"
 
 
 async def _find_unreachable(context: Context) -> list[str]:
-    """Find the operators who never pressed Start, or who blocked the bot."""
+    """Return the names of the operators who never pressed Start or who blocked the bot."""
     users = await find_users(context.pool, context.operators)
     return [
         name_of(operator, users)

@@ -46,7 +46,7 @@ from coffee_ledger.telegram.speech import Speech
 
 PAGE_LENGTH = 6
 PAGES_MAX = 1_000_000
-"""A limit for page numbers in forged buttons, so that OFFSET stays within the range of bigint."""
+"""The largest page number. It limits numbers in forged button data, so that OFFSET stays within the range of bigint."""
 
 Lines = list[str]
 Keys = list[InlineKeyboardButton]
@@ -57,7 +57,7 @@ def make_router() -> Router:
     for command, listing in COMMANDS.items():
         router.message.register(_begin(listing), Command(command))
     router.callback_query.register(turn, TurnPage.filter())
-    # The narrower filter must come first.
+    # Register the narrower filter first, because the wider filter matches its presses too.
     router.callback_query.register(settle_event_again, SettleAgain.filter(F.is_sure))
     router.callback_query.register(ask_whether_again, SettleAgain.filter())
     router.callback_query.register(ask_why_aside, PutAside.filter())
@@ -92,7 +92,7 @@ async def ask_whether_again(press: CallbackQuery, callback_data: SettleAgain, co
 
 
 async def settle_event_again(press: CallbackQuery, callback_data: SettleAgain, context: Context) -> None:
-    """Mark the event to be settled again, which the janitor does."""
+    """Mark the event to be settled again. The janitor then settles it."""
     number = callback_data.event_no
     request = OperatorRequest(
         operator=TelegramId(press.from_user.id),
@@ -132,7 +132,7 @@ async def list_card(listing: Listing, number: int, context: Context) -> Card:
     name = listing.name.lower()
     lines, keys = await describe(page, context)
     if not lines:
-        # All rows of the last page were decided meanwhile: show the first page.
+        # The page is empty. If it is not the first page, all its rows were decided meanwhile, so show the first page.
         return await list_card(listing, 0, context) if number else Card(speech.say(f"desk-{name}-none"))
     pages = -(-page.total // PAGE_LENGTH)
     title = speech.say(f"desk-{name}-title", total=page.total, page=number + 1, pages=pages) + "\n"
@@ -166,7 +166,7 @@ async def _claims(page: Page, context: Context) -> tuple[Lines, Keys]:
 
 
 async def _events(page: Page, context: Context) -> tuple[Lines, Keys]:
-    # An event that already waits for the janitor needs no buttons.
+    # Show no buttons for an event that already waits to be settled again by the janitor.
     keys = [_event_keys(event, context.speech) for event in page.events if event.retry_requested_at is None]
     return [_event_line(event, context.speech) for event in page.events], [key for pair in keys for key in pair]
 

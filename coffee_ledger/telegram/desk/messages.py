@@ -1,8 +1,9 @@
 """
 Send and edit the desk's messages, and ask operators for answers in words.
 
-A prompt carries its kind and the number of its charge, claim or event in an invisible link. The operator replies to the prompt, and
-Telegram sends the prompt along with the reply. So nothing is stored meanwhile, and a restart or a long pause loses nothing.
+A prompt contains an invisible link with the kind of the prompt and the number of its charge, claim, event or entry. When the operator
+replies to the prompt, Telegram sends the prompt along with the reply. So the bot need not store open prompts, and a restart or a long
+pause loses none.
 """
 
 import enum
@@ -36,14 +37,14 @@ from coffee_ledger.telegram.speech import speech
 log = structlog.stdlib.get_logger()
 
 ANSWER_LENGTH_MAX = 300
-"""Longer answers are cut off."""
+"""The length at which an operator's answer is cut off."""
 
-# At most 18 digits, which always fit into the database's bigint.
+# Accept at most 18 digits, which always fit into the database's bigint.
 SUBJECT = re.compile(r"#desk-([a-z]+)-(\d{1,18})$")
 
 
 class Prompt(enum.StrEnum):
-    """The kinds of prompts. The values stand in messages that were sent before, so they must not change."""
+    """The kinds of prompts. The values must not change, because they are part of messages that were sent before."""
 
     WHO = "who"
     """Ask to which user a charge belongs."""
@@ -57,13 +58,13 @@ class Prompt(enum.StrEnum):
 
 
 async def show(press: CallbackQuery, card: Card) -> None:
-    """Replace the message with the button by *card*; send it as a new message if Telegram refuses the edit."""
+    """Replace the message with the button by *card*. If Telegram refuses the edit, send *card* as a new message."""
     message = press.message
     if isinstance(message, Message):
         try:
             await message.edit_text(card.text, reply_markup=card.keyboard)
         except TelegramBadRequest as error:
-            # The message shows this card already, for example after a second press.
+            # Send no new message if the old message shows this card already, for example after a second press.
             if "not modified" in error.message:
                 return
         else:
@@ -73,7 +74,7 @@ async def show(press: CallbackQuery, card: Card) -> None:
 
 
 async def show_below(press: CallbackQuery, card: Card) -> None:
-    """Send *card* as a new message, because the message with the button has other buttons that are still needed."""
+    """Send *card* as a new message. Use this if the message with the pressed button has other buttons that are still needed."""
     if press.message is not None:
         await press.message.answer(card.text, reply_markup=card.keyboard)
 
@@ -83,7 +84,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
     file = await find_charge_file(context.pool, charge_id=charge_id)
     if file is None:
         return
-    # A decided charge needs no reminder.
+    # Drop the reminders of a charge that is decided.
     if not file.charge.waits:
         await drop_reminders(context.pool, context.operators, file.charge.charge_key)
     for card in await find_cards(context.pool, context.operators, charge_key=file.charge.charge_key):
@@ -91,7 +92,7 @@ async def show_everywhere(bot: Bot, context: Context, charge_id: int) -> None:
             continue
         shown = news_card(card.facts, file, speech(card.language))
         await _edit(bot, card.telegram_id, card.message_id, shown)
-    # Also the claims that this decision ended, because their cards still show them as open.
+    # Also update the cards of claims that this decision ended, because these cards still show the claims as open.
     decided_at = file.charge.decision.at if file.charge.decision else None
     for claim_id in await find_claims_about(context.pool, charge_id, decided_since=decided_at):
         await show_claim_everywhere(bot, context, claim_id)
@@ -121,9 +122,10 @@ async def refuse(
     first: str = "desk-refused-other-first",
 ) -> None:
     """
-    Give the reason for a refused request, and show the current *card*: in place of the message with the button, or below a reply.
+    Give the reason for a refused request, and show the current *card*.
 
-    *first* is the text that names the operator who decided first.
+    After a press, *card* replaces the message with the button. After a reply, *card* is sent as a new message. *first* is the id of the
+    text that names the operator who decided first.
     """
     if isinstance(to, CallbackQuery):
         await to.answer(await _explain(refused, context, context.speech.label, first), show_alert=True)
@@ -147,17 +149,21 @@ async def ask(
     """
     Send a prompt that the operator answers by a reply.
 
-    *keys* offers answers as buttons too. Then the reply field does not open by itself, because a message has either buttons or a
+    *keys* are buttons with answers. With *keys*, the reply field does not open automatically, because a message has either buttons or a
     forced reply.
     """
-    # Link to the creator's page, which has a public name: Telegram removes links to other names.
+    # Use the address of the creator's page for the link, because Telegram removes links to hosts without a public name.
     link = f'<a href="{context.page_url}#desk-{prompt}-{number}">\u200b</a>'
     placeholder = context.speech.label(f"desk-placeholder-{prompt}")
     await message.answer(link + text, reply_markup=keys or ForceReply(input_field_placeholder=placeholder))
 
 
 class RepliesTo(Filter):
-    """Match a reply to this kind of prompt; pass the handler the `number` of the subject and the reply as `said`."""
+    """
+    Match a reply to a prompt of this kind.
+
+    The handler gets the number of the charge, claim, event or entry as `number`, and the text of the reply as `said`.
+    """
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
@@ -165,7 +171,7 @@ class RepliesTo(Filter):
     async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, object]:
         asked = message.reply_to_message
         said = one_line(message.text)
-        # Only the bot's own message is a prompt, because anyone can write such a link. A command is never an answer.
+        # Accept only a reply to the bot's own message, because anyone can write such a link. Do not accept a command as an answer.
         if asked is None or asked.from_user is None or asked.from_user.id != bot.id or not said or said.startswith("/"):
             return False
         number = _subject(asked, self._prompt)
@@ -190,10 +196,10 @@ def request_of_reply(message: Message, said: str, context: Context) -> OperatorR
 
 def request_of_press(press: CallbackQuery, context: Context) -> OperatorRequest | None:
     """
-    Make an operator request from a press on a button under a message that quotes the reason.
+    Make an operator request from a press on a button. The message with the button quotes the reason.
 
-    Returns None if Telegram no longer delivers that message. The request key is the message, not the press, so a second press on
-    the same button repeats the request instead of making a new one.
+    Return None if Telegram does not deliver the message, because it is too old. The request key is made from the message and not from
+    the press, so that a second press on the same button repeats the request and does not make a new one.
     """
     message = press.message
     quote = _quoted(message) if isinstance(message, Message) else None
@@ -205,13 +211,13 @@ def request_of_press(press: CallbackQuery, context: Context) -> OperatorRequest 
 
 
 def message_key(press: CallbackQuery) -> str:
-    """Name the message under which a button was pressed, so that only the first press on it counts."""
+    """Return a request key for the message with the pressed button, so that only the first press under this message has an effect."""
     message = press.message
     return f"asked:{message.chat.id}:{message.message_id}" if message is not None else f"press:{press.id}"
 
 
 async def balance_text(text: str, done: Done, context: Context, **values: str) -> str:
-    """Say the user, the change and the new balance; *text* is the id of the text, *values* its other values."""
+    """Fill the text with the id *text* with the user, the change and the new balance. *values* are the other values of the text."""
     assert done.telegram_id is not None
     speech = context.speech
     users = await find_users(context.pool, [done.telegram_id])
@@ -234,7 +240,7 @@ async def _explain(refused: Refused, context: Context, say: Callable[..., str], 
 
 
 async def _edit(bot: Bot, chat_id: TelegramId, message_id: int, card: Card) -> None:
-    # A card that was deleted or is too old to be edited stays as it is; the decision does not depend on it.
+    # Ignore errors, for example if the card was deleted or is too old to be edited, because the decision does not depend on the card.
     with suppress(AiogramError):
         await bot.edit_message_text(card.text, chat_id=chat_id, message_id=message_id, reply_markup=card.keyboard)
 

@@ -1,4 +1,4 @@
-"""Cards that report an event of one charge to operators, above the current state of the charge."""
+"""Cards that report an event of one charge to operators. A card shows the event first and then the current state of the charge."""
 
 from decimal import Decimal
 
@@ -18,10 +18,10 @@ from coffee_ledger.telegram.desk.cards import Card, charge_card
 from coffee_ledger.telegram.speech import Speech
 
 ABOUT_ONE_CHARGE = (ChargeUnmatched, ChargeGuessed, ChargeRefunded, ChargeContradicted, RefundUnknown, GuessDisowned)
-"""Sent as a card, which is updated after each decision; the query `find_cards` lists the same kinds."""
+"""The kinds of notifications that are sent as a card, which is updated after each decision. The query `find_cards` lists the same kinds."""
 
 SILENT = (ChargeGuessed, ChargeRefunded)
-"""Sent without a sound: the charge is settled, and an operator only checks that it is right."""
+"""The kinds of notifications that are sent without a sound. The charge is settled, and an operator only checks the result."""
 
 
 def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:
@@ -30,7 +30,7 @@ def news_card(facts: ChargeNews, file: ChargeFile, speech: Speech) -> Card:
 
 
 def news(facts: ChargeNews, speech: Speech) -> str:
-    """Return the text about the event. It does not include the data of the charge itself."""
+    """Return the text about the event, without the data of the charge itself."""
     text = facts.kind.replace("_", "-")
     if isinstance(facts, ChargeContradicted):
         return "\n".join([speech.say(text), _contradiction(facts, speech)])
@@ -40,7 +40,7 @@ def news(facts: ChargeNews, speech: Speech) -> str:
 
 
 def _still_holds(facts: ChargeNews, charge: ShownCharge) -> bool:
-    """Tell whether the news still describes the charge. After a decision, the card of the charge is enough."""
+    """Tell whether the text about the event is still true. After a decision it may not be, and the card then shows only the charge."""
     match facts:
         case ChargeGuessed():
             return charge.state is ChargeState.MATCHED and charge.method == Method.AMOUNT_AND_TIME

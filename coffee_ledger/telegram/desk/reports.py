@@ -1,4 +1,8 @@
-"""Reports: /stats with a chart, /export as CSV files, and /replay, a dry run of the matching rules."""
+"""
+The reports of the desk.
+
+/stats shows statistics with a chart, /export sends CSV files, and /replay makes a dry run of the matching rules.
+"""
 
 import asyncio
 import csv
@@ -37,14 +41,18 @@ from coffee_ledger.telegram.speech import Speech
 log = structlog.stdlib.get_logger()
 
 PERIODS = {"today": 1, "week": 7, "month": 30}
-"""Lengths in days; today counts as a whole day."""
+"""The lengths of the periods in days. Today counts as a whole day."""
 
 DRAW_SECONDS_MAX = 20
-"""Then /stats answers without a picture."""
+"""The time limit for drawing the chart. After it, /stats answers without a picture."""
 
 BACKGROUND, INK, FAINT = "#17212b", "#f5f5f5", "#8596a6"
 SETTLED, WAITING = "#4fb6a8", "#f2b84b"
-"""A background of its own makes the picture legible in light and dark chats. The two bars also differ in lightness."""
+"""
+The colours of the chart.
+
+The picture has its own background, so that it is legible in light and dark chats. The colours of the two bars also differ in lightness.
+"""
 
 CHARGE_COLUMNS = (
     "charge_id",
@@ -95,8 +103,9 @@ FORMULA = re.compile('(^|[;\t\r\n])(?=[\\s"]*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^
 """
 Matches the places at which a spreadsheet could read a formula: the start of a cell, and after a semicolon, a tab or a line break.
 
-Spreadsheets in Ukraine and Germany split cells at semicolons, even inside quotes. Quotes before the sign do not help, because at the
-beginning of a cell they only quote. The last four signs are the full-width forms, which spreadsheets in East Asia read as well.
+Spreadsheets in Ukraine and Germany split cells at semicolons, even inside quotes. The pattern also skips quotes before the sign, because
+a spreadsheet removes quotes at the beginning of a cell. The last four signs are full-width forms, which spreadsheets in East Asia accept
+as well.
 
 Source: https://owasp.org/www-community/attacks/CSV_Injection, read November 2026.
 """
@@ -138,7 +147,7 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
     ):
         rows = await find(context.pool, since=dates.since, until=dates.until)
         caption = speech.say(f"desk-export-{what}", period=dates.name, rows=len(rows))
-        # The query stops at this number, so there may be more rows.
+        # Say that rows may be missing, because the query returns at most this number of rows.
         if len(rows) == EXPORT_ROWS_MAX:
             caption += "\n" + speech.say("desk-export-cut", rows=str(EXPORT_ROWS_MAX))
         file = BufferedInputFile(write_sheet(columns, rows), f"{what}-{dates.name}.csv")
@@ -146,7 +155,7 @@ async def export(message: Message, command: CommandObject, context: Context) -> 
 
 
 async def dry_run(message: Message, command: CommandObject, context: Context) -> None:
-    """Apply today's rules and settings to past charges, and compare the results with the decisions made then."""
+    """Apply the current rules and settings to past charges, and compare the results with the decisions that were made."""
     said = (command.args or "").strip()
     dates = read_date_range(said)
     if dates is not None:
@@ -170,12 +179,12 @@ async def _draw_chart(stats: Stats, speech: Speech) -> bytes | None:
     labels = Labels(*(speech.label(f"desk-chart-{what}") for what in ("title", "settled", "waiting")))
     days = [Day(*one) for one in stats.days]
     try:
-        # Drawing takes half a second. In a thread, it does not delay the answers to other users.
+        # Draw in a thread, because drawing takes half a second and would delay the answers to other users.
         async with asyncio.timeout(DRAW_SECONDS_MAX):
-            # The timeout does not stop the thread. Only its picture is dropped.
+            # After a timeout, the thread goes on, but its picture is dropped.
             return await asyncio.to_thread(draw_days, days, labels)
     except Exception:
-        # The numbers are the answer. The picture is only an addition.
+        # Only log the error, because /stats can answer without the picture.
         log.exception("chart not drawn")
         return None
 
@@ -214,13 +223,13 @@ class Labels(NamedTuple):
 
 
 def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
-    """Draw the payments of each day as a PNG. Takes half a second, so call it in a thread."""
-    # Imported here, because the import is slow and most processes never draw a chart.
+    """Draw the payments of each day as a PNG. Call this in a thread, because drawing takes half a second."""
+    # Import matplotlib here, because the import is slow and most processes never draw a chart.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 — see above
     from matplotlib.figure import Figure  # noqa: PLC0415 — see above
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 — see above
 
-    # Not `pyplot`, whose global state is not safe in threads.
+    # Do not use `pyplot`, because its global state is not thread-safe.
     figure = Figure(figsize=(8, 4), dpi=150, facecolor=BACKGROUND, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=BACKGROUND)
@@ -228,13 +237,13 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
     settled = [one.settled for one in days]
     waiting = [one.waiting for one in days]
     axes.bar(names, settled, color=SETTLED, label=labels.settled, width=0.75)
-    # Hatched, for operators who cannot distinguish the two colours.
+    # Hatch these bars for operators who cannot distinguish the two colours.
     axes.bar(names, waiting, bottom=settled, color=WAITING, label=labels.waiting, width=0.75, hatch="//")
     axes.set_title(labels.title, color=INK, fontsize=13, loc="left", pad=12)
-    # Every fifth day, because the labels of thirty days would overlap.
+    # Label only every fifth day, because the labels of thirty days would overlap.
     axes.set_xticks(range(0, len(names), 5), names[::5])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    # Leave room for the legend, and give a chart without payments a height.
+    # Leave room for the legend. Use at least 1 as the maximum, because a chart without payments would otherwise have no height.
     axes.set_ylim(0, max(1, *(one.settled + one.waiting for one in days)) * 1.15)
     axes.grid(visible=True, axis="y", color=FAINT, alpha=0.25)
     axes.set_axisbelow(True)
@@ -248,8 +257,8 @@ def draw_days(days: Sequence[Day], labels: Labels) -> bytes:
 
 
 def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Write a CSV file in UTF-8 with a BOM; without the BOM, spreadsheets guess another encoding."""
-    # The writer ends each line itself.
+    """Write a CSV file in UTF-8 with a BOM, because without a BOM spreadsheets guess another encoding."""
+    # Disable the translation of line ends, because the writer ends each line itself.
     sheet = io.StringIO(newline="")
     writer = csv.writer(sheet)
     writer.writerow(columns)
@@ -258,11 +267,15 @@ def write_sheet(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) ->
 
 
 def write_cell(value: object) -> str:
-    """Write a value; text that a spreadsheet would run as a formula gets an apostrophe. Numbers are our own and stay as they are."""
+    """
+    Format the value of a cell.
+
+    Put an apostrophe before text that a spreadsheet would run as a formula. Do not change numbers, because they come from us.
+    """
     match value:
         case None:
             return ""
-        # Before int, because bool is a subclass of int.
+        # Check bool before int, because bool is a subclass of int.
         case bool():
             return "true" if value else "false"
         case int():
@@ -280,7 +293,7 @@ def _tell_replay(found: list[Replayed], speech: Speech) -> str:
         return speech.say("desk-replay-none")
     differing = [one for one in found if one.differs]
     same = [one for one in found if not one.differs]
-    # The operator asked for the differences, so they come first.
+    # Show the differences first, because the operator looks for them.
     shown = as_many_as_fit(_replay_line(one, speech) for one in [*differing, *same][:SHOWN_MAX])
     lines = [speech.say("desk-replay-title", total=len(found), differing=str(len(differing)))]
     lines += shown

@@ -1,7 +1,7 @@
 """
-The operators' desk as one router; include it before the conversation's.
+Make the router of the operators' desk. Include it before the router of the conversation.
 
-Its handlers need a `Context` as `context` in the Dispatcher's data.
+The Dispatcher's data must contain a `Context` under the name `context`, which the handlers need.
 """
 
 from aiogram import Bot, F, Router
@@ -19,21 +19,21 @@ from coffee_ledger.telegram.middleware import MeetUser
 
 
 class IsOperator(Filter):
-    """Match only operators. Others get the same answer as to any unknown command, so they do not learn of the desk."""
+    """Match only operators. Other users get the same answer as to an unknown command, so that they do not learn that the desk exists."""
 
     async def __call__(self, event: Message | CallbackQuery, context: Context) -> bool:
         return event.from_user is not None and event.from_user.id in context.operators
 
 
 def make_router() -> Router:
-    """Make the desk's router; it takes updates only from operators in their private chats."""
+    """Make the desk's router, which handles only updates from operators in their private chats."""
     router = Router(name="desk")
     router.message.register(show_overview, Command("desk"))
     router.callback_query.register(leave, LeaveAsIs.filter())
     for part in (lists, search, reports, doctor, charges, claims, credit, undo):
         router.include_router(part.make_router())
     router.message.filter(F.chat.type == "private", IsOperator())
-    # A press on a very old message comes without the message.
+    # Accept presses without a message too, because Telegram sends a press on a very old message without the message.
     router.callback_query.filter(F.message.chat.type.in_({"private"}) | ~F.message, IsOperator())
     for updates in (router.message, router.callback_query):
         updates.middleware(MeetUser())
@@ -41,14 +41,14 @@ def make_router() -> Router:
 
 
 async def show_overview(message: Message, bot: Bot, context: Context) -> None:
-    """List the desk's commands, in the chat and in Telegram's menu."""
+    """Show the desk's commands in the chat and in Telegram's command menu."""
     assert message.from_user is not None
     await message.answer(context.speech.say("desk-overview"))
-    # When the bot started, Telegram refused this for operators who had not pressed Start yet.
+    # Set the operator's commands now: when the bot started, Telegram refused to set them if the operator had not pressed Start yet.
     await list_desk_commands(bot, TelegramId(message.from_user.id))
 
 
 async def leave(press: CallbackQuery, context: Context) -> None:
-    """Drop the question that the operator answered by *No*."""
+    """Replace a question that the operator answered by *No*."""
     await press.answer()
     await show(press, Card(context.speech.say("desk-left")))

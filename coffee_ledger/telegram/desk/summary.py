@@ -1,4 +1,4 @@
-"""The summary: one message in each operator's chat that counts the open decisions. Edits keep it up to date."""
+"""The summary is one message in each operator's chat that counts the open decisions. The bot edits the message to keep it up to date."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,11 @@ from coffee_ledger.telegram.speech import Speech, speech
 log = structlog.stdlib.get_logger()
 
 KEPT_MIN = timedelta(hours=1)
-"""A summary is kept up to date for this time even if nothing waits, because a new message would make a sound again."""
+"""
+The time for which a summary is kept up to date even if no decision is open.
+
+A new summary message would make a sound again, so the old one is kept for some time.
+"""
 
 REFRESH_SECONDS = 5.0
 """The shortest time between two refreshes of the summaries, because edits use the rate limit that notifications need."""
@@ -52,7 +56,7 @@ def summary_text(waiting: Waiting, speech: Speech) -> str:
 
 
 class Summaries:
-    """Keeps the summaries up to date. Only the bot that holds the lease for sending may do so."""
+    """Keeps the summaries up to date. Only the bot that holds the lease for sending may refresh them."""
 
     def __init__(self, pool: Pool, bot: Bot, limiter: RateLimiter, *, clock: Callable[[], datetime]) -> None:
         self._pool = pool
@@ -60,11 +64,11 @@ class Summaries:
         self._limiter = limiter
         self._clock = clock
         self._shown: dict[int, str] = {}
-        """The texts that this process has shown, by notification id."""
+        """The text that this process last showed in each summary, by notification id."""
         self._due_at = 0.0
         """The earliest time of the next refresh, by the event loop's clock."""
         self._has_summaries = True
-        """Whether there are summaries. Assumed true until the first refresh."""
+        """Whether there are summaries. The value is True until the first refresh, because it is not known before."""
         self._has_changed = False
         """Whether the counts may have changed since the last refresh."""
 
@@ -73,11 +77,15 @@ class Summaries:
         self._has_changed = self._has_summaries
 
     def expect_new(self) -> None:
-        """Record that new summaries were queued."""
+        """Record that new summaries were queued, so that a refresh is pending even if there were no summaries before."""
         self._has_changed = self._has_summaries = True
 
     async def refresh_if_due(self) -> float:
-        """Refresh at most once in `REFRESH_SECONDS`. Return the seconds until a pending refresh is due; infinity if none is pending."""
+        """
+        Refresh the summaries, but at most once in `REFRESH_SECONDS`.
+
+        Return the seconds until a pending refresh is due, or infinity if no refresh is pending.
+        """
         now = asyncio.get_running_loop().time()
         if now < self._due_at:
             return self._due_at - now if self._has_changed else float("inf")
@@ -87,7 +95,7 @@ class Summaries:
         return float("inf")
 
     async def refresh(self) -> bool:
-        """Edit each operator's newest summary and delete the older ones. Return whether there is any."""
+        """Edit the newest summary of each operator and delete the older ones. Return whether there were any summaries."""
         summaries = await find_summaries(self._pool)
         newest = {summary.telegram_id: summary for summary in reversed(summaries)}
         for summary in summaries:
@@ -107,12 +115,13 @@ class Summaries:
             await self._end(summary)
 
     async def _edit(self, summary: Summary, text: str) -> bool:
-        """Edit the message. Return False if it does not show the text now."""
+        """Edit the message of a summary. Return whether the message now shows *text*."""
         await self._limiter.wait(Lane.NOTIFICATION, chat=None)
         try:
             await self._bot.edit_message_text(text, chat_id=summary.telegram_id, message_id=summary.message_id)
         except TelegramBadRequest as error:
-            # Expected after a restart: the current text of the message is unknown, and may be equal.
+            # Telegram refuses an edit that changes nothing. This is expected after a restart, because the bot does not know the current
+            # text of the message.
             if "not modified" in error.message:
                 return True
             log.info("summary cannot be edited", notification_id=summary.notification_id)
@@ -128,7 +137,7 @@ class Summaries:
         return False
 
     async def _delete(self, summary: Summary) -> None:
-        """Delete a summary that was replaced by a newer one. Telegram refuses to delete messages older than two days."""
+        """Delete a summary that was replaced by a newer one. Only log an error: Telegram refuses to delete messages older than two days."""
         await self._limiter.wait(Lane.NOTIFICATION, chat=None)
         try:
             await self._bot.delete_message(summary.telegram_id, summary.message_id)

@@ -1,8 +1,8 @@
 """
 Take back credits: undo a match, a dismissal or an adjustment, or refund a part of a charge.
 
-Each asks for a reason first, and then shows the change and asks for confirmation. That message quotes the reason, and the press on
-its button reads it from there, so nothing is stored in between.
+Each of these actions asks for a reason first. Then it sends a message that shows the change, quotes the reason and asks for confirmation.
+When the operator presses the button, the handler reads the reason from this message, so the bot need not store it.
 """
 
 import re
@@ -55,9 +55,9 @@ from coffee_ledger.telegram.desk.messages import (
 from coffee_ledger.telegram.desk.search import find_people
 from coffee_ledger.telegram.speech import Speech
 
-# "c12" or "credit 12" names an entry of the ledger. U+0441 is the Cyrillic letter that looks like c.
+# Matches the name of a ledger entry, such as "c12" or "credit 12". U+0441 is the Cyrillic letter that looks like c.
 ENTRY = re.compile(r"(?:c|\u0441|credit\s+)(\d{1,18})(?:\s+(.+))?", re.DOTALL | re.IGNORECASE)
-# The number of a charge, or a user; then perhaps the reason.
+# Matches the number of a charge or a user (a code, an id or a username), and optionally a reason.
 TARGET = re.compile(r"[#№]?\s*(\S+)(?:\s+(.+))?", re.DOTALL)
 
 
@@ -67,7 +67,7 @@ def make_router() -> Router:
     router.callback_query.register(ask_why_undo_charge, OnCharge.filter(F.step == Step.UNDO))
     router.message.register(take_why_undo_charge, RepliesTo(Prompt.WHY_UNDO_CHARGE))
     router.message.register(take_why_undo_entry, RepliesTo(Prompt.WHY_UNDO_ENTRY))
-    # The narrower filter must come first.
+    # Register the narrower filter first, because the wider filter matches its presses too.
     router.callback_query.register(undo, Undo.filter(F.is_sure))
     router.callback_query.register(ask_why_undo, Undo.filter())
     router.callback_query.register(ask_how_much, OnCharge.filter(F.step == Step.REFUND_PART))
@@ -77,7 +77,11 @@ def make_router() -> Router:
 
 
 async def begin_undo(message: Message, command: CommandObject, context: Context) -> None:
-    """Begin to undo the named entry or charge; for a user, list their charges and entries with a button each."""
+    """
+    Begin to undo the entry or the charge that the command names.
+
+    If the command names a user, list the user's matches and adjustments, each with a button.
+    """
     said = (command.args or "").strip()
     entry, target = ENTRY.fullmatch(said), TARGET.fullmatch(said)
     if entry is not None:
@@ -117,13 +121,13 @@ async def take_why_undo_entry(message: Message, number: int, said: str, context:
 
 
 async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Context) -> None:
-    """Undo it, unless the charge was matched anew after the operator saw it."""
+    """Undo the decision or the entry. Refuse if the charge was matched again after the operator saw it."""
     request = request_of_press(press, context)
     if request is None:
         await press.answer(context.speech.label("desk-too-old"), show_alert=True)
         return
     if callback_data.is_charge:
-        # The time of the match that the operator saw, because the charge may have been undone and matched again since.
+        # Pass the time of the match that the operator saw, because the match may have been undone and the charge matched again since.
         done = await undo_match(context.pool, callback_data.number, request, shown=callback_data.matched_at)
     else:
         done = await undo_adjustment(context.pool, callback_data.number, request)
@@ -137,7 +141,7 @@ async def undo(press: CallbackQuery, callback_data: Undo, bot: Bot, context: Con
 
 
 async def _begin_undo_of(message: Message, subject: Undo, said: str | None, context: Context) -> None:
-    """Show the change of the balance and ask for confirmation; without a reason, ask for the reason first."""
+    """Show the change of the balance and ask for confirmation. If there is no reason yet, ask for the reason first."""
     speech = context.speech
     shown = await (_show_charge if subject.is_charge else _show_entry)(subject.number, context)
     if shown is None:
@@ -172,11 +176,11 @@ async def _ask_why(message: Message | InaccessibleMessage, subject: Undo, contex
 class _Shown:
     text: str
     matched_at: int = 0
-    """The time of the match in Unix seconds; 0 if there is none."""
+    """The time of the match in Unix seconds, or 0 if there is no match."""
 
 
 async def _show_charge(number: int, context: Context) -> _Shown | None:
-    """Describe a charge and the balance after its undo; None if there is nothing to undo."""
+    """Describe a charge and the balance after the decision about it is undone. Return None if there is nothing to undo."""
     speech = context.speech
     file = await find_charge_file(context.pool, charge_id=number)
     if file is None or file.charge.state not in (ChargeState.MATCHED, ChargeState.DISMISSED):
@@ -195,7 +199,7 @@ async def _show_charge(number: int, context: Context) -> _Shown | None:
 
 
 async def _show_entry(number: int, context: Context) -> _Shown | None:
-    """Describe an adjustment and the balance after its undo; None for other entries, and for reversals."""
+    """Describe an adjustment and the balance after it is undone. Return None for a reversal and for any other kind of entry."""
     entry = await find_entry(context.pool, number)
     if entry is None or entry.kind is not CreditKind.ADJUSTMENT or entry.charge_id is not None or entry.reverses:
         return None
@@ -258,7 +262,7 @@ def _balance_after(user: KnownUser, credits: int, speech: Speech) -> str:
 
 
 async def _undone(done: Done, context: Context) -> Card:
-    """Confirm the undo; if a charge is unmatched again, offer a button that opens it."""
+    """Confirm the undo. If a charge is unmatched again, offer a button that opens it."""
     lines = [await balance_text("desk-undone", done, context)] if done.telegram_id is not None else []
     file = await find_charge_file(context.pool, charge_id=done.charge_id) if done.charge_id is not None else None
     if file is None:
@@ -269,9 +273,9 @@ async def _undone(done: Done, context: Context) -> Card:
 
 async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> Card | None:
     """
-    Show the unchanged charge or entry without its button.
+    Build the card of the charge or entry that was not undone. It has no button to confirm the undo.
 
-    None after a second press on the same button, because the answer to the first press must stay.
+    Return None after a second press on the same button, so that the answer to the first press stays.
     """
     if refused.why is RefusalCause.REPEATED:
         return None
@@ -285,7 +289,7 @@ async def _left_as_it_is(subject: Undo, refused: Refused, context: Context) -> C
 
 
 async def ask_how_much(press: CallbackQuery, callback_data: OnCharge, context: Context) -> None:
-    """Begin a partial refund: ask which part of the charge went back."""
+    """Begin a partial refund: ask which part of the charge was refunded."""
     file = await find_charge_file(context.pool, charge_id=callback_data.charge_id)
     refused = _why_no_refund(file)
     if file is None or refused is not None:
@@ -321,7 +325,7 @@ async def reverse_part(press: CallbackQuery, callback_data: RefundPart, bot: Bot
     number = callback_data.charge_id
     done = await refund_part(context.pool, number, request, amount=callback_data.amount, kept=callback_data.kept)
     if not isinstance(done, Done):
-        # After a second press on the same button, keep the answer to the first.
+        # After a second press on the same button, do not replace the answer to the first press.
         is_repeat = done.why is RefusalCause.REPEATED
         card = None if is_repeat else await find_charge_card(context, number)
         await refuse(press, done, context, card=card)
@@ -350,7 +354,7 @@ def _why_no_refund(file: ChargeFile | None) -> Refused | None:
 
 
 def _part_of(charge: ShownCharge, said: RequestedAmount | None) -> Decimal | None:
-    """Return the amount if it is less than the part of the payment that was not refunded before; otherwise None."""
+    """Return the amount that the operator wrote, or None unless it is less than the part that was not refunded before."""
     if said is None or said.currency != charge.currency or said.amount >= charge.amount_kept:
         return None
     return said.amount
