@@ -87,7 +87,7 @@ class Reading:
 def issue_code(chance: Random) -> PaymentId:
     """Draw a random code. In production *chance* is `secrets.SystemRandom()`, so that codes cannot be predicted."""
     while True:
-        # In every second draw, a half has only letters or only digits. Repeat the draw until both halves are mixed.
+        # In about half of the draws, a half has only letters or only digits. Draw again until both halves are mixed.
         signs = "".join(chance.choice(ALPHABET) for _ in range(CODE_LENGTH - 1))
         code = signs + check_sign(signs)
         if is_code(code):
