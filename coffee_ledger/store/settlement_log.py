@@ -1,4 +1,4 @@
-"""Log the decisions about charges, with the ids by which an operator can follow one payment."""
+"""Log the decisions about charges, with ids by which an operator can find all log lines about one payment."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -47,7 +47,7 @@ def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -
 
 
 def _log_code_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
-    # An operator's match does not search for a code.
+    # No code is searched if an operator matches the charge.
     if charge.method is not Method.OPERATOR:
         log.info("code looked for", **ids, is_found=charge.method in CODE_METHODS)
 
