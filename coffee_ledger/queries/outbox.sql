@@ -150,8 +150,8 @@ WITH missed AS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key' AND charges.state = 'unmatched' AND charges.is_paid
            )
-           -- The user's guess can be taken back only while the charge is matched. A refund can be corrected to a partial one only
-           -- while the charge counts as refunded in full.
+           -- A guess can be taken back only while its charge is matched. A refund can be corrected to a partial refund only while
+           -- the charge counts as refunded in full.
            WHEN known.kind IN ('charge_guessed', 'charge_refunded') THEN EXISTS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key'

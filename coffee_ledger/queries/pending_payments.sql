@@ -20,7 +20,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  ORDER BY created_at;
 
 -- name: find_taken_codes
--- Find those of these codes that were ever issued.
+-- Return the codes of this list that were ever issued.
 -- $1 payment ids
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []);
 

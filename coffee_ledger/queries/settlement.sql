@@ -18,7 +18,7 @@ SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint
 SELECT take_settling_turn();
 
 -- name: find_delivered
--- Find those of these events that were received before.
+-- Return the events of this list that were received before.
 -- $1 delivery keys
 SELECT delivery_key
   FROM events
@@ -179,7 +179,7 @@ SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_b
  GROUP BY telegram_id;
 
 -- name: find_outsiders
--- Find those of these supporters, subscriptions and items that an operator marked as outsiders.
+-- Return the supporters, subscriptions and items of this list that an operator marked as outsiders.
 -- $1 kinds, $2 names: arrays of one length
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
   FROM unnest($1::text [], $2::text []) AS named (kind, name)
@@ -192,7 +192,7 @@ UNION ALL
 SELECT telegram_id, NULL AS username FROM users WHERE telegram_id = ANY($2::bigint []);
 
 -- name: find_erased_supporters
--- Find those of these supporters who paid for a user who was erased and has not written since.
+-- Return the supporters of this list who paid for a user who was erased and has not written since.
 -- $1 supporter ids
 SELECT DISTINCT charges.supporter_id
   FROM charges
@@ -285,7 +285,7 @@ ON CONFLICT (charge_id) DO NOTHING;
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- Notify the operators of those of these users who have a negative balance, because a refund took back credits that were already spent.
+-- Notify the operators about users with a negative balance, because a refund took back credits that were already spent.
 -- $1 users who have a charge that was just refunded
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
