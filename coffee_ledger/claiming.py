@@ -48,7 +48,7 @@ _USUAL_WORDS_TEXT = """
 
 @dataclass(frozen=True)
 class DeclineLimit:
-    """After *declined_min* declined claims *within* a period, the user must wait for *pause* after the last of them."""
+    """If at least *declined_min* claims were declined *within* this time, the user must wait for *pause* after the last decline."""
 
     declined_min: int
     within: timedelta
@@ -112,7 +112,7 @@ def names_alike(told: str | None, known: str | None) -> bool:
     count as equal. *told* may omit the supporter's initials and usual words. One equal word of two is still not enough.
     """
     one, other = _read_name(told), _read_name(known)
-    # A name of initials and usual words alone would be similar to too many names.
+    # Initials and usual words alone would be similar to too many names, so they never match.
     if not one.full_words:
         return False
     told_count = one.full_words.total() + one.initials.total()

@@ -144,8 +144,8 @@ def read_codes(text: str) -> Reading:
     """
     Read all codes and possible corrections from a supporter's note.
 
-    Ignores case, escapes, invisible characters, all separators between signs (dashes, spaces, line breaks, punctuation,
-    emoji) and words between the halves. Reads styled letters, Cyrillic and Greek letters that look Latin, and codes
+    Ignore case, escapes, invisible characters, all separators between signs (dashes, spaces, line breaks, punctuation,
+    emoji) and words between the halves. Also read styled letters, Cyrillic and Greek letters that look Latin, and codes
     typed with a Ukrainian keyboard layout. Only the first `TEXT_LENGTH_MAX` characters are read.
     """
     spelled = _spell_text(text)
@@ -283,7 +283,7 @@ def _spell(text: str, *, keyboard: bool) -> str:
 
 @lru_cache(maxsize=4096)
 def _spell_by_shape(char: str) -> str:
-    # The first character of the decomposition is the letter without its accent.
+    # Try the character itself, then the first character of its decomposition, which is the letter without its accent.
     for form in (char, unicodedata.normalize("NFKD", char)[:1]):
         # Translate before `upper`, because `upper` converts some small capitals to non-Latin letters. Translate again after
         # `upper`, because the table contains Cyrillic and Greek letters only as capitals.
@@ -340,7 +340,7 @@ def _codes_as_written(escaped: str) -> list[PaymentId]:
 
 
 def _clauses(spelled: str, *, signs_min: int) -> list[str]:
-    """Split at letters of other alphabets, and leave out parts that are too short."""
+    """Split a text at letters of other alphabets, and leave out parts that have fewer characters than *signs_min*."""
     return [clause for clause in spelled.split(_FOREIGN) if len(clause) >= signs_min]
 
 
@@ -350,7 +350,7 @@ def _is_long(word: str) -> bool:
 
 
 def _words(clause: str) -> list[Sequence[str]]:
-    """Split at spaces into words, and each word at dashes into groups of signs."""
+    """Split *clause* at spaces into words, and split each word at dashes into groups of signs."""
     return [[group for group in word.split("-") if group] for word in clause.split()]
 
 

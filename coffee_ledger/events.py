@@ -181,7 +181,7 @@ class _Identity:
 def _understand(
     type_: str | None, envelope: Json, digest: str, *, live_mode: bool | None, received_at: datetime
 ) -> tuple[EventKind, ChargeReport | None]:
-    # Only an explicit false marks a test. If the flag is missing, the event may be a real payment.
+    # Only an explicit false means that the event is a test. If the flag is missing, the event may be a real payment.
     if live_mode is False:
         return EventKind.TEST, None
     if type_ is None:
@@ -201,7 +201,7 @@ def _understand(
 def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     is_refund = message.verb == "refunded" or _is_refunded(data)
-    # Free items of the Shop have the amount 0.
+    # Free items of the Shop have the amount 0, so no money moved.
     if not is_refund and _amount(data.get("amount")) == 0:
         return EventKind.NO_MONEY, None
     kind = EventKind.REFUNDED if is_refund else EventKind.PAID
@@ -217,7 +217,7 @@ def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | Non
         return EventKind.NO_MONEY, None
     identity = _identify_subscription(message)
     is_renewal = _is_renewal(message, identity)
-    # A renewal was not paid at the start of the subscription.
+    # Ignore the start of the subscription for a renewal, because the renewal was paid later.
     started_at = None if is_renewal else _time(data.get("started_at"))
     # The payment cannot be later than the event, even if the billing period begins later.
     paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
@@ -255,7 +255,7 @@ def _report(
 
 
 def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator[tuple[Doubt, object]]:
-    """Yield the doubts about a charge in the order of `Doubt`, each with the value that caused it."""
+    """Yield the doubts about a charge in the order of `Doubt`, each with the value that caused the doubt."""
     data = message.data
     status = _unpaid_status(message)
     if kind is EventKind.PAID and status is not None:

@@ -270,7 +270,11 @@ def _by_subscription(
 def _by_known_supporter(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
-    """Match a supporter who has paid with a user's code before to the only open payment of that user that fits."""
+    """
+    Match by a supporter who has paid with a user's code before.
+
+    Exactly one open payment of this user must fit the charge.
+    """
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
@@ -312,7 +316,7 @@ def _by_known_supporter(
 def _by_amount_and_time(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
-    """Guess the only user who had a payment of this amount open when the charge was paid."""
+    """Match by amount and time: guess the user, if only one user had an open payment of this amount when the charge was paid."""
     rule = Method.AMOUNT_AND_TIME
     rejection = _rejection_of_any_guess(charge, candidates, rules)
     if rejection is not None:

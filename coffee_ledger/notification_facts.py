@@ -102,7 +102,7 @@ class CreditsAdjusted(Facts):
     kind = NotificationKind.CREDITS_ADJUSTED
 
     credits: int
-    """Negative if credits were taken."""
+    """The change of the balance, negative if credits were taken."""
     cause: AdjustmentCause | str
 
 

@@ -2,7 +2,7 @@ r"""
 Undo the escapes in a text before codes and names are read from it.
 
 Notes arrive escaped for HTML, for links or for JSON, sometimes twice: `K7QM&ndash;2XHD`, `K7QM%202XHD`, `K7QM<br>2XHD`,
-`Danke!\nK7QM-2XHD` with a backslash and an n. They also contain invisible characters.
+`Danke!\nK7QM-2XHD` with a backslash and an n. Notes also contain invisible characters.
 """
 
 import html

@@ -14,7 +14,7 @@ SPAN_MIN = timedelta(days=14)
 """A shorter history is treated as if it lasted this long. Otherwise one busy first day would result in a rate that is much too high."""
 
 GAP_MIN = timedelta(hours=12)
-"""The smallest result. Payments are rare at night, and a shorter gap would make each night look unusual."""
+"""The result is never smaller than this. Payments are rare at night, and a shorter gap would make each night look unusual."""
 
 DAYS_PER_YEAR = 365
 

@@ -94,7 +94,7 @@ def _by_money(charge: Charge) -> Identity | None:
 
 @dataclass
 class Book:
-    """Everything known before a batch, updated while the batch is settled. Add charges with `keep`."""
+    """All data known before a batch. The book is updated while the batch is settled. Add charges with `keep`."""
 
     is_fresh: bool = True
     """False if an operator retries an old event. Its charge is then never matched by amount and time."""
@@ -169,7 +169,7 @@ class Book:
         return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
 
     def _is_note_erased(self, charge: Charge) -> bool:
-        # The note of an erased user is gone, so it can no longer be compared.
+        # The note of an erased user's charge was blanked, so it cannot be compared. Treat such a note as equal.
         return charge.note is None and charge.telegram_id in self.erased
 
     def find_outsider(self, charge: Charge) -> int | None:
@@ -184,7 +184,7 @@ class Book:
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # A charge of the book may have changed since `_waiting` was loaded, so the book's version counts.
+        # A charge of the book may have changed since `_waiting` was loaded, so use the charge in the book.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -361,7 +361,7 @@ def match_by_operator(
 
 
 class _Fold:
-    """One pass over a batch, with its state: the book, the rules, and the settlement that is being built."""
+    """A pass over the events of a batch. It holds the book, the rules, and the settlement that is being built."""
 
     def __init__(self, book: Book, rules: Rules, readings: Readings, now: datetime, done: Settlement) -> None:
         self._book = book
@@ -532,7 +532,8 @@ class _Fold:
         # Treat a refund without an amount as a full refund. Most refunds are full, and the user could spend the credits
         # before an operator decides.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
-        # Let operators decide if the amounts differ, or if a part was refunded before: then only a rest of the amount is left.
+        # Let operators decide if the amounts differ. Let them also decide if a part was refunded before, because then less than
+        # this amount is left.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
             self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
@@ -547,7 +548,7 @@ class _Fold:
         self._done.refunded.add(key)
         facts = PaymentRefunded(amount=charge.amount, currency=charge.currency, charge_key=key, code=charge.payment_id)
         self._notify(telegram_id, facts, f"refunded:{key}")
-        # BMC reports the full amount even for a partial refund, so operators are notified and can correct it.
+        # BMC reports the full amount even for a partial refund, so operators are notified and can correct the refund.
         self._notify(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
 
     # Matches -----------------------------------------------------------------------------------------------------

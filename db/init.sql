@@ -27,8 +27,8 @@ IS 'Since when the user cannot be reached: they blocked the bot or left Telegram
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
--- People who paid on Buy Me a Coffee. The user who belongs to a supporter is derived from the charges. It is not stored here a second
--- time, because two stored values could disagree.
+-- People who paid on Buy Me a Coffee. The charges tell which user belongs to a supporter. This table does not repeat the user, because
+-- two stored values could disagree.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -257,7 +257,7 @@ CREATE TABLE guesses (
 );
 COMMENT ON COLUMN guesses.taken_back_at IS 'When the user pressed Not mine, or an operator took the guess back. Null while it stands.';
 CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
--- For find_guesses_page.
+-- This index serves find_guesses_page.
 CREATE INDEX guesses_guessed_at ON guesses (guessed_at);
 
 -- The claims "I paid but nothing came". A user describes a payment, and an operator compares it with the unmatched charges.
@@ -641,19 +641,19 @@ COMMENT ON COLUMN notifications.failing_since IS 'When sending failed first. Nul
 COMMENT ON COLUMN notifications.is_set_aside IS 'True if the message failed for so long that newer ones of its chat may be sent first.';
 COMMENT ON COLUMN notifications.requeued_at
 IS 'When the message was queued again for a user who came back. Its delay is measured from then on.';
--- For find_due_chats and find_next_due.
+-- This index serves find_due_chats and find_next_due.
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
--- For find_first_notifications.
+-- This index serves find_first_notifications.
 CREATE INDEX notifications_queue ON notifications (telegram_id, is_set_aside, created_at, notification_id) WHERE status = 'pending';
--- For blocked_chats. The index contains only messages of which an attempt to send has failed.
+-- This index serves blocked_chats. It contains only messages that could not be sent at the first attempt.
 CREATE INDEX notifications_blocking ON notifications (telegram_id, due_at)
 WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
--- For requeue_missed.
+-- This index serves requeue_missed.
 CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
--- For address_operators and count_folded.
+-- This index serves address_operators and count_folded.
 CREATE INDEX notifications_shared ON notifications (due_at) WHERE telegram_id IS NULL;
--- For address_operators and find_summaries.
+-- This index serves address_operators and find_summaries.
 CREATE INDEX notifications_summaries ON notifications (telegram_id, notification_id) WHERE kind = 'waiting_summary';
 
 -- Returns the chats in which a failed message waits for its retry. The newer messages of such a chat must not be sent before it.
@@ -694,8 +694,8 @@ COMMENT ON TABLE leases IS 'There is one lease, named sending: its holder is the
 COMMENT ON COLUMN leases.holder IS 'A random id that each process generates at its start.';
 
 -- Locks settling_turn until the end of the transaction, and waits for this lock if necessary. After that, the transaction waits at most
--- 500 ms for any other lock, because all other settlements wait meanwhile. Without this limit, a bot that keeps the row of a balance
--- locked could stop all settlements.
+-- 500 ms for any other lock, because all other settlements wait meanwhile. Without this limit, another bot that keeps the row of a
+-- balance locked could stop all settlements.
 CREATE FUNCTION take_settling_turn() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
 BEGIN

@@ -105,7 +105,7 @@ SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
  WHERE charge_id = $1;
 
 -- name: find_standing_guess
--- Return when a charge was matched to this user by a guess, if that guess still stands.
+-- Return when a charge was matched to this user by a guess. Returns no row if this match no longer stands.
 -- $1 charge id, $2 Telegram id
 SELECT guesses.guessed_at
   FROM guesses

@@ -1,4 +1,4 @@
--- Statements that show data to operators. They only read, except for the two about reminders.
+-- Statements that load data for operators. Only remind_of_charge and drop_reminders write.
 
 -- name: find_shown_charges
 -- Find charges with their supporter, credits and outsider, and with the last decision of an operator, the newest first.

@@ -37,7 +37,7 @@ class AppState:
     language: str
     balance: int
     payments: Sequence[ShownPayment]
-    """All open payments and the last `ENDED_MAX` that ended, the newest first."""
+    """All open payments, and the last `ENDED_MAX` payments that ended, the newest first."""
     history: Sequence[HistoryEntry]
     """The last `HISTORY_MAX` entries, the newest first."""
 

@@ -91,7 +91,7 @@ class Done:
 class Refused:
     why: RefusalCause
     operator_id: TelegramId | None = None
-    """The operator whose earlier decision is the cause; None if a rule decided, or if no decision was made."""
+    """The operator who decided before; None if a rule decided, or if no decision was made."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind,
 
 
 async def preview_refund_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
-    """Return the change of the user's balance that `refund_part` would make now. Writes nothing."""
+    """Return how `refund_part` would change the user's balance now. Write nothing."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
         left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
@@ -489,7 +489,7 @@ async def _record_action(
 
 
 async def _find_payment(db: Connection, payment_id: PaymentId | None, user: TelegramId) -> PendingPayment | None:
-    """Find the pending payment that the charge pays. Return None if it belongs to another user."""
+    """Find the pending payment that the charge pays. Return None if the payment does not exist or belongs to another user."""
     row = await db.fetchrow(sql("find_payment"), payment_id)
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 

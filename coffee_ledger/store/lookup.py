@@ -222,7 +222,11 @@ class LastEvent:
 
 @dataclass(frozen=True)
 class Examination:
-    """Numbers about the health of all services. *failed* and *events_week* are counts of the last 7 days, *forged* of the last day."""
+    """
+    Numbers about the health of all services.
+
+    *failed* and *events_week* count events of the last 7 days. *forged* counts wrong signatures of the last day.
+    """
 
     now: datetime
     version: str
@@ -231,7 +235,7 @@ class Examination:
     forged: int
     forged_at: datetime | None
     refused: int
-    """The number of consecutive refused deliveries. A long pause between two of them starts a new count."""
+    """The number of consecutive refused deliveries. The count starts again if there is no refusal for a long time."""
     refused_at: datetime
     backup_at: datetime | None
     owed: int
@@ -429,7 +433,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Schedule a reminder of a charge for one operator. If the operator already has a pending one for this charge, do nothing."""
+    """Schedule a reminder of a charge for one operator. If a reminder of this charge is already pending, do nothing."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 

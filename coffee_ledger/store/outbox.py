@@ -4,8 +4,8 @@ The outbox: find the due notifications, and mark the result of sending them. A n
 Messages reach a chat in the order of the events. Only the first message of a chat is loaded, and no newer message is loaded until the
 first one is sent, given up or set aside. See `coffee_ledger/queries/outbox.sql`.
 
-Telegram has no idempotency key for messages, so a message may be sent more than once, but normally is sent once. Only one process at
-a time may send: the holder of the lease `SENDING`. If the holder is killed, the next holder sends the unmarked messages again.
+Telegram has no idempotency key for messages, so a message is sent at least once, and normally exactly once. Only one process at a time
+may send: the holder of the lease `SENDING`. If the holder is killed, the next holder sends the unmarked messages again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -100,6 +100,8 @@ class Notification:
     @cached_property
     def facts(self) -> Facts:
         """
+        Parse the stored facts.
+
         Raises:
             pydantic.ValidationError: A required fact is missing or invalid.
         """
@@ -107,7 +109,11 @@ class Notification:
 
     @property
     def owed_since(self) -> datetime:
-        """The time from which the delay of the message is measured. The time before an unreachable recipient came back is not counted."""
+        """
+        The time from which the delay of the message is measured.
+
+        If the recipient was unreachable, the delay is measured from the time at which they came back.
+        """
         return self.requeued_at or self.created_at
 
 

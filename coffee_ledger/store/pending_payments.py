@@ -110,7 +110,7 @@ async def open_payment(
             sql("open_payment"), payment_id, request.telegram_id, request.amount, request.currency, request.key, now
         )
         assert row is not None
-        # Update the user's other open Mini App pages.
+        # Wake the Mini App, so that the user's other open pages are updated.
         await db.execute(sql("announce"))
         return payment_of(row)
 

@@ -19,7 +19,7 @@ def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -
     """
     Log the decision about each charge. Call this after the commit. The log never contains texts that the supporter wrote.
 
-    *traces* maps charges to the ids of their events' traces. Charges without a trace are missing.
+    *traces* contains for each traced charge the trace id of its event.
     """
     for key, charge in done.charges.items():
         ids = {"charge_key": key, "payment_id": charge.payment_id, **_trace(key, traces)}

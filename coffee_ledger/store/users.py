@@ -23,9 +23,10 @@ async def meet_user(
     *language* is the language that Telegram reports. A language that the user chose in the bot takes precedence.
 
     *is_in_chat* means that the user wrote in the chat, so messages can reach them again. They get the missed messages that still
-    matter, unless they were erased. A request of the Mini App does not prove that, because its user may have blocked the bot.
+    matter, unless they were erased. For a request of the Mini App, *is_in_chat* is False, because the user may have blocked the bot.
 
-    *is_acting* means that the user did something, and that not merely a page loaded data. Only then is an erased user stored again.
+    *is_acting* means that the user did something. It is False if a page merely loaded data. An erased user is stored again only if
+    *is_acting* is True.
     """
     async with transaction(pool) as db:
         met = await db.fetchrow(sql("meet_user"), telegram_id, language, username, is_acting, is_in_chat)
