@@ -66,7 +66,7 @@ class Reason:
     """
     One step of a decision: a rule that was applied, and the reason for which it did not decide.
 
-    Values stored by another version of this software, unknown to this one, are kept as strings.
+    Values that another version of this software stored, and that this version does not know, are kept as strings.
     """
 
     rule: Method | str
@@ -77,12 +77,12 @@ class Reason:
 
 
 class OutsiderKind(enum.StrEnum):
-    """The trait by which an operator marks payments that are not from users of the bot."""
+    """The traits by which an operator marks payments that are not from users of the bot."""
 
     SUPPORTER = "supporter"
     SUBSCRIPTION = "subscription"
     ITEM = "item"
-    """A membership level or a Shop item."""
+    """The trait is a membership level or a Shop item."""
 
 
 OutsiderName = tuple[OutsiderKind, str]
@@ -98,34 +98,46 @@ class Charge:
     bmc_id: str | None
     transaction_id: str | None
     psp_id: str | None
-    """Identifies a subscription; the same for all its charges."""
+    """The id of the subscription at BMC's payment provider. All charges of a subscription have the same id."""
     period_start: datetime | None = None
-    """The start of the billing period of a subscription charge. Payments and lifetime memberships have none."""
+    """The start of the billing period of a subscription charge. Single payments and lifetime memberships have none."""
     supporter_id: str | None
     amount: Decimal | None
-    """Major units, before fees, more than zero. None if it could not be read, or if only a refund without an amount has come."""
+    """
+    The amount in major units, before fees, more than zero.
+
+    None if the amount could not be read, or if only a refund without an amount has come.
+    """
     currency: str
     note: str | None
     """All texts that the supporter wrote, one line for each field; None if there are none."""
     item: str | None = None
-    """The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one was bought. The title replaces a missing id."""
+    """
+    The membership level (`level:5`), or the Shop item (`extra:12`) if exactly one item was bought.
+
+    If BMC sent no id, the title takes its place.
+    """
     item_name: str | None = None
     payer_name: str | None = None
-    """The name of a payer without a supporter id; other payers are identified by *supporter_id*."""
+    """The name of a payer who has no supporter id. None if *supporter_id* identifies the payer."""
     paid_at: datetime
     state: ChargeState = ChargeState.UNMATCHED
     is_paid: bool = True
-    """False while only its refund has come."""
+    """False while only the refund of the charge has come."""
     is_held: bool = False
-    """An operator undid its match, so no rule may match it again; only an operator may."""
+    """True if an operator undid the match. Then only an operator may match the charge again, not a rule."""
     doubt: Doubt | str | None = None
-    """The reason for which only an operator may match it. If there are several, the first in the order of `Doubt`."""
+    """
+    The reason for which only an operator may match the charge.
+
+    If there are several reasons, this is the first one in the order of `Doubt`.
+    """
     told: str | None = None
-    """BMC's own value of the doubtful field, shown to the operator."""
+    """The value that BMC sent for the doubtful field. This value is shown to the operator."""
     conflicts_with: ChargeKey | None = None
-    """The charge with the same transaction id but another number."""
+    """The key of another charge that has the same transaction id but another number."""
     dismissed_by: int | None = None
-    """The id of the outsider (a row of `outsiders`) for which it was dismissed automatically."""
+    """The id of the outsider (a row of `outsiders`) because of which the charge was dismissed automatically."""
     method: Method | str | None = None
     reasons: tuple[Reason, ...] = ()
     payment_id: PaymentId | None = None
@@ -134,7 +146,7 @@ class Charge:
     matched_at: datetime | None = None
     refunded_at: datetime | None = None
     refunded_amount: Decimal | None = None
-    """The refunded part, if an operator said that the refund was only partial."""
+    """The refunded part of the amount, if an operator recorded that the refund was only partial."""
 
     @property
     def waits(self) -> bool:
@@ -142,12 +154,12 @@ class Charge:
 
     @property
     def can_be_matched(self) -> bool:
-        """Whether an operator may match it: it waits, or it was dismissed automatically."""
+        """True if an operator may match the charge, because it waits or was dismissed automatically."""
         return self.waits or (self.state is ChargeState.DISMISSED and self.dismissed_by is not None)
 
     @property
     def may_match(self) -> bool:
-        """Whether a rule may still match it."""
+        """True if a rule may still match the charge."""
         return self.can_be_matched and not self.is_held
 
     @property
@@ -161,7 +173,11 @@ class Charge:
 
     @property
     def subscription(self) -> str | None:
-        """The key of its subscription: the `psp_id`, or BMC's number if that is missing; None for other charges."""
+        """
+        The key of the subscription that the charge belongs to; None if there is no subscription.
+
+        The key is the `psp_id`, or the family with BMC's number if the `psp_id` is missing.
+        """
         if self.psp_id is not None:
             return self.psp_id
         if self.period_start is None and self.doubt != Doubt.PERIOD:
@@ -169,7 +185,7 @@ class Charge:
         return f"{self.family}:{self.bmc_id}" if self.bmc_id else None
 
     def outsider_names(self) -> Iterator[OutsiderName]:
-        """Yield all traits by which an operator may have marked it as not from a user of the bot."""
+        """Yield all traits by which an operator may have marked the charge as not from a user of the bot."""
         if self.supporter_id is not None:
             yield OutsiderKind.SUPPORTER, self.supporter_id
         if self.subscription is not None:

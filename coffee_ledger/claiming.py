@@ -1,7 +1,7 @@
 """
 Rank the waiting charges that may be the payment a user claims to have made.
 
-The ranking never credits. It orders the candidates on the operator's card, and the operator decides.
+The ranking never credits a user. It only orders the candidates on the operator's card, and the operator decides.
 """
 
 import re
@@ -14,13 +14,17 @@ from decimal import Decimal
 from difflib import SequenceMatcher
 
 DAYS_APART_MAX = 2
-"""Users may be wrong about the day by one or two, and `paid_at` is in UTC, not in their time zone."""
+"""
+A charge is a candidate if its day is at most this many days from the day that the user named.
+
+Users may be wrong about the day by one or two, and `paid_at` is in UTC, not in the user's time zone.
+"""
 
 CANDIDATES_MAX = 5
 """The maximum length of each list of charges on the card of a claim."""
 
 SIMILARITY_MIN = 0.7
-"""Two words count as similar if the ratio of `SequenceMatcher` is above this. The ratio of equal words is 1."""
+"""Two words count as similar if their `SequenceMatcher` ratio is above this value. The ratio of equal words is 1."""
 
 _ROMAN = str.maketrans(
     "абвгґдезиіклмнопрстуфыэgjwyłøđı",
@@ -28,9 +32,9 @@ _ROMAN = str.maketrans(
     "ьъ'`’‘ʼ",
 ) | str.maketrans({"є": "ie", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ю": "iu", "я": "ia"})
 """
-Transliterates Ukrainian letters as passports do, and gives Latin letters with several usual spellings one spelling.
+This table transliterates Ukrainian letters as passports do, and replaces variants of a Latin letter by one spelling.
 
-Letters with diacritics (й, ї, é) lose them before this table is applied, so they are not in it.
+Diacritics (й, ї, é) are removed before this table is applied, so the table does not contain letters with diacritics.
 Source: Cabinet of Ministers of Ukraine, resolution 55 of 27 January 2010.
 """
 
@@ -44,26 +48,26 @@ _USUAL_WORDS_TEXT = """
 
 @dataclass(frozen=True)
 class DeclineLimit:
-    """After *declined_min* declined claims *within* a period, the user must wait for *pause* after the last of them."""
+    """If at least *declined_min* claims were declined *within* this time, the user must wait for *pause* after the last decline."""
 
     declined_min: int
     within: timedelta
     pause: timedelta
 
 
-# With three claims a day and no pause, one user could show operators 90 claims a month. With these limits it is 4
+# With three claims a day and no pause, one user could send operators 90 claims a month. With these limits, a user can send 4
 # (docs/why.md: "Declined claims delay the next one").
 DECLINE_LIMITS = (
     DeclineLimit(declined_min=2, within=timedelta(days=30), pause=timedelta(days=7)),
     DeclineLimit(declined_min=4, within=timedelta(days=90), pause=timedelta(days=30)),
 )
 DECLINES_COUNT_FOR = max(limit.within for limit in DECLINE_LIMITS)
-"""Claims that were declined longer ago affect no limit."""
+"""A declined claim counts towards the limits for at most this time."""
 
 
 @dataclass(frozen=True)
 class ClaimedPayment:
-    """A payment as the user describes it. *name* is None if the user gave none."""
+    """A payment as the user describes it. *name* is None if the user gave no name."""
 
     paid_on: date
     amount: Decimal
@@ -83,7 +87,7 @@ class WaitingCharge:
 def rank_candidates(claimed: ClaimedPayment, waiting: Iterable[WaitingCharge]) -> Sequence[int]:
     """Return the ids of the charges that may be the claimed payment, the best fit first, at most `CANDIDATES_MAX`."""
     scored = [(score, charge) for charge in waiting if (score := _score(claimed, charge)) is not None]
-    # Equal scores are ordered by number, so that the card looks the same each time it is shown.
+    # Order equal scores by the charge's id, so that the card looks the same each time it is shown.
     scored.sort(key=lambda one: (-one[0], one[1].charge_id))
     return [charge.charge_id for _, charge in scored[:CANDIDATES_MAX]]
 
@@ -92,9 +96,9 @@ def names_agree(told: str | None, known: str | None) -> bool:
     """
     Tell whether *told* is the supporter's name.
 
-    More than half of all words must be equal, and more than half of the full words too (no initials, no usual words).
-    The check is strict because an operator can then credit with one tap. Case, accents, word order and alphabet are
-    ignored. An initial equals only the same initial. One equal word of two is not enough.
+    More than half of all words must be equal, and also more than half of the full words. Full words are neither initials
+    nor usual words. The check is strict, because an operator can credit the user with one tap if the names agree. Case,
+    accents, word order and alphabet are ignored. An initial equals only the same initial. One equal word of two is not enough.
     """
     one, other = _read_name(told), _read_name(known)
     return _are_most_shared(one.words, other.words) and _are_most_shared(one.full_words, other.full_words)
@@ -108,19 +112,19 @@ def names_alike(told: str | None, known: str | None) -> bool:
     count as equal. *told* may omit the supporter's initials and usual words. One equal word of two is still not enough.
     """
     one, other = _read_name(told), _read_name(known)
-    # Initials and usual words alone are similar to too many names.
+    # Initials and usual words alone would be similar to too many names, so they never match.
     if not one.full_words:
         return False
     told_count = one.full_words.total() + one.initials.total()
     told_words, known_words = _write_out(one, other), _write_out(other, one)
     longer = max(told_count, known_words.total())
-    # Comparing spellings is slow, and settlement waits for it. Skip it if there are too few words for any match.
+    # Comparing spellings is slow, and settlement waits meanwhile. Skip the comparison if there are too few words for a match.
     is_possible = 2 * min(told_words.total(), known_words.total()) > longer
     return is_possible and 2 * _count_similar(told_words, known_words) > longer
 
 
 def find_pause_end(declined_at: Sequence[datetime], *, now: datetime) -> datetime | None:
-    """Return when the user may claim again after claims declined at these times; None if they may claim now."""
+    """Return when a user whose claims were declined at these times may claim again; None if they may claim now."""
     ends = [
         max(declined_at) + limit.pause
         for limit in DECLINE_LIMITS
@@ -133,11 +137,11 @@ def _score(claimed: ClaimedPayment, charge: WaitingCharge) -> float | None:
     """Return a score for the charge, higher for a better fit; None if it cannot be the claimed payment."""
     days_apart = abs((charge.paid_at.date() - claimed.paid_on).days)
     is_paid = (charge.amount, charge.currency) == (claimed.amount, claimed.currency)
-    # Do not compare with the note: it is not a name, and anyone can guess words such as "thank you".
+    # Do not compare the claimed name with the note. A note is not a name, and anyone can guess words such as "thank you".
     is_named = names_alike(claimed.name, charge.supporter_name)
     if days_apart > DAYS_APART_MAX or not (is_paid or is_named):
         return None
-    # The days count for less than 1, so they only order charges that are otherwise equal.
+    # The days change the score by less than 1, so they only order charges with otherwise equal scores.
     return 2.0 * is_paid + 2.0 * is_named - days_apart / (DAYS_APART_MAX + 1)
 
 
@@ -172,7 +176,7 @@ def _fold(text: str) -> str:
     marked = unicodedata.normalize("NFKD", text.casefold())
     roman = "".join(sign for sign in marked if not unicodedata.combining(sign)).translate(_ROMAN)
     letters = "".join(sign if sign.isalnum() else " " for sign in roman)
-    # The endings of Юлія and Сергій are spelled in many ways: -iia, -iya, -ia; -ii, -iy, -y.
+    # Replace several "i" by one, because names such as Юлія and Сергій have many spellings: -iia, -iya, -ia; -ii, -iy, -y.
     return re.sub("i+", "i", letters)
 
 
@@ -181,12 +185,16 @@ _USUAL_WORDS = frozenset(_fold(_USUAL_WORDS_TEXT).split())
 
 
 def _are_most_shared(one: Counter[str], other: Counter[str]) -> bool:
-    # Compare with the longer name. Otherwise a claim with a list of first names would fit many charges.
+    # Divide by the words of the longer name. Otherwise a claim with a list of first names would fit many charges.
     return 2 * (one & other).total() > max(one.total(), other.total())
 
 
 def _write_out(name: _Name, other: _Name) -> Counter[str]:
-    """Return the full words of *name*, and for each of its initials the word of *other* that begins with it, if any."""
+    """
+    Return the full words of *name*, and the initials that *other* has too.
+
+    Replace each other initial of *name* by a word of *other* that begins with this initial, if there is one.
+    """
     written = name.full_words + (name.initials & other.initials)
     left = list((other.full_words - name.full_words).elements())
     for initial in (name.initials - other.initials).elements():

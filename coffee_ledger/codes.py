@@ -6,10 +6,10 @@ so it is neither a word nor a number, and ordinary prose does not look like a co
 
 Reading a text gives two sets:
 
-- `Reading.codes`, the codes that the text contains: eight signs with any separators, or two halves in the right order
-  with other words between them, as in `K7QM dash 2XHD` or `first part K7QM, second part 2XHD`.
-- `Reading.corrections`, the codes that the writer may have meant: each is one typo away from a part of the text that has
-  the shape of a code. A typo is one sign wrong, missing or added, or two neighbours swapped.
+- `Reading.codes` contains the codes in the text: eight signs with any separators, or two halves in the right order with
+  other words between them, as in `K7QM dash 2XHD` or `first part K7QM, second part 2XHD`.
+- `Reading.corrections` contains the codes that the writer may have meant. Each is one typo away from a part of the text
+  that has the shape of a code. A typo is one sign wrong, missing or added, or two neighbouring signs swapped.
 
 The sets may contain codes that were never issued; the caller looks them up in the database. One in 31 pairs of unrelated
 halves passes the check, so a pair of separate halves does not set `Reading.holds_code`.
@@ -19,10 +19,10 @@ front of a code, as in `1. K7QM-2XHD`, is ignored.
 
 A typo must never credit another user:
 
-- Issued codes differ in at least three places, so at most one of them is one wrong sign away from a text.
-- A word of nine signs has one sign too many, and we cannot know which. It is not read as a code, even if its first or
-  last eight signs are one. All codes that it may stand for are corrections; if two of them were issued, an operator decides.
-- A word of ten or more signs may contain a code with other text attached. It is read without corrections.
+- Issued codes differ in at least three places, so at most one issued code is one wrong sign away from a text.
+- A word of nine signs has one sign too many, and we cannot know which one. It is not read as a code, even if its first or
+  last eight signs are a code. All codes that it may stand for are corrections; if two of them were issued, an operator decides.
+- A word of ten or more signs may contain a code with other text attached. Such a code is read, but nothing is corrected.
 """
 
 import re
@@ -40,16 +40,16 @@ from coffee_ledger.model import PaymentId, TelegramId
 from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, is_address, undo_escapes
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-"""31 signs; the check needs a prime number of them. 0, O, 1, I and L are left out because people confuse them."""
+"""The 31 signs of codes. The check needs a prime number of signs. 0, O, 1, I and L are left out because people confuse them."""
 
 CODE_LENGTH = 8
 CODES_COUNT = 13_195_732_028
 """The number of possible codes."""
 
 CODES_READ_MAX = 100
-"""The maximum number of codes read from a text. It bounds the size of the database query."""
+"""The maximum number of codes read from a text. This limit bounds the size of the database query."""
 SHAPES_CORRECTED_MAX = 20
-"""If more parts of a text than this look like a mistyped code, none is corrected: it is not a note with one typo."""
+"""If more parts of a text than this look like a mistyped code, none is corrected: the text is not a note with one typo."""
 HALVES_PAIRED_MAX = 12
 """The maximum number of halves of a text that are paired with each other. Twelve halves make 66 pairs."""
 
@@ -67,25 +67,27 @@ _WEIGHT_RATIOS = {
     (first, second): _WEIGHTS[first] * pow(_WEIGHTS[second], -1, _PRIME)
     for first, second in combinations(range(CODE_LENGTH), 2)
 }
-"""If the sign in the first place grows by one, the sign in the second must fall by this much to keep the sum."""
+"""
+For two places: if the value of the first sign grows by one, the value of the second must fall by this ratio to keep the sum.
+"""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The codes that a text contains or may mean. They need not have been issued."""
+    """The codes that a text contains or may mean. Some of these codes may never have been issued."""
 
     codes: frozenset[PaymentId] = frozenset()
     """Codes and older-form ids in the text."""
     corrections: frozenset[PaymentId] = frozenset()
-    """Codes that the writer may have meant: a part of the text looks like the code, with one typo."""
+    """Codes that the writer may have meant, because they are one typo away from a part of the text."""
     holds_code: bool = False
-    """The writer meant to give a code, readable or not, so the charge must not be guessed by amount and time."""
+    """True if the writer meant to give a code, even an unreadable one. The charge is then never matched by amount and time."""
 
 
 def issue_code(chance: Random) -> PaymentId:
     """Draw a random code. In production *chance* is `secrets.SystemRandom()`, so that codes cannot be predicted."""
     while True:
-        # Every second draw has a half of letters only or of digits only, so draw until both are mixed.
+        # In about half of the draws, a half has only letters or only digits. Draw again until both halves are mixed.
         signs = "".join(chance.choice(ALPHABET) for _ in range(CODE_LENGTH - 1))
         code = signs + check_sign(signs)
         if is_code(code):
@@ -111,8 +113,8 @@ def confusable_codes(code: PaymentId) -> frozenset[PaymentId]:
     """
     Return all codes that differ from *code* in exactly two places, at most 840. No two codes differ in only one place.
 
-    A new code is issued only if neither it nor any of these was issued before. Otherwise a typo in one code could look
-    like a typo in the other.
+    A new code is issued only if neither the code itself nor any of these similar codes was issued before. Otherwise a typo
+    in one code could look like a typo in the other.
     """
     values = [_VALUES[sign] for sign in code]
     near = set()
@@ -142,20 +144,20 @@ def read_codes(text: str) -> Reading:
     """
     Read all codes and possible corrections from a supporter's note.
 
-    Ignores case, escapes, invisible characters, all separators between signs (dashes, spaces, line breaks, punctuation,
-    emoji) and words between the halves. Reads styled letters, Cyrillic and Greek letters that look Latin, and codes
+    Ignore case, escapes, invisible characters, all separators between signs (dashes, spaces, line breaks, punctuation,
+    emoji) and words between the halves. Also read styled letters, Cyrillic and Greek letters that look Latin, and codes
     typed with a Ukrainian keyboard layout. Only the first `TEXT_LENGTH_MAX` characters are read.
     """
     spelled = _spell_text(text)
     by_shape, by_key = spelled.by_shape, spelled.by_key
     standing = _standing_codes(by_shape) + _standing_codes(by_key)
-    # Links and long words often contain eight signs that pass the check by chance. Codes in them are read, as in
-    # `https://t.me/bot?start=K7QM2XHD`, because an issued one matters. But they do not set `holds_code`.
+    # Links and long words often contain eight signs that pass the check by chance. Read codes in them too, as in
+    # `https://t.me/bot?start=K7QM2XHD`, because such a code may have been issued. But do not set `holds_code` for them.
     linked = _standing_codes(_spell(unquote(spelled.addresses), keyboard=False))
     unsure = [*_codes_at_ends(by_shape), *linked, *_codes_as_written(spelled.escaped), *_paired_codes(spelled)]
     shapes = _shapes(by_shape)
     return Reading(
-        # The order decides which codes are left out above the limit: the uncertain ones come last.
+        # Put the uncertain codes last, because codes above the limit are left out.
         codes=frozenset(islice(dict.fromkeys([*_older_forms(spelled.plain), *standing, *unsure]), CODES_READ_MAX)),
         corrections=_correct_all(shapes),
         holds_code=bool(standing)
@@ -168,8 +170,8 @@ def read_exact_codes(text: str) -> frozenset[PaymentId]:
     """
     Read the codes in a supporter's name or in BMC's own sentence.
 
-    Escapes and words between the halves are ignored, as in `read_codes`. Codes that are attached to other signs or inside
-    links are not read, and nothing is corrected.
+    Escapes and words between the halves are ignored, as in `read_codes`. Codes inside links, or with other signs attached,
+    are not read. Nothing is corrected.
     """
     spelled = _spell_text(text)
     whole = [*_codes_of_groups(spelled.by_shape), *_codes_of_groups(spelled.by_key)]
@@ -186,7 +188,7 @@ def _weigh(signs: str) -> int:
 
 
 def _complete(signs: str, *, place: int) -> str:
-    """Insert at *place* the sign with which the other seven pass the check."""
+    """Complete seven signs to a code: insert at *place* the sign with which all eight pass the check."""
     weight_of_signs = _weigh(signs[:place] + ALPHABET[0] + signs[place:])
     # Divide by the weight. Because 31 is prime, every weight has an inverse.
     missing = (_SUM - weight_of_signs) * pow(_WEIGHTS[place], -1, _PRIME) % _PRIME
@@ -201,7 +203,7 @@ def _is_mixed(signs: str) -> bool:
     return not _DIGITS.isdisjoint(signs) and not _DIGITS.issuperset(signs)
 
 
-# Spelling: convert a text to A-Z and 0-9, "!" for any other letter, "-" for a dash, and " " for the rest --------------
+# Spelling: convert a text to A-Z and 0-9, any other letter to "!", a dash to "-", and the rest to " " -----------------
 
 _FOREIGN = "!"
 _LOOK_ALIKES = {
@@ -215,18 +217,22 @@ _LOOK_ALIKES = {
     )
     for char, sign in zip(chars, signs, strict=True)
 }
-"""Characters that look like a Latin capital but that NFKC does not convert to one."""
+"""Characters that look like a Latin capital letter, but that NFKC does not convert to this letter."""
 _KEYBOARD = str.maketrans("ФИСВУАПРШОЛДЬТЩЗЙКІЫЕГМЦЧНЯ", "ABCDEFGHIJKLMNOPQRSSTUVWXYZ")
 """The letters of the Ukrainian and Russian keyboards, and the Latin letters on the same keys."""
 _DASHES_BY_USE = "-_\N{MINUS SIGN}"
 _ONE_BY_ONE = re.compile(r"(?<![A-Z0-9!])[A-Z0-9]{1,2}(?:[- ][A-Z0-9]{1,2}){3,}(?![A-Z0-9!])")
-"""Signs written singly or in pairs, as in `K-7-Q-M-2-X-H-D`. They are joined into one word."""
+"""Signs that are written singly or in pairs, as in `K-7-Q-M-2-X-H-D`. Such signs are joined into one word."""
 _LIST_NUMBER = re.compile(
     r"(?:^[ \t]*[(#]?[0-9]{1,2}(?:[.:][ \t]+|\.?\)[ \t]*)(?![^\W_][.:)])"
     r"|(?<!\S)[0-9]-(?=[^\W_]{4}-?[^\W_]{4}(?![\w-])))",
     re.MULTILINE,
 )
-"""`1. ` or `1)` at the beginning of a line, unless a single sign follows (`7. Q. M.`); `1-` in front of eight signs."""
+"""
+A list number: `1. ` or `1)` at the beginning of a line, or `1-` in front of eight signs.
+
+A number with a single sign after it is no list number, because it may be part of a code that is written sign by sign (`7. Q. M.`).
+"""
 
 
 @dataclass(frozen=True)
@@ -234,15 +240,15 @@ class _Spelled:
     """The forms of a text from which codes are read."""
 
     escaped: str
-    """The text with its escapes; empty if it has none."""
+    """The text before its escapes were undone; empty if it has no escapes."""
     plain: str
     """The text without escapes and invisible characters."""
     addresses: str
-    """The links, e-mail addresses and @names. The two fields below are without them."""
+    """The links, e-mail addresses and @names of the text."""
     by_shape: str
-    """Letters replaced by the Latin letters that they look like."""
+    """The text without *addresses*, and with letters replaced by the Latin letters that they look like."""
     by_key: str
-    """Letters replaced by the Latin letters on the same keys."""
+    """The text without *addresses*, and with letters replaced by the Latin letters on the same keys of the keyboard."""
 
 
 def _spell_text(text: str) -> _Spelled:
@@ -277,10 +283,10 @@ def _spell(text: str, *, keyboard: bool) -> str:
 
 @lru_cache(maxsize=4096)
 def _spell_by_shape(char: str) -> str:
-    # The first character of the decomposition is the letter without its accent.
+    # Try the character itself, then the first character of its decomposition, which is the letter without its accent.
     for form in (char, unicodedata.normalize("NFKD", char)[:1]):
-        # Before `upper`, because some small capitals have other capitals. After it, because Cyrillic and Greek letters are
-        # listed as capitals.
+        # Translate before `upper`, because `upper` converts some small capitals to non-Latin letters. Translate again after
+        # `upper`, because the table contains Cyrillic and Greek letters only as capitals.
         sign = form.translate(_LOOK_ALIKES).upper().translate(_LOOK_ALIKES)
         if len(sign) == 1 and sign.isascii() and sign.isalnum():
             return sign
@@ -334,7 +340,7 @@ def _codes_as_written(escaped: str) -> list[PaymentId]:
 
 
 def _clauses(spelled: str, *, signs_min: int) -> list[str]:
-    """Split at letters of other alphabets, and leave out parts that are too short."""
+    """Split a text at letters of other alphabets, and leave out parts that have fewer characters than *signs_min*."""
     return [clause for clause in spelled.split(_FOREIGN) if len(clause) >= signs_min]
 
 
@@ -344,7 +350,7 @@ def _is_long(word: str) -> bool:
 
 
 def _words(clause: str) -> list[Sequence[str]]:
-    """Split at spaces into words, and each word at dashes into groups of signs."""
+    """Split *clause* at spaces into words, and split each word at dashes into groups of signs."""
     return [[group for group in word.split("-") if group] for word in clause.split()]
 
 
@@ -357,7 +363,7 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
         for end in range(start, min(start + CODE_LENGTH, len(groups))):
             signs += groups[end][0]
             if len(signs) >= CODE_LENGTH:
-                # A word of nine signs has one sign too many, and which one is not known.
+                # Skip a word of nine signs, because it has one sign too many, and we cannot know which one.
                 is_inside_nine = groups[start][1] == groups[end][1] and has_nine[groups[start][1]]
                 if not is_inside_nine and is_code(signs):
                     yield PaymentId(signs)
@@ -365,7 +371,7 @@ def _whole_codes(words: Sequence[Sequence[str]]) -> Iterator[PaymentId]:
 
 
 def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
-    """Find codes with letters attached, as in `codeK7QM2XHDthanks`. All digits of the word must be in the code."""
+    """Find codes with letters attached, as in `codeK7QM2XHDthanks`. All digits of such a word must belong to the code."""
     digits = [place for place, sign in enumerate(word) if sign in _DIGITS]
     if not digits or not _is_long(word):
         return
@@ -379,7 +385,7 @@ def _codes_glued_to_letters(word: str) -> Iterator[PaymentId]:
 
 _HALF_ALONE = re.compile(r"(?<![A-Z0-9])(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{4}(?![A-Z0-9])")
 _NINE_SIGNS = re.compile(r"(?<![A-Z0-9-])-?[A-Z0-9](?:-?[A-Z0-9]){8}-?(?![A-Z0-9-])")
-"""A word with one sign too many: `K7QM-2XHD-5`."""
+"""A word of nine signs, which has one sign more than a code: `K7QM-2XHD-5`."""
 _UUID = re.compile(r"(?<![A-Z0-9])[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}(?![A-Z0-9])")
 
 
@@ -395,7 +401,7 @@ _DASH_WORD = re.compile(
     f"(?:{'|'.join(sorted(_DASH_WORDS))})"
     r"(?:(?![A-Z0-9!])|(?=[A-Z0-9]{4}(?![A-Z0-9])))"
 )
-"""A dash written as a word, alone or between two groups of four signs: `K7QMdash2XHD`. It is replaced by a space."""
+"""A dash written as a word, alone or between two groups of four signs: `K7QMdash2XHD`. The word is replaced by a space."""
 _JOINING_WORDS = _words_as_spelled(
     """
     and plus then next the is code part half first second one two 1 2 1st 2nd
@@ -415,12 +421,12 @@ def _find_halves(spelled: str) -> list[re.Match[str]]:
 
 
 def _paired_codes(spelled: _Spelled) -> Iterator[PaymentId]:
-    """Find codes with any text between their halves, which must be in the right order."""
+    """Find codes whose halves are in the right order, with any text between them."""
     for text in (spelled.by_shape, spelled.by_key):
         if len(halves := _find_halves(text)) > 1:
             nines = [word.span() for word in _NINE_SIGNS.finditer(text)]
             for first, second in combinations(halves, 2):
-                # A word of nine signs has one sign too many, and which one is not known.
+                # Skip a word of nine signs, because it has one sign too many, and we cannot know which one.
                 is_inside_nine = any(start <= first.start() and second.end() <= end for start, end in nines)
                 if not is_inside_nine and is_code(signs := first[0] + second[0]):
                     yield PaymentId(signs)
@@ -432,7 +438,7 @@ def _joined_halves(spelled: str) -> "Iterator[_Shape]":
     codes = {place for place, (first, second) in enumerate(pairs) if is_code(first[0] + second[0])}
     for place, (first, second) in enumerate(pairs):
         between = spelled[first.end() : second.start()].replace("-", " ").split()
-        # Skip a half that belongs to a complete code. Skip pairs such as `R2D2 and C3PO`, because no code has an O.
+        # Skip a pair if one of its halves belongs to a complete code. Skip pairs such as `R2D2 and C3PO`, because no code has an O.
         is_clean = all(sign in _VALUES for sign in first[0] + second[0])
         if between and is_clean and _JOINING_WORDS.issuperset(between) and codes.isdisjoint((place - 1, place + 1)):
             yield _Shape((first[0], second[0]), is_one_word=False)
@@ -454,7 +460,7 @@ class _Shape:
 
 
 def _shapes(spelled: str) -> list[_Shape]:
-    # A letter of another alphabet may be attached to a code (`яK7QM2XHDя`) or be a wrong sign in it (`K7QM2XHД`): try both.
+    # A letter of another alphabet may be attached to a code (`яK7QM2XHDя`) or be a wrong sign in it (`K7QM2XHД`). Try both.
     clauses = dict.fromkeys([*_clauses(spelled, signs_min=CODE_LENGTH - 1), spelled])
     shapes = (shape for clause in clauses for shape in _shapes_in(clause))
     return list(dict.fromkeys([*shapes, *_joined_halves(spelled)]))
@@ -491,13 +497,13 @@ def _looks_like_code(shape: _Shape) -> bool:
     """
     Tell whether *shape* looks like a code to a person, even with two typos.
 
-    A word next to a number does not, in either order: `Privat24`, `25-Dec-2024`, `4 coffees`.
+    Words beside numbers do not look like a code: `Privat24`, `25-Dec-2024`, `4 coffees`.
     """
     wrong = sum(sign not in _VALUES for sign in shape.signs)
     mixed = [_is_mixed(group) for group in shape.groups]
     are_like_halves = any(mixed) if shape.is_one_word else all(mixed)
     return (
-        # A wrong length is one of the two typos.
+        # Allow two wrong signs, but only one if the length is wrong, because a wrong length is a typo too.
         wrong <= (2 if len(shape.signs) == CODE_LENGTH else 1)
         and (are_like_halves or len(shape.groups) > 3)
         and re.search("[0-9][^0-9]+[0-9]|[^0-9][0-9]+[^0-9]", shape.signs) is not None
@@ -506,7 +512,7 @@ def _looks_like_code(shape: _Shape) -> bool:
 
 def _correct_all(shapes: Iterable[_Shape]) -> frozenset[PaymentId]:
     corrected = (codes for shape in shapes if (codes := _correct(shape.signs)))
-    # Take one more than the limit, which shows that there are too many.
+    # Take one more than the limit to detect that there are too many.
     some = list(islice(corrected, SHAPES_CORRECTED_MAX + 1))
     return frozenset().union(*some) if len(some) <= SHAPES_CORRECTED_MAX else frozenset()
 
@@ -518,7 +524,7 @@ def _correct(signs: str) -> frozenset[PaymentId]:
 
 def _one_typo_away(signs: str) -> Iterator[str]:
     wrong = [place for place, sign in enumerate(signs) if sign not in _VALUES]
-    # Two signs that no code contains are two typos. A text without a digit is a word.
+    # Correct nothing if two signs cannot occur in a code, because these are two typos. Correct no text without a digit: it is a word.
     if len(wrong) > 1 or not _DIGITS.intersection(signs):
         return
     places = wrong or range(len(signs))
@@ -541,7 +547,7 @@ _OLDER_IN_TEXT = re.compile(
     r"(?<![0-9])(?=[0-9]+\s?_|[0-9]{5})([1-9][0-9]{0,15})[\s_\u2010-\u2015\u2212-]{1,3}([1-9][0-9]{9})(?![0-9])"
 )
 _OLDER_SHAPE = re.compile(r"[0-9]_+\s{0,2}[0-9]{7}")
-"""The beginning of an older-form id. One that was cut off cannot be matched, but was meant as a code."""
+"""The beginning of an older-form id. An id that was cut off cannot be matched, but the writer meant to give a code."""
 
 
 def _older_forms(text: str) -> list[PaymentId]:

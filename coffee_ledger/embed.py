@@ -1,9 +1,9 @@
 """
 The names that an aiogram bot needs to include Coffee Ledger; docs/existing-bot.md shows how to use them.
 
-- `payments_in(dispatcher, bot, settings)` adds the conversation, the operator's desk and the notifier to a bot while its context is
-  open. It yields `Payments`, which spends credits.
-- `BotSettings` has the settings of the bot. `run_service` reads them from the environment, configures logs and traces, and runs a bot.
+- `payments_in(dispatcher, bot, settings)` is a context manager. While it is open, the bot also has the conversation, the operator's
+  desk and the notifier. It yields `Payments`, which spends credits.
+- `BotSettings` contains the settings of the bot. `run_service` reads them from the environment, configures logs and traces, and runs a bot.
   A bot that has its own `main` calls `read_settings`, `configure_logging` and `configure_tracing` instead.
 - `make_bot(settings)` makes a suitable client. If you make the client yourself, pass `load_json` as the `json_loads` of its session.
 - `show_menu_button` makes the menu button beside the message field open the Mini App.

@@ -6,12 +6,16 @@ class LedgerError(Exception):
 
 
 class DatabaseAwayError(LedgerError):
-    """Postgres cannot be reached, or the connection broke during the call. Nothing was confirmed; retrying later may succeed."""
+    """
+    Postgres cannot be reached, or the connection broke during the call.
+
+    It is not known whether the call changed anything. Retrying later may succeed.
+    """
 
 
 class SchemaDiffersError(DatabaseAwayError):
     """
-    The database has another schema version than this code needs. Callers handle it like an unreachable database.
+    The database has another schema version than this code needs. Callers handle this error like an unreachable database.
 
     *found* is None if the schema is so old that it has no version number.
     """

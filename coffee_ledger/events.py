@@ -1,9 +1,9 @@
 """
 Read the webhook bodies of Buy Me a Coffee (BMC). Every signed body becomes an `Event`; none is rejected.
 
-BMC is not consistent: booleans may be strings, amounts may be numbers or strings, names may be missing. All these forms
-are read. An event that may have moved money becomes a charge even if one of its fields cannot be read. Such a charge has a
-`Doubt`, and an operator decides. `EventKind.UNREADABLE` is only for bodies without a type or without data.
+The bodies of BMC are not consistent: booleans may be strings, amounts may be numbers or strings, names may be missing. All
+these forms are read. An event that may have moved money becomes a charge even if one of its fields cannot be read. Such a
+charge has a `Doubt`, and an operator decides. `EventKind.UNREADABLE` is only for bodies without a type or without data.
 
 Source: deliveries and copies of "Send test" bodies published by their receivers, https://studio.buymeacoffee.com/webhooks/docs
 and http://help.buymeacoffee.com/en/articles/15743173-how-to-setup-and-use-buy-me-a-coffee-webhooks, read November 2026.
@@ -27,13 +27,13 @@ Json = Mapping[str, object]
 PAYMENT_VERBS = frozenset({"created", "updated", "refunded"})
 SUBSCRIPTION_VERBS = frozenset({"started", "updated", "cancelled", "canceled", "paused"})
 
-# Only ASCII digits, and less than 1e9. `Decimal` itself would also accept `5_0`, `٥` and `1e3`.
+# Accept only ASCII digits and amounts below 1e9. `Decimal` itself would also accept `5_0`, `٥` and `1e3`.
 AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,20})?")
 AMOUNT_STEP = Decimal("0.0001")
 ID_LENGTH_MAX = 200
 INTEGER_DIGITS_MAX = 40
 NO_CURRENCY = "XXX"
-"""The ISO 4217 code for "no currency". It never has a rate, so an operator decides about such a charge."""
+"""The ISO 4217 code for "no currency". This currency never has a rate, so an operator decides about such a charge."""
 
 PLACEHOLDERS = frozenset({"", "0", "null", "give_away", "free_reward"})
 """Values, in lower case, that BMC sends instead of an id. Source: bodies and REST answers of BMC."""
@@ -47,11 +47,11 @@ TRANSACTION_PREFIX = "pi_"
 """The prefix of Stripe's payment ids. Subscription ids begin with `sub_`."""
 
 RENEWED_AFTER = timedelta(days=1)
-"""A billing period that begins more than this after the start of the subscription is a renewal."""
+"""A charge is a renewal if its billing period begins more than this after the start of the subscription."""
 
 ANSWER_KEYS = frozenset({"answer", "answers", "value", "text"})
 QUESTION_KEYS = frozenset({"question", "extra_question"})
-# Bounds the recursion, because a body can be nested as deeply as its size allows.
+# This depth bounds the recursion. A body can be nested as deeply as its size allows.
 ANSWERS_DEPTH_MAX = 6
 TOLD_LENGTH_MAX = 100
 ITEM_LENGTH_MAX = 100
@@ -80,16 +80,20 @@ class Supporter:
 
 @dataclass(frozen=True)
 class ChargeReport:
-    """A charge as one event describes it, with fields that are not stored with the charge."""
+    """A charge as one event describes it, with additional fields that are not stored."""
 
     charge: Charge
-    """The charge, if it is new. But the event may belong to a charge that is known already; see `Book.find`."""
+    """The charge to store if no event of this charge came before. `Book.find` looks for a known charge."""
     supporter: Supporter | None = None
     is_renewal: bool = False
     side_text: str = ""
-    """Texts in which only an exact code counts, one per line: the supporter's name, and BMC's `message` if there is no note."""
+    """
+    Texts in which only an exact code counts, one per line.
+
+    They are the supporter's name, and BMC's `message` if there is no note.
+    """
     has_answer: bool = False
-    """The supporter answered a question of a Shop item. The answer may be a code with too many typos to be recognised."""
+    """True if the supporter answered a question of a Shop item. The answer may be a code with too many typos to be recognised."""
 
     @property
     def texts(self) -> tuple[str, str]:
@@ -113,24 +117,24 @@ class Event:
     verified_by: int | None = None
     """The position of the signing secret that verified the delivery; 1 is the first. None if unknown."""
     traceparent: str | None = None
-    """The trace of its delivery, in the W3C format; None if it is not traced."""
+    """The trace of the delivery, in the W3C format; None if the delivery is not traced."""
 
     @property
     def charge_key(self) -> ChargeKey | None:
-        """The key that the charge gets if it is new; None if the event moves no money."""
+        """The key for the charge if the charge is new; None if the event moves no money."""
         return self.report.charge.charge_key if self.report else None
 
 
 def read_event(body: bytes, *, received_at: datetime, nonce: str) -> Event:
     """
-    Read a signed body. It may have any content; no exception is raised.
+    Read a signed body. The body may have any content; this function never raises an exception.
 
     *nonce* must be unique. It identifies a test event, because BMC's "Send test" always sends the same `event_id` and content.
     """
     envelope = _parse(body)
     if envelope is None:
         digest = hashlib.sha256(body).hexdigest()
-        # The same form as `_event_name`, but with no id and no type.
+        # This key has the form that `_event_name` returns, without an id and a type.
         return Event(DeliveryKey(f"live:::{digest}"), EventKind.UNREADABLE, body, received_at)
     type_ = _text(envelope.get("type"))
     live_mode = _boolean(envelope.get("live_mode"))
@@ -159,12 +163,12 @@ class _Message:
     data: Json
     said_at: datetime
     event_name: str
-    """The key of a charge that has no ids. Equal in all deliveries of the event."""
+    """A key for a charge that has no ids. All deliveries of the event have the same key."""
 
 
 @dataclass(frozen=True)
 class _Identity:
-    """The ids of a charge. *doubt* is set if another event of the same charge could not be recognised by them."""
+    """The ids of a charge. *doubt* is set if these ids are not enough to recognise another event of the same charge."""
 
     key: ChargeKey
     bmc_id: str | None
@@ -177,7 +181,7 @@ class _Identity:
 def _understand(
     type_: str | None, envelope: Json, digest: str, *, live_mode: bool | None, received_at: datetime
 ) -> tuple[EventKind, ChargeReport | None]:
-    # Only an explicit false marks a test. If the flag is missing, the event may be a real payment.
+    # Only an explicit false means that the event is a test. If the flag is missing, the event may be a real payment.
     if live_mode is False:
         return EventKind.TEST, None
     if type_ is None:
@@ -197,7 +201,7 @@ def _understand(
 def _read_payment(message: _Message) -> tuple[EventKind, ChargeReport | None]:
     data = message.data
     is_refund = message.verb == "refunded" or _is_refunded(data)
-    # Free items of the Shop have the amount 0.
+    # Free items of the Shop have the amount 0, so no money moved.
     if not is_refund and _amount(data.get("amount")) == 0:
         return EventKind.NO_MONEY, None
     kind = EventKind.REFUNDED if is_refund else EventKind.PAID
@@ -213,11 +217,11 @@ def _read_subscription(message: _Message) -> tuple[EventKind, ChargeReport | Non
         return EventKind.NO_MONEY, None
     identity = _identify_subscription(message)
     is_renewal = _is_renewal(message, identity)
-    # A renewal was not paid at the start of the subscription.
+    # Ignore the start of the subscription for a renewal, because the renewal was paid later.
     started_at = None if is_renewal else _time(data.get("started_at"))
     # The payment cannot be later than the event, even if the billing period begins later.
     paid_at = min(identity.period_start or started_at or message.said_at, message.said_at)
-    # PAID even if the refund flag is set: `_unpaid_status` then casts a doubt on the charge, and an operator decides.
+    # Return PAID even if the refund flag is set. `_unpaid_status` then adds a doubt to the charge, and an operator decides.
     return EventKind.PAID, _report(message, EventKind.PAID, identity, paid_at=paid_at, is_renewal=is_renewal)
 
 
@@ -251,7 +255,7 @@ def _report(
 
 
 def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator[tuple[Doubt, object]]:
-    """Yield the doubts about a charge in the order of `Doubt`, each with the value that caused it."""
+    """Yield the doubts about a charge in the order of `Doubt`, each with the value that caused the doubt."""
     data = message.data
     status = _unpaid_status(message)
     if kind is EventKind.PAID and status is not None:
@@ -265,11 +269,11 @@ def _doubts(message: _Message, kind: EventKind, identity: _Identity) -> Iterator
 
 
 def _unpaid_status(message: _Message) -> object:
-    """Return the status that casts doubt on the payment; None if it means "paid" or is missing."""
+    """Return the status if it casts doubt on the payment; None if the status means "paid" or is missing."""
     status = message.data.get("status")
     if _is_refunded(message.data):
         return status if _closed_word(status) in REFUNDED_STATUSES else "refunded"
-    # Returns None if there is no status, so a missing status casts no doubt.
+    # A missing status is None here and is returned as None, so it casts no doubt.
     paid = SUBSCRIPTION_PAID if message.family.is_subscription else PAYMENT_PAID
     return None if _closed_word(status) == paid else status
 
@@ -289,7 +293,7 @@ def _identify_payment(message: _Message) -> _Identity:
 
 
 def _identity_of_transaction(message: _Message, bmc_id: str | None, transaction_id: str | None) -> _Identity:
-    # Prefer the transaction id, because other families and BMC's API use it for the same charge.
+    # Prefer the transaction id, because events of other families and BMC's API report the same charge with the same transaction id.
     name = transaction_id or bmc_id
     key = ChargeKey(f"{message.family}:{name or message.event_name}")
     return _Identity(key, bmc_id, transaction_id, doubt=Doubt.IDENTITY if name is None else None)
@@ -300,14 +304,14 @@ def _identify_subscription(message: _Message) -> _Identity:
     bmc_id, psp_id = _id(data.get("id")), _id(data.get("psp_id"))
     period_start = _time(data.get("current_period_start"))
     if period_start is None and _is_lifetime(message):
-        # A lifetime membership is paid once. Its `psp_id` is not a subscription, but may be the id of the transaction.
+        # A lifetime membership is paid once. Its `psp_id` does not identify a subscription, but may be the transaction id.
         is_transaction = psp_id is not None and psp_id.startswith(TRANSACTION_PREFIX)
         return _identity_of_transaction(message, bmc_id, psp_id if is_transaction else None)
     name = psp_id or (f"{message.family}:{bmc_id}" if bmc_id else None)
     if name is not None and period_start is not None:
         key = f"{name}:{int(period_start.timestamp())}"
         return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start)
-    # BMC sends `.started` and `.updated` for one charge. Without a billing period the two look like two charges.
+    # BMC sends both `.started` and `.updated` for one charge. Without a billing period, these two events look like two charges.
     doubt = Doubt.PERIOD if period_start is None else Doubt.IDENTITY
     key = f"{name or message.family}:{message.event_name}"
     return _Identity(ChargeKey(key), bmc_id, psp_id=psp_id, period_start=period_start, doubt=doubt)
@@ -323,7 +327,7 @@ def _is_renewal(message: _Message, identity: _Identity) -> bool:
         return False
     started_at = _time(message.data.get("started_at"))
     if started_at is None:
-        # Without the start date, treat an update as a renewal: renewals are never guessed, so the wrong user cannot be credited.
+        # If the start date is missing, treat an update as a renewal. A renewal is never guessed, so no wrong user can be credited.
         return message.verb == "updated"
     return (identity.period_start or message.said_at) - started_at > RENEWED_AFTER
 
@@ -335,12 +339,12 @@ def _family_and_verb(type_: str) -> tuple[Family | None, str]:
     except ValueError:
         return None, verb
     verbs = SUBSCRIPTION_VERBS if family.is_subscription else PAYMENT_VERBS
-    # An unknown verb of a known family may move money, so the event counts as unknown and operators are notified.
+    # An unknown verb of a known family may move money. Return no family, so that the event is unknown and operators are notified.
     return (family if verb in verbs else None), verb
 
 
 def _words(data: Json) -> Iterator[str]:
-    """Yield the texts that the supporter wrote. `message` is not one of them: BMC composes it."""
+    """Yield the texts that the supporter wrote. Leave out `message`, because BMC composes it."""
     yield from _texts(data.get("support_note"))
     yield from _answers(data)
     yield from _texts(data.get("additional_info"))
@@ -366,7 +370,7 @@ def _side_texts(data: Json) -> Iterator[str]:
 
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
     """Yield all texts and numbers in a value, also in nested lists and objects. Leave out the questions of an object."""
-    # bool is a subclass of int.
+    # Exclude bool, which is a subclass of int.
     if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
         text = _text(str(value))
         if text:
@@ -422,13 +426,13 @@ def _supporter(data: Json) -> Supporter | None:
 
 
 def _event_name(envelope: Json, type_: str | None, digest: str) -> str:
-    # The digest alone identifies the event. The id and the type help people who read logs and tables.
+    # The digest alone identifies the event. Add the id and the type for people who read logs and tables.
     return f"live:{_id(envelope.get('event_id')) or ''}:{(type_ or '')[:ID_LENGTH_MAX]}:{digest}"
 
 
 def _digest(envelope: Json, body: bytes) -> str:
     """
-    Return the SHA-256 of the content in hexadecimal. It is equal for all deliveries of one event.
+    Return the SHA-256 of the content in hexadecimal. All deliveries of one event have the same digest.
 
     `attempt` and `created` are left out because they differ in a retry. Keys are sorted because BMC may change their order.
     """
@@ -441,7 +445,7 @@ def _digest(envelope: Json, body: bytes) -> str:
 
 def _parse(body: bytes) -> Json | None:
     try:
-        # As Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
+        # Parse numbers as Decimal, because a float would change amounts. A deeply nested body raises RecursionError.
         value = json.loads(body, parse_float=_decimal, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
@@ -475,7 +479,7 @@ def _text(value: object) -> str | None:
 
 
 def _id(value: object) -> str | None:
-    """Read an id from a number or a string; None for a placeholder, or if Postgres could not store it unchanged."""
+    """Read an id from a number or a string. Return None for a placeholder, or if Postgres could not store the id unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     text = str(value).strip()
@@ -485,12 +489,16 @@ def _id(value: object) -> str | None:
 
 
 def _closed_word(value: object) -> str | None:
-    """Normalise a status or another enumerated value: `Partially Refunded` becomes `partially_refunded`. None if it is not a string."""
+    """
+    Normalise a status or another enumerated value: `Partially Refunded` becomes `partially_refunded`.
+
+    Return None if the value is not a string.
+    """
     return re.sub("[ -]+", "_", value.strip().casefold()) if isinstance(value, str) else None
 
 
 def _as_told(value: object) -> str | None:
-    """Format a value of BMC as one short line for the operator; None if there is none."""
+    """Format a value from an event as one short line for the operator. Return None if nothing can be shown."""
     if value is None:
         return None
     try:
@@ -513,10 +521,10 @@ def _small_integer(value: object) -> int | None:
 
 def _amount(value: object) -> Decimal | None:
     """
-    Read an amount in major units, zero included; None if it is not a number, negative, or 1e9 or more.
+    Read an amount in major units, which may be zero. Return None if it is not a number, negative, or 1e9 or more.
 
-    A JSON number must fit the pattern in the form in which `Decimal` prints it. `1e3` does not, so an operator decides; BMC has
-    never sent such a number. `1e-05`, the form in which many encoders write 0.00001, is printed as 0.00001 and accepted.
+    A JSON number is printed by `Decimal` and must then fit the pattern `AMOUNT`. `1e3` does not fit, so an operator decides; BMC
+    has never sent such a number. Many encoders write 0.00001 as `1e-05`; `Decimal` prints it as 0.00001, so it is accepted.
     """
     text = str(value).strip() if isinstance(value, str | int | Decimal) else ""
     if not AMOUNT.fullmatch(text):
@@ -533,13 +541,13 @@ def _currency(value: object) -> str:
 
 def _time(value: object, *, no_later_than: datetime | None = None) -> datetime | None:
     """
-    Read Unix seconds.
+    Read a time in Unix seconds.
 
-    Returns None if they are missing, not in this century, or more than an hour later than *no_later_than*.
+    Return None if the time is missing, not in this century, or more than an hour later than *no_later_than*.
     """
     if isinstance(value, str) and re.fullmatch("[0-9]{9,10}", value, re.ASCII):
         value = int(value)
-    # From 2000 to 2100.
+    # Accept only times from 2000 to 2100.
     if isinstance(value, bool) or not isinstance(value, int) or not 946_684_800 <= value < 4_102_444_800:
         return None
     time = datetime.fromtimestamp(value, UTC)

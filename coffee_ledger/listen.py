@@ -1,8 +1,8 @@
 """
 Listen to a channel of Postgres on a separate connection.
 
-NOTIFY is a hint: it reaches only clients that are connected at the time. So `listen` also calls *wake* after every connect, and
-its callers poll on a timer.
+NOTIFY is only a hint, because it reaches only clients that are connected at the time. So `listen` also calls *wake* after every
+connect, and the callers of `listen` poll on a timer.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def listen(database_url: str, wake: Callable[[], None], *, channel: str = 
 
 
 async def _listen_once(database_url: str, wake: Callable[[], None], channel: str) -> None:
-    """Listen until the connection is lost. A return means that it was up, so the caller reconnects at once."""
+    """Listen until the connection is lost. If this function returns, the connection had been up, so the caller reconnects at once."""
     db = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=CONNECT_TIMEOUT_SECONDS)
     lost = asyncio.Event()
     db.add_termination_listener(lambda *_: lost.set())
@@ -65,7 +65,7 @@ async def _listen_once(database_url: str, wake: Callable[[], None], channel: str
 
 
 async def _check(db: Connection, lost: asyncio.Event) -> None:
-    """Wait, then send a query: a connection that a firewall dropped reports no error until something is sent."""
+    """Wait, then send a query. If a firewall has dropped the connection, there is no error until something is sent."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await lost.wait()

@@ -3,8 +3,8 @@ Decide which user a charge belongs to, with pure functions of one charge and its
 
 The rules are applied in a fixed order, from the strongest evidence to the weakest: code, corrected code, subscription, known
 supporter, amount and time. The first rule that decides wins. A charge that fits no user, or more than one, is unmatched, and an
-operator decides, because credits for the wrong user are worse than a delay. Each result has the candidates that were rejected,
-with the reasons.
+operator decides, because crediting the wrong user is worse than a delay. Each result lists the rejected candidates with the
+reasons.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,20 +27,24 @@ from coffee_ledger.model import (
 )
 
 CLOCK_SLACK = timedelta(minutes=1)
-"""The tolerance when times are compared, because BMC's clock may differ from ours and BMC rounds to seconds."""
+"""The tolerance for comparing times. BMC's clock may differ from ours, and BMC rounds times to seconds."""
 
 GUESS_PAUSE = timedelta(days=30)
 """
-A user gets at most one guess in this time.
+A user is credited by at most one guess in this time.
 
-Otherwise an account could open pending payments of all usual amounts and be credited for other people's payments.
+Without this limit, a user could open pending payments of all usual amounts and be credited for other people's payments.
 """
 
 GUESS_PAUSE_AFTER_MISTAKE = timedelta(days=90)
-"""A user gets no guess for this time after one of their guesses was taken back."""
+"""After a guess for a user was taken back, no other charge is matched to that user by a guess for this time."""
 
 SUMMED_MAX = 10
-"""Sums of at most so many open payments are tried: a user may have ten, which make at most 1,023 sums."""
+"""
+The maximum number of open payments whose sums are compared with the amount of a charge.
+
+A user may have ten open payments, which make at most 1,023 sums.
+"""
 
 REJECTION_OF_DOUBT: Mapping[Doubt, Rejection] = {
     Doubt.STATUS: Rejection.STATUS_UNKNOWN,
@@ -63,7 +67,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class GuessRecord:
-    """The times of a user's last guess, and of the last guess that was taken back; None if there was none."""
+    """The time of a user's last guess, and the time at which a guess was last taken back. Each is None if there was none."""
 
     guessed_at: datetime | None = None
     taken_back_at: datetime | None = None
@@ -82,34 +86,34 @@ class ChargeToMatch:
     """The time of the decision, which may be long after *paid_at*."""
     is_renewal: bool = False
     is_fresh: bool = True
-    """The charge has just come, and the rules are applied to it for the first time."""
+    """True if the charge has just come and the rules are applied to it for the first time."""
     has_answer: bool = False
-    """The supporter answered a question of a Shop item."""
+    """True if the supporter answered a question of a Shop item."""
     doubt: Doubt | None = None
     """The reason for which no rule may match the charge. The rules are still applied, to find candidates for the operator."""
     is_outsider: bool = False
-    """An operator marked the supporter, the subscription or the item as not from a user of the bot."""
+    """True if an operator marked the supporter, the subscription or the item as not from a user of the bot."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The payments and users that a charge may belong to. They may include some that do not fit; the rules check each."""
+    """The payments and users that a charge may belong to. Some of them may not fit, so the rules check each one."""
 
     coded: Sequence[PendingPayment] = ()
     """Pending payments, of any status, whose code is in the text."""
     corrected: Sequence[PendingPayment] = ()
-    """Pending payments, of any status, whose code is in the text with one typo (`Reading.corrections`)."""
+    """Pending payments, of any status, whose code is one typo away from a part of the text (`Reading.corrections`)."""
     subscribers: frozenset[TelegramId] = frozenset()
     """Users who own earlier charges of this subscription. Guesses and undone matches do not count."""
     undone: frozenset[TelegramId] = frozenset()
-    """Users whose match for this subscription was undone and not repeated since."""
+    """Users whose match for this subscription was undone and not made again since."""
     supporters: frozenset[TelegramId] = frozenset()
-    """Users who own earlier charges of this supporter that were matched by code."""
+    """Users who own earlier charges of this supporter. Only matches by code count."""
     payments: Sequence[PendingPayment] = ()
     """
-    The open payments of *supporters*, and the payments of all users with this amount and currency.
+    The open payments of *supporters*, and all users' payments of this amount and currency.
 
-    The latter are open now, or were open when the charge was paid.
+    The payments of this amount are open now, or were open when the charge was paid.
     """
     mentioned: frozenset[TelegramId] = frozenset()
     """Users mentioned in the text by Telegram name or id."""
@@ -126,14 +130,14 @@ class Match:
     flag: Flag | None = None
     reasons: tuple[Reason, ...] = ()
     also_paid: tuple[PendingPayment, ...] = ()
-    """Other open payments of the user that the charge also pays, because its amount is the sum of all of them."""
+    """Other open payments of the user that the charge also pays. Their amounts and that of *payment* add up to the charge."""
 
 
 @dataclass(frozen=True)
 class Unmatched:
     reasons: tuple[Reason, ...]
     under_review: frozenset[TelegramId] = frozenset()
-    """Users whose code is in the text. They are told that the payment has come and an operator has to decide."""
+    """Users whose code is in the text. They are notified that the payment has come and that an operator has to decide."""
 
 
 @dataclass
@@ -158,15 +162,15 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
     """
     Apply the rules in order and return the match, or the reasons for which there is none.
 
-    A charge with a doubt, or in a currency without a rate, is always unmatched. The user that a rule found becomes a
-    candidate for the operator.
+    A charge with a doubt, or in a currency without a rate, always stays unmatched. If a rule finds a user for such a
+    charge, that user becomes a candidate for the operator.
     """
     rejections = _Rejections()
     found = _apply_rules(charge, candidates, rules, rejections)
     # A mention is only a hint for operators, because a supporter can write any name.
     mentions = tuple(Reason(Method.OPERATOR, Rejection.MENTIONED, None, user) for user in sorted(candidates.mentioned))
     if found is None:
-        # If several users' codes are in the text, each of them may be waiting for this payment, so tell all of them.
+        # If the text contains codes of several users, each of these users may be waiting for this payment. Notify all of them.
         named = frozenset(payment.telegram_id for payment in candidates.coded)
         return Unmatched((*rejections.reasons, *mentions), named if len(named) > 1 else frozenset())
     rejection = _rejection_of_any_match(charge, rules)
@@ -176,7 +180,7 @@ def match(charge: ChargeToMatch, candidates: Candidates, rules: Rules) -> Match 
         )
     payment_id = found.payment.payment_id if found.payment else None
     reason = Reason(found.method, rejection, payment_id, found.telegram_id)
-    # If BMC announced one payment twice, the user was most likely told of it at the first announcement.
+    # If BMC announced one payment twice, the user was most likely notified after the first announcement. Do not notify again.
     is_told = found.method in (Method.CODE, Method.CORRECTED_CODE) and rejection is not Rejection.ANNOUNCED_TWICE
     return Unmatched((*rejections.reasons, reason, *mentions), frozenset({found.telegram_id} if is_told else ()))
 
@@ -202,20 +206,22 @@ def _by_code(charge: ChargeToMatch, candidates: Candidates, rules: Rules, reject
     """
     Match by a code in the text.
 
-    The amount may differ and the payment may have ended, because a code always belongs to the same user.
+    A code always belongs to the same user. So the amount may differ from the requested one, and the pending payment may
+    have ended.
     """
     if not candidates.coded:
         rejections.add(Method.CODE, Rejection.UNKNOWN_CODE if charge.reading.codes else Rejection.NO_CODE)
         return None
-    # Codes of several users contradict each other. No weaker evidence may decide between them, so stop here.
+    # The text contains codes of several users. Weaker rules must not choose between these users, so stop here.
     if len({payment.telegram_id for payment in candidates.coded}) > 1:
         rejections.add(Method.CODE, Rejection.SEVERAL_CODES, candidates.coded, final=True)
         return None
     payment, *also_paid = _paid_by(charge, candidates.coded)
-    # A renewal repeats the note of the first charge, so a code that is no longer open is no evidence for this charge.
+    # A renewal repeats the note of the first charge, so the code of a payment that has ended is no evidence for this charge.
+    # Decide by the subscription instead.
     if not payment.is_open and candidates.subscribers:
         return _by_subscription(charge, candidates, rules, rejections)
-    # The match of this subscription to this user was undone. The old code in a renewal must not restore it.
+    # The match of this subscription to this user was undone. The old code in a renewal must not repeat that match.
     if not payment.is_open and payment.telegram_id in candidates.undone:
         rejections.add(Method.CODE, Rejection.CODE_UNDONE, [payment])
         return None
@@ -233,7 +239,7 @@ def _by_corrected_code(
     elif not candidates.corrected[0].is_open:
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_NOT_LIVE, candidates.corrected)
     elif candidates.coded:
-        # There is an exact code too, and it did not decide. A corrected code is weaker evidence, so it must not decide either.
+        # The text also contains an exact code, which led to no match. A corrected code is weaker evidence, so it must not decide.
         rejections.add(Method.CORRECTED_CODE, Rejection.CODE_MEANT, candidates.corrected)
     else:
         return Match(Method.CORRECTED_CODE, candidates.corrected[0].telegram_id, candidates.corrected[0])
@@ -264,12 +270,16 @@ def _by_subscription(
 def _by_known_supporter(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
-    """Match a supporter who has paid with a user's code before to the only open payment of that user that fits."""
+    """
+    Match by a supporter who has paid with a user's code before.
+
+    Exactly one open payment of this user must fit the charge.
+    """
     rule = Method.KNOWN_SUPPORTER
     if len(candidates.supporters) != 1:
         rejections.add(rule, Rejection.SEVERAL_USERS if candidates.supporters else Rejection.NEW_SUPPORTER)
         return None
-    # The text contains another user's code, perhaps with a typo, so the supporter probably pays for that user.
+    # If the text contains another user's code, perhaps with a typo, the supporter probably pays for that other user.
     meant_for_others = [
         payment
         for payment in (*candidates.coded, *candidates.corrected)
@@ -282,11 +292,12 @@ def _by_known_supporter(
     open_now = [payment for payment in candidates.payments if payment.is_open]
     fitting = [payment for payment in open_now if _misfit(charge, payment) is None]
     theirs = [payment for payment in fitting if payment.telegram_id == user]
-    # Another user waits for the same amount, and the supporter may have paid for that user. A guess must not decide either.
+    # Another user has an open payment of this amount, and the supporter may have paid for that user. The next rule, a guess,
+    # must not decide either.
     if theirs and len(theirs) < len(fitting):
         rejections.add(rule, Rejection.SEVERAL_USERS, fitting, final=True)
         return None
-    # A match of this subscription to this user was undone. No other rule may repeat it.
+    # A match of this subscription to this user was undone. This rule must not repeat that match.
     if user in candidates.undone:
         rejections.add(rule, Rejection.CODE_UNDONE, theirs)
         return None
@@ -305,13 +316,13 @@ def _by_known_supporter(
 def _by_amount_and_time(
     charge: ChargeToMatch, candidates: Candidates, rules: Rules, rejections: _Rejections
 ) -> Match | None:
-    """Guess the only user who had a payment of this amount open when the charge was paid."""
+    """Match by amount and time: guess the user, if only one user had an open payment of this amount when the charge was paid."""
     rule = Method.AMOUNT_AND_TIME
     rejection = _rejection_of_any_guess(charge, candidates, rules)
     if rejection is not None:
         rejections.add(rule, rejection)
         return None
-    # Payments that have ended since count too, because the charge may have been meant for one of them.
+    # Also count payments that have ended since, because the charge may have been meant for one of them.
     rivals = [payment for payment in candidates.payments if _is_rival(charge, payment)]
     users = {payment.telegram_id for payment in rivals}
     if len(users) != 1:
@@ -328,7 +339,11 @@ def _by_amount_and_time(
 
 _RULES: tuple[Rule, ...] = (_by_code, _by_corrected_code, _by_subscription, _by_known_supporter, _by_amount_and_time)
 _RULES_FOR_OUTSIDERS: tuple[Rule, ...] = (_by_code, _by_corrected_code)
-"""An operator has said that the charge is not from a user of the bot. Only a code proves the opposite."""
+"""
+The rules for a charge that an operator marked as not from a user of the bot.
+
+Only a code proves that the payer is a user after all.
+"""
 
 
 # Conditions of the rules ----------------------------------------------------------------------------------------------
@@ -339,16 +354,17 @@ def _rejection_of_any_guess(charge: ChargeToMatch, candidates: Candidates, rules
         return Rejection.SWITCHED_OFF
     if charge.doubt is not None:
         return REJECTION_OF_DOUBT[charge.doubt]
-    # Later the rivals cannot be known for certain: other users may have asked for this amount and paid in the meantime.
+    # A later guess is not safe, because other users may have requested this amount and paid in the meantime.
     if not charge.is_fresh:
         return Rejection.ASKED_LATE
     # A code in the text is better evidence than the amount. If it led to no match, the amount must not decide.
     if candidates.coded or candidates.corrected or charge.reading.holds_code:
         return Rejection.CODE_MEANT
-    # The answer may be a code with too many typos to be recognised.
+    # The answer to the Shop item's question may be a code with too many typos to be recognised.
     if charge.has_answer:
         return Rejection.ANSWERED_WITHOUT_CODE
-    # The first charge of a subscription pays a pending payment. A renewal comes automatically, without a pending payment.
+    # Never guess a renewal: the user did not request it, so no pending payment belongs to it. Only the first charge of a
+    # subscription pays a pending payment.
     return Rejection.RENEWAL if charge.is_renewal else None
 
 
@@ -360,7 +376,7 @@ def _rejection_of_guess_for(
     since, until = charge.paid_at - rules.fallback_window, charge.paid_at + CLOCK_SLACK
     if not any(payment.was_requested(since, until) for payment in open_now):
         return Rejection.OUTSIDE_WINDOW
-    # The user paid at most one of these charges, and nothing tells which one.
+    # Several charges of this amount wait. The user paid at most one of them, and there is no evidence which one.
     if candidates.charges_waiting:
         return Rejection.OTHER_CHARGE_WAITS
     # The supporter has paid for another user before, or mentions another user in the text.
@@ -390,19 +406,19 @@ def _misfit(charge: ChargeToMatch, payment: PendingPayment) -> Rejection | None:
         return Rejection.OTHER_CURRENCY
     if payment.amount != charge.amount:
         return Rejection.OTHER_AMOUNT
-    # A charge cannot pay for a pending payment that was requested later.
+    # A charge cannot pay for a pending payment that was requested after the charge was paid.
     return None if payment.created_at <= charge.paid_at + CLOCK_SLACK else Rejection.OUTSIDE_WINDOW
 
 
 def _paid_by(charge: ChargeToMatch, coded: Sequence[PendingPayment]) -> list[PendingPayment]:
     """
-    Choose which pending payments a charge pays. All of *coded* belong to one user, and their codes are in the text.
+    Choose which pending payments a charge pays. All payments in *coded* belong to one user, and their codes are in the text.
 
     Prefer the smallest set of open payments whose amounts add up to the charge, then the newest open payment, then the newest
     payment. The charge is shown with the first payment of the result.
     """
     open_now = sorted((payment for payment in coded if payment.is_open), key=_age)
-    # Newest first, so that of two sets with the same sum the one with newer payments is chosen.
+    # The newest payments come first. So if two sets have the same sum, the set with the newer payments is chosen.
     summed = open_now[:SUMMED_MAX]
     for count in range(1, len(summed) + 1):
         for some in combinations(summed, count):
@@ -417,7 +433,7 @@ def _newest(payments: Sequence[PendingPayment]) -> PendingPayment:
 
 
 def _age(payment: PendingPayment) -> tuple[float, PaymentId]:
-    """Return a sort key: the newest first, and payments of the same time in a fixed order."""
+    """Return a sort key that puts newer payments first, and payments of the same time in a fixed order."""
     return -payment.created_at.timestamp(), payment.payment_id
 
 

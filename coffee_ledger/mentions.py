@@ -13,10 +13,10 @@ from coffee_ledger.model import TelegramId
 from coffee_ledger.plaintext import TEXT_LENGTH_MAX, drop_invisible, undo_escapes
 
 MENTIONS_MAX = 10
-"""The limit for usernames, and for ids, per text. It bounds the size of the database query."""
+"""The maximum number of usernames, and of ids, read from a text. This limit bounds the size of the database query."""
 
-# The rules are those of `is_allowed_username` in TDLib: a letter first, no underscore last. Collectible usernames may
-# have four characters, all others have five or more.
+# These are the rules of `is_allowed_username` in TDLib: a username begins with a letter and does not end with an underscore.
+# Collectible usernames may have four characters, all others have five or more.
 # Source: https://github.com/tdlib/td, td/telegram/misc.cpp; https://core.telegram.org/api/fragment
 _NAME = r"([a-z][a-z0-9_]{2,30}[a-z0-9])_{0,2}(?![\w@])(?![.-]\w)"
 _AT_NAME = re.compile(rf"(?<![^\W_])(?<![.+@/-])@{_NAME}")
@@ -42,16 +42,16 @@ _ID = re.compile(
 
 @dataclass(frozen=True)
 class Mentions:
-    """The Telegram users that a text mentions. They need not exist, and the writer may be another person."""
+    """The Telegram users that a text mentions. Some may not exist, and the writer may be another person."""
 
     usernames: frozenset[str] = frozenset()
-    """In lower case and without the @."""
+    """The usernames, in lower case and without the @."""
     telegram_ids: frozenset[TelegramId] = frozenset()
 
 
 def read_mentions(text: str) -> Mentions:
     """
-    Read `@olena_k`, links to it, `tg://user?id=…`, and separate numbers of 6 to 15 digits.
+    Read usernames such as `@olena_k`, links to users, `tg://user?id=…`, and separate numbers of 6 to 15 digits.
 
     Ignore e-mail addresses, invitation links, phone numbers, sums of money and older-form ids.
     """

@@ -12,8 +12,8 @@ SOURCE_BMC = "bmc"
 
 ChargeKey = NewType("ChargeKey", str)
 """
-The permanent key of one charge. The first event of the charge determines it: `family:transaction_id` or `family:number`, for
-a subscription `psp_id:period start` or `family:number:period start`. A later event of the same charge may have other ids and
+The permanent key of one charge. The first event of the charge determines the key: `family:transaction_id` or `family:number`, or
+for a subscription `psp_id:period start` or `family:number:period start`. A later event of the same charge may have other ids and
 would give another key, so charges are found by identity (`Identity` in coffee_ledger/settling.py).
 """
 
@@ -25,7 +25,7 @@ The same `event_id` with other content is another event.
 """
 
 PaymentId = NewType("PaymentId", str)
-"""Identifies a pending payment. People type it as the *code*; it is stored without the dash."""
+"""Identifies a pending payment. People type this id as the *code*. The id is stored without the dash."""
 
 TelegramId = NewType("TelegramId", int)
 """Identifies a user."""
@@ -63,7 +63,7 @@ class ChargeState(enum.StrEnum):
 
 
 class Method(enum.StrEnum):
-    """The rule that decided a match, in the order in which the rules are applied."""
+    """The rule that decided a match. The values have the order in which the rules are applied; OPERATOR means that a person decided."""
 
     CODE = "code"
     CORRECTED_CODE = "corrected_code"
@@ -74,7 +74,11 @@ class Method(enum.StrEnum):
 
 
 class Doubt(enum.StrEnum):
-    """The reason for which no rule may match a charge and an operator has to decide. The weightiest comes first."""
+    """
+    The reason for which no rule may match a charge and an operator has to decide.
+
+    The values are ordered by weight. If a charge has several doubts, the first one in this order is stored.
+    """
 
     STATUS = "status"
     """BMC sent a status that is not known to mean "paid"."""
@@ -83,7 +87,7 @@ class Doubt(enum.StrEnum):
     PERIOD = "period"
     """A subscription charge has no billing period, so another event of the same charge could not be recognised."""
     IDENTITY = "identity"
-    """The charge has neither a transaction id nor a number, so another event of it could not be recognised."""
+    """The charge has neither a transaction id nor a number, so another event of the same charge could not be recognised."""
     CONFLICT = "conflict"
     """Another charge of the same family has the same transaction id but another number."""
     ANNOUNCED_TWICE = "announced_twice"
@@ -92,18 +96,18 @@ class Doubt(enum.StrEnum):
 
 class CreditKind(enum.StrEnum):
     PAYMENT = "payment"
-    """Credits for a charge."""
+    """The entry adds the credits for a charge."""
     REFUND = "refund"
-    """Takes back some or all credits of a charge because money was refunded."""
+    """The entry takes back some or all credits of a charge because money was refunded."""
     REVERSAL = "reversal"
-    """Undoes a mistaken entry: takes back all of its credits that are left."""
+    """The entry undoes a mistaken entry: it takes back all credits that are left of the mistaken entry."""
     ADJUSTMENT = "adjustment"
-    """Credits that an operator added or took by hand."""
+    """An operator added or took credits by hand."""
     SPEND = "spend"
 
 
 class NotificationKind(enum.StrEnum):
-    """The kinds of messages: first those to users, then those to operators. Each has a text in the locale files."""
+    """The kinds of messages, first to users and then to operators. Each kind has a text in the locale files."""
 
     PAYMENT_CREDITED = "payment_credited"
     PAYMENT_REFUNDED = "payment_refunded"
@@ -117,13 +121,13 @@ class NotificationKind(enum.StrEnum):
     CHARGE_UNMATCHED = "charge_unmatched"
     CHARGE_FLAGGED = "charge_flagged"
     CHARGE_GUESSED = "charge_guessed"
-    """A charge was credited by amount and time. Sent silently."""
+    """A charge was credited by amount and time. This message is sent silently."""
     CHARGE_REFUNDED = "charge_refunded"
-    """A refund took back all credits of a charge, although BMC may have refunded only a part. Sent silently."""
+    """A refund took back all credits of a charge, although BMC may have refunded only a part. This message is sent silently."""
     CHARGE_CONTRADICTED = "charge_contradicted"
     """A later event of a known charge contradicts the stored charge."""
     REFUND_UNKNOWN = "refund_unknown"
-    """A refund came for which no charge is known."""
+    """A refund came, but no charge is known to which it belongs."""
     GUESS_DISOWNED = "guess_disowned"
     """A user said that a payment matched by amount and time is not theirs."""
     CODE_CAME_LATE = "code_came_late"
@@ -133,15 +137,19 @@ class NotificationKind(enum.StrEnum):
     CLAIM_RAISED = "claim_raised"
     """A user claims to have paid without receiving credits."""
     SIGNATURE_FAILURES = "signature_failures"
-    """Several deliveries had a signature that fits no signing secret. Sent once at the beginning of such a burst."""
+    """Deliveries had a signature that fits no signing secret. One message is sent at the beginning of a burst of such deliveries."""
     TEST_EVENT = "test_event"
     EVENT_UNREADABLE = "event_unreadable"
     EVENT_UNKNOWN = "event_unknown"
     EVENT_RETRIED = "event_retried"
-    """The outcome of an event that an operator asked to retry."""
+    """An event was settled again because an operator asked for it. The message tells the outcome."""
     LEGACY_WEBHOOK = "legacy_webhook"
     WAITING_SUMMARY = "waiting_summary"
-    """One message with the number of waiting charges, edited as it changes. Sent when there are too many for a card each."""
+    """
+    One message with the number of open decisions, which is edited when the number changes.
+
+    This message is sent in place of single cards if there are too many of them.
+    """
 
 
 class Audience(enum.StrEnum):
@@ -161,7 +169,7 @@ USERS_KINDS = frozenset(
         NotificationKind.CLAIM_DECLINED,
     }
 )
-"""All others are for operators."""
+"""The kinds of notifications that are sent to users. All other kinds are sent to operators."""
 
 
 class Outcome(enum.StrEnum):
@@ -171,7 +179,7 @@ class Outcome(enum.StrEnum):
     UNMATCHED = "unmatched"
     REFUNDED = "refunded"
     RECORDED = "recorded"
-    """Stored without moving money: a cancellation, a pause, or another event of a known charge."""
+    """The event was stored but moved no money: for example a cancellation, a pause, or another event of a known charge."""
     DUPLICATE = "duplicate"
     TEST = "test"
     UNKNOWN = "unknown"
@@ -192,7 +200,7 @@ class PendingPayment:
     status: PaymentStatus
     created_at: datetime
     ended_at: datetime | None = None
-    """None if it is open, or if the query did not load this column."""
+    """None if the payment is open, or if the query did not load this column."""
     requested_again_at: tuple[datetime, ...] = ()
     """The times at which the user asked for the same amount again and was shown this payment, the oldest first."""
 
@@ -201,17 +209,17 @@ class PendingPayment:
         return self.status is PaymentStatus.PENDING
 
     def was_open_at(self, moment: datetime) -> bool:
-        """Tell whether it was open at *moment*, even if it has ended since."""
+        """Tell whether the payment was open at *moment*, even if it has ended since."""
         return self.created_at <= moment and (self.is_open or (self.ended_at is not None and self.ended_at > moment))
 
     def was_requested(self, since: datetime, until: datetime) -> bool:
-        """Tell whether the user asked for it, for the first time or again, between *since* and *until* (both included)."""
+        """Tell whether the user requested the payment, for the first time or again, between *since* and *until* (both included)."""
         return any(since <= at <= until for at in (self.created_at, *self.requested_again_at))
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Credits per unit of each currency, from `CREDITS_PER_UNIT`. Fractions are allowed."""
+    """The credits per unit of each currency, as set in `CREDITS_PER_UNIT`. A rate may have a fraction."""
 
     per_unit: Mapping[str, Decimal]
 

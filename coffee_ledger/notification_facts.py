@@ -1,5 +1,5 @@
 """
-The facts of each kind of notification. The text is composed from them when it is sent, in the reader's language.
+The facts of each kind of notification. When a notification is sent, its text is composed from the facts in the reader's language.
 
 Facts contain no personal data, because they stay in the outbox. Notes, names and addresses are looked up when the text is
 composed.
@@ -31,7 +31,7 @@ class Contradiction(enum.StrEnum):
     AMOUNT = "amount"
     STATUS = "status"
     REFUND = "refund"
-    """The amount of a refund differs from the amount paid, or could not be read."""
+    """The amount of the refund differs from the amount paid, or could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +56,16 @@ class PaymentCredited(Facts):
     flag: Flag | str | None = None
     charge_key: ChargeKey | None = None
     code: PaymentId | None = None
-    """The pending payment that it completed, if any."""
+    """The pending payment that the charge completed, if any."""
     picked_amount: Decimal | None = None
-    """The sum of the pending payments that it completed."""
+    """The sum of the pending payments that the charge completed."""
     picked_currency: str | None = None
     received_at: datetime | None = None
-    """The time at which its event came, used to measure the delay for the user. None if the charge was matched later."""
+    """
+    The time at which the event of the charge came, used to measure the delay for the user.
+
+    None if the charge was matched later.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ class CreditsAdjusted(Facts):
     kind = NotificationKind.CREDITS_ADJUSTED
 
     credits: int
-    """Negative if credits were taken."""
+    """The change of the balance, negative if credits were taken."""
     cause: AdjustmentCause | str
 
 
@@ -120,11 +124,11 @@ class ChargeNews(Facts):
     currency: str
     paid_at: datetime
     code: PaymentId | None = None
-    """The pending payment to which it was matched, if any."""
+    """The pending payment to which the charge was matched, if any."""
 
     @classmethod
     def of(cls, charge: Charge, **more: object) -> Self:
-        """Copy the facts of *charge*. *more* are the additional fields of the subclass."""
+        """Copy the facts of *charge*. *more* contains the additional fields of the subclass."""
         known = {
             "charge_key": charge.charge_key,
             "family": charge.family,
@@ -162,10 +166,10 @@ class ChargeContradicted(ChargeNews):
 
     about: Contradiction | str
     told_amount: Decimal | None
-    """The amount of the later event; None if it could not be read."""
+    """The amount in the later event; None if it could not be read."""
     told_currency: str | None
     told: str | None = None
-    """BMC's own value of the doubtful field."""
+    """The value that BMC sent for the doubtful field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +186,7 @@ class GuessDisowned(ChargeNews):
 
 @dataclass(frozen=True, kw_only=True)
 class CodeCameLate(ChargeNews):
-    """*code* is the late code, which belongs to another user than the charge."""
+    """A code came after the charge was decided. *code* is this late code. It belongs to another user than the charge."""
 
     kind = NotificationKind.CODE_CAME_LATE
 
@@ -215,7 +219,7 @@ class EventNews(Facts):
     """An event came that changed nothing."""
 
     type: str | None
-    """As BMC names it; None if the event has no type."""
+    """The event type as BMC names it; None if the event has no type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +252,7 @@ class EventRetried(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSummary(Facts):
-    """Has no facts, because its numbers are read when it is sent or updated."""
+    """The summary of open decisions. It has no facts, because its numbers are read when the message is sent or updated."""
 
     kind = NotificationKind.WAITING_SUMMARY
 
@@ -269,9 +273,9 @@ class NewNotification:
     """A notification to be queued."""
 
     telegram_id: TelegramId | None
-    """None for the operators."""
+    """The recipient; None for the operators."""
     facts: Facts
     fact_key: str | None
-    """Notifications with the same key are queued only once; None is always queued."""
+    """Only one notification is queued for each key. A notification with the key None is always queued."""
     traceparent: str | None = None
-    """The trace of the event that caused it."""
+    """The trace of the event that caused the notification."""

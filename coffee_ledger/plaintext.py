@@ -2,7 +2,7 @@ r"""
 Undo the escapes in a text before codes and names are read from it.
 
 Notes arrive escaped for HTML, for links or for JSON, sometimes twice: `K7QM&ndash;2XHD`, `K7QM%202XHD`, `K7QM<br>2XHD`,
-`Danke!\nK7QM-2XHD` with a backslash and an n. They also contain invisible characters.
+`Danke!\nK7QM-2XHD` with a backslash and an n. Notes also contain invisible characters.
 """
 
 import html
@@ -11,15 +11,19 @@ import unicodedata
 from urllib.parse import unquote
 
 TEXT_LENGTH_MAX = 10_000
-"""The maximum number of characters of a text that are read, which bounds the time. The longest public note had 160."""
+"""
+The maximum number of characters that are read of a text. This limit bounds the time for reading.
+
+The longest note that was found in public had 160 characters.
+"""
 
 _ROUNDS_MAX = 3
-"""The maximum number of rounds of unescaping. `&amp;ndash;` needs two."""
+"""The maximum number of rounds of unescaping. `&amp;ndash;` needs two rounds."""
 _ESCAPE_SIGNS = frozenset("&%\\<âÂ")
 # The number of digits is limited because int() raises an error for thousands of digits.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,30});?")
 _TAG = re.compile(r"</?[A-Za-z]{1,10}\s?/?>")
-"""A tag without attributes. Its name has letters only, so it cannot be a code or half a code, which have digits."""
+"""A tag without attributes. The name of a tag has only letters. A code and half a code have digits, so they are never removed."""
 _BACKSLASHED = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])")
 _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
 """A UTF-8 dash, quotation mark or no-break space that was decoded as Windows-1252 or Latin-1, such as `â€“`."""
@@ -27,14 +31,18 @@ _MISREAD_DASH = re.compile("â[€ˆ\x80\x88].|Â(?=\xa0)", re.DOTALL)
 _ADDRESS = re.compile(r"[^\w-]*(?:www\.|(?:[\w-]+\.)+[a-z]{2,}/)")
 _INVISIBLE = ("Cf", "Mn", "Me", "Mc")
 _BLANK_LETTERS = str.maketrans("№\u3164\uffa0", "   ")
-"""Characters to replace by spaces: NFKC would turn № into letters, and the Hangul fillers are letters that look like spaces."""
+"""
+These characters are replaced by spaces.
+
+NFKC would convert № to letters. The Hangul fillers are letters, but they look like spaces.
+"""
 
 
 def undo_escapes(text: str) -> str:
     """
     Undo HTML entities and tags, percent-encoding, literal backslash escapes and wrongly decoded dashes.
 
-    Links stay percent-encoded, because a decoded space would split a link and its rest would be read as prose.
+    Links stay percent-encoded, because a decoded space would split the link, and its second part would be read as prose.
     """
     for _ in range(_ROUNDS_MAX):
         undone = _undo_once(text)

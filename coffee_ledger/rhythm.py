@@ -1,4 +1,4 @@
-"""Estimate, from the history of a BMC page, how long a pause between two payments is unusual for it."""
+"""Estimate from the payments of a BMC page how long a pause between two payments must be to be unusual for this page."""
 
 import math
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ HISTORY = timedelta(days=90)
 """The history begins this long before the newest payment."""
 
 PAYMENTS_MIN = 5
-"""With fewer payments, no rate is estimated."""
+"""If the history has fewer payments, no rate is estimated."""
 
 SPAN_MIN = timedelta(days=14)
-"""A shorter history is treated as if it lasted this long. Otherwise one busy first day would give much too high a rate."""
+"""A shorter history is treated as if it lasted this long. Otherwise one busy first day would result in a rate that is much too high."""
 
 GAP_MIN = timedelta(hours=12)
-"""The smallest result. Payments are rare at night, and a shorter gap would make each night look unusual."""
+"""The result is never smaller than this. Payments are rare at night, and a shorter gap would make each night look unusual."""
 
 DAYS_PER_YEAR = 365
 
@@ -31,7 +31,9 @@ class History:
 
 def yearly_gap(history: History) -> timedelta | None:
     """
-    Return the gap between two payments that this page exceeds about once a year; None if it has too few payments.
+    Return a time that the gap between two payments of this page exceeds about once a year.
+
+    Return None if the page has too few payments.
 
     If r payments a day are independent of each other, the gaps between them are distributed exponentially. There are 365 * r
     gaps a year, and the share exp(-r * g) of them is longer than g days. So about one gap a year is longer than

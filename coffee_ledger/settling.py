@@ -1,8 +1,9 @@
 """
 Settle events: compute, without any I/O, the changes that a batch of events makes.
 
-The store loads a `Book` with everything that the batch may need. `settle` processes the events in the order in which they
-came, so that each event sees the decisions about earlier ones. Then the store writes the `Settlement` in one transaction.
+The store loads a `Book` with all data that the batch may need. `settle` processes the events in the order in which they
+came, so that a decision about one event considers the decisions about earlier ones. Then the store writes the `Settlement`
+in one transaction.
 
 The rules that decide which user a charge belongs to are in `coffee_ledger/matching.py`.
 """
@@ -56,14 +57,18 @@ from coffee_ledger.notification_facts import (
 )
 
 PERIOD_SLACK = timedelta(minutes=5)
-"""BMC reports one charge in two events. If their billing periods begin at most this far apart, they count as the same period."""
+"""BMC reports one subscription charge in two events. Two billing periods that begin at most this far apart count as the same period."""
 
 ANNOUNCED_TWICE_WITHIN = timedelta(minutes=15)
-"""A donation and a first month with the same supporter, amount and note within this time are probably one payment."""
+"""
+A donation and the first month of a subscription are probably one payment if they were paid within this time of each other.
+
+The supporter, the amount and the note must be equal too.
+"""
 
 
 Identity = tuple[str | Decimal | None, ...]
-"""A key under which charges are found in the book, such as their transaction id. A charge has several."""
+"""A key under which a charge is found in the book, such as its transaction id. A charge can have several identities."""
 
 
 def _by_transaction(charge: Charge) -> Identity | None:
@@ -71,7 +76,7 @@ def _by_transaction(charge: Charge) -> Identity | None:
 
 
 def _by_number(charge: Charge) -> Identity | None:
-    # A subscription's number is the same for all its charges, so callers also compare the billing periods.
+    # All charges of a subscription have the same number, so callers also compare the billing periods.
     return ("number", charge.source, str(charge.family), charge.bmc_id) if charge.bmc_id else None
 
 
@@ -89,35 +94,39 @@ def _by_money(charge: Charge) -> Identity | None:
 
 @dataclass
 class Book:
-    """Everything known before a batch, updated while the batch is settled. Add charges with `keep`."""
+    """All data known before a batch. The book is updated while the batch is settled. Add charges with `keep`."""
 
     is_fresh: bool = True
-    """False if an old event is settled again, so that it cannot be guessed by amount and time."""
+    """False if an operator retries an old event. Its charge is then never matched by amount and time."""
     delivered: set[DeliveryKey] = field(default_factory=set)
-    """The events of the batch that are settled already."""
+    """The keys of those events of the batch that are settled already."""
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     payments: dict[PaymentId, PendingPayment] = field(default_factory=dict)
     subscribers: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By subscription: users who own earlier charges of it. Guesses and undone matches do not count."""
+    """For each subscription, the users who own earlier charges of that subscription. Guesses and undone matches do not count."""
     undone: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By subscription: users whose match was undone and not repeated since."""
+    """For each subscription, the users whose match was undone and not made again since."""
     supporters: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """By supporter id: users who own earlier charges of the supporter that were matched by code."""
+    """For each supporter id, the users who own earlier charges of that supporter. Only matches by code count."""
     guesses: dict[TelegramId, GuessRecord] = field(default_factory=dict)
     outsiders: dict[OutsiderName, int] = field(default_factory=dict)
     usernames: dict[str, frozenset[TelegramId]] = field(default_factory=dict)
-    """Users by their Telegram name in lower case, for the names that the texts mention."""
+    """The users with a username that the texts mention. The keys are usernames in lower case."""
     known_users: frozenset[TelegramId] = frozenset()
-    """The Telegram ids in the texts that belong to users."""
+    """Those Telegram ids in the texts that belong to users of the bot."""
     erased: frozenset[TelegramId] = frozenset()
-    """Users who asked to be erased, among all users that the batch may concern."""
+    """The users who asked to be erased. Only users that the batch may concern are loaded."""
     erased_supporters: frozenset[str] = frozenset()
-    """Supporters of the batch who have paid for a user who asked to be erased."""
+    """Supporters who appear in the batch and have paid for a user who asked to be erased."""
     undecided: list[ChargeReport] = field(default_factory=list)
-    """Charges of the batch that are not decided yet. They can be rivals of a charge that is decided by amount and time."""
+    """Charges of the batch that are not decided yet. A guess by amount and time must consider them as rivals."""
     _waiting: dict[Money, list[RivalCharge]] = field(default_factory=dict)
     _found_by: dict[Identity, dict[ChargeKey, None]] = field(default_factory=dict)
-    """Charges by identity, in the order in which they were kept. An entry may be outdated, so callers compare the fields again."""
+    """
+    The keys of the charges with each identity, in the order in which they were kept.
+
+    A charge may have changed since, so callers compare its fields again.
+    """
 
     def keep(self, charge: Charge) -> None:
         self.charges[charge.charge_key] = charge
@@ -126,12 +135,12 @@ class Book:
                 self._found_by.setdefault(identity, {})[charge.charge_key] = None
 
     def keep_rival(self, waiting: RivalCharge) -> None:
-        """Add a charge that waited before the batch. If the batch may change it, add it with `keep` too."""
+        """Add a charge that waited before the batch. A charge that the batch may change must be added with `keep` too."""
         self._waiting.setdefault(waiting.money, []).append(waiting)
 
     def find(self, other: Charge) -> Charge | None:
         """Find the known charge that is the same as *other*, even if their keys differ."""
-        # Its ids are incomplete and could name another charge, so recognise only a repeat of the same event.
+        # The ids of such a charge are incomplete and could identify another charge. Recognise only a repeat of the same event.
         if other.doubt in (Doubt.PERIOD, Doubt.IDENTITY):
             return self.charges.get(other.charge_key)
         subscribed = (charge for charge in self._all_by(_by_subscription(other)) if _is_of_one_period(charge, other))
@@ -140,23 +149,27 @@ class Book:
         return next(chain(subscribed, numbered, paid_so), None)
 
     def find_refunded(self, other: Charge) -> Charge | None:
-        """Find the refunded charge. It may have a transaction id of its own; then its number identifies the charge."""
+        """Find the charge that was refunded. If the refund has a transaction id of its own, find the charge by BMC's number."""
         numbered = (charge for charge in self._all_by(_by_number(other)) if _is_of_one_period(charge, other))
         return self.find(other) or next(numbered, None)
 
     def find_conflict(self, other: Charge) -> Charge | None:
         """Find another charge of the same family that has the same transaction id but another number."""
-        # Return the original charge, and not another one that is in conflict with it as well.
+        # Return the original charge, not another charge that conflicts with the original too.
         same = self._all_by(_by_transaction(other))
         return next((charge for charge in same if _is_conflict(charge, other) and not charge.conflicts_with), None)
 
     def find_announced_before(self, charge: Charge) -> Charge | None:
-        """Find the donation that is probably the same payment as this first month of a subscription, or the reverse."""
+        """
+        Find an earlier charge that is probably the same payment as *charge*.
+
+        One of the two is a donation, and the other is the first month of a subscription.
+        """
         alike = (other for other in self._all_by(_by_supporter(charge)) if _is_announced_twice(other, charge))
         return next((other for other in alike if other.note == charge.note or self._is_note_erased(other)), None)
 
     def _is_note_erased(self, charge: Charge) -> bool:
-        # The note of an erased user is gone, so it can no longer be compared.
+        # The note of an erased user's charge was blanked, so it cannot be compared. Treat such a note as equal.
         return charge.note is None and charge.telegram_id in self.erased
 
     def find_outsider(self, charge: Charge) -> int | None:
@@ -167,11 +180,11 @@ class Book:
         return (mentions.telegram_ids & self.known_users).union(*by_name)
 
     def find_waiting(self, charge: Charge) -> Iterator[Charge | RivalCharge]:
-        """Find other waiting charges by amount and currency. Some may have changed, so the caller compares them again."""
+        """Find other waiting charges of this amount and currency. Some may have changed, so the caller compares the fields again."""
         kept = (
             other for other in self._all_by(_by_money(charge)) if other.waits and other.charge_key != charge.charge_key
         )
-        # A charge of the book may have changed since `_waiting` was loaded, so the book's version counts.
+        # A charge of the book may have changed since `_waiting` was loaded, so use the charge in the book.
         return chain(
             kept, (other for other in self._waiting.get(charge.money, ()) if other.charge_key not in self.charges)
         )
@@ -184,7 +197,7 @@ _IDENTITIES = (_by_transaction, _by_number, _by_subscription, _by_supporter, _by
 
 
 def _may_be_same(charge: Charge, other: Charge) -> bool:
-    """Tell whether two charges with the same number may be one: no id and no period contradicts it."""
+    """Tell whether two charges with the same number may be the same charge: their ids and billing periods must not differ."""
     is_paid_so = None in (charge.transaction_id, other.transaction_id) or charge.transaction_id == other.transaction_id
     is_subscribed_so = None in (charge.psp_id, other.psp_id) or charge.psp_id == other.psp_id
     return is_paid_so and is_subscribed_so and _is_of_one_period(charge, other)
@@ -200,14 +213,14 @@ def _is_conflict(charge: Charge, other: Charge) -> bool:
     """
     Tell whether two charges with the same transaction id have different numbers.
 
-    Each family has its own numbers, so numbers of two families are no conflict.
+    BMC numbers each family separately, so charges of two families never conflict.
     """
     is_numbered = charge.bmc_id is not None and other.bmc_id is not None
     return is_numbered and charge.family == other.family and charge.bmc_id != other.bmc_id
 
 
 def _is_announced_twice(other: Charge, charge: Charge) -> bool:
-    """Tell whether all facts except the note suggest that the two are one payment."""
+    """Tell whether the two charges are probably one payment. The caller compares the notes."""
     families = {other.family, charge.family}
     is_donation_and_subscription = Family.DONATION in families and bool(
         families & {Family.RECURRING_DONATION, Family.MEMBERSHIP}
@@ -215,7 +228,7 @@ def _is_announced_twice(other: Charge, charge: Charge) -> bool:
     is_one_supporter = charge.supporter_id is not None and other.supporter_id == charge.supporter_id
     is_same = other.money == charge.money
     is_close = abs(other.paid_at - charge.paid_at) <= ANNOUNCED_TWICE_WITHIN
-    # A doubtful charge is never credited by a rule, so it is no reason to hold back the other one.
+    # No rule credits a charge with a doubt, so the payment cannot be credited twice. Do not hold back the second charge.
     is_first = other.is_paid and other.doubt is None and other.charge_key != charge.charge_key
     return is_donation_and_subscription and is_one_supporter and is_same and is_close and is_first
 
@@ -226,17 +239,17 @@ class EventRecord:
     outcome: Outcome
     charge_key: ChargeKey | None = None
     is_erased: bool = False
-    """Its user asked to be erased, so the body is not stored."""
+    """True if the event is about a user who asked to be erased. Its body is then not stored."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A pending payment is completed by its charge."""
+    """A pending payment that the settlement completes, and the charge that paid it."""
 
     payment_id: PaymentId
     charge: Charge
     picked_at: datetime
-    """The time at which the user asked to pay."""
+    """The time at which the user requested the payment."""
 
 
 @dataclass
@@ -253,7 +266,7 @@ class Settlement:
     outsiders_ended: set[int] = field(default_factory=set)
     notifications: list[NewNotification] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
-    """One for each event of the batch, in the same order."""
+    """One outcome for each event of the batch, in the same order."""
 
 
 @dataclass(frozen=True)
@@ -265,18 +278,18 @@ class Words:
 
 
 def read_words(note: str, side_text: str = "") -> Words:
-    """Read the supporter's note. In *side_text*, such as the supporter's name, only exact codes count."""
+    """Read the supporter's note and the *side_text*, such as the supporter's name. In the side text, only exact codes count."""
     reading = read_codes(note)
     aside = read_exact_codes(side_text) if side_text else frozenset()
     return Words(replace(reading, codes=reading.codes | aside) if aside else reading, read_mentions(note))
 
 
 Readings = Mapping[tuple[str, str], Words]
-"""By note and side text."""
+"""The result of `read_words` for each pair of a note and a side text."""
 
 
 def read_notes(events: Iterable[Event]) -> Readings:
-    """Read the texts of all events once. The results are needed twice: to load candidates and to decide."""
+    """Read the texts of all events once. The results are used twice: to load the candidates, and to decide."""
     texts = {event.report.texts for event in events if event.report}
     return {(note, side_text): read_words(note, side_text) for note, side_text in texts}
 
@@ -288,7 +301,7 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
     book.undecided = [event.report for event in events if event.report and event.kind is EventKind.PAID]
     for event in events:
         notified = len(done.notifications)
-        # A charge must not be its own rival.
+        # Remove the charge that is decided now, because a charge must not be its own rival.
         if event.report in book.undecided:
             book.undecided.remove(event.report)
         outcome = fold.settle_event(event)
@@ -302,16 +315,16 @@ def settle(events: Sequence[Event], book: Book, rules: Rules, readings: Readings
 def _with_event_facts(event: Event, notification: NewNotification) -> NewNotification:
     facts = notification.facts
     if isinstance(facts, PaymentCredited):
-        # The user's waiting time is measured from here, even if the settlement had to be retried.
+        # Measure the user's waiting time from the receipt of the event, even if the settlement had to be retried.
         facts = replace(facts, received_at=event.received_at)
     return replace(notification, traceparent=event.traceparent, facts=facts)
 
 
 def rematch(charge: Charge, book: Book, rules: Rules, *, now: datetime) -> Settlement:
-    """Match a waiting charge again with the current knowledge. The settlement is empty if it stays unmatched."""
+    """Match a waiting charge again with the current data. The settlement is empty if the charge stays unmatched."""
     done = Settlement()
     fold = _Fold(book, rules, {}, now, done)
-    # The texts of a stored charge are not in a batch's readings, so read its note here.
+    # The readings contain only texts of new events. Read the note of the stored charge here.
     words = read_words(charge.note or "")
     found = match(fold.describe_charge(charge, words, is_fresh=False), fold.find_candidates(charge, words), rules)
     if isinstance(found, Match):
@@ -329,17 +342,18 @@ def match_by_operator(
     is_own: bool = False,
 ) -> Settlement:
     """
-    Match a waiting charge as an operator decided. *payment* is the pending payment that it pays, if any.
+    Match a waiting charge as an operator decided. *payment* is the pending payment that the charge pays, if any.
 
-    *is_own* means that this charge completed *payment* before the match was undone. Then it is not flagged as a second
-    charge.
+    *is_own* means that this charge had completed *payment* before its match was undone. The charge is then not flagged as
+    a second charge.
     """
     done = Settlement()
     # The operator has decided, so no rule is applied. Only the rates are needed.
     rules = Rules(rates, fallback=False, fallback_window=timedelta())
     flag = flag_of(payment) if payment and not is_own else None
     found = Match(Method.OPERATOR, telegram_id, payment, flag)
-    # The operator has found a user, so the memory that dismissed this charge was wrong. It must not dismiss the next one.
+    # The charge was dismissed because of a remembered outsider. The operator has now found its user, so that memory was wrong.
+    # End it, so that it does not dismiss later charges.
     if charge.dismissed_by is not None:
         done.outsiders_ended.add(charge.dismissed_by)
     _Fold(Book(), rules, {}, now, done).apply_match(charge, found, reasons=charge.reasons)
@@ -347,7 +361,7 @@ def match_by_operator(
 
 
 class _Fold:
-    """One pass over a batch, with its state: the book, the rules, and the settlement that is being built."""
+    """A pass over the events of a batch. It holds the book, the rules, and the settlement that is being built."""
 
     def __init__(self, book: Book, rules: Rules, readings: Readings, now: datetime, done: Settlement) -> None:
         self._book = book
@@ -374,9 +388,9 @@ class _Fold:
 
     def _is_erased(self, event: Event, charge_key: ChargeKey | None) -> bool:
         """
-        Tell whether the event is about a user who asked to be erased, so that its body must not be stored.
+        Tell whether the event is about a user who asked to be erased. The body of such an event must not be stored.
 
-        The event of an unmatched charge is stored, because an operator needs it to decide.
+        Return False for an unmatched charge, because an operator needs the body to decide.
         """
         if charge_key is not None:
             return self._is_of_erased_user(self._book.charges.get(charge_key))
@@ -429,7 +443,7 @@ class _Fold:
         return self._decide(charge, report, is_fresh=self._book.is_fresh)
 
     def _update_charge(self, known: Charge, report: ChargeReport) -> tuple[Outcome, ChargeKey]:
-        """Add the fields of a later event that the charge lacks. Notify operators of fields in which the two differ."""
+        """Copy the fields that the charge lacks from a later event. Notify operators of fields in which the two differ."""
         if self._is_of_erased_user(known):
             # Add nothing: the later event may contain the name and the note again.
             self._notify_of_contradictions(known, report.charge)
@@ -439,7 +453,7 @@ class _Fold:
         self._notify_of_contradictions(known, report.charge)
         has_news = charge.note != known.note or charge.doubt != known.doubt
         if known.may_match and has_news:
-            # Do not allow a guess: by now, an open payment of this amount may belong to another user.
+            # Do not allow a guess. An open payment of this amount may by now belong to another user who has not paid yet.
             return self._decide(charge, report, is_fresh=False)
         if charge != known:
             self._keep(charge)
@@ -455,7 +469,7 @@ class _Fold:
         found = match(described, self.find_candidates(charge, words), self._rules)
         if isinstance(found, Match):
             if found.telegram_id in self._book.erased:
-                # A renewal or a late payment of an erased user is still credited, but without personal data.
+                # Credit a renewal or a late payment of an erased user too, but store no personal data.
                 charge = replace(charge, note=None, payer_name=None)
                 self._erase_supporter(report)
             self.apply_match(charge, found)
@@ -464,12 +478,13 @@ class _Fold:
 
     def _leave_unmatched(self, charge: Charge, found: Unmatched) -> Outcome:
         charge = replace(charge, reasons=found.reasons)
-        # The money went back, so no operator has to decide.
+        # The money was refunded, so no operator has to decide.
         if charge.refunded_at is not None:
             self._keep(charge)
             return Outcome.REFUNDED
         outsider = self._book.find_outsider(charge)
-        # A code in the text shows that the payer is a user after all, so an operator decides in spite of the memory.
+        # Dismiss the charge of a remembered outsider, unless the text contains a user's code. Such a code shows that the payer
+        # may be a user after all, so an operator decides.
         if outsider is not None and not found.under_review:
             reasons = (*found.reasons, Reason(Method.OPERATOR, Rejection.OUTSIDER))
             self._keep(replace(charge, state=ChargeState.DISMISSED, dismissed_by=outsider, reasons=reasons))
@@ -483,16 +498,17 @@ class _Fold:
         return Outcome.UNMATCHED
 
     def _new_charge(self, report: ChargeReport) -> Charge:
-        """Return a new charge, with a doubt if it contradicts a known charge or may be the same payment."""
+        """Return a new charge. Add a doubt if the charge contradicts a known charge or may be the same payment as a known one."""
         charge = report.charge
         conflict = self._book.find_conflict(charge)
         if conflict is not None:
-            # The key made from the transaction id belongs to the other charge, so make this key from BMC's number.
+            # The other charge already has the key with this transaction id. Make a key from BMC's number instead.
             key = ChargeKey(f"{charge.family}:{charge.bmc_id}")
             if key in self._book.charges:
                 key = ChargeKey(f"{key}:{charge.transaction_id}")
             return replace(charge, charge_key=key, doubt=Doubt.CONFLICT, conflicts_with=conflict.charge_key)
-        # Only a first month may be announced as a donation too. A charge with a doubt waits for an operator anyway.
+        # BMC may announce the first month of a subscription as a donation too, but never a renewal. A charge that has a doubt
+        # needs no second one, because it waits for an operator anyway.
         before = None if report.is_renewal or charge.doubt else self._book.find_announced_before(charge)
         if before is not None:
             return replace(charge, doubt=Doubt.ANNOUNCED_TWICE, told=before.charge_key)
@@ -507,16 +523,17 @@ class _Fold:
             self._keep_supporter(report)
             charge = replace(refund, is_paid=False, doubt=None, state=ChargeState.REFUNDED, refunded_at=self._now)
             self._keep(charge)
-            # The payment may still come. If it never does, this is the only message about the refund.
+            # Notify operators now, although the payment may still come. If it never comes, no other message reports the refund.
             self._notify(None, RefundUnknown.of(charge), f"refund_unknown:{charge.charge_key}")
             return Outcome.REFUNDED, charge.charge_key
         if known.refunded_at is not None:
-            # The credits were taken back before. A second refund event must not take them again.
+            # The credits were taken back already. A second refund event must not take them back again.
             return Outcome.RECORDED, known.charge_key
         # Treat a refund without an amount as a full refund. Most refunds are full, and the user could spend the credits
         # before an operator decides.
         is_of_all = known.amount is None or refund.amount is None or known.money == refund.money
-        # If a part was refunded before, the rest is less than this amount, so operators decide.
+        # Let operators decide if the amounts differ. Let them also decide if a part was refunded before, because then less than
+        # this amount is left.
         if not is_of_all or refund.doubt is Doubt.AMOUNT or known.refunded_amount is not None:
             self._notify_of_contradiction(known, Contradiction.REFUND, refund, told=refund.told)
             return Outcome.RECORDED, known.charge_key
@@ -531,14 +548,14 @@ class _Fold:
         self._done.refunded.add(key)
         facts = PaymentRefunded(amount=charge.amount, currency=charge.currency, charge_key=key, code=charge.payment_id)
         self._notify(telegram_id, facts, f"refunded:{key}")
-        # BMC reports the full amount even for a partial refund, so operators are notified and can correct it.
+        # BMC reports the full amount even for a partial refund, so operators are notified and can correct the refund.
         self._notify(None, ChargeRefunded.of(charge), f"charge_refunded:{key}")
 
     # Matches -----------------------------------------------------------------------------------------------------
 
     def apply_match(self, charge: Charge, found: Match, *, reasons: tuple[Reason, ...] | None = None) -> None:
         """
-        Add a match to the settlement: the credit, the completed payments, the notifications, and the lessons for later charges.
+        Add a match to the settlement: the credit, the completed payments and the notifications. Learn from it for later charges.
 
         If *reasons* is None, the charge gets the reasons of the match.
         """
@@ -554,19 +571,20 @@ class _Fold:
             dismissed_by=None,
         )
         self._keep(matched)
-        # If the same supporter has paid with a code of this user before, a second charge with it is normal. Do not notify operators.
+        # A supporter who has paid with a code of this user before may use the same code again. That is normal, so operators are
+        # not notified of a second charge.
         is_known_payer = found.telegram_id in self._book.supporters.get(charge.supporter_id or "", frozenset())
-        # Learn only after this check, because learning adds the charge itself to the supporter's charges.
+        # Learn only after computing `is_known_payer`, because `_learn` adds the user of this charge to the users of the supporter.
         self._learn(matched, found)
-        # The rate of today: neither the rate nor the amount at the time of the request counts.
+        # Credit the amount paid at today's rate. The amount and the rate at the time of the request do not count.
         credits = self._rules.rates.credits_for(matched.amount_kept, matched.currency) or 0
         self._done.payment_credits[matched.charge_key] = (found.telegram_id, credits)
         if matched.refunded_at is not None:
-            # The refund came before the payment. Leave the pending payment open, so that the user can pay again.
+            # The refund came before the payment. The pending payment stays open, so that the user can pay again.
             self._refund(matched, found.telegram_id)
             return
         for payment in (found.payment, *found.also_paid):
-            # A payment that has ended never changes again. Its code still credits its user.
+            # The status of a pending payment that has ended never changes again, although its code still credits its user.
             if payment is not None and payment.is_open:
                 self._complete(payment, matched)
         self._notify_of_match(matched, found, credits)
@@ -581,21 +599,22 @@ class _Fold:
     def _learn(self, charge: Charge, found: Match) -> None:
         book, user = self._book, found.telegram_id
         if found.method is Method.AMOUNT_AND_TIME:
-            # Later charges must not rely on a guess. It only counts towards the limit on guesses.
+            # Learn nothing from a guess, so that later charges do not rely on it. Only count it towards the limit on guesses.
             self._done.guesses[charge.charge_key] = user
             record = book.guesses.get(user, GuessRecord())
             book.guesses[user] = replace(record, guessed_at=self._now)
             return
-        # Learn the user of a subscription from an operator's match too, because renewals carry no other information.
+        # Learn the user of a subscription from operators' matches too, because renewals contain no other evidence of the user.
         if charge.subscription is not None:
             known = book.subscribers.get(charge.subscription, frozenset())
             book.subscribers[charge.subscription] = known | {user}
-        # Learn who a supporter is from codes only, not from operators. Otherwise one wrong tap would send all later payments
-        # to the wrong user.
+        # Learn which user a supporter is only from codes, not from operators. Otherwise one wrong tap of an operator would
+        # credit all later payments to the wrong user.
         if charge.supporter_id is not None and found.method is Method.CODE:
             book.supporters[charge.supporter_id] = book.supporters.get(charge.supporter_id, frozenset()) | {user}
         for name in charge.outsider_names():
-            # A valid code proves that the supporter is a user after all. Other buyers of the same item may still be outsiders.
+            # A valid code proves that the supporter is a user, so end the mark as an outsider. Keep a mark on an item, because
+            # other buyers of the item may still be outsiders.
             if name[0] is not OutsiderKind.ITEM and name in book.outsiders:
                 self._done.outsiders_ended.add(book.outsiders.pop(name))
 
@@ -620,7 +639,7 @@ class _Fold:
     # Notifications -----------------------------------------------------------------------------------------------
 
     def _notify_of_late_codes(self, charge: Charge, words: Words) -> None:
-        """Notify operators of codes of other users that came after the decision. The decision does not change."""
+        """Notify operators of other users' codes that came after the charge was decided. The decision does not change."""
         if charge.refunded_at is not None:
             return
         named = (self._book.payments.get(code) for code in sorted(words.reading.codes))
@@ -632,7 +651,7 @@ class _Fold:
     def _notify_of_contradictions(self, known: Charge, later: Charge) -> None:
         if None not in (known.amount, later.amount) and known.money != later.money:
             self._notify_of_contradiction(known, Contradiction.AMOUNT, later)
-        # After a refund, a status that does not mean "paid" is expected.
+        # A refunded charge is expected to have a status other than "paid", so do not report it.
         if later.doubt is Doubt.STATUS and known.doubt != Doubt.STATUS and known.refunded_at is None:
             self._notify_of_contradiction(known, Contradiction.STATUS, later, told=later.told)
 
@@ -641,7 +660,7 @@ class _Fold:
     ) -> None:
         amount, currency = later.money
         facts = ChargeContradicted.of(charge, about=about, told_amount=amount, told_currency=currency, told=told)
-        # The key contains the values, so that a repeat is reported once and another contradiction is reported as well.
+        # The key contains the values: operators are notified once of the same contradiction, and again of a different one.
         written = None if amount is None else f"{amount:f}"
         self._notify(None, facts, f"contradicted:{charge.charge_key}:{about}:{written}:{currency}:{told or ''}")
 
@@ -676,7 +695,7 @@ class _Fold:
     def find_candidates(self, charge: Charge, words: Words) -> Candidates:
         book, known = self._book, self._book.payments
         return Candidates(
-            # Sorted, because the order of a set of strings differs between processes, and the stored reasons should not.
+            # Sort the codes, because the order of a set of strings differs between processes. The stored reasons must not differ.
             coded=[known[code] for code in sorted(words.reading.codes) if code in known],
             corrected=[known[code] for code in sorted(words.reading.corrections) if code in known],
             subscribers=book.subscribers.get(charge.subscription or "", frozenset()),
@@ -691,13 +710,13 @@ class _Fold:
 
     def _payments_for(self, charge: Charge) -> list[PendingPayment]:
         """Return the pending payments of this amount and currency, or all payments if the supporter is known."""
-        # The rule for known supporters also reports open payments of other amounts.
+        # The rule for known supporters also lists open payments of other amounts as rejected candidates.
         if charge.supporter_id in self._book.supporters:
             return list(self._book.payments.values())
         return [self._book.payments[one] for one in self._payments_by_money.get(charge.money, ())]
 
     def _is_undecided_rival(self, report: ChargeReport, charge: Charge) -> bool:
-        """Tell whether *report* is another charge of this amount that no code will decide."""
+        """Tell whether *report* is another charge of this amount and time, without an issued code."""
         other = report.charge
         is_coded = not self._book.payments.keys().isdisjoint(self._readings[report.texts].reading.codes)
         return not is_coded and other.charge_key != charge.charge_key and self._is_alike(other, charge)
@@ -738,10 +757,14 @@ def _report_of(event: Event) -> ChargeReport:
 
 
 def _add_known_fields(known: Charge, later: Charge) -> Charge:
-    """Return *known* with missing fields added from *later*, the newer note, and a doubt that *later* resolved or raised."""
-    # Only these two doubts are about a field that a later event can correct. The others are about the charge's identity.
+    """
+    Return *known* with the fields that it lacks taken from *later*.
+
+    Take the newer note. Clear a doubt that *later* resolves, or add a doubt that *later* raises.
+    """
+    # A later event can correct only these two doubts. The other doubts are about the charge's identity.
     is_cleared = known.doubt in (Doubt.STATUS, Doubt.AMOUNT) and later.doubt is None
-    # A charge that is decided gets no new doubt. Operators are notified of the contradiction instead.
+    # Add no doubt to a charge that is decided. Operators are notified of the contradiction instead.
     is_doubted = known.doubt is None and later.doubt is Doubt.STATUS and known.waits
     return replace(
         known,
@@ -752,7 +775,7 @@ def _add_known_fields(known: Charge, later: Charge) -> Charge:
         transaction_id=known.transaction_id or later.transaction_id,
         psp_id=known.psp_id or later.psp_id,
         supporter_id=known.supporter_id or later.supporter_id,
-        # The newer note counts: a buyer in the Shop may answer the question for the code after paying.
+        # Take the newer note, because a buyer in the Shop may answer the question for the code after paying.
         note=later.note or known.note,
         item=known.item or later.item,
         item_name=known.item_name or later.item_name,
@@ -766,8 +789,8 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
     """
     Return a charge that was refunded before its payment came, with the fields of the payment added.
 
-    If the amounts differ, the refund was not a full refund. The charge is then matched like any other, and operators
-    decide about the refund.
+    If the amounts differ, the refund was only partial. The charge is then matched like any other, and operators decide
+    about the refund.
     """
     charge = replace(
         _add_known_fields(known, paid),
@@ -778,14 +801,18 @@ def _add_payment_to_refund(known: Charge, paid: Charge) -> Charge:
         doubt=paid.doubt,
         told=paid.told,
     )
-    # A full refund: the charge stays refunded, so it is credited and the credits are taken back.
+    # The refund is full, so the charge stays refunded. If it is matched, it is credited and the credits are taken back at once.
     if None in (known.amount, paid.amount) or known.money == paid.money:
         return charge
     return replace(charge, state=ChargeState.UNMATCHED, refunded_at=None)
 
 
 def _known_doubt(doubt: Doubt | str | None) -> Doubt | None:
-    """Return a stored doubt. A value that only a newer version knows counts as `Doubt.STATUS`, so it still blocks the rules."""
+    """
+    Convert a stored doubt to a `Doubt`.
+
+    An unknown value, stored by a newer version of this software, becomes `Doubt.STATUS`, so that no rule matches the charge.
+    """
     if doubt is None:
         return None
     return Doubt(doubt) if doubt in set(Doubt) else Doubt.STATUS

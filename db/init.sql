@@ -1,9 +1,9 @@
--- The current schema. Read it from top to bottom: people, money, the ledger, notifications, locks, erasure, views, roles.
--- It runs once, on an empty database. Each rule that must always hold is a constraint, an index, a trigger or a policy named
--- after the rule, so that no code path, race or operator at a psql prompt can break it.
+-- The current schema, in this order: people, money, the ledger, notifications, locks, erasure, views, roles.
+-- This file runs once, on an empty database. Each rule that must always hold is a constraint, an index, a trigger or a policy named
+-- after the rule, so that no code path, race or operator at a psql prompt can break the rule.
 
--- The services refuse every connection to a database that has another version (coffee_ledger/store/database.py).
--- Increase it with every change of a statement below: tests/integration/test_schema.py compares a digest.
+-- The version of the schema. The services use no database that has another version (coffee_ledger/store/database.py).
+-- Increase the version with every change of a statement below; tests/integration/test_schema.py compares a digest.
 CREATE FUNCTION schema_version() RETURNS integer LANGUAGE sql IMMUTABLE RETURN 4;
 
 -- Users and supporters -----------------------------------------------------------------------------------------------
@@ -27,8 +27,8 @@ IS 'Since when the user cannot be reached: they blocked the bot or left Telegram
 CREATE INDEX users_erased ON users (telegram_id) WHERE erased_at IS NOT NULL;
 CREATE INDEX users_username ON users (lower(username)) WHERE username IS NOT NULL;
 
--- People who paid on Buy Me a Coffee. The user of a supporter is derived from the charges and not stored here a second time, so
--- the two cannot disagree.
+-- People who paid on Buy Me a Coffee. The charges tell which user belongs to a supporter. This table does not repeat the user, because
+-- two stored values could disagree.
 CREATE TABLE supporters (
     supporter_id text PRIMARY KEY,
     name text,
@@ -38,15 +38,15 @@ CREATE TABLE supporters (
 );
 CREATE INDEX supporters_last_seen ON supporters (last_seen_at) WHERE name IS NOT NULL OR email IS NOT NULL;
 
--- Counts deliveries with a signature that fits none of the secrets, per minute. This counter, and the operators' notification about
--- it, are the only things that an unsigned request can change.
+-- The number of deliveries per minute with a signature that fits none of the secrets. A request without a valid signature can change
+-- only this counter, and queue the operators' notification about it.
 CREATE TABLE signature_failures (
     minute timestamptz PRIMARY KEY,
     failures bigint NOT NULL
 );
 
 -- The current streak of refused deliveries, in one row that all webhook replicas share. Buy Me a Coffee disables the webhook
--- after more than ten consecutive failures, so they are counted across replicas and restarts.
+-- after more than ten consecutive failures, so the refusals are counted across replicas and restarts.
 CREATE TABLE webhook_answers (
     is_only boolean PRIMARY KEY DEFAULT true,
     accepted_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -79,7 +79,8 @@ CREATE TABLE pending_payments (
     CONSTRAINT amount_is_positive CHECK (amount > 0),
     CONSTRAINT completed_has_its_time CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
     CONSTRAINT requested_once UNIQUE (request_key),
-    -- Redundant beside the primary key. It is the target of the foreign key by which a charge can name only a payment of its user.
+    -- The primary key already makes these columns unique. This constraint is the target of a foreign key of charges, which ensures
+    -- that a charge refers only to a payment of its own user.
     CONSTRAINT payment_has_one_user UNIQUE (payment_id, telegram_id)
 );
 COMMENT ON COLUMN pending_payments.requested_again_at
@@ -108,7 +109,7 @@ BEFORE UPDATE OF status ON pending_payments
 FOR EACH ROW WHEN (OLD.status <> 'pending' AND NEW.status IS DISTINCT FROM OLD.status)
 EXECUTE FUNCTION refuse_a_second_end();
 
--- The inbox: every signed event, unchanged.
+-- The inbox. It contains every signed event, unchanged.
 CREATE TABLE events (
     event_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     delivery_key text NOT NULL,
@@ -141,11 +142,11 @@ COMMENT ON COLUMN events.supporter_id IS 'The payer''s id at BMC, also of events
 CREATE INDEX events_charge_key ON events (charge_key);
 CREATE INDEX events_supporter_id ON events (supporter_id) WHERE supporter_id IS NOT NULL;
 CREATE INDEX events_unblanked ON events (received_at) WHERE body IS NOT NULL;
--- Events that changed nothing and wait for an operator. The index stays small because there are few.
+-- This index contains the events that changed nothing because they failed or could not be read. It stays small, because there are few.
 CREATE INDEX events_kept ON events (event_no) WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL;
 
--- Supporters, subscriptions and items that an operator marked as "not one of our users". Their charges are dismissed automatically,
--- without a card for the operators.
+-- Supporters, subscriptions and items that an operator marked as "not one of our users". Charges of these outsiders are dismissed
+-- automatically, without a card for the operators.
 CREATE TABLE outsiders (
     outsider_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL,
@@ -231,7 +232,7 @@ COMMENT ON COLUMN charges.reasons IS 'The rules that were tried, and why each ca
 COMMENT ON COLUMN charges.flag IS 'Marks an unusual match that was credited all the same: second_charge or late.';
 COMMENT ON COLUMN charges.refunded_amount IS 'The refunded amount, if an operator recorded that the refund was partial.';
 -- Each unique index is one way to identify a charge (docs/why.md: "A charge has one identity"). one_charge_per_number leaves out
--- doubtful charges, because they may lack the fields that identify them.
+-- charges with a doubt, because such a charge may lack the fields that identify it.
 CREATE UNIQUE INDEX one_charge_per_transaction ON charges (source, transaction_id) WHERE conflicts_with IS NULL;
 CREATE UNIQUE INDEX one_charge_per_number ON charges (source, family, bmc_id)
 WHERE transaction_id IS NULL AND period_start IS NULL AND doubt IS NULL;
@@ -246,8 +247,8 @@ CREATE INDEX charges_paid_at ON charges (paid_at);
 CREATE INDEX charges_unmatched ON charges (amount, currency, paid_at) WHERE state = 'unmatched';
 CREATE INDEX charges_with_note ON charges (recorded_at) WHERE note IS NOT NULL OR payer_name IS NOT NULL;
 
--- Charges that were matched by amount and time, and when such a match was undone. Matching reads it to limit the guesses per user
--- (docs/why.md: "Guesses").
+-- The guesses: charges that were matched by amount and time, and when such a match was undone. Matching reads this table to limit the
+-- guesses per user (docs/why.md: "Guesses").
 CREATE TABLE guesses (
     charge_id bigint PRIMARY KEY REFERENCES charges,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -256,10 +257,10 @@ CREATE TABLE guesses (
 );
 COMMENT ON COLUMN guesses.taken_back_at IS 'When the user pressed Not mine, or an operator took the guess back. Null while it stands.';
 CREATE INDEX guesses_telegram_id ON guesses (telegram_id, guessed_at);
--- Serves find_guesses_page.
+-- This index serves find_guesses_page.
 CREATE INDEX guesses_guessed_at ON guesses (guessed_at);
 
--- "I paid but nothing came": a user describes a payment, and an operator compares it with the unmatched charges.
+-- The claims "I paid but nothing came". A user describes a payment, and an operator compares it with the unmatched charges.
 CREATE TABLE claims (
     claim_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -311,7 +312,7 @@ CREATE INDEX operator_actions_event_no ON operator_actions (event_no) WHERE even
 
 -- The ledger ----------------------------------------------------------------------------------------------------------
 
--- The ledger only grows: a mistake is reversed by a new entry.
+-- The entries of the ledger. They are never changed or deleted: a mistake is reversed by a new entry.
 CREATE TABLE credits (
     credit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     telegram_id bigint NOT NULL REFERENCES users,
@@ -346,7 +347,7 @@ CREATE TABLE credits (
     CONSTRAINT adjustment_has_its_action CHECK (kind <> 'adjustment' OR action_id IS NOT NULL),
     CONSTRAINT reversal_has_its_author CHECK (kind <> 'reversal' OR (action_id IS NOT NULL) <> is_not_mine),
     CONSTRAINT only_a_reversal_is_not_mine CHECK (kind = 'reversal' OR NOT is_not_mine),
-    -- Redundant beside the primary key. These are the targets of the two foreign keys below.
+    -- The primary key already makes these columns unique. These constraints are the targets of the two foreign keys below.
     CONSTRAINT entry_has_one_user UNIQUE (credit_id, telegram_id),
     CONSTRAINT entry_has_one_charge UNIQUE (credit_id, charge_id),
     CONSTRAINT takes_back_from_the_same_user FOREIGN KEY (reverses, telegram_id) REFERENCES credits (credit_id, telegram_id),
@@ -368,16 +369,16 @@ CREATE INDEX credits_charge_id ON credits (charge_id) WHERE charge_id IS NOT NUL
 CREATE INDEX credits_telegram_id ON credits (telegram_id, credit_id);
 CREATE INDEX credits_action_id ON credits (action_id) WHERE action_id IS NOT NULL;
 
--- The credit of each charge that is in force, at most one per charge. A refund, even of the full amount, leaves it in force;
--- only a reversal ends it.
+-- The credits that are in force, at most one for each charge. A credit stays in force after a refund, even a full one. Only a reversal
+-- ends it.
 CREATE VIEW standing_credits WITH (security_invoker) AS
 SELECT given.credit_id, given.telegram_id, given.charge_id, given.credits
   FROM credits AS given
  WHERE given.kind = 'payment'
    AND NOT EXISTS (SELECT FROM credits AS taken WHERE taken.reverses = given.credit_id AND taken.kind = 'reversal');
 
--- Returns the credits that are left of an entry after all its refunds and reversals. The query is recursive because a reversal can
--- take back a refund.
+-- Returns the credits that are left of an entry after all its refunds and reversals. The query is recursive, because an entry can be
+-- refunded, and this refund can be reversed by a third entry.
 CREATE FUNCTION credits_left(credit_id bigint) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     WITH RECURSIVE entries AS (
@@ -388,15 +389,16 @@ LANGUAGE sql VOLATILE AS $$
     SELECT sum(entries.credits)::bigint FROM entries
 $$;
 
--- Runs as the owner, because FOR UPDATE needs the UPDATE privilege, which no service has on the ledger.
+-- Checks an entry that takes back credits of another entry. The function runs as the owner, because FOR UPDATE requires the UPDATE
+-- privilege, which no service has on the ledger.
 CREATE FUNCTION check_reversed_entry() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     taken public.credits;
     broken text;
 BEGIN
-    -- The row lock serializes two transactions that take back from the same entry. Otherwise each could miss the other's entry,
-    -- and together they could take back more than was given.
+    -- The row lock serializes two transactions that take back credits of the same entry. Otherwise neither transaction would see the
+    -- new entry of the other one, and together they could take back more than was given.
     SELECT * INTO taken FROM public.credits AS c WHERE c.credit_id = NEW.reverses FOR UPDATE;
     IF taken.charge_id IS DISTINCT FROM NEW.charge_id THEN
         broken := 'takes_back_from_the_same_charge';
@@ -448,8 +450,8 @@ BEFORE INSERT ON credits
 FOR EACH ROW WHEN (NEW.follows IS NOT NULL)
 EXECUTE FUNCTION check_followed_entry();
 
--- Checks the charge and its credit against each other. A matched charge has a credit in force for the same user. A refunded charge
--- has no credit in force, or nothing is left of it. Any other charge has no credit in force. Both triggers are deferred to the
+-- Checks that the state of a charge fits its credit. A matched charge has a credit in force for the same user. A refunded charge has
+-- no credit in force, or a credit of which nothing is left. Any other charge has no credit in force. The two triggers below run at the
 -- commit, because a settlement writes the charge and the credit in two statements.
 CREATE FUNCTION check_credit_of_charge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -503,8 +505,8 @@ CREATE TRIGGER ledger_only_grows
 BEFORE UPDATE OR DELETE OR TRUNCATE ON credits
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_a_changed_ledger();
 
--- Runs as the owner, so that no service needs the privilege to write balances. The rows are updated in the order of telegram_id,
--- so that two concurrent batches lock them in the same order and cannot deadlock.
+-- Adds new entries to the balances. The function runs as the owner, so that no service needs the privilege to write balances. Rows are
+-- updated in the order of telegram_id, so that two concurrent batches lock the rows in the same order and cannot deadlock.
 CREATE FUNCTION add_to_balances() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -526,7 +528,8 @@ BEGIN
 END
 $$;
 
--- Only a direct change of balances is refused. The trigger below changes them at depth 1.
+-- This trigger refuses only direct changes of balances. The trigger balance_is_the_sum changes balances at trigger depth 1, which is
+-- allowed.
 CREATE TRIGGER balance_follows_from_the_ledger
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON balances
 FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
@@ -537,10 +540,10 @@ AFTER INSERT ON credits
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION add_to_balances();
 
--- Spends *amount* credits once per key and returns the new balance. For bots in any language.
+-- Spends *amount* credits once per key and returns the new balance. Bots in any language can call this function.
 -- A repeat with the same key spends nothing and returns the balance after the first call: the sum of the entries up to that
--- spending. If a payment was waiting for the row lock of the balance during the first call, the repeat may include that payment
--- although the first call did not.
+-- spending. If a payment was waiting for the row lock of the balance during the first call, the result of the repeat may include that
+-- payment, although the result of the first call did not.
 -- Raises CL001 if the balance is too low, and CL002 if the key was used for another user or amount.
 CREATE FUNCTION spend_credits(telegram_id bigint, amount bigint, reason text, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -582,7 +585,8 @@ BEGIN
     VALUES (spend_credits.telegram_id, 'spend', -spend_credits.amount, spend_credits.reason, spend_credits.idempotency_key)
     ON CONFLICT (idempotency_key) DO NOTHING;
     IF NOT found THEN
-        -- A concurrent call for another user has just used the key. A call for the same user would have waited for the row lock.
+        -- A concurrent call for another user has just used the key. It cannot be a call for the same user, because that call would have
+        -- waited for the row lock.
         RAISE EXCEPTION 'the idempotency key was used for another spending' USING ERRCODE = 'CL002';
     END IF;
     RETURN held - spend_credits.amount;
@@ -598,8 +602,8 @@ CREATE TABLE notifications (
     facts jsonb NOT NULL DEFAULT '{}',
     fact_key text,
     status text NOT NULL DEFAULT 'pending',
-    -- clock_timestamp() and not now(): messages are ordered by the time of their insertion. Settlements take turns, but their
-    -- transactions may have begun in another order.
+    -- Messages are ordered by the time of their insertion, so the default is clock_timestamp(). now() would be the time at which the
+    -- transaction began. Settlements are serialized, but their transactions may have begun in another order.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
@@ -624,33 +628,35 @@ IS 'Null for a message to all operators. The bot, which knows ADMIN_IDS, inserts
 COMMENT ON COLUMN notifications.facts IS 'The values for the text, without personal data. The text is built when the message is sent.';
 COMMENT ON COLUMN notifications.fact_key
 IS 'Names the fact, so that each fact is queued once. Null for a message that may be queued repeatedly.';
--- pending: to be sent.
--- addressed: replaced by one row for each operator.
--- folded: exceeded the operators' limit per minute, so it is only counted in their summary.
--- dead: given up.
--- unreachable: the recipient could not be reached. Queued again when they come back, if it still matters.
--- withheld: not sent on purpose, because the user asked to be erased or because it no longer mattered.
+-- The values of status:
+-- pending: the message has to be sent.
+-- sent: Telegram accepted the message.
+-- addressed: the message was replaced by one row for each operator, or a reminder was cancelled.
+-- folded: the message exceeded the operators' limit per minute, so it is only counted in their summary.
+-- dead: sending was given up, because Telegram will never accept the message.
+-- unreachable: the recipient could not be reached. The message is queued again when they come back, if it still matters.
+-- withheld: the message is not sent on purpose, because the user asked to be erased or because the message no longer mattered.
 COMMENT ON COLUMN notifications.status IS 'The state of the delivery. Each value is explained in db/init.sql.';
 COMMENT ON COLUMN notifications.failing_since IS 'When sending failed first. Null before that. Decides when the message is set aside.';
 COMMENT ON COLUMN notifications.is_set_aside IS 'True if the message failed for so long that newer ones of its chat may be sent first.';
 COMMENT ON COLUMN notifications.requeued_at
 IS 'When the message was queued again for a user who came back. Its delay is measured from then on.';
--- Serves find_due_chats and find_next_due.
+-- This index serves find_due_chats and find_next_due.
 CREATE INDEX notifications_due ON notifications (due_at) WHERE status = 'pending';
--- Serves find_first_notifications.
+-- This index serves find_first_notifications.
 CREATE INDEX notifications_queue ON notifications (telegram_id, is_set_aside, created_at, notification_id) WHERE status = 'pending';
--- Serves blocked_chats. Holds only messages that were tried.
+-- This index serves blocked_chats. It contains only messages that could not be sent at the first attempt.
 CREATE INDEX notifications_blocking ON notifications (telegram_id, due_at)
 WHERE status = 'pending' AND attempts > 0 AND NOT is_set_aside;
--- Serves requeue_missed.
+-- This index serves requeue_missed.
 CREATE INDEX notifications_missed ON notifications (telegram_id) WHERE status = 'unreachable';
 CREATE INDEX notifications_telegram_id ON notifications (telegram_id);
--- Serves address_operators and count_folded.
+-- This index serves address_operators and count_folded.
 CREATE INDEX notifications_shared ON notifications (due_at) WHERE telegram_id IS NULL;
--- Serves address_operators and find_summaries.
+-- This index serves address_operators and find_summaries.
 CREATE INDEX notifications_summaries ON notifications (telegram_id, notification_id) WHERE kind = 'waiting_summary';
 
--- Returns the chats in which a failed message waits for its retry. No newer message of such a chat may be sent first.
+-- Returns the chats in which a failed message waits for its retry. The newer messages of such a chat must not be sent before it.
 CREATE FUNCTION blocked_chats(at timestamptz) RETURNS TABLE (telegram_id bigint)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -665,8 +671,8 @@ END;
 
 -- Locks ---------------------------------------------------------------------------------------------------------------
 
--- Empty tables that exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires none, so any
--- role, even the one of the dashboards, could hold it and stop every payment.
+-- These empty tables exist only to be locked. LOCK TABLE requires a privilege on the table. An advisory lock requires no privilege, so
+-- any role, even the role of the dashboards, could hold such a lock and stop every payment.
 CREATE TABLE settling_turn ();
 CREATE TABLE opening_turn ();
 CREATE TABLE expiring_turn ();
@@ -676,8 +682,9 @@ COMMENT ON TABLE opening_turn IS 'Serializes the opening of pending payments, be
 COMMENT ON TABLE expiring_turn IS 'Held by the janitor that expires pending payments.';
 COMMENT ON TABLE blanking_turn IS 'Held by the janitor that blanks personal fields.';
 
--- A lease gives one process a right for a few seconds, and the process extends it while it works. The locks above end with their
--- transaction. A lease lasts longer, and expires if its holder is killed or frozen; a lock would last as long as the connection.
+-- A lease allows only one process to do a task. It lasts a few seconds, and the process extends the lease while it works. The locks above
+-- end with their transaction, but a lease is needed for longer. If the holder is killed or frozen, the lease expires, while a lock of
+-- the session would last as long as its connection.
 CREATE TABLE leases (
     lease text PRIMARY KEY,
     holder uuid NOT NULL,
@@ -686,8 +693,9 @@ CREATE TABLE leases (
 COMMENT ON TABLE leases IS 'There is one lease, named sending: its holder is the bot that sends the notifications.';
 COMMENT ON COLUMN leases.holder IS 'A random id that each process generates at its start.';
 
--- Locks settling_turn until the end of the transaction; waits for it if necessary. After that, the transaction waits at most 500 ms
--- for any other lock: all other settlements wait for this one, and another bot may keep the row of a balance locked for any time.
+-- Locks settling_turn until the end of the transaction, and waits for this lock if necessary. After that, the transaction waits at most
+-- 500 ms for any other lock, because all other settlements wait meanwhile. Without this limit, another bot that keeps the row of a
+-- balance locked could stop all settlements.
 CREATE FUNCTION take_settling_turn() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -709,8 +717,9 @@ $$;
 
 -- Erasing personal data -----------------------------------------------------------------------------------------------
 
--- Erases the names and texts of a user, and closes their open claim and payments. Keeps the data that the ledger is based on: the
--- Telegram id, amounts, times, codes and entries. Runs as the owner, so that no service needs the privileges for these updates.
+-- Erases the names and texts of a user, and closes their open claim and payments. The data that the ledger is based on stays: the
+-- Telegram id, amounts, times, codes and entries. The function runs as the owner, so that no service needs the privileges for these
+-- updates.
 CREATE FUNCTION erase_user(telegram_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 #variable_conflict use_column
@@ -725,8 +734,8 @@ BEGIN
     SELECT coalesce(array_agg(c.charge_key), '{}') INTO their_charges
       FROM public.charges AS c
      WHERE c.telegram_id = erase_user.telegram_id;
-    -- Events that move no money, such as a cancellation, have no charge and are found by their supporter. Each half of the UNION uses
-    -- an index. That matters because the caller holds the settling lock, and payments wait meanwhile.
+    -- Events that move no money, such as a cancellation, have no charge, so they are found by their supporter. Each half of the UNION
+    -- uses an index, so that the query is fast. The caller holds the settling lock, and payments wait meanwhile.
     SELECT coalesce(array_agg(named.event_no), '{}') INTO their_events
       FROM (
           SELECT event_no FROM public.events WHERE charge_key = ANY(their_charges)
@@ -738,11 +747,11 @@ BEGIN
        SET body = NULL, blanked_at = now()
      WHERE e.event_no = ANY(their_events)
        AND e.body IS NOT NULL
-       -- An event that could not be settled may be a payment, and its body is the only record of it. Keep it until an operator
-       -- has put it aside.
+       -- An event that could not be settled may be a payment, and its body is the only record of it. Keep the body until an operator
+       -- has dismissed the event.
        AND (e.outcome NOT IN ('failed', 'unreadable') OR e.dismissed_at IS NOT NULL);
     UPDATE public.supporters SET name = NULL, email = NULL WHERE supporter_id = ANY(theirs);
-    -- An unmatched charge keeps its texts, because an operator needs them to decide.
+    -- Keep the texts of an unmatched charge, because an operator needs them to decide.
     UPDATE public.charges AS c
        SET note = NULL, payer_name = NULL
      WHERE (c.note IS NOT NULL OR c.payer_name IS NOT NULL)
@@ -767,8 +776,8 @@ $$;
 
 -- Operation ----------------------------------------------------------------------------------------------------------
 
--- Backups that were taken and restored once as a test. Alerts watch this table. db/backup.sh inserts a row; another backup tool can
--- do the same: INSERT INTO backups (size_bytes) VALUES (...).
+-- Backups that were taken, and restored once as a test. An alert fires if this table has no recent row. db/backup.sh inserts a row;
+-- another backup tool can do the same: INSERT INTO backups (size_bytes) VALUES (...).
 CREATE TABLE backups (
     backup_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     taken_at timestamptz NOT NULL DEFAULT now(),
@@ -778,7 +787,7 @@ CREATE TABLE backups (
 COMMENT ON COLUMN backups.taken_at IS 'When the backup was started. Later changes may not be in it.';
 CREATE INDEX backups_taken_at ON backups (taken_at);
 
--- Statistics about statements, for the exporter. They have their own schema, because the exporter may use no other.
+-- Statistics about SQL statements, for the exporter. They have a schema of their own, because the exporter may use no other schema.
 CREATE SCHEMA measuring;
 CREATE EXTENSION pg_stat_statements SCHEMA measuring;
 
@@ -807,7 +816,7 @@ SELECT created_at, amount, currency, status, completed_at
 CREATE VIEW reporting.charges AS
 SELECT c.charge_id, c.family, c.amount, c.currency, c.paid_at, c.state, c.method, c.refunded_at,
        given.credits, given.created_at AS credited_at,
-       -- A match by an operator has its own notification. Its key ends in the id of the action.
+       -- If an operator matched the charge, the key of the notification ends with the id of the operator's action.
        coalesce(
            (SELECT n.sent_at FROM notifications AS n WHERE n.fact_key = 'credited:' || c.charge_key),
            (
@@ -831,15 +840,15 @@ IS 'When the user was notified. Null before that, and again after the notificati
 
 -- Views for replays ----------------------------------------------------------------------------------------------------
 
--- For the replay of one charge, each view shows the table of the same name at an earlier time: without that charge, and without
+-- To replay one charge, each view shows the table of the same name as it was at an earlier time, without that charge and without
 -- everything that was decided since. A replay puts this schema before public in the search path, so it loads the candidates with the
--- same statements as for a new charge. The setting past.at contains the time, and past.without the key of the charge.
+-- same statements as for a new charge. The setting past.at contains the time, and past.without contains the key of the charge.
 CREATE SCHEMA past;
 
 CREATE FUNCTION past.at() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('past.at')::timestamptz;
 CREATE FUNCTION past.without() RETURNS text LANGUAGE sql STABLE RETURN current_setting('past.without');
 
--- The view has two parts, so that conditions on the state can use the partial indexes of the table.
+-- The view has two parts, so that conditions on the status can use the partial indexes of the table.
 CREATE VIEW past.pending_payments AS
 SELECT * FROM public.pending_payments WHERE status = 'pending' OR coalesce(ended_at, completed_at) < past.at()
 UNION ALL
@@ -888,13 +897,14 @@ SELECT outsider_id, kind, name, remembered_at, NULL::timestamptz AS ended_at
   FROM public.outsiders
  WHERE remembered_at < past.at() AND (ended_at IS NULL OR ended_at >= past.at());
 
--- Empty, because the stored events of the replayed charge would make the replay look like a repeat.
+-- This view is empty. Otherwise the replay would find the stored events of the charge and treat them as duplicates.
 CREATE VIEW past.events AS
 SELECT * FROM public.events WHERE false;
 
 -- Roles and privileges ------------------------------------------------------------------------------------------------
 
--- One role for each service, with the privileges that it needs and no others. passwords.sh sets their passwords from files.
+-- There is one role for each service, with only the privileges that the service needs. passwords.sh sets the passwords of the roles from
+-- files.
 
 REVOKE ALL ON SCHEMA public FROM public;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM public;
@@ -907,8 +917,8 @@ CREATE ROLE grafana_reader LOGIN CONNECTION LIMIT 5;
 CREATE ROLE spender NOLOGIN;
 COMMENT ON ROLE spender IS 'For other bots: GRANT spender TO your_role allows it to read balances and to call spend_credits.';
 
--- Only these roles may connect, and none may create tables, not even temporary ones: those could fill the disk and hold back VACUUM.
--- The other databases of the server are empty; only the owner may connect to them.
+-- Only these roles may connect. None of them may create tables, not even temporary tables, which could fill the disk and hold back
+-- VACUUM. The other databases of the server are empty; only the owner may connect to them.
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM public', current_database());
@@ -919,9 +929,9 @@ END
 $$;
 REVOKE ALL ON DATABASE postgres, template1 FROM public;
 
--- Revoke functions that every role may call by default: large objects could fill the disk, and many advisory locks could fill the
--- lock table that all sessions share. The unlock functions stay allowed, because drivers call them when a connection returns to
--- its pool.
+-- Revoke functions that every role may call by default. Large objects could fill the disk, and many advisory locks could fill the
+-- lock table that all sessions share. The unlock functions stay allowed, because database drivers call them when a connection returns
+-- to its pool.
 DO $$
 DECLARE
     refused regprocedure;
@@ -951,19 +961,19 @@ ALTER ROLE grafana_reader SET default_transaction_read_only = on;
 GRANT USAGE ON SCHEMA public TO webhook, bot, janitor, spender;
 GRANT EXECUTE ON FUNCTION schema_version() TO webhook, bot, janitor;
 
--- LOCK TABLE in EXCLUSIVE mode requires UPDATE. The tables have no rows that could be changed.
+-- LOCK TABLE in EXCLUSIVE mode requires the UPDATE privilege. Granting it is harmless, because these tables have no rows.
 GRANT UPDATE ON settling_turn TO webhook, bot, janitor;
 GRANT UPDATE ON opening_turn TO bot;
 GRANT UPDATE ON expiring_turn, blanking_turn TO janitor;
 GRANT EXECUTE ON FUNCTION take_settling_turn() TO webhook, bot, janitor;
 GRANT EXECUTE ON FUNCTION try_turn(text) TO janitor;
 
--- Settling: the webhook settles new events. The janitor settles events again and matches waiting charges again.
+-- The webhook settles new events. The janitor settles events again and matches waiting charges again. Both need these privileges.
 GRANT SELECT ON users, balances, credits TO webhook, janitor;
 GRANT SELECT, INSERT, UPDATE ON supporters TO webhook, janitor;
 GRANT SELECT, UPDATE (status, completed_at, ended_at, bmc_data) ON pending_payments TO webhook, janitor;
 GRANT SELECT, INSERT ON charges TO webhook, janitor, bot;
--- A charge keeps the identity with which it was recorded: charge_key, source, family, period_start and conflicts_with are left out.
+-- The identity of a charge never changes, so the columns charge_key, source, family, period_start and conflicts_with are left out.
 GRANT UPDATE (
     bmc_id, transaction_id, psp_id, supporter_id, amount, currency, note, item, item_name, payer_name, paid_at, state, method, reasons,
     payment_id, telegram_id, flag, is_paid, is_held, doubt, told, dismissed_by, matched_at, refunded_at, refunded_amount
@@ -972,20 +982,20 @@ GRANT SELECT, UPDATE (ended_at) ON outsiders TO webhook, janitor, bot;
 GRANT SELECT, INSERT ON guesses TO webhook, janitor;
 GRANT INSERT ON credits, notifications TO webhook, janitor;
 GRANT EXECUTE ON FUNCTION credits_left(bigint) TO webhook, janitor, bot;
--- ON CONFLICT (fact_key) requires SELECT on that column.
+-- ON CONFLICT (fact_key) requires the SELECT privilege on that column.
 GRANT SELECT (fact_key) ON notifications TO webhook, janitor;
 GRANT SELECT, INSERT ON events TO webhook;
 GRANT SELECT, INSERT, UPDATE ON signature_failures TO webhook;
 GRANT SELECT, UPDATE (accepted_at, refused, refused_at) ON webhook_answers TO webhook;
 
--- Retention and expiry.
+-- The janitor blanks and deletes old data, and expires pending payments.
 GRANT SELECT, UPDATE (body, blanked_at, outcome, charge_key, retry_requested_at) ON events TO janitor;
 GRANT SELECT, DELETE ON notifications TO janitor;
 GRANT SELECT, UPDATE (name, status, decided_at, charge_id) ON claims TO janitor;
 GRANT SELECT, DELETE ON signature_failures TO janitor;
 GRANT SELECT ON backups TO janitor;
 
--- The conversation, the notifications and the decisions of operators.
+-- The bot needs these privileges for the conversation, the notifications and the decisions of operators.
 GRANT SELECT, INSERT, UPDATE (holder, ends_at) ON leases TO bot;
 GRANT EXECUTE ON FUNCTION blocked_chats(timestamptz) TO bot;
 GRANT SELECT, INSERT, UPDATE ON users TO bot;
@@ -1002,7 +1012,7 @@ GRANT USAGE ON SCHEMA past TO bot;
 GRANT SELECT ON ALL TABLES IN SCHEMA past TO bot;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA past TO bot;
 
--- Limit the kinds of entries that each service may insert. Only spend_credits, which runs as the owner, inserts a spend.
+-- These policies limit the kinds of entries that each service may insert. Only spend_credits, which runs as the owner, inserts a spend.
 ALTER TABLE credits ENABLE ROW LEVEL SECURITY;
 CREATE POLICY services_read_all_credits ON credits FOR SELECT TO webhook, janitor, bot USING (true);
 CREATE POLICY settling_credits_and_refunds ON credits FOR INSERT TO webhook, janitor
@@ -1014,7 +1024,7 @@ GRANT pg_monitor TO watcher;
 GRANT USAGE ON SCHEMA measuring TO watcher;
 ALTER ROLE watcher SET search_path = measuring;
 
--- Dashboards.
+-- The dashboards can read only the views of the schema reporting.
 GRANT USAGE ON SCHEMA reporting TO grafana_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO grafana_reader;
 

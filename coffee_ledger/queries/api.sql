@@ -1,14 +1,14 @@
 -- Statements for the Mini App.
 
 -- name: find_language
--- Find a user's language. An erased user has none.
+-- Find a user's language. Returns no row for an erased user.
 -- $1 Telegram id
 SELECT language FROM users WHERE telegram_id = $1 AND erased_at IS NULL;
 
 -- name: find_shown_payments
--- Find a user's open payments and the last that ended, the newest first, each with the matched charge that paid it. If several charges
--- carry the code, the one that completed the payment is shown. The credits are a sum, because a charge that was taken back and
--- credited again has several entries.
+-- Find a user's open payments and the payments that ended last, the newest first. Each row has the matched charge that paid the
+-- payment, if any. If several charges contain the code, the row has the charge that completed the payment. The credits are a sum,
+-- because a charge that was taken back and credited again has several entries.
 -- $1 Telegram id, $2 maximum of ended payments
 WITH shown AS (
     (SELECT * FROM pending_payments WHERE telegram_id = $1 AND status = 'pending')
@@ -35,7 +35,7 @@ SELECT shown.payment_id, shown.telegram_id, shown.amount, shown.currency, shown.
  ORDER BY shown.created_at DESC, shown.payment_id ASC;
 
 -- name: find_changes
--- Return a mark for each of these users that changes whenever their view in the Mini App changes.
+-- Return for each of these users a string that changes whenever their data in the Mini App changes.
 -- $1 Telegram ids
 SELECT watched.telegram_id,
        concat_ws(

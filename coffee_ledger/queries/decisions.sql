@@ -14,7 +14,7 @@ SELECT exists(SELECT FROM users WHERE telegram_id = $1);
 SELECT coalesce(bmc_data ->> 'charge_key' = $2, false) FROM pending_payments WHERE payment_id = $1;
 
 -- name: find_decider
--- Find the operator behind the current state of a charge. Returns no row if a rule or a refund changed it after the last action.
+-- Find the operator whose action led to the current state of a charge. Returns no row if a rule or a refund changed the state later.
 -- $1 charge id
 SELECT last.operator_id
   FROM charges
@@ -35,7 +35,7 @@ SELECT exists(SELECT FROM operator_actions WHERE request_key = $1);
 -- name: record_action
 -- $1 operator, $2 action, $3 charge id, $4 claim id, $5 event number, $6 outsider id, $7 Telegram id, $8 reason, $9 request key,
 -- $10 now
--- Sends a NOTIFY, because the operators' summaries count open decisions and have to be updated.
+-- The statement sends a NOTIFY, because the operators' summaries show the number of open decisions and have to be updated.
 WITH kept AS (
     INSERT INTO operator_actions (
         operator_id, action, charge_id, claim_id, event_no, outsider_id, telegram_id, reason, request_key, created_at
@@ -55,7 +55,7 @@ SELECT $1, 'payment', $2, $3, $4, $5, max(taken.credit_id)
  WHERE taken.charge_id = $1 AND taken.kind = 'reversal' AND given.kind = 'payment';
 
 -- name: reverse_charge
--- Take back all that is left of a charge's credit. A null action id means that the user pressed Not mine.
+-- Take back all credits that are left of a charge. A null action id means that the user pressed Not mine.
 -- $1 charge id, $2 cause, $3 action id or null, $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, is_not_mine, created_at)
 SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_id, $3, $3::bigint IS NULL, $4
@@ -64,7 +64,7 @@ SELECT charge_id, 'reversal', telegram_id, -credits_left(credit_id), $2, credit_
 RETURNING credits;
 
 -- name: reverse_refunds
--- Reverse the refunds of a charge, and return how many credits that gives back.
+-- Reverse the refunds of a charge, and return how many credits were given back.
 -- $1 charge id, $2 cause, $3 action id, $4 now
 WITH given_back AS (
     INSERT INTO credits (charge_id, kind, telegram_id, credits, cause, reverses, action_id, created_at)
@@ -81,7 +81,7 @@ WITH given_back AS (
 SELECT sum(credits)::bigint FROM given_back;
 
 -- name: find_credits_refunded
--- Return how many credits reverse_refunds would give back. Null if there is no refund to reverse.
+-- Return how many credits reverse_refunds would give back, or null if there is no refund to reverse.
 -- $1 charge id
 SELECT -sum(taken.credits)::bigint
   FROM charges
@@ -105,7 +105,7 @@ SELECT charge_id, 'refund', telegram_id, -$2::bigint, credit_id, $3, $4, $5
  WHERE charge_id = $1;
 
 -- name: find_standing_guess
--- Return when a charge was matched to this user by a guess, if that guess still stands.
+-- Return when a charge was matched to this user by a guess. Returns no row if this match no longer stands.
 -- $1 charge id, $2 Telegram id
 SELECT guesses.guessed_at
   FROM guesses
@@ -129,8 +129,8 @@ SELECT outsider_id FROM outsiders WHERE kind = $1 AND name = $2 AND ended_at IS 
 INSERT INTO outsiders (kind, name, remembered_at) VALUES ($1, $2, $3) RETURNING outsider_id;
 
 -- name: find_charges_alike
--- Find unmatched charges that have the same supporter, subscription or item as a charge, the newest first. The caller filters them
--- further by `outsider_names` of coffee_ledger/charges.py.
+-- Find unmatched charges that have the same supporter, subscription or item as the given charge, the newest first. The caller filters
+-- the result further with `Charge.outsider_names` in coffee_ledger/charges.py.
 -- $1 charge id, $2 kind of outsider, $3 maximum
 SELECT alike.charge_key
   FROM charges
@@ -147,7 +147,7 @@ SELECT alike.charge_key
  LIMIT $3;
 
 -- name: find_outsider_of_dismissal
--- Find the outsider that an operator marked with the last dismissal of a charge. Null if that dismissal marked none.
+-- Find the outsider that an operator marked with the last dismissal of a charge. Returns null if that dismissal marked no outsider.
 -- $1 charge id
 SELECT outsider_id
   FROM operator_actions
@@ -176,8 +176,8 @@ INSERT INTO credits (telegram_id, kind, credits, cause, action_id, created_at)
 VALUES ($1, 'adjustment', $2, $3, $4, $5);
 
 -- name: close_claims_of_charge
--- Confirm the user's open claim if it may be about this charge: the charge is a candidate of the claim, or has the same amount. A
--- claim cannot be about a charge that was paid later.
+-- Confirm the user's open claim if the claim may be about this charge: the charge is a candidate of the claim, or has the same amount.
+-- A claim cannot be about a charge that was paid after the claim was raised.
 -- $1 Telegram id, $2 charge id, $3 operator, $4 now, $5 further candidates, found today
 UPDATE claims
    SET status = 'confirmed', decided_at = $4, decided_by = $3, charge_id = $2
@@ -205,7 +205,7 @@ SELECT decided_by FROM claims WHERE claim_id = $1;
 
 -- name: decide_event
 -- Record a decision about an event that changed nothing. Returns no row if another decision was made before.
--- $1 event number, $2 when it was asked to be settled again, or null, $3 when it was dismissed, or null
+-- $1 event number, $2 when an operator requested a retry, or null, $3 when an operator dismissed the event, or null
 UPDATE events
    SET retry_requested_at = $2, dismissed_at = $3
  WHERE event_no = $1

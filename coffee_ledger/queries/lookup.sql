@@ -1,4 +1,4 @@
--- Statements that show data to operators. They only read, except for the two about reminders.
+-- Statements that load data for operators. Only remind_of_charge and drop_reminders write.
 
 -- name: find_shown_charges
 -- Find charges with their supporter, credits and outsider, and with the last decision of an operator, the newest first.
@@ -47,8 +47,8 @@ SELECT users.telegram_id, users.username, users.language, users.created_at, user
  WHERE users.telegram_id = ANY($1::bigint []);
 
 -- name: find_users_by_name
--- Find users by their username. The stored name comes from their last message. They may have changed it since, and another user may
--- have taken it.
+-- Find users by their username. The stored name is the one in their last message. Several users can have the same stored name: a user
+-- may have changed their name since, and another user may have taken it.
 -- $1 name without @, in lower case
 SELECT telegram_id FROM users WHERE lower(username) = $1 ORDER BY telegram_id LIMIT 10;
 
@@ -71,7 +71,7 @@ SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_a
  WHERE claim_id = $1;
 
 -- name: find_unmatched_page
--- The longest waiting first. Each row repeats the total.
+-- List the unmatched charges, the longest waiting first. Each row repeats the total.
 -- $1 offset, $2 maximum
 SELECT charge_id, count(*) OVER () AS total
   FROM charges
@@ -80,7 +80,7 @@ SELECT charge_id, count(*) OVER () AS total
  LIMIT $2 OFFSET $1;
 
 -- name: find_pending_page
--- The newest first. Each row repeats the total.
+-- List the open pending payments, the newest first. Each row repeats the total.
 -- $1 offset, $2 maximum
 SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) OVER () AS total
   FROM pending_payments
@@ -89,7 +89,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at, count(*) O
  LIMIT $2 OFFSET $1;
 
 -- name: find_kept_page
--- Events that changed nothing, because they failed or could not be read. The newest first; each row repeats the total.
+-- List the events that changed nothing because they failed or could not be read, the newest first. Each row repeats the total.
 -- $1 offset, $2 maximum
 SELECT event_no, type, outcome, received_at, retry_requested_at, count(*) OVER () AS total
   FROM events
@@ -98,7 +98,7 @@ SELECT event_no, type, outcome, received_at, retry_requested_at, count(*) OVER (
  LIMIT $2 OFFSET $1;
 
 -- name: find_claims_page
--- Open claims, the longest waiting first. Each row repeats the total.
+-- List the open claims, the longest waiting first. Each row repeats the total.
 -- $1 offset, $2 maximum
 SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_at, decided_at, decided_by, charge_id,
        count(*) OVER () AS total
@@ -108,7 +108,7 @@ SELECT claim_id, telegram_id, paid_on, amount, currency, name, status, created_a
  LIMIT $2 OFFSET $1;
 
 -- name: find_guesses_page
--- Matches by amount and time, the newest first. Each row repeats the total.
+-- List the matches by amount and time, the newest first. Each row repeats the total.
 -- $1 offset, $2 maximum
 SELECT charge_id, telegram_id, guessed_at, taken_back_at, count(*) OVER () AS total
   FROM guesses
@@ -145,7 +145,8 @@ SELECT charges.charge_id
  LIMIT $2;
 
 -- name: find_charges_of_payment
--- Includes a charge that completed the payment and was taken back: it no longer has this payment_id, but the payment keeps its key.
+-- Find the charges of a pending payment. This includes a charge that completed the payment and was taken back later. Such a charge no
+-- longer has the payment_id, but the payment keeps the charge key in bmc_data.
 -- $1 payment id
 SELECT charge_id
   FROM charges
@@ -154,7 +155,7 @@ SELECT charge_id
  ORDER BY paid_at, charge_id;
 
 -- name: find_life_of_payment
--- Find a pending payment with all its times.
+-- Find a pending payment, with the times at which it was created, completed and ended.
 -- $1 payment id
 SELECT payment_id, telegram_id, amount, currency, status, created_at, completed_at, ended_at
   FROM pending_payments
@@ -217,7 +218,7 @@ SELECT notifications.telegram_id, notifications.message_id, notifications.kind, 
  LIMIT 20;
 
 -- name: find_claims_about
--- Find the open claims that may mean this charge: those that name a day near its payment.
+-- Find the open claims that may be about this charge, because they name a day near the day of the charge.
 -- $1 charge id, $2 days apart at most
 SELECT claims.claim_id
   FROM charges
@@ -232,7 +233,7 @@ SELECT claims.claim_id
 SELECT claim_id FROM claims WHERE charge_id = $1 AND decided_at >= $2;
 
 -- name: sum_periods
--- Sum the charges that were paid since each of these times, without refunded ones.
+-- For each of these times, sum the charges that were paid since then. Refunded charges are left out.
 -- $1 moments
 SELECT since.at AS since, charges.currency, count(*) AS charges, sum(charges.amount) AS amount
   FROM unnest($1::timestamptz []) AS since (at)
@@ -261,7 +262,7 @@ SELECT since.at AS since, charges.method, count(*) AS charges
  ORDER BY since.at DESC, count(*) DESC, charges.method;
 
 -- name: count_days
--- Count the charges of each day (UTC), matched or unmatched.
+-- Count the charges of each day (UTC): those that were settled, and those that are unmatched.
 -- $1 first day, $2 last day
 SELECT days.day::date AS day,
        count(charges.charge_id) FILTER (WHERE charges.state <> 'unmatched') AS settled,
@@ -310,7 +311,7 @@ SELECT operator_actions.action_id, operator_actions.created_at, operator_actions
  LIMIT $3;
 
 -- name: examine
--- Most numbers of the operators' diagnosis. A message that failed and is due later counts as owed.
+-- Return most numbers of the operators' diagnosis. A message that failed and is due later counts as owed too.
 SELECT clock_timestamp() AS now,
        current_setting('server_version') AS version,
        (SELECT count(*) FROM events WHERE received_at > now() - interval '7 days') AS events_week,
@@ -332,7 +333,7 @@ SELECT clock_timestamp() AS now,
        (SELECT count(*) FROM claims WHERE status = 'open') AS claims;
 
 -- name: find_last_event
--- The newest signed event of any kind.
+-- Find the newest signed event of any kind.
 SELECT received_at, outcome FROM events ORDER BY received_at DESC LIMIT 1;
 
 -- name: count_verifying_secrets
@@ -358,8 +359,8 @@ SELECT event_no, body, received_at, charge_key
  LIMIT $4;
 
 -- name: remind_of_charge!
--- Show a charge to one operator again later. created_at is set to that later time too. Otherwise the message would count as delayed
--- before it is due, and would precede messages that are queued until then.
+-- Show a charge to one operator again at a later time. created_at is also set to that time. Otherwise the message would count as
+-- delayed before it is due, and would precede messages that are queued in the meantime.
 -- $1 operator, $2 facts, $3 when
 INSERT INTO notifications (telegram_id, kind, facts, created_at, due_at)
 SELECT $1, 'charge_unmatched', $2, $3, $3
@@ -372,7 +373,7 @@ SELECT $1, 'charge_unmatched', $2, $3, $3
        );
 
 -- name: drop_reminders!
--- Cancel the reminders of a charge that was decided.
+-- Cancel the reminders about a charge, because the charge was decided.
 -- $1 operators, $2 charge key
 UPDATE notifications
    SET status = 'addressed'
@@ -383,6 +384,6 @@ UPDATE notifications
    AND facts ->> 'charge_key' = $2;
 
 -- name: set_replay_time
--- Let the statements of this transaction read the views for replays in place of the tables.
--- $1 the time in the past, $2 key of the charge that is replayed
+-- Make the statements of this transaction read the views of the schema past instead of the tables.
+-- $1 the time in the past that the views show, $2 key of the charge that is replayed
 SELECT set_config('search_path', 'past, public', true), set_config('past.at', $1::text, true), set_config('past.without', $2, true);

@@ -1,13 +1,13 @@
--- The outbox: one bot at a time, the holder of the lease `sending`, sends notifications and marks them.
+-- The outbox. Only one bot at a time sends notifications and marks them: the bot that holds the lease `sending`.
 --
--- The order in a chat is (created_at, notification_id). The created_at of a reminder is the time at which it is to be shown, so it
--- comes after everything that happened before then. A message that failed and waits for its retry blocks the newer ones of its
--- chat until it is sent, given up or set aside. Only the sender's memory holds which message is being sent: if the sender is
--- killed, the next one finds the message still pending, and sends it again.
+-- The messages of a chat are ordered by (created_at, notification_id). The created_at of a reminder is the time at which it is to be
+-- shown, so the reminder comes after everything that happened before that time. A message that failed and waits for its retry blocks
+-- the newer messages of its chat until it is sent, given up or set aside. The database does not store which message is being sent.
+-- If the sending bot is killed, the next one finds the message still pending, and sends it again.
 
 -- name: take_lease
--- Take a lease, or extend it. Returns no row while another process holds it. Uses the database's clock, because the clocks of the
--- processes may differ.
+-- Take a lease, or extend it. Returns no row while another process holds the lease. Times are taken from the database's clock, because
+-- the clocks of the processes may differ.
 -- $1 lease, $2 holder, $3 for how long
 INSERT INTO leases AS known (lease, holder, ends_at)
 VALUES ($1, $2, clock_timestamp() + $3::interval)
@@ -21,10 +21,10 @@ RETURNING true;
 UPDATE leases SET ends_at = '-infinity' WHERE lease = $1 AND holder = $2;
 
 -- name: address_operators
--- Replace a message to all operators by one row for each of them. Above the limit per minute, fold the rest: each operator gets one
--- summary that counts them, and a new summary after an hour. Returns how many were folded.
--- due_at of the common row becomes the time of this decision, by which the limit per minute is counted.
--- LIMIT 1000 bounds the transaction; the rest is addressed by the next call.
+-- Replace each message to all operators by one row for each operator. Messages above the limit per minute are folded: each operator
+-- gets one summary that counts them, and a new summary after an hour. Returns how many messages were folded.
+-- The due_at of the common row becomes the time of this decision. The limit per minute is computed from these times.
+-- LIMIT 1000 bounds the transaction. The next call addresses the remaining messages.
 -- $1 operators' Telegram ids, $2 now, $3 maximum of cards within a minute
 WITH recent AS MATERIALIZED (
     SELECT $3 - count(*) AS cards_left
@@ -77,7 +77,7 @@ SELECT summary.notification_id, summary.telegram_id, summary.message_id, summary
  ORDER BY summary.telegram_id ASC, summary.notification_id DESC;
 
 -- name: end_summary!
--- Stop updating a summary. Without its message id it cannot be edited.
+-- Stop updating a summary. It is edited by its message id, so set this id to null.
 -- $1 notification id
 UPDATE notifications SET message_id = NULL WHERE notification_id = $1;
 
@@ -99,7 +99,7 @@ SELECT kind, count(*) AS messages
  ORDER BY messages DESC, kind ASC;
 
 -- name: withhold_from_erased!
--- A user who asked to be erased gets no message.
+-- Withhold the pending messages to users who asked to be erased.
 UPDATE notifications
    SET status = 'withheld'
   FROM users
@@ -114,10 +114,10 @@ UPDATE notifications SET status = 'withheld' WHERE telegram_id = $1 AND status I
 
 -- name: find_due_chats
 -- Find chats that have a due message and are not blocked, the longest due first.
--- The window limits how many messages are considered. Messages of blocked chats are skipped before that, at about 0.2 µs each.
--- The window cannot starve a chat: the caller sends to every chat that it returns, and leaves it out of the next call meanwhile.
--- NOT IN, because Postgres always hashes it. With NOT EXISTS the planner compared each waiting message with each blocking one, which
--- took seconds.
+-- The window limits how many messages are considered. Messages of blocked chats do not count towards the window; skipping one takes
+-- about 0.2 µs. No chat is left out for ever: the caller sends to all chats of the result, and excludes them from the next call meanwhile.
+-- The statement uses NOT IN, because Postgres always hashes the subquery. With NOT EXISTS, the planner compared each waiting message
+-- with each blocking message, which took seconds.
 -- $1 now, $2 maximum, $3 chats to leave out, $4 rows in the window, $5 only these chats, or null for all
 WITH due AS MATERIALIZED (
     SELECT waiting.telegram_id, waiting.due_at
@@ -134,9 +134,9 @@ WITH due AS MATERIALIZED (
 SELECT telegram_id FROM due GROUP BY telegram_id ORDER BY min(due_at) LIMIT $2;
 
 -- name: requeue_missed
--- Queue again the undelivered messages of these chats that still matter, but only the newest. Withhold the rest, so that an old
--- message never follows a newer one. Operators get only cards that still wait for a decision.
--- $1 Telegram ids, $2 now, $3 kinds, $4 how long each matters: arrays of one length; $5 maximum for each chat
+-- Queue the undelivered messages of these chats again if they still matter, but only the newest up to the maximum. Withhold the others,
+-- so that an old message is never sent after a newer one. Operators get only cards that still wait for a decision.
+-- $1 Telegram ids, $2 now, $3 kinds, $4 how long each kind matters: arrays of one length; $5 maximum for each chat
 WITH missed AS (
     SELECT known.notification_id,
            row_number() OVER (PARTITION BY known.telegram_id ORDER BY known.created_at DESC, known.notification_id DESC) AS place
@@ -150,8 +150,8 @@ WITH missed AS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key' AND charges.state = 'unmatched' AND charges.is_paid
            )
-           -- A guess can be taken back only while the match stands. Credits of a partial refund can be given back only while the
-           -- charge counts as refunded in full.
+           -- A guess can be taken back only while its charge is matched. A refund can be corrected to a partial refund only while
+           -- the charge counts as refunded in full.
            WHEN known.kind IN ('charge_guessed', 'charge_refunded') THEN EXISTS (
                SELECT FROM charges
                 WHERE charges.charge_key = known.facts ->> 'charge_key'
@@ -160,7 +160,8 @@ WITH missed AS (
            WHEN known.kind = 'claim_raised' THEN EXISTS (
                SELECT FROM claims WHERE claims.claim_id = (known.facts ->> 'claim_id')::bigint AND claims.status = 'open'
            )
-           -- The message does not name its event. It is still true while an event waits that is no newer than the message.
+           -- The facts of the message do not name the event. So the message still matters while any event that is not newer than the
+           -- message waits for an operator.
            WHEN known.kind = 'event_unreadable' THEN EXISTS (
                SELECT FROM events
                 WHERE events.outcome IN ('failed', 'unreadable')
@@ -205,7 +206,7 @@ SELECT first.notification_id, first.telegram_id, first.kind, first.facts AS stor
  ORDER BY first.created_at, first.notification_id;
 
 -- name: mark_sent!
--- Mark a message as sent, and its user as reachable.
+-- Mark a message as sent, and its recipient as reachable.
 -- $1 notification id, $2 now, $3 Telegram's message id
 WITH sent AS (
     UPDATE notifications
@@ -219,7 +220,7 @@ UPDATE users
  WHERE users.telegram_id = sent.telegram_id AND users.unreachable_at IS NOT NULL AND users.erased_at IS NULL;
 
 -- name: put_off_notification!
--- Count a failed attempt and schedule the next. A message that is set aside no longer blocks newer ones of its chat.
+-- Count a failed attempt and schedule the next one. A message that is set aside no longer blocks newer messages of its chat.
 -- $1 notification id, $2 when it is due again, $3 now, $4 whether it is set aside
 UPDATE notifications
    SET due_at = $2, attempts = attempts + 1, failing_since = coalesce(failing_since, $3), is_set_aside = $4
@@ -230,7 +231,7 @@ UPDATE notifications
 UPDATE notifications SET status = 'dead' WHERE notification_id = $1 AND status = 'pending';
 
 -- name: mark_chat_unreachable!
--- Stop sending to a user who cannot be reached. Reminders for later stay pending.
+-- Stop sending to a user who cannot be reached. Reminders that are due later stay pending.
 -- $1 Telegram id, $2 now
 UPDATE notifications
    SET status = 'unreachable', is_set_aside = false

@@ -1,7 +1,7 @@
 -- Pending payments of users, their credits and their history.
 
 -- name: lock_opening!
--- Serialize the opening of pending payments until the end of the transaction: a new code is compared with all earlier codes.
+-- Serialize the opening of pending payments until the end of the transaction, because a new code is compared with all earlier codes.
 LOCK TABLE opening_turn IN EXCLUSIVE MODE;
 
 -- name: find_payment_of_request
@@ -20,7 +20,7 @@ SELECT payment_id, telegram_id, amount, currency, status, created_at
  ORDER BY created_at;
 
 -- name: find_taken_codes
--- Find which of these codes were ever issued.
+-- Return the codes of this list that were ever issued.
 -- $1 payment ids
 SELECT payment_id FROM pending_payments WHERE payment_id = ANY($1::text []);
 
@@ -31,7 +31,7 @@ VALUES ($1, $2, $2, $3, $4, $5, $6)
 RETURNING payment_id, telegram_id, amount, currency, status, created_at;
 
 -- name: request_again
--- Record that the user requested the same amount again. Returns no row if the payment has ended meanwhile.
+-- Record that the user requested the same amount again. Returns no row if the payment has ended in the meantime.
 -- $1 payment id, $2 now, $3 maximum of times to keep; the oldest are dropped
 UPDATE pending_payments
    SET requested_again_at = (requested_again_at || $2::timestamptz)[greatest(1, cardinality(requested_again_at) + 2 - $3::integer):]
@@ -39,7 +39,7 @@ UPDATE pending_payments
 RETURNING payment_id, telegram_id, amount, currency, status, created_at, requested_again_at;
 
 -- name: cancel_payment
--- Cancel a payment. Returns no row if it is not open, or is another user's.
+-- Cancel a payment. Returns no row if the payment is not open or belongs to another user.
 -- $1 payment id, $2 Telegram id, $3 now
 UPDATE pending_payments
    SET status = 'cancelled', ended_at = $3

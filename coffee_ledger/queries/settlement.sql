@@ -7,26 +7,27 @@ SELECT true;
 SELECT schema_version();
 
 -- name: load_types
--- Prepared on each new connection and never run. asyncpg queries Postgres for each array type when it first needs it. This statement
--- moves these queries out of the transactions that hold a lock.
+-- This statement is prepared on each new connection and never run. asyncpg queries Postgres for each array type when the type is first
+-- needed. Preparing this statement causes these queries early, so that they do not run in transactions that hold a lock.
 SELECT $1::boolean [], $2::bytea [], $3::smallint [], $4::integer [], $5::bigint [], $6::numeric [], $7::text [],
        $8::varchar [], $9::interval [], $10::date [], $11::timestamptz [], $12::jsonb [];
 
 -- name: lock_settling
 -- Serialize settlements in the whole database until the end of the transaction, because matching reads other charges and payments.
--- The lock costs little: NOTIFY serializes the commits anyway.
+-- The lock costs little, because NOTIFY serializes the commits anyway.
 SELECT take_settling_turn();
 
 -- name: find_delivered
--- Find which of these events were received before.
+-- Return the events of this list that were received before.
 -- $1 delivery keys
 SELECT delivery_key
   FROM events
  WHERE delivery_key = ANY($1::text []);
 
 -- name: find_charges
--- Find the charges that events are about, by each way to identify a charge, and charges of the same supporter around the same time,
--- which the rules consider too. Each part of the UNION uses its own index; conditions joined by OR would scan the whole table.
+-- Find the charges that events are about. Each part of the UNION identifies charges in another way. The last part finds charges of the
+-- same supporter around the same time, which may be the same payment. Each part uses its own index; conditions joined by OR would scan
+-- the whole table.
 -- $1 charge keys, $2 transaction ids
 -- $3 families, $4 numbers, $5 starts of periods or nulls: arrays of one length
 -- $6 psp ids, $7 starts of periods: arrays of one length
@@ -89,7 +90,7 @@ SELECT *
  WHERE charge_key = ANY($1::text []);
 
 -- name: find_users_of_supporters
--- Find the users of these supporters, as learned from codes. Other methods do not teach who a supporter is.
+-- Find the users who own charges of these supporters. Only matches by code count, because they prove which user a supporter pays for.
 -- $1 supporter ids
 SELECT DISTINCT supporter_id, telegram_id
   FROM charges
@@ -98,8 +99,8 @@ SELECT DISTINCT supporter_id, telegram_id
    AND method = 'code';
 
 -- name: find_users_of_subscriptions
--- Find the users who got charges of these subscriptions by more than a guess, and the users who lost such a match again. For each
--- user, the newer of the two counts. If one of the charges lacks the psp id, the number identifies the subscription.
+-- Find the users to whom charges of these subscriptions were matched, except by a guess, and the users whose match was undone. If both
+-- happened to a user, the newer one counts. If one of the charges lacks the psp id, the number identifies the subscription.
 -- $1 names of subscriptions, $2 their psp ids or nulls, $3 families, $4 numbers: arrays of one length
 WITH theirs AS (
     SELECT named.name, charges.charge_id, charges.telegram_id, charges.method, charges.matched_at
@@ -130,9 +131,10 @@ SELECT DISTINCT ON (name, telegram_id) name, telegram_id, is_undone
  ORDER BY name ASC, telegram_id ASC, at DESC, is_undone DESC;
 
 -- name: find_candidate_payments
--- Find pending payments that may be meant: by their code, as open payments of a known user, or by their amount. By amount, include
--- payments that were open when the charge was paid and have ended since. A limited number of the oldest suffices: a user has at
--- most ten open at a time, so more of them belong to several users, and that is a doubt in any case.
+-- Find pending payments that a charge may pay: payments with the given codes, open payments of the given users, and payments of the
+-- same amount. The payments of the same amount include those that were open when the charge was paid and have ended since. Only the
+-- oldest are loaded, up to a maximum. That is enough: a user has at most ten open payments at a time, so more than ten belong to
+-- several users, and the charge is not matched by its amount in any case.
 -- $1 payment ids, $2 users
 -- $3 amounts, $4 currencies, $5 when the charge was paid, $6 opened until: arrays of one length; $7 maximum for each
 SELECT payment_id, telegram_id, amount, currency, status, created_at, ended_at, requested_again_at
@@ -177,7 +179,7 @@ SELECT telegram_id, max(guessed_at) AS guessed_at, max(taken_back_at) AS taken_b
  GROUP BY telegram_id;
 
 -- name: find_outsiders
--- Find which of these an operator marked as outsiders.
+-- Return the supporters, subscriptions and items of this list that an operator marked as outsiders.
 -- $1 kinds, $2 names: arrays of one length
 SELECT outsiders.outsider_id, outsiders.kind, outsiders.name
   FROM unnest($1::text [], $2::text []) AS named (kind, name)
@@ -190,7 +192,7 @@ UNION ALL
 SELECT telegram_id, NULL AS username FROM users WHERE telegram_id = ANY($2::bigint []);
 
 -- name: find_erased_supporters
--- Find which of these supporters paid for a user who was erased and has not written since.
+-- Return the supporters of this list who paid for a user who was erased and has not written since.
 -- $1 supporter ids
 SELECT DISTINCT charges.supporter_id
   FROM charges
@@ -215,7 +217,8 @@ SELECT *
 ON CONFLICT (delivery_key, source) DO NOTHING;
 
 -- name: meet_supporters
--- Store the newest name and e-mail address of each supporter. Sorted, so that concurrent transactions lock the rows in one order.
+-- Store the newest name and e-mail address of each supporter. The rows are sorted, so that concurrent transactions lock them in the
+-- same order and cannot deadlock.
 -- $1 supporter ids, $2 names, $3 e-mail addresses: arrays of one length; $4 now
 INSERT INTO supporters AS known (supporter_id, name, email, first_seen_at, last_seen_at)
 SELECT seen.supporter_id, seen.name, seen.email, $4, $4
@@ -248,8 +251,8 @@ SET bmc_id = excluded.bmc_id, transaction_id = excluded.transaction_id, psp_id =
     matched_at = excluded.matched_at, refunded_at = excluded.refunded_at, refunded_amount = excluded.refunded_amount;
 
 -- name: credit_charges
--- Credit each charge once: the index credited_once allows one credit that follows no reversal. A charge that is missing in the result
--- was credited before.
+-- Credit each charge at most once. The unique index credited_once allows only one credit of a charge that follows no reversal. Charges
+-- that were credited before are missing in the result.
 -- $1 charge keys, $2 users, $3 credits: arrays of one length; $4 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, created_at)
 SELECT charges.charge_id, 'payment', paid.telegram_id, paid.credits, $4
@@ -259,7 +262,7 @@ ON CONFLICT (charge_id, follows) WHERE kind = 'payment' DO NOTHING
 RETURNING charge_id;
 
 -- name: reverse_refunded_charges
--- Take back all that is left of the credits of these charges.
+-- Take back all credits that are left of these charges.
 -- $1 charge keys, $2 now
 INSERT INTO credits (charge_id, kind, telegram_id, credits, reverses, created_at)
 SELECT given.charge_id, 'refund', given.telegram_id, -credits_left(given.credit_id), given.credit_id, $2
@@ -282,8 +285,8 @@ ON CONFLICT (charge_id) DO NOTHING;
 UPDATE outsiders SET ended_at = $2 WHERE outsider_id = ANY($1::bigint []) AND ended_at IS NULL;
 
 -- name: tell_operators_of_overdrafts
--- Tell the operators about users with a negative balance: a refund took back credits that were already spent.
--- $1 users with a charge that was refunded now
+-- Notify the operators about users with a negative balance, because a refund took back credits that were already spent.
+-- $1 users who have a charge that was just refunded
 INSERT INTO notifications (telegram_id, kind, facts)
 SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 'balance', balance)
   FROM balances
@@ -291,7 +294,7 @@ SELECT NULL, 'refund_overdrawn', jsonb_build_object('telegram_id', telegram_id, 
    AND balance < 0;
 
 -- name: complete_payments!
--- Complete pending payments. A payment that was cancelled or has expired meanwhile stays so.
+-- Complete pending payments. A payment that was cancelled or has expired in the meantime keeps its status.
 -- $1 payment ids, $2 the charges that completed them, JSON: arrays of one length; $3 now
 UPDATE pending_payments
    SET status = 'completed', completed_at = $3, ended_at = $3, bmc_data = paid.bmc_data
@@ -308,12 +311,12 @@ SELECT *
 ON CONFLICT (fact_key) DO NOTHING;
 
 -- name: announce
--- Wake the listeners. The NOTIFY is only a hint; they find the changes by queries. The payload is empty, so that Postgres merges all
--- notifications of one transaction into one.
+-- Wake the listeners. The NOTIFY is only a hint, and the listeners find the changes by queries. The payload is empty, so that Postgres
+-- merges all notifications of one transaction into one.
 SELECT pg_notify('payments', '');
 
 -- name: count_signature_failures
--- Add to the counter. Tell the operators when a new burst begins, that is, if there was no failure since $3.
+-- Add to the counter. Notify the operators when a new burst begins, that is, if there was no failure since $3.
 -- $1 minute, $2 number of failures, $3 a burst is over if its last failure was before this time
 WITH counted AS (
     INSERT INTO signature_failures AS known (minute, failures)
@@ -324,7 +327,7 @@ INSERT INTO notifications (telegram_id, kind, facts, fact_key)
 SELECT NULL, 'signature_failures', jsonb_build_object('count', $2::bigint), 'signature_failures:' || $1::timestamptz
  WHERE NOT EXISTS (SELECT FROM signature_failures WHERE minute >= $3)
 ON CONFLICT (fact_key) DO NOTHING
--- RETURNING true and not the id, because the webhook has no privilege to read notifications.
+-- Return true and not the id, because the webhook has no privilege to read the ids of notifications.
 RETURNING true;
 
 -- name: count_refused
@@ -332,9 +335,9 @@ RETURNING true;
 SELECT CASE WHEN refused_at < $1 THEN 0 ELSE refused END FROM webhook_answers;
 
 -- name: keep_answers
--- Add the answers of one webhook replica to the shared streak, which counts refusals since the last 200 of any replica. Compares the
--- times of the answers, because replicas may write in another order than they answered.
--- $1 when the replica last accepted, or null, $2 how many it refused since, $3 when it last refused, or null,
+-- Add the answers of one webhook replica to the shared streak. The streak counts the refusals of all replicas since their last 200.
+-- The statement compares the times of the answers, because replicas may write in another order than they answered.
+-- $1 when the replica last accepted a delivery, or null, $2 how many it refused since, $3 when it last refused one, or null,
 -- $4 a streak is over if its last refusal was before this time
 UPDATE webhook_answers
    SET accepted_at = greatest(accepted_at, $1),

@@ -1,5 +1,5 @@
--- The state of the product at one time, for the metrics. All statements run in one read-only transaction with a single snapshot, so
--- that their numbers agree.
+-- Statements for the metrics. All statements run in one read-only transaction with a single snapshot, so that their numbers are of the
+-- same time.
 
 -- name: limit_snapshot!
 -- Limit the time of each statement, so that measuring does not slow a busy database further.
@@ -11,14 +11,14 @@ SELECT status, count(*) AS payments, min(created_at) AS oldest_at
  GROUP BY status;
 
 -- name: count_charges
--- A charge of which only the refund was received does not count yet.
+-- Count the charges by state. A charge of which only the refund was received does not count yet.
 SELECT state, count(*) AS charges, min(recorded_at) AS oldest_at
   FROM charges
  WHERE is_paid
  GROUP BY state;
 
 -- name: sum_paid
--- In hundredths, so that an integer counter can hold the sum.
+-- Sum the amounts paid in each currency. The sum is in hundredths, so that an integer counter can hold it.
 SELECT currency, sum(amount * 100) AS hundredths
   FROM charges
  WHERE is_paid
@@ -36,8 +36,8 @@ SELECT kind, credits < 0 AS is_taken, count(*) AS entries, sum(abs(credits))::bi
  GROUP BY kind, is_taken;
 
 -- name: count_notifications
--- A message that is due later, such as a reminder, does not count as delayed. The delay of a message that was queued again is measured
--- from that time on.
+-- Count the undelivered notifications. A message that is due later, such as a reminder, does not count as delayed. The delay of a
+-- message that was queued again is measured from the time at which it was queued again.
 -- $1 now, $2 kinds for users
 SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status END AS status,
        kind = ANY($2::text []) AS is_for_users,
@@ -50,15 +50,15 @@ SELECT CASE WHEN status = 'pending' AND attempts > 0 THEN 'retrying' ELSE status
 SELECT count(*) AS claims, min(created_at) AS oldest_at FROM claims WHERE status = 'open';
 
 -- name: count_unsettled_events
--- Events that changed nothing and that no operator has dismissed. The index events_kept holds only these.
+-- Count the events that changed nothing and that no operator has dismissed. The index events_kept serves this statement.
 SELECT outcome, count(*) AS events
   FROM events
  WHERE outcome IN ('failed', 'unreadable') AND body IS NOT NULL AND dismissed_at IS NULL
  GROUP BY outcome;
 
 -- name: find_oldest_undelivered
--- The time since which the oldest due message has not been delivered, including messages that wait for a retry. The delay of a message
--- that was queued again is measured from that time on.
+-- Find the time of the oldest message that is due or waits for a retry. For a message that was queued again, this is the time at which
+-- it was queued again.
 -- $1 now, $2 kinds for users
 SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, created_at)) AS oldest_at
   FROM notifications
@@ -66,8 +66,8 @@ SELECT kind = ANY($2::text []) AS is_for_users, min(coalesce(requeued_at, create
  GROUP BY kind = ANY($2::text []);
 
 -- name: count_overdrafts
--- All refunds so far that came after their credits were spent, and the users with a balance below zero now. Only the entries of users
--- who had a refund are summed.
+-- Count all refunds so far that came after their credits were spent, and the users whose balance is below zero now. Only the entries of
+-- users who had a refund are summed, because no other user can have such a refund.
 SELECT (
            SELECT count(*)
              FROM (
@@ -80,12 +80,12 @@ SELECT (
        (SELECT count(*) FROM balances WHERE balance < 0) AS users;
 
 -- name: find_newest_delivery
--- The newest signed delivery of any kind with a stored event. "Send test" counts too.
+-- Find the time of the newest signed delivery of any kind whose event is stored. "Send test" counts too.
 SELECT max(received_at) AS received_at FROM events;
 
 -- name: find_rhythm
--- Count the payments in an interval that ends with the newest payment. It does not end now, because a long silence would make payments
--- look rare.
+-- Count the payments in an interval that ends with the newest payment. The interval does not end now, because a long time without
+-- payments would make payments look rare.
 -- $1 now, $2 length of the interval
 SELECT count(*) AS payments, min(charges.paid_at) AS first_at, max(charges.paid_at) AS last_at
   FROM charges

@@ -1,13 +1,15 @@
--- Periodic work of the janitor: expire unpaid requests, settle events again, delete and blank old data, match again, check balances.
+-- Periodic work of the janitor: expire pending payments, settle events again, delete and blank old data, match charges again, check
+-- balances.
 
 -- name: try_lock_task
--- Lock a task until the end of the transaction, so that one janitor at a time works on it. Returns false if another holds the lock.
+-- Lock a task until the end of the transaction, so that only one janitor at a time runs it. Returns false if another janitor has the
+-- lock.
 -- $1 table to lock
 SELECT try_turn($1);
 
 -- name: expire_payments
--- Expire pending payments, and notify their users. SKIP LOCKED, so that a payment that another transaction is changing is left to
--- the next run.
+-- Expire pending payments, and notify their users. SKIP LOCKED skips a payment that another transaction is changing; the next run
+-- expires it.
 -- $1 now, $2 opened before this time, $3 maximum
 WITH ended AS (
     UPDATE pending_payments
@@ -52,8 +54,8 @@ UPDATE events
  WHERE event_no = $1;
 
 -- name: blank_events
--- Blank the bodies of old events. The keys stay, so that a repeat is still recognised. The body of an event that failed or could not
--- be read is the only record of it, so it stays until an operator has put the event aside.
+-- Blank the bodies of old events. The keys stay, so that a repeated event is still recognised. If an event failed or could not be read,
+-- its body is the only record of it. Such a body stays until an operator has dismissed the event.
 -- $1 now, $2 received before this time, $3 maximum
 UPDATE events
    SET body = NULL, blanked_at = $1
@@ -69,7 +71,7 @@ UPDATE events
 RETURNING event_no;
 
 -- name: blank_notes
--- Blank the notes and payer names of old charges. An unmatched charge keeps them, because an operator needs them to decide.
+-- Blank the notes and payer names of old charges, but not of unmatched charges, because an operator needs them to decide.
 -- $1 recorded before this time, $2 maximum
 UPDATE charges
    SET note = NULL, payer_name = NULL
@@ -83,7 +85,7 @@ UPDATE charges
 RETURNING charge_id;
 
 -- name: blank_supporters
--- Blank the names and e-mail addresses of old supporters. A supporter with an unmatched charge keeps them, because an operator needs
+-- Blank the names and e-mail addresses of old supporters, but not of supporters with an unmatched charge, because an operator needs
 -- them to decide.
 -- $1 last seen before this time, $2 maximum
 UPDATE supporters
@@ -115,7 +117,7 @@ DELETE FROM notifications
 RETURNING notification_id;
 
 -- name: blank_claims
--- Blank the names in old claims. An open claim keeps its name, because an operator compares it.
+-- Blank the names in old claims, but not in open claims, because an operator compares the name with the charges.
 -- $1 raised before this time, $2 maximum
 UPDATE claims
    SET name = NULL
@@ -135,8 +137,8 @@ DELETE FROM signature_failures
 RETURNING minute;
 
 -- name: close_answered_claims
--- Confirm open claims about charges that were credited to the claimant since. A charge that was paid after the claim was raised cannot
--- be meant.
+-- Confirm open claims whose charge was credited to the claimant after the claim was raised. A claim cannot be about a charge that was
+-- paid after the claim was raised.
 -- $1 now
 UPDATE claims
    SET status = 'confirmed', decided_at = $1, charge_id = charges.charge_id

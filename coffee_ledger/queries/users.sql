@@ -1,9 +1,9 @@
--- Users.
+-- Statements about users.
 
 -- name: meet_user
--- Insert or update a user. Returns their language, and whether they came back: to a chat in which they could not be reached, or after
--- they were erased. An erased user is stored again only if they did something: a Mini App page that was left open sends requests
--- without them.
+-- Insert or update a user. Returns their language, whether they were erased before, and whether they came back to a chat in which they
+-- could not be reached. An erased user is stored again only if they did something. A request alone does not prove that, because a Mini
+-- App page that was left open sends requests by itself.
 -- $1 Telegram id, $2 the language that Telegram reports, $3 username or null, $4 whether the user did something, $5 whether they wrote
 -- in the chat, which proves that they can be reached
 WITH before AS (
@@ -30,11 +30,11 @@ SELECT coalesce(
            $2
        ) AS language,
        EXISTS (SELECT FROM met) AND EXISTS (SELECT FROM before WHERE before.erased_at IS NOT NULL) AS was_erased,
-       -- A user without a row is new, or an operator who got a message before they pressed Start.
+       -- A user without a row counts as back too: they are new, or an operator to whom messages were queued before they pressed Start.
        $5 AND EXISTS (SELECT FROM met) AND NOT EXISTS (SELECT FROM before WHERE before.unreachable_at IS NULL) AS is_back;
 
 -- name: choose_language!
--- $1 Telegram id, $2 language, $3 whether the user chose it, so that the language Telegram reports is ignored
+-- $1 Telegram id, $2 language, $3 whether the user chose it; if true, the language that Telegram reports is ignored from then on
 UPDATE users SET language = $2, language_chosen = $3 WHERE telegram_id = $1;
 
 -- name: erase_user

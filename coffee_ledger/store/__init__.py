@@ -1,6 +1,7 @@
 """
 The store: writes the decisions of the pure modules to Postgres, and reads the facts that they need.
 
-Each user has modules of its own: `settlement` (webhook), `pending_payments`, `outbox`, `desk` and `lookup` (bot), `upkeep` and
-`snapshot` (janitor). Functions take a connection or a pool first, and run the statements in `coffee_ledger/queries/`.
+Most modules are used by one service: `settlement` by the webhook, `pending_payments`, `outbox`, `decisions` and `lookup` by the bot,
+`upkeep` and `snapshot` by the janitor. The first parameter of each function is a connection or a pool. The functions run the
+statements in `coffee_ledger/queries/`.
 """

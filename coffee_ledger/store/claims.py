@@ -56,7 +56,7 @@ class NotRaised(enum.Enum):
 
 @dataclass(frozen=True)
 class Paused:
-    """A claim was not raised because earlier ones were declined."""
+    """A claim was not raised, because earlier claims of the user were declined. The user may claim again after *until*."""
 
     until: datetime
 
@@ -66,8 +66,8 @@ async def raise_claim(
 ) -> int | NotRaised | Paused:
     """Record a claim with the charges that it may be about, notify the operators, and return its id. The user must exist."""
     async with transaction(pool) as db:
-        # Settlement and the operators' decisions take the same lock. So no candidate is matched during this transaction,
-        # and no claim is declined between the count and the insert.
+        # Settlements and operators' decisions take the same lock. So no candidate is matched during this transaction, and no claim is
+        # declined between the count and the insert.
         await db.execute(sql("lock_settling"))
         pause_end = await _load_pause_end(db, telegram_id, now=now)
         if pause_end is not None:
@@ -98,7 +98,11 @@ async def load_declines(
 
 
 async def load_candidates(db: Connection, claimed: ClaimedPayment, *, raised_at: datetime) -> Sequence[int]:
-    """Return the ids of the waiting charges that the claim may be about, the best fit first. The result changes as charges arrive."""
+    """
+    Return the ids of the waiting charges that the claim may be about, the best fit first.
+
+    A later call may return other charges, because more charges arrive.
+    """
     rows = await db.fetch(sql("find_claimable_charges"), *search_window(claimed), raised_at)
     return rank_candidates(claimed, [WaitingCharge(**row) for row in rows])
 
@@ -123,7 +127,7 @@ async def find_open_claim(pool: Pool, telegram_id: TelegramId) -> OpenClaim | No
 
 
 async def find_arrival(pool: Pool, telegram_id: TelegramId, *, since: datetime) -> Arrival | None:
-    """Find the last charge credited to the user after *since*. Charges that were refunded or taken back are ignored."""
+    """Find the last charge credited to the user after *since*. Ignore charges that were refunded or whose match was undone."""
     async with connected(pool) as db:
         row = await db.fetchrow(sql("find_arrival"), telegram_id, since)
     return Arrival(**row) if row else None

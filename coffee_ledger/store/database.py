@@ -1,4 +1,4 @@
-"""The connection to Postgres and the statements that go over it."""
+"""Connect to Postgres, and load the SQL statements in `coffee_ledger/queries/`."""
 
 import functools
 import json
@@ -16,24 +16,24 @@ import structlog
 from coffee_ledger.errors import DatabaseAwayError, RowLockedError, SchemaDiffersError
 from coffee_ledger.store.metrics import ACQUIRE_DURATION
 
-# Quoted, because the classes are generic only in the type stubs.
+# The types are quoted, because the classes are generic only in the type stubs.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 log = structlog.stdlib.get_logger()
 
 SCHEMA_VERSION = 4
-"""The version of the schema that the statements in `queries/` need. Must equal `schema_version()` in db/init.sql."""
+"""The schema version that the statements in `queries/` need. This number must equal `schema_version()` in db/init.sql."""
 
 QUERIES = Path(__file__).parent.parent / "queries"
 COMMAND_TIMEOUT_SECONDS = 15.0
-"""Limits each statement, so that a database that hangs does not block a service for ever."""
+"""The time limit for each statement, so that a database that hangs does not block a service for ever."""
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 QUEUE_TIMEOUT_SECONDS = 30.0
 """
-The time to wait for a free connection of the pool. This is longer than a statement may take, because a busy pool does not mean
-that the database is away.
+The time to wait for a free connection of the pool. This limit is longer than a statement may take, because all connections may be
+busy although the database is reachable.
 """
 
 PASSING_ERRORS = (
@@ -51,7 +51,7 @@ PASSING_ERRORS = (
 
 @functools.cache
 def statements() -> dict[str, str]:
-    """Read the text of all statements in `queries/`, by name. Names are unique across the files."""
+    """Read all statements in `queries/`. Return their texts by their names, which are unique across the files."""
     queries = aiosql.from_path(QUERIES, "asyncpg", mandatory_parameters=False)
     return {name: str(getattr(queries, name).sql) for name in queries.available_queries if not name.endswith("_cursor")}
 
@@ -85,7 +85,7 @@ async def prepare_connection(db: Connection) -> None:
     """
     await _check_schema(db)
     await db.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-    # After setting the codec, because that clears the types that asyncpg has cached.
+    # Load the types only after setting the codec, because `set_type_codec` clears asyncpg's cache of types.
     await db.prepare(sql("load_types"))
 
 
@@ -111,7 +111,7 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
     Acquire a connection of the pool.
 
     Raises:
-        DatabaseAwayError: No connection could be acquired, or it broke while it was used.
+        DatabaseAwayError: No connection could be acquired, or the connection broke while it was used.
         RowLockedError: A statement timed out while it waited for a row that another client has locked.
     """
     try:
@@ -127,6 +127,6 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """Acquire a connection and run one transaction on it: commit at the end, or roll back if an exception is raised."""
+    """Acquire a connection and begin a transaction. Commit at the end, or roll back if an exception is raised."""
     async with connected(pool) as db, db.transaction():
         yield db

@@ -1,8 +1,8 @@
 """
-Decisions of operators. Each is written in one transaction with a row that records who decided, when and why.
+Decisions of operators. Each decision is written in one transaction, together with a row that records who decided, when and why.
 
-All decisions take the settling lock. If two operators, or an operator and a rule, decide about the same charge at the same time,
-the second one sees the first decision, and is refused.
+All decisions and settlements take the settling lock. So if two operators, or an operator and a rule, decide about the same charge at
+the same time, the second decision is refused, because the first one is already stored.
 """
 
 import enum
@@ -36,7 +36,7 @@ DISOWN_WITHIN = timedelta(days=30)
 """The time within which a user can disown a guess."""
 
 NOT_MINE = "not mine"
-"""The cause of a reversal that the user requested. The history shows a different text for it."""
+"""The stored cause of a reversal that the user requested. The user's history shows a different text."""
 
 
 class Action(enum.StrEnum):
@@ -60,19 +60,19 @@ class RefusalCause(enum.StrEnum):
     UNKNOWN_USER = "unknown_user"
     UNKNOWN_CLAIM = "unknown_claim"
     UNKNOWN_EVENT = "unknown_event"
-    """The event does not exist, or it was settled meanwhile."""
+    """The event does not exist, or was settled in the meantime."""
     DECIDED_BEFORE = "decided_before"
     NO_RATE = "no_rate"
     NOTHING_TO_UNDO = "nothing_to_undo"
     NOT_REFUNDABLE = "not_refundable"
     """The charge was dismissed, only its refund was received, or its amount is unknown."""
     NO_PART = "no_part"
-    """The refunded part must be more than zero and less than the amount that is not refunded yet."""
+    """The refunded part is not more than zero, or not less than the amount that is not refunded yet."""
     NOTHING_TO_REMEMBER = "nothing_to_remember"
-    """The charge names no supporter, subscription or item."""
+    """The charge has no supporter, subscription or item by which later charges could be recognised."""
     UNDONE_BEFORE = "undone_before"
     REPEATED = "repeated"
-    """The same button press or message was received twice. The first one was executed."""
+    """Telegram delivered the same button press or message twice, and the first delivery was executed."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,19 @@ class Done:
     credits: int
     """The change of the user's balance."""
     also_dismissed: tuple[ChargeKey, ...] = ()
-    """Other waiting charges with the same remembered trait, which were dismissed at the same time."""
+    """Other waiting charges that were dismissed at the same time, because they have the same remembered trait."""
 
 
 @dataclass(frozen=True)
 class Refused:
     why: RefusalCause
     operator_id: TelegramId | None = None
-    """The operator who decided first; None if a rule decided, or if no decision was made."""
+    """The operator who decided before; None if a rule decided, or if no decision was made."""
 
 
 @dataclass(frozen=True)
 class OperatorRequest:
-    """A request of an operator. *request_key* identifies the button press or message, so that a repeat is recognised."""
+    """A request of an operator. *request_key* identifies the button press or message, so that a repeated request is recognised."""
 
     operator: TelegramId
     reason: str
@@ -113,7 +113,7 @@ async def match_charge(
     payment_id: PaymentId | None,
     rates: Rates,
 ) -> Done | Refused:
-    """Match a waiting charge to a user, and to their pending payment if one is given. Credit and notify the user."""
+    """Match a waiting charge to a user, and to their pending payment if *payment_id* is given. Credit and notify the user."""
     async with _settling_transaction(pool) as db:
         charge = await load_charge(db, charge_id)
         refusal = await _refuse_match(db, charge_id, charge, request, telegram_id, rates)
@@ -125,7 +125,7 @@ async def match_charge(
         done = match_by_operator(charge, telegram_id, payment, rates, now=request.now, is_own=is_own)
         claim = await load_open_claim(db, telegram_id)
         candidates = await load_candidates(db, claim.claimed, raised_at=claim.created_at) if claim else []
-        # Make the keys unique for this decision. Otherwise a charge that is matched again after an undo would not be notified again.
+        # Make the keys unique for this decision. Otherwise users would get no message if a charge is matched again after an undo.
         done.notifications = [
             replace(notification, fact_key=f"{notification.fact_key}:{action_id}")
             for notification in done.notifications
@@ -144,8 +144,9 @@ async def dismiss_charge(
     """
     Dismiss a waiting charge that belongs to no user, for example a tip from a friend.
 
-    *remember* is the trait by which similar charges are recognised; None remembers nothing. Waiting charges with this trait and
-    without an issued code are dismissed too. Later ones are dismissed automatically, without a card for the operators.
+    *remember* is the trait by which similar charges are recognised; if it is None, only this charge is dismissed. Waiting charges with
+    this trait and without an issued code are dismissed too. Later charges with this trait are dismissed automatically, without a card
+    for the operators.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -187,11 +188,11 @@ async def undo_match(
     """
     Undo a match by a rule or an operator, or a dismissal. The charge waits again.
 
-    Undoing a match adds an entry that reverses the credits, notifies the user, and holds the charge, so that no rule matches it
-    again. Undoing a dismissal also ends the outsider that it remembered.
+    Undoing a match adds an entry that reverses the credits, and notifies the user. The charge is then held, so that no rule matches
+    the charge again. Undoing a dismissal also ends the outsider that was remembered with the dismissal.
 
     *shown* is the time of the match that the operator saw, in Unix seconds, or 0 if they saw a dismissal. If the charge has changed
-    since, nothing is undone. None undoes the current state.
+    since, nothing is undone. If *shown* is None, the current state is undone.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -217,10 +218,10 @@ async def undo_match(
 
 
 class Disowned(enum.Enum):
-    """The reason for which a user's *Not mine* changed nothing."""
+    """The reason for which nothing changed when a user pressed *Not mine*."""
 
     DECIDED_BEFORE = enum.auto()
-    """The guess was taken back or refunded before."""
+    """The guess was taken back before, or its charge was refunded."""
     TOO_LATE = enum.auto()
 
 
@@ -228,7 +229,7 @@ async def disown_guess(pool: Pool, charge_id: int, telegram_id: TelegramId, *, n
     """
     Take back a guess because its user says that the payment is not theirs. Return the credits taken from the balance.
 
-    The charge waits again, and the operators are notified. The pending payment that it completed stays completed.
+    The charge waits again, and the operators are notified. The pending payment that the charge completed stays completed.
     """
     async with _settling_transaction(pool) as db:
         guessed_at = await db.fetchval(sql("find_standing_guess"), charge_id, telegram_id)
@@ -254,7 +255,7 @@ async def find_outsider_kinds(pool: Pool, charge_id: int) -> tuple[OutsiderKind,
 
 
 async def preview_refund_part(pool: Pool, charge_id: int, *, amount: Decimal) -> int:
-    """Return the change of the user's balance that `refund_part` would make now. Writes nothing."""
+    """Return how `refund_part` would change the user's balance now. Write nothing."""
     async with connected(pool) as db:
         charge = await load_charge(db, charge_id)
         left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
@@ -268,11 +269,11 @@ async def refund_part(
     """
     Take back a part of a charge's credits, because that part of the money was refunded. Notify the user.
 
-    *amount* is in the charge's currency. If BMC had reported a full refund, *amount* corrects it: only this part was refunded.
-    Otherwise *amount* is refunded in addition to earlier parts. A waiting charge gives fewer credits once it is matched.
+    *amount* is in the charge's currency. If BMC had reported a full refund, *amount* corrects that report: only this part was refunded.
+    Otherwise *amount* is refunded in addition to earlier parts. If the charge waits, it will give fewer credits when it is matched.
 
-    *kept* is the `amount_kept` that the operator saw. If it has changed since, another operator was faster, and nothing is done.
-    None skips this check.
+    *kept* is the `amount_kept` that the operator saw. If the value has changed since, another operator was faster, and nothing is done.
+    If *kept* is None, this check is skipped.
     """
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
@@ -300,7 +301,7 @@ async def refund_part(
 async def _take_back_part(
     db: Connection, charge: Charge, charge_id: int, amount: Decimal, action_id: int, request: OperatorRequest
 ) -> int:
-    """Take back the credits of the refunded part. The rest is rounded down to whole credits, as it is for every charge."""
+    """Take back the credits of the refunded part. The credits that the user keeps are rounded down, like the credits of every charge."""
     left = await db.fetchval(sql("find_credits_left"), charge_id) or 0
     kept = _kept(charge, left, amount)
     if kept < left:
@@ -340,7 +341,7 @@ async def _notify_operators_of_overdraft(db: Connection, user: TelegramId) -> No
 
 
 async def credit_user(pool: Pool, telegram_id: TelegramId, request: OperatorRequest, *, credits: int) -> Done | Refused:
-    """Add *credits* to a balance. If they are negative, the balance may fall below zero."""
+    """Add *credits* to a balance. If *credits* is negative, the balance may fall below zero."""
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
@@ -370,7 +371,7 @@ async def undo_adjustment(pool: Pool, credit_id: int, request: OperatorRequest) 
 
 
 async def decline_claim(pool: Pool, claim_id: int, request: OperatorRequest) -> Done | Refused:
-    """Decline a claim and notify its user: no payment fits it."""
+    """Decline a claim because no payment fits it, and notify its user."""
     async with _settling_transaction(pool) as db:
         if await _is_repeat(db, request):
             return Refused(RefusalCause.REPEATED)
@@ -389,21 +390,25 @@ async def decline_claim(pool: Pool, claim_id: int, request: OperatorRequest) -> 
 
 async def request_retry(pool: Pool, event_no: int, request: OperatorRequest) -> Done | Refused:
     """
-    Request another settlement of an event that failed or could not be read. The janitor settles it as if it came now, and notifies
-    the operators.
+    Request another settlement of an event that failed or could not be read. The janitor settles the event as if it came now, and
+    notifies the operators.
 
-    Useful after the cause is fixed, usually by a newer version.
+    A retry is useful after the cause is fixed, usually by a newer version of this software.
     """
     return await _decide_event(pool, event_no, request, Action.RETRY)
 
 
 async def dismiss_event(pool: Pool, event_no: int, request: OperatorRequest) -> Done | Refused:
-    """Dismiss an event that failed or could not be read, because it needs no retry or was credited by hand."""
+    """Dismiss an event that failed or could not be read, because it needs no retry or its payment was credited by hand."""
     return await _decide_event(pool, event_no, request, Action.DISMISS_EVENT)
 
 
 async def find_decider(pool: Pool, charge_id: int) -> TelegramId | None:
-    """Find the operator whose decision made the current state of a charge; None if a rule or a refund made it, or no one decided."""
+    """
+    Find the operator whose decision led to the current state of a charge.
+
+    Return None if a rule or a refund led to this state, or if the charge was never decided.
+    """
     async with connected(pool) as db:
         return await _find_decider(db, charge_id)
 
@@ -484,13 +489,13 @@ async def _record_action(
 
 
 async def _find_payment(db: Connection, payment_id: PaymentId | None, user: TelegramId) -> PendingPayment | None:
-    """Find the pending payment that the charge pays. Return None if it belongs to another user."""
+    """Find the pending payment that the charge pays. Return None if the payment does not exist or belongs to another user."""
     row = await db.fetchrow(sql("find_payment"), payment_id)
     return payment_of(row) if row is not None and row["telegram_id"] == user else None
 
 
 async def _credit(db: Connection, charge_id: int, done: Settlement, request: OperatorRequest, action_id: int) -> int:
-    """Write a match. If an earlier credit of the charge was reversed, the new credit follows that reversal."""
+    """Write a match and return its credits. If an earlier credit of the charge was reversed, the new credit follows that reversal."""
     [(user, credits)] = done.payment_credits.values()
     credited = await write_settlement(db, done, request.now)
     if charge_id not in credited:
@@ -499,12 +504,12 @@ async def _credit(db: Connection, charge_id: int, done: Settlement, request: Ope
 
 
 async def _reverse_charge(db: Connection, charge_id: int, request: OperatorRequest, action_id: int) -> int:
-    """Take back the rest of a charge's credit. Return the change of the balance, which is zero or negative."""
+    """Take back all credits that are left of a charge. Return the change of the balance, which is zero or negative."""
     return await db.fetchval(sql("reverse_charge"), charge_id, request.reason, action_id, request.now) or 0
 
 
 async def _find_outsiders_of(db: Connection, charge: Charge, charge_id: int) -> set[int]:
-    """Find the outsiders that the dismissal of the charge remembered, or because of which it was dismissed."""
+    """Find the outsiders that were remembered when the charge was dismissed, or because of which it was dismissed automatically."""
     remembered = await db.fetchval(sql("find_outsider_of_dismissal"), charge_id)
     is_dismissed = charge.state is ChargeState.DISMISSED
     return {one for one in (charge.dismissed_by, remembered) if one is not None and is_dismissed}

@@ -1,4 +1,4 @@
-"""A lease: a lock that one process holds for some seconds, and extends while it works."""
+"""A lease: a lock that one process holds for a few seconds at a time, and extends while the process works."""
 
 import time
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from uuid import uuid4
 from coffee_ledger.store.database import Pool, connected, sql
 
 LEASE_SECONDS = 3.0
-"""If the holder is killed, another process can take the lease after this time."""
+"""The length of a lease. If the holder is killed, another process can take the lease after this time."""
 
 EXTEND_SECONDS = 2.0
-"""The holder extends the lease when less than this time is left, so that one slow statement does not lose it."""
+"""The holder extends the lease when less than this time is left, so that the lease does not end during one slow statement."""
 
 
 class Lease:
     """
-    One process's view of a lease.
+    A lease as one process uses it.
 
-    For other processes, the lease ends by the database's clock. The holder measures the time by its own monotonic clock, from before
-    the query was sent. So it stops a little too early rather than too late, even if the two clocks differ.
+    Other processes can take the lease when it ends by the database's clock. The holder measures the time by its own monotonic clock,
+    from before the query was sent. So the holder stops a little too early rather than too late, even if the two clocks differ.
     """
 
     def __init__(self, pool: Pool, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class Lease:
         return self._clock() < self._ends
 
     async def keep(self) -> bool:
-        """Take the lease, or extend it if it ends soon. Return False if another process holds it."""
+        """Take the lease, or extend it if it ends soon. Return False if another process holds the lease."""
         if self._ends - self._clock() > EXTEND_SECONDS:
             return True
         asked_at = self._clock()

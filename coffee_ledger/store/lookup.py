@@ -1,4 +1,4 @@
-"""Read charges, payments, claims, users and statistics for operators. Nothing here moves credits."""
+"""Read charges, payments, claims, users and statistics for operators. No function of this module changes a balance."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import charge_of_kind, payment_of, read_facts, write_facts
 
 DECISIONS_MAX = 3
-"""The number of decisions that the card of a charge shows. More would not fit beside the note and the reasons."""
+"""The maximum number of decisions on the card of a charge. More decisions would not fit beside the note and the reasons."""
 
 EXPORT_ROWS_MAX = 20_000
-"""Limits the size of an export, because the bot builds it in memory."""
+"""The maximum number of rows in an export. The number is limited because the bot builds an export in memory."""
 
 FOUND_MAX = 8
-"""The number of charges or payments in one answer. More do not fit on the screen of a phone."""
+"""The maximum number of charges or payments in one answer. More would not fit on the screen of a phone."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,13 @@ class ShownCharge(Charge):
     supporter_name: str | None
     email: str | None
     credits: int
-    """The credits that it gave, less the credits that were taken back."""
+    """The credits that the charge gave, less the credits that were taken back."""
     remembered: str | None
-    """For a dismissed charge, the remembered trait by which later charges are dismissed too; None if there is none or it was ended."""
+    """
+    For a dismissed charge, the remembered trait by which later charges are dismissed too.
+
+    None if no trait was remembered, or if an operator or a code ended the memory.
+    """
     decision: Decision | None
 
 
@@ -80,7 +84,11 @@ class ChargeFile:
     decisions: Sequence[Decision]
     """The last `DECISIONS_MAX` decisions of operators, the oldest first."""
     other: ShownCharge | None = None
-    """The charge because of which this one is doubtful: it has the same transaction id, or an earlier event for the same payment."""
+    """
+    The other charge because of which *charge* has a doubt.
+
+    It has the same transaction id, or is probably the same payment, announced by an earlier event.
+    """
 
 
 @dataclass(frozen=True)
@@ -114,13 +122,13 @@ class ShownClaim:
 
 @dataclass(frozen=True)
 class ClaimFile:
-    """A claim, its user, and the waiting charges that it may be about, the best fit first."""
+    """A claim, its user, and the waiting charges that the claim may be about, the best fit first."""
 
     claim: ShownClaim
     users: Mapping[TelegramId, KnownUser]
     charges: Sequence[ShownCharge] = ()
     guessed: Sequence[ShownCharge] = ()
-    """Charges that fit too, but that a rule matched to another user without an exact code."""
+    """Other charges that fit the claim, but that a rule matched to another user without an exact code."""
     declined_at: Sequence[datetime] = ()
     """The times at which earlier claims of this user were declined, the oldest first."""
 
@@ -188,7 +196,7 @@ class SentCard:
 
 @dataclass(frozen=True)
 class Period:
-    """The totals of a period that starts at a given time and lasts until now."""
+    """The totals of a period from a given time until now."""
 
     charges: int
     unmatched: int
@@ -214,7 +222,11 @@ class LastEvent:
 
 @dataclass(frozen=True)
 class Examination:
-    """Numbers about the health of all services. *failed* and *events_week* cover 7 days, *forged* covers one day."""
+    """
+    Numbers about the health of all services.
+
+    *failed* and *events_week* count events of the last 7 days. *forged* counts wrong signatures of the last day.
+    """
 
     now: datetime
     version: str
@@ -223,7 +235,7 @@ class Examination:
     forged: int
     forged_at: datetime | None
     refused: int
-    """The number of consecutive refused deliveries. A long pause between two of them starts a new count."""
+    """The number of consecutive refused deliveries. The count starts again if there is no refusal for a long time."""
     refused_at: datetime
     backup_at: datetime | None
     owed: int
@@ -232,7 +244,7 @@ class Examination:
     unmatched: int
     claims: int
     drift: int
-    """The number of credits by which the balances differ from the ledger. 0 if all is well."""
+    """The number of credits by which the balances differ from the ledger. The number must be 0."""
     last_event: LastEvent | None
     secrets: Sequence[int]
     """The positions of the signing secrets that verified a delivery in the last 7 days, from 1."""
@@ -266,7 +278,7 @@ async def find_claim_file(pool: Pool, claim_id: int) -> ClaimFile | None:
         claim = ShownClaim(**row)
         if claim.status != "open":
             return ClaimFile(claim, await _users(db, {claim.telegram_id, claim.decided_by}))
-        # Search again, because since the claim was raised a charge may have arrived late, or a match to another user may have been undone.
+        # Search again. After the claim was raised, a charge may have arrived late, or a match to another user may have been undone.
         claimed = ClaimedPayment(claim.paid_on, claim.amount, claim.currency, claim.name)
         candidates = await load_candidates(db, claimed, raised_at=claim.created_at)
         guessed = await load_guessed(db, claimed, claim.telegram_id, raised_at=claim.created_at)
@@ -284,7 +296,7 @@ async def find_users(pool: Pool, telegram_ids: Collection[TelegramId | None]) ->
 
 
 async def find_users_named(pool: Pool, name: str) -> list[KnownUser]:
-    """Find users who have or had this username. In Telegram, a username can pass from one user to another."""
+    """Find users who have or had this username. There may be several, because in Telegram another user can take a freed username."""
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_users_by_name"), name.removeprefix("@").lower())
         return list((await _users(db, [row["telegram_id"] for row in rows])).values())
@@ -392,7 +404,11 @@ async def find_adjustments(pool: Pool, telegram_id: TelegramId) -> list[Entry]:
 
 
 async def find_claims_about(pool: Pool, charge_id: int, *, decided_since: datetime | None = None) -> list[int]:
-    """Find the open claims that may be about a charge, by its day, and the claims that it answered since *decided_since*."""
+    """
+    Find the open claims that may be about a charge, because they name a day near the day of the charge.
+
+    If *decided_since* is given, also find the claims that this charge answered since that time.
+    """
     async with connected(pool) as db:
         rows = await db.fetch(sql("find_claims_about"), charge_id, DAYS_APART_MAX)
         if decided_since is not None:
@@ -417,7 +433,7 @@ async def find_cards(
 
 
 async def remind(pool: Pool, operator: TelegramId, facts: ChargeUnmatched, *, at: datetime) -> None:
-    """Schedule a reminder of a charge for one operator. A second call while one is pending changes nothing."""
+    """Schedule a reminder of a charge for one operator. If a reminder of this charge is already pending, do nothing."""
     async with connected(pool) as db:
         await db.execute(sql("remind_of_charge"), operator, write_facts(facts), at)
 

@@ -1,4 +1,4 @@
-"""The metrics of the database connections, in every process."""
+"""The metrics of the database connections. Every process exports them."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

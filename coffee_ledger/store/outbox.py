@@ -1,11 +1,11 @@
 """
-The outbox: find the due notifications, and mark the result of sending them. They are queued by the transaction that causes them.
+The outbox: find the due notifications, and mark the result of sending them. A notification is queued in the transaction that causes it.
 
-Messages reach a chat in the order of the events: only the first message of a chat is read, and no newer one until that message
-is sent, given up or set aside. See `coffee_ledger/queries/outbox.sql`.
+Messages reach a chat in the order of the events. Only the first message of a chat is loaded, and no newer message is loaded until the
+first one is sent, given up or set aside. See `coffee_ledger/queries/outbox.sql`.
 
-Telegram has no idempotency key for messages, so each message is sent at least once, and normally once. One process at a time may
-send: the holder of the lease `SENDING`. If it is killed, the next holder sends the unmarked messages again.
+Telegram has no idempotency key for messages, so a message is sent at least once, and normally exactly once. Only one process at a time
+may send: the holder of the lease `SENDING`. If the holder is killed, the next holder sends the unmarked messages again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,40 +24,40 @@ SENDING = "sending"
 """The name of the lease for sending messages."""
 
 WINDOW_MAX = 1000
-"""The number of due messages that one query considers when it looks for chats."""
+"""The maximum number of due messages that one query considers when it looks for chats."""
 
 CARDS_PER_MINUTE_MAX = 5
-"""The number of separate messages to operators within a minute. Further ones are folded into a summary."""
+"""The maximum number of separate messages to operators within a minute. Further messages are folded into a summary."""
 
 MISSED_MAX = 20
-"""The number of missed messages that a user gets after coming back. /history and the desk show the rest."""
+"""The maximum number of missed messages that a user gets after coming back. /history and the desk show the rest."""
 
 DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 
 MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
-    # Money: these explain the balance for as long as the row is kept, which is RETENTION_DAYS.
+    # Messages about money explain the balance, so they are sent for as long as their rows are kept (RETENTION_DAYS).
     NotificationKind.PAYMENT_CREDITED: YEAR,
     NotificationKind.PAYMENT_REFUNDED: YEAR,
     NotificationKind.CREDITS_ADJUSTED: YEAR,
     # After a month, the user has raised another claim or has given up.
     NotificationKind.CLAIM_DECLINED: 30 * DAY,
-    # After a month, an operator has decided, and the user was notified of that too.
+    # After a month, an operator has decided, and the user has a newer message about the decision.
     NotificationKind.PAYMENT_UNDER_REVIEW: 30 * DAY,
     # After a day, users know that they did not pay. A late payment is still matched by its code.
     NotificationKind.PAYMENT_EXPIRED: DAY,
-    # Cards, but only while they wait for a decision: the query requeue_missed checks that.
+    # Cards are sent only while they wait for a decision. The query requeue_missed checks that.
     NotificationKind.CHARGE_UNMATCHED: YEAR,
     NotificationKind.CLAIM_RAISED: YEAR,
     NotificationKind.GUESS_DISOWNED: YEAR,
     NotificationKind.EVENT_UNREADABLE: YEAR,
-    # No other message reports these, and no row records that an operator has compared the two values.
+    # No other message reports these problems, and no row records that an operator has compared the two values.
     NotificationKind.CHARGE_CONTRADICTED: 30 * DAY,
     NotificationKind.REFUND_UNKNOWN: 30 * DAY,
-    # The time within which a user can disown a guess.
+    # After a month, the user can no longer disown the guess (DISOWN_WITHIN).
     NotificationKind.CHARGE_GUESSED: 30 * DAY,
     NotificationKind.CHARGE_REFUNDED: 30 * DAY,
-    # Problems of the last day. Older ones are solved or were reported again; the desk and the alerts show lasting problems.
+    # After a day, these problems are solved or were reported again. The desk and the alerts show lasting problems.
     NotificationKind.CHARGE_FLAGGED: DAY,
     NotificationKind.CODE_CAME_LATE: DAY,
     NotificationKind.REFUND_OVERDRAWN: DAY,
@@ -68,7 +68,7 @@ MATTERS_FOR: Mapping[NotificationKind, timedelta] = {
     NotificationKind.LEGACY_WEBHOOK: DAY,
     NotificationKind.WAITING_SUMMARY: DAY,
 }
-"""The age up to which a missed message is sent to a user who comes back."""
+"""For each kind, the age up to which a missed message is sent to a user who comes back."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,21 @@ class Notification:
     balance: int
     """The recipient's balance now."""
     reasons: tuple[Reason, ...]
-    """The reasons of the decision about its charge; empty if it is not about a charge."""
+    """The reasons of the decision about the charge; empty if the notification is not about a charge."""
     traceparent: str | None = None
-    """The trace of the event that caused it; None if that was not traced."""
+    """The trace of the event that caused the notification; None if the event was not traced."""
     charge_id: int | None = None
-    """The charge it is about, if any."""
+    """The charge that the notification is about, if any."""
     requeued_at: datetime | None = None
-    """The time at which it was queued again because its recipient came back; None if it never was."""
+    """The time at which the message was queued again because its recipient came back; None if that never happened."""
     failing_since: datetime | None = None
     """The time of the first failed attempt; None if no attempt has failed."""
 
     @cached_property
     def facts(self) -> Facts:
         """
+        Parse the stored facts.
+
         Raises:
             pydantic.ValidationError: A required fact is missing or invalid.
         """
@@ -107,15 +109,19 @@ class Notification:
 
     @property
     def owed_since(self) -> datetime:
-        """The time from which the delay is counted. The time during which the recipient was unreachable does not count."""
+        """
+        The time from which the delay of the message is measured.
+
+        If the recipient was unreachable, the delay is measured from the time at which they came back.
+        """
         return self.requeued_at or self.created_at
 
 
 async def address_operators(pool: Pool, operators: Sequence[TelegramId], *, now: datetime) -> int:
     """
-    Replace each message to all operators by one message for each of them. Return how many were folded into the summary.
+    Replace each message to all operators by one message for each operator. Return how many messages were folded into the summary.
 
-    Messages above `CARDS_PER_MINUTE_MAX` are only counted, and each operator gets one summary of the open decisions.
+    Messages above `CARDS_PER_MINUTE_MAX` are only counted, and each operator gets one summary of the open decisions instead.
     """
     async with connected(pool) as db:
         folded: int = await db.fetchval(sql("address_operators"), operators, now, CARDS_PER_MINUTE_MAX)
@@ -133,8 +139,8 @@ async def find_due_notifications(
     """
     Find the first due message of each chat that is not blocked, for at most *count_max* chats. Operators come last.
 
-    Missed messages of these chats are queued again first, so that they precede the newer ones: a user may have unblocked the bot
-    without writing to it. Chats in *except_for* are skipped.
+    A user may have unblocked the bot without writing to it. So queue the missed messages of these chats again first, so that they
+    precede the newer ones. Chats in *except_for* are skipped.
     """
     async with transaction(pool) as db:
         await db.execute(sql("withhold_from_erased"))
@@ -165,7 +171,7 @@ async def _find_due_chats(
 
 
 async def requeue_missed(db: Connection, chats: Sequence[TelegramId], *, now: datetime) -> int:
-    """Queue again the undelivered messages to *chats* that still matter (see `MATTERS_FOR`). Return how many were queued."""
+    """Queue those undelivered messages to *chats* again that still matter (see `MATTERS_FOR`). Return how many were queued."""
     rows = await db.fetch(sql("requeue_missed"), chats, now, list(MATTERS_FOR), list(MATTERS_FOR.values()), MISSED_MAX)
     return sum(row["status"] == "pending" for row in rows)
 
@@ -177,12 +183,12 @@ class Waiting:
     without_code: int
     """Waiting charges without any code."""
     doubtful: int
-    """Other waiting charges, which fit no user or several users."""
+    """All other waiting charges. They contain a code, but the code led to no match."""
     claims: int
     events: int
     """Events that failed or could not be read."""
     folded: Mapping[NotificationKind, int]
-    """The number of folded messages by kind, the most frequent first."""
+    """The number of folded messages of each kind, the most frequent kind first."""
 
     @property
     def total(self) -> int:
@@ -227,7 +233,11 @@ async def mark_sent(pool: Pool, notification_id: int, *, message_id: int, now: d
 async def put_off(
     pool: Pool, notification_id: int, *, until: datetime, now: datetime, is_set_aside: bool = False
 ) -> None:
-    """Schedule a retry after a failed attempt. Until then the message blocks its chat, unless it *is_set_aside*."""
+    """
+    Schedule a retry after a failed attempt.
+
+    Until the retry, the message blocks newer messages of its chat. If *is_set_aside* is True, it blocks none.
+    """
     async with connected(pool) as db:
         await db.execute(sql("put_off_notification"), notification_id, until, now, is_set_aside)
 
@@ -246,7 +256,7 @@ async def mark_chat_unreachable(pool: Pool, telegram_id: TelegramId, *, now: dat
 
 
 async def find_next_due(pool: Pool, *, now: datetime, except_for: Collection[TelegramId] = ()) -> datetime | None:
-    """Return when the next message can be sent; None if no chat outside *except_for* has a message."""
+    """Return when the next message can be sent; None if there is none. Messages of the chats in *except_for* do not count."""
     async with connected(pool) as db:
         due: datetime | None = await db.fetchval(sql("find_next_due"), now, list(except_for))
     return due

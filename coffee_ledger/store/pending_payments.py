@@ -19,10 +19,10 @@ from coffee_ledger.store.database import Connection, Pool, connected, sql, trans
 from coffee_ledger.store.rows import payment_of
 
 REQUESTS_KEPT = 50
-"""The number of later requests whose times are stored with a payment; the oldest are dropped."""
+"""The maximum number of later requests whose times are stored with a payment. The oldest times are dropped."""
 
 OPEN_MAX = 10
-"""The number of open payments that a user may have at a time. The supply of codes is limited, and no user needs more."""
+"""The maximum number of open payments of one user. The number of possible codes is limited, and no user needs more payments."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,19 @@ class Request:
     amount: Decimal
     currency: str
     payment_id: PaymentId | None = None
-    """An id in the older form that a Web App generated; None to draw a new code."""
+    """An id in the older form, which a Web App generated. None if a new code should be drawn."""
 
 
 @dataclass(frozen=True)
 class Cancelling:
-    """The payment after an attempt to cancel it. If *is_new* is False, it had ended before; see its status."""
+    """The payment after an attempt to cancel it. If *is_new* is False, the payment had ended before; its status tells how."""
 
     payment: PendingPayment
     is_new: bool
 
 
 class Change(enum.StrEnum):
-    """The kind of a ledger entry as the user sees it. It is finer than `CreditKind`."""
+    """The kind of a ledger entry as the user sees it. This enum distinguishes more kinds than `CreditKind`."""
 
     PAYMENT = "payment"
     REFUND = "refund"
@@ -65,7 +65,7 @@ class Change(enum.StrEnum):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """An entry of the ledger. *amount* and *currency* are those of its charge; None if it has no charge."""
+    """An entry of the ledger. *amount* and *currency* are those of its charge; both are None if the entry has no charge."""
 
     change: Change
     credits: int
@@ -79,10 +79,10 @@ async def open_payment(
     pool: Pool, request: Request, *, draw_code: Callable[[], PaymentId], now: datetime, reuse_within: timedelta
 ) -> PendingPayment:
     """
-    Open a pending payment. A repeated request returns the payment of the first one.
+    Open a pending payment. If the request is a repeat, return the payment of the first request.
 
-    If an open payment of the same amount is younger than *reuse_within*, it is reused instead of opening a second one. The time of
-    the request is stored, because matching by amount and time considers recent requests.
+    If the user has an open payment of the same amount that is younger than *reuse_within*, return this payment and open no second
+    one. The time of the request is stored, because matching by amount and time considers recent requests.
 
     Raises:
         TooManyOpenPaymentsError: The user already has `OPEN_MAX` open payments.
@@ -110,7 +110,7 @@ async def open_payment(
             sql("open_payment"), payment_id, request.telegram_id, request.amount, request.currency, request.key, now
         )
         assert row is not None
-        # Update the user's other open Mini App pages.
+        # Wake the Mini App, so that the user's other open pages are updated.
         await db.execute(sql("announce"))
         return payment_of(row)
 
@@ -120,7 +120,7 @@ async def cancel_payment(
 ) -> Cancelling | None:
     """Cancel a user's payment, unless it has ended. Return None if the user has no such payment."""
     async with transaction(pool) as db:
-        # Wait for a running settlement, which may already have matched this payment because it was open.
+        # Wait for a running settlement, because it may have matched this payment while the payment was open.
         await db.execute(sql("lock_settling"))
         cancelled = await db.fetchrow(sql("cancel_payment"), payment_id, telegram_id, now)
         row = cancelled or await db.fetchrow(sql("find_payment"), payment_id)
@@ -150,7 +150,11 @@ async def find_history(pool: Pool, telegram_id: TelegramId, *, entries_max: int)
 
 
 async def _draw_free_code(db: Connection, draw_code: Callable[[], PaymentId]) -> PaymentId:
-    """Draw codes until one differs from every issued code in at least three characters, so that a typo cannot turn one into another."""
+    """
+    Draw a code that differs from every issued code in at least three characters.
+
+    So a typo in one code cannot turn it into another code.
+    """
     while True:
         code = draw_code()
         if not await db.fetch(sql("find_taken_codes"), [code, *confusable_codes(code)]):

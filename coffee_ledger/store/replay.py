@@ -1,8 +1,8 @@
 """
-Replay past charges: compare the decision of today's rules with the decision that was made.
+Replay past charges: compare the decision that today's rules would make with the decision that was made.
 
-The stored events are settled once more, in a read-only transaction. The statements are those of a new event; they read the views of
-the schema `past`, which show the tables as they were when the charge came.
+A replay settles the stored events once more, in a read-only transaction. It runs the same statements as for a new event, but they
+read the views of the schema `past`, which show the tables as they were when the charge came.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from coffee_ledger.store.lookup import ShownCharge, load_shown_charges
 from coffee_ledger.store.settlement import load_book
 
 REPLAYED_MAX = 200
-"""The number of charges that one replay processes. Each needs a few queries."""
+"""The maximum number of charges that one replay processes. Each charge needs a few queries."""
 
 EVENTS_MAX = 2 * REPLAYED_MAX
-"""BMC may send two events for one charge."""
+"""The maximum number of events that one replay loads. BMC may send two events for one charge."""
 
 LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ class Replayed:
     charge: ShownCharge
     method: Method | str | None
     telegram_id: TelegramId | None
-    """The user whom it would be matched to; None if it would wait for an operator."""
+    """The user to whom the charge would be matched; None if the charge would wait for an operator."""
     reasons: Sequence[Reason]
 
     @property
@@ -50,7 +50,11 @@ async def replay(
     since: datetime = LONG_AGO,
     until: datetime = FAR_AHEAD,
 ) -> list[Replayed]:
-    """Replay these *charges*, or all charges with an event from *since* (inclusive) to *until* (exclusive), the oldest first."""
+    """
+    Replay the given *charges*, the oldest first.
+
+    If *charges* is None, replay all charges with an event from *since* (inclusive) to *until* (exclusive).
+    """
     async with transaction(pool) as db:
         await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         keys = None if charges is None else [one.charge_key for one in await load_shown_charges(db, charges, [])]

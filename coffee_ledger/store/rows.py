@@ -1,4 +1,4 @@
-"""Map domain values to rows and back. This is the only place for these mappings."""
+"""Convert domain values to rows and back. No other module contains these conversions."""
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +51,11 @@ def row_of_charge(charge: Charge) -> dict[str, object]:
 
 
 def reasons_of(rows: Iterable[Mapping[str, Any]] | None) -> tuple[Reason, ...]:
-    """Read stored reasons; None means no reasons. If another version stored no rule or no "why", it becomes an empty string."""
+    """
+    Read stored reasons. None means no reasons.
+
+    If another version of this software stored no "rule" or no "why", the missing value becomes an empty string.
+    """
     return tuple(
         Reason(
             _enum_or_string(Method, row.get("rule") or ""),
@@ -100,12 +104,12 @@ async def queue_notifications(db: Connection, notifications: Sequence[NewNotific
 
 
 def _json_value(value: object) -> object:
-    """Convert a value to a type that JSON can represent and Postgres can cast to the type of the column."""
+    """Convert a value for JSON, in a form that Postgres can cast to the type of the column."""
     if isinstance(value, datetime):
         return value.isoformat()
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def _enum_or_string(kind: type[Word], value: Any) -> Any:
-    """Convert a stored word to its enum. An unknown word, stored by a newer version, stays a string instead of raising an error."""
+    """Convert a stored word to its enum. Return a word unchanged if the enum lacks it, because a newer version may have stored it."""
     return kind(value) if value in set(kind) else value

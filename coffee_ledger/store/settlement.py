@@ -1,4 +1,4 @@
-"""Settle events in one transaction: load the facts that they need, let `coffee_ledger.settling` decide, and write the result."""
+"""Settle events in one transaction: load the needed data, compute the decisions with `coffee_ledger.settling`, and write them."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -30,16 +30,24 @@ from coffee_ledger.store.rows import charge_of, payment_of, queue_notifications,
 from coffee_ledger.store.settlement_log import log_charges
 
 BURST_PAUSE = timedelta(hours=6)
-"""The next signature failure after this time without one begins a new burst."""
+"""If this time passes without a signature failure, the next failure begins a new burst."""
 
 STREAK_PAUSE = timedelta(hours=6)
-"""The next refusal after this time without one begins a new streak. BMC retries a refused delivery sooner than that."""
+"""If this time passes without a refusal, the next refusal begins a new streak. BMC retries a refused delivery sooner than that."""
 
 RIVALS_MAX = 30
-"""The number of pending payments of one amount loaded for a charge. A user has at most ten open, so 30 belong to several users."""
+"""
+The maximum number of pending payments of one amount that are loaded for a charge.
+
+A user has at most ten open payments, so 30 payments belong to several users, which already prevents a guess.
+"""
 
 WAITING_MAX = 100
-"""The number of waiting charges of one amount that are loaded. One prevents a guess. A batch decides at most 64, so some remain."""
+"""
+The maximum number of waiting charges of one amount that are loaded.
+
+One waiting charge is enough to prevent a guess. A batch decides at most 64 charges, so some of 100 always remain.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,8 @@ async def settle_events(pool: Pool, events: Sequence[Event], rules: Rules, *, no
 
     Raises:
         DatabaseAwayError: Nothing was written; the same batch may be settled later.
-        RowLockedError: Another client has locked a row, such as a balance. Settle the events one by one, so that only the event that
-            needs the row has to wait.
+        RowLockedError: Another client has locked a row, such as a balance. The caller should settle the events one by one, so that
+            only the event that needs the row has to wait.
         asyncpg.PostgresError: The database refused a statement; nothing was written.
     """
     readings = read_notes(events)
@@ -99,7 +107,7 @@ async def _rolled_back(db: Connection) -> AsyncIterator[None]:
 
 
 async def keep_failed_event(pool: Pool, event: Event) -> None:
-    """Store the raw body of an event that could not be settled, and notify the operators. A repeat does neither again."""
+    """Store the raw body of an event that could not be settled, and notify the operators. A repeated event changes nothing."""
     async with transaction(pool) as db:
         await _keep_events(db, [EventRecord(event, Outcome.FAILED)], event.received_at)
         facts = EventUnreadable(type=(event.type or "")[:100] or None)
@@ -111,7 +119,7 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
     """
     Settle an event for which an operator requested a retry, as if it came now, and notify the operators of the outcome.
 
-    Return None if it was settled meanwhile.
+    Return None if the event was settled in the meantime.
 
     Raises:
         DatabaseAwayError, RowLockedError, asyncpg.PostgresError: As for `settle_events`.
@@ -121,13 +129,13 @@ async def retry_event(pool: Pool, event_no: int, rules: Rules, *, now: datetime)
         kept = await db.fetchrow(sql("find_requested_retry"), event_no)
         if kept is None:
             return None
-        # Read the event with its original time, but settle it as of now, so that it can answer a claim raised since.
+        # Read the event with its original time, but settle it as if it came now, so that it can answer a claim raised since then.
         read = read_event(kept["body"], received_at=kept["received_at"], nonce=str(event_no))
         event = replace(read, received_at=now)
         readings = read_notes([event])
         book = await load_book(db, [event], readings, rules)
         book.is_fresh = False
-        # Its own key is stored already. Remove it, or the event would be settled as a duplicate.
+        # The key of this event is stored already. Remove the key from the book, or the event would be settled as a duplicate.
         book.delivered.discard(kept["delivery_key"])
         done = settle([event], book, rules, readings, now=now)
         [key] = [record.charge_key for record in done.events] or [None]
@@ -151,7 +159,7 @@ async def _end_retry(db: Connection, event_no: int, outcome: Outcome, key: Charg
 
 
 async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> None:
-    """Count deliveries with an invalid signature. The operators are notified when a new burst begins."""
+    """Count deliveries with an invalid signature. Notify the operators when a new burst of them begins."""
     async with transaction(pool) as db:
         minute = now.replace(second=0, microsecond=0)
         if await db.fetch(sql("count_signature_failures"), minute, count, minute - BURST_PAUSE):
@@ -159,7 +167,7 @@ async def count_signature_failures(pool: Pool, count: int, *, now: datetime) -> 
 
 
 async def keep_answers(pool: Pool, answers: Answers, *, now: datetime) -> int:
-    """Add the answers of one webhook replica to the shared streak. Return the refusals since the last 200 of any replica."""
+    """Add the answers of one webhook replica to the shared streak. Return how many refusals all replicas sent since their last 200."""
     ended_before = now - STREAK_PAUSE
     known = (answers.accepted_at, answers.refused, answers.refused_at)
     async with connected(pool) as db:
@@ -349,9 +357,9 @@ async def find_charges_of_outsider(db: Connection, charge_id: int, outsider: Out
 
 async def write_settlement(db: Connection, done: Settlement, now: datetime) -> frozenset[int]:
     """
-    Write a settlement. Tables that are referenced by foreign keys are written first; empty steps are skipped.
+    Write a settlement. Write tables that are referenced by foreign keys first, and skip parts that are empty.
 
-    Return the ids of the charges that were credited by this call, without those that were credited before.
+    Return the ids of the charges that this call credited. Charges that were credited before are not among them.
     """
     credited: frozenset[int] = frozenset()
     if done.events:

@@ -1,4 +1,4 @@
-"""Log the decisions about charges, with the ids by which an operator can follow one payment."""
+"""Log the decisions about charges, with ids by which an operator can find all log lines about one payment."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -19,7 +19,7 @@ def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -
     """
     Log the decision about each charge. Call this after the commit. The log never contains texts that the supporter wrote.
 
-    *traces* maps charges to the ids of their events' traces. Charges without a trace are missing.
+    *traces* contains for each traced charge the trace id of its event.
     """
     for key, charge in done.charges.items():
         ids = {"charge_key": key, "payment_id": charge.payment_id, **_trace(key, traces)}
@@ -47,7 +47,7 @@ def log_charges(done: Settlement, traces: Mapping[ChargeKey, str] = NO_TRACES) -
 
 
 def _log_code_search(charge: Charge, ids: Mapping[str, str | None]) -> None:
-    # An operator's match does not search for a code.
+    # No code is searched if an operator matches the charge.
     if charge.method is not Method.OPERATOR:
         log.info("code looked for", **ids, is_found=charge.method in CODE_METHODS)
 

@@ -1,4 +1,4 @@
-"""Read the state of payments, charges, credits and notifications at one time, for the metrics."""
+"""Read the numbers for the metrics: the state of payments, charges, credits and notifications at one time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from coffee_ledger.store.database import Pool, sql, transaction
 
 @dataclass(frozen=True)
 class Queue:
-    """The number of items, and the time of the oldest; None if there are no items."""
+    """The number of items, and the time of the oldest item. The time is None if there are no items."""
 
     count: int
     oldest_at: datetime | None
@@ -32,7 +32,11 @@ class Entries:
 
 @dataclass(frozen=True)
 class Overdrafts:
-    """The number of refunds so far that came after the credits were spent, and of users with a negative balance now."""
+    """
+    *refunds* is the number of refunds so far that came after the credits were spent.
+
+    *users* is the number of users whose balance is negative now.
+    """
 
     refunds: int
     users: int
@@ -40,7 +44,7 @@ class Overdrafts:
 
 @dataclass(frozen=True)
 class Backup:
-    """The last backup. It contains no data from after *taken_at*."""
+    """The last backup. It contains only data from before *taken_at*."""
 
     taken_at: datetime
     size_bytes: int
@@ -52,17 +56,21 @@ class Snapshot:
     payments: Mapping[PaymentStatus, Queue]
     charges: Mapping[ChargeState, Queue]
     paid_hundredths: Mapping[str, int]
-    """The amounts paid, by currency, in hundredths: 500 is five dollars."""
+    """For each currency, the sum of the amounts paid in hundredths of the unit. For US dollars, 500 is five dollars."""
     matches: Mapping[Method, int]
     given: Mapping[CreditKind, Entries]
     taken: Mapping[CreditKind, Entries]
     notifications: Mapping[tuple[str, Audience], Queue]
-    """By status and audience. The status is `pending` (due and not tried yet), `retrying` or `dead`."""
+    """The notifications by status and audience. The status is `pending` (due and not tried yet), `retrying` or `dead`."""
     undelivered_since: Mapping[Audience, datetime]
-    """By audience, the time of the oldest undelivered message that is due or waits for a retry. Without such messages, no entry."""
+    """
+    For each audience, the time of the oldest undelivered message that is due or waits for a retry.
+
+    An audience without such messages has no entry.
+    """
     claims: Queue
     unsettled: Mapping[Outcome, int]
-    """Events that failed or could not be read, and that were neither settled again nor dismissed."""
+    """The number of events that failed or could not be read, and that were neither settled again nor dismissed."""
     overdrafts: Overdrafts
     history: History
     delivered_at: datetime | None

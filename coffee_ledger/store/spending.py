@@ -1,4 +1,4 @@
-"""Spend credits from Python. Other languages call the same function of the database."""
+"""Spend credits from Python. Programs in other languages call the same database function, `spend_credits`."""
 
 import asyncpg
 
@@ -19,7 +19,7 @@ class SpendingKeyTakenError(LedgerError):
 
 async def spend_credits(pool: Pool, telegram_id: int, credits: int, *, reason: str, key: str) -> int:
     """
-    Spend *credits* of a user, and return the balance after that. A repeat with the same *key* spends nothing and returns the same.
+    Spend *credits* of a user, and return the new balance. A repeat with the same *key* spends nothing and returns the same balance.
 
     *reason* is shown to the user in /history.
 

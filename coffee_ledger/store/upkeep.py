@@ -1,8 +1,9 @@
 """
-Periodic work on the database: expire unpaid requests, blank and delete old data, match again, settle again, check balances.
+Periodic work on the database: expire pending payments, blank and delete old data, match charges again, settle events again, check
+balances.
 
-Expiring and blanking work in batches of bounded size, each in its own transaction, so that settlements do not wait long for them.
-They stop if another janitor is running the same task.
+Expiring and blanking are done in batches of bounded size, each in its own transaction, so that settlements do not wait long. These
+tasks stop if another janitor is running the same task.
 """
 
 import enum
@@ -29,13 +30,17 @@ OLD_ROWS = (
     "delete_old_notifications",
     "delete_old_signature_failures",
 )
-"""Statements that blank or delete old rows. Each takes a time and a maximum of rows. Events have a statement of their own."""
+"""
+Statements that blank or delete old rows.
+
+The parameters of each statement are a time and a maximum number of rows. `blank_events` has one more parameter, so it is not listed.
+"""
 
 WorkOnBatch = Callable[[Connection], Awaitable[int]]
 
 
 class Turn(enum.StrEnum):
-    """The table that a janitor locks during a task, so that one janitor at a time runs it."""
+    """The table that a janitor locks during a task, so that only one janitor at a time runs this task."""
 
     EXPIRING = "expiring_turn"
     BLANKING = "blanking_turn"
@@ -57,7 +62,7 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
     """
     Blank raw bodies, notes, names and addresses older than *before*, and delete old notifications that are not pending.
 
-    The keys that recognise repeats stay, and so does all data that the ledger is based on. Return how many rows were changed.
+    Keep the keys by which repeated events are recognised, and all data that the ledger is based on. Return how many rows were changed.
     """
 
     async def blank(db: Connection) -> int:
@@ -70,7 +75,11 @@ async def blank_personal_fields(pool: Pool, *, now: datetime, before: datetime) 
 
 
 async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) -> int:
-    """Match every waiting charge again. Return how many were matched. Concurrent runs are harmless, because settlements are serialized."""
+    """
+    Match every waiting charge again. Return how many were matched.
+
+    Concurrent runs are harmless, because settlements are serialized.
+    """
     found, after = 0, 0
     while True:
         async with connected(pool) as db:
@@ -82,7 +91,7 @@ async def rematch_waiting_charges(pool: Pool, rules: Rules, *, now: datetime) ->
 
 
 async def _rematch_unlocked(pool: Pool, keys: Sequence[ChargeKey], rules: Rules, now: datetime) -> int:
-    """Match these charges again, except those that need a row locked by another client. Return how many were matched."""
+    """Match these charges again, but skip those that need a row that another client has locked. Return how many were matched."""
     try:
         return await rematch_charges(pool, keys, rules, now=now)
     except RowLockedError:
@@ -116,13 +125,13 @@ async def _retry_requested(pool: Pool, event_no: int, rules: Rules, now: datetim
 
 
 async def close_answered_claims(pool: Pool, *, now: datetime) -> int:
-    """Confirm the claims about charges that were credited since. Return how many."""
+    """Confirm the claims whose charges were credited after the claim was raised. Return how many claims were confirmed."""
     async with transaction(pool) as db:
         return len(await db.fetch(sql("close_answered_claims"), now))
 
 
 async def measure_drift(pool: Pool) -> int:
-    """Return by how many credits the balances differ from the sums of their entries. Any result but 0 is a fault."""
+    """Return by how many credits the balances differ from the sums of their entries. The result must be 0."""
     async with connected(pool) as db:
         drift: int = await db.fetchval(sql("measure_drift"))
     return drift
@@ -134,7 +143,7 @@ async def _in_batches(pool: Pool, turn: Turn, work: WorkOnBatch) -> int:
         async with transaction(pool) as db:
             if not await db.fetchval(sql("try_lock_task"), turn):
                 return done
-            # Wait for a running settlement, which would otherwise write back rows that it read before this batch changed them.
+            # Wait for a running settlement. Otherwise the settlement could write back rows that it read before this batch changed them.
             await db.execute(sql("lock_settling"))
             batch = await work(db)
         done += batch

@@ -1,4 +1,4 @@
-"""Users: meeting them, their language, whether they can be reached, and erasing their personal data."""
+"""Store users, their languages and whether they can be reached, and erase their personal data."""
 
 from datetime import datetime
 
@@ -20,12 +20,13 @@ async def meet_user(
     """
     Insert or update a user who contacted the bot. Return the language (`uk` or `en`) to use with them.
 
-    *language* is the one that Telegram reports. A language that the user chose in the bot takes precedence.
+    *language* is the language that Telegram reports. A language that the user chose in the bot takes precedence.
 
-    *is_in_chat* means that the user wrote in the chat, so they can be reached again. They get the missed messages that still matter,
-    unless they were erased. A request of the Mini App proves nothing: the user may have blocked the bot.
+    *is_in_chat* means that the user wrote in the chat, so messages can reach them again. They get the missed messages that still
+    matter, unless they were erased. For a request of the Mini App, *is_in_chat* is False, because the user may have blocked the bot.
 
-    An erased user is stored again only if the user *is_acting*, not if a page merely loads data.
+    *is_acting* means that the user did something. It is False if a page merely loaded data. An erased user is stored again only if
+    *is_acting* is True.
     """
     async with transaction(pool) as db:
         met = await db.fetchrow(sql("meet_user"), telegram_id, language, username, is_acting, is_in_chat)
@@ -50,7 +51,7 @@ async def _requeue_missed(db: Connection, telegram_id: TelegramId, *, now: datet
 
 
 async def choose_language(pool: Pool, telegram_id: TelegramId, language: str, *, is_lasting: bool) -> None:
-    """Set the user's language. If not *is_lasting*, it lasts only until Telegram reports another one."""
+    """Set the user's language. If *is_lasting* is False, the language is replaced when Telegram reports another one."""
     async with connected(pool) as db:
         await db.execute(sql("choose_language"), telegram_id, language, is_lasting)
 
@@ -62,7 +63,7 @@ async def erase_user(pool: Pool, telegram_id: TelegramId) -> None:
     The data that the ledger is based on stays: the Telegram id, amounts, times, codes and entries. Erasing twice is harmless.
     """
     async with transaction(pool) as db:
-        # Wait for a running settlement, which would otherwise write back a note that it has read before.
+        # Wait for a running settlement. Otherwise the settlement could write back a note that it read before the user was erased.
         await db.execute(sql("lock_settling"))
         await db.execute(sql("erase_user"), telegram_id)
 
