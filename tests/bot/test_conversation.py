@@ -380,7 +380,7 @@ async def test_a_press_that_is_too_old_to_be_answered_still_cancels(
 async def test_users_are_told_of_an_unexpected_error(anna: Person, pool: Pool) -> None:
     await anna.say("/pay")
     await anna.hear()
-    await pool.execute("ALTER TABLE pending_payments DROP COLUMN request_key")
+    await pool.execute("ALTER TABLE pending_payments DROP COLUMN request_key CASCADE")
 
     said = await anna.ask("/pay 10")
     alert = await anna.press("pick:5:USD")
