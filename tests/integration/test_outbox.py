@@ -726,13 +726,14 @@ async def test_finding_due_messages_reads_little_of_a_long_queue(
         "INSERT INTO notifications (telegram_id, kind, created_at, due_at)"
         f" SELECT {chat}, 'payment_expired', $2::timestamptz - interval '1 day' + number * interval '1 millisecond', $2"
         "   FROM generate_series(0, 100000) AS numbers (number)",
-        ANNA, NOW,
+        ANNA, NOW, timeout=120,
     )  # fmt: skip
     if is_blocked:
         await outbox.owner.execute(
             "UPDATE notifications SET due_at = $1, attempts = 1 WHERE notification_id IN"
             " (SELECT DISTINCT ON (telegram_id) notification_id FROM notifications ORDER BY telegram_id, notification_id)",
             NOW + 60 * SECOND,
+            timeout=120,  # 100,000 rows take longer on a busy machine than the pool allows.
         )
     newcomer = await outbox.owe(1, due_at=NOW)
     await outbox.owner.execute("VACUUM ANALYZE notifications")
