@@ -6,7 +6,7 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from coffee_ledger.codes import (
@@ -319,7 +319,11 @@ def test_halves_may_be_labelled(code: PaymentId, labelled: str) -> None:
 
 
 @given(codes, words.filter(bool))
+@example(PaymentId("8J6B6T5M"), "thanks")
 def test_halves_far_apart_are_a_code_but_do_not_forbid_a_guess(code: PaymentId, words_between: str) -> None:
+    # A word of four letters beside a half may look like the other half: "каву 6T5M" is close to the code KA4Y-6T5M.
+    assume(not read_codes(f"{words_between} {code[4:]}").holds_code)
+
     reading = read_codes(f"{code[:4]} stands far away from {words_between} {code[4:]}")
 
     assert code in reading.codes
