@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -28,11 +29,23 @@ GUEST_IMAGE = "coffee-ledger-guest:tests"
 OWN_MODULES = "bot, ledger, services, settings"
 UV = Path(sys.executable).with_name("uv")
 SECONDS_MAX = 600
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 30
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def wait_until_healthy(port: int) -> None:
+    async with asyncio.timeout(START_SECONDS_MAX), aiohttp.ClientSession() as session:
+        while True:
+            with suppress(aiohttp.ClientError):
+                async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.1)
 
 
 @pytest.fixture(scope="session")
@@ -79,15 +92,22 @@ async def test_a_bot_with_the_same_module_names_runs_with_the_wheel(
     }
     process = await asyncio.create_subprocess_exec(python, "main.py", cwd=GUEST, env=settings)
     try:
+        # The start takes longer on a busy machine than a person waits for an answer.
+        await wait_until_healthy(int(settings["HEALTH_PORT"]))
         own = await anna.ask("/mine")
         await webhook.settle(a_payment(amount=5, support_note=await anna.ask_for_code("5")))
         thanks = (await anna.hear())["text"]
-    finally:
         process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            await process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
     assert own == OWN_MODULES
     assert "+500 credits" in thanks
+    assert process.returncode == 0
 
 
 async def test_a_bot_with_the_same_module_names_runs_on_the_image(guest_stack: Stack) -> None:
