@@ -26,7 +26,7 @@ def plain_tracebacks() -> Iterator[None]:
     By default, structlog prints exceptions with Rich and all local variables. The printing takes seconds and blocks the event loop.
     """
     before = structlog.get_config()
-    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*before["processors"][:-1], renderer])
     yield
     structlog.configure(**before)
