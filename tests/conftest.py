@@ -1,4 +1,4 @@
-"""Configure logging for all tests."""
+"""Configure logging and the garbage collector for all tests."""
 
 import gc
 

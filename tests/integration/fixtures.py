@@ -7,7 +7,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-import structlog
 
 from coffee_ledger.store.database import Pool, open_pool
 from tests.e2e.stack import docker_services
@@ -16,20 +15,6 @@ from tests.integration.webhook import Webhook, serve_webhook
 
 COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
 numbers = itertools.count()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plain_tracebacks() -> Iterator[None]:
-    """
-    Log exceptions without local variables, as the services do.
-
-    By default, structlog prints exceptions with Rich and all local variables. The printing takes seconds and blocks the event loop.
-    """
-    before = structlog.get_config()
-    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(processors=[*before["processors"][:-1], renderer])
-    yield
-    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
