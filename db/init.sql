@@ -857,30 +857,26 @@ SELECT payment_id, user_id, telegram_id, amount, currency, 'pending'::varchar(20
   FROM public.pending_payments
  WHERE status <> 'pending' AND coalesce(ended_at, completed_at) >= past.at();
 
+-- Tells whether the charge waited at the earlier time, because it was matched, refunded or dismissed only later.
+CREATE FUNCTION past.was_decided_later(given_id bigint, state text, decided_at timestamptz) RETURNS boolean LANGUAGE sql STABLE
+RETURN coalesce(decided_at >= past.at(), false)
+    OR (state = 'dismissed' AND EXISTS (
+           SELECT FROM public.operator_actions AS later
+            WHERE later.charge_id = given_id AND later.action = 'dismiss' AND later.created_at >= past.at()
+       ));
+
 CREATE VIEW past.charges AS
 SELECT charges.*
   FROM public.charges
- WHERE charges.recorded_at < past.at()
-   AND charges.charge_key <> past.without()
-   AND coalesce(charges.matched_at, charges.refunded_at) < past.at() IS NOT false
-   AND NOT (charges.state = 'dismissed' AND EXISTS (
-           SELECT FROM public.operator_actions AS later
-            WHERE later.charge_id = charges.charge_id AND later.action = 'dismiss' AND later.created_at >= past.at()
-       ))
+ WHERE charges.recorded_at < past.at() AND charges.charge_key <> past.without()
+   AND NOT past.was_decided_later(charges.charge_id, charges.state, coalesce(charges.matched_at, charges.refunded_at))
 UNION ALL
 SELECT charge_id, source, charge_key, family, bmc_id, transaction_id, psp_id, period_start, supporter_id, amount, currency, note, item,
        item_name, payer_name, paid_at, 'unmatched', NULL, reasons, NULL::varchar(100), NULL, NULL, is_paid, is_held, doubt, told,
        conflicts_with, NULL, recorded_at, NULL, NULL, refunded_amount
   FROM public.charges
- WHERE charges.recorded_at < past.at()
-   AND charges.charge_key <> past.without()
-   AND (
-       coalesce(charges.matched_at, charges.refunded_at) >= past.at()
-       OR (charges.state = 'dismissed' AND EXISTS (
-           SELECT FROM public.operator_actions AS later
-            WHERE later.charge_id = charges.charge_id AND later.action = 'dismiss' AND later.created_at >= past.at()
-       ))
-   );
+ WHERE charges.recorded_at < past.at() AND charges.charge_key <> past.without()
+   AND past.was_decided_later(charges.charge_id, charges.state, coalesce(charges.matched_at, charges.refunded_at));
 
 CREATE VIEW past.guesses AS
 SELECT guesses.charge_id, guesses.telegram_id, guesses.guessed_at,
