@@ -18,7 +18,7 @@ from coffee_ledger.claiming import (
 from coffee_ledger.model import TelegramId
 from coffee_ledger.notification_facts import ClaimRaised, NewNotification
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.rows import queue_notifications
+from coffee_ledger.store.outbox import queue_notifications
 
 CLAIMS_A_DAY_MAX = 3
 

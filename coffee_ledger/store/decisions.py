@@ -28,7 +28,8 @@ from coffee_ledger.settling import (
 )
 from coffee_ledger.store.claims import load_candidates, load_open_claim
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.rows import payment_of, queue_notifications
+from coffee_ledger.store.outbox import queue_notifications
+from coffee_ledger.store.rows import payment_of
 from coffee_ledger.store.settlement import find_charges_of_outsider, load_charge, write_settlement
 from coffee_ledger.store.settlement_log import log_charges
 

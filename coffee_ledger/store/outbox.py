@@ -16,9 +16,9 @@ from typing import Any
 
 from coffee_ledger.charges import Reason
 from coffee_ledger.model import NotificationKind, TelegramId
-from coffee_ledger.notification_facts import Facts
+from coffee_ledger.notification_facts import Facts, NewNotification
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.rows import read_facts, reasons_of
+from coffee_ledger.store.rows import read_facts, reasons_of, write_facts
 
 SENDING = "sending"
 """The name of the lease for sending messages."""
@@ -115,6 +115,19 @@ class Notification:
         If the recipient was unreachable, the delay is measured from the time at which they came back.
         """
         return self.requeued_at or self.created_at
+
+
+async def queue_notifications(db: Connection, notifications: Sequence[NewNotification]) -> None:
+    """Queue notifications and wake the bot."""
+    await db.execute(
+        sql("queue_notifications"),
+        [one.telegram_id for one in notifications],
+        [one.facts.kind for one in notifications],
+        [write_facts(one.facts) for one in notifications],
+        [one.fact_key for one in notifications],
+        [one.traceparent for one in notifications],
+    )
+    await db.execute(sql("announce"))
 
 
 async def address_operators(pool: Pool, operators: Sequence[TelegramId], *, now: datetime) -> int:

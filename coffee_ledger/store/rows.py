@@ -1,7 +1,7 @@
 """Convert domain values to rows and back. No other module contains these conversions."""
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
 from decimal import Decimal
@@ -13,8 +13,7 @@ from pydantic import TypeAdapter
 
 from coffee_ledger.charges import Charge, Flag, Reason, Rejection
 from coffee_ledger.model import ChargeState, Doubt, Family, Method, NotificationKind, PaymentStatus, PendingPayment
-from coffee_ledger.notification_facts import FACTS, Facts, NewNotification
-from coffee_ledger.store.database import Connection, sql
+from coffee_ledger.notification_facts import FACTS, Facts
 
 Row = asyncpg.Record | Mapping[str, Any]
 Word = TypeVar("Word", bound=enum.StrEnum)
@@ -90,19 +89,6 @@ def write_facts(facts: Facts) -> dict[str, object]:
     return {one.name: _json_value(getattr(facts, one.name)) for one in fields(facts)}
 
 
-async def queue_notifications(db: Connection, notifications: Sequence[NewNotification]) -> None:
-    """Queue notifications and wake the bot."""
-    await db.execute(
-        sql("queue_notifications"),
-        [one.telegram_id for one in notifications],
-        [one.facts.kind for one in notifications],
-        [write_facts(one.facts) for one in notifications],
-        [one.fact_key for one in notifications],
-        [one.traceparent for one in notifications],
-    )
-    await db.execute(sql("announce"))
-
-
 def _json_value(value: object) -> object:
     """Convert a value for JSON, in a form that Postgres can cast to the type of the column."""
     if isinstance(value, datetime):
@@ -112,4 +98,7 @@ def _json_value(value: object) -> object:
 
 def _enum_or_string(kind: type[Word], value: Any) -> Any:
     """Convert a stored word to its enum. Return a word unchanged if the enum lacks it, because a newer version may have stored it."""
-    return kind(value) if value in set(kind) else value
+    try:
+        return value if value is None else kind(value)
+    except ValueError:
+        return value

@@ -26,7 +26,8 @@ from coffee_ledger.settling import (
     settle,
 )
 from coffee_ledger.store.database import Connection, Pool, connected, sql, transaction
-from coffee_ledger.store.rows import charge_of, payment_of, queue_notifications, row_of_charge
+from coffee_ledger.store.outbox import queue_notifications
+from coffee_ledger.store.rows import charge_of, payment_of, row_of_charge
 from coffee_ledger.store.settlement_log import log_charges
 
 BURST_PAUSE = timedelta(hours=6)
