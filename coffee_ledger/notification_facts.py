@@ -14,6 +14,8 @@ from typing import ClassVar, Self
 from coffee_ledger.charges import Charge, Flag
 from coffee_ledger.model import ChargeKey, Method, NotificationKind, Outcome, PaymentId, TelegramId
 
+EVENT_TYPE_LENGTH_MAX = 100
+
 
 class AdjustmentCause(enum.StrEnum):
     """The reason for which a balance changed without a payment."""
@@ -220,6 +222,11 @@ class EventNews(Facts):
 
     type: str | None
     """The event type as BMC names it; None if the event has no type."""
+
+    @classmethod
+    def of(cls, event_type: str | None) -> Self:
+        """Shorten the type, because a type can have any length."""
+        return cls(type=(event_type or "")[:EVENT_TYPE_LENGTH_MAX] or None)
 
 
 @dataclass(frozen=True, kw_only=True)

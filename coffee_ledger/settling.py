@@ -419,13 +419,13 @@ class _Fold:
         news = _NEWS_OF_EVENTS.get(outcome)
         if news is None:
             return
-        day = event.received_at.date()
+        facts, day = news.of(event.type), event.received_at.date()
         # Unknown and legacy events need the same action from the operator each time, so notify only once a day.
         fact_key = {
-            Outcome.UNKNOWN: f"unknown:{(event.type or '')[:100]}:{day}",
+            Outcome.UNKNOWN: f"unknown:{facts.type or ''}:{day}",
             Outcome.LEGACY: f"legacy:{day}",
         }.get(outcome, f"{outcome}:{event.delivery_key}")
-        self._notify(None, news(type=(event.type or "")[:100] or None), fact_key)
+        self._notify(None, facts, fact_key)
 
     # Payments ----------------------------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ async def keep_failed_event(pool: Pool, event: Event) -> None:
     """Store the raw body of an event that could not be settled, and notify the operators. A repeated event changes nothing."""
     async with transaction(pool) as db:
         await _keep_events(db, [EventRecord(event, Outcome.FAILED)], event.received_at)
-        facts = EventUnreadable(type=(event.type or "")[:100] or None)
+        facts = EventUnreadable.of(event.type)
         told = NewNotification(None, facts, f"failed:{event.delivery_key}", event.traceparent)
         await queue_notifications(db, [told])
 
